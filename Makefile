@@ -1,0 +1,102 @@
+# Tollhouse: everything a developer does, by name. Needs Python 3.11 or later, make, and for the first call the network.
+
+HOST ?= 127.0.0.1
+PORT ?= 8080
+DATA_DIR ?= .tollhouse
+WORKERS ?= 2
+TORTURE_SECONDS ?= 60
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-compile --require-hashes
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url $(UPGRADE)
+
+# Each stamp is younger than the list it was installed from; a list that changes is installed again.
+CREATED := $(VENV)/.created
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+TOOLS := $(VENV)/.installed-tools
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format docs bench torture audit lock clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{printf "%-16s %s\n", $$1, $$2}'
+	@echo "  make run takes PORT=$(PORT) HOST=$(HOST) DATA_DIR=$(DATA_DIR)"
+
+install: $(RUN) ## make the virtual environment without starting anything
+
+run: $(RUN) ## start the whole gateway on this machine; Ctrl-C stops it
+	@exec $(BIN)/python -m tollhouse dev --host "$(HOST)" --port "$(PORT)" --data-dir "$(DATA_DIR)"
+
+test: check ## run the checks, then every test
+	@$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+check: $(DEV) ## style, types, import rules, dependencies, spelling
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/deptry .
+	@$(BIN)/codespell
+
+format: $(DEV) ## put the code into the house's format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+docs: $(DEV) ## write the reference pages that come from the code
+	@$(BIN)/python docs/generate.py
+
+bench: $(DEV) ## measure this machine and print the table (bench/README.md)
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+torture: $(DEV) ## kill processes under load for TORTURE_SECONDS, then check the books
+	@TORTURE_SECONDS=$(TORTURE_SECONDS) $(BIN)/python -m pytest tests/torture $(PYTEST_ARGS)
+
+audit: $(TOOLS) ## ask a vulnerability service about the pinned packages
+	@$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements/dev.txt
+
+lock: $(TOOLS) ## pin the dependencies of pyproject.toml anew; UPGRADE=--upgrade takes newer ones
+	@$(LOCK) --extra embedded --extra test --extra check pyproject.toml -o requirements/dev.txt
+	@$(LOCK) --extra embedded -c requirements/dev.txt pyproject.toml -o requirements/run.txt
+	@$(LOCK) --extra tools -c requirements/dev.txt pyproject.toml -o requirements/tools.txt
+
+clean: ## remove the virtual environment and the caches; DATA_DIR stays
+	@rm -rf $(VENV) .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis test-results
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A path file lets this environment import src/ as it is, so that nothing has to be built; the script is what
+# `pip install .` would make of [project.scripts].
+$(CREATED):
+	@set -e; \
+	for candidate in $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3; do \
+	  if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    found="$$candidate"; break; \
+	  fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "Tollhouse needs Python 3.11 or later with its venv module (Debian: apt install python3-venv)." >&2; \
+	  echo "If it is not on the path: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Making a virtual environment in $(VENV) with $$("$$found" --version) ..."; \
+	"$$found" -m venv $(VENV)
+	@$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "tollhouse.pth").write_text(str(pathlib.Path("src").resolve()) + "\n")'
+	@printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m tollhouse "$$@"\n' > $(BIN)/tollhouse
+	@chmod +x $(BIN)/tollhouse
+	@touch $@
+
+$(RUN): requirements/run.txt | $(CREATED)
+	@echo "Installing what Tollhouse runs on (once) ..."
+	@$(PIP_INSTALL) -r $<
+	@touch $@
+
+$(DEV): requirements/dev.txt $(RUN) | $(CREATED)
+	@echo "Installing what its tests and checks need (once) ..."
+	@$(PIP_INSTALL) -r $<
+	@touch $@
+
+$(TOOLS): requirements/tools.txt $(DEV) | $(CREATED)
+	@echo "Installing what auditing and pinning need (once) ..."
+	@$(PIP_INSTALL) -r $<
+	@touch $@
