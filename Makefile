@@ -39,6 +39,7 @@ check: $(DEV) ## style, types, import rules, dependencies, spelling
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/deptry .
 	@$(BIN)/codespell
+	@$(BIN)/python docs/generate.py --check
 
 format: $(DEV) ## put the code into the house's format
 	@$(BIN)/ruff format .

@@ -1,0 +1,102 @@
+"""Writes the reference pages that come from the code, so that they cannot say something else than it.
+
+python docs/generate.py           write the pages
+python docs/generate.py --check   say which pages are out of date, and fail if any is
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Callable, Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from tollhouse.kernel import codes
+
+DOCS = Path(__file__).parent
+MADE_BY = "<!-- Written by docs/generate.py (make docs); change the code, not this page. -->"
+
+CATEGORIES = {None: "", 1: "1, never retry", 2: "2, retry later", 3: "3, fix the data", 4: "4, other"}
+RETRIES = {
+    None: "",
+    "never": "Do not send it again.",
+    "later": "Send it again later.",
+    "with_changes": "Send it again with other data.",
+    "with_3ds": "Send it again with 3-D Secure.",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or check them; return the exit status."""
+    pages = {DOCS / name: render() for name, render in PAGES.items()}
+    if "--check" not in arguments:
+        for path, text in pages.items():
+            path.write_text(text, encoding="utf-8")
+        return 0
+    stale = [path for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        print(f"docs/{path.relative_to(DOCS)} is out of date; make docs writes it anew.")
+    return 1 if stale else 0
+
+
+def render_codes() -> str:
+    """Render the table of payment codes."""
+    table = read_codes()
+    edition = table["edition"]
+    return page(
+        "Payment codes",
+        "Every answer and every callback about a payment carries `payment.code`, a string of digits, and",
+        "`payment.description`, its text. A decline also carries `payment.codeCategory`.",
+        "",
+        "- `0` is an approval; while a payment is pending the code is `0` too, so look at `payment.status`.",
+        "- `1xxx` are decisions of the gateway.",
+        "- `5xxx` are declines by the issuer: 5000 plus the number of its response code (ISO 8583, field 39).",
+        "  Response codes that are not numbers have codes of their own, listed further down.",
+        "- Texts for lost and stolen cards and for suspected fraud are alike on purpose: they are shown to whoever holds",
+        "  the card.",
+        "",
+        f"Edition {edition['name']}, {edition['date']}. Sources: {edition['source']}.",
+        "",
+        *markdown_table(
+            ("Code", "Text", "Category", "What to do"),
+            ((f"`{c.code}`", c.text, CATEGORIES[c.category], RETRIES[c.retry]) for c in codes.all_codes()),
+        ),
+        "",
+        "## Response codes with a code of their own",
+        "",
+        *markdown_table(("Issuer's response code", "Brand", "Code"), own_codes(table)),
+    )
+
+
+def own_codes(table: dict[str, Any]) -> Iterable[tuple[str, ...]]:
+    """List the response codes whose payment code is not 5000 plus a number."""
+    for name, brand in (("iso", "any"), ("iso_mastercard", "Mastercard")):
+        for response_code, row in sorted(table[name].items()):
+            if "code" in row:
+                yield f"`{response_code}`", brand, f"`{row['code']}`"
+    yield "other letters", "any", f"`{table['iso_unknown']['code']}`"
+
+
+def read_codes() -> dict[str, Any]:
+    """Read the table as it is written."""
+    return tomllib.loads(files("tollhouse.kernel").joinpath("codes.toml").read_text(encoding="utf-8"))
+
+
+def page(title: str, *lines: str) -> str:
+    """Put a page together."""
+    return "\n".join((f"# {title}", "", MADE_BY, "", *lines, ""))
+
+
+def markdown_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Render rows as a Markdown table."""
+    return [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows)]
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/codes.md": render_codes,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

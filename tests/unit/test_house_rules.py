@@ -1,0 +1,118 @@
+"""The house rules of CONTRIBUTING.md that no checker on the market knows."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "tollhouse"
+
+MODULE_LINES = 400
+FUNCTION_LINES = 60
+
+PYTHON_FILES = sorted((*ROOT.glob("src/**/*.py"), *ROOT.glob("tests/**/*.py"), *ROOT.glob("bench/**/*.py")))
+QUERY_FILES = sorted(SOURCE.glob("**/queries.sql"))
+PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
+
+
+def test_modules_are_short() -> None:
+    """A module has no more than 400 lines: split it by what it does."""
+    long = [name(path) for path in SOURCE.glob("**/*.py") if len(path.read_text().splitlines()) > MODULE_LINES]
+    assert not long
+
+
+def test_functions_fit_a_screen() -> None:
+    """A function has no more than 60 lines: keep the branches here and move the leaves out."""
+    long = [
+        f"{name(path)}:{node.lineno} {node.name}"
+        for path in PYTHON_FILES
+        for node in functions(path)
+        if (node.end_lineno or node.lineno) - node.lineno + 1 > FUNCTION_LINES
+    ]
+    assert not long
+
+
+def test_tests_patch_nothing() -> None:
+    """Tests replace a party through its protocol, never an attribute behind its back."""
+    forbidden = re.compile(r"monkeypatch\.(setattr|setitem|delattr)|mock\.patch")
+    patching = [
+        name(path)
+        for path in ROOT.glob("tests/**/*.py")
+        if path != Path(__file__)
+        if forbidden.search(path.read_text())
+    ]
+    assert not patching
+
+
+def test_skips_give_their_reason() -> None:
+    """A test that is skipped says why."""
+    silent = [
+        f"{name(path)}:{node.lineno}"
+        for path in ROOT.glob("tests/**/*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in {"pytest.skip", "pytest.mark.skip", "pytest.mark.skipif"}
+        if not node.args and not any(keyword.arg == "reason" for keyword in node.keywords)
+    ]
+    assert not silent
+
+
+@pytest.mark.parametrize("path", QUERY_FILES, ids=lambda path: path.parent.name)
+def test_queries_are_described(path: Path) -> None:
+    """Each query is followed by a comment that says what it does."""
+    lines = path.read_text().splitlines()
+    bare = [
+        line
+        for line, following in zip(lines, [*lines[1:], ""], strict=True)
+        if line.startswith("-- name:")
+        if not following.startswith("-- ")
+    ]
+    assert not bare
+
+
+@pytest.mark.parametrize("path", QUERY_FILES, ids=lambda path: path.parent.name)
+def test_queries_are_used(path: Path) -> None:
+    """Each query is called somewhere in its own package."""
+    code = "\n".join(module.read_text() for module in path.parent.glob("*.py"))
+    names = re.findall(r"^-- name: (\w+)", path.read_text(), re.MULTILINE)
+    assert [query for query in names if not re.search(rf"\b{query}\b", code)] == []
+
+
+def test_the_run_list_is_part_of_the_developers_list() -> None:
+    """Installing what the tests need changes nothing of what `make run` installed."""
+    run, developers = (set(pins(ROOT / "requirements" / f"{which}.txt")) for which in ("run", "dev"))
+    assert run <= developers
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    """A relative link in the documentation points to a file that is there."""
+    dead = [
+        f"{name(page)}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+        if "://" not in target and not target.startswith("mailto:")
+        if not (page.parent / target).exists()
+    ]
+    assert not dead
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield the functions and methods of a module."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def pins(path: Path) -> list[str]:
+    """Return the pinned names and versions of a list of requirements."""
+    return re.findall(r"^([\w.-]+==[^\s;]+)", path.read_text(), re.MULTILINE)
+
+
+def name(path: Path) -> str:
+    """Return a path as seen from the root."""
+    return str(path.relative_to(ROOT))
