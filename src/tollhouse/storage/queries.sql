@@ -1,0 +1,46 @@
+-- Statements of the storage package itself: the embedded server's database, and the record of migrations. Those of `migrate`
+-- run with the schema as the only one in the search path.
+
+-- name: select_database_exists(name)$
+-- Whether the server has a database of this name.
+SELECT EXISTS (SELECT FROM pg_database WHERE datname = :name);
+
+-- name: update_role_logging()#
+-- Keep the details of failed statements, which carry the values of rows, out of the log.
+ALTER ROLE tollhouse SET log_error_verbosity TO terse;
+
+-- name: create_database()#
+-- Make our database on a new cluster; outside of any transaction, as PostgreSQL wants it.
+CREATE DATABASE tollhouse;
+
+-- name: lock_migrations(schema)$
+-- Wait for whoever migrates this schema now; the lock ends with the transaction.
+SELECT pg_advisory_xact_lock(hashtextextended('tollhouse migrate ' || :schema, 0));
+
+-- name: update_search_path(schema)$
+-- Make the schema the only one that names are looked up in, until the transaction ends.
+SELECT set_config('search_path', quote_ident(:schema), true);
+
+-- name: select_create_schema(schema)$
+-- The statement that makes the schema, which takes no parameters itself.
+SELECT format('CREATE SCHEMA IF NOT EXISTS %I', :schema::text);
+
+-- name: create_migration_table()#
+-- The record of what was applied; `digest` is the SHA-256 of the file as it was applied.
+CREATE TABLE IF NOT EXISTS migration (
+    name text PRIMARY KEY,
+    digest text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- name: select_migration_table_exists()$
+-- Whether anything was ever applied here.
+SELECT to_regclass('migration') IS NOT NULL;
+
+-- name: select_migrations()
+-- What was applied, in order.
+SELECT name, digest FROM migration ORDER BY name COLLATE "C";
+
+-- name: insert_migration(name, digest)!
+-- Record one applied file.
+INSERT INTO migration (name, digest) VALUES (:name, :digest);
