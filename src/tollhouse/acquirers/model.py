@@ -1,0 +1,117 @@
+"""What the gateway asks of an acquirer, and the answers it understands.
+
+Only an explicit answer approves or declines. Whatever else happens after the first byte was sent is `Unknown`, which is a
+state and not an error; a message that surely never left is `NotSent`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from tollhouse.kernel.card import Card, Cvv
+from tollhouse.kernel.money import Money
+
+Initiator = Literal["customer", "merchant"]
+Reason = Literal["one_click", "recurring", "unscheduled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What 3-D Secure proved, for the issuer to check. `cavv` is base64 of 20 bytes."""
+
+    eci: str
+    cavv: str
+    directory_transaction_id: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """One request for money. `reference` was committed before it is sent and names it for ever.
+
+    `capture` is False for an authorization that is captured later; an amount of zero verifies the account.
+    """
+
+    reference: str
+    money: Money
+    card: Card
+    cvv: Cvv | None
+    capture: bool
+    initiator: Initiator
+    reason: Reason
+    descriptor: str
+    network_transaction_id: str | None = None
+    proof: Proof | None = None
+    consumer_ip: str | None = None
+    emulate_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """The issuer approved. `network_transaction_id` names the agreement in later merchant-initiated charges."""
+
+    approval_code: str
+    network_transaction_id: str
+    response_code: str = "00"
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The issuer declined, with its response code of ISO 8583 field 39 and perhaps an advice code."""
+
+    response_code: str
+    advice_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The request may have been processed; nobody here knows. `cause` is for the log."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The request surely did not reach the acquirer. `cause` is for the log."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """The acquirer, asked about a reference, knows nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reversed:
+    """The acquirer has reversed what the reference named, or never had it and will refuse it from now on."""
+
+
+Answer = Approved | Declined | Unknown | NotSent
+Finding = Approved | Declined | Unknown | NotSent | NotFound | Reversed
+
+
+class Acquirer(Protocol):
+    """A connector. `settles` says how an unknown outcome is cleared: asked about, or reversed.
+
+    `longest_delay_seconds` is the longest time after which a request may still be processed: a "not found" before that
+    proves nothing.
+    """
+
+    name: str
+    settles: Literal["inquire", "reverse"]
+    timeout_seconds: float
+    longest_delay_seconds: float
+
+    async def authorize(self, order: Authorization) -> Answer:
+        """Ask for the money. Never raises for what the acquirer or the network does."""
+        ...
+
+    async def inquire(self, reference: str) -> Finding:
+        """Ask what became of a reference."""
+        ...
+
+    async def reverse(self, reference: str) -> Finding:
+        """Undo whatever the reference named; safe to repeat."""
+        ...

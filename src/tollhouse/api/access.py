@@ -1,0 +1,68 @@
+"""Who calls, and under which request id."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import TYPE_CHECKING, Any
+
+from litestar import Request
+
+from tollhouse.api.envelope import is_request_id, request_id_of, sent_request_id_of
+from tollhouse.kernel.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tollhouse.merchants.access import Doorman
+    from tollhouse.merchants.model import Merchant
+
+AnyRequest = Request[Any, Any, Any]
+
+
+class Gate:
+    """Lets merchants in by their API key and their address."""
+
+    def __init__(self, doorman: Doorman, *, trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()) -> None:
+        self._doorman = doorman
+        self._trusted_proxies = tuple(trusted_proxies)
+
+    async def access(self, request: AnyRequest) -> Merchant:
+        """Return the merchant who calls. Raises NotAuthenticated and Forbidden."""
+        return await self._doorman.access_merchant(read_key(request), address=self.address_of(request))
+
+    async def recognise(self, request: AnyRequest) -> Merchant | None:
+        """Return the merchant whose key was sent, where a key is not needed; a wrong one is ignored."""
+        key = read_key(request)
+        return await self._doorman.recognise(key) if key else None
+
+    def address_of(self, request: AnyRequest) -> str:
+        """Return the caller's address: the peer's, or behind trusted proxies the nearest that is none of them."""
+        address = request.client.host if request.client else ""
+        for hop in reversed(request.headers.get("x-forwarded-for", "").split(",")):
+            if not self._is_trusted(address):
+                break
+            address = hop.strip() or address
+        return address
+
+    def _is_trusted(self, address: str) -> bool:
+        if not self._trusted_proxies:
+            return False
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._trusted_proxies)
+
+
+def read_key(request: AnyRequest) -> str | None:
+    """Return the API key: bare, as the public clients send it, or after `Bearer`."""
+    value = request.headers.get("authorization", "").strip()
+    return value[7:].strip() if value[:7].lower() == "bearer " else value or None
+
+
+def read_request_id(request: AnyRequest) -> tuple[str, bool]:
+    """Return the id of the request and whether the client sent it. Raises Invalid when it is not well formed."""
+    sent = sent_request_id_of(request.scope)
+    if sent is not None and not is_request_id(sent):
+        raise Invalid({"X-Request-ID": ["must have 1 to 128 visible ASCII characters"]})
+    return request_id_of(request.scope), sent is not None

@@ -1,0 +1,86 @@
+"""Card data in request bodies: read into types that cannot be shown, with faults that tell nothing of what was sent."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
+
+from tollhouse.api.decode import Body
+from tollhouse.kernel.card import Card, CardDataError, CardNumber, Cvv, Expiry
+
+
+def _read_number(value: Any) -> CardNumber:
+    return CardNumber.parse(_read_digits(value))
+
+
+def _read_digits(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise CardDataError("must be digits only")
+    return str(value)
+
+
+def _read_two_digits(value: Any) -> str:
+    """Take `"03"`, and `3` from clients that send numbers."""
+    text = _read_digits(value)
+    return text.zfill(2) if isinstance(value, int) else text
+
+
+Number = Annotated[
+    CardNumber,
+    BeforeValidator(_read_number),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{12,19}$", "examples": ["4024007179366348"]}),
+]
+Month = Annotated[
+    str,
+    BeforeValidator(_read_two_digits),
+    Field(json_schema_extra={"pattern": "^(0[1-9]|1[0-2])$", "examples": ["12"]}),
+]
+Year = Annotated[
+    str, BeforeValidator(_read_two_digits), Field(json_schema_extra={"pattern": "^[0-9]{2}$", "examples": ["30"]})
+]
+Code = Annotated[
+    Cvv, WithJsonSchema({"type": "string", "pattern": "^[0-9]{3,4}$", "examples": ["009"]})
+]
+
+
+class CardFields(Body):
+    """The card fields that `/tokenize` and the source `card` share."""
+
+    number: Number
+    expirationMonth: Month
+    expirationYear: Year
+    cvv: Code | None = None
+    cardHolder: str | None = Field(None, max_length=64)
+    zip: str | None = Field(None, max_length=16)
+
+    @field_validator("expirationMonth")
+    @classmethod
+    def _check_month(cls, month: str) -> str:
+        Expiry.parse(month, "00")
+        return month
+
+    @field_validator("expirationYear")
+    @classmethod
+    def _check_year(cls, year: str, info: ValidationInfo) -> str:
+        """Refuse an expired card where the environment asks for it: in stage a past date declines nothing by itself."""
+        expiry = Expiry.parse(info.data.get("expirationMonth", "12"), year)
+        today = (info.context or {}).get("refuse_expired_before")
+        if today is not None and expiry.is_past(year=today.year, month=today.month):
+            raise CardDataError("is past: the card has expired")
+        return year
+
+    @field_validator("cvv", mode="before")
+    @classmethod
+    def _read_code(cls, value: Any, info: ValidationInfo) -> Cvv:
+        number = info.data.get("number")
+        return Cvv.parse(_read_digits(value), brand=number.brand if isinstance(number, CardNumber) else None)
+
+    @property
+    def expiry(self) -> Expiry:
+        """The expiry as a month of a year."""
+        return Expiry.parse(self.expirationMonth, self.expirationYear)
+
+    def to_card(self) -> Card:
+        """Return the card without its security code."""
+        return Card(self.number, self.expiry, self.cardHolder, self.zip)

@@ -1,0 +1,80 @@
+"""Letting pages of merchants call `/tokenize` from a browser.
+
+The preflight is answered here, from memory. Errors carry the headers too, or the page could not read them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+#: The paths that browsers of other origins may call.
+OPEN_PATHS = frozenset({"/tokenize"})
+MAX_AGE_SECONDS = 7_200
+ALLOWED_HEADERS = "content-type, x-requested-with, x-request-id"
+EXPOSED_HEADERS = "x-request-id, retry-after, idempotent-replay"
+
+
+class Cors:
+    """Wraps an application. `is_allowed` tells whether pages of an origin may call."""
+
+    def __init__(self, app: ASGIApp, is_allowed: Callable[[str], bool]) -> None:
+        self._app = app
+        self._is_allowed = is_allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http" or scope["path"] not in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        origin = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"), None)
+        headers = self._headers_for(origin)
+        if scope["method"] == "OPTIONS":
+            await _answer_preflight(headers, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = cast("list[tuple[bytes, bytes]]", message.setdefault("headers", []))
+                message["headers"] = [*own, *headers]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+    def _headers_for(self, origin: str | None) -> list[tuple[bytes, bytes]]:
+        headers = [(b"vary", b"Origin")]
+        if origin is not None and self._is_allowed(origin):
+            headers.append((b"access-control-allow-origin", origin.encode("latin-1")))
+            headers.append((b"access-control-expose-headers", EXPOSED_HEADERS.encode()))
+        return headers
+
+
+async def _answer_preflight(headers: list[tuple[bytes, bytes]], send: Send) -> None:
+    preflight = [
+        (b"access-control-allow-methods", b"POST"),
+        (b"access-control-allow-headers", ALLOWED_HEADERS.encode()),
+        (b"access-control-max-age", str(MAX_AGE_SECONDS).encode()),
+        (b"content-length", b"0"),
+    ]
+    is_allowed = any(name == b"access-control-allow-origin" for name, _ in headers)
+    answer = [*headers, *(preflight if is_allowed else preflight[-1:])]
+    await send({"type": "http.response.start", "status": 204, "headers": answer})  # type: ignore[typeddict-item]
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def is_below(origin: str, names: frozenset[str]) -> bool:
+    """Tell whether an origin is https and one of these host names, or below one of them."""
+    try:
+        parts = urlsplit(origin)
+        host = (parts.hostname or "").lower()
+        is_plain = parts.port in {None, 443} and not (parts.path or parts.query or parts.username)
+    except ValueError:
+        return False
+    labels = host.split(".")
+    is_known = any(".".join(labels[index:]) in names for index in range(len(labels)))
+    return parts.scheme == "https" and is_plain and is_known

@@ -1,0 +1,56 @@
+"""What Prometheus reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+if TYPE_CHECKING:
+    from tollhouse.payments.model import Payment
+
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
+
+
+class Metrics:
+    """The counters of one process, in a registry of their own so that several may live in one test."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._latency = Histogram(
+            "tollhouse_request_seconds",
+            "Time from the first byte of a request to the last of its answer.",
+            ["method", "route", "status"],
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self._outcomes = Counter(
+            "tollhouse_payments_total",
+            "Payments settled by this process.",
+            ["mode", "status", "code"],
+            registry=self.registry,
+        )
+        self.outbox_depth = Gauge(
+            "tollhouse_outbox_events", "Events that no merchant has acknowledged yet.", registry=self.registry
+        )
+        self.outbox_age = Gauge(
+            "tollhouse_outbox_oldest_seconds", "Age of the oldest unacknowledged event.", registry=self.registry
+        )
+        self.unresolved = Gauge(
+            "tollhouse_attempts_open", "Attempts whose outcome is open.", registry=self.registry
+        )
+        self.queue_depth = Gauge(
+            "tollhouse_lane_waiting", "Items that wait for the next durable write.", ["lane"], registry=self.registry
+        )
+
+    def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        self._latency.labels(method, route, str(status)).observe(seconds)
+
+    def count_outcome(self, payment: Payment) -> None:
+        """Count one settled payment."""
+        self._outcomes.labels(payment.mode.value, payment.status.value, payment.code or "").inc()
+
+    def render(self) -> bytes:
+        """Write everything down in the text format of Prometheus."""
+        return generate_latest(self.registry)

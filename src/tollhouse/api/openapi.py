@@ -1,0 +1,183 @@
+"""The OpenAPI 3.1 document, made from the handlers and their models, and a page to read it on.
+
+A handler says with `describe` what it takes and gives; the rest (path, method, prose) is read off the handler itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from inspect import cleandoc
+from typing import TYPE_CHECKING, Any
+
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from tollhouse import __version__
+from tollhouse.wire.answers import ProblemAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from litestar.routes import BaseRoute
+
+REF = "#/components/schemas/{model}"
+OPERATION_OPT = "operation"
+
+REFUSALS = {
+    400: "A field is missing or faulty; all of them are named.",
+    401: "The API key is missing or wrong.",
+    403: "The merchant is disabled, or the caller's address is not on the key's list.",
+    404: "There is no such thing.",
+    409: "The same request is still running; repeat it later.",
+    413: "The body is too large.",
+    415: "The body is not application/json.",
+    422: "The X-Request-ID was used before with another body.",
+    429: "There were too many requests; repeat it later.",
+    503: "The gateway cannot take the request now; repeat it later.",
+}
+RETRYING = frozenset({409, 429, 503})
+
+REQUEST_ID_PARAMETER = {
+    "name": "X-Request-ID",
+    "in": "header",
+    "description": "Makes a repetition safe: the same id and body get the first answer again.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]{1,128}$"},
+}
+XML_HTTP_REQUEST_PARAMETER = {
+    "name": "x-requested-with",
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "const": "XMLHttpRequest"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a handler takes and gives."""
+
+    summary: str
+    request: type[BaseModel] | None
+    answer: type[BaseModel]
+    needs_key: bool
+    needs_xml_http_request: bool
+    takes_request_id: bool
+    may_miss: bool
+
+    @property
+    def refusals(self) -> list[int]:
+        """The statuses with which it may refuse."""
+        statuses = {503}
+        if self.needs_key:
+            statuses |= {401, 403}
+        if self.request:
+            statuses |= {400, 413, 415}
+        if self.takes_request_id and self.needs_key:
+            statuses |= {409, 422}
+        if not self.needs_key:
+            statuses |= {429}
+        if self.may_miss:
+            statuses |= {404}
+        return sorted(statuses)
+
+
+def describe(
+    summary: str,
+    *,
+    answer: type[BaseModel],
+    request: type[BaseModel] | None = None,
+    needs_key: bool = True,
+    needs_xml_http_request: bool = False,
+    takes_request_id: bool = False,
+    may_miss: bool = False,
+) -> dict[str, Operation]:
+    """Return the `opt` of a handler that belongs in the document."""
+    return {
+        OPERATION_OPT: Operation(
+            summary, request, answer, needs_key, needs_xml_http_request, takes_request_id, may_miss
+        )
+    }
+
+
+def build_document(routes: Sequence[BaseRoute], *, base_url: str) -> dict[str, Any]:
+    """Build the document of every handler that was described."""
+    described = [(route.path_format, handler) for route, handler in _handlers(routes) if OPERATION_OPT in handler.opt]
+    operations = [handler.opt[OPERATION_OPT] for _, handler in described]
+    paths: dict[str, dict[str, Any]] = {}
+    for path, handler in described:
+        for method in sorted(handler.http_methods - {"OPTIONS", "HEAD"}):
+            paths.setdefault(path, {})[method.lower()] = _build_operation(path, handler, handler.opt[OPERATION_OPT])
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Tollhouse",
+            "version": __version__,
+            "description": "Server-to-server card payments.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": base_url}],
+        "paths": paths,
+        "components": {
+            "schemas": _build_schemas(operations),
+            "securitySchemes": {"ApiKeyAuth": {"type": "apiKey", "in": "header", "name": "Authorization"}},
+        },
+    }
+
+
+def _handlers(routes: Sequence[BaseRoute]) -> Iterable[tuple[HTTPRoute, HTTPRouteHandler]]:
+    for route in routes:
+        if isinstance(route, HTTPRoute):
+            for handler in route.route_handlers:
+                yield route, handler
+
+
+def _build_operation(path: str, handler: HTTPRouteHandler, operation: Operation) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "operationId": handler.handler_name,
+        "summary": operation.summary,
+        "description": cleandoc(handler.fn.__doc__ or ""),
+        "parameters": _build_parameters(path, operation),
+        "responses": _build_responses(operation, handler.status_code),
+        "security": [{"ApiKeyAuth": []}] if operation.needs_key else [],
+    }
+    if operation.request is not None:
+        schema = {"$ref": REF.format(model=operation.request.__name__)}
+        content["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return content
+
+
+def _build_parameters(path: str, operation: Operation) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+    ]
+    if operation.takes_request_id:
+        parameters.append(REQUEST_ID_PARAMETER)
+    if operation.needs_xml_http_request:
+        parameters.append(XML_HTTP_REQUEST_PARAMETER)
+    return parameters
+
+
+def _build_responses(operation: Operation, status: int) -> dict[str, Any]:
+    problem = {"application/json": {"schema": {"$ref": REF.format(model=ProblemAnswer.__name__)}}}
+    answer = {"application/json": {"schema": {"$ref": REF.format(model=operation.answer.__name__)}}}
+    responses: dict[str, Any] = {str(status): {"description": operation.summary, "content": answer}}
+    for refusal in operation.refusals:
+        responses[str(refusal)] = {"description": REFUSALS[refusal], "content": problem}
+        if refusal in RETRYING:
+            responses[str(refusal)]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+    return responses
+
+
+def _build_schemas(operations: Sequence[Operation]) -> dict[str, Any]:
+    requests = {operation.request for operation in operations if operation.request}
+    answers = {operation.answer for operation in operations} | {ProblemAnswer}
+    models = [(model, "validation") for model in requests] + [(model, "serialization") for model in answers]
+    _, document = models_json_schema(
+        sorted(models, key=lambda pair: pair[0].__name__),  # type: ignore[arg-type]  # the literals got widened
+        ref_template=REF,
+        by_alias=True,
+    )
+    schemas: dict[str, Any] = document["$defs"]
+    return schemas

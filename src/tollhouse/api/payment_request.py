@@ -1,0 +1,260 @@
+"""The body of `POST /payment` (wire contract, section 2; behaviour, section 3)."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, BeforeValidator, Discriminator, Field, ValidationInfo, WithJsonSchema, field_validator
+
+from tollhouse.api.card_fields import CardFields
+from tollhouse.api.decode import Body
+from tollhouse.catalog.model import Price
+from tollhouse.catalog.prices import MAX_PRICES, find_schedule_faults, parse_offset
+from tollhouse.kernel.money import Currency, Money
+
+AMOUNT_FORM = re.compile(r"[0-9]{1,15}(\.[0-9]{1,10})?")
+EMULATE_CODE_FORM = re.compile(r"[0-9A-Za-z]{4,6}")
+LONGEST_URL = 2_048
+LONGEST_METADATA = 16 * 1024
+MAX_REPEATS = 1_000
+
+
+def _read_empty_list(value: Any) -> Any:
+    return {} if value == [] else value
+
+
+def _read_url(value: Any, info: ValidationInfo) -> str:
+    """Take an http or https URL; live takes https only, without userinfo and literal private addresses."""
+    if not isinstance(value, str) or len(value) > LONGEST_URL:
+        raise ValueError("must be a URL")
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("must be a URL") from None
+    if parts.scheme not in {"http", "https"} or not host or any(c <= " " or c == "\x7f" for c in value):
+        raise ValueError("must be a URL that begins with http:// or https://")
+    if (info.context or {}).get("is_live"):
+        _check_live_url(parts.scheme, parts.username, host)
+    return value
+
+
+def _check_live_url(scheme: str, username: str | None, host: str) -> None:
+    if scheme != "https":
+        raise ValueError("must begin with https://")
+    if username is not None:
+        raise ValueError("must not have a user name in it")
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return
+    if not address.is_global or address.is_multicast:
+        raise ValueError("must not be a private address")
+
+
+Url = Annotated[str, BeforeValidator(_read_url), Field(json_schema_extra={"format": "uri", "maxLength": LONGEST_URL})]
+
+
+def _text(longest: int, shortest: int = 1) -> Any:
+    return Annotated[str, Field(min_length=shortest, max_length=longest)]
+
+
+class SourceFields(Body):
+    """What every source may carry."""
+
+    authenticate: bool = Field(
+        False,
+        validation_alias=AliasChoices("3ds", "threeDS"),
+        description="Ask for 3-D Secure.",
+    )
+    emulateCode: str | None = Field(None, description="Stage only: end with this code; `0000` approves.")
+    initiator: Literal["customer", "merchant"] = "customer"
+
+    @field_validator("emulateCode")
+    @classmethod
+    def _check_emulate_code(cls, code: str | None, info: ValidationInfo) -> str | None:
+        if code is not None and (info.context or {}).get("is_live"):
+            raise ValueError("is for stage only")
+        if code is not None and not EMULATE_CODE_FORM.fullmatch(code):
+            raise ValueError("must have 4 to 6 letters or digits")
+        return code
+
+
+class CardSource(CardFields, SourceFields):
+    """A card in the clear."""
+
+    type: Literal["card"]
+
+
+class TokenSource(SourceFields):
+    """A token of `/tokenize`."""
+
+    type: Literal["token"]
+    token: _text(36, 5) = Field(validation_alias=AliasChoices("token", "value"))  # type: ignore[valid-type]
+
+
+class AccountSource(SourceFields):
+    """A stored card."""
+
+    type: Literal["paymentAccountId"]
+    paymentAccountId: _text(36, 36)  # type: ignore[valid-type]
+
+
+class ConsumerSource(SourceFields):
+    """The card of a consumer's last successful payment."""
+
+    type: Literal["consumer"]
+    id: _text(36, 5) = Field(validation_alias=AliasChoices("id", "value"))  # type: ignore[valid-type]
+
+
+AnySource = Annotated[
+    Annotated[CardSource | TokenSource | AccountSource | ConsumerSource, Discriminator("type")],
+    BeforeValidator(_read_empty_list),
+]
+
+
+class PriceFields(Body):
+    """One charge of a schedule. The currency is read first, because the decimals of the amount depend on it."""
+
+    currency: str = Field(min_length=3, max_length=3)
+    amount: Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0, "examples": [19.99]})]
+    offset: str = "0d"
+    repeat: bool | int = False
+
+    @field_validator("offset")
+    @classmethod
+    def _check_offset(cls, offset: str) -> str:
+        parse_offset(offset)
+        return offset
+
+    @field_validator("amount", mode="before")
+    @classmethod
+    def _check_amount(cls, amount: Any, info: ValidationInfo) -> Decimal:
+        if isinstance(amount, bool) or not isinstance(amount, int | str | Decimal):
+            raise ValueError("must be a number")
+        if isinstance(amount, str) and not AMOUNT_FORM.fullmatch(amount):
+            raise ValueError("must be a number")
+        currency = info.data.get("currency")
+        if currency is not None:
+            Money.parse(Decimal(amount), Currency.of(currency))
+        return Decimal(amount)
+
+    @field_validator("currency")
+    @classmethod
+    def _check_currency(cls, code: str) -> str:
+        try:
+            Currency.of(code)
+        except KeyError:
+            raise ValueError("is no currency of ISO 4217") from None
+        return code
+
+    @field_validator("repeat", mode="before")
+    @classmethod
+    def _check_repeat(cls, repeat: Any) -> bool | int:
+        if isinstance(repeat, bool):
+            return repeat
+        text = str(repeat).lower() if isinstance(repeat, str | int) else ""
+        if text in {"true", "false"}:
+            return text == "true"
+        if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= MAX_REPEATS):
+            raise ValueError(f"must be true, false, or how many times, up to {MAX_REPEATS}")
+        return int(text)
+
+    def to_price(self) -> Price:
+        """Return the price in the words of the catalog. Raises AmountError."""
+        money = Money.parse(self.amount, Currency.of(self.currency))
+        return Price(parse_offset(self.offset), money, self.repeat)
+
+
+class UrlFields(Body):
+    """Where to send the IPN and the cardholder."""
+
+    ipnUrl: Url | None = None
+    redirectUrl: Url | None = None
+
+
+class SkuFields(Body):
+    """What is sold: a product by its name, or whatever the site sells at these prices."""
+
+    siteId: _text(36) | None = None  # type: ignore[valid-type]
+    name: _text(36) | None = None  # type: ignore[valid-type]
+    title: str | None = Field(None, max_length=64)
+    price: list[PriceFields] = Field(default_factory=list, max_length=MAX_PRICES)
+    url: UrlFields = Field(default_factory=UrlFields)
+
+    @field_validator("price", mode="after")
+    @classmethod
+    def _check_schedule(cls, prices: list[PriceFields]) -> list[PriceFields]:
+        for index, fault in find_schedule_faults([price.to_price() for price in prices]).items():
+            raise ValueError(f"price {index}: {fault}")
+        return prices
+
+
+class ConsumerFields(Body):
+    """Who pays. Only the address is required; names are when a card comes in the clear."""
+
+    id: _text(36) | None = None  # type: ignore[valid-type]
+    externalId: _text(255) | None = None  # type: ignore[valid-type]
+    email: str | None = Field(None, max_length=254)
+    firstName: str | None = Field(None, max_length=64)
+    lastName: str | None = Field(None, max_length=64)
+    birthday: str | None = Field(None, max_length=10)
+    phone: str | None = Field(None, max_length=32)
+    country: str | None = Field(None, pattern="^[A-Z]{3}$")
+    state: str | None = Field(None, max_length=64)
+    city: str | None = Field(None, max_length=64)
+    address: str | None = Field(None, max_length=128)
+    zip: str | None = Field(None, max_length=16)
+    ip: str
+    userAgent: str | None = Field(None, max_length=1024)
+    deviceId: str | None = Field(None, max_length=1024)
+    browserAcceptHeader: str | None = Field(None, max_length=2048)
+    browserLanguage: str | None = Field(None, max_length=35)
+    browserJavaEnabled: bool | str | None = None
+    browserColorDepth: int | str | None = None
+    browserScreenHeight: int | str | None = None
+    browserScreenWidth: int | str | None = None
+    browserTimezone: str | None = Field(None, max_length=16)
+
+    @field_validator("ip")
+    @classmethod
+    def _check_ip(cls, text: str) -> str:
+        try:
+            return str(ip_address(text.strip()))
+        except ValueError:
+            raise ValueError("must be an IPv4 or IPv6 address") from None
+
+
+class PaymentRequest(Body):
+    """A payment."""
+
+    paymentSource: AnySource
+    sku: SkuFields
+    consumer: ConsumerFields
+    url: UrlFields = Field(default_factory=UrlFields)
+    metadata: dict[str, Any] | list[Any] = Field(default_factory=dict, description="Comes back as sent.")
+
+
+def find_cross_faults(body: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the faults that one field has because of another, also in a body that is faulty elsewhere."""
+    faults: dict[str, list[str]] = {}
+    source, sku, consumer = (_object_at(body, name) for name in ("paymentSource", "sku", "consumer"))
+    if sku and not sku.get("siteId") and not sku.get("name"):
+        faults["sku.siteId"] = ["is required, or sku.name"]
+    if sku and not sku.get("name") and not sku.get("price"):
+        faults["sku.price"] = ["is required with sku.siteId"]
+    if source.get("type") == "card" and consumer:
+        missing = [name for name in ("firstName", "lastName") if not consumer.get(name)]
+        faults |= {f"consumer.{name}": ["is required for a card"] for name in missing}
+    if len(str(body.get("metadata") or "")) > LONGEST_METADATA:
+        faults["metadata"] = [f"must have at most {LONGEST_METADATA} characters"]
+    return faults
+
+
+def _object_at(body: dict[str, Any], name: str) -> dict[str, Any]:
+    value = body.get(name)
+    return value if isinstance(value, dict) else {}

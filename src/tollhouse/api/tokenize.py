@@ -1,0 +1,82 @@
+"""`POST /tokenize`: a card from a browser becomes a token (behaviour, section 2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from litestar import Response, post
+from litestar.handlers import HTTPRouteHandler
+from pydantic import ValidationError
+
+from tollhouse.api.access import AnyRequest, Gate, read_request_id
+from tollhouse.api.card_fields import CardFields
+from tollhouse.api.decode import MAX_TOKENIZE_BYTES, read_object
+from tollhouse.api.openapi import describe
+from tollhouse.api.problems import describe_faults
+from tollhouse.kernel.errors import Invalid
+from tollhouse.vault.tokens import Mint, digest_card, tokenize
+from tollhouse.wire.answers import TokenAnswer
+from tollhouse.wire.render import render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tollhouse.api.limits import TokenizeLimits
+
+XML_HTTP_REQUEST = "xmlhttprequest"
+
+
+class TokenizeRequest(CardFields):
+    """A card."""
+
+
+def tokenize_handlers(
+    mint: Mint, gate: Gate, limits: TokenizeLimits, context: Callable[[], dict[str, Any]]
+) -> list[HTTPRouteHandler]:
+    """Return the handlers. `context` tells the models what the environment asks of them."""
+
+    @post(
+        "/tokenize",
+        opt=describe(
+            "Tokenize a card",
+            request=TokenizeRequest,
+            answer=TokenAnswer,
+            needs_key=False,
+            needs_xml_http_request=True,
+            takes_request_id=True,
+        ),
+    )
+    async def post_tokenize(request: AnyRequest) -> Response[bytes]:
+        """Turn a card into a token for one payment within 15 minutes. Meant for the browser; no API key is needed."""
+        fields = await _read(request, context())
+        merchant = await gate.recognise(request)
+        limits.check(merchant, address=gate.address_of(request), number=fields.number)
+        request_id, is_sent = read_request_id(request)
+        card = fields.to_card()
+        minted = await tokenize(
+            mint,
+            card,
+            fields.cvv,
+            merchant_id=merchant.merchant_id if merchant else None,
+            request=(request_id, digest_card(mint.vault, card, fields.cvv)) if is_sent else None,
+        )
+        answer = TokenAnswer(token=str(minted.token_id), expireAt=int(minted.expires_at.timestamp()))
+        headers = {"Idempotent-Replay": "true"} if minted.is_replay else None
+        return Response(render(answer), status_code=201, media_type="application/json", headers=headers)
+
+    return [post_tokenize]
+
+
+async def _read(request: AnyRequest, context: dict[str, Any]) -> TokenizeRequest:
+    body = await read_object(request, limit_bytes=MAX_TOKENIZE_BYTES)
+    faults: dict[str, list[str]] = {}
+    if request.headers.get("x-requested-with", "").lower() != XML_HTTP_REQUEST:
+        faults["x-requested-with"] = ["the header must be there with the value XMLHttpRequest"]
+    try:
+        fields = TokenizeRequest.model_validate(body, context=context)
+    except ValidationError as error:
+        raise Invalid(describe_faults(error) | faults) from None
+    if faults:
+        raise Invalid(faults)
+    return fields
+

@@ -1,0 +1,1 @@
+"""Subscriptions: price schedules and what becomes of them."""

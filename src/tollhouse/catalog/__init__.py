@@ -1,0 +1,1 @@
+"""What merchants sell: sites, SKUs and their prices."""

@@ -1,0 +1,48 @@
+"""Finding sites and SKUs, which are remembered for a few seconds: they are read with every payment and change rarely."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tollhouse.catalog.model import Site, Sku, price_from_json
+from tollhouse.kernel.remember import Remembered
+from tollhouse.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import Database
+
+REMEMBER_SECONDS = 5.0
+
+queries = load_queries("tollhouse.catalog")
+
+
+class Catalog:
+    """What merchants sell, by merchant: an id of another merchant is as unknown as one of nobody."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sites = Remembered(self._read_site, seconds=REMEMBER_SECONDS)
+        self._skus = Remembered(self._read_sku, seconds=REMEMBER_SECONDS)
+
+    async def site(self, merchant_id: int, site_id: int) -> Site | None:
+        """Return a merchant's site, or None."""
+        return await self._sites.get((merchant_id, site_id))
+
+    async def sku(self, merchant_id: int, name: str) -> Sku | None:
+        """Return a merchant's SKU, or None."""
+        return await self._skus.get((merchant_id, name))
+
+    async def _read_site(self, key: tuple[int, int]) -> Site | None:
+        async with self._database.acquire() as connection:
+            row = await queries.select_site(connection, merchant_id=key[0], site_id=key[1])
+        return Site(**row) if row else None
+
+    async def _read_sku(self, key: tuple[int, str]) -> Sku | None:
+        async with self._database.acquire() as connection:
+            row = await queries.select_sku(connection, merchant_id=key[0], name=key[1])
+        if row is None:
+            return None
+        prices = tuple(price_from_json(price) for price in json.loads(row["prices"]))
+        return Sku(row["site_id"], row["name"], row["title"], prices)
+

@@ -1,0 +1,71 @@
+"""What a price schedule means now. Pure; the calendar of later charges belongs to billing."""
+
+from __future__ import annotations
+
+import calendar
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from tollhouse.catalog.model import Offset, Price
+from tollhouse.kernel.money import Money
+
+#: Offsets are at most thirteen characters (wire contract, 1.3) and at most a century.
+OFFSET_FORM = re.compile(r"([0-9]{1,5})([dwmy])")
+LONGEST_DAYS = {"d": 36_525, "w": 5_217, "m": 1_200, "y": 100}
+
+MAX_PRICES = 20
+
+
+class OffsetError(ValueError):
+    """An offset was not of the form `30d`, `2w`, `1m` or `1y`."""
+
+
+def parse_offset(text: str) -> Offset:
+    """Read an offset. Raises OffsetError with a text that is fit for an API answer."""
+    form = OFFSET_FORM.fullmatch(text)
+    if form is None or int(form[1]) > LONGEST_DAYS[form[2]]:
+        raise OffsetError("must be a number of days, weeks, months or years such as 0d, 30d, 2w, 1m, 1y")
+    return Offset(int(form[1]), form[2])  # type: ignore[arg-type]  # the form admits the four units only
+
+
+def find_schedule_faults(prices: Sequence[Price]) -> dict[int, str]:
+    """Return what is wrong with a schedule as a whole, by the index of the faulty price (behaviour, section 6)."""
+    faults: dict[int, str] = {}
+    for index, price in enumerate(prices):
+        if price.offset.is_at_once and price.is_repeating:
+            faults[index] = "a price that is due at once cannot repeat"
+        elif index and prices[index - 1].repeat is True:
+            faults[index] = "nothing can come after a price that repeats without end"
+        elif price.money.currency != prices[0].money.currency:
+            faults[index] = "all prices have to be in one currency"
+    return faults
+
+
+def sum_due_at_once(prices: Sequence[Price]) -> Money:
+    """Add up what is charged with the first payment: the leading prices without a delay."""
+    total = 0
+    for price in prices:
+        if not price.offset.is_at_once:
+            break
+        total += price.money.amount_minor
+    return Money(total, prices[0].money.currency)
+
+
+def has_later_charges(prices: Sequence[Price]) -> bool:
+    """Tell whether the schedule charges anything after the first instant, which makes it a subscription."""
+    return any(not price.offset.is_at_once for price in prices)
+
+
+def first_renewal(prices: Sequence[Price], signed_up_at: datetime) -> datetime:
+    """Return when the first later price falls due. Raises StopIteration when the schedule has none."""
+    return add_offset(signed_up_at, next(price.offset for price in prices if not price.offset.is_at_once))
+
+
+def add_offset(moment: datetime, offset: Offset) -> datetime:
+    """Step from a moment by an offset in UTC; a month that lacks the day ends on its last one."""
+    if offset.unit in "dw":
+        return moment + timedelta(days=offset.count * (7 if offset.unit == "w" else 1))
+    months = moment.month - 1 + offset.count * (12 if offset.unit == "y" else 1)
+    year, month = moment.year + months // 12, months % 12 + 1
+    return moment.replace(year=year, month=month, day=min(moment.day, calendar.monthrange(year, month)[1]))

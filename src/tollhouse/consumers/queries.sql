@@ -1,0 +1,30 @@
+-- name: insert_consumers!
+-- Create consumers that are not there yet; those that are stay as they are.
+insert into consumer (merchant_id, consumer_id, external_id, profile)
+select * from unnest(:merchant_ids::bigint[], :consumer_ids::text[], :external_ids::text[], :profiles::jsonb[])
+on conflict do nothing;
+
+-- name: select_consumer^
+-- Return a merchant's consumer by its gateway id.
+select merchant_id, consumer_id, external_id, profile, last_account_id
+from consumer
+where merchant_id = :merchant_id and consumer_id = :consumer_id;
+
+-- name: update_last_accounts!
+-- Remember the account of each consumer's last successful payment, locking in the order of the keys.
+with given as (
+    select * from unnest(:merchant_ids::bigint[], :consumer_ids::text[], :account_ids::uuid[])
+        as given (merchant_id, consumer_id, account_id)
+),
+locked as (
+    select c.merchant_id, c.consumer_id, given.account_id
+    from consumer c
+    join given using (merchant_id, consumer_id)
+    where c.last_account_id is distinct from given.account_id
+    order by c.merchant_id, c.consumer_id
+    for no key update of c
+)
+update consumer c
+set last_account_id = locked.account_id
+from locked
+where c.merchant_id = locked.merchant_id and c.consumer_id = locked.consumer_id;

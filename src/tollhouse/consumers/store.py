@@ -1,0 +1,70 @@
+"""Rows of consumers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+from tollhouse.consumers.model import Consumer
+from tollhouse.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+queries = load_queries("tollhouse.consumers")
+
+
+class ConsumerRow(NamedTuple):
+    """A consumer to be created, in the order in which rows are locked. `profile` is JSON."""
+
+    merchant_id: int
+    consumer_id: str
+    external_id: str | None
+    profile: str
+
+
+class LastAccountRow(NamedTuple):
+    """The account that a consumer paid with last."""
+
+    merchant_id: int
+    consumer_id: str
+    account_id: UUID
+
+
+async def insert_consumers(connection: PlainConnection, rows: Sequence[ConsumerRow]) -> None:
+    """Create the consumers that are not there yet, in the caller's transaction."""
+    unique = {row[:2]: row for row in rows}
+    ordered = [unique[key] for key in sorted(unique)]
+    if ordered:
+        await queries.insert_consumers(
+            connection,
+            merchant_ids=[row.merchant_id for row in ordered],
+            consumer_ids=[row.consumer_id for row in ordered],
+            external_ids=[row.external_id for row in ordered],
+            profiles=[row.profile for row in ordered],
+        )
+
+
+async def select_consumer(
+    connection: PlainConnection, *, merchant_id: int, consumer_id: str
+) -> tuple[Consumer, UUID | None] | None:
+    """Return a merchant's consumer and the account of its last successful payment, or None."""
+    row = await queries.select_consumer(connection, merchant_id=merchant_id, consumer_id=consumer_id)
+    if row is None:
+        return None
+    consumer = Consumer(merchant_id, row["consumer_id"], row["external_id"], json.loads(row["profile"]))
+    return consumer, row["last_account_id"]
+
+
+async def update_last_accounts(connection: PlainConnection, rows: Sequence[LastAccountRow]) -> None:
+    """Remember the accounts of consumers' last successful payments, in the caller's transaction."""
+    unique = {row[:2]: row for row in rows}
+    ordered = [unique[key] for key in sorted(unique)]
+    await queries.update_last_accounts(
+        connection,
+        merchant_ids=[row.merchant_id for row in ordered],
+        consumer_ids=[row.consumer_id for row in ordered],
+        account_ids=[row.account_id for row in ordered],
+    )

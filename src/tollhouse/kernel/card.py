@@ -1,0 +1,173 @@
+"""Card data as types that cannot be shown.
+
+A `CardNumber` prints as `402400****6348` and a `Cvv` as `***`, whoever prints them: string formatting, a log, a traceback
+with locals. Neither can be pickled or turned into JSON. `reveal` is for the vault and for the message to an acquirer;
+an import contract and a test keep it there.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import NoReturn
+
+SHORTEST_NUMBER, LONGEST_NUMBER = 12, 19
+
+
+class CardDataError(ValueError):
+    """Card data was not well formed; the message never holds any of it."""
+
+
+class _Secret:
+    """A text that only `reveal` gives away."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the clear text. Call it as late as possible and keep it in no variable that outlives the call."""
+        return self._text
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self})"
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, self._text))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("card data is not serialised")
+
+
+class CardNumber(_Secret):
+    """A card number: 12 to 19 digits, with a right Luhn digit where the brand has one."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> CardNumber:
+        """Read a card number. Raises CardDataError with a text that is fit for an API answer."""
+        if not (text.isascii() and text.isdigit()):
+            raise CardDataError("must be digits only")
+        if not SHORTEST_NUMBER <= len(text) <= LONGEST_NUMBER:
+            raise CardDataError(f"must have {SHORTEST_NUMBER} to {LONGEST_NUMBER} digits")
+        if detect_brand(text).luhn and not is_luhn_valid(text):
+            raise CardDataError("is not a card number: its check digit is wrong")
+        return cls(text)
+
+    @property
+    def masked(self) -> str:
+        """The only form in which the number may be shown: first six, four asterisks, last four."""
+        return f"{self._text[:6]}****{self._text[-4:]}"
+
+    @property
+    def brand(self) -> Brand:
+        """The brand, guessed from the prefix."""
+        return detect_brand(self._text)
+
+    def __str__(self) -> str:
+        return self.masked
+
+
+class Cvv(_Secret):
+    """A card security code: 3 or 4 digits, as many as the brand has."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str, *, brand: Brand | None = None) -> Cvv:
+        """Read a security code. Raises CardDataError with a text that is fit for an API answer."""
+        lengths = (brand.cvv_length,) if brand and brand.cvv_length else (3, 4)
+        if not (text.isascii() and text.isdigit() and len(text) in lengths):
+            raise CardDataError(f"must have {' or '.join(map(str, lengths))} digits")
+        return cls(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """The last month in which a card is good. `year` has four digits."""
+
+    month: int
+    year: int
+
+    @classmethod
+    def parse(cls, month: str, year: str) -> Expiry:
+        """Read `"12"` and `"25"` as December 2025. Raises CardDataError when the month is none."""
+        if not (month.isascii() and month.isdigit() and len(month) == 2 and 1 <= int(month) <= 12):
+            raise CardDataError("must be 01 to 12")
+        if not (year.isascii() and year.isdigit() and len(year) == 2):
+            raise CardDataError("must be the last two digits of a year")
+        return cls(int(month), 2000 + int(year))
+
+    def is_past(self, *, year: int, month: int) -> bool:
+        """Tell whether the card was no longer good in the given month."""
+        return (self.year, self.month) < (year, month)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A card as the cardholder gave it, without its security code, which lives and dies elsewhere."""
+
+    number: CardNumber
+    expiry: Expiry
+    holder: str | None = None
+    zip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """What a card brand asks of its numbers."""
+
+    name: str
+    lengths: tuple[int, ...] = ()
+    cvv_length: int | None = None
+    luhn: bool = True
+
+
+#: A number that no brand claims.
+UNKNOWN_BRAND = Brand("unknown")
+
+
+def is_luhn_valid(digits: str) -> bool:
+    """Check the last digit by the Luhn formula (ISO/IEC 7812-1, annex B)."""
+    total = sum(map(int, digits[-1::-2]))
+    total += sum(_DOUBLED[digit] for digit in digits[-2::-2])
+    return total % 10 == 0
+
+
+_DOUBLED = {str(digit): sum(divmod(2 * digit, 10)) for digit in range(10)}
+
+
+def detect_brand(digits: str) -> Brand:
+    """Return the brand with the longest prefix that the number begins with, or `UNKNOWN_BRAND`."""
+    by_prefix, longest = _brands_by_prefix()
+    for length in range(longest, 0, -1):
+        brand = by_prefix.get(digits[:length])
+        if brand is not None:
+            return brand
+    return UNKNOWN_BRAND
+
+
+@cache
+def _brands_by_prefix() -> tuple[dict[str, Brand], int]:
+    table = tomllib.loads(files(__package__).joinpath("brands.toml").read_text(encoding="utf-8"))
+    by_prefix: dict[str, Brand] = {}
+    for name, row in table.items():
+        brand = Brand(name, tuple(row["lengths"]), row["cvv_length"], row.get("luhn", True))
+        for entry in row["prefixes"]:
+            first, _, last = entry.partition("-")
+            for prefix in range(int(first), int(last or first) + 1):
+                by_prefix[str(prefix)] = brand
+    return by_prefix, max(map(len, by_prefix))

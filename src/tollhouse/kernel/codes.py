@@ -1,0 +1,82 @@
+"""What a payment's `code` says: from an issuer's response code to our code, its text, category and retry advice.
+
+The table is data (`codes.toml`), with its edition and sources. Pure; loaded once.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Any
+
+APPROVED = "0"
+BLACKLISTED = "1001"
+VELOCITY = "1002"
+AUTHENTICATION_FAILED = "1010"
+AUTHENTICATION_ABANDONED = "1011"
+AUTHENTICATION_REQUIRED = "1012"
+ACCOUNT_DISABLED = "1020"
+NO_ROUTE = "1030"
+ACQUIRER_UNREACHABLE = "1040"
+REVERSED = "1041"
+
+#: The issuer wants the cardholder authenticated and would then look at the same payment again.
+SOFT_DECLINE = "5201"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A payment code. `category` and `retry` are None for an approval."""
+
+    code: str
+    text: str
+    category: int | None = None
+    retry: str | None = None
+
+
+def describe(code: str) -> Code:
+    """Return the code with its text. A code that is in no table gets the text of an unknown decline."""
+    return _by_code().get(code) or _unknown(code)
+
+
+@lru_cache(maxsize=1024)
+def from_response(response_code: str, *, brand: str) -> Code:
+    """Translate an issuer's decline (ISO 8583 field 39) into ours: 5000 plus the number, or as the table says.
+
+    A brand's own row comes before the common one. An unknown number keeps its number; unknown letters are 5299.
+    """
+    table = _table()
+    row = table.get(f"iso_{brand}", {}).get(response_code) or table["iso"].get(response_code)
+    if row is not None:
+        return _code(row.get("code", f"50{response_code}"), row)
+    is_numeric = response_code.isascii() and response_code.isdigit() and len(response_code) == 2
+    return _unknown(f"50{response_code}") if is_numeric else _unknown(table["iso_unknown"]["code"])
+
+
+def all_codes() -> list[Code]:
+    """Return every code of the table, in order."""
+    return sorted(_by_code().values(), key=lambda code: (len(code.code), code.code))
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads(files(__package__).joinpath("codes.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def _by_code() -> dict[str, Code]:
+    table = _table()
+    codes = {code: _code(code, row) for code, row in table["ours"].items()}
+    for name in ("iso_mastercard", "iso"):
+        codes |= {c.code: c for response, row in table[name].items() for c in [_code(row.get("code", f"50{response}"), row)]}
+    return codes
+
+
+def _code(code: str, row: dict[str, Any]) -> Code:
+    return Code(code, row["text"], row.get("category"), row.get("retry"))
+
+
+def _unknown(code: str) -> Code:
+    return _code(code, _table()["iso_unknown"])

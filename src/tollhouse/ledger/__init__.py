@@ -1,0 +1,1 @@
+"""Double entry for every movement of money."""

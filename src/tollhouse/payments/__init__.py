@@ -1,0 +1,1 @@
+"""The heart: a payment from its intention to its outcome."""

@@ -1,0 +1,87 @@
+"""Asking the acquirer for the money, with no database connection held."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tollhouse.acquirers.model import Answer, Authorization, NotSent, Proof
+from tollhouse.payments import lifecycle
+from tollhouse.payments.model import AttemptState, Instrument, Mode, Payment, Reply
+from tollhouse.payments.routing import choose_acquirer
+from tollhouse.payments.settle import settle
+from tollhouse.payments.store import Move
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from tollhouse.payments.tools import Tools
+
+
+async def authorize(
+    tools: Tools,
+    payment: Payment,
+    instrument: Instrument,
+    *,
+    proof: Proof | None = None,
+    erase_code_of: UUID | None = None,
+) -> Reply:
+    """Ask for a payment whose intention is committed, and settle it by the answer, whatever that is."""
+    payment, outcome = await ask(tools, payment, instrument, proof=proof)
+    after = lifecycle.apply(payment, outcome, tools.clock.now())
+    return await settle(tools, payment, after, erase_code_of=erase_code_of)
+
+
+async def ask(
+    tools: Tools, payment: Payment, instrument: Instrument, *, proof: Proof | None = None
+) -> tuple[Payment, Answer]:
+    """Ask the acquirer, and the next one when the request surely never left; return the attempt that got the answer."""
+    outcome = await _ask_one(tools, payment, instrument, proof)
+    while isinstance(outcome, NotSent):
+        following = await _turn_to_next_acquirer(tools, payment)
+        if following is None:
+            break
+        payment, outcome = following, await _ask_one(tools, following, instrument, proof)
+    return payment, outcome
+
+
+async def _ask_one(tools: Tools, payment: Payment, instrument: Instrument, proof: Proof | None) -> Answer:
+    return await tools.acquirers[payment.attempt.acquirer].authorize(build_authorization(payment, instrument, proof))
+
+
+def build_authorization(payment: Payment, instrument: Instrument, proof: Proof | None) -> Authorization:
+    """Put together what the acquirer is asked. Merchant-initiated charges carry no security code."""
+    return Authorization(
+        reference=payment.attempt.reference,
+        money=payment.money,
+        card=instrument.card,
+        cvv=instrument.code if payment.initiator == "customer" else None,
+        capture=payment.mode is Mode.SALE,
+        initiator=payment.initiator,
+        reason=payment.reason,
+        descriptor=payment.descriptor,
+        network_transaction_id=payment.network_transaction_id,
+        proof=proof,
+        consumer_ip=payment.consumer_ip,
+        emulate_code=payment.emulate_code,
+    )
+
+
+async def _turn_to_next_acquirer(tools: Tools, payment: Payment) -> Payment | None:
+    """Close an attempt that surely never left and commit the next one; return None when there is no other way."""
+    acquirer = choose_acquirer(list(tools.acquirers), tried=payment.attempt.number)
+    if acquirer is None:
+        return None
+    following = lifecycle.next_attempt(payment, acquirer=acquirer, now=tools.clock.now())
+    move = Move(
+        lifecycle.move(payment, AttemptState.NOT_SENT),
+        expected=payment.attempt.state,
+        following=following,
+        following_resolve_seconds=resolve_seconds(tools, acquirer),
+    )
+    return following if await tools.moves.submit(move) else None
+
+
+def resolve_seconds(tools: Tools, acquirer: str) -> float:
+    """Return when the resolver may look at an attempt that is now sent: after its time-out and a margin."""
+    known = tools.acquirers.get(acquirer)
+    return (known.timeout_seconds if known else 0.0) + tools.patience.margin

@@ -1,0 +1,102 @@
+"""Charging: from an order that was checked to an answer.
+
+    charge ──> begin (durable) ──> pursue ──> authenticate, or ask the acquirer ──> settle (durable)
+
+The branches are here; the leaves are in the modules beside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tollhouse.kernel import codes
+from tollhouse.kernel.errors import Invalid
+from tollhouse.payments import lifecycle
+from tollhouse.payments.authenticate import demand_authentication
+from tollhouse.payments.authorize import ask, resolve_seconds
+from tollhouse.payments.intend import build_consumer_row, build_payment
+from tollhouse.payments.model import Order, Payment, Reply
+from tollhouse.payments.records import CREATED
+from tollhouse.payments.repeat import answer_double_click, answer_once, recall_claim
+from tollhouse.payments.settle import settle
+from tollhouse.payments.store import Beginning, Claimed, DoubleClick, TokenGone, queries
+from tollhouse.payments.view import render_answer
+
+if TYPE_CHECKING:
+    from tollhouse.payments.tools import Tools
+
+TOKEN_USED = {"paymentSource.token": ["was used already; tokenize the card again"]}
+
+
+async def charge(tools: Tools, order: Order) -> Reply:
+    """Charge an order and return the answer; a request that was seen before gets its first answer.
+
+    Raises Invalid when the token was used meanwhile, RequestIdReused, StillRunning, and Unavailable. After Unavailable
+    nobody knows whether the intention was committed: the same request id finds out.
+    """
+    if order.claim is None:
+        return await tools.running.finish(_begin(tools, order), name="charge")
+    return await answer_once(
+        tools, order.claim, lambda: tools.running.finish(_begin(tools, order), name="charge")
+    )
+
+
+async def _begin(tools: Tools, order: Order) -> Reply:
+    """Commit the intention, then pursue it; or answer by what was there before."""
+    payment = await build_payment(tools, order)
+    begun = await tools.beginnings.submit(
+        Beginning(
+            payment=payment,
+            claim=order.claim,
+            token_id=order.token_id,
+            consumer=build_consumer_row(order),
+            resolve_seconds=resolve_seconds(tools, payment.attempt.acquirer),
+        )
+    )
+    if isinstance(begun, Claimed) and order.claim is not None:
+        reply = await recall_claim(tools, order.claim)
+        if reply is None:  # whoever held the request id gave it back, because its token was gone
+            raise Invalid(TOKEN_USED)
+        return reply
+    if isinstance(begun, DoubleClick):
+        return await answer_double_click(tools, payment, payment_id=begun.payment_id, claim=order.claim)
+    if isinstance(begun, TokenGone):
+        raise Invalid(TOKEN_USED)
+    return await _answer_in_time(tools, payment, order)
+
+
+async def _answer_in_time(tools: Tools, payment: Payment, order: Order) -> Reply:
+    """Pursue a payment, and answer `pending` when that takes too long; it goes on, and the IPN tells its end."""
+    pursuit = tools.running.start(pursue(tools, payment, order), name="pursue")
+    done, _ = await asyncio.wait({pursuit}, timeout=tools.patience.answer)
+    if done:
+        return pursuit.result()
+    answer = render_answer(payment)
+    if order.claim is not None:
+        async with tools.database.acquire() as connection:
+            await queries.record_answer(
+                connection,
+                merchant_id=payment.merchant_id,
+                payment_id=payment.payment_id,
+                status=CREATED,
+                answer=answer,
+            )
+    return Reply(CREATED, answer)
+
+
+async def pursue(tools: Tools, payment: Payment, order: Order) -> Reply:
+    """Take a committed intention to its outcome, or to the challenge that stands before it."""
+    if order.refused_with is not None:
+        return await settle(tools, payment, lifecycle.refuse(payment, order.refused_with, tools.clock.now()))
+    if order.asks_authentication:
+        return await demand_authentication(
+            tools, payment, order.instrument, browser=order.browser, after_soft_decline=False
+        )
+    payment, outcome = await ask(tools, payment, order.instrument)
+    if not lifecycle.needs_authentication(payment, outcome):
+        return await settle(tools, payment, lifecycle.apply(payment, outcome, tools.clock.now()))
+    if not payment.may_redirect:
+        refused = lifecycle.refuse(payment, codes.AUTHENTICATION_REQUIRED, tools.clock.now())
+        return await settle(tools, payment, refused)
+    return await demand_authentication(tools, payment, order.instrument, browser=order.browser, after_soft_decline=True)

@@ -1,0 +1,60 @@
+"""What follows from a settled payment in packages below this one: the card is kept, and remembered as the consumer's last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tollhouse.consumers.store import LastAccountRow, update_last_accounts
+from tollhouse.payments.model import Payment, Status
+from tollhouse.vault.accounts import AccountRow, keep_accounts
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+
+class KeepCard:
+    """The first approval makes the payment account; a later one with the same card updates its expiry."""
+
+    rank = 10
+
+    def rows(self, payment: Payment) -> Sequence[AccountRow]:
+        """Return the card of an approved payment, unless it is stored already."""
+        card = payment.attempt.card
+        if payment.status is not Status.SUCCESS or payment.source.is_stored or card is None:
+            return ()
+        source = payment.source
+        row = AccountRow(
+            merchant_id=payment.merchant_id,
+            account_id=source.account_id,
+            consumer_id=payment.consumer_id,
+            fingerprint=payment.attempt.fingerprint,
+            key_version=card.key_version,
+            sealed_card=card.content,
+            brand=source.brand,
+            masked_number=source.masked_number,
+            expiry_month=source.expiry_month,
+            expiry_year=source.expiry_year,
+            network_transaction_id=payment.network_transaction_id,
+        )
+        return (row,)
+
+    async def write(self, connection: PlainConnection, rows: Sequence[AccountRow]) -> None:
+        """Store the cards of a batch."""
+        await keep_accounts(connection, rows)
+
+
+class RememberCard:
+    """The source `consumer` charges the card of the last successful payment [seed]."""
+
+    rank = 20
+
+    def rows(self, payment: Payment) -> Sequence[LastAccountRow]:
+        """Return the consumer and the account of an approved payment."""
+        if payment.status is not Status.SUCCESS:
+            return ()
+        return (LastAccountRow(payment.merchant_id, payment.consumer_id, payment.source.account_id),)
+
+    async def write(self, connection: PlainConnection, rows: Sequence[LastAccountRow]) -> None:
+        """Remember the accounts of a batch."""
+        await update_last_accounts(connection, rows)

@@ -1,0 +1,91 @@
+"""From an order to the intention that is committed: ids taken, card sealed, digest of a double click made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tollhouse.catalog.prices import has_later_charges
+from tollhouse.consumers.store import ConsumerRow
+from tollhouse.payments.lifecycle import name_attempt
+from tollhouse.payments.model import Attempt, AttemptState, Order, Payment, Status, Subscribing
+from tollhouse.wire.render import render_json
+
+if TYPE_CHECKING:
+    from tollhouse.payments.tools import Tools
+
+
+async def build_payment(tools: Tools, order: Order) -> Payment:
+    """Take ids for an order and seal its card. Nothing is written yet."""
+    payment_id = await tools.payment_numbers.take()
+    transaction_id = await tools.transaction_numbers.take()
+    now = tools.clock.now()
+    return Payment(
+        merchant_id=order.merchant_id,
+        payment_id=payment_id,
+        transaction_id=transaction_id,
+        site_id=order.site.site_id,
+        descriptor=order.site.descriptor or order.site.name,
+        consumer_id=order.consumer_id,
+        external_id=order.external_id,
+        consumer=order.consumer,
+        title=order.sku.title,
+        sku_name=order.sku.name,
+        metadata=order.metadata,
+        ipn_url=order.ipn_url,
+        ipn_format=order.site.ipn_format,
+        redirect_url=order.redirect_url,
+        request_id=order.request_id,
+        mode=order.mode,
+        status=Status.PENDING,
+        money=order.money,
+        source=order.source,
+        initiator=order.initiator,
+        reason=order.reason,
+        consumer_ip=order.consumer_ip,
+        emulate_code=order.emulate_code,
+        created_at=now,
+        attempt=Attempt(
+            number=1,
+            acquirer=order.acquirer,
+            reference=name_attempt(transaction_id, 1),
+            state=AttemptState.IN_FLIGHT,
+            card=tools.vault.seal_card(
+                order.instrument.card, merchant_id=order.merchant_id, account_id=order.source.account_id
+            ),
+            fingerprint=order.fingerprint,
+            sent_at=now,
+        ),
+        network_transaction_id=order.network_transaction_id,
+        subscribing=await _build_subscribing(tools, order),
+        double_click_digest=_digest_of_purchase(tools, order),
+        may_redirect=order.may_redirect,
+        goes_on_unauthenticated=order.site.goes_on_unauthenticated,
+    )
+
+
+def build_consumer_row(order: Order) -> ConsumerRow | None:
+    """Return the consumer to be created if it is not there."""
+    if order.is_consumer_known:
+        return None
+    return ConsumerRow(order.merchant_id, order.consumer_id, order.external_id, _profile_of(order))
+
+
+def _profile_of(order: Order) -> str:
+    return render_json(dict(order.consumer)).decode()
+
+
+async def _build_subscribing(tools: Tools, order: Order) -> Subscribing | None:
+    if not has_later_charges(order.sku.prices):
+        return None
+    return Subscribing(await tools.subscription_numbers.take(), order.sku.prices)
+
+
+def _digest_of_purchase(tools: Tools, order: Order) -> bytes | None:
+    """Hash what makes two requests the same purchase: card, amount, consumer, metadata (behaviour, section 3)."""
+    if not order.site.guards_double_clicks:
+        return None
+    money = order.money
+    is_named = order.is_consumer_known or order.external_id is not None
+    who = order.consumer_id if is_named else _profile_of(order)
+    parts = (who, str(money.amount_minor), money.currency.code, str(order.site.site_id), order.metadata)
+    return tools.vault.digest(order.fingerprint + "|".join(parts).encode())

@@ -1,0 +1,96 @@
+"""How a payment moves. Pure: a payment and what happened give the next payment, or an IllegalTransition.
+
+    attempt       in_flight ──> approved | declined | not_sent
+                  in_flight ──> unknown ──> approved | declined | reversed
+                  in_flight ──> challenged ──> in_flight | declined
+    transaction   pending ──> success | fail, when the attempt is final and none follows
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Reversed, Unknown
+from tollhouse.kernel import codes
+from tollhouse.kernel.errors import IllegalTransition
+from tollhouse.payments.model import AttemptState, Payment, Status
+
+TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
+    AttemptState.IN_FLIGHT: frozenset(AttemptState) - {AttemptState.IN_FLIGHT},
+    AttemptState.CHALLENGED: frozenset({AttemptState.IN_FLIGHT, AttemptState.DECLINED}),
+    AttemptState.UNKNOWN: frozenset({AttemptState.APPROVED, AttemptState.DECLINED, AttemptState.REVERSED}),
+}
+
+#: ISO 8583 answers that approve: 85 is "no reason to decline" and answers an account verification.
+APPROVALS = frozenset({"00", "85"})
+
+
+def apply(payment: Payment, outcome: Approved | Declined | Reversed | Unknown | NotSent | NotFound, now: datetime) -> Payment:
+    """Return the payment after the acquirer's answer. Raises IllegalTransition."""
+    match outcome:
+        case Approved():
+            approved = replace(payment, network_transaction_id=outcome.network_transaction_id)
+            approved = approved.with_attempt(response_code=outcome.response_code, approval_code=outcome.approval_code)
+            return settle(approved, AttemptState.APPROVED, codes.APPROVED, now)
+        case Declined():
+            code = codes.from_response(outcome.response_code, brand=payment.source.brand).code
+            declined = payment.with_attempt(response_code=outcome.response_code, advice_code=outcome.advice_code)
+            return settle(declined, AttemptState.DECLINED, code, now)
+        case NotSent():
+            return settle(payment, AttemptState.NOT_SENT, codes.ACQUIRER_UNREACHABLE, now)
+        case NotFound():
+            return settle(payment, AttemptState.DECLINED, codes.ACQUIRER_UNREACHABLE, now)
+        case Reversed():
+            return settle(payment, AttemptState.REVERSED, codes.REVERSED, now)
+        case Unknown():
+            return move(payment, AttemptState.UNKNOWN)
+
+
+def settle(payment: Payment, state: AttemptState, code: str, now: datetime) -> Payment:
+    """Return the payment with its attempt final and its transaction settled under a code."""
+    status = Status.SUCCESS if code == codes.APPROVED else Status.FAIL
+    return replace(move(payment, state), status=status, code=code, settled_at=now)
+
+
+def refuse(payment: Payment, code: str, now: datetime) -> Payment:
+    """Return the payment as refused by a rule of ours: the acquirer was never asked, or is not asked again."""
+    return settle(payment, AttemptState.DECLINED, code, now)
+
+
+def move(payment: Payment, state: AttemptState) -> Payment:
+    """Return the payment with its attempt in another state. Raises IllegalTransition."""
+    if state not in TRANSITIONS.get(payment.attempt.state, frozenset()):
+        raise IllegalTransition(f"An attempt that is {payment.attempt.state} cannot become {state}.")
+    return payment.with_attempt(state=state)
+
+
+def next_attempt(payment: Payment, *, acquirer: str, now: datetime, state: AttemptState = AttemptState.IN_FLIGHT) -> Payment:
+    """Return the payment with a further attempt, which has a reference of its own."""
+    number = payment.attempt.number + 1
+    fresh = replace(
+        payment.attempt,
+        number=number,
+        acquirer=acquirer,
+        reference=name_attempt(payment.transaction_id, number),
+        state=state,
+        sent_at=now,
+        inquiries=0,
+        response_code=None,
+        advice_code=None,
+        approval_code=None,
+    )
+    return replace(payment, attempt=fresh)
+
+
+def name_attempt(transaction_id: int, number: int) -> str:
+    """Return the reference by which the acquirer knows an attempt, for ever."""
+    return f"{transaction_id}-{number}"
+
+
+def needs_authentication(payment: Payment, outcome: object) -> bool:
+    """Tell whether the issuer refuses only until the cardholder is authenticated (a soft decline)."""
+    return (
+        isinstance(outcome, Declined)
+        and codes.from_response(outcome.response_code, brand=payment.source.brand).code == codes.SOFT_DECLINE
+    )

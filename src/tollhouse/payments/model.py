@@ -1,0 +1,275 @@
+"""A payment, from what the merchant asked to what became of it.
+
+A *payment* is one purchase (`orderId`), a *transaction* one operation on it (`transactionId`), an *attempt* one try at an acquirer
+with a reference of its own. `Payment` is the three together, as the first transaction of a purchase has them; it is frozen, and
+`payments.lifecycle` makes the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
+
+from tollhouse.acquirers.model import Initiator, Reason
+from tollhouse.kernel.card import Card, Cvv
+from tollhouse.kernel.money import Money
+
+if TYPE_CHECKING:
+    from tollhouse.catalog.model import IpnFormat, Price, Site, Sku
+    from tollhouse.storage.database import PlainConnection
+    from tollhouse.threeds.model import BrowserData
+    from tollhouse.vault.seal import Sealed
+
+#: The operation of a payment among the operations that take an X-Request-ID.
+OPERATION = "payment"
+
+
+class Mode(StrEnum):
+    """What a transaction does."""
+
+    SALE = "sale"
+    AUTH = "auth"
+
+
+class Status(StrEnum):
+    """Where a transaction stands, as the merchant sees it."""
+
+    PENDING = "pending"
+    SUCCESS = "success"
+    FAIL = "fail"
+
+
+class AttemptState(StrEnum):
+    """Where an attempt stands at the acquirer. The transitions are in `payments.lifecycle`."""
+
+    IN_FLIGHT = "in_flight"
+    CHALLENGED = "challenged"
+    UNKNOWN = "unknown"
+    APPROVED = "approved"
+    DECLINED = "declined"
+    NOT_SENT = "not_sent"
+    REVERSED = "reversed"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can come after it."""
+        return self not in {AttemptState.IN_FLIGHT, AttemptState.CHALLENGED, AttemptState.UNKNOWN}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The card that pays, as far as it may be shown. `kind` is the paymentSource.type of the request."""
+
+    kind: str
+    brand: str
+    masked_number: str
+    expiry_month: int
+    expiry_year: int
+    account_id: UUID
+    #: A stored account was named; its card is already kept.
+    is_stored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at an acquirer. The sealed card is with it until the try is final, so that anybody can finish it."""
+
+    number: int
+    acquirer: str
+    reference: str
+    state: AttemptState
+    card: Sealed | None
+    fingerprint: bytes
+    sent_at: datetime
+    inquiries: int = 0
+    response_code: str | None = None
+    advice_code: str | None = None
+    approval_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribing:
+    """A subscription that the approval of this payment starts."""
+
+    subscription_id: int
+    prices: tuple[Price, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A payment with its first transaction and the attempt under way."""
+
+    merchant_id: int
+    payment_id: int
+    transaction_id: int
+    site_id: int
+    descriptor: str
+    consumer_id: str
+    external_id: str | None
+    consumer: Mapping[str, Any]
+    title: str
+    sku_name: str | None
+    metadata: str
+    ipn_url: str
+    ipn_format: IpnFormat
+    redirect_url: str
+    request_id: str
+    mode: Mode
+    status: Status
+    money: Money
+    source: Source
+    initiator: Initiator
+    reason: Reason
+    consumer_ip: str
+    emulate_code: str | None
+    created_at: datetime
+    attempt: Attempt
+    code: str | None = None
+    network_transaction_id: str | None = None
+    settled_at: datetime | None = None
+    subscribing: Subscribing | None = None
+    #: Equal for two requests that are the same purchase; None where the site does not guard against double clicks.
+    double_click_digest: bytes | None = None
+    #: Whether a soft decline leads to a challenge rather than to `fail` 1012.
+    may_redirect: bool = True
+    #: Whether it goes on when authentication could not be performed (status U).
+    goes_on_unauthenticated: bool = True
+
+    def with_attempt(self, **changes: Any) -> Payment:
+        """Return the payment with its attempt changed."""
+        return replace(self, attempt=replace(self.attempt, **changes))
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An X-Request-ID that a client sent, with a keyed digest of the body."""
+
+    merchant_id: int
+    operation: str
+    request_id: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What a request points at, as far as it can be read, also from a request that is faulty elsewhere."""
+
+    merchant_id: int
+    site_id: str | None = None
+    sku_name: str | None = None
+    source_kind: str | None = None
+    token: str | None = None
+    account_id: str | None = None
+    source_consumer_id: str | None = None
+    consumer_id: str | None = None
+    has_ipn_url: bool = False
+    has_redirect_url: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A payment as it was asked for: well formed, in the words of this house, its references not looked up yet."""
+
+    merchant_id: int
+    request_id: str
+    claim: Claim | None
+    source_kind: str
+    instrument: Instrument | None
+    title: str
+    prices: tuple[Price, ...]
+    external_id: str | None
+    consumer: Mapping[str, Any]
+    consumer_ip: str
+    metadata: str
+    ipn_url: str | None
+    redirect_url: str | None
+    asks_authentication: bool
+    initiator: Initiator
+    browser: BrowserData | None
+    emulate_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """The card in the clear, for as long as one request lives."""
+
+    card: Card
+    code: Cvv | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a merchant asked for, checked and resolved: everything that `charge` needs to know."""
+
+    merchant_id: int
+    request_id: str
+    claim: Claim | None
+    site: Site
+    sku: Sku
+    money: Money
+    mode: Mode
+    consumer_id: str
+    #: The consumer has a row already and is not created.
+    is_consumer_known: bool
+    external_id: str | None
+    consumer: Mapping[str, Any]
+    consumer_ip: str
+    metadata: str
+    ipn_url: str
+    redirect_url: str
+    source: Source
+    fingerprint: bytes
+    instrument: Instrument
+    token_id: UUID | None
+    network_transaction_id: str | None
+    initiator: Initiator
+    reason: Reason
+    asks_authentication: bool
+    may_redirect: bool
+    browser: BrowserData | None
+    emulate_code: str | None
+    acquirer: str
+    #: A refusal that needs no acquirer: a payment code such as 1020, or None.
+    refused_with: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the client gets: a status and the very bytes. `is_replay` marks a recorded answer."""
+
+    status: int
+    body: bytes
+    is_replay: bool = False
+
+
+class Preparation(Protocol):
+    """What else is written in the transaction that commits an intention, by a package that `payments` does not know."""
+
+    def rows(self, payment: Payment) -> Sequence[Any]:
+        """Return the rows that this payment asks for. Pure."""
+        ...
+
+    async def write(self, connection: PlainConnection, rows: Sequence[Any]) -> None:
+        """Write the rows of a batch; they may be there from an earlier try."""
+        ...
+
+
+class Consequence(Protocol):
+    """What else is written in the transaction that settles a payment, by a package that `payments` does not know.
+
+    Consequences are written in the order of their `rank`, which is also the order in which their rows are locked.
+    """
+
+    rank: int
+
+    def rows(self, payment: Payment) -> Sequence[Any]:
+        """Return the rows that follow from this settled payment. Pure."""
+        ...
+
+    async def write(self, connection: PlainConnection, rows: Sequence[Any]) -> None:
+        """Write the rows of a batch, which holds at least one."""
+        ...

@@ -1,0 +1,231 @@
+-- name: reserve_payment_numbers$
+-- Reserve a block of payment ids and return the first.
+select nextval('payment_number');
+
+-- name: reserve_transaction_numbers$
+-- Reserve a block of transaction ids and return the first.
+select nextval('transaction_number');
+
+-- name: reserve_subscription_numbers$
+-- Reserve a block of subscription ids and return the first.
+select nextval('subscription_number');
+
+-- name: claim_requests!
+-- Take request ids, in order; a concurrent claimant is waited for.
+insert into request_claim (merchant_id, operation, request_id, digest, payment_id)
+select * from unnest(
+    :merchant_ids::bigint[], :operations::text[], :request_ids::text[], :digests::bytea[], :payment_ids::bigint[]
+)
+on conflict do nothing;
+
+-- name: select_claims
+-- Return who holds these request ids, with the recorded answer if there is one.
+select c.merchant_id, c.operation, c.request_id, c.digest, c.payment_id, c.status, c.answer
+from request_claim c
+join unnest(:merchant_ids::bigint[], :operations::text[], :request_ids::text[])
+    as given (merchant_id, operation, request_id) using (merchant_id, operation, request_id);
+
+-- name: release_claims!
+-- Give up the request ids of payments that will not be.
+delete from request_claim c
+using unnest(:merchant_ids::bigint[], :operations::text[], :request_ids::text[], :payment_ids::bigint[])
+    as given (merchant_id, operation, request_id, payment_id)
+where c.merchant_id = given.merchant_id and c.operation = given.operation
+    and c.request_id = given.request_id and c.payment_id = given.payment_id;
+
+-- name: hand_over_claims!
+-- Let the request id of a double click lead to the payment that it repeats.
+update request_claim c
+set payment_id = given.holder_id
+from unnest(:merchant_ids::bigint[], :payment_ids::bigint[], :holder_ids::bigint[])
+    as given (merchant_id, payment_id, holder_id)
+where c.merchant_id = given.merchant_id and c.payment_id = given.payment_id;
+
+-- name: insert_payments
+-- Commit intentions: transaction, payment and attempt. What does not come back met an equal unresolved payment, or was
+-- written by an earlier try of the same batch.
+with given as (
+    select * from unnest(
+        :merchant_ids::bigint[], :payment_ids::bigint[], :transaction_ids::bigint[], :site_ids::bigint[],
+        :consumer_ids::text[], :terms::jsonb[], :consumers::jsonb[], :metadata::json[], :ipn_urls::text[],
+        :redirect_urls::text[], :request_ids::text[], :modes::transaction_mode[], :amounts_minor::bigint[],
+        :currencies::text[], :sources::jsonb[], :initiators::initiator[], :reasons::initiation_reason[],
+        :network_transaction_ids::text[], :double_click_digests::bytea[], :created_at::timestamptz[],
+        :acquirers::text[], :references::text[], :sealed_cards::bytea[], :key_versions::integer[],
+        :fingerprints::bytea[], :resolve_seconds::double precision[]
+    ) as given (
+        merchant_id, payment_id, transaction_id, site_id, consumer_id, terms, consumer, metadata, ipn_url, redirect_url,
+        request_id, mode, amount_minor, currency, source, initiator, reason, network_transaction_id,
+        double_click_digest, created_at, acquirer, reference, sealed_card, key_version, fingerprint, resolve_seconds
+    )
+),
+won as (
+    insert into transaction (
+        merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source, initiator, reason,
+        network_transaction_id, double_click_digest, created_at
+    )
+    select merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source, initiator, reason,
+        network_transaction_id, double_click_digest, created_at
+    from given
+    on conflict do nothing
+    returning merchant_id, transaction_id
+),
+purchases as (
+    insert into payment (
+        merchant_id, payment_id, site_id, consumer_id, terms, consumer, metadata, ipn_url, redirect_url, request_id,
+        created_at
+    )
+    select merchant_id, payment_id, site_id, consumer_id, terms, consumer, metadata, ipn_url, redirect_url, request_id,
+        created_at
+    from given join won using (merchant_id, transaction_id)
+)
+insert into attempt (
+    merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
+    fingerprint, resolve_at, sent_at
+)
+select merchant_id, transaction_id, 1, payment_id, acquirer, reference, 'in_flight', sealed_card, key_version,
+    fingerprint, now() + make_interval(secs => resolve_seconds), created_at
+from given join won using (merchant_id, transaction_id)
+returning transaction_id, clock_timestamp() as database_time;
+
+-- name: select_double_clicks
+-- Find out, for payments that were not inserted, who stands in their place: themselves, or an equal unresolved payment.
+select given.transaction_id, coalesce(own.payment_id, other.payment_id) as payment_id
+from unnest(:merchant_ids::bigint[], :transaction_ids::bigint[], :digests::bytea[])
+    as given (merchant_id, transaction_id, digest)
+left join transaction own
+    on own.merchant_id = given.merchant_id and own.transaction_id = given.transaction_id
+left join transaction other
+    on other.merchant_id = given.merchant_id and other.double_click_digest = given.digest
+    and other.status = 'pending';
+
+-- name: move_attempts
+-- Move attempts that are still where they were seen, in order; transaction and stored answer follow what moved.
+with given as (
+    select * from unnest(
+        :merchant_ids::bigint[], :transaction_ids::bigint[], :payment_ids::bigint[], :numbers::smallint[],
+        :expected::attempt_state[], :states::attempt_state[], :resolve_seconds::double precision[],
+        :response_codes::text[], :advice_codes::text[], :approval_codes::text[],
+        :transaction_statuses::transaction_status[], :codes::text[], :network_transaction_ids::text[],
+        :settled_at::timestamptz[], :answer_statuses::smallint[], :answers::bytea[]
+    ) as given (
+        merchant_id, transaction_id, payment_id, number, expected, state, resolve_seconds, response_code, advice_code,
+        approval_code, transaction_status, code, network_transaction_id, settled_at, answer_status, answer
+    )
+),
+locked as (
+    select a.merchant_id, a.transaction_id, a.number
+    from attempt a
+    join given using (merchant_id, transaction_id, number)
+    where a.state = given.expected
+    order by a.merchant_id, a.transaction_id, a.number
+    for no key update of a
+),
+moved as (
+    update attempt a
+    set state = given.state,
+        resolve_at = now() + make_interval(secs => given.resolve_seconds),
+        inquiries = 0,
+        sealed_card = case when given.state in ('in_flight', 'challenged', 'unknown') then a.sealed_card end,
+        response_code = given.response_code,
+        advice_code = given.advice_code,
+        approval_code = given.approval_code
+    from locked join given using (merchant_id, transaction_id, number)
+    where a.merchant_id = locked.merchant_id and a.transaction_id = locked.transaction_id
+        and a.number = locked.number
+    returning a.merchant_id, a.transaction_id, a.number
+),
+settled as (
+    update transaction t
+    set status = given.transaction_status,
+        code = given.code,
+        network_transaction_id = given.network_transaction_id,
+        settled_at = given.settled_at
+    from moved join given using (merchant_id, transaction_id, number)
+    where t.merchant_id = moved.merchant_id and t.transaction_id = moved.transaction_id
+        and t.status = 'pending' and given.transaction_status <> 'pending'
+),
+answered as (
+    update request_claim c
+    set status = given.answer_status,
+        answer = given.answer
+    from moved join given using (merchant_id, transaction_id, number)
+    where c.merchant_id = given.merchant_id and c.payment_id = given.payment_id
+        and c.answer is null and given.answer is not null
+)
+select transaction_id, number, clock_timestamp() as database_time from moved;
+
+-- name: insert_attempts!
+-- Commit further attempts of payments whose earlier one ended without settling them.
+insert into attempt (
+    merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
+    fingerprint, resolve_at, sent_at
+)
+select merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
+    fingerprint, now() + make_interval(secs => resolve_seconds), sent_at
+from unnest(
+    :merchant_ids::bigint[], :transaction_ids::bigint[], :numbers::smallint[], :payment_ids::bigint[],
+    :acquirers::text[], :references::text[], :states::attempt_state[], :sealed_cards::bytea[],
+    :key_versions::integer[], :fingerprints::bytea[], :resolve_seconds::double precision[], :sent_at::timestamptz[]
+) as given (
+    merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
+    fingerprint, resolve_seconds, sent_at
+)
+on conflict do nothing;
+
+-- name: record_answer!
+-- Record the answer that a client got while its payment went on; one that is there stays.
+update request_claim
+set status = :status, answer = :answer
+where merchant_id = :merchant_id and payment_id = :payment_id and answer is null;
+
+-- name: select_payment^
+-- Return a payment by the id of one of its transactions, with its newest attempt.
+select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, p.terms, p.consumer,
+    p.metadata::text as metadata, p.ipn_url, p.redirect_url, p.request_id, p.created_at,
+    t.mode, t.status, t.amount_minor, t.currency, t.source, t.initiator, t.reason, t.code, t.network_transaction_id,
+    t.double_click_digest, t.settled_at,
+    a.number, a.acquirer, a.reference, a.state, a.sealed_card, a.key_version, a.fingerprint, a.sent_at, a.inquiries,
+    a.response_code, a.advice_code, a.approval_code
+from transaction t
+join payment p using (merchant_id, payment_id)
+join lateral (
+    select * from attempt a
+    where a.merchant_id = t.merchant_id and a.transaction_id = t.transaction_id
+    order by a.number desc
+    limit 1
+) a on true
+where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id;
+
+-- name: select_payment_transaction$
+-- Return the first transaction of a payment.
+select transaction_id from transaction
+where merchant_id = :merchant_id and payment_id = :payment_id
+order by transaction_id
+limit 1;
+
+-- name: lease_due_attempts
+-- Take attempts that are due for the resolver, for the length of a lease, oldest first.
+with due as (
+    select merchant_id, transaction_id, number
+    from attempt
+    where resolve_at <= now()
+    order by resolve_at
+    limit :limit
+    for no key update skip locked
+)
+update attempt a
+set resolve_at = now() + make_interval(secs => :lease_seconds)
+from due
+where a.merchant_id = due.merchant_id and a.transaction_id = due.transaction_id and a.number = due.number
+returning a.merchant_id, a.transaction_id;
+
+-- name: postpone_attempt!
+-- Look at an attempt again later; it has been asked about once more.
+update attempt
+set resolve_at = now() + make_interval(secs => :seconds), inquiries = inquiries + 1
+where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number and resolve_at is not null;
+
+-- name: select_unresolved$
+-- Count payments whose outcome is open.
+select count(*) from attempt where resolve_at is not null;

@@ -1,0 +1,89 @@
+"""Finding out what became of a payment whose outcome nobody wrote down.
+
+The process may have died between the acquirer's answer and the write, or the answer never came. The acquirer is asked about the
+reference that was committed before anything was sent; nothing is ever sent again under another one while this one is open.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tollhouse.acquirers.model import Approved, Declined, Finding, NotFound, Reversed
+from tollhouse.payments import lifecycle
+from tollhouse.payments.model import AttemptState, Payment
+from tollhouse.payments.settle import settle
+from tollhouse.payments.store import queries, select_payment
+
+if TYPE_CHECKING:
+    from tollhouse.acquirers.model import Acquirer
+    from tollhouse.payments.tools import Tools
+
+#: When to ask again, by how often was asked: then every five minutes.
+INQUIRY_PAUSES_SECONDS = (10.0, 60.0)
+LATER_INQUIRIES_SECONDS = 300.0
+
+log = structlog.get_logger()
+
+
+async def lease_due(tools: Tools, *, limit: int, lease_seconds: float) -> list[tuple[int, int]]:
+    """Take attempts that are due, as (merchant, transaction); nobody else gets them before the lease ends."""
+    async with tools.database.transaction() as connection:
+        rows = await queries.lease_due_attempts(connection, limit=limit, lease_seconds=lease_seconds)
+    return [(row["merchant_id"], row["transaction_id"]) for row in rows]
+
+
+async def reconcile(tools: Tools, *, merchant_id: int, transaction_id: int) -> None:
+    """Ask the acquirer about an open attempt, and settle it or look again later."""
+    async with tools.database.acquire() as connection:
+        payment = await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
+    if payment is None or payment.attempt.state.is_final:
+        return
+    if payment.attempt.state is AttemptState.CHALLENGED:
+        await _postpone(tools, payment, LATER_INQUIRIES_SECONDS)  # its authentication decides, and has a sweep of its own
+        return
+    acquirer = tools.acquirers.get(payment.attempt.acquirer)
+    finding = await _find_out(tools, acquirer, payment) if acquirer else NotFound()
+    log.info(
+        "outcome inquired",
+        transaction_id=transaction_id,
+        request_id=payment.request_id,
+        finding=type(finding).__name__.lower(),
+        inquiries=payment.attempt.inquiries + 1,
+    )
+    if isinstance(finding, Approved | Declined | Reversed | NotFound):
+        await settle(tools, payment, lifecycle.apply(payment, finding, tools.clock.now()))
+    else:
+        await _postpone(tools, payment, pause_after(payment.attempt.inquiries))
+
+
+async def _find_out(tools: Tools, acquirer: Acquirer, payment: Payment) -> Finding | None:
+    """Return what is certain about an attempt, or None when nothing is yet."""
+    age_seconds = (tools.clock.now() - payment.attempt.sent_at).total_seconds()
+    if acquirer.settles == "inquire":
+        finding = await acquirer.inquire(payment.attempt.reference)
+        if isinstance(finding, Approved | Declined | Reversed):
+            return finding
+        if isinstance(finding, NotFound):
+            return finding if age_seconds > acquirer.longest_delay_seconds else None
+        if age_seconds <= tools.patience.reversal:
+            return None
+    finding = await acquirer.reverse(payment.attempt.reference)
+    return finding if isinstance(finding, Reversed) else None
+
+
+def pause_after(inquiries: int) -> float:
+    """Return how long to wait before an attempt is asked about again."""
+    return INQUIRY_PAUSES_SECONDS[inquiries] if inquiries < len(INQUIRY_PAUSES_SECONDS) else LATER_INQUIRIES_SECONDS
+
+
+async def _postpone(tools: Tools, payment: Payment, seconds: float) -> None:
+    async with tools.database.acquire() as connection:
+        await queries.postpone_attempt(
+            connection,
+            merchant_id=payment.merchant_id,
+            transaction_id=payment.transaction_id,
+            number=payment.attempt.number,
+            seconds=seconds,
+        )

@@ -1,0 +1,216 @@
+"""From payments to columns and back. Pure: what a row holds, told in one place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import msgspec
+
+from tollhouse.catalog.model import price_from_json, price_to_json
+from tollhouse.kernel.money import Currency, Money
+from tollhouse.payments.model import Attempt, AttemptState, Mode, Payment, Source, Status, Subscribing
+from tollhouse.vault.seal import Sealed
+
+if TYPE_CHECKING:
+    from tollhouse.payments.store import Beginning, Move
+
+CREATED = 201
+
+
+def columns_of_beginnings(batch: Sequence[Beginning]) -> dict[str, list[Any]]:
+    """Return the columns of `insert_payments`, one list each."""
+    payments = [item.payment for item in batch]
+    attempts = [payment.attempt for payment in payments]
+    return {
+        "merchant_ids": [payment.merchant_id for payment in payments],
+        "payment_ids": [payment.payment_id for payment in payments],
+        "transaction_ids": [payment.transaction_id for payment in payments],
+        "site_ids": [payment.site_id for payment in payments],
+        "consumer_ids": [payment.consumer_id for payment in payments],
+        "terms": [_write(_terms_of(payment)) for payment in payments],
+        "consumers": [_write(_consumer_of(payment)) for payment in payments],
+        "metadata": [payment.metadata for payment in payments],
+        "ipn_urls": [payment.ipn_url for payment in payments],
+        "redirect_urls": [payment.redirect_url for payment in payments],
+        "request_ids": [payment.request_id for payment in payments],
+        "modes": [payment.mode for payment in payments],
+        "amounts_minor": [payment.money.amount_minor for payment in payments],
+        "currencies": [payment.money.currency.code for payment in payments],
+        "sources": [_write(_source_of(payment)) for payment in payments],
+        "initiators": [payment.initiator for payment in payments],
+        "reasons": [payment.reason for payment in payments],
+        "network_transaction_ids": [payment.network_transaction_id for payment in payments],
+        "double_click_digests": [payment.double_click_digest for payment in payments],
+        "created_at": [payment.created_at for payment in payments],
+        "acquirers": [attempt.acquirer for attempt in attempts],
+        "references": [attempt.reference for attempt in attempts],
+        "sealed_cards": [attempt.card and attempt.card.content for attempt in attempts],
+        "key_versions": [attempt.card and attempt.card.key_version for attempt in attempts],
+        "fingerprints": [attempt.fingerprint for attempt in attempts],
+        "resolve_seconds": [item.resolve_seconds for item in batch],
+    }
+
+
+def columns_of_moves(batch: Sequence[Move]) -> dict[str, list[Any]]:
+    """Return the columns of `move_attempts`, one list each."""
+    payments = [move.payment for move in batch]
+    attempts = [payment.attempt for payment in payments]
+    return {
+        "merchant_ids": [payment.merchant_id for payment in payments],
+        "transaction_ids": [payment.transaction_id for payment in payments],
+        "payment_ids": [payment.payment_id for payment in payments],
+        "numbers": [attempt.number for attempt in attempts],
+        "expected": [move.expected for move in batch],
+        "states": [attempt.state for attempt in attempts],
+        "resolve_seconds": [move.resolve_seconds for move in batch],
+        "response_codes": [attempt.response_code for attempt in attempts],
+        "advice_codes": [attempt.advice_code for attempt in attempts],
+        "approval_codes": [attempt.approval_code for attempt in attempts],
+        "transaction_statuses": [payment.status for payment in payments],
+        "codes": [payment.code for payment in payments],
+        "network_transaction_ids": [payment.network_transaction_id for payment in payments],
+        "settled_at": [payment.settled_at for payment in payments],
+        "answer_statuses": [CREATED if move.answer else None for move in batch],
+        "answers": [move.answer for move in batch],
+    }
+
+
+def columns_of_following(batch: Sequence[Move]) -> dict[str, list[Any]]:
+    """Return the columns of `insert_attempts` for the moves that are followed by a further attempt."""
+    pairs = [(move.following, move.following_resolve_seconds) for move in batch if move.following]
+    attempts = [payment.attempt for payment, _ in pairs]
+    return {
+        "merchant_ids": [payment.merchant_id for payment, _ in pairs],
+        "transaction_ids": [payment.transaction_id for payment, _ in pairs],
+        "numbers": [attempt.number for attempt in attempts],
+        "payment_ids": [payment.payment_id for payment, _ in pairs],
+        "acquirers": [attempt.acquirer for attempt in attempts],
+        "references": [attempt.reference for attempt in attempts],
+        "states": [attempt.state for attempt in attempts],
+        "sealed_cards": [attempt.card and attempt.card.content for attempt in attempts],
+        "key_versions": [attempt.card and attempt.card.key_version for attempt in attempts],
+        "fingerprints": [attempt.fingerprint for attempt in attempts],
+        "resolve_seconds": [seconds for _, seconds in pairs],
+        "sent_at": [attempt.sent_at for attempt in attempts],
+    }
+
+
+def read_payment(row: Mapping[str, Any]) -> Payment:
+    """Read a payment from a row of `select_payment`."""
+    terms, consumer, source = (json.loads(row[name]) for name in ("terms", "consumer", "source"))
+    return Payment(
+        merchant_id=row["merchant_id"],
+        payment_id=row["payment_id"],
+        transaction_id=row["transaction_id"],
+        site_id=row["site_id"],
+        descriptor=terms["descriptor"],
+        consumer_id=row["consumer_id"],
+        external_id=consumer.pop("externalId", None),
+        consumer_ip=consumer.pop("ip", ""),
+        consumer=consumer,
+        title=terms["title"],
+        sku_name=terms.get("skuName"),
+        metadata=row["metadata"],
+        ipn_url=row["ipn_url"],
+        ipn_format=terms["ipnFormat"],
+        redirect_url=row["redirect_url"],
+        request_id=row["request_id"],
+        mode=Mode(row["mode"]),
+        status=Status(row["status"]),
+        money=Money(row["amount_minor"], Currency.of(row["currency"])),
+        source=_read_source(source),
+        initiator=row["initiator"],
+        reason=row["reason"],
+        emulate_code=terms.get("emulateCode"),
+        created_at=row["created_at"],
+        attempt=_read_attempt(row),
+        code=row["code"],
+        network_transaction_id=row["network_transaction_id"],
+        settled_at=row["settled_at"],
+        subscribing=_read_subscribing(terms.get("subscribing")),
+        double_click_digest=row["double_click_digest"],
+        may_redirect=terms["mayRedirect"],
+        goes_on_unauthenticated=terms["goesOnUnauthenticated"],
+    )
+
+
+def _terms_of(payment: Payment) -> dict[str, Any]:
+    terms: dict[str, Any] = {
+        "title": payment.title,
+        "descriptor": payment.descriptor,
+        "ipnFormat": payment.ipn_format,
+        "mayRedirect": payment.may_redirect,
+        "goesOnUnauthenticated": payment.goes_on_unauthenticated,
+    }
+    if payment.sku_name:
+        terms["skuName"] = payment.sku_name
+    if payment.emulate_code:
+        terms["emulateCode"] = payment.emulate_code
+    if payment.subscribing:
+        terms["subscribing"] = {
+            "subscriptionId": payment.subscribing.subscription_id,
+            "prices": [price_to_json(price) for price in payment.subscribing.prices],
+        }
+    return terms
+
+
+def _consumer_of(payment: Payment) -> dict[str, Any]:
+    own: dict[str, Any] = {"ip": payment.consumer_ip}
+    if payment.external_id:
+        own["externalId"] = payment.external_id
+    return {**payment.consumer, **own}
+
+
+def _source_of(payment: Payment) -> dict[str, Any]:
+    source = payment.source
+    return {
+        "kind": source.kind,
+        "brand": source.brand,
+        "number": source.masked_number,
+        "expiryMonth": source.expiry_month,
+        "expiryYear": source.expiry_year,
+        "accountId": str(source.account_id),
+        "isStored": source.is_stored,
+    }
+
+
+def _read_source(source: Mapping[str, Any]) -> Source:
+    return Source(
+        kind=source["kind"],
+        brand=source["brand"],
+        masked_number=source["number"],
+        expiry_month=source["expiryMonth"],
+        expiry_year=source["expiryYear"],
+        account_id=UUID(source["accountId"]),
+        is_stored=source["isStored"],
+    )
+
+
+def _read_attempt(row: Mapping[str, Any]) -> Attempt:
+    return Attempt(
+        number=row["number"],
+        acquirer=row["acquirer"],
+        reference=row["reference"],
+        state=AttemptState(row["state"]),
+        card=Sealed(row["sealed_card"], row["key_version"]) if row["sealed_card"] is not None else None,
+        fingerprint=row["fingerprint"],
+        sent_at=row["sent_at"],
+        inquiries=row["inquiries"],
+        response_code=row["response_code"],
+        advice_code=row["advice_code"],
+        approval_code=row["approval_code"],
+    )
+
+
+def _read_subscribing(subscribing: Mapping[str, Any] | None) -> Subscribing | None:
+    if subscribing is None:
+        return None
+    prices = tuple(price_from_json(price) for price in subscribing["prices"])
+    return Subscribing(subscribing["subscriptionId"], prices)
+
+
+def _write(content: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(content).decode()

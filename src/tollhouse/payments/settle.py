@@ -1,0 +1,56 @@
+"""Writing down what became of an attempt, and answering by it.
+
+Whoever moves an attempt first is right: the API, the return from a challenge, the sweep and the resolver may race, and the losers
+read what is stored.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tollhouse.kernel.errors import Defect
+from tollhouse.payments.model import Payment, Reply, Status
+from tollhouse.payments.records import CREATED
+from tollhouse.payments.store import Move, select_payment
+from tollhouse.payments.view import render_answer
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from tollhouse.payments.tools import Tools
+
+#: When the acquirer is first asked about an unknown outcome.
+FIRST_INQUIRY_SECONDS = 2.0
+
+
+async def settle(tools: Tools, before: Payment, after: Payment, *, erase_code_of: UUID | None = None) -> Reply:
+    """Commit an outcome with its event and its answer, and return the answer; or the stored one if somebody was first.
+
+    `erase_code_of` is the holder of a sealed security code that dies with this outcome. Raises Unavailable when the
+    outcome could not be written; the resolver then finds out about the attempt.
+    """
+    move = Move(
+        payment=after,
+        expected=before.attempt.state,
+        answer=render_answer(after),
+        resolve_seconds=None if after.attempt.state.is_final else FIRST_INQUIRY_SECONDS,
+        erase_code_of=erase_code_of,
+    )
+    if not await tools.moves.submit(move):
+        return await recall(tools, after)
+    if after.status is not Status.PENDING:
+        tools.on_settled(after)
+    return Reply(CREATED, move.answer or b"")
+
+
+async def recall(tools: Tools, payment: Payment) -> Reply:
+    """Answer by what is stored of a payment."""
+    async with tools.database.acquire() as connection:
+        stored = await select_payment(
+            connection, merchant_id=payment.merchant_id, transaction_id=payment.transaction_id
+        )
+    if stored is None:
+        raise Defect("A payment that was committed is not there.")
+    return Reply(CREATED, render_answer(stored))
+
+

@@ -1,0 +1,269 @@
+"""The two durable steps: **begin** commits intentions, **move** commits what became of them.
+
+Both are flush functions of a coalescer: a batch, one transaction, a fixed short sequence of statements, and rows in the order of
+their keys. Both bear repetition, since a COMMIT may have gone through although its answer was lost: a claim, a token or a row
+that bears one's own ids is one's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from tollhouse.consumers.store import ConsumerRow, insert_consumers
+from tollhouse.payments import records
+from tollhouse.payments.model import AttemptState, Claim, Consequence, Payment, Preparation, Status
+from tollhouse.storage.queries import load_queries
+from tollhouse.threeds.store import insert_authentications
+from tollhouse.vault.security_codes import SealedCode, delete_security_codes, insert_security_codes
+from tollhouse.vault.tokens import consume_tokens
+
+if TYPE_CHECKING:
+    from tollhouse.kernel.clock import DatabaseClock
+    from tollhouse.storage.database import PlainConnection
+    from tollhouse.threeds.model import Authentication
+
+#: How often a double click is looked up before its batch is given up: each time the equal payment had just been settled.
+DOUBLE_CLICK_TRIES = 3
+
+queries = load_queries("tollhouse.payments")
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """An intention to be committed. `resolve_seconds` is when the resolver may look at it."""
+
+    payment: Payment
+    claim: Claim | None
+    token_id: UUID | None
+    consumer: ConsumerRow | None
+    resolve_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The intention is durable: go on to the acquirer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The request id was taken before. `answer` is None while that request runs."""
+
+    payment_id: int
+    digest: bytes
+    status: int | None
+    answer: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGone:
+    """The token was used or ran out meanwhile; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoubleClick:
+    """An equal payment is under way; this one was not written and leads to that one."""
+
+    payment_id: int
+
+
+Begun = Committed | Claimed | TokenGone | DoubleClick
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An attempt to be moved from the state in which it was seen. `payment` is what it shall be.
+
+    `answer` is what a repeat of the request gets; `following` the payment with its next attempt; `challenge` an authentication
+    to be stored with its security code; `erase_code_of` the holder whose code dies with this move.
+    """
+
+    payment: Payment
+    expected: AttemptState
+    answer: bytes | None = None
+    resolve_seconds: float | None = None
+    following: Payment | None = None
+    following_resolve_seconds: float | None = None
+    challenge: Authentication | None = None
+    code: SealedCode | None = None
+    erase_code_of: UUID | None = None
+
+
+async def flush_beginnings(
+    clock: DatabaseClock,
+    preparations: Sequence[Preparation],
+    connection: PlainConnection,
+    batch: Sequence[Beginning],
+) -> list[Begun]:
+    """Commit a batch of intentions: request ids, tokens, consumers, payments, and what other packages prepare."""
+    begun: dict[int, Begun] = await _claim_requests(connection, batch)
+    await _consume_tokens(connection, _still_open(batch, begun), begun)
+    open_ = _still_open(batch, begun)
+    await insert_consumers(connection, [item.consumer for item in open_ if item.consumer])
+    await _insert_payments(clock, connection, open_, begun)
+    committed = [item.payment for item in open_ if isinstance(begun[item.payment.payment_id], Committed)]
+    for preparation in preparations:
+        rows = [row for payment in committed for row in preparation.rows(payment)]
+        if rows:
+            await preparation.write(connection, rows)
+    return [begun[item.payment.payment_id] for item in batch]
+
+
+def _still_open(batch: Iterable[Beginning], begun: dict[int, Begun]) -> list[Beginning]:
+    return [item for item in batch if item.payment.payment_id not in begun]
+
+
+async def _claim_requests(connection: PlainConnection, batch: Sequence[Beginning]) -> dict[int, Begun]:
+    """Take request ids, and return what is known of those that somebody else holds."""
+    claiming = sorted(
+        ((item.claim, item.payment.payment_id) for item in batch if item.claim),
+        key=lambda pair: (pair[0].merchant_id, pair[0].operation, pair[0].request_id),
+    )
+    if not claiming:
+        return {}
+    keys = _claim_keys([claim for claim, _ in claiming])
+    await queries.claim_requests(
+        connection,
+        **keys,
+        digests=[claim.digest for claim, _ in claiming],
+        payment_ids=[payment_id for _, payment_id in claiming],
+    )
+    held = {
+        (row["merchant_id"], row["operation"], row["request_id"]): Claimed(
+            row["payment_id"], row["digest"], row["status"], row["answer"]
+        )
+        for row in await queries.select_claims(connection, **keys)
+    }
+    found = ((payment_id, held[claim.merchant_id, claim.operation, claim.request_id]) for claim, payment_id in claiming)
+    return {payment_id: claimed for payment_id, claimed in found if claimed.payment_id != payment_id}
+
+
+def _claim_keys(claims: Sequence[Claim]) -> dict[str, list[Any]]:
+    return {
+        "merchant_ids": [claim.merchant_id for claim in claims],
+        "operations": [claim.operation for claim in claims],
+        "request_ids": [claim.request_id for claim in claims],
+    }
+
+
+async def _consume_tokens(connection: PlainConnection, batch: Sequence[Beginning], begun: dict[int, Begun]) -> None:
+    """Consume tokens; a payment whose token is gone gives its request id back."""
+    uses = [(item.token_id, item.payment.payment_id) for item in batch if item.token_id]
+    if not uses:
+        return
+    consumed = await consume_tokens(connection, uses)
+    failed = [item for item in batch if item.token_id and item.token_id not in consumed]
+    begun |= {item.payment.payment_id: TokenGone() for item in failed}
+    released = [(item.claim, item.payment.payment_id) for item in failed if item.claim]
+    if released:
+        await queries.release_claims(
+            connection,
+            **_claim_keys([claim for claim, _ in released]),
+            payment_ids=[payment_id for _, payment_id in released],
+        )
+
+
+async def _insert_payments(
+    clock: DatabaseClock, connection: PlainConnection, batch: Sequence[Beginning], begun: dict[int, Begun]
+) -> None:
+    """Insert payments; one that meets an equal unresolved payment becomes a double click of it."""
+    missing = sorted(batch, key=lambda item: (item.payment.merchant_id, item.payment.double_click_digest or b""))
+    for _ in range(DOUBLE_CLICK_TRIES):
+        if not missing:
+            return
+        rows = await queries.insert_payments(connection, **records.columns_of_beginnings(missing))
+        if rows:
+            clock.observe(rows[0]["database_time"])
+        inserted = {row["transaction_id"] for row in rows}
+        begun |= {item.payment.payment_id: Committed() for item in missing if item.payment.transaction_id in inserted}
+        missing = [item for item in missing if item.payment.transaction_id not in inserted]
+        if missing:
+            await _find_double_clicks(connection, missing, begun)
+            missing = _still_open(missing, begun)
+    if missing:
+        raise RuntimeError("equal payments kept being settled between two looks at them")
+
+
+async def _find_double_clicks(
+    connection: PlainConnection, missing: Sequence[Beginning], begun: dict[int, Begun]
+) -> None:
+    rows = await queries.select_double_clicks(
+        connection,
+        merchant_ids=[item.payment.merchant_id for item in missing],
+        transaction_ids=[item.payment.transaction_id for item in missing],
+        digests=[item.payment.double_click_digest for item in missing],
+    )
+    holders = {row["transaction_id"]: row["payment_id"] for row in rows}
+    for item in missing:
+        holder = holders[item.payment.transaction_id]
+        if holder is not None:
+            is_own = holder == item.payment.payment_id
+            begun[item.payment.payment_id] = Committed() if is_own else DoubleClick(holder)
+    clicks = [(item, begun.get(item.payment.payment_id)) for item in missing if item.claim]
+    handed = [(item, click.payment_id) for item, click in clicks if isinstance(click, DoubleClick)]
+    if handed:
+        await queries.hand_over_claims(
+            connection,
+            merchant_ids=[item.payment.merchant_id for item, _ in handed],
+            payment_ids=[item.payment.payment_id for item, _ in handed],
+            holder_ids=[holder_id for _, holder_id in handed],
+        )
+
+
+async def flush_moves(
+    clock: DatabaseClock, consequences: Sequence[Consequence], connection: PlainConnection, batch: Sequence[Move]
+) -> list[bool]:
+    """Commit a batch of moves; return for each whether it was still where it had been seen."""
+    ordered = sorted(batch, key=lambda move: (move.payment.merchant_id, move.payment.transaction_id))
+    rows = await queries.move_attempts(connection, **records.columns_of_moves(ordered))
+    if rows:
+        clock.observe(rows[0]["database_time"])
+    moved_keys = {(row["transaction_id"], row["number"]) for row in rows}
+    moved = [move for move in ordered if _key(move) in moved_keys]
+    await _follow_up(connection, moved)
+    settled = [move.payment for move in moved if move.payment.status is not Status.PENDING]
+    for consequence in sorted(consequences, key=lambda consequence: consequence.rank):
+        following = [row for payment in settled for row in consequence.rows(payment)]
+        if following:
+            await consequence.write(connection, following)
+    return [_key(move) in moved_keys for move in batch]
+
+
+def _key(move: Move) -> tuple[int, int]:
+    return (move.payment.transaction_id, move.payment.attempt.number)
+
+
+async def _follow_up(connection: PlainConnection, moved: Sequence[Move]) -> None:
+    """Write what a move brings with it besides its settlement."""
+    following = [move for move in moved if move.following]
+    if following:
+        await queries.insert_attempts(connection, **records.columns_of_following(following))
+    challenges = [move.challenge for move in moved if move.challenge]
+    if challenges:
+        await insert_authentications(connection, challenges)
+    await insert_security_codes(connection, [move.code for move in moved if move.code])
+    await delete_security_codes(connection, [move.erase_code_of for move in moved if move.erase_code_of])
+
+
+async def select_claim(connection: PlainConnection, claim: Claim) -> Claimed | None:
+    """Return who holds a request id, or None when it is free."""
+    rows = await queries.select_claims(connection, **_claim_keys([claim]))
+    return Claimed(rows[0]["payment_id"], rows[0]["digest"], rows[0]["status"], rows[0]["answer"]) if rows else None
+
+
+async def select_payment(connection: PlainConnection, *, merchant_id: int, transaction_id: int) -> Payment | None:
+    """Return a merchant's payment by the id of its transaction, or None."""
+    row = await queries.select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
+    return records.read_payment(row) if row else None
+
+
+async def select_payment_by_order(connection: PlainConnection, *, merchant_id: int, payment_id: int) -> Payment | None:
+    """Return a merchant's payment by its order id, or None."""
+    transaction_id = await queries.select_payment_transaction(
+        connection, merchant_id=merchant_id, payment_id=payment_id
+    )
+    if transaction_id is None:
+        return None
+    return await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)

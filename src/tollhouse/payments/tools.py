@@ -1,0 +1,96 @@
+"""What the verbs of this package work with, put together by `app`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+
+if TYPE_CHECKING:
+    from tollhouse.acquirers.model import Acquirer
+    from tollhouse.catalog.access import Catalog
+    from tollhouse.kernel.clock import DatabaseClock
+    from tollhouse.kernel.ids import NumberBlocks
+    from tollhouse.payments.model import Reply
+    from tollhouse.payments.store import Beginning, Begun, Move
+    from tollhouse.storage.coalesce import Coalescer
+    from tollhouse.storage.database import Database
+    from tollhouse.threeds.directory import Directory
+    from tollhouse.vault.security_codes import SecurityCodes
+    from tollhouse.vault.vault import Vault
+
+Result = TypeVar("Result")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long things may take, in seconds."""
+
+    #: Until a client gets `pending` for a payment that goes on.
+    answer: float = 20.0
+    #: Added to an acquirer's time-out before the resolver looks at an attempt whose process is silent.
+    margin: float = 10.0
+    #: Until an open challenge is abandoned.
+    challenge: float = 900.0
+    #: Until an unknown outcome that cannot be inquired about is reversed.
+    reversal: float = 900.0
+
+
+class Running:
+    """The money work of this process: each piece in a task of its own that no disconnect cancels."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, Result], *, name: str) -> asyncio.Task[Result]:
+        """Start a piece of work that goes on whoever waits for it."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    async def finish(self, work: Coroutine[Any, Any, Result], *, name: str) -> Result:
+        """Do a piece of work to its end, also when the caller goes away."""
+        return await asyncio.shield(self.start(work, name=name))
+
+    async def drain(self, *, seconds: float) -> int:
+        """Wait for what is under way; return how much was left to the resolver."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        return len(self._tasks)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.debug("work ended with an error", work=task.get_name(), error=type(task.exception()).__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The things that payments are made with. Nothing here belongs to one payment."""
+
+    database: Database
+    clock: DatabaseClock
+    vault: Vault
+    security_codes: SecurityCodes
+    catalog: Catalog
+    directory: Directory
+    acquirers: Mapping[str, Acquirer]
+    payment_numbers: NumberBlocks
+    transaction_numbers: NumberBlocks
+    subscription_numbers: NumberBlocks
+    beginnings: Coalescer[Beginning, Begun]
+    moves: Coalescer[Move, bool]
+    #: Where the cardholder's pages are: `https://pay.example`.
+    base_url: str
+    #: Called with each payment that this process settled: metrics, and a nudge to whoever delivers IPNs.
+    on_settled: Callable[[Any], None]
+    patience: Patience = Patience()
+    running: Running = field(default_factory=Running)
+    #: Answers under way in this process, by merchant, operation and request id: the digest of the body and the answer.
+    answering: dict[tuple[int, str, str], tuple[bytes, asyncio.Future[Reply]]] = field(default_factory=dict)

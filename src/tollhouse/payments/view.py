@@ -1,0 +1,104 @@
+"""A payment as merchants see it: the same blocks in answers, IPNs and look-ups. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tollhouse.catalog.prices import first_renewal
+from tollhouse.kernel import codes
+from tollhouse.payments.model import Payment, Status
+from tollhouse.wire.answers import (
+    ConsumerBlock,
+    PaymentAnswer,
+    PaymentBlock,
+    PaymentEvent,
+    SourceAnswer,
+    SubscriptionBlock,
+)
+from tollhouse.wire.render import build_timestamp, render, render_date
+
+#: What the body says while the outcome is open.
+PENDING_TEXT = "PENDING"
+
+CONSUMER_FIELDS = frozenset(ConsumerBlock.model_fields) - {"id", "externalId", "blocked"}
+
+
+def render_answer(payment: Payment, *, url: str | None = None) -> bytes:
+    """Write the answer to a payment; with a `url` its action is `redirect`."""
+    return render(PaymentAnswer(**_build_blocks(payment, url)))
+
+
+def render_event(payment: Payment) -> bytes:
+    """Write the body of the IPN about a settled payment."""
+    settled_at = payment.settled_at or payment.created_at
+    return render(PaymentEvent(**_build_blocks(payment, None), timestamp=build_timestamp(settled_at)))
+
+
+def _build_blocks(payment: Payment, url: str | None) -> dict[str, object]:
+    return {
+        "payment": build_payment_block(payment, url),
+        "consumer": build_consumer_block(payment),
+        "subscription": build_subscription_block(payment),
+        "metadata": msgspec.Raw(payment.metadata.encode()),
+    }
+
+
+def build_payment_block(payment: Payment, url: str | None) -> PaymentBlock:
+    """Build the `payment` object. An open outcome has code `0`, which is no promise: its status says `pending`."""
+    is_pending = payment.status is Status.PENDING
+    code = codes.describe(payment.code or codes.APPROVED)
+    amount, currency = payment.money.to_decimal(), payment.money.currency.code
+    return PaymentBlock(
+        code=code.code,
+        description=PENDING_TEXT if is_pending else code.text,
+        action="redirect" if url else "charge",
+        url=url,
+        mode=payment.mode.value,
+        status=payment.status.value,
+        codeCategory=code.category,
+        amount=amount,
+        currency=currency,
+        amountUsd=amount if currency == "USD" else None,
+        orderId=str(payment.payment_id),
+        transactionId=str(payment.transaction_id),
+        descriptor=payment.descriptor,
+        apiPaymentSource=payment.source.kind,
+        source=build_source_block(payment),
+        timestamp=build_timestamp(payment.settled_at or payment.created_at),
+    )
+
+
+def build_source_block(payment: Payment) -> SourceAnswer:
+    """Build the `payment.source` object."""
+    source = payment.source
+    return SourceAnswer(
+        number=source.masked_number,
+        brand=source.brand,
+        paymentAccountId=str(source.account_id),
+        expirationMonth=source.expiry_month,
+        expirationYear=source.expiry_year % 100,
+    )
+
+
+def build_consumer_block(payment: Payment) -> ConsumerBlock:
+    """Build the `consumer` object: the gateway's id, the merchant's own, and what this request said."""
+    known = {name: value for name, value in payment.consumer.items() if name in CONSUMER_FIELDS}
+    return ConsumerBlock(id=payment.consumer_id, externalId=payment.external_id, **known)
+
+
+def build_subscription_block(payment: Payment) -> SubscriptionBlock | None:
+    """Build the `subscription` object, which is there from the approval of a schedule that has later charges."""
+    subscribing = payment.subscribing
+    if subscribing is None or payment.status is not Status.SUCCESS:
+        return None
+    renewal = first_renewal(subscribing.prices, payment.settled_at or payment.created_at)
+    return SubscriptionBlock(
+        id=str(subscribing.subscription_id),
+        status="active" if payment.money.amount_minor else "trial",
+        cycle=0,
+        renewalDate=render_date(renewal),
+        skuName=payment.sku_name,
+        siteId=str(payment.site_id),
+        consumerId=payment.consumer_id,
+    )
+

@@ -1,0 +1,1 @@
+"""Rules that refuse a payment before the acquirer is asked. Pure."""

@@ -1,0 +1,134 @@
+"""Many callers, one transaction.
+
+What waits while a flush is under way goes out together in the next one. There is no timer: when nothing is under way, an
+item leaves at once, so coalescing costs an idle system nothing. A caller has its result only after the commit.
+
+What can go wrong, and what is done:
+
+- a deadlock or serialization failure: the same batch again, a few times;
+- bad data (SQLSTATE classes 22 and 23): the items go one by one, so that only the bad one fails;
+- a lost connection, and with it a COMMIT whose outcome nobody knows: the same batch again with the same ids, for
+  `patience_seconds`. A flush function must therefore bear repetition: what it wrote before, it takes for its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import asyncpg
+import structlog
+
+from tollhouse.kernel.errors import DatabaseUnavailable, QueueFull
+from tollhouse.storage.database import Database, PlainConnection
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Flush = Callable[[PlainConnection, Sequence[Item]], Awaitable[Sequence[Result]]]
+
+BATCH_LIMIT = 128
+QUEUE_LIMIT = 2_000
+DEADLOCK_TRIES = 5
+RECONNECT_PAUSE_SECONDS = 0.1
+
+log = structlog.get_logger()
+
+
+class Coalescer(Generic[Item, Result]):
+    """Gathers items and flushes them in batches, one batch after the other."""
+
+    def __init__(
+        self,
+        name: str,
+        flush: Flush[Item, Result],
+        database: Database,
+        *,
+        patience_seconds: float = 2.0,
+        queue_limit: int = QUEUE_LIMIT,
+        batch_limit: int = BATCH_LIMIT,
+    ) -> None:
+        self.name = name
+        self._flush = flush
+        self._database = database
+        self._patience_seconds = patience_seconds
+        self._queue_limit = queue_limit
+        self._batch_limit = batch_limit
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._lane: asyncio.Task[None] | None = None
+
+    @property
+    def depth(self) -> int:
+        """How many items wait for the next flush."""
+        return len(self._waiting)
+
+    async def submit(self, item: Item) -> Result:
+        """Write one item with whatever else waits, and return its result after the commit.
+
+        Raises QueueFull when too much waits, DatabaseUnavailable when the database stayed away, and what the flush
+        raised for this item. A caller that is cancelled does not take its item back.
+        """
+        if len(self._waiting) >= self._queue_limit:
+            raise QueueFull
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._lane is None:
+            self._lane = asyncio.create_task(self._drain(), name=f"coalesce {self.name}")
+        return await future
+
+    async def _drain(self) -> None:
+        """Flush until nothing waits."""
+        try:
+            while self._waiting:
+                size = min(len(self._waiting), self._batch_limit)
+                await self._settle([self._waiting.popleft() for _ in range(size)])
+        finally:
+            self._lane = None
+
+    async def _settle(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        """Flush a batch and hand every caller its result or its error."""
+        try:
+            results = await self._flush_stubbornly([item for item, _ in batch])
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError) as error:
+            if len(batch) > 1:
+                log.warning("batch split", lane=self.name, size=len(batch), error=type(error).__name__)
+                for single in batch:
+                    await self._settle([single])
+                return
+            _fail(batch, error)
+        except asyncio.CancelledError:
+            _fail(batch, DatabaseUnavailable())
+            raise
+        except Exception as error:  # noqa: BLE001 - each caller gets it; the lane goes on
+            _fail(batch, error)
+        else:
+            for (_, future), result in zip(batch, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+
+    async def _flush_stubbornly(self, items: list[Item]) -> Sequence[Result]:
+        """Flush, and flush again after what repetition can cure."""
+        give_up_at = time.monotonic() + self._patience_seconds
+        deadlocks = 0
+        while True:
+            try:
+                async with self._database.transaction() as connection:
+                    results = await self._flush(connection, items)
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+                deadlocks += 1
+                if deadlocks == DEADLOCK_TRIES:
+                    raise
+            except DatabaseUnavailable:
+                if time.monotonic() >= give_up_at:
+                    raise
+                await asyncio.sleep(RECONNECT_PAUSE_SECONDS)
+            else:
+                return results
+
+
+def _fail(batch: list[tuple[Item, asyncio.Future[Result]]], error: BaseException) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

@@ -1,0 +1,107 @@
+"""Connections to PostgreSQL, and what it means when one is lost.
+
+`acquire` gives a connection whose statements commit one by one, `transaction` one that commits at the end of the block.
+Whatever says that the server is away (refused, reset, shut down, no free connection in time) leaves as `DatabaseUnavailable`.
+No network call other than to PostgreSQL belongs inside either block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Self
+
+import asyncpg
+
+from tollhouse.kernel.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    PlainConnection = asyncpg.Connection[asyncpg.Record]
+else:
+    PlainConnection = asyncpg.Connection
+
+#: How long a caller waits for a free or a new connection.
+ACQUIRE_TIMEOUT_SECONDS = 5.0
+
+#: What the driver raises when the server, or the way to it, is gone.
+CONNECTION_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+    OSError,
+    TimeoutError,
+)
+
+
+class Connection(PlainConnection):
+    """A connection that is given back as it is.
+
+    The driver would send a reset at each return, a round trip that only session state needs; this house keeps none.
+    """
+
+    def get_reset_query(self) -> str:
+        """Return the statement that the pool sends when the connection comes back: none."""
+        return ""
+
+
+class Database:
+    """A bounded pool of connections that look into one schema."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def connect(cls, dsn: str, *, schema: str, min_size: int = 1, max_size: int = 8) -> Self:
+        """Open `min_size` connections now and up to `max_size` when needed. Raises DatabaseUnavailable."""
+        try:
+            pool = await asyncpg.create_pool(
+                dsn,
+                min_size=min_size,
+                max_size=max_size,
+                connection_class=Connection,
+                timeout=ACQUIRE_TIMEOUT_SECONDS,
+                # Plans of every statement stay prepared, and none is made anew for its parameters.
+                statement_cache_size=500,
+                server_settings={
+                    "search_path": schema,
+                    "application_name": f"tollhouse {schema}",
+                    "timezone": "UTC",
+                    "jit": "off",
+                    # A transaction that waits for us this long was forgotten by a bug or a dead process.
+                    "idle_in_transaction_session_timeout": "30s",
+                },
+            )
+        except CONNECTION_LOST as error:
+            raise DatabaseUnavailable from error
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Close every connection; after a few seconds also those still in use."""
+        try:
+            await asyncio.wait_for(self._pool.close(), timeout=3)
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[PlainConnection]:
+        """Lend a connection whose statements commit one by one."""
+        try:
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+                try:
+                    yield connection
+                except (asyncio.CancelledError, *CONNECTION_LOST):
+                    # Its state is in doubt: nobody may get it after us.
+                    connection.terminate()
+                    raise
+        except CONNECTION_LOST as error:
+            if isinstance(error, ValueError):  # the driver's word for a parameter that does not fit
+                raise
+            raise DatabaseUnavailable from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PlainConnection]:
+        """Lend a connection for one READ COMMITTED transaction that commits when the block ends well."""
+        async with self.acquire() as connection, connection.transaction():
+            yield connection

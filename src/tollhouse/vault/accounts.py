@@ -1,0 +1,82 @@
+"""Payment accounts: the stored cards of consumers. One per consumer and card number; a new expiry updates it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from tollhouse.vault.seal import Sealed
+from tollhouse.vault.security_codes import queries
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A stored card, with the profile of the consumer whose it is. `expiry_year` has four digits."""
+
+    merchant_id: int
+    account_id: UUID
+    consumer_id: str
+    fingerprint: bytes
+    card: Sealed
+    brand: str
+    masked_number: str
+    expiry_month: int
+    expiry_year: int
+    disabled: bool
+    network_transaction_id: str | None
+    external_id: str | None
+    profile: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """A card to be kept, in the order in which rows are locked."""
+
+    merchant_id: int
+    account_id: UUID
+    consumer_id: str
+    fingerprint: bytes
+    key_version: int
+    sealed_card: bytes
+    brand: str
+    masked_number: str
+    expiry_month: int
+    expiry_year: int
+    network_transaction_id: str | None
+
+
+async def select_account(connection: PlainConnection, *, merchant_id: int, account_id: UUID) -> Account | None:
+    """Return a merchant's stored card, or None."""
+    row = await queries.select_account(connection, merchant_id=merchant_id, account_id=account_id)
+    if row is None:
+        return None
+    fields = dict(row)
+    fields["card"] = Sealed(fields.pop("sealed_card"), fields.pop("key_version"))
+    fields["profile"] = json.loads(fields["profile"])
+    return Account(merchant_id=merchant_id, **fields)
+
+
+async def keep_accounts(connection: PlainConnection, rows: Sequence[AccountRow]) -> None:
+    """Store the cards of approved payments in the caller's transaction, each once, in the order of their keys."""
+    unique = {(row.merchant_id, row.account_id): row for row in rows}
+    ordered = [unique[key] for key in sorted(unique)]
+    await queries.keep_accounts(
+        connection,
+        merchant_ids=[row.merchant_id for row in ordered],
+        account_ids=[row.account_id for row in ordered],
+        consumer_ids=[row.consumer_id for row in ordered],
+        fingerprints=[row.fingerprint for row in ordered],
+        key_versions=[row.key_version for row in ordered],
+        sealed_cards=[row.sealed_card for row in ordered],
+        brands=[row.brand for row in ordered],
+        masked_numbers=[row.masked_number for row in ordered],
+        expiry_months=[row.expiry_month for row in ordered],
+        expiry_years=[row.expiry_year for row in ordered],
+        network_transaction_ids=[row.network_transaction_id for row in ordered],
+    )

@@ -1,0 +1,112 @@
+-- name: insert_short_key$
+-- Store a wrapped short-lived key and return its id.
+insert into short_key (key_version, wrapped_key, expires_at)
+values (:key_version, :wrapped_key, :expires_at)
+returning short_key_id;
+
+-- name: select_short_key^
+-- Return a short-lived key that has not run out.
+select key_version, wrapped_key from short_key where short_key_id = :short_key_id;
+
+-- name: insert_security_codes!
+-- Store sealed security codes, each for its holder.
+insert into security_code (holder_id, short_key_id, sealed, expires_at)
+select * from unnest(:holder_ids::uuid[], :short_key_ids::bigint[], :sealed::bytea[], :expires_at::timestamptz[])
+on conflict do nothing;
+
+-- name: select_security_code^
+-- Return the sealed security code of a holder.
+select short_key_id, sealed, expires_at from security_code where holder_id = :holder_id;
+
+-- name: delete_security_codes!
+-- Erase the security codes of these holders.
+delete from security_code where holder_id = any(:holder_ids::uuid[]);
+
+-- name: delete_expired_security_codes!
+-- Erase security codes whose time has passed.
+delete from security_code where expires_at <= now();
+
+-- name: delete_expired_short_keys!
+-- Erase short-lived keys whose last code has run out.
+delete from short_key where expires_at <= now();
+
+-- name: update_expired_tokens!
+-- Forget the cards of tokens that ran out unused.
+update token set sealed_card = null where expires_at <= now() and sealed_card is not null;
+
+-- name: delete_old_tokens!
+-- Delete tokens a day after they ran out; until then a late use is told what is wrong with it.
+delete from token where expires_at <= now() - interval '1 day';
+
+-- name: delete_expired_token_requests!
+-- Forget repeated tokenize requests with the token that they made.
+delete from token_request where expires_at <= now();
+
+-- name: claim_token_requests
+-- Take the request ids of tokenize requests; what comes back was won.
+insert into token_request (request_id, body_digest, token_id, expires_at)
+select * from unnest(:request_ids::text[], :body_digests::bytea[], :token_ids::uuid[], :expires_at::timestamptz[])
+on conflict do nothing
+returning token_id;
+
+-- name: select_token_requests
+-- Return the tokens that earlier requests with these ids and bodies made.
+select r.request_id, r.body_digest, r.token_id, r.expires_at
+from token_request r
+join unnest(:request_ids::text[], :body_digests::bytea[]) as given (request_id, body_digest)
+    using (request_id, body_digest);
+
+-- name: insert_tokens
+-- Store tokens and tell the database's time.
+insert into token (token_id, merchant_id, key_version, sealed_card, expires_at)
+select * from unnest(
+    :token_ids::uuid[], :merchant_ids::bigint[], :key_versions::integer[], :sealed_cards::bytea[],
+    :expires_at::timestamptz[]
+)
+on conflict do nothing
+returning token_id, now() as database_time;
+
+-- name: select_token^
+-- Return a token with its sealed card and, if there is one, its sealed security code.
+select t.merchant_id, t.key_version, t.sealed_card, t.expires_at, t.used_by,
+    c.short_key_id, c.sealed as sealed_code, c.expires_at as code_expires_at
+from token t
+left join security_code c on c.holder_id = t.token_id
+where t.token_id = :token_id;
+
+-- name: consume_tokens
+-- Let payments consume their tokens: what comes back was unused and good, or consumed by this very payment before.
+update token t
+set used_by = given.payment_id, sealed_card = null
+from unnest(:token_ids::uuid[], :payment_ids::bigint[]) as given (token_id, payment_id)
+where t.token_id = given.token_id
+    and (t.used_by = given.payment_id or (t.used_by is null and t.expires_at > now()))
+returning t.token_id;
+
+-- name: select_account^
+-- Return a merchant's stored card with its consumer's profile.
+select a.account_id, a.consumer_id, a.fingerprint, a.key_version, a.sealed_card, a.brand, a.masked_number,
+    a.expiry_month, a.expiry_year, a.disabled, a.network_transaction_id,
+    c.external_id, c.profile
+from account a
+join consumer c using (merchant_id, consumer_id)
+where a.merchant_id = :merchant_id and a.account_id = :account_id;
+
+-- name: keep_accounts!
+-- Store the cards of approved payments; a card that is known gets its new expiry and keeps its agreement.
+insert into account (
+    merchant_id, account_id, consumer_id, fingerprint, key_version, sealed_card, brand, masked_number,
+    expiry_month, expiry_year, network_transaction_id
+)
+select * from unnest(
+    :merchant_ids::bigint[], :account_ids::uuid[], :consumer_ids::text[], :fingerprints::bytea[],
+    :key_versions::integer[], :sealed_cards::bytea[], :brands::text[], :masked_numbers::text[],
+    :expiry_months::smallint[], :expiry_years::smallint[], :network_transaction_ids::text[]
+)
+on conflict (merchant_id, account_id) do update
+set key_version = excluded.key_version,
+    sealed_card = excluded.sealed_card,
+    expiry_month = excluded.expiry_month,
+    expiry_year = excluded.expiry_year,
+    network_transaction_id = coalesce(account.network_transaction_id, excluded.network_transaction_id),
+    updated_at = now();

@@ -1,0 +1,70 @@
+"""The vault: the one place where a card goes in and comes out."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from tollhouse.kernel.card import Card, CardNumber
+from tollhouse.vault.seal import Sealed, derive_account_id, fingerprint_card, pack_card, seal, unpack_card, unseal
+
+if TYPE_CHECKING:
+    from tollhouse.vault.keys import KeyProvider
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Vault:
+    """Keys and what is done with them. Holds no connection and no card."""
+
+    keys: KeyProvider
+    fingerprint_key: bytes = field(init=False)
+    identity_key: bytes = field(init=False)
+    digest_key: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        for purpose in ("fingerprint", "identity", "digest"):
+            object.__setattr__(self, f"{purpose}_key", self.keys.derive(purpose))
+
+    def seal_card(self, card: Card, *, merchant_id: int, account_id: UUID) -> Sealed:
+        """Seal a card for a merchant's account."""
+        return seal(self.keys, pack_card(card), bound_to=f"account|{merchant_id}|{account_id}")
+
+    def open_card(self, sealed: Sealed, *, merchant_id: int, account_id: UUID) -> Card:
+        """Open the card of a merchant's account. Raises SealBroken."""
+        return unpack_card(unseal(self.keys, sealed, bound_to=f"account|{merchant_id}|{account_id}"))
+
+    def seal_token_card(self, card: Card, *, token_id: UUID) -> Sealed:
+        """Seal a card for a token, which belongs to no merchant yet."""
+        return seal(self.keys, pack_card(card), bound_to=f"token|{token_id}")
+
+    def open_token_card(self, sealed: Sealed, *, token_id: UUID) -> Card:
+        """Open the card of a token. Raises SealBroken."""
+        return unpack_card(unseal(self.keys, sealed, bound_to=f"token|{token_id}"))
+
+    def seal_secret(self, text: str, *, bound_to: str) -> bytes:
+        """Seal a secret that has to be read again, such as an IPN secret. The key version goes first, in four bytes."""
+        sealed = seal(self.keys, text.encode(), bound_to=f"secret|{bound_to}")
+        return sealed.key_version.to_bytes(4, "big") + sealed.content
+
+    def open_secret(self, sealed: bytes, *, bound_to: str) -> str:
+        """Open what `seal_secret` sealed. Raises SealBroken."""
+        return unseal(
+            self.keys, Sealed(sealed[4:], int.from_bytes(sealed[:4], "big")), bound_to=f"secret|{bound_to}"
+        ).decode()
+
+    def fingerprint(self, number: CardNumber, *, merchant_id: int) -> bytes:
+        """Tell equal cards of one merchant without knowing them."""
+        return fingerprint_card(self.fingerprint_key, merchant_id=merchant_id, number=number)
+
+    def account_id(self, *, merchant_id: int, consumer_id: str, fingerprint: bytes) -> UUID:
+        """Name the account of a consumer's card."""
+        return derive_account_id(
+            self.identity_key, merchant_id=merchant_id, consumer_id=consumer_id, fingerprint=fingerprint
+        )
+
+    def digest(self, content: bytes) -> bytes:
+        """Hash a content under a key, so that equal requests are told without keeping what was in them."""
+        return hmac.digest(self.digest_key, content, hashlib.sha256)

@@ -1,0 +1,1 @@
+"""The answers of the API as pydantic models, and their rendering to bytes. Pure."""

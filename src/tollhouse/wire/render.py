@@ -1,0 +1,33 @@
+"""From answers to bytes, and from moments to the forms of the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel
+
+from tollhouse.wire.answers import Timestamp
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def render(answer: BaseModel) -> bytes:
+    """Write an answer as JSON: fields that are None are left out, decimals are numbers with their own digits."""
+    return render_json(answer.model_dump(exclude_none=True))
+
+
+def render_json(content: Any) -> bytes:
+    """Write plain data as JSON, decimals as numbers."""
+    return _encode(content)
+
+
+def render_date(moment: datetime) -> str:
+    """Write a moment in UTC as `YYYY-MM-DD hh:mm:ss`."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def build_timestamp(moment: datetime) -> Timestamp:
+    """Write a moment in the three forms of the wire."""
+    return Timestamp(dateTime=render_date(moment), timezone="+00:00", unixTime=str(int(moment.timestamp())))
