@@ -11,4 +11,4 @@ import aiosql
 def load_queries(package: str, name: str = "queries.sql") -> Any:
     """Load a package's statements. Each becomes a coroutine function `name(connection, **parameters)`."""
     with as_file(files(package).joinpath(name)) as path:
-        return aiosql.from_path(path, "asyncpg")
+        return aiosql.from_path(path, "asyncpg", mandatory_parameters=False)
