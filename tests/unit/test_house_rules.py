@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tollhouse.api.metrics import Metrics
+from tollhouse.api.problems import STATUS_CODES
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "tollhouse"
@@ -99,6 +103,42 @@ def test_links_between_pages_lead_somewhere() -> None:
         if not (page.parent / target).exists()
     ]
     assert not dead
+
+
+def test_metrics_are_described() -> None:
+    """The reference names every metric that there is, and no other."""
+    there = {line.split()[2] for line in Metrics().render().decode().splitlines() if line.startswith("# TYPE")}
+    described = set(
+        re.findall(r"^\| `(tollhouse_\w+)`", (ROOT / "docs/reference/metrics.md").read_text(), re.MULTILINE)
+    )
+    assert described == there
+
+
+def test_statuses_are_described() -> None:
+    """The reference names every HTTP status that an error may have."""
+    described = set(
+        map(int, re.findall(r"^\| (\d{3}) \|", (ROOT / "docs/reference/errors.md").read_text(), re.MULTILINE))
+    )
+    assert set(STATUS_CODES.values()) | {500} <= described
+
+
+def test_the_walk_names_what_is_there() -> None:
+    """Each function that the architecture page leads through exists under the name given there."""
+    text = (ROOT / "docs/explanation/architecture.md").read_text()
+    walk = text[text.index("## One payment, by the names of its functions") :]
+    rooms = "|".join(path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists())
+    names = set(re.findall(rf"`((?:{rooms})\.\w+\.[\w.]+)`", walk))
+    assert len(names) > 20
+    assert not sorted(dotted for dotted in names if not is_there(dotted))
+
+
+def is_there(dotted: str) -> bool:
+    """Tell whether `package.module.function` or `package.module.Class.method` exists."""
+    package, module, *attributes = dotted.split(".")
+    found: object = importlib.import_module(f"tollhouse.{package}.{module}")
+    for attribute in attributes:
+        found = getattr(found, attribute, None)
+    return found is not None
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
