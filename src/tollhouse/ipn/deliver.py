@@ -1,0 +1,199 @@
+"""Claim, post, record.
+
+A claim leases deliveries in runs: a run is one slot of one host, a few deliveries that are posted one after the other
+on one connection. So a claim, which is a transaction, is paid for once in a run, and an endpoint never sees more
+connections than it has slots, however many workers there are. A run ends early at the first failure or when it has
+taken long; what is left of it is given back. What has been posted is recorded with whatever else waits to be recorded,
+while the run goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from itertools import groupby
+
+import structlog
+
+from tollhouse.ipn import schedule, store
+from tollhouse.ipn.attempt import Limits
+from tollhouse.ipn.model import Attempt, Delivery, Outcome, Run
+from tollhouse.ipn.store import Capacity, HostChange, HostKey
+from tollhouse.storage.coalesce import Coalescer
+from tollhouse.storage.database import Database, PlainConnection
+
+#: Outcomes of one transaction.
+BATCH = 256
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRules:
+    """What a deliverer keeps to. A lease outlasts a run, its last attempt, and the recording of it."""
+
+    slots: int = 4
+    depth: int = 16
+    limits: Limits = field(default_factory=Limits)
+    run_seconds: float = 10.0
+    lease_seconds: float = 45.0
+    waits: Sequence[timedelta] = schedule.WAITS
+    horizon: timedelta = schedule.HORIZON
+    probe_after: int = schedule.PROBE_AFTER_FAILURES
+    first_pause: timedelta = schedule.FIRST_PROBE_PAUSE
+    longest_pause: timedelta = schedule.LONGEST_PROBE_PAUSE
+
+    def __post_init__(self) -> None:
+        if self.lease_seconds <= self.run_seconds + self.limits.total_seconds:
+            raise ValueError("A lease has to outlast a run and its last attempt.")
+
+    def capacity(self, room: int) -> Capacity:
+        """Return what a claim for `room` runs may take."""
+        return Capacity(self.slots, self.depth, room, timedelta(seconds=self.lease_seconds), self.probe_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a run is made with.
+
+    `post` makes an attempt and never raises; `record` returns whether the lease still held; `chance` draws from 0 to 1;
+    `stopping` says that no further attempt is to be begun.
+    """
+
+    post: Callable[[Delivery], Awaitable[Attempt]]
+    record: Callable[[Outcome], Awaitable[bool]]
+    chance: Callable[[], float]
+    stopping: Callable[[], bool]
+
+
+def make_recorder(database: Database, rules: DeliveryRules) -> Coalescer[Outcome, bool]:
+    """Return what records outcomes, many in one transaction. The result says whether the lease still held."""
+    return Coalescer("ipn outcomes", partial(record_outcomes, rules=rules), database, batch_limit=BATCH)
+
+
+async def claim_runs(database: Database, rules: DeliveryRules, *, room: int) -> list[Run]:
+    """Lease up to `room` runs from the hosts that have been ready longest."""
+    async with database.acquire() as connection:
+        if not await store.select_ready_exist(connection):
+            return []
+    async with database.transaction() as connection:
+        return await store.claim_runs(connection, rules.capacity(room))
+
+
+async def deliver_run(run: Run, means: Means, rules: DeliveryRules) -> None:
+    """Post a run's deliveries until one fails or time is up, give back the rest, and return when all is recorded."""
+    give_up_at = time.monotonic() + rules.run_seconds
+    recording: list[asyncio.Task[None]] = []
+    for delivery in run.deliveries:
+        over = time.monotonic() >= give_up_at or means.stopping()
+        attempt = None if over else await means.post(delivery)
+        if attempt is None or attempt.error is not None:
+            give_up_at = 0.0
+        outcome = choose_outcome(delivery, attempt, rules=rules, chance=means.chance())
+        recording.append(asyncio.create_task(_record(outcome, means.record)))
+    await asyncio.gather(*recording)
+
+
+def choose_outcome(delivery: Delivery, attempt: Attempt | None, *, rules: DeliveryRules, chance: float) -> Outcome:
+    """Decide what follows from an attempt: delivered, tried again, failed for good, or given back."""
+    if attempt is None or attempt.error is None:
+        return Outcome(delivery, attempt)
+    retry_in = schedule.choose_retry(
+        delivery.attempts + 1,
+        age=delivery.age,
+        chance=chance,
+        retry_after_seconds=attempt.retry_after_seconds,
+        waits=rules.waits,
+        horizon=rules.horizon,
+    )
+    return Outcome(delivery, attempt, retry_in)
+
+
+async def record_outcomes(
+    connection: PlainConnection, outcomes: Sequence[Outcome], *, rules: DeliveryRules
+) -> Sequence[bool]:
+    """Write a batch of outcomes, let held events go, and count for their hosts.
+
+    Those whose lease is lost change nothing.
+    """
+    moved = await store.finish_deliveries(connection, outcomes)
+    ours = [outcome for outcome in outcomes if _key(outcome) in moved]
+    finished = [moved[_key(outcome)][1] for outcome in ours if outcome.state != "waiting"]
+    woken = await store.release_held(connection, [thread for thread in finished if thread is not None])
+    await store.update_finished_hosts(
+        connection,
+        summarize_hosts([(moved[_key(outcome)][0], outcome) for outcome in ours], woken=woken),
+        probe_after=rules.probe_after,
+        first_pause=rules.first_pause,
+        longest_pause=rules.longest_pause,
+    )
+    return [_key(outcome) in moved for outcome in outcomes]
+
+
+def summarize_hosts(outcomes: Sequence[tuple[HostKey, Outcome]], *, woken: set[HostKey]) -> dict[HostKey, HostChange]:
+    """Say for each host what a batch means: failures since the last acknowledgement, and if anything is due again."""
+    changes = dict.fromkeys(woken, HostChange(failures=0, acknowledged=False, woken=True))
+    by_host = groupby(sorted(outcomes, key=lambda pair: pair[0]), key=lambda pair: pair[0])
+    for host, pairs in by_host:
+        change = changes.get(host, HostChange(failures=0, acknowledged=False, woken=False))
+        for _, outcome in pairs:
+            change = _add(change, outcome)
+        changes[host] = change
+    return changes
+
+
+async def release_runs(database: Database, runs: Sequence[Run], rules: DeliveryRules) -> None:
+    """Give back what these runs hold, so that another worker need not wait for the leases to run out."""
+    async with database.transaction() as connection:
+        hosts = await store.release_leases(connection, [run.lease for run in runs])
+        await store.update_finished_hosts(
+            connection,
+            dict.fromkeys(hosts, HostChange(failures=0, acknowledged=False, woken=True)),
+            probe_after=rules.probe_after,
+            first_pause=rules.first_pause,
+            longest_pause=rules.longest_pause,
+        )
+
+
+async def _record(outcome: Outcome, record: Callable[[Outcome], Awaitable[bool]]) -> None:
+    """Record an outcome. One that cannot be recorded is lost: the lease runs out, and the event is delivered again."""
+    facts = _facts_of(outcome)
+    try:
+        held = await record(outcome)
+    except Exception:  # the other outcomes of the run are recorded all the same
+        log.exception("ipn outcome lost", **facts)
+        return
+    if not held:
+        log.warning("ipn lease lost", **facts)
+    elif outcome.state == "delivered":
+        log.debug("ipn delivered", **facts)
+    elif outcome.attempt is not None:
+        log.info("ipn not acknowledged", **facts, retry_in=None if outcome.retry_in is None else str(outcome.retry_in))
+
+
+def _facts_of(outcome: Outcome) -> dict[str, object]:
+    delivery, attempt = outcome.delivery, outcome.attempt
+    facts: dict[str, object] = {
+        "merchant_id": delivery.merchant_id,
+        "event_id": delivery.event_id,
+        "request_id": delivery.request_id,
+        "attempt": delivery.attempts + 1,
+    }
+    if attempt is not None:
+        facts |= {"status": attempt.status, "error": attempt.error, "duration_ms": attempt.duration_ms}
+    return facts
+
+
+def _key(outcome: Outcome) -> tuple[int, int, int]:
+    return outcome.delivery.merchant_id, outcome.delivery.event_id, outcome.delivery.number
+
+
+def _add(change: HostChange, outcome: Outcome) -> HostChange:
+    if outcome.state == "delivered":
+        return HostChange(failures=0, acknowledged=True, woken=change.woken)
+    failed = outcome.attempt is not None
+    return HostChange(change.failures + failed, change.acknowledged, change.woken or outcome.state == "waiting")

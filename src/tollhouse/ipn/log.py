@@ -1,0 +1,55 @@
+"""The delivery log: what was sent where, how often, and what came back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from tollhouse.ipn.model import AttemptEntry, DeliveryEntry
+from tollhouse.ipn.store import queries
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+#: The most deliveries of one answer.
+MOST = 100
+
+_NEWEST = 2**63 - 1
+
+
+async def select_payment_deliveries(
+    connection: PlainConnection, *, merchant_id: int, payment_id: int, most: int = MOST
+) -> list[DeliveryEntry]:
+    """Return the deliveries of a payment's events, oldest first. An event appears once the sequencer has seen it."""
+    rows = queries.select_payment_deliveries(connection, merchant_id=merchant_id, payment_id=payment_id, most=most)
+    return await _add_attempts(connection, merchant_id, rows)
+
+
+async def select_event_deliveries(
+    connection: PlainConnection, *, merchant_id: int, event_id: int, most: int = MOST
+) -> list[DeliveryEntry]:
+    """Return the deliveries of one event, oldest first."""
+    rows = queries.select_event_deliveries(connection, merchant_id=merchant_id, event_id=event_id, most=most)
+    return await _add_attempts(connection, merchant_id, rows)
+
+
+async def select_recent_deliveries(
+    connection: PlainConnection, *, merchant_id: int, before_event_id: int | None = None, most: int = MOST
+) -> list[DeliveryEntry]:
+    """Return a merchant's deliveries, newest first; for the next page, those before the last event of this one."""
+    before = _NEWEST if before_event_id is None else before_event_id
+    rows = queries.select_recent_deliveries(connection, merchant_id=merchant_id, before=before, most=most)
+    return await _add_attempts(connection, merchant_id, rows)
+
+
+async def _add_attempts(connection: PlainConnection, merchant_id: int, rows: AsyncIterator[Any]) -> list[DeliveryEntry]:
+    """Join deliveries with their attempts, which are few each."""
+    deliveries = [row async for row in rows]
+    event_ids = sorted({row["event_id"] for row in deliveries})
+    attempts: dict[tuple[int, int], list[AttemptEntry]] = {}
+    async for row in queries.select_attempts(connection, merchant_id=merchant_id, event_ids=event_ids):
+        event_id, delivery_number, *fields = row
+        attempts.setdefault((event_id, delivery_number), []).append(AttemptEntry(*fields))
+    return [
+        DeliveryEntry(**row, attempts=tuple(attempts.get((row["event_id"], row["number"]), ()))) for row in deliveries
+    ]

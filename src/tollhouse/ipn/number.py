@@ -1,0 +1,68 @@
+"""Number events and put them on their way.
+
+A merchant's events have the numbers 1, 2, 3 ... without a gap, in the order in which the sequencer saw them; the ids
+are given out earlier, by transactions that may commit in another order or not at all, and so have gaps. There is one
+sequencer at a time: whoever comes second leaves at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from tollhouse.ipn import store
+from tollhouse.ipn.address import origin_of
+from tollhouse.ipn.store import OriginKey, Route, ThreadKey, UnnumberedEvent
+from tollhouse.storage.database import Database
+
+#: Events of one transaction.
+BATCH = 500
+
+
+async def number_batch(database: Database, *, batch: int = BATCH) -> int:
+    """Number up to `batch` events, make their deliveries, and return how many events there were."""
+    async with database.acquire() as connection:
+        if not await store.select_unnumbered_exist(connection):
+            return 0
+    async with database.transaction() as connection:
+        if not await store.lock_numbering(connection):
+            return 0
+        # A statement of its own, after the lock: it sees what the sequencer before us committed.
+        events = await store.select_unnumbered_events(connection, batch)
+        if events:
+            await store.update_event_sequences(connection, events)
+        deliverable = [event for event in events if is_delivered(event)]
+        if deliverable:
+            unfinished = await store.lock_unfinished_threads(connection, _threads_of(deliverable))
+            hosts = await store.upsert_hosts(connection, map(_origin_key, deliverable))
+            await store.insert_deliveries(connection, plan_routes(deliverable, unfinished=unfinished, hosts=hosts))
+    return len(events)
+
+
+def is_delivered(event: UnnumberedEvent) -> bool:
+    """Say whether an event is posted as JSON.
+
+    What is for legacy listeners only, or has no URL, is numbered and kept.
+    """
+    return event.format != "legacy" and event.url != ""
+
+
+def plan_routes(
+    events: Sequence[UnnumberedEvent], *, unfinished: Collection[ThreadKey], hosts: dict[OriginKey, int]
+) -> list[Route]:
+    """Give each event its host; of each thread the first may go, unless an earlier event of it is still under way."""
+    seen = set(unfinished)
+    routes = []
+    for event in sorted(events, key=lambda event: (event.merchant_id, event.event_id)):
+        thread = event.thread_key
+        routes.append(Route(event, hosts[_origin_key(event)], held=thread in seen))
+        if thread is not None:
+            seen.add(thread)
+    return routes
+
+
+def _threads_of(events: Sequence[UnnumberedEvent]) -> list[ThreadKey]:
+    return [thread for event in events if (thread := event.thread_key) is not None]
+
+
+def _origin_key(event: UnnumberedEvent) -> OriginKey:
+    return OriginKey(event.merchant_id, origin_of(event.url))

@@ -1,0 +1,373 @@
+-- Events are numbered, claimed, delivered and logged here. Order of locks: merchants' counters, deliveries by key, hosts by key;
+-- a claim takes hosts and deliveries with SKIP LOCKED and waits for nobody.
+
+-- name: select_unnumbered_exist()$
+-- Whether there is anything to number.
+select exists (select from event where sequence is null);
+
+-- name: lock_numbering()$
+-- Become the only sequencer until the transaction ends; false where another one is at it.
+select pg_try_advisory_xact_lock(hashtextextended('tollhouse number events', 0));
+
+-- name: select_unnumbered_events(batch)
+-- The oldest events without a number, without their bodies.
+select merchant_id, event_id, coalesce(payment_id, -subscription_id) as thread, url, format::text, created_at
+from event
+where sequence is null
+order by event_id
+limit :batch;
+
+-- name: update_event_sequences(merchant_ids, event_ids)!
+-- Count the merchants' counters up, and number the events in the order of their ids.
+with given as (
+    select
+        merchant_id, event_id,
+        row_number() over (partition by merchant_id order by event_id) as rank,
+        count(*) over (partition by merchant_id) as total
+    from unnest(:merchant_ids::bigint[], :event_ids::bigint[]) as given (merchant_id, event_id)
+), counted as (
+    insert into event_counter as c (merchant_id, last_sequence)
+    select distinct merchant_id, total from given order by merchant_id
+    on conflict (merchant_id) do update set last_sequence = c.last_sequence + excluded.last_sequence
+    returning merchant_id, last_sequence
+)
+update event e
+set sequence = counted.last_sequence - given.total + given.rank
+from given join counted using (merchant_id)
+where e.merchant_id = given.merchant_id and e.event_id = given.event_id;
+
+-- name: lock_unfinished_threads(merchant_ids, threads)
+-- Which threads have an event under way. Their deliveries are locked: whoever finishes one of them now waits for us and then
+-- sees what we hold back behind it, or we wait and see that it is finished.
+select d.merchant_id, d.thread
+from unnest(:merchant_ids::bigint[], :threads::bigint[]) as given (merchant_id, thread)
+join delivery d using (merchant_id, thread)
+where d.state in ('held', 'waiting', 'leased')
+order by d.merchant_id, d.event_id, d.number
+for no key update of d;
+
+-- name: upsert_hosts(merchant_ids, origins)
+-- Find or create hosts, and have a claim look at them.
+insert into delivery_host as h (merchant_id, origin, ready_at)
+select given.merchant_id, given.origin, now() + m.clock_offset
+from unnest(:merchant_ids::bigint[], :origins::text[]) as given (merchant_id, origin)
+join merchant m using (merchant_id)
+order by given.merchant_id, given.origin
+on conflict (merchant_id, origin)
+    do update set ready_at = greatest(h.paused_until, least(h.ready_at, excluded.ready_at))
+returning merchant_id, origin, host_id;
+
+-- name: insert_deliveries(merchant_ids, event_ids, host_ids, threads, urls, held, created_at)!
+-- Put events on their way, or hold them back behind an earlier one of their thread.
+insert into delivery (merchant_id, event_id, host_id, thread, url, state, due_at, created_at)
+select
+    given.merchant_id, given.event_id, given.host_id, given.thread, given.url,
+    (case when given.held then 'held' else 'waiting' end)::delivery_state,
+    case when not given.held then now() + m.clock_offset end,
+    given.created_at
+from unnest(
+    :merchant_ids::bigint[], :event_ids::bigint[], :host_ids::bigint[], :threads::bigint[], :urls::text[], :held::boolean[],
+    :created_at::timestamptz[]
+) as given (merchant_id, event_id, host_id, thread, url, held, created_at)
+join merchant m using (merchant_id);
+
+-- name: select_ready_exist()$
+-- Whether a claim would find a host to look at.
+select
+    exists (select from delivery_host where ready_at <= now() and ready_at < 'infinity')
+    or exists (
+        select from merchant m join delivery_host h using (merchant_id)
+        where m.clock_offset > '0' and h.ready_at <= now() + m.clock_offset and h.ready_at < 'infinity'
+    );
+
+-- name: lock_ready_hosts(hosts)
+-- Take the hosts that have been ready longest, leaving out those that another claim holds.
+with plain as (
+    select merchant_id, host_id
+    from delivery_host
+    where ready_at <= now() and ready_at < 'infinity'
+    order by ready_at
+    limit :hosts
+    for no key update skip locked
+), advanced as (
+    select h.merchant_id, h.host_id
+    from merchant m join delivery_host h using (merchant_id)
+    where m.clock_offset > '0'
+        and h.ready_at > now() and h.ready_at <= now() + m.clock_offset and h.ready_at < 'infinity'
+    limit :hosts
+    for no key update of h skip locked
+)
+select merchant_id, host_id from plain
+union all
+select merchant_id, host_id from advanced;
+
+-- name: release_expired_leases(merchant_ids, host_ids)!
+-- Take back what was leased by a process that is gone or too slow.
+update delivery d
+set state = 'waiting', lease_until = null
+from (
+    select e.merchant_id, e.event_id, e.number
+    from unnest(:merchant_ids::bigint[], :host_ids::bigint[]) as given (merchant_id, host_id)
+    join delivery e using (merchant_id, host_id)
+    where e.state = 'leased' and e.lease_until <= now()
+    for no key update of e skip locked
+) expired
+where d.merchant_id = expired.merchant_id and d.event_id = expired.event_id and d.number = expired.number;
+
+-- name: lease_deliveries(probe_after, slots, depth, merchant_ids, host_ids, room, lease_for)
+-- Lease what locked hosts have room for, oldest first, dealt out among their free slots; a lease is one slot.
+with host as materialized (
+    select
+        h.merchant_id, h.host_id, h.ready_at,
+        now() + m.clock_offset as merchant_now,
+        case when h.failures >= :probe_after then 1 else coalesce(h.slots, :slots) end - busy.slots as free,
+        case when h.failures > 0 then 1 else :depth::integer end as depth
+    from unnest(:merchant_ids::bigint[], :host_ids::bigint[]) as given (merchant_id, host_id)
+    join delivery_host h using (merchant_id, host_id)
+    join merchant m using (merchant_id)
+    cross join lateral (
+        select count(distinct d.lease)::integer as slots
+        from delivery d
+        where d.merchant_id = h.merchant_id and d.host_id = h.host_id and d.state = 'leased'
+    ) busy
+), granted as materialized (
+    select
+        host.*,
+        least(
+            free,
+            :room::bigint - coalesce(
+                sum(free) over (order by ready_at, host_id rows between unbounded preceding and 1 preceding), 0
+            )
+        ) as runs
+    from host
+    where free > 0
+), picked as materialized (
+    select
+        g.merchant_id, g.host_id, g.merchant_now, d.event_id, d.number,
+        (row_number() over (partition by g.merchant_id, g.host_id order by d.due_at, d.event_id) - 1) % g.runs as slot
+    from granted g
+    cross join lateral (
+        select d.event_id, d.number, d.due_at
+        from delivery d
+        where d.merchant_id = g.merchant_id and d.host_id = g.host_id and d.state = 'waiting' and d.due_at <= g.merchant_now
+        order by d.due_at, d.event_id
+        limit greatest(g.runs * g.depth, 0)
+        for no key update skip locked
+    ) d
+    where g.runs > 0
+), lease as materialized (
+    select merchant_id, host_id, slot, nextval('delivery_lease') as lease
+    from (select distinct merchant_id, host_id, slot from picked) as taken
+), leased as (
+    update delivery d
+    set state = 'leased', lease = lease.lease, lease_until = now() + :lease_for::interval
+    from picked join lease using (merchant_id, host_id, slot)
+    where d.merchant_id = picked.merchant_id and d.event_id = picked.event_id and d.number = picked.number
+    returning
+        d.merchant_id, d.event_id, d.number, d.host_id, d.lease, d.url, d.attempts, d.due_at,
+        coalesce(picked.merchant_now - d.first_attempt_at, '0') as age
+)
+select
+    l.merchant_id, l.event_id, l.number, l.host_id, l.lease, l.url, e.body, e.sequence, e.transaction_id, e.subscription_id,
+    e.status, e.request_id, l.attempts, l.age
+from leased l join event e using (merchant_id, event_id)
+order by l.lease, l.due_at, l.event_id;
+
+-- name: update_claimed_hosts(probe_after, slots, merchant_ids, host_ids)!
+-- Say when locked hosts are to be looked at again: when something is due and a slot is free, or a lease runs out.
+update delivery_host h
+set ready_at = greatest(
+    h.paused_until,
+    case
+        when busy.slots >= case when h.failures >= :probe_after then 1 else coalesce(h.slots, :slots) end
+        then busy.until + m.clock_offset
+        else least(coalesce(waiting.due_at, 'infinity'), coalesce(busy.until + m.clock_offset, 'infinity'))
+    end
+)
+from unnest(:merchant_ids::bigint[], :host_ids::bigint[]) as given (merchant_id, host_id)
+join merchant m using (merchant_id)
+cross join lateral (
+    select count(distinct d.lease) as slots, min(d.lease_until) as until
+    from delivery d
+    where d.merchant_id = given.merchant_id and d.host_id = given.host_id and d.state = 'leased'
+) busy
+left join lateral (
+    select d.due_at
+    from delivery d
+    where d.merchant_id = given.merchant_id and d.host_id = given.host_id and d.state = 'waiting'
+    order by d.due_at
+    limit 1
+) waiting on true
+where h.merchant_id = given.merchant_id and h.host_id = given.host_id;
+
+-- name: finish_deliveries(merchant_ids, event_ids, numbers, leases, states, retry_in, started_at, durations_ms, addresses, statuses, errors, excerpts)
+-- Write how leased deliveries went, those whose lease still holds, and log the attempts. What comes back was moved by us.
+with given as (
+    select * from unnest(
+        :merchant_ids::bigint[], :event_ids::bigint[], :numbers::smallint[], :leases::bigint[], :states::delivery_state[],
+        :retry_in::interval[], :started_at::timestamptz[], :durations_ms::integer[], :addresses::text[],
+        :statuses::smallint[], :errors::text[], :excerpts::text[]
+    ) as given (
+        merchant_id, event_id, number, lease, state, retry_in, started_at, duration_ms, address, status, error, excerpt
+    )
+), locked as (
+    select d.merchant_id, d.event_id, d.number, now() + m.clock_offset as merchant_now
+    from given
+    join delivery d using (merchant_id, event_id, number)
+    join merchant m using (merchant_id)
+    where d.state = 'leased' and d.lease = given.lease
+    order by d.merchant_id, d.event_id, d.number
+    for no key update of d
+), moved as (
+    update delivery d
+    set
+        state = given.state,
+        lease_until = null,
+        due_at = coalesce(locked.merchant_now + given.retry_in, d.due_at),
+        attempts = d.attempts + (given.started_at is not null)::integer,
+        first_attempt_at = coalesce(
+            d.first_attempt_at, case when given.started_at is not null then locked.merchant_now end
+        )
+    from locked join given using (merchant_id, event_id, number)
+    where d.merchant_id = locked.merchant_id and d.event_id = locked.event_id and d.number = locked.number
+    returning d.merchant_id, d.event_id, d.number, d.host_id, d.thread, d.state, d.attempts, d.due_at
+), logged as (
+    insert into delivery_attempt (
+        merchant_id, event_id, delivery_number, number, started_at, duration_ms, address, status, error, excerpt, next_at
+    )
+    select
+        merchant_id, event_id, number, moved.attempts, given.started_at, given.duration_ms, given.address, given.status,
+        given.error, given.excerpt, case when moved.state = 'waiting' then moved.due_at end
+    from moved join given using (merchant_id, event_id, number)
+    where given.started_at is not null
+)
+select merchant_id, event_id, number, host_id, thread from moved;
+
+-- name: release_held(merchant_ids, threads)
+-- Let the next event of threads go whose last one is finished. A statement of its own: it has to see what was inserted while
+-- the one before it waited for a lock.
+with next as (
+    select d.merchant_id, d.event_id, d.number, d.state
+    from unnest(:merchant_ids::bigint[], :threads::bigint[]) as given (merchant_id, thread)
+    cross join lateral (
+        select d.*
+        from delivery d
+        where d.merchant_id = given.merchant_id and d.thread = given.thread and d.state in ('held', 'waiting', 'leased')
+        order by d.event_id, d.number
+        limit 1
+    ) d
+)
+update delivery d
+set state = 'waiting', due_at = now() + m.clock_offset
+from next join merchant m using (merchant_id)
+where next.state = 'held' and d.state = 'held'
+    and d.merchant_id = next.merchant_id and d.event_id = next.event_id and d.number = next.number
+returning d.merchant_id, d.host_id;
+
+-- name: update_finished_hosts(merchant_ids, host_ids, failures, acknowledged, woken, probe_after, longest_pause, first_pause)!
+-- Count failures in a row, pause an endpoint that fails, and have a claim look at hosts with something to deliver. Locked
+-- whatever `ready_at` says: a claim that is under way may be about to raise it, not having seen what we made due.
+with given as (
+    select * from unnest(
+        :merchant_ids::bigint[], :host_ids::bigint[], :failures::integer[], :acknowledged::boolean[], :woken::boolean[]
+    ) as given (merchant_id, host_id, failures, acknowledged, woken)
+), locked as (
+    select
+        h.merchant_id, h.host_id, h.paused_until, given.failures as fresh_failures, given.acknowledged,
+        given.failures + case when given.acknowledged then 0 else h.failures end as failures,
+        now() + m.clock_offset as merchant_now
+    from given
+    join delivery_host h using (merchant_id, host_id)
+    join merchant m using (merchant_id)
+    where given.woken or given.failures > 0 or h.failures > 0 or exists (
+        select from delivery d
+        where d.merchant_id = given.merchant_id and d.host_id = given.host_id and d.state = 'waiting'
+    )
+    order by h.merchant_id, h.host_id
+    for no key update of h
+), paused as (
+    select
+        *,
+        case
+            when fresh_failures > 0 and failures >= :probe_after then merchant_now + least(
+                :longest_pause::interval, :first_pause::interval * power(2, least(failures - :probe_after, 16))
+            )
+            when acknowledged then '-infinity'
+            else paused_until
+        end as pause
+    from locked
+)
+update delivery_host h
+set
+    failures = paused.failures,
+    paused_until = paused.pause,
+    ready_at = greatest(paused.pause, least(h.ready_at, paused.merchant_now))
+from paused
+where h.merchant_id = paused.merchant_id and h.host_id = paused.host_id;
+
+-- name: release_leases(leases)
+-- Give back what was leased, at the end of a worker.
+with own as (
+    select merchant_id, event_id, number
+    from delivery
+    where state = 'leased' and lease = any(:leases::bigint[])
+    order by merchant_id, event_id, number
+    for no key update
+)
+update delivery d
+set state = 'waiting', lease_until = null
+from own
+where d.merchant_id = own.merchant_id and d.event_id = own.event_id and d.number = own.number
+returning d.merchant_id, d.host_id;
+
+-- name: select_outbox_state()^
+-- How many events and deliveries are not finished, and the age of the oldest.
+select count(*) as depth, coalesce(now() - min(created_at), '0') as oldest_age
+from (
+    select created_at from event where sequence is null
+    union all
+    select created_at from delivery where state in ('held', 'waiting')
+    union all
+    select created_at from delivery where state = 'leased'
+) as unfinished;
+
+-- name: select_payment_deliveries(merchant_id, payment_id, most)
+-- The deliveries of one payment's events, oldest first.
+select
+    d.event_id, d.number, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id, e.site_id,
+    e.request_id, d.url, d.state::text, d.due_at, d.created_at, e.body
+from delivery t
+join delivery d using (merchant_id, event_id)
+join event e using (merchant_id, event_id)
+where t.merchant_id = :merchant_id and t.thread = :payment_id and t.number = 1
+order by d.event_id, d.number
+limit :most;
+
+-- name: select_event_deliveries(merchant_id, event_id, most)
+-- The deliveries of one event, oldest first.
+select
+    d.event_id, d.number, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id, e.site_id,
+    e.request_id, d.url, d.state::text, d.due_at, d.created_at, e.body
+from delivery d
+join event e using (merchant_id, event_id)
+where d.merchant_id = :merchant_id and d.event_id = :event_id
+order by d.number
+limit :most;
+
+-- name: select_recent_deliveries(merchant_id, before, most)
+-- A merchant's deliveries, newest first, before an event.
+select
+    d.event_id, d.number, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id, e.site_id,
+    e.request_id, d.url, d.state::text, d.due_at, d.created_at, e.body
+from delivery d
+join event e using (merchant_id, event_id)
+where d.merchant_id = :merchant_id and d.event_id < :before
+order by d.event_id desc, d.number desc
+limit :most;
+
+-- name: select_attempts(merchant_id, event_ids)
+-- The attempts at some events, oldest first.
+select event_id, delivery_number, number, started_at, duration_ms, address, status, error, excerpt, next_at
+from delivery_attempt
+where merchant_id = :merchant_id and event_id = any(:event_ids::bigint[])
+order by event_id, delivery_number, number;

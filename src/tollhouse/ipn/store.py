@@ -1,0 +1,269 @@
+"""Rows of delivery. Each function is one step of numbering, claiming or finishing, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from tollhouse.ipn.model import Attempt, Delivery, OutboxState, Outcome, Run
+from tollhouse.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+queries = load_queries("tollhouse.ipn")
+
+
+class HostKey(NamedTuple):
+    """One endpoint of one merchant, in the order in which hosts are locked."""
+
+    merchant_id: int
+    host_id: int
+
+
+class ThreadKey(NamedTuple):
+    """Events that go one after the other."""
+
+    merchant_id: int
+    thread: int
+
+
+class OriginKey(NamedTuple):
+    """A host by its name, before its id is known."""
+
+    merchant_id: int
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnnumberedEvent:
+    """An event as the sequencer sees it: all but the body."""
+
+    merchant_id: int
+    event_id: int
+    thread: int | None
+    url: str
+    format: str
+    created_at: datetime
+
+    @property
+    def thread_key(self) -> ThreadKey | None:
+        """The thread, if the event belongs to one."""
+        return None if self.thread is None else ThreadKey(self.merchant_id, self.thread)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where an event goes, and whether it waits for an earlier one of its thread."""
+
+    event: UnnumberedEvent
+    host_id: int
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a claim may take: `slots` of a host, `depth` deliveries for each, `room` slots in all, for `lease_for`."""
+
+    slots: int
+    depth: int
+    room: int
+    lease_for: timedelta
+    probe_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostChange:
+    """What a batch of outcomes says of a host.
+
+    `failures` are those since the last acknowledgement in the batch, or all if there was none; `woken` says that the
+    batch made something due again.
+    """
+
+    failures: int
+    acknowledged: bool
+    woken: bool
+
+
+async def select_unnumbered_exist(connection: PlainConnection) -> bool:
+    """Say whether there is anything to number."""
+    return bool(await queries.select_unnumbered_exist(connection))
+
+
+async def lock_numbering(connection: PlainConnection) -> bool:
+    """Become the only sequencer until the transaction ends; False where another one is at it."""
+    return bool(await queries.lock_numbering(connection))
+
+
+async def select_unnumbered_events(connection: PlainConnection, batch: int) -> list[UnnumberedEvent]:
+    """Return the oldest events without a number."""
+    return [UnnumberedEvent(*row) async for row in queries.select_unnumbered_events(connection, batch=batch)]
+
+
+async def update_event_sequences(connection: PlainConnection, events: Sequence[UnnumberedEvent]) -> None:
+    """Number events, per merchant and without a gap."""
+    await queries.update_event_sequences(
+        connection,
+        merchant_ids=[event.merchant_id for event in events],
+        event_ids=[event.event_id for event in events],
+    )
+
+
+async def lock_unfinished_threads(connection: PlainConnection, threads: Iterable[ThreadKey]) -> set[ThreadKey]:
+    """Return which threads have an event under way, locked until the transaction ends."""
+    ordered = sorted(set(threads))
+    if not ordered:
+        return set()
+    rows = queries.lock_unfinished_threads(
+        connection,
+        merchant_ids=[key.merchant_id for key in ordered],
+        threads=[key.thread for key in ordered],
+    )
+    return {ThreadKey(*row) async for row in rows}
+
+
+async def upsert_hosts(connection: PlainConnection, origins: Iterable[OriginKey]) -> dict[OriginKey, int]:
+    """Find or create hosts, have a claim look at them, and return their ids."""
+    ordered = sorted(set(origins))
+    rows = queries.upsert_hosts(
+        connection,
+        merchant_ids=[key.merchant_id for key in ordered],
+        origins=[key.origin for key in ordered],
+    )
+    return {OriginKey(row["merchant_id"], row["origin"]): row["host_id"] async for row in rows}
+
+
+async def insert_deliveries(connection: PlainConnection, routes: Sequence[Route]) -> None:
+    """Put events on their way."""
+    await queries.insert_deliveries(
+        connection,
+        merchant_ids=[route.event.merchant_id for route in routes],
+        event_ids=[route.event.event_id for route in routes],
+        host_ids=[route.host_id for route in routes],
+        threads=[route.event.thread for route in routes],
+        urls=[route.event.url for route in routes],
+        held=[route.held for route in routes],
+        created_at=[route.event.created_at for route in routes],
+    )
+
+
+async def select_ready_exist(connection: PlainConnection) -> bool:
+    """Say whether a claim would find a host to look at."""
+    return bool(await queries.select_ready_exist(connection))
+
+
+async def claim_runs(connection: PlainConnection, capacity: Capacity) -> list[Run]:
+    """Lease what ready hosts have room for. The transaction should end soon: it holds the hosts."""
+    hosts = [HostKey(*row) async for row in queries.lock_ready_hosts(connection, hosts=capacity.room)]
+    if not hosts:
+        return []
+    keys = _host_columns(hosts)
+    limits = {"slots": capacity.slots, "probe_after": capacity.probe_after}
+    await queries.release_expired_leases(connection, **keys)
+    rows = queries.lease_deliveries(
+        connection, **keys, **limits, depth=capacity.depth, room=capacity.room, lease_for=capacity.lease_for
+    )
+    deliveries = [Delivery(**row) async for row in rows]
+    await queries.update_claimed_hosts(connection, **keys, **limits)
+    return [_make_run(tuple(group)) for _, group in groupby(deliveries, key=attrgetter("lease"))]
+
+
+async def finish_deliveries(
+    connection: PlainConnection, outcomes: Sequence[Outcome]
+) -> dict[tuple[int, int, int], tuple[HostKey, ThreadKey | None]]:
+    """Write outcomes whose lease still holds, and return those by merchant, event and delivery number."""
+    attempts = [outcome.attempt for outcome in outcomes]
+    rows = queries.finish_deliveries(
+        connection,
+        merchant_ids=[outcome.delivery.merchant_id for outcome in outcomes],
+        event_ids=[outcome.delivery.event_id for outcome in outcomes],
+        numbers=[outcome.delivery.number for outcome in outcomes],
+        leases=[outcome.delivery.lease for outcome in outcomes],
+        states=[outcome.state for outcome in outcomes],
+        retry_in=[outcome.retry_in for outcome in outcomes],
+        **_attempt_columns(attempts),
+    )
+    return {
+        (row["merchant_id"], row["event_id"], row["number"]): (
+            HostKey(row["merchant_id"], row["host_id"]),
+            None if row["thread"] is None else ThreadKey(row["merchant_id"], row["thread"]),
+        )
+        async for row in rows
+    }
+
+
+async def release_held(connection: PlainConnection, threads: Iterable[ThreadKey]) -> set[HostKey]:
+    """Let the next event of each thread go, where none is under way, and return the hosts that they go to."""
+    ordered = sorted(set(threads))
+    if not ordered:
+        return set()
+    rows = queries.release_held(
+        connection,
+        merchant_ids=[key.merchant_id for key in ordered],
+        threads=[key.thread for key in ordered],
+    )
+    return {HostKey(*row) async for row in rows}
+
+
+async def update_finished_hosts(
+    connection: PlainConnection,
+    changes: Mapping[HostKey, HostChange],
+    *,
+    probe_after: int,
+    first_pause: timedelta,
+    longest_pause: timedelta,
+) -> None:
+    """Count failures, pause endpoints that fail, and have a claim look at the others."""
+    ordered = sorted(changes)
+    if not ordered:
+        return
+    await queries.update_finished_hosts(
+        connection,
+        **_host_columns(ordered),
+        failures=[changes[key].failures for key in ordered],
+        acknowledged=[changes[key].acknowledged for key in ordered],
+        woken=[changes[key].woken for key in ordered],
+        probe_after=probe_after,
+        first_pause=first_pause,
+        longest_pause=longest_pause,
+    )
+
+
+async def release_leases(connection: PlainConnection, leases: Sequence[int]) -> set[HostKey]:
+    """Give back what these leases hold, and return the hosts that it is for."""
+    return {HostKey(*row) async for row in queries.release_leases(connection, leases=leases)}
+
+
+async def select_outbox_state(connection: PlainConnection) -> OutboxState:
+    """Return how much is not finished and how old it is. Reads every unfinished row: for a metric now and then."""
+    row = await queries.select_outbox_state(connection)
+    return OutboxState(depth=row["depth"], oldest_age=row["oldest_age"])
+
+
+def _make_run(deliveries: tuple[Delivery, ...]) -> Run:
+    first = deliveries[0]
+    return Run(first.merchant_id, first.host_id, first.lease, deliveries)
+
+
+def _host_columns(hosts: Sequence[HostKey]) -> dict[str, list[int]]:
+    return {"merchant_ids": [key.merchant_id for key in hosts], "host_ids": [key.host_id for key in hosts]}
+
+
+def _attempt_columns(attempts: Sequence[Attempt | None]) -> dict[str, list[object]]:
+    """Spread attempts into columns; a delivery that is given back untried has nulls in all of them."""
+    names = {
+        "started_at": "started_at",
+        "durations_ms": "duration_ms",
+        "addresses": "address",
+        "statuses": "status",
+        "errors": "error",
+        "excerpts": "excerpt",
+    }
+    return {
+        column: [None if attempt is None else getattr(attempt, name) for attempt in attempts]
+        for column, name in names.items()
+    }

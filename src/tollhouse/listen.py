@@ -1,0 +1,255 @@
+"""`tollhouse listen`: see callbacks come in, and pass them on to a server of one's own.
+
+A receiver for developers. It listens on this machine, prints a line for each callback, checks its signatures, and
+forwards the same bytes and headers. The gateway gets the status that the forwarded request got, so its retries can be
+watched too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from tollhouse.ipn.signature import SignatureMismatch, verify_status, verify_webhook
+
+DEFAULT_PORT = 8081
+MAX_CALLBACK_BYTES = 1024 * 1024
+MAX_ANSWER_BYTES = 16 * 1024
+FORWARD_TIMEOUT_SECONDS = 14.0
+
+#: What belongs to one connection, or is set anew for the next.
+_NOT_FORWARDED = frozenset(
+    {
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """What a callback is about, as far as its body says."""
+
+    kind: str
+    status: str
+    order_id: str
+    transaction_id: str
+    subscription_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the gateway is told. `note` is for the printed line."""
+
+    status: int
+    body: bytes = b""
+    retry_after: str | None = None
+    note: str = ""
+
+
+async def listen(
+    *,
+    forward_to: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    secret: str | None = None,
+    data_directory: Path = Path(".tollhouse"),
+    console: Console | None = None,
+    stop: asyncio.Event | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Receive callbacks until `stop` is set or the task is cancelled.
+
+    `secret` is the merchant's IPN secret, by default that of the demo in `data_directory`; without either, signatures
+    are not checked. Port 0 is any free one; `ready` is told the address. Raises OSError where the port is taken.
+    """
+    console = console or Console()
+    secret = secret or read_demo_secret(data_directory)
+    timeout = aiohttp.ClientTimeout(total=FORWARD_TIMEOUT_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False, trust_env=False) as session:
+
+        async def receive(request: web.Request) -> web.Response:
+            body = await request.read()
+            begun = time.monotonic()
+            answer = await _pass_on(session, forward_to, request.headers, body)
+            milliseconds = round((time.monotonic() - begun) * 1000)
+            verdict = judge_signature(request.headers, body, secret=secret, now=time.time())
+            line = render_line(read_callback(body), verdict, answer, milliseconds if forward_to else None)
+            console.print(line, soft_wrap=True)
+            return _respond(answer)
+
+        runner = web.AppRunner(_make_app(receive), access_log=None)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, host, port)
+            await site.start()
+            url = f"http://{host}:{runner.addresses[0][1]}/"
+            console.print(render_banner(url, forward_to=forward_to, checked=secret is not None))
+            if ready is not None:
+                ready(url)
+            await (stop or asyncio.Event()).wait()
+        finally:
+            await runner.cleanup()
+
+
+def read_demo_secret(data_directory: Path) -> str | None:
+    """Return the IPN secret of the demo merchant, or None where there is no demo."""
+    try:
+        demo = json.loads((data_directory / "demo.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    secret = demo.get("ipnSecret") if isinstance(demo, dict) else None
+    return secret if isinstance(secret, str) else None
+
+
+def read_callback(body: bytes) -> Callback:
+    """Read what a callback is about; what is missing is empty, for the body may be anything."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        content = None
+    payment, subscription = _child(content, "payment"), _child(content, "subscription")
+    return Callback(
+        kind=_text(payment, "mode") or ("subscription" if subscription else "unknown"),
+        status=_text(payment, "status") or _text(subscription, "status"),
+        order_id=_text(payment, "orderId"),
+        transaction_id=_text(payment, "transactionId"),
+        subscription_id=_text(subscription, "id"),
+    )
+
+
+def verify_callback(headers: Mapping[str, str], body: bytes, *, secret: str, now: float) -> None:
+    """Check both signatures of a callback. Raises SignatureMismatch, saying which of them is wrong."""
+    callback = read_callback(body)
+    try:
+        verify_status(
+            secret,
+            headers.get("X-Signature", ""),
+            subject_id=callback.transaction_id or callback.subscription_id,
+            status=callback.status,
+        )
+    except SignatureMismatch as error:
+        raise SignatureMismatch("X-Signature is wrong") from error
+    try:
+        verify_webhook(
+            secret,
+            headers.get("webhook-signature", ""),
+            webhook_id=headers.get("webhook-id", ""),
+            timestamp=headers.get("webhook-timestamp", ""),
+            body=body,
+            now=now,
+        )
+    except SignatureMismatch as error:
+        raise SignatureMismatch("webhook-signature is wrong or old") from error
+
+
+def judge_signature(headers: Mapping[str, str], body: bytes, *, secret: str | None, now: float) -> Text:
+    """Say in a few words whether a callback is genuine."""
+    if secret is None:
+        return Text("signature not checked", style="yellow")
+    try:
+        verify_callback(headers, body, secret=secret, now=now)
+    except SignatureMismatch as error:
+        return Text(f"✗ {error}", style="bold red")
+    return Text("✓ signature verified", style="green")
+
+
+def render_banner(url: str, *, forward_to: str | None, checked: bool) -> Panel:
+    """Render what is printed first."""
+    lines = [
+        Text.assemble("Listening on  ", (url, "bold cyan")),
+        Text.assemble("Forwarding to ", (forward_to, "bold cyan"))
+        if forward_to
+        else Text("Answering 200 to everything"),
+        Text(
+            "Signatures are checked" if checked else "Signatures are not checked: there is no --secret and no demo.json"
+        ),
+        Text.assemble("\nGive this address as ", ("url.ipnUrl", "bold"), " of a payment, or as the ipnUrl of a site."),
+    ]
+    return Panel(Text("\n").join(lines), title="tollhouse listen", title_align="left", expand=False)
+
+
+def render_line(callback: Callback, verdict: Text, answer: Answer, milliseconds: int | None) -> Text:
+    """Render the line of one callback. What the callback says is printed as it is, never taken as markup."""
+    good = callback.status in ("success", "active", "trial")
+    acknowledged = answer.status in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED)
+    parts: list[Any] = [
+        (f"{datetime.now().astimezone():%H:%M:%S}", "dim"),
+        f"  {callback.kind:<10} ",
+        (f"{callback.status or '-':<8}", "green" if good else "red"),
+        *(f" {name} {value} " for name, value in _ids(callback) if value),
+        " ",
+        verdict,
+        "  → ",
+        (str(answer.status), "green" if acknowledged else "bold red"),
+    ]
+    if milliseconds is not None:
+        parts.append((f" {answer.note or 'from your server'}, {milliseconds} ms", "dim"))
+    return Text.assemble(*parts)
+
+
+def _make_app(receive: Callable[[web.Request], Any]) -> web.Application:
+    app = web.Application(client_max_size=MAX_CALLBACK_BYTES)
+    app.router.add_post("/{path:.*}", receive)
+    return app
+
+
+async def _pass_on(
+    session: aiohttp.ClientSession, forward_to: str | None, headers: Mapping[str, str], body: bytes
+) -> Answer:
+    """Forward a callback and return what came back; no answer is an answer too, so that the gateway tries again."""
+    if forward_to is None:
+        return Answer(HTTPStatus.OK)
+    kept = {name: value for name, value in headers.items() if name.lower() not in _NOT_FORWARDED}
+    try:
+        async with session.post(forward_to, data=body, headers=kept, allow_redirects=False) as response:
+            excerpt = await response.content.read(MAX_ANSWER_BYTES)
+            return Answer(response.status, excerpt, response.headers.get("Retry-After"))
+    except TimeoutError:
+        return Answer(HTTPStatus.GATEWAY_TIMEOUT, note="no answer in time")
+    except (aiohttp.ClientError, OSError) as error:
+        return Answer(HTTPStatus.BAD_GATEWAY, note=f"not reached: {error}")
+
+
+def _respond(answer: Answer) -> web.Response:
+    headers = {"Retry-After": answer.retry_after} if answer.retry_after else {}
+    return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+
+def _ids(callback: Callback) -> tuple[tuple[str, str], ...]:
+    return (
+        ("order", callback.order_id),
+        ("transaction", callback.transaction_id),
+        ("subscription", callback.subscription_id),
+    )
+
+
+def _child(content: object, name: str) -> dict[str, Any]:
+    child = content.get(name) if isinstance(content, dict) else None
+    return child if isinstance(child, dict) else {}
+
+
+def _text(content: Mapping[str, Any], name: str) -> str:
+    value = content.get(name)
+    return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
