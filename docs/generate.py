@@ -6,14 +6,18 @@ python docs/generate.py --check   say which pages are out of date, and fail if a
 
 from __future__ import annotations
 
+import inspect
 import sys
 import tomllib
 from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
 
 from tollhouse.kernel import codes
+from tollhouse.settings import Settings
 
 DOCS = Path(__file__).parent
 MADE_BY = "<!-- Written by docs/generate.py (make docs); change the code, not this page. -->"
@@ -26,6 +30,9 @@ RETRIES = {
     "with_changes": "Send it again with other data.",
     "with_3ds": "Send it again with 3-D Secure.",
 }
+
+TYPE_WORDS = {int: "whole number", float: "number", Path: "path", bool: "true or false"}
+BOUND_WORDS = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
 
 
 def main(arguments: list[str]) -> int:
@@ -70,6 +77,60 @@ def render_codes() -> str:
     )
 
 
+def render_settings() -> str:
+    """Render the table of settings, with the comments of `settings.py` as their meaning."""
+    return page(
+        "Settings",
+        "Settings are read from the environment once, when a process starts. An option of the command line that has",
+        "the same meaning comes before its variable.",
+        "",
+        *markdown_table(
+            ("Variable", "Value", "By default", "Meaning"),
+            (
+                (f"`TOLLHOUSE_{name.upper()}`", describe_type(field), describe_default(field), meaning)
+                for name, field in Settings.model_fields.items()
+                for meaning in [read_meaning(name)]
+            ),
+        ),
+    )
+
+
+def describe_type(field: FieldInfo) -> str:
+    """Say in a few words what a setting takes."""
+    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+    if all(isinstance(kind, str) for kind in kinds):
+        return ", ".join(f"`{kind}`" for kind in kinds)
+    if get_origin(kinds[0]) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(kinds[0]))
+    bounds = " ".join(f"{word} {bound}" for word, bound in read_bounds(field))
+    return f"{TYPE_WORDS.get(kinds[0], 'text')} {bounds}".strip()
+
+
+def read_bounds(field: FieldInfo) -> Iterable[tuple[str, Any]]:
+    """Yield the bounds of a number in words."""
+    for constraint in field.metadata:
+        for attribute, word in BOUND_WORDS.items():
+            if hasattr(constraint, attribute):
+                yield word, getattr(constraint, attribute)
+
+
+def describe_default(field: FieldInfo) -> str:
+    """Say what holds when a setting is not set."""
+    return "" if field.default in {None, ()} else f"`{field.default}`"
+
+
+def read_meaning(name: str) -> str:
+    """Return the comment above a setting."""
+    lines = inspect.getsource(Settings).splitlines()
+    end = next(number for number, line in enumerate(lines) if line.startswith(f"    {name}:"))
+    start = end
+    while lines[start - 1].startswith("    #:"):
+        start -= 1
+    if start == end:
+        raise SystemExit(f"The setting {name} has no comment (#:) above it, which is its line in the reference.")
+    return " ".join(line.removeprefix("    #:").strip() for line in lines[start:end])
+
+
 def own_codes(table: dict[str, Any]) -> Iterable[tuple[str, ...]]:
     """List the response codes whose payment code is not 5000 plus a number."""
     for name, brand in (("iso", "any"), ("iso_mastercard", "Mastercard")):
@@ -96,6 +157,7 @@ def markdown_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> li
 
 PAGES: dict[str, Callable[[], str]] = {
     "reference/codes.md": render_codes,
+    "reference/settings.md": render_settings,
 }
 
 if __name__ == "__main__":
