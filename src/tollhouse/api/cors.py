@@ -8,10 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
+from tollhouse.catalog.access import queries
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+    from tollhouse.storage.database import Database
 
 #: The paths that browsers of other origins may call.
 OPEN_PATHS = frozenset({"/tokenize"})
@@ -78,3 +82,20 @@ def is_below(origin: str, names: frozenset[str]) -> bool:
     labels = host.split(".")
     is_known = any(".".join(labels[index:]) in names for index in range(len(labels)))
     return parts.scheme == "https" and is_plain and is_known
+
+
+class AllowedOrigins:
+    """The host names of the sites whose pages may call, in memory: a preflight touches no database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._names: frozenset[str] = frozenset()
+
+    async def refresh(self) -> None:
+        """Read the names anew."""
+        async with self._database.acquire() as connection:
+            self._names = frozenset([row["name"].lower() async for row in queries.select_cors_names(connection)])
+
+    def is_allowed(self, origin: str) -> bool:
+        """Tell whether pages of this origin may call."""
+        return is_below(origin, self._names)

@@ -6,9 +6,11 @@ No message echoes what was sent: paths and texts are masked besides, should a ca
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from pydantic import ValidationError
@@ -17,6 +19,8 @@ from tollhouse.api.envelope import request_id_of
 from tollhouse.kernel import errors
 from tollhouse.wire.answers import ProblemAnswer
 from tollhouse.wire.render import render
+
+log = structlog.get_logger()
 
 #: The nearest class of an error's ancestry decides.
 STATUS_CODES: dict[type[Exception], int] = {
@@ -87,8 +91,10 @@ def answer_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Re
     return problem(error.status_code, message, **headers)
 
 
-def answer_defect(request: Request[Any, Any, Any], _: Exception) -> Response[bytes]:
-    """Answer a defect with a reference for the log and nothing else."""
+def answer_defect(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer a defect with a reference for the log and nothing else. The log gets the way to it, without any values."""
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    log.error("defect", request_id=request_id_of(request.scope), error=type(error).__name__, frames=frames[-12:])
     return problem(500, f"Something is wrong at our side. Reference: {request_id_of(request.scope)}")
 
 

@@ -371,3 +371,13 @@ select event_id, delivery_number, number, started_at, duration_ms, address, stat
 from delivery_attempt
 where merchant_id = :merchant_id and event_id = any(:event_ids::bigint[])
 order by event_id, delivery_number, number;
+
+-- name: insert_events!
+-- Record what became final, in the transaction that made it so.
+insert into event (
+    merchant_id, payment_id, transaction_id, site_id, kind, status, url, format, body, request_id
+)
+select * from unnest(
+    :merchant_ids::bigint[], :payment_ids::bigint[], :transaction_ids::bigint[], :site_ids::bigint[], :kinds::text[],
+    :statuses::text[], :urls::text[], :formats::ipn_format[], :bodies::bytea[], :request_ids::text[]
+);

@@ -78,15 +78,17 @@ purchases as (
     select merchant_id, payment_id, site_id, consumer_id, terms, consumer, metadata, ipn_url, redirect_url, request_id,
         created_at
     from given join won using (merchant_id, transaction_id)
+),
+tries as (
+    insert into attempt (
+        merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
+        fingerprint, resolve_at, sent_at
+    )
+    select merchant_id, transaction_id, 1, payment_id, acquirer, reference, 'in_flight', sealed_card, key_version,
+        fingerprint, now() + make_interval(secs => resolve_seconds), created_at
+    from given join won using (merchant_id, transaction_id)
 )
-insert into attempt (
-    merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
-    fingerprint, resolve_at, sent_at
-)
-select merchant_id, transaction_id, 1, payment_id, acquirer, reference, 'in_flight', sealed_card, key_version,
-    fingerprint, now() + make_interval(secs => resolve_seconds), created_at
-from given join won using (merchant_id, transaction_id)
-returning transaction_id, clock_timestamp() as database_time;
+select transaction_id, clock_timestamp() as database_time from won;
 
 -- name: select_double_clicks
 -- Find out, for payments that were not inserted, who stands in their place: themselves, or an equal unresolved payment.
@@ -213,12 +215,15 @@ with due as (
     order by resolve_at
     limit :limit
     for no key update skip locked
+),
+leased as (
+    update attempt a
+    set resolve_at = now() + make_interval(secs => :lease_seconds)
+    from due
+    where a.merchant_id = due.merchant_id and a.transaction_id = due.transaction_id and a.number = due.number
+    returning a.merchant_id, a.transaction_id
 )
-update attempt a
-set resolve_at = now() + make_interval(secs => :lease_seconds)
-from due
-where a.merchant_id = due.merchant_id and a.transaction_id = due.transaction_id and a.number = due.number
-returning a.merchant_id, a.transaction_id;
+select merchant_id, transaction_id from leased;
 
 -- name: postpone_attempt!
 -- Look at an attempt again later; it has been asked about once more.

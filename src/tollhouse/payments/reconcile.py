@@ -30,8 +30,8 @@ log = structlog.get_logger()
 async def lease_due(tools: Tools, *, limit: int, lease_seconds: float) -> list[tuple[int, int]]:
     """Take attempts that are due, as (merchant, transaction); nobody else gets them before the lease ends."""
     async with tools.database.transaction() as connection:
-        rows = await queries.lease_due_attempts(connection, limit=limit, lease_seconds=lease_seconds)
-    return [(row["merchant_id"], row["transaction_id"]) for row in rows]
+        rows = queries.lease_due_attempts(connection, limit=limit, lease_seconds=lease_seconds)
+        return [(row["merchant_id"], row["transaction_id"]) async for row in rows]
 
 
 async def reconcile(tools: Tools, *, merchant_id: int, transaction_id: int) -> None:

@@ -134,7 +134,7 @@ async def _claim_requests(connection: PlainConnection, batch: Sequence[Beginning
         (row["merchant_id"], row["operation"], row["request_id"]): Claimed(
             row["payment_id"], row["digest"], row["status"], row["answer"]
         )
-        for row in await queries.select_claims(connection, **keys)
+        async for row in queries.select_claims(connection, **keys)
     }
     found = ((payment_id, held[claim.merchant_id, claim.operation, claim.request_id]) for claim, payment_id in claiming)
     return {payment_id: claimed for payment_id, claimed in found if claimed.payment_id != payment_id}
@@ -173,7 +173,7 @@ async def _insert_payments(
     for _ in range(DOUBLE_CLICK_TRIES):
         if not missing:
             return
-        rows = await queries.insert_payments(connection, **records.columns_of_beginnings(missing))
+        rows = [row async for row in queries.insert_payments(connection, **records.columns_of_beginnings(missing))]
         if rows:
             clock.observe(rows[0]["database_time"])
         inserted = {row["transaction_id"] for row in rows}
@@ -189,13 +189,13 @@ async def _insert_payments(
 async def _find_double_clicks(
     connection: PlainConnection, missing: Sequence[Beginning], begun: dict[int, Begun]
 ) -> None:
-    rows = await queries.select_double_clicks(
+    rows = queries.select_double_clicks(
         connection,
         merchant_ids=[item.payment.merchant_id for item in missing],
         transaction_ids=[item.payment.transaction_id for item in missing],
         digests=[item.payment.double_click_digest for item in missing],
     )
-    holders = {row["transaction_id"]: row["payment_id"] for row in rows}
+    holders = {row["transaction_id"]: row["payment_id"] async for row in rows}
     for item in missing:
         holder = holders[item.payment.transaction_id]
         if holder is not None:
@@ -217,7 +217,7 @@ async def flush_moves(
 ) -> list[bool]:
     """Commit a batch of moves; return for each whether it was still where it had been seen."""
     ordered = sorted(batch, key=lambda move: (move.payment.merchant_id, move.payment.transaction_id))
-    rows = await queries.move_attempts(connection, **records.columns_of_moves(ordered))
+    rows = [row async for row in queries.move_attempts(connection, **records.columns_of_moves(ordered))]
     if rows:
         clock.observe(rows[0]["database_time"])
     moved_keys = {(row["transaction_id"], row["number"]) for row in rows}
@@ -249,7 +249,7 @@ async def _follow_up(connection: PlainConnection, moved: Sequence[Move]) -> None
 
 async def select_claim(connection: PlainConnection, claim: Claim) -> Claimed | None:
     """Return who holds a request id, or None when it is free."""
-    rows = await queries.select_claims(connection, **_claim_keys([claim]))
+    rows = [row async for row in queries.select_claims(connection, **_claim_keys([claim]))]
     return Claimed(rows[0]["payment_id"], rows[0]["digest"], rows[0]["status"], rows[0]["answer"]) if rows else None
 
 

@@ -42,12 +42,11 @@ delete from token where expires_at <= now() - interval '1 day';
 -- Forget repeated tokenize requests with the token that they made.
 delete from token_request where expires_at <= now();
 
--- name: claim_token_requests
--- Take the request ids of tokenize requests; what comes back was won.
+-- name: claim_token_requests!
+-- Take the request ids of tokenize requests.
 insert into token_request (request_id, body_digest, token_id, expires_at)
 select * from unnest(:request_ids::text[], :body_digests::bytea[], :token_ids::uuid[], :expires_at::timestamptz[])
-on conflict do nothing
-returning token_id;
+on conflict do nothing;
 
 -- name: select_token_requests
 -- Return the tokens that earlier requests with these ids and bodies made.
@@ -56,15 +55,17 @@ from token_request r
 join unnest(:request_ids::text[], :body_digests::bytea[]) as given (request_id, body_digest)
     using (request_id, body_digest);
 
--- name: insert_tokens
+-- name: insert_tokens$
 -- Store tokens and tell the database's time.
-insert into token (token_id, merchant_id, key_version, sealed_card, expires_at)
-select * from unnest(
-    :token_ids::uuid[], :merchant_ids::bigint[], :key_versions::integer[], :sealed_cards::bytea[],
-    :expires_at::timestamptz[]
+with stored as (
+    insert into token (token_id, merchant_id, key_version, sealed_card, expires_at)
+    select * from unnest(
+        :token_ids::uuid[], :merchant_ids::bigint[], :key_versions::integer[], :sealed_cards::bytea[],
+        :expires_at::timestamptz[]
+    )
+    on conflict do nothing
 )
-on conflict do nothing
-returning token_id, now() as database_time;
+select clock_timestamp();
 
 -- name: select_token^
 -- Return a token with its sealed card and, if there is one, its sealed security code.
@@ -76,12 +77,25 @@ where t.token_id = :token_id;
 
 -- name: consume_tokens
 -- Let payments consume their tokens: what comes back was unused and good, or consumed by this very payment before.
-update token t
-set used_by = given.payment_id, sealed_card = null
-from unnest(:token_ids::uuid[], :payment_ids::bigint[]) as given (token_id, payment_id)
-where t.token_id = given.token_id
-    and (t.used_by = given.payment_id or (t.used_by is null and t.expires_at > now()))
-returning t.token_id;
+with given as (
+    select * from unnest(:token_ids::uuid[], :payment_ids::bigint[]) as given (token_id, payment_id)
+),
+locked as (
+    select t.token_id, given.payment_id
+    from token t
+    join given using (token_id)
+    where t.used_by = given.payment_id or (t.used_by is null and t.expires_at > now())
+    order by t.token_id
+    for no key update of t
+),
+consumed as (
+    update token t
+    set used_by = locked.payment_id, sealed_card = null
+    from locked
+    where t.token_id = locked.token_id
+    returning t.token_id
+)
+select token_id from consumed;
 
 -- name: select_account^
 -- Return a merchant's stored card with its consumer's profile.

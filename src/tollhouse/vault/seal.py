@@ -84,4 +84,4 @@ def fingerprint_card(key: bytes, *, merchant_id: int, number: CardNumber) -> byt
 def derive_account_id(key: bytes, *, merchant_id: int, consumer_id: str, fingerprint: bytes) -> UUID:
     """Name the account of a consumer's card, the same for the same card, before any row exists."""
     digest = hmac.digest(key, f"{merchant_id}|{consumer_id}|".encode() + fingerprint, hashlib.sha256)
-    return UUID(bytes=digest[:16], version=8)
+    return UUID(bytes=digest[:16], version=5)

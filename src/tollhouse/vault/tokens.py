@@ -94,7 +94,7 @@ async def flush_tokens(clock: DatabaseClock, connection: PlainConnection, tokens
     earlier = await _claim_requests(connection, [token for token in tokens if token.request])
     fresh = [token for token in tokens if token.token_id not in earlier]
     if fresh:
-        rows = await queries.insert_tokens(
+        database_time = await queries.insert_tokens(
             connection,
             token_ids=[token.token_id for token in fresh],
             merchant_ids=[token.merchant_id for token in fresh],
@@ -103,8 +103,7 @@ async def flush_tokens(clock: DatabaseClock, connection: PlainConnection, tokens
             expires_at=[token.expires_at for token in fresh],
         )
         await insert_security_codes(connection, [token.code for token in fresh if token.code])
-        if rows:
-            clock.observe(rows[0]["database_time"])
+        clock.observe(database_time)
     return [earlier.get(token.token_id) or Minted(token.token_id, token.expires_at) for token in tokens]
 
 
@@ -122,7 +121,7 @@ async def _claim_requests(connection: PlainConnection, tokens: Sequence[NewToken
     )
     made = {
         (row["request_id"], row["body_digest"]): Minted(row["token_id"], row["expires_at"], is_replay=True)
-        for row in await queries.select_token_requests(connection, **keys)
+        async for row in queries.select_token_requests(connection, **keys)
     }
     by_token = {token.token_id: made[request_id, digest] for request_id, digest, token in asked}
     return {token_id: minted for token_id, minted in by_token.items() if minted.token_id != token_id}
@@ -147,12 +146,12 @@ async def select_token(connection: PlainConnection, token_id: UUID) -> StoredTok
 async def consume_tokens(connection: PlainConnection, uses: Sequence[tuple[UUID, int]]) -> set[UUID]:
     """Let payments consume tokens in the caller's transaction; return those that were still good."""
     uses = sorted(uses)
-    rows = await queries.consume_tokens(
+    rows = queries.consume_tokens(
         connection,
         token_ids=[token_id for token_id, _ in uses],
         payment_ids=[payment_id for _, payment_id in uses],
     )
-    consumed = {row["token_id"] for row in rows}
+    consumed = {row["token_id"] async for row in rows}
     await queries.delete_security_codes(connection, holder_ids=list(consumed))
     return consumed
 

@@ -1,0 +1,314 @@
+"""The composition root: the only place where concrete things meet.
+
+`build_gateway` makes what every process needs; `build_web` what one that speaks HTTP needs; the `run_` functions are the processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.resources import as_file, files
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from litestar import Litestar
+from litestar.exceptions import HTTPException
+
+from tollhouse.acquirers.approving import ApprovingAcquirer
+from tollhouse.acquirers.simulated import SimulatedAcquirer
+from tollhouse.api.access import Gate
+from tollhouse.api.cors import AllowedOrigins, Cors
+from tollhouse.api.document import document_handlers
+from tollhouse.api.envelope import Envelope
+from tollhouse.api.health import health_handlers
+from tollhouse.api.limits import TokenizeLimits, TokenizeRates
+from tollhouse.api.metrics import Metrics
+from tollhouse.api.payment import payment_handlers
+from tollhouse.api.problems import answer_defect, answer_http_exception, answer_refusal
+from tollhouse.api.tokenize import tokenize_handlers
+from tollhouse.billing.subscribe import RecordSubscription, SettleSubscription
+from tollhouse.catalog.access import Catalog
+from tollhouse.ipn.address import LIVE, STAGE
+from tollhouse.ipn.record import RecordEvent
+from tollhouse.ipn.store import select_outbox_state
+from tollhouse.kernel.clock import DatabaseClock
+from tollhouse.kernel.errors import Refusal, TollhouseError
+from tollhouse.kernel.ids import NumberBlocks
+from tollhouse.merchants.access import Doorman
+from tollhouse.merchants.secrets import IpnSecrets
+from tollhouse.payments.consequences import KeepCard, RememberCard
+from tollhouse.payments.store import flush_beginnings, flush_moves
+from tollhouse.payments.store import queries as payment_queries
+from tollhouse.payments.tools import Patience, Tools
+from tollhouse.simulator.app import create_router
+from tollhouse.storage.coalesce import Coalescer
+from tollhouse.storage.database import Database
+from tollhouse.storage.migrate import migrate
+from tollhouse.threeds.directory import Directory
+from tollhouse.vault.keys import FileKeyProvider
+from tollhouse.vault.security_codes import SecurityCodes, sweep_vault
+from tollhouse.vault.tokens import Mint, flush_tokens
+from tollhouse.vault.vault import Vault
+from tollhouse.worker.events import deliver_events, number_events
+from tollhouse.worker.resolve import resolve_due
+from tollhouse.worker.run import Loop, run_every, run_loops
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp, ControllerRouterHandler
+
+    from tollhouse.acquirers.model import Acquirer
+    from tollhouse.payments.model import Payment
+    from tollhouse.settings import Settings
+    from tollhouse.simulator.host import Simulator
+    from tollhouse.transport.model import Transport
+
+#: Of `/tokenize`, a minute.
+LIVE_RATES = TokenizeRates(by_address=60, by_network=600, by_card=20, by_key=6_000)
+
+#: As many ids as a process reserves at a time; the sequences step by it.
+ID_BLOCK = 1_000
+#: Finishing is worth more patience than beginning: the money has moved.
+FINISH_PATIENCE_SECONDS = 15.0
+DRAIN_SECONDS = 3.0
+
+RESOLVE_EVERY_SECONDS = 1.0
+SWEEP_VAULT_EVERY_SECONDS = 60.0
+READ_ORIGINS_EVERY_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class ConfigurationError(TollhouseError):
+    """The settings do not fit together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What every process of the gateway is made of."""
+
+    settings: Settings
+    database: Database
+    tools: Tools
+    mint: Mint
+    gate: Gate
+    vault: Vault
+    metrics: Metrics
+    secrets: IpnSecrets
+    transport: Transport
+    wake: asyncio.Event
+    origins: AllowedOrigins
+
+    async def refresh_metrics(self) -> None:
+        """Bring the gauges up to date that are read from the database."""
+        async with self.database.acquire() as connection:
+            outbox = await select_outbox_state(connection)
+            unresolved = await payment_queries.select_unresolved(connection)
+        self.metrics.outbox_depth.set(outbox.depth)
+        self.metrics.outbox_age.set(outbox.oldest_age.total_seconds())
+        self.metrics.unresolved.set(unresolved)
+        for lane in (self.tools.beginnings, self.tools.moves, self.mint.lane):
+            self.metrics.queue_depth.labels(lane.name).set(lane.depth)
+
+
+async def migrate_all(settings: Settings, dsn: str) -> list[str]:
+    """Apply what migrations are missing: the gateway's, and in stage the simulator's."""
+    applied = await _migrate_package(dsn, schema="gateway", package="tollhouse.storage")
+    if not settings.is_live:
+        applied += await _migrate_package(dsn, schema="simulator", package="tollhouse.simulator")
+    return applied
+
+
+async def _migrate_package(dsn: str, *, schema: str, package: str) -> list[str]:
+    with as_file(files(package).joinpath("migrations")) as directory:
+        return await migrate(dsn, schema=schema, directory=directory)
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings, dsn: str, transport: Transport) -> AsyncIterator[Gateway]:
+    """Put a gateway together on a database that is migrated, and take it apart at the end."""
+    keys = open_keys(settings)
+    database = await Database.connect(dsn, schema="gateway", min_size=2, max_size=settings.database_connections)
+    gateway = build_gateway(settings, database, Vault(keys), transport)
+    try:
+        yield gateway
+    finally:
+        left = await gateway.tools.running.drain(seconds=DRAIN_SECONDS)
+        if left:
+            log.warning("work left to the resolver", pieces=left)
+        await database.close()
+
+
+def open_keys(settings: Settings) -> FileKeyProvider:
+    """Open the keys. Raises ConfigurationError in live, where a file is no place for them."""
+    if settings.is_live:
+        raise ConfigurationError("Keys in a file are for stage; live needs a key provider outside this machine.")
+    settings.key_path.parent.mkdir(parents=True, exist_ok=True)
+    return FileKeyProvider.open(settings.key_path)
+
+
+def build_gateway(settings: Settings, database: Database, vault: Vault, transport: Transport) -> Gateway:
+    """Put a gateway together."""
+    clock, metrics, wake = DatabaseClock(), Metrics(), asyncio.Event()
+    security_codes = SecurityCodes(vault.keys, database)
+    tools = _build_tools(
+        settings,
+        database,
+        clock=clock,
+        vault=vault,
+        security_codes=security_codes,
+        transport=transport,
+        on_settled=partial(_tell_settled, metrics, wake),
+    )
+    mint = Mint(vault, security_codes, Coalescer("tokens", partial(flush_tokens, clock), database), clock)
+    doorman = Doorman(database, clock, environment=settings.environment)
+    return Gateway(
+        settings=settings,
+        database=database,
+        tools=tools,
+        mint=mint,
+        gate=Gate(doorman, trusted_proxies=settings.trusted_proxies),
+        vault=vault,
+        metrics=metrics,
+        secrets=IpnSecrets(database, lambda merchant_id, sealed: vault.open_secret(sealed, bound_to=f"ipn|{merchant_id}")),
+        transport=transport,
+        wake=wake,
+        origins=AllowedOrigins(database),
+    )
+
+
+def _build_tools(
+    settings: Settings,
+    database: Database,
+    *,
+    clock: DatabaseClock,
+    vault: Vault,
+    security_codes: SecurityCodes,
+    transport: Transport,
+    on_settled: Callable[[Payment], None],
+) -> Tools:
+    consequences = (KeepCard(), RememberCard(), SettleSubscription(), RecordEvent())
+    begin = partial(flush_beginnings, clock, (RecordSubscription(),))
+    move = partial(flush_moves, clock, consequences)
+    acquirer = build_acquirer(settings, transport)
+    return Tools(
+        database=database,
+        clock=clock,
+        vault=vault,
+        security_codes=security_codes,
+        catalog=Catalog(database),
+        directory=Directory(transport),
+        acquirers={acquirer.name: acquirer},
+        payment_numbers=_number_blocks(database, payment_queries.reserve_payment_numbers),
+        transaction_numbers=_number_blocks(database, payment_queries.reserve_transaction_numbers),
+        subscription_numbers=_number_blocks(database, payment_queries.reserve_subscription_numbers),
+        beginnings=Coalescer("begin", begin, database),
+        moves=Coalescer("move", move, database, patience_seconds=FINISH_PATIENCE_SECONDS),
+        base_url=settings.public_url,
+        on_settled=on_settled,
+        patience=Patience(
+            answer=settings.answer_seconds,
+            margin=settings.resolver_margin_seconds,
+            challenge=settings.challenge_seconds,
+        ),
+    )
+
+
+def build_acquirer(settings: Settings, transport: Transport) -> Acquirer:
+    """Choose the connector."""
+    if settings.acquirer == "approving":
+        return ApprovingAcquirer()
+    return SimulatedAcquirer(
+        transport,
+        timeout_seconds=settings.acquirer_timeout_seconds,
+        longest_delay_seconds=settings.acquirer_longest_delay_seconds,
+    )
+
+
+def _number_blocks(database: Database, reserve: Callable[..., Any]) -> NumberBlocks:
+    async def reserve_block() -> int:
+        async with database.acquire() as connection:
+            first: int = await reserve(connection)
+            return first
+
+    return NumberBlocks(reserve_block, size=ID_BLOCK)
+
+
+def _tell_settled(metrics: Metrics, wake: asyncio.Event, payment: Payment) -> None:
+    metrics.count_outcome(payment)
+    wake.set()
+
+
+def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
+    """Name the worker's loops. Each runs until `stop` is set."""
+    numbered = asyncio.Event()
+    tools = gateway.tools
+    policy = LIVE if gateway.settings.is_live else STAGE
+
+    async def resolve() -> None:
+        await resolve_due(tools)
+
+    async def sweep() -> None:
+        async with gateway.database.transaction() as connection:
+            await sweep_vault(connection)
+
+    return {
+        "number events": lambda: number_events(gateway.database, stop=stop, wake=gateway.wake, numbered=numbered),
+        "deliver events": lambda: deliver_events(
+            gateway.database, secrets_of=gateway.secrets.of, policy=policy, stop=stop, wake=numbered
+        ),
+        "resolve outcomes": lambda: run_every(RESOLVE_EVERY_SECONDS, resolve, stop),
+        "read allowed origins": lambda: run_every(READ_ORIGINS_EVERY_SECONDS, gateway.origins.refresh, stop),
+        "sweep the vault": lambda: run_every(SWEEP_VAULT_EVERY_SECONDS, sweep, stop),
+    }
+
+
+def build_web(gateway: Gateway, simulator: Simulator | None = None) -> ASGIApp:
+    """Put together what speaks HTTP: API, checkout and, in stage, what stands in for people and banks."""
+    settings = gateway.settings
+    handlers: list[ControllerRouterHandler] = [
+        *payment_handlers(gateway.tools, gateway.gate, partial(_validation_context, settings)),
+        *tokenize_handlers(
+            gateway.mint,
+            gateway.gate,
+            TokenizeLimits(choose_rates(settings)),
+            partial(_validation_context, settings),
+        ),
+        *health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics),
+        *document_handlers(settings.public_url),
+    ]
+    if simulator is not None:
+        handlers.append(create_router(simulator, path="/simulator", pages_only=True))
+    web = Litestar(
+        route_handlers=handlers,
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers={
+            Refusal: answer_refusal,
+            HTTPException: answer_http_exception,
+            Exception: answer_defect,
+        },
+    )
+    is_allowed = (lambda _: True) if not settings.is_live else gateway.origins.is_allowed
+    return Envelope(Cors(web, is_allowed), gateway.metrics)
+
+
+def _validation_context(settings: Settings) -> dict[str, Any]:
+    """Tell the request models what the environment asks of them."""
+    if not settings.is_live:
+        return {}
+    return {"is_live": True, "refuse_expired_before": datetime.now(UTC)}
+
+
+def choose_rates(settings: Settings) -> TokenizeRates:
+    """Return how often `/tokenize` may be called: as set, else without limit in stage and with moderate ones in live."""
+    default = LIVE_RATES if settings.is_live else TokenizeRates()
+    chosen = {
+        name: getattr(default, name) if setting is None else setting
+        for name in ("by_address", "by_network", "by_card", "by_key")
+        for setting in [getattr(settings, f"tokenize_{name}")]
+    }
+    return TokenizeRates(**chosen)

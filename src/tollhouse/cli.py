@@ -1,0 +1,157 @@
+"""The command line: reads arguments into settings, runs a process, and says plainly why it could not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from pydantic import ValidationError
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from tollhouse import listen as listening
+from tollhouse import processes
+from tollhouse.kernel.errors import TollhouseError
+from tollhouse.logs import configure_logs
+from tollhouse.settings import Settings
+from tollhouse.stage.demo import Demo
+
+app = typer.Typer(
+    help="A card payment gateway you run yourself.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+#: Shown in the banner; the whole list is in docs/reference/test-cards.md.
+CARDS_TO_TRY = (
+    ("4024007179366348", "approves"),
+    ("4000000050510009", "declines: insufficient funds"),
+    ("4000000000002503", "asks for 3-D Secure; the code is 123456"),
+)
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
+DataDir = Annotated[Path | None, typer.Option(help="Where the database, the keys and demo.json are.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.command()
+def dev(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Run the whole gateway in one process: database, API, pages, worker and simulated bank."""
+    settings = _read_settings(host=host, port=port, data_dir=data_dir)
+    _run(processes.run_dev(settings, _announce), settings)
+
+
+@app.command()
+def serve(host: Host = None, port: Port = None) -> None:
+    """Run the API and the pages: stateless, as many as wanted."""
+    settings = _read_settings(host=host, port=port)
+    _run(processes.run_serve(settings), settings)
+
+
+@app.command()
+def work() -> None:
+    """Run the worker: delivers IPNs, resolves open outcomes; as many as wanted."""
+    settings = _read_settings()
+    _run(processes.run_work(settings), settings)
+
+
+@app.command()
+def simulate(host: Host = None, port: Port = None) -> None:
+    """Run the simulated bank alone. Stage only."""
+    settings = _read_settings(host=host, port=port)
+    _run(processes.run_simulate(settings), settings)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database up to date, once per release."""
+    settings = _read_settings()
+    applied = _run(processes.run_migrate(settings), settings)
+    Console().print("\n".join(f"applied {name}" for name in applied) or "nothing to apply", highlight=False)
+
+
+@app.command()
+def listen(
+    forward_to: Annotated[str | None, typer.Option(help="URL to pass each callback on to.")] = None,
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = listening.DEFAULT_PORT,
+    secret: Annotated[str | None, typer.Option(help="IPN secret; by default the demo's.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Receive IPN callbacks, show them, verify their signatures and pass them on."""
+    settings = _read_settings(data_dir=data_dir)
+    _run(
+        listening.listen(forward_to=forward_to, port=port, secret=secret, data_directory=settings.data_dir), settings
+    )
+
+
+def _read_settings(**given: Any) -> Settings:
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        for fault in error.errors(include_input=False):
+            _complain(f"TOLLHOUSE_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}")
+        raise typer.Exit(2) from None
+
+
+def _run(process: Coroutine[Any, Any, Any], settings: Settings) -> Any:
+    """Run a process to its end; what keeps it from running is a sentence, not a traceback."""
+    configure_logs(form=settings.log_format, level=settings.log_level)
+    try:
+        return uvloop.run(process)
+    except (TollhouseError, OSError) as error:
+        _complain(str(error))
+        raise typer.Exit(1) from None
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return None
+
+
+def _complain(text: str) -> None:
+    Console(stderr=True).print(f"tollhouse: {text}", style="red", highlight=False, soft_wrap=True)
+
+
+def _announce(demo: Demo, settings: Settings) -> None:
+    """Print what a newcomer needs to make the first payment."""
+    facts = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("Base URL", demo.baseUrl),
+        ("API key", demo.apiKey),
+        ("IPN secret", demo.ipnSecret),
+        ("Site", demo.siteId),
+        ("Portal", f"{demo.portal.url}   {demo.portal.email}   {demo.portal.password}"),
+        ("IPN inbox", f"{demo.baseUrl}/stage/inbox"),
+        ("API reference", f"{demo.baseUrl}/docs"),
+    ):
+        facts.add_row(f"[bold]{name}[/]", value)
+    facts.add_row("", "")
+    for number, what in CARDS_TO_TRY:
+        facts.add_row("[bold]Card[/]" if number == CARDS_TO_TRY[0][0] else "", f"{number}   {what}")
+    console = Console(highlight=False)
+    console.print(Panel(facts, title="Tollhouse, stage", title_align="left", border_style="dim", expand=False))
+    console.print("First payment:\n", style="bold")
+    console.print(FIRST_PAYMENT.format(demo=demo), soft_wrap=True, markup=False)
+    console.print(f"The same is in {settings.data_dir / 'demo.json'}. Stop with Ctrl-C.", style="dim", markup=False)
+
+
+FIRST_PAYMENT = """\
+curl {demo.baseUrl}/payment \\
+  -H 'Authorization: {demo.apiKey}' \\
+  -H 'Content-Type: application/json' \\
+  -d '{{
+    "paymentSource": {{"type": "card", "number": "4024007179366348", "expirationMonth": "12", "expirationYear": "30",
+                      "cvv": "009"}},
+    "sku": {{"siteId": "{demo.siteId}", "title": "First payment",
+            "price": [{{"offset": "0d", "amount": 19.99, "currency": "USD", "repeat": false}}]}},
+    "consumer": {{"id": "user-00123", "firstName": "Jane", "lastName": "Smith", "ip": "203.0.113.45"}}
+  }}'
+"""

@@ -1,0 +1,68 @@
+"""An event for every settled payment, written in the transaction that settles it, with its body rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from tollhouse.payments.model import Payment
+from tollhouse.payments.view import render_event
+from tollhouse.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+queries = load_queries("tollhouse.ipn")
+
+
+class EventRow(NamedTuple):
+    """An event to be numbered and delivered."""
+
+    merchant_id: int
+    payment_id: int
+    transaction_id: int
+    site_id: int
+    kind: str
+    status: str
+    url: str
+    format: str
+    body: bytes
+    request_id: str
+
+
+class RecordEvent:
+    """One event per final fact; none for what is pending."""
+
+    rank = 90
+
+    def rows(self, payment: Payment) -> Sequence[EventRow]:
+        """Return the event about a settled payment. Its kind is the transaction's mode."""
+        row = EventRow(
+            merchant_id=payment.merchant_id,
+            payment_id=payment.payment_id,
+            transaction_id=payment.transaction_id,
+            site_id=payment.site_id,
+            kind=payment.mode.value,
+            status=payment.status.value,
+            url=payment.ipn_url,
+            format=payment.ipn_format,
+            body=render_event(payment),
+            request_id=payment.request_id,
+        )
+        return (row,)
+
+    async def write(self, connection: PlainConnection, rows: Sequence[EventRow]) -> None:
+        """Insert the events of a batch."""
+        await queries.insert_events(
+            connection,
+            merchant_ids=[row.merchant_id for row in rows],
+            payment_ids=[row.payment_id for row in rows],
+            transaction_ids=[row.transaction_id for row in rows],
+            site_ids=[row.site_id for row in rows],
+            kinds=[row.kind for row in rows],
+            statuses=[row.status for row in rows],
+            urls=[row.url for row in rows],
+            formats=[row.format for row in rows],
+            bodies=[row.body for row in rows],
+            request_ids=[row.request_id for row in rows],
+        )

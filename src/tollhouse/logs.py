@@ -1,0 +1,59 @@
+"""The log: facts as JSON lines, or as readable ones for a person at a terminal.
+
+Card data cannot get here, since its types do not print; what looks like a card number in a text that somebody sent is masked all
+the same, in the finished line.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import Any, Literal
+
+import msgspec
+import structlog
+
+DIGITS = re.compile(rb"(?<![0-9])[0-9]{12,19}(?![0-9])")
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def configure_logs(*, form: Literal["json", "console"] | None, level: str) -> None:
+    """Set the log up for this process. Without a form it is readable on a terminal and JSON elsewhere."""
+    form = form or ("console" if sys.stderr.isatty() else "json")
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if form == "json":
+        processors = [*shared, structlog.processors.format_exc_info, _render]
+        factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
+    else:
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        processors, factory = [*shared, renderer], structlog.PrintLoggerFactory(sys.stderr)
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=factory,
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
+
+
+def _render(_: Any, __: str, event: dict[str, Any]) -> bytes:
+    line = msgspec.json.encode(event, enc_hook=str)
+    return DIGITS.sub(lambda found: found[0][:6] + b"****" + found[0][-4:], line)
+
+
+class _Forward(logging.Handler):
+    """Takes what libraries say through the standard library's logging. Their arguments may hold anything: only the form is kept."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass one record on."""
+        log = structlog.get_logger(record.name)
+        log.log(record.levelno, "library spoke", text=str(record.msg), error=_name_error(record))
+
+
+def _name_error(record: logging.LogRecord) -> str | None:
+    return record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None

@@ -1,0 +1,127 @@
+"""Demanding that the cardholder is authenticated, before the acquirer is asked or after a soft decline.
+
+With a browser that is known and a card range without 3DS Method the Directory is asked at once, and a frictionless
+payment ends in this very request. Otherwise the cardholder is sent to our page first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tollhouse.kernel import codes
+from tollhouse.payments import lifecycle
+from tollhouse.payments.authentications import (
+    answer_draft,
+    build_proof,
+    build_question,
+    draft_authentication,
+    page_url,
+)
+from tollhouse.payments.authorize import authorize, resolve_seconds
+from tollhouse.payments.model import AttemptState, Instrument, Payment, Reply
+from tollhouse.payments.records import CREATED
+from tollhouse.payments.settle import recall, settle
+from tollhouse.payments.store import Move
+from tollhouse.payments.view import render_answer
+from tollhouse.threeds.lifecycle import judge
+from tollhouse.threeds.model import Authentication, State
+from tollhouse.threeds.store import insert_authentications
+from tollhouse.vault.security_codes import CODE_LIFE
+
+if TYPE_CHECKING:
+    from tollhouse.payments.tools import Tools
+    from tollhouse.threeds.model import BrowserData
+    from tollhouse.vault.security_codes import SealedCode
+
+
+async def demand_authentication(
+    tools: Tools,
+    payment: Payment,
+    instrument: Instrument,
+    *,
+    browser: BrowserData | None,
+    after_soft_decline: bool,
+) -> Reply:
+    """Authenticate the cardholder of a payment whose attempt is in flight, and answer with the outcome or a redirect.
+
+    After a soft decline that attempt is closed, and a further one opened that carries the proof.
+    """
+    card_range = await tools.directory.find_range(instrument.card.number)
+    asked = payment
+    if after_soft_decline:
+        payment = lifecycle.next_attempt(asked, acquirer=asked.attempt.acquirer, now=tools.clock.now())
+    draft = draft_authentication(tools, payment, card_range, after_soft_decline=after_soft_decline)
+    if browser is None or card_range.method_url is not None:
+        return await _hand_over(tools, asked, payment, instrument, draft)
+    if after_soft_decline and not await _open_attempt(tools, asked, payment):
+        return await recall(tools, asked)
+    return await _ask_at_once(tools, payment, instrument, draft, browser=browser)
+
+
+async def _open_attempt(tools: Tools, asked: Payment, payment: Payment) -> bool:
+    """Close the attempt that was declined softly and commit the next one; False when somebody was faster."""
+    patience = resolve_seconds(tools, payment.attempt.acquirer) + tools.directory.timeout_seconds
+    return await tools.moves.submit(
+        Move(
+            lifecycle.move(asked, AttemptState.DECLINED),
+            expected=asked.attempt.state,
+            following=payment,
+            following_resolve_seconds=patience,
+        )
+    )
+
+
+async def _ask_at_once(
+    tools: Tools,
+    payment: Payment,
+    instrument: Instrument,
+    draft: Authentication,
+    *,
+    browser: BrowserData,
+) -> Reply:
+    """Send the AReq with what the merchant's server told of the browser."""
+    question = build_question(tools, payment, draft, card=instrument.card, browser=browser)
+    answer = await tools.directory.authenticate(question)
+    state = judge(answer.status, goes_on_unauthenticated=payment.goes_on_unauthenticated)
+    authentication = answer_draft(tools, draft, answer, state, browser=browser)
+    if state is State.CHALLENGED:
+        return await _hand_over(tools, payment, payment, instrument, authentication)
+    async with tools.database.acquire() as connection:
+        await insert_authentications(connection, [authentication])
+    if state is State.PASSED:
+        return await authorize(tools, payment, instrument, proof=build_proof(authentication))
+    return await settle(tools, payment, lifecycle.refuse(payment, codes.AUTHENTICATION_FAILED, tools.clock.now()))
+
+
+async def _hand_over(
+    tools: Tools, asked: Payment, payment: Payment, instrument: Instrument, authentication: Authentication
+) -> Reply:
+    """Commit that the attempt waits for its cardholder, and answer with a redirect to our page.
+
+    `asked` is the payment with the attempt that is in flight: the same one, unless that was declined softly.
+    """
+    answer = render_answer(payment, url=page_url(tools, authentication))
+    waiting = lifecycle.move(payment, AttemptState.CHALLENGED)
+    move = Move(
+        waiting,
+        expected=asked.attempt.state,
+        answer=answer,
+        challenge=authentication,
+        code=await _seal_code(tools, payment, instrument, authentication),
+    )
+    if asked is not payment:
+        move = replace(move, payment=lifecycle.move(asked, AttemptState.DECLINED), following=waiting)
+    return Reply(CREATED, answer) if await tools.moves.submit(move) else await recall(tools, payment)
+
+
+async def _seal_code(
+    tools: Tools, payment: Payment, instrument: Instrument, authentication: Authentication
+) -> SealedCode | None:
+    """Seal the security code for the time of the challenge: a quarter of an hour from the request at most."""
+    now, expires_at = tools.clock.now(), payment.created_at + CODE_LIFE
+    if instrument.code is None or payment.initiator != "customer" or expires_at <= now:
+        return None
+    return await tools.security_codes.seal(
+        instrument.code, holder_id=authentication.series_id, now=now, expires_at=expires_at
+    )

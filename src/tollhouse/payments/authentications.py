@@ -1,0 +1,190 @@
+"""Making authentications: records and successors, what is asked of the Directory, the proof for the acquirer, links.
+
+The keys in the links are keyed hashes of ids, so that any process can name a link again and the database cannot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit, urlunsplit
+from uuid import UUID, uuid4
+
+from tollhouse.acquirers.model import Proof
+from tollhouse.threeds.elements import encode_base64url
+from tollhouse.threeds.model import Answer, Authentication, Question, State
+
+if TYPE_CHECKING:
+    from tollhouse.kernel.card import Card
+    from tollhouse.payments.model import Payment
+    from tollhouse.payments.tools import Tools
+    from tollhouse.threeds.model import BrowserData, CardRange
+
+#: threeDSRequestorChallengeInd: no preference, and mandated, which a soft decline asks for.
+NO_PREFERENCE = "01"
+MANDATED = "04"
+
+
+def draft_authentication(
+    tools: Tools, payment: Payment, card_range: CardRange, *, after_soft_decline: bool
+) -> Authentication:
+    """Return the first authentication of an attempt; nothing is written yet."""
+    now = tools.clock.now()
+    authentication_id = uuid4()
+    expires_at = now + timedelta(seconds=tools.patience.challenge)
+    return Authentication(
+        merchant_id=payment.merchant_id,
+        authentication_id=authentication_id,
+        series_id=authentication_id,
+        payment_id=payment.payment_id,
+        transaction_id=payment.transaction_id,
+        attempt_number=payment.attempt.number,
+        number=1,
+        state=State.COLLECTING,
+        page_digest=digest_key(page_key(tools, authentication_id)),
+        return_digest=digest_key(return_key(tools, authentication_id)),
+        three_ds_server_trans_id=uuid4(),
+        version=card_range.version,
+        method_url=card_range.method_url,
+        challenge_indicator=MANDATED if after_soft_decline else NO_PREFERENCE,
+        created_at=now,
+        expires_at=expires_at,
+        due_at=expires_at,
+    )
+
+
+def draft_successor(tools: Tools, old: Authentication) -> Authentication:
+    """Return an authentication that begins anew behind the same page, within the time that is left."""
+    authentication_id = uuid4()
+    return Authentication(
+        merchant_id=old.merchant_id,
+        authentication_id=authentication_id,
+        series_id=old.series_id,
+        payment_id=old.payment_id,
+        transaction_id=old.transaction_id,
+        attempt_number=old.attempt_number,
+        number=old.number + 1,
+        state=State.COLLECTING,
+        page_digest=old.page_digest,
+        return_digest=digest_key(return_key(tools, authentication_id)),
+        three_ds_server_trans_id=uuid4(),
+        version=old.version,
+        method_url=old.method_url,
+        challenge_indicator=old.challenge_indicator,
+        created_at=tools.clock.now(),
+        expires_at=old.expires_at,
+        due_at=old.expires_at,
+    )
+
+
+def answer_draft(
+    tools: Tools, draft: Authentication, answer: Answer, state: State, *, browser: BrowserData
+) -> Authentication:
+    """Return the authentication that was asked about before it had a row."""
+    now = tools.clock.now()
+    return replace(
+        draft,
+        state=state,
+        browser=browser,
+        requested_at=draft.created_at,
+        answered_at=now,
+        acs_trans_id=answer.acs_trans_id,
+        ds_trans_id=answer.ds_trans_id,
+        acs_url=answer.acs_url,
+        trans_status=answer.status,
+        status_reason=answer.reason,
+        eci=answer.eci,
+        cavv=answer.cavv,
+        result_at=now if state.is_decided else None,
+        # The payment follows at once, in the same process.
+        due_at=None if state.is_decided else draft.due_at,
+    )
+
+
+def build_question(
+    tools: Tools, payment: Payment, authentication: Authentication, *, card: Card, browser: BrowserData
+) -> Question:
+    """Put together what the Directory is asked."""
+    has_method = authentication.method_url is not None
+    return Question(
+        three_ds_server_trans_id=authentication.three_ds_server_trans_id,
+        version=authentication.version,
+        card=card,
+        money=payment.money,
+        merchant_name=payment.descriptor,
+        browser=browser,
+        asked_at=tools.clock.now(),
+        website=tools.base_url,
+        notification_url=return_url(tools, authentication),
+        results_url=f"{tools.base_url}/3ds/results",
+        method_completed=authentication.method_completed_at is not None if has_method else None,
+        challenge_indicator=authentication.challenge_indicator,
+        decoupled_minutes=max(1, int(tools.patience.challenge // 60)),
+    )
+
+
+def build_proof(authentication: Authentication) -> Proof | None:
+    """Return what the issuer checks in the authorization; None when nothing was proved."""
+    if authentication.cavv is None or authentication.eci is None or authentication.ds_trans_id is None:
+        return None
+    return Proof(
+        eci=authentication.eci,
+        cavv=authentication.cavv,
+        directory_transaction_id=str(authentication.ds_trans_id),
+        version=authentication.version,
+    )
+
+
+def page_url(tools: Tools, authentication: Authentication) -> str:
+    """Return the address of our page, where the merchant sends the cardholder."""
+    return f"{tools.base_url}/3ds/{page_key(tools, authentication.series_id)}"
+
+
+def return_url(tools: Tools, authentication: Authentication) -> str:
+    """Return the address to which the ACS sends the cardholder back, good for this one challenge."""
+    return f"{tools.base_url}/3ds/return/{return_key(tools, authentication.authentication_id)}"
+
+
+def method_url(tools: Tools, authentication: Authentication) -> str:
+    """Return the address to which the 3DS Method reports."""
+    return f"{tools.base_url}/3ds/method/{method_key(tools, authentication.authentication_id)}"
+
+
+def page_key(tools: Tools, series_id: UUID) -> str:
+    """Return the key of a page: 256 bits that nobody can guess."""
+    return _key(tools, "page", series_id)
+
+
+def return_key(tools: Tools, authentication_id: UUID) -> str:
+    """Return the key of the way back from one challenge."""
+    return _key(tools, "return", authentication_id)
+
+
+def method_key(tools: Tools, authentication_id: UUID) -> str:
+    """Return the key under which a 3DS Method reports."""
+    return _key(tools, "method", authentication_id)
+
+
+def digest_key(key: str) -> bytes:
+    """Hash a key for storage and look-up; it is random enough for a plain hash."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def leave_url(payment: Payment, *, is_approved: bool) -> str:
+    """Return the merchant's redirectUrl with the result appended to its query; what is there stays, also a fragment."""
+    parts = urlsplit(payment.redirect_url)
+    added = urlencode(
+        {
+            "is_approved": int(is_approved),
+            "orderId": payment.payment_id,
+            "transactionId": payment.transaction_id,
+        }
+    )
+    query = f"{parts.query}&{added}" if parts.query else added
+    return urlunsplit(parts._replace(query=query))
+
+
+def _key(tools: Tools, purpose: str, id_: UUID) -> str:
+    return encode_base64url(tools.vault.digest(f"3ds {purpose}|{id_}".encode()))

@@ -1,0 +1,194 @@
+"""The processes: dev, serve, work, simulate, migrate. Each starts, runs until it is told to stop, drains and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+import uvicorn
+
+from tollhouse.app import ConfigurationError, build_loops, build_web, migrate_all, open_gateway
+from tollhouse.kernel.errors import TollhouseError
+from tollhouse.simulator.app import create_simulator_app
+from tollhouse.simulator.host import Simulator
+from tollhouse.simulator.transport import InProcessTransport
+from tollhouse.stage.demo import Demo, ensure_demo, read_or_draw_demo, write_demo
+from tollhouse.storage.database import Database
+from tollhouse.storage.embedded import EmbeddedPostgres
+from tollhouse.transport.http import HttpTransport
+from tollhouse.worker.run import run_loops
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp
+
+    from tollhouse.app import Gateway
+    from tollhouse.settings import Settings
+    from tollhouse.transport.model import Transport
+
+#: Open requests get this long to end after SIGTERM.
+GRACE_SECONDS = 3
+#: Browsers meet the bank under another name than the gateway, as they do in live: two sites, for cookies and frames.
+BANK_HOST = "localhost"
+
+log = structlog.get_logger()
+
+
+class DatabaseEnded(TollhouseError):
+    """The embedded database ended by itself; its log is in the data directory."""
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the process that it is part of."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture nothing."""
+        yield
+
+
+async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]) -> None:
+    """Run everything in one process, on an embedded database unless another one is named."""
+    stop = _stop_on_signals()
+    async with AsyncExitStack() as stack:
+        dsn = settings.database_url or await stack.enter_async_context(_embedded(settings, stop))
+        await migrate_all(settings, dsn)
+        simulator = await stack.enter_async_context(
+            _simulator(settings, dsn, base_url=f"http://{BANK_HOST}:{settings.port}/simulator")
+        )
+        gateway = await stack.enter_async_context(open_gateway(settings, dsn, InProcessTransport(simulator)))
+        demo = await _prepare_demo(settings, gateway)
+        loops = asyncio.create_task(run_loops(build_loops(gateway, stop), stop))
+        await _serve(build_web(gateway, simulator), settings, stop, lambda: announce(demo, settings))
+        stop.set()
+        await loops
+
+
+async def run_serve(settings: Settings) -> None:
+    """Run the API and the pages, without worker and database."""
+    stop = _stop_on_signals()
+    async with _gateway_alone(settings) as gateway:
+        await _serve(build_web(gateway), settings, stop, lambda: log.info("serving", url=settings.public_url))
+
+
+async def run_work(settings: Settings) -> None:
+    """Run the worker's loops."""
+    stop = _stop_on_signals()
+    async with _gateway_alone(settings) as gateway:
+        log.info("working")
+        await run_loops(build_loops(gateway, stop), stop)
+
+
+async def run_simulate(settings: Settings) -> None:
+    """Run the simulator alone. Raises ConfigurationError in live."""
+    if settings.is_live:
+        raise ConfigurationError("The simulator is for stage only.")
+    stop = _stop_on_signals()
+    base_url = settings.simulator_base_url or settings.public_url
+    async with _simulator(settings, _database_url(settings), base_url=base_url) as simulator:
+        await _serve(create_simulator_app(simulator), settings, stop, lambda: log.info("simulating", url=base_url))
+
+
+async def run_migrate(settings: Settings) -> list[str]:
+    """Apply the migrations that are missing and return their names."""
+    return await migrate_all(settings, _database_url(settings))
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _database_url(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise ConfigurationError("Set TOLLHOUSE_DATABASE_URL, or run `tollhouse dev`, which brings its own database.")
+    return settings.database_url
+
+
+@asynccontextmanager
+async def _embedded(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]:
+    """Run the embedded database; when it ends by itself, the process has to end too."""
+    server = EmbeddedPostgres(settings.data_dir)
+    dsn = await server.start()
+
+    async def watch() -> None:
+        code = await server.wait()
+        log.error("database ended", code=code, log=str(settings.data_dir / "postgres.log"))
+        stop.set()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield dsn
+    finally:
+        watcher.cancel()
+        await server.stop()
+
+
+@asynccontextmanager
+async def _simulator(settings: Settings, dsn: str, *, base_url: str) -> AsyncIterator[Simulator]:
+    database = await Database.connect(dsn, schema="simulator", max_size=settings.database_connections)
+    simulator = Simulator(database, base_url=base_url)
+    await simulator.start()
+    try:
+        yield simulator
+    finally:
+        await simulator.close()
+        await database.close()
+
+
+@asynccontextmanager
+async def _gateway_alone(settings: Settings) -> AsyncIterator[Gateway]:
+    if settings.simulator_url is None and not settings.is_live:
+        raise ConfigurationError("Set TOLLHOUSE_SIMULATOR_URL to where `tollhouse simulate` answers.")
+    transport = HttpTransport(settings.simulator_url or "")
+    try:
+        async with open_gateway(settings, _database_url(settings), transport) as gateway:
+            yield gateway
+    finally:
+        await transport.close()
+
+
+async def _prepare_demo(settings: Settings, gateway: Gateway) -> Demo:
+    path = settings.data_dir / "demo.json"
+    demo = read_or_draw_demo(path, base_url=settings.public_url)
+    await ensure_demo(
+        gateway.database,
+        demo,
+        seal_ipn_secret=lambda merchant_id, secret: gateway.vault.seal_secret(secret, bound_to=f"ipn|{merchant_id}"),
+    )
+    write_demo(path, demo)
+    return demo
+
+
+async def _serve(web: ASGIApp, settings: Settings, stop: asyncio.Event, on_started: Callable[[], None]) -> None:
+    """Listen until `stop` is set; then take no more, and let open requests end for a while."""
+    server = _Server(
+        uvicorn.Config(
+            web,  # type: ignore[arg-type]  # two spellings of the same ASGI types
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            date_header=True,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+    serving = asyncio.create_task(server.serve())
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.01)
+    if not serving.done():
+        on_started()
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        server.should_exit = True
+    await serving

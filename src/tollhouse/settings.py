@@ -1,0 +1,89 @@
+"""What can be set, read from the environment once. Nothing below `app` sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, IPvAnyNetwork, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _strip_slash(url: str) -> str:
+    return url.rstrip("/")
+
+
+BaseUrl = Annotated[str, AfterValidator(_strip_slash)]
+
+
+class Settings(BaseSettings):
+    """Every setting is an environment variable with the prefix `TOLLHOUSE_`."""
+
+    model_config = SettingsConfigDict(env_prefix="TOLLHOUSE_", frozen=True, extra="ignore")
+
+    #: What this deployment is. They differ in hosts, keys and databases, never in code.
+    environment: Literal["stage", "live"] = "stage"
+    #: Where PostgreSQL is; `tollhouse dev` brings its own when this is not set.
+    database_url: str | None = None
+    #: Connections of one process.
+    database_connections: int = Field(10, ge=2, le=200)
+    #: Where the embedded database, the key file and `demo.json` are kept.
+    data_dir: Path = Path(".tollhouse")
+    #: The address on which a process listens.
+    host: str = "127.0.0.1"
+    #: The port on which a process listens.
+    port: int = Field(8080, ge=0, le=65_535)
+    #: Where browsers and the Directory reach this gateway; by default where it listens.
+    base_url: BaseUrl | None = None
+    #: Where the simulator is, for `serve` and `work` in stage; `dev` has it in the same process.
+    simulator_url: BaseUrl | None = None
+    #: Where `simulate` listens, and where browsers reach the bank's pages.
+    simulator_base_url: BaseUrl | None = None
+    #: The key file; by default `keys.json` in the data directory. Stage only.
+    key_file: Path | None = None
+    #: `simulated`, or `approving`: approves everything in process, for measurements. Stage only.
+    acquirer: Literal["simulated", "approving"] = "simulated"
+    #: Networks of proxies whose X-Forwarded-For is believed, separated by commas.
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
+    #: Seconds until a client gets `pending` for a payment that goes on.
+    answer_seconds: float = Field(20.0, gt=0)
+    #: Seconds until an open challenge is abandoned.
+    challenge_seconds: float = Field(900.0, gt=0)
+    #: Seconds that a request to the acquirer may take.
+    acquirer_timeout_seconds: float = Field(35.0, gt=0)
+    #: Seconds after which a request that the acquirer does not know was never there.
+    acquirer_longest_delay_seconds: float = Field(45.0, gt=0)
+    #: Seconds past the acquirer's time-out before the resolver looks at an attempt whose process is silent.
+    resolver_margin_seconds: float = Field(10.0, ge=0)
+    #: Calls of `/tokenize` a minute from one address; 0 is no limit. By default none in stage.
+    tokenize_by_address: int | None = Field(None, ge=0)
+    #: The same from one network: /24 of IPv4, /64 of IPv6.
+    tokenize_by_network: int | None = Field(None, ge=0)
+    #: The same with one card.
+    tokenize_by_card: int | None = Field(None, ge=0)
+    #: The same with one API key, which takes the place of address and network.
+    tokenize_by_key: int | None = Field(None, ge=0)
+    #: `json`, or `console` for people; by default the latter on a terminal.
+    log_format: Literal["json", "console"] | None = None
+    #: Lines below it are not written.
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @property
+    def is_live(self) -> bool:
+        """Whether money moves."""
+        return self.environment == "live"
+
+    @property
+    def key_path(self) -> Path:
+        """Where the key file is."""
+        return self.key_file or self.data_dir / "keys.json"
+
+    @property
+    def public_url(self) -> str:
+        """Where browsers and the Directory reach this gateway."""
+        return self.base_url or f"http://{self.host}:{self.port}"

@@ -1,0 +1,124 @@
+"""The demo merchant: made at the first start of `tollhouse dev`, and the same at every later one."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from tollhouse.catalog.access import queries as catalog_queries
+from tollhouse.catalog.model import Offset, Price, price_to_json
+from tollhouse.kernel.money import Currency, Money
+from tollhouse.merchants.access import queries as merchant_queries
+from tollhouse.merchants.model import digest_api_key, new_api_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tollhouse.storage.database import Database
+
+MERCHANT_ID = 1
+#: The site id of the public quickstart.
+SITE_ID = 983_759_353
+SITE_NAME = "shop.example"
+PORTAL_EMAIL = "demo@shop.example"
+
+USD = Currency.of("USD")
+PREMIUM_MONTHLY = (
+    Price(Offset(0, "d"), Money(1999, USD), repeat=False),
+    Price(Offset(30, "d"), Money(1999, USD), repeat=True),
+)
+ONE_TIME = (Price(Offset(0, "d"), Money(999, USD), repeat=False),)
+
+
+@dataclass(frozen=True, slots=True)
+class PortalLogin:
+    """How the demo merchant signs in."""
+
+    url: str
+    email: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What a newcomer needs to know, as it stands in `demo.json`."""
+
+    baseUrl: str
+    apiKey: str
+    ipnSecret: str
+    siteId: str
+    portal: PortalLogin
+
+
+def read_or_draw_demo(path: Path, *, base_url: str) -> Demo:
+    """Return the demo of an earlier start with today's address, or draw a new one."""
+    known = _read(path)
+    api_key = known.get("apiKey") or new_api_key("stage")
+    password = known.get("portal", {}).get("password") or secrets.token_urlsafe(12)
+    return Demo(
+        baseUrl=base_url,
+        apiKey=api_key,
+        ipnSecret=known.get("ipnSecret") or api_key,
+        siteId=str(SITE_ID),
+        portal=PortalLogin(f"{base_url}/portal", PORTAL_EMAIL, password),
+    )
+
+
+def write_demo(path: Path, demo: Demo) -> None:
+    """Write `demo.json`, readable by its owner only."""
+    unfinished = path.with_name(path.name + ".new")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(demo), indent=2) + "\n")
+    unfinished.replace(path)
+
+
+async def ensure_demo(database: Database, demo: Demo, *, seal_ipn_secret: Callable[[int, str], bytes]) -> None:
+    """Create the demo's merchant, key, site and SKUs where they are missing."""
+    async with database.transaction() as connection:
+        await merchant_queries.insert_merchant(
+            connection, merchant_id=MERCHANT_ID, name="Demo", ipn_secret=seal_ipn_secret(MERCHANT_ID, demo.ipnSecret)
+        )
+        await merchant_queries.insert_api_key(
+            connection, merchant_id=MERCHANT_ID, digest=digest_api_key(demo.apiKey), hint=demo.apiKey[-4:]
+        )
+        await catalog_queries.insert_site(
+            connection,
+            merchant_id=MERCHANT_ID,
+            site_id=SITE_ID,
+            name=SITE_NAME,
+            external_id="demo",
+            ipn_url=f"{demo.baseUrl}/stage/inbox",
+            redirect_url=f"{demo.baseUrl}/stage/thanks",
+            descriptor=SITE_NAME,
+            delayed_capture=True,
+        )
+        for name, title, kind, prices in (
+            ("PREMIUM_MONTHLY", "Premium Monthly", "subscription", PREMIUM_MONTHLY),
+            ("ONE_TIME", "One time", "one-time", ONE_TIME),
+        ):
+            await _insert_sku(connection, name=name, title=title, kind=kind, prices=prices)
+
+
+async def _insert_sku(connection: Any, *, name: str, title: str, kind: str, prices: Sequence[Price]) -> None:
+    await catalog_queries.insert_sku(
+        connection,
+        merchant_id=MERCHANT_ID,
+        name=name,
+        site_id=SITE_ID,
+        title=title,
+        kind=kind,
+        prices=json.dumps([price_to_json(price) for price in prices]),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
