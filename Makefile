@@ -6,6 +6,9 @@ DATA_DIR ?= .tollhouse
 WORKERS ?= 2
 TORTURE_SECONDS ?= 60
 
+# Start-up is mostly imports: let Python keep what it compiled, whatever the caller's environment says.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-compile --require-hashes
