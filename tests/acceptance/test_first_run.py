@@ -1,0 +1,113 @@
+"""What `tollhouse dev` promises to whoever starts it: a banner, demo.json, a clean stop, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import socket
+import stat
+import time
+from typing import TYPE_CHECKING, Any
+
+from tests.support.gateways import RunningGateway, request
+from tests.support.listener import Listener
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def build_payment(gateway: RunningGateway, *, number: str = "4024007179366348", ipn_url: str | None = None) -> dict[str, Any]:
+    """Return a small payment."""
+    return {
+        "paymentSource": {"type": "card", "number": number, "expirationMonth": "12", "expirationYear": "30", "cvv": "009"},
+        "sku": {"siteId": gateway.demo["siteId"], "price": [{"offset": "0d", "amount": 5, "currency": "EUR"}]},
+        "consumer": {"externalId": "someone", "firstName": "Jane", "lastName": "Smith", "ip": "203.0.113.45"},
+        "url": {"ipnUrl": ipn_url} if ipn_url else {},
+    }
+
+
+def test_the_banner_and_demo_json_say_the_same(gateway: RunningGateway) -> None:
+    """Everything that a newcomer needs is printed, and written to demo.json for its owner only."""
+    demo = gateway.demo
+
+    assert demo.keys() == {"baseUrl", "apiKey", "ipnSecret", "siteId", "portal"}
+    assert demo["portal"].keys() == {"url", "email", "password"}
+    assert stat.S_IMODE((gateway.data_directory / "demo.json").stat().st_mode) == 0o600
+    for told in (demo["baseUrl"], demo["apiKey"], demo["siteId"], demo["portal"]["password"], "curl "):
+        assert told in gateway.log
+
+
+def test_the_callback_arrives_signed(gateway: RunningGateway, listener: Listener) -> None:
+    """The final status comes by IPN, once, with a signature that the documentation's formula verifies."""
+    status, answer = request(
+        f"{gateway.url}/payment", body=build_payment(gateway, ipn_url=listener.url), key=gateway.demo["apiKey"]
+    )
+    [callback] = listener.wait_for(answer["payment"]["transactionId"])
+
+    assert status == 201
+    assert callback["body"]["payment"] == answer["payment"]
+    assert callback["body"]["consumer"] == answer["consumer"]
+    assert callback["body"]["timestamp"]["unixTime"].isdigit()
+    assert listener.forged == 0
+
+
+def test_a_second_start_has_the_same_demo_and_the_same_payments(data_directory: Path) -> None:
+    """SIGTERM ends the process within 5 s, its database with it; the next start finds everything as it was."""
+    gateway = RunningGateway(data_directory)
+    try:
+        gateway.start()
+        demo = gateway.demo
+        _, paid = request(f"{gateway.url}/payment", body=build_payment(gateway), key=demo["apiKey"])
+        took = gateway.stop()
+        assert took < 5
+        assert not (data_directory / "postgres" / "postmaster.pid").exists()
+
+        gateway.start()
+        transaction_id = paid["payment"]["transactionId"]
+        found = request(f"{gateway.url}/payment/{transaction_id}", key=demo["apiKey"])
+        assert gateway.demo == demo
+        assert found == (200, paid)
+    finally:
+        gateway.close()
+
+
+def test_a_second_process_on_the_same_data_says_so(gateway: RunningGateway) -> None:
+    """Two gateways on one data directory would be two databases in one: the second one ends with a sentence."""
+    second = RunningGateway(gateway.data_directory)
+    try:
+        second.start()
+    except AssertionError as error:
+        assert "already" in str(error) or "Another process" in str(error)
+        assert "Traceback" not in str(error).rpartition("tollhouse:")[2]
+    else:
+        raise AssertionError("the second gateway started")
+    finally:
+        second.close()
+
+
+def test_a_client_that_goes_away_does_not_take_its_payment_along(data_directory: Path) -> None:
+    """The payment of a client that hung up finishes, and the repeat with the same request id gets its answer."""
+    gateway = RunningGateway(data_directory)
+    try:
+        gateway.start()
+        hang_up_after_sending(gateway, request_id="gone-1")
+        time.sleep(0.5)
+        headers = {"X-Request-ID": "gone-1"}
+        status, answer = request(
+            f"{gateway.url}/payment", body=build_payment(gateway), key=gateway.demo["apiKey"], headers=headers
+        )
+        assert (status, answer["payment"]["status"], answer["payment"]["transactionId"]) == (201, "success", "10000000")
+    finally:
+        gateway.close()
+
+
+def hang_up_after_sending(gateway: RunningGateway, *, request_id: str) -> None:
+    """Send a payment over a bare socket and close it without reading."""
+
+
+    body = json.dumps(build_payment(gateway)).encode()
+    head = (
+        f"POST /payment HTTP/1.1\r\nHost: x\r\nAuthorization: {gateway.demo['apiKey']}\r\nX-Request-ID: {request_id}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", gateway.port)) as connection:
+        connection.sendall(head.encode() + body)
