@@ -1,0 +1,230 @@
+"""The HTTP edge: the machines' messages, and the pages of the bank.
+
+`create_router` is for whoever has an application already (`tollhouse dev` mounts the pages alone);
+`create_simulator_app` is the whole, for `tollhouse simulate`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+from litestar import Litestar, Request, Response, Router, get, post
+from litestar.params import FromPath, FromQuery
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+
+from tollhouse.kernel.errors import Invalid, NotFound, Refusal, Unavailable
+from tollhouse.simulator import pages
+from tollhouse.simulator.emv_fields import ProtocolError
+from tollhouse.simulator.emv_messages import read_method_data
+from tollhouse.simulator.host import CHALLENGES, Simulator
+from tollhouse.simulator.messages import encode
+from tollhouse.simulator.model import Authentication, Silence
+
+if TYPE_CHECKING:
+    from litestar.handlers import HTTPRouteHandler
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_FORM_FIELDS = 16
+MAX_SESSION_DATA = 1024
+
+MACHINE_PATHS = [
+    "/acquirer/authorize",
+    "/acquirer/inquire",
+    "/acquirer/reverse",
+    "/directory",
+    "/directory/ranges",
+    "/control/journal",
+]
+
+AnyRequest = Request[Any, Any, Any]
+
+
+def create_simulator_app(simulator: Simulator) -> Litestar:
+    """Build the application with messages, control and pages. It starts and closes the simulator."""
+
+    @asynccontextmanager
+    async def run(_app: Litestar) -> AsyncIterator[None]:
+        await simulator.start()
+        try:
+            yield
+        finally:
+            await simulator.close()
+
+    return Litestar([create_router(simulator)], openapi_config=None, logging_config=None, lifespan=[run])
+
+
+def create_router(simulator: Simulator, *, path: str | None = None, pages_only: bool = False) -> Router:
+    """Build the routes below `path`, or below the path of the simulator's `base_url`, without starting the simulator.
+
+    `pages_only` leaves out messages and control, which have no guard of their own.
+    """
+    path = (urlsplit(simulator.base_url).path if path is None else path).rstrip("/")
+    handlers = _page_routes(simulator) + ([] if pages_only else _machine_routes(simulator, path))
+    return Router(
+        path or "/",
+        route_handlers=handlers,
+        request_max_body_size=MAX_BODY_BYTES,
+        include_in_schema=False,
+        exception_handlers={Refusal: _answer_refusal},
+    )
+
+
+def _machine_routes(simulator: Simulator, prefix: str) -> list[HTTPRouteHandler]:
+    @post(MACHINE_PATHS, status_code=200)
+    async def answer_machine(request: AnyRequest) -> Response[bytes]:
+        return _answer(await simulator.handle(request.scope["path"].removeprefix(prefix), await request.body()))
+
+    @post(CHALLENGES + "{acs_trans_id:str}", status_code=200)
+    async def end_challenge(request: AnyRequest, acs_trans_id: FromPath[str]) -> Response[bytes]:
+        return _answer(await simulator.handle(CHALLENGES + acs_trans_id, await request.body()))
+
+    @get("/control/journal")
+    async def show_journal(limit: FromQuery[int] = 100) -> Response[bytes]:
+        return _answer(await simulator.handle("/control/journal", encode({"limit": limit})))
+
+    return [answer_machine, end_challenge, show_journal]
+
+
+def _page_routes(simulator: Simulator) -> list[HTTPRouteHandler]:
+    action = pages.answer_path(simulator.base_url)
+    control = simulator.access_control
+
+    @post("/acs/challenge", status_code=200)
+    async def open_challenge(request: AnyRequest) -> Response[str]:
+        form = _read_form(await request.body())
+        try:
+            authentication = await control.open(form.get("creq", ""))
+        except (Invalid, NotFound):
+            return _show_unknown()
+        return _show(authentication, form, action)
+
+    @post("/acs/challenge/answer", status_code=200)
+    async def answer_challenge(request: AnyRequest) -> Response[str]:
+        form = _read_form(await request.body())
+        try:
+            authentication = await _act(simulator, form)
+        except (Invalid, NotFound):
+            return _show_unknown()
+        is_empty = form.get("act", "submit") == "submit" and not form.get("code", "").strip()
+        return _show(authentication, form, action, is_empty=is_empty)
+
+    @get(["/acs/challenge", "/acs/challenge/answer"])
+    async def explain() -> Response[str]:
+        return _show_unknown()
+
+    @post("/acs/method", status_code=200)
+    async def run_method(request: AnyRequest) -> Response[str]:
+        form = _read_form(await request.body())
+        try:
+            transaction_id, url = read_method_data(form.get("threeDSMethodData", ""))
+        except ProtocolError:
+            return _show_unknown()
+        return _send(pages.render_method(transaction_id, url))
+
+    @post("/acs/method/silent", status_code=200)
+    async def run_silent_method() -> Response[str]:
+        return _send(pages.render_silent_method())
+
+    return [open_challenge, answer_challenge, explain, run_method, run_silent_method]
+
+
+async def _act(simulator: Simulator, form: dict[str, str]) -> Authentication:
+    """Do what the pressed button says. Raises Invalid for a form that is not ours, NotFound."""
+    control = simulator.access_control
+    try:
+        acs_trans_id, attempt = UUID(form["acsTransID"]), int(form.get("attempt", "0"))
+    except (KeyError, ValueError):
+        raise Invalid({"acsTransID": ["is not a challenge"]}) from None
+    act = form.get("act", "submit")
+    if act == "cancel":
+        return await control.cancel(acs_trans_id)
+    if act == "timeout":
+        return await control.time_out(acs_trans_id)
+    code = form.get("code", "").strip()
+    return await control.enter_code(acs_trans_id, code, attempt=attempt) if code else await control.look(acs_trans_id)
+
+
+def _show(
+    authentication: Authentication, form: dict[str, str], action: str, *, is_empty: bool = False
+) -> Response[str]:
+    """Show the state that a challenge is in: the question, or the way back."""
+    session_data = form.get("threeDSSessionData", "")[:MAX_SESSION_DATA]
+    if authentication.is_open:
+        return _send(
+            pages.render_challenge(authentication, session_data=session_data, action=action, is_empty=is_empty)
+        )
+    return _send(pages.render_return(authentication, session_data=session_data))
+
+
+def _show_unknown() -> Response[str]:
+    text = "This page knows no payment. Go back to the shop and try again from there."
+    return _send(pages.render_problem("Nothing to confirm", text), status_code=400)
+
+
+def _send(page: pages.Page, *, status_code: int = 200) -> Response[str]:
+    headers = {
+        "Content-Security-Policy": page.policy,
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "strict-origin",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(page.html, media_type="text/html", headers=headers, status_code=status_code)
+
+
+def _answer(answer: bytes | Silence) -> Response[bytes]:
+    return Silent(answer) if isinstance(answer, Silence) else Response(answer, media_type="application/json")
+
+
+class Silent(Response[bytes]):
+    """No answer: the connection is held, then broken off."""
+
+    def __init__(self, silence: Silence) -> None:
+        super().__init__(b"")
+        self._seconds = silence.seconds
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
+        """Give Litestar the response that breaks off."""
+        return BreakOff(self._seconds)
+
+
+class BreakOff(ASGIResponse):
+    """Waits until the client is gone or the time is over, and breaks off in the middle of an answer."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """Promise one byte and never send it: a server that finds it missing closes the connection."""
+        gone = asyncio.create_task(_wait_for_disconnect(receive))
+        await asyncio.wait([gone], timeout=self._seconds)
+        gone.cancel()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _answer_refusal(_request: AnyRequest, error: Refusal) -> Response[bytes]:
+    """Answer what was refused; the only statuses that these routes have."""
+    status = 404 if isinstance(error, NotFound) else 503 if isinstance(error, Unavailable) else 400
+    errors = error.errors if isinstance(error, Invalid) else {}
+    return Response(
+        encode({"message": str(error), "errors": errors}), media_type="application/json", status_code=status
+    )
+
+
+def _read_form(body: bytes) -> dict[str, str]:
+    """Read a form; the last of two fields of one name counts. What is no form has no fields."""
+    try:
+        return {name: values[-1] for name, values in parse_qs(body.decode(), max_num_fields=MAX_FORM_FIELDS).items()}
+    except ValueError:
+        return {}

@@ -1,0 +1,35 @@
+"""The published set of test cards. The table is data (`cards.toml`); loaded once."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from tollhouse.kernel.card import CardNumber
+from tollhouse.simulator.model import Delivery, PublishedCard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def find_card(number: CardNumber) -> PublishedCard | None:
+    """Return the published card with this number, or None."""
+    return _by_number().get(number)
+
+
+@cache
+def published_cards() -> Mapping[str, PublishedCard]:
+    """Return the published cards by name, in the order of the table."""
+    table = tomllib.loads(files(__package__).joinpath("cards.toml").read_text(encoding="utf-8"))
+    return {name: _read(name, row) for name, row in table.items()}
+
+
+def _read(name: str, row: dict[str, Any]) -> PublishedCard:
+    return PublishedCard(**{**row, "name": name, "delivery": Delivery(row.get("delivery", "prompt"))})
+
+
+@cache
+def _by_number() -> dict[CardNumber, PublishedCard]:
+    return {CardNumber.parse(card.number): card for card in published_cards().values()}

@@ -1,0 +1,164 @@
+"""The data elements of EMV 3-D Secure messages: their form, and the Erro that names a faulty one.
+
+The element tables follow EMVCo's core specification 2.2.0, annex A and its table of error codes: what it requires of a
+payment in a browser is required, what it leaves open is checked when it comes, as far as it matters here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+VERSIONS = ("2.1.0", "2.2.0")
+
+UUID_FORM = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+URL_FORM = r"https?://[^\s\"'<>]+"
+
+ERROR_TEXTS = {
+    "101": "Message type is not one that is expected here",
+    "102": "Message version is not supported",
+    "201": "Required data element is missing",
+    "203": "Data element does not have the form that the specification gives it",
+    "204": "Data element occurs twice",
+    "304": "ISO code is not valid",
+}
+
+
+class ProtocolError(ValueError):
+    """A message broke the protocol. `code` is EMVCo's; `detail` names the elements, never their values."""
+
+    def __init__(self, code: str, detail: str, message: dict[str, Any] | None = None) -> None:
+        super().__init__(f"{code} {detail}")
+        self.code = code
+        self.detail = detail
+        #: What could be read of the faulty message.
+        self.message = message or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One data element: a text of a form and a greatest length, or a boolean where there is no form."""
+
+    name: str
+    form: str | None = r".+"
+    longest: int = 2048
+    required: bool = True
+
+    def fits(self, value: object) -> bool:
+        """Tell whether a value has the form."""
+        if self.form is None:
+            return isinstance(value, bool)
+        return (
+            isinstance(value, str)
+            and len(value) <= self.longest
+            and re.fullmatch(self.form, value, re.DOTALL) is not None
+        )
+
+
+def _optional(name: str, form: str | None = r".*", longest: int = 2048) -> Element:
+    return Element(name, form, longest, required=False)
+
+
+AREQ = (
+    Element("threeDSServerTransID", UUID_FORM),
+    Element("threeDSServerURL", URL_FORM),
+    Element("threeDSServerRefNumber", longest=32),
+    Element("threeDSRequestorID", longest=35),
+    Element("threeDSRequestorName", longest=40),
+    Element("threeDSRequestorURL", URL_FORM),
+    Element("threeDSRequestorAuthenticationInd", r"0[1-6]"),
+    Element("acquirerBIN", r"[0-9]{1,11}"),
+    Element("acquirerMerchantID", longest=35),
+    Element("mcc", r"[0-9]{4}"),
+    Element("merchantCountryCode", r"[0-9]{3}"),
+    Element("merchantName", longest=40),
+    Element("acctNumber", r"[0-9]{13,19}"),
+    Element("cardExpiryDate", r"[0-9]{2}(0[1-9]|1[0-2])"),
+    Element("deviceChannel", r"02"),
+    Element("messageCategory", r"0[12]"),
+    Element("threeDSCompInd", r"[YNU]"),
+    Element("notificationURL", URL_FORM, 256),
+    Element("purchaseAmount", r"[0-9]{1,48}"),
+    Element("purchaseCurrency", r"[0-9]{3}"),
+    Element("purchaseExponent", r"[0-9]"),
+    Element("purchaseDate", r"[0-9]{14}"),
+    Element("browserAcceptHeader"),
+    Element("browserLanguage", r"[A-Za-z0-9-]{1,8}"),
+    Element("browserUserAgent"),
+    _optional("browserIP", r"[0-9A-Fa-f.:]{2,45}"),
+    _optional("browserJavascriptEnabled", None),
+    _optional("browserJavaEnabled", None),
+    _optional("browserColorDepth", r"1|4|8|15|16|24|32|48"),
+    _optional("browserScreenHeight", r"[0-9]{1,6}"),
+    _optional("browserScreenWidth", r"[0-9]{1,6}"),
+    _optional("browserTZ", r"[+-]?[0-9]{1,4}"),
+    _optional("threeDSRequestorChallengeInd", r"0[1-9]"),
+    _optional("threeDSRequestorDecReqInd", r"[YN]"),
+    _optional("threeDSRequestorDecMaxTime", r"[0-9]{5}"),
+    _optional("cardholderName", longest=45),
+)
+
+#: Only a browser that runs scripts can tell these, and 2.1 takes it for granted that it does.
+SCRIPTED = ("browserJavaEnabled", "browserColorDepth", "browserScreenHeight", "browserScreenWidth", "browserTZ")
+
+PREQ = (Element("threeDSServerTransID", UUID_FORM), _optional("serialNum", longest=20))
+
+CREQ = (
+    Element("threeDSServerTransID", UUID_FORM),
+    Element("acsTransID", UUID_FORM),
+    _optional("challengeWindowSize", r"0[1-5]"),
+)
+
+
+def read_message(text: bytes | str, message_type: str, elements: tuple[Element, ...]) -> dict[str, Any]:
+    """Read one message of a type. Raises ProtocolError 101, 102, 201, 203 and 204, in this order."""
+    message = _read_object(text)
+    if message.get("messageType") != message_type:
+        raise ProtocolError("101", "messageType", message)
+    if "messageVersion" not in message:
+        raise ProtocolError("201", "messageVersion", message)
+    if message["messageVersion"] not in VERSIONS:
+        raise ProtocolError("102", ",".join(VERSIONS), message)
+    missing = [element.name for element in elements if element.required and _is_absent(message, element.name)]
+    missing += _missing_of_browser(message) if message_type == "AReq" else []
+    if missing:
+        raise ProtocolError("201", ",".join(missing), message)
+    faulty = [e.name for e in elements if e.name in message and not e.fits(message[e.name])]
+    if faulty:
+        raise ProtocolError("203", ",".join(faulty), message)
+    return message
+
+
+def _missing_of_browser(message: dict[str, Any]) -> list[str]:
+    switch = "browserJavascriptEnabled"
+    if message["messageVersion"] != "2.1.0" and switch not in message:
+        return [switch]
+    if message.get(switch) is False:
+        return []
+    return [name for name in SCRIPTED if _is_absent(message, name)]
+
+
+def _is_absent(message: dict[str, Any], name: str) -> bool:
+    value = message.get(name)
+    return value is None or value == ""
+
+
+def _read_object(text: bytes | str) -> dict[str, Any]:
+    try:
+        message = json.loads(text, object_pairs_hook=_refuse_twins)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ProtocolError):
+            raise
+        raise ProtocolError("203", "message") from None
+    if not isinstance(message, dict):
+        raise ProtocolError("203", "message")
+    return message
+
+
+def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    message = dict(pairs)
+    if len(message) < len(pairs):
+        raise ProtocolError("204", "message", message)
+    return message

@@ -1,0 +1,99 @@
+"""The simulator as one thing: a path and a body in, a body or silence out, whether over HTTP or within one process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from tollhouse.kernel.errors import NotFound
+from tollhouse.simulator import messages
+from tollhouse.simulator.access_control import AccessControl
+from tollhouse.simulator.directory import Directory
+from tollhouse.simulator.issuer import Issuer
+from tollhouse.simulator.reports import Reporter
+from tollhouse.simulator.store import queries
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from tollhouse.simulator.model import Silence
+    from tollhouse.storage.database import Database
+
+    Answer = Callable[[bytes], Awaitable[bytes | Silence]]
+
+#: A challenge that is not opened, or once opened not answered, within this time has timed out.
+CHALLENGE_LIFE_SECONDS = 600.0
+
+CHALLENGES = "/control/challenges/"
+
+
+class Simulator:
+    """Issuer host, Directory, access control server and their control.
+
+    `base_url` is where browsers reach the pages of `app`. `slow_seconds` and `late_seconds` are the delays of the cards
+    with these names; `decoupled_seconds` is how long a cardholder takes in the bank's app.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        base_url: str,
+        slow_seconds: float = 30.0,
+        late_seconds: float = 20.0,
+        decoupled_seconds: float = 5.0,
+        challenge_life_seconds: float = CHALLENGE_LIFE_SECONDS,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._database = database
+        self._issuer = Issuer(database, slow_seconds=slow_seconds, late_seconds=late_seconds)
+        self._reporter = Reporter(database)
+        self.access_control = AccessControl(
+            database, self._reporter, challenge_life_seconds=challenge_life_seconds, decoupled_seconds=decoupled_seconds
+        )
+        directory = Directory(
+            database, self.access_control, base_url=self.base_url, challenge_life_seconds=challenge_life_seconds
+        )
+        self._answers: Mapping[str, Answer] = {
+            "/acquirer/authorize": self._issuer.authorize,
+            "/acquirer/inquire": self._issuer.inquire,
+            "/acquirer/reverse": self._issuer.reverse,
+            "/directory": directory.authenticate,
+            "/directory/ranges": directory.list_ranges,
+            "/control/journal": self._list_journal,
+        }
+
+    async def start(self) -> None:
+        """Take up what the last process left open. Raises DatabaseUnavailable."""
+        await self.access_control.resume()
+
+    async def close(self) -> None:
+        """End what runs in the background; the database belongs to who gave it."""
+        await self._issuer.close()
+        await self.access_control.close()
+        await self._reporter.close()
+
+    async def handle(self, path: str, body: bytes) -> bytes | Silence:
+        """Answer a POST.
+
+        Raises NotFound for a path or a challenge that is not there, Invalid for a faulty body, and Unavailable.
+        """
+        answer = self._answers.get(path)
+        if answer is not None:
+            return await answer(body)
+        if path.startswith(CHALLENGES):
+            return await self._end_challenge(path.removeprefix(CHALLENGES), body)
+        raise NotFound
+
+    async def _end_challenge(self, acs_trans_id: str, body: bytes) -> bytes:
+        result = messages.read_challenge_result(body)
+        try:
+            challenge = UUID(acs_trans_id)
+        except ValueError:
+            raise NotFound from None
+        return messages.build_challenge_status(await self.access_control.act(challenge, result))
+
+    async def _list_journal(self, body: bytes) -> bytes:
+        limit = messages.read_journal_request(body)
+        async with self._database.acquire() as connection:
+            return messages.build_journal([row async for row in queries.select_journal(connection, row_limit=limit)])

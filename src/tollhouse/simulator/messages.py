@@ -1,0 +1,190 @@
+"""The JSON messages of issuer host and control: read and written, nothing decided.
+
+A security code that comes along is never even decoded: the simulated issuer has no use for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tollhouse.kernel.card import LONGEST_NUMBER, SHORTEST_NUMBER, CardNumber
+from tollhouse.kernel.errors import Invalid
+from tollhouse.simulator.cards import find_card
+from tollhouse.simulator.model import Order, ProofShown
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+    from tollhouse.simulator.model import Authentication, Result
+
+Reference = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class _Message(msgspec.Struct, rename="camel"):
+    """Fields have the names of the wire in camel case; unknown ones are passed over."""
+
+
+class _Amount(_Message):
+    minor: Annotated[int, Meta(ge=0, le=999_999_999_999)]
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+
+
+class _Card(_Message):
+    number: CardNumber
+    expiry_month: Annotated[int, Meta(ge=1, le=12)]
+    expiry_year: Annotated[int, Meta(ge=2000, le=2099)]
+
+
+class _Proof(_Message):
+    eci: str
+    cavv: str
+    directory_transaction_id: str
+
+
+class _Authorize(_Message):
+    reference: Reference
+    amount: _Amount
+    card: _Card
+    capture: bool
+    initiator: Literal["customer", "merchant"]
+    proof: _Proof | None = None
+    emulate_code: Annotated[str, Meta(max_length=6)] | None = None
+
+
+class _About(_Message):
+    reference: Reference
+
+
+class JournalRequest(_Message):
+    """How many rows of the journal are wanted."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class ChallengeResult(_Message):
+    """How a challenge is to end."""
+
+    result: Literal["pass", "fail", "cancel", "timeout"]
+
+
+def _decode_card_number(kind: type, value: object) -> CardNumber:
+    """Take any digits: whether a number exists is the issuer's answer and no matter of form."""
+    if kind is not CardNumber or not (
+        isinstance(value, str)
+        and value.isascii()
+        and value.isdigit()
+        and SHORTEST_NUMBER <= len(value) <= LONGEST_NUMBER
+    ):
+        raise ValueError("a card number was not 12 to 19 digits")
+    return CardNumber(value)
+
+
+_authorize = msgspec.json.Decoder(_Authorize, dec_hook=_decode_card_number)
+_about = msgspec.json.Decoder(_About)
+_journal = msgspec.json.Decoder(JournalRequest)
+_challenge = msgspec.json.Decoder(ChallengeResult)
+encode = msgspec.json.Encoder().encode
+
+
+def read_authorize(body: bytes) -> Order:
+    """Read an authorization. Raises Invalid, without any of its values."""
+    message = _decode(_authorize, body)
+    number = message.card.number
+    return Order(
+        reference=message.reference,
+        masked_number=number.masked,
+        brand=number.brand.name,
+        card=find_card(number),
+        amount_minor=message.amount.minor,
+        currency=message.amount.currency,
+        capture=message.capture,
+        by_customer=message.initiator == "customer",
+        proof=message.proof
+        and ProofShown(message.proof.eci, message.proof.cavv, message.proof.directory_transaction_id),
+        emulate_code=message.emulate_code,
+    )
+
+
+def read_reference(body: bytes) -> str:
+    """Read an inquiry or a reversal. Raises Invalid."""
+    reference: str = _decode(_about, body).reference
+    return reference
+
+
+def read_journal_request(body: bytes) -> int:
+    """Read how many rows are wanted; an empty body means the default. Raises Invalid."""
+    limit: int = _decode(_journal, body or b"{}").limit
+    return limit
+
+
+def read_challenge_result(body: bytes) -> str:
+    """Read how a challenge is to end. Raises Invalid."""
+    result: str = _decode(_challenge, body).result
+    return result
+
+
+def build_answer(reference: str, result: Result) -> bytes:
+    """Build the answer to an authorization, and to an inquiry about one."""
+    return encode(
+        {
+            "reference": reference,
+            "result": "approved" if result.approval_code else "declined",
+            "responseCode": result.response_code,
+            "adviceCode": result.advice_code,
+            "approvalCode": result.approval_code,
+            "networkTransactionId": result.network_transaction_id,
+        }
+    )
+
+
+def build_finding(reference: str, finding: Literal["reversed", "not_found"]) -> bytes:
+    """Build the answer about a reference that nothing came of."""
+    return encode({"reference": reference, "result": finding})
+
+
+def build_journal(rows: list[Record]) -> bytes:
+    """Build what the issuer believes happened, newest first."""
+    return encode({"entries": [_build_entry(row) for row in rows]})
+
+
+def build_challenge_status(authentication: Authentication) -> bytes:
+    """Build what became of a challenge."""
+    return encode(
+        {
+            "acsTransID": str(authentication.acs_trans_id),
+            "transStatus": authentication.final_status,
+            "transStatusReason": authentication.status_reason,
+            "challengeCancel": authentication.challenge_cancel,
+        }
+    )
+
+
+def _build_entry(row: Record) -> dict[str, Any]:
+    return {
+        "reference": row["reference"],
+        "kind": row["kind"],
+        "number": row["masked_number"],
+        "card": row["card_name"],
+        "amount": {"minor": row["amount_minor"], "currency": row["currency"]} if row["currency"] else None,
+        "approved": row["approval_code"] is not None,
+        "responseCode": row["response_code"],
+        "adviceCode": row["advice_code"],
+        "approvalCode": row["approval_code"],
+        "networkTransactionId": row["network_transaction_id"],
+        "cavv": row["cavv"],
+        "deliveries": row["deliveries"],
+        "receivedAt": row["received_at"],
+        "reversedAt": row["reversed_at"],
+    }
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    """Decode. What msgspec says names the place and the kind of fault, never the value."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, ValueError) as error:
+        text, _, path = str(error).partition(" - at ")
+        raise Invalid({path.strip("`$.") or "body": [text]}) from None

@@ -1,0 +1,183 @@
+"""The records of the simulator. Frozen; no rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Literal
+from uuid import UUID
+
+
+class Delivery(Enum):
+    """What happens on the way between gateway and issuer."""
+
+    PROMPT = "prompt"
+    #: Processed; the answer is lost.
+    LOST = "lost"
+    #: Lost before it was processed.
+    DROPPED = "dropped"
+    #: Processed at once, answered late.
+    SLOW = "slow"
+    #: Processed at once, never answered, the connection held open.
+    SILENT = "silent"
+    #: Processed and answered late; a reversal that comes meanwhile finds nothing, and stands.
+    LATE = "late"
+    #: The request arrives twice.
+    TWICE = "twice"
+
+
+class Condition(Enum):
+    """What an approval still hangs on, which only the database knows; the value is the decline where it fails."""
+
+    #: The proof is real, unused, and of this card and amount.
+    PROOF = "82"
+    #: The Directory lately said that this card could not be authenticated.
+    NOTE = "1A"
+    #: There is enough on the card.
+    BALANCE = "51"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedCard:
+    """A card of the published set. Its number is no secret: it is printed in the documentation."""
+
+    name: str
+    number: str
+    brand: str
+    group: str
+    does: str
+    response_code: str = "00"
+    advice_code: str | None = None
+    #: transStatus of its authentications; None: never asks for one, and passes it if asked.
+    authentication: str | None = None
+    method: Literal["answers", "silent"] | None = None
+    delivery: Delivery = Delivery.PROMPT
+    amount_decides: bool = False
+    balance_minor: int | None = None
+    balance_currency: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProofShown:
+    """What the gateway says that 3-D Secure proved."""
+
+    eci: str
+    cavv: str
+    directory_transaction_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An authorization as the issuer sees it. `card` is None for a number that is not published."""
+
+    reference: str
+    masked_number: str
+    brand: str
+    card: PublishedCard | None
+    amount_minor: int
+    currency: str
+    capture: bool
+    by_customer: bool
+    proof: ProofShown | None
+    emulate_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the rules say; an approval stands only while its conditions hold."""
+
+    response_code: str
+    advice_code: str | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the issuer answered. Approved if and only if there is an approval code."""
+
+    response_code: str
+    advice_code: str | None
+    approval_code: str | None
+    network_transaction_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One authorization on its way into the journal."""
+
+    order: Order
+    result: Result
+    conditions: tuple[Condition, ...]
+    #: Whether an approval is answered even where the reversal came first, as if the two had met only in the books.
+    outruns_reversal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """The caller gets no answer, and the connection is dropped after so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationRequest:
+    """What the Directory needs of an AReq."""
+
+    threeds_server_trans_id: UUID
+    message_version: str
+    message_category: str
+    masked_number: str
+    brand: str
+    card: PublishedCard | None
+    amount_minor: int
+    currency: str
+    merchant_name: str
+    notification_url: str
+    threeds_server_url: str
+    takes_decoupled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What the access control server thinks of an AReq."""
+
+    status: str
+    reason: str | None = None
+    eci: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """One row of the table of authentications; its comments are in the migration."""
+
+    acs_trans_id: UUID
+    ds_trans_id: UUID
+    threeds_server_trans_id: UUID
+    message_version: str
+    message_category: str
+    card_name: str | None
+    masked_number: str
+    brand: str
+    amount_minor: int
+    currency: str
+    merchant_name: str
+    notification_url: str
+    threeds_server_url: str
+    first_status: str
+    final_status: str | None
+    status_reason: str | None
+    eci: str | None
+    cavv: str | None
+    challenge_cancel: str | None
+    wrong_codes: int
+    opened_at: datetime | None
+    expires_at: datetime
+    reported_at: datetime | None
+    spent_by: str | None
+    created_at: datetime
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still waits for the cardholder."""
+        return self.final_status is None

@@ -1,0 +1,118 @@
+"""The pages of the bank: the challenge, the way back, the 3DS Method. Rendered here, decided elsewhere.
+
+They need no script, no cookie and nothing from anywhere else; the header that comes with each says so to the browser.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from tollhouse.kernel.money import Currency
+from tollhouse.simulator.access_control import MOST_CODES, RIGHT_CODE
+from tollhouse.simulator.emv_messages import build_cres, build_method_answer
+
+if TYPE_CHECKING:
+    from tollhouse.simulator.model import Authentication
+
+_environment = Environment(
+    loader=PackageLoader("tollhouse.simulator"),
+    autoescape=select_autoescape(["html"]),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+)
+
+#: Brands as they write themselves, where that is not a capital first letter.
+BRANDS = {"amex": "American Express", "jcb": "JCB", "unionpay": "UnionPay"}
+
+HEADINGS = {"Y": "Identity confirmed", "01": "Payment canceled", "04": "Time is up", "05": "Time is up"}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page with the content security policy that it needs."""
+
+    html: str
+    policy: str
+
+
+def render_challenge(authentication: Authentication, *, session_data: str, action: str, is_empty: bool = False) -> Page:
+    """Render the page that asks for the code, at path `action`; `is_empty` says that it came back without one."""
+    left = MOST_CODES - authentication.wrong_codes
+    return _render(
+        "challenge.html",
+        # Only here, so that a form of ours never leaves us.
+        form_action="'self'",
+        action=action,
+        acs_trans_id=authentication.acs_trans_id,
+        attempt=authentication.wrong_codes,
+        session_data=session_data,
+        merchant=authentication.merchant_name,
+        amount=format_amount(authentication.amount_minor, authentication.currency),
+        currency=authentication.currency,
+        brand=BRANDS.get(authentication.brand, authentication.brand.capitalize()),
+        last_four=authentication.masked_number[-4:],
+        date=f"{authentication.created_at.day} {authentication.created_at:%B %Y}",
+        problem=_describe_problem(left, is_empty=is_empty),
+        attempts_left=left,
+        right_code=RIGHT_CODE,
+    )
+
+
+def render_return(authentication: Authentication, *, session_data: str) -> Page:
+    """Render the form that takes the browser, with the CRes, back to the 3DS Server."""
+    status = authentication.challenge_cancel or authentication.final_status or ""
+    session = {"threeDSSessionData": session_data} if session_data else {}
+    return _render(
+        "return.html",
+        # What answers there may redirect anywhere, and browsers hold redirects of a form against this list too.
+        form_action="*",
+        action=authentication.notification_url,
+        fields={"cres": build_cres(authentication), **session},
+        merchant=authentication.merchant_name,
+        passed=authentication.final_status == "Y",
+        heading=HEADINGS.get(status, "Payment not confirmed"),
+    )
+
+
+def render_method(transaction_id: str, url: str) -> Page:
+    """Render the 3DS Method: a frame that posts straight back."""
+    return _render("method.html", form_action="*", action=url, data=build_method_answer(transaction_id))
+
+
+def render_silent_method() -> Page:
+    """Render a 3DS Method that does nothing."""
+    return _render("method.html", form_action="'none'", action=None)
+
+
+def render_problem(heading: str, text: str) -> Page:
+    """Render a page for a browser that came with nothing we know."""
+    return _render("problem.html", form_action="'none'", heading=heading, text=text)
+
+
+def format_amount(amount_minor: int, currency: str) -> str:
+    """Format an amount with all decimals of its currency: 1,019.90."""
+    return f"{Decimal(amount_minor).scaleb(-Currency.of(currency).exponent):,f}"
+
+
+def answer_path(base_url: str) -> str:
+    """Return the path that the challenge page posts to, on whatever host it was opened."""
+    return f"{urlsplit(base_url).path}/acs/challenge/answer"
+
+
+def _describe_problem(left: int, *, is_empty: bool) -> str | None:
+    if is_empty:
+        return "Enter the code first."
+    return "That code is not right." if left < MOST_CODES else None
+
+
+def _render(template: str, *, form_action: str, **values: Any) -> Page:
+    nonce = secrets.token_urlsafe(16)
+    ours = f"'nonce-{nonce}'"
+    policy = f"default-src 'none'; style-src {ours}; script-src {ours}; form-action {form_action}; base-uri 'none'"
+    return Page(_environment.get_template(template).render(nonce=nonce, **values), policy)

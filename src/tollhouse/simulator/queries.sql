@@ -1,0 +1,227 @@
+-- Statements of the simulator. Journal, then balances, then authentications; locks are taken in that order.
+
+-- name: insert_entries(references, kinds, masked_numbers, card_names, amounts_minor, currencies, response_codes, advice_codes, approval_codes, network_transaction_ids, cavvs, deliveries)
+-- Journal authorizations that were never seen, sorted by reference, and return the references of those.
+insert into journal (
+    reference, kind, masked_number, card_name, amount_minor, currency, response_code, advice_code,
+    approval_code, network_transaction_id, cavv, deliveries
+)
+select * from unnest(
+    :references::text[], :kinds::journal_kind[], :masked_numbers::text[], :card_names::text[], :amounts_minor::bigint[],
+    :currencies::text[], :response_codes::text[], :advice_codes::text[], :approval_codes::text[],
+    :network_transaction_ids::text[], :cavvs::text[], :deliveries::integer[]
+)
+on conflict (reference) do nothing
+returning reference;
+
+-- name: update_reversed_entries(references, kinds, masked_numbers, card_names, amounts_minor, currencies, response_codes, advice_codes, approval_codes, network_transaction_ids, cavvs, deliveries)
+-- Fill in authorizations that came after their reversal, which stands, and return their references.
+update journal
+set
+    kind = late.kind,
+    masked_number = late.masked_number,
+    card_name = late.card_name,
+    amount_minor = late.amount_minor,
+    currency = late.currency,
+    response_code = late.response_code,
+    advice_code = late.advice_code,
+    approval_code = late.approval_code,
+    network_transaction_id = late.network_transaction_id,
+    cavv = late.cavv,
+    deliveries = late.deliveries
+from unnest(
+    :references::text[], :kinds::journal_kind[], :masked_numbers::text[], :card_names::text[], :amounts_minor::bigint[],
+    :currencies::text[], :response_codes::text[], :advice_codes::text[], :approval_codes::text[],
+    :network_transaction_ids::text[], :cavvs::text[], :deliveries::integer[]
+) as late (
+    reference, kind, masked_number, card_name, amount_minor, currency, response_code, advice_code,
+    approval_code, network_transaction_id, cavv, deliveries
+)
+where journal.reference = late.reference and journal.kind = 'reversal'
+returning journal.reference;
+
+-- name: update_deliveries(references, deliveries)
+-- Count authorizations that were seen before, and return what was answered then.
+update journal
+set deliveries = journal.deliveries + again.deliveries
+from unnest(:references::text[], :deliveries::integer[]) as again (reference, deliveries)
+where journal.reference = again.reference
+returning journal.reference, response_code, advice_code, approval_code, network_transaction_id;
+
+-- name: update_declined(references, response_code)!
+-- Turn fresh approvals whose condition did not hold into declines.
+update journal
+set response_code = :response_code, advice_code = null, approval_code = null
+where reference = any(:references::text[]);
+
+-- name: select_entry(reference)^
+-- One journal row, for an inquiry.
+select kind, response_code, advice_code, approval_code, network_transaction_id, reversed_at
+from journal
+where reference = :reference;
+
+-- name: insert_reversal(reference)$
+-- Remember the reversal of a reference that was never seen; nothing comes back if it was.
+insert into journal (reference, kind, deliveries, reversed_at)
+values (:reference, 'reversal', 0, now())
+on conflict (reference) do nothing
+returning reference;
+
+-- name: update_reversed(reference)^
+-- Reverse an authorization once, and return what it had taken; nothing comes back if it was reversed before.
+update journal
+set reversed_at = now()
+where reference = :reference and reversed_at is null
+returning card_name, amount_minor, approval_code;
+
+-- name: select_journal(row_limit)
+-- The newest journal rows first.
+select
+    reference, kind, masked_number, card_name, amount_minor, currency, response_code, advice_code, approval_code,
+    network_transaction_id, cavv, deliveries, received_at, reversed_at
+from journal
+order by received_at desc, reference desc
+limit :row_limit;
+
+-- name: insert_balance(card_name, currency, amount_minor)!
+-- Give a card its published balance when it is first used.
+insert into balance (card_name, currency, amount_minor)
+values (:card_name, :currency, :amount_minor)
+on conflict (card_name) do nothing;
+
+-- name: update_balance_taken(card_name, amount_minor)$
+-- Take an amount from a balance if there is enough, and return what is left.
+update balance
+set amount_minor = amount_minor - :amount_minor
+where card_name = :card_name and amount_minor >= :amount_minor
+returning amount_minor;
+
+-- name: update_balance_returned(card_name, amount_minor)!
+-- Give back what was taken; a card without a balance has no row.
+update balance
+set amount_minor = amount_minor + :amount_minor
+where card_name = :card_name;
+
+-- name: update_proofs_spent(references, cavvs, ecis, ds_trans_ids, card_names, amounts_minor, currencies)
+-- Use up the proofs that are real, unused, and of this card and amount; return the references whose proof was.
+update authentication
+set spent_by = claim.reference
+from unnest(
+    :references::text[], :cavvs::text[], :ecis::text[], :ds_trans_ids::text[], :card_names::text[], :amounts_minor::bigint[],
+    :currencies::text[]
+) as claim (reference, cavv, eci, ds_trans_id, card_name, amount_minor, currency)
+where authentication.cavv = claim.cavv
+    and authentication.spent_by is null
+    and authentication.eci = claim.eci
+    and authentication.ds_trans_id::text = lower(claim.ds_trans_id)
+    and authentication.card_name = claim.card_name
+    and authentication.amount_minor = claim.amount_minor
+    and authentication.currency = claim.currency
+returning claim.reference;
+
+-- name: update_note_spent(reference, card_name, amount_minor, currency)$
+-- Use up one answer of U or I of the last quarter of an hour for this card and amount.
+update authentication
+set spent_by = :reference
+where acs_trans_id = (
+    select acs_trans_id
+    from authentication
+    where card_name = :card_name
+        and cavv is null
+        and spent_by is null
+        and final_status in ('U', 'I')
+        and amount_minor = :amount_minor
+        and currency = :currency
+        and created_at > now() - interval '15 minutes'
+    order by created_at
+    limit 1
+    for update skip locked
+)
+returning acs_trans_id;
+
+-- name: insert_authentication(acs_trans_id, ds_trans_id, threeds_server_trans_id, message_version, message_category, card_name, masked_number, brand, amount_minor, currency, merchant_name, notification_url, threeds_server_url, first_status, final_status, status_reason, eci, cavv, life_seconds)^
+-- Store a new authentication; nothing comes back if its AReq was answered before.
+insert into authentication (
+    acs_trans_id, ds_trans_id, threeds_server_trans_id, message_version, message_category, card_name, masked_number, brand,
+    amount_minor, currency, merchant_name, notification_url, threeds_server_url, first_status, final_status, status_reason,
+    eci, cavv, expires_at
+)
+values (
+    :acs_trans_id, :ds_trans_id, :threeds_server_trans_id, :message_version, :message_category, :card_name, :masked_number,
+    :brand, :amount_minor, :currency, :merchant_name, :notification_url, :threeds_server_url, :first_status, :final_status,
+    :status_reason, :eci, :cavv, now() + make_interval(secs => :life_seconds)
+)
+on conflict (threeds_server_trans_id) do nothing
+returning *;
+
+-- name: select_authentication_by_server(threeds_server_trans_id)^
+-- The authentication of an AReq that came before.
+select * from authentication where threeds_server_trans_id = :threeds_server_trans_id;
+
+-- name: select_authentication(acs_trans_id)^
+-- One authentication.
+select * from authentication where acs_trans_id = :acs_trans_id;
+
+-- name: update_opened(acs_trans_id, life_seconds)^
+-- Note the first CReq, from which the time to answer counts anew.
+update authentication
+set opened_at = now(), expires_at = now() + make_interval(secs => :life_seconds)
+where acs_trans_id = :acs_trans_id and opened_at is null and final_status is null and expires_at > now()
+returning *;
+
+-- name: update_wrong_code(acs_trans_id, attempt)^
+-- Count a wrong code, if the page it was typed into is not an old one; the third ends the challenge.
+update authentication
+set
+    wrong_codes = wrong_codes + 1,
+    final_status = case when wrong_codes = 2 then 'N' end,
+    status_reason = case when wrong_codes = 2 then '19' end
+where acs_trans_id = :acs_trans_id and wrong_codes = :attempt and final_status is null and expires_at > now()
+returning *;
+
+-- name: update_final(acs_trans_id, final_status, status_reason, eci, cavv, challenge_cancel)^
+-- Decide an open challenge, in time; nothing comes back if it is decided or late.
+update authentication
+set
+    final_status = :final_status,
+    status_reason = :status_reason,
+    eci = :eci,
+    cavv = :cavv,
+    challenge_cancel = :challenge_cancel
+where acs_trans_id = :acs_trans_id and final_status is null and expires_at > now()
+returning *;
+
+-- name: update_expired(acs_trans_id)^
+-- End a challenge whose time is over: 05 where its page never was opened, 04 otherwise (EMV 3DS, Challenge Cancelation Indicator).
+update authentication
+set final_status = 'N', status_reason = '14', challenge_cancel = case when opened_at is null then '05' else '04' end
+where acs_trans_id = :acs_trans_id and final_status is null and expires_at <= now()
+returning *;
+
+-- name: update_timed_out(acs_trans_id)^
+-- Let an open challenge's time be over now.
+update authentication
+set
+    final_status = 'N',
+    status_reason = '14',
+    challenge_cancel = case when opened_at is null then '05' else '04' end,
+    expires_at = least(expires_at, now())
+where acs_trans_id = :acs_trans_id and final_status is null
+returning *;
+
+-- name: update_reported(acs_trans_id)!
+-- Note that the 3DS Server acknowledged the result.
+update authentication
+set reported_at = coalesce(reported_at, now())
+where acs_trans_id = :acs_trans_id;
+
+-- name: select_unfinished(row_limit)
+-- What a restart takes up again: results of the last day that nobody acknowledged, and decoupled ones without a result.
+select *
+from authentication
+where first_status in ('C', 'D')
+    and reported_at is null
+    and created_at > now() - interval '1 day'
+    and (final_status is not null or first_status = 'D')
+order by created_at
+limit :row_limit;

@@ -1,0 +1,141 @@
+"""What the issuer decides, as pure rules: order in, verdict out. What the database knows is left as a condition."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tollhouse.kernel.money import Currency
+from tollhouse.simulator.model import Assessment, Condition, Delivery, Verdict
+
+if TYPE_CHECKING:
+    from tollhouse.simulator.model import AuthenticationRequest, Order, PublishedCard
+
+APPROVED = "00"
+#: "No reason to decline": how an issuer approves the verification of an account (ISO 8583 field 39).
+VERIFIED = "85"
+INVALID_TRANSACTION = "12"
+NO_SUCH_NUMBER = "14"
+NOT_PERMITTED = "57"
+
+#: What the issuer says to an authorization whose reversal came first.
+REVERSED_BEFORE = INVALID_TRANSACTION
+
+#: Whole amounts whose last two digits are the response code.
+DECIDING_AMOUNTS = range(2000, 3000)
+
+#: The codes of the gateway that stand for letters, and a pair of letters that no table has.
+LETTER_CODES = {"5201": "1A", "5202": "N7", "5210": "R0", "5211": "R1", "5213": "R3", "5299": "ZZ"}
+EMULATED = re.compile(r"(?:0{2,4}|50)([0-9]{2})|0{2,4}(1A|N7|R0|R1|R3)")
+
+#: Transaction statuses of EMV 3DS that prove something, and those that let a payment pass without proof.
+PROVING = frozenset("YA")
+NOTED = frozenset("UI")
+#: Statuses that leave the end open.
+OPEN_ENDED = frozenset("CD")
+
+#: transStatusReason of EMV 3DS, for the statuses that need one.
+CARD_AUTHENTICATION_FAILED = "01"
+STATUS_REASONS = {"N": CARD_AUTHENTICATION_FAILED, "U": "22", "R": "11"}
+NO_CARD_RECORD = "08"
+DECOUPLED_NOT_REQUESTED = "23"
+
+#: Electronic commerce indicators: full proof, attempt, none, informational. Mastercard and Maestro count from 02 down.
+ECI = {"Y": "05", "A": "06", "U": "07", "I": "07"}
+ECI_MASTERCARD = {"Y": "02", "A": "01", "U": "00", "I": "06"}
+
+
+def judge(order: Order) -> Verdict:
+    """Decide an authorization. A past expiry never declines by itself."""
+    if order.emulate_code is not None:
+        return Verdict(_verify(emulated_response(order.emulate_code), order))
+    if order.card is None:
+        return Verdict(NO_SUCH_NUMBER)
+    response_code = _respond(order.card, order)
+    if response_code != APPROVED:
+        return Verdict(response_code, order.card.advice_code)
+    if _lacks_proof(order.card, order):
+        return Verdict(ask_for_authentication(order.brand))
+    return Verdict(_verify(APPROVED, order), conditions=tuple(_conditions(order.card, order)))
+
+
+def is_approval(response_code: str, *, amount_minor: int) -> bool:
+    """Tell whether a response code approves: 00, and 85 for an amount of zero."""
+    return response_code == APPROVED or (response_code == VERIFIED and amount_minor == 0)
+
+
+def emulated_response(code: str) -> str:
+    """Translate an `emulateCode` into the response code to answer.
+
+    `0000` approves; `00NN` (with up to four zeros) and `50NN` are the two digits or letters NN; `5201` to `5213` are
+    the letters that the gateway shows by these codes; `5299` is a pair that it does not know. Anything else is 12.
+    """
+    if code in LETTER_CODES:
+        return LETTER_CODES[code]
+    match = EMULATED.fullmatch(code.upper())
+    return (match[1] or match[2]) if match else INVALID_TRANSACTION
+
+
+def ask_for_authentication(brand: str) -> str:
+    """Return the soft decline of a brand: authenticate the cardholder, then ask again."""
+    return "65" if brand == "mastercard" else "1A"
+
+
+def assess(request: AuthenticationRequest) -> Assessment:
+    """Decide the transStatus of an AReq. A published card that asks for nothing passes; an unknown number is U."""
+    if request.card is None:
+        return Assessment("U", NO_CARD_RECORD, choose_eci("U", request.brand))
+    status = request.card.authentication or "Y"
+    if status == "D" and not request.takes_decoupled:
+        return Assessment("N", DECOUPLED_NOT_REQUESTED)
+    return Assessment(status, STATUS_REASONS.get(status), choose_eci(status, request.brand))
+
+
+def choose_eci(status: str, brand: str) -> str | None:
+    """Return the ECI that goes with a status, or None where none does."""
+    return (ECI_MASTERCARD if brand in {"mastercard", "maestro"} else ECI).get(status)
+
+
+def _respond(card: PublishedCard, order: Order) -> str:
+    """What the card itself says, before proof and balance."""
+    if card.amount_decides:
+        return _respond_by_amount(order)
+    if card.balance_currency not in {None, order.currency}:
+        return NOT_PERMITTED
+    return card.response_code
+
+
+def _respond_by_amount(order: Order) -> str:
+    try:
+        exponent = Currency.of(order.currency).exponent
+    except KeyError:
+        return INVALID_TRANSACTION
+    whole: int = order.amount_minor // 10**exponent
+    return f"{whole % 100:02d}" if whole in DECIDING_AMOUNTS else APPROVED
+
+
+def _lacks_proof(card: PublishedCard, order: Order) -> bool:
+    """Whether the cardholder has to be authenticated first. Charges by the merchant never ask for that."""
+    asks = card.authentication is not None and card.authentication not in NOTED
+    return asks and order.by_customer and order.proof is None
+
+
+def _conditions(card: PublishedCard, order: Order) -> list[Condition]:
+    conditions = []
+    if order.proof is not None:
+        conditions.append(Condition.PROOF)
+    elif card.authentication in NOTED and order.by_customer:
+        conditions.append(Condition.NOTE)
+    if card.balance_minor is not None and order.amount_minor:
+        conditions.append(Condition.BALANCE)
+    return conditions
+
+
+def _verify(response_code: str, order: Order) -> str:
+    """An approval of nothing is a verification."""
+    return VERIFIED if response_code == APPROVED and not order.amount_minor else response_code
+
+
+def choose_delivery(order: Order) -> Delivery:
+    """Choose what happens on the way. An emulated code is answered at once."""
+    return order.card.delivery if order.card and order.emulate_code is None else Delivery.PROMPT

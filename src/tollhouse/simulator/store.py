@@ -1,0 +1,173 @@
+"""The simulator's rows: the issuer's journal with balances and spent proofs, written by the batch.
+
+The batch is one transaction for whatever authorizations wait; a plain approval is one statement of it. It bears
+repetition: a reference that is there already is answered from its row, so a batch whose COMMIT nobody knows is simply
+written again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from tollhouse.simulator import rules
+from tollhouse.simulator.model import Condition, Result
+from tollhouse.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from asyncpg import Record
+
+    from tollhouse.simulator.model import Entry, Order, PublishedCard
+    from tollhouse.storage.database import PlainConnection
+
+queries = load_queries("tollhouse.simulator")
+
+
+async def insert_entries(connection: PlainConnection, entries: Sequence[Entry]) -> list[Result]:
+    """Journal authorizations, take what they take, and return what the issuer answers to each, old ones included."""
+    deliveries = Counter(entry.order.reference for entry in entries)
+    by_reference = {entry.order.reference: entry for entry in reversed(entries)}
+    first = sorted(by_reference.values(), key=lambda entry: entry.order.reference)
+    fresh = {row["reference"] async for row in queries.insert_entries(connection, **_columns(first, deliveries))}
+    results = {reference: by_reference[reference].result for reference in fresh}
+    if len(fresh) < len(by_reference):
+        known = [entry for entry in first if entry.order.reference not in fresh]
+        results |= await _answer_known(connection, known, deliveries)
+    hanging = [entry for entry in first if entry.conditions and entry.order.reference in fresh]
+    if hanging:
+        results |= await _check_conditions(connection, hanging)
+    return [results[entry.order.reference] for entry in entries]
+
+
+async def _answer_known(
+    connection: PlainConnection, entries: Sequence[Entry], deliveries: Mapping[str, int]
+) -> dict[str, Result]:
+    """Answer authorizations that came before, or whose reversal did."""
+    late = {entry.order.reference: _outrun_or_refuse(entry) for entry in entries}
+    columns = _columns(entries, deliveries, results=late)
+    reversed_before = {row["reference"] async for row in queries.update_reversed_entries(connection, **columns)}
+    again = [entry.order.reference for entry in entries if entry.order.reference not in reversed_before]
+    counts = [deliveries[reference] for reference in again]
+    rows = queries.update_deliveries(connection, references=again, deliveries=counts)
+    return {reference: late[reference] for reference in reversed_before} | {
+        row["reference"]: read_result(row) async for row in rows
+    }
+
+
+async def _check_conditions(connection: PlainConnection, entries: Sequence[Entry]) -> dict[str, Result]:
+    """Hold fresh approvals against their conditions, and turn those that fail into declines."""
+    declined: dict[str, Result] = {}
+    for condition, check in (
+        (Condition.PROOF, _spend_proofs),
+        (Condition.NOTE, _spend_notes),
+        (Condition.BALANCE, _take_balances),
+    ):
+        asked = [e.order for e in entries if condition in e.conditions and e.order.reference not in declined]
+        if not asked:
+            continue
+        held = await check(connection, asked)
+        failed = [order.reference for order in asked if order.reference not in held]
+        await queries.update_declined(connection, references=failed, response_code=condition.value)
+        declined |= {reference: Result(condition.value, None, None, None) for reference in failed}
+    return declined
+
+
+async def _spend_proofs(connection: PlainConnection, orders: Sequence[Order]) -> set[str]:
+    shown = [(order, order.proof, _card(order)) for order in orders if order.proof is not None]
+    rows = queries.update_proofs_spent(
+        connection,
+        references=[order.reference for order, _, _ in shown],
+        cavvs=[proof.cavv for _, proof, _ in shown],
+        ecis=[proof.eci for _, proof, _ in shown],
+        ds_trans_ids=[proof.directory_transaction_id for _, proof, _ in shown],
+        card_names=[card.name for _, _, card in shown],
+        amounts_minor=[order.amount_minor for order, _, _ in shown],
+        currencies=[order.currency for order, _, _ in shown],
+    )
+    return {row["reference"] async for row in rows}
+
+
+async def _spend_notes(connection: PlainConnection, orders: Sequence[Order]) -> set[str]:
+    held = set()
+    for order in orders:
+        spent = await queries.update_note_spent(
+            connection,
+            reference=order.reference,
+            card_name=_card(order).name,
+            amount_minor=order.amount_minor,
+            currency=order.currency,
+        )
+        if spent is not None:
+            held.add(order.reference)
+    return held
+
+
+async def _take_balances(connection: PlainConnection, orders: Sequence[Order]) -> set[str]:
+    held = set()
+    for order in sorted(orders, key=lambda order: _card(order).name):
+        card = _card(order)
+        await queries.insert_balance(
+            connection, card_name=card.name, currency=card.balance_currency, amount_minor=card.balance_minor
+        )
+        left = await queries.update_balance_taken(connection, card_name=card.name, amount_minor=order.amount_minor)
+        if left is not None:
+            held.add(order.reference)
+    return held
+
+
+async def reverse(connection: PlainConnection, reference: str) -> None:
+    """Reverse a reference once and give back what it took, or remember the reversal for when it comes.
+
+    Runs in the caller's transaction; safe to repeat.
+    """
+    if await queries.insert_reversal(connection, reference=reference) is not None:
+        return
+    row = await queries.update_reversed(connection, reference=reference)
+    if row is not None and row["approval_code"] is not None and row["card_name"] is not None:
+        await queries.update_balance_returned(connection, card_name=row["card_name"], amount_minor=row["amount_minor"])
+
+
+def read_result(row: Record) -> Result:
+    """Read what was answered from a journal row."""
+    return Result(row["response_code"], row["advice_code"], row["approval_code"], row["network_transaction_id"])
+
+
+def _columns(
+    entries: Sequence[Entry], deliveries: Mapping[str, int], results: Mapping[str, Result] | None = None
+) -> dict[str, Any]:
+    """Turn entries into the arrays of the statements; `results` replaces their own."""
+    chosen = [results[e.order.reference] if results else e.result for e in entries]
+    orders = [entry.order for entry in entries]
+    return {
+        "references": [order.reference for order in orders],
+        "kinds": [_kind(order) for order in orders],
+        "masked_numbers": [order.masked_number for order in orders],
+        "card_names": [order.card.name if order.card else None for order in orders],
+        "amounts_minor": [order.amount_minor for order in orders],
+        "currencies": [order.currency for order in orders],
+        "response_codes": [result.response_code for result in chosen],
+        "advice_codes": [result.advice_code for result in chosen],
+        "approval_codes": [result.approval_code for result in chosen],
+        "network_transaction_ids": [result.network_transaction_id for result in chosen],
+        "cavvs": [order.proof.cavv if order.proof else None for order in orders],
+        "deliveries": [deliveries[order.reference] for order in orders],
+    }
+
+
+def _kind(order: Order) -> str:
+    if not order.amount_minor:
+        return "verification"
+    return "sale" if order.capture else "authorization"
+
+
+def _outrun_or_refuse(entry: Entry) -> Result:
+    return entry.result if entry.outruns_reversal else Result(rules.REVERSED_BEFORE, None, None, None)
+
+
+def _card(order: Order) -> PublishedCard:
+    """Conditions come from a card, so there is one."""
+    if order.card is None:
+        raise ValueError("a condition was set for a number that is not published")
+    return order.card

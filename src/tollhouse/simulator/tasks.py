@@ -1,0 +1,49 @@
+"""Work that goes on after its caller has gone: one task for each key, a bound on their number, all ended at close."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import structlog
+
+from tollhouse.kernel.errors import QueueFull
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Hashable
+
+TASK_LIMIT = 1_000
+
+Outcome = TypeVar("Outcome")
+
+log = structlog.get_logger()
+
+
+class KeyedTasks(Generic[Outcome]):
+    """Tasks by key. Whoever asks for one that runs already gets that one."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._tasks: dict[Hashable, asyncio.Task[Outcome]] = {}
+
+    def start(self, key: Hashable, work: Callable[[], Coroutine[None, None, Outcome]]) -> asyncio.Task[Outcome]:
+        """Start the work of a key, or return the task that is at it. Raises QueueFull."""
+        task = self._tasks.get(key)
+        if task is None:
+            if len(self._tasks) >= TASK_LIMIT:
+                raise QueueFull
+            task = self._tasks[key] = asyncio.create_task(work(), name=f"{self._name} {key}")
+            task.add_done_callback(lambda done: self._forget(key, done))
+        return task
+
+    async def close(self) -> None:
+        """Cancel what still runs and wait for it to end."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _forget(self, key: Hashable, task: asyncio.Task[Outcome]) -> None:
+        del self._tasks[key]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("background work failed", work=self._name, error=type(task.exception()).__name__)

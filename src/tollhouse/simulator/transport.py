@@ -1,0 +1,43 @@
+"""The simulator within reach of the same process: the gateway's transport without a network."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tollhouse.kernel.errors import TollhouseError
+from tollhouse.simulator.model import Silence
+from tollhouse.transport.model import NoAnswer
+
+if TYPE_CHECKING:
+    from tollhouse.simulator.host import Simulator
+
+log = structlog.get_logger()
+
+
+class InProcessTransport:
+    """A `tollhouse.transport.model.Transport` to a simulator. Whatever goes wrong in there is `NoAnswer` out here."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+
+    async def post(self, path: str, body: bytes, *, timeout_seconds: float) -> bytes:
+        """Hand over a body and return the answer. Raises NoAnswer after silence, at the time-out, and for a refusal."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                answer = await self._simulator.handle(path, body)
+                if isinstance(answer, Silence):
+                    await asyncio.sleep(answer.seconds)
+        except TimeoutError as error:
+            raise NoAnswer from error
+        except TollhouseError as error:
+            log.info("simulator refused", path=path, cause=type(error).__name__)
+            raise NoAnswer from error
+        except Exception as error:
+            log.exception("simulator failed", path=path)
+            raise NoAnswer from error
+        if isinstance(answer, Silence):
+            raise NoAnswer
+        return answer
