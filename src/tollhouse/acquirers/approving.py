@@ -1,0 +1,38 @@
+"""A connector that approves everything in process, for benchmarks and stage. It moves no money and keeps no memory.
+
+What it answers follows from the reference alone, so that an inquiry after a crash finds what the authorization said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from tollhouse.acquirers.model import Answer, Approved, Authorization, Finding, Reversed
+
+
+class ApprovingAcquirer:
+    """Approves at once, whatever is asked."""
+
+    name = "approving"
+    settles: Literal["inquire", "reverse"] = "inquire"
+    timeout_seconds = 1.0
+    longest_delay_seconds = 0.0
+
+    async def authorize(self, order: Authorization) -> Answer:
+        """Approve."""
+        return _approve(order.reference)
+
+    async def inquire(self, reference: str) -> Finding:
+        """Say that the reference was approved, which is what came of it or would have."""
+        return _approve(reference)
+
+    async def reverse(self, reference: str) -> Finding:
+        """Acknowledge: there is nothing to undo."""
+        del reference
+        return Reversed()
+
+
+def _approve(reference: str) -> Approved:
+    digest = hashlib.blake2b(reference.encode(), digest_size=10).digest()
+    return Approved(digest[:3].hex().upper(), f"{int.from_bytes(digest[3:]) % 10**15:015d}")

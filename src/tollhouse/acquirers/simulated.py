@@ -1,0 +1,156 @@
+"""The connector to the simulated issuer's host: JSON over the transport seam.
+
+Nothing but a well-formed answer about the very reference that was asked about decides anything; all else is `Unknown`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from tollhouse.acquirers.model import (
+    Answer,
+    Approved,
+    Authorization,
+    Declined,
+    Finding,
+    NotFound,
+    NotSent,
+    Proof,
+    Reversed,
+    Unknown,
+)
+from tollhouse.transport import model as transport
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    """Every answer of the host."""
+
+    reference: str
+    result: Literal["approved", "declined", "reversed", "not_found"]
+    response_code: str | None = None
+    advice_code: str | None = None
+    approval_code: str | None = None
+    network_transaction_id: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Answer)
+_encode = msgspec.json.Encoder().encode
+
+
+class SimulatedAcquirer:
+    """Speaks to the simulator. An unknown outcome is settled by inquiry.
+
+    `timeout_seconds` is how long an authorization may take, `inquiry_timeout_seconds` an inquiry or a reversal;
+    `longest_delay_seconds` has to be above the simulator's own longest delay.
+    """
+
+    name = "simulated"
+    settles: Literal["inquire", "reverse"] = "inquire"
+
+    def __init__(
+        self,
+        way: transport.Transport,
+        *,
+        timeout_seconds: float = 35.0,
+        inquiry_timeout_seconds: float = 10.0,
+        longest_delay_seconds: float = 45.0,
+    ) -> None:
+        self.timeout_seconds = timeout_seconds
+        self.longest_delay_seconds = longest_delay_seconds
+        self._inquiry_timeout_seconds = inquiry_timeout_seconds
+        self._transport = way
+
+    async def authorize(self, order: Authorization) -> Answer:
+        """Ask for the money. Never raises for what host or network do."""
+        body = _encode_authorization(order)
+        found = await self._ask("/acquirer/authorize", body, order.reference, self.timeout_seconds)
+        return (
+            found if isinstance(found, Approved | Declined | Unknown | NotSent) else Unknown("answered as an inquiry")
+        )
+
+    async def inquire(self, reference: str) -> Finding:
+        """Ask what became of a reference."""
+        return await self._ask("/acquirer/inquire", _name(reference), reference, self._inquiry_timeout_seconds)
+
+    async def reverse(self, reference: str) -> Finding:
+        """Undo a reference, or have it refused when it comes; safe to repeat."""
+        found = await self._ask("/acquirer/reverse", _name(reference), reference, self._inquiry_timeout_seconds)
+        return found if isinstance(found, Reversed | Unknown | NotSent) else Unknown("reversal not acknowledged")
+
+    async def _ask(self, path: str, body: bytes, reference: str, timeout_seconds: float) -> Finding:
+        try:
+            answer = await self._transport.post(path, body, timeout_seconds=timeout_seconds)
+        except transport.NotSent as error:
+            return NotSent(_describe(error))
+        except transport.NoAnswer as error:
+            return Unknown(_describe(error))
+        return _read(answer, reference)
+
+
+def _read(body: bytes, reference: str) -> Finding:
+    """Read an answer. Only a complete one about this reference means anything."""
+    try:
+        answer = _decoder.decode(body)
+    except msgspec.MsgspecError:
+        return Unknown("answer not understood")
+    if answer.reference != reference:
+        return Unknown("answer about another reference")
+    return _read_result(answer)
+
+
+def _read_result(answer: _Answer) -> Finding:
+    if answer.result == "reversed":
+        return Reversed()
+    if answer.result == "not_found":
+        return NotFound()
+    if not answer.response_code:
+        return Unknown("answer without response code")
+    if answer.result == "declined":
+        return Declined(answer.response_code, answer.advice_code)
+    if not (answer.approval_code and answer.network_transaction_id):
+        return Unknown("approval without approval code or network transaction id")
+    return Approved(answer.approval_code, answer.network_transaction_id, answer.response_code)
+
+
+def _encode_authorization(order: Authorization) -> bytes:
+    """Build the message: the only place here where card number and security code are clear."""
+    return _encode(
+        {
+            "reference": order.reference,
+            "amount": {"minor": order.money.amount_minor, "currency": order.money.currency.code},
+            "card": {
+                "number": order.card.number.reveal(),
+                "expiryMonth": order.card.expiry.month,
+                "expiryYear": order.card.expiry.year,
+            },
+            "cvv": order.cvv and order.cvv.reveal(),
+            "capture": order.capture,
+            "initiator": order.initiator,
+            "reason": order.reason,
+            "descriptor": order.descriptor,
+            "networkTransactionId": order.network_transaction_id,
+            "proof": order.proof and _describe_proof(order.proof),
+            "consumerIp": order.consumer_ip,
+            "emulateCode": order.emulate_code,
+        }
+    )
+
+
+def _describe_proof(proof: Proof) -> dict[str, Any]:
+    return {
+        "eci": proof.eci,
+        "cavv": proof.cavv,
+        "directoryTransactionId": proof.directory_transaction_id,
+        "version": proof.version,
+    }
+
+
+def _name(reference: str) -> bytes:
+    return _encode({"reference": reference})
+
+
+def _describe(error: Exception) -> str:
+    """Say what the transport met, for the log: the kind of the underlying error, never a message with data in it."""
+    return type(error.__cause__ or error).__name__

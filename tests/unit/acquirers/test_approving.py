@@ -1,0 +1,25 @@
+"""The connector that approves everything."""
+
+from __future__ import annotations
+
+from tests.support.issuing import order
+
+from tollhouse.acquirers.approving import ApprovingAcquirer
+from tollhouse.acquirers.model import Acquirer, Approved, Reversed
+
+
+async def test_it_approves_and_remembers_without_memory() -> None:
+    """An inquiry finds the very approval that the authorization gave, in another process too."""
+    acquirer: Acquirer = ApprovingAcquirer()
+    approved = await acquirer.authorize(order(reference="r-1"))
+
+    assert isinstance(approved, Approved)
+    assert len(approved.approval_code) == 6
+    assert len(approved.network_transaction_id) == 15
+    assert await ApprovingAcquirer().inquire("r-1") == approved
+    assert await acquirer.inquire("r-2") != approved
+
+
+async def test_it_reverses() -> None:
+    """A reversal is acknowledged."""
+    assert await ApprovingAcquirer().reverse("r-1") == Reversed()

@@ -1,0 +1,139 @@
+"""The connector to the simulated issuer: only an explicit answer decides anything."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.issuing import encode, number_of, order
+
+from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Proof, Reversed, Unknown
+from tollhouse.acquirers.simulated import SimulatedAcquirer
+from tollhouse.transport import model as transport
+
+APPROVED = {
+    "result": "approved",
+    "responseCode": "00",
+    "adviceCode": None,
+    "approvalCode": "A1B2C3",
+    "networkTransactionId": "123456789012345",
+}
+
+
+class Line:
+    """A transport that answers as it was told, and keeps what was posted."""
+
+    def __init__(self, answer: bytes | Exception) -> None:
+        self.answer = answer
+        self.posted: list[tuple[str, bytes, float]] = []
+
+    async def post(self, path: str, body: bytes, *, timeout_seconds: float) -> bytes:
+        """Keep the message and answer."""
+        self.posted.append((path, body, timeout_seconds))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def answering(**answer: Any) -> SimulatedAcquirer:
+    """Build a connector whose host answers about reference r."""
+    return SimulatedAcquirer(Line(encode({"reference": "r"} | answer)))
+
+
+async def test_the_message_is_whole() -> None:
+    """Everything that the host is to know is in the message, the number and security code clear."""
+    line = Line(encode({"reference": "r"} | APPROVED))
+    proof = Proof("05", "A" * 28, "ds-1", "2.2.0")
+    await SimulatedAcquirer(line, timeout_seconds=7).authorize(
+        order(reference="r", proof=proof, consumer_ip="203.0.113.45", emulate_code="0000", network_transaction_id="1")
+    )
+    (path, body, timeout_seconds) = line.posted[0]
+
+    assert (path, timeout_seconds) == ("/acquirer/authorize", 7)
+    assert json.loads(body) == {
+        "reference": "r",
+        "amount": {"minor": 1999, "currency": "USD"},
+        "card": {"number": number_of("visa"), "expiryMonth": 12, "expiryYear": 2025},
+        "cvv": "009",
+        "capture": True,
+        "initiator": "customer",
+        "reason": "one_click",
+        "descriptor": "DEMO SHOP",
+        "networkTransactionId": "1",
+        "proof": {"eci": "05", "cavv": "A" * 28, "directoryTransactionId": "ds-1", "version": "2.2.0"},
+        "consumerIp": "203.0.113.45",
+        "emulateCode": "0000",
+    }
+
+
+async def test_an_approval_approves() -> None:
+    """A complete approval about this reference is Approved."""
+    answer = await answering(**APPROVED).authorize(order(reference="r"))
+
+    assert answer == Approved("A1B2C3", "123456789012345", "00")
+
+
+async def test_a_decline_declines() -> None:
+    """A decline carries response and advice code."""
+    answer = await answering(result="declined", responseCode="51", adviceCode="24").authorize(order(reference="r"))
+
+    assert answer == Declined("51", "24")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"result": "approved", "responseCode": "00"},
+        APPROVED | {"approvalCode": ""},
+        APPROVED | {"networkTransactionId": None},
+        APPROVED | {"responseCode": None},
+        {"result": "declined"},
+        {"result": "maybe"},
+        {},
+        {"result": "reversed"},
+        {"result": "not_found"},
+        APPROVED | {"reference": "other"},
+        APPROVED | {"reference": None},
+    ],
+)
+async def test_an_incomplete_answer_decides_nothing(answer: dict[str, Any]) -> None:
+    """What is not a whole answer to this authorization is Unknown."""
+    assert isinstance(await answering(**answer).authorize(order(reference="r")), Unknown)
+
+
+@given(st.binary())
+async def test_garbage_decides_nothing(body: bytes) -> None:
+    """Bytes that are no answer are Unknown, for every verb."""
+    acquirer = SimulatedAcquirer(Line(body))
+
+    assert isinstance(await acquirer.authorize(order(reference="r")), Unknown)
+    assert isinstance(await acquirer.inquire("r"), Unknown)
+    assert isinstance(await acquirer.reverse("r"), Unknown)
+
+
+async def test_what_was_not_sent_is_known_not_to_be() -> None:
+    """A refused connection is NotSent, silence is Unknown, for every verb."""
+    for error, kind in ((transport.NotSent(), NotSent), (transport.NoAnswer(), Unknown)):
+        acquirer = SimulatedAcquirer(Line(error))
+
+        assert isinstance(await acquirer.authorize(order(reference="r")), kind)
+        assert isinstance(await acquirer.inquire("r"), kind)
+        assert isinstance(await acquirer.reverse("r"), kind)
+
+
+async def test_an_inquiry_finds() -> None:
+    """An inquiry finds what the authorization was answered, that it was reversed, or nothing."""
+    assert await answering(**APPROVED).inquire("r") == Approved("A1B2C3", "123456789012345", "00")
+    assert await answering(result="declined", responseCode="05").inquire("r") == Declined("05")
+    assert await answering(result="reversed").inquire("r") == Reversed()
+    assert await answering(result="not_found").inquire("r") == NotFound()
+
+
+async def test_a_reversal_has_to_be_acknowledged() -> None:
+    """Only "reversed" acknowledges a reversal."""
+    assert await answering(result="reversed").reverse("r") == Reversed()
+    assert isinstance(await answering(**APPROVED).reverse("r"), Unknown)
+    assert isinstance(await answering(result="not_found").reverse("r"), Unknown)
