@@ -39,20 +39,18 @@ Month = Annotated[
 Year = Annotated[
     str, BeforeValidator(_read_two_digits), Field(json_schema_extra={"pattern": "^[0-9]{2}$", "examples": ["30"]})
 ]
-Code = Annotated[
-    Cvv, WithJsonSchema({"type": "string", "pattern": "^[0-9]{3,4}$", "examples": ["009"]})
-]
+Code = Annotated[Cvv, WithJsonSchema({"type": "string", "pattern": "^[0-9]{3,4}$", "examples": ["009"]})]
 
 
 class CardFields(Body):
     """The card fields that `/tokenize` and the source `card` share."""
 
-    number: Number
-    expirationMonth: Month
-    expirationYear: Year
-    cvv: Code | None = None
-    cardHolder: str | None = Field(None, max_length=64)
-    zip: str | None = Field(None, max_length=16)
+    number: Number = Field(description="The card number, 12 to 19 digits.")
+    expirationMonth: Month = Field(description="Two digits.")
+    expirationYear: Year = Field(description="The last two digits.")
+    cvv: Code | None = Field(None, description="The security code. Never stored beyond the answer.")
+    cardHolder: str | None = Field(None, max_length=64, description="The name on the card.", examples=["Jane Smith"])
+    zip: str | None = Field(None, max_length=16, description="Of the billing address.")
 
     @field_validator("expirationMonth")
     @classmethod

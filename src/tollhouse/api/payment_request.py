@@ -8,7 +8,15 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BeforeValidator, Discriminator, Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from tollhouse.api.card_fields import CardFields
 from tollhouse.api.decode import Body
@@ -69,10 +77,12 @@ class SourceFields(Body):
     authenticate: bool = Field(
         False,
         validation_alias=AliasChoices("3ds", "threeDS"),
-        description="Ask for 3-D Secure.",
+        description="Ask for 3-D Secure; `threeDS` is read too.",
     )
     emulateCode: str | None = Field(None, description="Stage only: end with this code; `0000` approves.")
-    initiator: Literal["customer", "merchant"] = "customer"
+    initiator: Literal["customer", "merchant"] = Field(
+        "customer", description="Who starts this payment; `merchant` needs a card that was paid with before."
+    )
 
     @field_validator("emulateCode")
     @classmethod
@@ -94,21 +104,29 @@ class TokenSource(SourceFields):
     """A token of `/tokenize`."""
 
     type: Literal["token"]
-    token: _text(36, 5) = Field(validation_alias=AliasChoices("token", "value"))  # type: ignore[valid-type]
+    token: _text(36, 5) = Field(  # type: ignore[valid-type]
+        validation_alias=AliasChoices("token", "value"),
+        description="What `POST /tokenize` returned; `value` is read too.",
+    )
 
 
 class AccountSource(SourceFields):
     """A stored card."""
 
     type: Literal["paymentAccountId"]
-    paymentAccountId: _text(36, 36)  # type: ignore[valid-type]
+    paymentAccountId: _text(36, 36) = Field(  # type: ignore[valid-type]
+        description="`payment.source.paymentAccountId` of an approved payment."
+    )
 
 
 class ConsumerSource(SourceFields):
     """The card of a consumer's last successful payment."""
 
     type: Literal["consumer"]
-    id: _text(36, 5) = Field(validation_alias=AliasChoices("id", "value"))  # type: ignore[valid-type]
+    id: _text(36, 5) = Field(  # type: ignore[valid-type]
+        validation_alias=AliasChoices("id", "value"),
+        description="`consumer.id` of an earlier answer; `value` is read too.",
+    )
 
 
 AnySource = Annotated[
@@ -120,10 +138,16 @@ AnySource = Annotated[
 class PriceFields(Body):
     """One charge of a schedule. The currency is read first, because the decimals of the amount depend on it."""
 
-    currency: str = Field(min_length=3, max_length=3)
-    amount: Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0, "examples": [19.99]})]
-    offset: str = "0d"
-    repeat: bool | int = False
+    currency: str = Field(min_length=3, max_length=3, description="ISO 4217.", examples=["USD"])
+    amount: Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0, "examples": [19.99]})] = Field(
+        description="No more decimals than the currency has."
+    )
+    offset: str = Field(
+        "0d", description="When, counted from the charge before: days, weeks, months or years.", examples=["30d"]
+    )
+    repeat: bool | int = Field(
+        False, description="Again and again at its offset: without end, or so many times in all."
+    )
 
     @field_validator("offset")
     @classmethod
@@ -173,17 +197,25 @@ class PriceFields(Body):
 class UrlFields(Body):
     """Where to send the IPN and the cardholder."""
 
-    ipnUrl: Url | None = None
-    redirectUrl: Url | None = None
+    ipnUrl: Url | None = Field(None, description="Gets the final status; else `sku.url`, else the site's.")
+    redirectUrl: Url | None = Field(None, description="Where the cardholder lands after 3-D Secure; else as above.")
 
 
 class SkuFields(Body):
     """What is sold: a product by its name, or whatever the site sells at these prices."""
 
-    siteId: _text(36) | None = None  # type: ignore[valid-type]
-    name: _text(36) | None = None  # type: ignore[valid-type]
-    title: str | None = Field(None, max_length=64)
-    price: list[PriceFields] = Field(default_factory=list, max_length=MAX_PRICES)
+    siteId: _text(36) | None = Field(  # type: ignore[valid-type]
+        None, description="The site that sells. Required, or `name`.", examples=["983759353"]
+    )
+    name: _text(36) | None = Field(  # type: ignore[valid-type]
+        None, description="A product of the portal. Required, or `siteId`.", examples=["PREMIUM_MONTHLY"]
+    )
+    title: str | None = Field(None, max_length=64, description="What the cardholder bought, in words.")
+    price: list[PriceFields] = Field(
+        default_factory=list,
+        max_length=MAX_PRICES,
+        description="Required with `siteId`; with `name`, in place of its own. Later prices make a subscription.",
+    )
     url: UrlFields = Field(default_factory=UrlFields)
 
     @field_validator("price", mode="after")
@@ -197,20 +229,28 @@ class SkuFields(Body):
 class ConsumerFields(Body):
     """Who pays. Only the address is required; names are when a card comes in the clear."""
 
-    id: _text(36) | None = None  # type: ignore[valid-type]
-    externalId: _text(255) | None = None  # type: ignore[valid-type]
+    id: _text(36) | None = Field(  # type: ignore[valid-type]
+        None, description="The gateway's id of a known consumer, or your own of any.", examples=["user-00123"]
+    )
+    externalId: _text(255) | None = Field(  # type: ignore[valid-type]
+        None, description="Your own id: finds the consumer, or makes one."
+    )
     email: str | None = Field(None, max_length=254)
-    firstName: str | None = Field(None, max_length=64)
-    lastName: str | None = Field(None, max_length=64)
-    birthday: str | None = Field(None, max_length=10)
+    firstName: str | None = Field(None, max_length=64, description="Required with source `card`.", examples=["Jane"])
+    lastName: str | None = Field(None, max_length=64, description="Required with source `card`.", examples=["Smith"])
+    birthday: str | None = Field(None, max_length=10, description="`YYYY-MM-DD`.")
     phone: str | None = Field(None, max_length=32)
-    country: str | None = Field(None, pattern="^[A-Z]{3}$")
+    country: str | None = Field(None, pattern="^[A-Z]{3}$", description="ISO 3166-1, three letters.", examples=["USA"])
     state: str | None = Field(None, max_length=64)
     city: str | None = Field(None, max_length=64)
     address: str | None = Field(None, max_length=128)
     zip: str | None = Field(None, max_length=16)
-    ip: str
-    userAgent: str | None = Field(None, max_length=1024)
+    ip: str = Field(description="The customer's address, IPv4 or IPv6.", examples=["203.0.113.45"])
+    userAgent: str | None = Field(
+        None,
+        max_length=1024,
+        description="This and the `browser...` fields save a step of 3-D Secure if all are there.",
+    )
     deviceId: str | None = Field(None, max_length=1024)
     browserAcceptHeader: str | None = Field(None, max_length=2048)
     browserLanguage: str | None = Field(None, max_length=35)
@@ -218,7 +258,7 @@ class ConsumerFields(Body):
     browserColorDepth: int | str | None = None
     browserScreenHeight: int | str | None = None
     browserScreenWidth: int | str | None = None
-    browserTimezone: str | None = Field(None, max_length=16)
+    browserTimezone: str | None = Field(None, max_length=16, description="Offset from UTC as the browser has it.")
 
     @field_validator("ip")
     @classmethod
@@ -232,10 +272,10 @@ class ConsumerFields(Body):
 class PaymentRequest(Body):
     """A payment."""
 
-    paymentSource: AnySource
-    sku: SkuFields
-    consumer: ConsumerFields
-    url: UrlFields = Field(default_factory=UrlFields)
+    paymentSource: AnySource = Field(description="What pays.")
+    sku: SkuFields = Field(description="What is sold.")
+    consumer: ConsumerFields = Field(description="Who pays.")
+    url: UrlFields = Field(default_factory=UrlFields, description="Where the result goes.")
     metadata: dict[str, Any] | list[Any] = Field(default_factory=dict, description="Comes back as sent.")
 
 

@@ -32,39 +32,45 @@ class SourceAnswer(Answer):
 
     method: Literal["card"] = "card"
     number: str = Field(description="First six and last four digits.", pattern=r"^\d{6}\*{4}\d{4}$")
-    brand: str
+    brand: str = Field(description="`visa`, `mastercard`, `amex` and so on.")
     paymentAccountId: str = Field(description="UUID of the stored card; good for later payments once one was approved.")
-    expirationMonth: int
+    expirationMonth: int = Field(description="1 to 12.")
     expirationYear: int = Field(description="Last two digits of the year.")
-    disabled: bool = False
+    disabled: bool = Field(False, description="Whether the stored card may be paid with no more.")
 
 
 class PaymentBlock(Answer):
     """One transaction."""
 
     code: str = Field(description="`0` approved or still open; anything else is a decline, see the table of codes.")
-    description: str
-    action: Literal["charge", "redirect"]
+    description: str = Field(description="The code in words.")
+    action: Literal["charge", "redirect"] = Field(
+        description="`redirect`: send the cardholder to `url`; `charge`: nothing to do."
+    )
     url: str | None = Field(None, description="Where to send the cardholder; only with action `redirect`.")
-    mode: Literal["sale", "auth", "capture", "void", "credit", "chargeback", "payout"]
-    status: Literal["success", "pending", "fail"]
+    mode: Literal["sale", "auth", "capture", "void", "credit", "chargeback", "payout"] = Field(
+        description="What the transaction does."
+    )
+    status: Literal["success", "pending", "fail"] = Field(
+        description="`pending` until the callback tells more; the other two are final."
+    )
     codeCategory: int | None = Field(None, description="1 never retry, 2 retry later, 3 fix the data, 4 other.")
     amount: Amount
-    currency: str
-    amountUsd: Amount | None = None
-    orderId: str
-    transactionId: str
-    descriptor: str
-    apiPaymentSource: str = Field(description="The paymentSource.type of the request.")
-    source: SourceAnswer
-    timestamp: Timestamp
+    currency: str = Field(description="ISO 4217.")
+    amountUsd: Amount | None = Field(None, description="The amount in US dollars, where it is known.")
+    orderId: str = Field(description="Names the purchase.")
+    transactionId: str = Field(description="Names this operation on it; never changes.")
+    descriptor: str = Field(description="What stands on the cardholder's statement.")
+    apiPaymentSource: str = Field(description="The `paymentSource.type` of the request.")
+    source: SourceAnswer = Field(description="The card.")
+    timestamp: Timestamp = Field(description="When the status became what it is.")
 
 
 class ConsumerBlock(Answer):
     """Who paid."""
 
-    id: str
-    externalId: str | None = None
+    id: str = Field(description="The gateway's id; good as a source of later payments.")
+    externalId: str | None = Field(None, description="Your own id, as sent.")
     email: str | None = None
     firstName: str | None = None
     lastName: str | None = None
@@ -82,10 +88,10 @@ class SubscriptionBlock(Answer):
     """The subscription that the payment started."""
 
     id: str
-    status: str
-    cycle: int
-    renewalDate: str | None = None
-    cancelDate: str | None = None
+    status: str = Field(description="`active`, `trial`, `past_due`, `canceled` or `expired`.")
+    cycle: int = Field(description="Successful renewals, 0 at the sign-up.")
+    renewalDate: str | None = Field(None, description="UTC, `YYYY-MM-DD hh:mm:ss`.")
+    cancelDate: str | None = Field(None, description="UTC; the subscription ends then.")
     skuName: str | None = None
     siteId: str | None = None
     consumerId: str | None = None
@@ -96,25 +102,27 @@ class PaymentAnswer(Answer):
 
     payment: PaymentBlock
     consumer: ConsumerBlock
-    subscription: SubscriptionBlock | None = None
+    subscription: SubscriptionBlock | None = Field(
+        None, description="From the first approval of a schedule that has later charges."
+    )
     metadata: Annotated[Any, WithJsonSchema({"type": ["object", "array"], "description": "As sent."})]
 
 
 class PaymentEvent(PaymentAnswer):
     """The body of an IPN about a transaction."""
 
-    timestamp: Timestamp
+    timestamp: Timestamp = Field(description="When the status became final.")
 
 
 class TokenAnswer(Answer):
     """A token for one payment."""
 
-    token: str = Field(description="UUID.")
-    expireAt: int = Field(description="Unix seconds.")
+    token: str = Field(description="UUID; good for one payment.")
+    expireAt: int = Field(description="Unix seconds; 15 minutes from now.")
 
 
 class ProblemAnswer(Answer):
     """Why a request was refused. `errors` names every faulty field by its path, and is `{}` when none is at fault."""
 
-    message: str
-    errors: dict[str, list[str]]
+    message: str = Field(description="What is wrong, in a sentence.")
+    errors: dict[str, list[str]] = Field(description="Every faulty field by its path in the request.")
