@@ -22,7 +22,7 @@ from tollhouse.payments.authorize import authorize, resolve_seconds
 from tollhouse.payments.model import AttemptState, Instrument, Payment, Reply
 from tollhouse.payments.records import CREATED
 from tollhouse.payments.settle import recall, settle
-from tollhouse.payments.store import Move
+from tollhouse.payments.steps import Move
 from tollhouse.payments.view import render_answer
 from tollhouse.threeds.lifecycle import judge
 from tollhouse.threeds.model import Authentication, State

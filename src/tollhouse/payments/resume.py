@@ -18,7 +18,8 @@ from tollhouse.payments.authentications import build_proof
 from tollhouse.payments.authorize import authorize, resolve_seconds
 from tollhouse.payments.model import AttemptState, Instrument, Payment
 from tollhouse.payments.settle import settle
-from tollhouse.payments.store import Move, select_payment
+from tollhouse.payments.steps import Move
+from tollhouse.payments.store import select_payment
 from tollhouse.threeds.model import Authentication, State
 from tollhouse.threeds.store import lease_due_authentications, update_abandoned, update_concluded
 from tollhouse.vault.security_codes import select_security_code

@@ -1,0 +1,32 @@
+"""The pages' own files, with the digests by which a browser checks them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+PATH = "/3ds/assets/"
+TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+NAMES = frozenset({"challenge.js", "checkout.css", "collect.js", "method.js", "wait.js"})
+
+
+@cache
+def read_asset(name: str) -> bytes:
+    """Return a file's content. Raises KeyError for a name that is none of ours."""
+    if name not in NAMES:
+        raise KeyError(name)
+    return files(__package__).joinpath("static", name).read_bytes()
+
+
+@cache
+def asset(name: str) -> str:
+    """Return a file's address, another one for another content."""
+    return f"{PATH}{name}?v={hashlib.sha256(read_asset(name)).hexdigest()[:12]}"
+
+
+@cache
+def integrity(name: str) -> str:
+    """Return a file's digest as a browser checks it (Subresource Integrity)."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(read_asset(name)).digest()).decode()

@@ -1,0 +1,135 @@
+"""The cardholder's pages, rendered: what each shows, and what it may do, which a header tells the browser.
+
+No cookie, nothing from anywhere else, no script but our own files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from tollhouse.checkout.assets import asset, integrity
+
+if TYPE_CHECKING:
+    from tollhouse.payments.hand_off import Challenge, Collect, Confirm, Ended
+    from tollhouse.payments.model import Payment
+
+STYLED = "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+SCRIPTED = f"{STYLED}; script-src 'self'"
+
+#: Without a script the page looks again by itself.
+REFRESH_SECONDS = 2
+TROUBLE_REFRESH_SECONDS = 5
+
+_environment = Environment(
+    loader=PackageLoader("tollhouse.checkout"),
+    autoescape=select_autoescape(["html"]),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+)
+_environment.globals.update(asset=asset, integrity=integrity)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page with the content security policy that it needs."""
+
+    html: str
+    policy: str
+
+
+def render_collect(step: Collect, *, path: str) -> Page:
+    """Render the page that asks the browser what it is, and shows it to the bank where there is a 3DS Method."""
+    method = _origin(step.method_url) if step.method_url else ""
+    policy = f"{SCRIPTED}; form-action 'self' {method}".rstrip()
+    policy += f"; frame-src 'self' {method}" if method else ""
+    return _render(
+        "collect.html", policy, step.payment, path=path, method_url=step.method_url, method_data=step.method_data
+    )
+
+
+def render_challenge(step: Challenge) -> Page:
+    """Render the form that takes the browser to the ACS.
+
+    An ACS may redirect what is posted to it to wherever it likes, and browsers hold that against `form-action` too.
+    """
+    return _render("challenge.html", f"{SCRIPTED}; form-action *", step.payment, acs_url=step.acs_url, creq=step.creq)
+
+
+def render_wait(payment: Payment | None, *, path: str, poll_path: str | None) -> Page:
+    """Render a wait; with a path to poll it goes on when there is something new, without one at once."""
+    return _render_wait(
+        payment,
+        path=path,
+        poll_path=poll_path,
+        heading="One moment",
+        text="Your payment is being completed. Please keep this page open.",
+    )
+
+
+def render_confirm(step: Confirm, *, path: str, poll_path: str) -> Page:
+    """Render the wait for a confirmation in the bank's app."""
+    return _render_wait(
+        step.payment,
+        path=path,
+        poll_path=poll_path,
+        heading="Confirm in your bank's app",
+        text="Your bank has sent you a message. Confirm the payment there; this page then goes on by itself.",
+    )
+
+
+def render_ended(step: Ended) -> Page:
+    """Render the end of a link that ran out."""
+    return _render("ended.html", f"{STYLED}; form-action 'none'", step.payment, url=step.url)
+
+
+def render_method() -> Page:
+    """Render what the hidden frame shows at the end of a 3DS Method; only our own page may frame it."""
+    policy = "default-src 'none'; script-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'self'"
+    return _render("method.html", policy, None)
+
+
+def render_problem(heading: str, text: str, *, comes_back: bool = False) -> Page:
+    """Render a page for a browser that cannot be served; one whose trouble will pass looks again by itself."""
+    refresh = TROUBLE_REFRESH_SECONDS if comes_back else None
+    return _render(
+        "problem.html", f"{STYLED}; form-action 'none'", None, heading=heading, text=text, refresh_seconds=refresh
+    )
+
+
+def format_amount(payment: Payment) -> str:
+    """Format an amount with all decimals of its currency: 1,019.90."""
+    money = payment.money
+    return f"{Decimal(money.amount_minor).scaleb(-money.currency.exponent):,f}"
+
+
+def _render_wait(payment: Payment | None, *, path: str, poll_path: str | None, heading: str, text: str) -> Page:
+    return _render(
+        "wait.html",
+        f"{SCRIPTED}; connect-src 'self'; form-action 'none'",
+        payment,
+        path=path,
+        poll_path=poll_path,
+        refresh_seconds=REFRESH_SECONDS if poll_path else 0,
+        heading=heading,
+        text=text,
+    )
+
+
+def _render(template: str, policy: str, payment: Payment | None, **values: Any) -> Page:
+    shown = {"amount": format_amount(payment), "last_four": payment.source.masked_number[-4:]} if payment else {}
+    html = _environment.get_template(template).render(payment=payment, **shown, **values)
+    return Page(html, policy)
+
+
+def _origin(url: str) -> str:
+    """Return the origin of an address that came from the Directory, as a policy names it.
+
+    What could end the policy's list early is not part of an origin.
+    """
+    parts = urlsplit(url)
+    return "".join(character for character in f"{parts.scheme}://{parts.netloc}" if character not in "; ,'")

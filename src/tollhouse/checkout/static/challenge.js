@@ -1,0 +1,4 @@
+// Goes on to the bank.
+"use strict";
+
+document.getElementById("challenge").submit();

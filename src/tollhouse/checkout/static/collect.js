@@ -1,0 +1,35 @@
+// Tells the page's server what this browser is, after the bank had its look at it where it wants one.
+"use strict";
+
+const METHOD_PATIENCE_MS = 10_000;
+
+function send() {
+  const form = document.getElementById("browser");
+  if (form.dataset.sent) return;
+  form.dataset.sent = "yes";
+  const fields = {
+    browserLanguage: navigator.language || "en",
+    browserJavaEnabled: String(typeof navigator.javaEnabled === "function" && navigator.javaEnabled()),
+    browserColorDepth: String(screen.colorDepth || 24),
+    browserScreenHeight: String(screen.height || 1),
+    browserScreenWidth: String(screen.width || 1),
+    browserTimezone: String(new Date().getTimezoneOffset()),
+  };
+  for (const [name, value] of Object.entries(fields)) {
+    const input = document.createElement("input");
+    Object.assign(input, { type: "hidden", name, value });
+    form.append(input);
+  }
+  form.submit();
+}
+
+const method = document.getElementById("method");
+if (method) {
+  addEventListener("message", (event) => {
+    if (event.origin === location.origin && event.data === "3DS Method completed") send();
+  });
+  setTimeout(send, METHOD_PATIENCE_MS);
+  method.submit();
+} else {
+  send();
+}

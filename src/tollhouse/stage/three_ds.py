@@ -1,0 +1,160 @@
+"""Answering a challenge without a browser: `POST /stage/3ds/{orderId}`.
+
+It stands in for the cardholder from wherever the authentication is: it opens the page, answers the bank through the
+simulator's control API, and waits for the outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+import msgspec
+import structlog
+from litestar import Request, Response, post
+from litestar.params import FromPath
+
+from tollhouse.kernel.errors import Invalid, NotFound, Unavailable
+from tollhouse.payments.authentications import page_key, page_url
+from tollhouse.payments.hand_off import open_page, submit_browser
+from tollhouse.payments.model import Payment, Reply, Status
+from tollhouse.payments.resume import abandon
+from tollhouse.payments.store import select_payment_by_order
+from tollhouse.payments.view import render_answer
+from tollhouse.threeds.model import Authentication, BrowserData, State
+from tollhouse.threeds.store import select_newest
+from tollhouse.transport.model import NoAnswer, NotSent
+
+if TYPE_CHECKING:
+    from litestar.handlers import HTTPRouteHandler
+
+    from tollhouse.merchants.model import Merchant
+    from tollhouse.payments.tools import Tools
+    from tollhouse.transport.model import Transport
+
+AnyRequest = Request[Any, Any, Any]
+Outcome = Literal["pass", "fail", "cancel", "timeout"]
+
+#: How long the answer may take, and how often the payment is looked at meanwhile.
+PATIENCE_SECONDS = 10.0
+PAUSE_SECONDS = 0.05
+CONTROL_TIMEOUT_SECONDS = 8.0
+
+MAX_BODY_BYTES = 8 * 1024
+
+#: A browser like many.
+BROWSER = BrowserData(
+    accept_header="text/html,application/xhtml+xml",
+    user_agent="Mozilla/5.0 (X11; Linux x86_64) Tollhouse headless cardholder",
+    language="en-US",
+    ip="203.0.113.45",
+    javascript_enabled=True,
+    java_enabled=False,
+    color_depth=24,
+    screen_height=1080,
+    screen_width=1920,
+    timezone_minutes=0,
+)
+
+log = structlog.get_logger()
+
+
+async def complete_challenge(
+    tools: Tools, transport: Transport, *, merchant_id: int, payment_id: int, result: Outcome
+) -> Reply:
+    """Take a payment's authentication to its end, and answer with the payment as it then stands.
+
+    `transport` leads to the simulator. A payment that is final already is answered as it is. Raises NotFound for an
+    order that is not this merchant's.
+    """
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        payment = await _load(tools, merchant_id, payment_id)
+        if payment.status is not Status.PENDING or time.monotonic() >= give_up_at:
+            return await _answer(tools, payment)
+        async with tools.database.acquire() as connection:
+            authentication = await select_newest(
+                connection, merchant_id=merchant_id, transaction_id=payment.transaction_id
+            )
+        if authentication is not None:
+            await _take_step(tools, transport, authentication, result)
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _take_step(tools: Tools, transport: Transport, authentication: Authentication, result: Outcome) -> None:
+    """Do what a cardholder would do next; where there is nothing to do, the next look may find more."""
+    if authentication.state is State.CHALLENGED:
+        await _answer_bank(transport, authentication, result)
+        if result == "timeout":
+            await abandon(tools, authentication)
+    elif result == "timeout" and not authentication.state.is_decided:
+        await abandon(tools, authentication)
+    elif authentication.state is State.COLLECTING:
+        await submit_browser(tools, page_key(tools, authentication.series_id), BROWSER)
+    elif authentication.state is State.LAPSED:
+        await open_page(tools, page_key(tools, authentication.series_id))
+
+
+async def _answer_bank(transport: Transport, authentication: Authentication, result: Outcome) -> None:
+    path = f"/control/challenges/{authentication.acs_trans_id}"
+    body = msgspec.json.encode({"result": result})
+    try:
+        await transport.post(path, body, timeout_seconds=CONTROL_TIMEOUT_SECONDS)
+    except (NotSent, NoAnswer) as error:
+        log.warning("challenge not answered", transaction_id=authentication.transaction_id, cause=type(error).__name__)
+        raise Unavailable("The simulator did not take the answer.") from error
+
+
+async def _load(tools: Tools, merchant_id: int, payment_id: int) -> Payment:
+    async with tools.database.acquire() as connection:
+        payment = await select_payment_by_order(connection, merchant_id=merchant_id, payment_id=payment_id)
+    if payment is None:
+        raise NotFound("There is no such order.")
+    return payment
+
+
+async def _answer(tools: Tools, payment: Payment) -> Reply:
+    """Answer with the payment; one that still waits for its cardholder says where."""
+    url = None
+    if payment.status is Status.PENDING:
+        async with tools.database.acquire() as connection:
+            authentication = await select_newest(
+                connection, merchant_id=payment.merchant_id, transaction_id=payment.transaction_id
+            )
+        if authentication is not None and not authentication.state.is_decided:
+            url = page_url(tools, authentication)
+    return Reply(200, render_answer(payment, url=url))
+
+
+def three_ds_handler(
+    tools: Tools, transport: Transport, authenticate: Callable[[AnyRequest], Awaitable[Merchant]]
+) -> HTTPRouteHandler:
+    """Return the route. `authenticate` lets a merchant in by the API key."""
+
+    @post("/stage/3ds/{order_id:str}", status_code=200, request_max_body_size=MAX_BODY_BYTES)
+    async def answer_challenge(request: AnyRequest, order_id: FromPath[str]) -> Response[bytes]:
+        """Answer a challenge without a browser: pass, fail, cancel or timeout. Stage only."""
+        merchant = await authenticate(request)
+        result = read_result(await request.body())
+        if not (order_id.isascii() and order_id.isdigit() and len(order_id) < 19):
+            raise NotFound("There is no such order.")
+        reply = await complete_challenge(
+            tools, transport, merchant_id=merchant.merchant_id, payment_id=int(order_id), result=result
+        )
+        return Response(reply.body, status_code=reply.status, media_type="application/json")
+
+    return answer_challenge
+
+
+def read_result(body: bytes) -> Outcome:
+    """Read `{"result": ...}`. Raises Invalid."""
+    try:
+        content = msgspec.json.decode(body)
+    except msgspec.MsgspecError:
+        raise Invalid({}, "The body is not JSON.") from None
+    result = content.get("result") if isinstance(content, dict) else None
+    if result not in get_args(Outcome):
+        raise Invalid({"result": [f"must be one of {', '.join(get_args(Outcome))}"]})
+    return cast("Outcome", result)

@@ -1,0 +1,102 @@
+"""The talk with the Directory. Whatever it or the network does, there is an answer, if only "could not be done"."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from bisect import bisect_right
+from collections.abc import Sequence
+from uuid import uuid4
+
+import structlog
+
+from tollhouse.kernel.card import CardNumber
+from tollhouse.threeds.elements import VERSIONS, ProtocolError
+from tollhouse.threeds.messages import CurrencyUnknown, build_areq, build_preq, parse_ares, parse_pres
+from tollhouse.threeds.model import Answer, CardRange, Question, Requestor, TransStatus
+from tollhouse.transport.model import NoAnswer, NotSent, Transport
+
+AUTHENTICATE_PATH = "/directory"
+RANGES_PATH = "/directory/ranges"
+
+#: How long ranges are believed, and how soon a Directory that did not tell them is asked again.
+RANGES_LIFE_SECONDS = 3600.0
+RANGES_RETRY_SECONDS = 10.0
+RANGES_TIMEOUT_SECONDS = 3.0
+
+#: transStatusReason 22: a technical failure on the issuer's side of the talk.
+TECHNICAL = "22"
+
+log = structlog.get_logger()
+
+
+class Directory:
+    """One Directory behind a transport. `timeout_seconds` is how long an AReq may take.
+
+    It has to be within the margin after which the resolver looks at an attempt (`payments.tools.Patience.margin`).
+    """
+
+    def __init__(
+        self, transport: Transport, *, requestor: Requestor | None = None, timeout_seconds: float = 6.0
+    ) -> None:
+        self.timeout_seconds = timeout_seconds
+        self._transport = transport
+        self._requestor = requestor or Requestor()
+        self._ranges: Sequence[CardRange] = ()
+        self._believed_until = 0.0
+        self._reading = asyncio.Lock()
+
+    async def find_range(self, number: CardNumber) -> CardRange:
+        """Return what is known of a card. One in no range gets our newest version and no 3DS Method."""
+        ranges = await self._read_ranges()
+        value = int(number.reveal())
+        index = bisect_right(ranges, value, key=lambda card_range: card_range.first)
+        if index and value <= ranges[index - 1].last:
+            return ranges[index - 1]
+        return CardRange(first=0, last=0, version=VERSIONS[-1], method_url=None)
+
+    async def authenticate(self, question: Question) -> Answer:
+        """Ask whether a cardholder may pay. Never raises for what Directory or network do."""
+        try:
+            areq = build_areq(question, self._requestor)
+            body = await self._transport.post(AUTHENTICATE_PATH, areq, timeout_seconds=self.timeout_seconds)
+            answer = parse_ares(body, question)
+        except (NotSent, NoAnswer, ProtocolError, CurrencyUnknown) as error:
+            log.warning(
+                "authentication unavailable",
+                cause=_describe(error),
+                three_ds_server_trans_id=str(question.three_ds_server_trans_id),
+            )
+            return Answer(TransStatus.UNAVAILABLE, TECHNICAL)
+        log.info(
+            "authentication answered",
+            status=answer.status,
+            three_ds_server_trans_id=str(question.three_ds_server_trans_id),
+        )
+        return answer
+
+    async def _read_ranges(self) -> Sequence[CardRange]:
+        """Return the ranges, asking for them when they are old; those that are known stay when they cannot be had."""
+        if time.monotonic() >= self._believed_until:
+            async with self._reading:
+                if time.monotonic() >= self._believed_until:
+                    await self._fetch_ranges()
+        return self._ranges
+
+    async def _fetch_ranges(self) -> None:
+        trans_id = uuid4()
+        try:
+            body = await self._transport.post(
+                RANGES_PATH, build_preq(three_ds_server_trans_id=trans_id), timeout_seconds=RANGES_TIMEOUT_SECONDS
+            )
+            self._ranges = parse_pres(body, three_ds_server_trans_id=trans_id)
+        except (NotSent, NoAnswer, ProtocolError) as error:
+            log.warning("card ranges unavailable", cause=_describe(error))
+            self._believed_until = time.monotonic() + RANGES_RETRY_SECONDS
+        else:
+            self._believed_until = time.monotonic() + RANGES_LIFE_SECONDS
+
+
+def _describe(error: Exception) -> str:
+    """Say what happened, for the log: a protocol error names elements only, anything else its kind."""
+    return str(error) if isinstance(error, ProtocolError) else type(error.__cause__ or error).__name__

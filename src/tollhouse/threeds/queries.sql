@@ -1,0 +1,125 @@
+-- name: insert_authentications!
+-- Store authentications, given as a JSON list; those that an earlier try of the same batch wrote stay as they are.
+insert into authentication (
+    merchant_id, authentication_id, series_id, payment_id, transaction_id, attempt_number, number, state, page_digest,
+    return_digest, three_ds_server_trans_id, version, method_url, challenge_indicator, browser, requested_at, acs_trans_id,
+    ds_trans_id, acs_url, trans_status, status_reason, eci, cavv, created_at, expires_at, answered_at, result_at, due_at
+)
+select
+    merchant_id, authentication_id, series_id, payment_id, transaction_id, attempt_number, number, state, page_digest,
+    return_digest, three_ds_server_trans_id, version, method_url, challenge_indicator, browser, requested_at, acs_trans_id,
+    ds_trans_id, acs_url, trans_status, status_reason, eci, cavv, created_at, expires_at, answered_at, result_at, due_at
+from jsonb_populate_recordset(null::authentication, :authentications::jsonb)
+on conflict do nothing;
+
+-- name: select_by_page^
+-- Return the authentication behind a page.
+select * from authentication where page_digest = :page_digest and state <> 'superseded';
+
+-- name: select_by_return^
+-- Return the authentication from which an ACS sends a browser back.
+select * from authentication where return_digest = :return_digest;
+
+-- name: select_by_trans_id^
+-- Return the authentication that an RReq or a 3DS Method names.
+select * from authentication where three_ds_server_trans_id = :three_ds_server_trans_id;
+
+-- name: select_newest^
+-- Return the newest authentication of a merchant's transaction.
+select * from authentication
+where merchant_id = :merchant_id and transaction_id = :transaction_id
+order by attempt_number desc, number desc
+limit 1;
+
+-- name: update_method_completed!
+-- Note that the 3DS Method came back before the AReq left.
+update authentication
+set method_completed_at = coalesce(method_completed_at, now())
+where three_ds_server_trans_id = :three_ds_server_trans_id and state = 'collecting';
+
+-- name: update_requested^
+-- Take the browser's data and the right to send the AReq; nothing comes back when somebody else has it.
+update authentication
+set state = 'requested', browser = :browser, requested_at = now()
+where merchant_id = :merchant_id and authentication_id = :authentication_id and state = any(:origins::authentication_state[])
+returning *;
+
+-- name: update_answered^
+-- Write down what the ARes said; nothing comes back when somebody was faster.
+update authentication
+set state = :state::authentication_state,
+    acs_trans_id = :acs_trans_id,
+    ds_trans_id = :ds_trans_id,
+    acs_url = :acs_url,
+    trans_status = :trans_status,
+    status_reason = :status_reason,
+    eci = :eci,
+    cavv = :cavv,
+    answered_at = now(),
+    result_at = case when :state::authentication_state in ('passed', 'failed') then now() end,
+    due_at = case when :state::authentication_state in ('passed', 'failed') then now() + make_interval(secs => :grace_seconds) else due_at end
+where merchant_id = :merchant_id and authentication_id = :authentication_id and state = 'requested'
+returning *;
+
+-- name: update_result^
+-- Write down what the RReq said; nothing comes back when the challenge is over. One that was never opened has no result.
+update authentication
+set state = :state::authentication_state,
+    trans_status = :trans_status,
+    status_reason = :status_reason,
+    eci = :eci,
+    cavv = :cavv,
+    result_at = case when :state::authentication_state in ('passed', 'failed', 'abandoned') then now() end,
+    due_at = case when :state::authentication_state = 'lapsed' then due_at else now() + make_interval(secs => :grace_seconds) end
+where merchant_id = :merchant_id and authentication_id = :authentication_id and state = 'challenged'
+returning *;
+
+-- name: update_opened^
+-- Note that the browser got the CReq; the first time counts.
+update authentication
+set opened_at = coalesce(opened_at, now())
+where merchant_id = :merchant_id and authentication_id = :authentication_id and state = 'challenged'
+returning *;
+
+-- name: update_waiting^
+-- Note since when a cardholder waits for the outcome; the first time counts.
+update authentication
+set waiting_since = coalesce(waiting_since, now())
+where merchant_id = :merchant_id and authentication_id = :authentication_id
+returning *;
+
+-- name: update_abandoned^
+-- End an open authentication that nobody will finish; nothing comes back when it is decided.
+update authentication
+set state = 'abandoned', result_at = now(), due_at = now() + make_interval(secs => :grace_seconds)
+where merchant_id = :merchant_id and authentication_id = :authentication_id and state = any(:origins::authentication_state[])
+returning *;
+
+-- name: update_superseded^
+-- Make room for a successor; nothing comes back when it is decided or has one.
+update authentication
+set state = 'superseded', due_at = null
+where merchant_id = :merchant_id and authentication_id = :authentication_id and state = any(:origins::authentication_state[])
+returning *;
+
+-- name: update_concluded!
+-- Note that the attempt has followed the decision.
+update authentication
+set due_at = null
+where merchant_id = :merchant_id and authentication_id = :authentication_id and due_at is not null;
+
+-- name: lease_due_authentications
+-- Take authentications that ran out, or whose decision nobody followed, for the length of a lease, oldest first.
+with due as (
+    select merchant_id, authentication_id
+    from authentication
+    where due_at <= now()
+    order by due_at
+    limit :limit
+    for no key update skip locked
+)
+update authentication a
+set due_at = now() + make_interval(secs => :lease_seconds)
+from due
+where a.merchant_id = due.merchant_id and a.authentication_id = due.authentication_id
+returning a.*;
