@@ -9,7 +9,7 @@ from tollhouse.payments import lifecycle
 from tollhouse.payments.model import AttemptState, Instrument, Mode, Payment, Reply
 from tollhouse.payments.routing import choose_acquirer
 from tollhouse.payments.settle import settle
-from tollhouse.payments.store import Move
+from tollhouse.payments.steps import Move
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -20,7 +20,8 @@ from tollhouse.payments.model import Order, Payment, Reply
 from tollhouse.payments.records import CREATED
 from tollhouse.payments.repeat import answer_double_click, answer_once, recall_claim
 from tollhouse.payments.settle import settle
-from tollhouse.payments.store import Beginning, Claimed, DoubleClick, TokenGone, queries
+from tollhouse.payments.steps import Beginning, Claimed, DoubleClick, TokenGone
+from tollhouse.payments.store import queries
 from tollhouse.payments.view import render_answer
 
 if TYPE_CHECKING:

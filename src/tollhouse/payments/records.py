@@ -15,7 +15,7 @@ from tollhouse.payments.model import Attempt, AttemptState, Mode, Payment, Sourc
 from tollhouse.vault.seal import Sealed
 
 if TYPE_CHECKING:
-    from tollhouse.payments.store import Beginning, Move
+    from tollhouse.payments.steps import Beginning, Move
 
 CREATED = 201
 

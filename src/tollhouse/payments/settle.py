@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from tollhouse.kernel.errors import Defect
 from tollhouse.payments.model import Payment, Reply, Status
 from tollhouse.payments.records import CREATED
-from tollhouse.payments.store import Move, select_payment
+from tollhouse.payments.steps import Move
+from tollhouse.payments.store import select_payment
 from tollhouse.payments.view import render_answer
 
 if TYPE_CHECKING:

@@ -8,87 +8,25 @@ that bears one's own ids is one's own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
-from tollhouse.consumers.store import ConsumerRow, insert_consumers
+from tollhouse.consumers.store import insert_consumers
 from tollhouse.payments import records
-from tollhouse.payments.model import AttemptState, Claim, Consequence, Payment, Preparation, Status
+from tollhouse.payments.model import Claim, Consequence, Payment, Preparation, Status
+from tollhouse.payments.steps import Beginning, Begun, Claimed, Committed, DoubleClick, Move, TokenGone
 from tollhouse.storage.queries import load_queries
 from tollhouse.threeds.store import insert_authentications
-from tollhouse.vault.security_codes import SealedCode, delete_security_codes, insert_security_codes
+from tollhouse.vault.security_codes import delete_security_codes, insert_security_codes
 from tollhouse.vault.tokens import consume_tokens
 
 if TYPE_CHECKING:
     from tollhouse.kernel.clock import DatabaseClock
     from tollhouse.storage.database import PlainConnection
-    from tollhouse.threeds.model import Authentication
 
 #: How often a double click is looked up before its batch is given up: each time the equal payment had just been settled.
 DOUBLE_CLICK_TRIES = 3
 
 queries = load_queries("tollhouse.payments")
-
-
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    """An intention to be committed. `resolve_seconds` is when the resolver may look at it."""
-
-    payment: Payment
-    claim: Claim | None
-    token_id: UUID | None
-    consumer: ConsumerRow | None
-    resolve_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """The intention is durable: go on to the acquirer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """The request id was taken before. `answer` is None while that request runs."""
-
-    payment_id: int
-    digest: bytes
-    status: int | None
-    answer: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class TokenGone:
-    """The token was used or ran out meanwhile; nothing was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class DoubleClick:
-    """An equal payment is under way; this one was not written and leads to that one."""
-
-    payment_id: int
-
-
-Begun = Committed | Claimed | TokenGone | DoubleClick
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """An attempt to be moved from the state in which it was seen. `payment` is what it shall be.
-
-    `answer` is what a repeat of the request gets; `following` the payment with its next attempt; `challenge` an authentication
-    to be stored with its security code; `erase_code_of` the holder whose code dies with this move.
-    """
-
-    payment: Payment
-    expected: AttemptState
-    answer: bytes | None = None
-    resolve_seconds: float | None = None
-    following: Payment | None = None
-    following_resolve_seconds: float | None = None
-    challenge: Authentication | None = None
-    code: SealedCode | None = None
-    erase_code_of: UUID | None = None
 
 
 async def flush_beginnings(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tollhouse.kernel.clock import DatabaseClock
     from tollhouse.kernel.ids import NumberBlocks
     from tollhouse.payments.model import Reply
-    from tollhouse.payments.store import Beginning, Begun, Move
+    from tollhouse.payments.steps import Beginning, Begun, Move
     from tollhouse.storage.coalesce import Coalescer
     from tollhouse.storage.database import Database
     from tollhouse.threeds.directory import Directory
