@@ -6,7 +6,7 @@ Currencies and their exponents come from the `iso4217` package, which ships the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact
 from functools import lru_cache
 
 import iso4217
@@ -16,6 +16,10 @@ MAX_AMOUNT_MINOR = 999_999_999_999
 
 #: Retired codes that the public clients of the wire contract still send, with the exponents that ISO 4217 gave them.
 RETIRED_EXPONENTS = {"ANT": 2, "BYR": 0, "HRK": 2, "LTL": 2, "LVL": 2, "MRO": 2, "STD": 2, "BGN": 2, "ANG": 2, "SLL": 2}
+
+
+#: Arithmetic that refuses to round. An amount below the largest needs a dozen digits; what has more is none.
+_EXACT = Context(prec=28, traps=[Inexact])
 
 
 class AmountError(ValueError):
@@ -63,8 +67,8 @@ class Money:
             raise AmountError("must be 0 or more")
         if amount.adjusted() + currency.exponent > len(str(MAX_AMOUNT_MINOR)):
             raise AmountError("is too large")
-        minor = amount.scaleb(currency.exponent)
-        if minor != minor.to_integral_value():
+        minor = _shift(amount, currency.exponent)
+        if minor is None or minor != minor.to_integral_value():
             raise AmountError(f"has more decimals than {currency.code} has, which are {currency.exponent}")
         if minor > MAX_AMOUNT_MINOR:
             raise AmountError("is too large")
@@ -75,3 +79,11 @@ class Money:
         exact = Decimal(self.amount_minor).scaleb(-self.currency.exponent)
         whole = exact.to_integral_value()
         return whole if exact == whole else exact.normalize()
+
+
+def _shift(amount: Decimal, exponent: int) -> Decimal | None:
+    """Move the point, or return None where digits would be lost."""
+    try:
+        return _EXACT.scaleb(amount, exponent)
+    except Inexact:
+        return None

@@ -1,0 +1,63 @@
+"""What was read is remembered for a while and within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tollhouse.kernel.remember import Remembered
+
+
+class Source:
+    """Counts how often it is read."""
+
+    def __init__(self) -> None:
+        self.reads: list[int] = []
+
+    async def read(self, key: int) -> int | None:
+        """Return nothing for odd keys, and fail for negative ones."""
+        self.reads.append(key)
+        await asyncio.sleep(0)
+        if key < 0:
+            raise LookupError(key)
+        return None if key % 2 else key * 10
+
+
+async def test_a_value_is_read_once() -> None:
+    """Within its time a value is read once, also one that is nothing."""
+    source = Source()
+    known = Remembered(source.read, seconds=60)
+    assert [await known.get(2), await known.get(2), await known.get(3), await known.get(3)] == [20, 20, None, None]
+    assert source.reads == [2, 3]
+
+
+async def test_a_value_is_forgotten_in_time() -> None:
+    """After its time a value is read again."""
+    source = Source()
+    known = Remembered(source.read, seconds=0)
+    await known.get(2)
+    await known.get(2)
+    assert source.reads == [2, 2]
+
+
+async def test_failures_are_not_remembered() -> None:
+    """Who asks after a failure has it read again."""
+    source = Source()
+    known = Remembered(source.read, seconds=60)
+    for _ in range(2):
+        with pytest.raises(LookupError):
+            await known.get(-1)
+    assert source.reads == [-1, -1]
+
+
+async def test_memory_is_bounded() -> None:
+    """However many keys are asked for, no more than the limit is held."""
+    source = Source()
+    known = Remembered(source.read, seconds=60, limit=10)
+    for key in range(100):
+        await known.get(key)
+    before = len(source.reads)
+    for key in range(100):
+        await known.get(key)
+    assert len(source.reads) - before >= 90
