@@ -42,7 +42,7 @@ def test_functions_fit_a_screen() -> None:
 
 
 def test_card_data_is_revealed_in_few_rooms() -> None:
-    """Only the vault, and who writes a message to an acquirer or a Directory, may ask card data for their clear text."""
+    """Only the vault, and who writes to an acquirer or a Directory, may ask card data for their clear text."""
     rooms = {path.relative_to(SOURCE).parts[0] for path in SOURCE.glob("**/*.py") if ".reveal()" in path.read_text()}
     assert rooms <= {"acquirers", "threeds", "vault"}
 
