@@ -1,5 +1,7 @@
 """`python -m tollhouse`."""
 
+from __future__ import annotations
+
 from tollhouse.cli import main
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The composition root: the only place where concrete things meet.
 
-`build_gateway` makes what every process needs; `build_web` what one that speaks HTTP needs; the `run_` functions are the processes.
+`build_gateway` makes what every process needs; `build_web` what one that speaks HTTP needs; the `run_` functions
+are the processes.
 """
 
 from __future__ import annotations
@@ -55,12 +56,13 @@ from tollhouse.vault.tokens import Mint, flush_tokens
 from tollhouse.vault.vault import Vault
 from tollhouse.worker.events import deliver_events, number_events
 from tollhouse.worker.resolve import resolve_due
-from tollhouse.worker.run import Loop, run_every, run_loops
+from tollhouse.worker.run import Loop, run_every
 
 if TYPE_CHECKING:
-    from litestar.types import ASGIApp, ControllerRouterHandler
+    from litestar.types import ControllerRouterHandler
 
     from tollhouse.acquirers.model import Acquirer
+    from tollhouse.api.asgi import Application
     from tollhouse.payments.model import Payment
     from tollhouse.settings import Settings
     from tollhouse.simulator.host import Simulator
@@ -173,7 +175,9 @@ def build_gateway(settings: Settings, database: Database, vault: Vault, transpor
         gate=Gate(doorman, trusted_proxies=settings.trusted_proxies),
         vault=vault,
         metrics=metrics,
-        secrets=IpnSecrets(database, lambda merchant_id, sealed: vault.open_secret(sealed, bound_to=f"ipn|{merchant_id}")),
+        secrets=IpnSecrets(
+            database, lambda merchant_id, sealed: vault.open_secret(sealed, bound_to=f"ipn|{merchant_id}")
+        ),
         transport=transport,
         wake=wake,
         origins=AllowedOrigins(database),
@@ -266,7 +270,7 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     }
 
 
-def build_web(gateway: Gateway, simulator: Simulator | None = None) -> ASGIApp:
+def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Application:
     """Put together what speaks HTTP: API, checkout and, in stage, what stands in for people and banks."""
     settings = gateway.settings
     handlers: list[ControllerRouterHandler] = [
@@ -304,7 +308,7 @@ def _validation_context(settings: Settings) -> dict[str, Any]:
 
 
 def choose_rates(settings: Settings) -> TokenizeRates:
-    """Return how often `/tokenize` may be called: as set, else without limit in stage and with moderate ones in live."""
+    """Return how often `/tokenize` may be called: as set, else without limit in stage and moderately in live."""
     default = LIVE_RATES if settings.is_live else TokenizeRates()
     chosen = {
         name: getattr(default, name) if setting is None else setting

@@ -90,9 +90,7 @@ def listen(
 ) -> None:
     """Receive IPN callbacks, show them, verify their signatures and pass them on."""
     settings = _read_settings(data_dir=data_dir)
-    _run(
-        listening.listen(forward_to=forward_to, port=port, secret=secret, data_directory=settings.data_dir), settings
-    )
+    _run(listening.listen(forward_to=forward_to, port=port, secret=secret, data_directory=settings.data_dir), settings)
 
 
 def _read_settings(**given: Any) -> Settings:

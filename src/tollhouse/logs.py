@@ -1,7 +1,7 @@
 """The log: facts as JSON lines, or as readable ones for a person at a terminal.
 
-Card data cannot get here, since its types do not print; what looks like a card number in a text that somebody sent is masked all
-the same, in the finished line.
+Card data cannot get here, since its types do not print; what looks like a card number in a text that somebody sent
+is masked all the same, in the finished line.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _render(_: Any, __: str, event: dict[str, Any]) -> bytes:
 
 
 class _Forward(logging.Handler):
-    """Takes what libraries say through the standard library's logging. Their arguments may hold anything: only the form is kept."""
+    """Takes what libraries log. Their arguments may hold anything: only the form is kept."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass one record on."""

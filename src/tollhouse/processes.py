@@ -23,11 +23,11 @@ from tollhouse.transport.http import HttpTransport
 from tollhouse.worker.run import run_loops
 
 if TYPE_CHECKING:
-    from litestar.types import ASGIApp
+    from litestar import Litestar
 
+    from tollhouse.api.asgi import Application
     from tollhouse.app import Gateway
     from tollhouse.settings import Settings
-    from tollhouse.transport.model import Transport
 
 #: Open requests get this long to end after SIGTERM.
 GRACE_SECONDS = 3
@@ -54,7 +54,7 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
     """Run everything in one process, on an embedded database unless another one is named."""
     stop = _stop_on_signals()
     async with AsyncExitStack() as stack:
-        dsn = settings.database_url or await stack.enter_async_context(_embedded(settings, stop))
+        dsn: str = settings.database_url or await stack.enter_async_context(_embedded(settings, stop))
         await migrate_all(settings, dsn)
         simulator = await stack.enter_async_context(
             _simulator(settings, dsn, base_url=f"http://{BANK_HOST}:{settings.port}/simulator")
@@ -167,11 +167,13 @@ async def _prepare_demo(settings: Settings, gateway: Gateway) -> Demo:
     return demo
 
 
-async def _serve(web: ASGIApp, settings: Settings, stop: asyncio.Event, on_started: Callable[[], None]) -> None:
+async def _serve(
+    web: Application | Litestar, settings: Settings, stop: asyncio.Event, on_started: Callable[[], None]
+) -> None:
     """Listen until `stop` is set; then take no more, and let open requests end for a while."""
     server = _Server(
         uvicorn.Config(
-            web,  # type: ignore[arg-type]  # two spellings of the same ASGI types
+            web,
             host=settings.host,
             port=settings.port,
             log_config=None,
@@ -183,7 +185,7 @@ async def _serve(web: ASGIApp, settings: Settings, stop: asyncio.Event, on_start
         )
     )
     serving = asyncio.create_task(server.serve())
-    while not server.started and not serving.done():
+    while not server.started and not serving.done():  # noqa: ASYNC110 - the server tells by a flag only
         await asyncio.sleep(0.01)
     if not serving.done():
         on_started()

@@ -1,7 +1,7 @@
 """What the gateway asks of an acquirer, and the answers it understands.
 
-Only an explicit answer approves or declines. Whatever else happens after the first byte was sent is `Unknown`, which is a
-state and not an error; a message that surely never left is `NotSent`.
+Only an explicit answer approves or declines. Whatever else happens after the first byte was sent is `Unknown`,
+which is a state and not an error; a message that surely never left is `NotSent`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ The preflight is answered here, from memory. Errors carry the headers too, or th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tollhouse.catalog.access import queries
@@ -13,8 +13,7 @@ from tollhouse.catalog.access import queries
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from litestar.types import ASGIApp, Message, Receive, Scope, Send
-
+    from tollhouse.api.asgi import Application, Message, Receive, Scope, Send
     from tollhouse.storage.database import Database
 
 #: The paths that browsers of other origins may call.
@@ -27,7 +26,7 @@ EXPOSED_HEADERS = "x-request-id, retry-after, idempotent-replay"
 class Cors:
     """Wraps an application. `is_allowed` tells whether pages of an origin may call."""
 
-    def __init__(self, app: ASGIApp, is_allowed: Callable[[str], bool]) -> None:
+    def __init__(self, app: Application, is_allowed: Callable[[str], bool]) -> None:
         self._app = app
         self._is_allowed = is_allowed
 
@@ -44,8 +43,7 @@ class Cors:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = cast("list[tuple[bytes, bytes]]", message.setdefault("headers", []))
-                message["headers"] = [*own, *headers]
+                message["headers"] = [*message.get("headers", ()), *headers]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
@@ -67,7 +65,7 @@ async def _answer_preflight(headers: list[tuple[bytes, bytes]], send: Send) -> N
     ]
     is_allowed = any(name == b"access-control-allow-origin" for name, _ in headers)
     answer = [*headers, *(preflight if is_allowed else preflight[-1:])]
-    await send({"type": "http.response.start", "status": 204, "headers": answer})  # type: ignore[typeddict-item]
+    await send({"type": "http.response.start", "status": 204, "headers": answer})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -1,13 +1,15 @@
 """Reading bodies: the one place where bytes of a client become data.
 
-Content type, size, depth, duplicate keys, numbers as decimals, text that a database can hold, `[]` where an object is meant; then
-the model, and its faults by their paths. The framework's own decoding does none of this.
+Content type, size, depth, duplicate keys, numbers as decimals, text that a database can hold, `[]` where an object
+is meant; then the model, and its faults by their paths. The framework's own decoding does none of this.
 """
 
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar, NoReturn
 
 from litestar import Request
@@ -21,6 +23,8 @@ MAX_DEPTH = 10
 #: Fewer brackets than this cannot nest too deeply, so no look is needed.
 FEW_BRACKETS = 11
 LONGEST_NUMBER = 40
+#: Of the path of a key that stands twice: the key is the client's own.
+LONGEST_PATH = 128
 
 
 async def read_object(request: Request[Any, Any, Any], *, limit_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
@@ -43,7 +47,7 @@ async def read_object(request: Request[Any, Any, Any], *, limit_bytes: int = MAX
 
 async def _read_bytes(request: Request[Any, Any, Any], limit_bytes: int) -> bytes:
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > limit_bytes:
+    if declared.isascii() and declared.isdigit() and int(declared) > limit_bytes:
         raise TooLarge(f"The body is larger than {limit_bytes} bytes.")
     chunks: list[bytes] = []
     size = 0
@@ -64,29 +68,47 @@ def parse_json(body: bytes) -> Any:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         raise Invalid({}, "The body is not UTF-8.") from None
-    try:
-        content = json.loads(
-            text,
-            parse_float=_read_decimal,
-            parse_int=_read_int,
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_build_object,
-        )
-    except json.JSONDecodeError as error:
-        raise Invalid({}, f"The body is not JSON: line {error.lineno}, column {error.colno}.") from None
-    except RecursionError:
-        raise Invalid({}, "The body is nested too deeply.") from None
+    doubled: list[_Doubled] = []
+
+    def build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) == len(pairs):
+            return content
+        doubled.append(_Doubled(pairs))
+        return doubled[-1]
+
+    content = _load(text, build_object)
     if text.count("{") + text.count("[") >= FEW_BRACKETS:
         _check_depth(content, MAX_DEPTH)
+    if doubled:
+        raise Invalid({path: ["is given twice"] for path in _find_doubles(content, "")})
     if "\\u" in text or "\0" in text:
         _check_texts(content)
     return content
 
 
+def _load(text: str, build_object: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> Any:
+    try:
+        return json.loads(
+            text,
+            parse_float=_read_decimal,
+            parse_int=_read_int,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=build_object,
+        )
+    except json.JSONDecodeError as error:
+        raise Invalid({}, f"The body is not JSON: line {error.lineno}, column {error.colno}.") from None
+    except RecursionError:
+        raise Invalid({}, "The body is nested too deeply.") from None
+
+
 def _read_decimal(text: str) -> Decimal:
     if len(text) > LONGEST_NUMBER:
         raise Invalid({}, "The body has a number with too many digits.")
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # an exponent beyond what decimals have
+        raise Invalid({}, "The body has a number that is too large or too small.") from None
     if abs(number.adjusted()) > LONGEST_NUMBER:
         raise Invalid({}, "The body has a number that is too large or too small.")
     return number
@@ -102,13 +124,22 @@ def _refuse_constant(_: str) -> NoReturn:
     raise Invalid({}, "The body is not JSON: it has a number that is none.")
 
 
-def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Invalid({twice[:64]: ["is given twice"]})
-    return content
+class _Doubled(dict[str, Any]):
+    """An object with keys that stand more than once, which is refused when the path to it is known."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.names = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+
+
+def _find_doubles(content: Any, path: str) -> Iterator[str]:
+    """Yield the path of each key that stands more than once, as far as it can be written."""
+    if isinstance(content, _Doubled):
+        for name in content.names:
+            yield f"{path}{name}".encode("utf-8", "replace").decode()[:LONGEST_PATH]
+    for name, child in content.items() if isinstance(content, dict) else enumerate(content):
+        if isinstance(child, dict | list):
+            yield from _find_doubles(child, f"{path}{name}.")
 
 
 def _check_depth(content: Any, left: int) -> None:
@@ -153,4 +184,3 @@ class Body(BaseModel):
     @classmethod
     def _read_leniently(cls, content: Any) -> Any:
         return _drop_blanks(content)
-

@@ -14,8 +14,7 @@ import structlog
 from tollhouse.kernel.ids import new_request_id
 
 if TYPE_CHECKING:
-    from litestar.types import ASGIApp, Message, Receive, Scope, Send
-
+    from tollhouse.api.asgi import Application, Message, Receive, Scope, Send
     from tollhouse.api.metrics import Metrics
 
 #: 1 to 128 visible ASCII characters.
@@ -47,7 +46,7 @@ def is_request_id(text: str) -> bool:
 class Envelope:
     """Wraps an application: gives ids, writes the access log, measures."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: Application, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
 
@@ -64,8 +63,7 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = cast("list[tuple[bytes, bytes]]", message.setdefault("headers", []))
-                message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from litestar import Response, get
@@ -40,10 +41,8 @@ def health_handlers(
     @get("/metrics")
     async def get_metrics() -> Response[bytes]:
         """Give the numbers to Prometheus; those of the database are left as they were while it is away."""
-        try:
+        with suppress(DatabaseUnavailable):
             await refresh()
-        except DatabaseUnavailable:
-            pass
         return Response(metrics.render(), media_type=METRICS_TYPE)
 
     return [get_health, get_readiness, get_metrics]

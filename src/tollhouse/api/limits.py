@@ -1,7 +1,7 @@
 """How often `/tokenize` may be called: by address, by network, by card, and by API key.
 
-Sliding windows in memory, by the generic cell rate algorithm: one number for each caller. A card is known by a hash under a key
-that lives as long as the process. Limits are per process; 0 switches one off.
+Sliding windows in memory, by the generic cell rate algorithm: one number for each caller. A card is known by a hash
+under a key that lives as long as the process. Limits are per process; 0 switches one off.
 """
 
 from __future__ import annotations

@@ -36,9 +36,7 @@ class Metrics:
         self.outbox_age = Gauge(
             "tollhouse_outbox_oldest_seconds", "Age of the oldest unacknowledged event.", registry=self.registry
         )
-        self.unresolved = Gauge(
-            "tollhouse_attempts_open", "Attempts whose outcome is open.", registry=self.registry
-        )
+        self.unresolved = Gauge("tollhouse_attempts_open", "Attempts whose outcome is open.", registry=self.registry)
         self.queue_depth = Gauge(
             "tollhouse_lane_waiting", "Items that wait for the next durable write.", ["lane"], registry=self.registry
         )

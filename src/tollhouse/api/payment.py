@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from pydantic import ValidationError
 
 from tollhouse.api.access import AnyRequest, Gate, read_request_id
@@ -56,8 +57,8 @@ def payment_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, A
     async def post_payment(request: AnyRequest) -> Response[bytes]:
         """Charge a card, a token or a stored card.
 
-        A declined payment is 201 too: look at `payment.status`. With action `redirect` send the cardholder to `payment.url`.
-        The final status comes by IPN.
+        A declined payment is 201 too: look at `payment.status`. With action `redirect` send the cardholder to
+        `payment.url`. The final status comes by IPN.
         """
         asked = await _read(tools, gate, request, context())
         reply = await _answer(tools, asked)
@@ -65,7 +66,7 @@ def payment_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, A
         return Response(reply.body, status_code=reply.status, media_type="application/json", headers=headers)
 
     @get("/payment/{transaction_id:str}", opt=describe("Look a payment up", answer=PaymentAnswer, may_miss=True))
-    async def get_payment(request: AnyRequest, transaction_id: str) -> Response[bytes]:
+    async def get_payment(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
         """Return a payment as it stands, by its `transactionId`."""
         merchant = await gate.access(request)
         is_id = transaction_id.isascii() and transaction_id.isdigit() and len(transaction_id) <= len(str(LARGEST_ID))
@@ -140,7 +141,9 @@ def _object(body: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _text(content: dict[str, Any], *names: str) -> str | None:
-    value = next((content[name] for name in names if content.get(name) not in {None, ""} and _is_scalar(content[name])), None)
+    value = next(
+        (content[name] for name in names if content.get(name) not in {None, ""} and _is_scalar(content[name])), None
+    )
     return None if value is None else str(value)
 
 
@@ -180,7 +183,7 @@ def read_browser(consumer: ConsumerFields) -> BrowserData | None:
 
 
 def digest_body(tools: Tools, body: dict[str, Any]) -> bytes:
-    """Hash a body under a key, whatever the order of its fields. The security code is left out: no trace of it stays."""
+    """Hash a body under a key, whatever the order of its fields, without the security code: no trace of it stays."""
     source = {name: value for name, value in _object(body, "paymentSource").items() if name != "cvv"}
     canonical = json.dumps({**body, "paymentSource": source}, sort_keys=True, default=str)
     return tools.vault.digest(canonical.encode())

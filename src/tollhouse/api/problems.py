@@ -68,10 +68,16 @@ TEXTS = {
 }
 
 
-def problem(status: int, message: str, faults: Mapping[str, list[str]] | None = None, **headers: str) -> Response[bytes]:
+def problem(
+    status: int,
+    message: str,
+    *,
+    faults: Mapping[str, list[str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response[bytes]:
     """Build the answer to a refused request."""
     body = ProblemAnswer(message=mask(message), errors={mask(path): texts for path, texts in (faults or {}).items()})
-    return Response(render(body), status_code=status, media_type="application/json", headers=headers)
+    return Response(render(body), status_code=status, media_type="application/json", headers=dict(headers or {}))
 
 
 def answer_refusal(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -80,7 +86,7 @@ def answer_refusal(_: Request[Any, Any, Any], error: Exception) -> Response[byte
     faults = error.errors if isinstance(error, errors.Invalid) else {}
     retry_after = getattr(error, "retry_after_seconds", None)
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
-    return problem(status, str(error), faults, **headers)
+    return problem(status, str(error), faults=faults, headers=headers)
 
 
 def answer_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -88,7 +94,7 @@ def answer_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Re
     texts = {404: "There is no such path.", 405: "This path does not have that method."}
     message = texts.get(error.status_code, "The request could not be read.")
     headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
-    return problem(error.status_code, message, **headers)
+    return problem(error.status_code, message, headers=headers)
 
 
 def answer_defect(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -79,4 +79,3 @@ async def _read(request: AnyRequest, context: dict[str, Any]) -> TokenizeRequest
     if faults:
         raise Invalid(faults)
     return fields
-

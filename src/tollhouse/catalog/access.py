@@ -1,4 +1,4 @@
-"""Finding sites and SKUs, which are remembered for a few seconds: they are read with every payment and change rarely."""
+"""Finding sites and SKUs, remembered for a few seconds: they are read with every payment and change rarely."""
 
 from __future__ import annotations
 
@@ -45,4 +45,3 @@ class Catalog:
             return None
         prices = tuple(price_from_json(price) for price in json.loads(row["prices"]))
         return Sku(row["site_id"], row["name"], row["title"], prices)
-

@@ -1,8 +1,8 @@
 """Card data as types that cannot be shown.
 
-A `CardNumber` prints as `402400****6348` and a `Cvv` as `***`, whoever prints them: string formatting, a log, a traceback
-with locals. Neither can be pickled or turned into JSON. `reveal` is for the vault and for the message to an acquirer;
-an import contract and a test keep it there.
+A `CardNumber` prints as `402400****6348` and a `Cvv` as `***`, whoever prints them: string formatting, a log, a
+traceback with locals. Neither can be pickled or turned into JSON. `reveal` is for the vault and for the message to
+an acquirer; an import contract and a test keep it there.
 """
 
 from __future__ import annotations

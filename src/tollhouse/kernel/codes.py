@@ -70,7 +70,9 @@ def _by_code() -> dict[str, Code]:
     table = _table()
     codes = {code: _code(code, row) for code, row in table["ours"].items()}
     for name in ("iso_mastercard", "iso"):
-        codes |= {c.code: c for response, row in table[name].items() for c in [_code(row.get("code", f"50{response}"), row)]}
+        codes |= {
+            c.code: c for response, row in table[name].items() for c in [_code(row.get("code", f"50{response}"), row)]
+        }
     return codes
 
 

@@ -1,4 +1,4 @@
-"""What follows from a settled payment in packages below this one: the card is kept, and remembered as the consumer's last."""
+"""What follows from a settled payment in packages below this one: its card is kept, and known as the last one."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """How a payment moves. Pure: a payment and what happened give the next payment, or an IllegalTransition.
 
-    attempt       in_flight ──> approved | declined | not_sent
-                  in_flight ──> unknown ──> approved | declined | reversed
-                  in_flight ──> challenged ──> in_flight | declined
-    transaction   pending ──> success | fail, when the attempt is final and none follows
+attempt       in_flight ──> approved | declined | not_sent
+              in_flight ──> unknown ──> approved | declined | reversed
+              in_flight ──> challenged ──> in_flight | declined
+transaction   pending ──> success | fail, when the attempt is final and none follows
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
 APPROVALS = frozenset({"00", "85"})
 
 
-def apply(payment: Payment, outcome: Approved | Declined | Reversed | Unknown | NotSent | NotFound, now: datetime) -> Payment:
+def apply(
+    payment: Payment, outcome: Approved | Declined | Reversed | Unknown | NotSent | NotFound, now: datetime
+) -> Payment:
     """Return the payment after the acquirer's answer. Raises IllegalTransition."""
     match outcome:
         case Approved():
@@ -65,7 +67,9 @@ def move(payment: Payment, state: AttemptState) -> Payment:
     return payment.with_attempt(state=state)
 
 
-def next_attempt(payment: Payment, *, acquirer: str, now: datetime, state: AttemptState = AttemptState.IN_FLIGHT) -> Payment:
+def next_attempt(
+    payment: Payment, *, acquirer: str, now: datetime, state: AttemptState = AttemptState.IN_FLIGHT
+) -> Payment:
     """Return the payment with a further attempt, which has a reference of its own."""
     number = payment.attempt.number + 1
     fresh = replace(

@@ -1,8 +1,8 @@
 """A payment, from what the merchant asked to what became of it.
 
-A *payment* is one purchase (`orderId`), a *transaction* one operation on it (`transactionId`), an *attempt* one try at an acquirer
-with a reference of its own. `Payment` is the three together, as the first transaction of a purchase has them; it is frozen, and
-`payments.lifecycle` makes the next one.
+A *payment* is one purchase (`orderId`), a *transaction* one operation on it (`transactionId`), an *attempt* one try
+at an acquirer with a reference of its own. `Payment` is the three together, as the first transaction of a purchase
+has them; it is frozen, and `payments.lifecycle` makes the next one.
 """
 
 from __future__ import annotations

@@ -45,8 +45,12 @@ async def build_order(tools: Tools, wanted: Wanted, resolved: Resolved) -> Order
     payer = _choose_payer(tools, wanted, resolved)
     instrument = await _open_instrument(tools, wanted, resolved)
     fingerprint = tools.vault.fingerprint(instrument.card.number, merchant_id=wanted.merchant_id)
-    account_id = resolved.account.account_id if resolved.account else tools.vault.account_id(
-        merchant_id=wanted.merchant_id, consumer_id=payer.consumer_id, fingerprint=fingerprint
+    account_id = (
+        resolved.account.account_id
+        if resolved.account
+        else tools.vault.account_id(
+            merchant_id=wanted.merchant_id, consumer_id=payer.consumer_id, fingerprint=fingerprint
+        )
     )
     mode, money = _choose_mode(sku.prices, site)
     acquirer = choose_acquirer(list(tools.acquirers))
@@ -132,7 +136,7 @@ async def _open_instrument(tools: Tools, wanted: Wanted, resolved: Resolved) -> 
 async def _open_token(tools: Tools, token: StoredToken) -> Instrument:
     if token.card is None:
         raise Defect("A token without a card was not refused.")
-    code = token.code and await tools.security_codes.open(token.code, now=tools.clock.now())
+    code = await tools.security_codes.open(token.code, now=tools.clock.now()) if token.code else None
     return Instrument(tools.vault.open_token_card(token.card, token_id=token.token_id), code)
 
 

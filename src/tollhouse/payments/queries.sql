@@ -128,6 +128,8 @@ moved as (
     set state = given.state,
         resolve_at = now() + make_interval(secs => given.resolve_seconds),
         inquiries = 0,
+        -- A challenge that is over: the acquirer is asked now, and "not found" proves nothing before its greatest delay.
+        sent_at = case when given.state = 'in_flight' then now() else a.sent_at end,
         sealed_card = case when given.state in ('in_flight', 'challenged', 'unknown') then a.sealed_card end,
         response_code = given.response_code,
         advice_code = given.advice_code,

@@ -1,7 +1,8 @@
 """Finding out what became of a payment whose outcome nobody wrote down.
 
-The process may have died between the acquirer's answer and the write, or the answer never came. The acquirer is asked about the
-reference that was committed before anything was sent; nothing is ever sent again under another one while this one is open.
+The process may have died between the acquirer's answer and the write, or the answer never came. The acquirer is
+asked about the reference that was committed before anything was sent; nothing is ever sent again under another one
+while this one is open.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ async def reconcile(tools: Tools, *, merchant_id: int, transaction_id: int) -> N
     if payment is None or payment.attempt.state.is_final:
         return
     if payment.attempt.state is AttemptState.CHALLENGED:
-        await _postpone(tools, payment, LATER_INQUIRIES_SECONDS)  # its authentication decides, and has a sweep of its own
+        await _postpone(
+            tools, payment, LATER_INQUIRIES_SECONDS
+        )  # its authentication decides, and has a sweep of its own
         return
     acquirer = tools.acquirers.get(payment.attempt.acquirer)
     finding = await _find_out(tools, acquirer, payment) if acquirer else NotFound()

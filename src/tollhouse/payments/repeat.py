@@ -1,7 +1,7 @@
 """The same request again: the first recorded answer, byte for byte.
 
-Repeats inside one process wait for the first one's answer; those that meet another process look into the database until the
-answer is recorded or their patience ends.
+Repeats inside one process wait for the first one's answer; those that meet another process look into the database
+until the answer is recorded or their patience ends.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ async def answer_double_click(tools: Tools, payment: Payment, *, payment_id: int
     pause = FIRST_PAUSE_SECONDS
     while time.monotonic() < give_up_at:
         async with tools.database.acquire() as connection:
-            first = await select_payment_by_order(
-                connection, merchant_id=payment.merchant_id, payment_id=payment_id
-            )
+            first = await select_payment_by_order(connection, merchant_id=payment.merchant_id, payment_id=payment_id)
         if first is not None and first.status is not Status.PENDING:
             return Reply(CREATED, render_answer(first), is_replay=True)
         await asyncio.sleep(pause)

@@ -1,7 +1,7 @@
 """Writing down what became of an attempt, and answering by it.
 
-Whoever moves an attempt first is right: the API, the return from a challenge, the sweep and the resolver may race, and the losers
-read what is stored.
+Whoever moves an attempt first is right: the API, the return from a challenge, the sweep and the resolver may race,
+and the losers read what is stored.
 """
 
 from __future__ import annotations
@@ -53,5 +53,3 @@ async def recall(tools: Tools, payment: Payment) -> Reply:
     if stored is None:
         raise Defect("A payment that was committed is not there.")
     return Reply(CREATED, render_answer(stored))
-
-

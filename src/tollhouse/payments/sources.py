@@ -65,7 +65,8 @@ async def _resolve_sku(tools: Tools, references: References, resolved: Resolved)
         resolved.sku = await tools.catalog.sku(references.merchant_id, references.sku_name)
         if resolved.sku is None:
             resolved.blame("sku.name", "is unknown")
-    site_id = _read_id(references.site_id) if references.site_id else resolved.sku and resolved.sku.site_id
+    named_site_id = resolved.sku.site_id if resolved.sku else None
+    site_id = _read_id(references.site_id) if references.site_id else named_site_id
     if site_id is not None:
         resolved.site = await tools.catalog.site(references.merchant_id, site_id)
     if references.site_id and resolved.site is None:
@@ -118,9 +119,7 @@ async def _resolve_source_consumer(tools: Tools, references: References, resolve
         elif found[1] is None:
             resolved.blame("paymentSource.id", "is a consumer without a successful payment")
         else:
-            resolved.account = await select_account(
-                connection, merchant_id=references.merchant_id, account_id=found[1]
-            )
+            resolved.account = await select_account(connection, merchant_id=references.merchant_id, account_id=found[1])
 
 
 async def _resolve_consumer(tools: Tools, references: References, resolved: Resolved) -> None:

@@ -58,8 +58,8 @@ Begun = Committed | Claimed | TokenGone | DoubleClick
 class Move:
     """An attempt to be moved from the state in which it was seen. `payment` is what it shall be.
 
-    `answer` is what a repeat of the request gets; `following` the payment with its next attempt; `challenge` an authentication
-    to be stored with its security code; `erase_code_of` the holder whose code dies with this move.
+    `answer` is what a repeat of the request gets; `following` the payment with its next attempt; `challenge` an
+    authentication to be stored with its security code; `erase_code_of` the holder whose code dies with this move.
     """
 
     payment: Payment

@@ -1,8 +1,8 @@
 """The two durable steps: **begin** commits intentions, **move** commits what became of them.
 
-Both are flush functions of a coalescer: a batch, one transaction, a fixed short sequence of statements, and rows in the order of
-their keys. Both bear repetition, since a COMMIT may have gone through although its answer was lost: a claim, a token or a row
-that bears one's own ids is one's own.
+Both are flush functions of a coalescer: a batch, one transaction, a fixed short sequence of statements, and rows in
+the order of their keys. Both bear repetition, since a COMMIT may have gone through although its answer was lost: a
+claim, a token or a row that bears one's own ids is one's own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from tollhouse.kernel.clock import DatabaseClock
     from tollhouse.storage.database import PlainConnection
 
-#: How often a double click is looked up before its batch is given up: each time the equal payment had just been settled.
+#: How often a double click is looked up before its batch is given up: each time the equal payment had just been
+#: settled.
 DOUBLE_CLICK_TRIES = 3
 
 queries = load_queries("tollhouse.payments")

@@ -25,22 +25,31 @@ CONSUMER_FIELDS = frozenset(ConsumerBlock.model_fields) - {"id", "externalId", "
 
 def render_answer(payment: Payment, *, url: str | None = None) -> bytes:
     """Write the answer to a payment; with a `url` its action is `redirect`."""
-    return render(PaymentAnswer(**_build_blocks(payment, url)))
+    return render(build_answer(payment, url=url))
 
 
 def render_event(payment: Payment) -> bytes:
     """Write the body of the IPN about a settled payment."""
     settled_at = payment.settled_at or payment.created_at
-    return render(PaymentEvent(**_build_blocks(payment, None), timestamp=build_timestamp(settled_at)))
+    answer = build_answer(payment)
+    event = PaymentEvent(
+        payment=answer.payment,
+        consumer=answer.consumer,
+        subscription=answer.subscription,
+        metadata=answer.metadata,
+        timestamp=build_timestamp(settled_at),
+    )
+    return render(event)
 
 
-def _build_blocks(payment: Payment, url: str | None) -> dict[str, object]:
-    return {
-        "payment": build_payment_block(payment, url),
-        "consumer": build_consumer_block(payment),
-        "subscription": build_subscription_block(payment),
-        "metadata": msgspec.Raw(payment.metadata.encode()),
-    }
+def build_answer(payment: Payment, *, url: str | None = None) -> PaymentAnswer:
+    """Build the answer; its metadata are the very text that was stored."""
+    return PaymentAnswer(
+        payment=build_payment_block(payment, url),
+        consumer=build_consumer_block(payment),
+        subscription=build_subscription_block(payment),
+        metadata=msgspec.Raw(payment.metadata.encode()),
+    )
 
 
 def build_payment_block(payment: Payment, url: str | None) -> PaymentBlock:
@@ -101,4 +110,3 @@ def build_subscription_block(payment: Payment) -> SubscriptionBlock | None:
         siteId=str(payment.site_id),
         consumerId=payment.consumer_id,
     )
-

@@ -1,7 +1,8 @@
 """Many callers, one transaction.
 
-What waits while a flush is under way goes out together in the next one. There is no timer: when nothing is under way, an
-item leaves at once, so coalescing costs an idle system nothing. A caller has its result only after the commit.
+What waits while a flush is under way goes out together in the next one. There is no timer: when nothing is under
+way, an item leaves at once, so coalescing costs an idle system nothing. A caller has its result only after the
+commit.
 
 What can go wrong, and what is done:
 

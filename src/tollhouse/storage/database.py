@@ -1,8 +1,8 @@
 """Connections to PostgreSQL, and what it means when one is lost.
 
-`acquire` gives a connection whose statements commit one by one, `transaction` one that commits at the end of the block.
-Whatever says that the server is away (refused, reset, shut down, no free connection in time) leaves as `DatabaseUnavailable`.
-No network call other than to PostgreSQL belongs inside either block.
+`acquire` gives a connection whose statements commit one by one, `transaction` one that commits at the end of the
+block. Whatever says that the server is away (refused, reset, shut down, no free connection in time) leaves as
+`DatabaseUnavailable`. No network call other than to PostgreSQL belongs inside either block.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Database:
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
                 try:
-                    yield connection
+                    yield connection  # type: ignore[misc]  # the pool's stand-in for a connection
                 except (asyncio.CancelledError, *CONNECTION_LOST):
                     # Its state is in doubt: nobody may get it after us.
                     connection.terminate()

@@ -12,28 +12,32 @@ from aiosql.adapters.asyncpg import AsyncPGAdapter
 class _OnConnection(AsyncPGAdapter):
     """Runs statements on the connection that it is given.
 
-    The stock adapter looks at each call whether it was given a pool instead, which takes longer than the rest of the call.
+    The stock adapter looks at each call whether it was given a pool instead, which takes longer than the rest of
+    the call.
     """
 
-    async def select(self, conn: Any, query_name: str, sql: str, parameters: Any, record_class: Any = None) -> Any:
-        for row in await conn.fetch(sql, *self.maybe_order_params(query_name, parameters)):
+    def _order(self, query_name: str, parameters: dict[str, Any]) -> list[Any]:
+        return [parameters[name] for name in self.var_sorted[query_name]]
+
+    async def select(self, conn: Any, query_name: str, sql: str, parameters: Any, *_: Any) -> Any:
+        for row in await conn.fetch(sql, *self._order(query_name, parameters)):
             yield row
 
-    async def select_one(self, conn: Any, query_name: str, sql: str, parameters: Any, record_class: Any = None) -> Any:
-        return await conn.fetchrow(sql, *self.maybe_order_params(query_name, parameters))
+    async def select_one(self, conn: Any, query_name: str, sql: str, parameters: Any, *_: Any) -> Any:
+        return await conn.fetchrow(sql, *self._order(query_name, parameters))
 
     async def select_value(self, conn: Any, query_name: str, sql: str, parameters: Any) -> Any:
-        return await conn.fetchval(sql, *self.maybe_order_params(query_name, parameters))
+        return await conn.fetchval(sql, *self._order(query_name, parameters))
 
     async def insert_update_delete(self, conn: Any, query_name: str, sql: str, parameters: Any) -> Any:
-        return await conn.execute(sql, *self.maybe_order_params(query_name, parameters))
+        return await conn.execute(sql, *self._order(query_name, parameters))
 
 
 def load_queries(package: str, name: str = "queries.sql") -> Any:
     """Load a package's statements.
 
-    Each becomes a function `name(connection, **parameters)`: one that returns rows is iterated with `async for`, the others are
-    awaited.
+    Each becomes a function `name(connection, **parameters)`: one that returns rows is iterated with `async for`,
+    the others are awaited.
     """
     with as_file(files(package).joinpath(name)) as path:
         return aiosql.from_path(path, _OnConnection, mandatory_parameters=False)

@@ -1,10 +1,12 @@
 """Where the keys come from.
 
-A `KeyProvider` wraps and unwraps the per-card keys and gives the keys of the keyed hashes. The one here reads a file; it is
-made on the first run in stage and refused in live, where keys belong to a key management service or to custodians.
+A `KeyProvider` wraps and unwraps the per-card keys and gives the keys of the keyed hashes. The one here reads a
+file; it is made on the first run in stage and refused in live, where keys belong to a key management service or to
+custodians.
 
-The file is JSON, mode 0600: a list of versions of the key-encryption key, of which the newest wraps and all unwrap, and one
-secret from which the keys of keyed hashes are derived. That secret never rotates: fingerprints and ids depend on it.
+The file is JSON, mode 0600: a list of versions of the key-encryption key, of which the newest wraps and all unwrap,
+and one secret from which the keys of keyed hashes are derived. That secret never rotates: fingerprints and ids
+depend on it.
 """
 
 from __future__ import annotations

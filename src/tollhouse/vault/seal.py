@@ -2,8 +2,9 @@
 
     sealed = format (1 byte) | wrapped key (60 bytes) | nonce (12 bytes) | ciphertext and tag
 
-The associated data of both layers names what the value belongs to, its row and the key version, so that a sealed value that was
-moved to another row, merchant or version does not open. A fresh key for each value makes nonces unrepeatable.
+The associated data of both layers names what the value belongs to, its row and the key version, so that a sealed
+value that was moved to another row, merchant or version does not open. A fresh key for each value makes nonces
+unrepeatable.
 """
 
 from __future__ import annotations

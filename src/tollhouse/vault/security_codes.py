@@ -1,7 +1,8 @@
 """Card security codes between a request and the acquirer's answer.
 
-A code is sealed under a key that lives minutes and stands in a table of its own, away from card data. It is deleted with the
-answer; and when its key is deleted, it is gone from every copy of the database too (PCI DSS 4.0.1, 3.3.1.2 and 3.3.2).
+A code is sealed under a key that lives minutes and stands in a table of its own, away from card data. It is deleted
+with the answer; and when its key is deleted, it is gone from every copy of the database too (PCI DSS 4.0.1, 3.3.1.2
+and 3.3.2).
 """
 
 from __future__ import annotations

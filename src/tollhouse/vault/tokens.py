@@ -1,7 +1,7 @@
 """Tokens: a card for one payment within a quarter of an hour.
 
-Making one is a single durable write, shared with whatever other tokens wait. Reading one changes nothing; the begin step of
-the payment consumes it, so of two payments with one token exactly one wins.
+Making one is a single durable write, shared with whatever other tokens wait. Reading one changes nothing; the begin
+step of the payment consumes it, so of two payments with one token exactly one wins.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ async def tokenize(
     """
     token_id, now = uuid4(), mint.clock.now()
     expires_at = now + TOKEN_LIFE
-    sealed_code = code and await mint.security_codes.seal(code, holder_id=token_id, now=now, expires_at=expires_at)
+    sealed_code = None
+    if code is not None:
+        sealed_code = await mint.security_codes.seal(code, holder_id=token_id, now=now, expires_at=expires_at)
     sealed_card = mint.vault.seal_token_card(card, token_id=token_id)
     return await mint.lane.submit(NewToken(token_id, merchant_id, sealed_card, sealed_code, expires_at, request))
 
@@ -137,7 +139,9 @@ async def select_token(connection: PlainConnection, token_id: UUID) -> StoredTok
         token_id=token_id,
         merchant_id=row["merchant_id"],
         card=Sealed(row["sealed_card"], row["key_version"]) if row["sealed_card"] is not None else None,
-        code=SealedCode(token_id, row["short_key_id"], row["sealed_code"], row["code_expires_at"]) if has_code else None,
+        code=SealedCode(token_id, row["short_key_id"], row["sealed_code"], row["code_expires_at"])
+        if has_code
+        else None,
         expires_at=row["expires_at"],
         used_by=row["used_by"],
     )
@@ -154,4 +158,3 @@ async def consume_tokens(connection: PlainConnection, uses: Sequence[tuple[UUID,
     consumed = {row["token_id"] async for row in rows}
     await queries.delete_security_codes(connection, holder_ids=list(consumed))
     return consumed
-
