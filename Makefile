@@ -55,7 +55,7 @@ bench: $(DEV) ## measure this machine and print the table (bench/README.md)
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 torture: $(DEV) ## kill processes under load for TORTURE_SECONDS, then check the books
-	@TORTURE_SECONDS=$(TORTURE_SECONDS) $(BIN)/python -m pytest tests/torture $(PYTEST_ARGS)
+	@TORTURE_SECONDS=$(TORTURE_SECONDS) $(BIN)/python -m pytest -s tests/torture $(PYTEST_ARGS)
 
 audit: $(TOOLS) ## ask a vulnerability service about the pinned packages
 	@$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements/dev.txt
