@@ -21,8 +21,15 @@ Network = IPv4Network | IPv6Network
 MAX_URL_LENGTH = 2048
 MAX_HOST_LENGTH = 253
 
-#: Public by number, and still nobody's web server: the host agent of a large cloud.
-_METADATA = (ipaddress.ip_network("168.63.129.16/32"),)
+#: What Python's tables, some editions of them, call global, and no web server of a merchant is there.
+_SPECIAL_V4 = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "168.63.129.16/32",  # the host agent of a large cloud
+        "192.0.0.0/24",  # protocol assignments; one cloud has its metadata there
+        "192.88.99.0/24",  # relays of 6to4
+    )
+)
 
 #: The only part of IPv6 from which global unicast addresses are given out, and what is not so within it.
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
@@ -72,7 +79,10 @@ def check_url(url: str, policy: AddressPolicy) -> None:
         raise AddressRefused("The URL has to begin with https://.")
     if "@" in parts.netloc:
         raise AddressRefused("The URL must not hold a user name or a password.")
-    _check_host(parts.hostname or "", policy)
+    if "[" in parts.netloc:
+        check_address(parts.hostname or "", policy)
+    else:
+        _check_name(parts.hostname or "", policy)
 
 
 def check_address(text: str, policy: AddressPolicy) -> None:
@@ -91,7 +101,7 @@ def check_addresses(texts: Iterable[str], policy: AddressPolicy) -> None:
 def is_public(address: Address) -> bool:
     """Say whether an address is one of the public internet, for one receiver, with no other address hidden in it."""
     if isinstance(address, IPv4Address):
-        special = address.is_multicast or address.is_reserved or any(address in network for network in _METADATA)
+        special = address.is_multicast or address.is_reserved or any(address in network for network in _SPECIAL_V4)
         return address.is_global and not special
     hidden = (int(address) >> 32) & 0xFFFFFFFF in _ISATAP
     inside = address in _GLOBAL_UNICAST and not any(address in network for network in _SPECIAL_V6)
@@ -122,19 +132,17 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _check_host(host: str, policy: AddressPolicy) -> None:
-    if ":" in host:
-        check_address(host, policy)
-        return
+def _check_name(host: str, policy: AddressPolicy) -> None:
+    """Check a host that is a name, or an IPv4 address."""
     try:
-        ascii_host = host.encode("idna").decode().lower() if not host.isascii() else host
+        name = host if host.isascii() else host.encode("idna").decode().lower()
     except UnicodeError as error:
         raise AddressRefused("The host is not a name.") from error
-    if len(ascii_host) > MAX_HOST_LENGTH or not _HOST_NAME.fullmatch(ascii_host):
+    if len(name) > MAX_HOST_LENGTH or not _HOST_NAME.fullmatch(name):
         raise AddressRefused("The host is not a name.")
     # 127.1, 0x7f000001, 2130706433, 0177.0.0.1: what ends in a number is an address, and has to be a plain one.
-    if _LOOKS_NUMERIC.fullmatch(ascii_host.rstrip(".").rpartition(".")[2]):
-        check_address(ascii_host, policy)
+    if _LOOKS_NUMERIC.fullmatch(name.rstrip(".").rpartition(".")[2]):
+        check_address(host, policy)
 
 
 def _parse_address(text: str) -> Address:

@@ -134,13 +134,23 @@ with host as materialized (
     select
         host.*,
         least(
-            free,
+            wanted.slots,
             :room::bigint - coalesce(
-                sum(free) over (order by ready_at, host_id rows between unbounded preceding and 1 preceding), 0
+                sum(wanted.slots) over (order by ready_at, host_id rows between unbounded preceding and 1 preceding), 0
             )
         ) as runs
     from host
-    where free > 0
+    cross join lateral (
+        select count(*) as slots
+        from (
+            select
+            from delivery d
+            where d.merchant_id = host.merchant_id and d.host_id = host.host_id
+                and d.state = 'waiting' and d.due_at <= host.merchant_now
+            order by d.due_at
+            limit greatest(host.free, 0)
+        ) due
+    ) wanted
 ), picked as materialized (
     select
         g.merchant_id, g.host_id, g.merchant_now, d.event_id, d.number,
@@ -157,7 +167,7 @@ with host as materialized (
     where g.runs > 0
 ), lease as materialized (
     select merchant_id, host_id, slot, nextval('delivery_lease') as lease
-    from (select distinct merchant_id, host_id, slot from picked) as taken
+    from (select distinct merchant_id, host_id, slot from picked order by merchant_id, host_id, slot) as taken
 ), leased as (
     update delivery d
     set state = 'leased', lease = lease.lease, lease_until = now() + :lease_for::interval

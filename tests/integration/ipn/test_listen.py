@@ -1,0 +1,126 @@
+"""`tollhouse listen` on a real port: what it passes on, what it answers, what it prints."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from rich.console import Console
+from tests.support.callbacks import BODY, SECRET, make_delivery, open_endpoint, secrets_of
+
+from tollhouse.ipn.address import STAGE
+from tollhouse.ipn.attempt import Limits, post_delivery
+from tollhouse.ipn.model import Attempt
+from tollhouse.ipn.session import open_session
+from tollhouse.listen import listen
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listener that runs, and what it has printed."""
+
+    url: str
+    screen: io.StringIO
+
+    async def call(self) -> Attempt:
+        """Post an event to it as the gateway does."""
+        async with open_session(STAGE) as session:
+            return await post_delivery(
+                session, make_delivery(self.url + "any/path"), secrets_of=secrets_of, policy=STAGE, limits=Limits()
+            )
+
+    @property
+    def last_line(self) -> str:
+        """What was printed last."""
+        return self.screen.getvalue().splitlines()[-1]
+
+
+@asynccontextmanager
+async def run_listener(
+    data_directory: Path, *, forward_to: str | None = None, secret: str | None = SECRET
+) -> AsyncIterator[Listener]:
+    """Run a listener on a free port."""
+    stop, screen, addresses = asyncio.Event(), io.StringIO(), asyncio.Queue[str]()
+    task = asyncio.create_task(
+        listen(
+            forward_to=forward_to,
+            port=0,
+            secret=secret,
+            data_directory=data_directory,
+            console=Console(file=screen, width=100),
+            stop=stop,
+            ready=addresses.put_nowait,
+        )
+    )
+    yield Listener(await addresses.get(), screen)
+    stop.set()
+    await task
+
+
+async def test_callback_is_acknowledged_and_shown(tmp_path: Path) -> None:
+    """Without a server to forward to, everything is acknowledged; the line has status, ids and the verdict."""
+    async with run_listener(tmp_path) as listener:
+        attempt = await listener.call()
+    assert (attempt.status, attempt.error) == (200, None)
+    for part in ("success", "transaction 12345", "✓ signature verified", "200"):
+        assert part in listener.last_line
+    assert listener.url in listener.screen.getvalue()
+
+
+async def test_wrong_secret_shows(tmp_path: Path) -> None:
+    """A callback that was signed with another secret is marked; a listener in development takes it all the same."""
+    async with run_listener(tmp_path, secret="another") as listener:
+        attempt = await listener.call()
+    assert attempt.error is None
+    assert "✗ X-Signature is wrong" in listener.last_line
+
+
+async def test_secret_of_the_demo_is_found(tmp_path: Path) -> None:
+    """Beside a running demo no secret need be given."""
+    (tmp_path / "demo.json").write_text(f'{{"ipnSecret": "{SECRET}"}}')
+    async with run_listener(tmp_path, secret=None) as listener:
+        await listener.call()
+    assert "✓ signature verified" in listener.last_line
+
+
+async def test_same_callback_is_passed_on(tmp_path: Path) -> None:
+    """The server behind gets the same bytes and headers, and its refusal reaches the gateway with its Retry-After."""
+
+    async def refuse(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=503, text="later", headers={"Retry-After": "7"})
+
+    async with open_endpoint(refuse) as endpoint, run_listener(tmp_path, forward_to=endpoint.url) as listener:
+        attempt = await listener.call()
+    [seen] = endpoint.seen
+    assert (seen.path, seen.body) == ("/ipn", BODY)
+    assert seen.headers["webhook-id"] == "evt_7"
+    assert "X-Signature" in seen.headers
+    assert "webhook-signature" in seen.headers
+    assert seen.headers["User-Agent"].startswith("Tollhouse/")
+    assert seen.headers["Host"] in endpoint.url
+    assert (attempt.status, attempt.excerpt, attempt.retry_after_seconds) == (503, "later", 7.0)
+    assert "503 from your server" in listener.last_line
+
+
+async def test_server_that_is_down_is_a_bad_gateway(tmp_path: Path) -> None:
+    """When nobody is behind, the gateway is told so, and will try again."""
+    async with open_endpoint() as endpoint:
+        pass
+    async with run_listener(tmp_path, forward_to=endpoint.url) as listener:
+        attempt = await listener.call()
+    assert attempt.status == 502
+    assert "not reached" in listener.last_line
+
+
+async def test_taken_port_is_an_error(tmp_path: Path) -> None:
+    """A port that somebody else listens on is refused at once, for the command line to say."""
+    async with run_listener(tmp_path) as listener:
+        port = int(listener.url.rstrip("/").rpartition(":")[2])
+        with pytest.raises(OSError, match="address"):
+            await listen(port=port, data_directory=tmp_path, console=Console(file=io.StringIO()))

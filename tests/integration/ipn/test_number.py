@@ -1,0 +1,124 @@
+"""Numbering: gap-free, once, in order, with a delivery for each event that wants one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.support.callbacks import fetch, insert_event, insert_events, insert_merchants
+
+from tollhouse.ipn.number import number_batch
+from tollhouse.storage.database import Database
+
+URL = "https://example.com/ipn"
+
+
+@pytest.fixture
+async def merchants(database: Database) -> Database:
+    """A database with three merchants."""
+    await insert_merchants(database, (1, 2, 3))
+    return database
+
+
+async def test_nothing_to_number_is_nothing(database: Database) -> None:
+    """Without events there is nothing to do."""
+    assert await number_batch(database) == 0
+
+
+async def test_each_merchant_counts_from_one(merchants: Database) -> None:
+    """Numbers begin at 1 and follow the ids, for each merchant on its own, through any number of batches."""
+    for merchant_id in (1, 2, 1, 1, 2):
+        await insert_events(merchants, [URL], merchant_id=merchant_id)
+    assert [await number_batch(merchants, batch=2) for _ in range(4)] == [2, 2, 1, 0]
+    rows = await fetch(merchants, "select merchant_id, sequence from event order by event_id")
+    assert [(row["merchant_id"], row["sequence"]) for row in rows] == [(1, 1), (2, 1), (1, 2), (1, 3), (2, 2)]
+
+
+async def test_event_that_commits_late_gets_the_next_number(merchants: Database) -> None:
+    """A lower id that becomes visible after a higher one leaves no gap: it is numbered when it is seen."""
+    async with merchants.acquire() as slow, slow.transaction():
+        late = await insert_event(slow, URL)
+        [early] = await insert_events(merchants, [URL])
+        await number_batch(merchants)
+    await number_batch(merchants)
+    rows = await fetch(merchants, "select event_id from event order by sequence")
+    assert [row["event_id"] for row in rows] == [early, late]
+
+
+async def test_sequencers_at_once_leave_no_gap(merchants: Database) -> None:
+    """Several sequencers and a stream of events of several merchants: every number is there, once."""
+    done = asyncio.Event()
+
+    async def keep_numbering() -> None:
+        while not done.is_set() or await number_batch(merchants, batch=7):
+            await number_batch(merchants, batch=7)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(keep_numbering())
+        for number in range(60):
+            await insert_events(merchants, [URL, URL], merchant_id=1 + number % 3, payment_id=number)
+        done.set()
+    rows = await fetch(
+        merchants, "select merchant_id, array_agg(sequence) as sequences from event group by merchant_id order by 1"
+    )
+    assert [row["merchant_id"] for row in rows] == [1, 2, 3]
+    assert all(sorted(row["sequences"]) == list(range(1, 41)) for row in rows)
+    assert [row["count"] for row in await fetch(merchants, "select count(*) from delivery")] == [120]
+
+
+async def test_rolled_back_batch_takes_no_number(merchants: Database) -> None:
+    """A sequencer that dies before its commit leaves the counter as it was."""
+    await insert_events(merchants, [URL])
+    task = asyncio.create_task(number_batch(merchants))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await number_batch(merchants)
+    assert [row["sequence"] for row in await fetch(merchants, "select sequence from event")] == [1]
+
+
+async def test_second_event_of_a_payment_is_held(merchants: Database) -> None:
+    """The second event of a payment waits for the first, in the same batch or a later one."""
+    await insert_events(merchants, [URL, URL], payment_id=9)
+    await number_batch(merchants)
+    await insert_events(merchants, [URL], payment_id=9)
+    await number_batch(merchants)
+    rows = await fetch(merchants, "select state::text from delivery order by event_id")
+    assert [row["state"] for row in rows] == ["waiting", "held", "held"]
+
+
+async def test_subscription_events_keep_their_order_too(merchants: Database) -> None:
+    """Events of a subscription follow one another, and never mix with a payment of the same number."""
+    await insert_events(merchants, [URL], payment_id=9)
+    await insert_events(merchants, [URL, URL], subscription_id=9, transaction_id=None)
+    await number_batch(merchants)
+    rows = await fetch(merchants, "select state::text from delivery order by event_id")
+    assert [row["state"] for row in rows] == ["waiting", "waiting", "held"]
+
+
+async def test_legacy_events_are_numbered_and_not_delivered(merchants: Database) -> None:
+    """An event for legacy listeners, or without a URL, has its number and no JSON delivery."""
+    await insert_events(merchants, [URL], format="legacy")
+    await insert_events(merchants, [""])
+    await insert_events(merchants, [URL], format="both")
+    await number_batch(merchants)
+    rows = await fetch(
+        merchants, "select sequence, d.state::text from event left join delivery d using (event_id) order by 1"
+    )
+    assert [(row["sequence"], row["state"]) for row in rows] == [(1, None), (2, None), (3, "waiting")]
+
+
+async def test_hosts_are_one_for_each_origin_and_merchant(merchants: Database) -> None:
+    """URLs of one scheme, host and port share a row; another merchant has its own."""
+    urls = ["https://a.example/x", "https://A.example:443/y", "https://b.example/", "http://a.example/"]
+    await insert_events(merchants, urls)
+    await insert_events(merchants, ["https://a.example/x"], merchant_id=2)
+    await number_batch(merchants)
+    rows = await fetch(merchants, "select merchant_id, origin from delivery_host order by 1, 2")
+    assert [(row["merchant_id"], row["origin"]) for row in rows] == [
+        (1, "http://a.example:80"),
+        (1, "https://a.example:443"),
+        (1, "https://b.example:443"),
+        (2, "https://a.example:443"),
+    ]

@@ -1,0 +1,274 @@
+"""The loops as they run: events go out by themselves, again until acknowledged, and no endpoint holds up another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from aiohttp import web
+from tests.support.callbacks import SECRET, fetch, hang, insert_events, insert_merchants, open_endpoint, wait_until
+
+from tollhouse.ipn.address import STAGE
+from tollhouse.ipn.attempt import Limits
+from tollhouse.ipn.deliver import DeliveryRules, claim_runs
+from tollhouse.ipn.log import select_event_deliveries, select_payment_deliveries, select_recent_deliveries
+from tollhouse.ipn.number import number_batch
+from tollhouse.storage.database import Database
+from tollhouse.worker.events import Bounds, deliver_events, number_events, remember_secrets
+
+RULES = DeliveryRules(
+    limits=Limits(connect_seconds=0.2, total_seconds=0.4),
+    run_seconds=0.5,
+    lease_seconds=1.0,
+    waits=[timedelta(milliseconds=50)],
+    horizon=timedelta(milliseconds=500),
+    first_pause=timedelta(milliseconds=20),
+    longest_pause=timedelta(milliseconds=50),
+)
+
+
+@pytest.fixture
+async def merchants(database: Database) -> Database:
+    """A database with three merchants."""
+    await insert_merchants(database, (1, 2, 3))
+    return database
+
+
+@asynccontextmanager
+async def work(
+    database: Database, *, rules: DeliveryRules = RULES, deliverers: int = 1, bounds: Bounds | None = None
+) -> AsyncIterator[None]:
+    """Run the loops as a worker does."""
+    stop, numbered = asyncio.Event(), asyncio.Event()
+
+    async def secrets_of(_merchant_id: int) -> Sequence[str]:
+        return [SECRET]
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(number_events(database, stop=stop, wake=asyncio.Event(), numbered=numbered))
+        for number in range(deliverers):
+            wake = numbered if number == 0 else asyncio.Event()
+            group.create_task(
+                deliver_events(
+                    database, secrets_of=secrets_of, policy=STAGE, stop=stop, wake=wake, rules=rules, bounds=bounds
+                )
+            )
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+async def settled(database: Database) -> bool:
+    """Whether every event is delivered or has failed."""
+    [row] = await fetch(
+        database,
+        "select (select count(*) from event where sequence is null) as unnumbered,"
+        " (select count(*) from delivery where state not in ('delivered', 'failed')) as unfinished",
+    )
+    return bool(row["unnumbered"] == 0 and row["unfinished"] == 0)
+
+
+async def wait_until_settled(database: Database, *, seconds: float = 5.0) -> None:
+    """Wait until nothing is left to deliver."""
+    await wait_until(lambda: settled(database), seconds=seconds)
+
+
+async def test_event_goes_out_by_itself(merchants: Database) -> None:
+    """What a payment's transaction inserts arrives at the merchant's endpoint, once."""
+    async with open_endpoint() as endpoint, work(merchants):
+        [event_id] = await insert_events(merchants, [endpoint.url], payment_id=9)
+        await wait_until_settled(merchants)
+    assert endpoint.event_ids == [f"evt_{event_id}"]
+    assert endpoint.seen[0].headers["webhook-sequence"] == "1"
+
+
+async def test_retries_bear_the_same_id_and_body(merchants: Database) -> None:
+    """What is not acknowledged comes again, with the same id, number and bytes, until it is."""
+    async with open_endpoint(500, 404, 204, 200) as endpoint, work(merchants):
+        await insert_events(merchants, [endpoint.url])
+        await wait_until_settled(merchants)
+    assert len(endpoint.seen) == 4
+    assert (
+        len({(seen.headers["webhook-id"], seen.headers["webhook-sequence"], seen.body) for seen in endpoint.seen}) == 1
+    )
+    assert len({seen.headers["X-Signature"] for seen in endpoint.seen}) == 1
+
+
+async def test_schedule_ends_with_failed(merchants: Database) -> None:
+    """After the last attempt of the schedule an event has failed, and the log has every attempt."""
+    rules = replace(RULES, horizon=timedelta(milliseconds=200), probe_after=100)
+    async with open_endpoint(500) as endpoint, work(merchants, rules=rules):
+        [event_id] = await insert_events(merchants, [endpoint.url])
+        await wait_until_settled(merchants)
+    async with merchants.acquire() as connection:
+        [entry] = await select_event_deliveries(connection, merchant_id=1, event_id=event_id)
+    assert entry.state == "failed"
+    assert len(entry.attempts) == len(endpoint.seen) >= 3
+    assert {attempt.status for attempt in entry.attempts} == {500}
+    assert [attempt.next_at is None for attempt in entry.attempts] == [False] * (len(entry.attempts) - 1) + [True]
+
+
+async def test_retry_after_is_waited_for(merchants: Database) -> None:
+    """An endpoint that asks for a second is left alone for a second."""
+
+    async def busy(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=503, headers={"Retry-After": "1"})
+
+    rules = replace(RULES, horizon=timedelta(seconds=5))
+    async with open_endpoint(busy, 200) as endpoint, work(merchants, rules=rules):
+        await insert_events(merchants, [endpoint.url])
+        await wait_until_settled(merchants)
+    first, second = endpoint.seen
+    assert second.at - first.at >= 1.0
+
+
+async def test_order_within_a_payment_is_kept(merchants: Database) -> None:
+    """Through refusals, and with two deliverers, no event of a payment arrives after a later one was accepted."""
+    accepted: list[str] = []
+
+    async def flaky(request: web.Request) -> web.StreamResponse:
+        if len(endpoint.seen) % 3:
+            return web.Response(status=500)
+        accepted.append(request.headers["webhook-id"])
+        return web.Response()
+
+    rules = replace(RULES, horizon=timedelta(seconds=30))
+    async with open_endpoint(flaky) as endpoint, work(merchants, rules=rules, deliverers=2):
+        event_ids = [(await insert_events(merchants, [endpoint.url], payment_id=9))[0] for _ in range(5)]
+        await wait_until_settled(merchants)
+    assert accepted == [f"evt_{event_id}" for event_id in event_ids]
+
+
+async def test_hanging_endpoint_delays_no_other(merchants: Database) -> None:
+    """While other endpoints hang to the end of their time, one gets its events as quickly as ever."""
+    rules = replace(
+        RULES, limits=Limits(total_seconds=3), run_seconds=3, lease_seconds=10, horizon=timedelta(seconds=60)
+    )
+    bounds = Bounds(quick=4, total=100, slow_after_seconds=0.05, drain_seconds=0.1)
+    async with open_endpoint(hang) as hanging, open_endpoint() as healthy:
+        # One endpoint of three merchants counts as three; four slots each fill the places for quick runs three times.
+        for merchant_id in (1, 2, 3):
+            await insert_events(merchants, [hanging.url] * 20, merchant_id=merchant_id)
+        async with work(merchants, rules=rules, bounds=bounds):
+            await wait_until(lambda: hanging.under_way == 12)
+            begun = asyncio.get_running_loop().time()
+            await insert_events(merchants, [healthy.url] * 20)
+            await wait_until(lambda: len(healthy.seen) == 20, seconds=2)
+            assert healthy.seen[0].at - begun < 0.5
+            assert hanging.most_under_way == 12
+
+
+async def test_host_sees_no_more_connections_than_slots(merchants: Database) -> None:
+    """However much there is and however many workers, an endpoint has at most four requests at a time."""
+
+    async def slow(_request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.01)
+        return web.Response()
+
+    async with open_endpoint(slow) as endpoint, work(merchants, deliverers=3):
+        await insert_events(merchants, [endpoint.url] * 100)
+        await wait_until_settled(merchants)
+    assert len(endpoint.seen) == 100
+    assert endpoint.most_under_way == 4
+
+
+async def test_deliverers_at_once_deliver_once(merchants: Database) -> None:
+    """Several deliverers share the work: each event arrives, and none of them twice."""
+    async with open_endpoint() as endpoint, work(merchants, deliverers=3):
+        for merchant_id in (1, 2, 3):
+            await insert_events(merchants, [endpoint.url] * 40, merchant_id=merchant_id)
+        await wait_until_settled(merchants)
+    assert len(endpoint.seen) == 120
+    assert len(set(endpoint.event_ids)) == 120
+
+
+async def test_event_claimed_by_a_dead_worker_arrives(merchants: Database) -> None:
+    """A worker that dies between claim and record delays its events by the lease, and loses none."""
+    async with open_endpoint() as endpoint:
+        [event_id] = await insert_events(merchants, [endpoint.url])
+        await number_batch(merchants)
+        assert await claim_runs(merchants, RULES, room=10)
+        async with work(merchants):
+            await wait_until_settled(merchants)
+    assert endpoint.event_ids == [f"evt_{event_id}"]
+
+
+async def test_stop_gives_back_what_hangs(merchants: Database) -> None:
+    """A worker that stops waits a little for its attempts, then leaves them to be made again at once by another."""
+    bounds = Bounds(drain_seconds=0.05)
+    rules = replace(RULES, limits=Limits(total_seconds=20), lease_seconds=60)
+    async with open_endpoint(hang) as endpoint:
+        async with work(merchants, rules=rules, bounds=bounds):
+            await insert_events(merchants, [endpoint.url] * 2)
+            await wait_until(lambda: endpoint.under_way == 2)
+        assert [row["state"] for row in await fetch(merchants, "select state::text from delivery")] == ["waiting"] * 2
+        endpoint.replies = [200]
+        async with work(merchants):
+            await wait_until_settled(merchants)
+
+
+async def test_loops_outlive_lost_connections(merchants: Database) -> None:
+    """When the database drops every connection, the loops go on with new ones and nothing is lost."""
+    async with open_endpoint() as endpoint, work(merchants):
+        await insert_events(merchants, [endpoint.url])
+        await wait_until_settled(merchants)
+        async with merchants.acquire() as connection:
+            await connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and pid <> pg_backend_pid()"
+            )
+        await insert_events(merchants, [endpoint.url] * 5)
+        await wait_until_settled(merchants)
+    assert len(endpoint.seen) >= 6
+    assert len(set(endpoint.event_ids)) == 6
+
+
+async def test_refused_address_is_a_failed_attempt(merchants: Database) -> None:
+    """An address that callbacks may not go to is never connected to; the log says so."""
+    rules = replace(RULES, horizon=timedelta(0))
+    async with work(merchants, rules=rules):
+        event_ids = await insert_events(merchants, ["http://169.254.169.254/latest", "http://10.0.0.1/", "nonsense"])
+        await wait_until_settled(merchants)
+    async with merchants.acquire() as connection:
+        entries = [
+            (await select_event_deliveries(connection, merchant_id=1, event_id=event_id))[0] for event_id in event_ids
+        ]
+    assert [(entry.state, entry.attempts[0].error, entry.attempts[0].address) for entry in entries] == [
+        ("failed", "address_refused", None)
+    ] * 3
+
+
+async def test_log_shows_a_payment_and_the_newest(merchants: Database) -> None:
+    """The log gives a payment's deliveries oldest first, a merchant's newest first by the page, nobody else's."""
+    async with open_endpoint() as endpoint, work(merchants):
+        first, second = await insert_events(merchants, [endpoint.url] * 2, payment_id=9)
+        [third] = await insert_events(merchants, [endpoint.url], payment_id=10)
+        await insert_events(merchants, [endpoint.url], payment_id=9, merchant_id=2)
+        await wait_until_settled(merchants)
+    async with merchants.acquire() as connection:
+        of_payment = await select_payment_deliveries(connection, merchant_id=1, payment_id=9)
+        newest = await select_recent_deliveries(connection, merchant_id=1, most=2)
+        older = await select_recent_deliveries(connection, merchant_id=1, before_event_id=newest[-1].event_id)
+    assert [entry.event_id for entry in of_payment] == [first, second]
+    assert [entry.event_id for entry in newest + older] == [third, second, first]
+    assert all(len(entry.attempts) == 1 and entry.state == "delivered" for entry in of_payment)
+    assert of_payment[0].request_id == "req-1"
+
+
+async def test_secrets_are_asked_for_once_in_a_while() -> None:
+    """A merchant's secrets are remembered for their time and then asked for again."""
+    asked: list[int] = []
+
+    async def secrets_of(merchant_id: int) -> Sequence[str]:
+        asked.append(merchant_id)
+        return [str(len(asked))]
+
+    remembered = remember_secrets(secrets_of, seconds=0.05)
+    assert [await remembered(1), await remembered(1), await remembered(2)] == [["1"], ["1"], ["2"]]
+    await asyncio.sleep(0.06)
+    assert await remembered(1) == ["3"]

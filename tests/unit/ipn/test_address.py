@@ -1,0 +1,245 @@
+"""Where callbacks may go: a corpus of ways to name an address that they must not reach."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollhouse.ipn.address import (
+    LIVE,
+    STAGE,
+    AddressPolicy,
+    AddressRefused,
+    check_address,
+    check_url,
+    is_public,
+    origin_of,
+)
+
+PUBLIC = ["8.8.8.8", "52.58.234.180", "1.1.1.1", "2606:4700::1111", "2a00:1450:4001:80e::200e"]
+
+PRIVATE = [
+    "0.0.0.0",  # noqa: S104 - refused, not bound to
+    "0.1.2.3",
+    "10.0.0.1",
+    "100.64.0.1",
+    "100.100.100.200",
+    "127.0.0.1",
+    "127.255.255.254",
+    "168.63.129.16",
+    "169.254.0.1",
+    "169.254.169.254",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.0.0.192",
+    "192.0.2.1",
+    "192.168.0.1",
+    "198.18.0.1",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "233.252.0.1",
+    "239.255.255.255",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::7f00:1",
+    "::ffff:127.0.0.1",
+    "::ffff:8.8.8.8",
+    "::ffff:0:127.0.0.1",
+    "64:ff9b::7f00:1",
+    "64:ff9b::808:808",
+    "64:ff9b:1::a00:1",
+    "100::1",
+    "2001::1",
+    "2001:0:808:808::1",
+    "2001:20::1",
+    "2001:db8::1",
+    "2002:7f00:1::1",
+    "2002:a00:1::1",
+    "2a00:1450::5efe:7f00:1",
+    "2a00:1450::200:5efe:a00:1",
+    "3fff::1",
+    "5f00::1",
+    "fc00::1",
+    "fd00:ec2::254",
+    "fe80::1",
+    "fe80::1%eth0",
+    "2a00:1450:4001:80e::200e%1",
+    "fec0::1",
+    "ff02::1",
+    "ff0e::1",
+    "4000::1",
+]
+
+ODD = [
+    "http://127.1/",
+    "http://127.0.1/",
+    "http://2130706433/",
+    "http://0x7f000001/",
+    "http://0x7f.0.0.1/",
+    "http://0x7f.1/",
+    "http://0177.0.0.1/",
+    "http://017700000001/",
+    "http://127.0.0.1./",
+    "http://127.0.0.01/",
+    "http://8.8.8.8./",
+    "http://8.8.2056/",
+    "http://0/",
+    "http://0x/",
+    "http://1.2.3.4.5/",
+    "http://example.0x10/",
+    "http://[::ffff:7f00:1]/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://[::]/",
+    "http://[fe80::1%25lo]/",
+    "http://[v1.x]/",
+    "http://[::1/",
+    "http://１２７.０.０.１/",
+    "http://127。0。0。1/",
+    "http://①②⑦.0.0.1/",
+    "http://user@example.com/",
+    "http://user:password@example.com/",
+    "http://@example.com/",
+    "http://example.com@127.0.0.1/",
+    "http://127.0.0.1\\@example.com/",
+    "http://example.com\\.evil.test/",
+    "http://exa mple.com/",
+    "http://example.com/\r\nX-Injected: 1",
+    "http://example.com/\x00",
+    " http://example.com/",
+    "http://example.com\t/",
+    "http:///path",
+    "http://",
+    "http:example.com",
+    "//example.com/",
+    "example.com",
+    "",
+    "ftp://example.com/",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:70/",
+    "javascript:alert(1)",
+    "http+unix://socket/",
+    "http://example.com:0/",
+    "http://example.com:65536/",
+    "http://example.com:port/",
+    "http://-example.com/",
+    "http://example..com/",
+    "http://.example.com/",
+    "http://exam%70le.com/",
+    "http://example.com%2f@127.0.0.1/",
+    "http://" + "a" * 64 + ".com/",
+    "http://" + "a." * 127 + "com/",
+    "http://example.com/" + "a" * 2048,
+]
+
+GOOD = [
+    "https://example.com",
+    "https://example.com/ipn?shop=1&x=%20",
+    "https://EXAMPLE.com:8443/",
+    "https://my_shop.example.com./x",
+    "https://xn--bcher-kva.example/",
+    "https://bücher.example/",
+    "https://3com.com/",
+    "https://0x.example.com/",
+    "https://8.8.8.8/",
+    "https://[2606:4700::1111]:8443/x",
+]
+
+
+@pytest.mark.parametrize("text", PRIVATE)
+def test_addresses_that_are_not_public_are_refused(text: str) -> None:
+    """Live refuses what is private, local, of one link, for many, unspecified, reserved, or hides another."""
+    with pytest.raises(AddressRefused):
+        check_address(text, LIVE)
+
+
+@pytest.mark.parametrize("text", PRIVATE)
+def test_addresses_that_are_not_public_are_refused_in_urls(text: str) -> None:
+    """The same, for an address that a URL has in place of a name."""
+    host = f"[{text}]" if ":" in text else text
+    with pytest.raises(AddressRefused):
+        check_url(f"https://{host}/ipn", LIVE)
+
+
+@pytest.mark.parametrize("text", PUBLIC)
+def test_public_addresses_pass(text: str) -> None:
+    """Public addresses of both families pass."""
+    check_address(text, LIVE)
+
+
+@pytest.mark.parametrize("text", [text for text in PRIVATE if text not in ("127.0.0.1", "127.255.255.254", "::1")])
+def test_stage_allows_loopback_only(text: str) -> None:
+    """Stage allows this machine, and refuses everything else that live refuses, disguised loopback too."""
+    check_address("127.0.0.1", STAGE)
+    check_address("::1", STAGE)
+    with pytest.raises(AddressRefused):
+        check_address(text, STAGE)
+
+
+@pytest.mark.parametrize("url", ODD)
+@pytest.mark.parametrize("policy", [LIVE, STAGE, AddressPolicy(https_only=False)], ids=["live", "stage", "plain"])
+def test_odd_urls_are_refused(url: str, policy: AddressPolicy) -> None:
+    """URLs that different readers take for different hosts are refused in any environment."""
+    with pytest.raises(AddressRefused):
+        check_url(url, policy)
+
+
+@pytest.mark.parametrize("url", GOOD)
+def test_plain_urls_pass(url: str) -> None:
+    """What people write passes: names, ports, queries, names beyond ASCII, public addresses."""
+    check_url(url, LIVE)
+
+
+def test_live_takes_https_only() -> None:
+    """Live takes https only, stage http as well."""
+    check_url("http://localhost:8081/", STAGE)
+    with pytest.raises(AddressRefused):
+        check_url("http://example.com/", LIVE)
+
+
+@given(st.ip_addresses(v=4))
+def test_no_address_of_a_special_range_is_public(address: ipaddress.IPv4Address) -> None:
+    """What Python's own tables call private, reserved, multicast or unspecified is never public here."""
+    special = address.is_private or address.is_reserved or address.is_multicast or address.is_unspecified
+    assert not (special and is_public(address))
+
+
+@given(st.ip_addresses(v=6))
+def test_no_ipv6_address_outside_global_unicast_is_public(address: ipaddress.IPv6Address) -> None:
+    """Outside 2000::/3 nothing is public."""
+    assert not is_public(address) or address in ipaddress.ip_network("2000::/3")
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_refused_or_passes(text: str) -> None:
+    """No text makes the check fail in another way than by refusing; whatever it is, it has an origin to count for."""
+    for url in (text, f"https://{text}/"):
+        assert origin_of(url)
+        try:
+            check_url(url, LIVE)
+        except AddressRefused:
+            continue
+        assert origin_of(url).startswith("https://")
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://Example.com/a?b", "https://example.com:443"),
+        ("HTTPS://example.com:443/c", "https://example.com:443"),
+        ("https://example.com./", "https://example.com:443"),
+        ("http://example.com/", "http://example.com:80"),
+        ("http://127.0.0.1:8081/ipn", "http://127.0.0.1:8081"),
+        ("https://[2606:4700::1111]/", "https://[2606:4700::1111]:443"),
+        ("nonsense", "invalid"),
+        ("http://[::1", "invalid"),
+    ],
+)
+def test_origin_has_one_spelling(url: str, origin: str) -> None:
+    """URLs of one endpoint have one origin, so that its failures and connections are counted together."""
+    assert origin_of(url) == origin

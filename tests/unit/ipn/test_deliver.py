@@ -1,0 +1,137 @@
+"""What follows from an attempt, for the delivery, for its run and for its host."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.support.callbacks import make_delivery
+
+from tollhouse.ipn.attempt import Limits
+from tollhouse.ipn.deliver import DeliveryRules, Means, choose_outcome, deliver_run, summarize_hosts
+from tollhouse.ipn.model import Attempt, Delivery, Outcome, Run
+from tollhouse.ipn.store import HostChange, HostKey
+
+STARTED = datetime(2026, 1, 1, tzinfo=UTC)
+GOOD = Attempt(STARTED, 5, status=200)
+BAD = Attempt(STARTED, 5, status=500, error="not_acknowledged")
+HOST = HostKey(1, 1)
+RULES = DeliveryRules()
+
+
+def delivery(event_id: int = 1, *, attempts: int = 0, age: timedelta = timedelta(0)) -> Delivery:
+    """A claimed delivery."""
+    return make_delivery("https://example.com/", event_id=event_id, attempts=attempts, age=age)
+
+
+def outcome(attempt: Attempt | None) -> Outcome:
+    """The outcome of an attempt at a new delivery."""
+    return choose_outcome(delivery(), attempt, rules=RULES, chance=0)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "attempts", "days", "state", "retry_seconds"),
+    [
+        (GOOD, 0, 0, "delivered", None),
+        (BAD, 0, 0, "waiting", 10),
+        (BAD, 1, 0, "waiting", 60),
+        (BAD, 12, 4.9, "failed", None),
+        (GOOD, 12, 4.9, "delivered", None),
+        (None, 3, 1, "waiting", None),
+    ],
+)
+def test_outcome_follows_from_the_attempt(
+    attempt: Attempt | None, attempts: int, days: float, state: str, retry_seconds: float | None
+) -> None:
+    """Acknowledged is delivered; else the schedule says when, or that it was the last; untried is as it was."""
+    given = delivery(attempts=attempts, age=timedelta(days=days))
+    result = choose_outcome(given, attempt, rules=RULES, chance=0)
+    assert result.state == state
+    assert result.retry_in == (None if retry_seconds is None else timedelta(seconds=retry_seconds))
+
+
+@pytest.mark.parametrize(
+    ("attempts", "change"),
+    [
+        ([GOOD], HostChange(0, acknowledged=True, woken=False)),
+        ([BAD, BAD], HostChange(2, acknowledged=False, woken=True)),
+        ([BAD, GOOD], HostChange(0, acknowledged=True, woken=True)),
+        ([GOOD, BAD], HostChange(1, acknowledged=True, woken=True)),
+        ([None], HostChange(0, acknowledged=False, woken=True)),
+    ],
+)
+def test_host_counts_failures_since_the_last_acknowledgement(
+    attempts: list[Attempt | None], change: HostChange
+) -> None:
+    """An acknowledgement ends a row of failures; what is given back is none, and makes the host worth a look."""
+    outcomes = [(HOST, outcome(attempt)) for attempt in attempts]
+    assert summarize_hosts(outcomes, woken=set()) == {HOST: change}
+
+
+def test_host_of_a_released_event_is_woken() -> None:
+    """A host for which a held event was let go is looked at, even if nothing was posted to it."""
+    other = HostKey(1, 2)
+    changes = summarize_hosts([(HOST, outcome(GOOD))], woken={other})
+    assert changes[other] == HostChange(0, acknowledged=False, woken=True)
+
+
+def test_lease_outlasts_a_run() -> None:
+    """Rules under which a lease could run out during a run are refused."""
+    with pytest.raises(ValueError, match="outlast"):
+        DeliveryRules(lease_seconds=20, run_seconds=10, limits=Limits(total_seconds=10))
+
+
+async def run(
+    attempts: list[Attempt], *, count: int, rules: DeliveryRules = RULES, stopping: bool = False
+) -> list[Outcome]:
+    """Deliver a run of some deliveries that end as given, and return what is recorded."""
+    recorded: list[Outcome] = []
+
+    async def post(_delivery: Delivery) -> Attempt:
+        return attempts.pop(0)
+
+    async def record(outcome: Outcome) -> bool:
+        recorded.append(outcome)
+        return True
+
+    deliveries = tuple(delivery(event_id) for event_id in range(count))
+    means = Means(post, record, chance=lambda: 0.0, stopping=lambda: stopping)
+    await deliver_run(Run(1, 1, 1, deliveries), means, rules)
+    return recorded
+
+
+async def test_run_ends_at_the_first_failure() -> None:
+    """After a failure the rest of a run is given back: an endpoint that is down is not asked sixteen times in a row."""
+    recorded = await run([GOOD, BAD], count=4)
+    assert [result.state for result in recorded] == ["delivered", "waiting", "waiting", "waiting"]
+    assert [result.attempt is not None for result in recorded] == [True, True, False, False]
+
+
+async def test_run_ends_when_its_time_is_up() -> None:
+    """A run that has taken long gives back the rest, so that its lease outlasts it."""
+    recorded = await run([], count=2, rules=DeliveryRules(run_seconds=0))
+    assert [result.attempt for result in recorded] == [None, None]
+
+
+async def test_run_begins_no_attempt_while_stopping() -> None:
+    """A worker that is told to stop gives back what it has not begun."""
+    recorded = await run([], count=2, stopping=True)
+    assert [result.attempt for result in recorded] == [None, None]
+
+
+async def test_outcome_that_cannot_be_recorded_does_not_end_the_run() -> None:
+    """The outcomes after one that was lost are recorded all the same."""
+    recorded: list[int] = []
+
+    async def post(_delivery: Delivery) -> Attempt:
+        return GOOD
+
+    async def record(outcome: Outcome) -> bool:
+        if outcome.delivery.event_id == 0:
+            raise OSError
+        recorded.append(outcome.delivery.event_id)
+        return True
+
+    means = Means(post, record, chance=lambda: 0.0, stopping=lambda: False)
+    await deliver_run(Run(1, 1, 1, (delivery(0), delivery(1))), means, RULES)
+    assert recorded == [1]

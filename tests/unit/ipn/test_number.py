@@ -1,0 +1,52 @@
+"""Which events go at once, which wait, and which are not delivered."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tollhouse.ipn.number import is_delivered, plan_routes
+from tollhouse.ipn.store import OriginKey, ThreadKey, UnnumberedEvent
+
+URL = "https://example.com/ipn"
+HOSTS = {OriginKey(1, "https://example.com:443"): 5, OriginKey(2, "https://example.com:443"): 6}
+
+
+def event(event_id: int, *, merchant_id: int = 1, thread: int | None = None, url: str = URL) -> UnnumberedEvent:
+    """An event as the sequencer reads it."""
+    return UnnumberedEvent(merchant_id, event_id, thread, url, "json", datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_first_of_a_thread_goes_and_the_others_wait() -> None:
+    """Of the events of one payment in a batch the first may go; other payments and other merchants do not mind."""
+    events = [event(3, thread=9), event(1, thread=9), event(2, thread=8), event(4, merchant_id=2, thread=9)]
+    routes = plan_routes(events, unfinished=set(), hosts=HOSTS)
+    assert [(route.event.event_id, route.host_id, route.held) for route in routes] == [
+        (1, 5, False),
+        (2, 5, False),
+        (3, 5, True),
+        (4, 6, False),
+    ]
+
+
+def test_event_waits_for_one_that_is_under_way() -> None:
+    """An event whose payment has an earlier one undelivered is held back."""
+    routes = plan_routes([event(2, thread=9)], unfinished={ThreadKey(1, 9)}, hosts=HOSTS)
+    assert [route.held for route in routes] == [True]
+
+
+def test_events_without_a_thread_never_wait() -> None:
+    """What belongs to no payment and no subscription goes at once."""
+    routes = plan_routes([event(1), event(2)], unfinished={ThreadKey(1, 9)}, hosts=HOSTS)
+    assert [route.held for route in routes] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("format_", "url", "delivered"),
+    [("json", URL, True), ("both", URL, True), ("legacy", URL, False), ("json", "", False)],
+)
+def test_json_is_delivered_where_it_is_wanted(format_: str, url: str, delivered: bool) -> None:  # noqa: FBT001 - a table
+    """Events for legacy listeners only are not posted as JSON, and those without a URL not at all."""
+    given = UnnumberedEvent(1, 1, None, url, format_, datetime(2026, 1, 1, tzinfo=UTC))
+    assert is_delivered(given) is delivered
