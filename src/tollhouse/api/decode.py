@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar, NoReturn
 
 from litestar import Request
+from litestar.exceptions import InternalServerException
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from tollhouse.kernel.errors import Invalid, TooLarge, WrongMediaType
@@ -51,11 +52,14 @@ async def _read_bytes(request: Request[Any, Any, Any], limit_bytes: int) -> byte
         raise TooLarge(f"The body is larger than {limit_bytes} bytes.")
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit_bytes:
-            raise TooLarge(f"The body is larger than {limit_bytes} bytes.")
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit_bytes:
+                raise TooLarge(f"The body is larger than {limit_bytes} bytes.")
+            chunks.append(chunk)
+    except InternalServerException:  # the framework's word for a client that went away
+        raise Invalid({}, "The body ended too early.") from None
     return b"".join(chunks)
 
 
@@ -137,7 +141,8 @@ def _find_doubles(content: Any, path: str) -> Iterator[str]:
     if isinstance(content, _Doubled):
         for name in content.names:
             yield f"{path}{name}".encode("utf-8", "replace").decode()[:LONGEST_PATH]
-    for name, child in content.items() if isinstance(content, dict) else enumerate(content):
+    children: Iterable[tuple[Any, Any]] = content.items() if isinstance(content, dict) else enumerate(content)
+    for name, child in children:
         if isinstance(child, dict | list):
             yield from _find_doubles(child, f"{path}{name}.")
 
