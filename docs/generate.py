@@ -22,15 +22,6 @@ from tollhouse.settings import Settings
 DOCS = Path(__file__).parent
 MADE_BY = "<!-- Written by docs/generate.py (make docs); change the code, not this page. -->"
 
-CATEGORIES = {None: "", 1: "1, never retry", 2: "2, retry later", 3: "3, fix the data", 4: "4, other"}
-RETRIES = {
-    None: "",
-    "never": "Do not send it again.",
-    "later": "Send it again later.",
-    "with_changes": "Send it again with other data.",
-    "with_3ds": "Send it again with 3-D Secure.",
-}
-
 TYPE_WORDS = {int: "whole number", float: "number", Path: "path", bool: "true or false"}
 BOUND_WORDS = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
 
@@ -68,7 +59,7 @@ def render_codes() -> str:
         "",
         *markdown_table(
             ("Code", "Text", "Category", "What to do"),
-            ((f"`{c.code}`", c.text, CATEGORIES[c.category], RETRIES[c.retry]) for c in codes.all_codes()),
+            ((f"`{c.code}`", c.text, c.category_text, c.advice) for c in codes.all_codes()),
         ),
         "",
         "## Response codes with a code of their own",

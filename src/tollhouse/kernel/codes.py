@@ -26,6 +26,16 @@ REVERSED = "1041"
 SOFT_DECLINE = "5201"
 
 
+CATEGORIES = {None: "", 1: "1, never retry", 2: "2, retry later", 3: "3, fix the data", 4: "4, other"}
+ADVICE = {
+    None: "",
+    "never": "Do not send it again.",
+    "later": "Send it again later.",
+    "with_changes": "Send it again with other data.",
+    "with_3ds": "Send it again with 3-D Secure.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Code:
     """A payment code. `category` and `retry` are None for an approval."""
@@ -34,6 +44,16 @@ class Code:
     text: str
     category: int | None = None
     retry: str | None = None
+
+    @property
+    def category_text(self) -> str:
+        """The category in words; nothing for an approval."""
+        return CATEGORIES[self.category]
+
+    @property
+    def advice(self) -> str:
+        """What a merchant may do about it; nothing for an approval."""
+        return ADVICE[self.retry]
 
 
 def describe(code: str) -> Code:
