@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from litestar import Litestar
@@ -33,6 +33,7 @@ from tollhouse.api.problems import answer_defect, answer_http_exception, answer_
 from tollhouse.api.tokenize import tokenize_handlers
 from tollhouse.billing.subscribe import RecordSubscription, SettleSubscription
 from tollhouse.catalog.access import Catalog
+from tollhouse.checkout.handlers import checkout_handlers
 from tollhouse.ipn.address import LIVE, STAGE
 from tollhouse.ipn.record import RecordEvent
 from tollhouse.ipn.store import select_outbox_state
@@ -42,10 +43,12 @@ from tollhouse.kernel.ids import NumberBlocks
 from tollhouse.merchants.access import Doorman
 from tollhouse.merchants.secrets import IpnSecrets
 from tollhouse.payments.consequences import KeepCard, RememberCard
+from tollhouse.payments.resume import sweep_authentications
 from tollhouse.payments.store import flush_beginnings, flush_moves
 from tollhouse.payments.store import queries as payment_queries
 from tollhouse.payments.tools import Patience, Tools
 from tollhouse.simulator.app import create_router
+from tollhouse.stage.three_ds import three_ds_handler
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database
 from tollhouse.storage.migrate import migrate
@@ -78,6 +81,7 @@ FINISH_PATIENCE_SECONDS = 15.0
 DRAIN_SECONDS = 3.0
 
 RESOLVE_EVERY_SECONDS = 1.0
+SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
 SWEEP_VAULT_EVERY_SECONDS = 60.0
 READ_ORIGINS_EVERY_SECONDS = 5.0
 
@@ -255,6 +259,9 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     async def resolve() -> None:
         await resolve_due(tools)
 
+    async def authenticate() -> None:
+        await sweep_authentications(tools)
+
     async def sweep() -> None:
         async with gateway.database.transaction() as connection:
             await sweep_vault(connection)
@@ -265,9 +272,14 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
             gateway.database, secrets_of=gateway.secrets.of, policy=policy, stop=stop, wake=numbered
         ),
         "resolve outcomes": lambda: run_every(RESOLVE_EVERY_SECONDS, resolve, stop),
-        "read allowed origins": lambda: run_every(READ_ORIGINS_EVERY_SECONDS, gateway.origins.refresh, stop),
+        "sweep authentications": lambda: run_every(SWEEP_AUTHENTICATIONS_EVERY_SECONDS, authenticate, stop),
         "sweep the vault": lambda: run_every(SWEEP_VAULT_EVERY_SECONDS, sweep, stop),
     }
+
+
+def build_web_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
+    """Name the loops of a process that speaks HTTP."""
+    return {"read allowed origins": lambda: run_every(READ_ORIGINS_EVERY_SECONDS, gateway.origins.refresh, stop)}
 
 
 def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Application:
@@ -282,8 +294,11 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
             partial(_validation_context, settings),
         ),
         *health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics),
-        *document_handlers(settings.public_url),
+        *document_handlers(settings.public_url, is_live=settings.is_live),
+        *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),
     ]
+    if not settings.is_live:
+        handlers.append(three_ds_handler(gateway.tools, gateway.transport, gateway.gate.access))
     if simulator is not None:
         handlers.append(create_router(simulator, path="/simulator", pages_only=True))
     web = Litestar(
@@ -297,7 +312,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         },
     )
     is_allowed = (lambda _: True) if not settings.is_live else gateway.origins.is_allowed
-    return Envelope(Cors(web, is_allowed), gateway.metrics)
+    return Envelope(Cors(cast("Application", web), is_allowed), gateway.metrics)
 
 
 def _validation_context(settings: Settings) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 import uvicorn
 
-from tollhouse.app import ConfigurationError, build_loops, build_web, migrate_all, open_gateway
+from tollhouse.app import ConfigurationError, build_loops, build_web, build_web_loops, migrate_all, open_gateway
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.simulator.app import create_simulator_app
 from tollhouse.simulator.host import Simulator
@@ -54,14 +54,16 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
     """Run everything in one process, on an embedded database unless another one is named."""
     stop = _stop_on_signals()
     async with AsyncExitStack() as stack:
-        dsn: str = settings.database_url or await stack.enter_async_context(_embedded(settings, stop))
+        dsn = settings.database_url
+        if dsn is None:
+            dsn = await stack.enter_async_context(_embedded(settings, stop))
         await migrate_all(settings, dsn)
         simulator = await stack.enter_async_context(
             _simulator(settings, dsn, base_url=f"http://{BANK_HOST}:{settings.port}/simulator")
         )
         gateway = await stack.enter_async_context(open_gateway(settings, dsn, InProcessTransport(simulator)))
         demo = await _prepare_demo(settings, gateway)
-        loops = asyncio.create_task(run_loops(build_loops(gateway, stop), stop))
+        loops = asyncio.create_task(run_loops(build_loops(gateway, stop) | build_web_loops(gateway, stop), stop))
         await _serve(build_web(gateway, simulator), settings, stop, lambda: announce(demo, settings))
         stop.set()
         await loops
@@ -71,7 +73,10 @@ async def run_serve(settings: Settings) -> None:
     """Run the API and the pages, without worker and database."""
     stop = _stop_on_signals()
     async with _gateway_alone(settings) as gateway:
+        loops = asyncio.create_task(run_loops(build_web_loops(gateway, stop), stop))
         await _serve(build_web(gateway), settings, stop, lambda: log.info("serving", url=settings.public_url))
+        stop.set()
+        await loops
 
 
 async def run_work(settings: Settings) -> None:

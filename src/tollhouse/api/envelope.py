@@ -14,6 +14,10 @@ import structlog
 from tollhouse.kernel.ids import new_request_id
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from litestar.types import HTTPScope
+
     from tollhouse.api.asgi import Application, Message, Receive, Scope, Send
     from tollhouse.api.metrics import Metrics
 
@@ -28,12 +32,12 @@ QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 log = structlog.get_logger()
 
 
-def request_id_of(scope: Scope) -> str:
+def request_id_of(scope: Mapping[str, Any] | HTTPScope) -> str:
     """Return the id of a request: the client's, or the one that it was given."""
     return cast("str", scope.get("state", {}).get(REQUEST_ID, ""))
 
 
-def sent_request_id_of(scope: Scope) -> str | None:
+def sent_request_id_of(scope: Mapping[str, Any] | HTTPScope) -> str | None:
     """Return the X-Request-ID as it was sent, well formed or not, or None."""
     return cast("str | None", scope.get("state", {}).get(SENT_REQUEST_ID))
 
