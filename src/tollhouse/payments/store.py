@@ -92,8 +92,8 @@ async def _consume_tokens(connection: PlainConnection, batch: Sequence[Beginning
     uses = [(item.token_id, item.payment.payment_id) for item in batch if item.token_id]
     if not uses:
         return
-    consumed = await consume_tokens(connection, uses)
-    failed = [item for item in batch if item.token_id and item.token_id not in consumed]
+    granted = await consume_tokens(connection, uses)
+    failed = [item for item in batch if item.token_id and (item.token_id, item.payment.payment_id) not in granted]
     begun |= {item.payment.payment_id: TokenGone() for item in failed}
     released = [(item.claim, item.payment.payment_id) for item in failed if item.claim]
     if released:
@@ -154,12 +154,16 @@ async def _find_double_clicks(
 async def flush_moves(
     clock: DatabaseClock, consequences: Sequence[Consequence], connection: PlainConnection, batch: Sequence[Move]
 ) -> list[bool]:
-    """Commit a batch of moves; return for each whether it was still where it had been seen."""
-    ordered = sorted(batch, key=lambda move: (move.payment.merchant_id, move.payment.transaction_id))
+    """Commit a batch of moves; return for each whether it was still where it had been seen.
+
+    Of two that move one attempt from the same state the earlier counts, as if they had come in two batches.
+    """
+    earliest = {_key(move): move for move in reversed(batch)}
+    ordered = sorted(earliest.values(), key=lambda move: (move.payment.merchant_id, move.payment.transaction_id))
     rows = [row async for row in queries.move_attempts(connection, **records.columns_of_moves(ordered))]
     if rows:
         clock.observe(rows[0]["database_time"])
-    moved_keys = {(row["transaction_id"], row["number"]) for row in rows}
+    moved_keys = {(row["transaction_id"], row["number"], row["expected"]) for row in rows}
     moved = [move for move in ordered if _key(move) in moved_keys]
     await _follow_up(connection, moved)
     settled = [move.payment for move in moved if move.payment.status is not Status.PENDING]
@@ -167,11 +171,11 @@ async def flush_moves(
         following = [row for payment in settled for row in consequence.rows(payment)]
         if following:
             await consequence.write(connection, following)
-    return [_key(move) in moved_keys for move in batch]
+    return [_key(move) in moved_keys and move is earliest[_key(move)] for move in batch]
 
 
-def _key(move: Move) -> tuple[int, int]:
-    return (move.payment.transaction_id, move.payment.attempt.number)
+def _key(move: Move) -> tuple[int, int, str]:
+    return (move.payment.transaction_id, move.payment.attempt.number, move.expected)
 
 
 async def _follow_up(connection: PlainConnection, moved: Sequence[Move]) -> None:

@@ -76,7 +76,8 @@ left join security_code c on c.holder_id = t.token_id
 where t.token_id = :token_id;
 
 -- name: consume_tokens
--- Let payments consume their tokens: what comes back was unused and good, or consumed by this very payment before.
+-- Let payments consume their tokens: what comes back was unused and good, or consumed by this very payment before. Of several
+-- payments with one token, one comes back.
 with given as (
     select * from unnest(:token_ids::uuid[], :payment_ids::bigint[]) as given (token_id, payment_id)
 ),
@@ -93,9 +94,9 @@ consumed as (
     set used_by = locked.payment_id, sealed_card = null
     from locked
     where t.token_id = locked.token_id
-    returning t.token_id
+    returning t.token_id, t.used_by
 )
-select token_id from consumed;
+select token_id, used_by from consumed;
 
 -- name: select_account^
 -- Return a merchant's stored card with its consumer's profile.

@@ -147,14 +147,14 @@ async def select_token(connection: PlainConnection, token_id: UUID) -> StoredTok
     )
 
 
-async def consume_tokens(connection: PlainConnection, uses: Sequence[tuple[UUID, int]]) -> set[UUID]:
-    """Let payments consume tokens in the caller's transaction; return those that were still good."""
+async def consume_tokens(connection: PlainConnection, uses: Sequence[tuple[UUID, int]]) -> set[tuple[UUID, int]]:
+    """Let payments consume tokens in the caller's transaction; return the uses that were granted, one for each token."""
     uses = sorted(uses)
     rows = queries.consume_tokens(
         connection,
         token_ids=[token_id for token_id, _ in uses],
         payment_ids=[payment_id for _, payment_id in uses],
     )
-    consumed = {row["token_id"] async for row in rows}
-    await queries.delete_security_codes(connection, holder_ids=list(consumed))
-    return consumed
+    granted = {(row["token_id"], row["used_by"]) async for row in rows}
+    await queries.delete_security_codes(connection, holder_ids=[token_id for token_id, _ in granted])
+    return granted

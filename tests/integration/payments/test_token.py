@@ -1,0 +1,174 @@
+"""A token pays once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from tests.support.acquirer import Plan
+from tests.support.shop import CVV, MERCHANT, NUMBER, OTHER_MERCHANT, OTHER_SITE, Faulty, Shop, all_at_once, claim
+
+from tollhouse.acquirers.model import Declined
+from tollhouse.kernel.errors import Invalid
+from tollhouse.payments.charge import charge
+from tollhouse.payments.repeat import recall_claim
+from tollhouse.vault.tokens import select_token
+
+USED = "was used already; tokenize the card again"
+EXPIRED = "has expired; tokenize the card again"
+UNKNOWN = "is unknown; tokenize the card again"
+
+
+async def fault_of(shop: Shop, **changes: object) -> str:
+    """Return what is said of a token that cannot be used."""
+    with pytest.raises(Faulty) as refused:
+        await shop.order(**changes)
+    [text] = refused.value.faults["paymentSource.token"]
+    return text
+
+
+async def test_a_token_pays(shop: Shop) -> None:
+    """The card and the security code of a token reach the acquirer."""
+    paid = await shop.pay(token=await shop.tokenize())
+    assert paid.outcome == ("success", "0")
+    assert paid.payment["apiPaymentSource"] == "token"
+    [asked] = shop.acquirer.asked
+    assert (asked.card.number.reveal(), asked.cvv and asked.cvv.reveal()) == (NUMBER, CVV)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_of_twenty_payments_with_one_token_one_wins(shop: Shop, guarded: bool) -> None:  # noqa: FBT001
+    """Twenty payments with one token at once, of different consumers: one is charged, the others are told."""
+    await shop.value("update site set guards_double_clicks = $1", guarded)
+    token = await shop.tokenize()
+    orders = [await shop.order(token=token, external_id=f"user-{i}", claim=claim(f"r{i}")) for i in range(20)]
+    answers = await all_at_once(*(charge(shop.tools, order) for order in orders))
+    assert len(shop.acquirer.charged) == 1
+    refused = [answer for answer in answers if isinstance(answer, Invalid)]
+    assert len(refused) == 19
+    assert {error.errors["paymentSource.token"][0] for error in refused} == {USED}
+    assert await shop.value("select count(*) from payment") == 1
+    assert await shop.value("select count(*) from request_claim") == 1
+
+
+async def test_two_processes_share_one_token(shop: Shop, other_process: Shop) -> None:
+    """Payments with one token in two processes at once: one is charged."""
+    await shop.value("update site set guards_double_clicks = false")
+    token = await shop.tokenize()
+    orders = [await shop.order(token=token) for _ in range(8)]
+    await all_at_once(*(charge((shop, other_process)[i % 2].tools, order) for i, order in enumerate(orders)))
+    assert len(shop.acquirer.charged) == 1
+
+
+async def test_a_used_token_holds_nothing(shop: Shop) -> None:
+    """A used token keeps neither card nor security code, and names the payment that used it."""
+    token = await shop.tokenize()
+    paid = await shop.pay(token=token)
+    [row] = await shop.fetch("select sealed_card, used_by from token")
+    assert (row["sealed_card"], row["used_by"]) == (None, int(paid.payment["orderId"]))
+    assert await shop.value("select count(*) from security_code") == 0
+
+
+async def test_a_declined_payment_uses_the_token(shop: Shop) -> None:
+    """A token is used by whatever reached the acquirer."""
+    shop.acquirer.plan(Plan(Declined("05")))
+    token = await shop.tokenize()
+    assert (await shop.pay(token=token)).outcome == ("fail", "5005")
+    assert await fault_of(shop, token=token) == USED
+
+
+async def test_a_token_outlives_a_begin_that_failed(shop: Shop) -> None:
+    """A payment that could not be committed leaves the token, the request id and the security code as they were."""
+    token = await shop.tokenize()
+    spoilt = replace(await shop.order(token=token, claim=claim("r1")), metadata="no JSON")
+    with pytest.raises(Exception, match="json"):
+        await charge(shop.tools, spoilt)
+    paid = await shop.pay(token=token, claim=claim("r1"))
+    assert paid.outcome == ("success", "0")
+    assert shop.acquirer.asked[0].cvv is not None
+
+
+async def test_what_is_said_of_tokens(shop: Shop) -> None:
+    """A used, an expired, a swept, a foreign and an unknown token are told apart as far as the caller may know."""
+    used = await shop.tokenize()
+    await shop.pay(token=used)
+    assert await fault_of(shop, token=used) == USED
+    expired = await shop.tokenize()
+    await shop.value("update token set expires_at = now() where token_id = $1", expired)
+    assert await fault_of(shop, token=expired) == EXPIRED
+    await shop.value("update token set sealed_card = null where token_id = $1", expired)
+    assert await fault_of(shop, token=expired) == EXPIRED
+    foreign = await shop.tokenize(merchant_id=OTHER_MERCHANT)
+    assert await fault_of(shop, token=foreign) == UNKNOWN
+    for text in (uuid4(), "no-uuid", "{}", "12345"):
+        assert await fault_of(shop, token=text) == UNKNOWN
+
+
+async def test_a_token_that_runs_out_between_look_and_begin(shop: Shop) -> None:
+    """What counts is the moment in which the payment is committed."""
+    token = await shop.tokenize()
+    order = await shop.order(token=token, claim=claim("r1"))
+    await shop.value("update token set expires_at = now()")
+    with pytest.raises(Invalid):
+        await charge(shop.tools, order)
+    assert shop.acquirer.asked == []
+    assert await shop.value("select count(*) from request_claim") == 0
+
+
+async def test_a_bound_token_pays_at_its_merchant(shop: Shop) -> None:
+    """A token made with an API key pays at that merchant; one made without pays anywhere."""
+    assert (await shop.pay(token=await shop.tokenize(merchant_id=MERCHANT))).outcome == ("success", "0")
+    free = await shop.tokenize()
+    paid = await shop.pay(token=free, merchant_id=OTHER_MERCHANT, site_id=OTHER_SITE)
+    assert paid.outcome == ("success", "0")
+
+
+async def test_a_repeated_request_with_its_used_token(shop: Shop) -> None:
+    """A request id answers although its token is used by now."""
+    token = await shop.tokenize()
+    paid = await shop.pay(token=token, claim=claim("r1"))
+    reply = await recall_claim(shop.tools, claim("r1"))
+    assert reply is not None
+    assert (reply.body, reply.is_replay) == (paid.reply.body, True)
+
+
+async def test_tokenize_requests_are_replayed(shop: Shop, other_process: Shop) -> None:
+    """A repeated tokenize request gets its first token, at once or later, here or in another process."""
+    request = ("t1", b"digest")
+    first = await shop.tokenize(request=request)
+    again = await all_at_once(*(each.tokenize(request=request) for each in (shop, other_process) for _ in range(5)))
+    assert set(again) == {first}
+    assert await shop.value("select count(*) from token") == 1
+    assert await shop.tokenize(request=("t1", b"another body")) != first
+    assert await shop.tokenize(request=("t2", b"digest")) != first
+
+
+async def test_equal_tokenize_requests_at_once_make_one_token(shop: Shop, other_process: Shop) -> None:
+    """Twenty equal tokenize requests at once, in two processes, make one token."""
+    shops = (shop, other_process)
+    tokens = await all_at_once(*(shops[i % 2].tokenize(request=("t1", b"digest")) for i in range(20)))
+    assert len(set(tokens)) == 1
+    assert (await shop.pay(token=tokens[0])).outcome == ("success", "0")
+    assert await shop.value("select count(*) from token") == 1
+
+
+async def test_a_token_lives_a_quarter_of_an_hour(shop: Shop) -> None:
+    """A token runs out fifteen minutes after it was made, by the database's time."""
+    token = await shop.tokenize()
+    async with shop.tools.database.acquire() as connection:
+        stored = await select_token(connection, token)
+    assert stored is not None
+    left = stored.expires_at - await shop.value("select now()")
+    assert timedelta(minutes=14, seconds=50) < left <= timedelta(minutes=15, seconds=1)
+
+
+async def test_two_cards_make_two_accounts(shop: Shop) -> None:
+    """Tokens of one card lead to one account, whichever token it was."""
+    accounts = set()
+    for _ in range(2):
+        paid = await shop.pay(token=await shop.tokenize(), metadata=json.dumps({"n": len(accounts)}))
+        accounts.add(paid.payment["source"]["paymentAccountId"])
+    assert len(accounts) == 1

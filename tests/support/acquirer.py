@@ -1,0 +1,127 @@
+"""An acquirer that does what a test tells it, and keeps a journal of what it believes happened.
+
+It stands at the seam of `acquirers.model.Acquirer`, in process. Its books are the judge: what was approved and not reversed
+there is money that moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tollhouse.acquirers.model import (
+    Answer,
+    Approved,
+    Authorization,
+    Declined,
+    Finding,
+    NotFound,
+    NotSent,
+    Reversed,
+    Unknown,
+)
+
+Lost = Literal["request", "answer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What happens to one authorization.
+
+    `hold` keeps it waiting until the event is set; `lost` says what the network swallowed; `late` has it processed only
+    when `arrive` is called, long after the gateway was told that nobody knows.
+    """
+
+    outcome: Approved | Declined | None = None
+    hold: asyncio.Event | None = None
+    lost: Lost | None = None
+    late: bool = False
+    not_sent: bool = False
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class ScriptedAcquirer:
+    """Follows its plans one by one, and approves when it has none."""
+
+    name: str = "scripted"
+    settles: Literal["inquire", "reverse"] = "inquire"
+    timeout_seconds: float = 0.0
+    longest_delay_seconds: float = 0.0
+    plans: deque[Plan] = field(default_factory=deque)
+    findings: deque[Finding] = field(default_factory=deque)
+    asked: list[Authorization] = field(default_factory=list)
+    journal: list[tuple[str, str]] = field(default_factory=list)
+    books: dict[str, Approved | Declined | Reversed] = field(default_factory=dict)
+    underway: dict[str, Approved | Declined] = field(default_factory=dict)
+    on_authorize: Callable[[Authorization], None] = lambda _: None
+
+    def plan(self, *plans: Plan) -> None:
+        """Say what happens to the next authorizations."""
+        self.plans.extend(plans)
+
+    def find(self, *findings: Finding) -> None:
+        """Say what the next inquiries and reversals are answered, whatever the books say."""
+        self.findings.extend(findings)
+
+    async def authorize(self, order: Authorization) -> Answer:
+        """Do what the plan says."""
+        self.asked.append(order)
+        self.journal.append(("authorize", order.reference))
+        self.on_authorize(order)
+        plan = self.plans.popleft() if self.plans else Plan()
+        outcome = plan.outcome or approve(order.reference)
+        if plan.hold is not None:
+            await plan.hold.wait()
+        if plan.error is not None:
+            raise plan.error
+        return self._process(order.reference, plan, outcome)
+
+    def _process(self, reference: str, plan: Plan, outcome: Approved | Declined) -> Answer:
+        if plan.not_sent:
+            return NotSent("connection refused")
+        if plan.late:
+            self.underway[reference] = outcome
+            return Unknown("no answer in time")
+        if plan.lost == "request":
+            return Unknown("connection reset")
+        booked = self.books.setdefault(reference, outcome)
+        if plan.lost == "answer" or isinstance(booked, Reversed):
+            return Unknown("connection reset")
+        return booked
+
+    def arrive(self, reference: str) -> None:
+        """Let a late request arrive: what was reversed meanwhile is refused."""
+        self.books.setdefault(reference, self.underway.pop(reference))
+
+    async def inquire(self, reference: str) -> Finding:
+        """Tell what the books say, or what the test said they should."""
+        self.journal.append(("inquire", reference))
+        await asyncio.sleep(0)
+        return self.findings.popleft() if self.findings else self.books.get(reference, NotFound())
+
+    async def reverse(self, reference: str) -> Finding:
+        """Undo a reference, or refuse it from now on."""
+        self.journal.append(("reverse", reference))
+        await asyncio.sleep(0)
+        if self.findings:
+            return self.findings.popleft()
+        self.books[reference] = Reversed()
+        return Reversed()
+
+    def count(self, verb: str) -> int:
+        """Count what was asked."""
+        return sum(entry[0] == verb for entry in self.journal)
+
+    @property
+    def charged(self) -> list[str]:
+        """The references under which money moved."""
+        return [reference for reference, booked in self.books.items() if isinstance(booked, Approved)]
+
+
+def approve(reference: str) -> Approved:
+    """Approve, with numbers that come of the reference."""
+    return Approved(f"A{reference[-5:]}", f"N{reference}")

@@ -1,0 +1,273 @@
+"""A shop at a gateway without HTTP: the verbs of payments on a real database, and an acquirer that the test directs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+from tests.support.acquirer import Plan, ScriptedAcquirer
+
+from tollhouse.app import Gateway, build_gateway
+from tollhouse.catalog.access import Catalog
+from tollhouse.catalog.model import Price
+from tollhouse.catalog.prices import parse_offset
+from tollhouse.kernel.card import Card, CardNumber, Cvv, Expiry
+from tollhouse.kernel.money import Currency, Money
+from tollhouse.payments.charge import charge
+from tollhouse.payments.model import OPERATION, Claim, Instrument, Order, Payment, References, Reply, Wanted
+from tollhouse.payments.order import build_order
+from tollhouse.payments.reconcile import reconcile
+from tollhouse.payments.sources import resolve
+from tollhouse.payments.store import select_payment
+from tollhouse.payments.tools import Patience, Tools
+from tollhouse.settings import Settings
+from tollhouse.storage.database import Database
+from tollhouse.transport.model import NotSent
+from tollhouse.vault.keys import FileKeyProvider
+from tollhouse.vault.tokens import tokenize
+from tollhouse.vault.vault import Vault
+
+MERCHANT = 1
+OTHER_MERCHANT = 2
+SITE = 100
+OTHER_SITE = 200
+NUMBER = "4024007179366348"
+OTHER_NUMBER = "4111111111111111"
+CVV = "937"
+KEYS = FileKeyProvider({1: bytes(range(32))}, bytes(range(32, 64)))
+QUICK = Patience(answer=0.3, margin=0.0, challenge=60.0, reversal=900.0)
+
+
+class NobodyThere:
+    """A transport to a Directory that is not there."""
+
+    async def post(self, path: str, body: bytes, *, timeout_seconds: float) -> bytes:
+        """Refuse the connection."""
+        del path, body, timeout_seconds
+        raise NotSent
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What the client got for a payment."""
+
+    reply: Reply
+
+    @property
+    def body(self) -> Any:
+        """The answer as data; amounts are exact."""
+        return json.loads(self.reply.body, parse_float=Decimal)
+
+    @property
+    def payment(self) -> Any:
+        """The answer's `payment` object."""
+        return self.body["payment"]
+
+    @property
+    def transaction_id(self) -> int:
+        """The id of the transaction."""
+        return int(self.payment["transactionId"])
+
+    @property
+    def outcome(self) -> tuple[str, str]:
+        """Status and code."""
+        return self.payment["status"], self.payment["code"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A merchant's shop at one process of the gateway."""
+
+    gateway: Gateway
+    tools: Tools
+    acquirer: ScriptedAcquirer
+
+    async def order(self, **changes: Any) -> Order:
+        """Build the order of a payment of 19.99 with a card; `build_wanted` and `build_references` read the changes."""
+        wanted = build_wanted(**changes)
+        resolved = await resolve(self.tools, build_references(**changes))
+        if resolved.faults:
+            raise Faulty(resolved.faults)
+        return await build_order(self.tools, wanted, resolved)
+
+    async def pay(self, **changes: Any) -> Paid:
+        """Pay 19.99 with a card, or whatever the changes say."""
+        return Paid(await charge(self.tools, await self.order(**changes)))
+
+    async def begin(self, **changes: Any) -> Payment:
+        """Commit an intention and die while the acquirer is asked, as a process does."""
+        asked = asyncio.Event()
+        self.acquirer.plan(Plan(hold=asyncio.Event()))
+        self.acquirer.on_authorize = lambda _: asked.set()
+        paying = asyncio.create_task(self.pay(**changes))
+        await asyncio.wait_for(asked.wait(), timeout=5)
+        await self.die()
+        await asyncio.gather(paying, return_exceptions=True)
+        return await self.stored(int(self.acquirer.asked[-1].reference.partition("-")[0]))
+
+    async def die(self) -> None:
+        """Abandon all money work of this process."""
+        work = list(self.tools.running._tasks)  # noqa: SLF001 - no process would offer this
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+
+    async def tokenize(
+        self, number: str = NUMBER, *, cvv: str | None = CVV, merchant_id: int | None = None, request: Any = None
+    ) -> UUID:
+        """Make a token."""
+        minted = await tokenize(
+            self.gateway.mint, card(number), cvv and Cvv(cvv), merchant_id=merchant_id, request=request
+        )
+        return minted.token_id
+
+    async def stored(self, transaction_id: int, merchant_id: int = MERCHANT) -> Payment:
+        """Return a payment as it is stored."""
+        async with self.tools.database.acquire() as connection:
+            found = await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
+        assert found is not None
+        return found
+
+    async def resolve(self, transaction_id: int) -> Payment:
+        """Let the resolver look at a payment, and return it as it then is."""
+        await reconcile(self.tools, merchant_id=MERCHANT, transaction_id=transaction_id)
+        return await self.stored(transaction_id)
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
+        """Read rows."""
+        async with self.tools.database.acquire() as connection:
+            return await connection.fetch(statement, *arguments)
+
+    async def value(self, statement: str, *arguments: Any) -> Any:
+        """Read one value, or run a statement."""
+        async with self.tools.database.acquire() as connection:
+            return await connection.fetchval(statement, *arguments)
+
+    async def forget_catalog(self) -> Shop:
+        """Return the shop with a catalog that has to be read again."""
+        return replace(self, tools=replace(self.tools, catalog=Catalog(self.tools.database)))
+
+    async def quiet(self) -> None:
+        """Wait until nothing is under way in this process."""
+        assert await self.tools.running.drain(seconds=5) == 0
+
+
+class Faulty(Exception):
+    """References led nowhere."""
+
+    def __init__(self, faults: Mapping[str, list[str]]) -> None:
+        super().__init__(str(faults))
+        self.faults = faults
+
+
+def card(number: str = NUMBER, *, month: int = 12, year: int = 2029) -> Card:
+    """Return a card."""
+    return Card(CardNumber(number), Expiry(month, year), "Jane Smith", "90210")
+
+
+def price(amount_minor: int, offset: str = "0d", *, repeat: bool | int = False, currency: str = "USD") -> Price:
+    """Return a price."""
+    return Price(parse_offset(offset), Money(amount_minor, Currency.of(currency)), repeat)
+
+
+def claim(request_id: str, *, digest: bytes = b"d" * 32, merchant_id: int = MERCHANT) -> Claim:
+    """Return a claim on a request id."""
+    return Claim(merchant_id, OPERATION, request_id, digest)
+
+
+def build_wanted(**changes: Any) -> Wanted:
+    """Say what is wanted: fields of Wanted, `number`, `cvv`, `year` of the card, and what `build_references` takes."""
+    kind = kind_of(changes)
+    code = changes.get("cvv", CVV)
+    given = Instrument(card(changes.get("number", NUMBER), year=changes.get("year", 2029)), code and Cvv(code))
+    defaults: dict[str, Any] = {
+        "merchant_id": MERCHANT,
+        "request_id": f"request-{uuid4()}",
+        "claim": None,
+        "source_kind": kind,
+        "instrument": given if kind == "card" else None,
+        "title": "Premium",
+        "prices": (price(1999),) if "sku_name" not in changes else (),
+        "external_id": changes.get("consumer_id", "user-1"),
+        "consumer": {"firstName": "Jane", "lastName": "Smith"},
+        "consumer_ip": "203.0.113.45",
+        "metadata": "{}",
+        "ipn_url": "http://127.0.0.1:9/ipn",
+        "redirect_url": "http://127.0.0.1:9/thanks",
+        "asks_authentication": False,
+        "initiator": "customer",
+        "browser": None,
+        "emulate_code": None,
+    }
+    names = Wanted.__slots__
+    return Wanted(**{name: changes.get(name, default) for name, default in defaults.items() if name in names})
+
+
+def build_references(**changes: Any) -> References:
+    """Say what is pointed at: `token`, `account_id`, `source_consumer_id`, `consumer_id`, `site_id`, `sku_name`."""
+    has_site = "site_id" in changes or "sku_name" not in changes
+    return References(
+        merchant_id=changes.get("merchant_id", MERCHANT),
+        site_id=str(changes.get("site_id", SITE)) if has_site else None,
+        sku_name=changes.get("sku_name"),
+        source_kind=kind_of(changes),
+        token=_text(changes.get("token")),
+        account_id=_text(changes.get("account_id")),
+        source_consumer_id=changes.get("source_consumer_id"),
+        consumer_id=changes.get("consumer_id"),
+        has_ipn_url=bool(changes.get("ipn_url", "set")),
+        has_redirect_url=bool(changes.get("redirect_url", "set")),
+    )
+
+
+def kind_of(changes: Mapping[str, Any]) -> str:
+    """Return the paymentSource.type that the changes mean."""
+    kinds = {"token": "token", "account_id": "paymentAccountId", "source_consumer_id": "consumer"}
+    return next((kind for name, kind in kinds.items() if name in changes), "card")
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def open_shop(
+    database: Database, *acquirers: ScriptedAcquirer, patience: Patience = QUICK, vault: Vault | None = None
+) -> Shop:
+    """Put a process of the gateway together on a database. Shops on one database are processes of one gateway."""
+    chosen = acquirers or (ScriptedAcquirer(),)
+    gateway = build_gateway(Settings(), database, vault or Vault(KEYS), NobodyThere())
+    tools = replace(gateway.tools, acquirers={acquirer.name: acquirer for acquirer in chosen}, patience=patience)
+    return Shop(gateway, tools, chosen[0])
+
+
+async def furnish(database: Database) -> None:
+    """Create two merchants, each with a site, and a SKU of the first."""
+    async with database.transaction() as connection:
+        await connection.execute(
+            "insert into merchant (merchant_id, name, ipn_secret) values (1, 'A', ''), (2, 'B', '')"
+        )
+        await connection.execute(
+            """
+            insert into site (merchant_id, site_id, name, ipn_url, redirect_url, descriptor) values
+                (1, 100, 'shop.example', 'http://127.0.0.1:9/site-ipn', 'http://127.0.0.1:9/site', 'SHOP'),
+                (2, 200, 'other.example', '', '', '')
+            """
+        )
+        await connection.execute(
+            """
+            insert into sku (merchant_id, name, site_id, title, kind, prices)
+            values (1, 'MONTHLY', 100, 'Monthly', 'subscription',
+                '[{"offset": "0d", "amount_minor": 999, "currency": "USD", "repeat": false},
+                  {"offset": "30d", "amount_minor": 1999, "currency": "USD", "repeat": true}]')
+            """
+        )
+
+
+async def all_at_once(*work: Any) -> list[Any]:
+    """Do pieces of work side by side and return their results, or what they raised."""
+    return await asyncio.gather(*work, return_exceptions=True)
