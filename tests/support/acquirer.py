@@ -1,7 +1,7 @@
 """An acquirer that does what a test tells it, and keeps a journal of what it believes happened.
 
-It stands at the seam of `acquirers.model.Acquirer`, in process. Its books are the judge: what was approved and not reversed
-there is money that moved.
+It stands at the seam of `acquirers.model.Acquirer`, in process. Its books are the judge: what was
+approved there and not reversed is money that moved.
 """
 
 from __future__ import annotations

@@ -102,7 +102,8 @@ left join transaction other
     and other.status = 'pending';
 
 -- name: move_attempts
--- Move attempts that are still where they were seen, in order; transaction and stored answer follow what moved.
+-- Move attempts that are still where they were seen, in order; transaction and stored answer follow what moved. Each attempt is given
+-- once for each state in which it was seen.
 with given as (
     select * from unnest(
         :merchant_ids::bigint[], :transaction_ids::bigint[], :payment_ids::bigint[], :numbers::smallint[],
@@ -116,7 +117,7 @@ with given as (
     )
 ),
 locked as (
-    select a.merchant_id, a.transaction_id, a.number
+    select a.merchant_id, a.transaction_id, a.number, given.expected
     from attempt a
     join given using (merchant_id, transaction_id, number)
     where a.state = given.expected
@@ -134,10 +135,10 @@ moved as (
         response_code = given.response_code,
         advice_code = given.advice_code,
         approval_code = given.approval_code
-    from locked join given using (merchant_id, transaction_id, number)
+    from locked join given using (merchant_id, transaction_id, number, expected)
     where a.merchant_id = locked.merchant_id and a.transaction_id = locked.transaction_id
         and a.number = locked.number
-    returning a.merchant_id, a.transaction_id, a.number
+    returning a.merchant_id, a.transaction_id, a.number, given.expected
 ),
 settled as (
     update transaction t
@@ -145,7 +146,7 @@ settled as (
         code = given.code,
         network_transaction_id = given.network_transaction_id,
         settled_at = given.settled_at
-    from moved join given using (merchant_id, transaction_id, number)
+    from moved join given using (merchant_id, transaction_id, number, expected)
     where t.merchant_id = moved.merchant_id and t.transaction_id = moved.transaction_id
         and t.status = 'pending' and given.transaction_status <> 'pending'
 ),
@@ -153,11 +154,11 @@ answered as (
     update request_claim c
     set status = given.answer_status,
         answer = given.answer
-    from moved join given using (merchant_id, transaction_id, number)
+    from moved join given using (merchant_id, transaction_id, number, expected)
     where c.merchant_id = given.merchant_id and c.payment_id = given.payment_id
         and c.answer is null and given.answer is not null
 )
-select transaction_id, number, clock_timestamp() as database_time from moved;
+select transaction_id, number, expected, clock_timestamp() as database_time from moved;
 
 -- name: insert_attempts!
 -- Commit further attempts of payments whose earlier one ended without settling them.

@@ -1,0 +1,111 @@
+"""Settling: one outcome, one event, and all that follows or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+from tests.support.acquirer import Plan, approve
+from tests.support.shop import Shop, claim
+
+from tollhouse.acquirers.model import Declined
+from tollhouse.payments import lifecycle
+from tollhouse.payments.charge import charge
+from tollhouse.payments.model import AttemptState, Payment
+from tollhouse.payments.settle import settle
+from tollhouse.payments.steps import Move
+from tollhouse.payments.store import flush_moves
+from tollhouse.storage.coalesce import Coalescer
+
+
+async def test_two_outcomes_in_one_batch(shop: Shop) -> None:
+    """Of several outcomes of one attempt in the same batch one is written, with one event that says the same."""
+    payment = await shop.begin(claim=claim("r1"))
+    now = shop.tools.clock.now()
+    outcomes = [lifecycle.apply(payment, outcome, now) for outcome in (approve("x"), Declined("05"), approve("y"))]
+    replies = await asyncio.gather(*(settle(shop.tools, payment, outcome) for outcome in outcomes))
+    [row] = await shop.fetch("select status::text, code from transaction")
+    events = await shop.fetch("select status from event")
+    assert [event["status"] for event in events] == [row["status"]]
+    assert len({reply.body for reply in replies}) == 1
+
+
+async def test_the_first_outcome_counts(shop: Shop) -> None:
+    """Whoever comes second moves nothing and answers by what is stored."""
+    payment = await shop.begin()
+    now = shop.tools.clock.now()
+    first = await settle(shop.tools, payment, lifecycle.apply(payment, approve("x"), now))
+    second = await settle(shop.tools, payment, lifecycle.apply(payment, Declined("05"), now))
+    assert second.body == first.body
+    assert await shop.value("select count(*) from event") == 1
+
+
+async def test_everything_follows_or_nothing(shop: Shop) -> None:
+    """When a consequence cannot be written, nothing of the outcome is: no status, no card, no event, no answer."""
+
+    class Spoilt:
+        rank = 95
+
+        def rows(self, payment: Payment) -> Sequence[Payment]:
+            return (payment,)
+
+        async def write(self, connection: Any, rows: Sequence[Payment]) -> None:
+            del rows
+            await connection.execute("insert into event_counter values (1, -1)")
+
+    payment = await shop.begin(claim=claim("r1"))
+    flush = shop.tools.moves._flush  # noqa: SLF001 - the consequences of app, and one more
+    consequences = (*flush.args[1], Spoilt())  # type: ignore[attr-defined]
+    moves = Coalescer("move", partial(flush_moves, shop.tools.clock, consequences), shop.tools.database)
+    tools = replace(shop.tools, moves=moves)
+    with pytest.raises(Exception, match="event_counter"):
+        await settle(tools, payment, lifecycle.apply(payment, approve("x"), tools.clock.now()))
+    assert (await shop.stored(payment.transaction_id)).attempt.state is AttemptState.IN_FLIGHT
+    for table in ("account", "event"):
+        assert await shop.value(f"select count(*) from {table}") == 0  # noqa: S608 - two names of our own
+    assert await shop.value("select last_account_id from consumer") is None
+
+
+async def test_an_event_for_each_final_fact(shop: Shop) -> None:
+    """Approved and declined payments have an event with the answer's own blocks; a pending one has none."""
+    shop.acquirer.plan(Plan(), Plan(Declined("51")), Plan(lost="answer"))
+    answers = [await shop.pay(metadata=f'{{"n": {n}}}') for n in range(3)]
+    events = await shop.fetch("select transaction_id, status, kind, body, url, request_id from event order by event_id")
+    assert [event["status"] for event in events] == ["success", "fail"]
+    assert [event["transaction_id"] for event in events] == [paid.transaction_id for paid in answers[:2]]
+    assert all(event["body"].startswith(paid.reply.body[:-1]) for event, paid in zip(events, answers, strict=False))
+    assert {event["kind"] for event in events} == {"sale"}
+
+
+async def test_a_move_from_a_state_that_is_gone(shop: Shop) -> None:
+    """A move expects the state in which the attempt was seen."""
+    payment = await shop.begin()
+    moved = lifecycle.move(payment, AttemptState.UNKNOWN)
+    assert await shop.tools.moves.submit(Move(moved, expected=AttemptState.IN_FLIGHT, resolve_seconds=1)) is True
+    assert await shop.tools.moves.submit(Move(moved, expected=AttemptState.IN_FLIGHT, resolve_seconds=1)) is False
+    assert await shop.tools.moves.submit(Move(moved, expected=AttemptState.CHALLENGED)) is False
+
+
+async def test_a_final_attempt_forgets_its_card(shop: Shop) -> None:
+    """The sealed card stays with an attempt until it is final, and no longer."""
+    payment = await shop.begin()
+    assert payment.attempt.card is not None
+    await settle(shop.tools, payment, lifecycle.apply(payment, Declined("05"), shop.tools.clock.now()))
+    assert (await shop.stored(payment.transaction_id)).attempt.card is None
+
+
+async def test_many_payments_settle_side_by_side(shop: Shop) -> None:
+    """Batches of different payments, repeated consumers and cards among them, are written whole."""
+    orders = [
+        await shop.order(external_id=f"user-{n % 5}", metadata=f'{{"n": {n}}}', claim=claim(f"r{n}")) for n in range(40)
+    ]
+    replies = await asyncio.gather(*(charge(shop.tools, order) for order in orders))
+    assert len({reply.body for reply in replies}) == 40
+    assert await shop.value("select count(*) from event where status = 'success'") == 40
+    assert await shop.value("select count(*) from consumer where last_account_id is not null") == 5
+    assert await shop.value("select count(*) from account") == 5
+    assert await shop.value("select count(*) from request_claim where answer is not null") == 40
