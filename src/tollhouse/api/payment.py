@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from litestar import Response, get, post
@@ -11,19 +12,26 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from pydantic import ValidationError
 
-from tollhouse.api.access import AnyRequest, Gate, read_request_id
+from tollhouse.api.access import AnyRequest, Gate, find_request_id_faults
 from tollhouse.api.decode import read_object
+from tollhouse.api.envelope import request_id_of, sent_request_id_of
 from tollhouse.api.openapi import describe
-from tollhouse.api.payment_request import CardSource, ConsumerFields, PaymentRequest, find_cross_faults
+from tollhouse.api.payment_request import (
+    LONGEST_REFERENCE,
+    CardSource,
+    ConsumerFields,
+    PaymentRequest,
+    find_cross_faults,
+)
 from tollhouse.api.problems import describe_faults
 from tollhouse.kernel.errors import Invalid, NotFound
 from tollhouse.payments.charge import charge
+from tollhouse.payments.look import show_payment
 from tollhouse.payments.model import OPERATION, Claim, Instrument, References, Reply, Wanted
 from tollhouse.payments.order import build_order
 from tollhouse.payments.repeat import recall_claim
 from tollhouse.payments.sources import LARGEST_ID, resolve
 from tollhouse.payments.store import select_payment
-from tollhouse.payments.view import render_answer
 from tollhouse.threeds.model import BrowserData
 from tollhouse.wire.answers import PaymentAnswer
 from tollhouse.wire.render import render_json
@@ -78,7 +86,7 @@ def payment_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, A
             )
         if payment is None:
             raise NotFound("There is no such transaction.")
-        return Response(render_answer(payment), media_type="application/json")
+        return Response(await show_payment(tools, payment), media_type="application/json")
 
     return [post_payment, get_payment]
 
@@ -86,9 +94,9 @@ def payment_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, A
 async def _read(tools: Tools, gate: Gate, request: AnyRequest, context: dict[str, Any]) -> _Asked:
     """Authenticate, decode and validate, and collect the faults that the body has by itself."""
     merchant = await gate.access(request)
-    request_id, is_sent = read_request_id(request)
+    request_id, is_sent = request_id_of(request.scope), sent_request_id_of(request.scope) is not None
     body = await read_object(request)
-    model, faults = None, find_cross_faults(body)
+    model, faults = None, find_cross_faults(body) | find_request_id_faults(request)
     try:
         model = PaymentRequest.model_validate(body, context=context)
     except ValidationError as error:
@@ -141,14 +149,13 @@ def _object(body: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _text(content: dict[str, Any], *names: str) -> str | None:
-    value = next(
-        (content[name] for name in names if content.get(name) not in {None, ""} and _is_scalar(content[name])), None
-    )
-    return None if value is None else str(value)
+    """Return the first of these that is there, as the model reads it; what is no text or too long was never issued."""
+    text = next((str(content[name]) for name in names if _is_scalar(content.get(name))), "")
+    return text if 0 < len(text) <= LONGEST_REFERENCE else None
 
 
 def _is_scalar(value: Any) -> bool:
-    return isinstance(value, str | int) and not isinstance(value, bool)
+    return isinstance(value, str | int | Decimal) and not isinstance(value, bool) and value != ""
 
 
 def build_wanted(asked: _Asked, model: PaymentRequest) -> Wanted:

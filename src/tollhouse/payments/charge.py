@@ -18,10 +18,9 @@ from tollhouse.payments.authorize import ask, resolve_seconds
 from tollhouse.payments.intend import build_consumer_row, build_payment
 from tollhouse.payments.model import Order, Payment, Reply
 from tollhouse.payments.records import CREATED
-from tollhouse.payments.repeat import answer_double_click, answer_once, recall_claim
+from tollhouse.payments.repeat import answer_double_click, answer_once, recall_claim, record_answer
 from tollhouse.payments.settle import settle
 from tollhouse.payments.steps import Beginning, Claimed, DoubleClick, TokenGone
-from tollhouse.payments.store import queries
 from tollhouse.payments.view import render_answer
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ async def _begin(tools: Tools, order: Order) -> Reply:
             raise Invalid(TOKEN_USED)
         return reply
     if isinstance(begun, DoubleClick):
-        return await answer_double_click(tools, payment, payment_id=begun.payment_id, claim=order.claim)
+        return await answer_double_click(tools, payment, payment_id=begun.payment_id)
     if isinstance(begun, TokenGone):
         raise Invalid(TOKEN_USED)
     return await _answer_in_time(tools, payment, order)
@@ -72,16 +71,11 @@ async def _answer_in_time(tools: Tools, payment: Payment, order: Order) -> Reply
     if done:
         return pursuit.result()
     answer = render_answer(payment)
-    if order.claim is not None:
-        async with tools.database.acquire() as connection:
-            await queries.record_answer(
-                connection,
-                merchant_id=payment.merchant_id,
-                payment_id=payment.payment_id,
-                status=CREATED,
-                answer=answer,
-            )
-    return Reply(CREATED, answer)
+    if order.claim is None:
+        return Reply(CREATED, answer)
+    await record_answer(tools, payment, answer)
+    recorded = await recall_claim(tools, order.claim)  # the outcome may have been recorded in the same moment
+    return Reply(CREATED, recorded.body if recorded else answer)
 
 
 async def pursue(tools: Tools, payment: Payment, order: Order) -> Reply:

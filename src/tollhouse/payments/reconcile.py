@@ -47,7 +47,11 @@ async def reconcile(tools: Tools, *, merchant_id: int, transaction_id: int) -> N
         )  # its authentication decides, and has a sweep of its own
         return
     acquirer = tools.acquirers.get(payment.attempt.acquirer)
-    finding = await _find_out(tools, acquirer, payment) if acquirer else NotFound()
+    if acquirer is None:  # its money may have been taken: only who can ask may say that it was not
+        log.error("acquirer not configured", acquirer=payment.attempt.acquirer, transaction_id=transaction_id)
+        await _postpone(tools, payment, LATER_INQUIRIES_SECONDS)
+        return
+    finding = await _find_out(tools, acquirer, payment)
     log.info(
         "outcome inquired",
         transaction_id=transaction_id,

@@ -14,10 +14,10 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from tollhouse.kernel.errors import RequestIdReused, StillRunning
-from tollhouse.payments.model import Claim, Payment, Reply, Status
+from tollhouse.payments.look import show_payment
+from tollhouse.payments.model import AttemptState, Claim, Payment, Reply, Status
 from tollhouse.payments.records import CREATED
-from tollhouse.payments.store import select_claim, select_payment_by_order
-from tollhouse.payments.view import render_answer
+from tollhouse.payments.store import queries, select_claim, select_payment_by_order
 
 if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
@@ -77,22 +77,40 @@ async def recall_claim(tools: Tools, claim: Claim) -> Reply | None:
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-async def answer_double_click(tools: Tools, payment: Payment, *, payment_id: int, claim: Claim | None) -> Reply:
-    """Answer a double click as the payment that it repeats, once that one has an answer."""
-    if claim is not None:
-        reply = await recall_claim(tools, claim)
-        if reply is not None:
-            return reply
+async def answer_double_click(tools: Tools, payment: Payment, *, payment_id: int) -> Reply:
+    """Answer a double click as the payment that it repeats: once that one is settled or waits for its cardholder.
+
+    The answer is recorded for the request id of the double click too. Raises StillRunning when there is none in time.
+    """
     give_up_at = time.monotonic() + tools.patience.answer
     pause = FIRST_PAUSE_SECONDS
     while time.monotonic() < give_up_at:
         async with tools.database.acquire() as connection:
             first = await select_payment_by_order(connection, merchant_id=payment.merchant_id, payment_id=payment_id)
-        if first is not None and first.status is not Status.PENDING:
-            return Reply(CREATED, render_answer(first), is_replay=True)
+        if first is not None and has_answer(first):
+            answer = await show_payment(tools, first)
+            await record_answer(tools, first, answer)
+            return Reply(CREATED, answer, is_replay=True)
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
     raise StillRunning
+
+
+def has_answer(payment: Payment) -> bool:
+    """Tell whether the first request for a payment has had its answer, as far as the payment itself tells."""
+    return payment.status is not Status.PENDING or payment.attempt.state is not AttemptState.IN_FLIGHT
+
+
+async def record_answer(tools: Tools, payment: Payment, answer: bytes) -> None:
+    """Record an answer for the request ids that lead to a payment and have none yet."""
+    async with tools.database.acquire() as connection:
+        await queries.record_answer(
+            connection,
+            merchant_id=payment.merchant_id,
+            payment_id=payment.payment_id,
+            status=CREATED,
+            answer=answer,
+        )
 
 
 def check_digest(digest: bytes, claim: Claim) -> None:

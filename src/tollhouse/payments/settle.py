@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tollhouse.kernel.errors import Defect
+from tollhouse.payments.look import show_payment
 from tollhouse.payments.model import Payment, Reply, Status
 from tollhouse.payments.records import CREATED
 from tollhouse.payments.steps import Move
@@ -52,4 +53,4 @@ async def recall(tools: Tools, payment: Payment) -> Reply:
         )
     if stored is None:
         raise Defect("A payment that was committed is not there.")
-    return Reply(CREATED, render_answer(stored))
+    return Reply(CREATED, await show_payment(tools, stored))

@@ -17,12 +17,12 @@ from litestar import Request, Response, post
 from litestar.params import FromPath
 
 from tollhouse.kernel.errors import Invalid, NotFound, Unavailable
-from tollhouse.payments.authentications import page_key, page_url
+from tollhouse.payments.authentications import page_key
 from tollhouse.payments.hand_off import open_page, submit_browser
+from tollhouse.payments.look import show_payment
 from tollhouse.payments.model import Payment, Reply, Status
 from tollhouse.payments.resume import abandon
 from tollhouse.payments.store import select_payment_by_order
-from tollhouse.payments.view import render_answer
 from tollhouse.threeds.model import Authentication, BrowserData, State
 from tollhouse.threeds.store import select_newest
 from tollhouse.transport.model import NoAnswer, NotSent
@@ -117,15 +117,7 @@ async def _load(tools: Tools, merchant_id: int, payment_id: int) -> Payment:
 
 async def _answer(tools: Tools, payment: Payment) -> Reply:
     """Answer with the payment; one that still waits for its cardholder says where."""
-    url = None
-    if payment.status is Status.PENDING:
-        async with tools.database.acquire() as connection:
-            authentication = await select_newest(
-                connection, merchant_id=payment.merchant_id, transaction_id=payment.transaction_id
-            )
-        if authentication is not None and not authentication.state.is_decided:
-            url = page_url(tools, authentication)
-    return Reply(200, render_answer(payment, url=url))
+    return Reply(200, await show_payment(tools, payment))
 
 
 def three_ds_handler(
