@@ -30,6 +30,7 @@ from tollhouse.api.limits import TokenizeLimits, TokenizeRates
 from tollhouse.api.metrics import Metrics
 from tollhouse.api.payment import payment_handlers
 from tollhouse.api.problems import answer_defect, answer_http_exception, answer_refusal
+from tollhouse.api.static import static_handlers
 from tollhouse.api.tokenize import tokenize_handlers
 from tollhouse.billing.subscribe import RecordSubscription, SettleSubscription
 from tollhouse.catalog.access import Catalog
@@ -295,6 +296,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         ),
         *health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics),
         *document_handlers(settings.public_url, is_live=settings.is_live),
+        *static_handlers(),
         *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),
     ]
     if not settings.is_live:

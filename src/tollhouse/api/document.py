@@ -5,35 +5,55 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from tollhouse.api.access import AnyRequest
-from tollhouse.api.openapi import build_document
+from tollhouse.api.openapi import RETRYING, build_document
+from tollhouse.api.reference import build_reference
+from tollhouse.api.static import serve
 from tollhouse.kernel.codes import all_codes
+from tollhouse.wire.pretty import html_of_json, html_of_prose
 from tollhouse.wire.render import render_json
 
 PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; "
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
 
 pages = Environment(
-    loader=PackageLoader("tollhouse.api"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
+    loader=PackageLoader("tollhouse.api"),
+    autoescape=select_autoescape(),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
+# Both escape what they are given, so templates mark what they return as safe.
+pages.filters["json"] = html_of_json
+pages.filters["prose"] = html_of_prose
 
 
-def document_handlers(base_url: str) -> list[HTTPRouteHandler]:
-    """Return the handlers. The document is made once, from the routes of the application that serves it."""
-    made: dict[str, dict[str, Any]] = {}
+def document_handlers(base_url: str, *, is_live: bool) -> list[HTTPRouteHandler]:
+    """Return the handlers. Document and page are made once, from the routes of the application that serves them."""
+    made: dict[str, Any] = {}
 
     def document_of(request: AnyRequest) -> dict[str, Any]:
         if "document" not in made:
             made["document"] = build_document(request.app.routes, base_url=base_url)
-        return made["document"]
+        document: dict[str, Any] = made["document"]
+        return document
+
+    def page_of(request: AnyRequest) -> bytes:
+        if "page" not in made:
+            reference = build_reference(document_of(request))
+            template = pages.get_template("docs.html")
+            text = template.render(reference=reference, codes=all_codes(), retrying=RETRYING, is_live=is_live)
+            made["page"] = text.encode()
+        page: bytes = made["page"]
+        return page
 
     @get("/openapi.json", sync_to_thread=False)
     def get_document(request: AnyRequest) -> Response[bytes]:
@@ -43,13 +63,12 @@ def document_handlers(base_url: str) -> list[HTTPRouteHandler]:
     @get("/docs", sync_to_thread=False)
     def get_docs(request: AnyRequest) -> Response[bytes]:
         """Show the document as a page."""
-        page = pages.get_template("docs.html").render(document=document_of(request), codes=all_codes())
-        return Response(page.encode(), media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
+        return Response(page_of(request), media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
 
     @get("/docs/docs.css", sync_to_thread=False)
-    def get_docs_style() -> Response[bytes]:
+    def get_docs_style(request: AnyRequest) -> Response[bytes]:
         """Give the page its looks."""
         style = files("tollhouse.api").joinpath("templates/docs.css").read_bytes()
-        return Response(style, media_type="text/css; charset=utf-8", headers={"Cache-Control": "max-age=300"})
+        return serve(request, style, "text/css; charset=utf-8")
 
     return [get_document, get_docs, get_docs_style]

@@ -5,6 +5,7 @@ A handler says with `describe` what it takes and gives; the rest (path, method, 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from tollhouse import __version__
-from tollhouse.wire.answers import ProblemAnswer
+from tollhouse.api.examples import examples_of
+from tollhouse.wire.answers import PaymentEvent, ProblemAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,6 +41,12 @@ REFUSALS = {
 }
 RETRYING = frozenset({409, 429, 503})
 
+#: The parts of the API by the first step of their paths, in the order in which they are read.
+GROUPS = {
+    "tokenize": ("Tokens", "Card data go from the browser straight to the gateway, and come back as a token."),
+    "payment": ("Payments", "Charging a card, and asking what became of it."),
+}
+
 REQUEST_ID_PARAMETER = {
     "name": "X-Request-ID",
     "in": "header",
@@ -48,8 +56,22 @@ REQUEST_ID_PARAMETER = {
 XML_HTTP_REQUEST_PARAMETER = {
     "name": "x-requested-with",
     "in": "header",
+    "description": "Shows that a script of a page sent the request, which no form of another page can do.",
     "required": True,
     "schema": {"type": "string", "const": "XMLHttpRequest"},
+}
+PATH_PARAMETERS = {
+    "transactionId": {"description": "`payment.transactionId` of an earlier answer.", "example": "10000042"},
+}
+
+#: What a callback says besides its body.
+CALLBACK_HEADERS = {
+    "X-Signature": "SHA-256 of IPN secret, transaction id and status joined, in lower-case hex.",
+    "webhook-id": "Names the event; the same at every attempt.",
+    "webhook-timestamp": "Unix seconds of this attempt.",
+    "webhook-signature": "`v1,` and the HMAC of id, time and body (Standard Webhooks).",
+    "webhook-sequence": "Counts your events from 1 without a gap.",
+    "X-Request-ID": "Of the request that led to the event.",
 }
 
 
@@ -102,7 +124,7 @@ def describe(
 
 def build_document(routes: Sequence[BaseRoute], *, base_url: str) -> dict[str, Any]:
     """Build the document of every handler that was described."""
-    described = [(route.path_format, handler) for route, handler in _handlers(routes) if OPERATION_OPT in handler.opt]
+    described = [(wire_path(route), handler) for route, handler in _handlers(routes) if OPERATION_OPT in handler.opt]
     operations = [handler.opt[OPERATION_OPT] for _, handler in described]
     paths: dict[str, dict[str, Any]] = {}
     for path, handler in described:
@@ -117,7 +139,9 @@ def build_document(routes: Sequence[BaseRoute], *, base_url: str) -> dict[str, A
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": base_url}],
+        "tags": [{"name": name, "description": text} for name, text in _groups_of(paths)],
         "paths": paths,
+        "webhooks": {"payment": {"post": _build_callback()}},
         "components": {
             "schemas": _build_schemas(operations),
             "securitySchemes": {"ApiKeyAuth": {"type": "apiKey", "in": "header", "name": "Authorization"}},
@@ -132,25 +156,77 @@ def _handlers(routes: Sequence[BaseRoute]) -> Iterable[tuple[HTTPRoute, HTTPRout
                 yield route, handler
 
 
+def wire_path(route: HTTPRoute) -> str:
+    """Return a path with its parameters named as on the wire: `transactionId` for `transaction_id`."""
+    return re.sub(r"_([a-z])", lambda found: found[1].upper(), route.path_format)
+
+
+def _group_of(path: str) -> tuple[str, str]:
+    step = path.split("/")[1]
+    return GROUPS.get(step, (step.capitalize(), ""))
+
+
+def _groups_of(paths: Iterable[str]) -> list[tuple[str, str]]:
+    known = [_group_of(path) for path in paths]
+    return [*(group for group in GROUPS.values() if group in known), *sorted(set(known) - set(GROUPS.values()))]
+
+
 def _build_operation(path: str, handler: HTTPRouteHandler, operation: Operation) -> dict[str, Any]:
     content: dict[str, Any] = {
         "operationId": handler.handler_name,
         "summary": operation.summary,
+        "tags": [_group_of(path)[0]],
         "description": cleandoc(handler.fn.__doc__ or ""),
         "parameters": _build_parameters(path, operation),
         "responses": _build_responses(operation, handler.status_code),
         "security": [{"ApiKeyAuth": []}] if operation.needs_key else [],
     }
     if operation.request is not None:
-        schema = {"$ref": REF.format(model=operation.request.__name__)}
-        content["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        content["requestBody"] = {"required": True, "content": _content_of(operation.request)}
     return content
+
+
+def _content_of(model: type[BaseModel]) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": {"$ref": REF.format(model=model.__name__)}}
+    if examples := examples_of(model.__name__):
+        content["examples"] = {title: {"value": value} for title, value in examples.items()}
+    return {"application/json": content}
+
+
+def _build_callback() -> dict[str, Any]:
+    """Describe the IPN: what a merchant's server is sent, and what it answers."""
+    headers = [
+        {
+            "name": name,
+            "in": "header",
+            "description": text,
+            "required": name != "X-Request-ID",
+            "schema": {"type": "string"},
+        }
+        for name, text in CALLBACK_HEADERS.items()
+    ]
+    return {
+        "operationId": "receive_ipn",
+        "summary": "A payment became final",
+        "description": "Sent to `url.ipnUrl` until it is answered with 200, 201 or 202, for five days.",
+        "parameters": headers,
+        "requestBody": {"required": True, "content": _content_of(PaymentEvent)},
+        "responses": {status: {"description": "Acknowledged."} for status in ("200", "201", "202")},
+        "security": [],
+    }
 
 
 def _build_parameters(path: str, operation: Operation) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string"},
+            **PATH_PARAMETERS.get(name, {}),
+        }
+        for name in names
     ]
     if operation.takes_request_id:
         parameters.append(REQUEST_ID_PARAMETER)
@@ -160,9 +236,9 @@ def _build_parameters(path: str, operation: Operation) -> list[dict[str, Any]]:
 
 
 def _build_responses(operation: Operation, status: int) -> dict[str, Any]:
+    answer = {"description": operation.summary, "content": _content_of(operation.answer)}
+    responses: dict[str, Any] = {str(status): answer}
     problem = {"application/json": {"schema": {"$ref": REF.format(model=ProblemAnswer.__name__)}}}
-    answer = {"application/json": {"schema": {"$ref": REF.format(model=operation.answer.__name__)}}}
-    responses: dict[str, Any] = {str(status): {"description": operation.summary, "content": answer}}
     for refusal in operation.refusals:
         responses[str(refusal)] = {"description": REFUSALS[refusal], "content": problem}
         if refusal in RETRYING:
@@ -172,7 +248,7 @@ def _build_responses(operation: Operation, status: int) -> dict[str, Any]:
 
 def _build_schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     requests = {operation.request for operation in operations if operation.request}
-    answers = {operation.answer for operation in operations} | {ProblemAnswer}
+    answers = {operation.answer for operation in operations} | {ProblemAnswer, PaymentEvent}
     models = [(model, "validation") for model in requests] + [(model, "serialization") for model in answers]
     _, document = models_json_schema(
         sorted(models, key=lambda pair: pair[0].__name__),  # type: ignore[arg-type]  # the literals got widened

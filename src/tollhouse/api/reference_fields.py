@@ -1,0 +1,215 @@
+"""The fields of requests and answers as rows of tables, from their JSON schemas. Pure.
+
+Requests are told with every field by its whole path, since that is how errors name them. Answers are told object by
+object, since several operations share them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Schema = Mapping[str, Any]
+Schemas = Mapping[str, Schema]
+
+#: Objects nest no deeper than this; a document that does is cut off there.
+DEEPEST = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One field. `path` is what stands before its name; `link` names the object that it holds."""
+
+    anchor: str
+    path: str
+    name: str
+    kind: str
+    is_required: bool
+    description: str
+    facts: tuple[str, ...] = ()
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under a line that says when they apply; the line is empty where they always do."""
+
+    when: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectView:
+    """An object of the answers."""
+
+    name: str
+    description: str
+    rows: tuple[Row, ...]
+
+
+def build_tables(schemas: Schemas, schema: Schema, anchor: str) -> Iterator[Table]:
+    """Yield the fields of a request: those that always apply, and for each variant of a field those of the variant."""
+    rows: list[Row] = []
+    for row, variants in _walk(schemas, schema, anchor, "", DEEPEST):
+        rows.append(row)
+        if variants:
+            yield Table("", tuple(rows))
+            rows = []
+            yield from variants
+    yield Table("", tuple(rows))
+
+
+def _walk(schemas: Schemas, schema: Schema, anchor: str, path: str, depth: int) -> Iterator[tuple[Row, list[Table]]]:
+    """Yield every field below an object by its path, an object before its own fields."""
+    resolved = _resolve(schemas, schema)
+    required = resolved.get("required", [])
+    for name, given in resolved.get("properties", {}).items():
+        found = _resolve(schemas, given)
+        variants = _variants(schemas, found, f"{anchor}.{name}", f"{path}{name}.", depth)
+        yield _row(schemas, found, anchor, path, name, is_required=name in required), variants
+        inner = _resolve(schemas, found.get("items", found))
+        if depth and "properties" in inner:
+            below = f"{path}{name}[]." if "items" in found else f"{path}{name}."
+            yield from _walk(schemas, inner, f"{anchor}.{name}", below, depth - 1)
+
+
+def _variants(schemas: Schemas, schema: Schema, anchor: str, path: str, depth: int) -> list[Table]:
+    """Return the fields of a union: what all variants share, then what each has for itself."""
+    mapping = schema.get("discriminator", {}).get("mapping", {})
+    if not mapping or not depth:
+        return []
+    tag = schema["discriminator"]["propertyName"]
+    resolved = {value: _resolve(schemas, {"$ref": ref}) for value, ref in mapping.items()}
+    first, *others = resolved.values()
+    shared = {
+        name: found
+        for name, found in first["properties"].items()
+        if name != tag and all(other["properties"].get(name) == found for other in others)
+    }
+    choice = {"type": "string", "enum": list(resolved), "description": "Which of them; each has fields of its own."}
+    common = {"properties": {tag: choice, **shared}, "required": [tag]}
+    tables = [Table("", tuple(row for row, _ in _walk(schemas, common, anchor, path, depth - 1)))]
+    for value, variant in resolved.items():
+        own = {name: found for name, found in variant["properties"].items() if name != tag and name not in shared}
+        rows = [row for row, _ in _walk(schemas, {**variant, "properties": own}, f"{anchor}.{value}", path, depth - 1)]
+        tables.append(Table(f"With `{path}{tag}` `{value}`: {_lower_first(variant['description'])}", tuple(rows)))
+    return tables
+
+
+def build_objects(schemas: Schemas, names: Iterable[str]) -> Iterator[ObjectView]:
+    """Yield the objects of the answers, each before those that it holds."""
+    waiting = list(dict.fromkeys(name for name in names if name))
+    told: set[str] = set()
+    while waiting:
+        name = waiting.pop(0)
+        if name in told:
+            continue
+        told.add(name)
+        schema = schemas[name]
+        required = schema.get("required", [])
+        rows = tuple(
+            _row(schemas, _resolve(schemas, given, keep_link=True), name, "", key, is_required=key in required)
+            for key, given in schema.get("properties", {}).items()
+        )
+        yield ObjectView(name, schema.get("description", ""), rows)
+        waiting = [row.link for row in rows if row.link] + waiting
+
+
+def parameter_row(anchor: str, parameter: Mapping[str, Any]) -> Row:
+    """Return the row of a parameter in path, query or header."""
+    return Row(
+        anchor=f"{anchor}-{slug(parameter['name'])}",
+        path="",
+        name=parameter["name"],
+        kind=parameter["in"],
+        is_required=parameter.get("required", False),
+        description=parameter.get("description", ""),
+        facts=tuple(_facts(parameter["schema"])),
+    )
+
+
+def _row(schemas: Schemas, schema: Schema, anchor: str, path: str, name: str, *, is_required: bool) -> Row:
+    return Row(
+        anchor=f"{anchor}.{name}",
+        path=path,
+        name=name,
+        kind=_kind(schemas, schema),
+        is_required=is_required,
+        description=schema.get("description", ""),
+        facts=tuple(_facts(schema)),
+        link=schema.get("link", ""),
+    )
+
+
+def _resolve(schemas: Schemas, schema: Schema, *, keep_link: bool = False) -> Schema:
+    """Follow a reference and leave out null; what stands beside the reference comes first.
+
+    Kept as a link, a reference says only what it leads to.
+    """
+    choices = [choice for choice in schema.get("anyOf", []) if choice.get("type") != "null"]
+    beside = {name: value for name, value in schema.items() if name not in {"anyOf", "$ref"}}
+    if len(choices) == 1:
+        return _resolve(schemas, {**choices[0], **beside}, keep_link=keep_link)
+    if "$ref" not in schema:
+        return schema
+    name = ref_of(schema)
+    target = schemas[name]
+    if keep_link:
+        return {"type": "object", "link": name, "description": target.get("description", ""), **beside}
+    return {**target, **beside}
+
+
+def ref_of(schema: Schema) -> str:
+    """Return the name of the object that a schema refers to, or nothing."""
+    return str(schema.get("$ref", "")).rpartition("/")[2]
+
+
+def _kind(schemas: Schemas, schema: Schema) -> str:
+    """Say what a field holds: text, whole number, list of objects, ..."""
+    if "oneOf" in schema:
+        return "object"
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_kind(schemas, c) for c in schema["anyOf"] if c.get("type") != "null"))
+    kinds = schema.get("type", "any")
+    if isinstance(kinds, list):
+        return " or ".join(kinds)
+    if kinds == "array":
+        items = _resolve(schemas, schema.get("items", {}))
+        return f"list of {items['type']}s" if "type" in items else "list"
+    return "URL" if schema.get("format") == "uri" else str(kinds)
+
+
+def _facts(schema: Schema) -> Iterator[str]:
+    """Yield what bounds a field, in words."""
+    if "const" in schema:
+        yield f"always `{schema['const']}`"
+    if "enum" in schema:
+        yield "one of " + ", ".join(f"`{choice}`" for choice in schema["enum"])
+    yield from _sizes(schema)
+    if schema.get("pattern"):
+        yield f"as `{schema['pattern']}`"
+    if schema.get("default") not in (None, "", [], {}):
+        yield f"by default `{json.dumps(schema['default']).strip(chr(34))}`"
+    for example in schema.get("examples", [])[:1]:
+        yield f"example `{example}`"
+
+
+def _sizes(schema: Schema) -> Iterator[str]:
+    for least, most, things in (("minLength", "maxLength", "characters"), ("minItems", "maxItems", "entries")):
+        low, high = schema.get(least, 0), schema.get(most)
+        if high is not None:
+            range_ = str(high) if low == high else f"{low} to {high}" if low else f"up to {high}"
+            yield f"{range_} {things}"
+    if "minimum" in schema:
+        yield f"{schema['minimum']} or more"
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def slug(name: str) -> str:
+    """Return a name as a part of an address: `post_payment` is `post-payment`."""
+    return name.strip().lower().replace(" ", "-").replace("_", "-")
