@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import Request
 
-from tollhouse.api.envelope import is_request_id, request_id_of, sent_request_id_of
-from tollhouse.kernel.errors import Invalid
+from tollhouse.api.envelope import is_request_id, sent_request_id_of
+from tollhouse.kernel.errors import Forbidden, NotAuthenticated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +31,11 @@ class Gate:
         return await self._doorman.access_merchant(read_key(request), address=self.address_of(request))
 
     async def recognise(self, request: AnyRequest) -> Merchant | None:
-        """Return the merchant whose key was sent, where a key is not needed; a wrong one is ignored."""
-        key = read_key(request)
-        return await self._doorman.recognise(key) if key else None
+        """Return the merchant whose key was sent, where a key is not needed; one that may not be used is ignored."""
+        try:
+            return await self.access(request)
+        except (NotAuthenticated, Forbidden):
+            return None
 
     def address_of(self, request: AnyRequest) -> str:
         """Return the caller's address: the peer's, or behind trusted proxies the nearest that is none of them."""
@@ -60,9 +62,9 @@ def read_key(request: AnyRequest) -> str | None:
     return value[7:].strip() if value[:7].lower() == "bearer " else value or None
 
 
-def read_request_id(request: AnyRequest) -> tuple[str, bool]:
-    """Return the id of the request and whether the client sent it. Raises Invalid when it is not well formed."""
+def find_request_id_faults(request: AnyRequest) -> dict[str, list[str]]:
+    """Say what is wrong with the X-Request-ID that was sent, if one was."""
     sent = sent_request_id_of(request.scope)
-    if sent is not None and not is_request_id(sent):
-        raise Invalid({"X-Request-ID": ["must have 1 to 128 visible ASCII characters"]})
-    return request_id_of(request.scope), sent is not None
+    if sent is None or is_request_id(sent):
+        return {}
+    return {"X-Request-ID": ["must have 1 to 128 visible ASCII characters"]}

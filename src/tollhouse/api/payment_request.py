@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -23,11 +24,15 @@ from tollhouse.api.decode import Body
 from tollhouse.catalog.model import Price
 from tollhouse.catalog.prices import MAX_PRICES, find_schedule_faults, parse_offset
 from tollhouse.kernel.money import Currency, Money
+from tollhouse.wire.render import render_json
 
 AMOUNT_FORM = re.compile(r"[0-9]{1,15}(\.[0-9]{1,10})?")
 EMULATE_CODE_FORM = re.compile(r"[0-9A-Za-z]{4,6}")
 LONGEST_URL = 2_048
 LONGEST_METADATA = 16 * 1024
+LONGEST_SCALAR = 64
+#: Of anything that a request points at: site, SKU, token, account, consumer.
+LONGEST_REFERENCE = 36
 MAX_REPEATS = 1_000
 
 
@@ -63,6 +68,26 @@ def _check_live_url(scheme: str, username: str | None, host: str) -> None:
     if not address.is_global or address.is_multicast:
         raise ValueError("must not be a private address")
 
+
+def _read_scalar(value: Any) -> str | int | Decimal:
+    """Take what shops send for a number or a switch, as it is: it may be a text."""
+    if not isinstance(value, str | int | Decimal) or len(str(value)) > LONGEST_SCALAR:
+        raise ValueError("must be a text, a number, true or false")
+    return value
+
+
+def _read_metadata(value: Any) -> dict[str, Any] | list[Any]:
+    if not isinstance(value, dict | list):
+        raise ValueError("must be an object")
+    if len(render_json(value)) > LONGEST_METADATA:
+        raise ValueError(f"must have at most {LONGEST_METADATA} bytes")
+    return value
+
+
+Scalar = Annotated[
+    Any, BeforeValidator(_read_scalar), WithJsonSchema({"type": ["string", "integer", "boolean"], "maxLength": 64})
+]
+Metadata = Annotated[Any, BeforeValidator(_read_metadata), WithJsonSchema({"type": ["object", "array"]})]
 
 Url = Annotated[str, BeforeValidator(_read_url), Field(json_schema_extra={"format": "uri", "maxLength": LONGEST_URL})]
 
@@ -162,10 +187,12 @@ class PriceFields(Body):
             raise ValueError("must be a number")
         if isinstance(amount, str) and not AMOUNT_FORM.fullmatch(amount):
             raise ValueError("must be a number")
-        currency = info.data.get("currency")
+        number, currency = Decimal(amount), info.data.get("currency")
         if currency is not None:
-            Money.parse(Decimal(amount), Currency.of(currency))
-        return Decimal(amount)
+            Money.parse(number, Currency.of(currency))
+        elif number < 0:
+            raise ValueError("must be 0 or more")
+        return number
 
     @field_validator("currency")
     @classmethod
@@ -221,8 +248,15 @@ class SkuFields(Body):
     @field_validator("price", mode="after")
     @classmethod
     def _check_schedule(cls, prices: list[PriceFields]) -> list[PriceFields]:
-        for index, fault in find_schedule_faults([price.to_price() for price in prices]).items():
-            raise ValueError(f"price {index}: {fault}")
+        faults = find_schedule_faults([price.to_price() for price in prices])
+        if faults:
+            raise ValidationError.from_exception_data(
+                "price",
+                [
+                    {"type": "value_error", "loc": (index,), "input": None, "ctx": {"error": ValueError(text)}}
+                    for index, text in faults.items()
+                ],
+            )
         return prices
 
 
@@ -254,10 +288,10 @@ class ConsumerFields(Body):
     deviceId: str | None = Field(None, max_length=1024)
     browserAcceptHeader: str | None = Field(None, max_length=2048)
     browserLanguage: str | None = Field(None, max_length=35)
-    browserJavaEnabled: bool | str | None = None
-    browserColorDepth: int | str | None = None
-    browserScreenHeight: int | str | None = None
-    browserScreenWidth: int | str | None = None
+    browserJavaEnabled: Scalar | None = None
+    browserColorDepth: Scalar | None = None
+    browserScreenHeight: Scalar | None = None
+    browserScreenWidth: Scalar | None = None
     browserTimezone: str | None = Field(None, max_length=16, description="Offset from UTC as the browser has it.")
 
     @field_validator("ip")
@@ -276,25 +310,25 @@ class PaymentRequest(Body):
     sku: SkuFields = Field(description="What is sold.")
     consumer: ConsumerFields = Field(description="Who pays.")
     url: UrlFields = Field(default_factory=UrlFields, description="Where the result goes.")
-    metadata: dict[str, Any] | list[Any] = Field(default_factory=dict, description="Comes back as sent.")
+    metadata: Metadata = Field(default_factory=dict, description="Comes back as sent.")
 
 
 def find_cross_faults(body: dict[str, Any]) -> dict[str, list[str]]:
     """Return the faults that one field has because of another, also in a body that is faulty elsewhere."""
     faults: dict[str, list[str]] = {}
     source, sku, consumer = (_object_at(body, name) for name in ("paymentSource", "sku", "consumer"))
-    if sku and not sku.get("siteId") and not sku.get("name"):
-        faults["sku.siteId"] = ["is required, or sku.name"]
-    if sku and not sku.get("name") and not sku.get("price"):
-        faults["sku.price"] = ["is required with sku.siteId"]
-    if source.get("type") == "card" and consumer:
+    if sku is not None and not sku.get("name"):
+        if not sku.get("siteId"):
+            faults["sku.siteId"] = ["is required, or sku.name"]
+        elif not sku.get("price"):
+            faults["sku.price"] = ["is required with sku.siteId"]
+    if consumer is not None and source is not None and source.get("type") == "card":
         missing = [name for name in ("firstName", "lastName") if not consumer.get(name)]
         faults |= {f"consumer.{name}": ["is required for a card"] for name in missing}
-    if len(str(body.get("metadata") or "")) > LONGEST_METADATA:
-        faults["metadata"] = [f"must have at most {LONGEST_METADATA} characters"]
     return faults
 
 
-def _object_at(body: dict[str, Any], name: str) -> dict[str, Any]:
-    value = body.get(name)
-    return value if isinstance(value, dict) else {}
+def _object_at(body: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """Return a part of the body, or None where there is none, or something else in its place: the model says so."""
+    value = _read_empty_list(body.get(name))
+    return value if isinstance(value, dict) else None

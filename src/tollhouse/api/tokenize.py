@@ -8,9 +8,10 @@ from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
 from pydantic import ValidationError
 
-from tollhouse.api.access import AnyRequest, Gate, read_request_id
+from tollhouse.api.access import AnyRequest, Gate, find_request_id_faults
 from tollhouse.api.card_fields import CardFields
 from tollhouse.api.decode import MAX_TOKENIZE_BYTES, read_object
+from tollhouse.api.envelope import sent_request_id_of
 from tollhouse.api.openapi import describe
 from tollhouse.api.problems import describe_faults
 from tollhouse.kernel.errors import Invalid
@@ -51,14 +52,14 @@ def tokenize_handlers(
         fields = await _read(request, context())
         merchant = await gate.recognise(request)
         limits.check(merchant, address=gate.address_of(request), number=fields.number)
-        request_id, is_sent = read_request_id(request)
+        sent_id = sent_request_id_of(request.scope)
         card = fields.to_card()
         minted = await tokenize(
             mint,
             card,
             fields.cvv,
             merchant_id=merchant.merchant_id if merchant else None,
-            request=(request_id, digest_card(mint.vault, card, fields.cvv)) if is_sent else None,
+            request=(sent_id, digest_card(mint.vault, card, fields.cvv)) if sent_id else None,
         )
         answer = TokenAnswer(token=str(minted.token_id), expireAt=int(minted.expires_at.timestamp()))
         headers = {"Idempotent-Replay": "true"} if minted.is_replay else None
@@ -69,7 +70,7 @@ def tokenize_handlers(
 
 async def _read(request: AnyRequest, context: dict[str, Any]) -> TokenizeRequest:
     body = await read_object(request, limit_bytes=MAX_TOKENIZE_BYTES)
-    faults: dict[str, list[str]] = {}
+    faults = find_request_id_faults(request)
     if request.headers.get("x-requested-with", "").lower() != XML_HTTP_REQUEST:
         faults["x-requested-with"] = ["the header must be there with the value XMLHttpRequest"]
     try:
