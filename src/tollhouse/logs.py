@@ -22,7 +22,6 @@ def configure_logs(*, form: Literal["json", "console"] | None, level: str) -> No
     """Set the log up for this process. Without a form it is readable on a terminal and JSON elsewhere."""
     form = form or ("console" if sys.stderr.isatty() else "json")
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -184,6 +184,8 @@ async def _serve(
             log_config=None,
             access_log=False,
             lifespan="off",
+            # Whose X-Forwarded-For is believed is our own setting, and not the default of the server's.
+            proxy_headers=False,
             server_header=False,
             date_header=True,
             timeout_graceful_shutdown=GRACE_SECONDS,

@@ -71,6 +71,7 @@ class TokenizeLimits:
         self._card = Window(rates.by_card)
         self._key = Window(rates.by_key)
         self._limits_cards = rates.by_card > 0
+        self._limits_networks = rates.by_network > 0
         self._secret = secrets.token_bytes(32)
 
     def check(self, merchant: Merchant | None, *, address: str, number: CardNumber) -> None:
@@ -79,7 +80,8 @@ class TokenizeLimits:
             self._key.check(merchant.merchant_id)
         else:
             self._address.check(address)
-            self._network.check(network_of(address))
+            if self._limits_networks:
+                self._network.check(network_of(address))
         if self._limits_cards:
             self._card.check(self._hash(number))
 
