@@ -12,30 +12,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import aiohttp
 import uvicorn
-from litestar import Litestar
-from litestar.exceptions import HTTPException
 from tests.support.issuing import number_of
 
-from tollhouse.api.envelope import Envelope
-from tollhouse.api.payment import payment_handlers
-from tollhouse.api.problems import answer_defect, answer_http_exception, answer_refusal
-from tollhouse.app import Gateway, build_gateway
-from tollhouse.checkout.handlers import checkout_handlers
-from tollhouse.kernel.errors import Refusal
+from tollhouse.app import Gateway, build_gateway, build_web
 from tollhouse.payments.model import Payment
 from tollhouse.payments.store import select_payment_by_order
 from tollhouse.payments.tools import Tools
 from tollhouse.settings import Settings
-from tollhouse.simulator.app import create_router
 from tollhouse.simulator.host import Simulator
 from tollhouse.simulator.transport import InProcessTransport
 from tollhouse.stage.demo import MERCHANT_ID, SITE_ID, ensure_demo, read_or_draw_demo
-from tollhouse.stage.three_ds import three_ds_handler
 from tollhouse.storage.database import Database
 from tollhouse.threeds.model import Authentication
 from tollhouse.threeds.store import select_newest
@@ -255,7 +246,9 @@ async def open_world(
         base_url = f"http://127.0.0.1:{port}"
         gateway = build_gateway(Settings(base_url=base_url, **settings), database, vault, transport)
         demo = await _make_merchant(gateway, base_url)
-        server = uvicorn.Server(uvicorn.Config(_build_web(gateway, simulator), log_config=None, lifespan="off"))
+        server = uvicorn.Server(
+            uvicorn.Config(cast("Any", build_web(gateway, simulator)), log_config=None, lifespan="off")
+        )
         serving = asyncio.create_task(server.serve([listener]))
         async with aiohttp.ClientSession() as client:
             yield World(base_url, gateway, simulator, client, demo)
@@ -273,22 +266,3 @@ async def _make_merchant(gateway: Gateway, base_url: str) -> str:
         seal_ipn_secret=lambda merchant_id, secret: gateway.vault.seal_secret(secret, bound_to=f"ipn|{merchant_id}"),
     )
     return demo.apiKey
-
-
-def _build_web(gateway: Gateway, simulator: Simulator) -> Any:
-    web = Litestar(
-        route_handlers=[
-            *payment_handlers(gateway.tools, gateway.gate, dict),
-            *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),
-            three_ds_handler(gateway.tools, gateway.transport, gateway.gate.access),
-            create_router(simulator, path="/simulator", pages_only=True),
-        ],
-        openapi_config=None,
-        logging_config=None,
-        exception_handlers={
-            Refusal: answer_refusal,
-            HTTPException: answer_http_exception,
-            Exception: answer_defect,
-        },
-    )
-    return Envelope(web, gateway.metrics)

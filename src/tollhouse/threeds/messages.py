@@ -162,7 +162,7 @@ def _describe_browser(browser: BrowserData, *, version: str) -> dict[str, Any]:
     scripted = None if version == "2.1.0" else browser.javascript_enabled
     return {
         "browserAcceptHeader": browser.accept_header,
-        "browserIP": browser.ip,
+        "browserIP": browser.ip or None,
         "browserJavascriptEnabled": scripted,
         "browserJavaEnabled": browser.java_enabled,
         "browserLanguage": browser.language,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Any, Self
 from uuid import UUID
 
@@ -108,23 +109,22 @@ class BrowserData:
 
     @classmethod
     def from_page(cls, form: Mapping[str, str], headers: Mapping[str, str], *, ip: str) -> Self:
-        """Read what our own page collected; without a script there is only what every request says."""
-        told = cls.from_consumer(
-            {
-                **form,
-                "browserAcceptHeader": headers.get("accept") or "*/*",
-                "userAgent": headers.get("user-agent") or "unknown",
-                "ip": ip,
-            }
-        )
+        """Read what our own page collected; without a script there is only what every request says.
+
+        An `ip` that is no address is left empty, and not told.
+        """
+        accept_header = _read_text(headers.get("accept")) or "*/*"
+        user_agent = _read_text(headers.get("user-agent")) or "unknown"
+        said = {"browserAcceptHeader": accept_header, "userAgent": user_agent, "ip": "said by the connection"}
+        told = cls.from_consumer({**form, **said})
         if told is not None:
-            return told
+            return replace(told, ip=_read_address(ip))
         accepted = headers.get("accept-language", "").partition(",")[0].partition(";")[0]
         return cls(
-            accept_header=_read_text(headers.get("accept")) or "*/*",
-            user_agent=_read_text(headers.get("user-agent")) or "unknown",
+            accept_header=accept_header,
+            user_agent=user_agent,
             language=_read_language(form.get("browserLanguage")) or _read_language(accepted) or "en",
-            ip=ip,
+            ip=_read_address(ip),
             javascript_enabled=False,
         )
 
@@ -245,7 +245,17 @@ class Authentication:
 
 
 def _read_text(value: Any) -> str:
-    return value.strip()[:LONGEST_HEADER] if isinstance(value, str) else ""
+    """Return a text without what cannot be printed, and so neither stored as JSON nor sent."""
+    text = value if isinstance(value, str) else ""
+    return "".join(filter(str.isprintable, text)).strip()[:LONGEST_HEADER]
+
+
+def _read_address(text: str) -> str:
+    """Return an IP address without the zone of a link-local one, or nothing."""
+    try:
+        return str(ip_address(text.partition("%")[0]))
+    except ValueError:
+        return ""
 
 
 def _read_language(value: Any) -> str | None:

@@ -1,0 +1,221 @@
+"""The checkout as browsers, Directories and headless tests see it over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.support.cardholders import PAGE_FIELDS, Answer, World, build_rreq, open_world, payment_request
+
+from tollhouse.storage.database import Database
+
+ENDS = [("pass", "success", "0"), ("fail", "fail", "1010"), ("cancel", "fail", "1010"), ("timeout", "fail", "1011")]
+
+
+@pytest.fixture
+async def world(database: Database, simulator_database: Database) -> AsyncIterator[World]:
+    """A gateway that is served, and its simulator."""
+    async with open_world(database, simulator_database) as world:
+        yield world
+
+
+def policy_of(answer: Answer) -> dict[str, str]:
+    """Return a page's content security policy by directive."""
+    rules = answer.headers["Content-Security-Policy"].split("; ")
+    return {name: sources for name, _, sources in (rule.partition(" ") for rule in rules)}
+
+
+async def test_pages_allow_only_what_they_need(world: World) -> None:
+    """No page may load anything from elsewhere, be framed, be cached, leak its address, or set a cookie."""
+    answer = await world.pay("challenge_method")
+    url = answer.json["payment"]["url"]
+    collect = await world.get(url)
+    await world.post(url, PAGE_FIELDS)
+    challenge = await world.get(url)
+    problem = await world.get("/3ds/nothing")
+    for page in (collect, challenge, problem):
+        policy = policy_of(page)
+        assert policy["default-src"] == "'none'"
+        assert policy["frame-ancestors"] == "'none'"
+        assert policy.get("script-src", "'self'") == policy["style-src"] == "'self'"
+        assert page.headers["Cache-Control"] == "no-store"
+        assert page.headers["Referrer-Policy"] == "no-referrer"
+        assert page.headers["X-Content-Type-Options"] == "nosniff"
+        assert "Set-Cookie" not in page.headers
+        assert not re.search(r"""(src|href)=["']?(https?:)?//""", page.text.replace(world.base_url, ""))
+    bank = world.base_url.replace("127.0.0.1", "localhost")
+    assert policy_of(collect)["frame-src"] == policy_of(collect)["form-action"] == f"'self' {bank}"
+    assert policy_of(challenge)["form-action"] == "*"
+    assert policy_of(problem)["form-action"] == "'none'"
+
+
+async def test_assets_are_what_their_digests_say(world: World) -> None:
+    """A browser that checks the digests in a page finds them right, and may keep the files for ever."""
+    page = await world.get((await world.pay("challenge")).json["payment"]["url"])
+    found = re.findall(r'(?:src|href)="(/3ds/assets/[^"]+)" integrity="sha256-([^"]+)"', page.text)
+    assert len(found) == 2
+    for address, digest in found:
+        asset = await world.get(address)
+        assert asset.status == 200
+        assert base64.b64encode(hashlib.sha256(asset.text.encode()).digest()).decode() == digest
+        assert "immutable" in asset.headers["Cache-Control"]
+    assert (await world.get("/3ds/assets/handlers.py")).status == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/3ds/unknown",
+        "/3ds/return/unknown",
+        "/3ds/unknown/wait",
+        "/3ds/return/unknown/wait",
+        "/3ds/%C3%A9",
+        f"/3ds/{'x' * 99}",
+    ],
+)
+async def test_unknown_addresses_show_a_page(world: World, path: str) -> None:
+    """A browser with an address of ours that leads nowhere reads that in words."""
+    answer = await world.get(path)
+    assert answer.status == 404
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert "Nothing to confirm here" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/3ds/unknown", "/3ds/return/unknown", "/3ds/method/unknown"])
+async def test_unknown_addresses_take_nothing(world: World, path: str) -> None:
+    """The same for what is posted, with whatever in it."""
+    for body in (PAGE_FIELDS, b"\xff\xfe&&&=", b"a=1&" * 100):
+        answer = await world.post(path, body)
+        assert (answer.status, answer.headers["Content-Type"].partition(";")[0]) == (404, "text/html")
+
+
+async def test_a_large_form_is_refused(world: World) -> None:
+    """Nobody has 64 KiB to say about a browser."""
+    url = (await world.pay("challenge")).json["payment"]["url"]
+    answer = await world.post(url, b"x" * 70_000)
+    assert (answer.status, answer.headers["Content-Type"].partition(";")[0]) == (413, "text/html")
+
+
+async def test_what_a_shop_called_itself_is_no_markup(world: World) -> None:
+    """Names are escaped: a descriptor with markup in it is shown and not run."""
+    await world.fetch("update site set descriptor = '<script>alert(1)</script>'")
+    page = await world.get((await world.pay("challenge")).json["payment"]["url"])
+    assert "&lt;script&gt;alert(1)" in page.text
+    assert "<script>alert" not in page.text
+
+
+async def test_no_card_data_in_pages(world: World) -> None:
+    """The pages know the last four digits and no more."""
+    answer = await world.pay("challenge")
+    number = payment_request("challenge")["paymentSource"]["number"]
+    page = await world.get(answer.json["payment"]["url"])
+    assert f"•••• {number[-4:]}" in page.text
+    assert number not in page.text
+    assert number[:6] not in page.text
+
+
+async def test_the_return_address_answers_posts_with_a_get(world: World) -> None:
+    """The cross-site POST of the bank becomes a GET of ours, twice as once; no cookie is asked for."""
+    answer = await world.pay("challenge")
+    page = await world.challenge(answer)
+    await world.get(page)
+    [row] = await world.fetch("select notification_url from simulator.authentication")
+    for _ in range(2):
+        returned = await world.post(row["notification_url"], {"cres": "garbage"}, Origin="https://acs.example")
+        assert returned.status == 303
+        assert returned.headers["Location"] == row["notification_url"].removeprefix(world.base_url)
+
+
+async def test_a_return_without_a_challenge_leads_to_the_page(world: World) -> None:
+    """Whoever opens the return address before the bank does is shown where the payment stands."""
+    answer = await world.pay("challenge")
+    page = await world.challenge(answer)
+    [row] = await world.fetch("select notification_url from simulator.authentication")
+    opened = await world.get(row["notification_url"])
+    assert (opened.status, opened.headers["Location"]) == (303, page)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"messageType": "AReq"}, "101"),
+        ({"messageVersion": "1.0.2"}, "102"),
+        ({"dsTransID": None}, "201"),
+        ({"transStatus": "C"}, "203"),
+        ({"authenticationValue": None}, "201"),
+        ({"messageVersion": "2.1.0"}, "203"),
+        ({"threeDSServerTransID": "00000000-0000-4000-8000-000000000000"}, "301"),
+        ({"acsTransID": "00000000-0000-4000-8000-000000000000"}, "301"),
+    ],
+)
+async def test_faulty_results_get_an_erro(world: World, change: dict[str, Any], code: str) -> None:
+    """A result that breaks the protocol is answered in its own language and decides nothing."""
+    answer = await world.pay("challenge", browser=True)
+    authentication = await world.authentication(answer)
+    reply = await world.post("/3ds/results", json.dumps(build_rreq(authentication, "Y", **change)))
+    assert reply.status == 200
+    assert (reply.json["messageType"], reply.json["errorCode"]) == ("Erro", code)
+    assert reply.json["errorMessageType"] == "RReq"
+    assert (await world.authentication(answer)).state == "challenged"
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"{" * 1000])
+async def test_results_that_are_no_messages(world: World, body: bytes) -> None:
+    """Whatever is posted there, the answer is an Erro."""
+    assert (await world.post("/3ds/results", body)).json["errorCode"] == "203"
+
+
+@pytest.mark.parametrize("browser", [True, False], ids=["from the challenge", "from the beginning"])
+@pytest.mark.parametrize(("result", "status", "code"), ENDS)
+async def test_headless(world: World, result: str, status: str, code: str, *, browser: bool) -> None:
+    """One call stands in for the cardholder from wherever the payment is, and answers with its end."""
+    order_id = (await world.pay("challenge", browser=browser)).json["payment"]["orderId"]
+    answer = await world.call(f"/stage/3ds/{order_id}", {"result": result})
+    assert answer.status == 200
+    payment = answer.json["payment"]
+    assert (payment["status"], payment["code"], payment["orderId"]) == (status, code, order_id)
+    again = await world.call(f"/stage/3ds/{order_id}", {"result": "pass"})
+    assert again.json == answer.json
+
+
+@pytest.mark.parametrize("card", ["frictionless", "challenge_method_silent", "decoupled"])
+async def test_headless_passes_whatever_comes(world: World, card: str) -> None:
+    """It needs no 3DS Method, no bank's app and no challenge."""
+    order_id = (await world.pay(card)).json["payment"]["orderId"]
+    answer = await world.call(f"/stage/3ds/{order_id}", {"result": "pass"})
+    assert answer.json["payment"]["status"] == "success"
+
+
+async def test_headless_after_the_acs_gave_up(world: World) -> None:
+    """A challenge that lapsed is begun anew, as a late browser would."""
+    answer = await world.pay("challenge", browser=True)
+    await world.answer_bank(answer, "timeout")
+    ended = await world.call(f"/stage/3ds/{answer.json['payment']['orderId']}", {"result": "pass"})
+    assert ended.json["payment"]["status"] == "success"
+
+
+async def test_headless_refusals(world: World) -> None:
+    """A wrong result, a foreign or impossible order and a missing key are refused."""
+    order_id = (await world.pay("challenge")).json["payment"]["orderId"]
+    faulty: list[Any] = [{"result": "maybe"}, {}, [], {"result": ["pass"]}]
+    for body in faulty:
+        answer = await world.call(f"/stage/3ds/{order_id}", body)
+        assert (answer.status, list(answer.json["errors"])) == (400, ["result"])
+    for order in ("1", "x", "9" * 30):
+        assert (await world.call(f"/stage/3ds/{order}", {"result": "pass"})).status == 404
+    assert (await world.post(f"/stage/3ds/{order_id}", b'{"result": "pass"}')).status == 401
+
+
+async def test_pages_while_the_database_is_away(world: World) -> None:
+    """A browser that cannot be served is told to wait, in words, and looks again by itself."""
+    url = (await world.pay("challenge")).json["payment"]["url"]
+    await world.tools.database.close()
+    answer = await world.get(url)
+    assert answer.status == 503
+    assert answer.headers["Retry-After"]
+    assert '<meta http-equiv="refresh" content="5">' in answer.text

@@ -1,0 +1,70 @@
+"""Where each status leads."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from tollhouse.threeds.lifecycle import TRANSITIONS, judge, judge_result, origins_of
+from tollhouse.threeds.model import Result, State, TransStatus
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("Y", "passed"),
+        ("A", "passed"),
+        ("I", "passed"),
+        ("N", "failed"),
+        ("R", "failed"),
+        ("C", "challenged"),
+        ("D", "challenged"),
+    ],
+)
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_what_a_status_means(status: str, state: str, *, goes_on: bool) -> None:
+    """No policy of a site changes what the issuer's side said."""
+    assert judge(TransStatus(status), goes_on_unauthenticated=goes_on) == state
+
+
+@pytest.mark.parametrize(("goes_on", "state"), [(True, "passed"), (False, "failed")])
+def test_unavailable_is_left_to_the_site(state: str, *, goes_on: bool) -> None:
+    """Only U, which says nothing, is a matter of policy."""
+    assert judge(TransStatus.UNAVAILABLE, goes_on_unauthenticated=goes_on) == state
+
+
+@pytest.mark.parametrize(
+    ("status", "cancel", "state"),
+    [
+        ("N", None, "failed"),
+        ("N", "01", "failed"),
+        ("N", "02", "failed"),
+        ("N", "03", "abandoned"),
+        ("N", "04", "abandoned"),
+        ("N", "05", "lapsed"),
+        ("U", "05", "lapsed"),
+        ("N", "06", "failed"),
+        ("N", "08", "abandoned"),
+        ("Y", "04", "passed"),
+        ("A", "05", "passed"),
+    ],
+)
+def test_how_a_challenge_was_left(status: str, cancel: str | None, state: str) -> None:
+    """Who went away did not fail, and who never came may come again; a proof is a proof."""
+    result = Result("2.2.0", uuid4(), uuid4(), uuid4(), TransStatus(status), None, None, None, cancel)
+    assert judge_result(result, goes_on_unauthenticated=True) == state
+
+
+def test_what_is_decided_stays_decided() -> None:
+    """Nothing leads out of passed, failed, abandoned and superseded."""
+    final = {State.PASSED, State.FAILED, State.ABANDONED, State.SUPERSEDED}
+    assert final == set(State) - set(TRANSITIONS)
+    assert all(State.SUPERSEDED is state or state.is_decided for state in final)
+
+
+def test_origins_turn_the_transitions_around() -> None:
+    """A conditional update expects exactly the states from which the new one can be reached."""
+    assert set(origins_of(State.ABANDONED)) == set(TRANSITIONS)
+    assert origins_of(State.REQUESTED) == [State.COLLECTING]
+    assert origins_of(State.COLLECTING) == []
