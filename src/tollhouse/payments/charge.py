@@ -37,7 +37,7 @@ async def charge(tools: Tools, order: Order) -> Reply:
     """
     if order.claim is None:
         return await tools.running.finish(_begin(tools, order), name="charge")
-    return await answer_once(tools, order.claim, lambda: tools.running.finish(_begin(tools, order), name="charge"))
+    return await answer_once(tools, order.claim, lambda: _begin(tools, order))
 
 
 async def _begin(tools: Tools, order: Order) -> Reply:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from hmac import compare_digest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tollhouse.kernel.errors import RequestIdReused, StillRunning
+from tollhouse.kernel.errors import Defect, RequestIdReused, StillRunning
 from tollhouse.payments.look import show_payment
 from tollhouse.payments.model import AttemptState, Claim, Payment, Reply, Status
 from tollhouse.payments.records import CREATED
@@ -26,34 +26,21 @@ FIRST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 0.1
 
 
-async def answer_once(tools: Tools, claim: Claim, work: Callable[[], Awaitable[Reply]]) -> Reply:
-    """Do the work unless this process is at it for an equal request; then wait for that one's answer.
+async def answer_once(tools: Tools, claim: Claim, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Reply:
+    """Do the work, unless this process is at it for an equal request; then wait for that one's answer.
 
-    Raises RequestIdReused when the request under way has another body.
+    The work goes on when its caller goes away, and so does the waiting of the others. Raises RequestIdReused when the
+    request under way has another body.
     """
     key = (claim.merchant_id, claim.operation, claim.request_id)
     under_way = tools.answering.get(key)
     if under_way is not None:
-        return await _join(under_way, claim)
-    future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-    tools.answering[key] = (claim.digest, future)
-    try:
-        reply = await work()
-    except BaseException as error:
-        future.set_exception(error if isinstance(error, Exception) else StillRunning())
-        future.exception()  # it is raised here too, and nobody else has to fetch it
-        raise
-    else:
-        future.set_result(reply)
-        return reply
-    finally:
-        del tools.answering[key]
-
-
-async def _join(under_way: tuple[bytes, asyncio.Future[Reply]], claim: Claim) -> Reply:
-    digest, future = under_way
-    check_digest(digest, claim)
-    return replace(await asyncio.shield(future), is_replay=True)
+        check_digest(under_way[0], claim)
+        return replace(await asyncio.shield(under_way[1]), is_replay=True)
+    task = tools.running.start(work(), name="charge")
+    tools.answering[key] = (claim.digest, task)
+    task.add_done_callback(lambda _: tools.answering.pop(key))
+    return await asyncio.shield(task)
 
 
 async def recall_claim(tools: Tools, claim: Claim) -> Reply | None:
@@ -61,9 +48,7 @@ async def recall_claim(tools: Tools, claim: Claim) -> Reply | None:
 
     Raises RequestIdReused for another body, and StillRunning when no answer came in time.
     """
-    give_up_at = time.monotonic() + tools.patience.answer
-    pause = FIRST_PAUSE_SECONDS
-    while True:
+    for pause in _pauses(tools.patience.answer):
         async with tools.database.acquire() as connection:
             claimed = await select_claim(connection, claim)
         if claimed is None:
@@ -71,29 +56,51 @@ async def recall_claim(tools: Tools, claim: Claim) -> Reply | None:
         check_digest(claimed.digest, claim)
         if claimed.answer is not None:
             return Reply(claimed.status or CREATED, claimed.answer, is_replay=True)
-        if time.monotonic() >= give_up_at:
-            raise StillRunning
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        # The request id of a double click may have come to a payment that had its answer, and been left without one.
+        if await _answer_by_payment(tools, claim.merchant_id, claimed.payment_id) is None:
+            await asyncio.sleep(pause)
+    raise StillRunning
 
 
 async def answer_double_click(tools: Tools, payment: Payment, *, payment_id: int) -> Reply:
     """Answer a double click as the payment that it repeats: once that one is settled or waits for its cardholder.
 
-    The answer is recorded for the request id of the double click too. Raises StillRunning when there is none in time.
+    When that takes long, the answer is `pending`, as the first request's was meanwhile. It is recorded for the request
+    id of the double click too.
     """
-    give_up_at = time.monotonic() + tools.patience.answer
-    pause = FIRST_PAUSE_SECONDS
-    while time.monotonic() < give_up_at:
-        async with tools.database.acquire() as connection:
-            first = await select_payment_by_order(connection, merchant_id=payment.merchant_id, payment_id=payment_id)
-        if first is not None and has_answer(first):
-            answer = await show_payment(tools, first)
-            await record_answer(tools, first, answer)
+    for pause in _pauses(tools.patience.answer):
+        answer = await _answer_by_payment(tools, payment.merchant_id, payment_id)
+        if answer is not None:
             return Reply(CREATED, answer, is_replay=True)
         await asyncio.sleep(pause)
+    late = await _answer_by_payment(tools, payment.merchant_id, payment_id, waits=False)
+    return Reply(CREATED, late or b"", is_replay=True)
+
+
+async def _answer_by_payment(tools: Tools, merchant_id: int, payment_id: int, *, waits: bool = True) -> bytes | None:
+    """Record the answer that a payment has by now for the request ids that have none, and return it.
+
+    While the acquirer is asked there is none, unless nobody waits any longer: then it is `pending`.
+    """
+    async with tools.database.acquire() as connection:
+        payment = await select_payment_by_order(connection, merchant_id=merchant_id, payment_id=payment_id)
+    if payment is None:
+        raise Defect("A payment that was committed is not there.")
+    if waits and not has_answer(payment):
+        return None
+    answer = await show_payment(tools, payment)
+    await record_answer(tools, payment, answer)
+    return answer
+
+
+def _pauses(seconds: float) -> Iterator[float]:
+    """Yield pauses, growing ones, for so many seconds and at least once."""
+    give_up_at = time.monotonic() + seconds
+    pause = FIRST_PAUSE_SECONDS
+    yield pause
+    while time.monotonic() < give_up_at:
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-    raise StillRunning
+        yield pause
 
 
 def has_answer(payment: Payment) -> bool:

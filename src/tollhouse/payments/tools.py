@@ -92,5 +92,5 @@ class Tools:
     on_settled: Callable[[Any], None]
     patience: Patience = Patience()
     running: Running = field(default_factory=Running)
-    #: Answers under way in this process, by merchant, operation and request id: the digest of the body and the answer.
-    answering: dict[tuple[int, str, str], tuple[bytes, asyncio.Future[Reply]]] = field(default_factory=dict)
+    #: Answers under way in this process, by merchant, operation and request id: the digest of the body and the work.
+    answering: dict[tuple[int, str, str], tuple[bytes, asyncio.Task[Reply]]] = field(default_factory=dict)
