@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-
 from tests.support.gateways import RunningGateway
 from tests.support.listener import Listener
 

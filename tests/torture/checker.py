@@ -1,7 +1,7 @@
 """The judge: joins the clients' books, the bank's journal, the gateway's database and what the listener got.
 
-Each rule is a query or a comparison that returns what breaks it; nothing is fixed up, and nothing is believed of the gateway that
-the bank or the clients contradict.
+Each rule is a query or a comparison that returns what breaks it; nothing is fixed up, and nothing is believed of the
+gateway that the bank or the clients contradict.
 """
 
 from __future__ import annotations
@@ -77,7 +77,11 @@ async def find_violations(connection: asyncpg.Connection[Any], books: Books, lis
 def _check_answers(books: Books) -> list[str]:
     """Every question got one answer, byte for byte, however often it was asked; none was refused."""
     wrong = [f"{request_id} never got an answer" for request_id in books.unanswered]
-    wrong += [f"{request_id} got {len(set(bodies))} different answers" for request_id, bodies in books.heard.items() if len(set(bodies)) > 1]
+    wrong += [
+        f"{request_id} got {len(set(bodies))} different answers"
+        for request_id, bodies in books.heard.items()
+        if len(set(bodies)) > 1
+    ]
     return wrong + [f"{request_id} was refused with {status}: {body!r}" for request_id, status, body in books.refused]
 
 
@@ -89,7 +93,9 @@ async def _check_acknowledged(connection: asyncpg.Connection[Any], books: Books)
     wrong = [f"{request_id} has {len(found)} payments" for request_id, found in rows.items() if len(found) > 1]
     for request_id, bodies in books.heard.items():
         heard = json.loads(bodies[0])["payment"]
-        stored = next((row for row in rows.get(request_id, []) if row["transaction_id"] == heard["transactionId"]), None)
+        stored = next(
+            (row for row in rows.get(request_id, []) if row["transaction_id"] == heard["transactionId"]), None
+        )
         if stored is None:
             wrong.append(f"{request_id} was acknowledged and is not there")
         elif heard["status"] not in {stored["status"], "pending"}:
@@ -113,17 +119,26 @@ async def _check_money(connection: asyncpg.Connection[Any]) -> list[str]:
 
 async def _check_ends(connection: asyncpg.Connection[Any]) -> list[str]:
     """Nothing is open, and nothing secret was left behind."""
-    wrong = [f"transaction {row['transaction_id']} is {row['status']}, its attempt {row['state']}" for row in await connection.fetch(OPEN)]
-    return wrong + [f"left behind: {row['count']} x {row['what']}" for row in await connection.fetch(LEFT_BEHIND) if row["count"]]
+    wrong = [
+        f"transaction {row['transaction_id']} is {row['status']}, its attempt {row['state']}"
+        for row in await connection.fetch(OPEN)
+    ]
+    return wrong + [
+        f"left behind: {row['count']} x {row['what']}" for row in await connection.fetch(LEFT_BEHIND) if row["count"]
+    ]
 
 
 async def _check_events(connection: asyncpg.Connection[Any], listener: Listener) -> list[str]:
     """Each payment has one event, numbered without a gap and delivered at least once, with a right signature."""
     wrong = [f"event {row['event_id']} is {row['state']}" for row in await connection.fetch(UNDELIVERED)]
-    wrong += [f"transaction {row['transaction_id']} has {row['count']} events" for row in await connection.fetch(MISCOUNTED)]
+    wrong += [
+        f"transaction {row['transaction_id']} has {row['count']} events" for row in await connection.fetch(MISCOUNTED)
+    ]
     wrong += [f"merchant {row['merchant_id']} has gaps in its events" for row in await connection.fetch(GAPS)]
     got = {one["body"]["payment"]["transactionId"]: one["body"]["payment"]["status"] for one in listener.callbacks}
     stored = {row["transaction_id"]: row["status"] for row in await connection.fetch(PAYMENTS)}
     wrong += [f"transaction {one} never reached the listener" for one in stored.keys() - got.keys()]
-    wrong += [f"transaction {one} was told as {got[one]}" for one in stored.keys() & got.keys() if got[one] != stored[one]]
+    wrong += [
+        f"transaction {one} was told as {got[one]}" for one in stored.keys() & got.keys() if got[one] != stored[one]
+    ]
     return wrong + ([f"{listener.forged} callbacks had a wrong signature"] if listener.forged else [])

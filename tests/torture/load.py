@@ -1,7 +1,7 @@
 """Load on a gateway that is being killed, by clients that keep their own books.
 
-Each client writes down what it is about to ask before it asks, and what it heard after it heard it; a question without an
-answer is asked again, with the same X-Request-ID, until there is one.
+Each client writes down what it is about to ask before it asks, and what it heard after it heard it; a question
+without an answer is asked again, with the same X-Request-ID, until there is one.
 """
 
 from __future__ import annotations
@@ -77,7 +77,13 @@ def build_order(chance: random.Random, request_id: str, ipn_url: str) -> dict[st
     """Draw a payment."""
     [card] = chance.choices(list(CARDS), weights=list(CARDS.values()))
     return {
-        "paymentSource": {"type": "card", "number": card, "expirationMonth": "12", "expirationYear": "30", "cvv": "009"},
+        "paymentSource": {
+            "type": "card",
+            "number": card,
+            "expirationMonth": "12",
+            "expirationYear": "30",
+            "cvv": "009",
+        },
         "sku": {
             "siteId": "983759353",
             "price": [{"offset": "0d", "amount": chance.randrange(100, 90_000) / 100, "currency": "USD"}],

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import asyncpg
-
 from tests.support.gateways import RunningGateway
 from tests.support.listener import Listener
 from tests.torture.checker import count_unfinished, find_violations
@@ -50,7 +49,8 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_taken_twice(data_dire
         gateway.close()
         listener.close()
 
-    print(f"seed {SEED}: {kills} kills, {len(books.asked)} payments asked, {len(listener.callbacks)} callbacks")
+    facts = f"seed {SEED}: {kills} kills, {len(books.asked)} payments asked, {len(listener.callbacks)} callbacks"
+    print(facts)  # noqa: T201 - whoever runs it wants to know, and to run it again
     assert violations == []
     assert len(books.asked) > 10 * kills
 
@@ -72,11 +72,13 @@ async def torment(gateway: RunningGateway, books: Books, *, ipn_url: str) -> int
 
 async def connect(data_directory: Path) -> asyncpg.Connection[Any]:
     """Look into the running gateway's own database."""
-    return await asyncpg.connect(f"postgresql://tollhouse@/tollhouse?host={quote(str(data_directory / 'socket'), safe='')}")
+    return await asyncpg.connect(
+        f"postgresql://tollhouse@/tollhouse?host={quote(str(data_directory / 'socket'), safe='')}"
+    )
 
 
 async def drain(connection: asyncpg.Connection[Any]) -> None:
     """Wait until everything is settled and delivered, within a bound."""
     give_up_at = time.monotonic() + DRAIN_SECONDS
-    while await count_unfinished(connection) and time.monotonic() < give_up_at:
+    while await count_unfinished(connection) and time.monotonic() < give_up_at:  # noqa: ASYNC110 - another process
         await asyncio.sleep(0.5)

@@ -1,0 +1,85 @@
+"""A real browser, a real gateway process, and a shop between them."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from tests.support.gateways import RunningGateway
+from tests.support.listener import Listener
+from tests.support.merchant_site import MerchantSite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: The browser's own background traffic would only meet closed doors.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium from the distribution."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert executable, "these tests need Chromium from the distribution's packages; .ci/run installs it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of a fresh profile, which fails its test on an error in a script or a broken content security policy."""
+    page = browser.new_context().new_page()
+    page.set_default_timeout(15_000)
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None)
+    yield page
+    page.context.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def gateway(session_directory: Path) -> Iterator[RunningGateway]:
+    """A gateway as `make run` starts it."""
+    gateway = RunningGateway(session_directory / "browser")
+    gateway.start()
+    yield gateway
+    gateway.close()
+
+
+@pytest.fixture(scope="session")
+def impatient_gateway(session_directory: Path) -> Iterator[RunningGateway]:
+    """A gateway that waits two seconds for a cardholder, where others wait a quarter of an hour."""
+    gateway = RunningGateway(session_directory / "impatient", TOLLHOUSE_CHALLENGE_SECONDS="2")
+    gateway.start()
+    yield gateway
+    gateway.close()
+
+
+@pytest.fixture
+def listener(gateway: RunningGateway) -> Iterator[Listener]:
+    """The shop's IPN listener."""
+    listener = Listener(secret=gateway.demo["ipnSecret"])
+    yield listener
+    listener.close()
+
+
+@pytest.fixture
+def shop(gateway: RunningGateway, listener: Listener) -> Iterator[MerchantSite]:
+    """The shop, on another port than the gateway."""
+    shop = MerchantSite(gateway, ipn_url=listener.url)
+    yield shop
+    shop.close()
