@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.support.webshop import Merchant, WebShop, clone_database, open_webshop
-
-
-class OpenShop(Protocol):
-    """Opens one more application on the test's database, with settings of its own."""
-
-    async def __call__(self, **settings: Any) -> WebShop:
-        """Return it; it is closed after the test."""
-        ...
+from tests.support.webshop import Merchant, OpenShop, WebShop, clone_database, open_webshop
 
 
 @pytest.fixture

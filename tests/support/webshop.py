@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import asyncpg
 import httpx
@@ -105,6 +105,11 @@ class WebShop:
         answer = await self.tokenize(card(name))
         return str(answer.json()["token"])
 
+    async def token_for(self, merchant: Merchant, name: str = "visa") -> str:
+        """Tokenize a published card as a shop's server does, and return the token, which is good for that shop only."""
+        answer = await self.tokenize(card(name), key=merchant.key)
+        return str(answer.json()["token"])
+
     async def get(self, path: str, *, key: str | None = None, **headers: str) -> httpx.Response:
         """Get a path with the merchant's key."""
         own = {"Authorization": self.merchant.key if key is None else key}
@@ -139,6 +144,14 @@ class WebShop:
         """Count what is stored, by table."""
         counts = [await self.fetch(f"select count(*) from {table}") for table in tables]  # noqa: S608 - our names
         return {table: rows[0][0] for table, rows in zip(tables, counts, strict=True)}
+
+
+class OpenShop(Protocol):
+    """Opens one more application on the test's database, with settings of its own."""
+
+    async def __call__(self, **settings: Any) -> WebShop:
+        """Return it; it is closed after the test."""
+        ...
 
 
 def dump(body: Any) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Any
 
 from litestar import Request
@@ -38,12 +38,15 @@ class Gate:
             return None
 
     def address_of(self, request: AnyRequest) -> str:
-        """Return the caller's address: the peer's, or behind trusted proxies the nearest that is none of them."""
-        address = request.client.host if request.client else ""
-        for hop in reversed(request.headers.get("x-forwarded-for", "").split(",")):
+        """Return the caller's address: the peer's, or behind trusted proxies the nearest that is none of them.
+
+        A proxy adds to the end: to the last header of that name, or as one more. What comes before may be forged.
+        """
+        address = _normalise(request.client.host if request.client else "")
+        for hop in reversed(",".join(request.headers.getall("x-forwarded-for", [])).split(",")):
             if not self._is_trusted(address):
                 break
-            address = hop.strip() or address
+            address = _normalise(hop.strip()) or address
         return address
 
     def _is_trusted(self, address: str) -> bool:
@@ -54,6 +57,15 @@ class Gate:
         except ValueError:
             return False
         return any(parsed in network for network in self._trusted_proxies)
+
+
+def _normalise(address: str) -> str:
+    """Write an IPv4 address that came over an IPv6 socket as what it is (RFC 4291, 2.5.5.2)."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    return str(parsed.ipv4_mapped or parsed) if isinstance(parsed, IPv6Address) else address
 
 
 def read_key(request: AnyRequest) -> str | None:

@@ -1,0 +1,155 @@
+"""Who may call: keys, addresses, proxies."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.support.webshop import TABLES, OpenShop, WebShop, add_key, card, expect_refusal, open_client
+
+ALLOWED = "198.51.100.7"
+PROXY = "10.0.0.1"
+
+
+async def look_up(shop: WebShop, key: str, *, address: str = "127.0.0.1", forwarded: tuple[str, ...] = ()) -> int:
+    """Look a payment up from an address, and return the status: 404 for whom is let in."""
+    headers = [("Authorization", key), *(("X-Forwarded-For", value) for value in forwarded)]
+    async with open_client(shop.web, address=address) as client:
+        answer = await client.get("/payment/1", headers=headers)
+    assert answer.json()["errors"] == {}
+    return answer.status_code
+
+
+async def test_no_key(shop: WebShop) -> None:
+    """A request without a key is 401, on every path that needs one, before anything else of it is looked at."""
+    for answer in (await shop.pay({}, key=""), await shop.pay(content=b"{", key="", headers={"Content-Type": ""})):
+        await expect_refusal(shop, answer, status=401)
+        assert answer.json()["message"] == "The Authorization header has to hold your API key."
+    assert (await shop.get("/payment/1", key="")).status_code == 401
+
+
+async def test_wrong_keys(shop: WebShop) -> None:
+    """A key that nobody has is 401."""
+    for key in ("th_stage_" + "0" * 40, "x", "Bearer", "Basic dGg6", "k" * 5000, "ké", "0"):
+        await expect_refusal(shop, await shop.pay(key=key), status=401)
+
+
+async def test_parts_of_a_key(shop: WebShop) -> None:
+    """A key is right as a whole or not at all."""
+    for key in (shop.merchant.key[:-1], shop.merchant.key + "0", shop.merchant.key.upper()):
+        await expect_refusal(shop, await shop.pay(key=key), status=401)
+
+
+async def test_keys_of_the_other_environment(shop: WebShop, opened: OpenShop) -> None:
+    """The prefix of a key tells that it was sent to the wrong place, and the answer says so."""
+    answer = await shop.pay(key="th_live_0000")
+    await expect_refusal(shop, answer, status=401)
+    assert answer.json()["message"] == "This is a key for live, and this gateway is stage."
+    live = await opened(environment="live")
+    assert (await live.pay(key="th_stage_0000")).json()["message"].startswith("This is a key for stage")
+
+
+async def test_expired_keys(shop: WebShop) -> None:
+    """A key is good until the moment it expires."""
+    expired, good = [await add_key(shop, expires_in=timedelta(hours=hours)) for hours in (-1, 1)]
+    answer = await shop.pay(key=expired)
+    await expect_refusal(shop, answer, status=401)
+    assert answer.json()["message"] == "The API key has expired."
+    assert (await shop.pay(key=good)).status_code == 201
+
+
+async def test_disabled_merchants(shop: WebShop) -> None:
+    """All keys of a disabled merchant are 403."""
+    await shop.execute("update merchant set state = 'disabled' where merchant_id = $1", shop.merchant.merchant_id)
+    await expect_refusal(shop, await shop.pay(), status=403)
+    assert (await shop.get("/payment/1")).status_code == 403
+    assert (await shop.get("/payment/1", key=shop.other.key)).status_code == 404
+
+
+async def test_addresses_off_the_list(shop: WebShop) -> None:
+    """A key with a list of addresses is 403 from anywhere else, whatever the request says of itself."""
+    key = await add_key(shop, networks=["198.51.100.0/24", "2001:db8::/32"])
+    await expect_refusal(shop, await shop.pay(key=key), status=403)
+    assert await look_up(shop, key, address=ALLOWED) == 404
+    assert await look_up(shop, key, address="2001:db8::7") == 404
+    assert await look_up(shop, key, address="::ffff:198.51.100.7") == 404
+    assert await look_up(shop, key, address="198.51.101.7") == 403
+    assert await look_up(shop, key, address="unix") == 403
+    assert await look_up(shop, key, address="203.0.113.1", forwarded=(ALLOWED,)) == 403
+
+
+FORWARDED = (
+    ((ALLOWED,), 404),
+    ((f"203.0.113.9, {ALLOWED}",), 404),
+    ((f"{ALLOWED}, 203.0.113.9",), 403),
+    ((f"{ALLOWED}, 10.9.9.9",), 404),
+    ((f"{ALLOWED} , 10.9.9.9,10.9.9.8",), 404),
+    ((ALLOWED, "203.0.113.9"), 403),
+    (("203.0.113.9", ALLOWED), 404),
+    ((f"::ffff:{ALLOWED}",), 404),
+    ((f"{ALLOWED}, unknown",), 403),
+    ((), 403),
+    (("",), 403),
+)
+
+
+async def test_addresses_behind_proxies(opened: OpenShop) -> None:
+    """Behind trusted proxies the caller is the nearest address that is none of theirs; what is before may be forged."""
+    shop = await opened(trusted_proxies="10.0.0.0/8, 2001:db8:ffff::/48")
+    key = await add_key(shop, networks=["198.51.100.0/24"])
+    for forwarded, status in FORWARDED:
+        for proxy in (PROXY, "2001:db8:ffff::1", f"::ffff:{PROXY}"):
+            assert await look_up(shop, key, address=proxy, forwarded=forwarded) == status, (proxy, forwarded)
+        assert await look_up(shop, key, address="203.0.113.1", forwarded=forwarded) == 403
+
+
+async def test_forms_of_the_header(shop: WebShop) -> None:
+    """The bare key of the public clients, and `Bearer` before it."""
+    for form in ("{}", "Bearer {}", "bearer {}", "BEARER  {}", " {} "):
+        assert (await shop.pay(key=form.format(shop.merchant.key))).status_code == 201, form
+
+
+async def test_other_merchants_see_nothing(shop: WebShop) -> None:
+    """What belongs to one merchant is to another as if it were not there."""
+    body = (await shop.pay()).json()
+    transaction = f"/payment/{body['payment']['transactionId']}"
+    assert (await shop.get(transaction)).status_code == 200
+    assert (await shop.get(transaction, key=shop.other.key)).json() == (await shop.get("/payment/1")).json()
+    token = await shop.token_for(shop.merchant)
+    stored = await shop.count_rows()
+    account, person = body["payment"]["source"]["paymentAccountId"], body["consumer"]["id"]
+    sku = shop.sku(siteId=str(shop.other.site_id))
+    for source, path in (
+        ({"type": "paymentAccountId", "paymentAccountId": account}, "paymentSource.paymentAccountId"),
+        ({"type": "consumer", "id": person}, "paymentSource.id"),
+        ({"type": "token", "token": token}, "paymentSource.token"),
+    ):
+        answer = await shop.pay(shop.payment(source, sku=sku), key=shop.other.key)
+        await expect_refusal(shop, answer, path, stored=stored)
+    answer = await shop.pay(key=shop.other.key)
+    await expect_refusal(shop, answer, "sku.siteId", stored=stored)
+
+
+async def test_ids_of_other_merchants_are_ones_own(shop: WebShop) -> None:
+    """A consumer id that belongs to somebody else's consumer is just a name that this merchant gives."""
+    person = (await shop.pay()).json()["consumer"]["id"]
+    body = shop.payment(sku=shop.sku(siteId=str(shop.other.site_id)))
+    body["consumer"]["id"] = person
+    answer = await shop.pay(body, key=shop.other.key)
+    assert answer.status_code == 201
+    assert answer.json()["consumer"]["id"] != person
+    assert answer.json()["consumer"]["externalId"] == person
+
+
+async def test_keys_on_tokenize(shop: WebShop) -> None:
+    """On `/tokenize` a key that may not be used is as good as none: the token is anybody's."""
+    expired = await add_key(shop, expires_in=timedelta(hours=-1))
+    elsewhere = await add_key(shop, networks=["198.51.100.0/24"])
+    for key in ("", "wrong", expired, elsewhere):
+        assert (await shop.tokenize(key=key)).status_code == 201
+    assert [row["merchant_id"] for row in await shop.fetch("select merchant_id from token")] == [None] * 4
+    assert (await shop.tokenize(card(), key=shop.merchant.key)).status_code == 201
+    owners = await shop.fetch("select merchant_id from token where merchant_id is not null")
+    assert [row["merchant_id"] for row in owners] == [shop.merchant.merchant_id]
+    assert set(TABLES) - {"token", "security_code"} == {
+        table for table, count in (await shop.count_rows()).items() if not count
+    }

@@ -1,0 +1,249 @@
+"""`POST /tokenize`: a card becomes a token, for whoever asks, and nothing is learned from asking."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from tests.support.issuing import number_of
+from tests.support.webshop import XML_HTTP_REQUEST, OpenShop, WebShop, add_key, card, expect_refusal, open_client
+
+SEED_CARD = {
+    "number": "4024007179366348",
+    "expirationYear": "25",
+    "expirationMonth": "12",
+    "cvv": "009",
+    "cardHolder": "Jane Smith",
+    "zip": "10001",
+}
+
+
+async def test_the_answer(shop: WebShop) -> None:
+    """The card of the quickstart, long past, becomes a token of fifteen minutes."""
+    answer = await shop.tokenize(SEED_CARD)
+    assert answer.status_code == 201
+    assert answer.headers["content-type"] == "application/json"
+    assert set(answer.json()) == {"token", "expireAt"}
+    assert str(UUID(answer.json()["token"])) == answer.json()["token"]
+    assert type(answer.json()["expireAt"]) is int
+    assert 890 <= answer.json()["expireAt"] - time.time() <= 901
+
+
+FORMS_TAKEN: tuple[dict[str, Any], ...] = (
+    {"cvv": None},
+    {"cvv": ""},
+    {"zip": "", "cardHolder": ""},
+    {"zip": None, "cardHolder": None},
+    {"cardHolder": " "},
+    {"cardHolder": "Łukasz \U0001f4b3"},
+    {"number": 4024007179366348},
+    {"expirationMonth": 3, "expirationYear": 30},
+    {"expirationMonth": "01", "expirationYear": "00"},
+    {"cvv": 123},
+    {"unknown": [1]},
+)
+
+
+async def test_forms_that_are_taken(shop: WebShop) -> None:
+    """What the public clients send is taken: numbers, empty texts, a holder of one space, fields that nobody knows."""
+    for changes in FORMS_TAKEN:
+        answer = await shop.tokenize(card(**changes))
+        assert answer.status_code == 201, (changes, answer.text)
+
+
+FAULTY: tuple[tuple[dict[str, Any], list[str]], ...] = (
+    ({"number": "4024007179366349"}, ["number"]),
+    ({"number": ""}, ["number"]),
+    ({"number": "1" * 20}, ["number"]),
+    ({"expirationMonth": "13"}, ["expirationMonth"]),
+    ({"expirationYear": "2025"}, ["expirationYear"]),
+    ({"cvv": "12345"}, ["cvv"]),
+    ({"cvv": "1234"}, ["cvv"]),
+    ({"cardHolder": "J" * 65}, ["cardHolder"]),
+    ({"zip": "1" * 17}, ["zip"]),
+    ({"number": [], "expirationMonth": {}, "expirationYear": True}, ["number", "expirationMonth", "expirationYear"]),
+    ({"number": None, "expirationMonth": None, "cvv": "x"}, ["number", "expirationMonth", "cvv"]),
+    ({"cardHolder": ["Jane"], "zip": {"a": 1}}, ["cardHolder", "zip"]),
+)
+
+
+async def test_faulty_cards(shop: WebShop) -> None:
+    """Every faulty field of a card is named at once."""
+    for changes, paths in FAULTY:
+        await expect_refusal(shop, await shop.tokenize(card(**changes)), *paths)
+
+
+async def test_the_header_that_forms_cannot_send(shop: WebShop) -> None:
+    """Without `x-requested-with` any page could post a form here: 400 names the header, with all else that is wrong."""
+    for value in ("", "fetch", "XMLHttpRequest2", "XMLHttpRequest, XMLHttpRequest"):
+        headers = {"x-requested-with": value}
+        await expect_refusal(shop, await shop.tokenize(headers=headers), "x-requested-with")
+        answer = await shop.tokenize(card(number="1"), headers=headers | {"X-Request-ID": "a b"})
+        await expect_refusal(shop, answer, "x-requested-with", "number", "X-Request-ID")
+
+
+async def test_spellings_of_the_header(shop: WebShop) -> None:
+    """Names of headers have no case, and this value is taken in any."""
+    for name, value in (("X-Requested-With", "XMLHttpRequest"), ("X-REQUESTED-WITH", "xmlhttprequest")):
+        answer = await shop.post("/tokenize", card(), key="", headers={name: value})
+        assert answer.status_code == 201
+
+
+async def test_no_oracle(shop: WebShop) -> None:
+    """Whether a card would be approved cannot be told from the answer: no issuer is asked."""
+    answers = [await shop.tokenize(card(name)) for name in ("visa", "decline_05", "decline_41")]
+    answers.append(await shop.tokenize(card(number="4000000000000002")))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({len(answer.content) for answer in answers}) == 1
+    assert {frozenset(answer.headers) for answer in answers} == {frozenset(answers[0].headers)}
+
+
+async def test_cards_are_sealed(shop: WebShop) -> None:
+    """Neither the number nor the security code stands anywhere in what is stored."""
+    await shop.tokenize(card(cvv="937"))
+    rows = [await shop.fetch(f"select * from {table}") for table in ("token", "security_code", "short_key")]  # noqa: S608
+    stored = repr(rows)
+    assert number_of("visa") not in stored
+    assert b"937" not in b"".join(row["sealed"] for row in rows[1])
+
+
+async def test_expired_cards_in_live(opened: OpenShop) -> None:
+    """In live a card that has expired gets no token; its month is good to the end."""
+    live = await opened(environment="live")
+    today = datetime.now(UTC)
+    past = (today.replace(day=1) - timedelta(days=1)).strftime("%m %y").split()
+    this = today.strftime("%m %y").split()
+    answer = await live.tokenize(card(expirationMonth=past[0], expirationYear=past[1]))
+    await expect_refusal(live, answer, "expirationYear")
+    assert (await live.tokenize(card(expirationMonth=this[0], expirationYear=this[1]))).status_code == 201
+    answer = await live.pay(live.payment({"type": "card"} | card(expirationMonth=past[0], expirationYear=past[1])))
+    assert answer.json()["errors"]["paymentSource.expirationYear"] == ["is past: the card has expired"]
+
+
+async def test_used_tokens(shop: WebShop) -> None:
+    """A token pays once, whether or not the issuer approves; the second payment names it and stores nothing."""
+    for name in ("visa", "decline_05"):
+        source = {"type": "token", "token": await shop.token(name)}
+        assert (await shop.pay(shop.payment(source))).status_code == 201
+        stored = await shop.count_rows()
+        answer = await shop.pay(shop.payment(source))
+        errors = await expect_refusal(shop, answer, "paymentSource.token", stored=stored)
+        assert errors["paymentSource.token"] == ["was used already; tokenize the card again"]
+
+
+async def test_expired_tokens(shop: WebShop) -> None:
+    """A token is good for a quarter of an hour, and its end is told from its use."""
+    source = {"type": "token", "token": await shop.token()}
+    await shop.execute("update token set expires_at = now() - interval '1 second'")
+    stored = await shop.count_rows()
+    errors = await expect_refusal(shop, await shop.pay(shop.payment(source)), "paymentSource.token", stored=stored)
+    assert errors["paymentSource.token"] == ["has expired; tokenize the card again"]
+
+
+async def test_one_of_two_uses_wins(shop: WebShop) -> None:
+    """Of several payments with one token at once exactly one is made."""
+    source = {"type": "token", "token": await shop.token()}
+    answers = await asyncio.gather(*(shop.pay(shop.payment(source)) for _ in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [201] + [400] * 7
+    assert {frozenset(answer.json()["errors"]) for answer in answers if answer.status_code == 400} == {
+        frozenset({"paymentSource.token"})
+    }
+    assert (await shop.count_rows(["payment", "transaction"])) == {"payment": 1, "transaction": 1}
+
+
+async def test_a_refused_payment_leaves_the_token(shop: WebShop) -> None:
+    """A token outlives what is refused before the payment is begun."""
+    source = {"type": "token", "token": await shop.token()}
+    assert (await shop.pay(shop.payment(source, sku={"name": "GOLD"}))).status_code == 400
+    assert (await shop.pay(shop.payment(source), key="wrong")).status_code == 401
+    assert (await shop.pay(shop.payment(source))).status_code == 201
+
+
+async def test_limits_by_address_and_network(opened: OpenShop) -> None:
+    """One address, and one network, may ask so often a minute; then 429 says when to come again."""
+    shop = await opened(tokenize_by_address=2, tokenize_by_network=3)
+    statuses = [await tokenize_from(shop, address) for address in ("198.51.100.1",) * 3 + ("198.51.100.2",) * 2]
+    assert statuses == [201, 201, 429, 201, 429]
+    assert await tokenize_from(shop, "198.51.101.1") == 201
+    assert await tokenize_from(shop, "2001:db8::1") == 201
+    stored = await shop.count_rows()
+    answer = await open_client(shop.web, address="198.51.100.1").post(
+        "/tokenize", json=card(), headers=XML_HTTP_REQUEST
+    )
+    await expect_refusal(shop, answer, status=429, stored=stored)
+    assert 1 <= int(answer.headers["retry-after"]) <= 31
+
+
+async def test_limits_by_card(opened: OpenShop) -> None:
+    """One card may be tokenized so often a minute, from wherever."""
+    shop = await opened(tokenize_by_card=2)
+    statuses = [await tokenize_from(shop, f"198.51.{network}.1") for network in range(3)]
+    assert statuses == [201, 201, 429]
+    assert (await shop.tokenize(card("mastercard"))).status_code == 201
+
+
+async def test_limits_by_key(opened: OpenShop) -> None:
+    """A merchant's key replaces the limits by address with one of its own; a key that may not be used does not."""
+    shop = await opened(tokenize_by_address=1, tokenize_by_key=3)
+    statuses = [(await shop.tokenize(key=shop.merchant.key)).status_code for _ in range(4)]
+    assert statuses == [201, 201, 201, 429]
+    expired = await add_key(shop, expires_in=timedelta(hours=-1))
+    assert [(await shop.tokenize(key=expired)).status_code for _ in range(2)] == [201, 429]
+
+
+async def test_stage_has_no_limits_by_itself(shop: WebShop) -> None:
+    """In stage nothing is limited unless it is set: a suite of tests may tokenize as fast as it can."""
+    answers = await asyncio.gather(*(shop.tokenize() for _ in range(100)))
+    assert {answer.status_code for answer in answers} == {201}
+
+
+async def test_repeated_requests(shop: WebShop) -> None:
+    """The same id with the same card is the same token; with another card it is another."""
+    headers = {"X-Request-ID": "tokenize-1"}
+    first = await shop.tokenize(headers=headers)
+    again = await shop.tokenize(headers=headers)
+    assert first.content == again.content
+    assert "idempotent-replay" not in first.headers
+    assert again.headers["idempotent-replay"] == "true"
+    for changes in ({"number": number_of("mastercard")}, {"cvv": "010"}, {"cardHolder": "John"}, {"zip": None}):
+        other = await shop.tokenize(card(**changes), headers=headers)
+        assert other.status_code == 201
+        assert other.json()["token"] != first.json()["token"]
+        assert "idempotent-replay" not in other.headers
+    assert (await shop.count_rows(["token"])) == {"token": 5}
+
+
+async def test_repeated_requests_at_once(shop: WebShop, opened: OpenShop) -> None:
+    """Equal requests at the same time, also at two nodes, make one token."""
+    other_node = await opened(keys=shop.gateway.vault.keys)
+    headers = {"X-Request-ID": "tokenize-1"}
+    answers = await asyncio.gather(*(node.tokenize(headers=headers) for node in (shop, other_node) * 6))
+    assert len({answer.content for answer in answers}) == 1
+    assert [answer.headers.get("idempotent-replay") for answer in answers].count(None) == 1
+    assert (await shop.count_rows(["token"])) == {"token": 1}
+
+
+async def test_a_repeated_request_after_the_token_was_used(shop: WebShop) -> None:
+    """A repeat gets its first answer for as long as the token would live, also when the token is used."""
+    headers = {"X-Request-ID": "tokenize-1"}
+    first = await shop.tokenize(headers=headers)
+    assert (await shop.pay(shop.payment({"type": "token", "token": first.json()["token"]}))).status_code == 201
+    assert (await shop.tokenize(headers=headers)).content == first.content
+
+
+async def test_a_refused_request_leaves_its_id(shop: WebShop) -> None:
+    """An id that was refused with 400 is free for the corrected request."""
+    headers = {"X-Request-ID": "tokenize-1"}
+    assert (await shop.tokenize(card(number="1"), headers=headers)).status_code == 400
+    answer = await shop.tokenize(headers=headers)
+    assert answer.status_code == 201
+    assert "idempotent-replay" not in answer.headers
+
+
+async def tokenize_from(shop: WebShop, address: str) -> int:
+    """Tokenize from an address and return the status."""
+    async with open_client(shop.web, address=address) as client:
+        return (await client.post("/tokenize", json=card(), headers=XML_HTTP_REQUEST)).status_code
