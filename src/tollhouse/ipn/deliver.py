@@ -29,6 +29,11 @@ from tollhouse.storage.database import Database, PlainConnection
 #: Outcomes of one transaction.
 BATCH = 256
 
+#: How often, and after what pause, a claim is tried while others hold all hosts that are ready: they record an outcome
+#: or make a delivery, and are done in a moment.
+CLAIM_TRIES = 4
+HELD_PAUSE_SECONDS = 0.003
+
 log = structlog.get_logger()
 
 
@@ -77,11 +82,16 @@ def make_recorder(database: Database, rules: DeliveryRules) -> Coalescer[Outcome
 
 async def claim_runs(database: Database, rules: DeliveryRules, *, room: int) -> list[Run]:
     """Lease up to `room` runs from the hosts that have been ready longest."""
-    async with database.acquire() as connection:
-        if not await store.select_ready_exist(connection):
-            return []
-    async with database.transaction() as connection:
-        return await store.claim_runs(connection, rules.capacity(room))
+    for _ in range(CLAIM_TRIES):
+        async with database.acquire() as connection:
+            if not await store.select_ready_exist(connection):
+                return []
+        async with database.transaction() as connection:
+            runs = await store.claim_runs(connection, rules.capacity(room))
+        if runs is not None:
+            return runs
+        await asyncio.sleep(HELD_PAUSE_SECONDS)
+    return []
 
 
 async def deliver_run(run: Run, means: Means, rules: DeliveryRules) -> None:

@@ -156,11 +156,14 @@ async def select_ready_exist(connection: PlainConnection) -> bool:
     return bool(await queries.select_ready_exist(connection))
 
 
-async def claim_runs(connection: PlainConnection, capacity: Capacity) -> list[Run]:
-    """Lease what ready hosts have room for. The transaction should end soon: it holds the hosts."""
+async def claim_runs(connection: PlainConnection, capacity: Capacity) -> list[Run] | None:
+    """Lease what ready hosts have room for, or return None where all of them are held by somebody else.
+
+    The transaction should end soon: it holds the hosts.
+    """
     hosts = [HostKey(*row) async for row in queries.lock_ready_hosts(connection, hosts=capacity.room)]
     if not hosts:
-        return []
+        return None
     keys = _host_columns(hosts)
     limits = {"slots": capacity.slots, "probe_after": capacity.probe_after}
     await queries.release_expired_leases(connection, **keys)
