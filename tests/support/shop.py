@@ -7,11 +7,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
 from tests.support.acquirer import Plan, ScriptedAcquirer
 
+from tollhouse.acquirers.model import Approved, Declined
 from tollhouse.app import Gateway, build_gateway
 from tollhouse.catalog.access import Catalog
 from tollhouse.catalog.model import Price
@@ -79,6 +80,10 @@ class Paid:
         return self.payment["status"], self.payment["code"]
 
 
+#: What lets the acquirer answer, and the payment that waits for it.
+Started: TypeAlias = tuple[asyncio.Event, asyncio.Task[Paid]]
+
+
 @dataclass(frozen=True, slots=True)
 class Shop:
     """A merchant's shop at one process of the gateway."""
@@ -99,13 +104,18 @@ class Shop:
         """Pay 19.99 with a card, or whatever the changes say."""
         return Paid(await charge(self.tools, await self.order(**changes)))
 
-    async def begin(self, **changes: Any) -> Payment:
-        """Commit an intention and die while the acquirer is asked, as a process does."""
-        asked = asyncio.Event()
-        self.acquirer.plan(Plan(hold=asyncio.Event()))
+    async def start(self, *, outcome: Approved | Declined | None = None, **changes: Any) -> Started:
+        """Begin a payment, and return when the acquirer is asked; it answers when the event is set."""
+        held, asked = asyncio.Event(), asyncio.Event()
+        self.acquirer.plan(Plan(outcome, hold=held))
         self.acquirer.on_authorize = lambda _: asked.set()
         paying = asyncio.create_task(self.pay(**changes))
         await asyncio.wait_for(asked.wait(), timeout=5)
+        return held, paying
+
+    async def begin(self, **changes: Any) -> Payment:
+        """Commit an intention and die while the acquirer is asked, as a process does."""
+        _, paying = await self.start(**changes)
         await self.die()
         await asyncio.gather(paying, return_exceptions=True)
         return await self.stored(int(self.acquirer.asked[-1].reference.partition("-")[0]))
@@ -122,7 +132,7 @@ class Shop:
     ) -> UUID:
         """Make a token."""
         minted = await tokenize(
-            self.gateway.mint, card(number), cvv and Cvv(cvv), merchant_id=merchant_id, request=request
+            self.gateway.mint, card(number), Cvv(cvv) if cvv else None, merchant_id=merchant_id, request=request
         )
         return minted.token_id
 

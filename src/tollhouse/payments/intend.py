@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tollhouse.catalog.model import price_to_json
 from tollhouse.catalog.prices import has_later_charges
 from tollhouse.consumers.store import ConsumerRow
 from tollhouse.payments.lifecycle import name_attempt
@@ -81,11 +82,11 @@ async def _build_subscribing(tools: Tools, order: Order) -> Subscribing | None:
 
 
 def _digest_of_purchase(tools: Tools, order: Order) -> bytes | None:
-    """Hash what makes two requests the same purchase: card, amount, consumer, metadata (behaviour, section 3)."""
+    """Hash what makes two requests the same purchase: card, consumer, what is bought, metadata (behaviour, section 3)."""
     if not order.site.guards_double_clicks:
         return None
-    money = order.money
+    sku = order.sku
     is_named = order.is_consumer_known or order.external_id is not None
     who = order.consumer_id if is_named else _profile_of(order)
-    parts = (who, str(money.amount_minor), money.currency.code, str(order.site.site_id), order.metadata)
-    return tools.vault.digest(order.fingerprint + "|".join(parts).encode())
+    what = (sku.site_id, sku.name, sku.title, [price_to_json(price) for price in sku.prices])
+    return tools.vault.digest(order.fingerprint + render_json([who, what, order.metadata]))

@@ -39,11 +39,7 @@ async def test_a_declined_payment_is_replayed(shop: Shop) -> None:
 
 async def test_another_body_is_refused(shop: Shop, other_process: Shop) -> None:
     """A request id with another body is refused, at once and later, here and elsewhere."""
-    held = asyncio.Event()
-    shop.acquirer.plan(Plan(hold=held))
-    first = asyncio.create_task(shop.pay(claim=claim("r1")))
-    while not shop.acquirer.asked:
-        await asyncio.sleep(0.001)
+    held, first = await shop.start(claim=claim("r1"))
     for each in (shop, other_process):
         with pytest.raises(RequestIdReused):
             await each.pay(claim=claim("r1", digest=OTHER_DIGEST))
@@ -67,11 +63,8 @@ async def test_twenty_repeats_at_once_in_two_processes(shop: Shop, other_process
 
 async def test_a_repeat_waits_for_the_first(shop: Shop, other_process: Shop) -> None:
     """While the first request runs, its repeats wait, and get its answer."""
-    held = asyncio.Event()
-    shop.acquirer.plan(Plan(hold=held))
-    paying = [asyncio.create_task(each.pay(claim=claim("r1"))) for each in (shop, shop, other_process)]
-    while not shop.acquirer.asked:
-        await asyncio.sleep(0.001)
+    held, first = await shop.start(claim=claim("r1"))
+    paying = [first, *(asyncio.create_task(each.pay(claim=claim("r1"))) for each in (shop, other_process))]
     await asyncio.sleep(0.05)
     assert not any(task.done() for task in paying)
     held.set()
@@ -87,11 +80,7 @@ async def test_a_repeat_does_not_wait_for_ever(shop: Shop, other_process: Shop) 
 
 async def test_the_client_that_goes_away(shop: Shop) -> None:
     """When the client goes, the payment goes on, whoever waits with it gets its answer, and so do later repeats."""
-    held = asyncio.Event()
-    shop.acquirer.plan(Plan(hold=held))
-    first = asyncio.create_task(shop.pay(claim=claim("r1")))
-    while not shop.acquirer.asked:
-        await asyncio.sleep(0.001)
+    held, first = await shop.start(claim=claim("r1"))
     second = asyncio.create_task(shop.pay(claim=claim("r1")))
     await asyncio.sleep(0.02)
     first.cancel()
@@ -107,11 +96,7 @@ async def test_the_client_that_goes_away(shop: Shop) -> None:
 
 async def test_the_client_without_a_request_id_that_goes_away(shop: Shop) -> None:
     """A payment without request id is finished too when its client goes."""
-    held = asyncio.Event()
-    shop.acquirer.plan(Plan(hold=held))
-    first = asyncio.create_task(shop.pay())
-    while not shop.acquirer.asked:
-        await asyncio.sleep(0.001)
+    held, first = await shop.start()
     first.cancel()
     held.set()
     await shop.quiet()

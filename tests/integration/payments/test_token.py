@@ -167,7 +167,7 @@ async def test_a_token_lives_a_quarter_of_an_hour(shop: Shop) -> None:
 
 async def test_two_cards_make_two_accounts(shop: Shop) -> None:
     """Tokens of one card lead to one account, whichever token it was."""
-    accounts = set()
+    accounts: set[str] = set()
     for _ in range(2):
         paid = await shop.pay(token=await shop.tokenize(), metadata=json.dumps({"n": len(accounts)}))
         accounts.add(paid.payment["source"]["paymentAccountId"])

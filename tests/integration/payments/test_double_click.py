@@ -1,0 +1,165 @@
+"""A double click: the second of two equal payments gets the first one's answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.support.acquirer import Plan
+from tests.support.cardholders import World, payment_request
+from tests.support.shop import OTHER_NUMBER, Shop, claim, price
+
+from tollhouse.payments.charge import charge
+
+
+@pytest.mark.parametrize("first", [None, claim("r1")], ids=["unnamed", "named"])
+@pytest.mark.parametrize("second", [None, claim("r2")], ids=["unnamed", "named"])
+async def test_a_double_click(shop: Shop, other_process: Shop, first: Any, second: Any) -> None:
+    """With or without request ids, here or in another process, the second click leads to the first one's order."""
+    held, paying = await shop.start(claim=first)
+    clicks = [asyncio.create_task(each.pay(claim=second)) for each in (shop, other_process)]
+    await asyncio.sleep(0.05)
+    held.set()
+    answers = [await paying, *[await click for click in clicks]]
+    assert len({paid.reply.body for paid in answers}) == 1
+    assert len(shop.acquirer.asked) == 1
+    assert await shop.value("select count(*) from transaction") == 1
+    assert await shop.value("select count(*) from event") == 1
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_twenty_clicks_at_once(shop: Shop, other_process: Shop, named: bool) -> None:  # noqa: FBT001
+    """Twenty equal payments at once in two processes are one order."""
+    shop.acquirer.plan(Plan(hold=(held := asyncio.Event())))
+    shops = (shop, other_process)
+    orders = [await shops[n % 2].order(claim=claim(f"r{n}") if named else None) for n in range(20)]
+    paying = [asyncio.create_task(charge(shops[n % 2].tools, order)) for n, order in enumerate(orders)]
+    await asyncio.sleep(0.1)
+    held.set()
+    assert len({(await task).body for task in paying}) == 1
+    assert len(shop.acquirer.charged) == 1
+
+
+async def test_the_repeat_of_a_double_click(shop: Shop) -> None:
+    """The request id of a double click is taken for ever, with the first one's answer."""
+    held, paying = await shop.start()
+    click = asyncio.create_task(shop.pay(claim=claim("r2")))
+    await asyncio.sleep(0.02)
+    held.set()
+    await click
+    assert (await shop.pay(claim=claim("r2"))).reply.body == (await paying).reply.body
+    assert len(shop.acquirer.charged) == 1
+
+
+async def test_after_the_end_it_is_a_new_payment(shop: Shop) -> None:
+    """Once the first is settled, the same again is another purchase."""
+    first, second = await shop.pay(), await shop.pay()
+    assert first.payment["orderId"] != second.payment["orderId"]
+    assert len(shop.acquirer.charged) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metadata": '{"order": 2}'},
+        {"external_id": "user-2"},
+        {"number": OTHER_NUMBER},
+        {"prices": (price(2000),)},
+        {"prices": (price(1999, currency="EUR"),)},
+        {"prices": (price(1999), price(999, "30d"))},
+        {"title": "Another thing"},
+    ],
+    ids=["metadata", "consumer", "card", "amount", "currency", "schedule", "title"],
+)
+async def test_what_makes_another_order(shop: Shop, changes: dict[str, Any]) -> None:
+    """Another card, sum, consumer, metadata or thing bought is another order, also while the first is open."""
+    held, paying = await shop.start()
+    other = await shop.pay(**changes)
+    held.set()
+    assert other.payment["orderId"] != (await paying).payment["orderId"]
+    assert len(shop.acquirer.charged) == 2
+
+
+async def test_another_token_of_the_same_card(shop: Shop) -> None:
+    """The token is no part of what makes two payments equal."""
+    token, second = await shop.tokenize(), await shop.tokenize()
+    held, paying = await shop.start(token=token)
+    click = asyncio.create_task(shop.pay(token=second))
+    await asyncio.sleep(0.02)
+    held.set()
+    assert (await click).reply.body == (await paying).reply.body
+
+
+async def test_unnamed_consumers(shop: Shop) -> None:
+    """Consumers without an id are the same by what is said of them."""
+    held, paying = await shop.start(external_id=None)
+    click = asyncio.create_task(shop.pay(external_id=None))
+    other = await shop.pay(external_id=None, consumer={"firstName": "John"})
+    held.set()
+    assert (await click).reply.body == (await paying).reply.body
+    assert other.payment["orderId"] != (await paying).payment["orderId"]
+
+
+async def test_a_site_without_the_guard(shop: Shop) -> None:
+    """Where the site does not guard, each click is a payment."""
+    await shop.value("update site set guards_double_clicks = false")
+    held, paying = await shop.start()
+    other = await shop.pay()
+    held.set()
+    assert other.payment["orderId"] != (await paying).payment["orderId"]
+
+
+@pytest.mark.parametrize("second", [None, claim("r2")], ids=["unnamed", "named"])
+async def test_a_double_click_of_an_unknown_outcome(shop: Shop, second: Any) -> None:
+    """While nobody knows the outcome, the second click gets the first one's `pending` at once, and again later."""
+    shop.acquirer.plan(Plan(lost="answer"))
+    first = await shop.pay(claim=claim("r1"))
+    assert first.outcome == ("pending", "0")
+    async with asyncio.timeout(0.25):
+        click = await shop.pay(claim=second)
+    assert click.reply.body == first.reply.body
+    await shop.resolve(first.transaction_id)
+    if second:
+        assert (await shop.pay(claim=second)).reply.body == first.reply.body
+    assert len(shop.acquirer.charged) == 1
+
+
+@pytest.mark.parametrize("first", [None, claim("r1")], ids=["unnamed", "named"])
+@pytest.mark.parametrize("second", [None, claim("r2")], ids=["unnamed", "named"])
+async def test_a_double_click_of_a_slow_payment(shop: Shop, first: Any, second: Any) -> None:
+    """When the first one was answered with `pending` because it took too long, so is the second."""
+    held, paying = await shop.start(claim=first)
+    click = await shop.pay(claim=second)
+    assert click.reply.body == (await paying).reply.body
+    assert click.outcome == ("pending", "0")
+    held.set()
+
+
+async def test_a_double_click_that_meets_the_end(shop: Shop) -> None:
+    """A request id that was handed to a payment at the moment of its end gets that payment's answer."""
+    first = await shop.pay()
+    order_id = int(first.payment["orderId"])
+    await shop.value(
+        """
+        insert into request_claim (merchant_id, operation, request_id, digest, payment_id)
+        values (1, 'payment', 'r2', $1, $2)
+        """,
+        claim("r2").digest,
+        order_id,
+    )
+    assert (await shop.pay(claim=claim("r2"))).reply.body == first.reply.body
+    assert len(shop.acquirer.charged) == 1
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["asked for", "soft decline"])
+async def test_a_double_click_of_a_challenged_payment(world: World, soft: bool) -> None:  # noqa: FBT001
+    """While the first one waits for its cardholder, the second click gets the same redirect at once."""
+    body = payment_request("decline_1a" if soft else "challenge", three_ds=not soft)
+    first = await world.call("/payment", body)
+    assert first.json["payment"]["action"] == "redirect"
+    for headers in ({}, {"X-Request-ID": "r2"}, {"X-Request-ID": "r2"}):
+        async with asyncio.timeout(2):
+            click = await world.call("/payment", body, **headers)
+        assert (click.status, click.text) == (201, first.text)
+    assert len(await world.fetch("select from transaction")) == 1
