@@ -100,7 +100,7 @@ async def open_page(tools: Tools, key: str) -> Step:
     payment = await load_payment(tools, authentication)
     if authentication.state is State.ABANDONED:
         return Ended(payment, make.leave_url(payment, is_approved=False))
-    if payment.status is not Status.PENDING or authentication.state.is_decided or authentication.waiting_since:
+    if _awaits_outcome(payment, authentication):
         return await _wait_or_leave(tools, payment, authentication)
     return await _go_on(tools, payment, authentication)
 
@@ -234,10 +234,15 @@ async def look_after_return(tools: Tools, key: str) -> Step:
     if authentication is None:
         raise NotFound
     payment = await load_payment(tools, authentication)
-    is_over = payment.status is not Status.PENDING or authentication.state.is_decided
-    if is_over or (authentication.state is State.CHALLENGED and authentication.waiting_since):
+    if _awaits_outcome(payment, authentication):
         return await _wait_or_leave(tools, payment, authentication)
     return Leave(make.page_url(tools, authentication))
+
+
+def _awaits_outcome(payment: Payment, authentication: Authentication) -> bool:
+    """Tell whether the cardholder has nothing more to do: it is decided, or the bank sent the browser back."""
+    has_returned = authentication.state is State.CHALLENGED and authentication.waiting_since is not None
+    return payment.status is not Status.PENDING or authentication.state.is_decided or has_returned
 
 
 async def _wait_or_leave(tools: Tools, payment: Payment, authentication: Authentication) -> Step:

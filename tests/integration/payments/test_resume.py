@@ -389,6 +389,18 @@ async def test_an_acs_that_gave_up_is_asked_again(world: World) -> None:
     assert (await world.settled(answer)).status == "success"
 
 
+async def test_an_acs_that_sends_back_before_it_tells_that_it_gave_up(world: World) -> None:
+    """A browser that came too late, and was sent back before the RReq said so, begins anew as well."""
+    answer = await world.pay("challenge", browser=True)
+    back = await _return_address(world, answer.json["payment"]["url"])
+    await world.post(back, {})
+    await world.fetch("update authentication set waiting_since = waiting_since - interval '11 seconds'")
+    await world.report(await world.authentication(answer), "N", challengeCancel="05")
+    again = await world.get(back)
+    assert again.headers["Location"] == answer.json["payment"]["url"]
+    assert 'id="browser"' in (await world.get(again.headers["Location"])).text
+
+
 async def test_an_areq_lost_with_its_process_is_sent_again(world: World) -> None:
     """A page whose AReq never got an answer begins anew when its sender must be dead."""
     answer = await world.pay("challenge")
