@@ -1,0 +1,272 @@
+"""`X-Request-ID` on payments: a repeat gets the first answer, byte for byte, and nothing is charged twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tests.support.webshop import OpenShop, WebShop, card, dump, expect_refusal
+
+HEADERS = {"X-Request-ID": "order-4711"}
+MADE = ("payment", "transaction", "attempt", "event", "request_claim")
+ONE_OF_EACH = dict.fromkeys(MADE, 1)
+
+
+def reorder(content: Any) -> Any:
+    """Turn the order of all keys round."""
+    if isinstance(content, Mapping):
+        return {name: reorder(content[name]) for name in reversed(list(content))}
+    return [reorder(one) for one in content] if isinstance(content, list) else content
+
+
+async def test_a_repeat(shop: WebShop) -> None:
+    """A repeat gets the same status and bytes, marked as a replay; the first answer is not."""
+    body = shop.payment(metadata={"b": 1.50, "a": [True, None]})
+    first = await shop.pay(body, headers=HEADERS)
+    assert first.status_code == 201
+    assert "idempotent-replay" not in first.headers
+    for _ in range(2):
+        again = await shop.pay(body, headers=HEADERS)
+        assert (again.status_code, again.content) == (201, first.content)
+        assert again.headers["idempotent-replay"] == "true"
+        assert again.headers["content-type"] == first.headers["content-type"]
+    assert await shop.count_rows(MADE) == ONE_OF_EACH
+
+
+async def test_a_repeated_decline(shop: WebShop) -> None:
+    """A decline is an answer like any other: the repeat is declined with the same bytes and asks no issuer."""
+    body = shop.payment({"type": "card"} | card("decline_05"))
+    first = await shop.pay(body, headers=HEADERS)
+    again = await shop.pay(body, headers=HEADERS)
+    assert first.json()["payment"]["status"] == "fail"
+    assert again.content == first.content
+    assert await shop.count_rows(MADE) == ONE_OF_EACH
+
+
+async def test_the_form_of_a_body_does_not_matter(shop: WebShop) -> None:
+    """A body is the same in another order of keys, with other spaces, escapes and names of headers."""
+    body = shop.payment(metadata={"ä": {"x": 1, "y": 2}})
+    first = await shop.pay(body, headers=HEADERS)
+    forms = (
+        dump(reorder(body)),
+        json.dumps(body, indent=4).encode(),
+        json.dumps(body, ensure_ascii=False).encode(),
+    )
+    for content in forms:
+        again = await shop.pay(content=content, headers={"x-request-id": "order-4711"})
+        assert again.content == first.content
+        assert again.headers["idempotent-replay"] == "true"
+
+
+async def test_another_body(shop: WebShop) -> None:
+    """The same id with another body is 422, and changes nothing."""
+    body = shop.payment()
+    first = await shop.pay(body, headers=HEADERS)
+    stored = await shop.count_rows()
+    others = (
+        shop.payment(consumer=body["consumer"], sku=shop.sku(title="Other")),
+        shop.payment(consumer=body["consumer"], metadata={"a": 1}),
+        shop.payment({"type": "card"} | card("mastercard"), consumer=body["consumer"]),
+        shop.payment({"type": "card"} | card(expirationMonth="11"), consumer=body["consumer"]),
+        shop.payment(consumer=body["consumer"] | {"ip": "203.0.113.46"}),
+        shop.payment({"type": "token", "token": await shop.token()}, consumer=body["consumer"]),
+    )
+    stored |= {"token": 1, "security_code": 1}
+    for other in others:
+        answer = await shop.pay(other, headers=HEADERS)
+        await expect_refusal(shop, answer, status=422, stored=stored)
+        assert answer.headers["x-request-id"] == "order-4711"
+    assert (await shop.pay(body, headers=HEADERS)).content == first.content
+
+
+async def test_the_security_code_leaves_no_trace(shop: WebShop) -> None:
+    """Only the security code may differ in a repeat: so that no trace of it is kept, it is no part of the comparison."""
+    consumer = shop.payment()["consumer"]
+    first, again = [
+        await shop.pay(shop.payment({"type": "card"} | card(cvv=cvv), consumer=consumer), headers=HEADERS)
+        for cvv in ("009", "010")
+    ]
+    assert again.content == first.content
+
+
+async def test_malformed_ids(shop: WebShop) -> None:
+    """An id is 1 to 128 visible ASCII characters; the answer to another bears one of ours."""
+    for sent in (" ", "a b", "x" * 129, "id\t1", "idé", "\x7f"):
+        answer = await shop.pay(headers={"X-Request-ID": sent})
+        await expect_refusal(shop, answer, "X-Request-ID")
+        assert re.fullmatch(r"[0-9a-f-]{16,36}", answer.headers["x-request-id"])
+    for sent in ("!", "~" * 128, '"quoted"', "a/b?c=d&e#f", "0"):
+        answer = await shop.pay(headers={"X-Request-ID": sent})
+        assert answer.status_code == 201
+        assert answer.headers["x-request-id"] == sent
+
+
+async def test_ids_of_ours(shop: WebShop) -> None:
+    """A request without an id gets one of ours, another each time, and is never a repeat."""
+    body = shop.payment()
+    answers = [await shop.pay(body) for _ in range(3)]
+    assert len({answer.headers["x-request-id"] for answer in answers}) == 3
+    assert len({answer.json()["payment"]["transactionId"] for answer in answers}) == 3
+    assert (await shop.count_rows(["request_claim"])) == {"request_claim": 0}
+
+
+async def test_every_answer_bears_its_id(shop: WebShop) -> None:
+    """The id comes back with every answer, whatever it is, and stands in the row of the event."""
+    paths = ("/payment/1", "/nowhere", "/healthz", "/openapi.json", "/metrics")
+    for path in paths:
+        assert (await shop.get(path, **HEADERS)).headers["x-request-id"] == "order-4711"
+    assert (await shop.pay(key="wrong", headers=HEADERS)).headers["x-request-id"] == "order-4711"
+    assert (await shop.pay({}, headers=HEADERS)).headers["x-request-id"] == "order-4711"
+    assert (await shop.client.delete("/payment", headers=HEADERS)).headers["x-request-id"] == "order-4711"
+    assert (await shop.pay(headers=HEADERS)).headers["x-request-id"] == "order-4711"
+    assert (await shop.fetch("select request_id from event"))[0]["request_id"] == "order-4711"
+
+
+async def test_reads_ignore_it(shop: WebShop) -> None:
+    """On a look-up the id names the request in the logs and nothing else."""
+    transaction_id = (await shop.pay(headers=HEADERS)).json()["payment"]["transactionId"]
+    for sent in ("order-4711", "not well formed"):
+        answer = await shop.get(f"/payment/{transaction_id}", **{"X-Request-ID": sent})
+        assert answer.status_code == 200
+        assert "idempotent-replay" not in answer.headers
+
+
+async def test_equal_requests_at_once(shop: WebShop, opened: OpenShop) -> None:
+    """Of equal requests at the same time, also at two nodes, one pays and the others get its answer."""
+    other_node = await opened(keys=shop.gateway.vault.keys)
+    body = shop.payment()
+    nodes = (shop, other_node) * 8
+    answers = await asyncio.gather(*(node.pay(body, key=shop.merchant.key, headers=HEADERS) for node in nodes))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert [answer.headers.get("idempotent-replay") for answer in answers].count(None) == 1
+    assert await shop.count_rows(MADE) == ONE_OF_EACH
+    assert (await shop.fetch("select count(*) from simulator.journal"))[0][0] == 1
+
+
+async def test_other_bodies_at_once(shop: WebShop) -> None:
+    """Of different requests with one id at the same time one pays and the others are 422."""
+    bodies = [shop.payment(metadata={"n": number}) for number in range(6)]
+    answers = await asyncio.gather(*(shop.pay(body, headers=HEADERS) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [201] + [422] * 5
+    assert await shop.count_rows(MADE) == ONE_OF_EACH
+
+
+async def test_refusals_leave_the_id(shop: WebShop) -> None:
+    """An id is free again after 400, 401, 413 and 415: nothing was begun under it."""
+    body = shop.payment()
+    for answer, status in (
+        (await shop.pay(shop.payment(sku={"name": "GOLD"}), headers=HEADERS), 400),
+        (await shop.pay(content=b"{", headers=HEADERS), 400),
+        (await shop.pay(body, key="wrong", headers=HEADERS), 401),
+        (await shop.pay(content=b" " * 70_000, headers=HEADERS), 413),
+        (await shop.pay(body, headers=HEADERS | {"Content-Type": "text/plain"}), 415),
+    ):
+        assert answer.status_code == status
+    answer = await shop.pay(body, headers=HEADERS)
+    assert answer.status_code == 201
+    assert "idempotent-replay" not in answer.headers
+
+
+async def test_a_used_token_leaves_the_id(shop: WebShop) -> None:
+    """Who comes too late with a token may pay under the same id with another one."""
+    source = {"type": "token", "token": await shop.token()}
+    assert (await shop.pay(shop.payment(source))).status_code == 201
+    assert (await shop.pay(shop.payment(source), headers=HEADERS)).status_code == 400
+    source = {"type": "token", "token": await shop.token()}
+    answer = await shop.pay(shop.payment(source), headers=HEADERS)
+    assert answer.status_code == 201
+    assert "idempotent-replay" not in answer.headers
+
+
+async def test_a_repeat_outlives_what_it_stood_on(shop: WebShop, opened: OpenShop) -> None:
+    """A repeat gets its first answer also when its token is used or gone, its site or its account too."""
+    by_token = shop.payment({"type": "token", "token": await shop.token()})
+    first = await shop.pay(by_token, headers=HEADERS)
+    account = {"type": "paymentAccountId", "paymentAccountId": first.json()["payment"]["source"]["paymentAccountId"]}
+    by_account = shop.payment(account, consumer={"ip": "203.0.113.45"})
+    second = await shop.pay(by_account, headers={"X-Request-ID": "order-4712"})
+    assert (first.status_code, second.status_code) == (201, 201)
+    await shop.execute("delete from token")
+    await shop.execute("delete from account")
+    # Sites are remembered for a while: another node has not seen this one.
+    other_node = await opened(keys=shop.gateway.vault.keys)
+    await shop.execute("delete from sku where site_id = 983759353")
+    await shop.execute("delete from site where site_id = 983759353")
+    for body, answer, request_id in ((by_token, first, "order-4711"), (by_account, second, "order-4712")):
+        again = await other_node.pay(body, key=shop.merchant.key, headers={"X-Request-ID": request_id})
+        assert (again.status_code, again.content) == (201, answer.content)
+        assert again.headers["idempotent-replay"] == "true"
+
+
+async def test_ids_belong_to_merchants(shop: WebShop) -> None:
+    """Two merchants may use the same id, and neither gets the other's answer."""
+    first = await shop.pay(headers=HEADERS)
+    body = shop.payment(sku=shop.sku(siteId=str(shop.other.site_id)))
+    other = await shop.pay(body, key=shop.other.key, headers=HEADERS)
+    assert (first.status_code, other.status_code) == (201, 201)
+    assert "idempotent-replay" not in other.headers
+    assert first.json()["payment"]["orderId"] != other.json()["payment"]["orderId"]
+
+
+async def test_ids_belong_to_operations(shop: WebShop) -> None:
+    """An id of `/tokenize` is none of a payment."""
+    token = (await shop.tokenize(headers=HEADERS)).json()["token"]
+    answer = await shop.pay(shop.payment({"type": "token", "token": token}), headers=HEADERS)
+    assert answer.status_code == 201
+    assert "idempotent-replay" not in answer.headers
+
+
+async def test_keys_of_one_merchant_share_ids(shop: WebShop, opened: OpenShop) -> None:
+    """An id belongs to the merchant, not to the key: a key may be changed between a request and its repeat."""
+    again_opened = await opened(keys=shop.gateway.vault.keys)
+    body = shop.payment()
+    first = await shop.pay(body, headers=HEADERS)
+    assert (await again_opened.pay(body, headers=HEADERS)).content == first.content
+
+
+async def test_a_pending_answer_is_repeated_as_pending(opened: OpenShop) -> None:
+    """A client that was told `pending` is told so again, whatever became of the payment; the look-up knows better."""
+    shop = await opened(answer_seconds=0.1, simulating={"slow_seconds": 0.5})
+    body = shop.payment({"type": "card"} | card("slow"))
+    first = await shop.pay(body, headers=HEADERS)
+    payment = first.json()["payment"]
+    assert first.status_code == 201
+    assert (payment["status"], payment["action"], payment["code"]) == ("pending", "charge", "0")
+    assert "url" not in payment
+    await shop.gateway.tools.running.drain(seconds=5)
+    settled = (await shop.get(f"/payment/{payment['transactionId']}")).json()["payment"]
+    assert settled["status"] == "success"
+    again = await shop.pay(body, headers=HEADERS)
+    assert again.content == first.content
+
+
+async def test_a_request_that_runs_elsewhere(opened: OpenShop) -> None:
+    """While the same request runs at another node a repeat waits for its answer, and not for ever: 409."""
+    shop = await opened(simulating={"slow_seconds": 0.6})
+    keys = shop.gateway.vault.keys
+    hasty, patient = [await opened(keys=keys, answer_seconds=seconds) for seconds in (0.1, 10)]
+    body = shop.payment({"type": "card"} | card("slow"))
+    running = asyncio.create_task(shop.pay(body, headers=HEADERS))
+    while (await shop.count_rows(["payment"]))["payment"] == 0:
+        await asyncio.sleep(0.01)
+    refused = await hasty.pay(body, key=shop.merchant.key, headers=HEADERS)
+    assert refused.status_code == 409
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.json()["errors"] == {}
+    repeated = await patient.pay(body, key=shop.merchant.key, headers=HEADERS)
+    first = await running
+    assert repeated.content == first.content
+    assert repeated.headers["idempotent-replay"] == "true"
+    assert await shop.count_rows(MADE) == ONE_OF_EACH
+
+
+async def test_digests_hold_no_card(shop: WebShop) -> None:
+    """What is kept of a body for the comparison is a digest under a key, and what is kept of the answer is masked."""
+    await shop.pay(headers=HEADERS)
+    claim = (await shop.fetch("select * from request_claim"))[0]
+    assert len(claim["digest"]) == 32
+    assert not re.search(rb"\d{12}", claim["answer"].replace(b"transactionId", b""))
