@@ -7,7 +7,7 @@ are the processes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,13 +45,22 @@ from tollhouse.merchants.access import Doorman
 from tollhouse.merchants.secrets import IpnSecrets
 from tollhouse.payments.consequences import KeepCard, RememberCard
 from tollhouse.payments.resume import sweep_authentications
-from tollhouse.payments.store import flush_beginnings, flush_moves
-from tollhouse.payments.store import queries as payment_queries
+from tollhouse.payments.store import (
+    count_unresolved,
+    flush_beginnings,
+    flush_moves,
+    reserve_payment_numbers,
+    reserve_subscription_numbers,
+    reserve_transaction_numbers,
+)
 from tollhouse.payments.tools import Patience, Tools
 from tollhouse.simulator.app import create_router
+from tollhouse.stage.inbox import Inbox, inbox_handlers
+from tollhouse.stage.mailbox import Mailbox
 from tollhouse.stage.three_ds import three_ds_handler
+from tollhouse.stage.visit import visit_handlers
 from tollhouse.storage.coalesce import Coalescer
-from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database, PlainConnection
 from tollhouse.storage.migrate import migrate
 from tollhouse.threeds.directory import Directory
 from tollhouse.vault.keys import FileKeyProvider
@@ -113,7 +122,7 @@ class Gateway:
         """Bring the gauges up to date that are read from the database."""
         async with self.database.acquire() as connection:
             outbox = await select_outbox_state(connection)
-            unresolved = await payment_queries.select_unresolved(connection)
+            unresolved = await count_unresolved(connection)
         self.metrics.outbox_depth.set(outbox.depth)
         self.metrics.outbox_age.set(outbox.oldest_age.total_seconds())
         self.metrics.unresolved.set(unresolved)
@@ -211,9 +220,9 @@ def _build_tools(
         catalog=Catalog(database),
         directory=Directory(transport),
         acquirers={acquirer.name: acquirer},
-        payment_numbers=_number_blocks(database, payment_queries.reserve_payment_numbers),
-        transaction_numbers=_number_blocks(database, payment_queries.reserve_transaction_numbers),
-        subscription_numbers=_number_blocks(database, payment_queries.reserve_subscription_numbers),
+        payment_numbers=_number_blocks(database, reserve_payment_numbers),
+        transaction_numbers=_number_blocks(database, reserve_transaction_numbers),
+        subscription_numbers=_number_blocks(database, reserve_subscription_numbers),
         beginnings=Coalescer("begin", begin, database),
         moves=Coalescer("move", move, database, patience_seconds=FINISH_PATIENCE_SECONDS),
         base_url=settings.public_url,
@@ -237,11 +246,10 @@ def build_acquirer(settings: Settings, transport: Transport) -> Acquirer:
     )
 
 
-def _number_blocks(database: Database, reserve: Callable[..., Any]) -> NumberBlocks:
+def _number_blocks(database: Database, reserve: Callable[[PlainConnection], Awaitable[int]]) -> NumberBlocks:
     async def reserve_block() -> int:
         async with database.acquire() as connection:
-            first: int = await reserve(connection)
-            return first
+            return await reserve(connection)
 
     return NumberBlocks(reserve_block, size=ID_BLOCK)
 
@@ -300,6 +308,8 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),
     ]
     if not settings.is_live:
+        inbox = Inbox(gateway.database, gateway.tools.catalog, gateway.secrets.of, Mailbox(), settings.public_url)
+        handlers += [*inbox_handlers(inbox), *visit_handlers()]
         handlers.append(three_ds_handler(gateway.tools, gateway.transport, gateway.gate.access))
     if simulator is not None:
         handlers.append(create_router(simulator, path="/simulator", pages_only=True))

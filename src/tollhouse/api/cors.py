@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tollhouse.catalog.access import queries
+from tollhouse.catalog.store import select_cors_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +92,7 @@ class AllowedOrigins:
     async def refresh(self) -> None:
         """Read the names anew."""
         async with self._database.acquire() as connection:
-            self._names = frozenset([row["name"].lower() async for row in queries.select_cors_names(connection)])
+            self._names = await select_cors_names(connection)
 
     def is_allowed(self, origin: str) -> bool:
         """Tell whether pages of this origin may call."""

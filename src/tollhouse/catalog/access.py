@@ -6,15 +6,13 @@ import json
 from typing import TYPE_CHECKING
 
 from tollhouse.catalog.model import Site, Sku, price_from_json
+from tollhouse.catalog.store import queries
 from tollhouse.kernel.remember import Remembered
-from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import Database
 
 REMEMBER_SECONDS = 5.0
-
-queries = load_queries("tollhouse.catalog")
 
 
 class Catalog:

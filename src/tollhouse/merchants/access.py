@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tollhouse.kernel.errors import Forbidden, NotAuthenticated
 from tollhouse.kernel.remember import Remembered
 from tollhouse.merchants.model import Environment, Merchant, digest_api_key, is_address_allowed
-from tollhouse.storage.queries import load_queries
+from tollhouse.merchants.store import queries
 
 if TYPE_CHECKING:
     from tollhouse.kernel.clock import DatabaseClock
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 #: How long a merchant is remembered after it was read.
 REMEMBER_SECONDS = 5.0
 LONGEST_KEY = 256
-
-queries = load_queries("tollhouse.merchants")
 
 
 class Doorman:

@@ -18,7 +18,3 @@ on conflict (digest) do nothing;
 -- name: select_ipn_secret$
 -- Return a merchant's sealed IPN secret.
 select ipn_secret from merchant where merchant_id = :merchant_id;
-
--- name: select_merchant_names
--- List all merchants by id.
-select merchant_id, name from merchant order by merchant_id;

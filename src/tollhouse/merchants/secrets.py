@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tollhouse.kernel.errors import NotFound
 from tollhouse.kernel.remember import Remembered
-from tollhouse.merchants.access import queries
+from tollhouse.merchants.store import queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from tollhouse.catalog.access import queries as catalog_queries
-from tollhouse.catalog.model import Offset, Price, price_to_json
+from tollhouse.catalog.model import Offset, Price
+from tollhouse.catalog.store import insert_site, insert_sku
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.merchants.access import queries as merchant_queries
-from tollhouse.merchants.model import digest_api_key, new_api_key
+from tollhouse.merchants.model import new_api_key
+from tollhouse.merchants.store import insert_api_key, insert_merchant
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +32,10 @@ PREMIUM_MONTHLY = (
     Price(Offset(30, "d"), Money(1999, USD), repeat=True),
 )
 ONE_TIME = (Price(Offset(0, "d"), Money(999, USD), repeat=False),)
+SKUS = (
+    ("PREMIUM_MONTHLY", "Premium Monthly", "subscription", PREMIUM_MONTHLY),
+    ("ONE_TIME", "One time", "one-time", ONE_TIME),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +84,11 @@ def write_demo(path: Path, demo: Demo) -> None:
 async def ensure_demo(database: Database, demo: Demo, *, seal_ipn_secret: Callable[[int, str], bytes]) -> None:
     """Create the demo's merchant, key, site and SKUs where they are missing."""
     async with database.transaction() as connection:
-        await merchant_queries.insert_merchant(
+        await insert_merchant(
             connection, merchant_id=MERCHANT_ID, name="Demo", ipn_secret=seal_ipn_secret(MERCHANT_ID, demo.ipnSecret)
         )
-        await merchant_queries.insert_api_key(
-            connection, merchant_id=MERCHANT_ID, digest=digest_api_key(demo.apiKey), hint=demo.apiKey[-4:]
-        )
-        await catalog_queries.insert_site(
+        await insert_api_key(connection, merchant_id=MERCHANT_ID, key=demo.apiKey)
+        await insert_site(
             connection,
             merchant_id=MERCHANT_ID,
             site_id=SITE_ID,
@@ -97,23 +99,16 @@ async def ensure_demo(database: Database, demo: Demo, *, seal_ipn_secret: Callab
             descriptor=SITE_NAME,
             delayed_capture=True,
         )
-        for name, title, kind, prices in (
-            ("PREMIUM_MONTHLY", "Premium Monthly", "subscription", PREMIUM_MONTHLY),
-            ("ONE_TIME", "One time", "one-time", ONE_TIME),
-        ):
-            await _insert_sku(connection, name=name, title=title, kind=kind, prices=prices)
-
-
-async def _insert_sku(connection: Any, *, name: str, title: str, kind: str, prices: Sequence[Price]) -> None:
-    await catalog_queries.insert_sku(
-        connection,
-        merchant_id=MERCHANT_ID,
-        name=name,
-        site_id=SITE_ID,
-        title=title,
-        kind=kind,
-        prices=json.dumps([price_to_json(price) for price in prices]),
-    )
+        for name, title, kind, prices in SKUS:
+            await insert_sku(
+                connection,
+                merchant_id=MERCHANT_ID,
+                site_id=SITE_ID,
+                name=name,
+                title=title,
+                kind=kind,
+                prices=prices,
+            )
 
 
 def _read(path: Path) -> dict[str, Any]:
