@@ -27,7 +27,7 @@ REQUEST_ID = "tollhouse_request_id"
 SENT_REQUEST_ID = "tollhouse_sent_request_id"
 
 #: Paths that are asked for every few seconds and are not worth a line each.
-QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/stage/inbox/list"})
 
 log = structlog.get_logger()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tollhouse.ipn.model import AttemptEntry, DeliveryEntry
+from tollhouse.ipn.model import AttemptEntry, AttemptError, DeliveryEntry
 from tollhouse.ipn.store import queries
 
 if TYPE_CHECKING:
@@ -15,6 +15,21 @@ if TYPE_CHECKING:
 MOST = 100
 
 _NEWEST = 2**63 - 1
+
+#: What was wrong with an attempt, for people.
+ATTEMPT_TEXTS: Mapping[AttemptError, str] = {
+    "address_refused": "callbacks may not go to this address",
+    "dns_failed": "the host has no address",
+    "connect_failed": "nobody listens there",
+    "connect_timeout": "no connection in time",
+    "tls_failed": "the TLS certificate does not hold",
+    "disconnected": "the connection ended before the answer",
+    "bad_answer": "the answer is not HTTP",
+    "timeout": "no answer in time",
+    "redirected": "redirects are not followed",
+    "not_acknowledged": "only 200, 201 and 202 acknowledge",
+    "internal": "a fault of the gateway",
+}
 
 
 async def select_payment_deliveries(

@@ -80,6 +80,10 @@ class Money:
         whole = exact.to_integral_value()
         return whole if exact == whole else exact.normalize()
 
+    def to_text(self) -> str:
+        """Give the amount for people, with all decimals of its currency: 1,019.90 USD, 1,000 JPY."""
+        return f"{Decimal(self.amount_minor).scaleb(-self.currency.exponent):,f} {self.currency.code}"
+
 
 def _shift(amount: Decimal, exponent: int) -> Decimal | None:
     """Move the point, or return None where digits would be lost."""

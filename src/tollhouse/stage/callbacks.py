@@ -1,0 +1,135 @@
+"""Callbacks as the inbox shows them: the delivery log, with headers as they were sent or would be. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from urllib.parse import urlsplit
+
+from tollhouse.ipn.attempt import build_headers
+from tollhouse.ipn.log import ATTEMPT_TEXTS
+from tollhouse.ipn.model import AttemptEntry, Delivery, DeliveryEntry
+from tollhouse.kernel.money import Currency, Money
+from tollhouse.stage.mailbox import Arrival
+from tollhouse.wire.pretty import set_out
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """One attempt: when, to which address, and how it went."""
+
+    number: int
+    started_at: datetime
+    duration_ms: int
+    address: str
+    result: str
+    is_acknowledged: bool
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackView:
+    """One callback. `version` changes whenever the rest does."""
+
+    event_id: int
+    anchor: str
+    version: str
+    created_at: datetime
+    sequence: int
+    kind: str
+    status: str
+    amount: str
+    order_id: str
+    transaction_id: str
+    url: str
+    host: str
+    state: str
+    next_at: datetime | None
+    attempts: tuple[AttemptView, ...]
+    arrivals: tuple[Arrival, ...]
+    headers_are: str
+    headers: tuple[tuple[str, str], ...]
+    body: str
+
+
+def build_callback(entry: DeliveryEntry, *, secrets: Sequence[str], arrivals: Sequence[Arrival]) -> CallbackView:
+    """Put a callback together from its delivery, and from what arrived of it at the inbox's own address."""
+    headers_are, headers = _choose_headers(entry, secrets, arrivals)
+    return CallbackView(
+        event_id=entry.event_id,
+        anchor=f"evt_{entry.event_id}-{entry.number}",
+        version=f"{entry.state}-{len(entry.attempts)}-{len(arrivals)}",
+        created_at=entry.created_at,
+        sequence=entry.sequence,
+        kind=entry.kind,
+        status=entry.status or "",
+        amount=_read_amount(entry.body),
+        order_id=str(entry.payment_id or ""),
+        transaction_id=str(entry.transaction_id or ""),
+        url=entry.url,
+        host=urlsplit(entry.url).netloc,
+        state=entry.state,
+        next_at=entry.due_at if entry.state == "waiting" and entry.attempts else None,
+        attempts=tuple(_build_attempt(attempt) for attempt in entry.attempts),
+        arrivals=tuple(arrivals),
+        headers_are=headers_are,
+        headers=headers,
+        body=set_out(entry.body),
+    )
+
+
+def _choose_headers(
+    entry: DeliveryEntry, secrets: Sequence[str], arrivals: Sequence[Arrival]
+) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return headers and what they are. Those of an attempt follow from its time, so they are made again."""
+    if arrivals:
+        return "as they arrived", arrivals[-1].headers
+    sent = entry.attempts[-1] if entry.attempts else None
+    moment = sent.started_at if sent else entry.created_at
+    headers = build_headers(_as_delivery(entry), secrets, timestamp=int(moment.timestamp()))
+    return f"as sent at attempt {sent.number}" if sent else "as they would be sent", tuple(headers.items())
+
+
+def _as_delivery(entry: DeliveryEntry) -> Delivery:
+    return Delivery(
+        merchant_id=0,
+        event_id=entry.event_id,
+        number=entry.number,
+        host_id=0,
+        lease=0,
+        url=entry.url,
+        body=entry.body,
+        sequence=entry.sequence,
+        transaction_id=entry.transaction_id,
+        subscription_id=entry.subscription_id,
+        status=entry.status,
+        request_id=entry.request_id,
+        attempts=0,
+        age=timedelta(),
+    )
+
+
+def _read_amount(body: bytes) -> str:
+    """Read the amount of a payment from a body of ours; an event without a payment has none."""
+    payment = json.loads(body, parse_float=Decimal).get("payment")
+    if payment is None:
+        return ""
+    return Money.parse(Decimal(payment["amount"]), Currency.of(payment["currency"])).to_text()
+
+
+def _build_attempt(attempt: AttemptEntry) -> AttemptView:
+    text = f"{attempt.status}" if attempt.status else ""
+    if attempt.error:
+        text = f"{text}: {ATTEMPT_TEXTS[attempt.error]}" if text else ATTEMPT_TEXTS[attempt.error]
+    return AttemptView(
+        number=attempt.number,
+        started_at=attempt.started_at,
+        duration_ms=attempt.duration_ms,
+        address=attempt.address or "",
+        result=text,
+        is_acknowledged=attempt.error is None,
+        excerpt=attempt.excerpt,
+    )

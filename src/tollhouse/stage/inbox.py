@@ -1,0 +1,117 @@
+"""The IPN inbox of the demo merchant: a page that shows its callbacks as they come, and a receiver for those sent here.
+
+`/stage/inbox` is the demo site's default `ipnUrl`. Whatever the address of a callback, the page shows it from the
+delivery log: a newcomer who copies the quickstart sees the callback that its example server never got.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from litestar import Request, Response, get, post
+from litestar.params import FromQuery
+
+from tollhouse.catalog.access import Catalog
+from tollhouse.ipn.log import select_recent_deliveries
+from tollhouse.stage.callbacks import CallbackView, build_callback
+from tollhouse.stage.demo import MERCHANT_ID, SITE_ID
+from tollhouse.stage.mailbox import Mailbox, judge
+from tollhouse.stage.pages import PAGE_HEADERS, render, show
+
+if TYPE_CHECKING:
+    from litestar.handlers import HTTPRouteHandler
+
+    from tollhouse.storage.database import Database
+
+PATH = "/stage/inbox"
+MAX_BODY_BYTES = 64 * 1024
+#: Callbacks of one page, and refused arrivals shown above them.
+PAGE_SIZE = 40
+REFUSED_SHOWN = 5
+NEWEST = 2**63 - 1
+
+AnyRequest = Request[Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """What the inbox works with. `secrets_of` returns a merchant's IPN secrets, the current one first."""
+
+    database: Database
+    catalog: Catalog
+    secrets_of: Callable[[int], Awaitable[Sequence[str]]]
+    mailbox: Mailbox
+    base_url: str
+
+    async def is_for_demo(self) -> bool:
+        """Whether there is a demo merchant; nobody else's callbacks are shown."""
+        return await self.catalog.site(MERCHANT_ID, SITE_ID) is not None
+
+
+def inbox_handlers(inbox: Inbox) -> list[HTTPRouteHandler]:
+    """Return the handlers."""
+
+    @get(PATH)
+    async def show_inbox(before: FromQuery[int | None] = None) -> Response[str]:
+        """Show the page; with `before` the callbacks that are older than an event."""
+        before = None if before is None else min(max(before, 0), NEWEST)
+        part = await _render_list(inbox, before)
+        return show("inbox.html", part=part, tag=_tag(part), is_first_page=before is None, path=PATH)
+
+    @get(f"{PATH}/list")
+    async def show_list(request: AnyRequest) -> Response[str]:
+        """Give the script the newest callbacks, or 304 when it has them."""
+        part = await _render_list(inbox, None)
+        headers = {**PAGE_HEADERS, "ETag": _tag(part)}
+        if request.headers.get("if-none-match") == headers["ETag"]:
+            return Response("", status_code=304, media_type="text/html", headers=headers)
+        return Response(part, media_type="text/html; charset=utf-8", headers=headers)
+
+    @post(PATH, request_max_body_size=MAX_BODY_BYTES)
+    async def receive(request: AnyRequest) -> Response[dict[str, str]]:
+        """Receive a callback as a merchant's server does: verify, remember, acknowledge."""
+        body = await request.body()
+        secrets = await inbox.secrets_of(MERCHANT_ID) if await inbox.is_for_demo() else []
+        arrival = judge(request.headers, body, secrets)
+        inbox.mailbox.put(arrival)
+        if not arrival.is_genuine:
+            return Response({"message": f"{arrival.problem}."}, status_code=400)
+        return Response({"message": "Thank you."}, status_code=200)
+
+    return [show_inbox, show_list, receive]
+
+
+async def _render_list(inbox: Inbox, before: int | None) -> str:
+    """Render the callbacks, so that the same callbacks give the same text."""
+    is_for_demo = await inbox.is_for_demo()
+    callbacks = await _read_callbacks(inbox, before) if is_for_demo else []
+    return render(
+        "callbacks.html",
+        is_for_demo=is_for_demo,
+        callbacks=callbacks[:PAGE_SIZE],
+        refused=inbox.mailbox.refused()[:REFUSED_SHOWN] if before is None else [],
+        older=callbacks[PAGE_SIZE - 1].event_id if len(callbacks) > PAGE_SIZE else None,
+        is_first_page=before is None,
+        base_url=inbox.base_url,
+        site_id=SITE_ID,
+        path=PATH,
+    )
+
+
+async def _read_callbacks(inbox: Inbox, before: int | None) -> list[CallbackView]:
+    async with inbox.database.acquire() as connection:
+        entries = await select_recent_deliveries(
+            connection, merchant_id=MERCHANT_ID, before_event_id=before, most=PAGE_SIZE + 1
+        )
+    secrets = await inbox.secrets_of(MERCHANT_ID)
+    arrived = inbox.mailbox.genuine()
+    return [
+        build_callback(entry, secrets=secrets, arrivals=arrived.get(f"evt_{entry.event_id}", ())) for entry in entries
+    ]
+
+
+def _tag(part: str) -> str:
+    return f'"{hashlib.sha256(part.encode()).hexdigest()[:16]}"'

@@ -1,0 +1,49 @@
+"""The pages of stage, rendered, with the headers that every one of them bears."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from litestar import Response
+
+from tollhouse.wire.pretty import html_of_json
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+_environment = Environment(
+    loader=PackageLoader("tollhouse.stage"),
+    autoescape=select_autoescape(),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def show(template: str, **values: Any) -> Response[str]:
+    """Answer with a page."""
+    return Response(render(template, **values), media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
+
+
+def render(template: str, **values: Any) -> str:
+    """Render a page or a part of one."""
+    return _environment.get_template(template).render(**values)
+
+
+def format_time(moment: datetime) -> str:
+    """Format a moment of today as a time, and another one with its date; UTC."""
+    moment = moment.astimezone(UTC)
+    is_today = moment.date() == datetime.now(UTC).date()
+    return f"{moment:%H:%M:%S}" if is_today else f"{moment:%-d %b %Y, %H:%M:%S}"
+
+
+# It escapes what it is given, so templates mark what it returns as safe.
+_environment.filters["json"] = html_of_json
+_environment.filters["time"] = format_time

@@ -1,0 +1,226 @@
+"""The demo merchant's IPN inbox, and the other pages of stage."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.pages import attempt_all, newest_event, sign
+from tests.support.webshop import IPN_URL
+
+from tollhouse.ipn.number import number_batch
+from tollhouse.simulator.cards import published_cards
+from tollhouse.stage.mailbox import LIMIT, Arrival, Mailbox, judge
+from tollhouse.stage.visit import CARDS_TO_TRY
+
+if TYPE_CHECKING:
+    from tests.api.conftest import OpenShop
+    from tests.support.webshop import WebShop
+
+PAGES = ["/", "/stage/inbox", "/stage/thanks?is_approved=1"]
+
+
+async def test_an_empty_inbox_says_what_to_do(shop: WebShop) -> None:
+    """Without a callback the page gives the command that makes one."""
+    page = unescape((await shop.client.get("/stage/inbox")).text)
+    assert "Nothing yet" in page
+    assert "/payment \\\n" in page
+    assert '"siteId": "983759353"' in page
+
+
+async def test_a_callback_that_cannot_arrive_is_shown(shop: WebShop) -> None:
+    """What was sent to a server that is not there stands in the inbox, with its attempts and the next one."""
+    answer = await shop.pay()
+    await attempt_all(shop)
+    page = unescape((await shop.client.get("/stage/inbox")).text)
+    payment = answer.json()["payment"]
+    assert payment["orderId"] in page
+    assert payment["transactionId"] in page
+    assert "19.99 USD" in page
+    assert IPN_URL in page
+    assert "nobody listens there" in page
+    assert "next try" in page
+    assert "as sent at attempt 1" in page
+    assert "402400****6348" in page
+    assert "4024007179366348" not in page
+
+
+async def test_headers_are_those_that_were_sent(shop: WebShop) -> None:
+    """The signatures on the page are right for the time of the attempt, as anybody with the secret can check."""
+    await shop.pay()
+    await attempt_all(shop)
+    page = unescape(re.sub("</?span.*?>", "", (await shop.client.get("/stage/inbox")).text))
+    shown = dict(re.findall(r"^(?:<pre tabindex=\"0\"><code>)?\s*([\w-]+): (.+)$", page, re.MULTILINE))
+    event = await newest_event(shop)
+    headers = {name.lower(): text for name, text in shown.items()}
+    assert judge(headers, event["body"], ["secret"]).is_genuine
+    assert not judge(headers, event["body"], ["another"]).is_genuine
+
+
+async def test_a_genuine_callback_is_acknowledged_and_shown(shop: WebShop) -> None:
+    """The inbox verifies what is posted to it, answers 200, and shows the headers as they arrived."""
+    await shop.pay(shop.payment(url={"ipnUrl": "http://127.0.0.1:9/stage/inbox", "redirectUrl": "http://a.example"}))
+    await attempt_all(shop)
+    event = await newest_event(shop)
+    headers = sign(event["body"], event_id=event["event_id"])
+    answer = await shop.client.post("/stage/inbox", content=event["body"], headers=headers)
+    assert answer.status_code == 200
+    page = (await shop.client.get("/stage/inbox")).text
+    assert "both signatures are right" in page
+    assert "as they arrived" in page
+    assert headers["X-Signature"] in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"X-Signature": "0" * 64}, "X-Signature"),
+        ({"X-Signature": ""}, "X-Signature"),
+        ({"webhook-signature": "v1,AAAA"}, "webhook-signature"),
+        ({"webhook-timestamp": "1"}, "webhook-signature"),
+    ],
+)
+async def test_a_forged_callback_is_refused(shop: WebShop, changes: dict[str, str], fault: str) -> None:
+    """A callback with a wrong signature gets 400, and nothing of it is kept but that it came."""
+    body = b'{"payment": {"transactionId": "1", "status": "success"}, "secret": "<b>4111111111111111</b>"}'
+    answer = await shop.client.post("/stage/inbox", content=body, headers=sign(body) | changes)
+    assert answer.status_code == 400
+    assert fault in answer.json()["message"]
+    page = (await shop.client.get("/stage/inbox")).text
+    assert "was refused" in page
+    assert "4111111111111111" not in page
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"not json", b"\xff", b'{"payment": 1}'])
+async def test_the_receiver_takes_any_body(shop: WebShop, body: bytes) -> None:
+    """Whatever is posted, the answer is a refusal and never a fault of ours."""
+    assert (await shop.client.post("/stage/inbox", content=body)).status_code == 400
+
+
+async def test_a_large_callback_is_refused(shop: WebShop) -> None:
+    """A body of more than 64 KiB is not read."""
+    assert (await shop.client.post("/stage/inbox", content=b"x" * 65_537)).status_code == 413
+
+
+async def test_metadata_is_shown_and_not_run(shop: WebShop) -> None:
+    """Markup that a merchant sent is text on the page."""
+    await shop.pay(shop.payment(metadata={"note": "<script>alert(1)</script>"}))
+    await attempt_all(shop)
+    page = (await shop.client.get("/stage/inbox")).text
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+async def test_only_the_demo_merchant_is_shown(shop: WebShop) -> None:
+    """Callbacks of other merchants are not in the inbox."""
+    await shop.pay(
+        shop.payment(sku={"siteId": str(shop.other.site_id), "price": [{"amount": 5, "currency": "USD"}]}),
+        key=shop.other.key,
+    )
+    await attempt_all(shop)
+    assert "Nothing yet" in (await shop.client.get("/stage/inbox")).text
+
+
+async def test_without_a_demo_merchant_there_is_nothing(shop: WebShop) -> None:
+    """Where the first merchant is not the demo, nothing of it is shown and nothing is received for it."""
+    await shop.execute("delete from sku where merchant_id = 1")
+    await shop.execute("delete from site where merchant_id = 1")
+    assert "No demo merchant" in (await shop.client.get("/stage/inbox")).text
+    body = b'{"payment": {"transactionId": "1", "status": "success"}}'
+    assert (await shop.client.post("/stage/inbox", content=body, headers=sign(body))).status_code == 400
+
+
+async def test_the_list_is_sent_when_it_changed(shop: WebShop) -> None:
+    """The page's script gets the list once, 304 while nothing happens, and the list again after a callback."""
+    first = await shop.client.get("/stage/inbox/list")
+    tag = {"If-None-Match": first.headers["etag"]}
+    assert (await shop.client.get("/stage/inbox/list", headers=tag)).status_code == 304
+    await shop.pay()
+    await attempt_all(shop)
+    assert (await shop.client.get("/stage/inbox/list", headers=tag)).status_code == 200
+
+
+async def test_older_callbacks_are_on_the_next_page(shop: WebShop) -> None:
+    """Forty callbacks make a page; the link under it leads to those before."""
+    for _ in range(42):
+        await shop.pay()
+    await number_batch(shop.gateway.database)
+    first = (await shop.client.get("/stage/inbox")).text
+    link = re.search(r'href="(/stage/inbox\?before=\d+)"', first)
+    assert link
+    second = (await shop.client.get(link[1])).text
+    assert [page.count('<details class="sheet callback"') for page in (first, second)] == [40, 2]
+    assert (await shop.client.get("/stage/inbox?before=-99999999999999999999")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("is_approved=1&orderId=100000001&transactionId=10000001", ["Thank you", "100000001", "10000001"]),
+        ("is_approved=0&orderId=100000001", ["Not approved", "100000001"]),
+        ("", ["You are back"]),
+    ],
+)
+async def test_the_thanks_page_says_how_it_ended(shop: WebShop, query: str, words: list[str]) -> None:
+    """The demo's redirect address shows what the gateway appended to it, and leads to the inbox."""
+    page = (await shop.client.get(f"/stage/thanks?{query}")).text
+    assert all(word in page for word in words)
+    assert 'href="/stage/inbox"' in page
+
+
+async def test_the_thanks_page_shows_and_does_not_run(shop: WebShop) -> None:
+    """What stands in the address is shown as text, and not at any length."""
+    page = (await shop.client.get("/stage/thanks", params={"orderId": "<script>" + "x" * 500})).text
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "x" * 100 not in page
+
+
+async def test_the_landing_page_leads_everywhere(shop: WebShop) -> None:
+    """The page at / links to reference, inbox and portal, and names published cards only."""
+    page = (await shop.client.get("/")).text
+    assert all(f'href="{path}"' in page for path in ("/docs", "/stage/inbox", "/portal"))
+    known = {card.number for card in published_cards().values()}
+    assert {number.replace(" ", "") for number, _ in CARDS_TO_TRY} <= known
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_pages_are_closed_to_others(shop: WebShop, path: str) -> None:
+    """No page runs a foreign script, is framed, or tells where its reader came from."""
+    answer = await shop.client.get(path)
+    assert answer.status_code == 200
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", answer.text)
+    assert not re.search(r'<(?:link|img|script)[^>]*(?:href|src)="(?!/[^/])', answer.text)
+
+
+async def test_the_inbox_works_without_its_script(shop: WebShop) -> None:
+    """A browser without scripts loads the page again by itself."""
+    page = (await shop.client.get("/stage/inbox")).text
+    assert '<noscript><meta http-equiv="refresh"' in page
+    assert (await shop.client.get("/stage/inbox.js")).headers["content-type"].startswith("text/javascript")
+
+
+@pytest.mark.parametrize("path", ["/", "/stage/inbox", "/stage/inbox/list", "/stage/thanks", "/stage/stage.css"])
+async def test_nothing_of_it_is_in_live(opened: OpenShop, path: str) -> None:
+    """Live has no page of stage."""
+    live = await opened(environment="live")
+    assert (await live.client.get(path)).status_code == 404
+    assert (await live.client.post(path)).status_code in {404, 405}
+
+
+def test_the_mailbox_is_bounded() -> None:
+    """However many arrive, the last two hundred are remembered."""
+    mailbox = Mailbox()
+    arrival = judge({}, b"", ["secret"])
+    for number in range(LIMIT + 50):
+        mailbox.put(Arrival(arrival.received_at, f"evt_{number}", ""))
+    assert len(mailbox.genuine()) == LIMIT
+    assert "evt_0" not in mailbox.genuine()
