@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tests.support.callbacks import wait_until
 from tests.support.webshop import OpenShop, WebShop, card, dump, expect_refusal
 
 HEADERS = {"X-Request-ID": "order-4711"}
@@ -83,7 +84,7 @@ async def test_another_body(shop: WebShop) -> None:
 
 
 async def test_the_security_code_leaves_no_trace(shop: WebShop) -> None:
-    """Only the security code may differ in a repeat: so that no trace of it is kept, it is no part of the comparison."""
+    """The security code alone may differ in a repeat: no trace of it is kept, not even to compare it."""
     consumer = shop.payment()["consumer"]
     first, again = [
         await shop.pay(shop.payment({"type": "card"} | card(cvv=cvv), consumer=consumer), headers=HEADERS)
@@ -251,8 +252,7 @@ async def test_a_request_that_runs_elsewhere(opened: OpenShop) -> None:
     hasty, patient = [await opened(keys=keys, answer_seconds=seconds) for seconds in (0.1, 10)]
     body = shop.payment({"type": "card"} | card("slow"))
     running = asyncio.create_task(shop.pay(body, headers=HEADERS))
-    while (await shop.count_rows(["payment"]))["payment"] == 0:
-        await asyncio.sleep(0.01)
+    await wait_until(lambda: is_begun(shop))
     refused = await hasty.pay(body, key=shop.merchant.key, headers=HEADERS)
     assert refused.status_code == 409
     assert int(refused.headers["retry-after"]) >= 1
@@ -262,6 +262,11 @@ async def test_a_request_that_runs_elsewhere(opened: OpenShop) -> None:
     assert repeated.content == first.content
     assert repeated.headers["idempotent-replay"] == "true"
     assert await shop.count_rows(MADE) == ONE_OF_EACH
+
+
+async def is_begun(shop: WebShop) -> bool:
+    """Tell whether a payment has been begun."""
+    return bool((await shop.count_rows(["payment"]))["payment"])
 
 
 async def test_digests_hold_no_card(shop: WebShop) -> None:

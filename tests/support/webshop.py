@@ -16,11 +16,11 @@ import httpx
 from tests.support.issuing import number_of
 
 from tollhouse.app import Gateway, build_gateway, build_web
-from tollhouse.catalog.access import queries as catalog_queries
-from tollhouse.catalog.model import Offset, Price, price_to_json
+from tollhouse.catalog.model import Offset, Price
+from tollhouse.catalog.store import insert_site, insert_sku
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.merchants.access import queries as merchant_queries
 from tollhouse.merchants.model import digest_api_key, new_api_key
+from tollhouse.merchants.store import insert_api_key, insert_merchant
 from tollhouse.settings import Settings
 from tollhouse.simulator.host import Simulator
 from tollhouse.simulator.transport import InProcessTransport
@@ -49,10 +49,16 @@ TABLES = (
 )
 
 USD = Currency.of("USD")
-ONCE = (Price(Offset(0, "d"), Money(999, USD), repeat=False),)
-MONTHLY = (
-    Price(Offset(0, "d"), Money(1999, USD), repeat=False),
-    Price(Offset(30, "d"), Money(1999, USD), repeat=True),
+SKUS = (
+    ("ONE_TIME", "one-time", (Price(Offset(0, "d"), Money(999, USD), repeat=False),)),
+    (
+        "PREMIUM_MONTHLY",
+        "subscription",
+        (
+            Price(Offset(0, "d"), Money(1999, USD), repeat=False),
+            Price(Offset(30, "d"), Money(1999, USD), repeat=True),
+        ),
+    ),
 )
 
 
@@ -232,11 +238,9 @@ async def add_merchant(gateway: Gateway, number: int) -> Merchant:
     merchant = Merchant(number, new_api_key(gateway.settings.environment), 983_759_352 + number)
     secret = gateway.vault.seal_secret("secret", bound_to=f"ipn|{number}")
     async with gateway.database.transaction() as connection:
-        await merchant_queries.insert_merchant(connection, merchant_id=number, name=f"Shop {number}", ipn_secret=secret)
-        await merchant_queries.insert_api_key(
-            connection, merchant_id=number, digest=digest_api_key(merchant.key), hint=merchant.key[-4:]
-        )
-        await catalog_queries.insert_site(
+        await insert_merchant(connection, merchant_id=number, name=f"Shop {number}", ipn_secret=secret)
+        await insert_api_key(connection, merchant_id=number, key=merchant.key)
+        await insert_site(
             connection,
             merchant_id=number,
             site_id=merchant.site_id,
@@ -247,22 +251,17 @@ async def add_merchant(gateway: Gateway, number: int) -> Merchant:
             descriptor=f"SHOP {number}",
             delayed_capture=True,
         )
-        for name, prices in (("ONE_TIME", ONCE), ("PREMIUM_MONTHLY", MONTHLY)):
-            await add_sku(connection, merchant, name, prices)
+        for name, kind, prices in SKUS:
+            await insert_sku(
+                connection,
+                merchant_id=number,
+                site_id=merchant.site_id,
+                name=name,
+                title=name.title(),
+                kind=kind,
+                prices=prices,
+            )
     return merchant
-
-
-async def add_sku(connection: Any, merchant: Merchant, name: str, prices: tuple[Price, ...]) -> None:
-    """Let a merchant sell something."""
-    await catalog_queries.insert_sku(
-        connection,
-        merchant_id=merchant.merchant_id,
-        name=name,
-        site_id=merchant.site_id,
-        title=name.title(),
-        kind="one-time" if len(prices) == 1 else "subscription",
-        prices=json.dumps([price_to_json(price) for price in prices]),
-    )
 
 
 async def add_key(shop: WebShop, *, networks: Iterable[str] = (), expires_in: timedelta | None = None) -> str:
