@@ -49,7 +49,7 @@ async def _begin(tools: Tools, order: Order) -> Reply:
             claim=order.claim,
             token_id=order.token_id,
             consumer=build_consumer_row(order),
-            resolve_seconds=resolve_seconds(tools, payment.attempt.acquirer),
+            resolve_seconds=_resolve_seconds(tools, order),
         )
     )
     if isinstance(begun, Claimed) and order.claim is not None:
@@ -62,6 +62,12 @@ async def _begin(tools: Tools, order: Order) -> Reply:
     if isinstance(begun, TokenGone):
         raise Invalid(TOKEN_USED)
     return await _answer_in_time(tools, payment, order)
+
+
+def _resolve_seconds(tools: Tools, order: Order) -> float:
+    """Return when the resolver may look at the first attempt: the Directory is asked before the acquirer, if at all."""
+    directory_seconds = tools.directory.patience_seconds if order.asks_authentication else 0.0
+    return resolve_seconds(tools, order.acquirer) + directory_seconds
 
 
 async def _answer_in_time(tools: Tools, payment: Payment, order: Order) -> Reply:
@@ -89,6 +95,7 @@ async def pursue(tools: Tools, payment: Payment, order: Order) -> Reply:
     payment, outcome = await ask(tools, payment, order.instrument)
     if not lifecycle.needs_authentication(payment, outcome):
         return await settle(tools, payment, lifecycle.apply(payment, outcome, tools.clock.now()))
+    payment = lifecycle.note_decline(payment, outcome)
     if not payment.may_redirect:
         refused = lifecycle.refuse(payment, codes.AUTHENTICATION_REQUIRED, tools.clock.now())
         return await settle(tools, payment, refused)

@@ -37,8 +37,7 @@ def apply(
             return settle(approved, AttemptState.APPROVED, codes.APPROVED, now)
         case Declined():
             code = codes.from_response(outcome.response_code, brand=payment.source.brand).code
-            declined = payment.with_attempt(response_code=outcome.response_code, advice_code=outcome.advice_code)
-            return settle(declined, AttemptState.DECLINED, code, now)
+            return settle(note_decline(payment, outcome), AttemptState.DECLINED, code, now)
         case NotSent():
             return settle(payment, AttemptState.NOT_SENT, codes.ACQUIRER_UNREACHABLE, now)
         case NotFound():
@@ -90,6 +89,13 @@ def next_attempt(
 def name_attempt(transaction_id: int, number: int) -> str:
     """Return the reference by which the acquirer knows an attempt, for ever."""
     return f"{transaction_id}-{number}"
+
+
+def note_decline(payment: Payment, outcome: object) -> Payment:
+    """Return the payment with what the issuer said in declining noted at its attempt."""
+    if not isinstance(outcome, Declined):
+        return payment
+    return payment.with_attempt(response_code=outcome.response_code, advice_code=outcome.advice_code)
 
 
 def needs_authentication(payment: Payment, outcome: object) -> bool:

@@ -46,6 +46,11 @@ class Directory:
         self._believed_until = 0.0
         self._reading = asyncio.Lock()
 
+    @property
+    def patience_seconds(self) -> float:
+        """How long an authentication may take in all: reading the card ranges, and the AReq."""
+        return RANGES_TIMEOUT_SECONDS + self.timeout_seconds
+
     async def find_range(self, number: CardNumber) -> CardRange:
         """Return what is known of a card. One in no range gets our newest version and no 3DS Method."""
         ranges = await self._read_ranges()
