@@ -51,8 +51,8 @@ format: $(DEV) ## put the code into the house's format
 docs: $(DEV) ## write the reference pages that come from the code
 	@$(BIN)/python docs/generate.py
 
-bench: $(DEV) ## measure this machine and print the table (bench/README.md)
-	@$(BIN)/python -m bench $(BENCH_ARGS)
+bench: $(DEV) ## measure this machine and print the table; SECONDS=5 ONLY=limit,payment shorten it
+	@$(BIN)/python -m bench $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only "$(ONLY)") $(BENCH_ARGS)
 
 torture: $(DEV) ## kill processes under load for TORTURE_SECONDS, then check the books
 	@TORTURE_SECONDS=$(TORTURE_SECONDS) $(BIN)/python -m pytest -s tests/torture $(PYTEST_ARGS)

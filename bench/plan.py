@@ -1,0 +1,281 @@
+"""What is measured, in which order. Each section starts from a fresh data directory."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from bench.gateway import BenchFailed, Gateway, data_directory, dsn_of, fetch, find_port, run_gateway, stop_process
+from bench.limit import read_sample, run_database, run_pgbench
+from bench.load import run_wrk
+from bench.machine import read_rss_mib, read_usage, wait_until_quiet
+from bench.report import Figure, print_figure
+
+LIMIT_CLIENTS = (16, 32, 64)
+PAYMENT_CONNECTIONS = (1, 16, 64, 128)
+TOKENIZE_CONNECTIONS = (16, 64)
+#: The connections of the comparison with the limit, and of everything that is measured at one point only.
+COMMON_CONNECTIONS = 64
+PACE = 200.0
+#: Long enough that the slowest hundredth is some forty payments.
+PACED_FACTOR = 2.5
+WARM_UP_SECONDS = 4.0
+REST_SECONDS = 10.0
+ENDPOINTS = (1, 16)
+BACKLOG = 60_000
+
+NOT_POSTED = "update site set ipn_format = 'legacy'"
+#: Copies of one event, each a thread of its own, for as many addresses as there are endpoints.
+FILL_OUTBOX = """
+insert into event (merchant_id, payment_id, transaction_id, site_id, kind, status, url, format, body, request_id)
+select merchant_id, payment_id + n, transaction_id + n, site_id, kind, status,
+    format('http://127.0.0.%s:{port}/ipn', 1 + n % {endpoints}), 'json', body, request_id
+from (select * from event order by event_id limit 1) as one, generate_series(1, {events}) as n
+"""
+
+#: Measured work: takes nothing, returns a figure's numbers.
+Work = Callable[[], Awaitable[dict[str, Any]]]
+
+
+@dataclass(slots=True)
+class Bench:
+    """One run: how long each figure takes, how long to wait for a quiet machine, and what has been found."""
+
+    seconds: float
+    patience_seconds: float
+    figures: list[Figure] = field(default_factory=list)
+    memory: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def limit(self) -> float | None:
+        """The best rate of pgbench in this run, if it was measured."""
+        rates = [figure.numbers["rate"] for figure in self.figures if figure.section == "limit"]
+        return max(rates, default=None)
+
+    async def measure(
+        self, section: str, setting: str, work: Work, *, gateway: Gateway | None = None, database: int | None = None
+    ) -> None:
+        """Take one figure on a machine that is as quiet as it gets, and note who used the processors meanwhile."""
+        await wait_until_quiet(self.patience_seconds)
+        ids = (gateway.process, gateway.database) if gateway else (None, database)
+        settled, before = gateway.count_settled() if gateway else {}, read_usage(*ids)
+        numbers = await work()
+        usage = read_usage(*ids)
+        numbers["processors"] = usage.since(before)
+        numbers["gateway_us"], numbers["database_us"] = _share(numbers, usage.at - before.at)
+        if gateway and "requests" in numbers and section != "tokenize":
+            numbers["unapproved"] = _count_unapproved(gateway.count_settled(), settled)
+        if self.limit and section.startswith(("payment", "simulator")):
+            numbers["ratio"] = numbers["rate"] / self.limit
+        self.figures.append(Figure(section, setting, numbers))
+        print_figure(self.figures[-1])
+
+
+def _share(numbers: dict[str, Any], seconds: float) -> tuple[float, float]:
+    """Return the microseconds of processor time that one request cost gateway and database."""
+    used, count = numbers["processors"], numbers["rate"] * seconds
+    return tuple(round(used[name] * seconds / max(count, 1) * 1e6) for name in ("gateway", "database"))
+
+
+def _count_unapproved(now: dict[str, int], before: dict[str, int]) -> int:
+    """Every card of the load approves, so anything else is wrong."""
+    return sum(number - before.get(status, 0) for status, number in now.items() if status != "success")
+
+
+@asynccontextmanager
+async def running(*, acquirer: str, posted: bool) -> AsyncIterator[tuple[Gateway, Sink]]:
+    """Run `tollhouse dev` on a fresh data directory, warmed up, and a listener to which it posts its IPNs or not."""
+    async with data_directory() as directory, run_sink() as sink, run_gateway(directory, acquirer=acquirer) as gateway:
+        if not posted:
+            await gateway.execute(NOT_POSTED)
+        await _load(gateway, sink, connections=16, seconds=WARM_UP_SECONDS)
+        yield gateway, sink
+        if sink.count() and not posted:
+            raise BenchFailed("IPNs were posted although the site does not want them as JSON.")
+
+
+@asynccontextmanager
+async def left_behind(endpoints: int = 1) -> AsyncIterator[tuple[Path, Sink]]:
+    """Lend a data directory in which a gateway made a few payments, and a listener; no process runs in it."""
+    async with data_directory() as directory, run_sink(endpoints) as sink:
+        async with run_gateway(directory, acquirer="approving") as gateway:
+            await gateway.execute(NOT_POSTED)
+            await _load(gateway, sink, connections=1, seconds=1)
+        yield directory, sink
+
+
+async def measure_limit(bench: Bench) -> None:
+    """What the database does with the same rows: the scale for the payments."""
+    async with left_behind() as (directory, _), run_database(directory) as (server, process):
+        sample = await read_sample(server.dsn)
+        await run_pgbench(server, sample, clients=16, seconds=WARM_UP_SECONDS, run=0)
+        for run, clients in enumerate(LIMIT_CLIENTS, start=1):
+            work = partial(run_pgbench, server, sample, clients=clients, seconds=bench.seconds, run=run)
+            await bench.measure("limit", f"{clients} clients", work, database=process)
+
+
+async def measure_payment(bench: Bench) -> None:
+    """`POST /payment` with the acquirer in process: events are numbered and not posted; then posted; then no worker."""
+    await _measure_payments(bench, "payment", acquirer="approving")
+    await _measure_serve(bench)
+
+
+async def measure_simulator(bench: Bench) -> None:
+    """The same through the simulator, whose journal is durable: what `make run` starts."""
+    await _measure_payments(bench, "simulator", acquirer="simulated")
+
+
+async def _measure_payments(bench: Bench, section: str, *, acquirer: str) -> None:
+    async with running(acquirer=acquirer, posted=False) as (gateway, sink):
+        for connections in PAYMENT_CONNECTIONS:
+            await _measure_load(bench, f"{section}, IPNs not posted", gateway, sink, connections)
+    async with running(acquirer=acquirer, posted=True) as (gateway, sink):
+        await _measure_load(bench, f"{section}, IPNs posted", gateway, sink, COMMON_CONNECTIONS)
+
+
+async def _measure_serve(bench: Bench) -> None:
+    """`tollhouse serve` alone, the worker being elsewhere: what a node does whose events others number and post."""
+    async with (
+        left_behind() as (directory, sink),
+        run_database(directory) as (server, process),
+        run_gateway(directory, acquirer="approving", database_url=server.dsn) as started,
+    ):
+        gateway = replace(started, database=process)
+        await _load(gateway, sink, connections=16, seconds=WARM_UP_SECONDS)
+        await _measure_load(bench, "payment, serve alone", gateway, sink, COMMON_CONNECTIONS)
+
+
+async def measure_tokenize(bench: Bench) -> None:
+    """`POST /tokenize` as a browser sends it."""
+    async with data_directory() as directory, run_gateway(directory, acquirer="simulated") as gateway:
+        await run_wrk(gateway, "tokenize", connections=16, seconds=WARM_UP_SECONDS)
+        for connections in TOKENIZE_CONNECTIONS:
+            work = partial(run_wrk, gateway, "tokenize", connections=connections, seconds=bench.seconds)
+            await bench.measure("tokenize", f"{connections} connections", work, gateway=gateway)
+
+
+async def measure_paced(bench: Bench) -> None:
+    """200 payments a second, come what may, through the simulator, with IPNs posted."""
+    async with running(acquirer="simulated", posted=True) as (gateway, sink):
+        await asyncio.sleep(2.0)  # the warm-up's IPNs are on their way still
+        seconds = PACED_FACTOR * bench.seconds
+        work = partial(_load, gateway, sink, connections=COMMON_CONNECTIONS, seconds=seconds, rate=PACE)
+        await bench.measure("paced, simulator, IPNs posted", f"{PACE:.0f} a second", work, gateway=gateway)
+
+
+async def measure_ipn(bench: Bench) -> None:
+    """How fast a backlog goes to one endpoint, and to many."""
+    for endpoints in ENDPOINTS:
+        async with left_behind(endpoints) as (directory, sink):
+            async with run_database(directory):
+                await _fill_outbox(directory, sink.port, endpoints)
+            async with run_gateway(directory, acquirer="approving") as gateway:
+                await asyncio.sleep(2.0)
+                setting = f"{endpoints} endpoint{'s' * (endpoints > 1)}"
+                await bench.measure("ipn, backlog", setting, partial(_count_deliveries, bench, sink), gateway=gateway)
+
+
+async def _fill_outbox(directory: Path, port: int, endpoints: int) -> None:
+    connection = await asyncpg.connect(dsn_of(directory), server_settings={"search_path": "gateway"})
+    try:
+        await connection.execute(FILL_OUTBOX.format(port=port, endpoints=endpoints, events=BACKLOG))
+        await connection.execute("analyze")
+    finally:
+        await connection.close()
+
+
+async def _count_deliveries(bench: Bench, sink: Sink) -> dict[str, Any]:
+    loop = asyncio.get_running_loop()
+    began, before = loop.time(), sink.count()
+    await asyncio.sleep(bench.seconds)
+    took, count = loop.time() - began, sink.count() - before
+    if before + count >= BACKLOG:
+        raise BenchFailed("The backlog was too small for this machine.")
+    return {"rate": count / took}
+
+
+async def measure_memory(bench: Bench) -> None:
+    """What the process of `make run` holds: after its start, at rest, and after a load."""
+    async with (
+        data_directory() as directory,
+        run_sink() as sink,
+        run_gateway(directory, acquirer="simulated") as gateway,
+    ):
+        bench.memory["started_mib"] = read_rss_mib(gateway.process)
+        await asyncio.sleep(REST_SECONDS)
+        bench.memory["at_rest_mib"] = read_rss_mib(gateway.process)
+        await _load(gateway, sink, connections=COMMON_CONNECTIONS, seconds=bench.seconds)
+        await asyncio.sleep(1.0)
+        bench.memory["after_load_mib"] = read_rss_mib(gateway.process)
+
+
+SECTIONS: dict[str, Callable[[Bench], Awaitable[None]]] = {
+    "limit": measure_limit,
+    "payment": measure_payment,
+    "simulator": measure_simulator,
+    "tokenize": measure_tokenize,
+    "paced": measure_paced,
+    "ipn": measure_ipn,
+    "memory": measure_memory,
+}
+
+
+async def _load(gateway: Gateway, sink: Sink, *, connections: int, seconds: float, rate: float = 0.0) -> dict[str, Any]:
+    return await run_wrk(gateway, "payment", connections=connections, seconds=seconds, ipn_url=sink.url, rate=rate)
+
+
+async def _measure_load(bench: Bench, section: str, gateway: Gateway, sink: Sink, connections: int) -> None:
+    async def work() -> dict[str, Any]:
+        delivered = sink.count()
+        numbers = await _load(gateway, sink, connections=connections, seconds=bench.seconds)
+        numbers["delivered"] = (sink.count() - delivered) / bench.seconds
+        return numbers
+
+    await bench.measure(section, f"{connections} connection{'s' * (connections > 1)}", work, gateway=gateway)
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """The listener for IPNs, in a process of its own."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where to post."""
+        return f"http://127.0.0.1:{self.port}/ipn"
+
+    def count(self) -> int:
+        """Return how many IPNs were acknowledged."""
+        return int(fetch(f"http://127.0.0.1:{self.port}", "/")[1])
+
+
+@asynccontextmanager
+async def run_sink(endpoints: int = 1) -> AsyncIterator[Sink]:
+    """Run the listener until the block ends."""
+    sink = Sink(find_port())
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.sink", str(sink.port), str(endpoints))
+    try:
+        await _until_listening(sink)
+        yield sink
+    finally:
+        await stop_process(process)
+
+
+async def _until_listening(sink: Sink) -> None:
+    for _ in range(100):
+        try:
+            sink.count()
+        except OSError:
+            await asyncio.sleep(0.1)
+        else:
+            return
+    raise BenchFailed("The listener for IPNs did not start.")
