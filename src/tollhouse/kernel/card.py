@@ -134,6 +134,9 @@ class Brand:
     lengths: tuple[int, ...] = ()
     cvv_length: int | None = None
     luhn: bool = True
+    #: How long an authorization may be captured. Sources disagree; this is the shortest that any of them gives for a
+    #: customer's card-not-present payment with Visa, Mastercard or American Express, and so for all.
+    authorization_days: int = 7
 
 
 #: A number that no brand claims.

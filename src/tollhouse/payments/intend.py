@@ -8,7 +8,7 @@ from tollhouse.catalog.model import price_to_json
 from tollhouse.catalog.prices import has_later_charges
 from tollhouse.consumers.store import ConsumerRow
 from tollhouse.payments.lifecycle import name_attempt
-from tollhouse.payments.model import Attempt, AttemptState, Order, Payment, Status, Subscribing
+from tollhouse.payments.model import Attempt, AttemptState, Mode, Order, Payment, Status, Subscribing
 from tollhouse.wire.render import render_json
 
 if TYPE_CHECKING:
@@ -76,13 +76,14 @@ def _profile_of(order: Order) -> str:
 
 
 async def _build_subscribing(tools: Tools, order: Order) -> Subscribing | None:
-    if not has_later_charges(order.sku.prices):
+    is_captured_later = order.mode is Mode.AUTH and order.money.amount_minor > 0
+    if is_captured_later or not has_later_charges(order.sku.prices):
         return None
     return Subscribing(await tools.subscription_numbers.take(), order.sku.prices)
 
 
 def _digest_of_purchase(tools: Tools, order: Order) -> bytes | None:
-    """Hash what makes two requests the same purchase: card, consumer, what is bought, metadata (behaviour, section 3)."""
+    """Hash what makes two requests one purchase: card, consumer, what is bought, metadata (behaviour, section 3)."""
     if not order.site.guards_double_clicks:
         return None
     sku = order.sku

@@ -19,6 +19,7 @@ from tollhouse.payments.routing import choose_acquirer
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Reason
+    from tollhouse.kernel.card import Brand
     from tollhouse.payments.sources import Resolved
     from tollhouse.payments.tools import Tools
     from tollhouse.vault.accounts import Account
@@ -52,7 +53,7 @@ async def build_order(tools: Tools, wanted: Wanted, resolved: Resolved) -> Order
             merchant_id=wanted.merchant_id, consumer_id=payer.consumer_id, fingerprint=fingerprint
         )
     )
-    mode, money = _choose_mode(sku.prices, site)
+    mode, money = _choose_mode(sku.prices, site, instrument.card.number.brand)
     acquirer = choose_acquirer(list(tools.acquirers))
     is_stored = wanted.source_kind in STORED_KINDS
     return Order(
@@ -96,15 +97,21 @@ def _choose_sku(wanted: Wanted, resolved: Resolved, site: Site) -> Sku:
     return Sku(site.site_id, named.name if named else None, wanted.title or (named.title if named else ""), prices)
 
 
-def _choose_mode(prices: tuple[Price, ...], site: Site) -> tuple[Mode, Money]:
+def _choose_mode(prices: tuple[Price, ...], site: Site, brand: Brand) -> tuple[Mode, Money]:
     """Decide what happens now: a sale of what is due at once, an authorization for later capture, or a verification."""
     due = sum_due_at_once(prices)
     if due.amount_minor > 0:
         return Mode.SALE, due
-    is_single = len(prices) == 1 and not prices[0].is_repeating and prices[0].offset.unit == "d"
-    if is_single and not prices[0].offset.is_at_once and site.delayed_capture:
+    if site.delayed_capture and _is_captured_later(prices, brand):
         return Mode.AUTH, prices[0].money
     return Mode.AUTH, due
+
+
+def _is_captured_later(prices: tuple[Price, ...], brand: Brand) -> bool:
+    """Tell whether one single charge falls due while an authorization of today still holds, with a day to spare."""
+    offset = prices[0].offset
+    is_single = len(prices) == 1 and not prices[0].is_repeating
+    return is_single and offset.unit == "d" and 0 < offset.count < brand.authorization_days
 
 
 def _choose_payer(tools: Tools, wanted: Wanted, resolved: Resolved) -> _Payer:

@@ -29,7 +29,7 @@ async def test_a_double_click(shop: Shop, other_process: Shop, first: Any, secon
 
 
 @pytest.mark.parametrize("named", [True, False])
-async def test_twenty_clicks_at_once(shop: Shop, other_process: Shop, named: bool) -> None:  # noqa: FBT001
+async def test_twenty_clicks_at_once(shop: Shop, other_process: Shop, *, named: bool) -> None:
     """Twenty equal payments at once in two processes are one order."""
     shop.acquirer.plan(Plan(hold=(held := asyncio.Event())))
     shops = (shop, other_process)
@@ -153,7 +153,7 @@ async def test_a_double_click_that_meets_the_end(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("soft", [False, True], ids=["asked for", "soft decline"])
-async def test_a_double_click_of_a_challenged_payment(world: World, soft: bool) -> None:  # noqa: FBT001
+async def test_a_double_click_of_a_challenged_payment(world: World, *, soft: bool) -> None:
     """While the first one waits for its cardholder, the second click gets the same redirect at once."""
     body = payment_request("decline_1a" if soft else "challenge", three_ds=not soft)
     first = await world.call("/payment", body)

@@ -40,7 +40,7 @@ async def test_a_token_pays(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("guarded", [True, False])
-async def test_of_twenty_payments_with_one_token_one_wins(shop: Shop, guarded: bool) -> None:  # noqa: FBT001
+async def test_of_twenty_payments_with_one_token_one_wins(shop: Shop, *, guarded: bool) -> None:
     """Twenty payments with one token at once, of different consumers: one is charged, the others are told."""
     await shop.value("update site set guards_double_clicks = $1", guarded)
     token = await shop.tokenize()

@@ -1,0 +1,384 @@
+"""From what was wanted to an order: sources, owners, prices, what happens now."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from tests.support.acquirer import Plan, ScriptedAcquirer
+from tests.support.shop import (
+    NUMBER,
+    OTHER_MERCHANT,
+    OTHER_NUMBER,
+    OTHER_SITE,
+    Faulty,
+    Shop,
+    claim,
+    open_shop,
+    price,
+)
+
+from tollhouse.acquirers.model import Declined
+from tollhouse.consumers.model import derive_consumer_id
+from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.ids import is_consumer_id
+from tollhouse.payments.charge import charge
+from tollhouse.payments.model import Mode
+
+
+async def faults_of(shop: Shop, **changes: Any) -> dict[str, list[str]]:
+    """Return what is wrong with an order."""
+    with pytest.raises((Faulty, Invalid)) as refused:
+        await shop.order(**changes)
+    error = refused.value
+    return dict(error.faults if isinstance(error, Faulty) else error.errors)
+
+
+async def stored_card(shop: Shop, **changes: Any) -> tuple[str, str]:
+    """Pay with a card, and return the account and the consumer that came of it."""
+    paid = await shop.pay(**changes)
+    return paid.payment["source"]["paymentAccountId"], paid.body["consumer"]["id"]
+
+
+# What happens now (behaviour, section 3)
+
+
+@pytest.mark.parametrize(
+    ("prices", "delayed", "mode", "minor", "subscribes"),
+    [
+        ((price(1999),), True, "sale", 1999, False),
+        ((price(100), price(200)), True, "sale", 300, False),
+        ((price(1999), price(999, "30d", repeat=True)), True, "sale", 1999, True),
+        ((price(1999, "3d"),), True, "auth", 1999, False),
+        ((price(1999, "3d"),), False, "auth", 0, True),
+        ((price(1999, "3d", repeat=3),), True, "auth", 0, True),
+        ((price(1999, "1w"),), True, "auth", 0, True),
+        ((price(1999, "1m"),), True, "auth", 0, True),
+        ((price(0), price(1999, "3d")), True, "auth", 0, True),
+        ((price(1999, "3d"), price(1999, "30d")), True, "auth", 0, True),
+        ((price(0),), True, "auth", 0, False),
+        ((price(1999, "3d"), price(500)), True, "auth", 0, True),
+    ],
+)
+async def test_what_happens_now(
+    shop: Shop,
+    prices: Any,
+    *,
+    delayed: bool,
+    mode: str,
+    minor: int,
+    subscribes: bool,
+) -> None:
+    """What is due at once is sold; a single later price is authorized where the site captures later; else verified."""
+    await shop.value("update site set delayed_capture = $1", delayed)
+    paid = await shop.pay(prices=prices)
+    stored = await shop.stored(paid.transaction_id)
+    assert (stored.mode.value, stored.money.amount_minor) == (mode, minor)
+    assert paid.payment["mode"] == mode
+    assert shop.acquirer.asked[0].capture is (mode == "sale")
+    assert await shop.value("select count(*) from subscription") == subscribes
+    assert ("subscription" in paid.body) is subscribes
+
+
+async def test_an_authorization_has_to_last_until_its_capture(shop: Shop) -> None:
+    """A capture that falls due when the authorization may be gone is a charge at that time instead."""
+    await shop.value("update site set delayed_capture = true")
+    for days, minor in ((6, 1999), (7, 0), (60, 0)):
+        order = await shop.order(prices=(price(1999, f"{days}d"),))
+        assert (order.mode, order.money.amount_minor) == (Mode.AUTH, minor)
+
+
+async def test_a_sku_by_name(shop: Shop) -> None:
+    """A SKU has its own prices and title, unless the request brings others; an empty list is none."""
+    order = await shop.order(sku_name="MONTHLY", title="")
+    assert (order.money.amount_minor, order.sku.title, order.sku.name) == (999, "Monthly", "MONTHLY")
+    order = await shop.order(sku_name="MONTHLY", prices=(price(500),), title="Mine")
+    assert (order.money.amount_minor, order.sku.title) == (500, "Mine")
+
+
+async def test_what_a_request_points_at_is_the_merchants(shop: Shop) -> None:
+    """Another merchant's site, SKU and card are as unknown as nobody's."""
+    account, _ = await stored_card(shop)
+    assert await faults_of(shop, site_id=OTHER_SITE) == {"sku.siteId": ["is unknown"]}
+    assert await faults_of(shop, site_id="12x") == {"sku.siteId": ["is unknown"]}
+    assert await faults_of(shop, site_id="9" * 19) == {"sku.siteId": ["is unknown"]}
+    assert "sku.name" in await faults_of(shop, sku_name="MONTHLY", merchant_id=OTHER_MERCHANT)
+    foreign = {"merchant_id": OTHER_MERCHANT, "site_id": OTHER_SITE, "account_id": account}
+    assert await faults_of(shop, **foreign) == {"paymentSource.paymentAccountId": ["is unknown"]}
+
+
+async def test_all_faults_at_once(shop: Shop) -> None:
+    """An unknown site, an unknown token and missing URLs are named together."""
+    faults = await faults_of(shop, site_id=999, token=uuid4(), ipn_url=None, redirect_url=None)
+    assert set(faults) == {"sku.siteId", "paymentSource.token", "url.ipnUrl", "url.redirectUrl"}
+
+
+async def test_urls_come_from_the_site(shop: Shop) -> None:
+    """The request's URLs come before the site's; a site without any makes them required."""
+    assert (await shop.order()).ipn_url == "http://127.0.0.1:9/ipn"
+    order = await shop.order(ipn_url=None, redirect_url=None)
+    assert (order.ipn_url, order.redirect_url) == ("http://127.0.0.1:9/site-ipn", "http://127.0.0.1:9/site")
+    bare = {"merchant_id": OTHER_MERCHANT, "site_id": OTHER_SITE, "ipn_url": None, "redirect_url": None}
+    assert set(await faults_of(shop, **bare)) == {"url.ipnUrl", "url.redirectUrl"}
+
+
+# Consumers
+
+
+async def test_consumers_are_found_or_created(shop: Shop) -> None:
+    """The same external id is the same consumer; another merchant's is another one; without an id each is new."""
+    ids = [(await stored_card(shop))[1] for _ in range(2)]
+    ids.append((await stored_card(shop, external_id="user-2"))[1])
+    ids.append((await stored_card(shop, merchant_id=OTHER_MERCHANT, site_id=OTHER_SITE))[1])
+    ids += [(await stored_card(shop, external_id=None))[1] for _ in range(2)]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 5
+    assert all(map(is_consumer_id, ids))
+    assert await shop.value("select count(*) from consumer") == 5
+    key = shop.gateway.vault.identity_key
+    assert ids[0] == derive_consumer_id(key, merchant_id=1, external_id="user-1")
+
+
+async def test_a_consumer_by_the_gateways_id(shop: Shop) -> None:
+    """The gateway's id of a consumer finds it, with the merchant's own id; what it does not know is the merchant's."""
+    _, consumer = await stored_card(shop)
+    paid = await shop.pay(consumer_id=consumer, external_id=consumer)
+    assert paid.body["consumer"]["id"] == consumer
+    assert paid.body["consumer"]["externalId"] == "user-1"
+    looks_like_ours = "c" + "0" * 24
+    paid = await shop.pay(consumer_id=looks_like_ours, external_id=looks_like_ours)
+    assert paid.body["consumer"]["id"] != looks_like_ours
+    assert paid.body["consumer"]["externalId"] == looks_like_ours
+
+
+async def test_the_first_payment_describes_a_consumer(shop: Shop) -> None:
+    """What later payments say of a consumer serves those payments only, and the first of a batch counts."""
+    await shop.pay(consumer={"firstName": "Jane", "email": "jane@example.com"})
+    paid = await shop.pay(consumer={"firstName": "Janet"})
+    assert paid.body["consumer"]["firstName"] == "Janet"
+    assert "email" not in paid.body["consumer"]
+    assert await shop.value("select profile ->> 'firstName' from consumer") == "Jane"
+
+
+async def test_a_declined_payment_leaves_a_consumer_and_no_card(shop: Shop) -> None:
+    """A declined new card leaves no account, nor is it the consumer's last."""
+    shop.acquirer.plan(Plan(Declined("05")))
+    paid = await shop.pay()
+    assert paid.outcome == ("fail", "5005")
+    assert await shop.value("select count(*) from account") == 0
+    assert await shop.value("select last_account_id from consumer") is None
+    account = paid.payment["source"]["paymentAccountId"]
+    assert "paymentSource.paymentAccountId" in await faults_of(shop, account_id=account)
+    consumer = paid.body["consumer"]["id"]
+    assert "paymentSource.id" in await faults_of(shop, source_consumer_id=consumer)
+
+
+# Stored cards
+
+
+async def test_the_same_card_is_the_same_account(shop: Shop) -> None:
+    """One account per consumer and card number; a new expiry updates it and its sealed card."""
+    first, _ = await stored_card(shop)
+    again, _ = await stored_card(shop, year=2033)
+    other, _ = await stored_card(shop, number=OTHER_NUMBER)
+    elsewhere, _ = await stored_card(shop, external_id="user-2")
+    assert first == again
+    assert len({first, other, elsewhere}) == 3
+    assert await shop.value("select expiry_year from account where account_id = $1", first) == 2033
+    order = await shop.order(account_id=first)
+    assert order.instrument.card.expiry.year == 2033
+    assert order.instrument.card.number.reveal() == NUMBER
+
+
+async def test_paying_with_a_stored_card(shop: Shop) -> None:
+    """A stored card pays without security code, for its owner, with the agreement's id."""
+    account, consumer = await stored_card(shop)
+    paid = await shop.pay(account_id=account, external_id="somebody-else")
+    assert paid.outcome == ("success", "0")
+    assert paid.body["consumer"]["id"] == consumer
+    assert paid.payment["source"]["paymentAccountId"] == account
+    assert paid.payment["apiPaymentSource"] == "paymentAccountId"
+    asked = shop.acquirer.asked[-1]
+    assert asked.cvv is None
+    assert asked.network_transaction_id == await shop.value("select network_transaction_id from account")
+    assert await shop.value("select count(*) from consumer") == 1
+
+
+async def test_paying_as_a_consumer(shop: Shop) -> None:
+    """The source `consumer` charges the card of the last successful payment."""
+    await stored_card(shop)
+    last, consumer = await stored_card(shop, number=OTHER_NUMBER)
+    shop.acquirer.plan(Plan(Declined("51")))
+    await shop.pay()
+    paid = await shop.pay(source_consumer_id=consumer, external_id=None)
+    assert paid.payment["source"]["paymentAccountId"] == last
+    assert paid.payment["apiPaymentSource"] == "consumer"
+
+
+@pytest.mark.parametrize("name", ["user-1", "c" + "0" * 24, "x"])
+async def test_only_the_gateways_ids_name_a_source(shop: Shop, name: str) -> None:
+    """A merchant's own consumer id is no payment source."""
+    await stored_card(shop)
+    assert await faults_of(shop, source_consumer_id=name) == {"paymentSource.id": ["is no consumer id of the gateway"]}
+
+
+async def test_a_stored_card_of_somebody_else(shop: Shop) -> None:
+    """With a stored card `consumer.id` names its owner, by either id, or the request is refused."""
+    account, consumer = await stored_card(shop)
+    _, stranger = await stored_card(shop, external_id="user-2")
+    for name in (consumer, "user-1"):
+        assert (await shop.order(account_id=account, consumer_id=name)).consumer_id == consumer
+    for name in (stranger, "user-2", "nobody"):
+        for source in ({"account_id": account}, {"source_consumer_id": consumer}):
+            assert set(await faults_of(shop, **source, consumer_id=name)) == {"consumer.id"}
+
+
+@pytest.mark.parametrize("by", ["account_id", "source_consumer_id"])
+async def test_a_disabled_card_is_refused(shop: Shop, by: str) -> None:
+    """A disabled card is `fail` 1020, recorded and told like any decline, and the acquirer is not asked."""
+    account, consumer = await stored_card(shop)
+    await shop.value("update account set disabled = true")
+    source = {by: account if by == "account_id" else consumer}
+    paid = await shop.pay(**source, claim=claim("r1"))
+    assert paid.outcome == ("fail", "1020")
+    assert paid.payment["codeCategory"] == 3
+    assert len(shop.acquirer.asked) == 1
+    assert (await shop.pay(**source, claim=claim("r1"))).reply.body == paid.reply.body
+    assert await shop.value("select count(*) from event") == 2
+
+
+async def test_a_new_payment_with_a_disabled_card(shop: Shop) -> None:
+    """Who types the number of a disabled card pays, and the account stays disabled."""
+    await stored_card(shop)
+    await shop.value("update account set disabled = true")
+    assert (await shop.pay()).outcome == ("success", "0")
+    assert await shop.value("select disabled from account")
+
+
+# Who initiates
+
+
+async def test_merchant_initiated_charges(shop: Shop) -> None:
+    """A merchant may initiate on a stored card with an agreement: no security code, no redirect, the agreement's id."""
+    account, consumer = await stored_card(shop)
+    for source in ({"account_id": account}, {"source_consumer_id": consumer}):
+        order = await shop.order(**source, initiator="merchant", asks_authentication=True)
+        assert (order.asks_authentication, order.may_redirect, order.reason) == (False, False, "unscheduled")
+        await charge(shop.tools, order)
+        asked = shop.acquirer.asked[-1]
+        assert (asked.initiator, asked.cvv) == ("merchant", None)
+        assert asked.network_transaction_id
+
+
+async def test_merchant_initiated_without_agreement(shop: Shop) -> None:
+    """Without an earlier payment by the customer a merchant cannot initiate."""
+    assert set(await faults_of(shop, initiator="merchant")) == {"paymentSource.initiator"}
+    token = await shop.tokenize()
+    assert set(await faults_of(shop, initiator="merchant", token=token)) == {"paymentSource.initiator"}
+    account, _ = await stored_card(shop)
+    await shop.value("update account set network_transaction_id = null")
+    assert set(await faults_of(shop, initiator="merchant", account_id=account)) == {"paymentSource.initiator"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, "one_click"),
+        ({"prices": (price(1999), price(999, "30d"))}, "recurring"),
+        ({"sku_name": "MONTHLY"}, "recurring"),
+    ],
+)
+async def test_reasons(shop: Shop, changes: Any, reason: str) -> None:
+    """What begins a subscription is recurring, all else of the customer is one click."""
+    assert (await shop.order(**changes)).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked", "stored", "authenticates", "redirects"),
+    [
+        ("when_asked", False, False, False, True),
+        ("when_asked", True, False, True, True),
+        ("always", False, False, True, True),
+        ("always", False, True, False, False),
+        ("always", True, True, True, True),
+        ("when_asked", False, True, False, False),
+    ],
+)
+async def test_who_is_authenticated(
+    shop: Shop,
+    rule: str,
+    *,
+    asked: bool,
+    stored: bool,
+    authenticates: bool,
+    redirects: bool,
+) -> None:
+    """By the request, by a rule of the site; a stored card is redirected only when the request asks for it."""
+    account, _ = await stored_card(shop)
+    await shop.value("update site set three_ds = $1::text::three_ds_rule", rule)
+    shop = await shop.forget_catalog()
+    source = {"account_id": account} if stored else {}
+    order = await shop.order(**source, asks_authentication=asked)
+    assert (order.asks_authentication, order.may_redirect) == (authenticates, redirects)
+
+
+async def test_a_soft_decline_of_a_stored_card(shop: Shop) -> None:
+    """A stored card that the issuer wants authenticated fails with 1012, with what the issuer said kept."""
+    account, _ = await stored_card(shop)
+    shop.acquirer.plan(Plan(Declined("1A", "05")))
+    paid = await shop.pay(account_id=account)
+    assert paid.outcome == ("fail", "1012")
+    [row] = await shop.fetch("select response_code, advice_code from attempt where state = 'declined'")
+    assert tuple(row) == ("1A", "05")
+
+
+async def test_no_route(shop: Shop) -> None:
+    """Without an acquirer a payment is `fail` 1030, recorded and told."""
+    bare = replace(shop, tools=replace(shop.tools, acquirers={}))
+    paid = await bare.pay()
+    assert paid.outcome == ("fail", "1030")
+    assert await shop.value("select count(*) from event") == 1
+
+
+async def test_the_next_route(shop: Shop) -> None:
+    """What surely never left goes to the next acquirer under a reference of its own, then it is `fail` 1040."""
+    first, second = ScriptedAcquirer(name="first"), ScriptedAcquirer(name="second")
+    shop = open_shop(shop.tools.database, first, second)
+    first.plan(Plan(not_sent=True), Plan(not_sent=True))
+    second.plan(Plan(), Plan(not_sent=True))
+    paid = await shop.pay()
+    assert paid.outcome == ("success", "0")
+    rows = await shop.fetch("select acquirer, state::text, reference from attempt order by number")
+    number = paid.transaction_id
+    assert [tuple(row) for row in rows] == [("first", "not_sent", f"{number}-1"), ("second", "approved", f"{number}-2")]
+    assert (await shop.pay()).outcome == ("fail", "1040")
+
+
+async def test_what_the_acquirer_is_told(shop: Shop) -> None:
+    """The authorization bears the committed reference, the sum, the card and who pays from where."""
+    paid = await shop.pay(emulate_code="5051")
+    [asked] = shop.acquirer.asked
+    assert asked.reference == f"{paid.transaction_id}-1"
+    assert (asked.money.amount_minor, asked.money.currency.code, asked.descriptor) == (1999, "USD", "SHOP")
+    assert (asked.consumer_ip, asked.emulate_code, asked.initiator) == ("203.0.113.45", "5051", "customer")
+    assert asked.network_transaction_id is None
+
+
+async def test_a_payment_is_read_as_it_was_written(shop: Shop) -> None:
+    """What is stored of a payment is what was built, to the last field."""
+    stored = await shop.begin(
+        prices=(price(1999), price(999, "1m", repeat=12)), metadata='{"b": [1.50, {}], "a": "ß"}', emulate_code="0000"
+    )
+    await shop.resolve(stored.transaction_id)
+    again = await shop.stored(stored.transaction_id)
+    assert stored.metadata == '{"b": [1.50, {}], "a": "ß"}'
+    assert (
+        replace(
+            again, status=stored.status, attempt=stored.attempt, code=None, settled_at=None, network_transaction_id=None
+        )
+        == stored
+    )
+    assert stored.subscribing is not None
+    assert [str(each.offset) for each in stored.subscribing.prices] == ["0d", "1m"]
