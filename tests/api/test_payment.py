@@ -1,0 +1,358 @@
+"""`POST /payment` and `GET /payment/{transactionId}`: what they answer, key by key."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from tests.support.webshop import WebShop, card, consumer, price
+
+#: The body of the quickstart's step A2, but for the source and the consumer's address.
+SEED_BODY: dict[str, Any] = {
+    "sku": {
+        "title": "Premium Monthly",
+        "siteId": "983759353",
+        "price": [{"offset": "0d", "amount": 19.99, "currency": "USD", "repeat": False}],
+    },
+    "consumer": {
+        "id": "user-00123",
+        "email": "jane@shop.example",
+        "firstName": "Jane",
+        "lastName": "Smith",
+        "country": "USA",
+        "ip": "203.0.113.45",
+    },
+    "url": {
+        "ipnUrl": "https://your-server.example.com/webhooks/payments",
+        "redirectUrl": "https://your-server.example.com/payment/success",
+    },
+}
+
+PAYMENT_KEYS = {
+    "code",
+    "description",
+    "action",
+    "mode",
+    "status",
+    "amount",
+    "currency",
+    "amountUsd",
+    "orderId",
+    "transactionId",
+    "descriptor",
+    "apiPaymentSource",
+    "source",
+    "timestamp",
+}
+SOURCE = {
+    "method": "card",
+    "number": "402400****6348",
+    "brand": "visa",
+    "expirationMonth": 12,
+    "expirationYear": 25,
+    "disabled": False,
+}
+
+
+def check_answer(answer: dict[str, Any]) -> None:
+    """Check the types of an answer that clients read, whatever it says."""
+    assert set(answer) <= {"payment", "consumer", "subscription", "metadata"}
+    payment, source = answer["payment"], answer["payment"]["source"]
+    for name in ("code", "orderId", "transactionId"):
+        assert isinstance(payment[name], str)
+        assert payment[name].isdigit()
+    assert isinstance(payment["description"], str)
+    assert type(payment["amount"]) in {int, float}
+    assert set(source) == {*SOURCE, "paymentAccountId"}
+    assert str(UUID(source["paymentAccountId"])) == source["paymentAccountId"]
+    assert (type(source["expirationMonth"]), type(source["expirationYear"])) == (int, int)
+    assert source["disabled"] is False
+    timestamp = payment["timestamp"]
+    assert set(timestamp) == {"dateTime", "timezone", "unixTime"}
+    moment = datetime.fromisoformat(timestamp["dateTime"] + timestamp["timezone"])
+    assert timestamp["unixTime"] == str(int(moment.timestamp()))
+    assert 5 <= len(answer["consumer"]["id"]) <= 36
+    assert answer["consumer"]["blocked"] is False
+    assert "metadata" in answer
+
+
+async def test_a_card(shop: WebShop) -> None:
+    """Flow B of the quickstart: the answer has the quickstart's keys and values, and those of the wire contract."""
+    source = {"type": "card"} | card(zip=None)
+    response = await shop.pay(SEED_BODY | {"paymentSource": source})
+    answer = response.json()
+    assert response.status_code == 201
+    assert response.headers["content-type"] == "application/json"
+    check_answer(answer)
+    assert set(answer["payment"]) == PAYMENT_KEYS
+    payment = answer["payment"]
+    assert {name: payment[name] for name in ("code", "description", "action", "mode", "status")} == {
+        "code": "0",
+        "description": "APPROVED",
+        "action": "charge",
+        "mode": "sale",
+        "status": "success",
+    }
+    assert (payment["amount"], payment["currency"], payment["amountUsd"]) == (19.99, "USD", 19.99)
+    assert payment["apiPaymentSource"] == "card"
+    assert payment["descriptor"] == "SHOP 1"
+    assert payment["source"] == SOURCE | {"paymentAccountId": payment["source"]["paymentAccountId"]}
+    assert answer["consumer"] == {
+        "id": answer["consumer"]["id"],
+        "externalId": "user-00123",
+        "email": "jane@shop.example",
+        "firstName": "Jane",
+        "lastName": "Smith",
+        "country": "USA",
+        "blocked": False,
+    }
+    assert answer["metadata"] == {}
+    assert "subscription" not in answer
+
+
+async def test_a_token(shop: WebShop) -> None:
+    """Flow A of the quickstart gives the same answer as flow B; names are not required of it."""
+    body = SEED_BODY | {"paymentSource": {"type": "token", "token": await shop.token()}}
+    body["consumer"] = {name: value for name, value in SEED_BODY["consumer"].items() if "Name" not in name}
+    response = await shop.pay(body)
+    assert response.status_code == 201
+    check_answer(response.json())
+    assert set(response.json()["payment"]) == PAYMENT_KEYS
+    assert response.json()["payment"]["apiPaymentSource"] == "token"
+    assert response.json()["payment"]["source"]["number"] == "402400****6348"
+
+
+async def test_subsequent_payments(shop: WebShop) -> None:
+    """The stored card pays again by its id and by its owner's, without a number, on the same account."""
+    first = (await shop.pay(SEED_BODY | {"paymentSource": {"type": "card"} | card()})).json()
+    account_id, consumer_id = first["payment"]["source"]["paymentAccountId"], first["consumer"]["id"]
+    later = {"sku": {"name": "PREMIUM_MONTHLY"}, "url": SEED_BODY["url"]}
+    for source in (
+        {"type": "paymentAccountId", "paymentAccountId": account_id},
+        {"type": "consumer", "id": consumer_id},
+    ):
+        body = later | {"paymentSource": source, "consumer": {"id": consumer_id, "ip": "203.0.113.45"}}
+        response = await shop.pay(body)
+        answer = response.json()
+        assert response.status_code == 201
+        check_answer(answer)
+        assert answer["payment"]["status"] == "success"
+        assert answer["payment"]["apiPaymentSource"] == source["type"]
+        assert answer["payment"]["source"]["paymentAccountId"] == account_id
+        assert answer["payment"]["orderId"] != first["payment"]["orderId"]
+        assert answer["consumer"]["id"] == consumer_id
+        assert answer["consumer"]["externalId"] == "user-00123"
+        assert answer["consumer"]["email"] == "jane@shop.example"
+    assert (await shop.count_rows(["account", "consumer"])) == {"account": 1, "consumer": 1}
+
+
+async def test_somebody_elses_card(shop: WebShop) -> None:
+    """With a stored card the consumer is its owner: an id of somebody else is a fault, whichever kind of id it is."""
+    first, second = [(await shop.pay()).json() for _ in range(2)]
+    source = {"type": "paymentAccountId", "paymentAccountId": first["payment"]["source"]["paymentAccountId"]}
+    for wrong in (second["consumer"]["id"], second["consumer"]["externalId"], "user-nobody"):
+        answer = await shop.pay(shop.payment(source, consumer=consumer(id=wrong)))
+        assert answer.status_code == 400
+        assert set(answer.json()["errors"]) == {"consumer.id"}
+    for right in (first["consumer"]["id"], first["consumer"]["externalId"], None):
+        assert (await shop.pay(shop.payment(source, consumer=consumer(id=right)))).status_code == 201
+
+
+async def test_consumers(shop: WebShop) -> None:
+    """A merchant's own id finds the same consumer again, in either field; without one each payment has its own."""
+    first = (await shop.pay(shop.payment(consumer=consumer(id="user-1")))).json()["consumer"]
+    for sent in ({"id": "user-1"}, {"id": None, "externalId": "user-1"}, {"id": first["id"]}):
+        again = (await shop.pay(shop.payment(consumer=consumer(**sent)))).json()["consumer"]
+        assert (again["id"], again["externalId"]) == (first["id"], "user-1")
+    nobody = [(await shop.pay(shop.payment(consumer=consumer(id=None)))).json()["consumer"] for _ in range(2)]
+    assert len({first["id"], nobody[0]["id"], nobody[1]["id"]}) == 3
+    assert "externalId" not in nobody[0]
+
+
+async def test_the_same_card_again(shop: WebShop) -> None:
+    """The same card of the same consumer is the same account, and a declined new card leaves none."""
+    same = consumer(id="user-1")
+    accounts = [
+        (await shop.pay(shop.payment({"type": "card"} | card(**changes), consumer=same))).json()["payment"]["source"]
+        for changes in ({}, {"expirationYear": "31"})
+    ]
+    assert accounts[0]["paymentAccountId"] == accounts[1]["paymentAccountId"]
+    assert accounts[1]["expirationYear"] == 31
+    await shop.pay(shop.payment({"type": "card"} | card("decline_05"), consumer=same))
+    assert (await shop.count_rows(["account"])) == {"account": 1}
+
+
+async def test_a_decline(shop: WebShop) -> None:
+    """A decline is an answer of 201 that says why, with the scheme's category; there is nothing to renew."""
+    body = shop.payment({"type": "card"} | card("decline_51"), sku={"name": "PREMIUM_MONTHLY"})
+    response = await shop.pay(body)
+    payment = response.json()["payment"]
+    assert response.status_code == 201
+    check_answer(response.json())
+    assert set(payment) == PAYMENT_KEYS | {"codeCategory"}
+    assert (payment["status"], payment["action"], payment["code"]) == ("fail", "charge", "5051")
+    assert payment["codeCategory"] in {1, 2, 3, 4}
+    assert payment["description"] != "APPROVED"
+    assert "subscription" not in response.json()
+    assert (await shop.count_rows(["account"])) == {"account": 0}
+
+
+async def test_a_repeating_price(shop: WebShop) -> None:
+    """The approval of a schedule with later charges brings its subscription, from a product or from the request."""
+    schedule = [price(1), price(29.99, offset="30d", repeat=True)]
+    for sku in ({"name": "PREMIUM_MONTHLY"}, shop.sku(*schedule)):
+        answer = (await shop.pay(shop.payment(sku=sku))).json()
+        check_answer(answer)
+        subscription = answer["subscription"]
+        renewal = datetime.fromisoformat(subscription["renewalDate"])
+        paid = datetime.fromisoformat(answer["payment"]["timestamp"]["dateTime"])
+        assert renewal - paid == timedelta(days=30)
+        assert (subscription["status"], subscription["cycle"]) == ("active", 0)
+        assert subscription["id"].isdigit()
+        assert subscription["siteId"] == "983759353"
+        assert subscription.get("skuName") == sku.get("name")
+        assert subscription["consumerId"] == answer["consumer"]["id"]
+    assert (await shop.count_rows(["subscription"])) == {"subscription": 2}
+
+
+async def test_what_is_due_at_once(shop: WebShop) -> None:
+    """A sum above zero is a sale, a later single price an authorization, nothing at all a verification."""
+    for prices, mode, amount, subscription in (
+        ([price(5), price(1.5), price(9, offset="7d")], "sale", 6.5, "active"),
+        ([price(5, offset="3d")], "auth", 5, None),
+        ([price(0)], "auth", 0, None),
+        ([price(0), price(9.99, offset="14d", repeat=True)], "auth", 0, "trial"),
+        ([price(9.99, offset="14d", repeat=True)], "auth", 0, "trial"),
+    ):
+        answer = (await shop.pay(shop.payment(sku=shop.sku(*prices)))).json()
+        assert (answer["payment"]["mode"], answer["payment"]["amount"]) == (mode, amount), prices
+        assert answer["payment"]["status"] == "success"
+        if mode == "sale" or subscription:
+            assert answer["subscription"]["status"] == subscription
+
+
+async def test_amounts(shop: WebShop) -> None:
+    """Amounts are exact, in as many decimals as the currency has, and come back without trailing zeros."""
+    for sent, currency, written in (
+        ("10", "USD", "10"),
+        ("10.0", "USD", "10"),
+        ("9.90", "USD", "9.9"),
+        ('"9.90"', "USD", "9.9"),
+        ("1e1", "EUR", "10"),
+        ("0.01", "USD", "0.01"),
+        ("1000.0", "JPY", "1000"),
+        ("1000", "JPY", "1000"),
+        ("1.234", "KWD", "1.234"),
+        ("9999999999.99", "USD", "9999999999.99"),
+        ("16777217.07", "EUR", "16777217.07"),
+    ):
+        body = json.dumps(shop.payment(sku=shop.sku(price("AMOUNT", currency)))).replace('"AMOUNT"', sent)
+        answer = await shop.pay(content=body)
+        assert answer.status_code == 201, (sent, answer.text)
+        assert f'"amount":{written},"currency":"{currency}"' in answer.text
+        payment = json.loads(answer.text, parse_float=Decimal)["payment"]
+        assert ("amountUsd" in payment) == (currency == "USD")
+
+
+async def test_metadata_comes_back(shop: WebShop) -> None:
+    """Metadata comes back with its types, numbers and order as they were sent; without any it is `{}`."""
+    for metadata in (
+        '{"wp_order_id":123,"version":"2.2.5","trial":0,"invoice_external_id":"","paid":true,"note":null}',
+        '{"z":1.50,"a":-0.1,"big":123456789012345678901234567890,"zero":0.0}',
+        '{"text":"ä € \U0001f4b3 \\" \\\\ /","":"","nested":{"list":[1,[2,{}],[]]}}',
+        '["a",1,{"b":null}]',
+        "[0]",
+    ):
+        body = json.dumps(shop.payment(metadata="METADATA")).replace('"METADATA"', metadata)
+        answer = await shop.pay(content=body.encode())
+        assert answer.text.endswith(f'"metadata":{metadata}}}'), answer.text
+        looked_up = await shop.get(f"/payment/{answer.json()['payment']['transactionId']}")
+        assert looked_up.content == answer.content
+    nothing: tuple[Any, ...] = ({}, [], "", None)
+    for empty in nothing:
+        assert (await shop.pay(shop.payment() | {"metadata": empty})).json()["metadata"] == {}
+
+
+async def test_a_look_up(shop: WebShop) -> None:
+    """A payment that is final is looked up as it was answered, to the byte."""
+    for body in (
+        shop.payment(),
+        shop.payment({"type": "card"} | card("decline_05"), metadata={"a": 1}),
+        shop.payment(sku={"name": "PREMIUM_MONTHLY"}),
+        shop.payment(
+            consumer=consumer(externalId="e-1", phone="(500) 555-0006", userAgent="x", browserColorDepth="24")
+        ),
+    ):
+        answer = await shop.pay(body)
+        looked_up = await shop.get(f"/payment/{answer.json()['payment']['transactionId']}")
+        assert looked_up.status_code == 200
+        assert looked_up.content == answer.content
+
+
+async def test_a_challenge(shop: WebShop) -> None:
+    """A payment that waits for its cardholder says `redirect` and where to; its `code` promises nothing."""
+    answer = await shop.pay(shop.payment({"type": "card", "3ds": True} | card("challenge")))
+    payment = answer.json()["payment"]
+    assert answer.status_code == 201
+    check_answer(answer.json())
+    assert set(payment) == PAYMENT_KEYS | {"url"}
+    assert (payment["status"], payment["action"], payment["code"]) == ("pending", "redirect", "0")
+    assert payment["url"].startswith(shop.gateway.settings.public_url)
+    assert "url" not in answer.json()
+    looked_up = (await shop.get(f"/payment/{payment['transactionId']}")).json()["payment"]
+    assert (looked_up["status"], looked_up["code"], looked_up["orderId"]) == ("pending", "0", payment["orderId"])
+
+
+async def test_look_ups_that_find_nothing(shop: WebShop) -> None:
+    """An id that was never issued is 404, in whatever form."""
+    await shop.pay()
+    for path in ("1", "abc", "-1", "1.5", "0", "9" * 19, "9" * 30, "٣", "%00", "a%2Fb", "' or 1=1", "x" * 3000):
+        answer = await shop.get(f"/payment/{path}")
+        assert answer.status_code == 404, path
+        assert set(answer.json()) == {"message", "errors"}
+
+
+async def test_other_methods(shop: WebShop) -> None:
+    """A path says which methods it has: to OPTIONS, and with 405 to any other."""
+    for path, methods in (
+        ("/payment", {"POST", "OPTIONS"}),
+        ("/payment/1", {"GET", "OPTIONS"}),
+        ("/tokenize", {"POST", "OPTIONS"}),
+        ("/healthz", {"GET", "OPTIONS"}),
+    ):
+        for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PURGE"} - methods:
+            answer = await shop.client.request(method, path)
+            assert answer.status_code == 405, (method, path)
+            assert set(answer.headers["allow"].split(", ")) == methods
+            assert method == "HEAD" or answer.json() == {
+                "message": "This path does not have that method.",
+                "errors": {},
+            }
+        if path != "/tokenize":  # where OPTIONS is a preflight
+            answer = await shop.client.request("OPTIONS", path)
+            assert (answer.status_code, answer.content) == (204, b"")
+            assert set(answer.headers["allow"].split(", ")) == methods
+    assert not any((await shop.count_rows()).values())
+
+
+async def test_unknown_paths(shop: WebShop) -> None:
+    """A path that is not there is 404, in the form of all refusals."""
+    for path in ("/payments", "/Payment", "/payment/1/2", "/v1/payment", "/.git/config", "/payment%2F1x"):
+        answer = await shop.get(path)
+        assert answer.status_code == 404, path
+        assert answer.json()["errors"] == {}
+        assert isinstance(answer.json()["message"], str)
+
+
+async def test_slashes_at_the_end(shop: WebShop) -> None:
+    """A slash at the end changes nothing and redirects nowhere: clients would turn a POST into a GET."""
+    answer = await shop.post("/payment/", shop.payment())
+    assert answer.status_code == 201
+    assert (await shop.get(f"/payment/{answer.json()['payment']['transactionId']}/")).content == answer.content
+    headers = {"x-requested-with": "XMLHttpRequest", "Origin": "https://shop.example"}
+    tokenized = await shop.post("/tokenize/", card(), key="", headers=headers)
+    assert tokenized.status_code == 201
+    assert tokenized.headers["access-control-allow-origin"] == "https://shop.example"
