@@ -1,0 +1,141 @@
+"""A payment as merchants see it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from tests.support.payments import CREATED_AT, payment
+
+from tollhouse.acquirers.model import Approved, Declined, Unknown
+from tollhouse.catalog.model import Price
+from tollhouse.catalog.prices import parse_offset
+from tollhouse.kernel.money import Currency, Money
+from tollhouse.payments import lifecycle
+from tollhouse.payments.model import Payment, Subscribing
+from tollhouse.payments.view import render_answer, render_event
+
+
+def read(body: bytes) -> Any:
+    """Read a body, amounts exactly."""
+    return json.loads(body, parse_float=Decimal)
+
+
+def approved(**changes: Any) -> Payment:
+    """Return an approved payment."""
+    return lifecycle.apply(payment(**changes), Approved("A1", "N1"), CREATED_AT)
+
+
+def subscribing(first: str = "30d") -> Subscribing:
+    """Return a schedule with a later charge."""
+    return Subscribing(1_000_001, (Price(parse_offset(first), Money(1999, Currency.of("USD")), repeat=True),))
+
+
+def test_an_approved_payment_to_the_last_key() -> None:
+    """The answer has the keys of the seed and nothing that is None."""
+    assert read(render_answer(approved())) == {
+        "payment": {
+            "code": "0",
+            "description": "APPROVED",
+            "action": "charge",
+            "mode": "sale",
+            "status": "success",
+            "amount": Decimal("19.99"),
+            "currency": "USD",
+            "amountUsd": Decimal("19.99"),
+            "orderId": "100000000",
+            "transactionId": "10000000",
+            "descriptor": "SHOP",
+            "apiPaymentSource": "card",
+            "source": {
+                "method": "card",
+                "number": "402400****6348",
+                "brand": "visa",
+                "paymentAccountId": "00000000-0000-0000-0000-000000000007",
+                "expirationMonth": 12,
+                "expirationYear": 29,
+                "disabled": False,
+            },
+            "timestamp": {"dateTime": "2026-01-02 03:04:05", "timezone": "+00:00", "unixTime": "1767323045"},
+        },
+        "consumer": {"id": "c" + "0" * 24, "externalId": "user-1", "firstName": "Jane", "blocked": False},
+        "metadata": {},
+    }
+
+
+def test_a_pending_payment_promises_nothing() -> None:
+    """While the outcome is open the code is 0 and the status says pending; with an address it is a redirect."""
+    block = read(render_answer(payment()))["payment"]
+    assert (block["code"], block["status"], block["action"], block["description"]) == (
+        "0",
+        "pending",
+        "charge",
+        "PENDING",
+    )
+    block = read(render_answer(payment(), url="http://127.0.0.1:9/3ds/x"))["payment"]
+    assert (block["status"], block["action"], block["url"]) == ("pending", "redirect", "http://127.0.0.1:9/3ds/x")
+
+
+def test_a_declined_payment_has_its_category() -> None:
+    """A decline says its code, text and category."""
+    declined = lifecycle.apply(payment(), Declined("51"), CREATED_AT)
+    block = read(render_answer(declined))["payment"]
+    assert (block["status"], block["code"], block["codeCategory"]) == ("fail", "5051", 2)
+    assert block["description"] == "Insufficient funds"
+
+
+def test_an_unknown_outcome_looks_like_any_open_one() -> None:
+    """Nobody sees failed what may have been approved."""
+    silent = lifecycle.apply(payment(), Unknown("silence"), CREATED_AT)
+    assert render_answer(silent) == render_answer(payment())
+
+
+@pytest.mark.parametrize(
+    ("minor", "code", "text"),
+    [
+        (1999, "USD", "19.99"),
+        (1000, "USD", "10"),
+        (990, "USD", "9.9"),
+        (1000, "JPY", "1000"),
+        (1, "KWD", "0.001"),
+        (0, "EUR", "0"),
+    ],
+)
+def test_amounts_are_exact_numbers(minor: int, code: str, text: str) -> None:
+    """Amounts are JSON numbers with their own digits; dollars are told in dollars only where they are."""
+    body = render_answer(payment(money=Money(minor, Currency.of(code))))
+    assert f'"amount":{text},'.encode() in body
+    assert (b"amountUsd" in body) is (code == "USD")
+
+
+def test_subscriptions_appear_with_approval() -> None:
+    """A schedule is told from its first approval: active after a charge, on trial after none."""
+    assert "subscription" not in read(render_answer(payment(subscribing=subscribing())))
+    block = read(render_answer(approved(subscribing=subscribing())))["subscription"]
+    assert (block["status"], block["renewalDate"], block["cycle"]) == ("active", "2026-02-01 03:04:05", 0)
+    free = approved(subscribing=subscribing("1m"), money=Money(0, Currency.of("USD")))
+    assert read(render_answer(free))["subscription"]["status"] == "trial"
+    assert read(render_answer(free))["subscription"]["renewalDate"] == "2026-02-02 03:04:05"
+
+
+def test_metadata_comes_back_as_sent() -> None:
+    """Metadata keep their order, their numbers and their letters."""
+    sent = '{"z": 1.50, "a": ["ß", 12345678901234567890123, null]}'
+    assert render_answer(payment(metadata=sent)).endswith(f'"metadata":{sent}}}'.encode())
+
+
+def test_a_consumer_shows_what_is_its_own() -> None:
+    """What a request says of the browser is not told back."""
+    told = payment(consumer={"email": "jane@example.com", "userAgent": "Mozilla", "browserLanguage": "en", "ip": "x"})
+    block = read(render_answer(replace(told, external_id=None)))["consumer"]
+    assert set(block) == {"id", "email", "blocked"}
+
+
+def test_an_event_is_the_answer_with_its_time() -> None:
+    """The event's body has the answer's blocks and the time of the outcome at the top level."""
+    event, answer = read(render_event(approved())), read(render_answer(approved()))
+    assert event.pop("timestamp") == answer["payment"]["timestamp"]
+    assert event == answer
