@@ -69,7 +69,13 @@ def move(payment: Payment, state: AttemptState) -> Payment:
 def next_attempt(
     payment: Payment, *, acquirer: str, now: datetime, state: AttemptState = AttemptState.IN_FLIGHT
 ) -> Payment:
-    """Return the payment with a further attempt, which has a reference of its own."""
+    """Return the payment with a further attempt, which has a reference of its own.
+
+    Only an attempt whose answer is at hand is followed by another. Raises IllegalTransition for one whose outcome is
+    unknown: nothing is asked under a second reference while the first may have taken the money.
+    """
+    if payment.attempt.state is not AttemptState.IN_FLIGHT:
+        raise IllegalTransition(f"An attempt that is {payment.attempt.state} is not followed by another.")
     number = payment.attempt.number + 1
     fresh = replace(
         payment.attempt,

@@ -77,8 +77,8 @@ def test_whatever_happens_in_whatever_order(names: list[str]) -> None:
 
 
 def take_next(now: Payment) -> Payment:
-    """Ask for a further attempt, which a settled payment refuses."""
-    if now.status is not Status.PENDING:
+    """Ask for a further attempt, which only one that has its answer at hand may have."""
+    if now.attempt.state is not AttemptState.IN_FLIGHT:
         with pytest.raises(IllegalTransition):
             lifecycle.next_attempt(now, acquirer="next", now=LATER)
         return now
