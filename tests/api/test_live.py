@@ -1,0 +1,75 @@
+"""What live refuses and stage takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.webshop import IPN_URL, REDIRECT_URL, OpenShop, WebShop, card, expect_refusal
+
+URLS = {"ipnUrl": "https://shop.example/ipn", "redirectUrl": "https://shop.example/thanks"}
+GOOD = {"type": "card"} | card(expirationYear="99")
+
+
+def live_payment(shop: WebShop, source: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """Build a payment as live takes it."""
+    return shop.payment(GOOD | (source or {}), **{"url": URLS} | changes)
+
+
+async def test_addresses(opened: OpenShop) -> None:
+    """Live sends callbacks and people over https only, to nobody's private network and with no password in the URL."""
+    live = await opened(environment="live")
+    refused = (
+        "http://shop.example/ipn",
+        "https://user@shop.example/ipn",
+        "https://user:password@shop.example/ipn",
+        "https://127.0.0.1/ipn",
+        "https://10.1.2.3/ipn",
+        "https://172.16.0.1/ipn",
+        "https://192.168.0.1/ipn",
+        "https://169.254.169.254/latest/meta-data",
+        "https://100.64.0.1/ipn",
+        "https://0.0.0.0/ipn",
+        "https://224.0.0.1/ipn",
+        "https://255.255.255.255/ipn",
+        "https://[::1]/ipn",
+        "https://[fe80::1]/ipn",
+        "https://[fc00::1]/ipn",
+        "https://[ff02::1]/ipn",
+        "https://[::ffff:127.0.0.1]/ipn",
+        "https://[::ffff:10.1.2.3]/ipn",
+    )
+    for url in refused:
+        for field in ("ipnUrl", "redirectUrl"):
+            answer = await live.pay(live_payment(live, url=URLS | {field: url}))
+            await expect_refusal(live, answer, f"url.{field}")
+            answer = await live.pay(live_payment(live, url=URLS, sku=live.sku(url={field: url})))
+            await expect_refusal(live, answer, f"sku.url.{field}")
+    for url in ("https://shop.example:8443/ipn?wc-api=x", "https://8.8.8.8/ipn", "https://[2606:4700::1]/ipn"):
+        answer = await live.pay(live_payment(live, url={"ipnUrl": url, "redirectUrl": url}))
+        assert answer.status_code == 201, (url, answer.text)
+
+
+async def test_plain_addresses_in_stage(shop: WebShop) -> None:
+    """Stage takes http and loopback, where a developer's server is."""
+    for url in (IPN_URL, REDIRECT_URL, "http://localhost/x", "http://[::1]:8081/", "http://10.0.0.1/", "https://a@b/"):
+        assert (await shop.pay(shop.payment(url={"ipnUrl": url, "redirectUrl": url}))).status_code == 201
+
+
+async def test_emulated_codes(opened: OpenShop, shop: WebShop) -> None:
+    """A code may be asked for in stage; in live that is a fault."""
+    live = await opened(environment="live")
+    answer = await live.pay(live_payment(live, {"emulateCode": "0000"}))
+    errors = await expect_refusal(live, answer, "paymentSource.emulateCode")
+    assert errors["paymentSource.emulateCode"] == ["is for stage only"]
+    for code, status in (("0000", "success"), ("5051", "fail")):
+        answer = await shop.pay(shop.payment({"type": "card", "emulateCode": code} | card()))
+        assert answer.json()["payment"]["status"] == status
+
+
+async def test_the_simulated_world(opened: OpenShop) -> None:
+    """Nothing of the simulated world is to be found in live."""
+    live = await opened(environment="live")
+    for path in ("/simulator/", "/simulator/challenge", "/stage/inbox", "/stage/clock"):
+        assert (await live.get(path)).status_code == 404
+    for path in ("/stage/clock", "/stage/3ds/100000000", "/stage/inbox"):
+        assert (await live.post(path, {})).status_code == 404

@@ -1,0 +1,204 @@
+"""What real clients send is taken as they send it (wire contract, sections 2 and 9)."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from tests.support.webshop import IPN_URL, REDIRECT_URL, WebShop, card, consumer, price
+
+#: The currencies and countries of the public PHP client.
+CURRENCIES = """
+AED ALL AMD ANG ARS AUD AWG BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYR BZD CAD CHF CLP CNY COP CRC CUP CVE
+CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GIP GMD GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IQD IRR ISK JMD JOD
+JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LTL LVL LYD MAD MDL MKD MMK MNT MOP MRO MUR MVR MWK MXN MYR
+NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SLL SOS SRD SSP STD
+SYP SZL THB TND TOP TRY TTD TWD TZS UAH USD UYU UZS VND VUV WST XAF XAG XAU XCD XDR XOF XPF XPT YER ZAR
+"""
+#: Those that shops use besides.
+MORE_CURRENCIES = "AFN AOA AZN BYN GHS MZN TJS UGX ZMW MRU STN SLE VES"
+
+PLUGIN_CONSUMER = {
+    "externalId": "wp__7",
+    "email": "",
+    "firstName": "",
+    "lastName": "",
+    "phone": "(500) 555-0006",
+    "country": "FIJ",
+    "ip": "203.0.113.45",
+    "userAgent": "",
+    "browserAcceptHeader": "",
+    "browserLanguage": "en",
+    "browserJavaEnabled": True,
+    "browserColorDepth": "24",
+    "browserScreenHeight": "1080",
+    "browserScreenWidth": "1920",
+    "browserTimezone": "-5.5",
+}
+
+
+async def paid(shop: WebShop, body: Any, **request: Any) -> dict[str, Any]:
+    """Pay, and return the answer of an approved payment."""
+    response = await shop.pay(body, **request)
+    assert response.status_code == 201, response.text
+    answer: dict[str, Any] = response.json()
+    assert answer["payment"]["status"] == "success"
+    return answer
+
+
+async def test_a_shop_plugin(shop: WebShop) -> None:
+    """A plugin tokenizes at its server, pays with `value`, renews by the consumer's id; metadata comes back."""
+    tokenized = await shop.tokenize(card(zip="", cardHolder=" "), key=shop.merchant.key)
+    metadata = {"version": "2.2.5", "wp_order_id": 123, "trial": 0, "invoice_external_id": ""}
+    sku = {"title": "", "siteId": "983759353", "price": [price(10)]}
+    url = {"ipnUrl": "http://shop.example/?wc-api=wc_gateway_x", "redirectUrl": "http://shop.example/order/?key=wc_1"}
+    body = {
+        "paymentSource": {"type": "token", "value": tokenized.json()["token"]},
+        "sku": sku,
+        "consumer": PLUGIN_CONSUMER,
+        "url": url,
+        "metadata": metadata,
+    }
+    # The header is called 0 by mistake.
+    answer = await paid(shop, body, headers={"0": "Content-Type: application/json"})
+    assert answer["metadata"] == metadata
+    assert answer["payment"]["amount"] == 10
+    assert answer["consumer"]["externalId"] == "wp__7"
+    row = (await shop.fetch("select ipn_url, redirect_url from payment"))[0]
+    assert dict(row) == {"ipn_url": url["ipnUrl"], "redirect_url": url["redirectUrl"]}
+    body["paymentSource"] = {"type": "consumer", "value": answer["consumer"]["id"]}
+    body["metadata"] = {"wp_order_id": 124, "is_vat_included": 0}
+    renewed = await paid(shop, body)
+    assert renewed["payment"]["action"] == "charge"
+    assert renewed["metadata"] == body["metadata"]
+
+
+async def test_guests_of_a_shop_plugin(shop: WebShop) -> None:
+    """A guest's own id is the e-mail address, however long; other clients send numbers."""
+    for external_id, written in (("g" * 200 + "@shop.example", None), (7, "7"), (123456789012, "123456789012")):
+        sent = consumer(id=None, externalId=external_id, country="ANT")
+        answer = await paid(shop, shop.payment(consumer=sent))
+        assert answer["consumer"]["externalId"] == (written or external_id)
+    assert len(await shop.fetch("select 1 from consumer")) == 3
+
+
+async def test_the_public_php_client(shop: WebShop) -> None:
+    """The shapes of the public PHP client: all keys always there, `[]` for empty objects, integers and fractions."""
+    url = {"ipnUrl": IPN_URL, "redirectUrl": REDIRECT_URL}
+    sku = {"price": [price(9.99)], "siteId": "983759353", "title": "Title", "url": url, "action": []}
+    buyer = consumer(id=None, externalId="14253ms92m0as", phone="+1987353539", birthday="1990-01-31", state="AL")
+    by_card = {"type": "card", "threeDS": False, "emulateCode": "0000", "mid": "ab"} | card(cardHolder=None, zip=None)
+    body = {"paymentSource": by_card, "sku": sku, "consumer": buyer, "url": [], "emailOptions": True}
+    first = await paid(shop, body)
+    row = (await shop.fetch("select ipn_url, redirect_url from payment"))[0]
+    assert dict(row) == {"ipn_url": IPN_URL, "redirect_url": REDIRECT_URL}
+    source = first["payment"]["source"]
+    by_name = {"name": "ONE_TIME", "price": [], "url": url}
+    for later in (
+        {"type": "token", "value": await shop.token(), "3ds": False, "emulateCode": "0000"},
+        {"type": "paymentAccountId", "paymentAccountId": source["paymentAccountId"], "mid": "ab"},
+        {"type": "paymentAccountId", "paymentAccountId": source["paymentAccountId"].upper()},
+        {"type": "consumer", "value": first["consumer"]["id"]},
+        {"type": "consumer", "value": first["consumer"]["id"], "id": "", "3ds": False},
+    ):
+        answer = await paid(shop, body | {"paymentSource": later, "sku": by_name, "metadata": ["a", 1]})
+        assert answer["payment"]["amount"] == 9.99
+        assert answer["payment"]["apiPaymentSource"] == later["type"]
+        assert answer["metadata"] == ["a", 1]
+
+
+async def test_empty_texts_and_nulls(shop: WebShop) -> None:
+    """An optional field that is empty or null is one that is not there."""
+    for empty in ("", None):
+        optional = (
+            "phone",
+            "state",
+            "city",
+            "zip",
+            "address",
+            "birthday",
+            "deviceId",
+            "userAgent",
+            "externalId",
+            "email",
+        )
+        person = consumer() | dict.fromkeys(optional, empty)
+        source = {"type": "card"} | card() | {"cvv": empty, "emulateCode": empty, "3ds": empty, "initiator": empty}
+        sku = shop.sku(price(offset=empty, repeat=empty)) | {"name": empty, "title": empty, "url": empty}
+        answer = await paid(shop, shop.payment(source) | {"sku": sku, "consumer": person, "metadata": empty})
+        assert not set(optional) & set(answer["consumer"]) - {"externalId"}
+
+
+async def test_numbers_as_texts_and_texts_as_numbers(shop: WebShop) -> None:
+    """Whether a number comes as a number or a text does not matter."""
+    source = {"type": "card"} | card(number=4024007179366348, expirationMonth=3, expirationYear=30, cvv=123)
+    sku = {"siteId": 983759353, "title": 5, "price": [price("19.99"), price("5", offset="30d", repeat="3")]}
+    answer = await paid(shop, shop.payment(source, sku=sku, consumer=consumer(id=77, zip=10001, phone=1987353539)))
+    assert (answer["consumer"]["externalId"], answer["consumer"]["zip"]) == ("77", "10001")
+    assert answer["payment"]["amount"] == 19.99
+    assert answer["payment"]["source"]["expirationMonth"] == 3
+    assert answer["subscription"]["status"] == "active"
+
+
+async def test_switches(shop: WebShop) -> None:
+    """3-D Secure is asked for under either name, in any form of true; and not asked for in any form of false."""
+    for name in ("3ds", "threeDS"):
+        for value, action in ((True, "redirect"), ("true", "redirect"), (1, "redirect"), ("1", "redirect"),
+                              (False, "charge"), ("false", "charge"), (0, "charge"), ("", "charge")):  # fmt: skip
+            body = shop.payment({"type": "card", name: value} | card())
+            answer = (await shop.pay(body)).json()
+            assert answer["payment"]["action"] == action, (name, value)
+
+
+async def test_urls_of_the_site(shop: WebShop) -> None:
+    """The request's URLs come first, then those of its sku, then the site's; each by itself."""
+    await shop.execute("update site set ipn_url = 'http://site.example/ipn', redirect_url = 'http://site.example/'")
+    for url, sku_url, expected in (
+        ({"ipnUrl": IPN_URL}, {"ipnUrl": "http://sku.example/"}, (IPN_URL, "http://site.example/")),
+        ([], {"redirectUrl": REDIRECT_URL}, ("http://site.example/ipn", REDIRECT_URL)),
+        (None, [], ("http://site.example/ipn", "http://site.example/")),
+        ({"ipnUrl": "", "redirectUrl": None}, None, ("http://site.example/ipn", "http://site.example/")),
+    ):
+        answer = await paid(shop, shop.payment(sku=shop.sku(url=sku_url)) | {"url": url})
+        payment_id = int(answer["payment"]["orderId"])
+        row = (await shop.fetch("select ipn_url, redirect_url from payment where payment_id = $1", payment_id))[0]
+        assert tuple(row) == expected
+
+
+async def test_currencies(shop: WebShop) -> None:
+    """Every currency that shops and clients know is taken, retired ones too."""
+    for currency in (CURRENCIES + MORE_CURRENCIES).split():
+        answer = await shop.pay(shop.payment({"type": "none"}, sku=shop.sku(price(10, currency))))
+        assert set(answer.json()["errors"]) == {"paymentSource.type"}, currency
+
+
+async def test_escapes(shop: WebShop) -> None:
+    """Text arrives as meant, whether escaped as PHP does or as UTF-8."""
+    body = shop.payment(metadata={"slash": "a/b", "text": "ä€\U0001f4b3"}, consumer=consumer(firstName="Žofie"))
+    for content in (
+        json.dumps(body).replace("/", "\\/").encode(),
+        json.dumps(body, ensure_ascii=False).encode(),
+    ):
+        answer = (await shop.pay(content=content)).json()
+        assert answer["metadata"] == body["metadata"]
+        assert answer["consumer"]["firstName"] == "Žofie"
+
+
+async def test_fields_that_nobody_knows(shop: WebShop) -> None:
+    """Unknown fields are left alone, at every depth."""
+    body = shop.payment()
+    for part in (body, body["paymentSource"], body["sku"], body["sku"]["price"][0], body["consumer"], body["url"]):
+        part["fee"] = {"items": [1, None]}
+    await paid(shop, body)
+
+
+async def test_the_example_of_the_error_page(shop: WebShop) -> None:
+    """What the page on errors shows is what the API answers to such faults."""
+    page = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
+    example = re.search(r"```json\n(.*?)```", page.read_text(), re.DOTALL)
+    assert example
+    source = {"type": "card"} | card(number="4024007179366349")
+    answer = await shop.pay(shop.payment(source, sku=shop.sku(price(-1))))
+    assert answer.json() == json.loads(example[1])
