@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ class Gate:
 
     async def recognise(self, request: AnyRequest) -> Merchant | None:
         """Return the merchant whose key was sent, where a key is not needed; one that may not be used is ignored."""
+        if read_key(request) is None:
+            return None
         try:
             return await self.access(request)
         except (NotAuthenticated, Forbidden):
@@ -43,6 +46,8 @@ class Gate:
         A proxy adds to the end: to the last header of that name, or as one more. What comes before may be forged.
         """
         address = _normalise(request.client.host if request.client else "")
+        if not self._trusted_proxies:
+            return address
         for hop in reversed(",".join(request.headers.getall("x-forwarded-for", [])).split(",")):
             if not self._is_trusted(address):
                 break
@@ -50,8 +55,6 @@ class Gate:
         return address
 
     def _is_trusted(self, address: str) -> bool:
-        if not self._trusted_proxies:
-            return False
         try:
             parsed = ip_address(address)
         except ValueError:
@@ -59,6 +62,7 @@ class Gate:
         return any(parsed in network for network in self._trusted_proxies)
 
 
+@lru_cache(maxsize=4096)
 def _normalise(address: str) -> str:
     """Write an IPv4 address that came over an IPv6 socket as what it is (RFC 4291, 2.5.5.2)."""
     try:

@@ -39,7 +39,8 @@ def seal(keys: KeyProvider, clear: bytes, *, bound_to: str) -> Sealed:
     """Seal a value for the place that `bound_to` names."""
     version = keys.current_version
     associated = _associate(bound_to, version)
-    key, nonce = secrets.token_bytes(KEY_BYTES), secrets.token_bytes(NONCE_BYTES)
+    drawn = secrets.token_bytes(KEY_BYTES + NONCE_BYTES)
+    key, nonce = drawn[:KEY_BYTES], drawn[KEY_BYTES:]
     ciphertext = AESGCM(key).encrypt(nonce, clear, associated)
     return Sealed(FORMAT + keys.wrap(key, bound_to=associated) + nonce + ciphertext, version)
 
