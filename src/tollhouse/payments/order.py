@@ -15,7 +15,7 @@ from tollhouse.kernel.errors import Defect, Invalid
 from tollhouse.kernel.ids import new_consumer_id
 from tollhouse.kernel.money import Money
 from tollhouse.payments.model import Instrument, Mode, Order, Source, Wanted
-from tollhouse.payments.routing import choose_acquirer
+from tollhouse.payments.routing import NO_ACQUIRER, choose_acquirer
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Reason
@@ -83,7 +83,7 @@ async def build_order(tools: Tools, wanted: Wanted, resolved: Resolved) -> Order
         may_redirect=wanted.initiator == "customer" and (not is_stored or wanted.asks_authentication),
         browser=wanted.browser,
         emulate_code=wanted.emulate_code,
-        acquirer=acquirer or "none",
+        acquirer=acquirer or NO_ACQUIRER,
         refused_with=_find_refusal(resolved.account, acquirer),
     )
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tollhouse.acquirers.model import Approved, Declined, Finding, NotFound, Reversed
+from tollhouse.kernel import codes
 from tollhouse.payments import lifecycle
 from tollhouse.payments.model import AttemptState, Payment
+from tollhouse.payments.routing import NO_ACQUIRER
 from tollhouse.payments.settle import settle
 from tollhouse.payments.store import queries, select_payment
 
@@ -45,6 +47,9 @@ async def reconcile(tools: Tools, *, merchant_id: int, transaction_id: int) -> N
         await _postpone(
             tools, payment, LATER_INQUIRIES_SECONDS
         )  # its authentication decides, and has a sweep of its own
+        return
+    if payment.attempt.acquirer == NO_ACQUIRER:
+        await settle(tools, payment, lifecycle.refuse(payment, codes.NO_ROUTE, tools.clock.now()))
         return
     acquirer = tools.acquirers.get(payment.attempt.acquirer)
     if acquirer is None:  # its money may have been taken: only who can ask may say that it was not
