@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
 #: Stands in an attempt for which there was no acquirer: nobody was asked, and nobody can be.
 NO_ACQUIRER = "none"
 
