@@ -42,6 +42,7 @@ from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import Refusal, TollhouseError
 from tollhouse.kernel.ids import NumberBlocks
 from tollhouse.merchants.access import Doorman
+from tollhouse.merchants.passwords import PasswordGate
 from tollhouse.merchants.secrets import IpnSecrets
 from tollhouse.payments.consequences import KeepCard, RememberCard
 from tollhouse.payments.resume import sweep_authentications
@@ -54,6 +55,7 @@ from tollhouse.payments.store import (
     reserve_transaction_numbers,
 )
 from tollhouse.payments.tools import Patience, Tools
+from tollhouse.portal.handlers import Portal, portal_handlers
 from tollhouse.simulator.app import create_router
 from tollhouse.stage.inbox import Inbox, inbox_handlers
 from tollhouse.stage.mailbox import Mailbox
@@ -119,15 +121,15 @@ class Gateway:
     origins: AllowedOrigins
 
     async def refresh_metrics(self) -> None:
-        """Bring the gauges up to date that are read from the database."""
+        """Bring the gauges up to date, first those of this process. Raises DatabaseUnavailable."""
+        for lane in (self.tools.beginnings, self.tools.moves, self.mint.lane):
+            self.metrics.queue_depth.labels(lane.name).set(lane.depth)
         async with self.database.acquire() as connection:
             outbox = await select_outbox_state(connection)
             unresolved = await count_unresolved(connection)
         self.metrics.outbox_depth.set(outbox.depth)
         self.metrics.outbox_age.set(outbox.oldest_age.total_seconds())
         self.metrics.unresolved.set(unresolved)
-        for lane in (self.tools.beginnings, self.tools.moves, self.mint.lane):
-            self.metrics.queue_depth.labels(lane.name).set(lane.depth)
 
 
 async def migrate_all(settings: Settings, dsn: str) -> list[str]:
@@ -306,6 +308,14 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         *document_handlers(settings.public_url, is_live=settings.is_live),
         *static_handlers(),
         *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),
+        *portal_handlers(
+            Portal(
+                gateway.database,
+                PasswordGate(),
+                is_secure=settings.public_url.startswith("https:"),
+                is_live=settings.is_live,
+            )
+        ),
     ]
     if not settings.is_live:
         inbox = Inbox(gateway.database, gateway.tools.catalog, gateway.secrets.of, Mailbox(), settings.public_url)

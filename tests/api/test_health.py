@@ -1,0 +1,124 @@
+"""What whoever watches over the process asks it."""
+
+from __future__ import annotations
+
+import re
+
+from tests.support.webshop import WebShop, card
+
+
+async def read_metrics(shop: WebShop) -> dict[str, float]:
+    """Read all samples, by name and labels."""
+    answer = await shop.get("/metrics", key="")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+async def test_a_process_that_lives(shop: WebShop) -> None:
+    """`/healthz` says that the process lives, with no key and no look at the database."""
+    answer = await shop.get("/healthz", key="")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    await shop.gateway.database.close()
+    assert (await shop.get("/healthz", key="")).status_code == 200
+
+
+async def test_a_process_that_is_ready(shop: WebShop) -> None:
+    """`/readyz` says whether payments can be taken: without the database they cannot."""
+    answer = await shop.get("/readyz", key="")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
+    await shop.gateway.database.close()
+    answer = await shop.get("/readyz", key="")
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.json()["errors"] == {}
+
+
+async def test_latency_by_route(shop: WebShop) -> None:
+    """Requests are counted and timed by method, route and status; a route is a template and never an id."""
+    await shop.pay()
+    await shop.pay({})
+    await shop.tokenize()
+    await shop.get("/payment/1")
+    await shop.get("/payment/2")
+    await shop.get("/nowhere/4024007179366348")
+    await shop.client.delete("/payment")
+    counts = {
+        name.partition("{")[2].rstrip("}"): value
+        for name, value in (await read_metrics(shop)).items()
+        if name.startswith("tollhouse_request_seconds_count")
+    }
+    assert counts == {
+        'method="POST",route="/payment",status="201"': 1,
+        'method="POST",route="/payment",status="400"': 1,
+        'method="POST",route="/tokenize",status="201"': 1,
+        'method="GET",route="/payment/{transaction_id}",status="404"': 2,
+        'method="GET",route="unknown",status="404"': 1,
+        'method="DELETE",route="unknown",status="405"': 1,
+    }
+    sums = [
+        value for name, value in (await read_metrics(shop)).items() if name.startswith("tollhouse_request_seconds_sum")
+    ]
+    assert all(0 < value < 10 for value in sums)
+
+
+async def test_labels_are_not_the_clients(shop: WebShop) -> None:
+    """Whatever methods and paths clients make up, the series stay as many as they are."""
+    for number in range(20):
+        await shop.client.request(f"MADEUP{number}", f"/made/up/{number}")
+    counts = [name for name in await read_metrics(shop) if "_count{" in name]
+    assert len(counts) == 1
+    assert "MADEUP" not in "".join(counts)
+
+
+async def test_outcomes(shop: WebShop) -> None:
+    """Payments are counted once they are settled, by mode, status and code."""
+    for _ in range(2):
+        await shop.pay()
+    await shop.pay(shop.payment({"type": "card"} | card("decline_51")))
+    await shop.pay(shop.payment({"type": "card", "3ds": True} | card("challenge")))
+    body = shop.payment()
+    for _ in range(2):
+        await shop.pay(body, headers={"X-Request-ID": "same"})
+    outcomes = {
+        name: value
+        for name, value in (await read_metrics(shop)).items()
+        if name.startswith("tollhouse_payments_total{")
+    }
+    assert outcomes == {
+        'tollhouse_payments_total{code="0",mode="sale",status="success"}': 3,
+        'tollhouse_payments_total{code="5051",mode="sale",status="fail"}': 1,
+    }
+
+
+async def test_the_outbox(shop: WebShop) -> None:
+    """How many callbacks wait, and since when, and how many outcomes are unknown, is read from the database."""
+    empty = await read_metrics(shop)
+    assert (empty["tollhouse_outbox_events"], empty["tollhouse_outbox_oldest_seconds"]) == (0, 0)
+    for _ in range(2):
+        await shop.pay()
+    await shop.execute("update event set created_at = created_at - interval '90 seconds' where event_id = 1")
+    await shop.pay(shop.payment({"type": "card"} | card("lost_answer")))
+    samples = await read_metrics(shop)
+    assert samples["tollhouse_outbox_events"] == 2
+    assert 90 <= samples["tollhouse_outbox_oldest_seconds"] < 120
+    assert samples["tollhouse_attempts_open"] == 1
+
+
+async def test_metrics_without_the_database(shop: WebShop) -> None:
+    """While the database is away the numbers of the process are as good as ever."""
+    await shop.pay()
+    await shop.gateway.database.close()
+    samples = await read_metrics(shop)
+    assert samples['tollhouse_payments_total{code="0",mode="sale",status="success"}'] == 1
+    lanes = {name for name in samples if name.startswith("tollhouse_lane_waiting{")}
+    assert {re.sub(r'.*lane="(.*)".*', r"\1", name) for name in lanes} == {"begin", "move", "tokens"}
+
+
+async def test_nothing_is_told_of_cards(shop: WebShop) -> None:
+    """No number and no id of anybody stands in the metrics."""
+    answer = (await shop.pay()).json()
+    text = (await shop.get("/metrics", key="")).text
+    for secret in ("4024007179366348", answer["payment"]["transactionId"], answer["consumer"]["id"]):
+        assert secret not in text
