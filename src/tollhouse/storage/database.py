@@ -24,10 +24,15 @@ else:
 #: How long a caller waits for a free or a new connection.
 ACQUIRE_TIMEOUT_SECONDS = 5.0
 
+#: How long a statement may take. A server that has gone silent, as behind a broken network, is away too.
+STATEMENT_TIMEOUT_SECONDS = 10.0
+
 #: What the driver raises when the server, or the way to it, is gone.
 CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    # The server hung up while the connection was idle inside a transaction, and the next statement met its last words.
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.TooManyConnectionsError,
     OSError,
@@ -53,7 +58,15 @@ class Database:
         self._pool = pool
 
     @classmethod
-    async def connect(cls, dsn: str, *, schema: str, min_size: int = 1, max_size: int = 8) -> Self:
+    async def connect(
+        cls,
+        dsn: str,
+        *,
+        schema: str,
+        min_size: int = 1,
+        max_size: int = 8,
+        statement_seconds: float = STATEMENT_TIMEOUT_SECONDS,
+    ) -> Self:
         """Open `min_size` connections now and up to `max_size` when needed. Raises DatabaseUnavailable."""
         try:
             pool = await asyncpg.create_pool(
@@ -62,6 +75,7 @@ class Database:
                 max_size=max_size,
                 connection_class=Connection,
                 timeout=ACQUIRE_TIMEOUT_SECONDS,
+                command_timeout=statement_seconds,
                 # Plans of every statement stay prepared, and none is made anew for its parameters.
                 statement_cache_size=500,
                 server_settings={

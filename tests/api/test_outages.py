@@ -1,0 +1,278 @@
+"""The database away, a lane full, a client gone, a defect: what is seen of it; no payment is lost or made twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import uvicorn
+from tests.support.callbacks import wait_until
+from tests.support.webshop import OpenShop, WebShop, card, dump, expect_refusal, open_client, open_webshop
+
+from tollhouse.app import build_web, migrate_all
+from tollhouse.kernel.errors import DatabaseUnavailable
+from tollhouse.settings import Settings
+from tollhouse.storage.coalesce import Coalescer
+from tollhouse.storage.database import Database
+from tollhouse.storage.embedded import EmbeddedPostgres
+
+HEADERS = {"X-Request-ID": "order-4711"}
+
+#: A client that waits longer for a 503 has given up.
+FEW_SECONDS = 6.0
+
+
+@pytest.mark.slow
+async def test_the_database_goes_and_comes_back(data_directory: Path) -> None:
+    """Without its database the gateway says 503 and when to come again; with it, it goes on, in the same process."""
+    server = EmbeddedPostgres(data_directory, durable=False)
+    dsn = await server.start()
+    try:
+        await migrate_all(Settings(), dsn)
+        async with open_webshop(dsn) as shop:
+            body = shop.payment()
+            first = await shop.pay(body, headers=HEADERS)
+            token = await shop.token()
+            await server.stop()
+            begun = time.monotonic()
+            answers = await asyncio.gather(
+                shop.pay(),
+                shop.pay(shop.payment({"type": "token", "token": token}), headers={"X-Request-ID": "order-4712"}),
+                shop.pay(body, headers=HEADERS),
+                shop.tokenize(),
+                shop.get("/payment/1"),
+                shop.get("/readyz"),
+                shop.pay(key="th_stage_unknown"),
+            )
+            assert time.monotonic() - begun < FEW_SECONDS
+            for answer in answers:
+                assert answer.status_code == 503
+                assert int(answer.headers["retry-after"]) >= 1
+                assert answer.json()["errors"] == {}
+                assert answer.json()["message"].startswith("The database is away")
+            assert (await shop.get("/healthz")).status_code == 200
+            assert (await shop.pay({})).status_code == 400
+            await server.start()
+            assert (await shop.get("/readyz")).status_code == 200
+            assert (await shop.pay()).status_code == 201
+            assert (await shop.tokenize()).status_code == 201
+            again = await shop.pay(body, headers=HEADERS)
+            assert again.content == first.content
+            # What was refused before it was begun left its token and its request id.
+            source = {"type": "token", "token": token}
+            answer = await shop.pay(shop.payment(source), headers={"X-Request-ID": "order-4712"})
+            assert answer.status_code == 201
+            assert "idempotent-replay" not in answer.headers
+            assert (await shop.count_rows(["payment"])) == {"payment": 3}
+    finally:
+        await server.stop()
+
+
+@pytest.mark.slow
+async def test_the_database_goes_while_the_issuer_thinks(data_directory: Path) -> None:
+    """An approval that comes while the database is away is written when it is back: the client never learns of it."""
+    server = EmbeddedPostgres(data_directory, durable=False)
+    dsn = await server.start()
+    try:
+        await migrate_all(Settings(), dsn)
+        async with open_webshop(dsn, simulating={"slow_seconds": 0.5}) as shop:
+            body = shop.payment({"type": "card"} | card("slow"))
+            paying = asyncio.create_task(shop.pay(body, headers=HEADERS))
+            await wait_until(lambda: has_begun(shop))
+            await server.stop()
+            await asyncio.sleep(1)
+            assert not paying.done()
+            await server.start()
+            answer = await paying
+            assert answer.json()["payment"]["status"] == "success"
+            assert (await shop.pay(body, headers=HEADERS)).content == answer.content
+    finally:
+        await server.stop()
+
+
+async def test_a_database_that_is_silent(database_dsn: str) -> None:
+    """A server that takes a statement and never answers is away: the caller hears so and the connection is dropped."""
+    database = await Database.connect(database_dsn, schema="gateway", max_size=1, statement_seconds=0.3)
+    async with database.acquire() as connection:
+        backend = await connection.fetchval("select pg_backend_pid()")
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        with pytest.raises(DatabaseUnavailable):
+            async with database.transaction() as connection:
+                await connection.execute("select 1")
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    async with database.acquire() as connection:
+        assert await connection.fetchval("select pg_backend_pid()") != backend
+    await database.close()
+
+
+async def test_a_full_lane(shop: WebShop) -> None:
+    """When too much waits already, a request is 503 at once, stores nothing, and leaves token and id."""
+
+    async def never(*_: Any) -> Any:
+        raise AssertionError
+
+    full = Coalescer("begin", never, shop.gateway.database, queue_limit=0)
+    web = build_web(replace(shop.gateway, tools=replace(shop.gateway.tools, beginnings=full)), shop.simulator)
+    body = shop.payment({"type": "token", "token": await shop.token()})
+    stored = await shop.count_rows()
+    async with open_client(web) as client:
+        headers = {"Authorization": shop.merchant.key} | HEADERS
+        refused = await client.post("/payment", json=body, headers=headers)
+        await expect_refusal(shop, refused, status=503, stored=stored)
+        assert int(refused.headers["retry-after"]) >= 1
+        assert refused.json()["message"].startswith("Too many requests are waiting")
+    answer = await shop.pay(body, headers=HEADERS)
+    assert answer.status_code == 201
+    assert "idempotent-replay" not in answer.headers
+
+
+async def test_a_defect(shop: WebShop) -> None:
+    """A defect is 500 with a reference for the log and nothing else; the log has the way to it and no values."""
+    first = (await shop.pay()).json()
+    await shop.execute("update account set sealed_card = set_byte(sealed_card, 90, 255 - get_byte(sealed_card, 90))")
+    source = {"type": "paymentAccountId", "paymentAccountId": first["payment"]["source"]["paymentAccountId"]}
+    with structlog.testing.capture_logs() as lines:
+        answer = await shop.pay(shop.payment(source, consumer={"ip": "203.0.113.45"}), headers=HEADERS)
+    assert answer.status_code == 500
+    assert answer.json() == {"message": "Something is wrong at our side. Reference: order-4711", "errors": {}}
+    assert answer.headers["x-request-id"] == "order-4711"
+    defect = next(line for line in lines if line["event"] == "defect")
+    assert defect["log_level"] == "error"
+    assert defect["request_id"] == "order-4711"
+    assert defect["error"] == "SealBroken"
+    assert set(defect) == {"event", "log_level", "request_id", "error", "frames"}
+
+
+async def test_a_client_that_goes_away(opened: OpenShop) -> None:
+    """A payment whose client has gone goes on to its end, and the repeat of the request gets its answer."""
+    shop = await opened(simulating={"slow_seconds": 0.4})
+    body = shop.payment({"type": "card"} | card("slow"))
+    async with serve(shop) as port:
+        await send_and_leave(port, render_request(shop, body))
+        await wait_until(lambda: has_begun(shop))
+        repeated = await exchange(port, render_request(shop, body))
+    status, headers, content = repeated
+    assert status == 201
+    assert headers["idempotent-replay"] == "true"
+    assert content["payment"]["status"] == "success"
+    tables = ["payment", "transaction", "attempt", "event"]
+    assert await shop.count_rows(tables) == dict.fromkeys(tables, 1)
+
+
+async def test_a_client_that_goes_away_for_good(opened: OpenShop) -> None:
+    """A payment whose client never comes back is settled all the same, with its event."""
+    shop = await opened(simulating={"slow_seconds": 0.2})
+    async with serve(shop) as port:
+        await send_and_leave(port, render_request(shop, shop.payment({"type": "card"} | card("slow"))))
+        await wait_until(lambda: has_settled(shop))
+    assert [row["status"] for row in await shop.fetch("select status from transaction")] == ["success"]
+    assert (await shop.count_rows(["event"])) == {"event": 1}
+
+
+async def test_a_client_that_goes_away_too_early(shop: WebShop) -> None:
+    """Half a request is none: nothing is begun, its id is free, and it is no fault of ours."""
+    body = shop.payment()
+    request = render_request(shop, body)
+    async with serve(shop) as port:
+        for length in (len(request) - 1, len(request) - 300, request.index(b"\r\n\r\n") + 4, 10):
+            await send_and_leave(port, request[:length])
+        await asyncio.sleep(0.1)
+        assert (await shop.count_rows(["payment", "request_claim"])) == {"payment": 0, "request_claim": 0}
+        status, headers, _ = await exchange(port, request)
+    assert status == 201
+    assert "idempotent-replay" not in headers
+    assert 'status="500"' not in (await shop.get("/metrics")).text
+
+
+async def test_bodies_over_a_socket(shop: WebShop) -> None:
+    """Over a real connection too a body without a length is read to the limit, and what is too large is 413."""
+    body = dump(shop.payment())
+    async with serve(shop) as port:
+        chunks = b"".join(b"%x\r\n%s\r\n" % (len(body[i : i + 7]), body[i : i + 7]) for i in range(0, len(body), 7))
+        chunked = render_head(shop, b"Transfer-Encoding: chunked") + chunks + b"0\r\n\r\n"
+        assert (await exchange(port, chunked))[0] == 201
+        large = b"2000\r\n" + b" " * 8192 + b"\r\n"
+        status, _, content = await exchange(port, render_head(shop, b"Transfer-Encoding: chunked") + large * 9)
+        assert (status, content["errors"]) == (413, {})
+        assert content["message"] == "The body is larger than 65536 bytes."
+        status, _, content = await exchange(port, render_head(shop, b"Content-Length: 65537"))
+        assert (status, content["errors"]) == (413, {})
+
+
+async def has_begun(shop: WebShop) -> bool:
+    """Tell whether a payment was begun."""
+    return bool((await shop.count_rows(["payment"]))["payment"])
+
+
+async def has_settled(shop: WebShop) -> bool:
+    """Tell whether a payment is final."""
+    return bool(await shop.fetch("select 1 from transaction where status <> 'pending'"))
+
+
+@asynccontextmanager
+async def serve(shop: WebShop) -> AsyncIterator[int]:
+    """Serve a shop's application on a port of this machine, as a process does, and give the port."""
+    server = uvicorn.Server(uvicorn.Config(shop.web, log_config=None, access_log=False, lifespan="off"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(server.serve([listener]))
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        await serving
+
+
+def render_head(shop: WebShop, *lines: bytes) -> bytes:
+    """Write the head of a payment."""
+    head = [
+        b"POST /payment HTTP/1.1",
+        b"Host: gateway.example",
+        b"Content-Type: application/json",
+        b"Connection: close",
+        b"X-Request-ID: " + HEADERS["X-Request-ID"].encode(),
+        b"Authorization: " + shop.merchant.key.encode(),
+        *lines,
+    ]
+    return b"\r\n".join(head) + b"\r\n\r\n"
+
+
+def render_request(shop: WebShop, body: Any) -> bytes:
+    """Write a whole payment with a request id."""
+    content = dump(body)
+    head = render_head(shop).removesuffix(b"\r\n")
+    return head + b"Content-Length: %d\r\n\r\n" % len(content) + content
+
+
+async def send_and_leave(port: int, request: bytes) -> None:
+    """Send bytes, wait until they are surely on their way, and slam the door."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    writer.transport.abort()
+
+
+async def exchange(port: int, request: bytes) -> tuple[int, dict[str, str], Any]:
+    """Send a request, and return status, headers and JSON of the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    async with asyncio.timeout(FEW_SECONDS):
+        answer = await reader.read()
+    writer.close()
+    head, _, content = answer.partition(b"\r\n\r\n")
+    status = re.match(rb"HTTP/1.1 (\d{3})", head)
+    assert status, answer
+    lines = [line.partition(": ") for line in head.decode("latin-1").split("\r\n")[1:]]
+    return int(status[1]), {name.lower(): value for name, _, value in lines}, json.loads(content)
