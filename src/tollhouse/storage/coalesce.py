@@ -23,7 +23,7 @@ from typing import Generic, TypeVar
 import asyncpg
 import structlog
 
-from tollhouse.kernel.errors import DatabaseUnavailable, QueueFull
+from tollhouse.kernel.errors import DatabaseUnavailable, Defect, QueueFull
 from tollhouse.storage.database import Database, PlainConnection
 
 Item = TypeVar("Item")
@@ -117,6 +117,8 @@ class Coalescer(Generic[Item, Result]):
             try:
                 async with self._database.transaction() as connection:
                     results = await self._flush(connection, items)
+                    if len(results) != len(items):
+                        raise Defect(f"A flush of {self.name} had {len(results)} results for {len(items)} items.")
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
                 deadlocks += 1
                 if deadlocks == DEADLOCK_TRIES:

@@ -1,0 +1,286 @@
+"""Many callers, one transaction: what goes out together, and what becomes of it when something goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from tests.support.proxy import open_lossy_way
+
+from tollhouse.kernel.errors import DatabaseUnavailable, QueueFull
+from tollhouse.storage.coalesce import DEADLOCK_TRIES, Coalescer
+from tollhouse.storage.database import Database
+from tollhouse.storage.embedded import EmbeddedPostgres
+
+Batch = Sequence[int]
+Before = Callable[[Any, Batch], Awaitable[None]]
+
+
+@pytest.fixture
+async def database(empty_dsn: str) -> AsyncIterator[Database]:
+    """A database with one table, in which a number may stand once and must not be negative."""
+    database = await Database.connect(empty_dsn, schema="public")
+    await prepare(database)
+    yield database
+    await database.close()
+
+
+async def prepare(database: Database) -> None:
+    """Make the table."""
+    async with database.acquire() as connection:
+        await connection.execute(
+            "create table number (value smallint primary key check (value >= 0), tries int default 1)"
+        )
+
+
+class Flush:
+    """Writes numbers, bears repetition, and notes its batches."""
+
+    def __init__(self, *, before: Before | None = None) -> None:
+        self.batches: list[list[int]] = []
+        self.running = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._before = before
+
+    async def __call__(self, connection: Any, items: Sequence[int]) -> list[int]:
+        """Write a batch."""
+        self.batches.append(list(items))
+        self.running.set()
+        await self.gate.wait()
+        if self._before is not None:
+            await self._before(connection, items)
+        await connection.execute(
+            """
+            insert into number (value) select unnest($1::int[])
+            on conflict (value) do update set tries = number.tries + 1
+            """,
+            list(items),
+        )
+        return [item * 10 for item in items]
+
+
+async def stored(database: Database) -> list[int]:
+    """Return the numbers that are there."""
+    async with database.acquire() as connection:
+        return [row["value"] for row in await connection.fetch("select value from number order by value")]
+
+
+async def test_a_single_item_leaves_at_once(database: Database) -> None:
+    """When nothing is under way an item is a batch of its own."""
+    flush = Flush()
+    lane = Coalescer("test", flush, database)
+    assert await lane.submit(1) == 10
+    assert await lane.submit(2) == 20
+    assert flush.batches == [[1], [2]]
+
+
+async def test_a_batch_forms_while_a_flush_is_under_way(database: Database) -> None:
+    """What waits while a flush is under way goes out together, in its order, and each caller gets its own result."""
+    flush = Flush()
+    flush.gate.clear()
+    lane = Coalescer("test", flush, database)
+    first = asyncio.create_task(lane.submit(0))
+    await flush.running.wait()
+    rest = [asyncio.create_task(lane.submit(item)) for item in range(1, 31)]
+    await asyncio.sleep(0)
+    assert lane.depth == 30
+    flush.gate.set()
+    assert await asyncio.gather(first, *rest) == [item * 10 for item in range(31)]
+    assert flush.batches == [[0], list(range(1, 31))]
+
+
+async def test_batches_are_bounded(database: Database) -> None:
+    """However much waits, a batch holds no more than its limit."""
+    flush = Flush()
+    lane = Coalescer("test", flush, database, batch_limit=10)
+    await asyncio.gather(*(lane.submit(item) for item in range(35)))
+    assert max(map(len, flush.batches)) == 10
+    assert await stored(database) == list(range(35))
+
+
+async def test_the_queue_is_bounded(database: Database) -> None:
+    """Past its bound the queue takes no more, at once and without effect; later it does again."""
+    flush = Flush()
+    flush.gate.clear()
+    lane = Coalescer("test", flush, database, queue_limit=5)
+    first = asyncio.create_task(lane.submit(0))
+    await flush.running.wait()
+    waiting = [asyncio.create_task(lane.submit(item)) for item in range(1, 6)]
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull):
+        await lane.submit(6)
+    flush.gate.set()
+    await asyncio.gather(first, *waiting)
+    assert await lane.submit(7) == 70
+    assert await stored(database) == [0, 1, 2, 3, 4, 5, 7]
+
+
+@pytest.mark.parametrize("bad", [-1, 40_000, 2**40], ids=["constraint", "data", "driver"])
+async def test_a_bad_item_fails_alone(database: Database, bad: int) -> None:
+    """An item that a constraint, the server or the driver refuses fails; those that went out with it are written."""
+    lane = Coalescer("test", Flush(), database)
+    results = await asyncio.gather(*(lane.submit(item) for item in (1, bad, 2)), return_exceptions=True)
+    assert [results[0], results[2]] == [10, 20]
+    assert isinstance(results[1], (asyncpg.PostgresError, ValueError))
+    assert await stored(database) == [1, 2]
+    assert await lane.submit(3) == 30
+
+
+async def test_a_defect_is_told_to_all_of_the_batch(database: Database) -> None:
+    """A defect in the flush writes nothing, is told to every caller of the batch, and the lane goes on."""
+    faults = iter([KeyError("a bug")])
+
+    async def before(_: Any, __: Batch) -> None:
+        for fault in faults:
+            raise fault
+
+    lane = Coalescer("test", Flush(before=before), database)
+    results = await asyncio.gather(*(lane.submit(item) for item in range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [KeyError] * 3
+    assert await stored(database) == []
+    assert await lane.submit(3) == 30
+
+
+async def test_a_flush_that_miscounts_leaves_nobody_waiting(database: Database) -> None:
+    """A flush that returns too few results is a defect that every caller hears of."""
+
+    async def short(_: Any, items: Batch) -> list[int]:
+        return list(items)[1:]
+
+    lane: Coalescer[int, int] = Coalescer("test", short, database)
+    async with asyncio.timeout(2):
+        results = await asyncio.gather(*(lane.submit(item) for item in range(3)), return_exceptions=True)
+    assert all(isinstance(result, Exception) for result in results)
+
+
+@pytest.mark.parametrize("kind", ["deadlock_detected", "serialization_failure"])
+async def test_a_deadlock_is_tried_again(database: Database, kind: str) -> None:
+    """A batch that lost a deadlock goes out again, a bounded number of times."""
+    left = itertools.count(DEADLOCK_TRIES - 1, -1)
+
+    async def before(connection: Any, _: Batch) -> None:
+        if next(left) > 0:
+            await connection.execute(f"do $$ begin raise {kind}; end $$")
+
+    flush = Flush(before=before)
+    lane = Coalescer("test", flush, database)
+    assert list(await asyncio.gather(lane.submit(1), lane.submit(2))) == [10, 20]
+    assert flush.batches == [[1, 2] for _ in range(DEADLOCK_TRIES)]
+
+
+async def test_a_deadlock_without_end_is_given_up(database: Database) -> None:
+    """A batch that loses every time is told so, and the lane goes on."""
+
+    async def before(connection: Any, items: Batch) -> None:
+        if 1 in items:
+            await connection.execute("do $$ begin raise deadlock_detected; end $$")
+
+    lane = Coalescer("test", Flush(before=before), database)
+    with pytest.raises(asyncpg.DeadlockDetectedError):
+        await lane.submit(1)
+    assert await lane.submit(2) == 20
+
+
+async def test_two_lanes_that_deadlock_for_real(database: Database) -> None:
+    """Two processes that lock in opposite order both get through."""
+    async with database.acquire() as connection:
+        await connection.execute("insert into number values (1), (2)")
+    met = asyncio.Barrier(2)
+
+    def crossing() -> Before:
+        tries = itertools.count()
+
+        async def before(connection: Any, items: Batch) -> None:
+            await connection.execute("set local deadlock_timeout = '20ms'")
+            await connection.execute("update number set tries = tries + 1 where value = $1", items[0])
+            if next(tries) == 0:
+                await met.wait()
+            await connection.execute("update number set tries = tries + 1 where value = $1", 3 - items[0])
+
+        return before
+
+    lanes = [Coalescer(f"lane {n}", Flush(before=crossing()), database) for n in range(2)]
+    assert list(await asyncio.gather(lanes[0].submit(1), lanes[1].submit(2))) == [10, 20]
+
+
+async def test_a_caller_that_goes_away(database: Database) -> None:
+    """A caller that is cancelled does not take its item back, and disturbs nobody."""
+    flush = Flush()
+    flush.gate.clear()
+    lane = Coalescer("test", flush, database)
+    callers = [asyncio.create_task(lane.submit(item)) for item in range(3)]
+    await flush.running.wait()
+    late = [asyncio.create_task(lane.submit(item)) for item in range(3, 6)]
+    await asyncio.sleep(0)
+    callers[1].cancel()
+    late[1].cancel()
+    flush.gate.set()
+    results = await asyncio.gather(*callers, *late, return_exceptions=True)
+    assert [result for result in results if isinstance(result, int)] == [0, 20, 30, 50]
+    assert await stored(database) == list(range(6))
+
+
+# Lost connections
+
+
+async def test_a_killed_backend_is_replaced(database: Database, empty_dsn: str) -> None:
+    """When the server ends the connection before the commit, the same batch goes out again on another one."""
+    killer = await asyncpg.connect(empty_dsn)
+    kills = iter(range(2))
+
+    async def before(connection: Any, _: Batch) -> None:
+        for _kill in kills:
+            await connection.execute("insert into number values (99)")
+            await killer.execute("select pg_terminate_backend($1)", connection.get_server_pid())
+            return
+
+    flush = Flush(before=before)
+    lane = Coalescer("test", flush, database)
+    assert await asyncio.gather(*(lane.submit(item) for item in range(3))) == [0, 10, 20]
+    assert flush.batches == [[0, 1, 2]] * 3
+    assert await stored(database) == [0, 1, 2]
+    await killer.close()
+
+
+async def test_a_commit_whose_answer_was_lost(database: Database, empty_dsn: str, session_directory: Path) -> None:
+    """When nobody knows whether the commit went through, the same batch goes out again and finds its own rows."""
+    async with open_lossy_way(empty_dsn, session_directory) as (way, dsn):
+        there = await Database.connect(dsn, schema="public")
+        flush = Flush()
+        lane = Coalescer("test", flush, there)
+        way.losing = 1
+        assert await asyncio.gather(*(lane.submit(item) for item in range(3))) == [0, 10, 20]
+        await there.close()
+    assert (way.lost, flush.batches) == (1, [[0, 1, 2]] * 2)
+    async with database.acquire() as connection:
+        rows = await connection.fetch("select value, tries from number order by value")
+    assert [row["tries"] for row in rows] == [2, 2, 2]
+
+
+async def test_patience_with_a_database_that_is_away(data_directory: Path) -> None:
+    """While the server is stopped callers hear so in bounded time; when it is back the same lane goes on."""
+    server = EmbeddedPostgres(data_directory, durable=False)
+    database = await Database.connect(await server.start(), schema="public")
+    await prepare(database)
+    lane = Coalescer("test", Flush(), database, patience_seconds=0.25)
+    assert await lane.submit(1) == 10
+    await server.stop()
+    async with asyncio.timeout(3):
+        results = await asyncio.gather(*(lane.submit(item) for item in (2, 3)), return_exceptions=True)
+    assert [type(result) for result in results] == [DatabaseUnavailable] * 2
+    patient = Coalescer("patient", Flush(), database, patience_seconds=30)
+    waiting = asyncio.create_task(patient.submit(4))
+    await asyncio.sleep(0.15)
+    assert not waiting.done()
+    await server.start()
+    assert await waiting == 40
+    assert await lane.submit(5) == 50
+    assert await stored(database) == [1, 4, 5]
+    await database.close()
+    await server.stop()

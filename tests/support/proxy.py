@@ -1,0 +1,92 @@
+"""A way to PostgreSQL that loses answers: it passes bytes on until a COMMIT is answered, and then hangs up."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+#: What the driver sends at the end of a transaction, as a simple query.
+COMMIT = b"COMMIT;\0"
+CHUNK_BYTES = 65_536
+
+
+class LossyWay:
+    """Counts commits, and loses the answer to those whose turn it is."""
+
+    def __init__(self, server: Path) -> None:
+        self._server = server
+        self._talks: set[asyncio.Task[None]] = set()
+        self.commits = 0
+        self.lost = 0
+        #: How many of the next answers to COMMIT are lost.
+        self.losing = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Stand between one client and the server."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._talks.add(task)
+        upstream, to_server = await asyncio.open_unix_connection(self._server)
+        committing = asyncio.Event()
+        pumps = [
+            asyncio.create_task(self._pump(reader, to_server, committing)),
+            asyncio.create_task(self._pump_back(upstream, writer, committing)),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            for end in (writer, to_server):
+                with suppress(OSError):
+                    end.transport.abort()
+            self._talks.discard(task)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, committing: asyncio.Event) -> None:
+        while chunk := await reader.read(CHUNK_BYTES):
+            if COMMIT in chunk:
+                self.commits += 1
+                if self.losing:
+                    self.losing -= 1
+                    self.lost += 1
+                    committing.set()
+            writer.write(chunk)
+            await writer.drain()
+
+    async def _pump_back(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, committing: asyncio.Event
+    ) -> None:
+        while chunk := await reader.read(CHUNK_BYTES):
+            if committing.is_set():
+                return  # the server has committed, and nobody will hear of it
+            writer.write(chunk)
+            await writer.drain()
+
+    async def close(self) -> None:
+        """Hang up everywhere."""
+        talks = list(self._talks)
+        for talk in talks:
+            talk.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def open_lossy_way(dsn: str, directory: Path) -> AsyncIterator[tuple[LossyWay, str]]:
+    """Open a way to the server behind a DSN, and return it with the DSN that leads through it."""
+    host = re.search(r"host=([^&]+)", dsn)
+    port = re.search(r"port=(\d+)", dsn)
+    assert host
+    name = f".s.PGSQL.{port[1] if port else 5432}"
+    way = LossyWay(Path(unquote(host[1])) / name)
+    server = await asyncio.start_unix_server(way.serve, directory / name)
+    try:
+        yield way, dsn.replace(host[0], f"host={quote(str(directory), safe='')}")
+    finally:
+        server.close()
+        await way.close()
+        await server.wait_closed()
