@@ -148,7 +148,7 @@ async def select_token(connection: PlainConnection, token_id: UUID) -> StoredTok
 
 
 async def consume_tokens(connection: PlainConnection, uses: Sequence[tuple[UUID, int]]) -> set[tuple[UUID, int]]:
-    """Let payments consume tokens in the caller's transaction; return the uses that were granted, one for each token."""
+    """Let payments consume tokens in the caller's transaction; return the uses granted, one for each token."""
     uses = sorted(uses)
     rows = queries.consume_tokens(
         connection,
