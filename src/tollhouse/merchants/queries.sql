@@ -18,3 +18,57 @@ on conflict (digest) do nothing;
 -- name: select_ipn_secret$
 -- Return a merchant's sealed IPN secret.
 select ipn_secret from merchant where merchant_id = :merchant_id;
+
+-- name: select_password$
+-- Return the password hash of a merchant's user.
+select password_hash from portal_user where merchant_id = :merchant_id and email = :email;
+
+-- name: upsert_user!
+-- Create a user, or give one of the same merchant another password.
+insert into portal_user (merchant_id, email, password_hash) values (:merchant_id, :email, :password_hash)
+on conflict (email) do update
+set password_hash = excluded.password_hash, failed_count = 0, locked_until = null
+where portal_user.merchant_id = excluded.merchant_id;
+
+-- name: update_tries^
+-- Count a try to sign in, and lock at the last that is allowed. Of a locked user, as of nobody, nothing is returned.
+update portal_user
+set
+    failed_count = case when locked_until is null then failed_count + 1 else 1 end,
+    locked_until = case when locked_until is null and failed_count + 1 >= :most_tries then now() + :locked_for end
+where email = :email and (locked_until is null or locked_until <= now())
+returning merchant_id, user_id, password_hash;
+
+-- name: update_tries_forgiven!
+-- Forget the tries of a user whose password was right.
+update portal_user set failed_count = 0, locked_until = null where merchant_id = :merchant_id and user_id = :user_id;
+
+-- name: insert_session!
+-- Open a session.
+insert into portal_session (merchant_id, user_id, digest) values (:merchant_id, :user_id, :digest);
+
+-- name: update_session_seen^
+-- Keep a session alive that is not over, and return whose it is.
+update portal_session s
+set seen_at = now()
+from portal_user u
+join merchant m using (merchant_id)
+where s.digest = :digest and s.seen_at > now() - :idle_for::interval and s.created_at > now() - :longest::interval
+    and u.merchant_id = s.merchant_id and u.user_id = s.user_id
+returning s.merchant_id, s.user_id, u.email, m.name as merchant_name;
+
+-- name: delete_session!
+-- End a session.
+delete from portal_session where digest = :digest;
+
+-- name: delete_over_sessions!
+-- Remove some sessions that are over.
+delete from portal_session
+where (merchant_id, session_id) in (
+    select merchant_id, session_id
+    from portal_session
+    where seen_at <= now() - :idle_for::interval or created_at <= now() - :longest::interval
+    order by seen_at
+    limit :most
+    for update skip locked
+);

@@ -13,6 +13,7 @@ from tollhouse.catalog.model import Offset, Price
 from tollhouse.catalog.store import insert_site, insert_sku
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.merchants.model import new_api_key
+from tollhouse.merchants.people import ensure_user
 from tollhouse.merchants.store import insert_api_key, insert_merchant
 
 if TYPE_CHECKING:
@@ -82,12 +83,13 @@ def write_demo(path: Path, demo: Demo) -> None:
 
 
 async def ensure_demo(database: Database, demo: Demo, *, seal_ipn_secret: Callable[[int, str], bytes]) -> None:
-    """Create the demo's merchant, key, site and SKUs where they are missing."""
+    """Create the demo's merchant, key, portal user, site and SKUs where they are missing."""
     async with database.transaction() as connection:
         await insert_merchant(
             connection, merchant_id=MERCHANT_ID, name="Demo", ipn_secret=seal_ipn_secret(MERCHANT_ID, demo.ipnSecret)
         )
         await insert_api_key(connection, merchant_id=MERCHANT_ID, key=demo.apiKey)
+        await ensure_user(connection, merchant_id=MERCHANT_ID, email=demo.portal.email, password=demo.portal.password)
         await insert_site(
             connection,
             merchant_id=MERCHANT_ID,

@@ -1,0 +1,62 @@
+"""Passwords of people: argon2id, off the event loop, and never more than a few at a time.
+
+A hash takes 19 MiB and some 20 ms on purpose; whoever floods the sign-in gets 503 instead of the memory of the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerificationError
+from argon2.low_level import Type
+
+from tollhouse.kernel.errors import QueueFull, TollhouseError
+
+#: What OWASP's Password Storage Cheat Sheet asks of argon2id at least: 19 MiB, two passes, one lane.
+HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
+
+LONGEST_PASSWORD = 256
+AT_A_TIME = 2
+MOST_WAITING = 32
+
+
+class WrongPassword(TollhouseError):
+    """The password does not belong to the hash."""
+
+
+def hash_password(password: str) -> str:
+    """Hash a password for storage, with a salt and the parameters. Takes a while; not for the way of a request."""
+    return HASHER.hash(password)
+
+
+def verify_password(password_hash: str, password: str) -> None:
+    """Check a password against its hash, in constant time. Raises WrongPassword."""
+    try:
+        HASHER.verify(password_hash, password)
+    except VerificationError as error:
+        raise WrongPassword from error
+
+
+class PasswordGate:
+    """Checks the passwords of requests, a few at a time."""
+
+    def __init__(self) -> None:
+        self._slots = asyncio.Semaphore(AT_A_TIME)
+        self._waiting = 0
+        self._nobodys = hash_password(secrets.token_hex())
+
+    async def verify(self, password_hash: str | None, password: str) -> None:
+        """Check a password, as long for nobody's hash as for somebody's. Raises WrongPassword and QueueFull."""
+        if self._waiting >= MOST_WAITING:
+            raise QueueFull("Too many people sign in at the moment; try again in a few seconds.")
+        self._waiting += 1
+        try:
+            async with self._slots:
+                given = password[:LONGEST_PASSWORD]
+                await asyncio.to_thread(verify_password, password_hash or self._nobodys, given)
+        finally:
+            self._waiting -= 1
+        if password_hash is None or len(password) > LONGEST_PASSWORD:
+            raise WrongPassword

@@ -1,0 +1,73 @@
+"""Cookies and forms: what a browser holds, and how a form shows that it came from a page of ours.
+
+The token of a form is made from a cookie that no other site can read or set; so it needs no row, and a form that is
+posted from elsewhere cannot have it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from typing import Any
+from urllib.parse import parse_qsl
+
+from litestar import Request
+from litestar.datastructures import Cookie
+
+from tollhouse.kernel.errors import Forbidden
+
+AnyRequest = Request[Any, Any, Any]
+
+SESSION = "tollhouse_portal"
+#: Held by a browser that is not signed in, for the form with which it does.
+VISITOR = "tollhouse_visitor"
+PATH = "/portal"
+VISITOR_SECONDS = 3_600
+
+MAX_FIELDS = 16
+#: Where a browser may be sent after it signed in: pages of the portal.
+OWN_PAGE = re.compile(r"/portal/(payments|keys|sites)(/[0-9]{1,19})?(\?[A-Za-z0-9_.~%&=+@-]{0,512})?")
+TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+class StaleForm(Forbidden):
+    """The form was not of this browser or too old; nothing was done."""
+
+
+def make_cookie(name: str, value: str, *, is_secure: bool, seconds: int | None = None) -> Cookie:
+    """Return a cookie that no script reads and that comes with no other site's forms."""
+    return Cookie(key=name, value=value, path=PATH, httponly=True, samesite="lax", secure=is_secure, max_age=seconds)
+
+
+def take_visitor(request: AnyRequest) -> str:
+    """Return what the browser holds for the form to sign in, or something new."""
+    held = request.cookies.get(VISITOR, "")
+    return held if TOKEN.fullmatch(held) else secrets.token_urlsafe(32)
+
+
+def form_token(cookie: str) -> str:
+    """Return the token of a form of the browser with this cookie."""
+    return hashlib.sha256(f"tollhouse form|{cookie}".encode()).hexdigest()
+
+
+def check_form_token(cookie: str | None, form: dict[str, str]) -> None:
+    """Check that a form came from a page of ours. Raises StaleForm."""
+    given = form.get("form_token", "")
+    if not cookie or not hmac.compare_digest(form_token(cookie).encode(), given.encode("utf-8", "replace")):
+        raise StaleForm
+
+
+async def read_form(request: AnyRequest) -> dict[str, str]:
+    """Read a form as browsers post it. A field that comes twice counts once; what no text can hold is dropped."""
+    body = (await request.body()).decode("utf-8", "replace").replace("%00", "").replace("\0", "")
+    try:
+        return dict(parse_qsl(body, max_num_fields=MAX_FIELDS, keep_blank_values=True))
+    except ValueError:
+        return {}
+
+
+def choose_next(path: str) -> str:
+    """Return where to go after signing in: a page of the portal, never another place."""
+    return path if OWN_PAGE.fullmatch(path) else f"{PATH}/payments"

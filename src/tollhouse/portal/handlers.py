@@ -1,0 +1,257 @@
+"""What merchants ask of the portal, over HTTP. Everything is read-only but signing in and out."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import structlog
+from litestar import Response, Router, get, post
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath, FromQuery
+
+from tollhouse.kernel.errors import NotAuthenticated, NotFound, Refusal, Unavailable
+from tollhouse.merchants.people import Person, SignInRefused, access_person, sign_in, sign_out
+from tollhouse.portal.forms import (
+    PATH,
+    SESSION,
+    VISITOR,
+    VISITOR_SECONDS,
+    AnyRequest,
+    StaleForm,
+    check_form_token,
+    choose_next,
+    form_token,
+    make_cookie,
+    read_form,
+    take_visitor,
+)
+from tollhouse.portal.model import Filter
+from tollhouse.portal.pages import go_to, show
+from tollhouse.portal.paging import read_cursor, write_cursor
+from tollhouse.portal.store import read_id, select_api_keys, select_payment, select_payments, select_sites
+
+if TYPE_CHECKING:
+    from litestar.datastructures import Cookie
+    from litestar.handlers import HTTPRouteHandler
+
+    from tollhouse.merchants.passwords import PasswordGate
+    from tollhouse.storage.database import Database
+
+MAX_BODY_BYTES = 16 * 1024
+PAGE_SIZE = 50
+LONGEST_FILTER = 254
+STATUSES = ("success", "pending", "fail")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """What the pages work with. `is_secure` says that browsers come over TLS only."""
+
+    database: Database
+    passwords: PasswordGate
+    is_secure: bool
+    is_live: bool
+
+    async def access(self, request: AnyRequest) -> Person:
+        """Return who is signed in. Raises NotAuthenticated."""
+        return await access_person(self.database, request.cookies.get(SESSION))
+
+    def cookie(self, name: str, value: str, *, seconds: int | None = None) -> Cookie:
+        """Return a cookie as this portal sets it."""
+        return make_cookie(name, value, is_secure=self.is_secure, seconds=seconds)
+
+
+def portal_handlers(portal: Portal) -> list[Router]:
+    """Return the routes."""
+    return [
+        Router(
+            PATH,
+            route_handlers=[*_door_routes(portal), *_payment_routes(portal), *_own_routes(portal), get_style],
+            request_max_body_size=MAX_BODY_BYTES,
+            include_in_schema=False,
+            exception_handlers={
+                NotAuthenticated: _send_to_door,
+                Refusal: _show_refusal,
+                HTTPException: _show_faulty,
+                Exception: _show_defect,
+            },
+        )
+    ]
+
+
+def _door_routes(portal: Portal) -> list[HTTPRouteHandler]:
+    @get("/sign-in")
+    async def show_door(request: AnyRequest, next_page: FromQuery[str] = "") -> Response[str]:
+        """Ask for e-mail and password."""
+        return _show_door(portal, request, next_page=next_page)
+
+    @post("/sign-in")
+    async def come_in(request: AnyRequest) -> Response[str]:
+        """Open a session, or say that it is not to be."""
+        form = await read_form(request)
+        email, next_page = form.get("email", ""), form.get("next_page", "")
+        try:
+            check_form_token(request.cookies.get(VISITOR), form)
+            token = await sign_in(portal.database, portal.passwords, email=email, password=form.get("password", ""))
+        except StaleForm:
+            problem = "This page was open for too long. Please try once more."
+            return _show_door(portal, request, next_page=next_page, email=email, problem=problem, status_code=403)
+        except SignInRefused:
+            log.info("portal sign-in refused")
+            problem = (
+                "E-mail and password do not go together, or there were too many tries: ten, then half an hour's wait."
+            )
+            return _show_door(portal, request, next_page=next_page, email=email, problem=problem, status_code=401)
+        log.info("portal sign-in")
+        return go_to(choose_next(next_page), cookies=(portal.cookie(SESSION, token),))
+
+    @post("/sign-out")
+    async def go_out(request: AnyRequest) -> Response[str]:
+        """End the session."""
+        token = request.cookies.get(SESSION)
+        check_form_token(token, await read_form(request))
+        await sign_out(portal.database, token or "")
+        return go_to(f"{PATH}/sign-in", cookies=(portal.cookie(SESSION, "", seconds=0),))
+
+    return [show_door, come_in, go_out]
+
+
+def _payment_routes(portal: Portal) -> list[HTTPRouteHandler]:
+    @get("/", status_code=303)
+    async def show_start(request: AnyRequest) -> Response[str]:
+        """Lead to the payments."""
+        await portal.access(request)
+        return go_to(f"{PATH}/payments")
+
+    @get("/payments")
+    async def list_payments(
+        request: AnyRequest,
+        status: FromQuery[str] = "",
+        order: FromQuery[str] = "",
+        email: FromQuery[str] = "",
+        cursor: FromQuery[str] = "",
+    ) -> Response[str]:
+        """List payments, newest first."""
+        person = await portal.access(request)
+        wanted = Filter(status if status in STATUSES else "", _clean(order), _clean(email))
+        lines = await select_payments(
+            portal.database, person.merchant_id, wanted, after=read_cursor(cursor), most=PAGE_SIZE + 1
+        )
+        shown = lines[:PAGE_SIZE]
+        more = write_cursor(shown[-1].cursor) if len(lines) > PAGE_SIZE else ""
+        return _show(
+            portal, request, person, "payments.html", lines=shown, wanted=wanted, more=more, is_later_page=bool(cursor)
+        )
+
+    @get("/payments/{transaction_id:str}")
+    async def show_payment(request: AnyRequest, transaction_id: FromPath[str]) -> Response[str]:
+        """Show all about one payment."""
+        person = await portal.access(request)
+        sheet = await select_payment(portal.database, person.merchant_id, read_id(transaction_id))
+        if sheet is None:
+            raise NotFound("There is no such payment.")
+        return _show(portal, request, person, "payment.html", sheet=sheet, line=sheet.line)
+
+    return [show_start, list_payments, show_payment]
+
+
+def _own_routes(portal: Portal) -> list[HTTPRouteHandler]:
+    @get("/keys")
+    async def list_keys(request: AnyRequest) -> Response[str]:
+        """List the API keys by their ends."""
+        person = await portal.access(request)
+        keys = await select_api_keys(portal.database, person.merchant_id)
+        return _show(portal, request, person, "keys.html", keys=keys)
+
+    @get("/sites")
+    async def list_sites(request: AnyRequest) -> Response[str]:
+        """List the sites with their products."""
+        person = await portal.access(request)
+        sites = await select_sites(portal.database, person.merchant_id)
+        return _show(portal, request, person, "sites.html", sites=sites)
+
+    return [list_keys, list_sites]
+
+
+@get("/portal.css", sync_to_thread=False)
+def get_style() -> Response[bytes]:
+    """Give the pages their looks."""
+    headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+    return Response(_read_style(), media_type="text/css; charset=utf-8", headers=headers)
+
+
+@cache
+def _read_style() -> bytes:
+    return files("tollhouse.portal").joinpath("templates", "portal.css").read_bytes()
+
+
+def _show(portal: Portal, request: AnyRequest, person: Person, template: str, **values: Any) -> Response[str]:
+    token = form_token(request.cookies[SESSION])
+    return show(template, person=person, form_token=token, is_live=portal.is_live, **values)
+
+
+def _show_door(
+    portal: Portal,
+    request: AnyRequest,
+    *,
+    next_page: str,
+    email: str = "",
+    problem: str = "",
+    status_code: int = 200,
+) -> Response[str]:
+    visitor = take_visitor(request)
+    return show(
+        "sign_in.html",
+        status_code=status_code,
+        cookies=(portal.cookie(VISITOR, visitor, seconds=VISITOR_SECONDS),),
+        form_token=form_token(visitor),
+        next_page=choose_next(next_page),
+        email=email[:LONGEST_FILTER],
+        problem=problem,
+        is_live=portal.is_live,
+    )
+
+
+def _clean(text: str) -> str:
+    return text.replace("\0", "").strip()[:LONGEST_FILTER]
+
+
+def _send_to_door(request: AnyRequest, _: Exception) -> Response[str]:
+    """Ask who is not signed in to do so, and lead back to where they wanted to be."""
+    wanted = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+    back = choose_next(wanted) if request.method == "GET" else choose_next("")
+    return go_to(f"{PATH}/sign-in?{urlencode({'next_page': back})}")
+
+
+def _show_refusal(_: AnyRequest, error: Exception) -> Response[str]:
+    if isinstance(error, Unavailable):
+        text = "The database does not answer, or the search took too long. Try again in a moment."
+        headers = {"Retry-After": str(error.retry_after_seconds)}
+        return _show_problem("One moment, please", text, 503, headers)
+    if isinstance(error, NotFound):
+        return _show_problem("Not here", str(error), 404)
+    return _show_problem("That was refused", str(error), 403)
+
+
+def _show_faulty(_: AnyRequest, error: HTTPException) -> Response[str]:
+    text = {404: "There is no such page.", 413: "That was too much at once."}.get(
+        error.status_code, "That did not work."
+    )
+    return _show_problem("Not here", text, error.status_code)
+
+
+def _show_defect(_: AnyRequest, error: Exception) -> Response[str]:
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    log.error("defect", error=type(error).__name__, frames=frames[-12:])
+    return _show_problem("Something is wrong", "It is at our side, and the log of the gateway says more.", 500)
+
+
+def _show_problem(heading: str, text: str, status_code: int, headers: dict[str, str] | None = None) -> Response[str]:
+    return show("problem.html", status_code=status_code, headers=headers, heading=heading, text=text)

@@ -1,0 +1,91 @@
+-- name: limit_time$
+-- Let no statement of this transaction run longer: a search may have to look at every payment of a merchant.
+select set_config('statement_timeout', cast(:milliseconds::integer as text), true);
+
+-- name: select_payments
+-- List a merchant's transactions from a place on, newest order first.
+select
+    t.payment_id, t.transaction_id, p.created_at, t.mode::text, t.status::text, t.code, t.amount_minor, t.currency,
+    t.source ->> 'brand' as brand, t.source ->> 'number' as card_number,
+    coalesce(p.consumer ->> 'email', '') as email, coalesce(p.terms ->> 'title', '') as title
+from payment p
+join transaction t using (merchant_id, payment_id)
+where
+    p.merchant_id = :merchant_id and t.merchant_id = :merchant_id
+    and p.created_at <= :created_at
+    and (p.created_at, p.payment_id, t.transaction_id) < (:created_at, :payment_id, :transaction_id)
+    and (:status::text = '' or t.status::text = :status)
+    and (:email::text = '' or lower(p.consumer ->> 'email') = :email)
+order by p.created_at desc, p.payment_id desc, t.transaction_id desc
+limit :most;
+
+-- name: select_payments_of_order
+-- List the transactions of one order, newest first.
+select
+    t.payment_id, t.transaction_id, p.created_at, t.mode::text, t.status::text, t.code, t.amount_minor, t.currency,
+    t.source ->> 'brand' as brand, t.source ->> 'number' as card_number,
+    coalesce(p.consumer ->> 'email', '') as email, coalesce(p.terms ->> 'title', '') as title
+from payment p
+join transaction t using (merchant_id, payment_id)
+where
+    p.merchant_id = :merchant_id and p.payment_id = :payment_id and t.merchant_id = :merchant_id
+    and (:status::text = '' or t.status::text = :status)
+    and (:email::text = '' or lower(p.consumer ->> 'email') = :email)
+order by t.transaction_id desc
+limit :most;
+
+-- name: select_payment^
+-- Return all about one transaction of a merchant.
+select
+    t.payment_id, t.transaction_id, p.created_at, t.mode::text, t.status::text, t.code, t.amount_minor, t.currency,
+    t.source ->> 'brand' as brand, t.source ->> 'number' as card_number,
+    coalesce(p.consumer ->> 'email', '') as email, coalesce(p.terms ->> 'title', '') as title,
+    t.settled_at, p.site_id, coalesce(s.name, '') as site_name, coalesce(p.terms ->> 'skuName', '') as sku_name,
+    p.terms ->> 'descriptor' as descriptor, p.consumer_id, p.consumer, t.source, t.initiator::text, t.reason::text,
+    p.request_id, p.ipn_url, p.redirect_url, p.metadata
+from transaction t
+join payment p using (merchant_id, payment_id)
+left join site s on s.merchant_id = p.merchant_id and s.site_id = p.site_id
+where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id and p.merchant_id = :merchant_id;
+
+-- name: select_attempts
+-- List the tries of a transaction at acquirers, oldest first.
+select number, acquirer, reference, state::text, sent_at, response_code, advice_code, approval_code, inquiries
+from attempt
+where merchant_id = :merchant_id and transaction_id = :transaction_id
+order by number
+limit :most;
+
+-- name: select_authentications
+-- List the 3-D Secure authentications of a transaction, oldest first.
+select created_at, state::text, version, trans_status, status_reason, eci, ds_trans_id::text
+from authentication
+where merchant_id = :merchant_id and transaction_id = :transaction_id
+order by created_at, number
+limit :most;
+
+-- name: select_api_keys
+-- List a merchant's API keys, newest first.
+select hint, created_at, expires_at, allowed_networks
+from api_key
+where merchant_id = :merchant_id
+order by created_at desc, key_id desc
+limit :most;
+
+-- name: select_sites
+-- List a merchant's sites by name.
+select
+    site_id, name, ipn_url, redirect_url, descriptor, three_ds::text, ipn_format::text, cors_enabled, delayed_capture,
+    guards_double_clicks
+from site
+where merchant_id = :merchant_id
+order by name, site_id
+limit :most;
+
+-- name: select_skus
+-- List a merchant's products by name.
+select site_id, name, title, kind::text, prices
+from sku
+where merchant_id = :merchant_id
+order by name
+limit :most;

@@ -1,0 +1,139 @@
+"""Rows as the pages show them. Every statement has the merchant in its condition."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from tollhouse.catalog.model import price_from_json
+from tollhouse.ipn.log import select_payment_deliveries
+from tollhouse.kernel.codes import describe
+from tollhouse.kernel.money import Currency, Money
+from tollhouse.portal.model import (
+    AttemptLine,
+    AuthenticationLine,
+    Cursor,
+    Filter,
+    KeyLine,
+    PaymentLine,
+    PaymentSheet,
+    SiteSheet,
+    SkuLine,
+)
+from tollhouse.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import Database, PlainConnection
+
+#: No list on a page is longer.
+MOST = 200
+#: What a search may take of the database's time.
+SEARCH_MILLISECONDS = 5_000
+LARGEST_ID = 2**63 - 1
+BEGINNING = Cursor(datetime(9999, 1, 1, tzinfo=UTC), LARGEST_ID, LARGEST_ID)
+
+queries = load_queries("tollhouse.portal")
+
+
+async def select_payments(
+    database: Database, merchant_id: int, wanted: Filter, *, after: Cursor, most: int
+) -> list[PaymentLine]:
+    """Return the transactions that fit, newest order first. Raises DatabaseUnavailable when it takes too long."""
+    async with database.transaction() as connection:
+        await queries.limit_time(connection, milliseconds=SEARCH_MILLISECONDS)
+        fitting: dict[str, Any] = {
+            "merchant_id": merchant_id,
+            "status": wanted.status,
+            "email": wanted.email.lower(),
+            "most": most,
+        }
+        if wanted.order:
+            rows = queries.select_payments_of_order(connection, payment_id=read_id(wanted.order), **fitting)
+        else:
+            rows = queries.select_payments(
+                connection,
+                created_at=after.created_at,
+                payment_id=after.payment_id,
+                transaction_id=after.transaction_id,
+                **fitting,
+            )
+        return [_read_line(row) async for row in rows]
+
+
+async def select_payment(database: Database, merchant_id: int, transaction_id: int) -> PaymentSheet | None:
+    """Return all about one transaction, or None when the merchant has none with that id."""
+    async with database.acquire() as connection:
+        row = await queries.select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
+        return await _read_sheet(connection, merchant_id, row) if row else None
+
+
+async def select_api_keys(database: Database, merchant_id: int) -> list[KeyLine]:
+    """Return a merchant's API keys, newest first."""
+    async with database.acquire() as connection:
+        rows = queries.select_api_keys(connection, merchant_id=merchant_id, most=MOST)
+        return [
+            KeyLine(row["hint"], row["created_at"], row["expires_at"], tuple(map(str, row["allowed_networks"])))
+            async for row in rows
+        ]
+
+
+async def select_sites(database: Database, merchant_id: int) -> list[SiteSheet]:
+    """Return a merchant's sites by name, with their products."""
+    async with database.acquire() as connection:
+        skus: dict[int, list[SkuLine]] = {}
+        async for row in queries.select_skus(connection, merchant_id=merchant_id, most=MOST):
+            prices = tuple(price_from_json(price) for price in json.loads(row["prices"]))
+            skus.setdefault(row["site_id"], []).append(SkuLine(row["name"], row["title"], row["kind"], prices))
+        rows = queries.select_sites(connection, merchant_id=merchant_id, most=MOST)
+        return [SiteSheet(**row, skus=tuple(skus.get(row["site_id"], ()))) async for row in rows]
+
+
+def read_id(text: str) -> int:
+    """Read an id that somebody typed; what cannot be one is 0, which nothing has."""
+    is_id = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID)) and int(text) <= LARGEST_ID
+    return int(text) if is_id else 0
+
+
+async def _read_sheet(connection: PlainConnection, merchant_id: int, row: Mapping[str, Any]) -> PaymentSheet:
+    own = {"merchant_id": merchant_id, "transaction_id": row["transaction_id"], "most": MOST}
+    deliveries = await select_payment_deliveries(connection, merchant_id=merchant_id, payment_id=row["payment_id"])
+    return PaymentSheet(
+        line=_read_line(row),
+        settled_at=row["settled_at"],
+        site_id=row["site_id"],
+        site_name=row["site_name"],
+        sku_name=row["sku_name"],
+        descriptor=row["descriptor"],
+        consumer_id=row["consumer_id"],
+        consumer=json.loads(row["consumer"]),
+        source=json.loads(row["source"]),
+        initiator=row["initiator"],
+        reason=row["reason"],
+        request_id=row["request_id"],
+        ipn_url=row["ipn_url"],
+        redirect_url=row["redirect_url"],
+        metadata=row["metadata"],
+        attempts=tuple([AttemptLine(**one) async for one in queries.select_attempts(connection, **own)]),
+        authentications=tuple(
+            [AuthenticationLine(**one) async for one in queries.select_authentications(connection, **own)]
+        ),
+        deliveries=tuple(one for one in deliveries if one.transaction_id == row["transaction_id"]),
+    )
+
+
+def _read_line(row: Mapping[str, Any]) -> PaymentLine:
+    return PaymentLine(
+        payment_id=row["payment_id"],
+        transaction_id=row["transaction_id"],
+        created_at=row["created_at"],
+        mode=row["mode"],
+        status=row["status"],
+        code=describe(row["code"]) if row["code"] else None,
+        money=Money(row["amount_minor"], Currency.of(row["currency"])),
+        brand=row["brand"],
+        card_number=row["card_number"],
+        email=row["email"],
+        title=row["title"],
+    )

@@ -1,0 +1,66 @@
+"""What the pages say of moments, prices, statuses and attempts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tollhouse.catalog.model import Offset, Price
+from tollhouse.ipn.log import ATTEMPT_TEXTS
+from tollhouse.ipn.model import AttemptEntry, DeliveryEntry
+
+UNITS = {"d": "day", "w": "week", "m": "month", "y": "year"}
+MOODS = {"success": "good", "approved": "good", "passed": "good", "delivered": "good"} | dict.fromkeys(
+    ("fail", "declined", "not_sent", "reversed", "failed", "abandoned"), "bad"
+)
+DELIVERY_STATES = {
+    "held": "waits for the one before it",
+    "waiting": "on its way",
+    "leased": "on its way",
+    "delivered": "delivered",
+    "failed": "given up",
+}
+
+
+def format_time(moment: datetime | None) -> str:
+    """Format a moment in UTC to the second; nothing for none."""
+    return f"{moment.astimezone(UTC):%-d %b %Y, %H:%M:%S}" if moment else ""
+
+
+def format_short_time(moment: datetime) -> str:
+    """Format a moment in UTC as lists have room for it: without the year while it is this one."""
+    moment = moment.astimezone(UTC)
+    return f"{moment:%-d %b, %H:%M:%S}" if moment.year == datetime.now(UTC).year else f"{moment:%-d %b %Y, %H:%M}"
+
+
+def choose_mood(state: str) -> str:
+    """Return the class of a status: good, bad, or open."""
+    return MOODS.get(state, "open")
+
+
+def describe_price(price: Price) -> str:
+    """Say when a price is charged: `19.99 USD at once`, `19.99 USD every 30 days`."""
+    amount = price.money.to_text()
+    if price.is_repeating:
+        times = "" if price.repeat is True else f", {price.repeat} times"
+        return f"{amount} every {_describe_offset(price.offset, each=True)}{times}"
+    return f"{amount} at once" if price.offset.is_at_once else f"{amount} after {_describe_offset(price.offset)}"
+
+
+def _describe_offset(offset: Offset, *, each: bool = False) -> str:
+    unit = UNITS[offset.unit]
+    if offset.count == 1:
+        return unit if each else f"1 {unit}"
+    return f"{offset.count} {unit}s"
+
+
+def describe_delivery(delivery: DeliveryEntry) -> str:
+    """Say where a delivery stands."""
+    if delivery.state == "waiting" and delivery.attempts:
+        return f"next try {format_time(delivery.due_at)}"
+    return DELIVERY_STATES[delivery.state]
+
+
+def describe_attempt(attempt: AttemptEntry) -> str:
+    """Say how an attempt went: the status, and what was wrong."""
+    parts = [str(attempt.status)] if attempt.status else []
+    return ": ".join(parts + ([ATTEMPT_TEXTS[attempt.error]] if attempt.error else []))
