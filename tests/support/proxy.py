@@ -24,6 +24,8 @@ class LossyWay:
         self.lost = 0
         #: How many of the next answers to COMMIT are lost.
         self.losing = 0
+        #: Besides, each so many'th answer is lost; 0 for none.
+        self.losing_every = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Stand between one client and the server."""
@@ -51,8 +53,8 @@ class LossyWay:
         while chunk := await reader.read(CHUNK_BYTES):
             if COMMIT in chunk:
                 self.commits += 1
-                if self.losing:
-                    self.losing -= 1
+                if self.losing or (self.losing_every and self.commits % self.losing_every == 0):
+                    self.losing = max(0, self.losing - 1)
                     self.lost += 1
                     committing.set()
             writer.write(chunk)

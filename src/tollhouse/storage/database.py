@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 import asyncpg
@@ -107,7 +107,8 @@ class Database:
                     yield connection  # type: ignore[misc]  # the pool's stand-in for a connection
                 except (asyncio.CancelledError, *CONNECTION_LOST):
                     # Its state is in doubt: nobody may get it after us.
-                    connection.terminate()
+                    with suppress(asyncpg.InterfaceError):  # the driver has taken it back already
+                        connection.terminate()
                     raise
         except CONNECTION_LOST as error:
             if isinstance(error, ValueError):  # the driver's word for a parameter that does not fit

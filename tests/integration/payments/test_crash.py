@@ -1,0 +1,142 @@
+"""Commits without an answer, and processes that die: nothing is lost and nothing is there twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.support.proxy import LossyWay, open_lossy_way
+from tests.support.shop import QUICK, Paid, Shop, all_at_once, claim, open_shop, price
+
+from tollhouse.kernel.errors import StillRunning
+from tollhouse.payments.charge import charge
+from tollhouse.storage.database import Database
+
+CONTRADICTIONS = """
+select 'settled without event' from transaction t
+    where status <> 'pending' and (select count(*) from event e where e.transaction_id = t.transaction_id) <> 1
+union all select 'event of an open transaction' from event e join transaction t using (transaction_id)
+    where t.status = 'pending' or t.status::text <> e.status
+union all select 'approved without account' from transaction t
+    where status = 'success' and not exists (
+        select from account a where a.account_id = (t.source ->> 'accountId')::uuid
+    )
+union all select 'transaction without payment or attempt' from transaction t
+    where not exists (select from payment p where p.payment_id = t.payment_id)
+        or not exists (select from attempt a where a.transaction_id = t.transaction_id)
+union all select 'payment without consumer' from payment p
+    where not exists (select from consumer c where c.consumer_id = p.consumer_id)
+union all select 'request id of no payment' from request_claim c
+    where not exists (select from payment p where p.payment_id = c.payment_id)
+union all select 'token used by no payment' from token
+    where used_by is not null and not exists (select from payment p where p.payment_id = used_by)
+union all select 'subscription and payment differ' from subscription s join transaction t using (payment_id)
+    where (s.status = 'pending') <> (t.status = 'pending') or t.status = 'fail'
+union all select 'final attempt with a card' from attempt
+    where state not in ('in_flight', 'challenged', 'unknown') and sealed_card is not null
+"""
+
+
+async def contradictions(shop: Shop) -> list[str]:
+    """Return what does not fit together in the database."""
+    return [row[0] for row in await shop.fetch(CONTRADICTIONS)]
+
+
+@pytest.fixture
+async def lossy(shop: Shop, database_dsn: str, session_directory: Path) -> AsyncIterator[tuple[Shop, LossyWay]]:
+    """A process whose way to the database can lose the answers to its commits."""
+    async with open_lossy_way(database_dsn, session_directory) as (way, dsn):
+        database = await Database.connect(dsn, schema="gateway")
+        far = open_shop(database, shop.acquirer, patience=replace(QUICK, answer=10))
+        yield far, way
+        await far.quiet()
+        await database.close()
+
+
+async def test_commits_without_an_answer(shop: Shop, lossy: tuple[Shop, LossyWay]) -> None:
+    """With the answer to each second commit lost, payments by card and token are charged, told and answered once."""
+    far, way = lossy
+    prices = (price(1999), price(999, "30d"))
+    tokens = [await far.tokenize() for _ in range(5)]
+    orders = [await far.order(external_id=f"user-{n}", claim=claim(f"r{n}"), prices=prices) for n in range(10)]
+    orders += [await far.order(external_id=f"token-{n}", claim=claim(f"t{n}"), token=tokens[n]) for n in range(5)]
+    way.losing_every = 2
+    replies = await asyncio.gather(*(charge(far.tools, order) for order in orders))
+    way.losing_every = 0
+    assert {Paid(reply).outcome for reply in replies} == {("success", "0")}
+    assert way.lost >= 2
+    assert len(shop.acquirer.charged) == shop.acquirer.count("authorize") == 15
+    assert await shop.value("select count(*) from subscription where status = 'active'") == 10
+    assert await contradictions(shop) == []
+    again = [await far.pay(external_id=f"user-{n}", claim=claim(f"r{n}"), prices=prices) for n in range(10)]
+    assert [paid.reply.body for paid in again] == [reply.body for reply in replies[:10]]
+
+
+async def test_a_double_click_whose_commit_had_no_answer(shop: Shop, lossy: tuple[Shop, LossyWay]) -> None:
+    """A double click is led to the first payment also when the commit that said so went without an answer."""
+    far, way = lossy
+    held, paying = await far.start(claim=claim("r1"))
+    way.losing = 1
+    click = asyncio.create_task(far.pay(claim=claim("r2")))
+    while way.lost == 0:  # noqa: ASYNC110 - what is awaited happens in a pump of the proxy
+        await asyncio.sleep(0.005)
+    held.set()
+    assert (await click).reply.body == (await paying).reply.body
+    assert len(shop.acquirer.charged) == 1
+    assert await contradictions(shop) == []
+
+
+async def test_tokens_whose_commit_had_no_answer(lossy: tuple[Shop, LossyWay]) -> None:
+    """A token whose commit went without an answer is stored once and pays."""
+    far, way = lossy
+    await far.tokenize()
+    way.losing = 1
+    tokens = await asyncio.gather(*(far.tokenize(request=(f"t{n}", b"digest")) for n in range(4)))
+    assert way.lost == 1
+    assert await far.value("select count(*) from token") == 5
+    assert {(await far.pay(token=token, external_id=str(token))).outcome for token in tokens} == {("success", "0")}
+
+
+async def kill(shop: Shop) -> None:
+    """End a process without any of its goodbyes: its work, its lanes, its connections."""
+    for lane in (shop.tools.beginnings, shop.tools.moves):
+        if lane._lane is not None:  # noqa: SLF001 - no process would offer this
+            lane._lane.cancel()  # noqa: SLF001
+    await shop.die()
+    shop.tools.database._pool.terminate()  # noqa: SLF001
+
+
+@pytest.mark.parametrize("at", range(12))
+async def test_a_process_that_dies_at_any_moment(shop: Shop, database_dsn: str, at: int) -> None:
+    """Wherever a process died, the next one finds out what became of its payments, and their repeats agree."""
+    database = await Database.connect(database_dsn, schema="gateway")
+    doomed = open_shop(database, shop.acquirer)
+    await doomed.pay(external_id="warm", claim=claim("warm"))
+    work = [
+        asyncio.create_task(all_at_once(*(doomed.pay(external_id=f"user-{n}", claim=claim(f"r{n}")) for n in batch)))
+        for batch in (range(3), range(3, 6))
+    ]
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(asyncio.gather(*work)), timeout=0.003 * at)
+    await kill(doomed)
+    await asyncio.gather(*work)
+    for row in await shop.fetch("select transaction_id from transaction where status = 'pending'"):
+        await shop.resolve(row["transaction_id"])
+    assert await contradictions(shop) == []
+    before = await approved(shop)
+    assert before <= set(shop.acquirer.charged)
+    for n in range(6):
+        with suppress(StillRunning):
+            await shop.pay(external_id=f"user-{n}", claim=claim(f"r{n}"))
+    assert await approved(shop) == set(shop.acquirer.charged)
+    assert await shop.value("select count(*) from transaction") == 7
+    assert await shop.value("select count(*) from transaction where status = 'pending'") == 0
+
+
+async def approved(shop: Shop) -> set[str]:
+    """Return the references that the gateway takes for approved."""
+    return {row["reference"] for row in await shop.fetch("select reference from attempt where state = 'approved'")}
