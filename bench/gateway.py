@@ -54,6 +54,11 @@ class Gateway:
             counts[status.decode()] = counts.get(status.decode(), 0) + int(float(number))
         return counts
 
+    def read_complaints(self) -> str:
+        """Return the last lines of the log that tell of something wrong."""
+        lines = (self.directory / "gateway.log").read_text(errors="replace").splitlines()
+        return "\n".join([line for line in lines if '"level":"info"' not in line][-5:])
+
     async def execute(self, statement: str) -> None:
         """Run a statement in the gateway's schema."""
         connection = await asyncpg.connect(dsn_of(self.directory), server_settings={"search_path": "gateway"})

@@ -39,7 +39,7 @@ def print_head(machine: dict[str, Any]) -> None:
     sync = machine["fdatasync"]
     print(f"{machine['cores']} cores, {machine['cpu']}, {machine['memory_gib']} GiB, {machine['file_system']}")
     print(f"PostgreSQL {machine['postgresql']}, Python {machine['python']}, commit {machine['commit']}")
-    print(f"fdatasync of a page: {sync['median_ms']} ms ({sync['per_second']} a second)\n")
+    print(f"fdatasync of a page: {sync['median_ms']} ms, p99 {sync['p99_ms']} ms ({sync['per_second']} a second)\n")
     print(HEAD)
 
 
