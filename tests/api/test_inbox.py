@@ -6,7 +6,6 @@ import re
 from html import unescape
 from typing import TYPE_CHECKING
 
-import pytest
 from tests.support.pages import attempt_all, newest_event, sign
 from tests.support.webshop import IPN_URL
 
@@ -16,10 +15,7 @@ from tollhouse.stage.mailbox import LIMIT, Arrival, Mailbox, judge
 from tollhouse.stage.visit import CARDS_TO_TRY
 
 if TYPE_CHECKING:
-    from tests.api.conftest import OpenShop
-    from tests.support.webshop import WebShop
-
-PAGES = ["/", "/stage/inbox", "/stage/thanks?is_approved=1"]
+    from tests.support.webshop import OpenShop, WebShop
 
 
 async def test_an_empty_inbox_says_what_to_do(shop: WebShop) -> None:
@@ -73,30 +69,27 @@ async def test_a_genuine_callback_is_acknowledged_and_shown(shop: WebShop) -> No
     assert headers["X-Signature"] in page
 
 
-@pytest.mark.parametrize(
-    ("changes", "fault"),
-    [
-        ({"X-Signature": "0" * 64}, "X-Signature"),
-        ({"X-Signature": ""}, "X-Signature"),
-        ({"webhook-signature": "v1,AAAA"}, "webhook-signature"),
-        ({"webhook-timestamp": "1"}, "webhook-signature"),
-    ],
-)
-async def test_a_forged_callback_is_refused(shop: WebShop, changes: dict[str, str], fault: str) -> None:
+async def test_a_forged_callback_is_refused(shop: WebShop) -> None:
     """A callback with a wrong signature gets 400, and nothing of it is kept but that it came."""
     body = b'{"payment": {"transactionId": "1", "status": "success"}, "secret": "<b>4111111111111111</b>"}'
-    answer = await shop.client.post("/stage/inbox", content=body, headers=sign(body) | changes)
-    assert answer.status_code == 400
-    assert fault in answer.json()["message"]
+    for name, wrong, fault in (
+        ("X-Signature", "0" * 64, "X-Signature"),
+        ("X-Signature", "", "X-Signature"),
+        ("webhook-signature", "v1,AAAA", "webhook-signature"),
+        ("webhook-timestamp", "1", "webhook-signature"),
+    ):
+        answer = await shop.client.post("/stage/inbox", content=body, headers=sign(body) | {name: wrong})
+        assert answer.status_code == 400
+        assert fault in answer.json()["message"]
     page = (await shop.client.get("/stage/inbox")).text
-    assert "was refused" in page
+    assert page.count("was refused") == 4
     assert "4111111111111111" not in page
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"not json", b"\xff", b'{"payment": 1}'])
-async def test_the_receiver_takes_any_body(shop: WebShop, body: bytes) -> None:
+async def test_the_receiver_takes_any_body(shop: WebShop) -> None:
     """Whatever is posted, the answer is a refusal and never a fault of ours."""
-    assert (await shop.client.post("/stage/inbox", content=body)).status_code == 400
+    for body in (b"", b"[]", b"not json", b"\xff", b'{"payment": 1}'):
+        assert (await shop.client.post("/stage/inbox", content=body)).status_code == 400, body
 
 
 async def test_a_large_callback_is_refused(shop: WebShop) -> None:
@@ -155,19 +148,16 @@ async def test_older_callbacks_are_on_the_next_page(shop: WebShop) -> None:
     assert (await shop.client.get("/stage/inbox?before=-99999999999999999999")).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("query", "words"),
-    [
+async def test_the_thanks_page_says_how_it_ended(shop: WebShop) -> None:
+    """The demo's redirect address shows what the gateway appended to it, and leads to the inbox."""
+    for query, words in (
         ("is_approved=1&orderId=100000001&transactionId=10000001", ["Thank you", "100000001", "10000001"]),
         ("is_approved=0&orderId=100000001", ["Not approved", "100000001"]),
         ("", ["You are back"]),
-    ],
-)
-async def test_the_thanks_page_says_how_it_ended(shop: WebShop, query: str, words: list[str]) -> None:
-    """The demo's redirect address shows what the gateway appended to it, and leads to the inbox."""
-    page = (await shop.client.get(f"/stage/thanks?{query}")).text
-    assert all(word in page for word in words)
-    assert 'href="/stage/inbox"' in page
+    ):
+        page = (await shop.client.get(f"/stage/thanks?{query}")).text
+        assert all(word in page for word in words), query
+        assert 'href="/stage/inbox"' in page
 
 
 async def test_the_thanks_page_shows_and_does_not_run(shop: WebShop) -> None:
@@ -186,19 +176,19 @@ async def test_the_landing_page_leads_everywhere(shop: WebShop) -> None:
     assert {number.replace(" ", "") for number, _ in CARDS_TO_TRY} <= known
 
 
-@pytest.mark.parametrize("path", PAGES)
-async def test_pages_are_closed_to_others(shop: WebShop, path: str) -> None:
+async def test_pages_are_closed_to_others(shop: WebShop) -> None:
     """No page runs a foreign script, is framed, or tells where its reader came from."""
-    answer = await shop.client.get(path)
-    assert answer.status_code == 200
-    policy = answer.headers["content-security-policy"]
-    assert policy.startswith("default-src 'none'")
-    assert "frame-ancestors 'none'" in policy
-    assert "unsafe" not in policy
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", answer.text)
-    assert not re.search(r'<(?:link|img|script)[^>]*(?:href|src)="(?!/[^/])', answer.text)
+    for path in ("/", "/stage/inbox", "/stage/thanks?is_approved=1"):
+        answer = await shop.client.get(path)
+        assert answer.status_code == 200
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", answer.text)
+        assert not re.search(r'<(?:link|img|script)[^>]*(?:href|src)="(?!/[^/])', answer.text)
 
 
 async def test_the_inbox_works_without_its_script(shop: WebShop) -> None:
@@ -208,12 +198,12 @@ async def test_the_inbox_works_without_its_script(shop: WebShop) -> None:
     assert (await shop.client.get("/stage/inbox.js")).headers["content-type"].startswith("text/javascript")
 
 
-@pytest.mark.parametrize("path", ["/", "/stage/inbox", "/stage/inbox/list", "/stage/thanks", "/stage/stage.css"])
-async def test_nothing_of_it_is_in_live(opened: OpenShop, path: str) -> None:
+async def test_nothing_of_it_is_in_live(opened: OpenShop) -> None:
     """Live has no page of stage."""
     live = await opened(environment="live")
-    assert (await live.client.get(path)).status_code == 404
-    assert (await live.client.post(path)).status_code in {404, 405}
+    for path in ("/", "/stage/inbox", "/stage/inbox/list", "/stage/thanks", "/stage/stage.css"):
+        assert (await live.client.get(path)).status_code == 404, path
+        assert (await live.client.post(path)).status_code in {404, 405}, path
 
 
 def test_the_mailbox_is_bounded() -> None:

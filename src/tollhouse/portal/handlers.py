@@ -73,7 +73,13 @@ def portal_handlers(portal: Portal) -> list[Router]:
     return [
         Router(
             PATH,
-            route_handlers=[*_door_routes(portal), *_payment_routes(portal), *_own_routes(portal), get_style],
+            route_handlers=[
+                *_door_routes(portal),
+                *_payment_routes(portal),
+                *_own_routes(portal),
+                get_style,
+                show_nothing,
+            ],
             request_max_body_size=MAX_BODY_BYTES,
             include_in_schema=False,
             exception_handlers={
@@ -185,6 +191,12 @@ def get_style() -> Response[bytes]:
     """Give the pages their looks."""
     headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
     return Response(_read_style(), media_type="text/css; charset=utf-8", headers=headers)
+
+
+@get("/{rest:path}", sync_to_thread=False)
+def show_nothing(rest: FromPath[str]) -> Response[str]:  # noqa: ARG001 - it is the path itself that is unknown
+    """Answer with a page where there is none."""
+    return _show_problem("Not here", "There is no such page.", 404)
 
 
 @cache

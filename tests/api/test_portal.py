@@ -1,0 +1,417 @@
+"""The portal: who gets in, what they see, and that they see nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from html import unescape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from tests.support.pages import attempt_all
+from tests.support.webshop import card, consumer, open_client, price
+
+import tollhouse.portal
+from tollhouse.merchants.people import MOST_TRIES, digest_token, ensure_user
+from tollhouse.portal.forms import SESSION, choose_next, make_cookie
+
+if TYPE_CHECKING:
+    from tests.support.webshop import OpenShop, WebShop
+
+EMAIL = "ann@shop.example"
+PASSWORD = "correct horse battery 9"
+PAGES = ["/portal/payments", "/portal/keys", "/portal/sites"]
+
+
+class Browser:
+    """A browser with cookies of its own that follows no redirect by itself."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+
+    async def get(self, path: str) -> httpx.Response:
+        """Open a page."""
+        return await self.client.get(path)
+
+    async def submit(self, page: httpx.Response, action: str, **fields: str) -> httpx.Response:
+        """Submit the form of a page that goes to an address, filled in."""
+        form = re.search(rf'<form[^>]*action="{action}".*?</form>', page.text, re.DOTALL)
+        assert form, page.text
+        hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form[0])
+        return await self.client.post(action, data={name: unescape(value) for name, value in hidden} | fields)
+
+    async def sign_in(
+        self, email: str = EMAIL, password: str = PASSWORD, path: str = "/portal/sign-in"
+    ) -> httpx.Response:
+        """Open the door and try."""
+        return await self.submit(await self.get(path), "/portal/sign-in", email=email, password=password)
+
+
+@pytest.fixture
+async def portal(shop: WebShop) -> WebShop:
+    """An application with a user of either merchant."""
+    async with shop.gateway.database.acquire() as connection:
+        await ensure_user(connection, merchant_id=1, email=EMAIL, password=PASSWORD)
+        await ensure_user(connection, merchant_id=2, email="bob@other.example", password=PASSWORD)
+    return shop
+
+
+@pytest.fixture
+async def browser(portal: WebShop) -> AsyncIterator[Browser]:
+    """A browser that is not signed in."""
+    async with open_client(portal.web) as client:
+        yield Browser(client)
+
+
+@pytest.fixture
+async def ann(browser: Browser) -> Browser:
+    """A browser in which Ann of the first merchant is signed in."""
+    assert (await browser.sign_in()).status_code == 303
+    return browser
+
+
+async def test_pages_ask_who_is_there(browser: Browser) -> None:
+    """Without a session every page leads to the door, and the door back to the page."""
+    for path in (*PAGES, "/portal", "/portal/payments/10000000", "/portal/payments?status=fail"):
+        browser.client.cookies.clear()
+        answer = await browser.get(path)
+        assert answer.status_code == 303, path
+        assert answer.headers["location"].startswith("/portal/sign-in?next_page=")
+        entered = await browser.sign_in(path=answer.headers["location"])
+        assert entered.headers["location"] == ("/portal/payments" if path == "/portal" else path)
+
+
+async def test_the_cookie_is_kept_from_scripts_and_other_sites(browser: Browser, portal: WebShop) -> None:
+    """The session's cookie is HttpOnly and SameSite=Lax, ends with the browser, and only its hash is stored."""
+    answer = await browser.sign_in()
+    [cookie] = [one for one in answer.headers.get_list("set-cookie") if one.startswith(f"{SESSION}=")]
+    assert {"HttpOnly", "SameSite=lax", "Path=/portal"} <= {part.strip() for part in cookie.split(";")}
+    assert "max-age" not in cookie.lower()
+    token = browser.client.cookies[SESSION]
+    [row] = await portal.fetch("select digest from portal_session")
+    assert row["digest"] == digest_token(token)
+
+
+def test_over_tls_cookies_are_secure() -> None:
+    """A portal that is reached over https sets cookies that are never sent without it."""
+    assert make_cookie("name", "value", is_secure=True).secure
+    assert not make_cookie("name", "value", is_secure=False).secure
+
+
+async def test_each_sign_in_opens_a_session_of_its_own(browser: Browser) -> None:
+    """A cookie from before the sign-in is never the one after it."""
+    browser.client.cookies.set(SESSION, "chosen-by-somebody", domain="gateway.example", path="/portal")
+    held = ["chosen-by-somebody"]
+    for _ in range(2):
+        await browser.sign_in()
+        held.append(browser.client.cookies[SESSION])
+    assert len(set(held)) == 3
+
+
+async def test_unknown_and_wrong_look_the_same(browser: Browser) -> None:
+    """Whoever tries learns nothing about which addresses are known."""
+    wrong = await browser.sign_in(password="wrong")
+    unknown = await browser.sign_in(email="nobody@shop.example")
+    assert wrong.status_code == unknown.status_code == 401
+    assert wrong.text.replace(EMAIL, "") == unknown.text.replace("nobody@shop.example", "")
+    assert SESSION not in browser.client.cookies
+
+
+async def test_the_address_is_read_as_people_write_it(browser: Browser) -> None:
+    """Case and blanks around an e-mail address do not matter."""
+    assert (await browser.sign_in(email=f" {EMAIL.upper()} ")).status_code == 303
+
+
+async def test_ten_tries_lock(browser: Browser, portal: WebShop) -> None:
+    """After ten wrong passwords the right one is refused too, with the same words, for half an hour."""
+    answers = [await browser.sign_in(password="wrong") for _ in range(MOST_TRIES)]
+    locked = await browser.sign_in()
+    assert locked.status_code == 401
+    assert locked.text == answers[0].text
+    [row] = await portal.fetch("select locked_until - now() as left from portal_user where email = $1", EMAIL)
+    assert 29 * 60 < row["left"].total_seconds() <= 30 * 60
+    await portal.execute("update portal_user set locked_until = now() where email = $1", EMAIL)
+    assert (await browser.sign_in(password="wrong")).status_code == 401
+    assert (await browser.sign_in()).status_code == 303
+
+
+async def test_tries_at_once_count_too(browser: Browser, portal: WebShop) -> None:
+    """Twenty tries at the same moment lock as ten in a row do."""
+    door = await browser.get("/portal/sign-in")
+    await asyncio.gather(*(browser.submit(door, "/portal/sign-in", email=EMAIL, password="wrong") for _ in range(20)))
+    assert (await browser.sign_in()).status_code == 401
+    [row] = await portal.fetch("select failed_count from portal_user where email = $1", EMAIL)
+    assert row["failed_count"] == MOST_TRIES
+
+
+async def test_success_forgives(browser: Browser, portal: WebShop) -> None:
+    """A right password starts the count anew."""
+    for _ in range(MOST_TRIES - 1):
+        await browser.sign_in(password="wrong")
+    assert (await browser.sign_in()).status_code == 303
+    [row] = await portal.fetch("select failed_count, locked_until from portal_user where email = $1", EMAIL)
+    assert tuple(row) == (0, None)
+
+
+async def test_one_lock_locks_nobody_else(browser: Browser) -> None:
+    """The tries of one user are not those of another."""
+    for _ in range(MOST_TRIES):
+        await browser.sign_in(password="wrong")
+    assert (await browser.sign_in(email="bob@other.example")).status_code == 303
+
+
+async def test_a_form_from_elsewhere_does_not_sign_in(browser: Browser, portal: WebShop) -> None:
+    """A form without the token of this browser opens no session, and counts as no try."""
+    await browser.get("/portal/sign-in")
+    for token in ("", "0" * 64, "é"):
+        fields = {"email": EMAIL, "password": PASSWORD, "form_token": token}
+        answer = await browser.client.post("/portal/sign-in", data=fields)
+        assert answer.status_code == 403, token
+    assert SESSION not in browser.client.cookies
+    assert not await portal.fetch("select from portal_user where failed_count > 0")
+
+
+async def test_a_form_of_another_browser_does_not_sign_in(browser: Browser, portal: WebShop) -> None:
+    """The token of one browser is none in another."""
+    async with open_client(portal.web) as other:
+        page = await other.get("/portal/sign-in")
+    await browser.get("/portal/sign-in")
+    assert (await browser.submit(page, "/portal/sign-in", email=EMAIL, password=PASSWORD)).status_code == 403
+
+
+async def test_signing_out_ends_the_session(ann: Browser, portal: WebShop) -> None:
+    """Signed out is signed out, also for who kept the cookie."""
+    token = ann.client.cookies[SESSION]
+    answer = await ann.submit(await ann.get("/portal/payments"), "/portal/sign-out")
+    assert answer.headers["location"] == "/portal/sign-in"
+    async with open_client(portal.web) as other:
+        other.cookies.set(SESSION, token, path="/portal")
+        assert (await other.get("/portal/payments")).status_code == 303
+
+
+async def test_signing_out_needs_the_form(ann: Browser) -> None:
+    """Another site cannot sign anybody out."""
+    assert (await ann.client.post("/portal/sign-out")).status_code == 403
+    assert (await ann.get("/portal/payments")).status_code == 200
+
+
+async def test_sessions_end(ann: Browser, portal: WebShop) -> None:
+    """A session ends after 15 minutes without a request, and after 12 hours whatever happens."""
+    for column, age, status in (
+        ("seen_at", "14 minutes", 200),
+        ("created_at", "11 hours", 200),
+        ("created_at", "12 hours", 303),
+        ("created_at", "0 hours", 200),
+        ("seen_at", "15 minutes", 303),
+    ):
+        await portal.execute(f"update portal_session set {column} = now() - '{age}'::interval")  # noqa: S608 - our words
+        assert (await ann.get("/portal/payments")).status_code == status, (column, age)
+
+
+async def test_a_request_keeps_the_session_alive(ann: Browser, portal: WebShop) -> None:
+    """Each request begins the fifteen minutes anew."""
+    await portal.execute("update portal_session set seen_at = now() - '10 minutes'::interval")
+    await ann.get("/portal/payments")
+    [row] = await portal.fetch("select now() - seen_at as idle from portal_session")
+    assert row["idle"].total_seconds() < 60
+
+
+async def test_sessions_that_are_over_are_swept(browser: Browser, portal: WebShop) -> None:
+    """A sign-in removes sessions that are over."""
+    await browser.sign_in()
+    await portal.execute("update portal_session set seen_at = now() - '1 hour'::interval")
+    await browser.sign_in()
+    assert len(await portal.fetch("select from portal_session")) == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "https://evil.example/portal/payments",
+        "//evil.example",
+        "/portal//evil.example",
+        "/portal/sign-out",
+        "/portal/payments/1\r\nSet-Cookie: a=b",
+        "/portal/payments/../../docs",
+    ],
+)
+def test_the_way_on_stays_in_the_portal(path: str) -> None:
+    """Signing in leads to a page of the portal, whatever the address says."""
+    assert choose_next(path) == "/portal/payments"
+
+
+async def test_payments_are_listed_newest_first(ann: Browser, portal: WebShop) -> None:
+    """The list has date, amount, status, order, card and customer, the newest payment first."""
+    first = (await portal.pay(portal.payment(sku=portal.sku(price(12)), consumer=consumer(email="a@x.example")))).json()
+    second = (await portal.pay(portal.payment({"type": "card"} | card("decline_51")))).json()
+    page = unescape((await ann.get("/portal/payments")).text)
+    assert "12.00 USD" in page
+    assert "a@x.example" in page
+    assert "Insufficient funds" in page
+    assert page.index(second["payment"]["orderId"]) < page.index(first["payment"]["orderId"])
+    assert "4024007179366348" not in page
+
+
+async def test_the_list_can_be_narrowed(ann: Browser, portal: WebShop) -> None:
+    """Status, order id and e-mail narrow the list, alone and together."""
+    good = (await portal.pay(portal.payment(consumer=consumer(email="Good@x.example")))).json()["payment"]["orderId"]
+    bad = (await portal.pay(portal.payment({"type": "card"} | card("decline_51")))).json()["payment"]["orderId"]
+
+    async def shown(query: str) -> set[str]:
+        page = (await ann.get(f"/portal/payments?{query}")).text
+        return {order for order in (good, bad) if f">{order}<" in page}
+
+    assert await shown("") == {good, bad}
+    assert await shown("status=success") == {good}
+    assert await shown("status=fail") == {bad}
+    assert await shown("status=pending") == set()
+    assert await shown("status=nonsense") == {good, bad}
+    assert await shown(f"order={bad}") == {bad}
+    assert await shown(f"order={bad}&status=success") == set()
+    assert await shown("email=good@X.example") == {good}
+    assert await shown("order=abc") == set()
+    assert await shown(f"order={10**30}") == set()
+    assert await shown("email=%00") == {good, bad}
+
+
+async def test_the_list_goes_on(ann: Browser, portal: WebShop) -> None:
+    """Fifty payments make a page, and every payment is on exactly one page, also when new ones come in between."""
+    orders = [(await portal.pay()).json()["payment"]["orderId"] for _ in range(53)]
+    first = (await ann.get("/portal/payments?status=success")).text
+    await portal.pay()
+    older = re.search(r'rel="next" href="([^"]+)"', first)
+    assert older
+    second = (await ann.get(unescape(older[1]))).text
+    assert "status=success" in older[1]
+    seen = [re.findall(r'<td class="num order"><a[^>]*>(\d+)<', page) for page in (first, second)]
+    assert list(map(len, seen)) == [50, 3]
+    assert seen[0] + seen[1] == orders[::-1]
+
+
+async def test_a_made_up_place_is_the_beginning(ann: Browser) -> None:
+    """What is no place in the list leads to a page and not to an error."""
+    for cursor in ("x", "1-2", "9-9-99999999999999999999", "-1-1-1", "99999999999999999-1-1"):
+        assert (await ann.get(f"/portal/payments?cursor={cursor}")).status_code == 200, cursor
+
+
+async def test_a_payment_tells_why_it_failed(ann: Browser, portal: WebShop) -> None:
+    """The page has the facts, the code with text and advice, the acquirer's answer, and the callbacks with attempts."""
+    answer = await portal.pay(portal.payment({"type": "card"} | card("decline_51"), metadata={"cart": "A-17"}))
+    await attempt_all(portal)
+    payment = answer.json()["payment"]
+    page = unescape(re.sub("</?span.*?>", "", (await ann.get(f"/portal/payments/{payment['transactionId']}")).text))
+    for text in (
+        payment["orderId"],
+        "19.99 USD",
+        "Insufficient funds",
+        "Code 5051",
+        "Send it again later.",
+        "declined",
+        "http://127.0.0.1:9/ipn",
+        "nobody listens there",
+        "next try",
+        answer.headers["x-request-id"],
+        '"A-17"',
+        "203.0.113.45",
+    ):
+        assert text in page
+    assert "4000000050510009" not in page
+
+
+async def test_a_pending_payment_says_what_it_waits_for(ann: Browser, portal: WebShop) -> None:
+    """A payment that needs the cardholder says so, and shows its 3-D Secure."""
+    answer = await portal.pay(portal.payment({"type": "card"} | card("challenge")))
+    page = (await ann.get(f"/portal/payments/{answer.json()['payment']['transactionId']}")).text
+    assert "The cardholder has to confirm the payment." in page
+    assert "3-D Secure" in page
+
+
+async def test_merchants_see_their_own_only(ann: Browser, portal: WebShop) -> None:
+    """Nothing of another merchant is in a list, or behind an address."""
+    body = portal.payment(sku={"siteId": str(portal.other.site_id), "price": [price(5)]})
+    payment = (await portal.pay(body, key=portal.other.key)).json()["payment"]
+    for path in (*PAGES, f"/portal/payments?order={payment['orderId']}"):
+        page = (await ann.get(path)).text
+        assert f"/portal/payments/{payment['transactionId']}" not in page
+        assert str(portal.other.site_id) not in page
+        assert portal.other.key[-4:] not in re.findall("…(....)", page)
+    assert (await ann.get(f"/portal/payments/{payment['transactionId']}")).status_code == 404
+
+
+async def test_no_payment_is_no_error(ann: Browser) -> None:
+    """An address that leads to no payment is answered with a page that says so."""
+    for transaction_id in ("0", "abc", "9" * 30, "-1", "1%00"):
+        answer = await ann.get(f"/portal/payments/{transaction_id}")
+        assert answer.status_code == 404, transaction_id
+        assert answer.headers["content-type"].startswith("text/html")
+
+
+async def test_keys_are_shown_by_their_ends(ann: Browser, portal: WebShop) -> None:
+    """A key's last four characters are there, and no more of it."""
+    page = (await ann.get("/portal/keys")).text
+    assert f"…{portal.merchant.key[-4:]}" in page
+    assert portal.merchant.key[:-4] not in page
+
+
+async def test_sites_are_shown_with_their_products(ann: Browser, portal: WebShop) -> None:
+    """Each site has its id and rules, each product its prices in words."""
+    page = (await ann.get("/portal/sites")).text
+    assert str(portal.merchant.site_id) in page
+    assert "19.99 USD at once, then 19.99 USD every 30 days" in page
+
+
+async def test_what_merchants_and_customers_wrote_is_shown_and_not_run(ann: Browser, portal: WebShop) -> None:
+    """Markup in names, addresses, titles and metadata is text on every page."""
+    markup = "<script>alert(1)</script>"
+    body = portal.payment(
+        sku=portal.sku(title=markup),
+        consumer=consumer(firstName=markup, email=f'"{markup}"@x.example'),
+        metadata={markup: markup},
+    )
+    payment = (await portal.pay(body)).json()["payment"]
+    for path in ("/portal/payments", f"/portal/payments/{payment['transactionId']}"):
+        page = (await ann.get(path)).text
+        assert "<script" not in page
+        assert "&lt;script&gt;" in page
+    searched = await ann.client.get("/portal/payments", params={"email": f'">{markup}'})
+    assert "<script" not in searched.text
+
+
+async def test_pages_are_closed_to_others(ann: Browser) -> None:
+    """No page is kept, framed, scripted, or tells where its reader came from."""
+    for path in (*PAGES, "/portal/sign-in", "/portal/nowhere", "/portal/payments/1"):
+        answer = await ann.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert "script-src" not in policy
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert not re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:", answer.text)
+
+
+async def test_a_large_form_is_refused(browser: Browser) -> None:
+    """A form of more than 16 KiB is not read."""
+    assert (await browser.client.post("/portal/sign-in", data={"email": "x" * 17_000})).status_code == 413
+
+
+async def test_the_portal_is_there_in_live(opened: OpenShop) -> None:
+    """Live has the portal, without the word stage on it."""
+    live = await opened(environment="live")
+    page = (await live.client.get("/portal/sign-in")).text
+    assert "Sign in" in page
+    assert "demo" not in page
+    assert ">stage<" not in page
+
+
+def test_every_statement_names_the_merchant() -> None:
+    """Each statement of the portal that reads rows has the merchant in its condition."""
+    text = (Path(tollhouse.portal.__file__).parent / "queries.sql").read_text()
+    statements = [part for part in text.split("-- name: ") if " from " in part.replace("\n", " ")]
+    assert len(statements) >= 8
+    assert not [part.split()[0] for part in statements if "merchant_id = :merchant_id" not in part]
