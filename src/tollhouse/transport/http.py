@@ -36,7 +36,7 @@ class HttpTransport:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
-                answer = await response.content.read(MAX_ANSWER_BYTES + 1)
+                answer = await _read(response.content)
                 if response.status != 200 or len(answer) > MAX_ANSWER_BYTES:
                     raise NoAnswer(f"The answer had status {response.status} and {len(answer)} bytes.")
                 return answer
@@ -50,3 +50,14 @@ class HttpTransport:
             connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS)
             self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
         return self._session
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    """Read to the end, or one byte past the bound: an answer may come in pieces."""
+    answer = bytearray()
+    while len(answer) <= MAX_ANSWER_BYTES:
+        piece = await content.read(MAX_ANSWER_BYTES + 1 - len(answer))
+        if not piece:
+            break
+        answer += piece
+    return bytes(answer)
