@@ -101,7 +101,8 @@ def _write_new(path: Path) -> None:
         "keyEncryptionKeys": {"1": base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()},
         "root": base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode(),
     }
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
+    # A name of its own also beside what a process left that died here and had our number.
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         json.dump(content, file)
@@ -113,3 +114,13 @@ def _write_new(path: Path) -> None:
         pass
     finally:
         unfinished.unlink()
+        _make_durable(path.parent)
+
+
+def _make_durable(directory: Path) -> None:
+    """Let a directory's entries outlive a power cut: a card that was sealed under a lost key is lost."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
