@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from tests.support.gateways import RunningGateway
 from tests.support.webshop import Merchant, OpenShop, WebShop, clone_database, open_webshop
 
 
@@ -45,3 +47,12 @@ async def refusing_shop(postgres_dsn: str, template: str) -> AsyncIterator[WebSh
     """One application for the tests of a module that store nothing, and check that they did not."""
     async with clone_database(postgres_dsn, template) as dsn, open_webshop(dsn) as shop:
         yield shop
+
+
+@pytest.fixture(scope="session")
+def running_gateway(session_directory: Path) -> Iterator[RunningGateway]:
+    """A gateway in a process of its own, as `make run` starts it."""
+    gateway = RunningGateway(session_directory / "running")
+    gateway.start()
+    yield gateway
+    gateway.close()
