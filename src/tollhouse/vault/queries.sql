@@ -6,7 +6,9 @@ returning short_key_id;
 
 -- name: select_short_key^
 -- Return a short-lived key that has not run out.
-select key_version, wrapped_key from short_key where short_key_id = :short_key_id;
+select key_version, wrapped_key, expires_at
+from short_key
+where short_key_id = :short_key_id and expires_at > now();
 
 -- name: insert_security_codes!
 -- Store sealed security codes, each for its holder.

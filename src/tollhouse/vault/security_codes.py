@@ -44,69 +44,82 @@ class SealedCode:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class _ShortKey:
+    """A key in the clear. It seals until `seals_until` and opens until `expires_at`."""
+
+    short_key_id: int
+    key: bytes
+    seals_until: datetime
+    expires_at: datetime
+
+
 class SecurityCodes:
     """Seals and opens security codes under short-lived keys, which it makes when it needs one."""
 
     def __init__(self, keys: KeyProvider, database: Database) -> None:
         self._keys = keys
         self._database = database
-        self._opened: dict[int, bytes] = {}
-        self._current: tuple[int, datetime] | None = None
+        self._opened: dict[int, _ShortKey] = {}
+        self._current: _ShortKey | None = None
         self._making = asyncio.Lock()
 
     async def seal(self, code: Cvv, *, holder_id: UUID, now: datetime, expires_at: datetime) -> SealedCode:
         """Seal a code for its holder."""
-        short_key_id = await self._current_key(now)
+        current = await self._find_current(now)
         nonce = secrets.token_bytes(NONCE_BYTES)
-        sealed = nonce + AESGCM(self._opened[short_key_id]).encrypt(nonce, code.reveal().encode(), holder_id.bytes)
-        return SealedCode(holder_id, short_key_id, sealed, expires_at)
+        sealed = nonce + AESGCM(current.key).encrypt(nonce, code.reveal().encode(), holder_id.bytes)
+        return SealedCode(holder_id, current.short_key_id, sealed, expires_at)
 
     async def open(self, code: SealedCode, *, now: datetime) -> Cvv | None:
         """Open a code, or return None when its time has passed or its key is gone."""
         if code.expires_at <= now:
             return None
-        key = self._opened.get(code.short_key_id) or await self._load(code.short_key_id)
-        if key is None:
+        opened = self._opened.get(code.short_key_id) or await self._load(code.short_key_id, now)
+        if opened is None or opened.expires_at <= now:
             return None
+        key = AESGCM(opened.key)
         try:
-            clear = AESGCM(key).decrypt(code.sealed[:NONCE_BYTES], code.sealed[NONCE_BYTES:], code.holder_id.bytes)
+            clear = key.decrypt(code.sealed[:NONCE_BYTES], code.sealed[NONCE_BYTES:], code.holder_id.bytes)
         except InvalidTag:
             return None
         return Cvv(clear.decode())
 
-    async def _current_key(self, now: datetime) -> int:
-        if self._current is not None and now < self._current[1]:
-            return self._current[0]
+    async def _find_current(self, now: datetime) -> _ShortKey:
+        if self._current is not None and now < self._current.seals_until:
+            return self._current
         async with self._making:
-            if self._current is None or now >= self._current[1]:
-                self._current = (await self._make(now), now + KEY_USE)
-        return self._current[0]
+            if self._current is None or now >= self._current.seals_until:
+                self._current = await self._make(now)
+            return self._current
 
-    async def _make(self, now: datetime) -> int:
-        key = secrets.token_bytes(KEY_BYTES)
+    async def _make(self, now: datetime) -> _ShortKey:
+        key, expires_at = secrets.token_bytes(KEY_BYTES), now + KEY_LIFE
         async with self._database.acquire() as connection:
             short_key_id: int = await queries.insert_short_key(
                 connection,
                 key_version=self._keys.current_version,
                 wrapped_key=self._keys.wrap(key, bound_to=b"short key"),
-                expires_at=now + KEY_LIFE,
+                expires_at=expires_at,
             )
-        self._remember(short_key_id, key)
-        return short_key_id
+        return self._remember(_ShortKey(short_key_id, key, now + KEY_USE, expires_at), now)
 
-    async def _load(self, short_key_id: int) -> bytes | None:
+    async def _load(self, short_key_id: int, now: datetime) -> _ShortKey | None:
+        """Open a key that another process made, or this one before it was restarted."""
         async with self._database.acquire() as connection:
             row = await queries.select_short_key(connection, short_key_id=short_key_id)
         if row is None:
             return None
         key = self._keys.unwrap(row["wrapped_key"], version=row["key_version"], bound_to=b"short key")
-        self._remember(short_key_id, key)
-        return key
+        return self._remember(_ShortKey(short_key_id, key, now, row["expires_at"]), now)
 
-    def _remember(self, short_key_id: int, key: bytes) -> None:
+    def _remember(self, opened: _ShortKey, now: datetime) -> _ShortKey:
+        """Keep a key at hand; those that ran out are forgotten, and the oldest when there are too many."""
+        self._opened = {id_: known for id_, known in self._opened.items() if known.expires_at > now}
         while len(self._opened) >= REMEMBERED_KEYS:
             self._opened.pop(next(iter(self._opened)))
-        self._opened[short_key_id] = key
+        self._opened[opened.short_key_id] = opened
+        return opened
 
 
 async def insert_security_codes(connection: PlainConnection, codes: Sequence[SealedCode]) -> None:
