@@ -27,9 +27,9 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def browser() -> Iterator[Browser]:
-    """Chromium from the distribution."""
+    """Chromium from the distribution, for one test: while it runs, this thread's event loop does too."""
     executable = shutil.which("chromium") or shutil.which("chromium-browser")
     assert executable, "these tests need Chromium from the distribution's packages; .ci/run installs it"
     with sync_playwright() as playwright:

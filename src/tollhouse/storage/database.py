@@ -83,6 +83,8 @@ class Database:
                     "application_name": f"tollhouse {schema}",
                     "timezone": "UTC",
                     "jit": "off",
+                    # The statements take arrays of any length and are planned once for all of them.
+                    "plan_cache_mode": "force_generic_plan",
                     # A transaction that waits for us this long was forgotten by a bug or a dead process.
                     "idle_in_transaction_session_timeout": "30s",
                 },

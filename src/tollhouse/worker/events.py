@@ -26,7 +26,7 @@ from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.storage.database import Database
 
 #: Between two looks while there is work; what comes in meanwhile is taken in one go.
-BUSY_PAUSE_SECONDS = 0.005
+BUSY_PAUSE_SECONDS = 0.03
 
 #: Between two looks while there is none: from the shortest, growing to the longest. A wake-up ends it.
 SHORTEST_PAUSE_SECONDS = 0.02
