@@ -1,0 +1,80 @@
+"""What a payment costs: statements sent to PostgreSQL, counted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.support.database import CountingDatabase
+from tests.support.shop import Shop, all_at_once, claim, open_shop, price
+
+#: Of each transaction: its beginning and its end.
+FRAME = 2
+
+
+@pytest.fixture
+async def counting(shop: Shop, database_dsn: str) -> AsyncIterator[Shop]:
+    """A process that counts its statements, warm: ids reserved, keys made, the catalog read."""
+    database = await CountingDatabase.connect(database_dsn, schema="gateway", max_size=1)
+    counting = open_shop(database, shop.acquirer)
+    await counting.pay(token=await counting.tokenize(), prices=(price(999), price(999, "30d")), external_id="warm")
+    yield counting
+    await counting.quiet()
+    await database.close()
+
+
+def begun_statements(shop: Shop) -> list[str]:
+    """Return the counted statements, from an empty list on."""
+    database = shop.tools.database
+    assert isinstance(database, CountingDatabase)
+    return database.statements
+
+
+async def count(shop: Shop, **changes: Any) -> list[str]:
+    """Pay, and return what was sent for it."""
+    statements = begun_statements(shop)
+    statements.clear()
+    assert (await shop.pay(**changes)).outcome == ("success", "0")
+    return list(statements)
+
+
+async def test_a_card_payment(counting: Shop) -> None:
+    """Two durable writes: consumer and intention; outcome, card, last card and event. Nothing is read."""
+    sent = await count(counting)
+    assert len(sent) == FRAME + 2 + FRAME + 4
+    assert not [statement for statement in sent if statement.startswith("select ")]
+
+
+async def test_a_card_payment_with_request_id(counting: Shop) -> None:
+    """A request id costs the claim and a look at who holds it."""
+    assert len(await count(counting, claim=claim("r1"))) == FRAME + 4 + FRAME + 4
+
+
+async def test_a_token_payment(counting: Shop) -> None:
+    """A token costs a look, the consumption, and the erasure of the security code."""
+    token = await counting.tokenize()
+    assert len(await count(counting, token=token)) == 1 + FRAME + 4 + FRAME + 4
+
+
+async def test_a_stored_card(counting: Shop) -> None:
+    """A stored card costs a look, and saves the consumer and the card."""
+    account = (await counting.pay()).payment["source"]["paymentAccountId"]
+    assert len(await count(counting, account_id=account)) == 1 + FRAME + 1 + FRAME + 3
+
+
+async def test_tokenize(counting: Shop) -> None:
+    """A token is one durable write: token and security code."""
+    statements = begun_statements(counting)
+    statements.clear()
+    await counting.tokenize()
+    assert len(statements) == FRAME + 2
+
+
+async def test_sixty_payments_share_their_statements(counting: Shop) -> None:
+    """Payments at once cost a few batches and not sixty times as much."""
+    statements = begun_statements(counting)
+    statements.clear()
+    paid = await all_at_once(*(counting.pay(external_id=f"user-{n}") for n in range(60)))
+    assert {each.outcome for each in paid} == {("success", "0")}
+    assert len(statements) <= 10 * (FRAME + 4)
