@@ -19,6 +19,22 @@ insert into site (merchant_id, site_id, name, external_id, ipn_url, redirect_url
 values (:merchant_id, :site_id, :name, :external_id, :ipn_url, :redirect_url, :descriptor, :delayed_capture)
 on conflict (site_id) do nothing;
 
+-- name: update_site_host!
+-- Move a site's addresses to another host, each where its path is the same: an address that was chosen since stays.
+update site
+set
+    ipn_url = case
+        when regexp_replace(ipn_url, '^https?://[^/]+', '') = regexp_replace(:ipn_url, '^https?://[^/]+', '')
+        then :ipn_url
+        else ipn_url
+    end,
+    redirect_url = case
+        when regexp_replace(redirect_url, '^https?://[^/]+', '') = regexp_replace(:redirect_url, '^https?://[^/]+', '')
+        then :redirect_url
+        else redirect_url
+    end
+where merchant_id = :merchant_id and site_id = :site_id and (ipn_url, redirect_url) <> (:ipn_url, :redirect_url);
+
 -- name: insert_sku!
 -- Create a SKU; one that exists stays as it is.
 insert into sku (merchant_id, name, site_id, title, kind, prices)

@@ -20,6 +20,15 @@ async def insert_site(connection: PlainConnection, **columns: Any) -> None:
     await queries.insert_site(connection, **columns)
 
 
+async def update_site_host(
+    connection: PlainConnection, *, merchant_id: int, site_id: int, ipn_url: str, redirect_url: str
+) -> None:
+    """Move a site's addresses to another host, each where its path is the same: one that was chosen since stays."""
+    await queries.update_site_host(
+        connection, merchant_id=merchant_id, site_id=site_id, ipn_url=ipn_url, redirect_url=redirect_url
+    )
+
+
 async def insert_sku(
     connection: PlainConnection,
     *,

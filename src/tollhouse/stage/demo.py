@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tollhouse.catalog.model import Offset, Price
-from tollhouse.catalog.store import insert_site, insert_sku
+from tollhouse.catalog.store import insert_site, insert_sku, update_site_host
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.merchants.model import new_api_key
 from tollhouse.merchants.people import ensure_user
@@ -84,6 +84,7 @@ def write_demo(path: Path, demo: Demo) -> None:
 
 async def ensure_demo(database: Database, demo: Demo, *, seal_ipn_secret: Callable[[int, str], bytes]) -> None:
     """Create the demo's merchant, key, portal user, site and SKUs where they are missing."""
+    addresses = {"ipn_url": f"{demo.baseUrl}/stage/inbox", "redirect_url": f"{demo.baseUrl}/stage/thanks"}
     async with database.transaction() as connection:
         await insert_merchant(
             connection, merchant_id=MERCHANT_ID, name="Demo", ipn_secret=seal_ipn_secret(MERCHANT_ID, demo.ipnSecret)
@@ -96,11 +97,12 @@ async def ensure_demo(database: Database, demo: Demo, *, seal_ipn_secret: Callab
             site_id=SITE_ID,
             name=SITE_NAME,
             external_id="demo",
-            ipn_url=f"{demo.baseUrl}/stage/inbox",
-            redirect_url=f"{demo.baseUrl}/stage/thanks",
             descriptor=SITE_NAME,
             delayed_capture=True,
+            **addresses,
         )
+        # The same data may be started on another port, and callbacks would go to where nobody listens any more.
+        await update_site_host(connection, merchant_id=MERCHANT_ID, site_id=SITE_ID, **addresses)
         for name, title, kind, prices in SKUS:
             await insert_sku(
                 connection,
