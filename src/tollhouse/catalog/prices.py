@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from tollhouse.catalog.model import Offset, Price
-from tollhouse.kernel.money import Money
+from tollhouse.kernel.money import MAX_AMOUNT_MINOR, Money
 
 #: Offsets are at most thirteen characters (wire contract, 1.3) and at most a century.
 OFFSET_FORM = re.compile(r"([0-9]{1,5})([dwmy])")
@@ -39,6 +39,8 @@ def find_schedule_faults(prices: Sequence[Price]) -> dict[int, str]:
             faults[index] = "nothing can come after a price that repeats without end"
         elif price.money.currency != prices[0].money.currency:
             faults[index] = "all prices have to be in one currency"
+        elif sum_due_at_once(prices[: index + 1]).amount_minor > MAX_AMOUNT_MINOR:
+            faults[index] = "what is due at once adds up to too much"
     return faults
 
 

@@ -1,0 +1,101 @@
+"""Reading bodies: every JSON that is one, nothing that is none, and no echo."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollhouse.api.decode import MAX_DEPTH, parse_json
+from tollhouse.api.problems import mask
+from tollhouse.kernel.errors import Invalid
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(values, st.booleans())
+def test_json_is_read_as_it_is(value: Any, escaped: bool) -> None:  # noqa: FBT001 - hypothesis passes it
+    """Any JSON within the bounds is read, escaped or not."""
+    assert parse_json(json.dumps(value, ensure_ascii=escaped).encode()) == value
+
+
+@given(st.decimals(min_value=0, max_value=10**12, places=4))
+def test_fractions_are_decimals(number: Decimal) -> None:
+    """A fraction keeps its digits and never becomes a float."""
+    read = parse_json(f"[{number}]".encode())[0]
+    assert (read, str(read)) == (number, str(number))
+    assert isinstance(read, Decimal)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    """Whatever bytes come, they are JSON or an Invalid without a field."""
+    try:
+        parse_json(body)
+    except Invalid as error:
+        assert all(len(path) <= 128 for path in error.errors)  # noqa: PT017 - both ends are right
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"nope",
+        b"[NaN]",
+        b"[Infinity]",
+        b"[1e99999]",
+        b"[1e999999999999999999]",
+        b"[" + b"9" * 41 + b"]",
+        b"\xff",
+        b'["\\ud800"]',
+        b'{"a\\u0000":1}',
+    ],
+)
+def test_what_is_not_read(body: bytes) -> None:
+    """What is no JSON, no number, or no text that can be stored is refused."""
+    with pytest.raises(Invalid) as refused:
+        parse_json(body)
+    assert refused.value.errors == {}
+
+
+def test_depth_is_bounded() -> None:
+    """A body is nested so deep and no deeper, in objects, lists, or both."""
+    for opening, closing in (("[", "]"), ('{"a":', "}")):
+        fits = opening * MAX_DEPTH + "1" + closing * MAX_DEPTH
+        assert parse_json(fits.encode())
+        for deep in (MAX_DEPTH + 1, 500, 20_000):
+            with pytest.raises(Invalid, match="nested"):
+                parse_json((opening * deep + "1" + closing * deep).encode())
+
+
+@pytest.mark.parametrize(
+    ("body", "paths"),
+    [
+        (b'{"a":1,"a":1}', {"a"}),
+        (b'{"sku":{"price":[{"amount":1,"amount":2}]},"url":{},"url":{}}', {"sku.price.0.amount", "url"}),
+        (b'{"4024007179366348":1,"4024007179366348":2}', {"4024007179366348"}),
+    ],
+)
+def test_keys_that_stand_twice(body: bytes, paths: set[str]) -> None:
+    """A key that stands twice is refused by its path."""
+    with pytest.raises(Invalid) as refused:
+        parse_json(body)
+    assert set(refused.value.errors) == paths
+
+
+@given(st.integers(0, 10**20), texts, texts)
+def test_card_numbers_in_texts_are_masked(number: int, before: str, after: str) -> None:
+    """No run of digits that may be a card number leaves whole, wherever it stands."""
+    digits = f"4{number:015d}"[:19]
+    assert digits not in mask(f"{before}x{digits}x{after}")
+    assert mask("order 12345678901") == "order 12345678901"

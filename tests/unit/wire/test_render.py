@@ -1,0 +1,65 @@
+"""From answers to bytes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from tollhouse.kernel.money import MAX_AMOUNT_MINOR, Currency, Money
+from tollhouse.wire.answers import ProblemAnswer, SourceAnswer, TokenAnswer
+from tollhouse.wire.render import build_timestamp, render, render_json
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**38), 10**38)
+    | texts
+    | st.decimals(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(values)
+def test_plain_data_comes_out_as_it_was(value: Any) -> None:
+    """Whatever a client may have sent is written as the same JSON, to the last digit of every number."""
+    assert json.loads(render_json(value), parse_float=Decimal) == value
+
+
+@given(st.integers(0, MAX_AMOUNT_MINOR), st.sampled_from(["USD", "JPY", "KWD", "CLF"]))
+def test_amounts_are_numbers_without_exponents(minor: int, code: str) -> None:
+    """An amount is written as people write it, so that every client reads it."""
+    written = render_json(Money(minor, Currency.of(code)).to_decimal()).decode()
+    assert set(written) <= set("0123456789.")
+    assert Decimal(written).scaleb(Currency.of(code).exponent) == minor
+
+
+def test_what_is_none_is_left_out() -> None:
+    """A field without a value is no field; an empty object is one."""
+    assert render(TokenAnswer(token="t", expireAt=1)) == b'{"token":"t","expireAt":1}'
+    assert render(ProblemAnswer(message="No.", errors={})) == b'{"message":"No.","errors":{}}'
+
+
+def test_a_whole_card_number_does_not_fit() -> None:
+    """The answer has room for a masked number only."""
+    fields: dict[str, Any] = {"brand": "visa", "paymentAccountId": "x", "expirationMonth": 1, "expirationYear": 30}
+    assert SourceAnswer(number="402400****6348", **fields).number == "402400****6348"
+    with pytest.raises(ValidationError):
+        SourceAnswer(number="4024007179366348", **fields)
+
+
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001 - it gets its zone below
+def test_three_forms_of_a_moment(moment: datetime) -> None:
+    """The forms of a moment agree, and cut what is less than a second."""
+    stamp = build_timestamp(moment.replace(tzinfo=UTC))
+    read = datetime.strptime(stamp.dateTime + stamp.timezone, "%Y-%m-%d %H:%M:%S%z")
+    assert int(stamp.unixTime) == read.timestamp()
+    assert read == moment.replace(tzinfo=UTC, microsecond=0)
