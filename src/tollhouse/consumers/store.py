@@ -34,8 +34,8 @@ class LastAccountRow(NamedTuple):
 
 
 async def insert_consumers(connection: PlainConnection, rows: Sequence[ConsumerRow]) -> None:
-    """Create the consumers that are not there yet, in the caller's transaction."""
-    unique = {row[:2]: row for row in rows}
+    """Create the consumers that are not there yet, in the caller's transaction; what is said first describes them."""
+    unique = {row[:2]: row for row in reversed(rows)}
     ordered = [unique[key] for key in sorted(unique)]
     if ordered:
         await queries.insert_consumers(
