@@ -35,10 +35,19 @@ async def test_twenty_clicks_at_once(shop: Shop, other_process: Shop, *, named: 
     shops = (shop, other_process)
     orders = [await shops[n % 2].order(claim=claim(f"r{n}") if named else None) for n in range(20)]
     paying = [asyncio.create_task(charge(shops[n % 2].tools, order)) for n, order in enumerate(orders)]
-    await asyncio.sleep(0.1)
+    await until_all_have_clicked(shops)
     held.set()
     assert len({(await task).body for task in paying}) == 1
     assert len(shop.acquirer.charged) == 1
+
+
+async def until_all_have_clicked(shops: tuple[Shop, ...]) -> None:
+    """Wait until every intention has been written or has met an equal one: nothing has moved for a while."""
+    quiet = 0
+    while quiet < 10:
+        await asyncio.sleep(0.05)
+        idle = all(shop.tools.beginnings.is_idle for shop in shops)
+        quiet = quiet + 1 if idle and shops[0].acquirer.asked else 0
 
 
 async def test_the_repeat_of_a_double_click(shop: Shop) -> None:

@@ -91,7 +91,7 @@ async def vanish(dsn: str, seconds: float) -> bool:
             await ask(dsn, "SELECT 1")
         except (FileNotFoundError, ConnectionRefusedError):
             return True
-        except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError):
+        except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InternalClientError):
             pass
         await asyncio.sleep(0.02)
     return False
