@@ -42,6 +42,11 @@ def sent_request_id_of(scope: Mapping[str, Any] | HTTPScope) -> str | None:
     return cast("str | None", scope.get("state", {}).get(SENT_REQUEST_ID))
 
 
+def forget_request_id(scope: Mapping[str, Any] | HTTPScope) -> None:
+    """Give a request another id in the place of one that must not be repeated."""
+    scope["state"][REQUEST_ID] = new_request_id()
+
+
 def is_request_id(text: str) -> bool:
     """Tell whether a text may be an X-Request-ID."""
     return REQUEST_ID_FORM.fullmatch(text) is not None
@@ -60,36 +65,35 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = self._name(scope)
+        self._name(scope)
         status = 500
 
         async def send_named(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id_of(scope).encode())]
             await send(message)
 
         try:
             await self._app(scope, receive, send_named)
         finally:
-            self._tell(scope, status, time.perf_counter() - started, request_id)
+            self._tell(scope, status, time.perf_counter() - started)
 
-    def _name(self, scope: Scope) -> str:
+    def _name(self, scope: Scope) -> None:
         sent = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), None)
         request_id = sent if sent is not None and is_request_id(sent) else new_request_id()
         state: dict[str, Any] = scope.setdefault("state", {})
         state[REQUEST_ID] = request_id
         state[SENT_REQUEST_ID] = sent
-        return request_id
 
-    def _tell(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         route = str(scope.get("path_template") or "unknown")
         self._metrics.observe_request(str(scope["method"]), route, status, seconds)
         if scope["path"] not in QUIET_PATHS:
             log.info(
                 "request answered",
-                request_id=request_id,
+                request_id=request_id_of(scope),
                 method=scope["method"],
                 route=route,
                 status=status,

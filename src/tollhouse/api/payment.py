@@ -24,6 +24,7 @@ from tollhouse.api.payment_request import (
     find_cross_faults,
 )
 from tollhouse.api.problems import describe_faults
+from tollhouse.api.strays import find_strays
 from tollhouse.kernel.errors import Invalid, NotFound
 from tollhouse.payments.charge import charge
 from tollhouse.payments.look import show_payment
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from tollhouse.merchants.model import Merchant
     from tollhouse.payments.tools import Tools
 
+#: Parts of a body that come back, are shown or are kept as they were sent.
+SHOWN_PARTS = ("sku", "consumer", "url", "metadata")
 #: Fields of the request's consumer that are no part of the consumer.
 NOT_PROFILE = {"id", "externalId", "ip"}
 
@@ -96,7 +99,11 @@ async def _read(tools: Tools, gate: Gate, request: AnyRequest, context: dict[str
     merchant = await gate.access(request)
     request_id, is_sent = request_id_of(request.scope), sent_request_id_of(request.scope) is not None
     body = await read_object(request)
-    model, faults = None, find_cross_faults(body) | find_request_id_faults(request)
+    faults = find_cross_faults(body) | find_request_id_faults(request)
+    faults |= find_strays(
+        request, _object(body, "paymentSource").get("number"), {name: body.get(name) for name in SHOWN_PARTS}
+    )
+    model = None
     try:
         model = PaymentRequest.model_validate(body, context=context)
     except ValidationError as error:

@@ -14,6 +14,7 @@ from tollhouse.api.decode import MAX_TOKENIZE_BYTES, read_object
 from tollhouse.api.envelope import sent_request_id_of
 from tollhouse.api.openapi import describe
 from tollhouse.api.problems import describe_faults
+from tollhouse.api.strays import find_strays
 from tollhouse.kernel.errors import Invalid
 from tollhouse.vault.tokens import Mint, digest_card, tokenize
 from tollhouse.wire.answers import TokenAnswer
@@ -70,7 +71,7 @@ def tokenize_handlers(
 
 async def _read(request: AnyRequest, context: dict[str, Any]) -> TokenizeRequest:
     body = await read_object(request, limit_bytes=MAX_TOKENIZE_BYTES)
-    faults = find_request_id_faults(request)
+    faults = find_request_id_faults(request) | find_strays(request, body.get("number"), {})
     if request.headers.get("x-requested-with", "").lower() != XML_HTTP_REQUEST:
         faults["x-requested-with"] = ["the header must be there with the value XMLHttpRequest"]
     try:

@@ -15,6 +15,9 @@ from typing import NoReturn
 
 SHORTEST_NUMBER, LONGEST_NUMBER = 12, 19
 
+#: What people part the groups of a card number by.
+_NO_SEPARATORS = str.maketrans("", "", " -.\N{NO-BREAK SPACE}")
+
 
 class CardDataError(ValueError):
     """Card data was not well formed; the message never holds any of it."""
@@ -71,6 +74,10 @@ class CardNumber(_Secret):
     def masked(self) -> str:
         """The only form in which the number may be shown: first six, four asterisks, last four."""
         return f"{self._text[:6]}****{self._text[-4:]}"
+
+    def stands_in(self, text: str) -> bool:
+        """Tell whether the number stands in a text, also in groups parted by spaces, hyphens or points."""
+        return self._text in text.translate(_NO_SEPARATORS)
 
     @property
     def brand(self) -> Brand:

@@ -1,0 +1,249 @@
+"""Wherever a client puts its card number, no answer and no line of the log has it, and only the vault keeps it."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from tests.support.gateways import RunningGateway
+from tests.support.issuing import number_of
+from tests.support.webshop import TABLES, WebShop, card, consumer, dump, expect_refusal, price
+
+NUMBER = number_of("visa")
+OTHER_NUMBER = number_of("mastercard")
+#: A security code that is none, so that it is told from other digits.
+CODE = "9370739"
+
+#: Where the number is put, as a path in the body; `{}` is a key.
+PLACES = (
+    "paymentSource.type",
+    "paymentSource.token",
+    "paymentSource.paymentAccountId",
+    "paymentSource.id",
+    "paymentSource.expirationMonth",
+    "paymentSource.expirationYear",
+    "paymentSource.cvv",
+    "paymentSource.cardHolder",
+    "paymentSource.zip",
+    "paymentSource.emulateCode",
+    "paymentSource.initiator",
+    "paymentSource.3ds",
+    "paymentSource.{}",
+    "sku.title",
+    "sku.siteId",
+    "sku.name",
+    "sku.price.0.currency",
+    "sku.price.0.amount",
+    "sku.price.0.offset",
+    "sku.price.0.repeat",
+    "sku.price.0.{}",
+    "sku.url.ipnUrl",
+    "sku.{}",
+    "consumer.id",
+    "consumer.externalId",
+    "consumer.firstName",
+    "consumer.email",
+    "consumer.country",
+    "consumer.ip",
+    "consumer.userAgent",
+    "consumer.phone",
+    "consumer.browserColorDepth",
+    "consumer.{}",
+    "url.ipnUrl",
+    "url.redirectUrl",
+    "url.{}",
+    "metadata.order",
+    "metadata.nested.deep",
+    "metadata.{}",
+    "{}",
+)
+HEADERS = (
+    "X-Request-ID",
+    "Authorization",
+    "Content-Type",
+    "X-Requested-With",
+    "X-Forwarded-For",
+    "User-Agent",
+    "Cookie",
+    "Referer",
+    "X-Anything",
+)
+#: How it is written.
+FORMS = (
+    "{}",
+    "card {} of Jane",
+    "00{}",
+    "{}0000000000",
+    "http://shop.example/?card={}",
+    "http://{}.example/",
+    "{0} {0}",
+)
+
+
+def put(body: dict[str, Any], place: str, text: Any) -> dict[str, Any]:
+    """Put a text into a body at a place, making the way there."""
+    content: Any = body
+    *way, last = place.split(".")
+    for step in way:
+        content = content[int(step)] if step.isdigit() else content.setdefault(step, {})
+    content[str(text) if last == "{}" else last] = text
+    return body
+
+
+def sound_body() -> dict[str, Any]:
+    """Build a payment at the demo site that would be approved."""
+    return {
+        "paymentSource": {"type": "card"} | card(),
+        "sku": {"title": "Premium", "siteId": "983759353", "price": [price()]},
+        "consumer": consumer(),
+        "url": {"ipnUrl": "http://127.0.0.1:9/ipn", "redirectUrl": "http://127.0.0.1:9/thanks"},
+    }
+
+
+def ask(url: str, content: bytes, headers: Mapping[str, str]) -> str:
+    """Post, and return the whole answer as text."""
+    request = urllib.request.Request(url, data=content, headers=dict(headers))  # noqa: S310 - our own address
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - our own address
+            return f"{response.status} {response.headers} {response.read().decode()}"
+    except urllib.error.HTTPError as error:
+        return f"{error.code} {error.headers} {error.read().decode()}"
+
+
+def check_is_hidden(text: str, *secrets: str) -> None:
+    """Check that none of the secrets stands in a text, in groups or as a whole."""
+    together = re.sub(r"[ .-]", "", text)
+    for secret in secrets:
+        assert secret not in together, text
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    path=st.sampled_from(["/payment", "/tokenize"]),
+    places=st.lists(st.sampled_from(PLACES), max_size=3),
+    header=st.sampled_from([None, *HEADERS]),
+    form=st.sampled_from(FORMS),
+    as_number=st.booleans(),
+)
+@example(path="/payment", places=["metadata.order"], header=None, form="{}", as_number=False)
+@example(path="/payment", places=["metadata.{}"], header=None, form="{}", as_number=False)
+@example(path="/payment", places=["consumer.externalId"], header=None, form="{}", as_number=True)
+@example(path="/payment", places=["sku.title"], header=None, form="{0} {0}", as_number=False)
+@example(path="/payment", places=[], header="X-Request-ID", form="{}0000000000", as_number=False)
+@example(path="/tokenize", places=[], header="X-Request-ID", form="{}", as_number=False)
+@example(path="/payment", places=["paymentSource.type"], header="X-Request-ID", form="{}", as_number=False)
+def test_answers_and_logs_show_no_card(
+    running_gateway: RunningGateway,
+    path: str,
+    places: list[str],
+    header: str | None,
+    form: str,
+    as_number: bool,  # noqa: FBT001
+) -> None:
+    """In whatever odd place a request has its card number, answer and log have at most its first six and last four."""
+    text = form.format(NUMBER)
+    body = sound_body() if path == "/payment" else card() | {"metadata": {}}
+    for place in places:
+        usable = place if path == "/payment" else place.split(".")[-1]
+        if not usable.isdigit():
+            put(body, usable, int(NUMBER) if as_number else text)
+    headers = {
+        "Content-Type": "application/json",
+        "Authorization": running_gateway.demo["apiKey"],
+        "X-Requested-With": "XMLHttpRequest",
+    }
+    if header is not None:
+        headers[header] = text
+    seen = len(running_gateway.log)
+    answer = ask(running_gateway.url + path, dump(body), headers)
+    assert not answer.startswith("5"), answer
+    check_is_hidden(answer, NUMBER)
+    check_is_hidden(running_gateway.log[seen:], NUMBER)
+
+
+@pytest.mark.slow
+def test_bodies_that_are_none_show_no_card(running_gateway: RunningGateway) -> None:
+    """Neither does what is not even JSON, has a key twice, is of another type or goes to another path."""
+    key = {"Authorization": running_gateway.demo["apiKey"], "X-Requested-With": "XMLHttpRequest"}
+    contents = (
+        f'{{"{NUMBER}": 1, "{NUMBER}": 2}}',
+        f'{{"number": "{NUMBER}"',
+        f'{{"number": {NUMBER}}} {NUMBER}',
+        f'"{NUMBER}"',
+        f"[{NUMBER}]",
+        NUMBER,
+        f"number={NUMBER}&cvv={CODE}",
+        f'{{"number": "{NUMBER}\\u0000"}}',
+        json.dumps({"number": NUMBER[:-1] + "0", "cvv": CODE, "expirationMonth": NUMBER, "expirationYear": CODE}),
+        json.dumps({"paymentSource": {"type": "card", "number": OTHER_NUMBER, "cvv": CODE}, CODE: NUMBER}),
+        json.dumps({"paymentSource": [NUMBER], "sku": NUMBER, "consumer": int(NUMBER), "metadata": NUMBER}),
+    )
+    seen = len(running_gateway.log)
+    answers = [
+        ask(f"{running_gateway.url}{path}", content.encode(), key | {"Content-Type": content_type})
+        for path in ("/payment", "/tokenize", f"/{NUMBER}", f"/payment/{NUMBER}", f"/payment?number={NUMBER}")
+        for content_type in ("application/json", f"text/{NUMBER}")
+        for content in contents
+    ]
+    for text in (*answers, running_gateway.log[seen:]):
+        check_is_hidden(text, NUMBER, OTHER_NUMBER, NUMBER[:-1] + "0", CODE)
+
+
+async def test_strays_are_named(shop: WebShop) -> None:
+    """A card number that stands beside the card too is refused where it stands, all places at once."""
+    groups = f"{NUMBER[:4]} {NUMBER[4:8]}-{NUMBER[8:12]}.{NUMBER[12:]}"
+    body = shop.payment(metadata={"a": [1, {"b": int(NUMBER)}], f"card {NUMBER}": 1, "c": groups, "d": NUMBER[:-1]})
+    body["sku"]["title"] = f"Paid with {NUMBER}"
+    body["consumer"] |= {"externalId": NUMBER, "userAgent": groups}
+    body["url"]["redirectUrl"] = f"http://shop.example/?card={NUMBER}"
+    answer = await shop.pay(body, headers={"X-Request-ID": f"card-{NUMBER}"})
+    errors = await expect_refusal(
+        shop,
+        answer,
+        "metadata",
+        "metadata.a.1.b",
+        "metadata.c",
+        "sku.title",
+        "consumer.externalId",
+        "consumer.userAgent",
+        "url.redirectUrl",
+        "X-Request-ID",
+    )
+    assert {text for texts in errors.values() for text in texts} == {"must not hold the card number"}
+    check_is_hidden(str(answer.headers), NUMBER)
+
+
+async def test_other_numbers_are_nobodys_business(shop: WebShop) -> None:
+    """Only the request's own card is looked for: any other number comes back, also one that could be a card's."""
+    metadata = {"order": OTHER_NUMBER, "at": 1611735028123, OTHER_NUMBER: int(OTHER_NUMBER)}
+    body = shop.payment(metadata=metadata)
+    answer = await shop.pay(body, headers={"X-Request-ID": OTHER_NUMBER})
+    assert answer.status_code == 201
+    assert answer.json()["metadata"] == metadata
+    assert answer.headers["x-request-id"] == OTHER_NUMBER
+
+
+async def test_only_the_vault_keeps_a_card(shop: WebShop) -> None:
+    """After payments of all kinds no table has the card's number, nor its security code, in clear."""
+    first = (await shop.pay(shop.payment({"type": "card"} | card(cvv="937")))).json()
+    await shop.pay(shop.payment({"type": "token", "token": await shop.token()}), headers={"X-Request-ID": "token"})
+    await shop.token()
+    account = first["payment"]["source"]["paymentAccountId"]
+    await shop.pay(shop.payment({"type": "paymentAccountId", "paymentAccountId": account}, consumer={"ip": "::1"}))
+    await shop.pay(shop.payment({"type": "card", "3ds": True} | card("challenge")))
+    await shop.pay(shop.payment({"type": "card"} | card("decline_05")))
+    numbers = [number_of(name).encode() for name in ("visa", "challenge", "decline_05")]
+    for table in TABLES:
+        for row in await shop.fetch(f"select * from {table}"):  # noqa: S608 - our names
+            kept = b"\n".join(value if isinstance(value, bytes) else str(value).encode() for value in row.values())
+            assert not [number for number in numbers if number in kept], table
+    answers = [(await shop.get(f"/payment/{number}")).text for number in range(10_000_000, 10_000_005)]
+    check_is_hidden("".join(answers), *(number_of(name) for name in ("visa", "challenge", "decline_05")))
