@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -162,8 +162,7 @@ async def test_a_client_that_goes_away(opened: OpenShop) -> None:
     shop = await opened(simulating={"slow_seconds": 0.4})
     body = shop.payment({"type": "card"} | card("slow"))
     async with serve(shop) as port:
-        await send_and_leave(port, render_request(shop, body))
-        await wait_until(lambda: has_begun(shop))
+        await send_and_leave(port, render_request(shop, body), when=lambda: has_begun(shop))
         repeated = await exchange(port, render_request(shop, body))
     status, headers, content = repeated
     assert status == 201
@@ -177,7 +176,8 @@ async def test_a_client_that_goes_away_for_good(opened: OpenShop) -> None:
     """A payment whose client never comes back is settled all the same, with its event."""
     shop = await opened(simulating={"slow_seconds": 0.2})
     async with serve(shop) as port:
-        await send_and_leave(port, render_request(shop, shop.payment({"type": "card"} | card("slow"))))
+        body = shop.payment({"type": "card"} | card("slow"))
+        await send_and_leave(port, render_request(shop, body), when=lambda: has_begun(shop))
         await wait_until(lambda: has_settled(shop))
     assert [row["status"] for row in await shop.fetch("select status from transaction")] == ["success"]
     assert (await shop.count_rows(["event"])) == {"event": 1}
@@ -255,12 +255,12 @@ def render_request(shop: WebShop, body: Any) -> bytes:
     return head + b"Content-Length: %d\r\n\r\n" % len(content) + content
 
 
-async def send_and_leave(port: int, request: bytes) -> None:
-    """Send bytes, wait until they are surely on their way, and slam the door."""
+async def send_and_leave(port: int, request: bytes, *, when: Callable[[], Awaitable[bool]] | None = None) -> None:
+    """Send bytes, and slam the door: when something has come true, or after a moment."""
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
     await writer.drain()
-    await asyncio.sleep(0.05)
+    await (wait_until(when) if when else asyncio.sleep(0.05))
     writer.transport.abort()
 
 
