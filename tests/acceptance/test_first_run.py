@@ -82,7 +82,7 @@ def test_a_second_start_has_the_same_demo_and_the_same_payments(data_directory: 
 def test_a_second_process_on_the_same_data_says_so(gateway: RunningGateway) -> None:
     """Two gateways on one data directory would be two databases in one: the second one ends with a sentence."""
     second = RunningGateway(gateway.data_directory)
-    with pytest.raises(AssertionError, match="tollhouse: Another process .*runs the database") as refused:
+    with pytest.raises(AssertionError, match=r"tollhouse: Another process .*runs the database") as refused:
         second.start()
 
     assert "Traceback" not in str(refused.value).rpartition("tollhouse:")[2]
