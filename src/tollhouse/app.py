@@ -64,6 +64,7 @@ from tollhouse.stage.visit import visit_handlers
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database, PlainConnection
 from tollhouse.storage.migrate import migrate
+from tollhouse.storage.time import set_clock
 from tollhouse.threeds.directory import Directory
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.security_codes import SecurityCodes, sweep_vault
@@ -96,6 +97,7 @@ RESOLVE_EVERY_SECONDS = 1.0
 SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
 SWEEP_VAULT_EVERY_SECONDS = 60.0
 READ_ORIGINS_EVERY_SECONDS = 5.0
+READ_TIME_EVERY_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -151,6 +153,7 @@ async def open_gateway(settings: Settings, dsn: str, transport: Transport) -> As
     keys = open_keys(settings)
     database = await Database.connect(dsn, schema="gateway", min_size=2, max_size=settings.database_connections)
     gateway = build_gateway(settings, database, Vault(keys), transport)
+    await set_clock(gateway.tools.clock, database)
     try:
         yield gateway
     finally:
@@ -285,12 +288,23 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
         "resolve outcomes": lambda: run_every(RESOLVE_EVERY_SECONDS, resolve, stop),
         "sweep authentications": lambda: run_every(SWEEP_AUTHENTICATIONS_EVERY_SECONDS, authenticate, stop),
         "sweep the vault": lambda: run_every(SWEEP_VAULT_EVERY_SECONDS, sweep, stop),
-    }
+    } | _build_common_loops(gateway, stop)
 
 
 def build_web_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     """Name the loops of a process that speaks HTTP."""
-    return {"read allowed origins": lambda: run_every(READ_ORIGINS_EVERY_SECONDS, gateway.origins.refresh, stop)}
+    return {
+        "read allowed origins": lambda: run_every(READ_ORIGINS_EVERY_SECONDS, gateway.origins.refresh, stop)
+    } | _build_common_loops(gateway, stop)
+
+
+def _build_common_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
+    """Name the loops of every process: the monotonic clock drifts, and stands still while a laptop sleeps."""
+
+    async def read_time() -> None:
+        await set_clock(gateway.tools.clock, gateway.database)
+
+    return {"read the time": lambda: run_every(READ_TIME_EVERY_SECONDS, read_time, stop)}
 
 
 def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Application:

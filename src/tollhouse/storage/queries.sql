@@ -1,5 +1,9 @@
--- Statements of the storage package itself: the embedded server's database, and the record of migrations. Those of `migrate`
+-- Statements of the storage package itself: the time, the embedded server's database, and the record of migrations. Those of `migrate`
 -- run with the schema as the only one in the search path.
+
+-- name: select_time()$
+-- The time of the books.
+SELECT clock_timestamp();
 
 -- name: select_database_exists(name)$
 -- Whether the server has a database of this name.

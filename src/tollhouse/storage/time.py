@@ -1,0 +1,19 @@
+"""Asking the database what time it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tollhouse.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from tollhouse.kernel.clock import DatabaseClock
+    from tollhouse.storage.database import Database
+
+queries = load_queries("tollhouse.storage")
+
+
+async def set_clock(clock: DatabaseClock, database: Database) -> None:
+    """Set a clock by the database. Raises DatabaseUnavailable."""
+    async with database.acquire() as connection:
+        clock.observe(await queries.select_time(connection))

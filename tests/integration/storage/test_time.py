@@ -1,0 +1,43 @@
+"""The time of the books is the database's from the first moment of a process."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.support.shop import NobodyThere
+
+from tollhouse.app import build_loops, build_web_loops, open_gateway
+from tollhouse.kernel.clock import DatabaseClock
+from tollhouse.settings import Settings
+from tollhouse.storage.database import Database
+from tollhouse.storage.time import set_clock
+
+WRONG = datetime(2001, 1, 1, tzinfo=UTC)
+
+
+async def test_a_clock_is_set_by_the_database(database: Database) -> None:
+    """However wrong a clock was, after one answer it goes by the database."""
+    clock = DatabaseClock()
+    clock.observe(WRONG)
+    await set_clock(clock, database)
+    async with database.acquire() as connection:
+        there = await connection.fetchval("select clock_timestamp()")
+    assert abs(there - clock.now()) < timedelta(seconds=2)
+
+
+async def test_a_process_begins_with_the_right_time(database_dsn: str, tmp_path: Path) -> None:
+    """Each process sets its clock by the database when it starts, and again and again."""
+    settings = Settings(data_dir=tmp_path)
+    async with open_gateway(settings, database_dsn, NobodyThere()) as gateway:
+        clock = gateway.tools.clock
+        for build in (build_loops, build_web_loops):
+            clock.observe(WRONG)
+            stop = asyncio.Event()
+            looping = asyncio.ensure_future(build(gateway, stop)["read the time"]())
+            async with asyncio.timeout(2):
+                while clock.now().year == WRONG.year:  # noqa: ASYNC110 - nothing tells that a clock was set
+                    await asyncio.sleep(0.005)
+            stop.set()
+            await looping
