@@ -49,7 +49,9 @@ class LossyWay:
                     end.transport.abort()
             self._talks.discard(task)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, committing: asyncio.Event) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, committing: asyncio.Event
+    ) -> None:
         while chunk := await reader.read(CHUNK_BYTES):
             if COMMIT in chunk:
                 self.commits += 1
