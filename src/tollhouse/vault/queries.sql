@@ -45,10 +45,12 @@ delete from token where expires_at <= now() - interval '1 day';
 delete from token_request where expires_at <= now();
 
 -- name: claim_token_requests!
--- Take the request ids of tokenize requests.
-insert into token_request (request_id, body_digest, token_id, expires_at)
+-- Take the request ids of tokenize requests, also from tokens that ran out and were not swept yet. Each is given once.
+insert into token_request as r (request_id, body_digest, token_id, expires_at)
 select * from unnest(:request_ids::text[], :body_digests::bytea[], :token_ids::uuid[], :expires_at::timestamptz[])
-on conflict do nothing;
+on conflict (request_id, body_digest) do update
+set token_id = excluded.token_id, expires_at = excluded.expires_at
+where r.expires_at <= now();
 
 -- name: select_token_requests
 -- Return the tokens that earlier requests with these ids and bodies made.

@@ -114,12 +114,13 @@ async def _claim_requests(connection: PlainConnection, tokens: Sequence[NewToken
     asked = sorted(((*token.request, token) for token in tokens if token.request), key=lambda row: row[:2])
     if not asked:
         return {}
-    keys = {"request_ids": [row[0] for row in asked], "body_digests": [row[1] for row in asked]}
+    claiming = {row[:2]: row[2] for row in asked}
+    keys = {"request_ids": [key[0] for key in claiming], "body_digests": [key[1] for key in claiming]}
     await queries.claim_token_requests(
         connection,
         **keys,
-        token_ids=[token.token_id for _, _, token in asked],
-        expires_at=[token.expires_at for _, _, token in asked],
+        token_ids=[token.token_id for token in claiming.values()],
+        expires_at=[token.expires_at for token in claiming.values()],
     )
     made = {
         (row["request_id"], row["body_digest"]): Minted(row["token_id"], row["expires_at"], is_replay=True)

@@ -146,6 +146,16 @@ async def test_tokenize_requests_are_replayed(shop: Shop, other_process: Shop) -
     assert await shop.tokenize(request=("t2", b"digest")) != first
 
 
+async def test_a_tokenize_request_lives_as_long_as_its_token(shop: Shop) -> None:
+    """The same request after the token ran out makes a new one, swept or not."""
+    first = await shop.tokenize(request=("t1", b"digest"))
+    for table in ("token", "token_request"):
+        await shop.value(f"update {table} set expires_at = now()")  # noqa: S608 - names of ours
+    second, third = await all_at_once(*(shop.tokenize(request=("t1", b"digest")) for _ in range(2)))
+    assert first != second == third
+    assert (await shop.pay(token=second)).outcome == ("success", "0")
+
+
 async def test_equal_tokenize_requests_at_once_make_one_token(shop: Shop, other_process: Shop) -> None:
     """Twenty equal tokenize requests at once, in two processes, make one token."""
     shops = (shop, other_process)
