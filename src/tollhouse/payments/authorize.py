@@ -68,7 +68,7 @@ def build_authorization(payment: Payment, instrument: Instrument, proof: Proof |
 
 async def _turn_to_next_acquirer(tools: Tools, payment: Payment) -> Payment | None:
     """Close an attempt that surely never left and commit the next one; return None when there is no other way."""
-    acquirer = choose_acquirer(list(tools.acquirers), tried=payment.attempt.number)
+    acquirer = choose_acquirer(list(tools.acquirers), after=payment.attempt.acquirer)
     if acquirer is None:
         return None
     following = lifecycle.next_attempt(payment, acquirer=acquirer, now=tools.clock.now())
