@@ -36,6 +36,8 @@ def make_sound(_: Any, body: Any) -> Any:
             if isinstance(content, dict):
                 same = {name: value for name, value in fields.items() if type(content.get(name)) is type(value)}
                 content |= fields if is_all_mended else same
+        if is_all_mended and isinstance(body.get("paymentSource"), dict):
+            body["paymentSource"] |= {"type": "card", "expirationMonth": "12", "expirationYear": "30"}
         if isinstance(body.get("number"), str):
             body["number"] = number_of("visa")
         if isinstance(body.get("url"), dict):
