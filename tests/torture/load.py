@@ -27,7 +27,8 @@ CARDS = {
     "4000000090060007": 5,  # arrives twice
 }
 RETRY_PAUSE_SECONDS = 0.2
-PATIENCE_SECONDS = 60.0
+#: Longer than a lease of the resolver, which a kill may leave behind.
+PATIENCE_SECONDS = 150.0
 
 
 @dataclass(slots=True)

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 SECONDS = float(os.environ.get("TORTURE_SECONDS", "6"))
 SEED = int(os.environ.get("TORTURE_SEED", str(time.time_ns() % 1_000_000)))
 CLIENTS = 16
-DRAIN_SECONDS = 90.0
+DRAIN_SECONDS = 120.0
 
 #: Quick enough that what a killed process left open is looked at within the test.
 ENVIRONMENT = {
     "TOLLHOUSE_ACQUIRER_TIMEOUT_SECONDS": "3",
-    "TOLLHOUSE_ACQUIRER_LONGEST_DELAY_SECONDS": "4",
+    "TOLLHOUSE_ACQUIRER_LONGEST_DELAY_SECONDS": "0.5",
     "TOLLHOUSE_RESOLVER_MARGIN_SECONDS": "1",
 }
 
@@ -51,7 +51,7 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_taken_twice(data_dire
 
     facts = f"seed {SEED}: {kills} kills, {len(books.asked)} payments asked, {len(listener.callbacks)} callbacks"
     print(facts)  # noqa: T201 - whoever runs it wants to know, and to run it again
-    assert violations == []
+    assert violations == [], "\n".join(violations[:20])
     assert len(books.asked) > 10 * kills
 
 

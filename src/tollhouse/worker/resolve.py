@@ -13,9 +13,10 @@ from tollhouse.payments.reconcile import lease_due, reconcile
 if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
 
-#: Attempts that are asked about at a time, and until when nobody else takes them.
+#: Attempts that are asked about at a time, and for how long nobody else takes them: an inquiry, a reversal and the
+#: write fit in. A process that dies in between delays its attempts by that much.
 BATCH = 50
-LEASE_SECONDS = 90.0
+LEASE_SECONDS = 45.0
 
 log = structlog.get_logger()
 
