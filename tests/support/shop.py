@@ -27,6 +27,7 @@ from tollhouse.payments.sources import resolve
 from tollhouse.payments.store import select_payment
 from tollhouse.payments.tools import Patience, Tools
 from tollhouse.settings import Settings
+from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database
 from tollhouse.transport.model import NotSent
 from tollhouse.vault.keys import FileKeyProvider
@@ -41,7 +42,9 @@ NUMBER = "4024007179366348"
 OTHER_NUMBER = "4111111111111111"
 CVV = "937"
 KEYS = FileKeyProvider({1: bytes(range(32))}, bytes(range(32, 64)))
-QUICK = Patience(answer=0.3, margin=0.0, challenge=60.0, reversal=900.0)
+#: Longer than any test waits, so that what is expected at once is not mistaken for what comes in time.
+PATIENT = Patience(answer=20.0, margin=0.0, challenge=60.0, reversal=900.0)
+HASTY_SECONDS = 0.3
 
 
 class NobodyThere:
@@ -51,6 +54,18 @@ class NobodyThere:
         """Refuse the connection."""
         del path, body, timeout_seconds
         raise NotSent
+
+
+class CountingLane(Coalescer[Any, Any]):
+    """A lane that counts what it has written, so that a test can wait for it."""
+
+    written = 0
+
+    async def submit(self, item: Any) -> Any:
+        """Write an item, and count it."""
+        result = await super().submit(item)
+        self.written += 1
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +173,18 @@ class Shop:
         async with self.tools.database.acquire() as connection:
             return await connection.fetchval(statement, *arguments)
 
+    @property
+    def lane(self) -> CountingLane:
+        """The lane of the first durable step."""
+        lane = self.tools.beginnings
+        assert isinstance(lane, CountingLane)
+        return lane
+
+    @property
+    def hasty(self) -> Shop:
+        """The same process, whose clients get `pending` almost at once."""
+        return replace(self, tools=replace(self.tools, patience=replace(PATIENT, answer=HASTY_SECONDS)))
+
     async def forget_catalog(self) -> Shop:
         """Return the shop with a catalog that has to be read again."""
         return replace(self, tools=replace(self.tools, catalog=Catalog(self.tools.database)))
@@ -246,12 +273,17 @@ def _text(value: Any) -> str | None:
 
 
 def open_shop(
-    database: Database, *acquirers: ScriptedAcquirer, patience: Patience = QUICK, vault: Vault | None = None
+    database: Database, *acquirers: ScriptedAcquirer, patience: Patience = PATIENT, vault: Vault | None = None
 ) -> Shop:
     """Put a process of the gateway together on a database. Shops on one database are processes of one gateway."""
     chosen = acquirers or (ScriptedAcquirer(),)
     gateway = build_gateway(Settings(), database, vault or Vault(KEYS), NobodyThere())
-    tools = replace(gateway.tools, acquirers={acquirer.name: acquirer for acquirer in chosen}, patience=patience)
+    tools = replace(
+        gateway.tools,
+        acquirers={acquirer.name: acquirer for acquirer in chosen},
+        patience=patience,
+        beginnings=CountingLane("begin", gateway.tools.beginnings._flush, database),  # noqa: SLF001 - app's own
+    )
     return Shop(gateway, tools, chosen[0])
 
 
@@ -276,6 +308,13 @@ async def furnish(database: Database) -> None:
                   {"offset": "30d", "amount_minor": 1999, "currency": "USD", "repeat": true}]')
             """
         )
+
+
+async def until_begun(count: int, *shops: Shop) -> None:
+    """Wait until so many requests have been through the first durable step, with whatever result."""
+    async with asyncio.timeout(20):
+        while sum(shop.lane.written for shop in shops) < count:  # noqa: ASYNC110 - it happens in other tasks
+            await asyncio.sleep(0.002)
 
 
 async def all_at_once(*work: Any) -> list[Any]:

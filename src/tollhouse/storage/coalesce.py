@@ -65,11 +65,6 @@ class Coalescer(Generic[Item, Result]):
         """How many items wait for the next flush."""
         return len(self._waiting)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing waits and no flush is under way."""
-        return self._lane is None and not self._waiting
-
     async def submit(self, item: Item) -> Result:
         """Write one item with whatever else waits, and return its result after the commit.
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.support.proxy import LossyWay, open_lossy_way
-from tests.support.shop import QUICK, Paid, Shop, all_at_once, claim, open_shop, price
+from tests.support.shop import Paid, Shop, all_at_once, claim, open_shop, price
 
 from tollhouse.kernel.errors import StillRunning
 from tollhouse.payments.charge import charge
@@ -51,7 +50,7 @@ async def lossy(shop: Shop, database_dsn: str, session_directory: Path) -> Async
     """A process whose way to the database can lose the answers to its commits."""
     async with open_lossy_way(database_dsn, session_directory) as (way, dsn):
         database = await Database.connect(dsn, schema="gateway")
-        far = open_shop(database, shop.acquirer, patience=replace(QUICK, answer=10))
+        far = open_shop(database, shop.acquirer)
         yield far, way
         await far.quiet()
         await database.close()
@@ -131,7 +130,7 @@ async def test_a_process_that_dies_at_any_moment(shop: Shop, database_dsn: str, 
     assert before <= set(shop.acquirer.charged)
     for n in range(6):
         with suppress(StillRunning):
-            await shop.pay(external_id=f"user-{n}", claim=claim(f"r{n}"))
+            await shop.hasty.pay(external_id=f"user-{n}", claim=claim(f"r{n}"))
     assert await approved(shop) == set(shop.acquirer.charged)
     assert await shop.value("select count(*) from transaction") == 7
     assert await shop.value("select count(*) from transaction where status = 'pending'") == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support.acquirer import Plan, ScriptedAcquirer, approve
-from tests.support.shop import QUICK, Shop, all_at_once, claim, open_shop
+from tests.support.shop import PATIENT, Shop, all_at_once, claim, open_shop
 
 from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Reversed, Unknown
 from tollhouse.payments.model import AttemptState, Payment, Status
@@ -124,7 +124,7 @@ async def test_unknown_is_asked_about_again_and_again(shop: Shop) -> None:
 async def test_unknown_is_reversed_after_patience(shop: Shop) -> None:
     """Without an answer for a quarter of an hour the attempt is reversed, repeatedly until that is acknowledged."""
     payment = await lost(shop)
-    await age(shop, QUICK.reversal + 1)
+    await age(shop, PATIENT.reversal + 1)
     shop.acquirer.find(Unknown("silence"), Unknown("silence"), Unknown("silence"), Reversed())
     assert (await shop.resolve(payment.transaction_id)).status is Status.PENDING
     settled = await shop.resolve(payment.transaction_id)
@@ -136,7 +136,7 @@ async def test_unknown_is_reversed_after_patience(shop: Shop) -> None:
 async def test_an_approval_found_late_is_taken(shop: Shop) -> None:
     """Past the time for reversal an explicit answer still counts: nothing is reversed that is known."""
     payment = await lost(shop)
-    await age(shop, QUICK.reversal + 1)
+    await age(shop, PATIENT.reversal + 1)
     assert (await shop.resolve(payment.transaction_id)).status is Status.SUCCESS
     assert shop.acquirer.count("reverse") == 0
 
@@ -273,7 +273,7 @@ async def test_an_attempt_that_is_still_asked_for_is_not_due(shop: Shop) -> None
 
 async def test_a_slow_acquirer(shop: Shop) -> None:
     """The client gets pending in time, the payment goes on, and the event tells its end."""
-    held, paying = await shop.start(claim=claim("r1"))
+    held, paying = await shop.hasty.start(claim=claim("r1"))
     paid = await paying
     assert paid.outcome == ("pending", "0")
     held.set()
@@ -305,7 +305,7 @@ async def test_a_connector_that_breaks(shop: Shop) -> None:
 async def test_no_connection_is_held_while_the_acquirer_is_asked(shop: Shop, database_dsn: str) -> None:
     """With a single connection twenty payments wait for the acquirer while another one is written and read."""
     database = await Database.connect(database_dsn, schema="gateway", max_size=1)
-    single = open_shop(database, shop.acquirer, patience=replace(QUICK, answer=20))
+    single = open_shop(database, shop.acquirer)
     started = [await single.start(metadata=f'{{"n": {n}}}') for n in range(20)]
     assert database._pool.get_idle_size() == database._pool.get_size() == 1  # noqa: SLF001 - the pool of the driver
     async with asyncio.timeout(2):

@@ -75,7 +75,7 @@ async def test_a_repeat_does_not_wait_for_ever(shop: Shop, other_process: Shop) 
     """A repeat whose first request gives no answer in time is told to come again."""
     await shop.begin(claim=claim("r1"))
     with pytest.raises(StillRunning):
-        await other_process.pay(claim=claim("r1"))
+        await other_process.hasty.pay(claim=claim("r1"))
 
 
 async def test_the_client_that_goes_away(shop: Shop) -> None:
@@ -137,7 +137,7 @@ async def test_a_pending_answer_is_replayed_as_pending(shop: Shop) -> None:
     """What was answered stays the answer, also when the payment has ended since."""
     held = asyncio.Event()
     shop.acquirer.plan(Plan(hold=held))
-    first = await shop.pay(claim=claim("r1"))
+    first = await shop.hasty.pay(claim=claim("r1"))
     assert first.outcome == ("pending", "0")
     held.set()
     await shop.quiet()
@@ -175,7 +175,7 @@ async def test_a_database_that_went_away_before_the_end(shop: Shop) -> None:
     with pytest.raises(DatabaseUnavailable):
         await charge(broken, await shop.order(claim=claim("r1")))
     with pytest.raises(StillRunning):
-        await shop.pay(claim=claim("r1"))
+        await shop.hasty.pay(claim=claim("r1"))
     await shop.resolve(await shop.value("select transaction_id from transaction"))
     assert Paid((await shop.pay(claim=claim("r1"))).reply).outcome == ("success", "0")
     assert len(shop.acquirer.charged) == 1
