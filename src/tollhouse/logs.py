@@ -15,7 +15,8 @@ import msgspec
 import structlog
 
 #: As many digits as the shortest card number has, or more: the number may stand among others.
-DIGITS = re.compile(rb"[0-9]{12,}")
+DIGITS = re.compile(r"[0-9]{12,}")
+DIGITS_IN_BYTES = re.compile(DIGITS.pattern.encode())
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -31,7 +32,7 @@ def configure_logs(*, form: Literal["json", "console"] | None, level: str) -> No
         factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
     else:
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        processors, factory = [*shared, renderer], structlog.PrintLoggerFactory(sys.stderr)
+        processors, factory = [*shared, renderer, _mask_line], structlog.PrintLoggerFactory(sys.stderr)
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -43,7 +44,11 @@ def configure_logs(*, form: Literal["json", "console"] | None, level: str) -> No
 
 def _render(_: Any, __: str, event: dict[str, Any]) -> bytes:
     line = msgspec.json.encode(event, enc_hook=str)
-    return DIGITS.sub(lambda found: found[0][:6] + b"****" + found[0][-4:], line)
+    return DIGITS_IN_BYTES.sub(lambda found: found[0][:6] + b"****" + found[0][-4:], line)
+
+
+def _mask_line(_: Any, __: str, line: str) -> str:
+    return DIGITS.sub(lambda found: found[0][:6] + "****" + found[0][-4:], line)
 
 
 class _Forward(logging.Handler):

@@ -1,6 +1,6 @@
 """How often `/tokenize` may be called: by address, by network, by card, and by API key.
 
-Sliding windows in memory, by the generic cell rate algorithm: one number for each caller. A card is known by a hash
+Counted in memory by the generic cell rate algorithm: one number for each caller. A card is known by a hash
 under a key that lives as long as the process. Limits are per process; 0 switches one off.
 """
 
@@ -36,7 +36,7 @@ class TokenizeRates:
 
 
 class Window:
-    """Lets each caller have `limit` calls in any minute."""
+    """Lets each caller have `limit` calls at once, and from then on as many a minute."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

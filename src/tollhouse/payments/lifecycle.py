@@ -1,6 +1,6 @@
 """How a payment moves. Pure: a payment and what happened give the next payment, or an IllegalTransition.
 
-attempt       in_flight ──> approved | declined | not_sent
+attempt       in_flight ──> approved | declined | not_sent | reversed
               in_flight ──> unknown ──> approved | declined | reversed
               in_flight ──> challenged ──> in_flight | declined
 transaction   pending ──> success | fail, when the attempt is final and none follows
@@ -21,9 +21,6 @@ TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
     AttemptState.CHALLENGED: frozenset({AttemptState.IN_FLIGHT, AttemptState.DECLINED}),
     AttemptState.UNKNOWN: frozenset({AttemptState.APPROVED, AttemptState.DECLINED, AttemptState.REVERSED}),
 }
-
-#: ISO 8583 answers that approve: 85 is "no reason to decline" and answers an account verification.
-APPROVALS = frozenset({"00", "85"})
 
 
 def apply(

@@ -131,7 +131,7 @@ create unique index transaction_double_click on transaction (merchant_id, double
     where status = 'pending' and double_click_digest is not null;
 
 create type attempt_state as enum (
-    'in_flight',   -- -> approved | declined | not_sent | unknown | challenged
+    'in_flight',   -- -> approved | declined | not_sent | reversed | unknown | challenged
     'challenged',  -- -> in_flight (the proof is there) | declined (failed or abandoned)
     'unknown',     -- -> approved | declined | reversed
     'approved',    -- final
