@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tollhouse.acquirers.model import Answer, Authorization, NotSent, Proof
 from tollhouse.payments import lifecycle
 from tollhouse.payments.model import AttemptState, Instrument, Mode, Payment, Reply
+from tollhouse.payments.partial import give_back_part
 from tollhouse.payments.routing import choose_acquirer
 from tollhouse.payments.settle import settle
 from tollhouse.payments.steps import Move
@@ -45,7 +46,9 @@ async def ask(
 
 
 async def _ask_one(tools: Tools, payment: Payment, instrument: Instrument, proof: Proof | None) -> Answer:
-    return await tools.acquirers[payment.attempt.acquirer].authorize(build_authorization(payment, instrument, proof))
+    acquirer = tools.acquirers[payment.attempt.acquirer]
+    outcome = await acquirer.authorize(build_authorization(payment, instrument, proof))
+    return await give_back_part(acquirer, payment.attempt.reference, outcome)
 
 
 def build_authorization(payment: Payment, instrument: Instrument, proof: Proof | None) -> Authorization:

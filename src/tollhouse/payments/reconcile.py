@@ -15,6 +15,7 @@ from tollhouse.acquirers.model import Approved, Declined, Finding, NotFound, Rev
 from tollhouse.kernel import codes
 from tollhouse.payments import lifecycle
 from tollhouse.payments.model import AttemptState, Payment
+from tollhouse.payments.partial import give_back_part
 from tollhouse.payments.routing import NO_ACQUIRER
 from tollhouse.payments.settle import settle
 from tollhouse.payments.store import queries, select_payment
@@ -74,7 +75,8 @@ async def _find_out(tools: Tools, acquirer: Acquirer, payment: Payment) -> Findi
     """Return what is certain about an attempt, or None when nothing is yet."""
     age_seconds = (tools.clock.now() - payment.attempt.sent_at).total_seconds()
     if acquirer.settles == "inquire":
-        finding = await acquirer.inquire(payment.attempt.reference)
+        reference = payment.attempt.reference
+        finding = await give_back_part(acquirer, reference, await acquirer.inquire(reference))
         if isinstance(finding, Approved | Declined | Reversed):
             return finding
         if isinstance(finding, NotFound):
