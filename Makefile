@@ -33,7 +33,7 @@ run: $(RUN) ## start the whole gateway on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m tollhouse dev --host "$(HOST)" --port "$(PORT)" --data-dir "$(DATA_DIR)"
 
 test: check ## run the checks, then every test
-	@$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 check: $(DEV) ## style, types, import rules, dependencies, spelling
 	@$(BIN)/ruff check .
