@@ -79,7 +79,7 @@ class Bench:
             numbers["ratio"] = numbers["rate"] / self.limit
         self.figures.append(Figure(section, setting, numbers))
         print_figure(self.figures[-1])
-        if gateway and numbers.get("errors", 0) > MOST_ERRORS * numbers["requests"]:
+        if gateway and numbers.get("errors", 0) > MOST_ERRORS * numbers.get("requests", 0):
             raise BenchFailed(f"Too much went wrong for a figure. The gateway said:\n{gateway.read_complaints()}")
 
 

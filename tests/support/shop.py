@@ -19,8 +19,9 @@ from tollhouse.catalog.model import Price
 from tollhouse.catalog.prices import parse_offset
 from tollhouse.kernel.card import Card, CardNumber, Cvv, Expiry
 from tollhouse.kernel.money import Currency, Money
+from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.payments.charge import charge
-from tollhouse.payments.model import OPERATION, Claim, Instrument, Order, Payment, References, Reply, Wanted
+from tollhouse.payments.model import OPERATION, Instrument, Order, Payment, References, Wanted
 from tollhouse.payments.order import build_order
 from tollhouse.payments.reconcile import reconcile
 from tollhouse.payments.sources import resolve

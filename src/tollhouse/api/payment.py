@@ -24,11 +24,13 @@ from tollhouse.api.payment_request import (
     find_cross_faults,
 )
 from tollhouse.api.problems import describe_faults
+from tollhouse.api.requests import answer
 from tollhouse.api.strays import find_strays
 from tollhouse.kernel.errors import Invalid, NotFound
+from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.payments.charge import charge
 from tollhouse.payments.look import show_payment
-from tollhouse.payments.model import OPERATION, Claim, Instrument, References, Reply, Wanted
+from tollhouse.payments.model import OPERATION, Instrument, References, Wanted
 from tollhouse.payments.order import build_order
 from tollhouse.payments.repeat import recall_claim
 from tollhouse.payments.sources import LARGEST_ID, resolve
@@ -72,9 +74,7 @@ def payment_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, A
         `payment.url`. The final status comes by IPN.
         """
         asked = await _read(tools, gate, request, context())
-        reply = await _answer(tools, asked)
-        headers = {"Idempotent-Replay": "true"} if reply.is_replay else None
-        return Response(reply.body, status_code=reply.status, media_type="application/json", headers=headers)
+        return answer(await _answer(tools, asked))
 
     @get("/payment/{transaction_id:str}", opt=describe("Look a payment up", answer=PaymentAnswer, may_miss=True))
     async def get_payment(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tollhouse.kernel import codes
+from tollhouse.kernel.requests import Reply
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authentications import (
     answer_draft,
@@ -19,7 +20,7 @@ from tollhouse.payments.authentications import (
     page_url,
 )
 from tollhouse.payments.authorize import authorize, resolve_seconds
-from tollhouse.payments.model import AttemptState, Instrument, Payment, Reply
+from tollhouse.payments.model import AttemptState, Instrument, Payment
 from tollhouse.payments.records import CREATED
 from tollhouse.payments.settle import recall, settle
 from tollhouse.payments.steps import Move

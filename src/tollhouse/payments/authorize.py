@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tollhouse.acquirers.model import Answer, Authorization, NotSent, Proof
+from tollhouse.kernel.requests import Reply
 from tollhouse.payments import lifecycle
-from tollhouse.payments.model import AttemptState, Instrument, Mode, Payment, Reply
+from tollhouse.payments.model import AttemptState, Instrument, Mode, Payment
 from tollhouse.payments.partial import give_back_part
 from tollhouse.payments.routing import choose_acquirer
 from tollhouse.payments.settle import settle

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from tollhouse.kernel import codes
 from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.requests import Reply
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authenticate import demand_authentication
 from tollhouse.payments.authorize import ask, resolve_seconds
 from tollhouse.payments.intend import build_consumer_row, build_payment
-from tollhouse.payments.model import Order, Payment, Reply
+from tollhouse.payments.model import Order, Payment
 from tollhouse.payments.records import CREATED
 from tollhouse.payments.repeat import answer_double_click, answer_once, recall_claim, record_answer
 from tollhouse.payments.settle import settle

@@ -20,6 +20,7 @@ from tollhouse.kernel.money import Money
 
 if TYPE_CHECKING:
     from tollhouse.catalog.model import IpnFormat, Price, Site, Sku
+    from tollhouse.kernel.requests import Claim
     from tollhouse.storage.database import PlainConnection
     from tollhouse.threeds.model import BrowserData
     from tollhouse.vault.seal import Sealed
@@ -145,16 +146,6 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """An X-Request-ID that a client sent, with a keyed digest of the body."""
-
-    merchant_id: int
-    operation: str
-    request_id: str
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class References:
     """What a request points at, as far as it can be read, also from a request that is faulty elsewhere."""
 
@@ -235,15 +226,6 @@ class Order:
     acquirer: str
     #: A refusal that needs no acquirer: a payment code such as 1020, or None.
     refused_with: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What the client gets: a status and the very bytes. `is_replay` marks a recorded answer."""
-
-    status: int
-    body: bytes
-    is_replay: bool = False
 
 
 class Preparation(Protocol):

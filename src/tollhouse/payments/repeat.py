@@ -10,12 +10,12 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
-from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
-from tollhouse.kernel.errors import Defect, RequestIdReused, StillRunning
+from tollhouse.kernel.errors import Defect, StillRunning
+from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.payments.look import show_payment
-from tollhouse.payments.model import AttemptState, Claim, Payment, Reply, Status
+from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.records import CREATED
 from tollhouse.payments.store import queries, select_claim, select_payment_by_order
 
@@ -35,7 +35,7 @@ async def answer_once(tools: Tools, claim: Claim, work: Callable[[], Coroutine[A
     key = (claim.merchant_id, claim.operation, claim.request_id)
     under_way = tools.answering.get(key)
     if under_way is not None:
-        check_digest(under_way[0], claim)
+        claim.check(under_way[0])
         return replace(await asyncio.shield(under_way[1]), is_replay=True)
     task = tools.running.start(work(), name="charge")
     tools.answering[key] = (claim.digest, task)
@@ -53,7 +53,7 @@ async def recall_claim(tools: Tools, claim: Claim) -> Reply | None:
             claimed = await select_claim(connection, claim)
         if claimed is None:
             return None
-        check_digest(claimed.digest, claim)
+        claim.check(claimed.digest)
         if claimed.answer is not None:
             return Reply(claimed.status or CREATED, claimed.answer, is_replay=True)
         # The request id of a double click may have come to a payment that had its answer, and been left without one.
@@ -118,9 +118,3 @@ async def record_answer(tools: Tools, payment: Payment, answer: bytes) -> None:
             status=CREATED,
             answer=answer,
         )
-
-
-def check_digest(digest: bytes, claim: Claim) -> None:
-    """Raise RequestIdReused unless the request under this id had the same body."""
-    if not compare_digest(digest, claim.digest):
-        raise RequestIdReused

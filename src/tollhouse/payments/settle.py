@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tollhouse.kernel.errors import Defect
+from tollhouse.kernel.requests import Reply
 from tollhouse.payments.look import show_payment
-from tollhouse.payments.model import Payment, Reply, Status
+from tollhouse.payments.model import Payment, Status
 from tollhouse.payments.records import CREATED
 from tollhouse.payments.steps import Move
 from tollhouse.payments.store import select_payment

@@ -8,7 +8,8 @@ from uuid import UUID
 
 if TYPE_CHECKING:
     from tollhouse.consumers.store import ConsumerRow
-    from tollhouse.payments.model import AttemptState, Claim, Payment
+    from tollhouse.kernel.requests import Claim
+    from tollhouse.payments.model import AttemptState, Payment
     from tollhouse.threeds.model import Authentication
     from tollhouse.vault.security_codes import SealedCode
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tollhouse.consumers.store import insert_consumers
+from tollhouse.kernel.requests import Claim
 from tollhouse.payments import records
-from tollhouse.payments.model import Claim, Consequence, Payment, Preparation, Status
+from tollhouse.payments.model import Consequence, Payment, Preparation, Status
 from tollhouse.payments.steps import Beginning, Begun, Claimed, Committed, DoubleClick, Move, TokenGone
 from tollhouse.storage.queries import load_queries
 from tollhouse.threeds.store import insert_authentications

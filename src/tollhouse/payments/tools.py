@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tollhouse.catalog.access import Catalog
     from tollhouse.kernel.clock import DatabaseClock
     from tollhouse.kernel.ids import NumberBlocks
-    from tollhouse.payments.model import Reply
+    from tollhouse.kernel.requests import Reply
     from tollhouse.payments.steps import Beginning, Begun, Move
     from tollhouse.storage.coalesce import Coalescer
     from tollhouse.storage.database import Database

@@ -17,10 +17,11 @@ from litestar import Request, Response, post
 from litestar.params import FromPath
 
 from tollhouse.kernel.errors import Invalid, NotFound, Unavailable
+from tollhouse.kernel.requests import Reply
 from tollhouse.payments.authentications import page_key
 from tollhouse.payments.hand_off import open_page, submit_browser
 from tollhouse.payments.look import show_payment
-from tollhouse.payments.model import Payment, Reply, Status
+from tollhouse.payments.model import Payment, Status
 from tollhouse.payments.resume import abandon
 from tollhouse.payments.store import select_payment_by_order
 from tollhouse.threeds.model import Authentication, BrowserData, State

@@ -1,5 +1,5 @@
--- Statements of the storage package itself: the time, the embedded server's database, and the record of migrations. Those of `migrate`
--- run with the schema as the only one in the search path.
+-- Statements of the storage package itself: the time, the embedded server's database, the record of migrations, and the request ids of
+-- what one transaction creates. Those of `migrate` run with the schema as the only one in the search path.
 
 -- name: select_time()$
 -- The time of the books.
@@ -48,3 +48,22 @@ SELECT name, digest FROM migration ORDER BY name COLLATE "C";
 -- name: insert_migration(name, digest)!
 -- Record one applied file.
 INSERT INTO migration (name, digest) VALUES (:name, :digest);
+
+-- name: insert_claim(merchant_id, operation, request_id, digest)$
+-- Take a request id, waiting for a concurrent claimant; nothing comes back when it was taken before.
+INSERT INTO request_claim (merchant_id, operation, request_id, digest)
+VALUES (:merchant_id, :operation, :request_id, :digest)
+ON CONFLICT DO NOTHING
+RETURNING true;
+
+-- name: update_claim_answer(merchant_id, operation, request_id, status, answer)!
+-- Record the answer, in the transaction that took the id.
+UPDATE request_claim
+SET status = :status, answer = :answer
+WHERE merchant_id = :merchant_id AND operation = :operation AND request_id = :request_id;
+
+-- name: select_claim(merchant_id, operation, request_id)^
+-- Return the answer that stands under a request id, and the digest of the body that it answers.
+SELECT digest, status, answer
+FROM request_claim
+WHERE merchant_id = :merchant_id AND operation = :operation AND request_id = :request_id;

@@ -1,0 +1,99 @@
+"""Reading a merchant's request and writing its answer: what all calls but the hot two have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from litestar import Response
+from pydantic import BaseModel, ValidationError
+
+from tollhouse.api.access import AnyRequest, Gate, find_request_id_faults
+from tollhouse.api.decode import MAX_BODY_BYTES, read_object
+from tollhouse.api.envelope import request_id_of, sent_request_id_of
+from tollhouse.api.problems import describe_faults
+from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.requests import Claim, Reply
+
+if TYPE_CHECKING:
+    from tollhouse.merchants.model import Merchant
+
+Model = TypeVar("Model", bound=BaseModel)
+
+#: Hashes bytes under a key of the vault.
+Digest = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[Model]):
+    """A sound request: who sent it, what it says, and the claim of its request id if it creates and sent one."""
+
+    merchant: Merchant
+    request_id: str
+    body: Model
+    claim: Claim | None = None
+
+
+async def read_request(
+    gate: Gate,
+    request: AnyRequest,
+    model: type[Model],
+    *,
+    context: Mapping[str, Any] | None = None,
+    limit_bytes: int = MAX_BODY_BYTES,
+) -> Asked[Model]:
+    """Authenticate, decode and validate a request that changes something. Its X-Request-ID is only for the log.
+
+    Raises Invalid with every faulty field at once, and whatever `Gate.access` and `read_object` raise.
+    """
+    merchant = await gate.access(request)
+    content = await read_object(request, limit_bytes=limit_bytes)
+    return Asked(merchant, request_id_of(request.scope), _validate(model, content, {}, context))
+
+
+async def read_creation(
+    gate: Gate,
+    request: AnyRequest,
+    model: type[Model],
+    *,
+    operation: str,
+    digest: Digest,
+    context: Mapping[str, Any] | None = None,
+    limit_bytes: int = MAX_BODY_BYTES,
+) -> Asked[Model]:
+    """Authenticate, decode and validate a request that creates something, and claim its X-Request-ID.
+
+    `operation` is the scope of the id beside the merchant. The path belongs to the digest: one id names one request.
+    """
+    merchant = await gate.access(request)
+    content = await read_object(request, limit_bytes=limit_bytes)
+    body = _validate(model, content, find_request_id_faults(request), context)
+    request_id, claim = request_id_of(request.scope), None
+    if sent_request_id_of(request.scope) is not None:
+        claim = Claim(merchant.merchant_id, operation, request_id, digest(canonical(request.url.path, content)))
+    return Asked(merchant, request_id, body, claim)
+
+
+def canonical(path: str, content: Mapping[str, Any]) -> bytes:
+    """Write a request so that two equal ones are equal bytes, whatever the order of their fields."""
+    return json.dumps([path, content], sort_keys=True, default=str).encode()
+
+
+def answer(reply: Reply) -> Response[bytes]:
+    """Send a reply; one that was recorded says so."""
+    headers = {"Idempotent-Replay": "true"} if reply.is_replay else None
+    return Response(reply.body, status_code=reply.status, media_type="application/json", headers=headers)
+
+
+def _validate(
+    model: type[Model], content: dict[str, Any], faults: dict[str, list[str]], context: Mapping[str, Any] | None
+) -> Model:
+    try:
+        body = model.model_validate(content, context=dict(context or {}))
+    except ValidationError as error:
+        raise Invalid(describe_faults(error) | faults) from None
+    if faults:
+        raise Invalid(faults)
+    return body

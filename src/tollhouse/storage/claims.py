@@ -1,0 +1,76 @@
+"""Creating a thing once, however often it is asked for.
+
+For whatever is created by one transaction alone. The request id, the thing and the answer are committed together, so
+there is never a claim without its answer. A payment, which asks an acquirer in between, claims in its own way
+(`payments.store`), in the same table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from tollhouse.kernel.errors import Defect
+from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import Database, PlainConnection
+
+CREATED = 201
+
+queries = load_queries("tollhouse.storage")
+
+Create = Callable[["PlainConnection"], Awaitable[bytes]]
+
+
+async def create_once(database: Database, claim: Claim | None, create: Create, *, status: int = CREATED) -> Reply:
+    """Run `create` in one transaction with the claim of its request id, and return the answer that it gives.
+
+    A repeat gets the first answer, byte for byte; two at the same time are one and a repeat, since the second waits
+    for the first one's commit. When `create` raises, nothing is written and the request id stays free. It may ask
+    nobody but the database. Raises RequestIdReused for another body under the same id, and DatabaseUnavailable.
+    """
+    async with database.transaction() as connection:
+        if claim is None:
+            return Reply(status, await create(connection))
+        if await _take(connection, claim):
+            reply = Reply(status, await create(connection))
+            await _record(connection, claim, reply)
+            return reply
+    return await _recall(database, claim)
+
+
+async def _take(connection: PlainConnection, claim: Claim) -> bool:
+    """Take a request id; a concurrent claimant is waited for."""
+    taken = await queries.insert_claim(
+        connection,
+        merchant_id=claim.merchant_id,
+        operation=claim.operation,
+        request_id=claim.request_id,
+        digest=claim.digest,
+    )
+    return taken is not None
+
+
+async def _record(connection: PlainConnection, claim: Claim, reply: Reply) -> None:
+    await queries.update_claim_answer(
+        connection,
+        merchant_id=claim.merchant_id,
+        operation=claim.operation,
+        request_id=claim.request_id,
+        status=reply.status,
+        answer=reply.body,
+    )
+
+
+async def _recall(database: Database, claim: Claim) -> Reply:
+    """Return the answer that stands under a request id."""
+    async with database.acquire() as connection:
+        row = await queries.select_claim(
+            connection, merchant_id=claim.merchant_id, operation=claim.operation, request_id=claim.request_id
+        )
+    if row is None or row["answer"] is None:
+        raise Defect("A request id was taken without an answer.")
+    claim.check(row["digest"])
+    return Reply(row["status"], row["answer"], is_replay=True)
