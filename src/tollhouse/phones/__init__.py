@@ -1,0 +1,1 @@
+"""Proving that a phone is at hand: six-digit codes, sent by a channel, checked once."""
