@@ -110,10 +110,10 @@ with given as (
         :expected::attempt_state[], :states::attempt_state[], :resolve_seconds::double precision[],
         :response_codes::text[], :advice_codes::text[], :approval_codes::text[],
         :transaction_statuses::transaction_status[], :codes::text[], :network_transaction_ids::text[],
-        :settled_at::timestamptz[], :answer_statuses::smallint[], :answers::bytea[]
+        :settled_at::timestamptz[], :answer_statuses::smallint[], :answers::bytea[], :move_ids::uuid[]
     ) as given (
         merchant_id, transaction_id, payment_id, number, expected, state, resolve_seconds, response_code, advice_code,
-        approval_code, transaction_status, code, network_transaction_id, settled_at, answer_status, answer
+        approval_code, transaction_status, code, network_transaction_id, settled_at, answer_status, answer, move_id
     )
 ),
 locked as (
@@ -134,7 +134,8 @@ moved as (
         sealed_card = case when given.state in ('in_flight', 'challenged', 'unknown') then a.sealed_card end,
         response_code = given.response_code,
         advice_code = given.advice_code,
-        approval_code = given.approval_code
+        approval_code = given.approval_code,
+        moved_by = given.move_id
     from locked join given using (merchant_id, transaction_id, number, expected)
     where a.merchant_id = locked.merchant_id and a.transaction_id = locked.transaction_id
         and a.number = locked.number
@@ -159,6 +160,14 @@ answered as (
         and c.answer is null and given.answer is not null
 )
 select transaction_id, number, expected, clock_timestamp() as database_time from moved;
+
+-- name: select_own_moves
+-- Find, among moves that met another state, those that an earlier try of the same batch has made.
+select a.transaction_id, a.number, given.expected
+from attempt a
+join unnest(:merchant_ids::bigint[], :transaction_ids::bigint[], :numbers::smallint[], :expected::text[], :move_ids::uuid[])
+    as given (merchant_id, transaction_id, number, expected, move_id) using (merchant_id, transaction_id, number)
+where a.moved_by = given.move_id;
 
 -- name: insert_attempts!
 -- Commit further attempts of payments whose earlier one ended without settling them.

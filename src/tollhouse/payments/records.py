@@ -75,6 +75,18 @@ def columns_of_moves(batch: Sequence[Move]) -> dict[str, list[Any]]:
         "settled_at": [payment.settled_at for payment in payments],
         "answer_statuses": [CREATED if move.answer else None for move in batch],
         "answers": [move.answer for move in batch],
+        "move_ids": [move.move_id for move in batch],
+    }
+
+
+def columns_of_own_moves(batch: Sequence[Move]) -> dict[str, list[Any]]:
+    """Return the columns of `select_own_moves`, one list each."""
+    return {
+        "merchant_ids": [move.payment.merchant_id for move in batch],
+        "transaction_ids": [move.payment.transaction_id for move in batch],
+        "numbers": [move.payment.attempt.number for move in batch],
+        "expected": [move.expected for move in batch],
+        "move_ids": [move.move_id for move in batch],
     }
 
 

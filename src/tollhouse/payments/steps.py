@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid4
 
 if TYPE_CHECKING:
     from tollhouse.consumers.store import ConsumerRow
@@ -61,6 +61,7 @@ class Move:
 
     `answer` is what a repeat of the request gets; `following` the payment with its next attempt; `challenge` an
     authentication to be stored with its security code; `erase_code_of` the holder whose code dies with this move.
+    `move_id` is by what a repeated batch knows its own moves again, when the answer to its COMMIT was lost.
     """
 
     payment: Payment
@@ -72,3 +73,4 @@ class Move:
     challenge: Authentication | None = None
     code: SealedCode | None = None
     erase_code_of: UUID | None = None
+    move_id: UUID = field(default_factory=uuid4)

@@ -166,6 +166,8 @@ async def flush_moves(
         clock.observe(rows[0]["database_time"])
     moved_keys = {(row["transaction_id"], row["number"], row["expected"]) for row in rows}
     moved = [move for move in ordered if _key(move) in moved_keys]
+    if len(moved) < len(ordered):
+        moved_keys |= await _find_own_moves(connection, [move for move in ordered if _key(move) not in moved_keys])
     await _follow_up(connection, moved)
     settled = [move.payment for move in moved if move.payment.status is not Status.PENDING]
     for consequence in sorted(consequences, key=lambda consequence: consequence.rank):
@@ -173,6 +175,12 @@ async def flush_moves(
         if following:
             await consequence.write(connection, following)
     return [_key(move) in moved_keys and move is earliest[_key(move)] for move in batch]
+
+
+async def _find_own_moves(connection: PlainConnection, missed: Sequence[Move]) -> set[tuple[int, int, str]]:
+    """Return those of the moves that an earlier try of this batch has committed, with all that follows from them."""
+    rows = queries.select_own_moves(connection, **records.columns_of_own_moves(missed))
+    return {(row["transaction_id"], row["number"], row["expected"]) async for row in rows}
 
 
 def _key(move: Move) -> tuple[int, int, str]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.support.acquirer import Plan, ScriptedAcquirer
 from tests.support.proxy import LossyWay, open_lossy_way
 from tests.support.shop import Paid, Shop, all_at_once, claim, open_shop, price
 
@@ -139,3 +140,21 @@ async def test_a_process_that_dies_at_any_moment(shop: Shop, database_dsn: str, 
 async def approved(shop: Shop) -> set[str]:
     """Return the references that the gateway takes for approved."""
     return {row["reference"] for row in await shop.fetch("select reference from attempt where state = 'approved'")}
+
+
+async def test_a_claim_whose_commit_had_no_answer(shop: Shop, lossy: tuple[Shop, LossyWay]) -> None:
+    """Who claimed the way to the next acquirer goes it, also when the commit of the claim went without an answer."""
+    far, way = lossy
+    first, second = ScriptedAcquirer(), ScriptedAcquirer(name="second")
+    asked = asyncio.Event()
+    gate = asyncio.Event()
+    first.plan(Plan(hold=gate, not_sent=True))
+    first.on_authorize = lambda _: asked.set()
+    pair = open_shop(far.tools.database, first, second)
+    paying = asyncio.create_task(pair.pay())
+    await asyncio.wait_for(asked.wait(), timeout=5)
+    way.losing = 1
+    gate.set()
+    assert (await paying).outcome == ("success", "0")
+    assert (way.lost, second.charged) == (1, [second.asked[0].reference])
+    assert await contradictions(shop) == []
