@@ -20,6 +20,7 @@ from tollhouse.acquirers.model import (
     Finding,
     NotFound,
     NotSent,
+    Operation,
     Reversed,
     Unknown,
 )
@@ -29,7 +30,7 @@ Lost = Literal["request", "answer"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What happens to one authorization.
+    """What happens to one authorization, capture, void or credit.
 
     `hold` keeps it waiting until the event is set; `lost` says what the network swallowed; `late` has it processed only
     when `arrive` is called, long after the gateway was told that nobody knows.
@@ -54,13 +55,14 @@ class ScriptedAcquirer:
     plans: deque[Plan] = field(default_factory=deque)
     findings: deque[Finding] = field(default_factory=deque)
     asked: list[Authorization] = field(default_factory=list)
+    operated: list[tuple[str, Operation]] = field(default_factory=list)
     journal: list[tuple[str, str]] = field(default_factory=list)
     books: dict[str, Approved | Declined | Reversed] = field(default_factory=dict)
     underway: dict[str, Approved | Declined] = field(default_factory=dict)
     on_authorize: Callable[[Authorization], None] = lambda _: None
 
     def plan(self, *plans: Plan) -> None:
-        """Say what happens to the next authorizations."""
+        """Say what happens to the next authorizations and operations."""
         self.plans.extend(plans)
 
     def find(self, *findings: Finding) -> None:
@@ -72,13 +74,33 @@ class ScriptedAcquirer:
         self.asked.append(order)
         self.journal.append(("authorize", order.reference))
         self.on_authorize(order)
+        return await self._follow(order.reference, approve(order.reference))
+
+    async def capture(self, operation: Operation) -> Answer:
+        """Do what the plan says."""
+        return await self._operate("capture", operation)
+
+    async def void(self, operation: Operation) -> Answer:
+        """Do what the plan says."""
+        return await self._operate("void", operation)
+
+    async def credit(self, operation: Operation) -> Answer:
+        """Do what the plan says."""
+        return await self._operate("credit", operation)
+
+    async def _operate(self, verb: str, operation: Operation) -> Answer:
+        """Follow the next plan; whether the operation fits its original is not looked at."""
+        self.operated.append((verb, operation))
+        self.journal.append((verb, operation.reference))
+        return await self._follow(operation.reference, Approved(f"A{operation.reference[-5:]}", None))
+
+    async def _follow(self, reference: str, approval: Approved) -> Answer:
         plan = self.plans.popleft() if self.plans else Plan()
-        outcome = plan.outcome or approve(order.reference)
         if plan.hold is not None:
             await plan.hold.wait()
         if plan.error is not None:
             raise plan.error
-        return self._process(order.reference, plan, outcome)
+        return self._process(reference, plan, plan.outcome or approval)
 
     def _process(self, reference: str, plan: Plan, outcome: Approved | Declined) -> Answer:
         if plan.not_sent:

@@ -8,7 +8,7 @@ import json
 from typing import Any
 from uuid import UUID, uuid4
 
-from tollhouse.acquirers.model import Authorization, Proof
+from tollhouse.acquirers.model import Authorization, Operation, Proof
 from tollhouse.kernel.card import Card, CardNumber, Cvv, Expiry
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.simulator.cards import published_cards
@@ -34,6 +34,17 @@ def order(name: str = "visa", amount_minor: int = 1999, currency: str = "USD", *
         "descriptor": "DEMO SHOP",
     }
     return Authorization(**(defaults | changes))
+
+
+def operation(original: Authorization, amount_minor: int | None = None, **changes: Any) -> Operation:
+    """Build a capture, void or credit of an authorization, of all of it unless an amount is given."""
+    minor = original.money.amount_minor if amount_minor is None else amount_minor
+    defaults: dict[str, Any] = {
+        "reference": f"test-{next(_numbers)}",
+        "original_reference": original.reference,
+        "money": Money(minor, original.money.currency),
+    }
+    return Operation(**(defaults | changes))
 
 
 def areq(name: str = "challenge", amount_minor: int = 1999, /, **changes: Any) -> dict[str, Any]:

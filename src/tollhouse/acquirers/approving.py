@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-from tollhouse.acquirers.model import Answer, Approved, Authorization, Finding, Reversed
+from tollhouse.acquirers.model import Answer, Approved, Authorization, Finding, Operation, Reversed
 
 
 class ApprovingAcquirer:
@@ -22,6 +22,18 @@ class ApprovingAcquirer:
     async def authorize(self, order: Authorization) -> Answer:
         """Approve."""
         return _approve(order.reference)
+
+    async def capture(self, operation: Operation) -> Answer:
+        """Approve."""
+        return _approve(operation.reference)
+
+    async def void(self, operation: Operation) -> Answer:
+        """Approve."""
+        return _approve(operation.reference)
+
+    async def credit(self, operation: Operation) -> Answer:
+        """Approve."""
+        return _approve(operation.reference)
 
     async def inquire(self, reference: str) -> Finding:
         """Say that the reference was approved, which is what came of it or would have."""

@@ -48,11 +48,28 @@ class Authorization:
 
 
 @dataclass(frozen=True, slots=True)
+class Operation:
+    """A capture, void or credit. `reference` is its own, committed before it is sent, and names it for ever.
+
+    `original_reference` is that of the authorization or sale, or of its capture. A capture takes `money` and releases
+    the rest of what was held; a void carries all that it releases; a credit may be a part of what was captured.
+    """
+
+    reference: str
+    original_reference: str
+    money: Money
+    emulate_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Approved:
-    """The issuer approved. `network_transaction_id` names the agreement in later merchant-initiated charges."""
+    """The issuer approved. `network_transaction_id` names the agreement in later merchant-initiated charges.
+
+    Operations have none.
+    """
 
     approval_code: str
-    network_transaction_id: str
+    network_transaction_id: str | None
     response_code: str = "00"
 
 
@@ -108,8 +125,20 @@ class Acquirer(Protocol):
         """Ask for the money. Never raises for what the acquirer or the network does."""
         ...
 
+    async def capture(self, operation: Operation) -> Answer:
+        """Take what an authorization holds, or a part of it. Never raises for what the acquirer or the network does."""
+        ...
+
+    async def void(self, operation: Operation) -> Answer:
+        """Release what an authorization holds, or undo a sale before it is settled. Never raises, as above."""
+        ...
+
+    async def credit(self, operation: Operation) -> Answer:
+        """Give captured money back, or a part of it. Never raises, as above."""
+        ...
+
     async def inquire(self, reference: str) -> Finding:
-        """Ask what became of a reference."""
+        """Ask what became of a reference, an operation's too."""
         ...
 
     async def reverse(self, reference: str) -> Finding:

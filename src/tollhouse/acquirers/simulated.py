@@ -17,10 +17,12 @@ from tollhouse.acquirers.model import (
     Finding,
     NotFound,
     NotSent,
+    Operation,
     Proof,
     Reversed,
     Unknown,
 )
+from tollhouse.kernel.money import Money
 from tollhouse.transport import model as transport
 
 
@@ -65,10 +67,22 @@ class SimulatedAcquirer:
     async def authorize(self, order: Authorization) -> Answer:
         """Ask for the money. Never raises for what host or network do."""
         body = _encode_authorization(order)
-        found = await self._ask("/acquirer/authorize", body, order.reference, self.timeout_seconds)
-        return (
-            found if isinstance(found, Approved | Declined | Unknown | NotSent) else Unknown("answered as an inquiry")
-        )
+        answer = await self._order("/acquirer/authorize", body, order.reference)
+        if isinstance(answer, Approved) and not answer.network_transaction_id:
+            return Unknown("approval without network transaction id")
+        return answer
+
+    async def capture(self, operation: Operation) -> Answer:
+        """Take what an authorization holds. Never raises for what host or network do."""
+        return await self._order("/acquirer/capture", _encode_operation(operation), operation.reference)
+
+    async def void(self, operation: Operation) -> Answer:
+        """Release what an authorization holds, or undo a sale. Never raises for what host or network do."""
+        return await self._order("/acquirer/void", _encode_operation(operation), operation.reference)
+
+    async def credit(self, operation: Operation) -> Answer:
+        """Give captured money back. Never raises for what host or network do."""
+        return await self._order("/acquirer/credit", _encode_operation(operation), operation.reference)
 
     async def inquire(self, reference: str) -> Finding:
         """Ask what became of a reference."""
@@ -78,6 +92,13 @@ class SimulatedAcquirer:
         """Undo a reference, or have it refused when it comes; safe to repeat."""
         found = await self._ask("/acquirer/reverse", _name(reference), reference, self._inquiry_timeout_seconds)
         return found if isinstance(found, Reversed | Unknown | NotSent) else Unknown("reversal not acknowledged")
+
+    async def _order(self, path: str, body: bytes, reference: str) -> Answer:
+        """Have something done; the words of an inquiry are no answer to that."""
+        found = await self._ask(path, body, reference, self.timeout_seconds)
+        return (
+            found if isinstance(found, Approved | Declined | Unknown | NotSent) else Unknown("answered as an inquiry")
+        )
 
     async def _ask(self, path: str, body: bytes, reference: str, timeout_seconds: float) -> Finding:
         try:
@@ -109,8 +130,8 @@ def _read_result(answer: _Answer) -> Finding:
         return Unknown("answer without response code")
     if answer.result == "declined":
         return Declined(answer.response_code, answer.advice_code)
-    if not (answer.approval_code and answer.network_transaction_id):
-        return Unknown("approval without approval code or network transaction id")
+    if not answer.approval_code:
+        return Unknown("approval without approval code")
     return Approved(answer.approval_code, answer.network_transaction_id, answer.response_code)
 
 
@@ -119,7 +140,7 @@ def _encode_authorization(order: Authorization) -> bytes:
     return _encode(
         {
             "reference": order.reference,
-            "amount": {"minor": order.money.amount_minor, "currency": order.money.currency.code},
+            "amount": _describe_money(order.money),
             "card": {
                 "number": order.card.number.reveal(),
                 "expiryMonth": order.card.expiry.month,
@@ -136,6 +157,21 @@ def _encode_authorization(order: Authorization) -> bytes:
             "emulateCode": order.emulate_code,
         }
     )
+
+
+def _encode_operation(operation: Operation) -> bytes:
+    return _encode(
+        {
+            "reference": operation.reference,
+            "originalReference": operation.original_reference,
+            "amount": _describe_money(operation.money),
+            "emulateCode": operation.emulate_code,
+        }
+    )
+
+
+def _describe_money(money: Money) -> dict[str, Any]:
+    return {"minor": money.amount_minor, "currency": money.currency.code}
 
 
 def _describe_proof(proof: Proof) -> dict[str, Any]:

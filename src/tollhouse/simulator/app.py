@@ -35,6 +35,9 @@ MAX_SESSION_DATA = 1024
 
 MACHINE_PATHS = [
     "/acquirer/authorize",
+    "/acquirer/capture",
+    "/acquirer/void",
+    "/acquirer/credit",
     "/acquirer/inquire",
     "/acquirer/reverse",
     "/directory",

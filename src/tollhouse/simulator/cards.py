@@ -27,7 +27,8 @@ def published_cards() -> Mapping[str, PublishedCard]:
 
 
 def _read(name: str, row: dict[str, Any]) -> PublishedCard:
-    return PublishedCard(**{**row, "name": name, "delivery": Delivery(row.get("delivery", "prompt"))})
+    ways = {key: Delivery(row.get(key, "prompt")) for key in ("delivery", "operation_delivery")}
+    return PublishedCard(**{**row, **ways, "name": name})
 
 
 @cache

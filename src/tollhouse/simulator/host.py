@@ -56,6 +56,9 @@ class Simulator:
         )
         self._answers: Mapping[str, Answer] = {
             "/acquirer/authorize": self._issuer.authorize,
+            "/acquirer/capture": self._issuer.capture,
+            "/acquirer/void": self._issuer.void,
+            "/acquirer/credit": self._issuer.credit,
             "/acquirer/inquire": self._issuer.inquire,
             "/acquirer/reverse": self._issuer.reverse,
             "/directory": directory.authenticate,

@@ -1,4 +1,4 @@
-"""The issuer and its acquirer host: authorize, inquire, reverse.
+"""The issuer and its acquirer host: authorize, capture, void, credit, inquire, reverse.
 
 The journal is written before an answer leaves. What goes wrong on the way (lost answers, late ones) is done here on
 purpose.
@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
-from tollhouse.simulator import messages, rules, store
+from tollhouse.simulator import messages, operations, rules, store
 from tollhouse.simulator.model import Delivery, Entry, Result, Silence
 from tollhouse.simulator.tasks import KeyedTasks
 from tollhouse.storage.coalesce import Coalescer
 
 if TYPE_CHECKING:
-    from tollhouse.simulator.model import Order, Verdict
+    from tollhouse.simulator.model import Operation, Order, PublishedCard, Verdict
     from tollhouse.storage.database import Database
 
 #: How long the silent card's connection stays open.
 SILENT_SECONDS = 120.0
+
+
+class Decide(Protocol):
+    """Decides one message and journals it; `outruns_reversal` for one that a reversal may have overtaken."""
+
+    async def __call__(self, *, outruns_reversal: bool = False) -> Result:
+        """Return what is answered."""
+        ...
 
 
 class Issuer:
@@ -37,10 +46,19 @@ class Issuer:
     async def authorize(self, body: bytes) -> bytes | Silence:
         """Decide an authorization, journal it, and answer as the card's way of delivery has it. Raises Invalid."""
         order = messages.read_authorize(body)
-        delivery = rules.choose_delivery(order)
-        if delivery is Delivery.PROMPT:
-            return messages.build_answer(order.reference, await self._decide(order))
-        return await self._deliver_badly(order, delivery)
+        return await self._deliver(order.reference, rules.choose_delivery(order), partial(self._decide, order))
+
+    async def capture(self, body: bytes) -> bytes | Silence:
+        """Take what an authorization holds, as `authorize` does. Raises Invalid."""
+        return await self._operate(messages.read_operation("capture", body))
+
+    async def void(self, body: bytes) -> bytes | Silence:
+        """Release what an authorization holds or a sale took, as `authorize` does. Raises Invalid."""
+        return await self._operate(messages.read_operation("void", body))
+
+    async def credit(self, body: bytes) -> bytes | Silence:
+        """Give back what was taken, as `authorize` does. Raises Invalid."""
+        return await self._operate(messages.read_operation("credit", body))
 
     async def inquire(self, body: bytes) -> bytes:
         """Say what became of a reference. Raises Invalid."""
@@ -57,13 +75,13 @@ class Issuer:
         """Undo a reference, or refuse it when it comes. Raises Invalid."""
         reference = messages.read_reference(body)
         async with self._database.transaction() as connection:
-            await store.reverse(connection, reference)
+            await operations.reverse(connection, reference)
         if reference in self._reversals:
             self._reversals[reference].set()
         return messages.build_finding(reference, "reversed")
 
     async def close(self) -> None:
-        """Drop the authorizations that are held back, as if they had never arrived."""
+        """Drop the messages that are held back, as if they had never arrived."""
         await self._late.close()
 
     async def _decide(self, order: Order, *, outruns_reversal: bool = False) -> Result:
@@ -71,36 +89,53 @@ class Issuer:
         entry = Entry(order, _draft_result(order, verdict), verdict.conditions, outruns_reversal)
         return await self._journal.submit(entry)
 
-    async def _deliver_badly(self, order: Order, delivery: Delivery) -> bytes | Silence:
-        """Decide an authorization whose way is bad."""
+    async def _operate(self, operation: Operation) -> bytes | Silence:
+        async with self._database.acquire() as connection:
+            card = await operations.select_card(connection, operation)
+        delivery = rules.choose_operation_delivery(operation, card)
+        return await self._deliver(operation.reference, delivery, partial(self._carry_out, operation, card))
+
+    async def _carry_out(
+        self, operation: Operation, card: PublishedCard | None, *, outruns_reversal: bool = False
+    ) -> Result:
+        async with self._database.transaction() as connection:
+            return await operations.carry_out(connection, operation, card, outruns_reversal=outruns_reversal)
+
+    async def _deliver(self, reference: str, delivery: Delivery, decide: Decide) -> bytes | Silence:
+        if delivery is Delivery.PROMPT:
+            return messages.build_answer(reference, await decide())
+        return await self._deliver_badly(reference, delivery, decide)
+
+    async def _deliver_badly(self, reference: str, delivery: Delivery, decide: Decide) -> bytes | Silence:
+        """Decide a message whose way is bad."""
         if delivery is Delivery.DROPPED:
             return Silence(0)
         if delivery is Delivery.LATE:
             # The caller may give up and be cancelled meanwhile; the message is on its way all the same.
-            result = await asyncio.shield(self._late.start(order.reference, lambda: self._decide_late(order)))
+            result = await asyncio.shield(self._late.start(reference, lambda: self._decide_late(reference, decide)))
         else:
-            result = await self._decide(order)
+            result = await decide()
         if delivery is Delivery.TWICE:
-            result = await self._decide(order)
+            result = await decide()
         elif delivery is Delivery.LOST:
             return Silence(0)
         elif delivery is Delivery.SILENT:
             return Silence(SILENT_SECONDS)
         elif delivery is Delivery.SLOW:
             await asyncio.sleep(self._slow_seconds)
-        return messages.build_answer(order.reference, result)
+        return messages.build_answer(reference, result)
 
-    async def _decide_late(self, order: Order) -> Result:
-        """Hold an authorization back until its time is over or a reversal overtakes it, then decide it."""
-        overtaken = self._reversals.setdefault(order.reference, asyncio.Event())
+    async def _decide_late(self, reference: str, decide: Decide) -> Result:
+        """Hold a message back until its time is over or a reversal overtakes it, then decide it."""
+        overtaken = self._reversals.setdefault(reference, asyncio.Event())
         try:
             async with asyncio.timeout(self._late_seconds):
                 await overtaken.wait()
         except TimeoutError:
             pass
         finally:
-            self._reversals.pop(order.reference, None)
-        return await self._decide(order, outruns_reversal=True)
+            self._reversals.pop(reference, None)
+        return await decide(outruns_reversal=True)
 
 
 def _draft_result(order: Order, verdict: Verdict) -> Result:

@@ -13,7 +13,7 @@ from msgspec import Meta
 from tollhouse.kernel.card import LONGEST_NUMBER, SHORTEST_NUMBER, CardNumber
 from tollhouse.kernel.errors import Invalid
 from tollhouse.simulator.cards import find_card
-from tollhouse.simulator.model import Order, ProofShown
+from tollhouse.simulator.model import Operation, OperationKind, Order, ProofShown
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -54,6 +54,13 @@ class _Authorize(_Message):
     emulate_code: Annotated[str, Meta(max_length=6)] | None = None
 
 
+class _Operate(_Message):
+    reference: Reference
+    original_reference: Reference
+    amount: _Amount
+    emulate_code: Annotated[str, Meta(max_length=6)] | None = None
+
+
 class _About(_Message):
     reference: Reference
 
@@ -83,6 +90,7 @@ def _decode_card_number(kind: type, value: object) -> CardNumber:
 
 
 _authorize = msgspec.json.Decoder(_Authorize, dec_hook=_decode_card_number)
+_operate = msgspec.json.Decoder(_Operate)
 _about = msgspec.json.Decoder(_About)
 _journal = msgspec.json.Decoder(JournalRequest)
 _challenge = msgspec.json.Decoder(ChallengeResult)
@@ -108,6 +116,19 @@ def read_authorize(body: bytes) -> Order:
     )
 
 
+def read_operation(kind: OperationKind, body: bytes) -> Operation:
+    """Read a capture, void or credit. Raises Invalid."""
+    message = _decode(_operate, body)
+    return Operation(
+        kind=kind,
+        reference=message.reference,
+        original_reference=message.original_reference,
+        amount_minor=message.amount.minor,
+        currency=message.amount.currency,
+        emulate_code=message.emulate_code,
+    )
+
+
 def read_reference(body: bytes) -> str:
     """Read an inquiry or a reversal. Raises Invalid."""
     reference: str = _decode(_about, body).reference
@@ -127,7 +148,7 @@ def read_challenge_result(body: bytes) -> str:
 
 
 def build_answer(reference: str, result: Result) -> bytes:
-    """Build the answer to an authorization, and to an inquiry about one."""
+    """Build the answer to an authorization or operation, and to an inquiry about one."""
     return encode(
         {
             "reference": reference,
@@ -166,6 +187,7 @@ def _build_entry(row: Record) -> dict[str, Any]:
     return {
         "reference": row["reference"],
         "kind": row["kind"],
+        "originalReference": row["original_reference"],
         "number": row["masked_number"],
         "card": row["card_name"],
         "amount": {"minor": row["amount_minor"], "currency": row["currency"]} if row["currency"] else None,
@@ -174,10 +196,14 @@ def _build_entry(row: Record) -> dict[str, Any]:
         "adviceCode": row["advice_code"],
         "approvalCode": row["approval_code"],
         "networkTransactionId": row["network_transaction_id"],
+        "capturedMinor": row["captured_minor"],
+        "releasedMinor": row["released_minor"],
+        "creditedMinor": row["credited_minor"],
         "cavv": row["cavv"],
         "deliveries": row["deliveries"],
         "receivedAt": row["received_at"],
         "reversedAt": row["reversed_at"],
+        "voidedAt": row["voided_at"],
     }
 
 

@@ -53,6 +53,12 @@ class PublishedCard:
     authentication: str | None = None
     method: Literal["answers", "silent"] | None = None
     delivery: Delivery = Delivery.PROMPT
+    #: What every capture, void and credit of it is answered; None: what fits is approved.
+    capture_code: str | None = None
+    void_code: str | None = None
+    credit_code: str | None = None
+    #: The way of those messages.
+    operation_delivery: Delivery = Delivery.PROMPT
     amount_decides: bool = False
     balance_minor: int | None = None
     balance_currency: str | None = None
@@ -80,6 +86,21 @@ class Order:
     capture: bool
     by_customer: bool
     proof: ProofShown | None
+    emulate_code: str | None
+
+
+OperationKind = Literal["capture", "void", "credit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A capture, void or credit as the issuer sees it."""
+
+    kind: OperationKind
+    reference: str
+    original_reference: str
+    amount_minor: int
+    currency: str
     emulate_code: str | None
 
 

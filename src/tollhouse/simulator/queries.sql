@@ -72,13 +72,76 @@ returning reference;
 update journal
 set reversed_at = now()
 where reference = :reference and reversed_at is null
-returning card_name, amount_minor, approval_code;
+returning reference, kind, masked_number, card_name, currency, amount_minor, approval_code, reversed_at, captured_minor,
+    released_minor, credited_minor, voided_at, original_reference;
+
+-- name: select_original_of(reference)$
+-- What an operation acts on; nothing for an authorization, and for what was never seen.
+select original_reference from journal where reference = :reference;
+
+-- name: select_card_name(original_reference)$
+-- The card of an authorization or sale, which may be named by its capture.
+select card_name
+from journal
+where reference = coalesce(
+    (select original_reference from journal where reference = :original_reference and kind = 'capture'), :original_reference
+);
+
+-- name: lock_original(original_reference)^
+-- An authorization or sale, which may be named by its capture, until the end of the transaction.
+select reference, kind, masked_number, card_name, currency, amount_minor, approval_code, reversed_at, captured_minor,
+    released_minor, credited_minor, voided_at, original_reference
+from journal
+where reference = coalesce(
+    (select original_reference from journal where reference = :original_reference and kind = 'capture'), :original_reference
+)
+for no key update;
+
+-- name: insert_operation(reference, kind, original_reference, masked_number, card_name, amount_minor, currency, response_code, approval_code)$
+-- Journal a capture, void or credit; nothing comes back if its reference was seen before.
+insert into journal (
+    reference, kind, original_reference, masked_number, card_name, amount_minor, currency, response_code, approval_code,
+    deliveries
+)
+values (
+    :reference, :kind, :original_reference, :masked_number, :card_name, :amount_minor, :currency, :response_code,
+    :approval_code, 1
+)
+on conflict (reference) do nothing
+returning reference;
+
+-- name: update_reversed_operation(reference, kind, original_reference, masked_number, card_name, amount_minor, currency, response_code, approval_code)$
+-- Fill in an operation that came after its reversal, which stands; nothing comes back if it is no such one.
+update journal
+set
+    kind = :kind,
+    original_reference = :original_reference,
+    masked_number = :masked_number,
+    card_name = :card_name,
+    amount_minor = :amount_minor,
+    currency = :currency,
+    response_code = :response_code,
+    approval_code = :approval_code,
+    deliveries = 1
+where reference = :reference and kind = 'reversal'
+returning reference;
+
+-- name: update_position(reference, captured_minor, released_minor, credited_minor, is_voided)!
+-- Move what an authorization or sale stands at by the given amounts, and set whether it is voided.
+update journal
+set
+    captured_minor = captured_minor + :captured_minor,
+    released_minor = released_minor + :released_minor,
+    credited_minor = credited_minor + :credited_minor,
+    voided_at = case when :is_voided then coalesce(voided_at, now()) end
+where reference = :reference;
 
 -- name: select_journal(row_limit)
 -- The newest journal rows first.
 select
-    reference, kind, masked_number, card_name, amount_minor, currency, response_code, advice_code, approval_code,
-    network_transaction_id, cavv, deliveries, received_at, reversed_at
+    reference, kind, original_reference, masked_number, card_name, amount_minor, currency, response_code, advice_code,
+    approval_code, network_transaction_id, captured_minor, released_minor, credited_minor, cavv, deliveries, received_at,
+    reversed_at, voided_at
 from journal
 order by received_at desc, reference desc
 limit :row_limit;

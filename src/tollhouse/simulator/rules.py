@@ -9,7 +9,7 @@ from tollhouse.kernel.money import Currency
 from tollhouse.simulator.model import Assessment, Condition, Delivery, Verdict
 
 if TYPE_CHECKING:
-    from tollhouse.simulator.model import AuthenticationRequest, Order, PublishedCard
+    from tollhouse.simulator.model import AuthenticationRequest, Operation, Order, PublishedCard
 
 APPROVED = "00"
 #: "No reason to decline": how an issuer approves the verification of an account (ISO 8583 field 39).
@@ -99,18 +99,19 @@ def choose_eci(status: str, brand: str) -> str | None:
 def _respond(card: PublishedCard, order: Order) -> str:
     """What the card itself says, before proof and balance."""
     if card.amount_decides:
-        return _respond_by_amount(order)
+        return respond_by_amount(order.amount_minor, order.currency)
     if card.balance_currency not in {None, order.currency}:
         return NOT_PERMITTED
     return card.response_code
 
 
-def _respond_by_amount(order: Order) -> str:
+def respond_by_amount(amount_minor: int, currency: str) -> str:
+    """Return the response code that an amount decides."""
     try:
-        exponent = Currency.of(order.currency).exponent
+        exponent = Currency.of(currency).exponent
     except KeyError:
         return INVALID_TRANSACTION
-    whole: int = order.amount_minor // 10**exponent
+    whole: int = amount_minor // 10**exponent
     return f"{whole % 100:02d}" if whole in DECIDING_AMOUNTS else APPROVED
 
 
@@ -134,6 +135,11 @@ def _conditions(card: PublishedCard, order: Order) -> list[Condition]:
 def _verify(response_code: str, order: Order) -> str:
     """An approval of nothing is a verification."""
     return VERIFIED if response_code == APPROVED and not order.amount_minor else response_code
+
+
+def choose_operation_delivery(operation: Operation, card: PublishedCard | None) -> Delivery:
+    """Choose what happens on the way of a capture, void or credit. An emulated code is answered at once."""
+    return card.operation_delivery if card and operation.emulate_code is None else Delivery.PROMPT
 
 
 def choose_delivery(order: Order) -> Delivery:

@@ -117,18 +117,6 @@ async def _take_balances(connection: PlainConnection, orders: Sequence[Order]) -
     return held
 
 
-async def reverse(connection: PlainConnection, reference: str) -> None:
-    """Reverse a reference once and give back what it took, or remember the reversal for when it comes.
-
-    Runs in the caller's transaction; safe to repeat.
-    """
-    if await queries.insert_reversal(connection, reference=reference) is not None:
-        return
-    row = await queries.update_reversed(connection, reference=reference)
-    if row is not None and row["approval_code"] is not None and row["card_name"] is not None:
-        await queries.update_balance_returned(connection, card_name=row["card_name"], amount_minor=row["amount_minor"])
-
-
 def read_result(row: Record) -> Result:
     """Read what was answered from a journal row."""
     return Result(row["response_code"], row["advice_code"], row["approval_code"], row["network_transaction_id"])

@@ -15,7 +15,7 @@ async def test_it_approves_and_remembers_without_memory() -> None:
 
     assert isinstance(approved, Approved)
     assert len(approved.approval_code) == 6
-    assert len(approved.network_transaction_id) == 15
+    assert len(approved.network_transaction_id or "") == 15
     assert await ApprovingAcquirer().inquire("r-1") == approved
     assert await acquirer.inquire("r-2") != approved
 

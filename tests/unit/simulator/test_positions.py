@@ -1,0 +1,92 @@
+"""What captures, voids and credits do to an authorization: nothing is made, nothing is lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollhouse.simulator.cards import published_cards
+from tollhouse.simulator.model import Operation, OperationKind
+from tollhouse.simulator.positions import Move, Position, carry_out, judge, undo
+
+AUTHORIZATION = Position(
+    "r", "authorization", "400000****0000", "visa", "USD", 1000, 0, 0, 0, is_live=True, is_voided=False
+)
+
+kinds: st.SearchStrategy[OperationKind] = st.sampled_from(("capture", "void", "credit"))
+steps = st.lists(st.tuples(kinds, st.integers(0, 1200), st.booleans()), max_size=12)
+
+
+def operation(kind: OperationKind, amount_minor: int, currency: str = "USD", emulate: str | None = None) -> Operation:
+    """Build an operation on r."""
+    return Operation(kind, "o", "r", amount_minor, currency, emulate)
+
+
+def moved(position: Position, move: Move) -> Position:
+    """Apply a move as the database does."""
+    return replace(
+        position,
+        captured_minor=position.captured_minor + move.captured_minor,
+        released_minor=position.released_minor + move.released_minor,
+        credited_minor=position.credited_minor + move.credited_minor,
+        is_voided=move.is_voided,
+        is_live=not move.is_voided,
+    )
+
+
+@given(st.sampled_from(("sale", "authorization")), steps)
+def test_what_is_held_taken_and_given_back_is_the_whole(
+    kind: str, history: list[tuple[OperationKind, int, bool]]
+) -> None:
+    """After any operations and reversals, held and taken and returned make the amount, none below zero."""
+    position, returned = replace(AUTHORIZATION, kind=kind), 0
+    for verb, amount, is_undone in history:
+        if judge(operation(verb, amount), position, None) != "00":
+            continue
+        move = carry_out(operation(verb, amount), position)
+        position, returned = moved(position, move), returned + move.returned_minor
+        if is_undone:
+            move = undo(verb, amount, position)
+            position, returned = moved(position, move), returned + move.returned_minor
+
+        assert position.held_minor + position.taken_minor + returned == 1000
+        assert min(position.held_minor, position.taken_minor, returned) >= 0
+
+
+def test_refusals() -> None:
+    """What does not fit is declined: unknown 25, dead or of another currency 12, too much or nothing 13."""
+    dead = replace(AUTHORIZATION, is_live=False)
+    captured = replace(AUTHORIZATION, captured_minor=400, released_minor=600)
+    credited = replace(captured, credited_minor=100)
+
+    assert judge(operation("capture", 1), None, None) == "25"
+    assert judge(operation("credit", 1), dead, None) == "12"
+    assert judge(operation("capture", 1, "EUR"), AUTHORIZATION, None) == "12"
+    assert judge(operation("capture", 1001), AUTHORIZATION, None) == "13"
+    assert judge(operation("capture", 0), AUTHORIZATION, None) == "13"
+    assert judge(operation("capture", 1), captured, None) == "13"
+    assert judge(operation("credit", 1), AUTHORIZATION, None) == "13"
+    assert judge(operation("credit", 301), credited, None) == "13"
+    assert judge(operation("void", 999), AUTHORIZATION, None) == "13"
+    assert judge(operation("void", 300), credited, None) == "12"
+
+
+def test_the_card_and_the_request_come_first() -> None:
+    """A card that declines one kind leaves others alone; an emulated approval passes the card, and has to fit."""
+    card = published_cards()["capture_declined"]
+
+    assert judge(operation("capture", 1), AUTHORIZATION, card) == "57"
+    assert judge(operation("void", 1000), AUTHORIZATION, card) == "00"
+    assert judge(operation("capture", 1, emulate="0000"), AUTHORIZATION, card) == "00"
+    assert judge(operation("capture", 1001, emulate="0000"), AUTHORIZATION, card) == "13"
+    assert judge(operation("capture", 1, emulate="5051"), AUTHORIZATION, None) == "51"
+    assert (
+        judge(
+            operation("credit", 205100),
+            replace(AUTHORIZATION, amount_minor=300000, kind="sale"),
+            published_cards()["amount"],
+        )
+        == "51"
+    )
