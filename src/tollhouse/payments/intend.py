@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 async def build_payment(tools: Tools, order: Order) -> Payment:
     """Take ids for an order and seal its card. Nothing is written yet."""
-    payment_id = await tools.payment_numbers.take()
+    payment_id = order.page_try.payment_id if order.page_try else await tools.payment_numbers.take()
     transaction_id = await tools.transaction_numbers.take()
     now = tools.clock.now()
     return Payment(
@@ -61,6 +61,7 @@ async def build_payment(tools: Tools, order: Order) -> Payment:
         double_click_digest=_digest_of_purchase(tools, order),
         may_redirect=order.may_redirect,
         goes_on_unauthenticated=order.site.goes_on_unauthenticated,
+        page_try=order.page_try.number if order.page_try else None,
     )
 
 
@@ -83,8 +84,11 @@ async def _build_subscribing(tools: Tools, order: Order) -> Subscribing | None:
 
 
 def _digest_of_purchase(tools: Tools, order: Order) -> bytes | None:
-    """Hash what makes two requests one purchase: card, consumer, what is bought, metadata (behaviour, section 3)."""
-    if not order.site.guards_double_clicks:
+    """Hash what makes two requests one purchase: card, consumer, what is bought, metadata (behaviour, section 3).
+
+    A payment page guards its purchase in its own way: whatever card is tried, it is charged once.
+    """
+    if order.page_try or not order.site.guards_double_clicks:
         return None
     sku = order.sku
     is_named = order.is_consumer_known or order.external_id is not None

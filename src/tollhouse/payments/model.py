@@ -139,6 +139,8 @@ class Payment:
     may_redirect: bool = True
     #: Whether it goes on when authentication could not be performed (status U).
     goes_on_unauthenticated: bool = True
+    #: Which try of a payment page's purchase this is, from 1; None for what was not paid on a page.
+    page_try: int | None = None
 
     def with_attempt(self, **changes: Any) -> Payment:
         """Return the payment with its attempt changed."""
@@ -193,6 +195,14 @@ class Instrument:
 
 
 @dataclass(frozen=True, slots=True)
+class PageTry:
+    """One try of a payment page: the purchase was named when the page was made, and may be tried until one succeeds."""
+
+    payment_id: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """What a merchant asked for, checked and resolved: everything that `charge` needs to know."""
 
@@ -226,6 +236,7 @@ class Order:
     acquirer: str
     #: A refusal that needs no acquirer: a payment code such as 1020, or None.
     refused_with: str | None = None
+    page_try: PageTry | None = None
 
 
 class Preparation(Protocol):

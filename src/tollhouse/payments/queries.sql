@@ -50,22 +50,23 @@ with given as (
         :consumer_ids::text[], :terms::jsonb[], :consumers::jsonb[], :metadata::json[], :ipn_urls::text[],
         :redirect_urls::text[], :request_ids::text[], :modes::transaction_mode[], :amounts_minor::bigint[],
         :currencies::text[], :sources::jsonb[], :initiators::initiator[], :reasons::initiation_reason[],
-        :network_transaction_ids::text[], :double_click_digests::bytea[], :created_at::timestamptz[],
-        :acquirers::text[], :references::text[], :sealed_cards::bytea[], :key_versions::integer[],
-        :fingerprints::bytea[], :resolve_seconds::double precision[]
+        :network_transaction_ids::text[], :double_click_digests::bytea[], :page_tries::smallint[],
+        :created_at::timestamptz[], :acquirers::text[], :references::text[], :sealed_cards::bytea[],
+        :key_versions::integer[], :fingerprints::bytea[], :resolve_seconds::double precision[]
     ) as given (
         merchant_id, payment_id, transaction_id, site_id, consumer_id, terms, consumer, metadata, ipn_url, redirect_url,
         request_id, mode, amount_minor, currency, source, initiator, reason, network_transaction_id,
-        double_click_digest, created_at, acquirer, reference, sealed_card, key_version, fingerprint, resolve_seconds
+        double_click_digest, page_try, created_at, acquirer, reference, sealed_card, key_version, fingerprint,
+        resolve_seconds
     )
 ),
 won as (
     insert into transaction (
         merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source, initiator, reason,
-        network_transaction_id, double_click_digest, created_at
+        network_transaction_id, double_click_digest, page_try, created_at
     )
     select merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source, initiator, reason,
-        network_transaction_id, double_click_digest, created_at
+        network_transaction_id, double_click_digest, page_try, created_at
     from given
     on conflict do nothing
     returning merchant_id, transaction_id
@@ -78,6 +79,8 @@ purchases as (
     select merchant_id, payment_id, site_id, consumer_id, terms, consumer, metadata, ipn_url, redirect_url, request_id,
         created_at
     from given join won using (merchant_id, transaction_id)
+    -- A payment page's purchase may be tried again.
+    on conflict do nothing
 ),
 tries as (
     insert into attempt (
@@ -91,15 +94,22 @@ tries as (
 select transaction_id, clock_timestamp() as database_time from won;
 
 -- name: select_double_clicks
--- Find out, for payments that were not inserted, who stands in their place: themselves, or an equal unresolved payment.
-select given.transaction_id, coalesce(own.payment_id, other.payment_id) as payment_id
-from unnest(:merchant_ids::bigint[], :transaction_ids::bigint[], :digests::bytea[])
-    as given (merchant_id, transaction_id, digest)
+-- Find out, for payments that were not inserted, who stands in their place: themselves, an equal unresolved payment, or
+-- another try of their page.
+select given.transaction_id, own.transaction_id is not null as is_own,
+    coalesce(own.payment_id, other.payment_id, tried.payment_id) as payment_id
+from unnest(:merchant_ids::bigint[], :transaction_ids::bigint[], :digests::bytea[], :page_payment_ids::bigint[])
+    as given (merchant_id, transaction_id, digest, page_payment_id)
 left join transaction own
     on own.merchant_id = given.merchant_id and own.transaction_id = given.transaction_id
 left join transaction other
     on other.merchant_id = given.merchant_id and other.double_click_digest = given.digest
-    and other.status = 'pending';
+    and other.status = 'pending'
+left join lateral (
+    select payment_id from transaction t
+    where t.merchant_id = given.merchant_id and t.payment_id = given.page_payment_id and t.page_try is not null
+    limit 1
+) tried on true;
 
 -- name: move_attempts
 -- Move attempts that are still where they were seen, in order; transaction and stored answer follow what moved. Each attempt is given
@@ -198,7 +208,7 @@ where merchant_id = :merchant_id and payment_id = :payment_id and answer is null
 select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, p.terms, p.consumer,
     p.metadata::text as metadata, p.ipn_url, p.redirect_url, p.request_id, p.created_at,
     t.mode, t.status, t.amount_minor, t.currency, t.source, t.initiator, t.reason, t.code, t.network_transaction_id,
-    t.double_click_digest, t.settled_at,
+    t.double_click_digest, t.page_try, t.settled_at,
     a.number, a.acquirer, a.reference, a.state, a.sealed_card, a.key_version, a.fingerprint, a.sent_at, a.inquiries,
     a.response_code, a.advice_code, a.approval_code
 from transaction t
@@ -212,10 +222,10 @@ join lateral (
 where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id;
 
 -- name: select_payment_transaction$
--- Return the first transaction of a payment.
+-- Return the first transaction of a payment, or of one on a page the newest try.
 select transaction_id from transaction
 where merchant_id = :merchant_id and payment_id = :payment_id
-order by transaction_id
+order by page_try desc nulls last, transaction_id
 limit 1;
 
 -- name: lease_due_attempts

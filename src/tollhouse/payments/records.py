@@ -43,6 +43,7 @@ def columns_of_beginnings(batch: Sequence[Beginning]) -> dict[str, list[Any]]:
         "initiators": [payment.initiator for payment in payments],
         "reasons": [payment.reason for payment in payments],
         "network_transaction_ids": [payment.network_transaction_id for payment in payments],
+        "page_tries": [payment.page_try for payment in payments],
         "double_click_digests": [payment.double_click_digest for payment in payments],
         "created_at": [payment.created_at for payment in payments],
         "acquirers": [attempt.acquirer for attempt in attempts],
@@ -146,6 +147,7 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         double_click_digest=row["double_click_digest"],
         may_redirect=terms["mayRedirect"],
         goes_on_unauthenticated=terms["goesOnUnauthenticated"],
+        page_try=row["page_try"],
     )
 
 

@@ -43,22 +43,22 @@ async def flush_beginnings(
     open_ = _still_open(batch, begun)
     await insert_consumers(connection, [item.consumer for item in open_ if item.consumer])
     await _insert_payments(clock, connection, open_, begun)
-    committed = [item.payment for item in open_ if isinstance(begun[item.payment.payment_id], Committed)]
+    committed = [item.payment for item in open_ if isinstance(begun[item.payment.transaction_id], Committed)]
     for preparation in preparations:
         rows = [row for payment in committed for row in preparation.rows(payment)]
         if rows:
             await preparation.write(connection, rows)
-    return [begun[item.payment.payment_id] for item in batch]
+    return [begun[item.payment.transaction_id] for item in batch]
 
 
 def _still_open(batch: Iterable[Beginning], begun: dict[int, Begun]) -> list[Beginning]:
-    return [item for item in batch if item.payment.payment_id not in begun]
+    return [item for item in batch if item.payment.transaction_id not in begun]
 
 
 async def _claim_requests(connection: PlainConnection, batch: Sequence[Beginning]) -> dict[int, Begun]:
     """Take request ids, and return what is known of those that somebody else holds."""
     claiming = sorted(
-        ((item.claim, item.payment.payment_id) for item in batch if item.claim),
+        ((item.claim, item.payment) for item in batch if item.claim),
         key=lambda pair: (pair[0].merchant_id, pair[0].operation, pair[0].request_id),
     )
     if not claiming:
@@ -68,7 +68,7 @@ async def _claim_requests(connection: PlainConnection, batch: Sequence[Beginning
         connection,
         **keys,
         digests=[claim.digest for claim, _ in claiming],
-        payment_ids=[payment_id for _, payment_id in claiming],
+        payment_ids=[payment.payment_id for _, payment in claiming],
     )
     held = {
         (row["merchant_id"], row["operation"], row["request_id"]): Claimed(
@@ -76,8 +76,8 @@ async def _claim_requests(connection: PlainConnection, batch: Sequence[Beginning
         )
         async for row in queries.select_claims(connection, **keys)
     }
-    found = ((payment_id, held[claim.merchant_id, claim.operation, claim.request_id]) for claim, payment_id in claiming)
-    return {payment_id: claimed for payment_id, claimed in found if claimed.payment_id != payment_id}
+    found = ((payment, held[claim.merchant_id, claim.operation, claim.request_id]) for claim, payment in claiming)
+    return {payment.transaction_id: claimed for payment, claimed in found if claimed.payment_id != payment.payment_id}
 
 
 def _claim_keys(claims: Sequence[Claim]) -> dict[str, list[Any]]:
@@ -95,7 +95,7 @@ async def _consume_tokens(connection: PlainConnection, batch: Sequence[Beginning
         return
     granted = await consume_tokens(connection, uses)
     failed = [item for item in batch if item.token_id and (item.token_id, item.payment.payment_id) not in granted]
-    begun |= {item.payment.payment_id: TokenGone() for item in failed}
+    begun |= {item.payment.transaction_id: TokenGone() for item in failed}
     released = [(item.claim, item.payment.payment_id) for item in failed if item.claim]
     if released:
         await queries.release_claims(
@@ -109,7 +109,7 @@ async def _insert_payments(
     clock: DatabaseClock, connection: PlainConnection, batch: Sequence[Beginning], begun: dict[int, Begun]
 ) -> None:
     """Insert payments; one that meets an equal unresolved payment becomes a double click of it."""
-    missing = sorted(batch, key=lambda item: (item.payment.merchant_id, item.payment.double_click_digest or b""))
+    missing = sorted(batch, key=_lock_key)
     for _ in range(DOUBLE_CLICK_TRIES):
         if not missing:
             return
@@ -117,13 +117,19 @@ async def _insert_payments(
         if rows:
             clock.observe(rows[0]["database_time"])
         inserted = {row["transaction_id"] for row in rows}
-        begun |= {item.payment.payment_id: Committed() for item in missing if item.payment.transaction_id in inserted}
+        begun |= dict.fromkeys(inserted, Committed())
         missing = [item for item in missing if item.payment.transaction_id not in inserted]
         if missing:
             await _find_double_clicks(connection, missing, begun)
             missing = _still_open(missing, begun)
     if missing:
         raise RuntimeError("equal payments kept being settled between two looks at them")
+
+
+def _lock_key(item: Beginning) -> tuple[int, bytes, int]:
+    """Order inserts by what they may wait for: an equal payment, or another try of the same page."""
+    payment = item.payment
+    return payment.merchant_id, payment.double_click_digest or b"", payment.payment_id if payment.page_try else 0
 
 
 async def _find_double_clicks(
@@ -134,14 +140,14 @@ async def _find_double_clicks(
         merchant_ids=[item.payment.merchant_id for item in missing],
         transaction_ids=[item.payment.transaction_id for item in missing],
         digests=[item.payment.double_click_digest for item in missing],
+        page_payment_ids=[item.payment.payment_id if item.payment.page_try else None for item in missing],
     )
-    holders = {row["transaction_id"]: row["payment_id"] async for row in rows}
+    holders = {row["transaction_id"]: (row["payment_id"], row["is_own"]) async for row in rows}
     for item in missing:
-        holder = holders[item.payment.transaction_id]
+        holder, is_own = holders[item.payment.transaction_id]
         if holder is not None:
-            is_own = holder == item.payment.payment_id
-            begun[item.payment.payment_id] = Committed() if is_own else DoubleClick(holder)
-    clicks = [(item, begun.get(item.payment.payment_id)) for item in missing if item.claim]
+            begun[item.payment.transaction_id] = Committed() if is_own else DoubleClick(holder)
+    clicks = [(item, begun.get(item.payment.transaction_id)) for item in missing if item.claim]
     handed = [(item, click.payment_id) for item, click in clicks if isinstance(click, DoubleClick)]
     if handed:
         await queries.hand_over_claims(
