@@ -81,7 +81,10 @@ class Operation:
 
     summary: str
     request: type[BaseModel] | None
-    answer: type[BaseModel]
+    #: None: the answer has no body.
+    answer: type[BaseModel] | None
+    #: What may stand after the question mark.
+    query: type[BaseModel] | None
     needs_key: bool
     needs_xml_http_request: bool
     takes_request_id: bool
@@ -95,6 +98,8 @@ class Operation:
             statuses |= {401, 403}
         if self.request:
             statuses |= {400, 413, 415}
+        if self.query:
+            statuses |= {400}
         if self.takes_request_id and self.needs_key:
             statuses |= {409, 422}
         if not self.needs_key:
@@ -107,8 +112,9 @@ class Operation:
 def describe(
     summary: str,
     *,
-    answer: type[BaseModel],
+    answer: type[BaseModel] | None,
     request: type[BaseModel] | None = None,
+    query: type[BaseModel] | None = None,
     needs_key: bool = True,
     needs_xml_http_request: bool = False,
     takes_request_id: bool = False,
@@ -117,7 +123,7 @@ def describe(
     """Return the `opt` of a handler that belongs in the document."""
     return {
         OPERATION_OPT: Operation(
-            summary, request, answer, needs_key, needs_xml_http_request, takes_request_id, may_miss
+            summary, request, answer, query, needs_key, needs_xml_http_request, takes_request_id, may_miss
         )
     }
 
@@ -228,6 +234,8 @@ def _build_parameters(path: str, operation: Operation) -> list[dict[str, Any]]:
         }
         for name in names
     ]
+    if operation.query is not None:
+        parameters += _build_query(operation.query)
     if operation.takes_request_id:
         parameters.append(REQUEST_ID_PARAMETER)
     if operation.needs_xml_http_request:
@@ -235,8 +243,24 @@ def _build_parameters(path: str, operation: Operation) -> list[dict[str, Any]]:
     return parameters
 
 
+def _build_query(model: type[BaseModel]) -> list[dict[str, Any]]:
+    schema = model.model_json_schema(ref_template=REF)
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", []),
+            "description": given.pop("description", ""),
+            "schema": given,
+        }
+        for name, given in schema["properties"].items()
+    ]
+
+
 def _build_responses(operation: Operation, status: int) -> dict[str, Any]:
-    answer = {"description": operation.summary, "content": _content_of(operation.answer)}
+    answer: dict[str, Any] = {"description": operation.summary}
+    if operation.answer is not None:
+        answer["content"] = _content_of(operation.answer)
     responses: dict[str, Any] = {str(status): answer}
     problem = {"application/json": {"schema": {"$ref": REF.format(model=ProblemAnswer.__name__)}}}
     for refusal in operation.refusals:
@@ -248,7 +272,7 @@ def _build_responses(operation: Operation, status: int) -> dict[str, Any]:
 
 def _build_schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     requests = {operation.request for operation in operations if operation.request}
-    answers = {operation.answer for operation in operations} | {ProblemAnswer, PaymentEvent}
+    answers = {operation.answer for operation in operations if operation.answer} | {ProblemAnswer, PaymentEvent}
     models = [(model, "validation") for model in requests] + [(model, "serialization") for model in answers]
     _, document = models_json_schema(
         sorted(models, key=lambda pair: pair[0].__name__),  # type: ignore[arg-type]  # the literals got widened

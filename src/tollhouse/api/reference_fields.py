@@ -42,11 +42,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class ObjectView:
-    """An object of the answers."""
+    """An object of the answers; or a list, whose entries are objects that `entry` names."""
 
     name: str
     description: str
     rows: tuple[Row, ...]
+    entry: str = ""
 
 
 def build_tables(schemas: Schemas, schema: Schema, anchor: str) -> Iterator[Table]:
@@ -113,8 +114,9 @@ def build_objects(schemas: Schemas, names: Iterable[str]) -> Iterator[ObjectView
             _row(schemas, _resolve(schemas, given, keep_link=True), name, "", key, is_required=key in required)
             for key, given in schema.get("properties", {}).items()
         )
-        yield ObjectView(name, schema.get("description", ""), rows)
-        waiting = [row.link for row in rows if row.link] + waiting
+        entry = ref_of(schema.get("items", {}))
+        yield ObjectView(name, schema.get("description", ""), rows, entry)
+        waiting = [link for link in (entry, *(row.link for row in rows)) if link] + waiting
 
 
 def parameter_row(anchor: str, parameter: Mapping[str, Any]) -> Row:

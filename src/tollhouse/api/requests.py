@@ -76,6 +76,12 @@ async def read_creation(
     return Asked(merchant, request_id, body, claim)
 
 
+async def read_query(gate: Gate, request: AnyRequest, model: type[Model]) -> Asked[Model]:
+    """Authenticate a request that reads, and validate what stands after its question mark."""
+    merchant = await gate.access(request)
+    return Asked(merchant, request_id_of(request.scope), _validate(model, dict(request.query_params), {}, None))
+
+
 def canonical(path: str, content: Mapping[str, Any]) -> bytes:
     """Write a request so that two equal ones are equal bytes, whatever the order of their fields."""
     return json.dumps([path, content], sort_keys=True, default=str).encode()
