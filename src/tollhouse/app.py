@@ -30,6 +30,7 @@ from tollhouse.api.limits import TokenizeLimits, TokenizeRates
 from tollhouse.api.metrics import Metrics
 from tollhouse.api.payment import payment_handlers
 from tollhouse.api.problems import answer_defect, answer_http_exception, answer_refusal
+from tollhouse.api.rates import rate_handlers
 from tollhouse.api.static import static_handlers
 from tollhouse.api.tokenize import tokenize_handlers
 from tollhouse.billing.subscribe import RecordSubscription, SettleSubscription
@@ -56,6 +57,7 @@ from tollhouse.payments.store import (
 )
 from tollhouse.payments.tools import Patience, Tools
 from tollhouse.portal.handlers import Portal, portal_handlers
+from tollhouse.rates.access import Rates
 from tollhouse.simulator.app import create_router
 from tollhouse.stage.inbox import Inbox, inbox_handlers
 from tollhouse.stage.mailbox import Mailbox
@@ -98,6 +100,7 @@ SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
 SWEEP_VAULT_EVERY_SECONDS = 60.0
 READ_ORIGINS_EVERY_SECONDS = 5.0
 READ_TIME_EVERY_SECONDS = 5.0
+READ_RATES_EVERY_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -154,6 +157,7 @@ async def open_gateway(settings: Settings, dsn: str, transport: Transport) -> As
     database = await Database.connect(dsn, schema="gateway", min_size=2, max_size=settings.database_connections)
     gateway = build_gateway(settings, database, Vault(keys), transport)
     await set_clock(gateway.tools.clock, database)
+    await gateway.tools.rates.refresh()
     try:
         yield gateway
     finally:
@@ -223,6 +227,7 @@ def _build_tools(
         vault=vault,
         security_codes=security_codes,
         catalog=Catalog(database),
+        rates=Rates(database),
         directory=Directory(transport),
         acquirers={acquirer.name: acquirer},
         payment_numbers=_number_blocks(database, reserve_payment_numbers),
@@ -300,11 +305,15 @@ def build_web_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
 
 def _build_common_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     """Name the loops of every process: the monotonic clock drifts, and stands still while a laptop sleeps."""
+    rates = gateway.tools.rates
 
     async def read_time() -> None:
         await set_clock(gateway.tools.clock, gateway.database)
 
-    return {"read the time": lambda: run_every(READ_TIME_EVERY_SECONDS, read_time, stop)}
+    return {
+        "read the time": lambda: run_every(READ_TIME_EVERY_SECONDS, read_time, stop),
+        "read the rates": lambda: run_every(READ_RATES_EVERY_SECONDS, rates.refresh, stop),
+    }
 
 
 def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Application:
@@ -319,6 +328,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
             partial(_validation_context, settings),
         ),
         *health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics),
+        *rate_handlers(gateway.tools.rates, gateway.gate, settings.egress),
         *document_handlers(settings.public_url, is_live=settings.is_live),
         *static_handlers(),
         *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),

@@ -28,6 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+rates_app = typer.Typer(help="Exchange rates.", no_args_is_help=True)
+app.add_typer(rates_app, name="rates")
+
 #: Shown in the banner; the whole list is in docs/reference/test-cards.md.
 CARDS_TO_TRY = (
     ("4024007179366348", "approves"),
@@ -79,6 +82,16 @@ def migrate() -> None:
     settings = _read_settings()
     applied = _run(processes.run_migrate(settings), settings)
     Console().print("\n".join(f"applied {name}" for name in applied) or "nothing to apply", highlight=False)
+
+
+@rates_app.command("load")
+def load_rates(file: Annotated[Path, typer.Argument(help="XML or CSV of the European Central Bank.")]) -> None:
+    """Load reference rates: the daily file or a longer one. All of it is taken, or nothing."""
+    settings = _read_settings()
+    loaded = _run(processes.run_load_rates(settings, file), settings)
+    changed = f"{loaded.changed} changed" if loaded.changed else "nothing changed"
+    text = f"{loaded.days} day(s), {loaded.rates} rates, the newest of {loaded.newest}: {changed}"
+    Console().print(text, highlight=False)
 
 
 @app.command()

@@ -7,6 +7,7 @@ import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,6 +15,8 @@ import uvicorn
 
 from tollhouse.app import ConfigurationError, build_loops, build_web, build_web_loops, migrate_all, open_gateway
 from tollhouse.kernel.errors import TollhouseError
+from tollhouse.rates.ecb import MAX_BYTES
+from tollhouse.rates.load import Loaded, load_rates
 from tollhouse.simulator.app import create_simulator_app
 from tollhouse.simulator.host import Simulator
 from tollhouse.simulator.transport import InProcessTransport
@@ -101,6 +104,22 @@ async def run_simulate(settings: Settings) -> None:
 async def run_migrate(settings: Settings) -> list[str]:
     """Apply the migrations that are missing and return their names."""
     return await migrate_all(settings, _database_url(settings))
+
+
+async def run_load_rates(settings: Settings, file: Path) -> Loaded:
+    """Load a file of reference rates. Raises RatesUnreadable, which says what is wrong with it."""
+    content = read_file(file, most=MAX_BYTES)
+    database = await Database.connect(_database_url(settings), schema="gateway", max_size=1)
+    try:
+        return await load_rates(database, content)
+    finally:
+        await database.close()
+
+
+def read_file(file: Path, *, most: int) -> bytes:
+    """Read a file, and one byte past the bound at most. Raises OSError."""
+    with file.open("rb") as opened:
+        return opened.read(most + 1)
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, IPvAnyNetwork, field_validator
+from pydantic import AfterValidator, Field, IPvAnyAddress, IPvAnyNetwork, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 def _strip_slash(url: str) -> str:
     return url.rstrip("/")
 
+
+LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
 
 BaseUrl = Annotated[str, AfterValidator(_strip_slash)]
 
@@ -45,6 +48,8 @@ class Settings(BaseSettings):
     acquirer: Literal["simulated", "approving"] = "simulated"
     #: Networks of proxies whose X-Forwarded-For is believed, separated by commas.
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
+    #: Addresses from which callbacks leave, separated by commas; what `GET /ips` lists. By default loopback in stage.
+    egress_addresses: Annotated[tuple[IPvAnyAddress, ...], NoDecode] = ()
     #: Seconds until a client gets `pending` for a payment that goes on.
     answer_seconds: float = Field(20.0, gt=0)
     #: Seconds until an open challenge is abandoned.
@@ -68,7 +73,7 @@ class Settings(BaseSettings):
     #: Lines below it are not written.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", "egress_addresses", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -77,6 +82,11 @@ class Settings(BaseSettings):
     def is_live(self) -> bool:
         """Whether money moves."""
         return self.environment == "live"
+
+    @property
+    def egress(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        """What `GET /ips` lists."""
+        return self.egress_addresses or (() if self.is_live else LOOPBACK)
 
     @property
     def key_path(self) -> Path:

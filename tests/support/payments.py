@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -41,6 +42,7 @@ def payment(**changes: Any) -> Payment:
         "emulate_code": None,
         "created_at": CREATED_AT,
         "attempt": attempt(),
+        "usd_per_unit": Decimal(1),
     }
     return Payment(**(defaults | changes))
 

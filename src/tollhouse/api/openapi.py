@@ -45,6 +45,8 @@ RETRYING = frozenset({409, 429, 503})
 GROUPS = {
     "tokenize": ("Tokens", "Card data go from the browser straight to the gateway, and come back as a token."),
     "payment": ("Payments", "Charging a card, and asking what became of it."),
+    "currency-exchange-rate": ("Exchange rates", "What an amount is in US dollars."),
+    "ips": ("Addresses", "Where callbacks come from."),
 }
 
 REQUEST_ID_PARAMETER = {
@@ -62,6 +64,7 @@ XML_HTTP_REQUEST_PARAMETER = {
 }
 PATH_PARAMETERS = {
     "transactionId": {"description": "`payment.transactionId` of an earlier answer.", "example": "10000042"},
+    "iso": {"description": "Three letters of ISO 4217.", "example": "EUR"},
 }
 
 #: What a callback says besides its body.

@@ -57,6 +57,7 @@ async def build_payment(tools: Tools, order: Order) -> Payment:
             sent_at=now,
         ),
         network_transaction_id=order.network_transaction_id,
+        usd_per_unit=tools.rates.usd_per_unit(order.money.currency),
         subscribing=await _build_subscribing(tools, order),
         double_click_digest=_digest_of_purchase(tools, order),
         may_redirect=order.may_redirect,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
@@ -133,6 +134,8 @@ class Payment:
     network_transaction_id: str | None = None
     settled_at: datetime | None = None
     subscribing: Subscribing | None = None
+    #: US dollars for one unit of its currency when the purchase began, or None. It holds for all its operations.
+    usd_per_unit: Decimal | None = None
     #: Equal for two requests that are the same purchase; None where the site does not guard against double clicks.
     double_click_digest: bytes | None = None
     #: Whether a soft decline leads to a challenge rather than to `fail` 1012.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -144,6 +145,7 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         network_transaction_id=row["network_transaction_id"],
         settled_at=row["settled_at"],
         subscribing=_read_subscribing(terms.get("subscribing")),
+        usd_per_unit=_read_rate(terms.get("usdPerUnit")),
         double_click_digest=row["double_click_digest"],
         may_redirect=terms["mayRedirect"],
         goes_on_unauthenticated=terms["goesOnUnauthenticated"],
@@ -163,6 +165,8 @@ def _terms_of(payment: Payment) -> dict[str, Any]:
         terms["skuName"] = payment.sku_name
     if payment.emulate_code:
         terms["emulateCode"] = payment.emulate_code
+    if payment.usd_per_unit is not None:
+        terms["usdPerUnit"] = str(payment.usd_per_unit)
     if payment.subscribing:
         terms["subscribing"] = {
             "subscriptionId": payment.subscribing.subscription_id,
@@ -217,6 +221,10 @@ def _read_attempt(row: Mapping[str, Any]) -> Attempt:
         advice_code=row["advice_code"],
         approval_code=row["approval_code"],
     )
+
+
+def _read_rate(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 def _read_subscribing(subscribing: Mapping[str, Any] | None) -> Subscribing | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tollhouse.kernel.ids import NumberBlocks
     from tollhouse.kernel.requests import Reply
     from tollhouse.payments.steps import Beginning, Begun, Move
+    from tollhouse.rates.access import Rates
     from tollhouse.storage.coalesce import Coalescer
     from tollhouse.storage.database import Database
     from tollhouse.threeds.directory import Directory
@@ -79,6 +80,7 @@ class Tools:
     vault: Vault
     security_codes: SecurityCodes
     catalog: Catalog
+    rates: Rates
     directory: Directory
     acquirers: Mapping[str, Acquirer]
     payment_numbers: NumberBlocks

@@ -7,6 +7,7 @@ import msgspec
 from tollhouse.catalog.prices import first_renewal
 from tollhouse.kernel import codes
 from tollhouse.payments.model import Payment, Status
+from tollhouse.rates.model import convert
 from tollhouse.wire.answers import (
     ConsumerBlock,
     PaymentAnswer,
@@ -56,7 +57,6 @@ def build_payment_block(payment: Payment, url: str | None) -> PaymentBlock:
     """Build the `payment` object. An open outcome has code `0`, which is no promise: its status says `pending`."""
     is_pending = payment.status is Status.PENDING
     code = codes.describe(payment.code or codes.APPROVED)
-    amount, currency = payment.money.to_decimal(), payment.money.currency.code
     return PaymentBlock(
         code=code.code,
         description=PENDING_TEXT if is_pending else code.text,
@@ -65,9 +65,9 @@ def build_payment_block(payment: Payment, url: str | None) -> PaymentBlock:
         mode=payment.mode.value,
         status=payment.status.value,
         codeCategory=code.category,
-        amount=amount,
-        currency=currency,
-        amountUsd=amount if currency == "USD" else None,
+        amount=payment.money.to_decimal(),
+        currency=payment.money.currency.code,
+        amountUsd=None if payment.usd_per_unit is None else convert(payment.money, payment.usd_per_unit),
         orderId=str(payment.payment_id),
         transactionId=str(payment.transaction_id),
         descriptor=payment.descriptor,

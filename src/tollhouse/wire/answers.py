@@ -57,7 +57,10 @@ class PaymentBlock(Answer):
     codeCategory: int | None = Field(None, description="1 never retry, 2 retry later, 3 fix the data, 4 other.")
     amount: Amount
     currency: str = Field(description="ISO 4217.")
-    amountUsd: Amount | None = Field(None, description="The amount in US dollars, where it is known.")
+    amountUsd: Amount | None = Field(
+        None,
+        description="The amount in US dollars, by the rate at the purchase's beginning, where one is known.",
+    )
     orderId: str = Field(description="Names the purchase.")
     transactionId: str = Field(description="Names this operation on it; never changes.")
     descriptor: str = Field(description="What stands on the cardholder's statement.")

@@ -105,8 +105,9 @@ def test_an_unknown_outcome_looks_like_any_open_one() -> None:
     ],
 )
 def test_amounts_are_exact_numbers(minor: int, code: str, text: str) -> None:
-    """Amounts are JSON numbers with their own digits; dollars are told in dollars only where they are."""
-    body = render_answer(payment(money=Money(minor, Currency.of(code))))
+    """Amounts are JSON numbers with their own digits; what they are in dollars is told where it is known."""
+    rate = Decimal(1) if code == "USD" else None
+    body = render_answer(payment(money=Money(minor, Currency.of(code)), usd_per_unit=rate))
     assert f'"amount":{text},'.encode() in body
     assert (b"amountUsd" in body) is (code == "USD")
 

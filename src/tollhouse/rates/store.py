@@ -1,0 +1,33 @@
+"""Rows of rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tollhouse.rates.model import Table
+from tollhouse.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+queries = load_queries("tollhouse.rates")
+
+
+async def insert_tables(connection: PlainConnection, tables: Sequence[Table]) -> int:
+    """Make these the tables of their days, and return how many rates changed by it."""
+    rows = [(table.day, currency, rate) for table in tables for currency, rate in sorted(table.per_euro.items())]
+    days, currencies = [row[0] for row in rows], [row[1] for row in rows]
+    removed: int = await queries.delete_other_rates(
+        connection, days=[table.day for table in tables], table_days=days, currencies=currencies
+    )
+    written: int = await queries.insert_rates(
+        connection, days=days, currencies=currencies, rates=[row[2] for row in rows]
+    )
+    return removed + written
+
+
+async def select_latest_table(connection: PlainConnection) -> Table | None:
+    """Return the table of the newest day, or None."""
+    rows = [row async for row in queries.select_latest_rates(connection)]
+    return Table(rows[0]["day"], {row["currency"]: row["rate"] for row in rows}) if rows else None
