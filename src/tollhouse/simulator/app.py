@@ -43,6 +43,11 @@ MACHINE_PATHS = [
     "/directory",
     "/directory/ranges",
     "/control/journal",
+    "/control/test-data/create",
+    "/control/test-data/list",
+    "/control/test-data/read",
+    "/control/test-data/change",
+    "/control/test-data/delete",
 ]
 
 AnyRequest = Request[Any, Any, Any]

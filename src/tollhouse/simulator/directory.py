@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tollhouse.simulator import rules
 from tollhouse.simulator.authentications import insert_authentication
 from tollhouse.simulator.emv_fields import ProtocolError
 from tollhouse.simulator.emv_messages import build_ares, build_erro, build_pres, read_areq
+from tollhouse.simulator.test_data import find_test_card
 
 if TYPE_CHECKING:
     from tollhouse.simulator.access_control import AccessControl
@@ -32,6 +34,8 @@ class Directory:
         except ProtocolError as error:
             return build_erro(error, answers="AReq")
         async with self._database.acquire() as connection:
+            if request.card is None:
+                request = replace(request, card=await find_test_card(connection, request.number))
             life = self._challenge_life_seconds
             authentication = await insert_authentication(connection, request, rules.assess(request), life_seconds=life)
         if authentication.first_status == "D" and authentication.is_open:

@@ -64,6 +64,7 @@ def read_areq(body: bytes) -> AuthenticationRequest:
         threeds_server_trans_id=UUID(message["threeDSServerTransID"]),
         message_version=message["messageVersion"],
         message_category=message["messageCategory"],
+        number=number,
         masked_number=number.masked,
         brand=number.brand.name,
         card=find_card(number),

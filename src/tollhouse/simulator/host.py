@@ -12,6 +12,7 @@ from tollhouse.simulator.directory import Directory
 from tollhouse.simulator.issuer import Issuer
 from tollhouse.simulator.reports import Reporter
 from tollhouse.simulator.store import queries
+from tollhouse.simulator.test_data import TestDataOffice
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -54,6 +55,7 @@ class Simulator:
         directory = Directory(
             database, self.access_control, base_url=self.base_url, challenge_life_seconds=challenge_life_seconds
         )
+        test_data = TestDataOffice(database)
         self._answers: Mapping[str, Answer] = {
             "/acquirer/authorize": self._issuer.authorize,
             "/acquirer/capture": self._issuer.capture,
@@ -64,6 +66,11 @@ class Simulator:
             "/directory": directory.authenticate,
             "/directory/ranges": directory.list_ranges,
             "/control/journal": self._list_journal,
+            "/control/test-data/create": test_data.create,
+            "/control/test-data/list": test_data.list,
+            "/control/test-data/read": test_data.read,
+            "/control/test-data/change": test_data.change,
+            "/control/test-data/delete": test_data.delete,
         }
 
     async def start(self) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from tollhouse.simulator import messages, operations, rules, store
 from tollhouse.simulator.model import Delivery, Entry, Result, Silence
 from tollhouse.simulator.tasks import KeyedTasks
+from tollhouse.simulator.test_data import find_test_card
 from tollhouse.storage.coalesce import Coalescer
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class Issuer:
 
     async def authorize(self, body: bytes) -> bytes | Silence:
         """Decide an authorization, journal it, and answer as the card's way of delivery has it. Raises Invalid."""
-        order = messages.read_authorize(body)
+        order = await self._find_card(messages.read_authorize(body))
         return await self._deliver(order.reference, rules.choose_delivery(order), partial(self._decide, order))
 
     async def capture(self, body: bytes) -> bytes | Silence:
@@ -83,6 +85,16 @@ class Issuer:
     async def close(self) -> None:
         """Drop the messages that are held back, as if they had never arrived."""
         await self._late.close()
+
+    async def _find_card(self, order: Order) -> Order:
+        """Look among the cards that merchants made for one that is not published."""
+        if order.card is not None:
+            return order
+        async with self._database.acquire() as connection:
+            card = await find_test_card(
+                connection, order.number, address=order.consumer_ip, by_customer=order.by_customer
+            )
+        return replace(order, card=card)
 
     async def _decide(self, order: Order, *, outruns_reversal: bool = False) -> Result:
         verdict = rules.judge(order)

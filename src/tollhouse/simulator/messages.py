@@ -23,55 +23,56 @@ if TYPE_CHECKING:
 Reference = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
-class _Message(msgspec.Struct, rename="camel"):
+class Message(msgspec.Struct, rename="camel"):
     """Fields have the names of the wire in camel case; unknown ones are passed over."""
 
 
-class _Amount(_Message):
+class _Amount(Message):
     minor: Annotated[int, Meta(ge=0, le=999_999_999_999)]
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
 
-class _Card(_Message):
+class _Card(Message):
     number: CardNumber
     expiry_month: Annotated[int, Meta(ge=1, le=12)]
     expiry_year: Annotated[int, Meta(ge=2000, le=2099)]
 
 
-class _Proof(_Message):
+class _Proof(Message):
     eci: str
     cavv: str
     directory_transaction_id: str
 
 
-class _Authorize(_Message):
+class _Authorize(Message):
     reference: Reference
     amount: _Amount
     card: _Card
     capture: bool
     initiator: Literal["customer", "merchant"]
     proof: _Proof | None = None
+    consumer_ip: Annotated[str, Meta(max_length=64)] | None = None
     emulate_code: Annotated[str, Meta(max_length=6)] | None = None
 
 
-class _Operate(_Message):
+class _Operate(Message):
     reference: Reference
     original_reference: Reference
     amount: _Amount
     emulate_code: Annotated[str, Meta(max_length=6)] | None = None
 
 
-class _About(_Message):
+class _About(Message):
     reference: Reference
 
 
-class JournalRequest(_Message):
+class JournalRequest(Message):
     """How many rows of the journal are wanted."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
-class ChallengeResult(_Message):
+class ChallengeResult(Message):
     """How a challenge is to end."""
 
     result: Literal["pass", "fail", "cancel", "timeout"]
@@ -99,10 +100,11 @@ encode = msgspec.json.Encoder().encode
 
 def read_authorize(body: bytes) -> Order:
     """Read an authorization. Raises Invalid, without any of its values."""
-    message = _decode(_authorize, body)
+    message = decode(_authorize, body)
     number = message.card.number
     return Order(
         reference=message.reference,
+        number=number,
         masked_number=number.masked,
         brand=number.brand.name,
         card=find_card(number),
@@ -110,6 +112,7 @@ def read_authorize(body: bytes) -> Order:
         currency=message.amount.currency,
         capture=message.capture,
         by_customer=message.initiator == "customer",
+        consumer_ip=message.consumer_ip,
         proof=message.proof
         and ProofShown(message.proof.eci, message.proof.cavv, message.proof.directory_transaction_id),
         emulate_code=message.emulate_code,
@@ -118,7 +121,7 @@ def read_authorize(body: bytes) -> Order:
 
 def read_operation(kind: OperationKind, body: bytes) -> Operation:
     """Read a capture, void or credit. Raises Invalid."""
-    message = _decode(_operate, body)
+    message = decode(_operate, body)
     return Operation(
         kind=kind,
         reference=message.reference,
@@ -131,19 +134,19 @@ def read_operation(kind: OperationKind, body: bytes) -> Operation:
 
 def read_reference(body: bytes) -> str:
     """Read an inquiry or a reversal. Raises Invalid."""
-    reference: str = _decode(_about, body).reference
+    reference: str = decode(_about, body).reference
     return reference
 
 
 def read_journal_request(body: bytes) -> int:
     """Read how many rows are wanted; an empty body means the default. Raises Invalid."""
-    limit: int = _decode(_journal, body or b"{}").limit
+    limit: int = decode(_journal, body or b"{}").limit
     return limit
 
 
 def read_challenge_result(body: bytes) -> str:
     """Read how a challenge is to end. Raises Invalid."""
-    result: str = _decode(_challenge, body).result
+    result: str = decode(_challenge, body).result
     return result
 
 
@@ -207,8 +210,8 @@ def _build_entry(row: Record) -> dict[str, Any]:
     }
 
 
-def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
-    """Decode. What msgspec says names the place and the kind of fault, never the value."""
+def decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    """Decode. Raises Invalid. What msgspec says names the place and the kind of fault, never the value."""
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, ValueError) as error:

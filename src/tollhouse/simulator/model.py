@@ -8,6 +8,8 @@ from enum import Enum
 from typing import Literal
 from uuid import UUID
 
+from tollhouse.kernel.card import CardNumber
+
 
 class Delivery(Enum):
     """What happens on the way between gateway and issuer."""
@@ -78,6 +80,7 @@ class Order:
     """An authorization as the issuer sees it. `card` is None for a number that is not published."""
 
     reference: str
+    number: CardNumber
     masked_number: str
     brand: str
     card: PublishedCard | None
@@ -85,6 +88,7 @@ class Order:
     currency: str
     capture: bool
     by_customer: bool
+    consumer_ip: str | None
     proof: ProofShown | None
     emulate_code: str | None
 
@@ -148,6 +152,7 @@ class AuthenticationRequest:
     threeds_server_trans_id: UUID
     message_version: str
     message_category: str
+    number: CardNumber
     masked_number: str
     brand: str
     card: PublishedCard | None

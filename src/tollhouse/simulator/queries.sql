@@ -288,3 +288,87 @@ where first_status in ('C', 'D')
     and (final_status is not null or first_status = 'D')
 order by created_at
 limit :row_limit;
+
+-- name: insert_test_data(merchant_id, type, number, currency, allowed_ips, emulates_3ds, is_expired, comment, request_key, request_digest)$
+-- Store test payment data; nothing comes back if the number or the request has a row already.
+insert into test_data (
+    merchant_id, type, number, currency, allowed_ips, emulates_3ds, is_expired, comment, request_key, request_digest
+)
+values (
+    :merchant_id, :type, :number, :currency, :allowed_ips::text[], :emulates_3ds, :is_expired, :comment, :request_key,
+    :request_digest
+)
+on conflict do nothing
+returning test_data_id;
+
+-- name: select_test_data_by_request(merchant_id, request_key)^
+-- The data that a request made before, deleted or not.
+select test_data_id, request_digest from test_data where merchant_id = :merchant_id and request_key = :request_key;
+
+-- name: select_test_data(merchant_id, test_data_id, is_deleted_too)^
+-- One row with what is on the card and how often it was charged.
+select
+    test_data.*,
+    balance.amount_minor as balance_minor,
+    (
+        select count(*)
+        from journal
+        where card_name = balance.card_name and card_name like 'test-%'
+            and approval_code is not null and kind in ('sale', 'authorization')
+    ) as transactions
+from test_data
+join balance on balance.card_name = 'test-' || test_data.test_data_id
+where merchant_id = :merchant_id and test_data_id = :test_data_id and (deleted_at is null or :is_deleted_too);
+
+-- name: select_test_data_list(merchant_id, type, row_limit, row_offset)
+-- A merchant's rows, the newest first, of one type or of any.
+select
+    test_data.*,
+    balance.amount_minor as balance_minor,
+    (
+        select count(*)
+        from journal
+        where card_name = balance.card_name and card_name like 'test-%'
+            and approval_code is not null and kind in ('sale', 'authorization')
+    ) as transactions
+from test_data
+join balance on balance.card_name = 'test-' || test_data.test_data_id
+where merchant_id = :merchant_id and deleted_at is null and (:type::test_data_type is null or type = :type)
+order by test_data_id desc
+limit :row_limit
+offset :row_offset;
+
+-- name: count_test_data(merchant_id, type)$
+-- How many rows a merchant has, of one type or of any.
+select count(*)
+from test_data
+where merchant_id = :merchant_id and deleted_at is null and (:type::test_data_type is null or type = :type);
+
+-- name: update_test_data(merchant_id, test_data_id, allowed_ips, emulates_3ds, is_blocked)$
+-- Change what is given of a row; nothing comes back if there is none.
+update test_data
+set
+    allowed_ips = coalesce(:allowed_ips::text[], allowed_ips),
+    emulates_3ds = coalesce(:emulates_3ds, emulates_3ds),
+    is_blocked = coalesce(:is_blocked, is_blocked),
+    updated_at = now()
+where merchant_id = :merchant_id and test_data_id = :test_data_id and deleted_at is null
+returning test_data_id;
+
+-- name: update_test_data_deleted(merchant_id, test_data_id)$
+-- Delete a row; nothing comes back if there is none.
+update test_data
+set deleted_at = now()
+where merchant_id = :merchant_id and test_data_id = :test_data_id and deleted_at is null
+returning test_data_id;
+
+-- name: update_balance(card_name, amount_minor)!
+-- Set what is on a card.
+update balance set amount_minor = :amount_minor where card_name = :card_name;
+
+-- name: select_test_cards(masked_number, row_limit)
+-- What the issuer has to know of the cards that merchants made, of those that look alike.
+select test_data_id, type, number, currency, allowed_ips, emulates_3ds, is_blocked, is_expired
+from test_data
+where masked_number = :masked_number and deleted_at is null and type <> 'sepa'
+limit :row_limit;

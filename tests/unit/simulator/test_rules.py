@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollhouse.kernel import codes
+from tollhouse.kernel.card import CardNumber
 from tollhouse.simulator import rules
 from tollhouse.simulator.cards import published_cards
 from tollhouse.simulator.model import AuthenticationRequest, Condition, Delivery, Order, ProofShown
@@ -24,6 +25,7 @@ def order(name: str | None = "visa", **changes: Any) -> Order:
     card = CARDS[name] if name else None
     plain = Order(
         reference="r",
+        number=CardNumber(card.number if card else "4242424242424242"),
         masked_number="400000****0000",
         brand=card.brand if card else "visa",
         card=card,
@@ -31,6 +33,7 @@ def order(name: str | None = "visa", **changes: Any) -> Order:
         currency="USD",
         capture=True,
         by_customer=True,
+        consumer_ip="203.0.113.45",
         proof=None,
         emulate_code=None,
     )
@@ -44,6 +47,7 @@ def request(name: str | None, *, takes_decoupled: bool = False) -> Authenticatio
         threeds_server_trans_id=uuid4(),
         message_version="2.2.0",
         message_category="01",
+        number=CardNumber(card.number if card else "4242424242424242"),
         masked_number="400000****0000",
         brand=card.brand if card else "visa",
         card=card,

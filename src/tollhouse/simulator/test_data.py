@@ -1,0 +1,260 @@
+"""Test payment data: what merchants make, change and look at; and how the issuer sees such a card.
+
+Messages in, answers out, as everywhere in the simulator. What is not there is answered with `null`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tollhouse.kernel.card import CardNumber
+from tollhouse.simulator.messages import Message, decode, encode
+from tollhouse.simulator.model import PublishedCard
+from tollhouse.simulator.store import queries
+from tollhouse.simulator.test_numbers import draw_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asyncpg import Record
+
+    from tollhouse.storage.database import Database, PlainConnection
+
+#: How often a number is drawn that somebody has already; the ranges have at least ten million.
+MOST_DRAWS = 10
+
+#: How many numbers may be masked alike.
+MOST_ALIKE = 1_000
+
+BLOCKED = "62"
+EXPIRED = "54"
+ADDRESS_NOT_ALLOWED = "63"
+
+Type = Literal["maestro", "mastercard", "sepa", "visa", "discover", "unionpay", "jcb", "diners", "amex"]
+Minor = Annotated[int, Meta(ge=0, le=999_999_999_999)]
+Addresses = Annotated[list[str], Meta(max_length=50)]
+
+
+class _Create(Message):
+    merchant_id: int
+    type: Type
+    balance_minor: Minor
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+    allowed_ips: Addresses = msgspec.field(default_factory=list)
+    emulate3ds: bool = False
+    expired: bool = False
+    comment: Annotated[str, Meta(max_length=255)] | None = None
+    request_key: Annotated[str, Meta(max_length=128)] | None = None
+    request_digest: Annotated[str, Meta(max_length=128)] | None = None
+
+
+class _List(Message):
+    merchant_id: int
+    type: Type | None = None
+    limit: Annotated[int, Meta(ge=0, le=100)] = 100
+    offset: Annotated[int, Meta(ge=0, le=2**31)] = 0
+
+
+class _Name(Message):
+    merchant_id: int
+    id: int
+
+
+class _Change(_Name):
+    balance_minor: Minor | None = None
+    allowed_ips: Addresses | None = None
+    emulate3ds: bool | None = None
+    blocked: bool | None = None
+
+
+_create = msgspec.json.Decoder(_Create)
+_list = msgspec.json.Decoder(_List)
+_name = msgspec.json.Decoder(_Name)
+_change = msgspec.json.Decoder(_Change)
+
+
+class TestDataOffice:
+    """Answers what the gateway asks for its merchants. Raises Invalid for a faulty body."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, body: bytes) -> bytes:
+        """Make test data. The same request again gets what it made; with another digest, `isReused`."""
+        wanted: _Create = decode(_create, body)
+        async with self._database.transaction() as connection:
+            made = await _find_made(connection, wanted) or await _insert(connection, wanted)
+            if made is None:
+                return encode({"data": None, "isReused": True})
+            return encode({"data": await _show(connection, wanted.merchant_id, made, is_deleted_too=True)})
+
+    async def list(self, body: bytes) -> bytes:
+        """List a merchant's data, the newest first."""
+        wanted: _List = decode(_list, body)
+        async with self._database.acquire() as connection:
+            rows = queries.select_test_data_list(
+                connection,
+                merchant_id=wanted.merchant_id,
+                type=wanted.type,
+                row_limit=wanted.limit,
+                row_offset=wanted.offset,
+            )
+            data = [_describe(row) async for row in rows]
+            total = await queries.count_test_data(connection, merchant_id=wanted.merchant_id, type=wanted.type)
+        return encode({"data": data, "total": total})
+
+    async def read(self, body: bytes) -> bytes:
+        """Show one."""
+        wanted: _Name = decode(_name, body)
+        async with self._database.acquire() as connection:
+            return encode({"data": await _show(connection, wanted.merchant_id, wanted.id)})
+
+    async def change(self, body: bytes) -> bytes:
+        """Change balance, addresses, 3-D Secure or block, and show what it is then."""
+        wanted: _Change = decode(_change, body)
+        async with self._database.transaction() as connection:
+            changed = await queries.update_test_data(
+                connection,
+                merchant_id=wanted.merchant_id,
+                test_data_id=wanted.id,
+                allowed_ips=wanted.allowed_ips,
+                emulates_3ds=wanted.emulate3ds,
+                is_blocked=wanted.blocked,
+            )
+            if changed is not None and wanted.balance_minor is not None:
+                await queries.update_balance(
+                    connection, card_name=name_card(wanted.id), amount_minor=wanted.balance_minor
+                )
+            return encode({"data": await _show(connection, wanted.merchant_id, wanted.id)})
+
+    async def delete(self, body: bytes) -> bytes:
+        """Delete one, and say whether there was one."""
+        wanted: _Name = decode(_name, body)
+        async with self._database.acquire() as connection:
+            deleted = await queries.update_test_data_deleted(
+                connection, merchant_id=wanted.merchant_id, test_data_id=wanted.id
+            )
+        return encode({"isDeleted": deleted is not None})
+
+
+async def find_test_card(
+    connection: PlainConnection, number: CardNumber, *, address: str | None = None, by_customer: bool = True
+) -> PublishedCard | None:
+    """Return a merchant's test card as the issuer treats it, or None. `address` is the consumer's."""
+    rows = queries.select_test_cards(connection, masked_number=number.masked, row_limit=MOST_ALIKE)
+    row = next(iter([row async for row in rows if CardNumber(row["number"]) == number]), None)
+    if row is None:
+        return None
+    return PublishedCard(
+        name=name_card(row["test_data_id"]),
+        number=row["number"],
+        brand=row["type"],
+        group="test data",
+        does="",
+        response_code=_respond(row, address, by_customer=by_customer),
+        authentication="C" if row["emulates_3ds"] else None,
+        # The row of its balance is there already, so this is never put down.
+        balance_minor=0,
+        balance_currency=row["currency"],
+    )
+
+
+def name_card(test_data_id: int) -> str:
+    """Return the name by which journal and balances know a test card."""
+    return f"test-{test_data_id}"
+
+
+def is_allowed(address: str | None, allowed: Sequence[str]) -> bool:
+    """Tell whether an address is on a list; an empty one has all."""
+    if not allowed:
+        return True
+    try:
+        return address is not None and ip_address(address) in {ip_address(entry) for entry in allowed}
+    except ValueError:
+        return False
+
+
+def _respond(row: Record, address: str | None, *, by_customer: bool) -> str:
+    """Return what the card itself says. A merchant's own charge comes from no address."""
+    if row["is_blocked"]:
+        return BLOCKED
+    if row["is_expired"]:
+        return EXPIRED
+    if (by_customer or address is not None) and not is_allowed(address, row["allowed_ips"]):
+        return ADDRESS_NOT_ALLOWED
+    return "00"
+
+
+async def _find_made(connection: PlainConnection, wanted: _Create) -> int | None:
+    """Return what this very request made before."""
+    if wanted.request_key is None:
+        return None
+    row = await queries.select_test_data_by_request(
+        connection, merchant_id=wanted.merchant_id, request_key=wanted.request_key
+    )
+    made: int | None = row["test_data_id"] if row and row["request_digest"] == wanted.request_digest else None
+    return made
+
+
+async def _insert(connection: PlainConnection, wanted: _Create) -> int | None:
+    """Store with a number that nobody has; None where the request's key is another's."""
+    for _ in range(MOST_DRAWS):
+        made: int | None = await queries.insert_test_data(
+            connection,
+            merchant_id=wanted.merchant_id,
+            type=wanted.type,
+            number=draw_number(wanted.type),
+            currency=wanted.currency,
+            allowed_ips=wanted.allowed_ips,
+            emulates_3ds=wanted.emulate3ds,
+            is_expired=wanted.expired,
+            comment=wanted.comment,
+            request_key=wanted.request_key,
+            request_digest=wanted.request_digest,
+        )
+        if made is not None:
+            await queries.insert_balance(
+                connection, card_name=name_card(made), currency=wanted.currency, amount_minor=wanted.balance_minor
+            )
+            return made
+        # The number or the key was taken; in the second case perhaps by this request, a moment ago.
+        made = await _find_made(connection, wanted)
+        if made is not None:
+            return made
+    return None
+
+
+async def _show(
+    connection: PlainConnection, merchant_id: int, test_data_id: int, *, is_deleted_too: bool = False
+) -> dict[str, Any] | None:
+    row = await queries.select_test_data(
+        connection, merchant_id=merchant_id, test_data_id=test_data_id, is_deleted_too=is_deleted_too
+    )
+    return _describe(row) if row else None
+
+
+def _describe(row: Record) -> dict[str, Any]:
+    return {
+        "id": row["test_data_id"],
+        "type": row["type"],
+        "number": row["number"],
+        "balanceMinor": row["balance_minor"],
+        "currency": row["currency"],
+        "allowedIps": row["allowed_ips"],
+        "emulate3ds": row["emulates_3ds"],
+        "blocked": row["is_blocked"],
+        "expired": row["is_expired"],
+        "comment": row["comment"],
+        "transactions": row["transactions"],
+        "createdAt": _second(row["created_at"]),
+        "updatedAt": _second(row["updated_at"]),
+    }
+
+
+def _second(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
