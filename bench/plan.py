@@ -34,7 +34,7 @@ BACKLOG = 60_000
 #: Past this part of the requests what is measured is not what was meant.
 MOST_ERRORS = 0.01
 
-NOT_POSTED = "update site set ipn_format = 'legacy'"
+NOT_POSTED = "update site set ipn_format = 'none'"
 #: Copies of one event, each a thread of its own, for as many addresses as there are endpoints.
 FILL_OUTBOX = """
 insert into event (merchant_id, payment_id, transaction_id, site_id, kind, status, url, format, body, request_id)
@@ -103,7 +103,7 @@ async def running(*, acquirer: str, posted: bool) -> AsyncIterator[tuple[Gateway
         await _load(gateway, sink, connections=16, seconds=WARM_UP_SECONDS)
         yield gateway, sink
         if sink.count() and not posted:
-            raise BenchFailed("IPNs were posted although the site does not want them as JSON.")
+            raise BenchFailed("IPNs were posted although the site does not want them.")
 
 
 @asynccontextmanager

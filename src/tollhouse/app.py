@@ -361,6 +361,17 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
     return Envelope(Cors(cast("Application", web), is_allowed), gateway.metrics)
 
 
+def build_watch(gateway: Gateway) -> Application:
+    """Put together what a process without an API serves: whether it lives, and its numbers."""
+    watch = Litestar(
+        route_handlers=health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics),
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers={Refusal: answer_refusal, HTTPException: answer_http_exception, Exception: answer_defect},
+    )
+    return Envelope(cast("Application", watch), gateway.metrics)
+
+
 def _validation_context(settings: Settings) -> dict[str, Any]:
     """Tell the request models what the environment asks of them."""
     if not settings.is_live:

@@ -63,9 +63,11 @@ def serve(host: Host = None, port: Port = None) -> None:
 
 
 @app.command()
-def work() -> None:
+def work(
+    metrics_port: Annotated[int | None, typer.Option(help="Port for health and metrics; none by default.")] = None,
+) -> None:
     """Run the worker: delivers IPNs, resolves open outcomes; as many as wanted."""
-    settings = _read_settings()
+    settings = _read_settings(metrics_port=metrics_port)
     _run(processes.run_work(settings), settings)
 
 

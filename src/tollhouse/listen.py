@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import aiohttp
 from aiohttp import web
@@ -23,12 +25,18 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
+from tollhouse.ipn.legacy import CONTENT_TYPE as FORM_TYPE
 from tollhouse.ipn.signature import SignatureMismatch, verify_status, verify_webhook
 
 DEFAULT_PORT = 8081
 MAX_CALLBACK_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 16 * 1024
 FORWARD_TIMEOUT_SECONDS = 14.0
+
+#: Of a legacy form, and where its XML says what it is about.
+LEGACY_FIELDS = 16
+LEGACY_FACT = re.compile(r"<(mode|status|orderId)>([^<]*)<")
+LEGACY_ID = re.compile(r'<transaction id="([^"]*)"')
 
 #: What belongs to one connection, or is set anew for the next.
 _NOT_FORWARDED = frozenset(
@@ -128,7 +136,7 @@ def read_callback(body: bytes) -> Callback:
     try:
         content = json.loads(body)
     except ValueError:
-        content = None
+        return read_legacy_callback(body)
     payment, subscription = _child(content, "payment"), _child(content, "subscription")
     return Callback(
         kind=_text(payment, "mode") or ("subscription" if subscription else "unknown"),
@@ -139,16 +147,36 @@ def read_callback(body: bytes) -> Callback:
     )
 
 
+def read_legacy_callback(body: bytes) -> Callback:
+    """Read what a form is about, or whatever else is no JSON."""
+    try:
+        xml = dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=LEGACY_FIELDS)).get("ipn", "")
+    except ValueError:
+        xml = ""
+    facts, identity = dict(LEGACY_FACT.findall(xml)), LEGACY_ID.search(xml)
+    return Callback(
+        kind=facts.get("mode", "unknown"),
+        status=facts.get("status", ""),
+        order_id=facts.get("orderId", ""),
+        transaction_id=identity[1] if identity else "",
+        subscription_id="",
+    )
+
+
 def verify_callback(headers: Mapping[str, str], body: bytes, *, secret: str, now: float) -> None:
-    """Check both signatures of a callback. Raises SignatureMismatch, saying which of them is wrong."""
+    """Check the signatures of a callback. Raises SignatureMismatch, saying which of them is wrong.
+
+    A legacy form bears no X-Signature.
+    """
     callback = read_callback(body)
     try:
-        verify_status(
-            secret,
-            headers.get("X-Signature", ""),
-            subject_id=callback.transaction_id or callback.subscription_id,
-            status=callback.status,
-        )
+        if headers.get("Content-Type") != FORM_TYPE:
+            verify_status(
+                secret,
+                headers.get("X-Signature", ""),
+                subject_id=callback.transaction_id or callback.subscription_id,
+                status=callback.status,
+            )
     except SignatureMismatch as error:
         raise SignatureMismatch("X-Signature is wrong") from error
     try:
@@ -192,7 +220,7 @@ def render_banner(url: str, *, forward_to: str | None, checked: bool) -> Panel:
 
 def render_line(callback: Callback, verdict: Text, answer: Answer, milliseconds: int | None) -> Text:
     """Render the line of one callback. What the callback says is printed as it is, never taken as markup."""
-    good = callback.status in ("success", "active", "trial")
+    good = callback.status in ("success", "active", "trial", "successful", "refunded")
     acknowledged = answer.status in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED)
     parts: list[Any] = [
         (f"{datetime.now().astimezone():%H:%M:%S}", "dim"),

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 import structlog
 import uvicorn
 
-from tollhouse.app import ConfigurationError, build_loops, build_web, build_web_loops, migrate_all, open_gateway
+from tollhouse.app import (
+    ConfigurationError,
+    build_loops,
+    build_watch,
+    build_web,
+    build_web_loops,
+    migrate_all,
+    open_gateway,
+)
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.rates.ecb import MAX_BYTES
 from tollhouse.rates.load import Loaded, load_rates
@@ -68,7 +76,8 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
         gateway = await stack.enter_async_context(open_gateway(settings, dsn, InProcessTransport(simulator)))
         demo = await _prepare_demo(settings, gateway)
         loops = asyncio.create_task(run_loops(build_loops(gateway, stop) | build_web_loops(gateway, stop), stop))
-        await _serve(build_web(gateway, simulator), settings, stop, lambda: announce(demo, settings))
+        web = build_web(gateway, simulator)
+        await _serve(web, settings, stop, lambda: announce(demo, settings), port=settings.port)
         stop.set()
         await loops
 
@@ -78,17 +87,25 @@ async def run_serve(settings: Settings) -> None:
     stop = _stop_on_signals()
     async with _gateway_alone(settings) as gateway:
         loops = asyncio.create_task(run_loops(build_web_loops(gateway, stop), stop))
-        await _serve(build_web(gateway), settings, stop, lambda: log.info("serving", url=settings.public_url))
+        web = build_web(gateway)
+        await _serve(web, settings, stop, lambda: log.info("serving", url=settings.public_url), port=settings.port)
         stop.set()
         await loops
 
 
 async def run_work(settings: Settings) -> None:
-    """Run the worker's loops."""
+    """Run the worker's loops, and a port for health and metrics if one is set."""
     stop = _stop_on_signals()
     async with _gateway_alone(settings) as gateway:
-        log.info("working")
-        await run_loops(build_loops(gateway, stop), stop)
+        loops = asyncio.create_task(run_loops(build_loops(gateway, stop), stop))
+        if settings.metrics_port is None:
+            log.info("working")
+        else:
+            port = settings.metrics_port
+            watch = build_watch(gateway)
+            await _serve(watch, settings, stop, lambda: log.info("working", metrics_port=port), port=port)
+            stop.set()
+        await loops
 
 
 async def run_simulate(settings: Settings) -> None:
@@ -98,7 +115,8 @@ async def run_simulate(settings: Settings) -> None:
     stop = _stop_on_signals()
     base_url = settings.simulator_base_url or settings.public_url
     async with _simulator(settings, _database_url(settings), base_url=base_url) as simulator:
-        await _serve(create_simulator_app(simulator), settings, stop, lambda: log.info("simulating", url=base_url))
+        web = create_simulator_app(simulator)
+        await _serve(web, settings, stop, lambda: log.info("simulating", url=base_url), port=settings.port)
 
 
 async def run_migrate(settings: Settings) -> list[str]:
@@ -204,14 +222,14 @@ def _settle_memory() -> None:
 
 
 async def _serve(
-    web: Application | Litestar, settings: Settings, stop: asyncio.Event, on_started: Callable[[], None]
+    web: Application | Litestar, settings: Settings, stop: asyncio.Event, on_started: Callable[[], None], *, port: int
 ) -> None:
     """Listen until `stop` is set; then take no more, and let open requests end for a while."""
     server = _Server(
         uvicorn.Config(
             web,
             host=settings.host,
-            port=settings.port,
+            port=port,
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     #: The port on which a process listens.
     port: int = Field(8080, ge=0, le=65_535)
+    #: The port on which `tollhouse work` serves health and metrics; none when it is not set.
+    metrics_port: int | None = Field(None, ge=0, le=65_535)
     #: Where browsers and the Directory reach this gateway; by default where it listens.
     base_url: BaseUrl | None = None
     #: Where the simulator is, for `serve` and `work` in stage; `dev` has it in the same process.

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from tollhouse.kernel.money import Currency, Money
 
 ThreeDsRule = Literal["when_asked", "always"]
-IpnFormat = Literal["json", "legacy", "both"]
+#: `plugin` is what the public WooCommerce plugin understands; see `tollhouse.ipn.form`.
+IpnFormat = Literal["json", "legacy", "both", "plugin", "none"]
 
 
 @dataclass(frozen=True, slots=True)

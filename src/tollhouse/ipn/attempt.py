@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import aiohttp
 import structlog
 
 from tollhouse import __version__
+from tollhouse.ipn import legacy
 from tollhouse.ipn.address import AddressPolicy, AddressRefused, check_url
+from tollhouse.ipn.form import Form
 from tollhouse.ipn.model import Attempt, AttemptError, Delivery
 from tollhouse.ipn.schedule import parse_retry_after
 from tollhouse.ipn.session import Peer, peer
@@ -25,7 +27,7 @@ REDIRECTIONS = range(300, 400)
 MAX_ANSWER_BYTES = 16 * 1024
 EXCERPT_BYTES = 1024
 
-CONTENT_TYPE = "application/json"
+CONTENT_TYPES: Mapping[Form, str] = {"json": "application/json", "legacy": legacy.CONTENT_TYPE}
 USER_AGENT = f"Tollhouse/{__version__}"
 
 #: Of a merchant: its current IPN secret, then an earlier one that is still valid. Asked at every attempt.
@@ -42,23 +44,35 @@ class Limits:
     total_seconds: float = 15.0
 
 
+def write_body(delivery: Delivery, secret: str) -> bytes:
+    """Write what is posted: the event's JSON as it is, or the form that holds its XML, signed with the secret."""
+    if delivery.form == "json":
+        return delivery.body
+    signature = legacy.sign(
+        secret, order_id=str(delivery.payment_id or ""), kind=delivery.kind, status=delivery.status or ""
+    )
+    return legacy.write_form(delivery.body, signature)
+
+
 def build_headers(delivery: Delivery, secrets: Sequence[str], *, timestamp: int) -> dict[str, str]:
     """Build what an attempt says besides the body.
 
     The first secret signs `X-Signature`, all of them sign `webhook-signature`. `timestamp` is Unix time of this
     attempt; everything else is the same at every attempt.
     """
-    subject_id = delivery.subscription_id if delivery.transaction_id is None else delivery.transaction_id
     webhook_id = f"evt_{delivery.event_id}"
+    body = write_body(delivery, secrets[0])
     headers = {
-        "Content-Type": CONTENT_TYPE,
+        "Content-Type": CONTENT_TYPES[delivery.form],
         "User-Agent": USER_AGENT,
-        "X-Signature": sign_status(secrets[0], str(subject_id or ""), delivery.status or ""),
         "webhook-id": webhook_id,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": sign_webhook(secrets, webhook_id=webhook_id, timestamp=timestamp, body=delivery.body),
+        "webhook-signature": sign_webhook(secrets, webhook_id=webhook_id, timestamp=timestamp, body=body),
         "webhook-sequence": str(delivery.sequence),
     }
+    if delivery.form == "json":  # a form is signed in its field `sign`
+        subject_id = delivery.subscription_id if delivery.transaction_id is None else delivery.transaction_id
+        headers["X-Signature"] = sign_status(secrets[0], str(subject_id or ""), delivery.status or "")
     if delivery.request_id:
         headers["X-Request-ID"] = delivery.request_id
     return headers
@@ -82,7 +96,8 @@ async def post_delivery(
         check_url(delivery.url, policy)
         secrets = await secrets_of(delivery.merchant_id)
         headers = build_headers(delivery, secrets, timestamp=int(started_at.timestamp()))
-        status, excerpt, retry_after = await _exchange_with_fresh_connection(session, delivery, headers, limits, noted)
+        message = _Message(delivery.url, headers, write_body(delivery, secrets[0]))
+        status, excerpt, retry_after = await _exchange_with_fresh_connection(session, message, limits, noted)
         error = judge_status(status)
     except Exception as caught:  # whatever an endpoint provokes is an attempt that failed
         error = classify_error(caught)
@@ -136,25 +151,32 @@ _WORDS: Sequence[tuple[type[BaseException], AttemptError]] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What is posted where."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+
 async def _exchange_with_fresh_connection(
-    session: aiohttp.ClientSession, delivery: Delivery, headers: dict[str, str], limits: Limits, noted: Peer
+    session: aiohttp.ClientSession, message: _Message, limits: Limits, noted: Peer
 ) -> tuple[int, bytes, str | None]:
     """Exchange, and once more if a connection kept from before was closed by the other side as we took it up."""
     try:
-        return await _exchange(session, delivery, headers, limits)
+        return await _exchange(session, message, limits)
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
         if noted.opened or isinstance(error, aiohttp.ClientConnectorError):
             raise
-    return await _exchange(session, delivery, headers | {"Connection": "close"}, limits)
+    return await _exchange(session, replace(message, headers=message.headers | {"Connection": "close"}), limits)
 
 
-async def _exchange(
-    session: aiohttp.ClientSession, delivery: Delivery, headers: dict[str, str], limits: Limits
-) -> tuple[int, bytes, str | None]:
+async def _exchange(session: aiohttp.ClientSession, message: _Message, limits: Limits) -> tuple[int, bytes, str | None]:
     """Post and return status, the beginning of the answer, and its `Retry-After`."""
     timeout = aiohttp.ClientTimeout(total=limits.total_seconds, connect=limits.connect_seconds)
     async with session.post(
-        delivery.url, data=delivery.body, headers=headers, timeout=timeout, allow_redirects=False
+        message.url, data=message.body, headers=message.headers, timeout=timeout, allow_redirects=False
     ) as response:
         return response.status, await _read_excerpt(response), response.headers.get("Retry-After")
 

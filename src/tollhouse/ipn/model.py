@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from tollhouse.ipn.form import Form
+
 AttemptError = Literal[
     "address_refused",  # the address is not one that callbacks may go to
     "dns_failed",  # the host has no address
@@ -27,17 +29,21 @@ DeliveryState = Literal["held", "waiting", "leased", "delivered", "failed"]
 class Delivery:
     """One event to be posted to one address, as it was claimed.
 
+    `body` is what the event says in this form: the JSON that is posted, or the XML that a form holds.
     `attempts` is how many were made before, `age` the merchant's time since the first of them, zero if there was none.
     """
 
     merchant_id: int
     event_id: int
     number: int
+    form: Form
     host_id: int
     lease: int
     url: str
     body: bytes
     sequence: int
+    kind: str
+    payment_id: int | None
     transaction_id: int | None
     subscription_id: int | None
     status: str | None
@@ -113,6 +119,7 @@ class DeliveryEntry:
 
     event_id: int
     number: int
+    form: Form
     sequence: int
     kind: str
     status: str | None
@@ -133,7 +140,7 @@ class DeliveryEntry:
 class OutboxState:
     """How much is still to be delivered, and how long the oldest of it has waited.
 
-    Failed deliveries are not counted.
+    Failed deliveries are not counted. A great depth is an estimate.
     """
 
     depth: int

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 
 from tollhouse.ipn import store
 from tollhouse.ipn.address import origin_of
+from tollhouse.ipn.form import forms_of
 from tollhouse.ipn.store import OriginKey, Route, ThreadKey, UnnumberedEvent
 from tollhouse.storage.database import Database
 
@@ -39,22 +40,24 @@ async def number_batch(database: Database, *, batch: int = BATCH) -> int:
 
 
 def is_delivered(event: UnnumberedEvent) -> bool:
-    """Say whether an event is posted as JSON.
-
-    What is for legacy listeners only, or has no URL, is numbered and kept.
-    """
-    return event.format != "legacy" and event.url != ""
+    """Say whether an event is posted. What has no URL is numbered and kept."""
+    return event.url != ""
 
 
 def plan_routes(
     events: Sequence[UnnumberedEvent], *, unfinished: Collection[ThreadKey], hosts: dict[OriginKey, int]
 ) -> list[Route]:
-    """Give each event its host; of each thread the first may go, unless an earlier event of it is still under way."""
+    """Give each event its host, once for each of its forms.
+
+    Of each thread the first event may go, unless an earlier one is still under way; its forms do not wait for each
+    other.
+    """
     seen = set(unfinished)
-    routes = []
+    routes: list[Route] = []
     for event in sorted(events, key=lambda event: (event.merchant_id, event.event_id)):
         thread = event.thread_key
-        routes.append(Route(event, hosts[_origin_key(event)], held=thread in seen))
+        host_id, held = hosts[_origin_key(event)], thread in seen
+        routes += [Route(event, n, form, host_id, held) for n, form in enumerate(forms_of(event.format), start=1)]
         if thread is not None:
             seen.add(thread)
     return routes

@@ -57,18 +57,18 @@ on conflict (merchant_id, origin)
     do update set ready_at = greatest(h.paused_until, least(h.ready_at, excluded.ready_at))
 returning merchant_id, origin, host_id;
 
--- name: insert_deliveries(merchant_ids, event_ids, host_ids, threads, urls, held, created_at)!
+-- name: insert_deliveries(merchant_ids, event_ids, numbers, forms, host_ids, threads, urls, held, created_at)!
 -- Put events on their way, or hold them back behind an earlier one of their thread.
-insert into delivery (merchant_id, event_id, host_id, thread, url, state, due_at, created_at)
+insert into delivery (merchant_id, event_id, number, form, host_id, thread, url, state, due_at, created_at)
 select
-    given.merchant_id, given.event_id, given.host_id, given.thread, given.url,
+    given.merchant_id, given.event_id, given.number, given.form, given.host_id, given.thread, given.url,
     (case when given.held then 'held' else 'waiting' end)::delivery_state,
     case when not given.held then now() + m.clock_offset end,
     given.created_at
 from unnest(
-    :merchant_ids::bigint[], :event_ids::bigint[], :host_ids::bigint[], :threads::bigint[], :urls::text[], :held::boolean[],
-    :created_at::timestamptz[]
-) as given (merchant_id, event_id, host_id, thread, url, held, created_at)
+    :merchant_ids::bigint[], :event_ids::bigint[], :numbers::smallint[], :forms::delivery_form[], :host_ids::bigint[],
+    :threads::bigint[], :urls::text[], :held::boolean[], :created_at::timestamptz[]
+) as given (merchant_id, event_id, number, form, host_id, thread, url, held, created_at)
 join merchant m using (merchant_id);
 
 -- name: select_ready_exist()$
@@ -174,12 +174,13 @@ with host as materialized (
     from picked join lease using (merchant_id, host_id, slot)
     where d.merchant_id = picked.merchant_id and d.event_id = picked.event_id and d.number = picked.number
     returning
-        d.merchant_id, d.event_id, d.number, d.host_id, d.lease, d.url, d.attempts, d.due_at,
+        d.merchant_id, d.event_id, d.number, d.form, d.host_id, d.lease, d.url, d.attempts, d.due_at,
         coalesce(picked.merchant_now - d.first_attempt_at, '0') as age
 )
 select
-    l.merchant_id, l.event_id, l.number, l.host_id, l.lease, l.url, e.body, e.sequence, e.transaction_id, e.subscription_id,
-    e.status, e.request_id, l.attempts, l.age
+    l.merchant_id, l.event_id, l.number, l.form::text, l.host_id, l.lease, l.url,
+    case l.form when 'legacy' then e.legacy_xml else e.body end as body,
+    e.sequence, e.kind, e.payment_id, e.transaction_id, e.subscription_id, e.status, e.request_id, l.attempts, l.age
 from leased l join event e using (merchant_id, event_id)
 order by l.lease, l.due_at, l.event_id;
 
@@ -254,24 +255,23 @@ with given as (
 select merchant_id, event_id, number, host_id, thread from moved;
 
 -- name: release_held(merchant_ids, threads)
--- Let the next event of threads go whose last one is finished. A statement of its own: it has to see what was inserted while
--- the one before it waited for a lock.
+-- Let the next event of threads go whose last one is finished, in all its forms. A statement of its own: it has to see what was
+-- inserted while the one before it waited for a lock.
 with next as (
-    select d.merchant_id, d.event_id, d.number, d.state
+    select d.merchant_id, d.event_id
     from unnest(:merchant_ids::bigint[], :threads::bigint[]) as given (merchant_id, thread)
     cross join lateral (
         select d.*
         from delivery d
         where d.merchant_id = given.merchant_id and d.thread = given.thread and d.state in ('held', 'waiting', 'leased')
-        order by d.event_id, d.number
+        order by d.event_id
         limit 1
     ) d
 )
 update delivery d
 set state = 'waiting', due_at = now() + m.clock_offset
 from next join merchant m using (merchant_id)
-where next.state = 'held' and d.state = 'held'
-    and d.merchant_id = next.merchant_id and d.event_id = next.event_id and d.number = next.number
+where d.state = 'held' and d.merchant_id = next.merchant_id and d.event_id = next.event_id
 returning d.merchant_id, d.host_id;
 
 -- name: update_finished_hosts(merchant_ids, host_ids, failures, acknowledged, woken, probe_after, longest_pause, first_pause)!
@@ -330,34 +330,50 @@ from own
 where d.merchant_id = own.merchant_id and d.event_id = own.event_id and d.number = own.number
 returning d.merchant_id, d.host_id;
 
--- name: select_outbox_state()^
--- How many events and deliveries are not finished, and the age of the oldest.
-select count(*) as depth, coalesce(now() - min(created_at), '0') as oldest_age
-from (
-    select created_at from event where sequence is null
-    union all
-    select created_at from delivery where state in ('held', 'waiting')
-    union all
-    select created_at from delivery where state = 'leased'
-) as unfinished;
+-- name: select_outbox_state(most)^
+-- How many events and deliveries are not finished, and the age of the oldest. Counted up to a number, past which the server's own
+-- estimate of the two partial indexes is taken if it is higher.
+with counted as (
+    select
+        (select count(*) from (select from event where sequence is null limit :most::integer) e)
+        + (
+            select count(*)
+            from (select from delivery where state in ('held', 'waiting', 'leased') limit :most::integer) d
+        ) as depth
+)
+select
+    case
+        when depth < :most then depth
+        else greatest(depth, (
+            select sum(greatest(reltuples, 0))::bigint
+            from pg_class
+            where oid in ('event_unnumbered'::regclass, 'delivery_unfinished'::regclass)
+        ))
+    end as depth,
+    coalesce(now() - least(
+        (select created_at from event where sequence is null order by event_id limit 1),
+        (select created_at from delivery where state in ('held', 'waiting', 'leased') order by created_at limit 1)
+    ), '0') as oldest_age
+from counted;
 
 -- name: select_payment_deliveries(merchant_id, payment_id, most)
 -- The deliveries of one payment's events, oldest first.
 select
-    d.event_id, d.number, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id, e.site_id,
-    e.request_id, d.url, d.state::text, d.due_at, d.created_at, e.body
-from delivery t
+    d.event_id, d.number, d.form::text, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id,
+    e.site_id, e.request_id, d.url, d.state::text, d.due_at, d.created_at,
+    case d.form when 'legacy' then e.legacy_xml else e.body end as body
+from event e
 join delivery d using (merchant_id, event_id)
-join event e using (merchant_id, event_id)
-where t.merchant_id = :merchant_id and t.thread = :payment_id and t.number = 1
+where e.merchant_id = :merchant_id and e.payment_id = :payment_id and e.sequence is not null
 order by d.event_id, d.number
 limit :most;
 
 -- name: select_event_deliveries(merchant_id, event_id, most)
 -- The deliveries of one event, oldest first.
 select
-    d.event_id, d.number, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id, e.site_id,
-    e.request_id, d.url, d.state::text, d.due_at, d.created_at, e.body
+    d.event_id, d.number, d.form::text, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id,
+    e.site_id, e.request_id, d.url, d.state::text, d.due_at, d.created_at,
+    case d.form when 'legacy' then e.legacy_xml else e.body end as body
 from delivery d
 join event e using (merchant_id, event_id)
 where d.merchant_id = :merchant_id and d.event_id = :event_id
@@ -367,8 +383,9 @@ limit :most;
 -- name: select_recent_deliveries(merchant_id, before, most)
 -- A merchant's deliveries, newest first, before an event.
 select
-    d.event_id, d.number, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id, e.site_id,
-    e.request_id, d.url, d.state::text, d.due_at, d.created_at, e.body
+    d.event_id, d.number, d.form::text, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id,
+    e.site_id, e.request_id, d.url, d.state::text, d.due_at, d.created_at,
+    case d.form when 'legacy' then e.legacy_xml else e.body end as body
 from delivery d
 join event e using (merchant_id, event_id)
 where d.merchant_id = :merchant_id and d.event_id < :before
@@ -385,9 +402,9 @@ order by event_id, delivery_number, number;
 -- name: insert_events!
 -- Record what became final, in the transaction that made it so.
 insert into event (
-    merchant_id, payment_id, transaction_id, site_id, kind, status, url, format, body, request_id
+    merchant_id, payment_id, transaction_id, site_id, kind, status, url, format, body, legacy_xml, request_id
 )
 select * from unnest(
     :merchant_ids::bigint[], :payment_ids::bigint[], :transaction_ids::bigint[], :site_ids::bigint[], :kinds::text[],
-    :statuses::text[], :urls::text[], :formats::ipn_format[], :bodies::bytea[], :request_ids::text[]
+    :statuses::text[], :urls::text[], :formats::ipn_format[], :bodies::bytea[], :legacy_xmls::bytea[], :request_ids::text[]
 );

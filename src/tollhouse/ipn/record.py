@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from tollhouse.ipn.form import choose_format
+from tollhouse.ipn.legacy import build_xml
 from tollhouse.payments.model import Payment
 from tollhouse.payments.view import render_event
 from tollhouse.storage.queries import load_queries
@@ -27,6 +29,7 @@ class EventRow(NamedTuple):
     url: str
     format: str
     body: bytes
+    legacy_xml: bytes | None
     request_id: str
 
 
@@ -36,7 +39,11 @@ class RecordEvent:
     rank = 90
 
     def rows(self, payment: Payment) -> Sequence[EventRow]:
-        """Return the event about a settled payment. Its kind is the transaction's mode."""
+        """Return the event about a settled payment. Its kind is the transaction's mode.
+
+        One that the site does not want is recorded all the same, without a URL.
+        """
+        chosen = choose_format(payment.ipn_format, payment.mode.value)
         row = EventRow(
             merchant_id=payment.merchant_id,
             payment_id=payment.payment_id,
@@ -44,9 +51,10 @@ class RecordEvent:
             site_id=payment.site_id,
             kind=payment.mode.value,
             status=payment.status.value,
-            url=payment.ipn_url,
-            format=payment.ipn_format,
+            url=payment.ipn_url if chosen else "",
+            format=chosen or "json",
             body=render_event(payment),
+            legacy_xml=build_xml(payment) if chosen in {"legacy", "both"} else None,
             request_id=payment.request_id,
         )
         return (row,)
@@ -64,5 +72,6 @@ class RecordEvent:
             urls=[row.url for row in rows],
             formats=[row.format for row in rows],
             bodies=[row.body for row in rows],
+            legacy_xmls=[row.legacy_xml for row in rows],
             request_ids=[row.request_id for row in rows],
         )

@@ -9,11 +9,15 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from tollhouse.ipn.form import Form
 from tollhouse.ipn.model import Attempt, Delivery, OutboxState, Outcome, Run
 from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
+
+#: What is counted of the outbox; a longer one is estimated.
+MOST_COUNTED = 10_000
 
 queries = load_queries("tollhouse.ipn")
 
@@ -58,9 +62,11 @@ class UnnumberedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where an event goes, and whether it waits for an earlier one of its thread."""
+    """Where an event goes and in which form, and whether it waits for an earlier one of its thread."""
 
     event: UnnumberedEvent
+    number: int
+    form: Form
     host_id: int
     held: bool
 
@@ -143,6 +149,8 @@ async def insert_deliveries(connection: PlainConnection, routes: Sequence[Route]
         connection,
         merchant_ids=[route.event.merchant_id for route in routes],
         event_ids=[route.event.event_id for route in routes],
+        numbers=[route.number for route in routes],
+        forms=[route.form for route in routes],
         host_ids=[route.host_id for route in routes],
         threads=[route.event.thread for route in routes],
         urls=[route.event.url for route in routes],
@@ -241,9 +249,9 @@ async def release_leases(connection: PlainConnection, leases: Sequence[int]) -> 
     return {HostKey(*row) async for row in queries.release_leases(connection, leases=leases)}
 
 
-async def select_outbox_state(connection: PlainConnection) -> OutboxState:
-    """Return how much is not finished and how old it is. Reads every unfinished row: for a metric now and then."""
-    row = await queries.select_outbox_state(connection)
+async def select_outbox_state(connection: PlainConnection, *, most: int = MOST_COUNTED) -> OutboxState:
+    """Return how much is not finished, and how old the oldest is. The depth is an estimate if it is above `most`."""
+    row = await queries.select_outbox_state(connection, most=most)
     return OutboxState(depth=row["depth"], oldest_age=row["oldest_age"])
 
 

@@ -79,11 +79,14 @@ async def test_claim_brings_all_that_a_post_needs(merchants: Database) -> None:
         merchant_id=1,
         event_id=event_id,
         number=1,
+        form="json",
         host_id=delivery.host_id,
         lease=delivery.lease,
         url=URL,
         body=b"{}",
         sequence=1,
+        kind="sale",
+        payment_id=None,
         transaction_id=12345,
         subscription_id=8,
         status="success",
@@ -99,6 +102,26 @@ async def test_nothing_ready_is_nothing(merchants: Database) -> None:
     await send(merchants, [URL])
     assert len(await claim(merchants)) == 1
     assert await claim(merchants) == []
+
+
+async def test_legacy_delivery_has_the_xml(merchants: Database) -> None:
+    """What is claimed for a legacy listener holds the XML of the event in the place of its JSON."""
+    await send(merchants, [URL], format="both", body=b"{}", legacy_xml=b"<ipn/>")
+    assert {(delivery.form, delivery.body) for delivery in await claim(merchants)} == {
+        ("json", b"{}"),
+        ("legacy", b"<ipn/>"),
+    }
+
+
+async def test_next_event_waits_for_both_forms(merchants: Database) -> None:
+    """The forms of an event go without waiting for each other; what comes after waits until both have ended."""
+    first, second = await send(merchants, [URL] * 2, payment_id=9, format="both", legacy_xml=b"<ipn/>")
+    json, legacy = sorted(await claim(merchants), key=lambda delivery: delivery.number)
+    assert (json.event_id, legacy.event_id) == (first, first)
+    await record(merchants, [json], GOOD)
+    assert await claim(merchants) == []
+    await record(merchants, [legacy], GOOD)
+    assert {(delivery.event_id, delivery.number) for delivery in await claim(merchants)} == {(second, 1), (second, 2)}
 
 
 async def test_host_has_as_many_runs_as_slots(merchants: Database) -> None:
@@ -350,3 +373,15 @@ async def test_outbox_counts_what_is_not_finished(merchants: Database) -> None:
     await record(merchants, claimed, GOOD)
     async with merchants.acquire() as connection:
         assert (await select_outbox_state(connection)).depth == 3
+
+
+async def test_outbox_past_what_is_counted_is_estimated(merchants: Database) -> None:
+    """Past the bound the depth is the bound, or what the server's statistics know if that is more; the age is exact."""
+    await send(merchants, [URL], created_at=datetime.now(UTC) - timedelta(minutes=5))
+    await send(merchants, [URL] * 30)
+    async with merchants.acquire() as connection:
+        assert (await select_outbox_state(connection, most=10)).depth == 10
+        await connection.execute("analyze delivery")
+        estimated = await select_outbox_state(connection, most=10)
+    assert estimated.depth == 31
+    assert timedelta(minutes=5) <= estimated.oldest_age < timedelta(minutes=6)

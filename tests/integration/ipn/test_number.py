@@ -97,16 +97,22 @@ async def test_subscription_events_keep_their_order_too(merchants: Database) -> 
     assert [row["state"] for row in rows] == ["waiting", "waiting", "held"]
 
 
-async def test_legacy_events_are_numbered_and_not_delivered(merchants: Database) -> None:
-    """An event for legacy listeners, or without a URL, has its number and no JSON delivery."""
-    await insert_events(merchants, [URL], format="legacy")
+async def test_each_form_has_a_delivery(merchants: Database) -> None:
+    """An event is delivered once for each form that is wanted, and not at all without a URL; its number is one."""
+    await insert_events(merchants, [URL], format="legacy", legacy_xml=b"<ipn/>")
     await insert_events(merchants, [""])
-    await insert_events(merchants, [URL], format="both")
+    await insert_events(merchants, [URL], format="both", legacy_xml=b"<ipn/>")
     await number_batch(merchants)
     rows = await fetch(
-        merchants, "select sequence, d.state::text from event left join delivery d using (event_id) order by 1"
+        merchants,
+        "select sequence, number, form::text from event left join delivery d using (event_id) order by 1, 2",
     )
-    assert [(row["sequence"], row["state"]) for row in rows] == [(1, None), (2, None), (3, "waiting")]
+    assert [tuple(row.values()) for row in rows] == [
+        (1, 1, "legacy"),
+        (2, None, None),
+        (3, 1, "json"),
+        (3, 2, "legacy"),
+    ]
 
 
 async def test_hosts_are_one_for_each_origin_and_merchant(merchants: Database) -> None:

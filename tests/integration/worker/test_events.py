@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from urllib.parse import parse_qs
 
 import pytest
 from aiohttp import web
@@ -85,6 +87,20 @@ async def test_event_goes_out_by_itself(merchants: Database) -> None:
         await wait_until_settled(merchants)
     assert endpoint.event_ids == [f"evt_{event_id}"]
     assert endpoint.seen[0].headers["webhook-sequence"] == "1"
+
+
+async def test_legacy_listener_gets_a_form(merchants: Database) -> None:
+    """A site that wants both forms is sent both, each in its own content type, under one id."""
+    async with open_endpoint() as endpoint, work(merchants):
+        await insert_events(merchants, [endpoint.url], payment_id=9, format="both", legacy_xml=b"<ipn/>")
+        await wait_until_settled(merchants)
+    by_type = {seen.headers["Content-Type"]: parse_qs(seen.body.decode()) for seen in endpoint.seen}
+    assert len(set(endpoint.event_ids)) == 1
+    assert by_type["application/x-www-form-urlencoded"] == {
+        "ipn": ["<ipn/>"],
+        "sign": [hashlib.sha1(f"{SECRET}_9_sale_successful_{SECRET}".encode()).hexdigest()],  # noqa: S324 - as readers do
+    }
+    assert set(by_type) == {"application/json", "application/x-www-form-urlencoded"}
 
 
 async def test_retries_bear_the_same_id_and_body(merchants: Database) -> None:

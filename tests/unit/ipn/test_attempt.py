@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl
+
 import aiohttp
 import pytest
 from hypothesis import given
@@ -10,7 +12,15 @@ from tests.support.callbacks import SECRET, make_delivery
 
 from tollhouse import __version__
 from tollhouse.ipn.address import AddressRefused
-from tollhouse.ipn.attempt import EXCERPT_BYTES, build_headers, classify_error, decode_excerpt, judge_status
+from tollhouse.ipn.attempt import (
+    EXCERPT_BYTES,
+    build_headers,
+    classify_error,
+    decode_excerpt,
+    judge_status,
+    write_body,
+)
+from tollhouse.ipn.legacy import sign
 from tollhouse.ipn.signature import sign_status, verify_webhook
 
 
@@ -37,6 +47,27 @@ def test_headers_are_complete() -> None:
             body=delivery.body,
             now=1_700_000_000,
         )
+
+
+def test_legacy_form_is_signed_in_its_field() -> None:
+    """The legacy form says in its fields what it is and who signed it; its header signature covers the whole form."""
+    delivery = make_delivery("https://example.com/", form="legacy", body=b"<ipn>&</ipn>")
+    headers = build_headers(delivery, [SECRET], timestamp=1_700_000_000)
+    body = write_body(delivery, SECRET)
+    assert headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert "X-Signature" not in headers
+    assert dict(parse_qsl(body.decode())) == {
+        "ipn": "<ipn>&</ipn>",
+        "sign": sign(SECRET, order_id="77", kind="sale", status="success"),
+    }
+    verify_webhook(
+        SECRET,
+        headers["webhook-signature"],
+        webhook_id="evt_7",
+        timestamp="1700000000",
+        body=body,
+        now=1_700_000_000,
+    )
 
 
 def test_subscription_event_is_signed_with_its_subscription() -> None:

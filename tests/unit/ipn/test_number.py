@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -42,11 +43,18 @@ def test_events_without_a_thread_never_wait() -> None:
     assert [route.held for route in routes] == [False, False]
 
 
-@pytest.mark.parametrize(
-    ("format_", "url", "delivered"),
-    [("json", URL, True), ("both", URL, True), ("legacy", URL, False), ("json", "", False)],
-)
-def test_json_is_delivered_where_it_is_wanted(format_: str, url: str, delivered: bool) -> None:  # noqa: FBT001 - a table
-    """Events for legacy listeners only are not posted as JSON, and those without a URL not at all."""
-    given = UnnumberedEvent(1, 1, None, url, format_, datetime(2026, 1, 1, tzinfo=UTC))
-    assert is_delivered(given) is delivered
+def test_both_forms_of_an_event_go_together() -> None:
+    """An event in both forms has two deliveries, which do not wait for each other; the next event does."""
+    both = replace(event(1, thread=9), format="both")
+    routes = plan_routes([both, event(2, thread=9)], unfinished=set(), hosts=HOSTS)
+    assert [(route.event.event_id, route.number, route.form, route.held) for route in routes] == [
+        (1, 1, "json", False),
+        (1, 2, "legacy", False),
+        (2, 1, "json", True),
+    ]
+
+
+@pytest.mark.parametrize(("url", "delivered"), [(URL, True), ("", False)])
+def test_what_has_a_url_is_delivered(url: str, delivered: bool) -> None:  # noqa: FBT001 - a table
+    """Events without a URL are not posted."""
+    assert is_delivered(event(1, url=url)) is delivered

@@ -1,0 +1,216 @@
+"""The legacy form, read as the public WooCommerce plugin reads it: an independent reading, by the wire contract."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.callbacks import make_delivery
+from tests.support.payments import payment
+
+from tollhouse.ipn.attempt import write_body
+from tollhouse.ipn.form import choose_format
+from tollhouse.ipn.legacy import build_xml, sign
+from tollhouse.ipn.php import serialize
+from tollhouse.kernel.card import CardNumber
+from tollhouse.payments.model import Mode, Payment, Status
+
+KEY = "test-key"
+
+scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
+metadata = st.dictionaries(texts, scalars | texts | st.lists(scalars | texts, max_size=3), max_size=5)
+
+
+def unserialize(content: bytes) -> Any:
+    """Read what PHP's `serialize` wrote: a reader of its own, which knows nothing of the writer."""
+    value, rest = _take(content)
+    assert rest == b""
+    return value
+
+
+def _take(content: bytes) -> tuple[Any, bytes]:
+    kind = content[:1]
+    if kind == b"N":
+        assert content[1:2] == b";"
+        return None, content[2:]
+    head, _, rest = content[2:].partition(b";" if kind in b"bid" else b":")
+    if kind in b"bid":
+        number = float(head) if kind == b"d" else int(head)
+        return number == 1 if kind == b"b" else number, rest
+    if kind == b"s":
+        length = int(head)
+        assert rest[:1] == b'"'
+        assert rest[1 + length : 3 + length] == b'";'
+        return rest[1 : 1 + length].decode(), rest[3 + length :]
+    assert kind == b"a"
+    assert rest[:1] == b"{"
+    *items, rest = _take_items(rest[1:], int(head))
+    return dict(items), rest
+
+
+def _take_items(content: bytes, count: int) -> Iterator[Any]:
+    """Yield the pairs, and then what is left behind the array."""
+    for _ in range(count):
+        key, content = _take(content)
+        value, content = _take(content)
+        yield key, value
+    assert content[:1] == b"}"
+    yield content[1:]
+
+
+def as_php(value: Any) -> Any:
+    """Return what PHP's arrays hold for decoded JSON: lists by position, keys that are numbers as numbers."""
+    if isinstance(value, list):
+        return {position: as_php(child) for position, child in enumerate(value)}
+    if isinstance(value, dict):
+        return {int(key) if _is_number(key) else key: as_php(child) for key, child in value.items()}
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return float(value)
+    return value
+
+
+def _is_number(key: str) -> bool:
+    return key.isascii() and str(int(key)) == key if key.removeprefix("-").isdecimal() and key.isascii() else False
+
+
+class Plugin:
+    """What the plugin does with a request: its fields, its order, its verdict."""
+
+    def __init__(self, body: bytes, key: str = KEY) -> None:
+        fields = parse_qs(body.decode(), strict_parsing=True)
+        assert set(fields) == {"ipn", "sign"}
+        transaction = ET.fromstring(fields["ipn"][0].encode()).find("transaction")  # noqa: S314 - our own text
+        assert transaction is not None
+        self.transaction_id = transaction.attrib["id"]
+        self.order_id, self.mode, self.status, self.text = (
+            transaction.findtext(name, "") for name in ("orderId", "mode", "status", "responseText")
+        )
+        self.ustas = transaction.findtext("customer/ustas")
+        self.data = unserialize(base64.b64decode(transaction.findtext("ppGetData", ""), validate=True))
+        plain = f"{key}_{self.order_id}_{self.mode}_{self.status}_{key}"
+        self.is_genuine = hashlib.sha1(plain.encode()).hexdigest() == fields["sign"][0]  # noqa: S324 - as it does
+
+    @property
+    def effect(self) -> str:
+        """What becomes of the shop's order."""
+        if self.mode in ("auth", "sale", "test"):
+            return {"successful": "paid", "shipped": "paid", "declined": "failed", "failed": "failed"}[self.status]
+        is_back = self.mode in ("refund", "void") and self.status in ("refunded", "successful")
+        return "refunded" if is_back else "nothing"
+
+
+def receive(settled: Payment) -> Plugin:
+    """Let the plugin read what goes out about a payment."""
+    delivery = make_delivery(
+        "https://shop.example/",
+        form="legacy",
+        body=build_xml(settled),
+        payment_id=settled.payment_id,
+        kind=settled.mode.value,
+        status=settled.status.value,
+    )
+    return Plugin(write_body(delivery, KEY))
+
+
+@settings(max_examples=60)
+@given(metadata, st.integers(1, 2**31))
+def test_plugin_finds_its_order_in_any_metadata(given_metadata: dict[str, Any], order_id: int) -> None:
+    """Whatever else the metadata hold, signature and order id are what the plugin expects, and all of it arrives."""
+    sent = {**given_metadata, "wp_order_id": order_id}
+    seen = receive(payment(metadata=json.dumps(sent), status=Status.SUCCESS, code="0"))
+    assert seen.is_genuine
+    assert seen.data["wp_order_id"] == order_id
+    assert seen.data == as_php(sent)
+    assert (seen.order_id, seen.transaction_id, seen.ustas) == ("100000000", "10000000", "c" + "0" * 24)
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "code", "effect"),
+    [
+        ("sale", "success", "0", "paid"),
+        ("auth", "success", "0", "paid"),
+        ("sale", "fail", "5051", "failed"),
+        ("auth", "fail", "1040", "failed"),
+    ],
+)
+def test_plugin_understands_payments(mode: str, status: str, code: str, effect: str) -> None:
+    """Approved and declined payments are what they are to the plugin, with the text of the decline."""
+    seen = receive(payment(mode=Mode(mode), status=Status(status), code=code))
+    assert (seen.is_genuine, seen.effect) == (True, effect)
+    assert seen.text == ("APPROVED" if code == "0" else seen.text)
+    assert seen.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "words"),
+    [
+        ("void", "success", ("void", "successful")),
+        ("credit", "success", ("refund", "refunded")),
+        ("credit", "fail", ("refund", "declined")),
+        ("void", "fail", ("void", "declined")),
+        ("capture", "success", ("capture", "successful")),
+    ],
+)
+def test_words_of_operations(kind: str, status: str, words: tuple[str, str]) -> None:
+    """A credit is a refund to the plugin; one that failed is a pair that changes nothing there."""
+    plain = "_".join([KEY, "77", *words, KEY])
+    assert sign(KEY, order_id="77", kind=kind, status=status) == hashlib.sha1(plain.encode()).hexdigest()  # noqa: S324
+
+
+def test_the_example_of_the_contract() -> None:
+    """The array that the contract shows comes out byte for byte."""
+    assert base64.b64encode(serialize({"wp_order_id": 123})) == b"YToxOntzOjExOiJ3cF9vcmRlcl9pZCI7aToxMjM7fQ=="
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (None, b"N;"),
+        (True, b"b:1;"),
+        (2**63 - 1, b"i:9223372036854775807;"),
+        (2**63, b"d:9.223372036854776e+18;"),
+        (-5.5, b"d:-5.5;"),
+        ("n\u00e4", b's:3:"n\xc3\xa4";'),
+        ([True, "a"], b'a:2:{i:0;b:1;i:1;s:1:"a";}'),
+        ({"7": 1, "07": 2, "-0": 3}, b'a:3:{i:7;i:1;s:2:"07";i:2;s:2:"-0";i:3;}'),
+    ],
+)
+def test_php_forms(value: Any, written: bytes) -> None:
+    """Each kind of value has PHP's own form; whole numbers that PHP has not are fractions, as its JSON makes them."""
+    assert serialize(value) == written
+
+
+def test_php_takes_plain_data_only() -> None:
+    """What is not plain data is refused: no object is ever written."""
+    with pytest.raises(TypeError):
+        serialize(CardNumber("4024007179366348"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind", "format_"),
+    [
+        ("json", "void", "json"),
+        ("legacy", "sale", "legacy"),
+        ("both", "credit", "both"),
+        ("none", "sale", None),
+        ("plugin", "sale", "json"),
+        ("plugin", "auth", "json"),
+        ("plugin", "void", "legacy"),
+        ("plugin", "credit", "legacy"),
+        ("plugin", "capture", None),
+        ("plugin", "chargeback", None),
+        ("plugin", "payout", None),
+    ],
+)
+def test_formats_of_a_site(wanted: Any, kind: str, format_: str | None) -> None:
+    """A site's format decides for each kind of event; the plugin hears of payments and of money that went back."""
+    assert choose_format(wanted, kind) == format_
