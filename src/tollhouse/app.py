@@ -28,11 +28,12 @@ from tollhouse.api.envelope import Envelope
 from tollhouse.api.health import health_handlers
 from tollhouse.api.limits import TokenizeLimits, TokenizeRates
 from tollhouse.api.metrics import Metrics
-from tollhouse.api.payment import payment_handlers
+from tollhouse.api.payment import build_pay, payment_handlers
 from tollhouse.api.problems import answer_defect, answer_http_exception, answer_refusal
 from tollhouse.api.rates import rate_handlers
 from tollhouse.api.static import static_handlers
-from tollhouse.api.tokenize import tokenize_handlers
+from tollhouse.api.straight import StraightWay
+from tollhouse.api.tokenize import build_tokenize, tokenize_handlers
 from tollhouse.billing.subscribe import RecordSubscription, SettleSubscription
 from tollhouse.catalog.access import Catalog
 from tollhouse.checkout.handlers import checkout_handlers
@@ -319,14 +320,12 @@ def _build_common_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop
 def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Application:
     """Put together what speaks HTTP: API, checkout and, in stage, what stands in for people and banks."""
     settings = gateway.settings
+    context = partial(_validation_context, settings)
+    pay = build_pay(gateway.tools, gateway.gate, context)
+    make_token = build_tokenize(gateway.mint, gateway.gate, TokenizeLimits(choose_rates(settings)), context)
     handlers: list[ControllerRouterHandler] = [
-        *payment_handlers(gateway.tools, gateway.gate, partial(_validation_context, settings)),
-        *tokenize_handlers(
-            gateway.mint,
-            gateway.gate,
-            TokenizeLimits(choose_rates(settings)),
-            partial(_validation_context, settings),
-        ),
+        *payment_handlers(gateway.tools, gateway.gate, pay),
+        *tokenize_handlers(make_token),
         *health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics),
         *rate_handlers(gateway.tools.rates, gateway.gate, settings.egress),
         *document_handlers(settings.public_url, is_live=settings.is_live),
@@ -358,7 +357,8 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         },
     )
     is_allowed = (lambda _: True) if not settings.is_live else gateway.origins.is_allowed
-    return Envelope(Cors(cast("Application", web), is_allowed), gateway.metrics)
+    straight = StraightWay(cast("Application", web), {("POST", "/payment"): pay, ("POST", "/tokenize"): make_token})
+    return Envelope(Cors(straight, is_allowed), gateway.metrics)
 
 
 def build_watch(gateway: Gateway) -> Application:

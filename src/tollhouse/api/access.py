@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from litestar import Request
 
 from tollhouse.api.envelope import is_request_id, sent_request_id_of
+from tollhouse.api.straight import Call
 from tollhouse.kernel.errors import Forbidden, NotAuthenticated
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tollhouse.merchants.model import Merchant
 
 AnyRequest = Request[Any, Any, Any]
+#: What the readers of this package read: the framework's request, or a call that came the straight way.
+Readable = AnyRequest | Call
 
 
 class Gate:
@@ -27,11 +30,11 @@ class Gate:
         self._doorman = doorman
         self._trusted_proxies = tuple(trusted_proxies)
 
-    async def access(self, request: AnyRequest) -> Merchant:
+    async def access(self, request: Readable) -> Merchant:
         """Return the merchant who calls. Raises NotAuthenticated and Forbidden."""
         return await self._doorman.access_merchant(read_key(request), address=self.address_of(request))
 
-    async def recognise(self, request: AnyRequest) -> Merchant | None:
+    async def recognise(self, request: Readable) -> Merchant | None:
         """Return the merchant whose key was sent, where a key is not needed; one that may not be used is ignored."""
         if read_key(request) is None:
             return None
@@ -40,7 +43,7 @@ class Gate:
         except (NotAuthenticated, Forbidden):
             return None
 
-    def address_of(self, request: AnyRequest) -> str:
+    def address_of(self, request: Readable) -> str:
         """Return the caller's address: the peer's, or behind trusted proxies the nearest that is none of them.
 
         A proxy adds to the end: to the last header of that name, or as one more. What comes before may be forged.
@@ -72,13 +75,13 @@ def _normalise(address: str) -> str:
     return str(parsed.ipv4_mapped or parsed) if isinstance(parsed, IPv6Address) else address
 
 
-def read_key(request: AnyRequest) -> str | None:
+def read_key(request: Readable) -> str | None:
     """Return the API key: bare, as the public clients send it, or after `Bearer`."""
     value = request.headers.get("authorization", "").strip()
     return value[7:].strip() if value[:7].lower() == "bearer " else value or None
 
 
-def find_request_id_faults(request: AnyRequest) -> dict[str, list[str]]:
+def find_request_id_faults(request: Readable) -> dict[str, list[str]]:
     """Say what is wrong with the X-Request-ID that was sent, if one was."""
     sent = sent_request_id_of(request.scope)
     if sent is None or is_request_id(sent):

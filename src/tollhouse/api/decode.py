@@ -16,6 +16,7 @@ from litestar import Request
 from litestar.exceptions import InternalServerException
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from tollhouse.api.straight import Call, ClientGone
 from tollhouse.kernel.errors import Invalid, TooLarge, WrongMediaType
 
 MAX_BODY_BYTES = 64 * 1024
@@ -28,7 +29,7 @@ LONGEST_NUMBER = 40
 LONGEST_PATH = 128
 
 
-async def read_object(request: Request[Any, Any, Any], *, limit_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
+async def read_object(request: Request[Any, Any, Any] | Call, *, limit_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
     """Read a body that has to be a JSON object; nothing and `[]` are the empty one.
 
     Raises WrongMediaType, TooLarge and Invalid.
@@ -46,9 +47,8 @@ async def read_object(request: Request[Any, Any, Any], *, limit_bytes: int = MAX
     return content
 
 
-async def _read_bytes(request: Request[Any, Any, Any], limit_bytes: int) -> bytes:
-    declared = request.headers.get("content-length", "0")
-    if declared.isascii() and declared.isdigit() and int(declared) > limit_bytes:
+async def _read_bytes(request: Request[Any, Any, Any] | Call, limit_bytes: int) -> bytes:
+    if _read_length(request.headers.get("content-length", "0")) > limit_bytes:
         raise TooLarge(f"The body is larger than {limit_bytes} bytes.")
     chunks: list[bytes] = []
     size = 0
@@ -58,9 +58,17 @@ async def _read_bytes(request: Request[Any, Any, Any], limit_bytes: int) -> byte
             if size > limit_bytes:
                 raise TooLarge(f"The body is larger than {limit_bytes} bytes.")
             chunks.append(chunk)
-    except InternalServerException:  # the framework's word for a client that went away
+    except (ClientGone, InternalServerException):  # the second is the framework's word for it
         raise Invalid({}, "The body ended too early.") from None
     return b"".join(chunks)
+
+
+def _read_length(declared: str) -> int:
+    """Return how long a body is said to be."""
+    try:
+        return int(declared)
+    except ValueError:
+        raise Invalid({}, "The Content-Length is not a number.") from None
 
 
 def parse_json(body: bytes) -> Any:
@@ -72,34 +80,22 @@ def parse_json(body: bytes) -> Any:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         raise Invalid({}, "The body is not UTF-8.") from None
-    doubled: list[_Doubled] = []
-
-    def build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        content = dict(pairs)
-        if len(content) == len(pairs):
-            return content
-        doubled.append(_Doubled(pairs))
-        return doubled[-1]
-
-    content = _load(text, build_object)
+    try:
+        content = _load(text, _DECODER)
+    except _KeyGivenTwice:
+        content = _load(text, _DECODER_OF_DOUBLES)
+        _check_depth(content, MAX_DEPTH)
+        raise Invalid({path: ["is given twice"] for path in _find_doubles(content, "")}) from None
     if text.count("{") + text.count("[") >= FEW_BRACKETS:
         _check_depth(content, MAX_DEPTH)
-    if doubled:
-        raise Invalid({path: ["is given twice"] for path in _find_doubles(content, "")})
     if "\\u" in text or "\0" in text:
         _check_texts(content)
     return content
 
 
-def _load(text: str, build_object: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> Any:
+def _load(text: str, decoder: json.JSONDecoder) -> Any:
     try:
-        return json.loads(
-            text,
-            parse_float=_read_decimal,
-            parse_int=_read_int,
-            parse_constant=_refuse_constant,
-            object_pairs_hook=build_object,
-        )
+        return decoder.decode(text)
     except json.JSONDecodeError as error:
         raise Invalid({}, f"The body is not JSON: line {error.lineno}, column {error.colno}.") from None
     except RecursionError:
@@ -128,12 +124,35 @@ def _refuse_constant(_: str) -> NoReturn:
     raise Invalid({}, "The body is not JSON: it has a number that is none.")
 
 
+class _KeyGivenTwice(Exception):
+    """An object has a key that stands more than once."""
+
+
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise _KeyGivenTwice
+    return content
+
+
+def _build_decoder(build_object: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        parse_float=_read_decimal,
+        parse_int=_read_int,
+        parse_constant=_refuse_constant,
+        object_pairs_hook=build_object,
+    )
+
+
 class _Doubled(dict[str, Any]):
     """An object with keys that stand more than once, which is refused when the path to it is known."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
         self.names = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+
+
+_DECODER, _DECODER_OF_DOUBLES = _build_decoder(_build_object), _build_decoder(_Doubled)
 
 
 def _find_doubles(content: Any, path: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from pydantic import ValidationError
 
-from tollhouse.api.access import AnyRequest, Gate, find_request_id_faults
+from tollhouse.api.access import AnyRequest, Gate, Readable, find_request_id_faults
 from tollhouse.api.decode import read_object
 from tollhouse.api.envelope import request_id_of, sent_request_id_of
 from tollhouse.api.openapi import describe
@@ -40,7 +40,7 @@ from tollhouse.wire.answers import PaymentAnswer
 from tollhouse.wire.render import render_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from tollhouse.merchants.model import Merchant
     from tollhouse.payments.tools import Tools
@@ -63,8 +63,8 @@ class _Asked:
     faults: dict[str, list[str]]
 
 
-def payment_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, Any]]) -> list[HTTPRouteHandler]:
-    """Return the handlers. `context` tells the models what the environment asks of them."""
+def payment_handlers(tools: Tools, gate: Gate, pay: Callable[[Readable], Awaitable[Reply]]) -> list[HTTPRouteHandler]:
+    """Return the handlers. `pay` is what `build_pay` returned."""
 
     @post("/payment", opt=describe("Pay", request=PaymentRequest, answer=PaymentAnswer, takes_request_id=True))
     async def post_payment(request: AnyRequest) -> Response[bytes]:
@@ -73,8 +73,7 @@ def payment_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, A
         A declined payment is 201 too: look at `payment.status`. With action `redirect` send the cardholder to
         `payment.url`. The final status comes by IPN.
         """
-        asked = await _read(tools, gate, request, context())
-        return answer(await _answer(tools, asked))
+        return answer(await pay(request))
 
     @get("/payment/{transaction_id:str}", opt=describe("Look a payment up", answer=PaymentAnswer, may_miss=True))
     async def get_payment(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
@@ -94,7 +93,18 @@ def payment_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, A
     return [post_payment, get_payment]
 
 
-async def _read(tools: Tools, gate: Gate, request: AnyRequest, context: dict[str, Any]) -> _Asked:
+def build_pay(
+    tools: Tools, gate: Gate, context: Callable[[], dict[str, Any]]
+) -> Callable[[Readable], Awaitable[Reply]]:
+    """Return what answers `POST /payment`. `context` tells the models what the environment asks of them."""
+
+    async def pay(request: Readable) -> Reply:
+        return await _answer(tools, await _read(tools, gate, request, context()))
+
+    return pay
+
+
+async def _read(tools: Tools, gate: Gate, request: Readable, context: dict[str, Any]) -> _Asked:
     """Authenticate, decode and validate, and collect the faults that the body has by itself."""
     merchant = await gate.access(request)
     request_id, is_sent = request_id_of(request.scope), sent_request_id_of(request.scope) is not None

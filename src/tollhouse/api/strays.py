@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tollhouse.api.access import AnyRequest
+from tollhouse.api.access import Readable
 from tollhouse.api.envelope import forget_request_id, request_id_of
 from tollhouse.kernel.card import CardDataError, CardNumber
 
@@ -18,7 +18,7 @@ TEXT = ["must not hold the card number"]
 SHORT = 12
 
 
-def find_strays(request: AnyRequest, number: Any, parts: Mapping[str, Any]) -> dict[str, list[str]]:
+def find_strays(request: Readable, number: Any, parts: Mapping[str, Any]) -> dict[str, list[str]]:
     """Name the fields of these parts, and the X-Request-ID, in which the card number stands that was sent as `number`.
 
     An id that holds it is forgotten: neither the answer nor the log repeats it.

@@ -8,34 +8,35 @@ from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
 from pydantic import ValidationError
 
-from tollhouse.api.access import AnyRequest, Gate, find_request_id_faults
+from tollhouse.api.access import AnyRequest, Gate, Readable, find_request_id_faults
 from tollhouse.api.card_fields import CardFields
 from tollhouse.api.decode import MAX_TOKENIZE_BYTES, read_object
 from tollhouse.api.envelope import sent_request_id_of
 from tollhouse.api.openapi import describe
 from tollhouse.api.problems import describe_faults
+from tollhouse.api.requests import answer
 from tollhouse.api.strays import find_strays
 from tollhouse.kernel.errors import Invalid
-from tollhouse.vault.tokens import Mint, digest_card, tokenize
+from tollhouse.kernel.requests import Reply
+from tollhouse.vault.tokens import Mint, Minted, digest_card, tokenize
 from tollhouse.wire.answers import TokenAnswer
-from tollhouse.wire.render import render
+from tollhouse.wire.render import render_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from tollhouse.api.limits import TokenizeLimits
 
 XML_HTTP_REQUEST = "xmlhttprequest"
+CREATED = 201
 
 
 class TokenizeRequest(CardFields):
     """A card."""
 
 
-def tokenize_handlers(
-    mint: Mint, gate: Gate, limits: TokenizeLimits, context: Callable[[], dict[str, Any]]
-) -> list[HTTPRouteHandler]:
-    """Return the handlers. `context` tells the models what the environment asks of them."""
+def tokenize_handlers(make_token: Callable[[Readable], Awaitable[Reply]]) -> list[HTTPRouteHandler]:
+    """Return the handlers. `make_token` is what `build_tokenize` returned."""
 
     @post(
         "/tokenize",
@@ -50,6 +51,17 @@ def tokenize_handlers(
     )
     async def post_tokenize(request: AnyRequest) -> Response[bytes]:
         """Turn a card into a token for one payment within 15 minutes. Meant for the browser; no API key is needed."""
+        return answer(await make_token(request))
+
+    return [post_tokenize]
+
+
+def build_tokenize(
+    mint: Mint, gate: Gate, limits: TokenizeLimits, context: Callable[[], dict[str, Any]]
+) -> Callable[[Readable], Awaitable[Reply]]:
+    """Return what answers `POST /tokenize`. `context` tells the models what the environment asks of them."""
+
+    async def make_token(request: Readable) -> Reply:
         fields = await _read(request, context())
         merchant = await gate.recognise(request)
         limits.check(merchant, address=gate.address_of(request), number=fields.number)
@@ -62,16 +74,21 @@ def tokenize_handlers(
             merchant_id=merchant.merchant_id if merchant else None,
             request=(sent_id, digest_card(mint.vault, card, fields.cvv)) if sent_id else None,
         )
-        answer = TokenAnswer(token=str(minted.token_id), expireAt=int(minted.expires_at.timestamp()))
-        headers = {"Idempotent-Replay": "true"} if minted.is_replay else None
-        return Response(render(answer), status_code=201, media_type="application/json", headers=headers)
+        return Reply(CREATED, _render(minted), minted.is_replay)
 
-    return [post_tokenize]
+    return make_token
 
 
-async def _read(request: AnyRequest, context: dict[str, Any]) -> TokenizeRequest:
+def _render(minted: Minted) -> bytes:
+    """Write a `TokenAnswer`."""
+    return render_json({"token": str(minted.token_id), "expireAt": int(minted.expires_at.timestamp())})
+
+
+async def _read(request: Readable, context: dict[str, Any]) -> TokenizeRequest:
     body = await read_object(request, limit_bytes=MAX_TOKENIZE_BYTES)
-    faults = find_request_id_faults(request) | find_strays(request, body.get("number"), {})
+    faults = find_request_id_faults(request)
+    if sent_request_id_of(request.scope) is not None:
+        faults |= find_strays(request, body.get("number"), {})
     if request.headers.get("x-requested-with", "").lower() != XML_HTTP_REQUEST:
         faults["x-requested-with"] = ["the header must be there with the value XMLHttpRequest"]
     try:
