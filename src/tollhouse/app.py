@@ -21,18 +21,21 @@ from litestar.exceptions import HTTPException
 
 from tollhouse.acquirers.approving import ApprovingAcquirer
 from tollhouse.acquirers.simulated import SimulatedAcquirer
+from tollhouse.acquirers.test_data import TestDataDesk
 from tollhouse.api.access import Gate
 from tollhouse.api.cors import AllowedOrigins, Cors
 from tollhouse.api.document import document_handlers
 from tollhouse.api.envelope import Envelope
 from tollhouse.api.health import health_handlers
 from tollhouse.api.limits import TokenizeLimits, TokenizeRates
+from tollhouse.api.methods import AllMethods
 from tollhouse.api.metrics import Metrics
 from tollhouse.api.payment import build_pay, payment_handlers
 from tollhouse.api.problems import answer_defect, answer_http_exception, answer_refusal
 from tollhouse.api.rates import rate_handlers
 from tollhouse.api.static import static_handlers
 from tollhouse.api.straight import StraightWay
+from tollhouse.api.test_payment_data import test_payment_data_handlers
 from tollhouse.api.tokenize import build_tokenize, tokenize_handlers
 from tollhouse.billing.subscribe import RecordSubscription, SettleSubscription
 from tollhouse.catalog.access import Catalog
@@ -344,6 +347,9 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         inbox = Inbox(gateway.database, gateway.tools.catalog, gateway.secrets.of, Mailbox(), settings.public_url)
         handlers += [*inbox_handlers(inbox), *visit_handlers()]
         handlers.append(three_ds_handler(gateway.tools, gateway.transport, gateway.gate.access))
+        handlers += test_payment_data_handlers(
+            TestDataDesk(gateway.transport), gateway.gate, gateway.database, gateway.vault.digest
+        )
     if simulator is not None:
         handlers.append(create_router(simulator, path="/simulator", pages_only=True))
     web = Litestar(
@@ -357,7 +363,8 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         },
     )
     is_allowed = (lambda _: True) if not settings.is_live else gateway.origins.is_allowed
-    straight = StraightWay(cast("Application", web), {("POST", "/payment"): pay, ("POST", "/tokenize"): make_token})
+    framework = AllMethods(cast("Application", web), web.routes)
+    straight = StraightWay(framework, {("POST", "/payment"): pay, ("POST", "/tokenize"): make_token})
     return Envelope(Cors(straight, is_allowed), gateway.metrics)
 
 

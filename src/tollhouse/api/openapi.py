@@ -47,6 +47,7 @@ GROUPS = {
     "payment": ("Payments", "Charging a card, and asking what became of it."),
     "currency-exchange-rate": ("Exchange rates", "What an amount is in US dollars."),
     "ips": ("Addresses", "Where callbacks come from."),
+    "testPaymentData": ("Test cards", "Cards that obey you. In stage only."),
 }
 
 REQUEST_ID_PARAMETER = {
@@ -65,6 +66,7 @@ XML_HTTP_REQUEST_PARAMETER = {
 PATH_PARAMETERS = {
     "transactionId": {"description": "`payment.transactionId` of an earlier answer.", "example": "10000042"},
     "iso": {"description": "Three letters of ISO 4217.", "example": "EUR"},
+    "testDataId": {"description": "`id` of an earlier answer.", "example": "100001"},
 }
 
 #: What a callback says besides its body.

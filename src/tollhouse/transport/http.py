@@ -6,8 +6,8 @@ import aiohttp
 
 from tollhouse.transport.model import NoAnswer, NotSent
 
-#: The longest answer that is read.
-MAX_ANSWER_BYTES = 64 * 1024
+#: The longest answer that is read: room for a page of whatever a party lists.
+MAX_ANSWER_BYTES = 512 * 1024
 
 #: Connections to one party at a time.
 MAX_CONNECTIONS = 100

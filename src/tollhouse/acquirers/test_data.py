@@ -1,0 +1,137 @@
+"""Test payment data, as the simulated issuer keeps it: the way there and back. Stage only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from tollhouse.kernel.errors import NotFound, RequestIdReused, Unavailable
+from tollhouse.kernel.money import Currency, Money
+from tollhouse.transport.model import NoAnswer, NotSent, Transport
+
+Type = Literal["maestro", "mastercard", "sepa", "visa", "discover", "unionpay", "jcb", "diners", "amex"]
+
+TIMEOUT_SECONDS = 8.0
+
+
+class TestPaymentData(msgspec.Struct, rename="camel", frozen=True):
+    """A card or account for tests. What is on it may be below zero, after a credit that was reversed."""
+
+    id: int
+    type: str
+    number: str
+    balance_minor: int
+    currency: str
+    allowed_ips: list[str]
+    emulate3ds: bool
+    blocked: bool
+    expired: bool
+    comment: str | None
+    transactions: int
+    created_at: str
+    updated_at: str
+
+    @property
+    def balance(self) -> Money:
+        """What is on it."""
+        return Money(self.balance_minor, Currency.of(self.currency))
+
+
+class _One(msgspec.Struct, rename="camel"):
+    data: TestPaymentData | None
+    is_reused: bool = False
+
+
+class _Page(msgspec.Struct):
+    data: list[TestPaymentData]
+    total: int
+
+
+class _Deleted(msgspec.Struct, rename="camel"):
+    is_deleted: bool
+
+
+_one = msgspec.json.Decoder(_One)
+_page = msgspec.json.Decoder(_Page)
+_deleted = msgspec.json.Decoder(_Deleted)
+_encode = msgspec.json.Encoder().encode
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a merchant wants made. `request_key` and `request_digest` name the request, so that it is done once."""
+
+    type: Type
+    balance: Money
+    allowed_ips: list[str]
+    emulate3ds: bool
+    expired: bool
+    comment: str | None
+    request_key: str | None = None
+    request_digest: str | None = None
+
+
+class TestDataDesk:
+    """Asks the issuer on behalf of merchants. Raises NotFound, and Unavailable when the issuer does not answer."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def create(self, merchant_id: int, wish: Wish) -> TestPaymentData:
+        """Have test data made. Raises RequestIdReused."""
+        found = await self._ask(
+            _one,
+            "create",
+            merchant_id,
+            type=wish.type,
+            balanceMinor=wish.balance.amount_minor,
+            currency=wish.balance.currency.code,
+            allowedIps=wish.allowed_ips,
+            emulate3ds=wish.emulate3ds,
+            expired=wish.expired,
+            comment=wish.comment,
+            requestKey=wish.request_key,
+            requestDigest=wish.request_digest,
+        )
+        if found.is_reused:
+            raise RequestIdReused
+        return _expect(found)
+
+    async def list(
+        self, merchant_id: int, *, type_: Type | None, limit: int, offset: int
+    ) -> tuple[list[TestPaymentData], int]:
+        """Return a page of a merchant's data, the newest first, and how many there are in all."""
+        found = await self._ask(_page, "list", merchant_id, type=type_, limit=limit, offset=offset)
+        return found.data, found.total
+
+    async def read(self, merchant_id: int, data_id: int) -> TestPaymentData:
+        """Return one."""
+        return _expect(await self._ask(_one, "read", merchant_id, id=data_id))
+
+    async def change(self, merchant_id: int, data_id: int, **changes: Any) -> TestPaymentData:
+        """Change `balanceMinor`, `allowedIps`, `emulate3ds` or `blocked`, and return what it is then."""
+        return _expect(await self._ask(_one, "change", merchant_id, id=data_id, **changes))
+
+    async def delete(self, merchant_id: int, data_id: int) -> None:
+        """Delete one."""
+        found = await self._ask(_deleted, "delete", merchant_id, id=data_id)
+        if not found.is_deleted:
+            raise NotFound("There is no such test payment data.")
+
+    async def _ask(self, decoder: msgspec.json.Decoder[Found], verb: str, merchant_id: int, **message: object) -> Found:
+        body = _encode({"merchantId": merchant_id, **message})
+        try:
+            answer = await self._transport.post(f"/control/test-data/{verb}", body, timeout_seconds=TIMEOUT_SECONDS)
+            return decoder.decode(answer)
+        except (NotSent, NoAnswer, msgspec.MsgspecError) as error:
+            raise Unavailable("The simulator did not answer.") from error
+
+
+def _expect(found: _One) -> TestPaymentData:
+    if found.data is None:
+        raise NotFound("There is no such test payment data.")
+    return found.data

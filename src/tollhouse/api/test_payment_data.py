@@ -1,0 +1,310 @@
+"""`/testPaymentData`: cards that a merchant makes for tests (wire contract, sections 3.6 and 4.13). Stage only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Annotated, Any
+
+from litestar import Response, delete, get, post, put
+from litestar.params import FromPath
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+
+from tollhouse.acquirers.test_data import Type, Wish
+from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.decode import Body
+from tollhouse.api.openapi import describe
+from tollhouse.api.payment_request import AMOUNT_FORM
+from tollhouse.api.requests import answer, read_creation, read_query, read_request
+from tollhouse.kernel.errors import Invalid, NotFound
+from tollhouse.kernel.money import AmountError, Currency, Money
+from tollhouse.storage.claims import create_once
+from tollhouse.wire.render import render
+from tollhouse.wire.test_payment_data import ListMeta, TestPaymentDataAnswer, TestPaymentDataListAnswer
+
+if TYPE_CHECKING:
+    from litestar.handlers import HTTPRouteHandler
+
+    from tollhouse.acquirers.test_data import TestDataDesk, TestPaymentData
+    from tollhouse.api.requests import Digest
+    from tollhouse.kernel.requests import Claim
+    from tollhouse.storage.database import Database, PlainConnection
+
+JSON = "application/json"
+PATH = "/testPaymentData"
+
+#: What is on a card when nobody says.
+DEFAULT_BALANCE = Decimal(1_000_000)
+MAX_ADDRESSES = 50
+LONGEST_ADDRESS = 45
+LONGEST_COMMENT = 255
+MAX_LIMIT = 100
+MAX_OFFSET = 2**31
+LONGEST_ID = 18
+
+
+def _read_amount(value: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+        raise ValueError("must be a number")
+    if isinstance(value, str) and not AMOUNT_FORM.fullmatch(value):
+        raise ValueError("must be a number")
+    if Decimal(value) < 0:
+        raise ValueError("must be 0 or more")
+    return Decimal(value)
+
+
+def _check_address(value: str) -> str:
+    if len(value) > LONGEST_ADDRESS or "%" in value:
+        raise ValueError("is no IP address")
+    try:
+        ip_address(value)
+    except ValueError:
+        raise ValueError("is no IP address") from None
+    return value
+
+
+Balance = Annotated[Decimal, BeforeValidator(_read_amount), WithJsonSchema({"type": "number", "minimum": 0})]
+Address = Annotated[str, AfterValidator(_check_address), Field(examples=["203.0.113.45"])]
+
+
+class TestPaymentDataRequest(Body):
+    """What is to be made."""
+
+    type: Type = Field(description="The brand of a card, or `sepa` for an account.")
+    currency: str = Field("USD", description="ISO 4217.", min_length=3, max_length=3)
+    balance: Balance = Field(
+        DEFAULT_BALANCE, description="Charges take from it. No more decimals than the currency has."
+    )
+    allowedIps: list[Address] = Field(
+        default_factory=list, max_length=MAX_ADDRESSES, description="Consumers pay from nowhere else; empty: anywhere."
+    )
+    emulate3ds: bool = Field(False, description="Challenge every payment by its holder.")
+    expired: bool = Field(False, description="Decline every charge as expired.")
+    comment: str | None = Field(None, max_length=LONGEST_COMMENT, description="Yours.")
+
+    @field_validator("currency")
+    @classmethod
+    def _check_currency(cls, code: str) -> str:
+        try:
+            Currency.of(code)
+        except KeyError:
+            raise ValueError("is no currency of ISO 4217") from None
+        return code
+
+    @field_validator("balance", mode="after")
+    @classmethod
+    def _check_balance(cls, balance: Decimal, info: ValidationInfo) -> Decimal:
+        if "currency" in info.data:
+            Money.parse(balance, Currency.of(info.data["currency"]))
+        return balance
+
+    def to_wish(self, claim: Claim | None) -> Wish:
+        """Say it in the words of the issuer; what claims the request names it there too."""
+        return Wish(
+            type=self.type,
+            balance=Money.parse(self.balance, Currency.of(self.currency)),
+            allowed_ips=list(dict.fromkeys(self.allowedIps)),
+            emulate3ds=self.emulate3ds,
+            expired=self.expired,
+            comment=self.comment,
+            request_key=claim.request_id if claim else None,
+            request_digest=claim.digest.hex() if claim else None,
+        )
+
+
+class TestBalanceRequest(Body):
+    """A new balance."""
+
+    balance: Balance = Field(description="In the card's currency.")
+
+
+class TestAddressesRequest(Body):
+    """A new list of addresses."""
+
+    ips: list[Address] = Field(
+        validation_alias=AliasChoices("ips", "items", "allowedIps"),
+        min_length=1,
+        max_length=MAX_ADDRESSES,
+        description="Takes the place of the old list; `items` and `allowedIps` are read too.",
+    )
+
+
+class TestPaymentDataQuery(Body):
+    """Which part of the list."""
+
+    type: Type | None = Field(None, description="Only of this type.")
+    limit: int = Field(MAX_LIMIT, ge=0, description=f"At most so many; more than {MAX_LIMIT} is {MAX_LIMIT}.")
+    offset: int = Field(0, ge=0, le=MAX_OFFSET, description="Pass over so many first.")
+
+
+def test_payment_data_handlers(
+    desk: TestDataDesk, gate: Gate, database: Database, digest: Digest
+) -> list[HTTPRouteHandler]:
+    """Return the handlers."""
+    return [*_making_handlers(desk, gate, database, digest), *_changing_handlers(desk, gate), *_switches(desk, gate)]
+
+
+def _making_handlers(desk: TestDataDesk, gate: Gate, database: Database, digest: Digest) -> list[HTTPRouteHandler]:
+    @post(
+        PATH,
+        opt=describe(
+            "Make a test card", request=TestPaymentDataRequest, answer=TestPaymentDataAnswer, takes_request_id=True
+        ),
+    )
+    async def post_test_payment_data(request: AnyRequest) -> Response[bytes]:
+        """Make a card that obeys you: with a balance, addresses, 3-D Secure, expired or not. Stage only.
+
+        The number is new, has the brand and the check digit, and is nobody's. Pay with it as with any card: any
+        future or past date, any security code.
+        """
+        asked = await read_creation(gate, request, TestPaymentDataRequest, operation=f"POST {PATH}", digest=digest)
+        claim = asked.claim
+        wish = asked.body.to_wish(claim)
+        made = render(build_answer(await desk.create(asked.merchant.merchant_id, wish)))
+
+        async def create(_: PlainConnection) -> bytes:
+            return made
+
+        return answer(await create_once(database, claim, create))
+
+    @get(PATH, opt=describe("List your test cards", query=TestPaymentDataQuery, answer=TestPaymentDataListAnswer))
+    async def list_test_payment_data(request: AnyRequest) -> Response[bytes]:
+        """Return the test cards, the newest first. Stage only."""
+        asked = await read_query(gate, request, TestPaymentDataQuery)
+        wanted, limit = asked.body, min(asked.body.limit, MAX_LIMIT)
+        found, total = await desk.list(asked.merchant.merchant_id, type_=wanted.type, limit=limit, offset=wanted.offset)
+        meta = ListMeta(total=total, offset=wanted.offset, limit=limit)
+        page = TestPaymentDataListAnswer(data=[build_answer(data) for data in found], meta=meta)
+        return Response(render(page), media_type=JSON)
+
+    return [post_test_payment_data, list_test_payment_data]
+
+
+def _changing_handlers(desk: TestDataDesk, gate: Gate) -> list[HTTPRouteHandler]:
+    one = f"{PATH}/{{test_data_id:str}}"
+
+    @get(one, opt=describe("Look a test card up", answer=TestPaymentDataAnswer, may_miss=True))
+    async def get_test_payment_data(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+        """Return a test card as it is now: what is left on it, how often it was charged. Stage only."""
+        merchant = await gate.access(request)
+        return _show(await desk.read(merchant.merchant_id, read_id(test_data_id)))
+
+    @delete(one, status_code=200, opt=describe("Delete a test card", answer=None, may_miss=True))
+    async def delete_test_payment_data(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+        """Delete a test card; charges decline 5014 from then on. Stage only."""
+        merchant = await gate.access(request)
+        await desk.delete(merchant.merchant_id, read_id(test_data_id))
+        return Response(b"", media_type=JSON)
+
+    @put(
+        f"{one}/balance",
+        opt=describe("Set a balance", request=TestBalanceRequest, answer=TestPaymentDataAnswer, may_miss=True),
+    )
+    async def put_test_balance(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+        """Set what is on a test card. Stage only."""
+        asked = await read_request(gate, request, TestBalanceRequest)
+        merchant_id, data_id = asked.merchant.merchant_id, read_id(test_data_id)
+        before = await desk.read(merchant_id, data_id)
+        try:
+            balance = Money.parse(asked.body.balance, before.balance.currency)
+        except AmountError as error:
+            raise Invalid({"balance": [str(error)]}) from None
+        return _show(await desk.change(merchant_id, data_id, balanceMinor=balance.amount_minor))
+
+    @put(
+        f"{one}/allowedIps",
+        opt=describe("Set addresses", request=TestAddressesRequest, answer=TestPaymentDataAnswer, may_miss=True),
+    )
+    async def put_test_addresses(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+        """Say from which addresses consumers may pay with a test card; elsewhere they are declined 5063. Stage only."""
+        asked = await read_request(gate, request, TestAddressesRequest)
+        addresses = list(dict.fromkeys(asked.body.ips))
+        return _show(await desk.change(asked.merchant.merchant_id, read_id(test_data_id), allowedIps=addresses))
+
+    return [get_test_payment_data, delete_test_payment_data, put_test_balance, put_test_addresses]
+
+
+def _switches(desk: TestDataDesk, gate: Gate) -> list[HTTPRouteHandler]:
+    """Return the calls whose path says it all; a body is not read."""
+    one = f"{PATH}/{{test_data_id:str}}"
+
+    async def switch(request: AnyRequest, test_data_id: str, changes: Mapping[str, bool]) -> Response[bytes]:
+        merchant = await gate.access(request)
+        return _show(await desk.change(merchant.merchant_id, read_id(test_data_id), **changes))
+
+    @post(
+        f"{one}/block",
+        status_code=200,
+        opt=describe("Block a test card", answer=TestPaymentDataAnswer, may_miss=True),
+    )
+    async def block_test_payment_data(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+        """Let every charge decline 5062. Stage only."""
+        return await switch(request, test_data_id, {"blocked": True})
+
+    @post(
+        f"{one}/unblock",
+        status_code=200,
+        opt=describe("Unblock a test card", answer=TestPaymentDataAnswer, may_miss=True),
+    )
+    async def unblock_test_payment_data(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+        """Let charges through again. Stage only."""
+        return await switch(request, test_data_id, {"blocked": False})
+
+    @post(
+        f"{one}/emulate3ds",
+        status_code=200,
+        opt=describe("Switch 3-D Secure on", answer=TestPaymentDataAnswer, may_miss=True),
+    )
+    async def emulate_test_3ds(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+        """Challenge every payment by the card's holder; the code is 123456. Stage only."""
+        return await switch(request, test_data_id, {"emulate3ds": True})
+
+    @post(
+        f"{one}/notEmulate3ds",
+        status_code=200,
+        opt=describe("Switch 3-D Secure off", answer=TestPaymentDataAnswer, may_miss=True),
+    )
+    async def skip_test_3ds(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+        """Challenge nobody any more. Stage only."""
+        return await switch(request, test_data_id, {"emulate3ds": False})
+
+    return [block_test_payment_data, unblock_test_payment_data, emulate_test_3ds, skip_test_3ds]
+
+
+def read_id(text: str) -> int:
+    """Read an id. Raises NotFound for what was never issued."""
+    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_ID):
+        raise NotFound("There is no such test payment data.")
+    return int(text)
+
+
+def build_answer(data: TestPaymentData) -> TestPaymentDataAnswer:
+    """Say it in the words of the wire."""
+    return TestPaymentDataAnswer(
+        id=data.id,
+        type=data.type,
+        number=data.number,
+        balance=data.balance.to_decimal(),
+        currency=data.currency,
+        allowedIps=data.allowed_ips,
+        emulate3ds=data.emulate3ds,
+        blocked=data.blocked,
+        expired=data.expired,
+        comment=data.comment,
+        transactions=data.transactions,
+        createdAt=data.created_at,
+        updatedAt=data.updated_at,
+    )
+
+
+def _show(data: TestPaymentData) -> Response[bytes]:
+    return Response(render(build_answer(data)), status_code=200, media_type=JSON)
