@@ -37,6 +37,7 @@ from tollhouse.api.static import static_handlers
 from tollhouse.api.straight import StraightWay
 from tollhouse.api.test_payment_data import test_payment_data_handlers
 from tollhouse.api.tokenize import build_tokenize, tokenize_handlers
+from tollhouse.api.tokenize_account import build_tokenize_account, tokenize_account_handlers
 from tollhouse.billing.subscribe import RecordSubscription, SettleSubscription
 from tollhouse.catalog.access import Catalog
 from tollhouse.checkout.handlers import checkout_handlers
@@ -239,6 +240,8 @@ def _build_tools(
         subscription_numbers=_number_blocks(database, reserve_subscription_numbers),
         beginnings=Coalescer("begin", begin, database),
         moves=Coalescer("move", move, database, patience_seconds=FINISH_PATIENCE_SECONDS),
+        mids=dict.fromkeys(settings.mids, acquirer.name),
+        takes_test_mids=not settings.is_live,
         base_url=settings.public_url,
         on_settled=on_settled,
         patience=Patience(
@@ -325,10 +328,14 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
     settings = gateway.settings
     context = partial(_validation_context, settings)
     pay = build_pay(gateway.tools, gateway.gate, context)
-    make_token = build_tokenize(gateway.mint, gateway.gate, TokenizeLimits(choose_rates(settings)), context)
+    limits = TokenizeLimits(choose_rates(settings))
+    make_token = build_tokenize(gateway.mint, gateway.gate, limits, context)
     handlers: list[ControllerRouterHandler] = [
         *payment_handlers(gateway.tools, gateway.gate, pay),
         *tokenize_handlers(make_token),
+        *tokenize_account_handlers(
+            build_tokenize_account(gateway.mint, gateway.database, gateway.gate, limits, context)
+        ),
         *health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics),
         *rate_handlers(gateway.tools.rates, gateway.gate, settings.egress),
         *document_handlers(settings.public_url, is_live=settings.is_live),

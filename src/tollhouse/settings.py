@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     key_file: Path | None = None
     #: `simulated`, or `approving`: approves everything in process, for measurements. Stage only.
     acquirer: Literal["simulated", "approving"] = "simulated"
+    #: Merchant accounts at the acquirer that a request may name as its `mid`, separated by commas.
+    mids: Annotated[tuple[str, ...], NoDecode] = ()
     #: Networks of proxies whose X-Forwarded-For is believed, separated by commas.
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
     #: Addresses from which callbacks leave, separated by commas; what `GET /ips` lists. By default loopback in stage.
@@ -75,7 +77,7 @@ class Settings(BaseSettings):
     #: Lines below it are not written.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("trusted_proxies", "egress_addresses", mode="before")
+    @field_validator("trusted_proxies", "egress_addresses", "mids", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -15,13 +15,18 @@ from tests.support.webshop import BASE_URL
 from tollhouse.api.examples import all_examples
 from tollhouse.api.payment_request import PaymentRequest, find_cross_faults
 from tollhouse.api.tokenize import TokenizeRequest
+from tollhouse.api.tokenize_account import AccountTokenRequest
 from tollhouse.kernel.codes import all_codes
 from tollhouse.wire import answers
 
 if TYPE_CHECKING:
     from tests.support.webshop import WebShop
 
-REQUESTS: dict[str, type[BaseModel]] = {"PaymentRequest": PaymentRequest, "TokenizeRequest": TokenizeRequest}
+REQUESTS: dict[str, type[BaseModel]] = {
+    "AccountTokenRequest": AccountTokenRequest,
+    "PaymentRequest": PaymentRequest,
+    "TokenizeRequest": TokenizeRequest,
+}
 EXAMPLES = [(model, title) for model, titles in all_examples().items() for title in titles]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -89,7 +89,7 @@ async def test_the_public_php_client(shop: WebShop) -> None:
     url = {"ipnUrl": IPN_URL, "redirectUrl": REDIRECT_URL}
     sku = {"price": [price(9.99)], "siteId": "983759353", "title": "Title", "url": url, "action": []}
     buyer = consumer(id=None, externalId="14253ms92m0as", phone="+1987353539", birthday="1990-01-31", state="AL")
-    by_card = {"type": "card", "threeDS": False, "emulateCode": "0000", "mid": "ab"} | card(cardHolder=None, zip=None)
+    by_card = {"type": "card", "threeDS": False, "emulateCode": "0000", "mid": "123"} | card(cardHolder=None, zip=None)
     body = {"paymentSource": by_card, "sku": sku, "consumer": buyer, "url": [], "emailOptions": True}
     first = await paid(shop, body)
     row = (await shop.fetch("select ipn_url, redirect_url from payment"))[0]
@@ -98,7 +98,7 @@ async def test_the_public_php_client(shop: WebShop) -> None:
     by_name = {"name": "ONE_TIME", "price": [], "url": url}
     for later in (
         {"type": "token", "value": await shop.token(), "3ds": False, "emulateCode": "0000"},
-        {"type": "paymentAccountId", "paymentAccountId": source["paymentAccountId"], "mid": "ab"},
+        {"type": "paymentAccountId", "paymentAccountId": source["paymentAccountId"], "mid": "123"},
         {"type": "paymentAccountId", "paymentAccountId": source["paymentAccountId"].upper()},
         {"type": "consumer", "value": first["consumer"]["id"]},
         {"type": "consumer", "value": first["consumer"]["id"], "id": "", "3ds": False},

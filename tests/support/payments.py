@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from tollhouse.catalog.model import Offset, Price
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.payments.model import Attempt, AttemptState, Mode, Payment, Source, Status
+from tollhouse.payments.model import Attempt, AttemptState, Item, Mode, Payment, Source, Status
 from tollhouse.vault.seal import Sealed
 
 CREATED_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -25,8 +26,7 @@ def payment(**changes: Any) -> Payment:
         "consumer_id": "c" + "0" * 24,
         "external_id": "user-1",
         "consumer": {"firstName": "Jane"},
-        "title": "Premium",
-        "sku_name": None,
+        "items": (item(),),
         "metadata": "{}",
         "ipn_url": "http://127.0.0.1:9/ipn",
         "ipn_format": "json",
@@ -45,6 +45,17 @@ def payment(**changes: Any) -> Payment:
         "usd_per_unit": Decimal(1),
     }
     return Payment(**(defaults | changes))
+
+
+def item(*prices: Price, **changes: Any) -> Item:
+    """Return what was bought: something at 19.99, or at these prices."""
+    defaults: dict[str, Any] = {
+        "site_id": 100,
+        "sku_name": None,
+        "title": "Premium",
+        "prices": prices or (Price(Offset(0, "d"), Money(1999, Currency.of("USD")), repeat=False),),
+    }
+    return Item(**(defaults | changes))
 
 
 def source(**changes: Any) -> Source:

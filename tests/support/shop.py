@@ -21,7 +21,7 @@ from tollhouse.kernel.card import Card, CardNumber, Cvv, Expiry
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.payments.charge import charge
-from tollhouse.payments.model import OPERATION, Instrument, Order, Payment, References, Wanted
+from tollhouse.payments.model import OPERATION, Order, Payment, References, SkuReference, Wanted, WantedItem
 from tollhouse.payments.order import build_order
 from tollhouse.payments.reconcile import reconcile
 from tollhouse.payments.sources import resolve
@@ -222,15 +222,16 @@ def build_wanted(**changes: Any) -> Wanted:
     """Say what is wanted: fields of Wanted, `number`, `cvv`, `year` of the card, and what `build_references` takes."""
     kind = kind_of(changes)
     code = changes.get("cvv", CVV)
-    given = Instrument(card(changes.get("number", NUMBER), year=changes.get("year", 2029)), code and Cvv(code))
+    given = card(changes.get("number", NUMBER), year=changes.get("year", 2029))
+    prices = changes.get("prices", (price(1999),) if "sku_name" not in changes else ())
     defaults: dict[str, Any] = {
         "merchant_id": MERCHANT,
         "request_id": f"request-{uuid4()}",
         "claim": None,
         "source_kind": kind,
-        "instrument": given if kind == "card" else None,
-        "title": "Premium",
-        "prices": (price(1999),) if "sku_name" not in changes else (),
+        "card": given if kind == "card" else None,
+        "code": Cvv(code) if code and (kind == "card" or "cvv" in changes) else None,
+        "items": (WantedItem(changes.get("title", "Premium"), prices),),
         "external_id": changes.get("consumer_id", "user-1"),
         "consumer": {"firstName": "Jane", "lastName": "Smith"},
         "consumer_ip": "203.0.113.45",
@@ -241,6 +242,8 @@ def build_wanted(**changes: Any) -> Wanted:
         "initiator": "customer",
         "browser": None,
         "emulate_code": None,
+        "mid": None,
+        "endorsement": None,
     }
     names = Wanted.__slots__
     return Wanted(**{name: changes.get(name, default) for name, default in defaults.items() if name in names})
@@ -249,15 +252,17 @@ def build_wanted(**changes: Any) -> Wanted:
 def build_references(**changes: Any) -> References:
     """Say what is pointed at: `token`, `account_id`, `source_consumer_id`, `consumer_id`, `site_id`, `sku_name`."""
     has_site = "site_id" in changes or "sku_name" not in changes
+    named = SkuReference("sku", str(changes.get("site_id", SITE)) if has_site else None, changes.get("sku_name"))
     return References(
         merchant_id=changes.get("merchant_id", MERCHANT),
-        site_id=str(changes.get("site_id", SITE)) if has_site else None,
-        sku_name=changes.get("sku_name"),
+        skus=changes.get("skus", (named,)),
         source_kind=kind_of(changes),
         token=_text(changes.get("token")),
         account_id=_text(changes.get("account_id")),
         source_consumer_id=changes.get("source_consumer_id"),
         consumer_id=changes.get("consumer_id"),
+        external_id=changes.get("external_id"),
+        mid=changes.get("mid"),
         has_ipn_url=bool(changes.get("ipn_url", "set")),
         has_redirect_url=bool(changes.get("redirect_url", "set")),
     )
@@ -266,7 +271,7 @@ def build_references(**changes: Any) -> References:
 def kind_of(changes: Mapping[str, Any]) -> str:
     """Return the paymentSource.type that the changes mean."""
     kinds = {"token": "token", "account_id": "paymentAccountId", "source_consumer_id": "consumer"}
-    return next((kind for name, kind in kinds.items() if name in changes), "card")
+    return changes.get("source_kind") or next((kind for name, kind in kinds.items() if name in changes), "card")
 
 
 def _text(value: Any) -> str | None:

@@ -18,12 +18,16 @@ Reason = Literal["one_click", "recurring", "unscheduled"]
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What 3-D Secure proved, for the issuer to check. `cavv` is base64 of 20 bytes."""
+    """What 3-D Secure proved, for the issuer to check. `cavv` is base64 of 20 bytes.
+
+    `is_external` tells that another 3-D Secure server than ours brought it, and the Directory's id may then be missing.
+    """
 
     eci: str
     cavv: str
-    directory_transaction_id: str
+    directory_transaction_id: str | None
     version: str
+    is_external: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,10 @@ class Authorization:
     proof: Proof | None = None
     consumer_ip: str | None = None
     emulate_code: str | None = None
+    #: The merchant account that the request named, as it named it.
+    mid: str | None = None
+    #: Why the cardholder was not authenticated, in the words of the wire: lowValue, tra, moto and so on.
+    exemption: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

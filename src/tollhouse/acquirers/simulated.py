@@ -155,6 +155,8 @@ def _encode_authorization(order: Authorization) -> bytes:
             "proof": order.proof and _describe_proof(order.proof),
             "consumerIp": order.consumer_ip,
             "emulateCode": order.emulate_code,
+            "mid": order.mid,
+            "exemption": order.exemption,
         }
     )
 
@@ -180,6 +182,7 @@ def _describe_proof(proof: Proof) -> dict[str, Any]:
         "cavv": proof.cavv,
         "directoryTransactionId": proof.directory_transaction_id,
         "version": proof.version,
+        "external": proof.is_external,
     }
 
 

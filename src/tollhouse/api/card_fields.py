@@ -11,10 +11,11 @@ from tollhouse.kernel.card import Card, CardDataError, CardNumber, Cvv, Expiry
 
 
 def _read_number(value: Any) -> CardNumber:
-    return CardNumber.parse(_read_digits(value))
+    return CardNumber.parse(read_digits(value))
 
 
-def _read_digits(value: Any) -> str:
+def read_digits(value: Any) -> str:
+    """Take digits as a text or a number. Raises CardDataError."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise CardDataError("must be digits only")
     return str(value)
@@ -22,7 +23,7 @@ def _read_digits(value: Any) -> str:
 
 def _read_two_digits(value: Any) -> str:
     """Take `"03"`, and `3` from clients that send numbers."""
-    text = _read_digits(value)
+    text = read_digits(value)
     return text.zfill(2) if isinstance(value, int) else text
 
 
@@ -72,7 +73,7 @@ class CardFields(Body):
     @classmethod
     def _read_code(cls, value: Any, info: ValidationInfo) -> Cvv:
         number = info.data.get("number")
-        return Cvv.parse(_read_digits(value), brand=number.brand if isinstance(number, CardNumber) else None)
+        return Cvv.parse(read_digits(value), brand=number.brand if isinstance(number, CardNumber) else None)
 
     @property
     def expiry(self) -> Expiry:

@@ -1,4 +1,4 @@
-"""Letting pages of merchants call `/tokenize` from a browser.
+"""Letting pages of merchants call the two tokenize paths from a browser.
 
 The preflight is answered here, from memory. Errors carry the headers too, or the page could not read them.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import Database
 
 #: The paths that browsers of other origins may call.
-OPEN_PATHS = frozenset({"/tokenize"})
+OPEN_PATHS = frozenset({"/tokenize", "/tokenizeWithPaymentAccountId"})
 MAX_AGE_SECONDS = 7_200
 #: An https origin as browsers write it (RFC 6454, 6.2), and the same with the port that it leaves out.
 ORIGIN_FORM = re.compile(r"https://((?:[a-z0-9_-]+\.)*[a-z0-9_-]+)(?::443)?", re.IGNORECASE | re.ASCII)

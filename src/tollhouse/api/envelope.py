@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
+from tollhouse.kernel.card import holds_card_number
 from tollhouse.kernel.ids import new_request_id
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 REQUEST_ID_FORM = re.compile(r"[!-~]{1,128}")
 REQUEST_ID = "tollhouse_request_id"
 SENT_REQUEST_ID = "tollhouse_sent_request_id"
+#: What an answer says in the place of an id that may hold a card number, until the request's card clears it.
+SHOWN_REQUEST_ID = "tollhouse_shown_request_id"
 
 #: Paths that are asked for every few seconds and are not worth a line each.
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/stage/inbox/list"})
@@ -45,6 +48,17 @@ def sent_request_id_of(scope: Mapping[str, Any] | HTTPScope) -> str | None:
 def forget_request_id(scope: Mapping[str, Any] | HTTPScope) -> None:
     """Give a request another id in the place of one that must not be repeated."""
     scope["state"][REQUEST_ID] = new_request_id()
+    clear_request_id(scope)
+
+
+def clear_request_id(scope: Mapping[str, Any] | HTTPScope) -> None:
+    """Let the answer repeat an id with long digits: they are not the number of the request's card."""
+    scope["state"].pop(SHOWN_REQUEST_ID, None)
+
+
+def shown_request_id_of(scope: Mapping[str, Any] | HTTPScope) -> str:
+    """Return the id that the answer bears."""
+    return cast("str | None", scope.get("state", {}).get(SHOWN_REQUEST_ID)) or request_id_of(scope)
 
 
 def is_request_id(text: str) -> bool:
@@ -72,7 +86,10 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id_of(scope).encode())]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", shown_request_id_of(scope).encode()),
+                ]
             await send(message)
 
         try:
@@ -86,6 +103,8 @@ class Envelope:
         state: dict[str, Any] = scope.setdefault("state", {})
         state[REQUEST_ID] = request_id
         state[SENT_REQUEST_ID] = sent
+        if holds_card_number(request_id):
+            state[SHOWN_REQUEST_ID] = new_request_id()
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         route = str(scope.get("path_template") or "unknown")
@@ -93,7 +112,7 @@ class Envelope:
         if scope["path"] not in QUIET_PATHS:
             log.info(
                 "request answered",
-                request_id=request_id_of(scope),
+                request_id=shown_request_id_of(scope),
                 method=scope["method"],
                 route=route,
                 status=status,

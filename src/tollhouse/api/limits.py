@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from tollhouse.kernel.errors import RateLimited
 
 if TYPE_CHECKING:
-    from tollhouse.kernel.card import CardNumber
     from tollhouse.merchants.model import Merchant
 
 WINDOW_SECONDS = 60.0
@@ -74,8 +73,8 @@ class TokenizeLimits:
         self._limits_networks = rates.by_network > 0
         self._secret = secrets.token_bytes(32)
 
-    def check(self, merchant: Merchant | None, *, address: str, number: CardNumber) -> None:
-        """Count a call. Raises RateLimited."""
+    def check(self, merchant: Merchant | None, *, address: str, card: object) -> None:
+        """Count a call with a card, which its number names or the id of a stored one. Raises RateLimited."""
         if merchant is not None:
             self._key.check(merchant.merchant_id)
         else:
@@ -83,10 +82,10 @@ class TokenizeLimits:
             if self._limits_networks:
                 self._network.check(network_of(address))
         if self._limits_cards:
-            self._card.check(self._hash(number))
+            self._card.check(self._hash(card))
 
-    def _hash(self, number: CardNumber) -> bytes:
-        return hmac.digest(self._secret, str(hash(number)).encode(), hashlib.sha256)
+    def _hash(self, card: object) -> bytes:
+        return hmac.digest(self._secret, str(hash(card)).encode(), hashlib.sha256)
 
 
 def network_of(address: str) -> str:

@@ -41,9 +41,12 @@ REFUSALS = {
 }
 RETRYING = frozenset({409, 429, 503})
 
+TOKENS = ("Tokens", "Card data go from the browser straight to the gateway, and come back as a token.")
+
 #: The parts of the API by the first step of their paths, in the order in which they are read.
 GROUPS = {
-    "tokenize": ("Tokens", "Card data go from the browser straight to the gateway, and come back as a token."),
+    "tokenize": TOKENS,
+    "tokenizeWithPaymentAccountId": TOKENS,
     "payment": ("Payments", "Charging a card, and asking what became of it."),
     "currency-exchange-rate": ("Exchange rates", "What an amount is in US dollars."),
     "ips": ("Addresses", "Where callbacks come from."),
@@ -179,7 +182,8 @@ def _group_of(path: str) -> tuple[str, str]:
 
 def _groups_of(paths: Iterable[str]) -> list[tuple[str, str]]:
     known = [_group_of(path) for path in paths]
-    return [*(group for group in GROUPS.values() if group in known), *sorted(set(known) - set(GROUPS.values()))]
+    listed = dict.fromkeys(GROUPS.values())
+    return [*(group for group in listed if group in known), *sorted(set(known) - set(listed))]
 
 
 def _build_operation(path: str, handler: HTTPRouteHandler, operation: Operation) -> dict[str, Any]:

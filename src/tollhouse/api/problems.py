@@ -22,6 +22,9 @@ from tollhouse.wire.render import render
 
 log = structlog.get_logger()
 
+#: What `paymentSource.type` may be.
+SOURCE_KINDS = ("card", "token", "consumer", "paymentAccountId", "paymentAccountIdWithCvv", "cc_token")
+
 #: The nearest class of an error's ancestry decides.
 STATUS_CODES: dict[type[Exception], int] = {
     errors.Invalid: 400,
@@ -38,15 +41,17 @@ STATUS_CODES: dict[type[Exception], int] = {
 
 #: Long runs of digits, as a card number would be.
 DIGITS = re.compile(r"\d{12,19}")
-#: The names of the variants of a union, which are no part of a path in the request.
-VARIANTS = frozenset({"card", "token", "paymentAccountId", "consumer"})
+#: The steps that a union adds to the paths of its fields, by the field that holds it: they are no part of the request.
+VARIANTS = {"paymentSource": frozenset(SOURCE_KINDS), "sku": frozenset({"one", "bundle"})}
+#: Further names of fields, by the source that has them: a fault is told under the first.
+OTHER_NAMES = {("token", "value"): "token", ("consumer", "value"): "id"}
 LONGEST_PATH = 128
 
 #: What pydantic found, in the words of this API. `{}` is filled from the error's context.
 TEXTS = {
     "missing": "is required",
     "union_tag_not_found": "is required",
-    "union_tag_invalid": "must be one of card, token, paymentAccountId, consumer",
+    "union_tag_invalid": f"must be one of {', '.join(SOURCE_KINDS)}",
     "string_type": "must be a text",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
@@ -115,8 +120,9 @@ def describe_faults(error: ValidationError) -> dict[str, list[str]]:
 
 def _write_path(location: Iterable[int | str], *, is_missing_tag: bool) -> str:
     parts = [str(part) for part in location]
-    if len(parts) > 1 and parts[0] == "paymentSource" and parts[1] in VARIANTS:
-        del parts[1]
+    if len(parts) > 1 and parts[1] in VARIANTS.get(parts[0], ()):
+        variant = parts.pop(1)
+        parts[1:2] = [OTHER_NAMES.get((variant, name), name) for name in parts[1:2]]
     return ".".join([*parts, "type"] if is_missing_tag else parts)[:LONGEST_PATH]
 
 

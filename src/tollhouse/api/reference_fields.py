@@ -151,6 +151,8 @@ def _resolve(schemas: Schemas, schema: Schema, *, keep_link: bool = False) -> Sc
     Kept as a link, a reference says only what it leads to.
     """
     choices = [choice for choice in schema.get("anyOf", []) if choice.get("type") != "null"]
+    if "oneOf" in schema and "discriminator" not in schema:  # one, or a list of such: told by the one
+        choices, schema = schema["oneOf"][:1], {name: value for name, value in schema.items() if name != "oneOf"}
     beside = {name: value for name, value in schema.items() if name not in {"anyOf", "$ref"}}
     if len(choices) == 1:
         return _resolve(schemas, {**choices[0], **beside}, keep_link=keep_link)

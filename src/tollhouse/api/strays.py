@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tollhouse.api.access import Readable
-from tollhouse.api.envelope import forget_request_id, request_id_of
+from tollhouse.api.envelope import clear_request_id, forget_request_id, request_id_of
 from tollhouse.kernel.card import CardDataError, CardNumber
 
 TEXT = ["must not hold the card number"]
@@ -18,24 +18,27 @@ TEXT = ["must not hold the card number"]
 SHORT = 12
 
 
-def find_strays(request: Readable, number: Any, parts: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Name the fields of these parts, and the X-Request-ID, in which the card number stands that was sent as `number`.
+def find_strays(request: Readable, number: CardNumber | None, parts: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Name the fields of these parts, and the X-Request-ID, in which the number of the request's card stands.
 
-    An id that holds it is forgotten: neither the answer nor the log repeats it.
+    An id that holds it is forgotten: neither the answer nor the log repeats it. One that does not is cleared of the
+    suspicion that long digits raise.
     """
-    known = _parse(number)
-    if known is None:
+    if number is None:
         return {}
-    faults = {path: TEXT for name, content in parts.items() for path in _find(known, content, name)}
-    if known.stands_in(request_id_of(request.scope)):
+    faults = {path: TEXT for name, content in parts.items() for path in _find(number, content, name)}
+    if number.stands_in(request_id_of(request.scope)):
         forget_request_id(request.scope)
         faults["X-Request-ID"] = TEXT
+    else:
+        clear_request_id(request.scope)
     return faults
 
 
-def _parse(number: Any) -> CardNumber | None:
+def read_card_number(sent: Any) -> CardNumber | None:
+    """Return what was sent as a card number, if it is one."""
     try:
-        return CardNumber.parse(str(number))
+        return CardNumber.parse(str(sent))
     except CardDataError:
         return None
 

@@ -15,7 +15,7 @@ from tollhouse.api.envelope import sent_request_id_of
 from tollhouse.api.openapi import describe
 from tollhouse.api.problems import describe_faults
 from tollhouse.api.requests import answer
-from tollhouse.api.strays import find_strays
+from tollhouse.api.strays import find_strays, read_card_number
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.requests import Reply
 from tollhouse.vault.tokens import Mint, Minted, digest_card, tokenize
@@ -64,7 +64,7 @@ def build_tokenize(
     async def make_token(request: Readable) -> Reply:
         fields = await _read(request, context())
         merchant = await gate.recognise(request)
-        limits.check(merchant, address=gate.address_of(request), number=fields.number)
+        limits.check(merchant, address=gate.address_of(request), card=fields.number)
         sent_id = sent_request_id_of(request.scope)
         card = fields.to_card()
         minted = await tokenize(
@@ -74,23 +74,21 @@ def build_tokenize(
             merchant_id=merchant.merchant_id if merchant else None,
             request=(sent_id, digest_card(mint.vault, card, fields.cvv)) if sent_id else None,
         )
-        return Reply(CREATED, _render(minted), minted.is_replay)
+        return Reply(CREATED, render_minted(minted), minted.is_replay)
 
     return make_token
 
 
-def _render(minted: Minted) -> bytes:
+def render_minted(minted: Minted) -> bytes:
     """Write a `TokenAnswer`."""
     return render_json({"token": str(minted.token_id), "expireAt": int(minted.expires_at.timestamp())})
 
 
 async def _read(request: Readable, context: dict[str, Any]) -> TokenizeRequest:
     body = await read_object(request, limit_bytes=MAX_TOKENIZE_BYTES)
-    faults = find_request_id_faults(request)
+    faults = find_request_faults(request)
     if sent_request_id_of(request.scope) is not None:
-        faults |= find_strays(request, body.get("number"), {})
-    if request.headers.get("x-requested-with", "").lower() != XML_HTTP_REQUEST:
-        faults["x-requested-with"] = ["the header must be there with the value XMLHttpRequest"]
+        faults |= find_strays(request, read_card_number(body.get("number")), {})
     try:
         fields = TokenizeRequest.model_validate(body, context=context)
     except ValidationError as error:
@@ -98,3 +96,11 @@ async def _read(request: Readable, context: dict[str, Any]) -> TokenizeRequest:
     if faults:
         raise Invalid(faults)
     return fields
+
+
+def find_request_faults(request: Readable) -> dict[str, list[str]]:
+    """Say what is wrong with the headers: with the X-Request-ID, and with the one that no form of a page can send."""
+    faults = find_request_id_faults(request)
+    if request.headers.get("x-requested-with", "").lower() != XML_HTTP_REQUEST:
+        faults["x-requested-with"] = ["the header must be there with the value XMLHttpRequest"]
+    return faults

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tollhouse.catalog.model import price_to_json
-from tollhouse.catalog.prices import first_renewal
-from tollhouse.payments.model import Payment, Status
+from tollhouse.catalog.prices import first_renewal, sum_due_at_once
+from tollhouse.payments.model import Payment, Status, Subscribing
 from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
@@ -21,71 +21,71 @@ if TYPE_CHECKING:
 queries = load_queries("tollhouse.billing")
 
 
+#: A subscription that begins, with the payment that begins it.
+Pair = tuple[Payment, Subscribing]
+
+
 class RecordSubscription:
-    """Prepares: the subscription is committed as pending with the payment's intention."""
+    """Prepares: the subscriptions are committed as pending with the payment's intention."""
 
-    def rows(self, payment: Payment) -> Sequence[Payment]:
-        """Return the payment when it starts a subscription."""
-        return (payment,) if payment.subscribing else ()
+    def rows(self, payment: Payment) -> Sequence[Pair]:
+        """Return the subscriptions that the payment starts."""
+        return [(payment, subscribing) for subscribing in payment.subscribing]
 
-    async def write(self, connection: PlainConnection, rows: Sequence[Payment]) -> None:
+    async def write(self, connection: PlainConnection, rows: Sequence[Pair]) -> None:
         """Insert the pending subscriptions of a batch."""
-        pairs = [(payment, payment.subscribing) for payment in rows if payment.subscribing]
         await queries.insert_subscriptions(
             connection,
-            merchant_ids=[payment.merchant_id for payment, _ in pairs],
-            subscription_ids=[subscribing.subscription_id for _, subscribing in pairs],
-            payment_ids=[payment.payment_id for payment, _ in pairs],
-            site_ids=[payment.site_id for payment, _ in pairs],
-            consumer_ids=[payment.consumer_id for payment, _ in pairs],
-            account_ids=[payment.source.account_id for payment, _ in pairs],
-            sku_names=[payment.sku_name for payment, _ in pairs],
+            merchant_ids=[payment.merchant_id for payment, _ in rows],
+            subscription_ids=[subscribing.subscription_id for _, subscribing in rows],
+            payment_ids=[payment.payment_id for payment, _ in rows],
+            site_ids=[subscribing.item.site_id for _, subscribing in rows],
+            consumer_ids=[payment.consumer_id for payment, _ in rows],
+            account_ids=[payment.source.account_id for payment, _ in rows],
+            sku_names=[subscribing.item.sku_name for _, subscribing in rows],
             prices=[
                 msgspec.json.encode([price_to_json(price) for price in subscribing.prices]).decode()
-                for _, subscribing in pairs
+                for _, subscribing in rows
             ],
-            anchors_at=[payment.created_at for payment, _ in pairs],
+            anchors_at=[payment.created_at for payment, _ in rows],
         )
 
 
 class SettleSubscription:
-    """Follows: an approved payment starts its subscription, a failed one forgets it."""
+    """Follows: an approved payment starts its subscriptions, a failed one forgets them."""
 
     rank = 30
 
-    def rows(self, payment: Payment) -> Sequence[Payment]:
-        """Return the payment when it starts a subscription."""
-        return (payment,) if payment.subscribing else ()
+    def rows(self, payment: Payment) -> Sequence[Pair]:
+        """Return the subscriptions that the payment starts."""
+        return [(payment, subscribing) for subscribing in payment.subscribing]
 
-    async def write(self, connection: PlainConnection, rows: Sequence[Payment]) -> None:
+    async def write(self, connection: PlainConnection, rows: Sequence[Pair]) -> None:
         """Start or forget the subscriptions of a batch, in the order of their keys."""
-        ordered = sorted(rows, key=lambda payment: (payment.merchant_id, payment.payment_id))
-        started = [payment for payment in ordered if payment.status is Status.SUCCESS]
-        failed = [payment for payment in ordered if payment.status is Status.FAIL]
+        ordered = sorted(rows, key=lambda pair: (pair[0].merchant_id, pair[1].subscription_id))
+        started = [pair for pair in ordered if pair[0].status is Status.SUCCESS]
+        failed = [pair for pair in ordered if pair[0].status is Status.FAIL]
         if started:
             await self._start(connection, started)
         if failed:
             await queries.delete_subscriptions(
                 connection,
-                merchant_ids=[payment.merchant_id for payment in failed],
-                subscription_ids=[_id_of(payment) for payment in failed],
+                merchant_ids=[payment.merchant_id for payment, _ in failed],
+                subscription_ids=[subscribing.subscription_id for _, subscribing in failed],
             )
 
-    async def _start(self, connection: PlainConnection, started: Sequence[Payment]) -> None:
-        anchors = [payment.settled_at or payment.created_at for payment in started]
+    async def _start(self, connection: PlainConnection, started: Sequence[Pair]) -> None:
+        anchors = [payment.settled_at or payment.created_at for payment, _ in started]
         await queries.start_subscriptions(
             connection,
-            merchant_ids=[payment.merchant_id for payment in started],
-            subscription_ids=[_id_of(payment) for payment in started],
-            statuses=["active" if payment.money.amount_minor else "trial" for payment in started],
+            merchant_ids=[payment.merchant_id for payment, _ in started],
+            subscription_ids=[subscribing.subscription_id for _, subscribing in started],
+            statuses=[
+                "active" if sum_due_at_once(subscribing.prices).amount_minor else "trial" for _, subscribing in started
+            ],
             anchors_at=anchors,
             renewals_at=[
-                first_renewal(payment.subscribing.prices, anchor)
-                for payment, anchor in zip(started, anchors, strict=True)
-                if payment.subscribing
+                first_renewal(subscribing.prices, anchor)
+                for (_, subscribing), anchor in zip(started, anchors, strict=True)
             ],
         )
-
-
-def _id_of(payment: Payment) -> int:
-    return payment.subscribing.subscription_id if payment.subscribing else 0

@@ -7,6 +7,7 @@ an acquirer; an import contract and a test keep it there.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +18,8 @@ SHORTEST_NUMBER, LONGEST_NUMBER = 12, 19
 
 #: What people part the groups of a card number by.
 _NO_SEPARATORS = str.maketrans("", "", " -.\N{NO-BREAK SPACE}")
+
+_LONG_DIGITS = re.compile(r"[0-9]{12,}", re.ASCII)
 
 
 class CardDataError(ValueError):
@@ -101,6 +104,9 @@ class Cvv(_Secret):
             raise CardDataError(f"must have {' or '.join(map(str, lengths))} digits")
         return cls(text)
 
+    def __len__(self) -> int:
+        return len(self._text)
+
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
@@ -150,6 +156,21 @@ class Brand:
 UNKNOWN_BRAND = Brand("unknown")
 
 
+def holds_card_number(text: str) -> bool:
+    """Tell whether what may be a card number of a known brand stands in a text, also in groups or among more digits."""
+    together = text.translate(_NO_SEPARATORS)
+    return any(_may_hold_number(run) for run in _LONG_DIGITS.findall(together))
+
+
+def _may_hold_number(digits: str) -> bool:
+    return any(
+        is_luhn_valid(digits[start : start + length])
+        for start in range(len(digits) - SHORTEST_NUMBER + 1)
+        for length in detect_brand(digits[start:]).lengths
+        if start + length <= len(digits)
+    )
+
+
 def is_luhn_valid(digits: str) -> bool:
     """Check the last digit by the Luhn formula (ISO/IEC 7812-1, annex B)."""
     total = sum(map(int, digits[-1::-2]))
@@ -168,6 +189,11 @@ def detect_brand(digits: str) -> Brand:
         if brand is not None:
             return brand
     return UNKNOWN_BRAND
+
+
+def find_brand(name: str) -> Brand:
+    """Return the brand of this name, or `UNKNOWN_BRAND`."""
+    return next((brand for brand in _brands_by_prefix()[0].values() if brand.name == name), UNKNOWN_BRAND)
 
 
 @cache

@@ -67,13 +67,21 @@ def build_authorization(payment: Payment, instrument: Instrument, proof: Proof |
         proof=proof,
         consumer_ip=payment.consumer_ip,
         emulate_code=payment.emulate_code,
+        mid=payment.mid,
+        exemption=_choose_exemption(payment, proof),
     )
+
+
+def _choose_exemption(payment: Payment, proof: Proof | None) -> str | None:
+    """Claim the exemption of the request, unless the cardholder was authenticated by us after all."""
+    is_authenticated = proof is not None and not proof.is_external
+    return payment.endorsement.exemption if payment.endorsement and not is_authenticated else None
 
 
 async def _turn_to_next_acquirer(tools: Tools, payment: Payment) -> Payment | None:
     """Close an attempt that surely never left and commit the next one; return None when there is no other way."""
     acquirer = choose_acquirer(list(tools.acquirers), after=payment.attempt.acquirer)
-    if acquirer is None:
+    if acquirer is None or payment.mid is not None:  # the request named one merchant account and no other
         return None
     following = lifecycle.next_attempt(payment, acquirer=acquirer, now=tools.clock.now())
     move = Move(

@@ -93,7 +93,8 @@ async def pursue(tools: Tools, payment: Payment, order: Order) -> Reply:
         return await demand_authentication(
             tools, payment, order.instrument, browser=order.browser, after_soft_decline=False
         )
-    payment, outcome = await ask(tools, payment, order.instrument)
+    proof = order.endorsement.proof if order.endorsement else None
+    payment, outcome = await ask(tools, payment, order.instrument, proof=proof)
     if not lifecycle.needs_authentication(payment, outcome):
         return await settle(tools, payment, lifecycle.apply(payment, outcome, tools.clock.now()))
     payment = lifecycle.note_decline(payment, outcome)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tollhouse.catalog.model import price_to_json
 from tollhouse.catalog.prices import has_later_charges
 from tollhouse.consumers.store import ConsumerRow
 from tollhouse.payments.lifecycle import name_attempt
 from tollhouse.payments.model import Attempt, AttemptState, Mode, Order, Payment, Status, Subscribing
+from tollhouse.payments.records import item_to_json
 from tollhouse.wire.render import render_json
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ async def build_payment(tools: Tools, order: Order) -> Payment:
         consumer_id=order.consumer_id,
         external_id=order.external_id,
         consumer=order.consumer,
-        title=order.sku.title,
-        sku_name=order.sku.name,
+        items=order.items,
         metadata=order.metadata,
         ipn_url=order.ipn_url,
         ipn_format=order.site.ipn_format,
@@ -63,6 +62,8 @@ async def build_payment(tools: Tools, order: Order) -> Payment:
         may_redirect=order.may_redirect,
         goes_on_unauthenticated=order.site.goes_on_unauthenticated,
         page_try=order.page_try.number if order.page_try else None,
+        mid=order.mid,
+        endorsement=order.endorsement,
     )
 
 
@@ -77,11 +78,13 @@ def _profile_of(order: Order) -> str:
     return render_json(dict(order.consumer)).decode()
 
 
-async def _build_subscribing(tools: Tools, order: Order) -> Subscribing | None:
+async def _build_subscribing(tools: Tools, order: Order) -> tuple[Subscribing, ...]:
+    """Name a subscription for each schedule that charges later."""
     is_captured_later = order.mode is Mode.AUTH and order.money.amount_minor > 0
-    if is_captured_later or not has_later_charges(order.sku.prices):
-        return None
-    return Subscribing(await tools.subscription_numbers.take(), order.sku.prices)
+    if is_captured_later:
+        return ()
+    scheduled = [item for item in order.items if has_later_charges(item.prices)]
+    return tuple([Subscribing(await tools.subscription_numbers.take(), item) for item in scheduled])
 
 
 def _digest_of_purchase(tools: Tools, order: Order) -> bytes | None:
@@ -91,8 +94,7 @@ def _digest_of_purchase(tools: Tools, order: Order) -> bytes | None:
     """
     if order.page_try or not order.site.guards_double_clicks:
         return None
-    sku = order.sku
     is_named = order.is_consumer_known or order.external_id is not None
     who = order.consumer_id if is_named else _profile_of(order)
-    what = (sku.site_id, sku.name, sku.title, [price_to_json(price) for price in sku.prices])
+    what = [item_to_json(item) for item in order.items]
     return tools.vault.digest(order.fingerprint + render_json([who, what, order.metadata]))

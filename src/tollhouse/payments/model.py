@@ -8,19 +8,19 @@ has them; it is frozen, and `payments.lifecycle` makes the next one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
-from tollhouse.acquirers.model import Initiator, Reason
+from tollhouse.acquirers.model import Initiator, Proof, Reason
 from tollhouse.kernel.card import Card, Cvv
 from tollhouse.kernel.money import Money
 
 if TYPE_CHECKING:
-    from tollhouse.catalog.model import IpnFormat, Price, Site, Sku
+    from tollhouse.catalog.model import IpnFormat, Price, Site
     from tollhouse.kernel.requests import Claim
     from tollhouse.storage.database import PlainConnection
     from tollhouse.threeds.model import BrowserData
@@ -94,11 +94,41 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that a purchase is of: a SKU by its name, or what the request describes. A bundle has several."""
+
+    site_id: int
+    sku_name: str | None
+    title: str
+    prices: tuple[Price, ...]
+    #: What else the request says of it, as it was sent: domainName, action, xsell.
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Subscribing:
-    """A subscription that the approval of this payment starts."""
+    """A subscription that the approval of this payment starts, by the schedule of one of its items."""
 
     subscription_id: int
-    prices: tuple[Price, ...]
+    item: Item
+
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        """The schedule."""
+        return self.item.prices
+
+
+@dataclass(frozen=True, slots=True)
+class Endorsement:
+    """What the merchant's own 3-D Secure server found, or the exemption that was claimed in its place.
+
+    `status` is the transStatus of EMV 3DS; `proof` is there when it is Y or A.
+    """
+
+    status: str | None = None
+    eci: str | None = None
+    proof: Proof | None = None
+    exemption: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +143,7 @@ class Payment:
     consumer_id: str
     external_id: str | None
     consumer: Mapping[str, Any]
-    title: str
-    sku_name: str | None
+    items: tuple[Item, ...]
     metadata: str
     ipn_url: str
     ipn_format: IpnFormat
@@ -133,7 +162,7 @@ class Payment:
     code: str | None = None
     network_transaction_id: str | None = None
     settled_at: datetime | None = None
-    subscribing: Subscribing | None = None
+    subscribing: tuple[Subscribing, ...] = ()
     #: US dollars for one unit of its currency when the purchase began, or None. It holds for all its operations.
     usd_per_unit: Decimal | None = None
     #: Equal for two requests that are the same purchase; None where the site does not guard against double clicks.
@@ -144,6 +173,20 @@ class Payment:
     goes_on_unauthenticated: bool = True
     #: Which try of a payment page's purchase this is, from 1; None for what was not paid on a page.
     page_try: int | None = None
+    #: The merchant account that the request named; then no other is asked.
+    mid: str | None = None
+    #: Without its proof once it was read back: that went to the acquirer and is kept nowhere.
+    endorsement: Endorsement | None = None
+
+    @property
+    def title(self) -> str:
+        """What was bought, in words; of a bundle, its first item."""
+        return self.items[0].title
+
+    @property
+    def sku_name(self) -> str | None:
+        """The name of the product, if it has one; of a bundle, its first item's."""
+        return self.items[0].sku_name
 
     def with_attempt(self, **changes: Any) -> Payment:
         """Return the payment with its attempt changed."""
@@ -151,19 +194,38 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
+class SkuReference:
+    """What an item of a request points at; `path` is where it stands there: `sku`, or `sku.1` in a bundle."""
+
+    path: str
+    site_id: str | None
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class References:
     """What a request points at, as far as it can be read, also from a request that is faulty elsewhere."""
 
     merchant_id: int
-    site_id: str | None = None
-    sku_name: str | None = None
+    skus: tuple[SkuReference, ...]
     source_kind: str | None = None
     token: str | None = None
     account_id: str | None = None
     source_consumer_id: str | None = None
     consumer_id: str | None = None
+    external_id: str | None = None
+    mid: str | None = None
     has_ipn_url: bool = False
     has_redirect_url: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WantedItem:
+    """An item as the request describes it; its prices, if there are any, take the place of the SKU's own."""
+
+    title: str
+    prices: tuple[Price, ...]
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +236,11 @@ class Wanted:
     request_id: str
     claim: Claim | None
     source_kind: str
-    instrument: Instrument | None
-    title: str
-    prices: tuple[Price, ...]
+    #: The card and its security code; for a stored card the code may come alone.
+    card: Card | None
+    code: Cvv | None
+    #: In the order of the references.
+    items: tuple[WantedItem, ...]
     external_id: str | None
     consumer: Mapping[str, Any]
     consumer_ip: str
@@ -187,6 +251,8 @@ class Wanted:
     initiator: Initiator
     browser: BrowserData | None
     emulate_code: str | None
+    mid: str | None = None
+    endorsement: Endorsement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +279,7 @@ class Order:
     request_id: str
     claim: Claim | None
     site: Site
-    sku: Sku
+    items: tuple[Item, ...]
     money: Money
     mode: Mode
     consumer_id: str
@@ -237,6 +303,8 @@ class Order:
     browser: BrowserData | None
     emulate_code: str | None
     acquirer: str
+    mid: str | None = None
+    endorsement: Endorsement | None = None
     #: A refusal that needs no acquirer: a payment code such as 1020, or None.
     refused_with: str | None = None
     page_try: PageTry | None = None

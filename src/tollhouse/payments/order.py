@@ -7,25 +7,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from tollhouse.catalog.model import Price, Site, Sku
+from tollhouse.catalog.model import Price, Site
 from tollhouse.catalog.prices import has_later_charges, sum_due_at_once
 from tollhouse.consumers.model import derive_consumer_id
 from tollhouse.kernel import codes
 from tollhouse.kernel.errors import Defect, Invalid
 from tollhouse.kernel.ids import new_consumer_id
-from tollhouse.kernel.money import Money
-from tollhouse.payments.model import Instrument, Mode, Order, Source, Wanted
-from tollhouse.payments.routing import NO_ACQUIRER, choose_acquirer
+from tollhouse.kernel.money import MAX_AMOUNT_MINOR, Money
+from tollhouse.payments.model import Instrument, Item, Mode, Order, Source, Wanted
+from tollhouse.payments.routing import NO_ACQUIRER, choose_acquirer, find_account
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Reason
-    from tollhouse.kernel.card import Brand
-    from tollhouse.payments.sources import Resolved
+    from tollhouse.kernel.card import Brand, Card, Cvv
+    from tollhouse.payments.model import WantedItem
+    from tollhouse.payments.sources import Resolved, ResolvedSku
     from tollhouse.payments.tools import Tools
     from tollhouse.vault.accounts import Account
     from tollhouse.vault.tokens import StoredToken
 
-STORED_KINDS = frozenset({"consumer", "paymentAccountId"})
+#: Sources that are charged with one click: the cardholder is sent to the bank only when the request asks for it.
+ONE_CLICK_KINDS = frozenset({"consumer", "paymentAccountId", "cc_token"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ async def build_order(tools: Tools, wanted: Wanted, resolved: Resolved) -> Order
     site = resolved.site
     if site is None:
         raise Defect("An order without a site was not refused.")
-    sku = _choose_sku(wanted, resolved, site)
+    items = _choose_items(wanted, resolved)
     _check_initiator(wanted, resolved.account)
     payer = _choose_payer(tools, wanted, resolved)
     instrument = await _open_instrument(tools, wanted, resolved)
@@ -53,15 +55,15 @@ async def build_order(tools: Tools, wanted: Wanted, resolved: Resolved) -> Order
             merchant_id=wanted.merchant_id, consumer_id=payer.consumer_id, fingerprint=fingerprint
         )
     )
-    mode, money = _choose_mode(sku.prices, site, instrument.card.number.brand)
-    acquirer = choose_acquirer(list(tools.acquirers))
-    is_stored = wanted.source_kind in STORED_KINDS
+    mode, money = _choose_mode(items, site, instrument.card.number.brand)
+    acquirer = find_account(wanted.mid, tools.routes) if wanted.mid else choose_acquirer(list(tools.acquirers))
+    is_one_click = wanted.source_kind in ONE_CLICK_KINDS
     return Order(
         merchant_id=wanted.merchant_id,
         request_id=wanted.request_id,
         claim=wanted.claim,
         site=site,
-        sku=sku,
+        items=items,
         money=money,
         mode=mode,
         consumer_id=payer.consumer_id,
@@ -72,38 +74,68 @@ async def build_order(tools: Tools, wanted: Wanted, resolved: Resolved) -> Order
         metadata=wanted.metadata,
         ipn_url=wanted.ipn_url or site.ipn_url,
         redirect_url=wanted.redirect_url or site.redirect_url,
-        source=_build_source(wanted, instrument, account_id, is_stored=is_stored),
+        source=_build_source(wanted, instrument, account_id, is_stored=resolved.account is not None),
         fingerprint=fingerprint,
         instrument=instrument,
         token_id=resolved.token.token_id if resolved.token else None,
         network_transaction_id=resolved.account.network_transaction_id if resolved.account else None,
         initiator=wanted.initiator,
-        reason=_choose_reason(wanted, sku),
-        asks_authentication=_asks_authentication(wanted, site, is_stored=is_stored),
-        may_redirect=wanted.initiator == "customer" and (not is_stored or wanted.asks_authentication),
+        reason=_choose_reason(wanted, items),
+        asks_authentication=_asks_authentication(wanted, site, is_one_click=is_one_click),
+        may_redirect=_may_redirect(wanted, is_one_click=is_one_click),
         browser=wanted.browser,
         emulate_code=wanted.emulate_code,
         acquirer=acquirer or NO_ACQUIRER,
+        mid=wanted.mid,
+        endorsement=wanted.endorsement,
         refused_with=_find_refusal(resolved.account, acquirer),
     )
 
 
-def _choose_sku(wanted: Wanted, resolved: Resolved, site: Site) -> Sku:
+def _choose_items(wanted: Wanted, resolved: Resolved) -> tuple[Item, ...]:
+    """Say what the purchase is of. Raises Invalid for an item without a price, and for prices that do not fit."""
+    pairs = list(zip(wanted.items, resolved.skus, strict=True))
+    items = tuple(_choose_item(asked, found) for asked, found in pairs)
+    faults: dict[str, list[str]] = {}
+    total = 0
+    for item, (asked, found) in zip(items, pairs, strict=True):
+        if not item.prices:
+            faults[f"{found.path}.price"] = [f"is required with {found.path}.siteId"]
+            continue
+        due = sum_due_at_once(item.prices)
+        total += due.amount_minor
+        if items[0].prices and due.currency != items[0].prices[0].money.currency:
+            path = f"{found.path}.price.0.currency" if asked.prices else f"{found.path}.name"
+            faults[path] = ["is sold in another currency than the first of this bundle"]
+        elif total > MAX_AMOUNT_MINOR:
+            faults[f"{found.path}.price"] = ["what is due at once adds up to too much"]
+    if faults:
+        raise Invalid(faults)
+    return items
+
+
+def _choose_item(asked: WantedItem, found: ResolvedSku) -> Item:
     """Take the SKU that is sold by name, with the request's own prices if it has any; or the one it describes."""
-    named = resolved.sku
-    prices = wanted.prices or (named.prices if named else ())
-    if not prices:
-        raise Invalid({"sku.price": ["is required with sku.siteId"]})
-    return Sku(site.site_id, named.name if named else None, wanted.title or (named.title if named else ""), prices)
+    if found.site is None:
+        raise Defect("An order without a site was not refused.")
+    named = found.sku
+    return Item(
+        site_id=found.site.site_id,
+        sku_name=named.name if named else None,
+        title=asked.title or (named.title if named else ""),
+        prices=asked.prices or (named.prices if named else ()),
+        extras=asked.extras,
+    )
 
 
-def _choose_mode(prices: tuple[Price, ...], site: Site, brand: Brand) -> tuple[Mode, Money]:
+def _choose_mode(items: tuple[Item, ...], site: Site, brand: Brand) -> tuple[Mode, Money]:
     """Decide what happens now: a sale of what is due at once, an authorization for later capture, or a verification."""
-    due = sum_due_at_once(prices)
+    sums = [sum_due_at_once(item.prices) for item in items]
+    due = Money(sum(each.amount_minor for each in sums), sums[0].currency)
     if due.amount_minor > 0:
         return Mode.SALE, due
-    if site.delayed_capture and _is_captured_later(prices, brand):
-        return Mode.AUTH, prices[0].money
+    if site.delayed_capture and len(items) == 1 and _is_captured_later(items[0].prices, brand):
+        return Mode.AUTH, items[0].prices[0].money
     return Mode.AUTH, due
 
 
@@ -128,23 +160,29 @@ def _choose_payer(tools: Tools, wanted: Wanted, resolved: Resolved) -> _Payer:
 
 
 async def _open_instrument(tools: Tools, wanted: Wanted, resolved: Resolved) -> Instrument:
-    """Get at the card: from the request, from the token, or from the vault."""
-    if wanted.instrument is not None:
-        return wanted.instrument
-    if resolved.token is not None:
-        return await _open_token(tools, resolved.token)
-    account = resolved.account
-    if account is None:
+    """Get at the card: from the request, from the token, or from the vault. A stored card's code comes by itself."""
+    if wanted.card is not None:
+        return Instrument(wanted.card, wanted.code)
+    account, token = resolved.account, resolved.token
+    code = await _open_code(tools, token) if token else wanted.code
+    if account is not None:
+        stored = tools.vault.open_card(account.card, merchant_id=wanted.merchant_id, account_id=account.account_id)
+        _check_code(stored, code)
+        return Instrument(stored, code)
+    if token is None or token.card is None:
         raise Defect("An order without a card was not refused.")
-    card = tools.vault.open_card(account.card, merchant_id=wanted.merchant_id, account_id=account.account_id)
-    return Instrument(card, None)
-
-
-async def _open_token(tools: Tools, token: StoredToken) -> Instrument:
-    if token.card is None:
-        raise Defect("A token without a card was not refused.")
-    code = await tools.security_codes.open(token.code, now=tools.clock.now()) if token.code else None
     return Instrument(tools.vault.open_token_card(token.card, token_id=token.token_id), code)
+
+
+async def _open_code(tools: Tools, token: StoredToken) -> Cvv | None:
+    return await tools.security_codes.open(token.code, now=tools.clock.now()) if token.code else None
+
+
+def _check_code(card: Card, code: Cvv | None) -> None:
+    """Refuse a security code that has not as many digits as the brand of the stored card gives it."""
+    length = card.number.brand.cvv_length
+    if code is not None and length is not None and len(code) != length:
+        raise Invalid({"paymentSource.cvv": [f"must have {length} digits"]})
 
 
 def _build_source(wanted: Wanted, instrument: Instrument, account_id: UUID, *, is_stored: bool) -> Source:
@@ -167,20 +205,28 @@ def _check_initiator(wanted: Wanted, account: Account | None) -> None:
         raise Invalid({"paymentSource.initiator": [text]})
 
 
-def _choose_reason(wanted: Wanted, sku: Sku) -> Reason:
-    if has_later_charges(sku.prices):
+def _choose_reason(wanted: Wanted, items: tuple[Item, ...]) -> Reason:
+    if any(has_later_charges(item.prices) for item in items):
         return "recurring"
     return "one_click" if wanted.initiator == "customer" else "unscheduled"
 
 
-def _asks_authentication(wanted: Wanted, site: Site, *, is_stored: bool) -> bool:
+def _asks_authentication(wanted: Wanted, site: Site, *, is_one_click: bool) -> bool:
     """Decide whether to authenticate before the issuer is asked: by the request, or by a rule of the site.
 
-    A stored card is never redirected unless the request asks for it.
+    A one-click charge is never redirected unless the request asks for it, and nothing is authenticated that the
+    merchant's own 3-D Secure server has seen to, or for which an exemption is claimed.
     """
-    if wanted.initiator == "merchant":
+    if wanted.initiator == "merchant" or wanted.endorsement is not None:
         return False
-    return wanted.asks_authentication or (site.three_ds == "always" and not is_stored)
+    return wanted.asks_authentication or (site.three_ds == "always" and not is_one_click)
+
+
+def _may_redirect(wanted: Wanted, *, is_one_click: bool) -> bool:
+    """Tell whether a soft decline leads to a challenge; an exemption that is not granted does, a proof never."""
+    if wanted.initiator == "merchant" or (wanted.endorsement is not None and wanted.endorsement.status is not None):
+        return False
+    return not is_one_click or wanted.asks_authentication
 
 
 def _find_refusal(account: Account | None, acquirer: str | None) -> str | None:

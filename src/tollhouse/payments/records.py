@@ -12,7 +12,17 @@ import msgspec
 
 from tollhouse.catalog.model import price_from_json, price_to_json
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.payments.model import Attempt, AttemptState, Mode, Payment, Source, Status, Subscribing
+from tollhouse.payments.model import (
+    Attempt,
+    AttemptState,
+    Endorsement,
+    Item,
+    Mode,
+    Payment,
+    Source,
+    Status,
+    Subscribing,
+)
 from tollhouse.vault.seal import Sealed
 
 if TYPE_CHECKING:
@@ -115,6 +125,7 @@ def columns_of_following(batch: Sequence[Move]) -> dict[str, list[Any]]:
 def read_payment(row: Mapping[str, Any]) -> Payment:
     """Read a payment from a row of `select_payment`."""
     terms, consumer, source = (json.loads(row[name]) for name in ("terms", "consumer", "source"))
+    items = tuple(_read_item(item) for item in terms["items"])
     return Payment(
         merchant_id=row["merchant_id"],
         payment_id=row["payment_id"],
@@ -125,8 +136,7 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         external_id=consumer.pop("externalId", None),
         consumer_ip=consumer.pop("ip", ""),
         consumer=consumer,
-        title=terms["title"],
-        sku_name=terms.get("skuName"),
+        items=items,
         metadata=row["metadata"],
         ipn_url=row["ipn_url"],
         ipn_format=terms["ipnFormat"],
@@ -144,12 +154,14 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         code=row["code"],
         network_transaction_id=row["network_transaction_id"],
         settled_at=row["settled_at"],
-        subscribing=_read_subscribing(terms.get("subscribing")),
+        subscribing=tuple(Subscribing(each["id"], items[each["item"]]) for each in terms.get("subscribing", ())),
         usd_per_unit=_read_rate(terms.get("usdPerUnit")),
         double_click_digest=row["double_click_digest"],
         may_redirect=terms["mayRedirect"],
         goes_on_unauthenticated=terms["goesOnUnauthenticated"],
         page_try=row["page_try"],
+        mid=terms.get("mid"),
+        endorsement=_read_endorsement(terms.get("endorsement")),
     )
 
 
@@ -160,19 +172,45 @@ def _terms_of(payment: Payment) -> dict[str, Any]:
         "ipnFormat": payment.ipn_format,
         "mayRedirect": payment.may_redirect,
         "goesOnUnauthenticated": payment.goes_on_unauthenticated,
+        "items": [item_to_json(item) for item in payment.items],
+        "skuName": payment.sku_name,
+        "emulateCode": payment.emulate_code,
+        "mid": payment.mid,
     }
-    if payment.sku_name:
-        terms["skuName"] = payment.sku_name
-    if payment.emulate_code:
-        terms["emulateCode"] = payment.emulate_code
     if payment.usd_per_unit is not None:
         terms["usdPerUnit"] = str(payment.usd_per_unit)
+    if payment.endorsement:
+        terms["endorsement"] = _endorsement_to_json(payment.endorsement)
     if payment.subscribing:
-        terms["subscribing"] = {
-            "subscriptionId": payment.subscribing.subscription_id,
-            "prices": [price_to_json(price) for price in payment.subscribing.prices],
-        }
-    return terms
+        terms["subscribing"] = [
+            {"id": each.subscription_id, "item": payment.items.index(each.item)} for each in payment.subscribing
+        ]
+    return {name: value for name, value in terms.items() if value is not None}
+
+
+def item_to_json(item: Item) -> dict[str, Any]:
+    """Write an item for a JSON column."""
+    own: dict[str, Any] = {"siteId": item.site_id, "title": item.title}
+    if item.sku_name:
+        own["skuName"] = item.sku_name
+    if item.extras:
+        own["extras"] = dict(item.extras)
+    return own | {"prices": [price_to_json(price) for price in item.prices]}
+
+
+def _read_item(item: Mapping[str, Any]) -> Item:
+    prices = tuple(price_from_json(price) for price in item["prices"])
+    return Item(item["siteId"], item.get("skuName"), item["title"], prices, item.get("extras", {}))
+
+
+def _endorsement_to_json(endorsement: Endorsement) -> dict[str, Any]:
+    """Write down what was said, without the proof: the acquirer has it, and nobody needs it again."""
+    facts = {"status": endorsement.status, "eci": endorsement.eci, "exemption": endorsement.exemption}
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _read_endorsement(facts: Mapping[str, Any] | None) -> Endorsement | None:
+    return Endorsement(**facts) if facts is not None else None
 
 
 def _consumer_of(payment: Payment) -> dict[str, Any]:
@@ -225,13 +263,6 @@ def _read_attempt(row: Mapping[str, Any]) -> Attempt:
 
 def _read_rate(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
-
-
-def _read_subscribing(subscribing: Mapping[str, Any] | None) -> Subscribing | None:
-    if subscribing is None:
-        return None
-    prices = tuple(price_from_json(price) for price in subscribing["prices"])
-    return Subscribing(subscribing["subscriptionId"], prices)
 
 
 def _write(content: Mapping[str, Any]) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
+from tollhouse.payments.routing import Routes
+
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer
     from tollhouse.catalog.access import Catalog
@@ -96,3 +98,11 @@ class Tools:
     running: Running = field(default_factory=Running)
     #: Answers under way in this process, by merchant, operation and request id: the digest of the body and the work.
     answering: dict[tuple[int, str, str], tuple[bytes, asyncio.Task[Reply]]] = field(default_factory=dict)
+    #: Merchant accounts that requests may name, with their acquirers; in stage any digits are one.
+    mids: Mapping[str, str] = field(default_factory=dict)
+    takes_test_mids: bool = False
+
+    @property
+    def routes(self) -> Routes:
+        """The ways to an acquirer."""
+        return Routes(tuple(self.acquirers), self.mids, self.takes_test_mids)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from tollhouse.catalog.prices import first_renewal
+from tollhouse.catalog.prices import first_renewal, sum_due_at_once
 from tollhouse.kernel import codes
-from tollhouse.payments.model import Payment, Status
+from tollhouse.payments.model import Payment, Status, Subscribing
 from tollhouse.rates.model import convert
 from tollhouse.wire.answers import (
     ConsumerBlock,
@@ -37,6 +37,7 @@ def render_event(payment: Payment) -> bytes:
         payment=answer.payment,
         consumer=answer.consumer,
         subscription=answer.subscription,
+        subscriptions=answer.subscriptions,
         metadata=answer.metadata,
         timestamp=build_timestamp(settled_at),
     )
@@ -45,10 +46,12 @@ def render_event(payment: Payment) -> bytes:
 
 def build_answer(payment: Payment, *, url: str | None = None) -> PaymentAnswer:
     """Build the answer; its metadata are the very text that was stored."""
+    subscriptions = build_subscription_blocks(payment)
     return PaymentAnswer(
         payment=build_payment_block(payment, url),
         consumer=build_consumer_block(payment),
-        subscription=build_subscription_block(payment),
+        subscription=subscriptions[0] if subscriptions else None,
+        subscriptions=subscriptions if len(subscriptions) > 1 else None,
         metadata=msgspec.Raw(payment.metadata.encode()),
     )
 
@@ -95,18 +98,21 @@ def build_consumer_block(payment: Payment) -> ConsumerBlock:
     return ConsumerBlock(id=payment.consumer_id, externalId=payment.external_id, **known)
 
 
-def build_subscription_block(payment: Payment) -> SubscriptionBlock | None:
-    """Build the `subscription` object, which is there from the approval of a schedule that has later charges."""
-    subscribing = payment.subscribing
-    if subscribing is None or payment.status is not Status.SUCCESS:
-        return None
+def build_subscription_blocks(payment: Payment) -> list[SubscriptionBlock]:
+    """Build an object for each subscription: they are there from the approval of schedules that have later charges."""
+    if payment.status is not Status.SUCCESS:
+        return []
+    return [_build_subscription_block(payment, subscribing) for subscribing in payment.subscribing]
+
+
+def _build_subscription_block(payment: Payment, subscribing: Subscribing) -> SubscriptionBlock:
     renewal = first_renewal(subscribing.prices, payment.settled_at or payment.created_at)
     return SubscriptionBlock(
         id=str(subscribing.subscription_id),
-        status="active" if payment.money.amount_minor else "trial",
+        status="active" if sum_due_at_once(subscribing.prices).amount_minor else "trial",
         cycle=0,
         renewalDate=render_date(renewal),
-        skuName=payment.sku_name,
-        siteId=str(payment.site_id),
+        skuName=subscribing.item.sku_name,
+        siteId=str(subscribing.item.site_id),
         consumerId=payment.consumer_id,
     )

@@ -41,7 +41,8 @@ class _Card(Message):
 class _Proof(Message):
     eci: str
     cavv: str
-    directory_transaction_id: str
+    directory_transaction_id: str | None = None
+    external: bool = False
 
 
 class _Authorize(Message):
@@ -114,7 +115,12 @@ def read_authorize(body: bytes) -> Order:
         by_customer=message.initiator == "customer",
         consumer_ip=message.consumer_ip,
         proof=message.proof
-        and ProofShown(message.proof.eci, message.proof.cavv, message.proof.directory_transaction_id),
+        and ProofShown(
+            message.proof.eci,
+            message.proof.cavv,
+            message.proof.directory_transaction_id or "",
+            is_external=message.proof.external,
+        ),
         emulate_code=message.emulate_code,
     )
 

@@ -68,11 +68,12 @@ class PublishedCard:
 
 @dataclass(frozen=True, slots=True)
 class ProofShown:
-    """What the gateway says that 3-D Secure proved."""
+    """What the gateway says that 3-D Secure proved. One from elsewhere cannot be checked here, and is believed."""
 
     eci: str
     cavv: str
     directory_transaction_id: str
+    is_external: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,9 +123,9 @@ def _lacks_proof(card: PublishedCard, order: Order) -> bool:
 
 def _conditions(card: PublishedCard, order: Order) -> list[Condition]:
     conditions = []
-    if order.proof is not None:
+    if order.proof is not None and not order.proof.is_external:
         conditions.append(Condition.PROOF)
-    elif card.authentication in NOTED and order.by_customer:
+    elif order.proof is None and card.authentication in NOTED and order.by_customer:
         conditions.append(Condition.NOTE)
     if card.balance_minor is not None and order.amount_minor:
         conditions.append(Condition.BALANCE)

@@ -62,6 +62,14 @@ async def select_account(connection: PlainConnection, *, merchant_id: int, accou
     return Account(merchant_id=merchant_id, **fields)
 
 
+async def select_account_holder(
+    connection: PlainConnection, *, account_id: UUID, consumer_id: str
+) -> tuple[int, str] | None:
+    """Return merchant and brand of a stored card that is this consumer's, or None: nothing tells which id was wrong."""
+    row = await queries.select_account_holder(connection, account_id=account_id, consumer_id=consumer_id)
+    return (row["merchant_id"], row["brand"]) if row else None
+
+
 async def keep_accounts(connection: PlainConnection, rows: Sequence[AccountRow]) -> None:
     """Store the cards of approved payments in the caller's transaction, each once, in the order of their keys."""
     unique = {(row.merchant_id, row.account_id): row for row in rows}

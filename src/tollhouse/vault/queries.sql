@@ -62,10 +62,10 @@ join unnest(:request_ids::text[], :body_digests::bytea[]) as given (request_id, 
 -- name: insert_tokens$
 -- Store tokens and tell the database's time.
 with stored as (
-    insert into token (token_id, merchant_id, key_version, sealed_card, expires_at)
+    insert into token (token_id, merchant_id, account_id, key_version, sealed_card, expires_at)
     select * from unnest(
-        :token_ids::uuid[], :merchant_ids::bigint[], :key_versions::integer[], :sealed_cards::bytea[],
-        :expires_at::timestamptz[]
+        :token_ids::uuid[], :merchant_ids::bigint[], :account_ids::uuid[], :key_versions::integer[],
+        :sealed_cards::bytea[], :expires_at::timestamptz[]
     )
     on conflict do nothing
 )
@@ -73,7 +73,7 @@ select clock_timestamp();
 
 -- name: select_token^
 -- Return a token with its sealed card and, if there is one, its sealed security code.
-select t.merchant_id, t.key_version, t.sealed_card, t.expires_at, t.used_by,
+select t.merchant_id, t.account_id, t.key_version, t.sealed_card, t.expires_at, t.used_by,
     c.short_key_id, c.sealed as sealed_code, c.expires_at as code_expires_at
 from token t
 left join security_code c on c.holder_id = t.token_id
@@ -110,6 +110,10 @@ select a.account_id, a.consumer_id, a.fingerprint, a.key_version, a.sealed_card,
 from account a
 join consumer c using (merchant_id, consumer_id)
 where a.merchant_id = :merchant_id and a.account_id = :account_id;
+
+-- name: select_account_holder^
+-- Return whose stored card this is, of whichever merchant: its id cannot be guessed, and the consumer's has to fit.
+select merchant_id, brand from account where account_id = :account_id and consumer_id = :consumer_id;
 
 -- name: keep_accounts!
 -- Store the cards of approved payments; a card that is known gets its new expiry and keeps its agreement.

@@ -32,9 +32,11 @@ class NewToken:
 
     token_id: UUID
     merchant_id: int | None
-    card: Sealed
+    #: None for one that stands for a stored card, `account_id`.
+    card: Sealed | None
     code: SealedCode | None
     expires_at: datetime
+    account_id: UUID | None = None
     request: tuple[str, bytes] | None = None
 
 
@@ -49,7 +51,7 @@ class Minted:
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A token as it stands. `card` is None once it was used or swept."""
+    """A token as it stands. `card` is None once it was used or swept, and where it stands for a stored card."""
 
     token_id: UUID
     merchant_id: int | None
@@ -57,6 +59,7 @@ class StoredToken:
     code: SealedCode | None
     expires_at: datetime
     used_by: int | None
+    account_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,35 @@ async def tokenize(
     if code is not None:
         sealed_code = await mint.security_codes.seal(code, holder_id=token_id, now=now, expires_at=expires_at)
     sealed_card = mint.vault.seal_token_card(card, token_id=token_id)
-    return await mint.lane.submit(NewToken(token_id, merchant_id, sealed_card, sealed_code, expires_at, request))
+    return await mint.lane.submit(
+        NewToken(token_id, merchant_id, sealed_card, sealed_code, expires_at, request=request)
+    )
+
+
+async def tokenize_account(
+    mint: Mint, code: Cvv, *, merchant_id: int, account_id: UUID, request: tuple[str, bytes] | None
+) -> Minted:
+    """Store a token that stands for a stored card with a fresh security code; it works for the card's merchant only.
+
+    The card stays where it is. Raises Unavailable when the token could not be stored; then there is none.
+    """
+    token_id, now = uuid4(), mint.clock.now()
+    expires_at = now + TOKEN_LIFE
+    sealed_code = await mint.security_codes.seal(code, holder_id=token_id, now=now, expires_at=expires_at)
+    return await mint.lane.submit(
+        NewToken(token_id, merchant_id, None, sealed_code, expires_at, account_id=account_id, request=request)
+    )
 
 
 def digest_card(vault: Vault, card: Card, code: Cvv | None) -> bytes:
     """Hash under a key what makes two tokenize requests the same. The digest lives no longer than the token."""
     parts = (pack_card(card).decode(), code.reveal() if code else "")
     return vault.digest("|".join(parts).encode())
+
+
+def digest_account(vault: Vault, account_id: UUID, consumer_id: str, code: Cvv) -> bytes:
+    """Hash under a key what makes two requests for a token of a stored card the same, as long as the token lives."""
+    return vault.digest(f"{account_id}|{consumer_id}|{code.reveal()}".encode())
 
 
 async def flush_tokens(clock: DatabaseClock, connection: PlainConnection, tokens: Sequence[NewToken]) -> list[Minted]:
@@ -100,8 +125,9 @@ async def flush_tokens(clock: DatabaseClock, connection: PlainConnection, tokens
             connection,
             token_ids=[token.token_id for token in fresh],
             merchant_ids=[token.merchant_id for token in fresh],
-            key_versions=[token.card.key_version for token in fresh],
-            sealed_cards=[token.card.content for token in fresh],
+            account_ids=[token.account_id for token in fresh],
+            key_versions=[token.card.key_version if token.card else None for token in fresh],
+            sealed_cards=[token.card.content if token.card else None for token in fresh],
             expires_at=[token.expires_at for token in fresh],
         )
         await insert_security_codes(connection, [token.code for token in fresh if token.code])
@@ -145,6 +171,7 @@ async def select_token(connection: PlainConnection, token_id: UUID) -> StoredTok
         else None,
         expires_at=row["expires_at"],
         used_by=row["used_by"],
+        account_id=row["account_id"],
     )
 
 

@@ -108,6 +108,9 @@ class PaymentAnswer(Answer):
     subscription: SubscriptionBlock | None = Field(
         None, description="From the first approval of a schedule that has later charges."
     )
+    subscriptions: list[SubscriptionBlock] | None = Field(
+        None, description="All of them, when a bundle starts several; `subscription` is the first."
+    )
     metadata: Annotated[Any, WithJsonSchema({"type": ["object", "array"], "description": "As sent."})]
 
 

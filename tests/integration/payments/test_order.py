@@ -96,9 +96,9 @@ async def test_an_authorization_has_to_last_until_its_capture(shop: Shop) -> Non
 async def test_a_sku_by_name(shop: Shop) -> None:
     """A SKU has its own prices and title, unless the request brings others; an empty list is none."""
     order = await shop.order(sku_name="MONTHLY", title="")
-    assert (order.money.amount_minor, order.sku.title, order.sku.name) == (999, "Monthly", "MONTHLY")
+    assert (order.money.amount_minor, order.items[0].title, order.items[0].sku_name) == (999, "Monthly", "MONTHLY")
     order = await shop.order(sku_name="MONTHLY", prices=(price(500),), title="Mine")
-    assert (order.money.amount_minor, order.sku.title) == (500, "Mine")
+    assert (order.money.amount_minor, order.items[0].title) == (500, "Mine")
 
 
 async def test_what_a_request_points_at_is_the_merchants(shop: Shop) -> None:
@@ -383,5 +383,5 @@ async def test_a_payment_is_read_as_it_was_written(shop: Shop) -> None:
         )
         == stored
     )
-    assert stored.subscribing is not None
-    assert [str(each.offset) for each in stored.subscribing.prices] == ["0d", "1m"]
+    [subscribing] = stored.subscribing
+    assert [str(each.offset) for each in subscribing.prices] == ["0d", "1m"]

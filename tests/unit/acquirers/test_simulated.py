@@ -48,8 +48,9 @@ async def test_the_message_is_whole() -> None:
     line = Line(encode({"reference": "r"} | APPROVED))
     proof = Proof("05", "A" * 28, "ds-1", "2.2.0")
     await SimulatedAcquirer(line, timeout_seconds=7).authorize(
-        order(reference="r", proof=proof, consumer_ip="203.0.113.45", emulate_code="0000", network_transaction_id="1")
-    )
+        order(reference="r", proof=proof, consumer_ip="203.0.113.45", emulate_code="0000", network_transaction_id="1",
+              mid="123", exemption="tra")
+    )  # fmt: skip
     (path, body, timeout_seconds) = line.posted[0]
 
     assert (path, timeout_seconds) == ("/acquirer/authorize", 7)
@@ -63,9 +64,17 @@ async def test_the_message_is_whole() -> None:
         "reason": "one_click",
         "descriptor": "DEMO SHOP",
         "networkTransactionId": "1",
-        "proof": {"eci": "05", "cavv": "A" * 28, "directoryTransactionId": "ds-1", "version": "2.2.0"},
+        "proof": {
+            "eci": "05",
+            "cavv": "A" * 28,
+            "directoryTransactionId": "ds-1",
+            "version": "2.2.0",
+            "external": False,
+        },
         "consumerIp": "203.0.113.45",
         "emulateCode": "0000",
+        "mid": "123",
+        "exemption": "tra",
     }
 
 

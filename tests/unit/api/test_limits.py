@@ -21,7 +21,7 @@ def calls(
     """Call until it is too much, and return how often that went well."""
     for count in range(50):
         try:
-            limits.check(merchant, address=address, number=number)
+            limits.check(merchant, address=address, card=number)
         except RateLimited as error:
             return count if 1 <= error.retry_after_seconds <= 61 else -1
     return 50

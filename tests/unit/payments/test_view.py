@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.support.payments import CREATED_AT, payment
+from tests.support.payments import CREATED_AT, item, payment
 
 from tollhouse.acquirers.model import Approved, Declined, Unknown
 from tollhouse.catalog.model import Price
@@ -29,9 +29,14 @@ def approved(**changes: Any) -> Payment:
     return lifecycle.apply(payment(**changes), Approved("A1", "N1"), CREATED_AT)
 
 
-def subscribing(first: str = "30d") -> Subscribing:
-    """Return a schedule with a later charge."""
-    return Subscribing(1_000_001, (Price(parse_offset(first), Money(1999, Currency.of("USD")), repeat=True),))
+def subscribing(first: str = "30d", *, number: int = 1_000_001, now: int = 1999, **changes: Any) -> Subscribing:
+    """Return a schedule with a charge now and a later one."""
+    usd = Currency.of("USD")
+    prices = (
+        Price(parse_offset("0d"), Money(now, usd), repeat=False),
+        Price(parse_offset(first), Money(1999, usd), repeat=True),
+    )
+    return Subscribing(number, item(*prices, **changes))
 
 
 def test_an_approved_payment_to_the_last_key() -> None:
@@ -114,12 +119,25 @@ def test_amounts_are_exact_numbers(minor: int, code: str, text: str) -> None:
 
 def test_subscriptions_appear_with_approval() -> None:
     """A schedule is told from its first approval: active after a charge, on trial after none."""
-    assert "subscription" not in read(render_answer(payment(subscribing=subscribing())))
-    block = read(render_answer(approved(subscribing=subscribing())))["subscription"]
+    assert "subscription" not in read(render_answer(payment(subscribing=(subscribing(),))))
+    block = read(render_answer(approved(subscribing=(subscribing(),))))["subscription"]
     assert (block["status"], block["renewalDate"], block["cycle"]) == ("active", "2026-02-01 03:04:05", 0)
-    free = approved(subscribing=subscribing("1m"), money=Money(0, Currency.of("USD")))
+    free = approved(subscribing=(subscribing("1m", now=0),), money=Money(0, Currency.of("USD")))
     assert read(render_answer(free))["subscription"]["status"] == "trial"
     assert read(render_answer(free))["subscription"]["renewalDate"] == "2026-02-02 03:04:05"
+
+
+def test_subscriptions_of_a_bundle() -> None:
+    """A bundle with several schedules lists all their subscriptions; the first stands alone too, as without one."""
+    several = (subscribing(), subscribing("7d", number=1_000_002, now=0, site_id=200, sku_name="WEEKLY"))
+    answer = read(render_answer(approved(subscribing=several)))
+    first, second = answer["subscriptions"]
+    assert answer["subscription"] == first
+    assert (first["id"], first["siteId"], first["status"]) == ("1000001", "100", "active")
+    assert (second["id"], second["siteId"], second["status"], second["skuName"]) == (
+        "1000002", "200", "trial", "WEEKLY",
+    )  # fmt: skip
+    assert "subscriptions" not in read(render_answer(approved(subscribing=several[:1])))
 
 
 def test_metadata_comes_back_as_sent() -> None:

@@ -1,0 +1,53 @@
+"""Who pays (wire contract, section 2.1)."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from pydantic import Field, field_validator
+
+from tollhouse.api.decode import Body
+from tollhouse.api.fields import Scalar, text
+
+
+class ConsumerFields(Body):
+    """Who pays. Only the address is required; names are when a card comes in the clear."""
+
+    id: text(36) | None = Field(  # type: ignore[valid-type]
+        None, description="The gateway's id of a known consumer, or your own of any.", examples=["user-00123"]
+    )
+    externalId: text(255) | None = Field(  # type: ignore[valid-type]
+        None, description="Your own id: finds the consumer, or makes one."
+    )
+    email: str | None = Field(None, max_length=254)
+    firstName: str | None = Field(None, max_length=64, description="Required with source `card`.", examples=["Jane"])
+    lastName: str | None = Field(None, max_length=64, description="Required with source `card`.", examples=["Smith"])
+    birthday: str | None = Field(None, max_length=10, description="`YYYY-MM-DD`.")
+    phone: str | None = Field(None, max_length=32)
+    country: str | None = Field(None, pattern="^[A-Z]{3}$", description="ISO 3166-1, three letters.", examples=["USA"])
+    state: str | None = Field(None, max_length=64)
+    city: str | None = Field(None, max_length=64)
+    address: str | None = Field(None, max_length=128)
+    zip: str | None = Field(None, max_length=16)
+    ip: str = Field(description="The customer's address, IPv4 or IPv6.", examples=["203.0.113.45"])
+    userAgent: str | None = Field(
+        None,
+        max_length=1024,
+        description="This and the `browser...` fields save a step of 3-D Secure if all are there.",
+    )
+    deviceId: str | None = Field(None, max_length=1024)
+    browserAcceptHeader: str | None = Field(None, max_length=2048)
+    browserLanguage: str | None = Field(None, max_length=35)
+    browserJavaEnabled: Scalar | None = None
+    browserColorDepth: Scalar | None = None
+    browserScreenHeight: Scalar | None = None
+    browserScreenWidth: Scalar | None = None
+    browserTimezone: str | None = Field(None, max_length=16, description="Offset from UTC as the browser has it.")
+
+    @field_validator("ip")
+    @classmethod
+    def _check_ip(cls, text: str) -> str:
+        try:
+            return str(ip_address(text.strip()))
+        except ValueError:
+            raise ValueError("must be an IPv4 or IPv6 address") from None

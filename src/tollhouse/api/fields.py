@@ -1,0 +1,78 @@
+"""Kinds of fields that request models share: texts with bounds, URLs, scalars as shops send them, metadata."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from ipaddress import ip_address
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
+
+from tollhouse.wire.render import render_json
+
+LONGEST_URL = 2_048
+LONGEST_METADATA = 16 * 1024
+LONGEST_SCALAR = 64
+
+
+def text(longest: int, shortest: int = 1) -> Any:
+    """Return the kind of a text with so many characters."""
+    return Annotated[str, Field(min_length=shortest, max_length=longest)]
+
+
+def read_empty_list(value: Any) -> Any:
+    """Read `[]` as `{}`, which PHP writes for both."""
+    return {} if value == [] else value
+
+
+def _read_url(value: Any, info: ValidationInfo) -> str:
+    """Take an http or https URL; live takes https only, without userinfo and literal private addresses."""
+    if not isinstance(value, str) or len(value) > LONGEST_URL:
+        raise ValueError("must be a URL")
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("must be a URL") from None
+    if parts.scheme not in {"http", "https"} or not host or any(c <= " " or c == "\x7f" for c in value):
+        raise ValueError("must be a URL that begins with http:// or https://")
+    if (info.context or {}).get("is_live"):
+        _check_live_url(parts.scheme, parts.username, host)
+    return value
+
+
+def _check_live_url(scheme: str, username: str | None, host: str) -> None:
+    if scheme != "https":
+        raise ValueError("must begin with https://")
+    if username is not None:
+        raise ValueError("must not have a user name in it")
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return
+    if not address.is_global or address.is_multicast:
+        raise ValueError("must not be a private address")
+
+
+def _read_scalar(value: Any) -> str | int | Decimal:
+    """Take what shops send for a number or a switch, as it is: it may be a text."""
+    if not isinstance(value, str | int | Decimal) or len(str(value)) > LONGEST_SCALAR:
+        raise ValueError("must be a text, a number, true or false")
+    return value
+
+
+def _read_metadata(value: Any) -> dict[str, Any] | list[Any]:
+    if not isinstance(value, dict | list):
+        raise ValueError("must be an object")
+    if len(render_json(value)) > LONGEST_METADATA:
+        raise ValueError(f"must have at most {LONGEST_METADATA} bytes")
+    return value
+
+
+Scalar = Annotated[
+    Any, BeforeValidator(_read_scalar), WithJsonSchema({"type": ["string", "integer", "boolean"], "maxLength": 64})
+]
+Metadata = Annotated[Any, BeforeValidator(_read_metadata), WithJsonSchema({"type": ["object", "array"]})]
+
+Url = Annotated[str, BeforeValidator(_read_url), Field(json_schema_extra={"format": "uri", "maxLength": LONGEST_URL})]

@@ -1,0 +1,122 @@
+"""From the body of a payment to what it points at and what it wants, in the words of the house."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from tollhouse.api.card_fields import CardFields
+from tollhouse.api.payment_request import PaymentRequest, skus_of
+from tollhouse.api.source_fields import AccountWithCodeSource
+from tollhouse.payments.model import References, SkuReference, Wanted, WantedItem
+from tollhouse.threeds.model import BrowserData
+from tollhouse.wire.render import render_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tollhouse.api.consumer_fields import ConsumerFields
+    from tollhouse.api.sku_fields import SkuFields
+    from tollhouse.api.source_fields import AnySource
+    from tollhouse.kernel.card import Cvv
+    from tollhouse.kernel.requests import Claim
+    from tollhouse.payments.tools import Tools
+
+#: Of anything that a request points at: site, SKU, token, account, consumer.
+LONGEST_REFERENCE = 36
+LONGEST_EXTERNAL_ID = 255
+#: Fields of the request's consumer that are no part of the consumer.
+NOT_PROFILE = {"id", "externalId", "ip"}
+
+
+def read_references(merchant_id: int, body: dict[str, Any]) -> References:
+    """Read what a body points at, as far as it can be read."""
+    source, consumer, url = (_object(body, name) for name in ("paymentSource", "consumer", "url"))
+    skus = skus_of(body)
+    urls = [url, *(_object(sku, "url") for _, sku in skus)]
+    kind = _text(source, "type")
+    return References(
+        merchant_id=merchant_id,
+        skus=tuple(SkuReference(path, _text(sku, "siteId"), _text(sku, "name")) for path, sku in skus),
+        source_kind=kind,
+        token=_text(source, "token", "value") if kind == "token" else None,
+        account_id=_text(source, "paymentAccountId")
+        if kind in {"paymentAccountId", "paymentAccountIdWithCvv"}
+        else None,
+        source_consumer_id=_text(source, "id", "value") if kind == "consumer" else None,
+        consumer_id=_text(consumer, "id"),
+        external_id=_text(consumer, "externalId", longest=LONGEST_EXTERNAL_ID),
+        mid=_text(source, "mid"),
+        has_ipn_url=any(each.get("ipnUrl") for each in urls),
+        has_redirect_url=any(each.get("redirectUrl") for each in urls),
+    )
+
+
+def _object(body: dict[str, Any], name: str) -> dict[str, Any]:
+    value = body.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(content: dict[str, Any], *names: str, longest: int = LONGEST_REFERENCE) -> str | None:
+    """Return the first of these that is there, as the model reads it; what is no text or too long was never issued."""
+    text = next((str(content[name]) for name in names if _is_scalar(content.get(name))), "")
+    return text if 0 < len(text) <= longest else None
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, str | int | Decimal) and not isinstance(value, bool) and value != ""
+
+
+def build_wanted(
+    model: PaymentRequest, body: dict[str, Any], *, merchant_id: int, request_id: str, claim: Claim | None
+) -> Wanted:
+    """Say what a sound request wants."""
+    source, consumer = model.paymentSource, model.consumer
+    urls = [model.url, *(sku.url for sku in model.skus)]
+    return Wanted(
+        merchant_id=merchant_id,
+        request_id=request_id,
+        claim=claim,
+        source_kind=source.type,
+        card=source.to_card() if isinstance(source, CardFields) else None,
+        code=_code_of(source),
+        items=tuple(map(_build_item, model.skus)),
+        external_id=consumer.externalId or consumer.id,
+        consumer=consumer.model_dump(exclude_none=True, exclude=NOT_PROFILE),
+        consumer_ip=consumer.ip,
+        metadata=render_json(body.get("metadata") or {}).decode(),
+        ipn_url=_first(url.ipnUrl for url in urls),
+        redirect_url=_first(url.redirectUrl for url in urls),
+        asks_authentication=source.authenticate,
+        initiator=source.initiator,
+        browser=read_browser(consumer),
+        emulate_code=source.emulateCode,
+        mid=source.mid,
+        endorsement=source.mpiParameters.to_endorsement() if source.mpiParameters else None,
+    )
+
+
+def _code_of(source: AnySource) -> Cvv | None:
+    return source.cvv if isinstance(source, CardFields | AccountWithCodeSource) else None
+
+
+def _build_item(sku: SkuFields) -> WantedItem:
+    return WantedItem(sku.title or "", tuple(price.to_price() for price in sku.price), sku.extras)
+
+
+def _first(urls: Iterable[str | None]) -> str | None:
+    """Return the first address that is given: the request's own, else that of the first SKU that has one."""
+    return next((url for url in urls if url), None)
+
+
+def read_browser(consumer: ConsumerFields) -> BrowserData | None:
+    """Return the browser's data when they are complete."""
+    return BrowserData.from_consumer(consumer.model_dump(exclude_none=True))
+
+
+def digest_body(tools: Tools, body: dict[str, Any]) -> bytes:
+    """Hash a body under a key, whatever the order of its fields, without the security code: no trace of it stays."""
+    source = {name: value for name, value in _object(body, "paymentSource").items() if name != "cvv"}
+    canonical = json.dumps({**body, "paymentSource": source}, sort_keys=True, default=str)
+    return tools.vault.digest(canonical.encode())
