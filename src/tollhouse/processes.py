@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -53,6 +55,10 @@ class DatabaseEnded(TollhouseError):
     """The embedded database ended by itself; its log is in the data directory."""
 
 
+class PortUnavailable(TollhouseError):
+    """The port cannot be listened on."""
+
+
 class _Server(uvicorn.Server):
     """A server that leaves signals to the process that it is part of."""
 
@@ -66,6 +72,8 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
     """Run everything in one process, on an embedded database unless another one is named."""
     stop = _stop_on_signals()
     async with AsyncExitStack() as stack:
+        # Before the database is started: who has to choose another port should not wait for that.
+        listener = stack.enter_context(_bind(settings.host, settings.port))
         dsn = settings.database_url
         if dsn is None:
             dsn = await stack.enter_async_context(_embedded(settings, stop))
@@ -76,8 +84,7 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
         gateway = await stack.enter_async_context(open_gateway(settings, dsn, InProcessTransport(simulator)))
         demo = await _prepare_demo(settings, gateway)
         loops = asyncio.create_task(run_loops(build_loops(gateway, stop) | build_web_loops(gateway, stop), stop))
-        web = build_web(gateway, simulator)
-        await _serve(web, settings, stop, lambda: announce(demo, settings), port=settings.port)
+        await _serve(build_web(gateway, simulator), listener, stop, lambda: announce(demo, settings))
         stop.set()
         await loops
 
@@ -85,25 +92,29 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
 async def run_serve(settings: Settings) -> None:
     """Run the API and the pages, without worker and database."""
     stop = _stop_on_signals()
-    async with _gateway_alone(settings) as gateway:
-        loops = asyncio.create_task(run_loops(build_web_loops(gateway, stop), stop))
-        web = build_web(gateway)
-        await _serve(web, settings, stop, lambda: log.info("serving", url=settings.public_url), port=settings.port)
-        stop.set()
-        await loops
+    with _bind(settings.host, settings.port) as listener:
+        async with _gateway_alone(settings) as gateway:
+            loops = asyncio.create_task(run_loops(build_web_loops(gateway, stop), stop))
+            await _serve(build_web(gateway), listener, stop, lambda: log.info("serving", url=settings.public_url))
+            stop.set()
+            await loops
 
 
 async def run_work(settings: Settings) -> None:
     """Run the worker's loops, and a port for health and metrics if one is set."""
     stop = _stop_on_signals()
-    async with _gateway_alone(settings) as gateway:
+    async with AsyncExitStack() as stack:
+        port = settings.metrics_port
+        listener = (
+            stack.enter_context(_bind(settings.host, port, option="--metrics-port")) if port is not None else None
+        )
+        gateway = await stack.enter_async_context(_gateway_alone(settings))
         loops = asyncio.create_task(run_loops(build_loops(gateway, stop), stop))
-        if settings.metrics_port is None:
+        if listener is None:
             log.info("working")
         else:
-            port = settings.metrics_port
             watch = build_watch(gateway)
-            await _serve(watch, settings, stop, lambda: log.info("working", metrics_port=port), port=port)
+            await _serve(watch, listener, stop, lambda: log.info("working", metrics_port=port))
             stop.set()
         await loops
 
@@ -114,9 +125,10 @@ async def run_simulate(settings: Settings) -> None:
         raise ConfigurationError("The simulator is for stage only.")
     stop = _stop_on_signals()
     base_url = settings.simulator_base_url or settings.public_url
-    async with _simulator(settings, _database_url(settings), base_url=base_url) as simulator:
-        web = create_simulator_app(simulator)
-        await _serve(web, settings, stop, lambda: log.info("simulating", url=base_url), port=settings.port)
+    with _bind(settings.host, settings.port) as listener:
+        async with _simulator(settings, _database_url(settings), base_url=base_url) as simulator:
+            web = create_simulator_app(simulator)
+            await _serve(web, listener, stop, lambda: log.info("simulating", url=base_url))
 
 
 async def run_migrate(settings: Settings) -> list[str]:
@@ -221,15 +233,32 @@ def _settle_memory() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
+@contextmanager
+def _bind(host: str, port: int, *, option: str = "--port") -> Iterator[socket.socket]:
+    """Take a port, to listen on it later. Raises PortUnavailable, and OSError for a host that is not here."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            why = {errno.EADDRINUSE: "is taken by another process", errno.EACCES: "may not be taken by this user"}
+            if error.errno not in why:
+                raise
+            variable = f"TOLLHOUSE_{option.removeprefix('--').replace('-', '_').upper()}"
+            raise PortUnavailable(
+                f"Port {port} of {host} {why[error.errno]}; choose another with {option} or {variable}."
+            ) from None
+        yield listener
+
+
 async def _serve(
-    web: Application | Litestar, settings: Settings, stop: asyncio.Event, on_started: Callable[[], None], *, port: int
+    web: Application | Litestar, listener: socket.socket, stop: asyncio.Event, on_started: Callable[[], None]
 ) -> None:
     """Listen until `stop` is set; then take no more, and let open requests end for a while."""
     server = _Server(
         uvicorn.Config(
             web,
-            host=settings.host,
-            port=port,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -240,7 +269,7 @@ async def _serve(
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve([listener]))
     while not server.started and not serving.done():  # noqa: ASYNC110 - the server tells by a flag only
         await asyncio.sleep(0.01)
     if not serving.done():

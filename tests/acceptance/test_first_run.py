@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import stat
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support.gateways import RunningGateway, request
+from tests.support.gateways import SOURCE, RunningGateway, request
 from tests.support.listener import Listener
 
 if TYPE_CHECKING:
@@ -86,6 +88,30 @@ def test_a_second_process_on_the_same_data_says_so(gateway: RunningGateway) -> N
         second.start()
 
     assert "Traceback" not in str(refused.value).rpartition("tollhouse:")[2]
+
+
+@pytest.mark.parametrize("command", ["dev", "serve", "simulate", "work"])
+def test_a_taken_port_is_told_in_a_line(command: str, tmp_path: Path) -> None:
+    """A process whose port another one has ends at once, with one line that names the port and the way out."""
+    option = "--metrics-port" if command == "work" else "--port"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, "-m", "tollhouse", command, option, str(port)],
+            env={"PYTHONPATH": str(SOURCE), "PATH": "", "TOLLHOUSE_DATA_DIR": str(tmp_path / "data")},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    variable = f"TOLLHOUSE_{option[2:].replace('-', '_').upper()}"
+    assert ended.returncode == 1
+    assert (ended.stdout, ended.stderr) == (
+        "",
+        f"tollhouse: Port {port} of 127.0.0.1 is taken by another process; choose another with {option} or {variable}.\n",
+    )
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_client_that_goes_away_does_not_take_its_payment_along(data_directory: Path) -> None:

@@ -28,6 +28,7 @@ from tollhouse.simulator.model import Authentication, Silence
 
 if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler
+    from litestar.types import ControllerRouterHandler
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_FORM_FIELDS = 16
@@ -54,7 +55,7 @@ AnyRequest = Request[Any, Any, Any]
 
 
 def create_simulator_app(simulator: Simulator) -> Litestar:
-    """Build the application with messages, control and pages. It starts and closes the simulator."""
+    """Build the application with messages, control, pages and health. It starts and closes the simulator."""
 
     @asynccontextmanager
     async def run(_app: Litestar) -> AsyncIterator[None]:
@@ -64,7 +65,19 @@ def create_simulator_app(simulator: Simulator) -> Litestar:
         finally:
             await simulator.close()
 
-    return Litestar([create_router(simulator)], openapi_config=None, logging_config=None, lifespan=[run])
+    @get("/healthz", sync_to_thread=False)
+    def get_health() -> Response[bytes]:
+        """Say that the process lives."""
+        return _answer(encode({"status": "ok"}))
+
+    @get("/readyz", exception_handlers={Refusal: _answer_refusal})
+    async def get_readiness() -> Response[bytes]:
+        """Say whether the database answers."""
+        await simulator.check()
+        return _answer(encode({"status": "ready"}))
+
+    handlers: list[ControllerRouterHandler] = [create_router(simulator), get_health, get_readiness]
+    return Litestar(handlers, openapi_config=None, logging_config=None, lifespan=[run])
 
 
 def create_router(simulator: Simulator, *, path: str | None = None, pages_only: bool = False) -> Router:

@@ -83,6 +83,11 @@ class Simulator:
         await self.access_control.close()
         await self._reporter.close()
 
+    async def check(self) -> None:
+        """Raise DatabaseUnavailable while messages could not be answered."""
+        async with self._database.acquire() as connection:
+            await connection.execute("select 1")
+
     async def handle(self, path: str, body: bytes) -> bytes | Silence:
         """Answer a POST.
 

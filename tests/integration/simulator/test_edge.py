@@ -15,6 +15,7 @@ from tests.support.threeds_server import ThreedsServer, decode
 
 from tollhouse.acquirers.model import Approved, Declined, NotFound, Reversed, Unknown
 from tollhouse.acquirers.simulated import SimulatedAcquirer
+from tollhouse.storage.database import Database
 from tollhouse.transport.http import HttpTransport
 
 HOSTILE = '"><script>alert(1)</script>'
@@ -295,3 +296,15 @@ async def test_an_answer_over_http_is_json(browser: aiohttp.ClientSession, three
         assert response.status == 200
         assert response.content_type == "application/json"
         assert (await response.json())["transStatus"] == "Y"
+
+
+async def test_health(browser: aiohttp.ClientSession, simulator_database: Database) -> None:
+    """The simulator alone says that it lives, and whether its database does."""
+    for path, status in (("/healthz", "ok"), ("/readyz", "ready")):
+        async with browser.get(path) as response:
+            assert (response.status, await response.json()) == (200, {"status": status})
+    await simulator_database.close()
+    async with browser.get("/readyz") as response:
+        assert response.status == 503
+    async with browser.get("/healthz") as response:
+        assert response.status == 200
