@@ -41,7 +41,6 @@ from tollhouse.api.tokenize_account import build_tokenize_account, tokenize_acco
 from tollhouse.billing.subscribe import RecordSubscription, SettleSubscription
 from tollhouse.catalog.access import Catalog
 from tollhouse.checkout.handlers import checkout_handlers
-from tollhouse.ipn.address import LIVE, STAGE
 from tollhouse.ipn.record import RecordEvent
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
@@ -51,7 +50,6 @@ from tollhouse.merchants.access import Doorman
 from tollhouse.merchants.passwords import PasswordGate
 from tollhouse.merchants.secrets import IpnSecrets
 from tollhouse.payments.consequences import KeepCard, RememberCard
-from tollhouse.payments.resume import sweep_authentications
 from tollhouse.payments.store import (
     count_unresolved,
     flush_beginnings,
@@ -74,12 +72,9 @@ from tollhouse.storage.migrate import migrate
 from tollhouse.storage.time import set_clock
 from tollhouse.threeds.directory import Directory
 from tollhouse.vault.keys import FileKeyProvider
-from tollhouse.vault.security_codes import SecurityCodes, sweep_vault
+from tollhouse.vault.security_codes import SecurityCodes
 from tollhouse.vault.tokens import Mint, flush_tokens
 from tollhouse.vault.vault import Vault
-from tollhouse.worker.events import deliver_events, number_events
-from tollhouse.worker.resolve import resolve_due
-from tollhouse.worker.run import Loop, run_every
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
@@ -100,12 +95,6 @@ ID_BLOCK = 1_000
 FINISH_PATIENCE_SECONDS = 15.0
 DRAIN_SECONDS = 3.0
 
-RESOLVE_EVERY_SECONDS = 1.0
-SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
-SWEEP_VAULT_EVERY_SECONDS = 60.0
-READ_ORIGINS_EVERY_SECONDS = 5.0
-READ_TIME_EVERY_SECONDS = 5.0
-READ_RATES_EVERY_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -274,53 +263,6 @@ def _number_blocks(database: Database, reserve: Callable[[PlainConnection], Awai
 def _tell_settled(metrics: Metrics, wake: asyncio.Event, payment: Payment) -> None:
     metrics.count_outcome(payment)
     wake.set()
-
-
-def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
-    """Name the worker's loops. Each runs until `stop` is set."""
-    numbered = asyncio.Event()
-    tools = gateway.tools
-    policy = LIVE if gateway.settings.is_live else STAGE
-
-    async def resolve() -> None:
-        await resolve_due(tools)
-
-    async def authenticate() -> None:
-        await sweep_authentications(tools)
-
-    async def sweep() -> None:
-        async with gateway.database.transaction() as connection:
-            await sweep_vault(connection)
-
-    return {
-        "number events": lambda: number_events(gateway.database, stop=stop, wake=gateway.wake, numbered=numbered),
-        "deliver events": lambda: deliver_events(
-            gateway.database, secrets_of=gateway.secrets.of, policy=policy, stop=stop, wake=numbered
-        ),
-        "resolve outcomes": lambda: run_every(RESOLVE_EVERY_SECONDS, resolve, stop),
-        "sweep authentications": lambda: run_every(SWEEP_AUTHENTICATIONS_EVERY_SECONDS, authenticate, stop),
-        "sweep the vault": lambda: run_every(SWEEP_VAULT_EVERY_SECONDS, sweep, stop),
-    } | _build_common_loops(gateway, stop)
-
-
-def build_web_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
-    """Name the loops of a process that speaks HTTP."""
-    return {
-        "read allowed origins": lambda: run_every(READ_ORIGINS_EVERY_SECONDS, gateway.origins.refresh, stop)
-    } | _build_common_loops(gateway, stop)
-
-
-def _build_common_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
-    """Name the loops of every process: the monotonic clock drifts, and stands still while a laptop sleeps."""
-    rates = gateway.tools.rates
-
-    async def read_time() -> None:
-        await set_clock(gateway.tools.clock, gateway.database)
-
-    return {
-        "read the time": lambda: run_every(READ_TIME_EVERY_SECONDS, read_time, stop),
-        "read the rates": lambda: run_every(READ_RATES_EVERY_SECONDS, rates.refresh, stop),
-    }
 
 
 def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Application:

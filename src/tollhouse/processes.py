@@ -17,14 +17,13 @@ import uvicorn
 
 from tollhouse.app import (
     ConfigurationError,
-    build_loops,
     build_watch,
     build_web,
-    build_web_loops,
     migrate_all,
     open_gateway,
 )
 from tollhouse.kernel.errors import TollhouseError
+from tollhouse.loops import build_loops, build_web_loops
 from tollhouse.rates.ecb import MAX_BYTES
 from tollhouse.rates.load import Loaded, load_rates
 from tollhouse.simulator.app import create_simulator_app

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tests.support.shop import NobodyThere
 
-from tollhouse.app import build_loops, build_web_loops, open_gateway
+from tollhouse.app import open_gateway
 from tollhouse.kernel.clock import DatabaseClock
+from tollhouse.loops import build_loops, build_web_loops
 from tollhouse.settings import Settings
 from tollhouse.storage.database import Database
 from tollhouse.storage.time import set_clock

@@ -1,0 +1,71 @@
+"""The loops of each kind of process, by name: a part of the composition root."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tollhouse.ipn.address import LIVE, STAGE
+from tollhouse.payments.resume import sweep_authentications
+from tollhouse.storage.time import set_clock
+from tollhouse.vault.security_codes import sweep_vault
+from tollhouse.worker.events import deliver_events, number_events
+from tollhouse.worker.resolve import resolve_due
+from tollhouse.worker.run import Loop, run_every
+
+if TYPE_CHECKING:
+    from tollhouse.app import Gateway
+
+RESOLVE_EVERY_SECONDS = 1.0
+SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
+SWEEP_VAULT_EVERY_SECONDS = 60.0
+READ_ORIGINS_EVERY_SECONDS = 5.0
+READ_TIME_EVERY_SECONDS = 5.0
+READ_RATES_EVERY_SECONDS = 5.0
+
+
+def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
+    """Name the worker's loops. Each runs until `stop` is set."""
+    numbered = asyncio.Event()
+    tools = gateway.tools
+    policy = LIVE if gateway.settings.is_live else STAGE
+
+    async def resolve() -> None:
+        await resolve_due(tools)
+
+    async def authenticate() -> None:
+        await sweep_authentications(tools)
+
+    async def sweep() -> None:
+        async with gateway.database.transaction() as connection:
+            await sweep_vault(connection)
+
+    return {
+        "number events": lambda: number_events(gateway.database, stop=stop, wake=gateway.wake, numbered=numbered),
+        "deliver events": lambda: deliver_events(
+            gateway.database, secrets_of=gateway.secrets.of, policy=policy, stop=stop, wake=numbered
+        ),
+        "resolve outcomes": lambda: run_every(RESOLVE_EVERY_SECONDS, resolve, stop),
+        "sweep authentications": lambda: run_every(SWEEP_AUTHENTICATIONS_EVERY_SECONDS, authenticate, stop),
+        "sweep the vault": lambda: run_every(SWEEP_VAULT_EVERY_SECONDS, sweep, stop),
+    } | _build_common_loops(gateway, stop)
+
+
+def build_web_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
+    """Name the loops of a process that speaks HTTP."""
+    return {
+        "read allowed origins": lambda: run_every(READ_ORIGINS_EVERY_SECONDS, gateway.origins.refresh, stop)
+    } | _build_common_loops(gateway, stop)
+
+
+def _build_common_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
+    """Name the loops of every process: the monotonic clock drifts, and stands still while a laptop sleeps."""
+    rates = gateway.tools.rates
+
+    async def read_time() -> None:
+        await set_clock(gateway.tools.clock, gateway.database)
+
+    return {
+        "read the time": lambda: run_every(READ_TIME_EVERY_SECONDS, read_time, stop),
+        "read the rates": lambda: run_every(READ_RATES_EVERY_SECONDS, rates.refresh, stop),
+    }
