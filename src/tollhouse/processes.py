@@ -103,10 +103,9 @@ async def run_work(settings: Settings) -> None:
     """Run the worker's loops, and a port for health and metrics if one is set."""
     stop = _stop_on_signals()
     async with AsyncExitStack() as stack:
-        port = settings.metrics_port
-        listener = (
-            stack.enter_context(_bind(settings.host, port, option="--metrics-port")) if port is not None else None
-        )
+        listener, port = None, settings.metrics_port
+        if port is not None:
+            listener = stack.enter_context(_bind(settings.host, port, option="--metrics-port"))
         gateway = await stack.enter_async_context(_gateway_alone(settings))
         loops = asyncio.create_task(run_loops(build_loops(gateway, stop), stop))
         if listener is None:
