@@ -107,7 +107,9 @@ def read_bounds(field: FieldInfo) -> Iterable[tuple[str, Any]]:
 
 def describe_default(field: FieldInfo) -> str:
     """Say what holds when a setting is not set."""
-    return "" if field.default in {None, ()} else f"`{field.default}`"
+    if field.default in {None, ()}:
+        return ""
+    return f"`{','.join(field.default) if isinstance(field.default, tuple) else field.default}`"
 
 
 def read_meaning(name: str) -> str:

@@ -19,18 +19,17 @@ import structlog
 from litestar import Litestar
 from litestar.exceptions import HTTPException
 
-from tollhouse.acquirers.approving import ApprovingAcquirer
-from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.acquirers.test_data import TestDataDesk
 from tollhouse.api.access import Gate
 from tollhouse.api.cors import AllowedOrigins, Cors
 from tollhouse.api.document import document_handlers
 from tollhouse.api.envelope import Envelope
 from tollhouse.api.health import health_handlers
-from tollhouse.api.limits import TokenizeLimits, TokenizeRates
+from tollhouse.api.limits import TokenizeLimits
 from tollhouse.api.methods import AllMethods
 from tollhouse.api.metrics import Metrics
 from tollhouse.api.payment import build_pay, payment_handlers
+from tollhouse.api.phones import phone_handlers
 from tollhouse.api.problems import answer_defect, answer_http_exception, answer_refusal
 from tollhouse.api.rates import rate_handlers
 from tollhouse.api.static import static_handlers
@@ -41,6 +40,7 @@ from tollhouse.api.tokenize_account import build_tokenize_account, tokenize_acco
 from tollhouse.billing.subscribe import RecordSubscription, SettleSubscription
 from tollhouse.catalog.access import Catalog
 from tollhouse.checkout.handlers import checkout_handlers
+from tollhouse.choices import build_acquirer, build_sender, choose_rates
 from tollhouse.ipn.record import RecordEvent
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
@@ -59,6 +59,7 @@ from tollhouse.payments.store import (
     reserve_transaction_numbers,
 )
 from tollhouse.payments.tools import Patience, Tools
+from tollhouse.phones.desk import Desk, Quotas
 from tollhouse.portal.handlers import Portal, portal_handlers
 from tollhouse.rates.access import Rates
 from tollhouse.simulator.app import create_router
@@ -79,15 +80,11 @@ from tollhouse.vault.vault import Vault
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
-    from tollhouse.acquirers.model import Acquirer
     from tollhouse.api.asgi import Application
     from tollhouse.payments.model import Payment
     from tollhouse.settings import Settings
     from tollhouse.simulator.host import Simulator
     from tollhouse.transport.model import Transport
-
-#: Of `/tokenize`, a minute.
-LIVE_RATES = TokenizeRates(by_address=60, by_network=600, by_card=20, by_key=6_000)
 
 #: As many ids as a process reserves at a time; the sequences step by it.
 ID_BLOCK = 1_000
@@ -115,6 +112,7 @@ class Gateway:
     vault: Vault
     metrics: Metrics
     secrets: IpnSecrets
+    desk: Desk
     transport: Transport
     wake: asyncio.Event
     origins: AllowedOrigins
@@ -158,6 +156,7 @@ async def open_gateway(settings: Settings, dsn: str, transport: Transport) -> As
         left = await gateway.tools.running.drain(seconds=DRAIN_SECONDS)
         if left:
             log.warning("work left to the resolver", pieces=left)
+        await gateway.desk.sender.close()
         await database.close()
 
 
@@ -194,6 +193,12 @@ def build_gateway(settings: Settings, database: Database, vault: Vault, transpor
         metrics=metrics,
         secrets=IpnSecrets(
             database, lambda merchant_id, sealed: vault.open_secret(sealed, bound_to=f"ipn|{merchant_id}")
+        ),
+        desk=Desk(
+            database,
+            build_sender(settings),
+            key=vault.keys.derive("phones"),
+            quotas=Quotas(by_phone=settings.phone_codes_by_phone, by_merchant=settings.phone_codes_by_merchant),
         ),
         transport=transport,
         wake=wake,
@@ -241,17 +246,6 @@ def _build_tools(
     )
 
 
-def build_acquirer(settings: Settings, transport: Transport) -> Acquirer:
-    """Choose the connector."""
-    if settings.acquirer == "approving":
-        return ApprovingAcquirer()
-    return SimulatedAcquirer(
-        transport,
-        timeout_seconds=settings.acquirer_timeout_seconds,
-        longest_delay_seconds=settings.acquirer_longest_delay_seconds,
-    )
-
-
 def _number_blocks(database: Database, reserve: Callable[[PlainConnection], Awaitable[int]]) -> NumberBlocks:
     async def reserve_block() -> int:
         async with database.acquire() as connection:
@@ -280,6 +274,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         ),
         *health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics),
         *rate_handlers(gateway.tools.rates, gateway.gate, settings.egress),
+        *phone_handlers(gateway.desk, gateway.gate, gateway.vault.digest),
         *document_handlers(settings.public_url, is_live=settings.is_live),
         *static_handlers(),
         *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),
@@ -333,14 +328,3 @@ def _validation_context(settings: Settings) -> dict[str, Any]:
     if not settings.is_live:
         return {}
     return {"is_live": True, "refuse_expired_before": datetime.now(UTC)}
-
-
-def choose_rates(settings: Settings) -> TokenizeRates:
-    """Return how often `/tokenize` may be called: as set, else without limit in stage and moderately in live."""
-    default = LIVE_RATES if settings.is_live else TokenizeRates()
-    chosen = {
-        name: getattr(default, name) if setting is None else setting
-        for name in ("by_address", "by_network", "by_card", "by_key")
-        for setting in [getattr(settings, f"tokenize_{name}")]
-    }
-    return TokenizeRates(**chosen)

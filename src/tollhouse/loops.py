@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tollhouse.ipn.address import LIVE, STAGE
 from tollhouse.payments.resume import sweep_authentications
+from tollhouse.phones.store import sweep_phones
 from tollhouse.storage.time import set_clock
 from tollhouse.vault.security_codes import sweep_vault
 from tollhouse.worker.events import deliver_events, number_events
@@ -39,6 +40,7 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     async def sweep() -> None:
         async with gateway.database.transaction() as connection:
             await sweep_vault(connection)
+            await sweep_phones(connection)
 
     return {
         "number events": lambda: number_events(gateway.database, stop=stop, wake=gateway.wake, numbered=numbered),

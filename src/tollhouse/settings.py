@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, IPvAnyAddress, IPvAnyNetwork, field_validator
+from pydantic import AfterValidator, Field, IPvAnyAddress, IPvAnyNetwork, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -16,6 +16,7 @@ def _strip_slash(url: str) -> str:
 
 LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
 
+PhoneChannel = Literal["sms", "call", "whatsapp"]
 BaseUrl = Annotated[str, AfterValidator(_strip_slash)]
 
 
@@ -54,6 +55,17 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
     #: Addresses from which callbacks leave, separated by commas; what `GET /ips` lists. By default loopback in stage.
     egress_addresses: Annotated[tuple[IPvAnyAddress, ...], NoDecode] = ()
+    #: Where messages to phones are posted: an endpoint of yours that knows a provider. By default nowhere; stage shows
+    #: them in its inbox page.
+    phone_sender_url: BaseUrl | None = None
+    #: Sent to that endpoint in `Authorization`, after `Bearer`.
+    phone_sender_key: SecretStr | None = None
+    #: The channels on which it sends, separated by commas.
+    phone_channels: Annotated[tuple[PhoneChannel, ...], NoDecode] = ("sms",)
+    #: Codes an hour to one phone of a merchant; 0 is no limit.
+    phone_codes_by_phone: int = Field(5, ge=0)
+    #: Codes an hour of one merchant; 0 is no limit.
+    phone_codes_by_merchant: int = Field(600, ge=0)
     #: Seconds until a client gets `pending` for a payment that goes on.
     answer_seconds: float = Field(20.0, gt=0)
     #: Seconds until an open challenge is abandoned.
@@ -77,7 +89,7 @@ class Settings(BaseSettings):
     #: Lines below it are not written.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("trusted_proxies", "egress_addresses", "mids", mode="before")
+    @field_validator("trusted_proxies", "egress_addresses", "mids", "phone_channels", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

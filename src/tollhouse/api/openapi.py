@@ -49,6 +49,7 @@ GROUPS = {
     "tokenizeWithPaymentAccountId": TOKENS,
     "payment": ("Payments", "Charging a card, and asking what became of it."),
     "currency-exchange-rate": ("Exchange rates", "What an amount is in US dollars."),
+    "antifraud": ("Phones", "Proving that a phone is at hand: a code is sent to it and typed in."),
     "ips": ("Addresses", "Where callbacks come from."),
     "testPaymentData": ("Test cards", "Cards that obey you. In stage only."),
 }
@@ -68,6 +69,9 @@ XML_HTTP_REQUEST_PARAMETER = {
 }
 PATH_PARAMETERS = {
     "transactionId": {"description": "`payment.transactionId` of an earlier answer.", "example": "10000042"},
+    "phone": {"description": "A phone number with its country code.", "example": "+15005550006"},
+    "channel": {"description": "One of those that the phone can be reached on.", "example": "sms"},
+    "code": {"description": "What the person typed.", "example": "123456"},
     "iso": {"description": "Three letters of ISO 4217.", "example": "EUR"},
     "testDataId": {"description": "`id` of an earlier answer.", "example": "100001"},
 }
@@ -97,11 +101,13 @@ class Operation:
     needs_xml_http_request: bool
     takes_request_id: bool
     may_miss: bool
+    #: Statuses of refusals that do not follow from the rest.
+    refuses: tuple[int, ...]
 
     @property
     def refusals(self) -> list[int]:
         """The statuses with which it may refuse."""
-        statuses = {503}
+        statuses = {503, *self.refuses}
         if self.needs_key:
             statuses |= {401, 403}
         if self.request:
@@ -127,11 +133,20 @@ def describe(
     needs_xml_http_request: bool = False,
     takes_request_id: bool = False,
     may_miss: bool = False,
+    refuses: Sequence[int] = (),
 ) -> dict[str, Operation]:
     """Return the `opt` of a handler that belongs in the document."""
     return {
         OPERATION_OPT: Operation(
-            summary, request, answer, query, needs_key, needs_xml_http_request, takes_request_id, may_miss
+            summary,
+            request,
+            answer,
+            query,
+            needs_key,
+            needs_xml_http_request,
+            takes_request_id,
+            may_miss,
+            tuple(refuses),
         )
     }
 

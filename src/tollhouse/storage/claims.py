@@ -41,6 +41,17 @@ async def create_once(database: Database, claim: Claim | None, create: Create, *
     return await _recall(database, claim)
 
 
+async def release_claim(connection: PlainConnection, claim: Claim) -> None:
+    """Give a request id back, in the transaction that takes back what it created."""
+    await queries.delete_claim(
+        connection,
+        merchant_id=claim.merchant_id,
+        operation=claim.operation,
+        request_id=claim.request_id,
+        digest=claim.digest,
+    )
+
+
 async def _take(connection: PlainConnection, claim: Claim) -> bool:
     """Take a request id; a concurrent claimant is waited for."""
     taken = await queries.insert_claim(

@@ -62,6 +62,11 @@ UPDATE request_claim
 SET status = :status, answer = :answer
 WHERE merchant_id = :merchant_id AND operation = :operation AND request_id = :request_id;
 
+-- name: delete_claim(merchant_id, operation, request_id, digest)!
+-- Give a request id back: what was to follow the creation failed, and the creation was taken back.
+DELETE FROM request_claim
+WHERE merchant_id = :merchant_id AND operation = :operation AND request_id = :request_id AND digest = :digest;
+
 -- name: select_claim(merchant_id, operation, request_id)^
 -- Return the answer that stands under a request id, and the digest of the body that it answers.
 SELECT digest, status, answer

@@ -16,7 +16,10 @@ MAX_CONNECTIONS = 100
 class HttpTransport:
     """Posts to paths below one base URL. Redirects are not followed and no proxy of the environment is used."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, *, authorization: str | None = None) -> None:
+        self._headers = {"Content-Type": "application/json"}
+        if authorization is not None:
+            self._headers["Authorization"] = authorization
         self._base_url = base_url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
 
@@ -32,7 +35,7 @@ class HttpTransport:
             async with self._open_session().post(
                 self._base_url + path,
                 data=body,
-                headers={"Content-Type": "application/json"},
+                headers=self._headers,
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:

@@ -1,0 +1,128 @@
+"""Phone verification: `/antifraud/verification/...` (wire contract, section 4.14)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from litestar import Response, get, post
+from litestar.params import FromPath
+from pydantic import Field, field_validator
+
+from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.decode import Body
+from tollhouse.api.openapi import describe
+from tollhouse.api.requests import Digest, answer, read_creation
+from tollhouse.kernel.errors import Invalid
+from tollhouse.phones.check import check_code
+from tollhouse.phones.model import LONGEST_CODE, TRIES, Phone, PhoneMisshapen
+from tollhouse.phones.send import send_code
+from tollhouse.wire.phones import ChannelsAnswer, CodeCheckedAnswer, CodeSentAnswer
+from tollhouse.wire.render import render
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from litestar.handlers import HTTPRouteHandler
+
+    from tollhouse.phones.desk import Desk
+
+PATH = "/antifraud/verification"
+OPERATION = "phone code"
+JSON = "application/json"
+#: What a check says is true for one moment.
+UNSTORED = {"Cache-Control": "no-store"}
+
+
+class SendCodeRequest(Body):
+    """A phone to send a code to."""
+
+    phone: str = Field(
+        min_length=7,
+        max_length=18,
+        description="With its country code; any usual form.",
+        examples=["+1 (500) 555.0006"],
+    )
+    sender: str | None = Field(
+        None,
+        alias="from",
+        min_length=3,
+        max_length=16,
+        description="Who sends the code, as the message says; by default your own name.",
+        examples=["Example Shop"],
+    )
+
+    @field_validator("phone")
+    @classmethod
+    def _check_phone(cls, text: str) -> str:
+        Phone.parse(text)
+        return text
+
+    @field_validator("sender")
+    @classmethod
+    def _check_sender(cls, text: str | None) -> str | None:
+        if text is not None and not text.isprintable():
+            raise ValueError("must not have control characters")
+        return text
+
+
+def phone_handlers(desk: Desk, gate: Gate, digest: Digest) -> list[HTTPRouteHandler]:
+    """Return the handlers."""
+
+    @get(f"{PATH}/{{phone:str}}", opt=describe("List the channels to a phone", answer=ChannelsAnswer, refuses=[400]))
+    async def list_channels(request: AnyRequest, phone: FromPath[str]) -> Response[bytes]:
+        """Return the ways on which a code can be sent to a phone."""
+        await gate.access(request)
+        read_phone(phone)
+        return Response(render(ChannelsAnswer(channels=list(desk.sender.channels))), media_type=JSON)
+
+    @post(
+        f"{PATH}/{{channel:str}}/send",
+        opt=describe(
+            "Send a code to a phone",
+            request=SendCodeRequest,
+            answer=CodeSentAnswer,
+            takes_request_id=True,
+            refuses=[429],
+        ),
+    )
+    async def post_code(request: AnyRequest, channel: FromPath[str]) -> Response[bytes]:
+        """Send a new six-digit code, which takes the place of the one before. It is good for 10 minutes and 5 tries."""
+        asked = await read_creation(gate, request, SendCodeRequest, operation=OPERATION, digest=digest)
+
+        def render_sent(expires_at: datetime) -> bytes:
+            sent = CodeSentAnswer(channel=channel, expireAt=int(expires_at.timestamp()), triesLeft=TRIES)
+            return render(sent)
+
+        reply = await send_code(
+            desk,
+            merchant_id=asked.merchant.merchant_id,
+            channel=channel,
+            phone=Phone.parse(asked.body.phone),
+            sender_name=asked.body.sender or asked.merchant.name,
+            claim=asked.claim,
+            render=render_sent,
+        )
+        return answer(reply)
+
+    @get(
+        f"{PATH}/{{phone:str}}/{{code:str}}",
+        opt=describe("Check a code", answer=CodeCheckedAnswer, refuses=[400]),
+    )
+    async def get_verdict(request: AnyRequest, phone: FromPath[str], code: FromPath[str]) -> Response[bytes]:
+        """Say whether a code is the one that was sent to this phone last. A right code is right once."""
+        merchant = await gate.access(request)
+        verdict = await check_code(
+            desk, merchant_id=merchant.merchant_id, phone=read_phone(phone), code=code[:LONGEST_CODE]
+        )
+        checked = CodeCheckedAnswer(verified=verdict.is_right, triesLeft=verdict.tries_left)
+        return Response(render(checked), media_type=JSON, headers=UNSTORED)
+
+    return [list_channels, post_code, get_verdict]
+
+
+def read_phone(text: str) -> Phone:
+    """Read the phone of a path. Raises Invalid."""
+    try:
+        return Phone.parse(text)
+    except PhoneMisshapen as error:
+        raise Invalid({"phone": [str(error)]}) from None

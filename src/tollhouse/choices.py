@@ -1,0 +1,53 @@
+"""What the settings choose among: who moves money, who carries messages, how often one may call. A part of `app`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tollhouse.acquirers.approving import ApprovingAcquirer
+from tollhouse.acquirers.simulated import SimulatedAcquirer
+from tollhouse.api.limits import TokenizeRates
+from tollhouse.phones.sender import NoSender, Sender, WebhookSender
+from tollhouse.phones.shown import ShownSender
+from tollhouse.transport.http import HttpTransport
+
+if TYPE_CHECKING:
+    from tollhouse.acquirers.model import Acquirer
+    from tollhouse.settings import Settings
+    from tollhouse.transport.model import Transport
+
+#: Of `/tokenize`, a minute.
+LIVE_RATES = TokenizeRates(by_address=60, by_network=600, by_card=20, by_key=6_000)
+
+
+def build_acquirer(settings: Settings, transport: Transport) -> Acquirer:
+    """Choose the connector."""
+    if settings.acquirer == "approving":
+        return ApprovingAcquirer()
+    return SimulatedAcquirer(
+        transport,
+        timeout_seconds=settings.acquirer_timeout_seconds,
+        longest_delay_seconds=settings.acquirer_longest_delay_seconds,
+    )
+
+
+def build_sender(settings: Settings) -> Sender:
+    """Choose who carries messages to phones: the operator's endpoint; else in stage the inbox page, in live nobody."""
+    if settings.phone_sender_url is not None:
+        key = settings.phone_sender_key
+        authorization = f"Bearer {key.get_secret_value()}" if key else None
+        return WebhookSender(
+            HttpTransport(settings.phone_sender_url, authorization=authorization), settings.phone_channels
+        )
+    return NoSender() if settings.is_live else ShownSender(settings.phone_channels)
+
+
+def choose_rates(settings: Settings) -> TokenizeRates:
+    """Return how often `/tokenize` may be called: as set, else without limit in stage and moderately in live."""
+    default = LIVE_RATES if settings.is_live else TokenizeRates()
+    chosen = {
+        name: getattr(default, name) if setting is None else setting
+        for name in ("by_address", "by_network", "by_card", "by_key")
+        for setting in [getattr(settings, f"tokenize_{name}")]
+    }
+    return TokenizeRates(**chosen)

@@ -1,0 +1,56 @@
+-- name: take_quota^
+-- Count one more message of a merchant, or to a phone of it, in the window under way or a new one.
+insert into phone_quota as known (merchant_id, subject, used, ends_at)
+values (:merchant_id, :subject, 1, now() + :span::interval)
+on conflict (merchant_id, subject) do update
+set used = case when known.ends_at <= now() then 1 else known.used + 1 end,
+    ends_at = case when known.ends_at <= now() then excluded.ends_at else known.ends_at end
+returning used, ends_at - now() as left_over;
+
+-- name: insert_code$
+-- Keep a new code in the place of the one before, and return when it ends.
+insert into phone_code (merchant_id, phone_digest, code_digest, tries_left, expires_at)
+values (:merchant_id, :phone_digest, :code_digest, :tries, now() + :life::interval)
+on conflict (merchant_id, phone_digest) do update
+set code_digest = excluded.code_digest, tries_left = excluded.tries_left, expires_at = excluded.expires_at
+returning expires_at;
+
+-- name: lock_code^
+-- Return the code of a phone that may still be tried, and let nobody else try meanwhile.
+select code_digest, tries_left
+from phone_code
+where merchant_id = :merchant_id and phone_digest = :phone_digest and tries_left > 0 and expires_at > now()
+for update;
+
+-- name: update_tries!
+-- Write down that one of the tries is gone.
+update phone_code set tries_left = tries_left - 1 where merchant_id = :merchant_id and phone_digest = :phone_digest;
+
+-- name: delete_code!
+-- Remove a code: it was used, or its message did not leave.
+delete from phone_code
+where merchant_id = :merchant_id and phone_digest = :phone_digest and code_digest = :code_digest;
+
+-- name: delete_expired_codes!
+-- Remove codes that nobody may use any more.
+delete from phone_code
+where (merchant_id, phone_digest) in (
+    select merchant_id, phone_digest
+    from phone_code
+    where expires_at <= now()
+    order by expires_at
+    limit :most
+    for update skip locked
+);
+
+-- name: delete_expired_quotas!
+-- Remove windows that are over.
+delete from phone_quota
+where (merchant_id, subject) in (
+    select merchant_id, subject
+    from phone_quota
+    where ends_at <= now()
+    order by ends_at
+    limit :most
+    for update skip locked
+);

@@ -1,0 +1,28 @@
+"""The answers about phone verification (wire contract, section 4.14): objects, never lists."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tollhouse.wire.answers import Answer
+
+
+class ChannelsAnswer(Answer):
+    """How a phone can be reached."""
+
+    channels: list[str] = Field(description="`sms`, `call`, `whatsapp`: what this gateway is set up for.")
+
+
+class CodeSentAnswer(Answer):
+    """A code is on its way."""
+
+    channel: str = Field(description="How it was sent.")
+    expireAt: int = Field(description="Unix seconds; 10 minutes from now.")
+    triesLeft: int = Field(description="How often it may be tried.")
+
+
+class CodeCheckedAnswer(Answer):
+    """Whether a code was right."""
+
+    verified: bool = Field(description="True once, for the code that was sent last.")
+    triesLeft: int = Field(description="How often another one may be tried; 0: have a new one sent.")

@@ -1,0 +1,237 @@
+"""Codes: right once, five tries in all, ten minutes; counted; and kept as digests only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tollhouse.kernel.errors import Invalid, RateLimited, RequestIdReused
+from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.phones.check import Verdict, check_code
+from tollhouse.phones.desk import Desk, Quotas
+from tollhouse.phones.model import Phone
+from tollhouse.phones.send import send_code
+from tollhouse.phones.sender import Message, MessageNotSent, NoSender
+from tollhouse.phones.shown import LIMIT, ShownSender
+from tollhouse.phones.store import sweep_phones
+from tollhouse.storage.database import Database
+
+PHONE = Phone.parse("+1 (500) 555.0006")
+KEY = b"k" * 32
+CLAIM = Claim(1, "phone code", "first", b"digest of the body")
+
+
+@pytest.fixture
+def sender() -> ShownSender:
+    """Who carries the messages."""
+    return ShownSender(["sms"])
+
+
+@pytest.fixture
+def desk(database: Database, sender: ShownSender) -> Desk:
+    """Where codes are given out."""
+    return Desk(database, sender, KEY, Quotas())
+
+
+async def send(desk: Desk, **changes: Any) -> Reply:
+    """Send a code."""
+    arguments: dict[str, Any] = {
+        "merchant_id": 1,
+        "channel": "sms",
+        "phone": PHONE,
+        "sender_name": "Shop",
+        "claim": None,
+        "render": lambda expires_at: str(expires_at).encode(),
+    }
+    return await send_code(desk, **(arguments | changes))
+
+
+async def check(desk: Desk, code: str, *, merchant_id: int = 1, phone: Phone = PHONE) -> Verdict:
+    """Check a code."""
+    return await check_code(desk, merchant_id=merchant_id, phone=phone, code=code)
+
+
+def sent(sender: ShownSender, merchant_id: int = 1) -> str:
+    """Return the code in the last message."""
+    return sender.shown(merchant_id)[0].message.text[:6]
+
+
+def wrong(code: str) -> str:
+    """Return another code."""
+    return f"{(int(code) + 1) % 10**6:06d}"
+
+
+async def count(database: Database, table: str) -> int:
+    """Count rows."""
+    async with database.acquire() as connection:
+        counted: int = await connection.fetchval(f"select count(*) from {table}")  # noqa: S608 - our names
+    return counted
+
+
+async def test_a_right_code_is_right_once(desk: Desk, sender: ShownSender) -> None:
+    """The code of the message is right, and then used up."""
+    await send(desk)
+    code = sent(sender)
+    assert await check(desk, code) == Verdict(is_right=True, tries_left=0)
+    assert await check(desk, code) == Verdict(is_right=False, tries_left=0)
+
+
+async def test_wrong_codes_cost_tries(desk: Desk, sender: ShownSender) -> None:
+    """After five wrong ones the right one is wrong too."""
+    await send(desk)
+    code = sent(sender)
+    assert [(await check(desk, wrong(code))).tries_left for _ in range(6)] == [4, 3, 2, 1, 0, 0]
+    assert not (await check(desk, code)).is_right
+
+
+async def test_tries_at_once_are_no_more_tries(desk: Desk, sender: ShownSender) -> None:
+    """Of twenty checks at once five are looked at; of twenty right ones at once one is right."""
+    await send(desk)
+    code = sent(sender)
+    verdicts = await asyncio.gather(*(check(desk, wrong(code)) for _ in range(20)))
+    assert sorted(verdict.tries_left for verdict in verdicts) == [0] * 16 + [1, 2, 3, 4]
+    assert not (await check(desk, code)).is_right
+    await send(desk)
+    verdicts = await asyncio.gather(*(check(desk, sent(sender)) for _ in range(20)))
+    assert sum(verdict.is_right for verdict in verdicts) == 1
+
+
+async def test_a_code_belongs_to_its_phone_and_merchant(desk: Desk, sender: ShownSender) -> None:
+    """Another phone and another merchant cannot use it, and spend none of its tries."""
+    await send(desk)
+    code = sent(sender)
+    assert not (await check(desk, code, merchant_id=2)).is_right
+    assert not (await check(desk, code, phone=Phone.parse("+15005550007"))).is_right
+    assert (await check(desk, code, phone=Phone.parse("1-500-555-0006"))).is_right
+
+
+async def test_a_new_code_takes_the_place_of_the_old(desk: Desk, sender: ShownSender) -> None:
+    """Only the last code counts, with tries of its own."""
+    await send(desk)
+    first = sent(sender)
+    await check(desk, wrong(first))
+    await send(desk)
+    second = sent(sender)
+    if first != second:
+        assert await check(desk, first) == Verdict(is_right=False, tries_left=4)
+    assert (await check(desk, second)).is_right
+
+
+async def test_a_code_ends_after_ten_minutes(desk: Desk, sender: ShownSender, database: Database) -> None:
+    """A code is good for ten minutes, and swept away after."""
+    reply = await send(desk)
+    async with database.acquire() as connection:
+        left = datetime.fromisoformat(reply.body.decode()) - await connection.fetchval("select now()")
+        await connection.execute("update phone_code set expires_at = now() - interval '1 second'")
+    assert 590 < left.total_seconds() <= 600
+    assert not (await check(desk, sent(sender))).is_right
+    async with database.transaction() as connection:
+        await sweep_phones(connection)
+    assert await count(database, "phone_code") == 0
+    assert await count(database, "phone_quota") == 2
+
+
+async def test_messages_are_counted(database: Database, sender: ShownSender) -> None:
+    """A phone gets so many an hour, a merchant sends so many, another merchant is not held up, and an hour ends."""
+    desk = Desk(database, sender, KEY, Quotas(by_phone=2, by_merchant=3))
+    await send(desk)
+    await send(desk)
+    with pytest.raises(RateLimited, match="to this phone") as refused:
+        await send(desk)
+    assert 3590 < refused.value.retry_after_seconds <= 3600
+    await send(desk, phone=Phone.parse("+15005550007"))
+    with pytest.raises(RateLimited, match="of this merchant"):
+        await send(desk, phone=Phone.parse("+15005550008"))
+    await send(desk, merchant_id=2)
+    assert len(sender.shown(1)) == 3
+    async with database.transaction() as connection:
+        await connection.execute("update phone_quota set ends_at = now()")
+        await sweep_phones(connection)
+    await send(desk)
+
+
+async def test_messages_at_once_are_counted(database: Database, sender: ShownSender) -> None:
+    """Of ten at once as many leave as may; what was refused is not counted."""
+    desk = Desk(database, sender, KEY, Quotas(by_phone=3, by_merchant=0))
+    ended = await asyncio.gather(*(send(desk) for _ in range(10)), return_exceptions=True)
+    assert sum(isinstance(one, RateLimited) for one in ended) == 7
+    assert len(sender.shown(1)) == 3
+    async with database.acquire() as connection:
+        assert [row["used"] for row in await connection.fetch("select used from phone_quota")] == [3]
+
+
+async def test_a_repeat_sends_nothing(desk: Desk, sender: ShownSender) -> None:
+    """The same request id gets the same answer, and its code stays the one that was sent."""
+    first = await send(desk, claim=CLAIM)
+    again = await send(desk, claim=CLAIM)
+    assert (again.body, again.is_replay) == (first.body, True)
+    assert len(sender.shown(1)) == 1
+    with pytest.raises(RequestIdReused):
+        await send(desk, claim=Claim(1, "phone code", "first", b"digest of another"))
+    assert (await check(desk, sent(sender))).is_right
+
+
+class FailingSender(NoSender):
+    """Takes nothing, a first time."""
+
+    channels: Sequence[str] = ("sms",)
+
+    def __init__(self) -> None:
+        self.taken: list[Message] = []
+        self.tries = 0
+
+    async def send(self, message: Message) -> None:
+        """Refuse the first."""
+        self.tries += 1
+        if self.tries == 1:
+            raise MessageNotSent
+        self.taken.append(message)
+
+
+async def test_what_was_not_sent_may_be_sent_again(database: Database) -> None:
+    """When the message could not be handed over there is no code, and the same request id may try again."""
+    sender = FailingSender()
+    desk = Desk(database, sender, KEY, Quotas())
+    with pytest.raises(MessageNotSent):
+        await send(desk, claim=CLAIM)
+    assert await count(database, "phone_code") == 0
+    assert not (await send(desk, claim=CLAIM)).is_replay
+    [message] = sender.taken
+    assert (await check(desk, message.text[:6])).is_right
+
+
+async def test_channels_that_there_are_not(desk: Desk, database: Database) -> None:
+    """Another channel is refused by name; where nothing is set up, that is said."""
+    with pytest.raises(Invalid) as refused:
+        await send(desk, channel="pigeon")
+    assert refused.value.errors == {"channel": ["must be one of sms"]}
+    with pytest.raises(Invalid) as refused:
+        await send(Desk(database, NoSender(), KEY, Quotas()))
+    assert "not set up" in refused.value.errors["channel"][0]
+    assert await count(database, "phone_quota") == 0
+
+
+async def test_nothing_is_kept_in_the_clear(desk: Desk, sender: ShownSender, database: Database) -> None:
+    """Neither the phone nor the code stands in any row."""
+    await send(desk, claim=CLAIM)
+    async with database.acquire() as connection:
+        rows = [
+            str(dict(row))
+            for table in ("phone_code", "phone_quota", "request_claim")
+            for row in await connection.fetch(f"select * from {table}")  # noqa: S608 - our names
+        ]
+    assert len(rows) == 4
+    for secret in (sent(sender), "5005550006"):
+        assert not any(secret in row for row in rows)
+
+
+async def test_shown_messages_are_bounded(sender: ShownSender) -> None:
+    """However many are sent, the last two hundred are remembered, each for its merchant only."""
+    for number in range(LIMIT + 20):
+        await sender.send(Message(1 + number % 2, "sms", PHONE, "Shop", str(number)))
+    assert len(sender.shown(1)) + len(sender.shown(2)) == LIMIT
+    assert sender.shown(1)[0].message.text == str(LIMIT + 18)
