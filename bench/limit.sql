@@ -84,6 +84,9 @@ set key_version = excluded.key_version, sealed_card = excluded.sealed_card, expi
 update consumer set last_account_id = md5((:consumer::bigint)::text)::uuid
 where merchant_id = :merchant_id and consumer_id = 'cbench-' || :consumer::bigint
     and last_account_id is distinct from md5((:consumer::bigint)::text)::uuid;
+insert into ledger_entry (merchant_id, transaction_id, number, debit, credit, amount_minor, currency)
+values (:merchant_id, :id, 1, 'money.acquirers', 'money.merchants', 1999, 'USD')
+on conflict do nothing;
 insert into event (
     merchant_id, payment_id, transaction_id, site_id, kind, status, url, format, body, request_id
 )

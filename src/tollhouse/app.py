@@ -46,10 +46,11 @@ from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import Refusal, TollhouseError
 from tollhouse.kernel.ids import NumberBlocks
+from tollhouse.ledger.store import count_violations
 from tollhouse.merchants.access import Doorman
 from tollhouse.merchants.passwords import PasswordGate
 from tollhouse.merchants.secrets import IpnSecrets
-from tollhouse.payments.consequences import KeepCard, RememberCard
+from tollhouse.payments.consequences import KeepCard, PostLines, RememberCard
 from tollhouse.payments.store import (
     count_unresolved,
     flush_beginnings,
@@ -124,9 +125,11 @@ class Gateway:
         async with self.database.acquire() as connection:
             outbox = await select_outbox_state(connection)
             unresolved = await count_unresolved(connection)
+            violations = await count_violations(connection)
         self.metrics.outbox_depth.set(outbox.depth)
         self.metrics.outbox_age.set(outbox.oldest_age.total_seconds())
         self.metrics.unresolved.set(unresolved)
+        self.metrics.ledger_violations.set(violations)
 
 
 async def migrate_all(settings: Settings, dsn: str) -> list[str]:
@@ -216,7 +219,7 @@ def _build_tools(
     transport: Transport,
     on_settled: Callable[[Payment], None],
 ) -> Tools:
-    consequences = (KeepCard(), RememberCard(), SettleSubscription(), RecordEvent())
+    consequences = (KeepCard(), RememberCard(), SettleSubscription(), PostLines(), RecordEvent())
     begin = partial(flush_beginnings, clock, (RecordSubscription(),))
     move = partial(flush_moves, clock, consequences)
     acquirer = build_acquirer(settings, transport)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from decimal import Decimal
+from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +19,8 @@ from rich.table import Table
 from tollhouse import listen as listening
 from tollhouse import processes
 from tollhouse.kernel.errors import TollhouseError
+from tollhouse.kernel.money import Currency
+from tollhouse.ledger.verify import MOST_VIOLATIONS, Report
 from tollhouse.logs import configure_logs
 from tollhouse.settings import Settings
 from tollhouse.stage.demo import Demo
@@ -30,6 +34,9 @@ app = typer.Typer(
 
 rates_app = typer.Typer(help="Exchange rates.", no_args_is_help=True)
 app.add_typer(rates_app, name="rates")
+
+ledger = typer.Typer(help="The books.", no_args_is_help=True)
+app.add_typer(ledger, name="ledger")
 
 #: Shown in the banner; the whole list is in docs/reference/test-cards.md.
 CARDS_TO_TRY = (
@@ -96,6 +103,15 @@ def load_rates(file: Annotated[Path, typer.Argument(help="XML or CSV of the Euro
     Console().print(text, highlight=False)
 
 
+@ledger.command()
+def verify(data_dir: DataDir = None) -> None:
+    """Prove the books; exit with 1 and name what is wrong if they do not hold."""
+    settings = _read_settings(data_dir=data_dir)
+    report = _run(processes.run_verify(settings), settings)
+    _show_books(report)
+    raise typer.Exit(1 if report.violations else 0)
+
+
 @app.command()
 def listen(
     forward_to: Annotated[str | None, typer.Option(help="URL to pass each callback on to.")] = None,
@@ -131,6 +147,29 @@ def _run(process: Coroutine[Any, Any, Any], settings: Settings) -> Any:
 
 def _complain(text: str) -> None:
     Console(stderr=True).print(f"tollhouse: {text}", style="red", highlight=False, soft_wrap=True)
+
+
+def _show_books(report: Report) -> None:
+    """Print balances by currency and account, and what is wrong."""
+    table = Table("Currency", "Account", "Debits", "Credits", "Balance", box=None)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for balance in report.balances:
+        table.add_row(
+            balance.currency, balance.account.value, *map(_show_minor, balance.columns, repeat(balance.currency))
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"{report.entries:,} entries of {report.transactions:,} transactions.")
+    for violation in report.violations:
+        console.print(str(violation), style="red", markup=False, soft_wrap=True)
+    more = " or more" if len(report.violations) >= MOST_VIOLATIONS else ""
+    console.print(f"{len(report.violations)}{more} violations." if report.violations else "The books hold.")
+
+
+def _show_minor(amount_minor: int, currency: str) -> str:
+    exponent = Currency.of(currency).exponent
+    return f"{Decimal(amount_minor).scaleb(-exponent):,f}"
 
 
 def _announce(demo: Demo, settings: Settings) -> None:

@@ -11,6 +11,7 @@ from tollhouse.phones.store import sweep_phones
 from tollhouse.storage.time import set_clock
 from tollhouse.vault.security_codes import sweep_vault
 from tollhouse.worker.events import deliver_events, number_events
+from tollhouse.worker.prove import prove_all
 from tollhouse.worker.resolve import resolve_due
 from tollhouse.worker.run import Loop, run_every
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 RESOLVE_EVERY_SECONDS = 1.0
 SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
 SWEEP_VAULT_EVERY_SECONDS = 60.0
+PROVE_BOOKS_EVERY_SECONDS = 5.0
 READ_ORIGINS_EVERY_SECONDS = 5.0
 READ_TIME_EVERY_SECONDS = 5.0
 READ_RATES_EVERY_SECONDS = 5.0
@@ -37,6 +39,9 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     async def authenticate() -> None:
         await sweep_authentications(tools)
 
+    async def prove() -> None:
+        await prove_all(gateway.database)
+
     async def sweep() -> None:
         async with gateway.database.transaction() as connection:
             await sweep_vault(connection)
@@ -49,6 +54,7 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
         ),
         "resolve outcomes": lambda: run_every(RESOLVE_EVERY_SECONDS, resolve, stop),
         "sweep authentications": lambda: run_every(SWEEP_AUTHENTICATIONS_EVERY_SECONDS, authenticate, stop),
+        "prove the books": lambda: run_every(PROVE_BOOKS_EVERY_SECONDS, prove, stop),
         "sweep the vault": lambda: run_every(SWEEP_VAULT_EVERY_SECONDS, sweep, stop),
     } | _build_common_loops(gateway, stop)
 

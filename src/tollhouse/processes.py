@@ -23,6 +23,7 @@ from tollhouse.app import (
     open_gateway,
 )
 from tollhouse.kernel.errors import TollhouseError
+from tollhouse.ledger.verify import verify_books
 from tollhouse.loops import build_loops, build_web_loops
 from tollhouse.rates.ecb import MAX_BYTES
 from tollhouse.rates.load import Loaded, load_rates
@@ -31,7 +32,7 @@ from tollhouse.simulator.host import Simulator
 from tollhouse.simulator.transport import InProcessTransport
 from tollhouse.stage.demo import Demo, ensure_demo, read_or_draw_demo, write_demo
 from tollhouse.storage.database import Database
-from tollhouse.storage.embedded import EmbeddedPostgres
+from tollhouse.storage.embedded import EmbeddedInUse, EmbeddedPostgres, running_dsn
 from tollhouse.transport.http import HttpTransport
 from tollhouse.worker.run import run_loops
 
@@ -40,12 +41,15 @@ if TYPE_CHECKING:
 
     from tollhouse.api.asgi import Application
     from tollhouse.app import Gateway
+    from tollhouse.ledger.verify import Report
     from tollhouse.settings import Settings
 
 #: Open requests get this long to end after SIGTERM.
 GRACE_SECONDS = 3
 #: Browsers meet the bank under another name than the gateway, as they do in live: two sites, for cookies and frames.
 BANK_HOST = "localhost"
+#: Proving the books goes over all of them.
+VERIFY_STATEMENT_SECONDS = 600.0
 
 log = structlog.get_logger()
 
@@ -150,6 +154,16 @@ def read_file(file: Path, *, most: int) -> bytes:
         return opened.read(most + 1)
 
 
+async def run_verify(settings: Settings) -> Report:
+    """Prove the books as they are, whether or not a gateway runs on them."""
+    async with _some_database(settings) as dsn:
+        database = await Database.connect(dsn, schema="gateway", statement_seconds=VERIFY_STATEMENT_SECONDS)
+        try:
+            return await verify_books(database)
+        finally:
+            await database.close()
+
+
 def _stop_on_signals() -> asyncio.Event:
     """Return an event that SIGTERM and SIGINT set."""
     stop = asyncio.Event()
@@ -163,6 +177,25 @@ def _database_url(settings: Settings) -> str:
     if settings.database_url is None:
         raise ConfigurationError("Set TOLLHOUSE_DATABASE_URL, or run `tollhouse dev`, which brings its own database.")
     return settings.database_url
+
+
+@asynccontextmanager
+async def _some_database(settings: Settings) -> AsyncIterator[str]:
+    """Find the database: the one that is named, or the embedded one, which may be running for a gateway or not."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    if not (settings.data_dir / "postgres").is_dir():
+        raise ConfigurationError(f"There is no database in {settings.data_dir}, and TOLLHOUSE_DATABASE_URL is not set.")
+    server = EmbeddedPostgres(settings.data_dir)
+    try:
+        dsn = await server.start()
+    except EmbeddedInUse:
+        dsn = running_dsn(settings.data_dir)
+    try:
+        yield dsn
+    finally:
+        await server.stop()
 
 
 @asynccontextmanager

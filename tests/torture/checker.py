@@ -6,12 +6,18 @@ gateway that the bank or the clients contradict.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+from tests.support.gateways import SOURCE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.listener import Listener
     from tests.torture.load import Books
 
@@ -72,6 +78,16 @@ async def find_violations(connection: asyncpg.Connection[Any], books: Books, lis
         *await _check_ends(connection),
         *await _check_events(connection, listener),
     ]
+
+
+async def find_book_violations(data_directory: Path) -> list[str]:
+    """Return what `tollhouse ledger verify` says of the books; nothing when it says that they hold."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tollhouse", "ledger", "verify", "--data-dir", str(data_directory),
+        env=os.environ | {"PYTHONPATH": str(SOURCE)}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+    return said.decode().splitlines() if process.returncode else []
 
 
 def _check_answers(books: Books) -> list[str]:

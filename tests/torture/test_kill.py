@@ -15,7 +15,7 @@ from urllib.parse import quote
 import asyncpg
 from tests.support.gateways import RunningGateway
 from tests.support.listener import Listener
-from tests.torture.checker import count_unfinished, find_violations
+from tests.torture.checker import count_unfinished, find_book_violations, find_violations
 from tests.torture.load import Books, press
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_taken_twice(data_dire
         connection = await connect(data_directory)
         await drain(connection)
         violations = await find_violations(connection, books, listener)
+        violations += await find_book_violations(data_directory)
         await connection.close()
     finally:
         gateway.close()

@@ -43,6 +43,9 @@ class Metrics:
             "tollhouse_outbox_oldest_seconds", "Age of the oldest unacknowledged event.", registry=self.registry
         )
         self.unresolved = Gauge("tollhouse_attempts_open", "Attempts whose outcome is open.", registry=self.registry)
+        self.ledger_violations = Gauge(
+            "tollhouse_ledger_violations", "Transactions about which the books are wrong.", registry=self.registry
+        )
         self.queue_depth = Gauge(
             "tollhouse_lane_waiting", "Items that wait for the next durable write.", ["lane"], registry=self.registry
         )

@@ -1,1 +1,1 @@
-"""Double entry for every movement of money."""
+"""The books: what moved, in double entry, posted with the fact and proved on demand and all the time."""

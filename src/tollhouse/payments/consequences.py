@@ -1,4 +1,4 @@
-"""What follows from a settled payment in packages below this one: its card is kept, and known as the last one."""
+"""What follows from a settled payment in packages below: its card is kept and remembered, what it moved is posted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tollhouse.consumers.store import LastAccountRow, update_last_accounts
+from tollhouse.ledger.model import Kind, Movement
+from tollhouse.ledger.post import post_movements
 from tollhouse.payments.model import Payment, Status
 from tollhouse.vault.accounts import AccountRow, keep_accounts
 
@@ -58,3 +60,21 @@ class RememberCard:
     async def write(self, connection: PlainConnection, rows: Sequence[LastAccountRow]) -> None:
         """Remember the accounts of a batch."""
         await update_last_accounts(connection, rows)
+
+
+class PostLines:
+    """What moved money is posted in the books. Declines and verifications move none."""
+
+    rank = 40
+
+    def rows(self, payment: Payment) -> Sequence[Movement]:
+        """Return the movement of a payment that was settled above zero. A charge-back moves money also as `fail`."""
+        kind = Kind(payment.mode.value)
+        has_moved = payment.status is Status.SUCCESS or (kind is Kind.CHARGEBACK and payment.status is Status.FAIL)
+        if not has_moved or not payment.money.amount_minor:
+            return ()
+        return (Movement(payment.merchant_id, payment.payment_id, payment.transaction_id, kind, payment.money),)
+
+    async def write(self, connection: PlainConnection, rows: Sequence[Movement]) -> None:
+        """Post the movements of a batch."""
+        await post_movements(connection, rows)

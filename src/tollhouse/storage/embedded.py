@@ -274,7 +274,17 @@ class EmbeddedPostgres:
     def _dsn_of(self, database: str) -> str:
         if self._socket_directory is None:
             raise EmbeddedFailed("PostgreSQL is not running.")
-        return f"postgresql://{USER}@/{database}?host={quote(str(self._socket_directory), safe='')}&port={PORT}"
+        return _name_dsn(database, self._socket_directory)
+
+
+def running_dsn(data_directory: Path) -> str:
+    """Return where the database is that another process runs in a data directory."""
+    socket_directory = (Path(data_directory).absolute() / "socket").resolve()
+    return _name_dsn(DATABASE, socket_directory)
+
+
+def _name_dsn(database: str, socket_directory: Path) -> str:
+    return f"postgresql://{USER}@/{database}?host={quote(str(socket_directory), safe='')}&port={PORT}"
 
 
 def _choose_identity(cluster: Path) -> tuple[int, int] | None:

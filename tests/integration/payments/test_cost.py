@@ -40,27 +40,27 @@ async def count(shop: Shop, **changes: Any) -> list[str]:
 
 
 async def test_a_card_payment(counting: Shop) -> None:
-    """Two durable writes: consumer and intention; outcome, card, last card and event. Nothing is read."""
+    """Two durable writes: consumer and intention; outcome, card, last card, books and event. Nothing is read."""
     sent = await count(counting)
-    assert len(sent) == FRAME + 2 + FRAME + 4
+    assert len(sent) == FRAME + 2 + FRAME + 5
     assert not [statement for statement in sent if statement.startswith("select ")]
 
 
 async def test_a_card_payment_with_request_id(counting: Shop) -> None:
     """A request id costs the claim and a look at who holds it."""
-    assert len(await count(counting, claim=claim("r1"))) == FRAME + 4 + FRAME + 4
+    assert len(await count(counting, claim=claim("r1"))) == FRAME + 4 + FRAME + 5
 
 
 async def test_a_token_payment(counting: Shop) -> None:
     """A token costs a look, the consumption, and the erasure of the security code."""
     token = await counting.tokenize()
-    assert len(await count(counting, token=token)) == 1 + FRAME + 4 + FRAME + 4
+    assert len(await count(counting, token=token)) == 1 + FRAME + 4 + FRAME + 5
 
 
 async def test_a_stored_card(counting: Shop) -> None:
     """A stored card costs a look, and saves the consumer and the card."""
     account = (await counting.pay()).payment["source"]["paymentAccountId"]
-    assert len(await count(counting, account_id=account)) == 1 + FRAME + 1 + FRAME + 3
+    assert len(await count(counting, account_id=account)) == 1 + FRAME + 1 + FRAME + 4
 
 
 async def test_tokenize(counting: Shop) -> None:
@@ -77,4 +77,4 @@ async def test_sixty_payments_share_their_statements(counting: Shop) -> None:
     statements.clear()
     paid = await all_at_once(*(counting.pay(external_id=f"user-{n}") for n in range(60)))
     assert {each.outcome for each in paid} == {("success", "0")}
-    assert len(statements) <= 10 * (FRAME + 4)
+    assert len(statements) <= 10 * (FRAME + 5)

@@ -1,0 +1,207 @@
+-- The books: posting, and proving them. What proves reads the transactions of `payments` and the numbered events of `ipn`, and says in its
+-- own words what each should have left in the books; it shares no rule with what posts.
+--
+-- What is looked at: the transactions next in the order of their keys, above `after` and up to `upto`, and single ones besides.
+
+-- name: insert_entries!
+-- Post entries; one that is there stays.
+insert into ledger_entry (merchant_id, transaction_id, number, debit, credit, amount_minor, currency)
+select * from unnest(
+    :merchant_ids::bigint[], :transaction_ids::bigint[], :numbers::smallint[], :debits::ledger_account[],
+    :credits::ledger_account[], :amounts_minor::bigint[], :currencies::text[]
+)
+on conflict do nothing;
+
+-- name: select_held
+-- Return what purchases hold at issuers.
+select t.merchant_id, t.payment_id,
+    sum(case e.debit when 'holds.issuers' then e.amount_minor else -e.amount_minor end)::bigint as held_minor
+from unnest(:merchant_ids::bigint[], :payment_ids::bigint[]) as given (merchant_id, payment_id)
+join transaction t using (merchant_id, payment_id)
+join ledger_entry e using (merchant_id, transaction_id)
+where e.debit in ('holds.issuers', 'holds.merchants')
+group by t.merchant_id, t.payment_id;
+
+-- name: select_scope_end^
+-- Return the key of the last of so many transactions, or nothing when fewer are left.
+select merchant_id, transaction_id
+from transaction
+where (merchant_id, transaction_id) > (:merchant_id::bigint, :transaction_id::bigint)
+order by merchant_id, transaction_id
+offset :size::bigint - 1
+limit 1;
+
+-- name: find_transaction_faults
+-- Return transactions whose entries are not exactly what they moved.
+with chosen as materialized (
+    (
+        select merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency
+        from transaction
+        where (merchant_id, transaction_id) > (:after_merchant_id::bigint, :after_id::bigint)
+            and (merchant_id, transaction_id) <= (:upto_merchant_id::bigint, :upto_id::bigint)
+        order by merchant_id, transaction_id
+        limit :size::bigint
+    )
+    union all
+    select t.merchant_id, t.transaction_id, t.payment_id, t.mode, t.status, t.amount_minor, t.currency
+    from unnest(:merchant_ids::bigint[], :transaction_ids::bigint[]) as given (merchant_id, transaction_id)
+    join transaction t using (merchant_id, transaction_id)
+)
+select t.merchant_id, t.transaction_id, t.mode::text, t.amount_minor, t.currency, booked.entries, booked.total_minor,
+    t.amount_minor > 0 and (t.status = 'success' or t.mode = 'chargeback' and t.status = 'fail') as has_moved
+from chosen t
+cross join lateral (
+    select count(*) as entries,
+        count(*) filter (where e.currency <> t.currency) as foreign_entries,
+        coalesce(sum(e.amount_minor), 0)::bigint as total_minor,
+        coalesce(sum(e.amount_minor) filter (where e.debit = 'holds.issuers'), 0) as held,
+        coalesce(sum(e.amount_minor) filter (where e.debit = 'holds.merchants'), 0) as released,
+        coalesce(sum(e.amount_minor) filter (where e.debit = 'money.acquirers'), 0) as taken,
+        coalesce(sum(e.amount_minor) filter (where e.debit = 'money.merchants'), 0) as undone,
+        coalesce(sum(e.amount_minor) filter (where e.debit = 'money.credits'), 0) as credited,
+        coalesce(sum(e.amount_minor) filter (where e.debit = 'money.chargebacks'), 0) as charged_back
+    from ledger_entry e
+    where e.merchant_id = t.merchant_id and e.transaction_id = t.transaction_id
+) booked
+where case
+    when t.amount_minor = 0 or t.status <> 'success' and not (t.mode = 'chargeback' and t.status = 'fail')
+        then booked.entries > 0
+    when booked.foreign_entries > 0 then true
+    when t.mode = 'sale' then booked.entries <> 1 or booked.taken <> t.amount_minor
+    when t.mode = 'auth' then booked.entries <> 1 or booked.held <> t.amount_minor
+    when t.mode = 'capture'
+        then booked.taken <> t.amount_minor or booked.released < t.amount_minor
+            or booked.total_minor <> booked.taken + booked.released
+            or booked.entries <> 2 + (booked.released > t.amount_minor)::integer
+    when t.mode = 'void'
+        then booked.entries <> 1 or t.amount_minor not in (booked.released, booked.undone)
+    when t.mode = 'credit' then booked.entries <> 1 or booked.credited <> t.amount_minor
+    when t.mode = 'chargeback' then booked.entries <> 1 or booked.charged_back <> t.amount_minor
+    else true
+end
+limit :most;
+
+-- name: find_purchase_faults
+-- Return captures, voids, credits and charge-backs of purchases in whose books they do not fit.
+with chosen as materialized (
+    (
+        select merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency
+        from transaction
+        where (merchant_id, transaction_id) > (:after_merchant_id::bigint, :after_id::bigint)
+            and (merchant_id, transaction_id) <= (:upto_merchant_id::bigint, :upto_id::bigint)
+        order by merchant_id, transaction_id
+        limit :size::bigint
+    )
+    union all
+    select t.merchant_id, t.transaction_id, t.payment_id, t.mode, t.status, t.amount_minor, t.currency
+    from unnest(:merchant_ids::bigint[], :transaction_ids::bigint[]) as given (merchant_id, transaction_id)
+    join transaction t using (merchant_id, transaction_id)
+)
+select t.merchant_id, t.transaction_id, t.payment_id, t.mode::text, t.currency, booked.*
+from chosen t
+cross join lateral (
+    select
+        coalesce(sum(e.amount_minor) filter (where e.debit = 'holds.issuers'), 0)::bigint as held_minor,
+        coalesce(sum(e.amount_minor) filter (where e.debit = 'holds.merchants'), 0)::bigint as released_minor,
+        coalesce(sum(e.amount_minor) filter (where e.debit = 'money.acquirers'), 0)::bigint as taken_minor,
+        coalesce(sum(e.amount_minor) filter (where e.debit = 'money.merchants'), 0)::bigint as undone_minor,
+        coalesce(sum(e.amount_minor) filter (where e.debit = 'money.credits'), 0)::bigint as credited_minor,
+        coalesce(sum(e.amount_minor) filter (where e.debit = 'money.chargebacks'), 0)::bigint as charged_back_minor
+    from transaction other
+    join ledger_entry e using (merchant_id, transaction_id)
+    where other.merchant_id = t.merchant_id and other.payment_id = t.payment_id
+) booked
+where t.mode not in ('sale', 'auth') and t.status <> 'pending'
+    and (
+        released_minor > held_minor
+        or t.mode = 'capture' and t.status = 'success' and (taken_minor > held_minor or released_minor <> held_minor)
+        or credited_minor + undone_minor > taken_minor
+        or charged_back_minor > taken_minor
+    )
+limit :most;
+
+-- name: find_orphans
+-- Return entries of transactions that are not there.
+select distinct e.merchant_id, e.transaction_id
+from ledger_entry e
+where (e.merchant_id, e.transaction_id) > (:after_merchant_id::bigint, :after_id::bigint)
+    and (e.merchant_id, e.transaction_id) <= (:upto_merchant_id::bigint, :upto_id::bigint)
+    and not exists (
+        select from transaction t where t.merchant_id = e.merchant_id and t.transaction_id = e.transaction_id
+    )
+limit :most;
+
+-- name: select_balances
+-- Return what each account was debited and credited, by currency, and of how many merchants its balance is below zero.
+with own as (
+    select merchant_id, currency, account,
+        coalesce(sum(amount_minor) filter (where amount_minor > 0), 0) as debits,
+        coalesce(-sum(amount_minor) filter (where amount_minor < 0), 0) as credits
+    from ledger_line
+    group by merchant_id, currency, account
+)
+select currency, account::text, sum(debits)::bigint as debits_minor, sum(credits)::bigint as credits_minor,
+    count(*) filter (where case
+        when account in ('holds.merchants', 'money.merchants') then credits < debits
+        when account = 'money.acquirers' then false
+        else debits < credits
+    end) as negative
+from own
+group by currency, account
+order by currency, account;
+
+-- name: count_books^
+-- Count entries and the transactions that they are about.
+select count(*) as entries, count(*) filter (where number = 1) as transactions from ledger_entry;
+
+-- name: lock_round^
+-- Become the only one who proves until the transaction ends; nothing comes back when another one is at it.
+select merchant_id, transaction_id from ledger_round for no key update skip locked;
+
+-- name: update_round!
+-- Remember how far the round has come; `is_over` counts it and begins anew.
+update ledger_round
+set merchant_id = :merchant_id, transaction_id = :transaction_id, rounds = rounds + :is_over::boolean::integer;
+
+-- name: select_new_facts
+-- Return the transactions of events that were numbered since the last proof, of the merchant who is most behind.
+with behind as (
+    select c.merchant_id, coalesce(p.proven_sequence, 0) as proven_sequence
+    from event_counter c
+    left join ledger_proof p using (merchant_id)
+    where c.last_sequence > coalesce(p.proven_sequence, 0)
+    order by c.last_sequence - coalesce(p.proven_sequence, 0) desc
+    limit 1
+)
+select e.merchant_id, e.transaction_id, e.sequence
+from behind
+join event e using (merchant_id)
+where e.sequence > behind.proven_sequence
+order by e.sequence
+limit :limit;
+
+-- name: upsert_proof!
+-- Remember how far a merchant's facts are proved.
+insert into ledger_proof (merchant_id, proven_sequence)
+values (:merchant_id, :sequence)
+on conflict (merchant_id) do update set proven_sequence = excluded.proven_sequence;
+
+-- name: delete_violations!
+-- Forget what was wrong where it is proved anew.
+delete from ledger_violation
+where (merchant_id, transaction_id) > (:after_merchant_id::bigint, :after_id::bigint)
+    and (merchant_id, transaction_id) <= (:upto_merchant_id::bigint, :upto_id::bigint)
+    or (merchant_id, transaction_id) in (
+        select * from unnest(:merchant_ids::bigint[], :transaction_ids::bigint[])
+    );
+
+-- name: insert_violations!
+-- Remember what is wrong, as long as there is room.
+insert into ledger_violation (merchant_id, transaction_id, fault)
+select * from unnest(:merchant_ids::bigint[], :transaction_ids::bigint[], :faults::text[])
+where (select count(*) from ledger_violation) < :most::bigint
+on conflict do nothing;
+
+-- name: count_violations$
+-- Count transactions about which the books are wrong.
+select count(*) from ledger_violation;

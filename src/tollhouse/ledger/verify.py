@@ -1,0 +1,126 @@
+"""Proving the books: what moved has exactly its entries, entries have what moved, and balances are where they can be.
+
+`verify_books` looks at everything as of one instant, slice by slice; `find_violations` at the part that it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tollhouse.kernel.money import Currency, Money
+from tollhouse.ledger import store
+from tollhouse.ledger.store import END, START, Balance, Key, Scope
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import Database, PlainConnection
+
+#: Transactions of one slice: well within the time that a statement may take.
+SLICE = 20_000
+#: Violations that are named; there may be more.
+MOST_VIOLATIONS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What is wrong, in words; `key` is the transaction concerned, or None where it is about an account."""
+
+    key: Key | None
+    fault: str
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return self.fault if self.key is None else f"merchant {self.key[0]}, transaction {self.key[1]} {self.fault}"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The books as of one instant. With `MOST_VIOLATIONS` violations there may be more."""
+
+    entries: int
+    transactions: int
+    balances: tuple[Balance, ...]
+    violations: tuple[Violation, ...]
+
+
+async def verify_books(database: Database, *, slice_size: int = SLICE) -> Report:
+    """Prove all of the books and report. Raises DatabaseUnavailable."""
+    async with (
+        database.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        balances = await store.select_balances(connection)
+        entries, transactions = await store.count_books(connection)
+        violations = find_balance_violations(balances)
+        after = START
+        while after != END and len(violations) < MOST_VIOLATIONS:
+            scope = await store.select_scope(connection, after, size=slice_size)
+            violations += await find_violations(connection, scope, most=MOST_VIOLATIONS - len(violations))
+            after = scope.upto
+    return Report(entries, transactions, tuple(balances), tuple(violations[:MOST_VIOLATIONS]))
+
+
+async def find_violations(connection: PlainConnection, scope: Scope, *, most: int) -> list[Violation]:
+    """Return what is wrong in a part of the books, `most` of each kind at the most."""
+    transactions = store.find_transaction_faults(connection, scope, most=most)
+    found = [Violation(_key_of(row), describe_transaction_fault(row)) async for row in transactions]
+    purchases = store.find_purchase_faults(connection, scope, most=most)
+    found += [Violation(_key_of(row), describe_purchase_fault(row)) async for row in purchases]
+    orphans = store.find_orphans(connection, scope, most=most)
+    found += [Violation(_key_of(row), "has entries and does not exist") async for row in orphans]
+    return found
+
+
+def find_balance_violations(balances: Sequence[Balance]) -> list[Violation]:
+    """Return what is wrong with the balances: trees that do not sum to zero, accounts below zero. Pure."""
+    sums: dict[tuple[str, str], int] = {}
+    for balance in balances:
+        tree = (balance.currency, balance.account.tree)
+        sums[tree] = sums.get(tree, 0) + balance.debits_minor - balance.credits_minor
+    unbalanced = [
+        Violation(None, f"The accounts {tree}.* in {currency} do not sum to zero, but to {total} minor units")
+        for (currency, tree), total in sums.items()
+        if total
+    ]
+    negative = [
+        Violation(
+            None, f"The account {balance.account} in {balance.currency} is below zero for {balance.negative} merchants"
+        )
+        for balance in balances
+        if balance.negative
+    ]
+    return unbalanced + negative
+
+
+def describe_transaction_fault(row: Any) -> str:
+    """Say what is wrong with the entries of a transaction. Pure."""
+    amount, booked = _money(row, "amount_minor"), _money(row, "total_minor")
+    if not row["has_moved"]:
+        return f"moved nothing and has {row['entries']} entries of {booked}"
+    if not row["entries"]:
+        return f"is a {row['mode']} of {amount} and has no entry"
+    return f"is a {row['mode']} of {amount}, which its {row['entries']} entries of {booked} do not say"
+
+
+def describe_purchase_fault(row: Any) -> str:
+    """Say what does not fit in the books of a purchase. Pure."""
+    held, released, taken = (_money(row, f"{name}_minor") for name in ("held", "released", "taken"))
+    order = f"belongs to order {row['payment_id']}, of which"
+    left = row["held_minor"] - row["released_minor"]
+    if left < 0 or (left and row["mode"] == "capture"):
+        return f"{order} {held} was authorized and {released} released"
+    if row["mode"] == "capture" and row["taken_minor"] > row["held_minor"]:
+        return f"{order} {held} was authorized and {taken} captured"
+    back = Money(row["credited_minor"] + row["undone_minor"], Currency.of(row["currency"]))
+    return (
+        f"{order} {taken} was taken, {back.to_text()} given back and {_money(row, 'charged_back_minor')} charged back"
+    )
+
+
+def _money(row: Any, name: str) -> str:
+    return Money(row[name], Currency.of(row["currency"])).to_text()
+
+
+def _key_of(row: Any) -> Key:
+    return (row["merchant_id"], row["transaction_id"])

@@ -1,0 +1,55 @@
+"""`tollhouse ledger verify` beside a running gateway, and where there is none."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+from tests.support.gateways import SOURCE, RunningGateway
+
+from tollhouse.storage.embedded import running_dsn
+
+ORPHAN = "insert into gateway.ledger_entry values (999999, 1, 1, 'money.acquirers', 'money.merchants', 5, 'USD')"
+REPAIR = """
+alter table gateway.ledger_entry disable trigger ledger_entry_is_final;
+delete from gateway.ledger_entry where merchant_id = 999999;
+alter table gateway.ledger_entry enable trigger ledger_entry_is_final;
+"""
+
+
+def verify(data_directory: Path) -> tuple[int, str]:
+    """Run the command, and return its exit status and what it said."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")}
+    command = [sys.executable, "-m", "tollhouse", "ledger", "verify", "--data-dir", str(data_directory)]
+    done = subprocess.run(
+        command, env=own | {"PYTHONPATH": str(SOURCE)}, capture_output=True, text=True, check=False, timeout=60
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+async def test_the_command(running_gateway: RunningGateway) -> None:
+    """It ends with 0 while the books hold, and with 1 and the name of each fault when they do not."""
+    code, said = verify(running_gateway.data_directory)
+    assert code == 0, said
+    assert "The books hold." in said
+    connection = await asyncpg.connect(running_dsn(running_gateway.data_directory))
+    try:
+        await connection.execute(ORPHAN)
+        code, said = verify(running_gateway.data_directory)
+        assert code == 1
+        assert "merchant 999999, transaction 1 has entries and does not exist" in said
+        assert "1 violations." in said
+    finally:
+        await connection.execute(REPAIR)
+        await connection.close()
+
+
+def test_no_database(tmp_path: Path) -> None:
+    """Where there is no database it says so, and makes none."""
+    code, said = verify(tmp_path)
+    assert code == 1
+    assert "There is no database" in said
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,98 @@
+"""What movements do to the books."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from tests.support.histories import Settled, expected_balances, histories
+from tests.support.payments import payment
+
+from tollhouse.kernel.money import Currency, Money
+from tollhouse.ledger.model import Account, Entry, Kind, Movement
+from tollhouse.ledger.rules import derive_entries
+from tollhouse.payments.consequences import PostLines
+from tollhouse.payments.model import Mode, Status
+
+
+def move(kind: Kind, amount_minor: int = 1999, *, held: int = 0) -> list[tuple[str, str, int]]:
+    """Return debit, credit and amount of a movement's entries."""
+    movement = Movement(1, 1, 1, kind, Money(amount_minor, Currency.of("USD")))
+    entries = derive_entries([movement], {(1, 1): held})
+    return [(entry.debit.value, entry.credit.value, entry.money.amount_minor) for entry in entries]
+
+
+def add_up(entries: Iterable[Entry]) -> dict[tuple[str, str], int]:
+    """Return how far each account has grown, by currency and account; those at zero are left out."""
+    totals: Counter[tuple[str, str]] = Counter()
+    for entry in entries:
+        code, amount = entry.money.currency.code, entry.money.amount_minor
+        totals[code, entry.debit.value] += amount if entry.debit.is_debit else -amount
+        totals[code, entry.credit.value] += -amount if entry.credit.is_debit else amount
+    return {key: total for key, total in totals.items() if total}
+
+
+def post(settled: Iterable[Settled]) -> list[Entry]:
+    """Return the entries of a history that begins with empty books."""
+    return derive_entries([movement for row in settled if (movement := row.movement())], {})
+
+
+def test_each_kind() -> None:
+    """Each kind of movement has its own way through the accounts."""
+    assert move(Kind.SALE) == [("money.acquirers", "money.merchants", 1999)]
+    assert move(Kind.AUTH) == [("holds.issuers", "holds.merchants", 1999)]
+    assert move(Kind.CREDIT) == [("money.credits", "money.acquirers", 1999)]
+    assert move(Kind.CHARGEBACK) == [("money.chargebacks", "money.acquirers", 1999)]
+
+
+def test_a_capture_ends_the_hold() -> None:
+    """A capture takes its amount, and releases all that was held, also what it did not take."""
+    taken = ("money.acquirers", "money.merchants")
+    released = ("holds.merchants", "holds.issuers")
+    assert move(Kind.CAPTURE, 1999, held=1999) == [(*released, 1999), (*taken, 1999)]
+    assert move(Kind.CAPTURE, 1500, held=1999) == [(*released, 1500), (*taken, 1500), (*released, 499)]
+
+
+def test_a_void_undoes_what_there_is() -> None:
+    """A void releases a hold, and undoes a sale or a capture where nothing is held."""
+    assert move(Kind.VOID, held=1999) == [("holds.merchants", "holds.issuers", 1999)]
+    assert move(Kind.VOID) == [("money.merchants", "money.acquirers", 1999)]
+
+
+@given(histories())
+def test_balances(settled: list[Settled]) -> None:
+    """After any history each account holds what plain arithmetic says, and no line is lost between two trees."""
+    entries = post(settled)
+    assert add_up(entries) == expected_balances(settled)
+    assert all(entry.debit.tree == entry.credit.tree and entry.debit is not entry.credit for entry in entries)
+
+
+@given(histories())
+def test_batches_do_not_matter(settled: list[Settled]) -> None:
+    """Whether movements are posted together or one by one, with what is held read in between, is the same."""
+    held: Counter[tuple[int, int]] = Counter()
+    one_by_one: list[Entry] = []
+    for row in settled:
+        posted = derive_entries([movement], held) if (movement := row.movement()) else []
+        one_by_one += posted
+        for entry in posted:
+            sign = {Account.HOLDS_ISSUERS: 1, Account.HOLDS_MERCHANTS: -1}.get(entry.debit, 0)
+            held[1, row.payment_id] += sign * entry.money.amount_minor
+    assert one_by_one == post(settled)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_what_a_payment_posts(mode: Mode) -> None:
+    """Approved movements above zero are posted; declines, verifications and what is open are not."""
+    settled = payment(mode=mode, status=Status.SUCCESS)
+    [movement] = PostLines().rows(settled)
+    assert (movement.kind.value, movement.money) == (mode.value, settled.money)
+    for changes in (
+        {"status": Status.SUCCESS, "money": Money(0, Currency.of("USD"))},
+        {"status": Status.PENDING},
+    ):
+        assert not PostLines().rows(payment(mode=mode, **changes))
+    is_chargeback = mode.value == "chargeback"
+    assert bool(PostLines().rows(payment(mode=mode, status=Status.FAIL))) is is_chargeback
