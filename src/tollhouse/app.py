@@ -21,6 +21,7 @@ from litestar.exceptions import HTTPException
 
 from tollhouse.acquirers.test_data import TestDataDesk
 from tollhouse.api.access import Gate
+from tollhouse.api.consumer import consumer_handlers
 from tollhouse.api.cors import AllowedOrigins, Cors
 from tollhouse.api.document import document_handlers
 from tollhouse.api.envelope import Envelope
@@ -29,9 +30,12 @@ from tollhouse.api.limits import TokenizeLimits
 from tollhouse.api.methods import AllMethods
 from tollhouse.api.metrics import Metrics
 from tollhouse.api.payment import build_pay, payment_handlers
+from tollhouse.api.payment_account import payment_account_handlers
 from tollhouse.api.phones import phone_handlers
 from tollhouse.api.problems import answer_defect, answer_http_exception, answer_refusal
 from tollhouse.api.rates import rate_handlers
+from tollhouse.api.site import site_handlers
+from tollhouse.api.sku import sku_handlers
 from tollhouse.api.static import static_handlers
 from tollhouse.api.straight import StraightWay
 from tollhouse.api.test_payment_data import test_payment_data_handlers
@@ -275,6 +279,10 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         *tokenize_account_handlers(
             build_tokenize_account(gateway.mint, gateway.database, gateway.gate, limits, context)
         ),
+        *site_handlers(gateway.tools, gateway.gate, context),
+        *sku_handlers(gateway.tools, gateway.gate),
+        *consumer_handlers(gateway.tools, gateway.gate),
+        *payment_account_handlers(gateway.tools, gateway.gate),
         *health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics),
         *rate_handlers(gateway.tools.rates, gateway.gate, settings.egress),
         *phone_handlers(gateway.desk, gateway.gate, gateway.vault.digest),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
 
 from tollhouse.api.decode import Body
+from tollhouse.api.money_fields import read_amount, read_currency
 from tollhouse.catalog.model import Price
 from tollhouse.catalog.prices import parse_offset
 from tollhouse.kernel.money import Currency, Money
 
-AMOUNT_FORM = re.compile(r"[0-9]{1,15}(\.[0-9]{1,10})?")
 MAX_REPEATS = 1_000
 
 
@@ -40,25 +39,12 @@ class PriceFields(Body):
     @field_validator("amount", mode="before")
     @classmethod
     def _check_amount(cls, amount: Any, info: ValidationInfo) -> Decimal:
-        if isinstance(amount, bool) or not isinstance(amount, int | str | Decimal):
-            raise ValueError("must be a number")
-        if isinstance(amount, str) and not AMOUNT_FORM.fullmatch(amount):
-            raise ValueError("must be a number")
-        number, currency = Decimal(amount), info.data.get("currency")
-        if currency is not None:
-            Money.parse(number, Currency.of(currency))
-        elif number < 0:
-            raise ValueError("must be 0 or more")
-        return number
+        return read_amount(amount, info.data.get("currency"))
 
     @field_validator("currency")
     @classmethod
     def _check_currency(cls, code: str) -> str:
-        try:
-            Currency.of(code)
-        except KeyError:
-            raise ValueError("is no currency of ISO 4217") from None
-        return code
+        return read_currency(code)
 
     @field_validator("repeat", mode="before")
     @classmethod

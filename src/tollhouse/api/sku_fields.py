@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import Url, read_empty_list, text
+from tollhouse.api.money_fields import check_schedule
 from tollhouse.api.price_fields import PriceFields
-from tollhouse.catalog.prices import MAX_PRICES, find_schedule_faults
+from tollhouse.catalog.prices import MAX_PRICES
 
 #: In one bundle.
 MAX_SKUS = 20
@@ -62,15 +63,7 @@ class SkuFields(Body):
     @field_validator("price", mode="after")
     @classmethod
     def _check_schedule(cls, prices: list[PriceFields]) -> list[PriceFields]:
-        faults = find_schedule_faults([price.to_price() for price in prices])
-        if faults:
-            raise ValidationError.from_exception_data(
-                "price",
-                [
-                    {"type": "value_error", "loc": (index,), "input": None, "ctx": {"error": ValueError(text)}}
-                    for index, text in faults.items()
-                ],
-            )
+        check_schedule([price.to_price() for price in prices])
         return prices
 
 

@@ -22,8 +22,8 @@ from pydantic import (
 from tollhouse.acquirers.test_data import Type, Wish
 from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.decode import Body
+from tollhouse.api.money_fields import AMOUNT_FORM
 from tollhouse.api.openapi import describe
-from tollhouse.api.price_fields import AMOUNT_FORM
 from tollhouse.api.requests import answer, read_creation, read_query, read_request
 from tollhouse.kernel.errors import Invalid, NotFound
 from tollhouse.kernel.money import AmountError, Currency, Money

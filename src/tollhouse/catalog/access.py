@@ -31,6 +31,14 @@ class Catalog:
         """Return a merchant's SKU, or None."""
         return await self._skus.get((merchant_id, name))
 
+    def forget_site(self, merchant_id: int, site_id: int) -> None:
+        """Let this process see a change of a site at once; others see it when their few seconds are over."""
+        self._sites.forget((merchant_id, site_id))
+
+    def forget_sku(self, merchant_id: int, name: str) -> None:
+        """Let this process see a change of a SKU at once."""
+        self._skus.forget((merchant_id, name))
+
     async def _read_site(self, key: tuple[int, int]) -> Site | None:
         async with self._database.acquire() as connection:
             row = await queries.select_site(connection, merchant_id=key[0], site_id=key[1])

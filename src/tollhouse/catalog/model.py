@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from tollhouse.kernel.money import Currency, Money
@@ -10,6 +12,7 @@ from tollhouse.kernel.money import Currency, Money
 ThreeDsRule = Literal["when_asked", "always"]
 #: `plugin` is what the public WooCommerce plugin understands; see `tollhouse.ipn.form`.
 IpnFormat = Literal["json", "legacy", "both", "plugin", "none"]
+SkuKind = Literal["one-time", "subscription"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,39 @@ class Site:
     three_ds: ThreeDsRule
     goes_on_unauthenticated: bool
     ipn_format: IpnFormat
+    is_enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SiteEntry:
+    """A site with what a payment does not ask about. `extras` are texts of the merchant's, by the names of the wire."""
+
+    site: Site
+    external_id: str
+    auto_redirect: bool
+    extras: Mapping[str, str]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SiteChange:
+    """What is to be changed of a site; None leaves a field as it is, and so do extras that are not named."""
+
+    name: str | None = None
+    external_id: str | None = None
+    ipn_url: str | None = None
+    redirect_url: str | None = None
+    descriptor: str | None = None
+    is_enabled: bool | None = None
+    cors_enabled: bool | None = None
+    auto_redirect: bool | None = None
+    delayed_capture: bool | None = None
+    guards_double_clicks: bool | None = None
+    goes_on_unauthenticated: bool | None = None
+    three_ds: ThreeDsRule | None = None
+    ipn_format: IpnFormat | None = None
+    extras: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +104,41 @@ class Sku:
     name: str | None
     title: str
     prices: tuple[Price, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SkuDraft:
+    """A named product with what a payment does not ask about, as it is written."""
+
+    sku: Sku
+    kind: SkuKind
+    external_id: str = ""
+    #: Whether it is offered on a payment page.
+    is_shown: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SkuEntry:
+    """The same as it was read, with its dates."""
+
+    sku: Sku
+    kind: SkuKind
+    external_id: str
+    is_shown: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SkuChange:
+    """What is to be changed of a product; None leaves a field as it is."""
+
+    site_id: int | None = None
+    title: str | None = None
+    kind: SkuKind | None = None
+    prices: tuple[Price, ...] | None = None
+    external_id: str | None = None
+    is_shown: bool | None = None
 
 
 def price_to_json(price: Price) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from tollhouse.catalog.model import Offset, Price
+from tollhouse.catalog.model import Offset, Price, SkuKind
 from tollhouse.kernel.money import MAX_AMOUNT_MINOR, Money
 
 #: Offsets are at most thirteen characters (wire contract, 1.3) and at most a century.
@@ -42,6 +42,15 @@ def find_schedule_faults(prices: Sequence[Price]) -> dict[int, str]:
         elif sum_due_at_once(prices[: index + 1]).amount_minor > MAX_AMOUNT_MINOR:
             faults[index] = "what is due at once adds up to too much"
     return faults
+
+
+def find_kind_fault(kind: SkuKind, prices: Sequence[Price]) -> str | None:
+    """Say why these prices are not those of a product of this kind, or None."""
+    if kind == "subscription":
+        return None if prices and has_later_charges(prices) else "needs a charge after the first for a subscription"
+    if len(prices) == 1 and not prices[0].is_repeating:
+        return None
+    return "has to be one price that does not repeat for a one-time product"
 
 
 def sum_due_at_once(prices: Sequence[Price]) -> Money:

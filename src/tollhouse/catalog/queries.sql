@@ -1,7 +1,7 @@
 -- name: select_site^
 -- Return a merchant's site.
 select merchant_id, site_id, name, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
-    guards_double_clicks, three_ds, goes_on_unauthenticated, ipn_format
+    guards_double_clicks, three_ds, goes_on_unauthenticated, ipn_format, is_enabled
 from site
 where merchant_id = :merchant_id and site_id = :site_id;
 
@@ -9,15 +9,101 @@ where merchant_id = :merchant_id and site_id = :site_id;
 -- Return a merchant's SKU by its name.
 select site_id, name, title, prices from sku where merchant_id = :merchant_id and name = :name;
 
+-- name: select_sku_entry^
+-- Return all about a merchant's SKU.
+select site_id, name, title, kind, prices, external_id, shown_on_payment_page, created_at, updated_at
+from sku
+where merchant_id = :merchant_id and name = :name;
+
+-- name: lock_sku_entry^
+-- Return all about a merchant's SKU, which nobody else may change until the transaction ends.
+select site_id, name, title, kind, prices, external_id, shown_on_payment_page, created_at, updated_at
+from sku
+where merchant_id = :merchant_id and name = :name
+for no key update;
+
+-- name: count_sku_stem$
+-- Count one more name of a stem; whoever counts the same stem waits until this transaction ends.
+insert into sku_stem as s (merchant_id, stem, counted)
+values (:merchant_id, :stem, 1)
+on conflict (merchant_id, stem) do update set counted = s.counted + 1
+returning counted;
+
+-- name: insert_named_sku^
+-- Create a SKU and return all about it; nothing comes back when its name is taken.
+insert into sku (merchant_id, name, site_id, title, kind, prices, external_id, shown_on_payment_page)
+values (:merchant_id, :name, :site_id, :title, :kind, :prices, :external_id, :is_shown)
+on conflict (merchant_id, name) do nothing
+returning site_id, name, title, kind, prices, external_id, shown_on_payment_page, created_at, updated_at;
+
+-- name: update_sku^
+-- Change a SKU that is locked, and return all about it.
+update sku
+set
+    site_id = :site_id,
+    title = :title,
+    kind = :kind,
+    prices = :prices,
+    external_id = :external_id,
+    shown_on_payment_page = :is_shown,
+    updated_at = now()
+where merchant_id = :merchant_id and name = :name
+returning site_id, name, title, kind, prices, external_id, shown_on_payment_page, created_at, updated_at;
+
 -- name: select_cors_names
 -- List the host names from which browsers may call.
 select distinct name from site where cors_enabled and name <> '';
 
--- name: insert_site!
--- Create a site; one that exists stays as it is.
-insert into site (merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, delayed_capture)
-values (:merchant_id, :site_id, :name, :external_id, :ipn_url, :redirect_url, :descriptor, :delayed_capture)
-on conflict (site_id) do nothing;
+-- name: reserve_site_number$
+-- Return a number for a new site.
+select nextval('site_number');
+
+-- name: insert_site$
+-- Create a site with its technical product, and tell whether it was missing; one that exists stays as it is.
+with made as (
+    insert into site (merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, delayed_capture)
+    values (:merchant_id, :site_id, :name, :external_id, :ipn_url, :redirect_url, :descriptor, :delayed_capture)
+    on conflict (site_id) do nothing
+    returning merchant_id, site_id, name
+),
+technical as (
+    insert into sku (merchant_id, name, site_id, title, kind, prices, shown_on_payment_page)
+    select merchant_id, 'TECH_' || site_id, site_id, left(name, 64), 'one-time', '[]', false from made
+    on conflict (merchant_id, name) do nothing
+)
+select true from made;
+
+-- name: select_site_entry^
+-- Return all about a merchant's site.
+select merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
+    guards_double_clicks, three_ds, goes_on_unauthenticated, ipn_format, is_enabled, auto_redirect, extras,
+    created_at, updated_at
+from site
+where merchant_id = :merchant_id and site_id = :site_id;
+
+-- name: update_site^
+-- Change what is given of a site, and return all about it; null leaves a field as it is.
+update site
+set
+    name = coalesce(:name, name),
+    external_id = coalesce(:external_id, external_id),
+    ipn_url = coalesce(:ipn_url, ipn_url),
+    redirect_url = coalesce(:redirect_url, redirect_url),
+    descriptor = coalesce(:descriptor, descriptor),
+    is_enabled = coalesce(:is_enabled, is_enabled),
+    cors_enabled = coalesce(:cors_enabled, cors_enabled),
+    auto_redirect = coalesce(:auto_redirect, auto_redirect),
+    delayed_capture = coalesce(:delayed_capture, delayed_capture),
+    guards_double_clicks = coalesce(:guards_double_clicks, guards_double_clicks),
+    goes_on_unauthenticated = coalesce(:goes_on_unauthenticated, goes_on_unauthenticated),
+    three_ds = coalesce(:three_ds::three_ds_rule, three_ds),
+    ipn_format = coalesce(:ipn_format::ipn_format, ipn_format),
+    extras = extras || :extras::jsonb,
+    updated_at = now()
+where merchant_id = :merchant_id and site_id = :site_id
+returning merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
+    guards_double_clicks, three_ds, goes_on_unauthenticated, ipn_format, is_enabled, auto_redirect, extras,
+    created_at, updated_at;
 
 -- name: update_site_host!
 -- Move a site's addresses to another host, each where its path is the same: an address that was chosen since stays.

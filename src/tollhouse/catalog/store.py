@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from tollhouse.catalog.model import Price, price_to_json
+from tollhouse.catalog.model import (
+    Price,
+    Site,
+    SiteChange,
+    SiteEntry,
+    Sku,
+    SkuDraft,
+    SkuEntry,
+    price_from_json,
+    price_to_json,
+)
 from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
@@ -15,9 +26,30 @@ if TYPE_CHECKING:
 queries = load_queries("tollhouse.catalog")
 
 
-async def insert_site(connection: PlainConnection, **columns: Any) -> None:
-    """Create a site; one that exists stays as it is."""
-    await queries.insert_site(connection, **columns)
+async def reserve_site_number(connection: PlainConnection) -> int:
+    """Return a number for a new site, which no site made here has."""
+    number: int = await queries.reserve_site_number(connection)
+    return number
+
+
+async def insert_site(connection: PlainConnection, **columns: Any) -> bool:
+    """Create a site with its technical product, and tell whether it was missing; one that exists stays as it is."""
+    return bool(await queries.insert_site(connection, **columns))
+
+
+async def select_site_entry(connection: PlainConnection, *, merchant_id: int, site_id: int) -> SiteEntry | None:
+    """Return all about a merchant's site, or None."""
+    row = await queries.select_site_entry(connection, merchant_id=merchant_id, site_id=site_id)
+    return _read_site(row) if row else None
+
+
+async def update_site(
+    connection: PlainConnection, *, merchant_id: int, site_id: int, change: SiteChange
+) -> SiteEntry | None:
+    """Change what is given of a site in one statement, and return all about it; None when the merchant has no such."""
+    columns = asdict(change) | {"extras": json.dumps(dict(change.extras))}
+    row = await queries.update_site(connection, merchant_id=merchant_id, site_id=site_id, **columns)
+    return _read_site(row) if row else None
 
 
 async def update_site_host(
@@ -51,6 +83,71 @@ async def insert_sku(
     )
 
 
+async def insert_named_sku(connection: PlainConnection, *, merchant_id: int, entry: SkuDraft) -> SkuEntry | None:
+    """Create a product, or return None when its name is taken."""
+    row = await queries.insert_named_sku(connection, merchant_id=merchant_id, **_columns_of(entry))
+    return _read_sku(row) if row else None
+
+
+async def count_sku_stem(connection: PlainConnection, *, merchant_id: int, stem: str) -> int:
+    """Count one more name of a stem; whoever counts the same stem waits until this transaction ends."""
+    counted: int = await queries.count_sku_stem(connection, merchant_id=merchant_id, stem=stem)
+    return counted
+
+
+async def select_sku_entry(connection: PlainConnection, *, merchant_id: int, name: str) -> SkuEntry | None:
+    """Return all about a merchant's product, or None."""
+    row = await queries.select_sku_entry(connection, merchant_id=merchant_id, name=name)
+    return _read_sku(row) if row else None
+
+
+async def lock_sku_entry(connection: PlainConnection, *, merchant_id: int, name: str) -> SkuEntry | None:
+    """Return the same, and let nobody else change it until the transaction ends."""
+    row = await queries.lock_sku_entry(connection, merchant_id=merchant_id, name=name)
+    return _read_sku(row) if row else None
+
+
+async def update_sku(connection: PlainConnection, *, merchant_id: int, entry: SkuDraft) -> SkuEntry:
+    """Write a product that is locked, and return all about it."""
+    return _read_sku(await queries.update_sku(connection, merchant_id=merchant_id, **_columns_of(entry)))
+
+
 async def select_cors_names(connection: PlainConnection) -> frozenset[str]:
     """Return the host names of the sites whose pages may call from a browser, in lower case."""
     return frozenset([row["name"].lower() async for row in queries.select_cors_names(connection)])
+
+
+def _read_site(row: Mapping[str, Any]) -> SiteEntry:
+    site = Site(**{field.name: row[field.name] for field in fields(Site)})
+    return SiteEntry(
+        site,
+        external_id=row["external_id"],
+        auto_redirect=row["auto_redirect"],
+        extras=json.loads(row["extras"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _read_sku(row: Mapping[str, Any]) -> SkuEntry:
+    prices = tuple(price_from_json(price) for price in json.loads(row["prices"]))
+    return SkuEntry(
+        Sku(row["site_id"], row["name"], row["title"], prices),
+        kind=row["kind"],
+        external_id=row["external_id"],
+        is_shown=row["shown_on_payment_page"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _columns_of(draft: SkuDraft) -> dict[str, Any]:
+    return {
+        "name": draft.sku.name,
+        "site_id": draft.sku.site_id,
+        "title": draft.sku.title,
+        "prices": json.dumps([price_to_json(price) for price in draft.sku.prices]),
+        "kind": draft.kind,
+        "external_id": draft.external_id,
+        "is_shown": draft.is_shown,
+    }

@@ -10,6 +10,32 @@ select merchant_id, consumer_id, external_id, profile, last_account_id
 from consumer
 where merchant_id = :merchant_id and consumer_id = :consumer_id;
 
+-- name: select_consumer_entry^
+-- Return all about a merchant's consumer.
+select consumer_id, external_id, profile, group_id, created_at, updated_at
+from consumer
+where merchant_id = :merchant_id and consumer_id = :consumer_id;
+
+-- name: upsert_consumer^
+-- Create a consumer, or describe one that is known anew, and return all about it; what is not given stays, and the group.
+insert into consumer as c (merchant_id, consumer_id, external_id, profile, group_id)
+values (:merchant_id, :consumer_id, :external_id, :profile, :group_id)
+on conflict (merchant_id, consumer_id) do update
+set
+    profile = c.profile || excluded.profile,
+    updated_at = case when c.profile @> excluded.profile then c.updated_at else now() end
+returning consumer_id, external_id, profile, group_id, created_at, updated_at;
+
+-- name: update_consumer^
+-- Change what is given of a consumer, and return all about it; a null group stays.
+update consumer
+set
+    group_id = coalesce(:group_id, group_id),
+    profile = profile || :profile::jsonb,
+    updated_at = now()
+where merchant_id = :merchant_id and consumer_id = :consumer_id
+returning consumer_id, external_id, profile, group_id, created_at, updated_at;
+
 -- name: update_last_accounts!
 -- Remember the account of each consumer's last successful payment, locking in the order of the keys.
 with given as (

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from tollhouse.consumers.model import Consumer
+from tollhouse.consumers.model import Consumer, ConsumerChange, ConsumerEntry, Group
 from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
@@ -58,6 +58,43 @@ async def select_consumer(
     return consumer, row["last_account_id"]
 
 
+async def upsert_consumer(
+    connection: PlainConnection, *, merchant_id: int, consumer_id: str, external_id: str, change: ConsumerChange
+) -> ConsumerEntry:
+    """Create a consumer, or describe one that is known anew; the group of one that is known stays."""
+    row = await queries.upsert_consumer(
+        connection,
+        merchant_id=merchant_id,
+        consumer_id=consumer_id,
+        external_id=external_id,
+        group_id=change.group or Group.JUNIOR,
+        profile=json.dumps(dict(change.profile)),
+    )
+    return _read_entry(merchant_id, row)
+
+
+async def select_consumer_entry(
+    connection: PlainConnection, *, merchant_id: int, consumer_id: str
+) -> ConsumerEntry | None:
+    """Return all about a merchant's consumer, or None."""
+    row = await queries.select_consumer_entry(connection, merchant_id=merchant_id, consumer_id=consumer_id)
+    return _read_entry(merchant_id, row) if row else None
+
+
+async def update_consumer(
+    connection: PlainConnection, *, merchant_id: int, consumer_id: str, change: ConsumerChange
+) -> ConsumerEntry | None:
+    """Change what is given of a consumer in one statement, and return all about it; None when there is no such."""
+    row = await queries.update_consumer(
+        connection,
+        merchant_id=merchant_id,
+        consumer_id=consumer_id,
+        group_id=change.group,
+        profile=json.dumps(dict(change.profile)),
+    )
+    return _read_entry(merchant_id, row) if row else None
+
+
 async def update_last_accounts(connection: PlainConnection, rows: Sequence[LastAccountRow]) -> None:
     """Remember the accounts of consumers' last successful payments, in the caller's transaction."""
     unique = {row[:2]: row for row in rows}
@@ -68,3 +105,8 @@ async def update_last_accounts(connection: PlainConnection, rows: Sequence[LastA
         consumer_ids=[row.consumer_id for row in ordered],
         account_ids=[row.account_id for row in ordered],
     )
+
+
+def _read_entry(merchant_id: int, row: Mapping[str, Any]) -> ConsumerEntry:
+    consumer = Consumer(merchant_id, row["consumer_id"], row["external_id"], json.loads(row["profile"]))
+    return ConsumerEntry(consumer, Group(row["group_id"]), row["created_at"], row["updated_at"])

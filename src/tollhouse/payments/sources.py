@@ -89,6 +89,8 @@ async def _resolve_sku(tools: Tools, merchant_id: int, reference: SkuReference, 
         site = await tools.catalog.site(merchant_id, site_id)
     if reference.site_id and site is None:
         resolved.blame(f"{reference.path}.siteId", "is unknown")
+    if site is not None and not site.is_enabled:
+        resolved.blame(f"{reference.path}.{'siteId' if reference.site_id else 'name'}", "is switched off")
     return ResolvedSku(reference.path, site, sku)
 
 

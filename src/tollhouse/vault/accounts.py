@@ -35,6 +35,18 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownAccount:
+    """A stored card as far as it may be shown. `expiry_year` has four digits."""
+
+    account_id: UUID
+    brand: str
+    masked_number: str
+    expiry_month: int
+    expiry_year: int
+    disabled: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AccountRow:
     """A card to be kept, in the order in which rows are locked."""
 
@@ -68,6 +80,24 @@ async def select_account_holder(
     """Return merchant and brand of a stored card that is this consumer's, or None: nothing tells which id was wrong."""
     row = await queries.select_account_holder(connection, account_id=account_id, consumer_id=consumer_id)
     return (row["merchant_id"], row["brand"]) if row else None
+
+
+async def list_accounts(
+    connection: PlainConnection, *, merchant_id: int, consumer_id: str, after: UUID | None, most: int
+) -> list[ShownAccount]:
+    """Return up to `most` of a consumer's stored cards, newest first, from after the one that is named."""
+    rows = queries.select_accounts(connection, merchant_id=merchant_id, consumer_id=consumer_id, after=after, most=most)
+    return [ShownAccount(**row) async for row in rows]
+
+
+async def update_account_disabled(
+    connection: PlainConnection, *, merchant_id: int, account_id: UUID, disabled: bool
+) -> bool:
+    """Let a merchant's stored card be paid with, or no more; tell whether there is such a card."""
+    found = await queries.update_account_disabled(
+        connection, merchant_id=merchant_id, account_id=account_id, disabled=disabled
+    )
+    return bool(found)
 
 
 async def keep_accounts(connection: PlainConnection, rows: Sequence[AccountRow]) -> None:

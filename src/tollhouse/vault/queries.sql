@@ -115,6 +115,29 @@ where a.merchant_id = :merchant_id and a.account_id = :account_id;
 -- Return whose stored card this is, of whichever merchant: its id cannot be guessed, and the consumer's has to fit.
 select merchant_id, brand from account where account_id = :account_id and consumer_id = :consumer_id;
 
+-- name: select_accounts
+-- List a consumer's stored cards, newest first, from after the one that is named if one is.
+select account_id, brand, masked_number, expiry_month, expiry_year, disabled
+from account
+where merchant_id = :merchant_id and consumer_id = :consumer_id
+    and (
+        :after::uuid is null
+        or (created_at, account_id) < (
+            select created_at, account_id from account
+            where merchant_id = :merchant_id and consumer_id = :consumer_id and account_id = :after
+        )
+    )
+order by created_at desc, account_id desc
+limit :most;
+
+-- name: update_account_disabled$
+-- Let a stored card be paid with, or no more, and tell whether there is such a card.
+update account
+set disabled = :disabled,
+    updated_at = case when disabled = :disabled then updated_at else now() end
+where merchant_id = :merchant_id and account_id = :account_id
+returning true;
+
 -- name: keep_accounts!
 -- Store the cards of approved payments; a card that is known gets its new expiry and keeps its agreement.
 insert into account (

@@ -1,0 +1,165 @@
+"""`POST /consumer`, `GET /consumer/{consumerId}` and `PUT /consumer/{consumerId}` (wire contract, 3.2 and 4.12)."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from litestar import Response, get, post, put
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from pydantic import BeforeValidator, Field, field_validator
+
+from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.decode import Body
+from tollhouse.api.ids import read_name
+from tollhouse.api.openapi import describe
+from tollhouse.api.requests import answer, read_creation, read_request
+from tollhouse.consumers.model import ConsumerChange, ConsumerEntry, Group, derive_consumer_id
+from tollhouse.consumers.store import select_consumer_entry, update_consumer, upsert_consumer
+from tollhouse.kernel.errors import NotFound
+from tollhouse.storage.claims import create_once
+from tollhouse.wire.render import build_timestamp, render
+from tollhouse.wire.resources import ConsumerAnswer
+
+if TYPE_CHECKING:
+    from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import PlainConnection
+
+MISSING = "There is no such consumer."
+EMAIL_FORM = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)*$"
+
+#: What a profile may say that an answer shows.
+SHOWN = frozenset(ConsumerAnswer.model_fields) - {"id", "externalId", "groupId", "blocked", "createdAt", "updatedAt"}
+
+GroupId = Annotated[
+    Literal["1", "2", "3", "4", "5"],
+    BeforeValidator(lambda value: str(value) if isinstance(value, int | Decimal) else value),
+]
+
+
+class ConsumerChangeRequest(Body):
+    """What is to be changed of a consumer; what is left out, null or empty stays."""
+
+    username: str | None = Field(None, max_length=255)
+    email: str | None = Field(None, max_length=254, pattern=EMAIL_FORM, examples=["jane.smith@shop.example"])
+    firstName: str | None = Field(None, max_length=32)
+    lastName: str | None = Field(None, max_length=32)
+    birthday: str | None = Field(None, max_length=10, description="`YYYY-MM-DD`.")
+    country: str | None = Field(None, pattern="^[A-Z]{3}$", description="ISO 3166-1, three letters.")
+    groupId: GroupId | None = Field(
+        None, description="1 whitelist, 2 blacklist, 3 junior, 4 senior, 5 expert. Payments of group 2 are refused."
+    )
+
+    @field_validator("birthday")
+    @classmethod
+    def _check_birthday(cls, text: str | None) -> str | None:
+        try:
+            is_day = text is None or date.fromisoformat(text).isoformat() == text
+        except ValueError:
+            is_day = False
+        if not is_day:
+            raise ValueError("must be a day as YYYY-MM-DD")
+        return text
+
+    def to_change(self) -> ConsumerChange:
+        """Return what is given, in the words of the house."""
+        profile = self.model_dump(exclude_none=True, exclude={"groupId", "externalId"})
+        return ConsumerChange(Group(int(self.groupId)) if self.groupId else None, profile)
+
+
+class ConsumerRequest(ConsumerChangeRequest):
+    """A consumer to be made, or to be described anew."""
+
+    externalId: str = Field(min_length=3, max_length=64, description="Your own id.", examples=["user-00123"])
+
+
+def consumer_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
+    """Return the handlers."""
+
+    @post(
+        "/consumer",
+        opt=describe("Make a consumer", request=ConsumerRequest, answer=ConsumerAnswer, takes_request_id=True),
+    )
+    async def post_consumer(request: AnyRequest) -> Response[bytes]:
+        """Make a consumer, or find the one with this `externalId` and describe it anew by the fields that are sent.
+
+        A consumer that a payment made is found likewise. The group of one that is known stays: change it with PUT.
+        """
+        asked = await read_creation(gate, request, ConsumerRequest, operation="consumer", digest=tools.vault.digest)
+        merchant_id, external_id = asked.merchant.merchant_id, asked.body.externalId
+        consumer_id = derive_consumer_id(tools.vault.identity_key, merchant_id=merchant_id, external_id=external_id)
+
+        async def create(connection: PlainConnection) -> bytes:
+            entry = await upsert_consumer(
+                connection,
+                merchant_id=merchant_id,
+                consumer_id=consumer_id,
+                external_id=external_id,
+                change=asked.body.to_change(),
+            )
+            return show_consumer(entry)
+
+        return answer(await create_once(tools.database, asked.claim, create))
+
+    @get("/consumer/{consumer_id:str}", opt=describe("Look a consumer up", answer=ConsumerAnswer, may_miss=True))
+    async def get_consumer(request: AnyRequest, consumer_id: FromPath[str]) -> Response[bytes]:
+        """Return a consumer by the gateway's id."""
+        merchant = await gate.access(request)
+        return _answer(await find_consumer(tools, merchant.merchant_id, consumer_id))
+
+    @put(
+        "/consumer/{consumer_id:str}",
+        opt=describe("Change a consumer", request=ConsumerChangeRequest, answer=ConsumerAnswer, may_miss=True),
+    )
+    async def put_consumer(request: AnyRequest, consumer_id: FromPath[str]) -> Response[bytes]:
+        """Change the group and whatever else is sent. It holds for the next payment, on every node."""
+        asked = await read_request(gate, request, ConsumerChangeRequest)
+        change = asked.body.to_change()
+        if change == ConsumerChange():
+            return _answer(await find_consumer(tools, asked.merchant.merchant_id, consumer_id))
+        async with tools.database.acquire() as connection:
+            entry = await update_consumer(
+                connection,
+                merchant_id=asked.merchant.merchant_id,
+                consumer_id=read_name(consumer_id, MISSING),
+                change=change,
+            )
+        return _answer(entry)
+
+    return [post_consumer, get_consumer, put_consumer]
+
+
+async def find_consumer(tools: Tools, merchant_id: int, consumer_id: str) -> ConsumerEntry:
+    """Return a merchant's consumer. Raises NotFound."""
+    async with tools.database.acquire() as connection:
+        entry = await select_consumer_entry(
+            connection, merchant_id=merchant_id, consumer_id=read_name(consumer_id, MISSING)
+        )
+    if entry is None:
+        raise NotFound(MISSING)
+    return entry
+
+
+def _answer(entry: ConsumerEntry | None) -> Response[bytes]:
+    if entry is None:
+        raise NotFound(MISSING)
+    return Response(show_consumer(entry), media_type="application/json")
+
+
+def show_consumer(entry: ConsumerEntry) -> bytes:
+    """Write a consumer as its merchant sees it."""
+    consumer = entry.consumer
+    known: dict[str, Any] = {name: value for name, value in consumer.profile.items() if name in SHOWN}
+    return render(
+        ConsumerAnswer(
+            id=consumer.consumer_id,
+            externalId=consumer.external_id,
+            groupId=str(entry.group.value),  # type: ignore[arg-type]  # a group is one of the five
+            blocked=entry.group is Group.BLACKLIST,
+            createdAt=build_timestamp(entry.created_at),
+            updatedAt=build_timestamp(entry.updated_at),
+            **known,
+        )
+    )

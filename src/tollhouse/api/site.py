@@ -1,0 +1,207 @@
+"""`POST /site`, `GET /site/{id}` and `PUT /site/{id}` (wire contract, 3.5 and 4.9)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+from litestar import Response, get, post, put
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from pydantic import Field, field_validator
+
+from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.decode import Body
+from tollhouse.api.fields import Url
+from tollhouse.api.ids import read_number
+from tollhouse.api.openapi import describe
+from tollhouse.api.requests import answer, read_creation, read_request
+from tollhouse.catalog.model import IpnFormat, SiteChange, SiteEntry, ThreeDsRule
+from tollhouse.catalog.sites import create_site
+from tollhouse.catalog.store import select_site_entry, update_site
+from tollhouse.kernel.errors import NotFound
+from tollhouse.storage.claims import create_once
+from tollhouse.wire.render import render, render_date
+from tollhouse.wire.resources import OWN, SiteAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import PlainConnection
+
+MISSING = "There is no such site."
+#: Of a host name (RFC 1035, 2.3.4).
+LONGEST_HOST = 253
+HOST_FORM = re.compile(r"([a-z0-9]+(-[a-z0-9]+)*\.)+[a-z]{2,}")
+COLOR_FORM = "^#?([0-9A-Fa-f]{3}){1,2}$"
+#: Of a logo in base64: about 30 KB of image.
+LONGEST_LOGO = 40_000
+
+ExternalId = Annotated[str, Field(min_length=3, max_length=64)]
+Color = Annotated[str, Field(pattern=COLOR_FORM, examples=["#ffcc00"])]
+
+#: What is kept with a site as texts, by the names of the wire.
+EXTRAS = frozenset(SiteAnswer.model_fields) & {
+    "trackingCode", "rebillRetryPolicy", "memberExpirationDatePadding", "declineUrl", "bgBodyColor", "linkColor",
+    "textColor", "bgColor1", "bgColor2", "bgColor3", "textColor1", "textColor2", "textColor3", "logoBase64",
+}  # fmt: skip
+#: The other fields, which the catalog calls by names of its own.
+SETTINGS = {
+    "name": "name",
+    "externalId": "external_id",
+    "ipnUrl": "ipn_url",
+    "redirectUrl": "redirect_url",
+    "descriptor": "descriptor",
+    "status": "is_enabled",
+    "corsEnabled": "cors_enabled",
+    "autoRedirect": "auto_redirect",
+    "delayedCapture": "delayed_capture",
+    "guardsDoubleClicks": "guards_double_clicks",
+    "goesOnUnauthenticated": "goes_on_unauthenticated",
+    "threeDs": "three_ds",
+    "ipnFormat": "ipn_format",
+}
+
+
+class SiteChangeRequest(Body):
+    """What is to be changed of a site; what is left out, null or empty stays."""
+
+    name: str | None = Field(
+        None, max_length=LONGEST_HOST, description="A host name in lower case.", examples=["shop.example.com"]
+    )
+    externalId: ExternalId | None = Field(None, description="Your own id.")
+    ipnUrl: Url | None = Field(None, description="Where callbacks go when a payment names no address.")
+    redirectUrl: Url | None = Field(None, description="Where cardholders go when a payment names no address.")
+    descriptor: str | None = Field(None, max_length=25, description="What stands on the cardholder's statement.")
+    status: bool | None = Field(None, description="Whether it sells; payments of a site that does not are refused.")
+    corsEnabled: bool | None = Field(None, description="Whether browsers may tokenize from its pages.")
+    autoRedirect: bool | None = Field(None, description=OWN)
+    delayedCapture: bool | None = Field(
+        None, description="Authorize a single price that is due within days, and capture it then."
+    )
+    guardsDoubleClicks: bool | None = Field(
+        None, description="Give the second of two equal payments at the same time the first one's answer."
+    )
+    goesOnUnauthenticated: bool | None = Field(
+        None, description="Go on with a payment when authentication could not be performed."
+    )
+    threeDs: ThreeDsRule | None = Field(None, description="When cardholders are authenticated.")
+    ipnFormat: IpnFormat | None = Field(
+        None, description="The form of its callbacks; `plugin` is for the WooCommerce plugin, `none` sends nothing."
+    )
+    trackingCode: str | None = Field(None, max_length=255, description=OWN)
+    rebillRetryPolicy: str | None = Field(None, max_length=255, description=OWN)
+    memberExpirationDatePadding: str | None = Field(None, max_length=255, description=OWN)
+    declineUrl: Url | None = Field(None, description=OWN)
+    bgBodyColor: Color | None = Field(None, description=OWN)
+    linkColor: Color | None = Field(None, description=OWN)
+    textColor: Color | None = Field(None, description=OWN)
+    bgColor1: Color | None = Field(None, description=OWN)
+    bgColor2: Color | None = Field(None, description=OWN)
+    bgColor3: Color | None = Field(None, description=OWN)
+    textColor1: Color | None = Field(None, description=OWN)
+    textColor2: Color | None = Field(None, description=OWN)
+    textColor3: Color | None = Field(None, description=OWN)
+    logoBase64: str | None = Field(
+        None, max_length=LONGEST_LOGO, pattern="^[A-Za-z0-9+/]+={0,2}$", description="An image in base64. " + OWN
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str | None) -> str | None:
+        if name is not None and not HOST_FORM.fullmatch(name):
+            raise ValueError("must be a host name in lower case with a dot in it, such as shop.example.com")
+        return name
+
+    def to_change(self) -> SiteChange:
+        """Return what is given, in the words of the catalog."""
+        given = self.model_dump(exclude_none=True)
+        settings = {ours: given[name] for name, ours in SETTINGS.items() if name in given}
+        return SiteChange(**settings, extras={name: given[name] for name in EXTRAS if name in given})
+
+
+class SiteRequest(SiteChangeRequest):
+    """A site to be made."""
+
+    # These three may not be left out here, which only narrows what is taken.
+    name: str = Field(max_length=LONGEST_HOST, description="A host name in lower case.", examples=["shop.example.com"])  # type: ignore[mutable-override]
+    externalId: ExternalId = Field(description="Your own id.", examples=["shop-1"])  # type: ignore[mutable-override]
+    ipnUrl: Url = Field(description="Where callbacks go when a payment names no address.")  # type: ignore[mutable-override]
+
+
+def site_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, Any]]) -> list[HTTPRouteHandler]:
+    """Return the handlers. `context` tells the models what the environment asks of them."""
+
+    @post("/site", opt=describe("Make a site", request=SiteRequest, answer=SiteAnswer, takes_request_id=True))
+    async def post_site(request: AnyRequest) -> Response[bytes]:
+        """Make a site to sell on. With it comes a product `TECH_` and its id, which has no price of its own."""
+        asked = await read_creation(
+            gate, request, SiteRequest, operation="site", digest=tools.vault.digest, context=context()
+        )
+
+        async def create(connection: PlainConnection) -> bytes:
+            merchant_id = asked.merchant.merchant_id
+            return show_site(await create_site(connection, merchant_id=merchant_id, wanted=asked.body.to_change()))
+
+        return answer(await create_once(tools.database, asked.claim, create))
+
+    @get("/site/{site_id:str}", opt=describe("Look a site up", answer=SiteAnswer, may_miss=True))
+    async def get_site(request: AnyRequest, site_id: FromPath[str]) -> Response[bytes]:
+        """Return a site."""
+        merchant = await gate.access(request)
+        async with tools.database.acquire() as connection:
+            entry = await select_site_entry(
+                connection, merchant_id=merchant.merchant_id, site_id=read_number(site_id, MISSING)
+            )
+        return _answer(entry)
+
+    @put(
+        "/site/{site_id:str}",
+        opt=describe("Change a site", request=SiteChangeRequest, answer=SiteAnswer, may_miss=True),
+    )
+    async def put_site(request: AnyRequest, site_id: FromPath[str]) -> Response[bytes]:
+        """Change the fields that are sent, and no others. Payments see it at once, on other nodes within 5 seconds."""
+        asked = await read_request(gate, request, SiteChangeRequest, context=context())
+        key = {"merchant_id": asked.merchant.merchant_id, "site_id": read_number(site_id, MISSING)}
+        change = asked.body.to_change()
+        async with tools.database.acquire() as connection:
+            if change == SiteChange():
+                return _answer(await select_site_entry(connection, **key))
+            entry = await update_site(connection, **key, change=change)
+        tools.catalog.forget_site(**key)
+        return _answer(entry)
+
+    return [post_site, get_site, put_site]
+
+
+def _answer(entry: SiteEntry | None) -> Response[bytes]:
+    if entry is None:
+        raise NotFound(MISSING)
+    return Response(show_site(entry), media_type="application/json")
+
+
+def show_site(entry: SiteEntry) -> bytes:
+    """Write a site as its merchant sees it."""
+    site = entry.site
+    return render(
+        SiteAnswer(
+            id=str(site.site_id),
+            name=site.name,
+            externalId=entry.external_id,
+            ipnUrl=site.ipn_url,
+            redirectUrl=site.redirect_url,
+            createdAt=render_date(entry.created_at),
+            updatedAt=render_date(entry.updated_at),
+            status=site.is_enabled,
+            corsEnabled=site.cors_enabled,
+            autoRedirect=entry.auto_redirect,
+            descriptor=site.descriptor,
+            delayedCapture=site.delayed_capture,
+            guardsDoubleClicks=site.guards_double_clicks,
+            goesOnUnauthenticated=site.goes_on_unauthenticated,
+            threeDs=site.three_ds,
+            ipnFormat=site.ipn_format,
+            **{name: text for name, text in entry.extras.items() if name in EXTRAS},
+        )
+    )

@@ -1,0 +1,236 @@
+"""`POST /sku`, `GET /sku/{name}` and `PUT /sku/{name}` (wire contract, 3.4 and 4.10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+from litestar import Response, get, post, put
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
+
+from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.decode import Body
+from tollhouse.api.ids import LARGEST_NUMBER, read_name
+from tollhouse.api.money_fields import check_schedule, read_amount, read_currency
+from tollhouse.api.openapi import describe
+from tollhouse.api.price_fields import PriceFields
+from tollhouse.api.requests import answer, read_creation, read_request
+from tollhouse.api.site import ExternalId
+from tollhouse.catalog.model import Offset, Price, Sku, SkuChange, SkuDraft, SkuEntry, SkuKind
+from tollhouse.catalog.prices import MAX_PRICES
+from tollhouse.catalog.skus import change_sku, create_sku
+from tollhouse.catalog.store import select_sku_entry
+from tollhouse.kernel.errors import NotFound
+from tollhouse.kernel.money import Currency, Money
+from tollhouse.storage.claims import create_once
+from tollhouse.wire.render import render, render_date
+from tollhouse.wire.resources import PriceAnswer, SkuAnswer
+
+if TYPE_CHECKING:
+    from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import PlainConnection
+
+MISSING = "There is no such product."
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """Stands in the place of a field that is at fault because of another, so that it is named with all others."""
+
+    text: str
+
+
+def _complain(value: Any) -> Any:
+    if isinstance(value, _Fault):
+        raise ValueError(value.text)
+    return value
+
+
+Complaining = BeforeValidator(_complain)
+
+
+class SkuChangeRequest(Body):
+    """What is to be changed of a product; what is left out, null or empty stays."""
+
+    siteId: str | None = Field(None, min_length=1, max_length=36, description="The site that sells it.")
+    title: str | None = Field(None, max_length=64, description="What it is, in words.")
+    type: SkuKind | None = Field(None, description="A subscription has a charge after the first.")
+    price: Annotated[list[PriceFields], Complaining] = Field(
+        default_factory=list,
+        max_length=MAX_PRICES,
+        description="Its charges; of a one-time product one that does not repeat.",
+    )
+    currency: Annotated[str | None, Complaining] = Field(
+        None, min_length=3, max_length=3, description="ISO 4217, with `amount`."
+    )
+    amount: Annotated[Decimal | None, WithJsonSchema({"type": "number", "minimum": 0})] = Field(
+        None, description="In the place of `price`: one charge, due at once."
+    )
+    externalId: ExternalId | None = Field(None, description="Your own id.")
+    showOnPaymentPage: bool | None = Field(None, description="Whether payment pages may offer it.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _look_across(cls, content: Any) -> Any:
+        """Point out what goes only together, or not together."""
+        if not isinstance(content, dict):
+            return content
+        has_price, has_amount, has_currency = (
+            content.get(name) not in (None, "", []) for name in ("price", "amount", "currency")
+        )
+        if has_price and has_amount:
+            return {**content, "amount": _Fault("cannot stand beside price")}
+        if has_amount and not has_currency:
+            return {**content, "currency": _Fault("is required with amount")}
+        if has_currency and not has_amount and not has_price:
+            return {**content, "amount": _Fault("is required with currency")}
+        return content
+
+    @field_validator("siteId")
+    @classmethod
+    def _check_site_id(cls, text: str | None) -> str | None:
+        is_number = text is None or (text.isascii() and text.isdigit() and len(text) <= 19)
+        if not is_number or int(text or 0) > LARGEST_NUMBER:
+            raise ValueError("is unknown")
+        return text
+
+    @field_validator("price", mode="after")
+    @classmethod
+    def _check_price(cls, prices: list[PriceFields]) -> list[PriceFields]:
+        check_schedule([price.to_price() for price in prices])
+        return prices
+
+    @field_validator("currency")
+    @classmethod
+    def _check_currency(cls, code: str | None) -> str | None:
+        return code and read_currency(code)
+
+    @field_validator("amount", mode="before")
+    @classmethod
+    def _check_amount(cls, amount: Any, info: ValidationInfo) -> Decimal:
+        return read_amount(_complain(amount), info.data.get("currency"))
+
+    def read_prices(self) -> tuple[Price, ...] | None:
+        """Return the charges that are given, or None when none are."""
+        if self.amount is not None and self.currency:
+            money = Money.parse(self.amount, Currency.of(self.currency))
+            return (Price(Offset(0, "d"), money, repeat=False),)
+        return tuple(price.to_price() for price in self.price) or None
+
+    def to_change(self) -> SkuChange:
+        """Return what is given, in the words of the catalog."""
+        return SkuChange(
+            site_id=int(self.siteId) if self.siteId else None,
+            title=self.title,
+            kind=self.type,
+            prices=self.read_prices(),
+            external_id=self.externalId,
+            is_shown=self.showOnPaymentPage,
+        )
+
+
+class SkuRequest(SkuChangeRequest):
+    """A product to be made. It has `price`, or `amount` and `currency`."""
+
+    siteId: str = Field(min_length=1, max_length=36, description="The site that sells it.", examples=["983759353"])  # type: ignore[mutable-override]
+    title: str = Field(max_length=64, description="What it is, in words.", examples=["Premium"])  # type: ignore[mutable-override]
+    type: SkuKind = Field(description="A subscription has a charge after the first.")  # type: ignore[mutable-override]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _want_price(cls, content: Any) -> Any:
+        names = ("price", "amount", "currency")
+        if isinstance(content, dict) and all(content.get(name) in (None, "", []) for name in names):
+            return {**content, "price": _Fault("is required, or amount and currency")}
+        return content
+
+    def to_draft(self) -> SkuDraft:
+        """Return the product, which has no name yet."""
+        return SkuDraft(
+            Sku(int(self.siteId), None, self.title, self.read_prices() or ()),
+            kind=self.type,
+            external_id=self.externalId or "",
+            is_shown=self.showOnPaymentPage is not False,
+        )
+
+
+def sku_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
+    """Return the handlers."""
+
+    @post("/sku", opt=describe("Make a product", request=SkuRequest, answer=SkuAnswer, takes_request_id=True))
+    async def post_sku(request: AnyRequest) -> Response[bytes]:
+        """Make a product. The gateway names it after site and currency: `SHOP_EXAMPLE_COM_USD`, then `..._USD_2`."""
+        asked = await read_creation(gate, request, SkuRequest, operation="sku", digest=tools.vault.digest)
+        made: list[str | None] = []
+
+        async def create(connection: PlainConnection) -> bytes:
+            entry = await create_sku(connection, merchant_id=asked.merchant.merchant_id, draft=asked.body.to_draft())
+            made.append(entry.sku.name)
+            return show_sku(entry)
+
+        reply = await create_once(tools.database, asked.claim, create)
+        for name in made:
+            tools.catalog.forget_sku(asked.merchant.merchant_id, name or "")
+        return answer(reply)
+
+    @get("/sku/{name:str}", opt=describe("Look a product up", answer=SkuAnswer, may_miss=True))
+    async def get_sku(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
+        """Return a product."""
+        merchant = await gate.access(request)
+        async with tools.database.acquire() as connection:
+            entry = await select_sku_entry(connection, merchant_id=merchant.merchant_id, name=read_name(name, MISSING))
+        if entry is None:
+            raise NotFound(MISSING)
+        return Response(show_sku(entry), media_type="application/json")
+
+    @put("/sku/{name:str}", opt=describe("Change a product", request=SkuChangeRequest, answer=SkuAnswer, may_miss=True))
+    async def put_sku(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
+        """Change the fields that are sent, and no others. The name stays, and running subscriptions keep their prices.
+
+        Payments see the change at once, on other nodes within 5 seconds.
+        """
+        asked = await read_request(gate, request, SkuChangeRequest)
+        merchant_id, change = asked.merchant.merchant_id, asked.body.to_change()
+        async with tools.database.transaction() as connection:
+            entry = await change_sku(connection, merchant_id=merchant_id, name=read_name(name, MISSING), change=change)
+        tools.catalog.forget_sku(merchant_id, name)
+        return Response(show_sku(entry), media_type="application/json")
+
+    return [post_sku, get_sku, put_sku]
+
+
+def show_sku(entry: SkuEntry) -> bytes:
+    """Write a product as its merchant sees it."""
+    sku = entry.sku
+    return render(
+        SkuAnswer(
+            name=sku.name or "",
+            siteId=str(sku.site_id),
+            externalId=entry.external_id,
+            title=sku.title,
+            type=entry.kind,
+            price=_show_price(entry),
+            currency=sku.prices[0].money.currency.code if sku.prices else None,
+            showOnPaymentPage=entry.is_shown,
+            createdAt=render_date(entry.created_at),
+            updatedAt=render_date(entry.updated_at),
+        )
+    )
+
+
+def _show_price(entry: SkuEntry) -> Decimal | list[PriceAnswer]:
+    prices = entry.sku.prices
+    if entry.kind == "one-time":
+        return prices[0].money.to_decimal() if prices else Decimal(0)
+    return [
+        PriceAnswer(
+            amount=price.money.to_decimal(),
+            currency=price.money.currency.code,
+            offset=str(price.offset),
+            repeat=price.repeat,
+        )
+        for price in prices
+    ]

@@ -1,0 +1,81 @@
+"""Making products under names that the gateway issues, and changing them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tollhouse.catalog.model import Sku, SkuChange, SkuDraft, SkuEntry
+from tollhouse.catalog.names import LARGEST_COUNT, build_name, build_stem, is_technical
+from tollhouse.catalog.prices import find_kind_fault
+from tollhouse.catalog.store import (
+    count_sku_stem,
+    insert_named_sku,
+    lock_sku_entry,
+    select_site_entry,
+    update_sku,
+)
+from tollhouse.kernel.errors import Defect, Invalid, NotFound
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+#: Names that may be found taken in a row: by products whose names somebody chose.
+MOST_TRIES = 1_000
+
+
+async def create_sku(connection: PlainConnection, *, merchant_id: int, draft: SkuDraft) -> SkuEntry:
+    """Create a product in the caller's transaction, under the next free name of its site and currency.
+
+    Two at once get different names: the second waits for the first one's count. Raises Invalid.
+    """
+    site = await select_site_entry(connection, merchant_id=merchant_id, site_id=draft.sku.site_id)
+    fault = find_kind_fault(draft.kind, draft.sku.prices)
+    faults = ({} if site else {"siteId": ["is unknown"]}) | ({"price": [fault]} if fault else {})
+    if faults or site is None:
+        raise Invalid(faults)
+    stem = build_stem(site.site.name, draft.sku.prices[0].money.currency.code)
+    for _ in range(MOST_TRIES):
+        count = await count_sku_stem(connection, merchant_id=merchant_id, stem=stem)
+        if count > LARGEST_COUNT:
+            break
+        named = replace(draft, sku=replace(draft.sku, name=build_name(stem, count)))
+        entry = await insert_named_sku(connection, merchant_id=merchant_id, entry=named)
+        if entry:
+            return entry
+    raise Defect("The names for the products of a site are used up.")
+
+
+async def change_sku(connection: PlainConnection, *, merchant_id: int, name: str, change: SkuChange) -> SkuEntry:
+    """Change what is given of a product in the caller's transaction; its name stays. Raises NotFound and Invalid."""
+    entry = await lock_sku_entry(connection, merchant_id=merchant_id, name=name)
+    if entry is None:
+        raise NotFound("There is no such product.")
+    if is_technical(name):
+        raise Invalid({"name": ["is the product that every site has, which cannot be changed"]})
+    draft = merge(entry, change)
+    faults: dict[str, list[str]] = {}
+    moved = change.site_id is not None and change.site_id != entry.sku.site_id
+    if moved and not await select_site_entry(connection, merchant_id=merchant_id, site_id=draft.sku.site_id):
+        faults["siteId"] = ["is unknown"]
+    if fault := find_kind_fault(draft.kind, draft.sku.prices):
+        faults["price"] = [fault]
+    if faults:
+        raise Invalid(faults)
+    return await update_sku(connection, merchant_id=merchant_id, entry=draft)
+
+
+def merge(entry: SkuEntry, change: SkuChange) -> SkuDraft:
+    """Return a product as it is to be after a change. Pure."""
+    sku = entry.sku
+    return SkuDraft(
+        Sku(
+            site_id=sku.site_id if change.site_id is None else change.site_id,
+            name=sku.name,
+            title=sku.title if change.title is None else change.title,
+            prices=sku.prices if change.prices is None else change.prices,
+        ),
+        kind=change.kind or entry.kind,
+        external_id=entry.external_id if change.external_id is None else change.external_id,
+        is_shown=entry.is_shown if change.is_shown is None else change.is_shown,
+    )

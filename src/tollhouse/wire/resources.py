@@ -1,0 +1,113 @@
+"""What merchants keep at the gateway, as its clients read it (wire contract, 3.2, 3.4, 3.5 and 3.7)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, RootModel
+
+from tollhouse.wire.answers import Amount, Answer, Timestamp
+
+WHEN = "UTC, `YYYY-MM-DD hh:mm:ss`."
+OWN = "Kept for you as sent."
+
+
+class SiteAnswer(Answer):
+    """A site."""
+
+    id: str = Field(description="Names the site in payments: `sku.siteId`.")
+    name: str = Field(description="Its host name.")
+    externalId: str = Field(description="Your own id; empty where you gave none.")
+    ipnUrl: str = Field(description="Where callbacks go when a payment names no address.")
+    redirectUrl: str = Field(description="Where cardholders go when a payment names no address.")
+    createdAt: str = Field(description=WHEN)
+    updatedAt: str = Field(description=WHEN)
+    status: bool = Field(description="Whether it sells.")
+    corsEnabled: bool = Field(description="Whether browsers may tokenize from its pages.")
+    autoRedirect: bool
+    descriptor: str = Field(description="What stands on the cardholder's statement; empty for the name.")
+    delayedCapture: bool = Field(description="Whether a single price that is due later is authorized now.")
+    guardsDoubleClicks: bool = Field(
+        description="Whether the second of two equal payments gets the first one's answer."
+    )
+    goesOnUnauthenticated: bool = Field(description="Whether a payment goes on when nobody could authenticate it.")
+    threeDs: Literal["when_asked", "always"] = Field(description="When cardholders are authenticated.")
+    ipnFormat: Literal["json", "legacy", "both", "plugin", "none"] = Field(description="The form of its callbacks.")
+    trackingCode: str | None = Field(None, description=OWN)
+    rebillRetryPolicy: str | None = Field(None, description=OWN)
+    memberExpirationDatePadding: str | None = Field(None, description=OWN)
+    declineUrl: str | None = Field(None, description=OWN)
+    bgBodyColor: str | None = Field(None, description=OWN)
+    linkColor: str | None = Field(None, description=OWN)
+    textColor: str | None = Field(None, description=OWN)
+    bgColor1: str | None = Field(None, description=OWN)
+    bgColor2: str | None = Field(None, description=OWN)
+    bgColor3: str | None = Field(None, description=OWN)
+    textColor1: str | None = Field(None, description=OWN)
+    textColor2: str | None = Field(None, description=OWN)
+    textColor3: str | None = Field(None, description=OWN)
+    logoBase64: str | None = Field(None, description=OWN)
+
+
+class PriceAnswer(Answer):
+    """One charge of a schedule."""
+
+    amount: Amount
+    currency: str = Field(description="ISO 4217.")
+    offset: str = Field(description="When, counted from the charge before: `0d`, `30d`, `1m`.")
+    repeat: bool | int = Field(description="Without end, or so many charges in all.")
+
+
+class SkuAnswer(Answer):
+    """A product. `price` is a number for one-time products and a list of charges for subscriptions."""
+
+    name: str = Field(description="Names the product in payments: `sku.name`.")
+    siteId: str
+    externalId: str = Field(description="Your own id; empty where you gave none.")
+    title: str
+    type: Literal["one-time", "subscription"]
+    price: Amount | list[PriceAnswer] = Field(description="What it costs; 0 for a product without a price of its own.")
+    currency: str | None = Field(None, description="ISO 4217; absent where there is no price.")
+    showOnPaymentPage: bool = Field(description="Whether payment pages may offer it.")
+    createdAt: str = Field(description=WHEN)
+    updatedAt: str = Field(description=WHEN)
+
+
+class ConsumerAnswer(Answer):
+    """A consumer."""
+
+    id: str = Field(description="The gateway's id; good as a source of payments once one was approved.")
+    externalId: str | None = Field(None, description="Your own id.")
+    username: str | None = None
+    email: str | None = None
+    firstName: str | None = None
+    lastName: str | None = None
+    birthday: str | None = None
+    phone: str | None = None
+    country: str | None = None
+    state: str | None = None
+    city: str | None = None
+    address: str | None = None
+    zip: str | None = None
+    groupId: Literal["1", "2", "3", "4", "5"] = Field(
+        description="1 whitelist, 2 blacklist, 3 junior, 4 senior, 5 expert."
+    )
+    blocked: bool = Field(description="Whether payments are refused: group 2.")
+    createdAt: Timestamp
+    updatedAt: Timestamp
+
+
+class AccountAnswer(Answer):
+    """A stored card, as far as it may be shown."""
+
+    paymentAccountId: str = Field(description="UUID; a source of payments.")
+    method: Literal["card"] = "card"
+    number: str = Field(description="First six and last four digits.", pattern=r"^\d{6}\*{4}\d{4}$")
+    brand: str
+    expirationMonth: int = Field(description="1 to 12.")
+    expirationYear: int = Field(description="Last two digits of the year.")
+    disabled: bool = Field(description="Whether it may be paid with no more.")
+
+
+class AccountListAnswer(RootModel[list[AccountAnswer]]):
+    """A consumer's stored cards, newest first."""
