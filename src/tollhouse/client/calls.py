@@ -1,0 +1,293 @@
+"""The calls of the API, one function each: pure, from what is asked for to a `Call` that a client sends.
+
+Nested parts (`sku`, `consumer`, `url`, ...) are given by the names of the wire, as the reference of the API has them;
+`tollhouse.client.sources` builds the common ones. `request_id` is the X-Request-ID: give your own, stored with what you
+are about to do, and a repeat after a crash is the same request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from tollhouse.client.answers import (
+    Consumer,
+    IpnRecord,
+    PaymentAccount,
+    PaymentAnswer,
+    PaymentPage,
+    Rate,
+    Site,
+    Sku,
+    TestData,
+    TestDataList,
+    Token,
+)
+from tollhouse.client.core import Call, path_of
+
+Part = Mapping[str, Any]
+Amount = str | int | Decimal
+
+XML_HTTP_REQUEST = {"X-Requested-With": "XMLHttpRequest"}
+
+
+def tokenize(
+    number: str,
+    *,
+    month: str,
+    year: str,
+    cvv: str | None = None,
+    holder: str | None = None,
+    zip_code: str | None = None,
+    request_id: str | None = None,
+) -> Call[Token]:
+    """Turn a card into a token for one payment within a quarter of an hour. `month` and `year` have two digits."""
+    card = {"number": number, "expirationMonth": month, "expirationYear": year, "cvv": cvv}
+    body = {**card, "cardHolder": holder, "zip": zip_code}
+    return Call("POST", "/tokenize", Token, body, headers=XML_HTTP_REQUEST, request_id=request_id)
+
+
+def tokenize_account(
+    payment_account_id: str, *, consumer_id: str, cvv: str, request_id: str | None = None
+) -> Call[Token]:
+    """Turn a stored card and its security code, typed again, into a token."""
+    body = {"paymentAccountId": payment_account_id, "consumerId": consumer_id, "cvv": cvv}
+    path = "/tokenizeWithPaymentAccountId"
+    return Call("POST", path, Token, body, headers=XML_HTTP_REQUEST, request_id=request_id)
+
+
+def pay(
+    *,
+    source: Part,
+    sku: Part | Sequence[Part],
+    consumer: Part,
+    url: Part | None = None,
+    metadata: Part | None = None,
+    email_options: Part | bool | None = None,
+    request_id: str | None = None,
+) -> Call[PaymentAnswer]:
+    """Charge a card. A decline is an answer too: look at `payment.status`."""
+    body = {"paymentSource": source, "sku": sku, "consumer": consumer, "url": url, "metadata": metadata}
+    return Call("POST", "/payment", PaymentAnswer, {**body, "emailOptions": email_options}, request_id=request_id)
+
+
+def payment(transaction_id: str) -> Call[PaymentAnswer]:
+    """Return a transaction as it stands."""
+    return Call("GET", path_of("/payment/{}", transaction_id), PaymentAnswer)
+
+
+def timeline(transaction_id: str) -> Call[dict[str, Any]]:
+    """Return everything that happened to a payment, in order."""
+    return Call("GET", path_of("/payment/{}/timeline", transaction_id), dict[str, Any])
+
+
+def capture(transaction_id: str, *, amount: Amount | None = None, request_id: str | None = None) -> Call[PaymentAnswer]:
+    """Capture an authorization, all of it or `amount`; what is left is released."""
+    body = {"amount": _exact(amount)}
+    return Call("POST", path_of("/payment/{}/capture", transaction_id), PaymentAnswer, body, request_id=request_id)
+
+
+def void(transaction_id: str, *, request_id: str | None = None) -> Call[PaymentAnswer]:
+    """Release an authorization."""
+    return Call("POST", path_of("/payment/{}/void", transaction_id), PaymentAnswer, {}, request_id=request_id)
+
+
+def credit(
+    transaction_id: str, *, reason: str, amount: Amount | None = None, request_id: str | None = None
+) -> Call[PaymentAnswer]:
+    """Give money back: `amount`, or all that is left."""
+    body = {"reason": reason, "amount": _exact(amount)}
+    return Call("POST", path_of("/payment/{}/credit", transaction_id), PaymentAnswer, body, request_id=request_id)
+
+
+def payment_page(
+    *,
+    sku: Part | Sequence[Part],
+    consumer: Part | None = None,
+    metadata: Part | None = None,
+    template: Part | None = None,
+    payment: Part | None = None,
+    fees: Sequence[Part] | None = None,
+    ttl: str | None = None,
+    email_options: Part | bool | None = None,
+    request_id: str | None = None,
+) -> Call[PaymentPage]:
+    """Make a page on which a buyer pays, once. Addresses are in `sku`'s `url`."""
+    body = {"sku": sku, "consumer": consumer, "metadata": metadata, "template": template, "payment": payment}
+    more = {"fees": fees, "ttl": ttl, "emailOptions": email_options}
+    return Call("POST", "/paymentPage", PaymentPage, {**body, **more}, request_id=request_id)
+
+
+def create_site(
+    *, name: str, external_id: str, ipn_url: str, redirect_url: str, request_id: str | None = None, **more: Any
+) -> Call[Site]:
+    """Create a site. `more` are further fields by the names of the wire."""
+    body = {"name": name, "externalId": external_id, "ipnUrl": ipn_url, "redirectUrl": redirect_url, **more}
+    return Call("POST", "/site", Site, body, request_id=request_id)
+
+
+def site(site_id: str) -> Call[Site]:
+    """Return a site."""
+    return Call("GET", path_of("/site/{}", site_id), Site)
+
+
+def update_site(site_id: str, changes: Part) -> Call[Site]:
+    """Change the fields of a site that `changes` names; the others stay."""
+    return Call("PUT", path_of("/site/{}", site_id), Site, changes)
+
+
+def create_sku(
+    *,
+    site_id: str,
+    title: str,
+    kind: str,
+    price: Sequence[Part] | None = None,
+    amount: Amount | None = None,
+    currency: str | None = None,
+    external_id: str | None = None,
+    request_id: str | None = None,
+) -> Call[Sku]:
+    """Create a SKU, whose name the gateway chooses. `kind` is `one-time` or `subscription`."""
+    body = {"siteId": site_id, "title": title, "type": kind, "externalId": external_id}
+    cost = {"price": price, "amount": _exact(amount), "currency": currency}
+    return Call("POST", "/sku", Sku, {**body, **cost}, request_id=request_id)
+
+
+def sku(name: str) -> Call[Sku]:
+    """Return a SKU."""
+    return Call("GET", path_of("/sku/{}", name), Sku)
+
+
+def update_sku(name: str, changes: Part) -> Call[Sku]:
+    """Change a SKU. `siteId`, `title` and `type` are always given."""
+    return Call("PUT", path_of("/sku/{}", name), Sku, changes)
+
+
+def create_consumer(*, external_id: str, request_id: str | None = None, **more: Any) -> Call[Consumer]:
+    """Create a consumer. `more` are further fields by the names of the wire."""
+    return Call("POST", "/consumer", Consumer, {"externalId": external_id, **more}, request_id=request_id)
+
+
+def consumer(consumer_id: str) -> Call[Consumer]:
+    """Return a consumer."""
+    return Call("GET", path_of("/consumer/{}", consumer_id), Consumer)
+
+
+def update_consumer(consumer_id: str, changes: Part) -> Call[Consumer]:
+    """Change a consumer's group: `{"groupId": "2"}` refuses payments from now on."""
+    return Call("PUT", path_of("/consumer/{}", consumer_id), Consumer, changes)
+
+
+def payment_accounts(consumer_id: str) -> Call[list[PaymentAccount]]:
+    """List a consumer's stored cards."""
+    return Call("GET", path_of("/consumer/{}/paymentAccounts", consumer_id), list[PaymentAccount])
+
+
+def enable_account(payment_account_id: str) -> Call[None]:
+    """Let a stored card be paid with again."""
+    return Call("POST", path_of("/paymentAccount/{}/enable", payment_account_id), None, {})
+
+
+def disable_account(payment_account_id: str) -> Call[None]:
+    """Let a stored card be paid with no more."""
+    return Call("POST", path_of("/paymentAccount/{}/disable", payment_account_id), None, {})
+
+
+def create_test_data(*, kind: str, request_id: str | None = None, **more: Any) -> Call[TestData]:
+    """Make a test card of a brand, in stage. `more` are further fields by the names of the wire, such as `balance`."""
+    return Call("POST", "/testPaymentData", TestData, {"type": kind, **more}, request_id=request_id)
+
+
+def list_test_data(*, limit: int | None = None, kind: str | None = None) -> Call[TestDataList]:
+    """List test cards."""
+    return Call("GET", "/testPaymentData", TestDataList, query={"limit": limit, "type": kind})
+
+
+def test_data(test_data_id: str | int) -> Call[TestData]:
+    """Return a test card."""
+    return Call("GET", path_of("/testPaymentData/{}", test_data_id), TestData)
+
+
+def change_test_data(test_data_id: str | int, what: str, changes: Part | None = None) -> Call[TestData]:
+    """Change a test card.
+
+    `what` is `balance` or `allowedIps`, with a body, or `block`, `unblock`, `emulate3ds`, `notEmulate3ds` without.
+    """
+    method = "PUT" if what in {"balance", "allowedIps"} else "POST"
+    return Call(method, path_of("/testPaymentData/{}/{}", test_data_id, what), TestData, changes or {})
+
+
+def delete_test_data(test_data_id: str | int) -> Call[None]:
+    """Delete a test card."""
+    return Call("DELETE", path_of("/testPaymentData/{}", test_data_id), None)
+
+
+def external_ips() -> Call[list[str]]:
+    """List the addresses from which callbacks come."""
+    return Call("GET", "/ips", list[str])
+
+
+def rates() -> Call[list[Rate]]:
+    """List what currencies are worth in US dollars."""
+    return Call("GET", "/currency-exchange-rate", list[Rate])
+
+
+def rate(currency: str) -> Call[Rate]:
+    """Return what one currency is worth in US dollars."""
+    return Call("GET", path_of("/currency-exchange-rate/{}", currency), Rate)
+
+
+def verification_channels(phone: str) -> Call[dict[str, Any]]:
+    """Return the channels through which a verification code can be sent to a phone."""
+    return Call("GET", path_of("/antifraud/verification/{}", phone), dict[str, Any])
+
+
+def send_verification(channel: str, *, phone: str, sender: str | None = None) -> Call[dict[str, Any]]:
+    """Send a verification code."""
+    return Call(
+        "POST",
+        path_of("/antifraud/verification/{}/send", channel),
+        dict[str, Any],
+        {"phone": phone, "from": sender},
+    )
+
+
+def check_verification(phone: str, code: str) -> Call[dict[str, Any]]:
+    """Check a verification code. It may be tried a few times, and is right once."""
+    return Call("GET", path_of("/antifraud/verification/{}/{}", phone, code), dict[str, Any])
+
+
+def transaction_ipn(transaction_id: str) -> Call[IpnRecord]:
+    """Return the newest attempt to deliver the callback of a transaction."""
+    return Call("GET", path_of("/transaction/{}/ipn", transaction_id), IpnRecord)
+
+
+def order_ipn(order_id: str) -> Call[IpnRecord]:
+    """Return the newest attempt to deliver a callback of an order."""
+    return Call("GET", path_of("/order/{}/ipn", order_id), IpnRecord)
+
+
+def resend_ipn(transaction_id: str, *, url: str | None = None, request_id: str | None = None) -> Call[IpnRecord]:
+    """Deliver the callback of a transaction again, to `url` or where it went before."""
+    path = path_of("/transaction/{}/ipn", transaction_id)
+    return Call("POST", path, IpnRecord, {"url": url}, request_id=request_id)
+
+
+def events(*, after: int = 0, limit: int | None = None) -> Call[dict[str, Any]]:
+    """Return the events that came after a sequence number: what a listener missed."""
+    return Call("GET", "/events", dict[str, Any], query={"after": after, "limit": limit})
+
+
+def feed(**filters: str | int | None) -> Call[dict[str, Any]]:
+    """Return transactions, newest first, by the filters of the feed: `orderId`, `status`, `cursor` and so on."""
+    return Call("GET", "/feed/transactions", dict[str, Any], query=filters)
+
+
+def codes() -> Call[Any]:
+    """Return the table of the codes that payments end with."""
+    return Call("GET", "/codes", Any)
+
+
+def _exact(amount: Amount | None) -> Decimal | None:
+    return None if amount is None else Decimal(amount)

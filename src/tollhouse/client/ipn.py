@@ -1,0 +1,74 @@
+"""Reading a callback: both signatures are checked before anything of it is believed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tollhouse.client.answers import Consumer, Payment, Subscription, Timestamp
+from tollhouse.ipn.signature import SignatureMismatch, verify_status, verify_webhook
+
+
+class Ipn(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A callback whose signatures hold.
+
+    `webhook_id` names the event: it is the same when the callback comes again, so a listener that has seen it has
+    nothing to do. `sequence` counts the merchant's events from 1 without a gap.
+    """
+
+    consumer: Consumer | None = None
+    payment: Payment | None = None
+    subscription: Subscription | None = None
+    metadata: Any = None
+    timestamp: Timestamp | None = None
+    webhook_id: str = ""
+    sequence: int = 0
+
+
+def read_ipn(body: bytes, headers: Mapping[str, str], secret: str | Sequence[str], *, now: float | None = None) -> Ipn:
+    """Check a callback and return what it says. Answer it with 200, 201 or 202.
+
+    `secret` is the merchant's IPN secret; while it is being changed, give the old and the new one. `headers` may be
+    spelled in any case. Raises SignatureMismatch when a signature is missing or wrong, when the callback is older than
+    five minutes, or when the body is none: answer that with 400 and do nothing else.
+    """
+    known = {name.lower(): value for name, value in headers.items()}
+    failure: SignatureMismatch = SignatureMismatch()
+    for candidate in [secret] if isinstance(secret, str) else secret:
+        try:
+            return _read_with(candidate, body, known, time.time() if now is None else now)
+        except SignatureMismatch as error:
+            failure = error
+    raise failure
+
+
+def _read_with(secret: str, body: bytes, headers: Mapping[str, str], now: float) -> Ipn:
+    verify_webhook(
+        secret,
+        headers.get("webhook-signature", ""),
+        webhook_id=headers.get("webhook-id", ""),
+        timestamp=headers.get("webhook-timestamp", ""),
+        body=body,
+        now=now,
+    )
+    try:
+        ipn = msgspec.json.decode(body, type=Ipn)
+    except msgspec.MsgspecError:
+        raise SignatureMismatch("The body is no callback.") from None
+    subject_id, status = _subject_of(ipn)
+    verify_status(secret, headers.get("x-signature", ""), subject_id=subject_id, status=status)
+    sequence = headers.get("webhook-sequence", "")
+    number = int(sequence) if sequence.isascii() and sequence.isdigit() else 0
+    return msgspec.structs.replace(ipn, webhook_id=headers["webhook-id"], sequence=number)
+
+
+def _subject_of(ipn: Ipn) -> tuple[str, str]:
+    """Return what the plain signature covers: the transaction, or the subscription where there is none."""
+    if ipn.payment is not None:
+        return ipn.payment.transaction_id, ipn.payment.status
+    if ipn.subscription is not None:
+        return ipn.subscription.id, ipn.subscription.status
+    raise SignatureMismatch("The callback is about nothing.")

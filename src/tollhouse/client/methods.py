@@ -1,0 +1,104 @@
+"""Methods that both clients have, made from the functions of `calls`: told once, typed for either.
+
+On `Client` a method returns the answer, on `AsyncClient` something to be awaited that gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from tollhouse.client import calls
+
+if TYPE_CHECKING:
+    from tollhouse.client.core import Call
+
+Parameters = ParamSpec("Parameters")
+Answer = TypeVar("Answer")
+
+
+class Waiting:
+    """A client that waits for answers."""
+
+    def send(self, call: Call[Answer]) -> Answer:
+        """Send a call and return its answer."""
+        raise NotImplementedError
+
+
+class Awaited:
+    """A client whose answers are awaited."""
+
+    async def send(self, call: Call[Answer]) -> Answer:
+        """Send a call and return its answer."""
+        raise NotImplementedError
+
+
+class Method(Generic[Parameters, Answer]):
+    """A function that builds a call, as a method that sends it."""
+
+    def __init__(self, build: Callable[Parameters, Call[Answer]]) -> None:
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    @overload
+    def __get__(self, client: Waiting, owner: type[Any]) -> Callable[Parameters, Answer]: ...
+
+    @overload
+    def __get__(self, client: Awaited, owner: type[Any]) -> Callable[Parameters, Awaitable[Answer]]: ...
+
+    @overload
+    def __get__(self, client: None, owner: type[Any]) -> Method[Parameters, Answer]: ...
+
+    def __get__(self, client: Any, owner: type[Any]) -> Any:
+        """Bind to a client."""
+        if client is None:
+            return self
+
+        def send(*given: Any, **named: Any) -> Any:
+            return client.send(self._build(*given, **named))
+
+        send.__doc__ = self.__doc__
+        return send
+
+
+class Methods:
+    """The calls of the API."""
+
+    tokenize = Method(calls.tokenize)
+    tokenize_account = Method(calls.tokenize_account)
+    pay = Method(calls.pay)
+    payment = Method(calls.payment)
+    timeline = Method(calls.timeline)
+    capture = Method(calls.capture)
+    void = Method(calls.void)
+    credit = Method(calls.credit)
+    payment_page = Method(calls.payment_page)
+    create_site = Method(calls.create_site)
+    site = Method(calls.site)
+    update_site = Method(calls.update_site)
+    create_sku = Method(calls.create_sku)
+    sku = Method(calls.sku)
+    update_sku = Method(calls.update_sku)
+    create_consumer = Method(calls.create_consumer)
+    consumer = Method(calls.consumer)
+    update_consumer = Method(calls.update_consumer)
+    payment_accounts = Method(calls.payment_accounts)
+    enable_account = Method(calls.enable_account)
+    disable_account = Method(calls.disable_account)
+    create_test_data = Method(calls.create_test_data)
+    list_test_data = Method(calls.list_test_data)
+    test_data = Method(calls.test_data)
+    change_test_data = Method(calls.change_test_data)
+    delete_test_data = Method(calls.delete_test_data)
+    external_ips = Method(calls.external_ips)
+    rates = Method(calls.rates)
+    rate = Method(calls.rate)
+    verification_channels = Method(calls.verification_channels)
+    send_verification = Method(calls.send_verification)
+    check_verification = Method(calls.check_verification)
+    transaction_ipn = Method(calls.transaction_ipn)
+    order_ipn = Method(calls.order_ipn)
+    resend_ipn = Method(calls.resend_ipn)
+    events = Method(calls.events)
+    feed = Method(calls.feed)
+    codes = Method(calls.codes)

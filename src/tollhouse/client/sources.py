@@ -1,0 +1,38 @@
+"""Parts of a payment, as the wire names them: what pays, and what it costs."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+Part = dict[str, Any]
+
+
+def token(value: str, **more: Any) -> Part:
+    """Pay with a token of `tokenize`."""
+    return {"type": "token", "token": value, **more}
+
+
+def card(number: str, *, month: str, year: str, cvv: str | None = None, holder: str | None = None, **more: Any) -> Part:
+    """Pay with a card in the clear. `month` and `year` have two digits. Needs the seller to be fit for card data."""
+    fields = {"number": number, "expirationMonth": month, "expirationYear": year, "cvv": cvv, "cardHolder": holder}
+    return {"type": "card", **fields, **more}
+
+
+def account(payment_account_id: str, *, cvv: str | None = None, **more: Any) -> Part:
+    """Pay with a stored card, and with its security code if the cardholder has typed it again."""
+    if cvv is None:
+        return {"type": "paymentAccountId", "paymentAccountId": payment_account_id, **more}
+    return {"type": "paymentAccountIdWithCvv", "paymentAccountId": payment_account_id, "cvv": cvv, **more}
+
+
+def consumer(consumer_id: str, **more: Any) -> Part:
+    """Pay with the card of a consumer's last successful payment. `consumer_id` is the gateway's own."""
+    return {"type": "consumer", "id": consumer_id, **more}
+
+
+def price(
+    amount: str | int | Decimal, currency: str, *, offset: str = "0d", repeat: bool | int = False, **more: Any
+) -> Part:
+    """One charge: at once, or `offset` (`30d`, `2w`, `1m`, `1y`) after the one before; it may repeat."""
+    return {"offset": offset, "amount": Decimal(amount), "currency": currency, "repeat": repeat, **more}

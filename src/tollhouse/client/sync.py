@@ -1,0 +1,63 @@
+"""The client that waits."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from tollhouse.client.core import Call, Message, Outcome, Retries, build_message, read_outcome
+from tollhouse.client.methods import Methods, Waiting
+
+Answer = TypeVar("Answer")
+
+#: Longer than the gateway's own patience, after which it answers `pending`.
+TIMEOUT_SECONDS = 30.0
+
+
+class Client(Methods, Waiting):
+    """A client of one gateway under one API key. Close it, or use it in a `with` block. Threads may share it.
+
+    The key may be empty where none is needed, as for `tokenize`.
+    """
+
+    def __init__(
+        self, base_url: str, key: str = "", *, retries: Retries | None = None, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
+        self._base_url = base_url
+        self._key = key
+        self._retries = retries or Retries()
+        self._http = httpx.Client(timeout=timeout_seconds, follow_redirects=False)
+
+    def send(self, call: Call[Answer]) -> Answer:
+        """Send a call, again under the same request id if need be, and return its answer.
+
+        Raises ApiError when it is refused and NotAnswered when no answer came.
+        """
+        message = build_message(call, base_url=self._base_url, key=self._key)
+        attempt, outcome = 1, self._exchange(message)
+        while (pause := self._retries.pause_seconds(attempt, outcome)) is not None:
+            time.sleep(pause)
+            attempt, outcome = attempt + 1, self._exchange(message)
+        return read_outcome(call, outcome, request_id=message.request_id)
+
+    def _exchange(self, message: Message) -> Outcome:
+        try:
+            answer = self._http.request(message.method, message.url, content=message.content, headers=message.headers)
+        except httpx.TransportError as error:
+            return Outcome(None, cause=error)
+        return Outcome(answer.status_code, answer.content, answer.headers.get("retry-after"))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,195 @@
+"""The Python client, the examples and the README's own snippet, against a gateway as `make run` starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from tests.support.gateways import SOURCE, RunningGateway, find_free_port
+
+from tollhouse.client import ApiError, AsyncClient, Client, NotAnswered, Retries, account, card, consumer, price
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+CARD = card("4024007179366348", month="12", year="30", cvv="009", holder="Jane Smith")
+BUYER = {"externalId": "client-test", "firstName": "Jane", "lastName": "Smith", "ip": "203.0.113.45"}
+START_SECONDS = 30.0
+
+
+@pytest.fixture
+def client(gateway: RunningGateway) -> Iterator[Client]:
+    """A client of the demo's merchant."""
+    with Client(gateway.url, gateway.demo["apiKey"]) as client:
+        yield client
+
+
+def sku(amount: str = "19.99") -> dict[str, object]:
+    """What is sold on the demo's site."""
+    return {"siteId": "983759353", "title": "Socks", "price": [price(amount, "USD")]}
+
+
+def test_paying_in_every_way(client: Client) -> None:
+    """A card, a token, the stored card and the consumer pay, one after the other; amounts stay exact."""
+    first = client.pay(source=CARD, sku=sku("20.10"), consumer=BUYER, metadata={"cart": 7})
+    assert first.payment.is_approved
+    assert (first.payment.amount, first.metadata) == (Decimal("20.10"), {"cart": 7})
+    assert first.payment.source is not None
+    stored = client.pay(
+        source=account(first.payment.source.payment_account_id), sku=sku(), consumer={"ip": "203.0.113.45"}
+    )
+    again = client.pay(source=consumer(first.consumer.id), sku=sku(), consumer={"ip": "203.0.113.45"})
+    assert {stored.consumer.id, again.consumer.id} == {first.consumer.id}
+    assert client.payment(again.payment.transaction_id).payment.is_approved
+
+
+def test_one_request_id_is_one_payment(client: Client) -> None:
+    """The same call under the same id has the same answer, and nothing is charged again."""
+    pay = [client.pay(source=CARD, sku=sku(), consumer=BUYER, request_id="client-once") for _ in range(2)]
+    assert pay[0] == pay[1]
+
+
+def test_a_refusal_is_an_error_and_a_decline_is_not(client: Client) -> None:
+    """What the gateway refuses raises with every faulty field; what the bank declines is an answer."""
+    with pytest.raises(ApiError) as caught:
+        client.pay(source=CARD, sku={"siteId": "1"}, consumer={})
+    assert caught.value.status == 400
+    assert {"consumer.ip", "sku.siteId"} <= set(caught.value.errors)
+    broke = card("4000000050510009", month="12", year="30", cvv="009")
+    declined = client.pay(source=broke, sku=sku(), consumer=BUYER)
+    assert (declined.payment.status, declined.payment.code) == ("fail", "5051")
+
+
+def test_nobody_there_is_told_with_the_id() -> None:
+    """A gateway that does not answer, however often it is asked, ends in an error that bears the request id."""
+    retries = Retries(attempts=2, first_pause_seconds=0.01)
+    with (
+        Client(f"http://127.0.0.1:{find_free_port()}", retries=retries) as lonely,
+        pytest.raises(NotAnswered) as caught,
+    ):
+        lonely.pay(source=CARD, sku=sku(), consumer=BUYER, request_id="lost-1")
+    assert caught.value.request_id == "lost-1"
+
+
+def test_the_other_client_has_the_same_calls(gateway: RunningGateway) -> None:
+    """What one client waits for, the other awaits; many at once share its connections."""
+
+    async def pay_often() -> list[str]:
+        async with AsyncClient(gateway.url, gateway.demo["apiKey"]) as client:
+            token = await client.tokenize("4024007179366348", month="12", year="30", cvv="009")
+            assert token.expire_at > time.time()
+            answers = await asyncio.gather(
+                *(client.pay(source=CARD, sku=sku(f"{n}.00"), consumer=BUYER) for n in range(1, 5))
+            )
+            return [answer.payment.status for answer in answers]
+
+    assert asyncio.run(pay_often()) == ["success"] * 4
+
+
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        (["uvicorn", "--app-dir", str(EXAMPLES), "listener_asgi:app", "--log-level", "warning"], "/"),
+        (["flask", "--app", str(EXAMPLES / "listener_flask.py"), "run"], "/ipn"),
+    ],
+    ids=["asgi", "flask"],
+)
+def test_the_listeners_of_the_examples(
+    gateway: RunningGateway, client: Client, tmp_path: Path, command: list[str], path: str
+) -> None:
+    """Each example books a callback of the gateway's once, and refuses a forged one."""
+    with listening(command, gateway.demo["ipnSecret"], tmp_path / "out") as (url, output):
+        paid = client.pay(source=CARD, sku=sku(), consumer=BUYER, url={"ipnUrl": url + path})
+        line = f"sale {paid.payment.order_id} success 19.99"
+        wait_for(lambda: line in output.read_text(), what=f"{line!r} in what the listener printed")
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            post(url + path, b'{"payment": {}}')
+        with caught.value as refusal:
+            assert refusal.code == 400
+
+
+def test_the_first_payment_of_the_readme(gateway: RunningGateway) -> None:
+    """The README's Python pays, as it stands."""
+    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    for code in [*snippets, None]:
+        program = ["-c", code] if code else [str(EXAMPLES / "pay.py"), ".tollhouse/demo.json"]
+        said = run(program, directory=demo_directory(gateway))
+        assert said.split()[0] == "success"
+
+
+def demo_directory(gateway: RunningGateway) -> Path:
+    """Return a directory in which `.tollhouse` is the gateway's own."""
+    directory = gateway.data_directory.parent / "shop"
+    directory.mkdir(exist_ok=True)
+    link = directory / ".tollhouse"
+    if not link.exists():
+        link.symlink_to(gateway.data_directory)
+    return directory
+
+
+def run(program: list[str], *, directory: Path) -> str:
+    """Run a Python program and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, *program],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@contextmanager
+def listening(command: list[str], secret: str, output: Path) -> Iterator[tuple[str, Path]]:
+    """Run a listener in a process of its own and return its address and what it prints."""
+    port = find_free_port()
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "IPN_SECRET": secret}
+    with output.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, "--port", str(port)], env=environment, stdout=out, stderr=out
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: is_answering(url), what=f"a listener: {output.read_text()}")
+        yield url, output
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def post(url: str, body: bytes) -> None:
+    """Post something."""
+    urllib.request.urlopen(url, data=body, timeout=5).close()  # noqa: S310 - http, as just written
+
+
+def is_answering(url: str) -> bool:
+    """Tell whether anybody answers there, whatever they say."""
+    try:
+        post(url, b"")
+    except urllib.error.HTTPError as error:
+        error.close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_for(condition: object, *, what: str) -> None:
+    """Wait until something holds."""
+    assert callable(condition)
+    give_up_at = time.monotonic() + START_SECONDS
+    while not condition():
+        assert time.monotonic() < give_up_at, f"waited in vain for {what}"
+        time.sleep(0.05)
