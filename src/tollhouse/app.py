@@ -29,6 +29,7 @@ from tollhouse.api.health import health_handlers
 from tollhouse.api.limits import TokenizeLimits
 from tollhouse.api.methods import AllMethods
 from tollhouse.api.metrics import Metrics
+from tollhouse.api.operations import operation_handlers
 from tollhouse.api.payment import build_pay, payment_handlers
 from tollhouse.api.payment_account import payment_account_handlers
 from tollhouse.api.phones import phone_handlers
@@ -55,6 +56,7 @@ from tollhouse.merchants.access import Doorman
 from tollhouse.merchants.passwords import PasswordGate
 from tollhouse.merchants.secrets import IpnSecrets
 from tollhouse.payments.consequences import KeepCard, PostLines, RememberCard
+from tollhouse.payments.holds import TrackHold
 from tollhouse.payments.store import (
     count_unresolved,
     flush_beginnings,
@@ -223,7 +225,7 @@ def _build_tools(
     transport: Transport,
     on_settled: Callable[[Payment], None],
 ) -> Tools:
-    consequences = (KeepCard(), RememberCard(), SettleSubscription(), PostLines(), RecordEvent())
+    consequences = (KeepCard(), RememberCard(), SettleSubscription(), PostLines(), TrackHold(), RecordEvent())
     begin = partial(flush_beginnings, clock, (RecordSubscription(),))
     move = partial(flush_moves, clock, consequences)
     acquirer = build_acquirer(settings, transport)
@@ -275,6 +277,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
     make_token = build_tokenize(gateway.mint, gateway.gate, limits, context)
     handlers: list[ControllerRouterHandler] = [
         *payment_handlers(gateway.tools, gateway.gate, pay),
+        *operation_handlers(gateway.tools, gateway.gate, context),
         *tokenize_handlers(make_token),
         *tokenize_account_handlers(
             build_tokenize_account(gateway.mint, gateway.database, gateway.gate, limits, context)

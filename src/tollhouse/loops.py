@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tollhouse.ipn.address import LIVE, STAGE
@@ -11,6 +12,7 @@ from tollhouse.phones.store import sweep_phones
 from tollhouse.storage.time import set_clock
 from tollhouse.vault.security_codes import sweep_vault
 from tollhouse.worker.events import deliver_events, number_events
+from tollhouse.worker.holds import keep_due_holds
 from tollhouse.worker.prove import prove_all
 from tollhouse.worker.resolve import resolve_due
 from tollhouse.worker.run import Loop, run_every
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from tollhouse.app import Gateway
 
 RESOLVE_EVERY_SECONDS = 1.0
+KEEP_HOLDS_EVERY_SECONDS = 1.0
 SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
 SWEEP_VAULT_EVERY_SECONDS = 60.0
 PROVE_BOOKS_EVERY_SECONDS = 5.0
@@ -33,15 +36,6 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     tools = gateway.tools
     policy = LIVE if gateway.settings.is_live else STAGE
 
-    async def resolve() -> None:
-        await resolve_due(tools)
-
-    async def authenticate() -> None:
-        await sweep_authentications(tools)
-
-    async def prove() -> None:
-        await prove_all(gateway.database)
-
     async def sweep() -> None:
         async with gateway.database.transaction() as connection:
             await sweep_vault(connection)
@@ -52,9 +46,12 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
         "deliver events": lambda: deliver_events(
             gateway.database, secrets_of=gateway.secrets.of, policy=policy, stop=stop, wake=numbered
         ),
-        "resolve outcomes": lambda: run_every(RESOLVE_EVERY_SECONDS, resolve, stop),
-        "sweep authentications": lambda: run_every(SWEEP_AUTHENTICATIONS_EVERY_SECONDS, authenticate, stop),
-        "prove the books": lambda: run_every(PROVE_BOOKS_EVERY_SECONDS, prove, stop),
+        "resolve outcomes": lambda: run_every(RESOLVE_EVERY_SECONDS, partial(resolve_due, tools), stop),
+        "keep authorizations": lambda: run_every(KEEP_HOLDS_EVERY_SECONDS, partial(keep_due_holds, tools), stop),
+        "sweep authentications": lambda: run_every(
+            SWEEP_AUTHENTICATIONS_EVERY_SECONDS, partial(sweep_authentications, tools), stop
+        ),
+        "prove the books": lambda: run_every(PROVE_BOOKS_EVERY_SECONDS, partial(prove_all, gateway.database), stop),
         "sweep the vault": lambda: run_every(SWEEP_VAULT_EVERY_SECONDS, sweep, stop),
     } | _build_common_loops(gateway, stop)
 

@@ -20,13 +20,17 @@ from tollhouse.catalog.prices import parse_offset
 from tollhouse.kernel.card import Card, CardNumber, Cvv, Expiry
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.payments.capture import capture
 from tollhouse.payments.charge import charge
-from tollhouse.payments.model import OPERATION, Order, Payment, References, SkuReference, Wanted, WantedItem
+from tollhouse.payments.credit import credit
+from tollhouse.payments.model import OPERATION, Mode, Order, Payment, References, SkuReference, Wanted, WantedItem
+from tollhouse.payments.operate import Wish
 from tollhouse.payments.order import build_order
 from tollhouse.payments.reconcile import reconcile
 from tollhouse.payments.sources import resolve
 from tollhouse.payments.store import select_payment
 from tollhouse.payments.tools import Patience, Tools
+from tollhouse.payments.void import void
 from tollhouse.settings import Settings
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database
@@ -119,6 +123,26 @@ class Shop:
     async def pay(self, **changes: Any) -> Paid:
         """Pay 19.99 with a card, or whatever the changes say."""
         return Paid(await charge(self.tools, await self.order(**changes)))
+
+    async def authorize(self, offset: str = "3d", **changes: Any) -> Paid:
+        """Authorize 19.99 that is captured later."""
+        await self.value("update site set delayed_capture = true")
+        fresh = await self.forget_catalog()
+        return await fresh.pay(prices=(price(1999, offset),), **changes)
+
+    async def capture(self, transaction_id: int, amount: str | None = None, **wish: Any) -> Paid:
+        """Capture an authorization."""
+        asked = build_wish(transaction_id, Mode.CAPTURE, **wish)
+        return Paid(await capture(self.tools, asked, _decimal(amount)))
+
+    async def credit(self, transaction_id: int, amount: str | None = None, **wish: Any) -> Paid:
+        """Credit a sale or a capture."""
+        asked = build_wish(transaction_id, Mode.CREDIT, **{"reason": "returned", **wish})
+        return Paid(await credit(self.tools, asked, _decimal(amount)))
+
+    async def void(self, transaction_id: int, **wish: Any) -> Paid:
+        """Void a payment."""
+        return Paid(await void(self.tools, build_wish(transaction_id, Mode.VOID, **wish)))
 
     async def start(self, *, outcome: Approved | Declined | None = None, **changes: Any) -> Started:
         """Begin a payment, and return when the acquirer is asked; it answers when the event is set."""
@@ -216,6 +240,19 @@ def price(amount_minor: int, offset: str = "0d", *, repeat: bool | int = False, 
 def claim(request_id: str, *, digest: bytes = b"d" * 32, merchant_id: int = MERCHANT) -> Claim:
     """Return a claim on a request id."""
     return Claim(merchant_id, OPERATION, request_id, digest)
+
+
+def build_wish(transaction_id: int, mode: Mode, **changes: Any) -> Wish:
+    """Say what is wished: fields of Wish, and `request`, an X-Request-ID to claim."""
+    request = changes.pop("request", None)
+    merchant_id = changes.pop("merchant_id", MERCHANT)
+    claimed = request and Claim(merchant_id, mode.value, request, changes.pop("digest", b"d" * 32))
+    request_id = request or f"request-{uuid4()}"
+    return Wish(merchant_id, transaction_id, request_id, mode, claim=claimed, **changes)
+
+
+def _decimal(amount: str | None) -> Decimal | None:
+    return None if amount is None else Decimal(amount)
 
 
 def build_wanted(**changes: Any) -> Wanted:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 #: Parts of a body that come back, are shown or are kept as they were sent.
 SHOWN_PARTS = ("sku", "consumer", "url", "metadata", "emailOptions")
 
+NO_TRANSACTION = "There is no such transaction."
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -69,15 +71,11 @@ def payment_handlers(tools: Tools, gate: Gate, pay: Callable[[Readable], Awaitab
     async def get_payment(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
         """Return a payment as it stands, by its `transactionId`."""
         merchant = await gate.access(request)
-        is_id = transaction_id.isascii() and transaction_id.isdigit() and len(transaction_id) <= len(str(LARGEST_ID))
-        if not is_id or int(transaction_id) > LARGEST_ID:
-            raise NotFound("There is no such transaction.")
+        number = read_transaction_id(transaction_id)
         async with tools.database.acquire() as connection:
-            payment = await select_payment(
-                connection, merchant_id=merchant.merchant_id, transaction_id=int(transaction_id)
-            )
+            payment = await select_payment(connection, merchant_id=merchant.merchant_id, transaction_id=number)
         if payment is None:
-            raise NotFound("There is no such transaction.")
+            raise NotFound(NO_TRANSACTION)
         return Response(await show_payment(tools, payment), media_type="application/json")
 
     return [post_payment, get_payment]
@@ -92,6 +90,14 @@ def build_pay(
         return await _answer(tools, request, await _read(tools, gate, request, context()))
 
     return pay
+
+
+def read_transaction_id(text: str) -> int:
+    """Read the id of a transaction from a path. Raises NotFound for what was never issued."""
+    is_id = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))
+    if not is_id or int(text) > LARGEST_ID:
+        raise NotFound(NO_TRANSACTION)
+    return int(text)
 
 
 async def _read(tools: Tools, gate: Gate, request: Readable, context: dict[str, Any]) -> _Asked:

@@ -57,8 +57,8 @@ class SettleSubscription:
     rank = 30
 
     def rows(self, payment: Payment) -> Sequence[Pair]:
-        """Return the subscriptions that the payment starts."""
-        return [(payment, subscribing) for subscribing in payment.subscribing]
+        """Return the subscriptions that the payment starts; what is done with it later neither starts nor ends one."""
+        return [(payment, subscribing) for subscribing in payment.subscribing if payment.mode.is_first]
 
     async def write(self, connection: PlainConnection, rows: Sequence[Pair]) -> None:
         """Start or forget the subscriptions of a batch, in the order of their keys."""

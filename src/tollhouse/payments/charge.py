@@ -7,7 +7,6 @@ The branches are here; the leaves are in the modules beside.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from tollhouse.kernel import codes
@@ -18,11 +17,9 @@ from tollhouse.payments.authenticate import demand_authentication
 from tollhouse.payments.authorize import ask, resolve_seconds
 from tollhouse.payments.intend import build_consumer_row, build_payment
 from tollhouse.payments.model import Order, Payment
-from tollhouse.payments.records import CREATED
-from tollhouse.payments.repeat import answer_double_click, answer_once, recall_claim, record_answer
+from tollhouse.payments.repeat import answer_double_click, answer_in_time, answer_once, recall_claim
 from tollhouse.payments.settle import settle
 from tollhouse.payments.steps import Beginning, Claimed, DoubleClick, TokenGone
-from tollhouse.payments.view import render_answer
 
 if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
@@ -62,27 +59,13 @@ async def _begin(tools: Tools, order: Order) -> Reply:
         return await answer_double_click(tools, payment, payment_id=begun.payment_id)
     if isinstance(begun, TokenGone):
         raise Invalid(TOKEN_USED)
-    return await _answer_in_time(tools, payment, order)
+    return await answer_in_time(tools, payment, order.claim, pursue(tools, payment, order))
 
 
 def _resolve_seconds(tools: Tools, order: Order) -> float:
     """Return when the resolver may look at the first attempt: the Directory is asked before the acquirer, if at all."""
     directory_seconds = tools.directory.patience_seconds if order.asks_authentication else 0.0
     return resolve_seconds(tools, order.acquirer) + directory_seconds
-
-
-async def _answer_in_time(tools: Tools, payment: Payment, order: Order) -> Reply:
-    """Pursue a payment, and answer `pending` when that takes too long; it goes on, and the IPN tells its end."""
-    pursuit = tools.running.start(pursue(tools, payment, order), name="pursue")
-    done, _ = await asyncio.wait({pursuit}, timeout=tools.patience.answer)
-    if done:
-        return pursuit.result()
-    answer = render_answer(payment)
-    if order.claim is None:
-        return Reply(CREATED, answer)
-    await record_answer(tools, payment, answer)
-    recorded = await recall_claim(tools, order.claim)  # the outcome may have been recorded in the same moment
-    return Reply(CREATED, recorded.body if recorded else answer)
 
 
 async def pursue(tools: Tools, payment: Payment, order: Order) -> Reply:

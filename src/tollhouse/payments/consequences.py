@@ -23,7 +23,7 @@ class KeepCard:
     def rows(self, payment: Payment) -> Sequence[AccountRow]:
         """Return the card of an approved payment, unless it is stored already."""
         card = payment.attempt.card
-        if payment.status is not Status.SUCCESS or payment.source.is_stored or card is None:
+        if not _is_approved_purchase(payment) or payment.source.is_stored or card is None:
             return ()
         source = payment.source
         row = AccountRow(
@@ -53,7 +53,7 @@ class RememberCard:
 
     def rows(self, payment: Payment) -> Sequence[LastAccountRow]:
         """Return the consumer and the account of an approved payment."""
-        if payment.status is not Status.SUCCESS:
+        if not _is_approved_purchase(payment):
             return ()
         return (LastAccountRow(payment.merchant_id, payment.consumer_id, payment.source.account_id),)
 
@@ -78,3 +78,8 @@ class PostLines:
     async def write(self, connection: PlainConnection, rows: Sequence[Movement]) -> None:
         """Post the movements of a batch."""
         await post_movements(connection, rows)
+
+
+def _is_approved_purchase(payment: Payment) -> bool:
+    """Tell whether somebody has paid, or shown that they could; what is done with a payment later shows neither."""
+    return payment.mode.is_first and payment.status is Status.SUCCESS

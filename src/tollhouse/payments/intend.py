@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tollhouse.catalog.prices import has_later_charges
 from tollhouse.consumers.store import ConsumerRow
 from tollhouse.payments.lifecycle import name_attempt
-from tollhouse.payments.model import Attempt, AttemptState, Mode, Order, Payment, Status, Subscribing
+from tollhouse.payments.model import Attempt, AttemptState, Holding, Mode, Order, Payment, Status, Subscribing
 from tollhouse.payments.records import item_to_json
 from tollhouse.wire.render import render_json
 
@@ -57,6 +57,7 @@ async def build_payment(tools: Tools, order: Order) -> Payment:
         ),
         network_transaction_id=order.network_transaction_id,
         usd_per_unit=tools.rates.usd_per_unit(order.money.currency),
+        holding=_build_holding(order),
         subscribing=await _build_subscribing(tools, order),
         double_click_digest=_digest_of_purchase(tools, order),
         may_redirect=order.may_redirect,
@@ -78,10 +79,20 @@ def _profile_of(order: Order) -> str:
     return render_json(dict(order.consumer)).decode()
 
 
+def _build_holding(order: Order) -> Holding | None:
+    """Say how long an authorization stays open; its only price says when it is captured."""
+    if not _is_captured_later(order):
+        return None
+    return Holding(order.items[0].prices[0].offset.count, order.instrument.card.number.brand.authorization_days)
+
+
+def _is_captured_later(order: Order) -> bool:
+    return order.mode is Mode.AUTH and order.money.amount_minor > 0
+
+
 async def _build_subscribing(tools: Tools, order: Order) -> tuple[Subscribing, ...]:
     """Name a subscription for each schedule that charges later."""
-    is_captured_later = order.mode is Mode.AUTH and order.money.amount_minor > 0
-    if is_captured_later:
+    if _is_captured_later(order):
         return ()
     scheduled = [item for item in order.items if has_later_charges(item.prices)]
     return tuple([Subscribing(await tools.subscription_numbers.take(), item) for item in scheduled])

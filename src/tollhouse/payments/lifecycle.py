@@ -2,6 +2,7 @@
 
 attempt       in_flight ──> approved | declined | not_sent | reversed
               in_flight ──> unknown ──> approved | declined | reversed
+              in_flight | unknown ──> reversing ──> reversed
               in_flight ──> challenged ──> in_flight | declined
 transaction   pending ──> success | fail, when the attempt is final and none follows
 """
@@ -19,7 +20,11 @@ from tollhouse.payments.model import AttemptState, Payment, Status
 TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
     AttemptState.IN_FLIGHT: frozenset(AttemptState) - {AttemptState.IN_FLIGHT},
     AttemptState.CHALLENGED: frozenset({AttemptState.IN_FLIGHT, AttemptState.DECLINED}),
-    AttemptState.UNKNOWN: frozenset({AttemptState.APPROVED, AttemptState.DECLINED, AttemptState.REVERSED}),
+    AttemptState.UNKNOWN: frozenset(
+        {AttemptState.APPROVED, AttemptState.DECLINED, AttemptState.REVERSED, AttemptState.REVERSING}
+    ),
+    # Once a reversal may have left, an approval that comes late is no news.
+    AttemptState.REVERSING: frozenset({AttemptState.REVERSED}),
 }
 
 

@@ -1,8 +1,8 @@
 """A payment, from what the merchant asked to what became of it.
 
 A *payment* is one purchase (`orderId`), a *transaction* one operation on it (`transactionId`), an *attempt* one try
-at an acquirer with a reference of its own. `Payment` is the three together, as the first transaction of a purchase
-has them; it is frozen, and `payments.lifecycle` makes the next one.
+at an acquirer with a reference of its own. `Payment` is the three together; it is frozen, and `payments.lifecycle`
+makes the next one.
 """
 
 from __future__ import annotations
@@ -35,6 +35,15 @@ class Mode(StrEnum):
 
     SALE = "sale"
     AUTH = "auth"
+    CAPTURE = "capture"
+    VOID = "void"
+    CREDIT = "credit"
+    CHARGEBACK = "chargeback"
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it begins a purchase. All others act on one that is there."""
+        return self in {Mode.SALE, Mode.AUTH}
 
 
 class Status(StrEnum):
@@ -51,6 +60,7 @@ class AttemptState(StrEnum):
     IN_FLIGHT = "in_flight"
     CHALLENGED = "challenged"
     UNKNOWN = "unknown"
+    REVERSING = "reversing"
     APPROVED = "approved"
     DECLINED = "declined"
     NOT_SENT = "not_sent"
@@ -59,7 +69,18 @@ class AttemptState(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether nothing can come after it."""
-        return self not in {AttemptState.IN_FLIGHT, AttemptState.CHALLENGED, AttemptState.UNKNOWN}
+        return self not in OPEN_STATES
+
+
+OPEN_STATES = frozenset({AttemptState.IN_FLIGHT, AttemptState.CHALLENGED, AttemptState.UNKNOWN, AttemptState.REVERSING})
+
+
+class Cause(StrEnum):
+    """Why an operation was begun."""
+
+    REQUEST = "request"  # the merchant asked for it
+    SCHEDULE = "schedule"  # the price said when to capture
+    EXPIRY = "expiry"  # nobody captured in time
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +153,29 @@ class Endorsement:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """How long an authorization stays open: captured after so many days, if at all, and released after so many."""
+
+    capture_after_days: int | None
+    valid_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a capture, void or credit acts on, why it was begun, and the reason that the merchant gave."""
+
+    transaction_id: int
+    mode: Mode
+    cause: Cause = Cause.REQUEST
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Payment:
-    """A payment with its first transaction and the attempt under way."""
+    """A payment with one of its transactions and the attempt under way.
+
+    The transaction is the first one, a sale or an authorization, or an operation on it, which has a `basis`.
+    """
 
     merchant_id: int
     payment_id: int
@@ -177,6 +219,10 @@ class Payment:
     mid: str | None = None
     #: Without its proof once it was read back: that went to the acquirer and is kept nowhere.
     endorsement: Endorsement | None = None
+    #: Of an authorization that is captured later.
+    holding: Holding | None = None
+    #: Of an operation: what it acts on.
+    basis: Basis | None = None
 
     @property
     def title(self) -> str:

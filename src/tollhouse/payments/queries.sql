@@ -20,7 +20,7 @@ on conflict do nothing;
 
 -- name: select_claims
 -- Return who holds these request ids, with the recorded answer if there is one.
-select c.merchant_id, c.operation, c.request_id, c.digest, c.payment_id, c.status, c.answer
+select c.merchant_id, c.operation, c.request_id, c.digest, c.payment_id, c.transaction_id, c.status, c.answer
 from request_claim c
 join unnest(:merchant_ids::bigint[], :operations::text[], :request_ids::text[])
     as given (merchant_id, operation, request_id) using (merchant_id, operation, request_id);
@@ -120,10 +120,12 @@ with given as (
         :expected::attempt_state[], :states::attempt_state[], :resolve_seconds::double precision[],
         :response_codes::text[], :advice_codes::text[], :approval_codes::text[],
         :transaction_statuses::transaction_status[], :codes::text[], :network_transaction_ids::text[],
-        :settled_at::timestamptz[], :answer_statuses::smallint[], :answers::bytea[], :move_ids::uuid[]
+        :settled_at::timestamptz[], :answer_statuses::smallint[], :answers::bytea[], :move_ids::uuid[],
+        :firsts::boolean[]
     ) as given (
         merchant_id, transaction_id, payment_id, number, expected, state, resolve_seconds, response_code, advice_code,
-        approval_code, transaction_status, code, network_transaction_id, settled_at, answer_status, answer, move_id
+        approval_code, transaction_status, code, network_transaction_id, settled_at, answer_status, answer, move_id,
+        is_first
     )
 ),
 locked as (
@@ -141,7 +143,7 @@ moved as (
         inquiries = 0,
         -- A challenge that is over: the acquirer is asked now, and "not found" proves nothing before its greatest delay.
         sent_at = case when given.state = 'in_flight' then now() else a.sent_at end,
-        sealed_card = case when given.state in ('in_flight', 'challenged', 'unknown') then a.sealed_card end,
+        sealed_card = case when given.state in ('in_flight', 'challenged', 'unknown', 'reversing') then a.sealed_card end,
         response_code = given.response_code,
         advice_code = given.advice_code,
         approval_code = given.approval_code,
@@ -167,6 +169,7 @@ answered as (
         answer = given.answer
     from moved join given using (merchant_id, transaction_id, number, expected)
     where c.merchant_id = given.merchant_id and c.payment_id = given.payment_id
+        and (c.transaction_id = given.transaction_id or (c.transaction_id is null and given.is_first))
         and c.answer is null and given.answer is not null
 )
 select transaction_id, number, expected, clock_timestamp() as database_time from moved;
@@ -201,12 +204,14 @@ on conflict do nothing;
 -- Record the answer that a client got while its payment went on; one that is there stays.
 update request_claim
 set status = :status, answer = :answer
-where merchant_id = :merchant_id and payment_id = :payment_id and answer is null;
+where merchant_id = :merchant_id and payment_id = :payment_id and answer is null
+    and (transaction_id = :transaction_id or (transaction_id is null and :is_first));
 
 -- name: select_payment^
 -- Return a payment by the id of one of its transactions, with its newest attempt.
 select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, p.terms, p.consumer,
-    p.metadata::text as metadata, p.ipn_url, p.redirect_url, p.request_id, p.created_at,
+    p.metadata::text as metadata, p.ipn_url, p.redirect_url, coalesce(o.request_id, p.request_id) as request_id,
+    coalesce(o.created_at, p.created_at) as created_at, o.basis_id, o.basis_mode, o.cause, o.reason as why,
     t.mode, t.status, t.amount_minor, t.currency, t.source, t.initiator, t.reason, t.code, t.network_transaction_id,
     t.double_click_digest, t.page_try, t.settled_at,
     a.number, a.acquirer, a.reference, a.state, a.sealed_card, a.key_version, a.fingerprint, a.sent_at, a.inquiries,
@@ -219,13 +224,15 @@ join lateral (
     order by a.number desc
     limit 1
 ) a on true
+left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
 where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id;
 
 -- name: select_payment_transaction$
--- Return the first transaction of a payment, or of one on a page the newest try.
+-- Return the first transaction of a payment, or of one on a page the newest try. It need not have the lowest id: each process counts
+-- in blocks of its own.
 select transaction_id from transaction
-where merchant_id = :merchant_id and payment_id = :payment_id
-order by page_try desc nulls last, transaction_id
+where merchant_id = :merchant_id and payment_id = :payment_id and mode in ('sale', 'auth')
+order by page_try desc nulls last
 limit 1;
 
 -- name: lease_due_attempts
@@ -256,3 +263,140 @@ where merchant_id = :merchant_id and transaction_id = :transaction_id and number
 -- name: select_unresolved$
 -- Count payments whose outcome is open.
 select count(*) from attempt where resolve_at is not null;
+
+-- name: claim_operation$
+-- Take the request id of an operation, waiting for a concurrent claimant; nothing comes back when it was taken before.
+insert into request_claim (merchant_id, operation, request_id, digest, payment_id, transaction_id)
+values (:merchant_id, :operation, :request_id, :digest, :payment_id, :transaction_id)
+on conflict do nothing
+returning true;
+
+-- name: lock_payment!
+-- Let nobody else begin anything with a payment until this transaction ends.
+select from payment where merchant_id = :merchant_id and payment_id = :payment_id for no key update;
+
+-- name: select_transactions
+-- List the transactions of a payment, each with its newest attempt. Of an authorization also whether its time is over.
+select t.transaction_id, t.mode, t.status, t.amount_minor, t.currency, a.acquirer, a.reference, a.state, a.number,
+    h.expires_at is null or h.expires_at <= now() + m.clock_offset as is_expired
+from transaction t
+join merchant m using (merchant_id)
+left join lateral (
+    select * from attempt a
+    where a.merchant_id = t.merchant_id and a.transaction_id = t.transaction_id
+    order by a.number desc
+    limit 1
+) a on true
+left join authorization_hold h on h.merchant_id = t.merchant_id and h.transaction_id = t.transaction_id
+where t.merchant_id = :merchant_id and t.payment_id = :payment_id
+order by t.created_at, t.transaction_id
+limit :most;
+
+-- name: insert_operation!
+-- Commit the intention of an operation: transaction, attempt, and what it acts on.
+with inserted as (
+    insert into transaction (
+        merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source, initiator, reason, created_at
+    )
+    values (
+        :merchant_id, :transaction_id, :payment_id, :mode, :amount_minor, :currency, :source, :initiator, :reason,
+        :created_at
+    )
+),
+tried as (
+    insert into attempt (
+        merchant_id, transaction_id, number, payment_id, acquirer, reference, state, resolve_at, sent_at
+    )
+    values (
+        :merchant_id, :transaction_id, 1, :payment_id, :acquirer, :reference, 'in_flight',
+        now() + make_interval(secs => :resolve_seconds), :created_at
+    )
+)
+insert into operation (
+    merchant_id, transaction_id, payment_id, basis_id, basis_mode, cause, reason, request_id, created_at
+)
+values (
+    :merchant_id, :transaction_id, :payment_id, :basis_id, :basis_mode, :cause, :why, :request_id, :created_at
+);
+
+-- name: update_reversing$
+-- Begin to take an attempt back whose outcome is open; its number comes back if that was so.
+update attempt
+set state = 'reversing', inquiries = 0, resolve_at = now() + make_interval(secs => :resolve_seconds)
+where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number
+    and state in ('in_flight', 'unknown')
+returning number;
+
+-- name: insert_holds!
+-- Keep authorizations for their capture or release, by the merchant's clock.
+insert into authorization_hold (merchant_id, transaction_id, payment_id, capture_at, expires_at, due_at)
+select
+    merchant_id, transaction_id, payment_id, settled_at + m.clock_offset + given.capture_after,
+    settled_at + m.clock_offset + given.valid_for,
+    settled_at + m.clock_offset + coalesce(given.capture_after, given.valid_for)
+from unnest(
+    :merchant_ids::bigint[], :transaction_ids::bigint[], :payment_ids::bigint[], :settled_at::timestamptz[],
+    :captures_after::interval[], :valid_for::interval[]
+) as given (merchant_id, transaction_id, payment_id, settled_at, capture_after, valid_for)
+join merchant m using (merchant_id)
+on conflict do nothing;
+
+-- name: delete_holds!
+-- Forget authorizations that were captured or released.
+delete from authorization_hold h
+using unnest(:merchant_ids::bigint[], :transaction_ids::bigint[]) as given (merchant_id, transaction_id)
+where h.merchant_id = given.merchant_id and h.transaction_id = given.transaction_id;
+
+-- name: update_holds_declined!
+-- Capture no more by schedule what the issuer has declined; it is released when its time is over.
+update authorization_hold h
+set capture_at = null, due_at = expires_at
+from unnest(:merchant_ids::bigint[], :transaction_ids::bigint[]) as given (merchant_id, transaction_id)
+where h.merchant_id = given.merchant_id and h.transaction_id = given.transaction_id;
+
+-- name: lease_due_holds
+-- Take authorizations that are due, oldest first, for the length of a lease: by real time, and for the few merchants whose clock was
+-- advanced by theirs.
+with plain as (
+    select merchant_id, transaction_id
+    from authorization_hold
+    where due_at <= now() and (lease_until is null or lease_until <= now())
+    order by due_at
+    limit :limit
+    for no key update skip locked
+),
+advanced as (
+    select h.merchant_id, h.transaction_id
+    from merchant m join authorization_hold h using (merchant_id)
+    where m.clock_offset > '0' and h.due_at > now() and h.due_at <= now() + m.clock_offset
+        and (h.lease_until is null or h.lease_until <= now())
+    limit :limit
+    for no key update of h skip locked
+),
+due as (
+    select * from plain union all select * from advanced
+)
+update authorization_hold h
+set lease = nextval('hold_lease'), lease_until = now() + make_interval(secs => :lease_seconds)
+from due join merchant m using (merchant_id)
+where h.merchant_id = due.merchant_id and h.transaction_id = due.transaction_id
+returning h.merchant_id, h.transaction_id, h.lease, h.tries, h.capture_at,
+    h.expires_at <= now() + m.clock_offset as is_expired;
+
+-- name: postpone_hold!
+-- Look at an authorization again later, if the lease still holds: after a pause, and without a capture to come not before its end.
+update authorization_hold h
+set due_at = greatest(
+        now() + m.clock_offset + make_interval(secs => :pause_seconds),
+        case when h.capture_at is null then h.expires_at end
+    ),
+    tries = h.tries + 1,
+    lease_until = null
+from merchant m
+where m.merchant_id = h.merchant_id
+    and h.merchant_id = :merchant_id and h.transaction_id = :transaction_id and h.lease = :lease;
+
+-- name: delete_hold!
+-- Give an authorization up, if the lease still holds.
+delete from authorization_hold
+where merchant_id = :merchant_id and transaction_id = :transaction_id and lease = :lease;

@@ -73,6 +73,8 @@ async def reconcile(tools: Tools, *, merchant_id: int, transaction_id: int) -> N
 
 async def _find_out(tools: Tools, acquirer: Acquirer, payment: Payment) -> Finding | None:
     """Return what is certain about an attempt, or None when nothing is yet."""
+    if payment.attempt.state is AttemptState.REVERSING:
+        return await _take_back(acquirer, payment)
     age_seconds = (tools.clock.now() - payment.attempt.sent_at).total_seconds()
     if acquirer.settles == "inquire":
         reference = payment.attempt.reference
@@ -83,6 +85,11 @@ async def _find_out(tools: Tools, acquirer: Acquirer, payment: Payment) -> Findi
             return finding if age_seconds > acquirer.longest_delay_seconds else None
         if age_seconds <= tools.patience.reversal:
             return None
+    return await _take_back(acquirer, payment)
+
+
+async def _take_back(acquirer: Acquirer, payment: Payment) -> Finding | None:
+    """Reverse an attempt; None while that is not acknowledged."""
     finding = await acquirer.reverse(payment.attempt.reference)
     return finding if isinstance(finding, Reversed) else None
 

@@ -11,11 +11,15 @@ from uuid import UUID
 import msgspec
 
 from tollhouse.catalog.model import price_from_json, price_to_json
+from tollhouse.kernel.errors import Defect
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.payments.model import (
     Attempt,
     AttemptState,
+    Basis,
+    Cause,
     Endorsement,
+    Holding,
     Item,
     Mode,
     Payment,
@@ -87,6 +91,7 @@ def columns_of_moves(batch: Sequence[Move]) -> dict[str, list[Any]]:
         "settled_at": [payment.settled_at for payment in payments],
         "answer_statuses": [CREATED if move.answer else None for move in batch],
         "answers": [move.answer for move in batch],
+        "firsts": [payment.mode.is_first for payment in payments],
         "move_ids": [move.move_id for move in batch],
     }
 
@@ -122,10 +127,38 @@ def columns_of_following(batch: Sequence[Move]) -> dict[str, list[Any]]:
     }
 
 
+def columns_of_operation(payment: Payment, *, resolve_seconds: float) -> dict[str, Any]:
+    """Return the columns of `insert_operation`."""
+    basis = payment.basis
+    if basis is None:
+        raise Defect("An operation acts on nothing.")
+    return {
+        "merchant_id": payment.merchant_id,
+        "payment_id": payment.payment_id,
+        "transaction_id": payment.transaction_id,
+        "mode": payment.mode,
+        "amount_minor": payment.money.amount_minor,
+        "currency": payment.money.currency.code,
+        "source": _write(_source_of(payment)),
+        "initiator": payment.initiator,
+        "reason": payment.reason,
+        "created_at": payment.created_at,
+        "acquirer": payment.attempt.acquirer,
+        "reference": payment.attempt.reference,
+        "resolve_seconds": resolve_seconds,
+        "basis_id": basis.transaction_id,
+        "basis_mode": basis.mode,
+        "cause": basis.cause,
+        "why": basis.reason,
+        "request_id": payment.request_id,
+    }
+
+
 def read_payment(row: Mapping[str, Any]) -> Payment:
-    """Read a payment from a row of `select_payment`."""
+    """Read a payment from a row of `select_payment`. What only the first transaction has, no other gets."""
     terms, consumer, source = (json.loads(row[name]) for name in ("terms", "consumer", "source"))
     items = tuple(_read_item(item) for item in terms["items"])
+    mode = Mode(row["mode"])
     return Payment(
         merchant_id=row["merchant_id"],
         payment_id=row["payment_id"],
@@ -142,19 +175,19 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         ipn_format=terms["ipnFormat"],
         redirect_url=row["redirect_url"],
         request_id=row["request_id"],
-        mode=Mode(row["mode"]),
+        mode=mode,
         status=Status(row["status"]),
         money=Money(row["amount_minor"], Currency.of(row["currency"])),
         source=_read_source(source),
         initiator=row["initiator"],
         reason=row["reason"],
-        emulate_code=terms.get("emulateCode"),
+        emulate_code=terms.get("emulateCode") if mode.is_first else None,
         created_at=row["created_at"],
         attempt=_read_attempt(row),
         code=row["code"],
         network_transaction_id=row["network_transaction_id"],
         settled_at=row["settled_at"],
-        subscribing=tuple(Subscribing(each["id"], items[each["item"]]) for each in terms.get("subscribing", ())),
+        subscribing=_read_subscribing(terms, items) if mode.is_first else (),
         usd_per_unit=_read_rate(terms.get("usdPerUnit")),
         double_click_digest=row["double_click_digest"],
         may_redirect=terms["mayRedirect"],
@@ -162,6 +195,8 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         page_try=row["page_try"],
         mid=terms.get("mid"),
         endorsement=_read_endorsement(terms.get("endorsement")),
+        holding=_read_holding(terms.get("holding")) if mode.is_first else None,
+        basis=_read_basis(row),
     )
 
 
@@ -181,6 +216,11 @@ def _terms_of(payment: Payment) -> dict[str, Any]:
         terms["usdPerUnit"] = str(payment.usd_per_unit)
     if payment.endorsement:
         terms["endorsement"] = _endorsement_to_json(payment.endorsement)
+    if payment.holding:
+        terms["holding"] = {
+            "captureDays": payment.holding.capture_after_days,
+            "validDays": payment.holding.valid_days,
+        }
     if payment.subscribing:
         terms["subscribing"] = [
             {"id": each.subscription_id, "item": payment.items.index(each.item)} for each in payment.subscribing
@@ -263,6 +303,20 @@ def _read_attempt(row: Mapping[str, Any]) -> Attempt:
 
 def _read_rate(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
+
+
+def _read_subscribing(terms: Mapping[str, Any], items: Sequence[Item]) -> tuple[Subscribing, ...]:
+    return tuple(Subscribing(each["id"], items[each["item"]]) for each in terms.get("subscribing", ()))
+
+
+def _read_holding(holding: Mapping[str, Any] | None) -> Holding | None:
+    return Holding(holding["captureDays"], holding["validDays"]) if holding else None
+
+
+def _read_basis(row: Mapping[str, Any]) -> Basis | None:
+    if row["basis_id"] is None:
+        return None
+    return Basis(row["basis_id"], Mode(row["basis_mode"]), Cause(row["cause"]), row["why"])
 
 
 def _write(content: Mapping[str, Any]) -> str:

@@ -17,13 +17,18 @@ from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.payments.look import show_payment
 from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.records import CREATED
-from tollhouse.payments.store import queries, select_claim, select_payment_by_order
+from tollhouse.payments.store import queries, select_claim, select_payment, select_payment_by_order
+from tollhouse.payments.view import render_answer
 
 if TYPE_CHECKING:
+    from tollhouse.payments.steps import Claimed
     from tollhouse.payments.tools import Tools
 
 FIRST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 0.1
+
+#: The acquirer is being asked, and somebody waits for what it says.
+ASKING = frozenset({AttemptState.IN_FLIGHT, AttemptState.REVERSING})
 
 
 async def answer_once(tools: Tools, claim: Claim, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Reply:
@@ -57,9 +62,26 @@ async def recall_claim(tools: Tools, claim: Claim) -> Reply | None:
         if claimed.answer is not None:
             return Reply(claimed.status or CREATED, claimed.answer, is_replay=True)
         # The request id of a double click may have come to a payment that had its answer, and been left without one.
-        if await _answer_by_payment(tools, claim.merchant_id, claimed.payment_id) is None:
+        payment = await _load_claimed(tools, claim.merchant_id, claimed)
+        if await _answer_by_payment(tools, payment) is None:
             await asyncio.sleep(pause)
     raise StillRunning
+
+
+async def answer_in_time(
+    tools: Tools, payment: Payment, claim: Claim | None, work: Coroutine[Any, Any, Reply]
+) -> Reply:
+    """Pursue a payment, and answer `pending` when that takes too long; it goes on, and the IPN tells its end."""
+    pursuit = tools.running.start(work, name="pursue")
+    done, _ = await asyncio.wait({pursuit}, timeout=tools.patience.answer)
+    if done:
+        return pursuit.result()
+    answer = render_answer(payment)
+    if claim is None:
+        return Reply(CREATED, answer)
+    await record_answer(tools, payment, answer)
+    recorded = await recall_claim(tools, claim)  # the outcome may have been recorded in the same moment
+    return Reply(CREATED, recorded.body if recorded else answer)
 
 
 async def answer_double_click(tools: Tools, payment: Payment, *, payment_id: int) -> Reply:
@@ -69,23 +91,39 @@ async def answer_double_click(tools: Tools, payment: Payment, *, payment_id: int
     id of the double click too.
     """
     for pause in _pauses(tools.patience.answer):
-        answer = await _answer_by_payment(tools, payment.merchant_id, payment_id)
+        answer = await _answer_by_payment(tools, await _load_first(tools, payment.merchant_id, payment_id))
         if answer is not None:
             return Reply(CREATED, answer, is_replay=True)
         await asyncio.sleep(pause)
-    late = await _answer_by_payment(tools, payment.merchant_id, payment_id, waits=False)
+    late = await _answer_by_payment(tools, await _load_first(tools, payment.merchant_id, payment_id), waits=False)
     return Reply(CREATED, late or b"", is_replay=True)
 
 
-async def _answer_by_payment(tools: Tools, merchant_id: int, payment_id: int, *, waits: bool = True) -> bytes | None:
+async def _load_claimed(tools: Tools, merchant_id: int, claimed: Claimed) -> Payment:
+    """Return what a request id leads to: an operation, or the payment itself."""
+    if claimed.transaction_id is None:
+        return await _load_first(tools, merchant_id, claimed.payment_id)
+    async with tools.database.acquire() as connection:
+        payment = await select_payment(connection, merchant_id=merchant_id, transaction_id=claimed.transaction_id)
+    return _expect(payment)
+
+
+async def _load_first(tools: Tools, merchant_id: int, payment_id: int) -> Payment:
+    async with tools.database.acquire() as connection:
+        return _expect(await select_payment_by_order(connection, merchant_id=merchant_id, payment_id=payment_id))
+
+
+def _expect(payment: Payment | None) -> Payment:
+    if payment is None:
+        raise Defect("A payment that was committed is not there.")
+    return payment
+
+
+async def _answer_by_payment(tools: Tools, payment: Payment, *, waits: bool = True) -> bytes | None:
     """Record the answer that a payment has by now for the request ids that have none, and return it.
 
     While the acquirer is asked there is none, unless nobody waits any longer: then it is `pending`.
     """
-    async with tools.database.acquire() as connection:
-        payment = await select_payment_by_order(connection, merchant_id=merchant_id, payment_id=payment_id)
-    if payment is None:
-        raise Defect("A payment that was committed is not there.")
     if waits and not has_answer(payment):
         return None
     answer = await show_payment(tools, payment)
@@ -105,7 +143,7 @@ def _pauses(seconds: float) -> Iterator[float]:
 
 def has_answer(payment: Payment) -> bool:
     """Tell whether the first request for a payment has had its answer, as far as the payment itself tells."""
-    return payment.status is not Status.PENDING or payment.attempt.state is not AttemptState.IN_FLIGHT
+    return payment.status is not Status.PENDING or payment.attempt.state not in ASKING
 
 
 async def record_answer(tools: Tools, payment: Payment, answer: bytes) -> None:
@@ -115,6 +153,8 @@ async def record_answer(tools: Tools, payment: Payment, answer: bytes) -> None:
             connection,
             merchant_id=payment.merchant_id,
             payment_id=payment.payment_id,
+            transaction_id=payment.transaction_id,
+            is_first=payment.mode.is_first,
             status=CREATED,
             answer=answer,
         )

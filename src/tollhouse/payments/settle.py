@@ -13,6 +13,7 @@ from tollhouse.kernel.requests import Reply
 from tollhouse.payments.look import show_payment
 from tollhouse.payments.model import Payment, Status
 from tollhouse.payments.records import CREATED
+from tollhouse.payments.repeat import record_answer
 from tollhouse.payments.steps import Move
 from tollhouse.payments.store import select_payment
 from tollhouse.payments.view import render_answer
@@ -54,4 +55,6 @@ async def recall(tools: Tools, payment: Payment) -> Reply:
         )
     if stored is None:
         raise Defect("A payment that was committed is not there.")
-    return Reply(CREATED, await show_payment(tools, stored))
+    answer = await show_payment(tools, stored)
+    await record_answer(tools, stored, answer)  # what a client hears now stays the answer to its request
+    return Reply(CREATED, answer)

@@ -38,6 +38,8 @@ class Claimed:
     digest: bytes
     status: int | None
     answer: bytes | None
+    #: The operation that took it; None for the payment itself.
+    transaction_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ claim, a token or a row that bears one's own ids is one's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tollhouse.consumers.store import insert_consumers
@@ -71,9 +71,7 @@ async def _claim_requests(connection: PlainConnection, batch: Sequence[Beginning
         payment_ids=[payment.payment_id for _, payment in claiming],
     )
     held = {
-        (row["merchant_id"], row["operation"], row["request_id"]): Claimed(
-            row["payment_id"], row["digest"], row["status"], row["answer"]
-        )
+        (row["merchant_id"], row["operation"], row["request_id"]): _read_claimed(row)
         async for row in queries.select_claims(connection, **keys)
     }
     found = ((payment, held[claim.merchant_id, claim.operation, claim.request_id]) for claim, payment in claiming)
@@ -208,7 +206,11 @@ async def _follow_up(connection: PlainConnection, moved: Sequence[Move]) -> None
 async def select_claim(connection: PlainConnection, claim: Claim) -> Claimed | None:
     """Return who holds a request id, or None when it is free."""
     rows = [row async for row in queries.select_claims(connection, **_claim_keys([claim]))]
-    return Claimed(rows[0]["payment_id"], rows[0]["digest"], rows[0]["status"], rows[0]["answer"]) if rows else None
+    return _read_claimed(rows[0]) if rows else None
+
+
+def _read_claimed(row: Mapping[str, Any]) -> Claimed:
+    return Claimed(row["payment_id"], row["digest"], row["status"], row["answer"], row["transaction_id"])
 
 
 async def select_payment(connection: PlainConnection, *, merchant_id: int, transaction_id: int) -> Payment | None:

@@ -23,7 +23,7 @@ async def run_loops(loops: Mapping[str, Loop], stop: asyncio.Event) -> None:
     await asyncio.gather(*(_keep_alive(name, loop, stop) for name, loop in loops.items()))
 
 
-async def run_every(seconds: float, work: Loop, stop: asyncio.Event) -> None:
+async def run_every(seconds: float, work: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
     """Do a piece of work again and again, with a pause between, until `stop` is set."""
     while not stop.is_set():
         await work()

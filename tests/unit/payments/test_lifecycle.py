@@ -20,8 +20,12 @@ from tollhouse.payments.model import AttemptState, Payment, Status
 LATER = CREATED_AT + timedelta(minutes=1)
 
 #: The published graph, written out a second time: where each outcome leads, and from where.
-OPEN = {"in_flight": {"approved", "declined", "not_sent", "unknown", "challenged", "reversed"}}
-GRAPH = OPEN | {"challenged": {"in_flight", "declined"}, "unknown": {"approved", "declined", "reversed"}}
+OPEN = {"in_flight": {"approved", "declined", "not_sent", "unknown", "challenged", "reversed", "reversing"}}
+GRAPH = OPEN | {
+    "challenged": {"in_flight", "declined"},
+    "unknown": {"approved", "declined", "reversed", "reversing"},
+    "reversing": {"reversed"},
+}
 
 OUTCOMES: dict[str, tuple[Any, str, str | None]] = {
     "approved": (Approved("A1", "N1"), "approved", "0"),
@@ -45,6 +49,7 @@ def outcome_step(name: str) -> tuple[Step, str]:
 STEPS: dict[str, tuple[Step, str]] = {name: outcome_step(name) for name in OUTCOMES} | {
     "refused": (lambda before: lifecycle.refuse(before, codes.ACCOUNT_DISABLED, LATER), "declined"),
     "challenged": (lambda before: lifecycle.move(before, AttemptState.CHALLENGED), "challenged"),
+    "taken back": (lambda before: lifecycle.move(before, AttemptState.REVERSING), "reversing"),
     "resumed": (lambda before: lifecycle.move(before, AttemptState.IN_FLIGHT), "in_flight"),
 }
 

@@ -1,0 +1,181 @@
+"""`POST /payment/{transactionId}/capture`, `/void` and `/credit`."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+from litestar import Response, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
+
+from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.decode import Body
+from tollhouse.api.money_fields import AMOUNT_FORM
+from tollhouse.api.openapi import describe
+from tollhouse.api.payment import read_transaction_id
+from tollhouse.api.requests import answer, read_creation
+from tollhouse.api.source_fields import EMULATE_CODE_FORM
+from tollhouse.kernel.card import CardDataError, CardNumber
+from tollhouse.payments.capture import capture
+from tollhouse.payments.credit import credit
+from tollhouse.payments.model import Mode
+from tollhouse.payments.operate import Wish
+from tollhouse.payments.void import void
+from tollhouse.wire.answers import PaymentAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tollhouse.api.requests import Asked
+    from tollhouse.payments.tools import Tools
+
+LONGEST_REASON = 255
+
+#: What may be a card number, with blanks and dashes in it as people write them.
+DIGIT_RUN = re.compile(r"\d(?:[ -]?\d){11,18}")
+
+
+class OperationFields(Body):
+    """What every operation takes."""
+
+    emulateCode: str | None = Field(None, description="Stage only: end with this code; `0000` approves.")
+
+    @field_validator("emulateCode")
+    @classmethod
+    def _check_emulate_code(cls, code: str | None, info: ValidationInfo) -> str | None:
+        if code is not None and (info.context or {}).get("is_live"):
+            raise ValueError("is for stage only")
+        if code is not None and not EMULATE_CODE_FORM.fullmatch(code):
+            raise ValueError("must have 4 to 6 letters or digits")
+        return code
+
+
+class VoidRequest(OperationFields):
+    """Nothing has to be said to void a payment."""
+
+
+class AmountFields(OperationFields):
+    """What takes or gives back an amount. Its decimals depend on the payment's currency, which is not known here."""
+
+    amount: Annotated[Decimal, WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "examples": [9.99]})] | None = (
+        Field(None, description="In the currency of the payment, above 0; without it all that there is.")
+    )
+
+    @field_validator("amount", mode="before")
+    @classmethod
+    def _read_amount(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+            raise ValueError("must be a number")
+        if isinstance(value, str) and not AMOUNT_FORM.fullmatch(value):
+            raise ValueError("must be a number")
+        return value
+
+    @field_validator("amount")
+    @classmethod
+    def _check_amount(cls, amount: Decimal | None) -> Decimal | None:
+        if amount is not None and amount <= 0:
+            raise ValueError("must be above 0")
+        return amount
+
+
+class CaptureRequest(AmountFields):
+    """How much of an authorization to take."""
+
+
+class CreditRequest(AmountFields):
+    """How much to give back, and why."""
+
+    reason: str = Field(
+        min_length=1, max_length=LONGEST_REASON, description="Why the money goes back.", examples=["Returned goods"]
+    )
+
+    @field_validator("reason")
+    @classmethod
+    def _check_reason(cls, reason: str) -> str:
+        if any(_is_card_number(found[0]) for found in DIGIT_RUN.finditer(reason)):
+            raise ValueError("must not hold a card number")
+        return reason
+
+
+def _is_card_number(text: str) -> bool:
+    try:
+        CardNumber.parse(re.sub(r"[ -]", "", text))
+    except CardDataError:
+        return False
+    return True
+
+
+def operation_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, Any]]) -> list[HTTPRouteHandler]:
+    """Return the handlers. `context` tells the models what the environment asks of them."""
+
+    @post(
+        "/payment/{transaction_id:str}/capture",
+        opt=describe(
+            "Capture an authorization",
+            request=CaptureRequest,
+            answer=PaymentAnswer,
+            takes_request_id=True,
+            may_miss=True,
+        ),
+    )
+    async def post_capture(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
+        """Take what an authorization holds, or a part of it; the rest is released at once.
+
+        An authorization is captured once. The answer is the capture, a transaction of its own in the same order.
+        """
+        asked = await read_creation(
+            gate, request, CaptureRequest, operation="capture", digest=tools.vault.digest, context=context()
+        )
+        return answer(await capture(tools, _wish(asked, transaction_id, Mode.CAPTURE), asked.body.amount))
+
+    @post(
+        "/payment/{transaction_id:str}/void",
+        opt=describe("Void a payment", request=VoidRequest, answer=PaymentAnswer, takes_request_id=True, may_miss=True),
+    )
+    async def post_void(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
+        """Release an authorization, or undo a sale or a capture of which nothing was credited.
+
+        A payment that is still open is taken back itself: the answer is that payment, which ends with code 1041, or
+        1011 if it waited for its cardholder.
+        """
+        asked = await read_creation(
+            gate, request, VoidRequest, operation="void", digest=tools.vault.digest, context=context()
+        )
+        return answer(await void(tools, _wish(asked, transaction_id, Mode.VOID)))
+
+    @post(
+        "/payment/{transaction_id:str}/credit",
+        opt=describe(
+            "Credit a payment", request=CreditRequest, answer=PaymentAnswer, takes_request_id=True, may_miss=True
+        ),
+    )
+    async def post_credit(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
+        """Give captured money back: all that is left of it, or a part, as often as there is something left.
+
+        The issuer may decline a credit; then the answer is 201 with status `fail`, and the amount is free again.
+        """
+        asked = await read_creation(
+            gate, request, CreditRequest, operation="credit", digest=tools.vault.digest, context=context()
+        )
+        wish = _wish(asked, transaction_id, Mode.CREDIT, reason=asked.body.reason)
+        return answer(await credit(tools, wish, asked.body.amount))
+
+    return [post_capture, post_void, post_credit]
+
+
+def _wish(asked: Asked[Any], transaction_id: str, mode: Mode, *, reason: str | None = None) -> Wish:
+    """Say in the words of the house what a sound request wishes. Raises NotFound for an id that was never issued."""
+    return Wish(
+        merchant_id=asked.merchant.merchant_id,
+        transaction_id=read_transaction_id(transaction_id),
+        request_id=asked.request_id,
+        mode=mode,
+        claim=asked.claim,
+        reason=reason,
+        emulate_code=asked.body.emulateCode,
+    )

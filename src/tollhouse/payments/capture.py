@@ -1,0 +1,19 @@
+"""Capturing: taking what an authorization holds, or a part of it; the rest is released at once."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tollhouse.payments.operate import Wish, operate
+from tollhouse.payments.position import judge_capture
+
+if TYPE_CHECKING:
+    from tollhouse.kernel.requests import Reply
+    from tollhouse.payments.tools import Tools
+
+
+async def capture(tools: Tools, wish: Wish, amount: Decimal | None = None) -> Reply:
+    """Capture an authorization, all of it unless an amount is given. Raises what `operate` raises."""
+    return await operate(tools, wish, partial(judge_capture, amount=amount))
