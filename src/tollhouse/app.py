@@ -7,7 +7,7 @@ are the processes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,8 @@ from litestar.exceptions import HTTPException
 
 from tollhouse.acquirers.test_data import TestDataDesk
 from tollhouse.api.access import Gate
+from tollhouse.api.callbacks import callback_handlers
+from tollhouse.api.codes import code_handlers
 from tollhouse.api.consumer import consumer_handlers
 from tollhouse.api.cors import AllowedOrigins, Cors
 from tollhouse.api.document import document_handlers
@@ -289,6 +291,8 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         *health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics),
         *rate_handlers(gateway.tools.rates, gateway.gate, settings.egress),
         *phone_handlers(gateway.desk, gateway.gate, gateway.vault.digest),
+        *callback_handlers(gateway.tools, gateway.gate, partial(_validation_context, settings)),
+        *code_handlers(),
         *document_handlers(settings.public_url, is_live=settings.is_live),
         *static_handlers(),
         *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),
@@ -310,16 +314,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         )
     if simulator is not None:
         handlers.append(create_router(simulator, path="/simulator", pages_only=True))
-    web = Litestar(
-        route_handlers=handlers,
-        openapi_config=None,
-        logging_config=None,
-        exception_handlers={
-            Refusal: answer_refusal,
-            HTTPException: answer_http_exception,
-            Exception: answer_defect,
-        },
-    )
+    web = _build_app(handlers)
     is_allowed = (lambda _: True) if not settings.is_live else gateway.origins.is_allowed
     framework = AllMethods(cast("Application", web), web.routes)
     straight = StraightWay(framework, {("POST", "/payment"): pay, ("POST", "/tokenize"): make_token})
@@ -328,13 +323,17 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
 
 def build_watch(gateway: Gateway) -> Application:
     """Put together what a process without an API serves: whether it lives, and its numbers."""
-    watch = Litestar(
-        route_handlers=health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics),
+    watch = _build_app(health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics))
+    return Envelope(cast("Application", watch), gateway.metrics)
+
+
+def _build_app(handlers: Sequence[ControllerRouterHandler]) -> Litestar:
+    return Litestar(
+        route_handlers=handlers,
         openapi_config=None,
         logging_config=None,
         exception_handlers={Refusal: answer_refusal, HTTPException: answer_http_exception, Exception: answer_defect},
     )
-    return Envelope(cast("Application", watch), gateway.metrics)
 
 
 def _validation_context(settings: Settings) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from tests.support.pages import attempt_all
 from tests.support.webshop import card, consumer, open_client, price
 
 import tollhouse.portal
+from tollhouse.ipn.number import number_batch
 from tollhouse.merchants.people import MOST_TRIES, digest_token, ensure_user
-from tollhouse.portal.forms import SESSION, choose_next, make_cookie
+from tollhouse.portal.forms import SESSION, choose_next, form_token, make_cookie
 
 if TYPE_CHECKING:
     from tests.support.webshop import OpenShop, WebShop
@@ -319,6 +320,38 @@ async def test_a_payment_tells_why_it_failed(ann: Browser, portal: WebShop) -> N
     ):
         assert text in page
     assert "4000000050510009" not in page
+
+
+async def test_a_callback_that_was_given_up_is_sent_again(ann: Browser, portal: WebShop) -> None:
+    """A failed delivery has a button, which makes one more of the same event and leads back to the payment's page."""
+    block = (await portal.pay()).json()["payment"]
+    page = f"/portal/payments/{block['transactionId']}"
+    await number_batch(portal.gateway.database)
+    assert "Send again" not in (await ann.get(page)).text
+    await portal.execute("update delivery set state = 'failed'")
+    [row] = await portal.fetch("select event_id from delivery")
+    action = f"{page}/callbacks/{row['event_id']}/1/again"
+
+    sent = await ann.submit(await ann.get(page), action)
+
+    assert (sent.status_code, sent.headers["location"]) == (303, page)
+    rows = await portal.fetch("select number, state::text, thread from delivery order by number")
+    assert [tuple(one.values()) for one in rows] == [(1, "failed", int(block["orderId"])), (2, "waiting", None)]
+    assert "delivery 2" in (await ann.get(page)).text
+
+
+async def test_sending_again_needs_the_form_and_the_merchant(ann: Browser, portal: WebShop) -> None:
+    """A form from elsewhere sends nothing, nor does anybody send another merchant's callbacks."""
+    block = (
+        await portal.pay(portal.payment(sku=portal.sku(siteId=str(portal.other.site_id))), key=portal.other.key)
+    ).json()
+    await number_batch(portal.gateway.database)
+    [row] = await portal.fetch("select event_id from delivery where merchant_id = 2")
+    action = f"/portal/payments/{block['payment']['transactionId']}/callbacks/{row['event_id']}/1/again"
+    token = form_token(ann.client.cookies[SESSION])
+    assert (await ann.client.post(action, data={"form_token": "x" * 64})).status_code == 403
+    assert (await ann.client.post(action, data={"form_token": token})).status_code == 404
+    assert len(await portal.fetch("select from delivery")) == 1
 
 
 async def test_a_pending_payment_says_what_it_waits_for(ann: Browser, portal: WebShop) -> None:

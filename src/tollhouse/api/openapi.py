@@ -52,6 +52,10 @@ GROUPS = {
     "consumer": ("Consumers", "Who pays, how far you trust them, and their cards."),
     "site": ("Sites", "Where you sell."),
     "sku": ("Products", "What you sell, under names that payments may use in the place of prices."),
+    "transaction": ("Callbacks", "What was posted to you, and once more."),
+    "order": ("Callbacks", "What was posted to you, and once more."),
+    "events": ("Events", "Everything that became final, in order, to be read again."),
+    "codes": ("Payment codes", "What `payment.code` says."),
     "currency-exchange-rate": ("Exchange rates", "What an amount is in US dollars."),
     "antifraud": ("Phones", "Proving that a phone is at hand: a code is sent to it and typed in."),
     "ips": ("Addresses", "Where callbacks come from."),
@@ -83,6 +87,7 @@ PATH_PARAMETERS = {
     "consumerId": {"description": "`consumer.id` of an answer.", "example": "c0n5q8w2x7z4r6t9v1b3d5f8h"},
     "siteId": {"description": "`id` of a site.", "example": "983759353"},
     "name": {"description": "`name` of a product.", "example": "ONE_TIME"},
+    "orderId": {"description": "`payment.orderId` of an earlier answer.", "example": "100000042"},
     "iso": {"description": "Three letters of ISO 4217.", "example": "EUR"},
     "testDataId": {"description": "`id` of an earlier answer.", "example": "100001"},
 }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tollhouse.ipn.model import AttemptEntry, AttemptError, DeliveryEntry
+from tollhouse.ipn.model import AttemptEntry, AttemptError, DeliveryEntry, EventEntry, Record
 from tollhouse.ipn.store import queries
+from tollhouse.kernel.errors import NotFound
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
@@ -55,6 +56,44 @@ async def select_recent_deliveries(
     before = _NEWEST if before_event_id is None else before_event_id
     rows = queries.select_recent_deliveries(connection, merchant_id=merchant_id, before=before, most=most)
     return await _add_attempts(connection, merchant_id, rows)
+
+
+async def select_transaction_record(
+    connection: PlainConnection, *, merchant_id: int, transaction_id: int
+) -> Record | None:
+    """Return the newest attempt at the callbacks of a transaction, or None when none is on its way."""
+    row = await queries.select_transaction_record(connection, merchant_id=merchant_id, transaction_id=transaction_id)
+    return Record(**row) if row else None
+
+
+async def select_order_records(
+    connection: PlainConnection, *, merchant_id: int, payment_id: int, most: int = MOST
+) -> list[Record]:
+    """Return the attempts at the callbacks of an order, newest first. Raises NotFound when there is no such order."""
+    own = {"merchant_id": merchant_id, "payment_id": payment_id}
+    records = [Record(**row) async for row in queries.select_order_records(connection, **own, most=most)]
+    if not records and not await queries.select_order_exists(connection, **own):
+        raise NotFound("There is no such order.")
+    return records
+
+
+async def select_first_record(
+    connection: PlainConnection, *, merchant_id: int, event_id: int, number: int
+) -> Record | None:
+    """Return a delivery with its first attempt."""
+    row = await queries.select_first_record(connection, merchant_id=merchant_id, event_id=event_id, number=number)
+    return Record(**row) if row else None
+
+
+async def select_events_after(
+    connection: PlainConnection, *, merchant_id: int, after: int, most: int
+) -> list[EventEntry]:
+    """Return a merchant's events after a number, in their order.
+
+    Numbers are given out and committed in order, so that a page never has a gap that is filled later.
+    """
+    rows = queries.select_events_after(connection, merchant_id=merchant_id, after=after, most=most)
+    return [EventEntry(**row) async for row in rows]
 
 
 async def _add_attempts(connection: PlainConnection, merchant_id: int, rows: AsyncIterator[Any]) -> list[DeliveryEntry]:

@@ -137,6 +137,38 @@ class DeliveryEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """One attempt with its delivery, or a delivery that had none yet: its `number` is 0 then."""
+
+    event_id: int
+    delivery_number: int
+    form: Form
+    url: str
+    state: DeliveryState
+    payment_id: int
+    transaction_id: int | None
+    body: bytes
+    number: int
+    started_at: datetime | None
+    duration_ms: int | None
+    status: int | None
+    error: AttemptError | None
+    excerpt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventEntry:
+    """An event as it can be read again, with the body that is posted."""
+
+    event_id: int
+    sequence: int
+    kind: str
+    status: str | None
+    created_at: datetime
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxState:
     """How much is still to be delivered, and how long the oldest of it has waited.
 

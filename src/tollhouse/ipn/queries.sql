@@ -408,3 +408,108 @@ select * from unnest(
     :merchant_ids::bigint[], :payment_ids::bigint[], :transaction_ids::bigint[], :site_ids::bigint[], :kinds::text[],
     :statuses::text[], :urls::text[], :formats::ipn_format[], :bodies::bytea[], :legacy_xmls::bytea[], :request_ids::text[]
 );
+
+-- name: select_transaction_status(merchant_id, transaction_id)$
+-- How a merchant's transaction stands; nothing when there is none.
+select status::text from transaction where merchant_id = :merchant_id and transaction_id = :transaction_id;
+
+-- name: lock_transaction_event(merchant_id, transaction_id)^
+-- The event of a transaction, locked against others who send it again, with the address that the payment has.
+select e.event_id, e.format::text, p.ipn_url
+from transaction t
+join payment p using (merchant_id, payment_id)
+join event e on e.merchant_id = t.merchant_id and e.payment_id = t.payment_id and e.transaction_id = t.transaction_id
+where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id and e.sequence is not null
+order by e.event_id desc
+limit 1
+for no key update of e;
+
+-- name: lock_delivery_event(merchant_id, event_id, number)^
+-- Where and in which form an event was delivered, the event locked against others who send it again.
+select d.url, d.form::text
+from event e
+join delivery d using (merchant_id, event_id)
+where e.merchant_id = :merchant_id and e.event_id = :event_id and d.number = :number
+for no key update of e;
+
+-- name: select_last_delivery(merchant_id, event_id)$
+-- The number of the last delivery of an event, 0 when there is none.
+select coalesce(max(number), 0) from delivery where merchant_id = :merchant_id and event_id = :event_id;
+
+-- name: insert_resend(merchant_id, event_id, number, form, host_id, url)!
+-- Send an event once more, beside whatever else is under way.
+insert into delivery (merchant_id, event_id, number, form, host_id, url, state, due_at, created_at)
+select m.merchant_id, :event_id, :number, :form::text::delivery_form, :host_id, :url, 'waiting', now() + m.clock_offset, now()
+from merchant m
+where m.merchant_id = :merchant_id;
+
+-- name: select_order_records(merchant_id, payment_id, most)
+-- The attempts at the callbacks of an order, newest first, and then the deliveries that had none yet.
+select
+    d.event_id, d.number as delivery_number, d.form::text, d.url, e.payment_id, e.transaction_id,
+    case
+        when a.number is null then d.state::text
+        when a.error is null then 'delivered'
+        when a.next_at is null then 'failed'
+        else 'waiting'
+    end as state,
+    case d.form when 'legacy' then e.legacy_xml else e.body end as body,
+    coalesce(a.number, 0) as number, a.started_at, a.duration_ms, a.status, a.error, a.excerpt
+from event e
+join delivery d using (merchant_id, event_id)
+left join delivery_attempt a
+    on a.merchant_id = d.merchant_id and a.event_id = d.event_id and a.delivery_number = d.number
+where e.merchant_id = :merchant_id and e.payment_id = :payment_id and e.sequence is not null
+order by a.started_at desc nulls last, d.event_id desc, d.number desc
+limit :most;
+
+-- name: select_transaction_record(merchant_id, transaction_id)^
+-- The newest attempt at the callbacks of a transaction, or its newest delivery where there was none.
+select
+    d.event_id, d.number as delivery_number, d.form::text, d.url, e.payment_id, e.transaction_id,
+    case
+        when a.number is null then d.state::text
+        when a.error is null then 'delivered'
+        when a.next_at is null then 'failed'
+        else 'waiting'
+    end as state,
+    case d.form when 'legacy' then e.legacy_xml else e.body end as body,
+    coalesce(a.number, 0) as number, a.started_at, a.duration_ms, a.status, a.error, a.excerpt
+from transaction t
+join event e on e.merchant_id = t.merchant_id and e.payment_id = t.payment_id and e.transaction_id = t.transaction_id
+join delivery d on d.merchant_id = e.merchant_id and d.event_id = e.event_id
+left join delivery_attempt a
+    on a.merchant_id = d.merchant_id and a.event_id = d.event_id and a.delivery_number = d.number
+where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id and e.sequence is not null
+order by a.started_at desc nulls last, d.event_id desc, d.number desc
+limit 1;
+
+-- name: select_first_record(merchant_id, event_id, number)^
+-- A delivery with its first attempt.
+select
+    d.event_id, d.number as delivery_number, d.form::text, d.url, e.payment_id, e.transaction_id,
+    case
+        when a.number is null then d.state::text
+        when a.error is null then 'delivered'
+        when a.next_at is null then 'failed'
+        else 'waiting'
+    end as state,
+    case d.form when 'legacy' then e.legacy_xml else e.body end as body,
+    coalesce(a.number, 0) as number, a.started_at, a.duration_ms, a.status, a.error, a.excerpt
+from delivery d
+join event e using (merchant_id, event_id)
+left join delivery_attempt a
+    on a.merchant_id = d.merchant_id and a.event_id = d.event_id and a.delivery_number = d.number and a.number = 1
+where d.merchant_id = :merchant_id and d.event_id = :event_id and d.number = :number;
+
+-- name: select_order_exists(merchant_id, payment_id)$
+-- Whether a merchant has an order.
+select exists (select from payment where merchant_id = :merchant_id and payment_id = :payment_id);
+
+-- name: select_events_after(merchant_id, after, most)
+-- A merchant's events after a number, in their order, which has no gaps.
+select event_id, sequence, kind, status, created_at, body
+from event
+where merchant_id = :merchant_id and sequence > :after
+order by sequence
+limit :most;

@@ -9,7 +9,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 APPROVED = "0"
 BLACKLISTED = "1001"
@@ -43,7 +43,7 @@ class Code:
     code: str
     text: str
     category: int | None = None
-    retry: str | None = None
+    retry: Literal["never", "later", "with_changes", "with_3ds"] | None = None
 
     @property
     def category_text(self) -> str:
@@ -54,6 +54,24 @@ class Code:
     def advice(self) -> str:
         """What a merchant may do about it; nothing for an approval."""
         return ADVICE[self.retry]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the table. `brand` is None for all brands, `response_code` for a decision of the gateway."""
+
+    code: Code
+    brand: str | None
+    response_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """Which table it is, of which day, and where it is from."""
+
+    name: str
+    date: str
+    source: str
 
 
 def describe(code: str) -> Code:
@@ -78,6 +96,25 @@ def from_response(response_code: str, *, brand: str) -> Code:
 def all_codes() -> list[Code]:
     """Return every code of the table, in order."""
     return sorted(_by_code().values(), key=lambda code: (len(code.code), code.code))
+
+
+def all_rows() -> list[Row]:
+    """Return every row of the table: the gateway's own, those of every brand, those of one, and the rest."""
+    table = _table()
+    ours = [Row(_code(code, row), None, None) for code, row in table["ours"].items()]
+    theirs = [
+        Row(_code(row.get("code", f"50{response}"), row), name.partition("_")[2] or None, response)
+        for name in sorted(table)
+        if name == "iso" or (name.startswith("iso_") and name != "iso_unknown")
+        for response, row in table[name].items()
+    ]
+    return [*ours, *theirs, Row(_unknown(table["iso_unknown"]["code"]), None, None)]
+
+
+def edition() -> Edition:
+    """Return the edition of the table."""
+    row = _table()["edition"]
+    return Edition(row["name"], row["date"].isoformat(), row["source"])
 
 
 @cache

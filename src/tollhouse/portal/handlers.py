@@ -1,4 +1,4 @@
-"""What merchants ask of the portal, over HTTP. Everything is read-only but signing in and out."""
+"""What merchants ask of the portal, over HTTP. Everything is read-only but signing in and out, and sending again."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from litestar import Response, Router, get, post
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery
 
+from tollhouse.ipn.resend import MOST_DELIVERIES, resend_delivery
 from tollhouse.kernel.errors import NotAuthenticated, NotFound, Refusal, Unavailable
 from tollhouse.merchants.people import Person, SignInRefused, access_person, sign_in, sign_out
 from tollhouse.portal.forms import (
@@ -165,7 +166,24 @@ def _payment_routes(portal: Portal) -> list[HTTPRouteHandler]:
             raise NotFound("There is no such payment.")
         return _show(portal, request, person, "payment.html", sheet=sheet, line=sheet.line)
 
-    return [show_start, list_payments, show_payment]
+    @post("/payments/{transaction_id:str}/callbacks/{event_id:str}/{number:str}/again")
+    async def send_again(
+        request: AnyRequest, transaction_id: FromPath[str], event_id: FromPath[str], number: FromPath[str]
+    ) -> Response[str]:
+        """Make a delivery that was given up once more."""
+        person = await portal.access(request)
+        check_form_token(request.cookies.get(SESSION), await read_form(request))
+        async with portal.database.transaction() as connection:
+            key = await resend_delivery(
+                connection,
+                merchant_id=person.merchant_id,
+                event_id=read_id(event_id),
+                number=min(read_id(number), MOST_DELIVERIES),
+            )
+        log.info("callback sent again", merchant_id=person.merchant_id, event_id=key.event_id, number=key.number)
+        return go_to(f"{PATH}/payments/{read_id(transaction_id)}")
+
+    return [show_start, list_payments, show_payment, send_again]
 
 
 def _own_routes(portal: Portal) -> list[HTTPRouteHandler]:

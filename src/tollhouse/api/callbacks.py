@@ -1,0 +1,197 @@
+"""`/transaction/{transactionId}/ipn`, `/order/{orderId}/ipn` and `/events`: callbacks read back and sent again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath
+from pydantic import Field
+
+from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.decode import Body
+from tollhouse.api.fields import Url
+from tollhouse.api.ids import read_number
+from tollhouse.api.openapi import describe
+from tollhouse.api.requests import answer, read_creation, read_query
+from tollhouse.ipn.log import select_events_after, select_first_record, select_order_records, select_transaction_record
+from tollhouse.ipn.model import EventEntry, Record
+from tollhouse.ipn.resend import DeliveryKey, resend_transaction
+from tollhouse.kernel.errors import Defect, NotFound
+from tollhouse.kernel.requests import Reply
+from tollhouse.payments.sources import LARGEST_ID
+from tollhouse.storage.claims import create_once
+from tollhouse.wire.callbacks import EventAnswer, EventListAnswer, EventListMeta, IpnRecordAnswer, OrderIpnAnswer
+from tollhouse.wire.render import render, render_date, render_json
+
+if TYPE_CHECKING:
+    from litestar.handlers import HTTPRouteHandler
+
+    from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import Database, PlainConnection
+
+JSON = "application/json"
+NO_TRANSACTION = "There is no such transaction."
+NO_CALLBACK = "There is no callback of it yet."
+
+#: Looks at whether the first attempt of a resend was made.
+FIRST_PAUSE_SECONDS = 0.01
+LONGEST_PAUSE_SECONDS = 0.2
+
+DEFAULT_EVENTS = 50
+MOST_EVENTS = 100
+
+
+class ResendRequest(Body):
+    """Where to send a callback again."""
+
+    url: Url | None = Field(None, description="By default the payment's own `url.ipnUrl`.")
+
+
+class EventQuery(Body):
+    """Which events to read."""
+
+    after: int = Field(0, ge=0, le=LARGEST_ID, description="The number of the last event that you have.")
+    limit: int = Field(DEFAULT_EVENTS, ge=1, le=MOST_EVENTS, description="How many at most.")
+
+
+def callback_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, Any]]) -> list[HTTPRouteHandler]:
+    """Return the handlers. `context` tells the models what the environment asks of them."""
+    return [*_log_handlers(tools, gate), _resend_handler(tools, gate, context), _events_handler(tools, gate)]
+
+
+def _log_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
+    @get(
+        "/transaction/{transaction_id:str}/ipn",
+        opt=describe("Look up the callback of a transaction", answer=IpnRecordAnswer, may_miss=True),
+    )
+    async def get_transaction_ipn(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
+        """Return the newest attempt at the callback of a transaction."""
+        merchant = await gate.access(request)
+        number = read_number(transaction_id, missing=NO_TRANSACTION)
+        async with tools.database.acquire() as connection:
+            record = await select_transaction_record(
+                connection, merchant_id=merchant.merchant_id, transaction_id=number
+            )
+        if record is None:
+            raise NotFound(NO_CALLBACK)
+        return Response(render(build_record(record)), media_type=JSON)
+
+    @get(
+        "/order/{order_id:str}/ipn",
+        opt=describe("Look up the callbacks of an order", answer=OrderIpnAnswer, may_miss=True),
+    )
+    async def get_order_ipn(request: AnyRequest, order_id: FromPath[str]) -> Response[bytes]:
+        """Return the newest attempt at the callbacks of an order, and in `records` all of them."""
+        merchant = await gate.access(request)
+        number = read_number(order_id, missing="There is no such order.")
+        async with tools.database.acquire() as connection:
+            records = await select_order_records(connection, merchant_id=merchant.merchant_id, payment_id=number)
+        if not records:
+            raise NotFound(NO_CALLBACK)
+        built = [build_record(record) for record in records]
+        return Response(render(OrderIpnAnswer(**built[0].model_dump(), records=built)), media_type=JSON)
+
+    return [get_transaction_ipn, get_order_ipn]
+
+
+def _resend_handler(tools: Tools, gate: Gate, context: Callable[[], dict[str, Any]]) -> HTTPRouteHandler:
+    described = describe(
+        "Send a callback again", request=ResendRequest, answer=IpnRecordAnswer, takes_request_id=True, may_miss=True
+    )
+
+    @post("/transaction/{transaction_id:str}/ipn", opt=described)
+    async def post_transaction_ipn(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
+        """Send the callback of a transaction again, to this URL or its own, and return how the first attempt went.
+
+        It is repeated by the usual schedule until it is acknowledged. When no attempt was made in 20 seconds,
+        `attemptNumber` is 0. While the transaction is not final the answer is 409.
+        """
+        asked = await read_creation(
+            gate, request, ResendRequest, operation="resend", digest=tools.vault.digest, context=context()
+        )
+        merchant_id, url = asked.merchant.merchant_id, asked.body.url
+        number = read_number(transaction_id, missing=NO_TRANSACTION)
+
+        async def create(connection: PlainConnection) -> bytes:
+            key = await resend_transaction(connection, merchant_id=merchant_id, transaction_id=number, url=url)
+            return render_json(key)
+
+        reply = await create_once(tools.database, asked.claim, create)
+        key = DeliveryKey(*msgspec.json.decode(reply.body))
+        record = await _wait_for_attempt(tools.database, merchant_id, key, seconds=tools.patience.answer)
+        return answer(Reply(reply.status, render(build_record(record)), is_replay=reply.is_replay))
+
+    return post_transaction_ipn
+
+
+def _events_handler(tools: Tools, gate: Gate) -> HTTPRouteHandler:
+    @get("/events", opt=describe("Read events again", query=EventQuery, answer=EventListAnswer))
+    async def list_events(request: AnyRequest) -> Response[bytes]:
+        """Return your events after a number, in their order and without a gap: what callbacks told, or would tell.
+
+        Ask again with the `after` of the answer for what comes next.
+        """
+        asked = await read_query(gate, request, EventQuery)
+        after, limit = asked.body.after, asked.body.limit
+        async with tools.database.acquire() as connection:
+            entries = await select_events_after(
+                connection, merchant_id=asked.merchant.merchant_id, after=after, most=limit + 1
+            )
+        shown = entries[:limit]
+        meta = EventListMeta(limit=limit, after=shown[-1].sequence if shown else after, hasMore=len(entries) > limit)
+        return Response(render(EventListAnswer(data=list(map(build_event, shown)), meta=meta)), media_type=JSON)
+
+    return list_events
+
+
+async def _wait_for_attempt(database: Database, merchant_id: int, key: DeliveryKey, *, seconds: float) -> Record:
+    """Return a delivery with its first attempt, or without one when none was made in time."""
+    give_up_at, pause = time.monotonic() + seconds, FIRST_PAUSE_SECONDS
+    while True:
+        async with database.acquire() as connection:
+            record = await select_first_record(
+                connection, merchant_id=merchant_id, event_id=key.event_id, number=key.number
+            )
+        if record is None:
+            raise Defect("A delivery that was committed is not there.")
+        if record.number or time.monotonic() + pause > give_up_at:
+            return record
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def build_record(record: Record) -> IpnRecordAnswer:
+    """Say it in the words of the wire."""
+    return IpnRecordAnswer(
+        url=record.url,
+        request=record.body.decode(),
+        response=record.excerpt or "",
+        orderId=str(record.payment_id),
+        transactionId=str(record.transaction_id or ""),
+        execTime="" if record.duration_ms is None else f"{record.duration_ms / 1000:.3f}",
+        httpCode=str(record.status or ""),
+        error=record.error or "",
+        attemptNumber=record.number,
+        eventId=f"evt_{record.event_id}",
+        deliveryNumber=record.delivery_number,
+        format=record.form,
+        state=record.state,
+        sentAt=render_date(record.started_at) if record.started_at else "",
+    )
+
+
+def build_event(entry: EventEntry) -> EventAnswer:
+    """Say it in the words of the wire; the body is the very text that is posted."""
+    return EventAnswer(
+        id=f"evt_{entry.event_id}",
+        sequence=entry.sequence,
+        kind=entry.kind,
+        status=entry.status or "",
+        createdAt=render_date(entry.created_at),
+        body=msgspec.Raw(entry.body),
+    )

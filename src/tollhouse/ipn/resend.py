@@ -1,0 +1,72 @@
+"""Sending a callback again because somebody asks for it.
+
+A resend is a delivery like any other, with a number of its own: leased, checked, posted and repeated by the same
+schedule. It belongs to no thread, for who sends an old event again wants it now, and later events need not wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from tollhouse.ipn.address import origin_of
+from tollhouse.ipn.form import Form, forms_of
+from tollhouse.ipn.store import OriginKey, queries, upsert_hosts
+from tollhouse.kernel.errors import Invalid, NotFound, StillRunning
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+#: Deliveries of one event, the regular ones among them.
+MOST_DELIVERIES = 100
+
+
+class DeliveryKey(NamedTuple):
+    """One delivery of a merchant's event."""
+
+    event_id: int
+    number: int
+
+
+async def resend_transaction(
+    connection: PlainConnection, *, merchant_id: int, transaction_id: int, url: str | None
+) -> DeliveryKey:
+    """Send the event of a transaction again, in its own form, to a URL or the payment's own; return the delivery.
+
+    In the caller's transaction. Raises NotFound, StillRunning while there is no event yet, and Invalid.
+    """
+    own = {"merchant_id": merchant_id, "transaction_id": transaction_id}
+    if await queries.select_transaction_status(connection, **own) is None:
+        raise NotFound("There is no such transaction.")
+    event = await queries.lock_transaction_event(connection, **own)
+    if event is None:
+        raise StillRunning("The transaction has no callback yet; it has one when it is final.")
+    return await _insert(
+        connection, merchant_id, event["event_id"], url=url or event["ipn_url"], forms=forms_of(event["format"])
+    )
+
+
+async def resend_delivery(connection: PlainConnection, *, merchant_id: int, event_id: int, number: int) -> DeliveryKey:
+    """Make a delivery once more: the same event, form and URL. Raises NotFound and Invalid."""
+    delivery = await queries.lock_delivery_event(connection, merchant_id=merchant_id, event_id=event_id, number=number)
+    if delivery is None:
+        raise NotFound("There is no such callback.")
+    return await _insert(connection, merchant_id, event_id, url=delivery["url"], forms=(delivery["form"],))
+
+
+async def _insert(
+    connection: PlainConnection, merchant_id: int, event_id: int, *, url: str, forms: Sequence[Form]
+) -> DeliveryKey:
+    """Insert deliveries of a locked event, one for each form, and return the first."""
+    if not url:
+        raise Invalid({"url": ["is required: the payment has none"]})
+    last: int = await queries.select_last_delivery(connection, merchant_id=merchant_id, event_id=event_id)
+    if last + len(forms) > MOST_DELIVERIES:
+        raise Invalid({}, f"This callback was delivered {last} times already; read it instead.")
+    origin = OriginKey(merchant_id, origin_of(url))
+    host_id = (await upsert_hosts(connection, [origin]))[origin]
+    for number, form in enumerate(forms, start=last + 1):
+        await queries.insert_resend(
+            connection, merchant_id=merchant_id, event_id=event_id, number=number, form=form, host_id=host_id, url=url
+        )
+    return DeliveryKey(event_id, last + 1)

@@ -1,0 +1,64 @@
+"""The answers about callbacks: the log, and events read again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, WithJsonSchema
+
+from tollhouse.wire.answers import Answer
+
+
+class IpnRecordAnswer(Answer):
+    """One attempt at a callback. What there is not is an empty text."""
+
+    url: str = Field(description="Where it went.")
+    request: str = Field(description="The body of the event: JSON, or the XML of the legacy form.")
+    response: str = Field(description="The first KiB of your answer.")
+    orderId: str
+    transactionId: str
+    execTime: str = Field(description="Seconds, with three decimals.")
+    httpCode: str = Field(description="The status of your answer.")
+    error: str = Field(description="A word that says why it was not acknowledged; empty when it was.")
+    attemptNumber: int = Field(description="Counts the attempts of one delivery from 1; 0 before the first.")
+    eventId: str = Field(description="The `webhook-id`.")
+    deliveryNumber: int = Field(description="Which delivery of the event it is; each resend has a new one.")
+    format: Literal["json", "legacy"]
+    state: Literal["held", "waiting", "leased", "delivered", "failed"] = Field(
+        description="Of the delivery: on its way in the first three, which another attempt follows."
+    )
+    sentAt: str = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
+
+
+class OrderIpnAnswer(IpnRecordAnswer):
+    """The newest attempt at the callbacks of an order, and those before it."""
+
+    records: list[IpnRecordAnswer] = Field(description="All attempts, newest first, 100 at most.")
+
+
+class EventAnswer(Answer):
+    """One event."""
+
+    id: str = Field(description="The `webhook-id`.")
+    sequence: int = Field(description="The `webhook-sequence`: counts your events from 1 without a gap.")
+    kind: str = Field(description="What it is about: `sale`, `auth`, `credit` and so on.")
+    status: str = Field(description="How it ended.")
+    createdAt: str = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
+    body: Annotated[Any, WithJsonSchema({"type": "object"})] = Field(
+        description="The body of its callback, byte for byte."
+    )
+
+
+class EventListMeta(Answer):
+    """Where the list goes on."""
+
+    limit: int = Field(description="As asked for.")
+    after: int = Field(description="Ask with this for the next page; also later, when there is more.")
+    hasMore: bool = Field(description="Whether there is more already.")
+
+
+class EventListAnswer(Answer):
+    """Events in the order of their numbers."""
+
+    data: list[EventAnswer]
+    meta: EventListMeta
