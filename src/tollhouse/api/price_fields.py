@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from tollhouse.api.decode import Body
 from tollhouse.api.money_fields import read_amount, read_currency
 from tollhouse.catalog.model import Price
 from tollhouse.catalog.prices import parse_offset
+from tollhouse.catalog.taxes import TaxError, TaxTerms
 from tollhouse.kernel.money import Currency, Money
 
 MAX_REPEATS = 1_000
+#: One of these may stand for the amount.
+STAND_INS = ("afterTaxes", "beforeTaxes")
+
+Amount = Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0})]
 
 
 class PriceFields(Body):
-    """One charge of a schedule. The currency is read first, because the decimals of the amount depend on it."""
+    """One charge of a schedule.
+
+    The currency is read first, since the decimals of amounts depend on it; the amount after what may stand for it.
+    """
 
     currency: str = Field(min_length=3, max_length=3, description="ISO 4217.", examples=["USD"])
-    amount: Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0, "examples": [19.99]})] = Field(
-        description="No more decimals than the currency has."
+    beforeTaxes: Amount | None = Field(None, description="The amount without its taxes.")
+    afterTaxes: Amount | None = Field(None, description="The amount again, with its taxes.")
+    taxes: Amount | None = Field(None, description="What of the amount is tax.")
+    taxRate: Decimal | None = Field(None, ge=0, le=1, decimal_places=10, description="A fraction: 0.2 for 20 %.")
+    taxName: str | None = Field(None, max_length=64, json_schema_extra={"examples": ["VAT"]})
+    amount: Amount | None = Field(
+        None,
+        validate_default=True,
+        description="What is charged, taxes included; no more decimals than the currency has. "
+        "Required, or `afterTaxes`, or `beforeTaxes` with `taxes` or `taxRate`.",
+        json_schema_extra={"examples": [19.99]},
     )
     offset: str = Field(
         "0d", description="When, counted from the charge before: days, weeks, months or years.", examples=["30d"]
@@ -29,6 +54,8 @@ class PriceFields(Body):
     repeat: bool | int = Field(
         False, description="Again and again at its offset: without end, or so many times in all."
     )
+    title: str | None = Field(None, max_length=64, description="What this charge is for, in words.")
+    _price: Price = PrivateAttr()
 
     @field_validator("offset")
     @classmethod
@@ -36,9 +63,14 @@ class PriceFields(Body):
         parse_offset(offset)
         return offset
 
-    @field_validator("amount", mode="before")
+    @field_validator("amount", "beforeTaxes", "afterTaxes", "taxes", mode="before")
     @classmethod
-    def _check_amount(cls, amount: Any, info: ValidationInfo) -> Decimal:
+    def _check_amount(cls, amount: Any, info: ValidationInfo) -> Decimal | None:
+        if amount is None:
+            # A part that is faulty is not among the data: it is named for itself.
+            if info.field_name == "amount" and all(info.data.get(part, 0) is None for part in STAND_INS):
+                raise ValueError("is required")
+            return None
         return read_amount(amount, info.data.get("currency"))
 
     @field_validator("currency")
@@ -58,7 +90,30 @@ class PriceFields(Body):
             raise ValueError(f"must be true, false, or how many times, up to {MAX_REPEATS}")
         return int(text)
 
+    @model_validator(mode="after")
+    def _check_sums(self) -> Self:
+        """Name the field that does not fit the others."""
+        try:
+            money, tax = self._terms().settle()
+            self._price = Price(parse_offset(self.offset), money, self.repeat, self.title, tax)
+        except TaxError as error:
+            fault: Any = {"type": "value_error", "loc": (error.field,), "input": None, "ctx": {"error": error}}
+            raise ValidationError.from_exception_data("price", [fault]) from None
+        return self
+
     def to_price(self) -> Price:
-        """Return the price in the words of the catalog. Raises AmountError."""
-        money = Money.parse(self.amount, Currency.of(self.currency))
-        return Price(parse_offset(self.offset), money, self.repeat)
+        """Return the price in the words of the catalog."""
+        return self._price
+
+    def _terms(self) -> TaxTerms:
+        return TaxTerms(
+            self._money(self.amount),
+            before=self._money(self.beforeTaxes),
+            after=self._money(self.afterTaxes),
+            taxes=self._money(self.taxes),
+            rate=self.taxRate,
+            name=self.taxName,
+        )
+
+    def _money(self, amount: Decimal | None) -> Money | None:
+        return None if amount is None else Money.parse(amount, Currency.of(self.currency))

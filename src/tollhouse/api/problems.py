@@ -66,6 +66,8 @@ TEXTS = {
     "decimal_parsing": "must be a number",
     "finite_number": "must be a number",
     "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "decimal_max_places": "must have at most {decimal_places} decimals",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "dict_type": "must be an object",

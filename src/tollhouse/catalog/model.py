@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 from tollhouse.kernel.money import Currency, Money
@@ -32,12 +33,26 @@ class Offset:
 
 
 @dataclass(frozen=True, slots=True)
+class Tax:
+    """What of a price is tax. `rate` is a fraction, 0.2 for 20 %, exactly as it was sent."""
+
+    amount_minor: int
+    rate: Decimal | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
-    """One line of a price schedule. `repeat` is False, True (without end) or the number of charges in all."""
+    """One line of a price schedule. `repeat` is False, True (without end) or the number of charges in all.
+
+    The money has the tax in it.
+    """
 
     offset: Offset
     money: Money
     repeat: bool | int
+    title: str | None = None
+    tax: Tax | None = None
 
     @property
     def is_repeating(self) -> bool:
@@ -143,16 +158,33 @@ class SkuChange:
 
 def price_to_json(price: Price) -> dict[str, Any]:
     """Write a price for a JSON column."""
-    return {
+    row = {
         "offset": str(price.offset),
         "amount_minor": price.money.amount_minor,
         "currency": price.money.currency.code,
         "repeat": price.repeat,
     }
+    if price.title:
+        row["title"] = price.title
+    if price.tax:
+        row["tax"] = _tax_to_json(price.tax)
+    return row
+
+
+def _tax_to_json(tax: Tax) -> dict[str, Any]:
+    rate = None if tax.rate is None else str(tax.rate)
+    parts = {"amount_minor": tax.amount_minor, "rate": rate, "name": tax.name}
+    return {name: value for name, value in parts.items() if value is not None}
+
+
+def _tax_from_json(row: dict[str, Any]) -> Tax:
+    rate = row.get("rate")
+    return Tax(row["amount_minor"], None if rate is None else Decimal(rate), row.get("name"))
 
 
 def price_from_json(row: dict[str, Any]) -> Price:
     """Read a price from a JSON column."""
     money = Money(row["amount_minor"], Currency.of(row["currency"]))
     offset = row["offset"]
-    return Price(Offset(int(offset[:-1]), offset[-1]), money, row["repeat"])
+    tax = _tax_from_json(row["tax"]) if "tax" in row else None
+    return Price(Offset(int(offset[:-1]), offset[-1]), money, row["repeat"], row.get("title"), tax)

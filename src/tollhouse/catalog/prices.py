@@ -6,6 +6,7 @@ import calendar
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from tollhouse.catalog.model import Offset, Price, SkuKind
 from tollhouse.kernel.money import MAX_AMOUNT_MINOR, Money
@@ -53,14 +54,14 @@ def find_kind_fault(kind: SkuKind, prices: Sequence[Price]) -> str | None:
     return "has to be one price that does not repeat for a one-time product"
 
 
+def take_due_at_once(prices: Sequence[Price]) -> list[Price]:
+    """Return what is charged with the first payment: the leading prices without a delay."""
+    return list(takewhile(lambda price: price.offset.is_at_once, prices))
+
+
 def sum_due_at_once(prices: Sequence[Price]) -> Money:
-    """Add up what is charged with the first payment: the leading prices without a delay."""
-    total = 0
-    for price in prices:
-        if not price.offset.is_at_once:
-            break
-        total += price.money.amount_minor
-    return Money(total, prices[0].money.currency)
+    """Add up what is charged with the first payment."""
+    return Money(sum(price.money.amount_minor for price in take_due_at_once(prices)), prices[0].money.currency)
 
 
 def has_later_charges(prices: Sequence[Price]) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from tollhouse.catalog.prices import first_renewal, sum_due_at_once
+from tollhouse.catalog.model import Price
+from tollhouse.catalog.prices import first_renewal, sum_due_at_once, take_due_at_once
 from tollhouse.kernel import codes
+from tollhouse.kernel.money import Money
 from tollhouse.payments.model import Payment, Status, Subscribing
 from tollhouse.rates.model import convert
 from tollhouse.wire.answers import (
@@ -15,6 +17,7 @@ from tollhouse.wire.answers import (
     PaymentEvent,
     SourceAnswer,
     SubscriptionBlock,
+    VatBlock,
 )
 from tollhouse.wire.render import build_timestamp, render, render_date
 
@@ -77,7 +80,25 @@ def build_payment_block(payment: Payment, url: str | None) -> PaymentBlock:
         apiPaymentSource=payment.source.kind,
         source=build_source_block(payment),
         timestamp=build_timestamp(payment.settled_at or payment.created_at),
+        vat=build_vat_block(payment),
     )
+
+
+def build_vat_block(payment: Payment) -> VatBlock | None:
+    """Build the `vat` object: the taxes in the whole of what is charged or held, where its prices tell of any."""
+    prices = charged_prices(payment)
+    taxes = [price.tax.amount_minor for price in prices if price.tax is not None]
+    if not taxes or sum(price.money.amount_minor for price in prices) != payment.money.amount_minor:
+        return None
+    vat = Money(sum(taxes), payment.money.currency)
+    rate = payment.usd_per_unit
+    return VatBlock(amount=vat.to_decimal(), amountUsd=None if rate is None else convert(vat, rate))
+
+
+def charged_prices(payment: Payment) -> list[Price]:
+    """Return the prices that make up the amount: those due at once, or the one that is captured later."""
+    due = [price for item in payment.items for price in take_due_at_once(item.prices)]
+    return due if any(price.money.amount_minor for price in due) else list(payment.items[0].prices[:1])
 
 
 def build_source_block(payment: Payment) -> SourceAnswer:

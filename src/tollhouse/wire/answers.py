@@ -39,6 +39,13 @@ class SourceAnswer(Answer):
     disabled: bool = Field(False, description="Whether the stored card may be paid with no more.")
 
 
+class VatBlock(Answer):
+    """The taxes in an amount."""
+
+    amount: Amount
+    amountUsd: Amount | None = Field(None, description="The same in US dollars, where a rate is known.")
+
+
 class PaymentBlock(Answer):
     """One transaction."""
 
@@ -67,6 +74,7 @@ class PaymentBlock(Answer):
     apiPaymentSource: str = Field(description="The `paymentSource.type` of the request.")
     source: SourceAnswer = Field(description="The card.")
     timestamp: Timestamp = Field(description="When the status became what it is.")
+    vat: VatBlock | None = Field(None, description="The taxes in the amount, where its prices tell of any.")
 
 
 class ConsumerBlock(Answer):

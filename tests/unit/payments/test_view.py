@@ -11,7 +11,7 @@ import pytest
 from tests.support.payments import CREATED_AT, item, payment
 
 from tollhouse.acquirers.model import Approved, Declined, Unknown
-from tollhouse.catalog.model import Price
+from tollhouse.catalog.model import Offset, Price, Tax
 from tollhouse.catalog.prices import parse_offset
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.payments import lifecycle
@@ -138,6 +138,25 @@ def test_subscriptions_of_a_bundle() -> None:
         "1000002", "200", "trial", "WEEKLY",
     )  # fmt: skip
     assert "subscriptions" not in read(render_answer(approved(subscribing=several[:1])))
+
+
+def test_taxes_in_the_amount() -> None:
+    """`vat` sums the taxes of what is due at once, in dollars too; none is told where the prices tell of none."""
+    euro = Currency.of("EUR")
+    at_once = Offset(0, "d")
+    now = [
+        Price(at_once, Money(1200, euro), repeat=False, tax=Tax(200)),
+        Price(at_once, Money(600, euro), repeat=False),
+    ]
+    later = Price(Offset(30, "d"), Money(2400, euro), repeat=True, tax=Tax(400))
+    sold = {"items": (item(now[0], later), item(now[1])), "money": Money(1800, euro)}
+    assert "vat" not in read(render_answer(payment()))["payment"]
+    assert read(render_answer(payment(**sold, usd_per_unit=None)))["payment"]["vat"] == {"amount": 2}
+    told = read(render_event(approved(**sold, usd_per_unit=Decimal("1.15"))))["payment"]["vat"]
+    assert told == {"amount": 2, "amountUsd": Decimal("2.3")}
+    assert "vat" not in read(render_answer(payment(**{**sold, "money": Money(900, euro)})))["payment"]
+    held = {"items": (item(later),), "money": later.money}
+    assert read(render_answer(payment(**held)))["payment"]["vat"]["amount"] == 4
 
 
 def test_metadata_comes_back_as_sent() -> None:
