@@ -72,6 +72,7 @@ from tollhouse.phones.desk import Desk, Quotas
 from tollhouse.portal.handlers import Portal, portal_handlers
 from tollhouse.rates.access import Rates
 from tollhouse.simulator.app import create_router
+from tollhouse.stage.faults import fault_handlers
 from tollhouse.stage.inbox import Inbox, inbox_handlers
 from tollhouse.stage.mailbox import Mailbox
 from tollhouse.stage.three_ds import three_ds_handler
@@ -309,6 +310,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         inbox = Inbox(gateway.database, gateway.tools.catalog, gateway.secrets.of, Mailbox(), settings.public_url)
         handlers += [*inbox_handlers(inbox), *visit_handlers()]
         handlers.append(three_ds_handler(gateway.tools, gateway.transport, gateway.gate.access))
+        handlers += fault_handlers(gateway.transport, gateway.gate.access)
         handlers += test_payment_data_handlers(
             TestDataDesk(gateway.transport), gateway.gate, gateway.database, gateway.vault.digest
         )

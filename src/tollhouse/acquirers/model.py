@@ -49,6 +49,8 @@ class Authorization:
     proof: Proof | None = None
     consumer_ip: str | None = None
     emulate_code: str | None = None
+    #: Names the merchant to the acquirer (ISO 8583 field 42).
+    acceptor: str = ""
     #: The merchant account that the request named, as it named it.
     mid: str | None = None
     #: Why the cardholder was not authenticated, in the words of the wire: lowValue, tra, moto and so on.

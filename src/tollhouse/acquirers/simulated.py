@@ -155,6 +155,7 @@ def _encode_authorization(order: Authorization) -> bytes:
             "proof": order.proof and _describe_proof(order.proof),
             "consumerIp": order.consumer_ip,
             "emulateCode": order.emulate_code,
+            "acceptor": order.acceptor,
             "mid": order.mid,
             "exemption": order.exemption,
         }

@@ -67,6 +67,7 @@ def build_authorization(payment: Payment, instrument: Instrument, proof: Proof |
         proof=proof,
         consumer_ip=payment.consumer_ip,
         emulate_code=payment.emulate_code,
+        acceptor=str(payment.merchant_id),
         mid=payment.mid,
         exemption=_choose_exemption(payment, proof),
     )

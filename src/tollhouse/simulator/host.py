@@ -9,6 +9,7 @@ from tollhouse.kernel.errors import NotFound
 from tollhouse.simulator import messages
 from tollhouse.simulator.access_control import AccessControl
 from tollhouse.simulator.directory import Directory
+from tollhouse.simulator.faults import Faults
 from tollhouse.simulator.issuer import Issuer
 from tollhouse.simulator.reports import Reporter
 from tollhouse.simulator.store import queries
@@ -47,7 +48,8 @@ class Simulator:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._database = database
-        self._issuer = Issuer(database, slow_seconds=slow_seconds, late_seconds=late_seconds)
+        faults = Faults()
+        self._issuer = Issuer(database, faults, slow_seconds=slow_seconds, late_seconds=late_seconds)
         self._reporter = Reporter(database)
         self.access_control = AccessControl(
             database, self._reporter, challenge_life_seconds=challenge_life_seconds, decoupled_seconds=decoupled_seconds
@@ -66,6 +68,9 @@ class Simulator:
             "/directory": directory.authenticate,
             "/directory/ranges": directory.list_ranges,
             "/control/journal": self._list_journal,
+            "/control/faults/add": faults.add,
+            "/control/faults/list": faults.list,
+            "/control/faults/clear": faults.clear,
             "/control/test-data/create": test_data.create,
             "/control/test-data/list": test_data.list,
             "/control/test-data/read": test_data.read,
@@ -109,6 +114,7 @@ class Simulator:
         return messages.build_challenge_status(await self.access_control.act(challenge, result))
 
     async def _list_journal(self, body: bytes) -> bytes:
-        limit = messages.read_journal_request(body)
+        wanted = messages.read_journal_request(body)
         async with self._database.acquire() as connection:
-            return messages.build_journal([row async for row in queries.select_journal(connection, row_limit=limit)])
+            rows = queries.select_journal(connection, acceptor=wanted.acceptor, row_limit=wanted.limit)
+            return messages.build_journal([row async for row in rows])

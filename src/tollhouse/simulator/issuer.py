@@ -8,22 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from tollhouse.simulator import messages, operations, rules, store
+from tollhouse.simulator.faults import Passing
 from tollhouse.simulator.model import Delivery, Entry, Result, Silence
 from tollhouse.simulator.tasks import KeyedTasks
 from tollhouse.simulator.test_data import find_test_card
 from tollhouse.storage.coalesce import Coalescer
 
 if TYPE_CHECKING:
+    from tollhouse.simulator.faults import Faults
     from tollhouse.simulator.model import Operation, Order, PublishedCard, Verdict
     from tollhouse.storage.database import Database
 
 #: How long the silent card's connection stays open.
 SILENT_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What happens to a message; `seconds` is how late a slow answer is."""
+
+    delivery: Delivery
+    seconds: float
 
 
 class Decide(Protocol):
@@ -37,8 +47,9 @@ class Decide(Protocol):
 class Issuer:
     """Answers the acquirer messages. Bodies in, bodies or silence out."""
 
-    def __init__(self, database: Database, *, slow_seconds: float, late_seconds: float) -> None:
+    def __init__(self, database: Database, faults: Faults, *, slow_seconds: float, late_seconds: float) -> None:
         self._database = database
+        self._faults = faults
         self._slow_seconds = slow_seconds
         self._late_seconds = late_seconds
         self._journal: Coalescer[Entry, Result] = Coalescer("simulator journal", store.insert_entries, database)
@@ -48,7 +59,9 @@ class Issuer:
     async def authorize(self, body: bytes) -> bytes | Silence:
         """Decide an authorization, journal it, and answer as the card's way of delivery has it. Raises Invalid."""
         order = await self._find_card(messages.read_authorize(body))
-        return await self._deliver(order.reference, rules.choose_delivery(order), partial(self._decide, order))
+        passing = Passing(order.acceptor, order.masked_number, order.amount_minor, order.currency)
+        way = self._choose_way(rules.choose_delivery(order), passing)
+        return await self._deliver(order.reference, way, partial(self._decide, order))
 
     async def capture(self, body: bytes) -> bytes | Silence:
         """Take what an authorization holds, as `authorize` does. Raises Invalid."""
@@ -103,9 +116,9 @@ class Issuer:
 
     async def _operate(self, operation: Operation) -> bytes | Silence:
         async with self._database.acquire() as connection:
-            card = await operations.select_card(connection, operation)
-        delivery = rules.choose_operation_delivery(operation, card)
-        return await self._deliver(operation.reference, delivery, partial(self._carry_out, operation, card))
+            card, passing = await operations.select_original(connection, operation)
+        way = self._choose_way(rules.choose_operation_delivery(operation, card), passing)
+        return await self._deliver(operation.reference, way, partial(self._carry_out, operation, card))
 
     async def _carry_out(
         self, operation: Operation, card: PublishedCard | None, *, outruns_reversal: bool = False
@@ -113,13 +126,19 @@ class Issuer:
         async with self._database.transaction() as connection:
             return await operations.carry_out(connection, operation, card, outruns_reversal=outruns_reversal)
 
-    async def _deliver(self, reference: str, delivery: Delivery, decide: Decide) -> bytes | Silence:
-        if delivery is Delivery.PROMPT:
-            return messages.build_answer(reference, await decide())
-        return await self._deliver_badly(reference, delivery, decide)
+    def _choose_way(self, delivery: Delivery, passing: Passing | None) -> Way:
+        """Choose what happens on the way: a fault that was asked for comes before what the card has."""
+        fault = self._faults.strike(passing) if passing is not None else None
+        return Way(fault.delivery, fault.seconds) if fault else Way(delivery, self._slow_seconds)
 
-    async def _deliver_badly(self, reference: str, delivery: Delivery, decide: Decide) -> bytes | Silence:
+    async def _deliver(self, reference: str, way: Way, decide: Decide) -> bytes | Silence:
+        if way.delivery is Delivery.PROMPT:
+            return messages.build_answer(reference, await decide())
+        return await self._deliver_badly(reference, way, decide)
+
+    async def _deliver_badly(self, reference: str, way: Way, decide: Decide) -> bytes | Silence:
         """Decide a message whose way is bad."""
+        delivery = way.delivery
         if delivery is Delivery.DROPPED:
             return Silence(0)
         if delivery is Delivery.LATE:
@@ -134,7 +153,7 @@ class Issuer:
         elif delivery is Delivery.SILENT:
             return Silence(SILENT_SECONDS)
         elif delivery is Delivery.SLOW:
-            await asyncio.sleep(self._slow_seconds)
+            await asyncio.sleep(way.seconds)
         return messages.build_answer(reference, result)
 
     async def _decide_late(self, reference: str, decide: Decide) -> Result:

@@ -52,6 +52,7 @@ class _Authorize(Message):
     capture: bool
     initiator: Literal["customer", "merchant"]
     proof: _Proof | None = None
+    acceptor: Annotated[str, Meta(max_length=36)] = ""
     consumer_ip: Annotated[str, Meta(max_length=64)] | None = None
     emulate_code: Annotated[str, Meta(max_length=6)] | None = None
 
@@ -68,8 +69,9 @@ class _About(Message):
 
 
 class JournalRequest(Message):
-    """How many rows of the journal are wanted."""
+    """How many rows of the journal are wanted, and whose."""
 
+    acceptor: Annotated[str, Meta(max_length=36)] | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
@@ -105,6 +107,7 @@ def read_authorize(body: bytes) -> Order:
     number = message.card.number
     return Order(
         reference=message.reference,
+        acceptor=message.acceptor,
         number=number,
         masked_number=number.masked,
         brand=number.brand.name,
@@ -144,10 +147,10 @@ def read_reference(body: bytes) -> str:
     return reference
 
 
-def read_journal_request(body: bytes) -> int:
-    """Read how many rows are wanted; an empty body means the default. Raises Invalid."""
-    limit: int = decode(_journal, body or b"{}").limit
-    return limit
+def read_journal_request(body: bytes) -> JournalRequest:
+    """Read which rows are wanted; an empty body means the newest of everybody. Raises Invalid."""
+    wanted: JournalRequest = decode(_journal, body or b"{}")
+    return wanted
 
 
 def read_challenge_result(body: bytes) -> str:

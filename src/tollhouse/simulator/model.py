@@ -81,6 +81,7 @@ class Order:
     """An authorization as the issuer sees it. `card` is None for a number that is not published."""
 
     reference: str
+    acceptor: str
     number: CardNumber
     masked_number: str
     brand: str

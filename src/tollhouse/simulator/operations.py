@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tollhouse.simulator import positions, rules
 from tollhouse.simulator.cards import published_cards
+from tollhouse.simulator.faults import Passing
 from tollhouse.simulator.model import Result
 from tollhouse.simulator.positions import Move, Position
 from tollhouse.simulator.store import queries, read_result
@@ -21,10 +22,15 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
 
-async def select_card(connection: PlainConnection, operation: Operation) -> PublishedCard | None:
-    """Return the published card that an operation is about."""
-    name = await queries.select_card_name(connection, original_reference=operation.original_reference)
-    return published_cards().get(name)
+async def select_original(
+    connection: PlainConnection, operation: Operation
+) -> tuple[PublishedCard | None, Passing | None]:
+    """Return the published card that an operation is about, and what faults look at."""
+    row = await queries.select_original(connection, original_reference=operation.original_reference)
+    if row is None:
+        return None, None
+    passing = Passing(row["acceptor"], row["masked_number"], operation.amount_minor, operation.currency)
+    return published_cards().get(row["card_name"]), passing
 
 
 async def carry_out(
@@ -100,6 +106,7 @@ def _read_position(row: Record, *, was_reversed: bool) -> Position:
         kind=row["kind"],
         masked_number=row["masked_number"],
         card_name=row["card_name"],
+        acceptor=row["acceptor"],
         currency=row["currency"],
         amount_minor=row["amount_minor"],
         captured_minor=row["captured_minor"],
@@ -122,6 +129,7 @@ def _columns(operation: Operation, position: Position | None, result: Result) ->
         "original_reference": position.reference if position else operation.original_reference,
         "masked_number": position.masked_number if position else None,
         "card_name": position.card_name if position else None,
+        "acceptor": position.acceptor if position else "",
         "amount_minor": operation.amount_minor,
         "currency": operation.currency,
         "response_code": result.response_code,

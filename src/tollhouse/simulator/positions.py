@@ -30,6 +30,7 @@ class Position:
     kind: str
     masked_number: str
     card_name: str | None
+    acceptor: str
     currency: str
     amount_minor: int
     captured_minor: int

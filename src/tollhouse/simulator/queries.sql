@@ -1,20 +1,20 @@
 -- Statements of the simulator. Journal, then balances, then authentications; locks are taken in that order.
 
--- name: insert_entries(references, kinds, masked_numbers, card_names, amounts_minor, currencies, response_codes, advice_codes, approval_codes, network_transaction_ids, cavvs, deliveries)
+-- name: insert_entries(references, kinds, masked_numbers, card_names, amounts_minor, currencies, response_codes, advice_codes, approval_codes, network_transaction_ids, cavvs, acceptors, deliveries)
 -- Journal authorizations that were never seen, sorted by reference, and return the references of those.
 insert into journal (
     reference, kind, masked_number, card_name, amount_minor, currency, response_code, advice_code,
-    approval_code, network_transaction_id, cavv, deliveries
+    approval_code, network_transaction_id, cavv, acceptor, deliveries
 )
 select * from unnest(
     :references::text[], :kinds::journal_kind[], :masked_numbers::text[], :card_names::text[], :amounts_minor::bigint[],
     :currencies::text[], :response_codes::text[], :advice_codes::text[], :approval_codes::text[],
-    :network_transaction_ids::text[], :cavvs::text[], :deliveries::integer[]
+    :network_transaction_ids::text[], :cavvs::text[], :acceptors::text[], :deliveries::integer[]
 )
 on conflict (reference) do nothing
 returning reference;
 
--- name: update_reversed_entries(references, kinds, masked_numbers, card_names, amounts_minor, currencies, response_codes, advice_codes, approval_codes, network_transaction_ids, cavvs, deliveries)
+-- name: update_reversed_entries(references, kinds, masked_numbers, card_names, amounts_minor, currencies, response_codes, advice_codes, approval_codes, network_transaction_ids, cavvs, acceptors, deliveries)
 -- Fill in authorizations that came after their reversal, which stands, and return their references.
 update journal
 set
@@ -28,14 +28,15 @@ set
     approval_code = late.approval_code,
     network_transaction_id = late.network_transaction_id,
     cavv = late.cavv,
+    acceptor = late.acceptor,
     deliveries = late.deliveries
 from unnest(
     :references::text[], :kinds::journal_kind[], :masked_numbers::text[], :card_names::text[], :amounts_minor::bigint[],
     :currencies::text[], :response_codes::text[], :advice_codes::text[], :approval_codes::text[],
-    :network_transaction_ids::text[], :cavvs::text[], :deliveries::integer[]
+    :network_transaction_ids::text[], :cavvs::text[], :acceptors::text[], :deliveries::integer[]
 ) as late (
     reference, kind, masked_number, card_name, amount_minor, currency, response_code, advice_code,
-    approval_code, network_transaction_id, cavv, deliveries
+    approval_code, network_transaction_id, cavv, acceptor, deliveries
 )
 where journal.reference = late.reference and journal.kind = 'reversal'
 returning journal.reference;
@@ -72,16 +73,16 @@ returning reference;
 update journal
 set reversed_at = now()
 where reference = :reference and reversed_at is null
-returning reference, kind, masked_number, card_name, currency, amount_minor, approval_code, reversed_at, captured_minor,
+returning reference, kind, masked_number, card_name, acceptor, currency, amount_minor, approval_code, reversed_at, captured_minor,
     released_minor, credited_minor, voided_at, original_reference;
 
 -- name: select_original_of(reference)$
 -- What an operation acts on; nothing for an authorization, and for what was never seen.
 select original_reference from journal where reference = :reference;
 
--- name: select_card_name(original_reference)$
--- The card of an authorization or sale, which may be named by its capture.
-select card_name
+-- name: select_original(original_reference)^
+-- The card and the merchant of an authorization or sale, which may be named by its capture.
+select card_name, masked_number, acceptor
 from journal
 where reference = coalesce(
     (select original_reference from journal where reference = :original_reference and kind = 'capture'), :original_reference
@@ -89,7 +90,7 @@ where reference = coalesce(
 
 -- name: lock_original(original_reference)^
 -- An authorization or sale, which may be named by its capture, until the end of the transaction.
-select reference, kind, masked_number, card_name, currency, amount_minor, approval_code, reversed_at, captured_minor,
+select reference, kind, masked_number, card_name, acceptor, currency, amount_minor, approval_code, reversed_at, captured_minor,
     released_minor, credited_minor, voided_at, original_reference
 from journal
 where reference = coalesce(
@@ -97,20 +98,20 @@ where reference = coalesce(
 )
 for no key update;
 
--- name: insert_operation(reference, kind, original_reference, masked_number, card_name, amount_minor, currency, response_code, approval_code)$
+-- name: insert_operation(reference, kind, original_reference, masked_number, card_name, acceptor, amount_minor, currency, response_code, approval_code)$
 -- Journal a capture, void or credit; nothing comes back if its reference was seen before.
 insert into journal (
-    reference, kind, original_reference, masked_number, card_name, amount_minor, currency, response_code, approval_code,
-    deliveries
+    reference, kind, original_reference, masked_number, card_name, acceptor, amount_minor, currency, response_code,
+    approval_code, deliveries
 )
 values (
-    :reference, :kind, :original_reference, :masked_number, :card_name, :amount_minor, :currency, :response_code,
+    :reference, :kind, :original_reference, :masked_number, :card_name, :acceptor, :amount_minor, :currency, :response_code,
     :approval_code, 1
 )
 on conflict (reference) do nothing
 returning reference;
 
--- name: update_reversed_operation(reference, kind, original_reference, masked_number, card_name, amount_minor, currency, response_code, approval_code)$
+-- name: update_reversed_operation(reference, kind, original_reference, masked_number, card_name, acceptor, amount_minor, currency, response_code, approval_code)$
 -- Fill in an operation that came after its reversal, which stands; nothing comes back if it is no such one.
 update journal
 set
@@ -118,6 +119,7 @@ set
     original_reference = :original_reference,
     masked_number = :masked_number,
     card_name = :card_name,
+    acceptor = :acceptor,
     amount_minor = :amount_minor,
     currency = :currency,
     response_code = :response_code,
@@ -136,13 +138,14 @@ set
     voided_at = case when :is_voided then coalesce(voided_at, now()) end
 where reference = :reference;
 
--- name: select_journal(row_limit)
--- The newest journal rows first.
+-- name: select_journal(acceptor, row_limit)
+-- The newest journal rows first, of one merchant or of all.
 select
     reference, kind, original_reference, masked_number, card_name, amount_minor, currency, response_code, advice_code,
     approval_code, network_transaction_id, captured_minor, released_minor, credited_minor, cavv, deliveries, received_at,
     reversed_at, voided_at
 from journal
+where :acceptor::text is null or (acceptor = :acceptor and acceptor <> '')
 order by received_at desc, reference desc
 limit :row_limit;
 

@@ -140,6 +140,7 @@ def _columns(
         "approval_codes": [result.approval_code for result in chosen],
         "network_transaction_ids": [result.network_transaction_id for result in chosen],
         "cavvs": [order.proof.cavv if order.proof else None for order in orders],
+        "acceptors": [order.acceptor for order in orders],
         "deliveries": [deliveries[order.reference] for order in orders],
     }
 

@@ -48,8 +48,8 @@ async def test_the_message_is_whole() -> None:
     line = Line(encode({"reference": "r"} | APPROVED))
     proof = Proof("05", "A" * 28, "ds-1", "2.2.0")
     await SimulatedAcquirer(line, timeout_seconds=7).authorize(
-        order(reference="r", proof=proof, consumer_ip="203.0.113.45", emulate_code="0000", network_transaction_id="1",
-              mid="123", exemption="tra")
+        order(reference="r", proof=proof, consumer_ip="203.0.113.45", emulate_code="0000", acceptor="7",
+              network_transaction_id="1", mid="123", exemption="tra")
     )  # fmt: skip
     (path, body, timeout_seconds) = line.posted[0]
 
@@ -73,6 +73,7 @@ async def test_the_message_is_whole() -> None:
         },
         "consumerIp": "203.0.113.45",
         "emulateCode": "0000",
+        "acceptor": "7",
         "mid": "123",
         "exemption": "tra",
     }

@@ -82,8 +82,8 @@ def test_what_is_no_message_is_refused(body: bytes) -> None:
 
 def test_the_journal_has_a_bound() -> None:
     """A hundred rows unless told, a thousand at most."""
-    assert messages.read_journal_request(b"") == 100
-    assert messages.read_journal_request(encode({"limit": 1000})) == 1000
+    assert messages.read_journal_request(b"").limit == 100
+    assert messages.read_journal_request(encode({"limit": 1000})).limit == 1000
     with pytest.raises(Invalid):
         messages.read_journal_request(encode({"limit": 1001}))
 

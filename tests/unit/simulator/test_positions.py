@@ -12,7 +12,7 @@ from tollhouse.simulator.model import Operation, OperationKind
 from tollhouse.simulator.positions import Move, Position, carry_out, judge, undo
 
 AUTHORIZATION = Position(
-    "r", "authorization", "400000****0000", "visa", "USD", 1000, 0, 0, 0, is_live=True, is_voided=False
+    "r", "authorization", "400000****0000", "visa", "1", "USD", 1000, 0, 0, 0, is_live=True, is_voided=False
 )
 
 kinds: st.SearchStrategy[OperationKind] = st.sampled_from(("capture", "void", "credit"))

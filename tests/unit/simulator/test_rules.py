@@ -25,6 +25,7 @@ def order(name: str | None = "visa", **changes: Any) -> Order:
     card = CARDS[name] if name else None
     plain = Order(
         reference="r",
+        acceptor="1",
         number=CardNumber(card.number if card else "4242424242424242"),
         masked_number="400000****0000",
         brand=card.brand if card else "visa",

@@ -1,0 +1,145 @@
+"""Faults that were asked for: what is to happen to the next messages on their way. Kept in memory only.
+
+A fault is a merchant's: it meets that merchant's messages, with one card or any, of one amount or any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tollhouse.simulator.messages import Message, decode, encode
+from tollhouse.simulator.model import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: How many of a merchant may be waiting.
+MOST_FAULTS = 100
+
+DELIVERIES = {
+    "latency": Delivery.SLOW,
+    "dropBefore": Delivery.DROPPED,
+    "dropAfter": Delivery.LOST,
+    "duplicate": Delivery.TWICE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is to happen to the next `calls` messages that fit. `seconds` is how late a slow answer is."""
+
+    acceptor: str
+    delivery: Delivery
+    calls: int
+    seconds: float
+    masked_number: str | None
+    amount_minor: int | None
+    currency: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """A message on its way, as far as faults look at it."""
+
+    acceptor: str
+    masked_number: str | None
+    amount_minor: int
+    currency: str
+
+
+class _Amount(Message):
+    minor: Annotated[int, Meta(ge=0)]
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+
+
+class _Ask(Message):
+    acceptor: Annotated[str, Meta(min_length=1, max_length=36)]
+    fault: Literal["latency", "dropBefore", "dropAfter", "duplicate"]
+    calls: Annotated[int, Meta(ge=1, le=1000)] = 1
+    seconds: Annotated[float, Meta(ge=0, le=60)] = 5.0
+    number: Annotated[str, Meta(max_length=19)] | None = None
+    amount: _Amount | None = None
+
+
+class _About(Message):
+    acceptor: Annotated[str, Meta(min_length=1, max_length=36)]
+
+
+_ask = msgspec.json.Decoder(_Ask)
+_about = msgspec.json.Decoder(_About)
+
+
+class Faults:
+    """The faults that wait, the oldest first."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Fault] = []
+
+    def strike(self, passing: Passing) -> Fault | None:
+        """Return what happens to a message, and count it; None where nothing does."""
+        for index, fault in enumerate(self._waiting):
+            if _fits(fault, passing):
+                left = replace(fault, calls=fault.calls - 1)
+                self._waiting[index : index + 1] = [left] if left.calls else []
+                return fault
+        return None
+
+    async def add(self, body: bytes) -> bytes:
+        """Take a fault, and show all that wait for the merchant; one too many is `isFull`. Raises Invalid."""
+        wanted: _Ask = decode(_ask, body)
+        if sum(fault.acceptor == wanted.acceptor for fault in self._waiting) >= MOST_FAULTS:
+            return encode({"faults": [], "isFull": True})
+        amount = wanted.amount
+        self._waiting.append(
+            Fault(
+                acceptor=wanted.acceptor,
+                delivery=DELIVERIES[wanted.fault],
+                calls=wanted.calls,
+                seconds=wanted.seconds,
+                masked_number=wanted.number,
+                amount_minor=amount.minor if amount else None,
+                currency=amount.currency if amount else None,
+            )
+        )
+        return self._show(wanted.acceptor)
+
+    async def list(self, body: bytes) -> bytes:
+        """Show what waits for a merchant."""
+        wanted: _About = decode(_about, body)
+        return self._show(wanted.acceptor)
+
+    async def clear(self, body: bytes) -> bytes:
+        """Forget what waits for a merchant."""
+        wanted: _About = decode(_about, body)
+        self._waiting = [fault for fault in self._waiting if fault.acceptor != wanted.acceptor]
+        return self._show(wanted.acceptor)
+
+    def _show(self, acceptor: str) -> bytes:
+        return encode({"faults": _describe(fault for fault in self._waiting if fault.acceptor == acceptor)})
+
+
+def _fits(fault: Fault, passing: Passing) -> bool:
+    return (
+        fault.acceptor == passing.acceptor
+        and fault.masked_number in {None, passing.masked_number}
+        and fault.amount_minor in {None, passing.amount_minor}
+        and fault.currency in {None, passing.currency}
+    )
+
+
+def _describe(faults: Iterable[Fault]) -> list[dict[str, Any]]:
+    names = {delivery: name for name, delivery in DELIVERIES.items()}
+    return [
+        {
+            "fault": names[fault.delivery],
+            "calls": fault.calls,
+            "seconds": fault.seconds,
+            "number": fault.masked_number,
+            "amount": {"minor": fault.amount_minor, "currency": fault.currency} if fault.currency else None,
+        }
+        for fault in faults
+    ]

@@ -1,0 +1,29 @@
+"""Asking the simulated world for something: the way that the control calls share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+
+from tollhouse.kernel.errors import Unavailable
+from tollhouse.transport.model import NoAnswer, NotSent
+
+if TYPE_CHECKING:
+    from tollhouse.transport.model import Transport
+
+TIMEOUT_SECONDS = 8.0
+
+log = structlog.get_logger()
+
+
+async def ask_world(transport: Transport, path: str, message: object) -> dict[str, Any]:
+    """Post a message to the simulator and return its answer. Raises Unavailable."""
+    try:
+        answer = await transport.post(path, msgspec.json.encode(message), timeout_seconds=TIMEOUT_SECONDS)
+        content: dict[str, Any] = msgspec.json.decode(answer, type=dict[str, Any])
+    except (NotSent, NoAnswer, msgspec.MsgspecError) as error:
+        log.warning("simulator did not answer", path=path, cause=type(error).__name__)
+        raise Unavailable("The simulator did not answer.") from error
+    return content
