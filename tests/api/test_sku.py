@@ -63,6 +63,16 @@ async def test_a_subscription(refusing_shop: WebShop) -> None:
     assert (await refusing_shop.get(f"/sku/{made['name']}")).json() == made
 
 
+async def test_taxes_of_a_subscription(refusing_shop: WebShop) -> None:
+    """What a charge says of its taxes comes back with it, and is told when the product is sold."""
+    shop = refusing_shop
+    taxed = MONTHLY[0] | {"amount": 12, "beforeTaxes": 10, "taxes": 2, "taxRate": 0.2, "taxName": "VAT", "title": "A"}
+    made = await make_sku(shop, subscription(shop, price=[taxed, MONTHLY[1]]))
+    assert made["price"] == [taxed, MONTHLY[1]]
+    paid = (await shop.pay(shop.payment(sku={"name": made["name"]}))).json()["payment"]
+    assert (paid["amount"], paid["vat"]["amount"]) == (12, 2)
+
+
 async def test_names_are_readable(refusing_shop: WebShop) -> None:
     """A name says site and currency; from the second on it is numbered; a name that is taken is passed over."""
     shop = refusing_shop

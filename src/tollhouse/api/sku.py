@@ -231,6 +231,21 @@ def _show_price(entry: SkuEntry) -> Decimal | list[PriceAnswer]:
             currency=price.money.currency.code,
             offset=str(price.offset),
             repeat=price.repeat,
+            title=price.title,
+            **_describe_tax(price),
         )
         for price in prices
     ]
+
+
+def _describe_tax(price: Price) -> dict[str, Any]:
+    tax, currency = price.tax, price.money.currency
+    if tax is None:
+        return {}
+    before = Money(price.money.amount_minor - tax.amount_minor, currency)
+    return {
+        "beforeTaxes": before.to_decimal(),
+        "taxes": Money(tax.amount_minor, currency).to_decimal(),
+        "taxRate": tax.rate,
+        "taxName": tax.name,
+    }

@@ -56,6 +56,11 @@ class PriceAnswer(Answer):
     currency: str = Field(description="ISO 4217.")
     offset: str = Field(description="When, counted from the charge before: `0d`, `30d`, `1m`.")
     repeat: bool | int = Field(description="Without end, or so many charges in all.")
+    title: str | None = Field(None, description="What the charge is for.")
+    beforeTaxes: Amount | None = Field(None, description="The amount without its taxes, where they are known.")
+    taxes: Amount | None = Field(None, description="What of the amount is tax.")
+    taxRate: Amount | None = Field(None, description="A fraction: 0.2 for 20 %.")
+    taxName: str | None = None
 
 
 class SkuAnswer(Answer):
