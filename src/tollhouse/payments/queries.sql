@@ -10,13 +10,14 @@ select nextval('transaction_number');
 -- Reserve a block of subscription ids and return the first.
 select nextval('subscription_number');
 
--- name: claim_requests!
--- Take request ids, in order; a concurrent claimant is waited for.
+-- name: claim_requests
+-- Take request ids, in order; a concurrent claimant is waited for. What comes back was won.
 insert into request_claim (merchant_id, operation, request_id, digest, payment_id)
 select * from unnest(
     :merchant_ids::bigint[], :operations::text[], :request_ids::text[], :digests::bytea[], :payment_ids::bigint[]
 )
-on conflict do nothing;
+on conflict do nothing
+returning payment_id;
 
 -- name: select_claims
 -- Return who holds these request ids, with the recorded answer if there is one.

@@ -63,18 +63,25 @@ async def _claim_requests(connection: PlainConnection, batch: Sequence[Beginning
     )
     if not claiming:
         return {}
-    keys = _claim_keys([claim for claim, _ in claiming])
-    await queries.claim_requests(
+    rows = queries.claim_requests(
         connection,
-        **keys,
+        **_claim_keys([claim for claim, _ in claiming]),
         digests=[claim.digest for claim, _ in claiming],
         payment_ids=[payment.payment_id for _, payment in claiming],
     )
+    won = {row["payment_id"] async for row in rows}
+    lost = [(claim, payment) for claim, payment in claiming if payment.payment_id not in won]
+    return await _find_holders(connection, lost) if lost else {}
+
+
+async def _find_holders(connection: PlainConnection, lost: Sequence[tuple[Claim, Payment]]) -> dict[int, Begun]:
+    """Return who holds these request ids; one that bears its own payment was taken by an earlier try of the batch."""
+    keys = _claim_keys([claim for claim, _ in lost])
     held = {
         (row["merchant_id"], row["operation"], row["request_id"]): _read_claimed(row)
         async for row in queries.select_claims(connection, **keys)
     }
-    found = ((payment, held[claim.merchant_id, claim.operation, claim.request_id]) for claim, payment in claiming)
+    found = ((payment, held[claim.merchant_id, claim.operation, claim.request_id]) for claim, payment in lost)
     return {payment.transaction_id: claimed for payment, claimed in found if claimed.payment_id != payment.payment_id}
 
 
