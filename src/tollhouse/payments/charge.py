@@ -7,6 +7,7 @@ The branches are here; the leaves are in the modules beside.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tollhouse.kernel import codes
@@ -19,7 +20,8 @@ from tollhouse.payments.intend import build_consumer_row, build_payment
 from tollhouse.payments.model import Order, Payment
 from tollhouse.payments.repeat import answer_double_click, answer_in_time, answer_once, recall_claim
 from tollhouse.payments.settle import settle
-from tollhouse.payments.steps import Beginning, Claimed, DoubleClick, TokenGone
+from tollhouse.payments.steps import Beginning, Claimed, Committed, DoubleClick, TokenGone
+from tollhouse.risk.assess import assess
 
 if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
@@ -59,7 +61,19 @@ async def _begin(tools: Tools, order: Order) -> Reply:
         return await answer_double_click(tools, payment, payment_id=begun.payment_id)
     if isinstance(begun, TokenGone):
         raise Invalid(TOKEN_USED)
+    if isinstance(begun, Committed):
+        payment, order = consider(tools, payment, order, begun)
     return await answer_in_time(tools, payment, order.claim, pursue(tools, payment, order))
+
+
+def consider(tools: Tools, payment: Payment, order: Order, found: Committed) -> tuple[Payment, Order]:
+    """Take in what was found when the intention was written: the account's state, and what risk says to the rest."""
+    refused_with = assess(found.facts, tools.limits) or order.refused_with
+    if found.is_account_disabled:
+        payment = replace(payment, source=replace(payment.source, is_disabled=True))
+        if payment.source.is_stored:
+            refused_with = refused_with or codes.ACCOUNT_DISABLED
+    return payment, replace(order, refused_with=refused_with)
 
 
 def _resolve_seconds(tools: Tools, order: Order) -> float:

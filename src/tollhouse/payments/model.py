@@ -95,6 +95,8 @@ class Source:
     account_id: UUID
     #: A stored account was named; its card is already kept.
     is_stored: bool
+    #: The account of this card may be paid with no more, as far as is known when this was read.
+    is_disabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,13 +92,30 @@ tries as (
         fingerprint, now() + make_interval(secs => resolve_seconds), created_at
     from given join won using (merchant_id, transaction_id)
 )
-select transaction_id, clock_timestamp() as database_time from won;
+select transaction_id, clock_timestamp() as database_time,
+    (
+        select c.group_id from consumer c
+        where c.merchant_id = given.merchant_id and c.consumer_id = given.consumer_id
+    ) as group_id,
+    (
+        select a.disabled from account a
+        where a.merchant_id = given.merchant_id and a.account_id = (given.source ->> 'accountId')::uuid
+    ) as is_account_disabled
+from given join won using (merchant_id, transaction_id);
 
 -- name: select_double_clicks
 -- Find out, for payments that were not inserted, who stands in their place: themselves, an equal unresolved payment, or
 -- another try of their page.
 select given.transaction_id, own.transaction_id is not null as is_own,
-    coalesce(own.payment_id, other.payment_id, tried.payment_id) as payment_id
+    coalesce(own.payment_id, other.payment_id, tried.payment_id) as payment_id,
+    (
+        select c.group_id from payment p join consumer c using (merchant_id, consumer_id)
+        where p.merchant_id = own.merchant_id and p.payment_id = own.payment_id
+    ) as group_id,
+    (
+        select a.disabled from account a
+        where a.merchant_id = own.merchant_id and a.account_id = (own.source ->> 'accountId')::uuid
+    ) as is_account_disabled
 from unnest(:merchant_ids::bigint[], :transaction_ids::bigint[], :digests::bytea[], :page_payment_ids::bigint[])
     as given (merchant_id, transaction_id, digest, page_payment_id)
 left join transaction own
@@ -216,7 +233,11 @@ select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, 
     t.mode, t.status, t.amount_minor, t.currency, t.source, t.initiator, t.reason, t.code, t.network_transaction_id,
     t.double_click_digest, t.page_try, t.settled_at,
     a.number, a.acquirer, a.reference, a.state, a.sealed_card, a.key_version, a.fingerprint, a.sent_at, a.inquiries,
-    a.response_code, a.advice_code, a.approval_code
+    a.response_code, a.advice_code, a.approval_code,
+    (
+        select stored.disabled from account stored
+        where stored.merchant_id = t.merchant_id and stored.account_id = (t.source ->> 'accountId')::uuid
+    ) as is_account_disabled
 from transaction t
 join payment p using (merchant_id, payment_id)
 join lateral (

@@ -178,7 +178,7 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         mode=mode,
         status=Status(row["status"]),
         money=Money(row["amount_minor"], Currency.of(row["currency"])),
-        source=_read_source(source),
+        source=_read_source(source, is_disabled=bool(row["is_account_disabled"])),
         initiator=row["initiator"],
         reason=row["reason"],
         emulate_code=terms.get("emulateCode") if mode.is_first else None,
@@ -273,7 +273,7 @@ def _source_of(payment: Payment) -> dict[str, Any]:
     }
 
 
-def _read_source(source: Mapping[str, Any]) -> Source:
+def _read_source(source: Mapping[str, Any], *, is_disabled: bool) -> Source:
     return Source(
         kind=source["kind"],
         brand=source["brand"],
@@ -282,6 +282,7 @@ def _read_source(source: Mapping[str, Any]) -> Source:
         expiry_year=source["expiryYear"],
         account_id=UUID(source["accountId"]),
         is_stored=source["isStored"],
+        is_disabled=is_disabled,
     )
 
 

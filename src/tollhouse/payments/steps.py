@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+from tollhouse.risk.model import Facts
+
 if TYPE_CHECKING:
     from tollhouse.consumers.store import ConsumerRow
     from tollhouse.kernel.requests import Claim
@@ -27,7 +29,10 @@ class Beginning:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The intention is durable: go on to the acquirer."""
+    """The intention is durable: go on to the acquirer, unless what was found with it says otherwise."""
+
+    facts: Facts = field(default_factory=Facts)
+    is_account_disabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tollhouse.consumers.model import Group
 from tollhouse.consumers.store import insert_consumers
 from tollhouse.kernel.requests import Claim
 from tollhouse.payments import records
 from tollhouse.payments.model import Consequence, Payment, Preparation, Status
 from tollhouse.payments.steps import Beginning, Begun, Claimed, Committed, DoubleClick, Move, TokenGone
+from tollhouse.risk.model import Facts
 from tollhouse.storage.queries import load_queries
 from tollhouse.threeds.store import insert_authentications
 from tollhouse.vault.security_codes import delete_security_codes, insert_security_codes
@@ -37,15 +39,16 @@ async def flush_beginnings(
     connection: PlainConnection,
     batch: Sequence[Beginning],
 ) -> list[Begun]:
-    """Commit a batch of intentions: request ids, tokens, consumers, payments, and what other packages prepare."""
+    """Commit a batch of intentions: request ids, tokens, payments, consumers, and what other packages prepare."""
     begun: dict[int, Begun] = await _claim_requests(connection, batch)
     await _consume_tokens(connection, _still_open(batch, begun), begun)
     open_ = _still_open(batch, begun)
-    await insert_consumers(connection, [item.consumer for item in open_ if item.consumer])
     await _insert_payments(clock, connection, open_, begun)
-    committed = [item.payment for item in open_ if isinstance(begun[item.payment.transaction_id], Committed)]
+    committed = [item for item in open_ if isinstance(begun[item.payment.transaction_id], Committed)]
+    # After the payments: a double click of somebody without a name would leave a consumer behind who never paid.
+    await insert_consumers(connection, [item.consumer for item in committed if item.consumer])
     for preparation in preparations:
-        rows = [row for payment in committed for row in preparation.rows(payment)]
+        rows = [row for item in committed for row in preparation.rows(item.payment)]
         if rows:
             await preparation.write(connection, rows)
     return [begun[item.payment.transaction_id] for item in batch]
@@ -121,14 +124,21 @@ async def _insert_payments(
         rows = [row async for row in queries.insert_payments(connection, **records.columns_of_beginnings(missing))]
         if rows:
             clock.observe(rows[0]["database_time"])
-        inserted = {row["transaction_id"] for row in rows}
-        begun |= dict.fromkeys(inserted, Committed())
+        inserted = {row["transaction_id"]: _read_committed(row) for row in rows}
+        begun |= inserted
         missing = [item for item in missing if item.payment.transaction_id not in inserted]
         if missing:
             await _find_double_clicks(connection, missing, begun)
             missing = _still_open(missing, begun)
     if missing:
         raise RuntimeError("equal payments kept being settled between two looks at them")
+
+
+def _read_committed(row: Mapping[str, Any]) -> Committed:
+    """Read what was found with an intention. A consumer who is not there yet is in no group."""
+    group = row["group_id"]
+    facts = Facts(is_blacklisted=group == Group.BLACKLIST, is_whitelisted=group == Group.WHITELIST)
+    return Committed(facts, is_account_disabled=bool(row["is_account_disabled"]))
 
 
 def _lock_key(item: Beginning) -> tuple[int, bytes, int]:
@@ -147,11 +157,12 @@ async def _find_double_clicks(
         digests=[item.payment.double_click_digest for item in missing],
         page_payment_ids=[item.payment.payment_id if item.payment.page_try else None for item in missing],
     )
-    holders = {row["transaction_id"]: (row["payment_id"], row["is_own"]) async for row in rows}
+    holders = {row["transaction_id"]: row async for row in rows}
     for item in missing:
-        holder, is_own = holders[item.payment.transaction_id]
-        if holder is not None:
-            begun[item.payment.transaction_id] = Committed() if is_own else DoubleClick(holder)
+        row = holders[item.payment.transaction_id]
+        if row["payment_id"] is not None:
+            own = _read_committed(row) if row["is_own"] else None
+            begun[item.payment.transaction_id] = own or DoubleClick(row["payment_id"])
     clicks = [(item, begun.get(item.payment.transaction_id)) for item in missing if item.claim]
     handed = [(item, click.payment_id) for item, click in clicks if isinstance(click, DoubleClick)]
     if handed:

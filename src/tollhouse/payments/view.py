@@ -110,7 +110,7 @@ def build_source_block(payment: Payment) -> SourceAnswer:
         paymentAccountId=str(source.account_id),
         expirationMonth=source.expiry_month,
         expirationYear=source.expiry_year % 100,
-        disabled=payment.code == codes.ACCOUNT_DISABLED,
+        disabled=source.is_disabled,
     )
 
 

@@ -90,6 +90,18 @@ async def test_a_double_click_whose_commit_had_no_answer(shop: Shop, lossy: tupl
     assert await contradictions(shop) == []
 
 
+async def test_a_blacklisted_payment_whose_commit_had_no_answer(lossy: tuple[Shop, LossyWay]) -> None:
+    """A consumer on the blacklist is refused also when the commit of the intention went without an answer."""
+    far, way = lossy
+    await far.pay()
+    await far.value("update consumer set group_id = 2")
+    order = await far.order(claim=claim("r1"))
+    way.losing = 1
+    refused = Paid(await charge(far.tools, order))
+    assert (way.lost, refused.outcome) == (1, ("fail", "1001"))
+    assert far.acquirer.count("authorize") == 1
+
+
 async def test_tokens_whose_commit_had_no_answer(lossy: tuple[Shop, LossyWay]) -> None:
     """A token whose commit went without an answer is stored once and pays."""
     far, way = lossy

@@ -100,6 +100,8 @@ async def test_unnamed_consumers(shop: Shop) -> None:
     held.set()
     assert (await click).reply.body == (await paying).reply.body
     assert other.payment["orderId"] != (await paying).payment["orderId"]
+    # The click left nobody behind who never paid.
+    assert await shop.value("select count(*) from consumer") == 2
 
 
 async def test_a_site_without_the_guard(shop: Shop) -> None:
