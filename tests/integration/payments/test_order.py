@@ -20,12 +20,12 @@ from tests.support.shop import (
     price,
 )
 
-from tollhouse.acquirers.model import Declined
+from tollhouse.acquirers.model import Declined, Proof
 from tollhouse.consumers.model import derive_consumer_id
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.ids import is_consumer_id
 from tollhouse.payments.charge import charge
-from tollhouse.payments.model import Mode
+from tollhouse.payments.model import Endorsement, Mode
 
 
 async def faults_of(shop: Shop, **changes: Any) -> dict[str, list[str]]:
@@ -258,6 +258,45 @@ async def test_a_new_payment_with_a_disabled_card(shop: Shop) -> None:
     await shop.value("update account set disabled = true")
     assert (await shop.pay()).outcome == ("success", "0")
     assert await shop.value("select disabled from account")
+
+
+# Merchant accounts, and proofs from elsewhere
+
+
+async def test_a_named_merchant_account(shop: Shop) -> None:
+    """The acquirer is told the account that the request named, and no other acquirer is asked in its place."""
+    first, second = ScriptedAcquirer(name="first"), ScriptedAcquirer(name="second")
+    shop = open_shop(shop.tools.database, first, second)
+    shop = replace(shop, tools=replace(shop.tools, mids={"shop-eu": "second"}, takes_test_mids=True))
+    assert (await shop.pay(mid="shop-eu")).outcome == ("success", "0")
+    assert [asked.mid for asked in second.asked] == ["shop-eu"]
+    first.plan(Plan(not_sent=True))
+    assert (await shop.pay(mid="123")).outcome == ("fail", "1040")
+    assert ([asked.mid for asked in first.asked], len(second.asked)) == (["123"], 1)
+    assert await faults_of(shop, mid="nobody") == {"paymentSource.mid": ["is unknown"]}
+
+
+async def test_what_the_acquirer_is_told_of_a_proof(shop: Shop) -> None:
+    """A proof from elsewhere goes to the acquirer as it came and is stored nowhere; an exemption goes with it."""
+    proof = Proof("05", "A" * 28, None, "2.2.0", is_external=True)
+    endorsement = Endorsement("Y", "05", proof, "moto")
+    paid = await shop.pay(endorsement=endorsement, asks_authentication=True)
+    [asked] = shop.acquirer.asked
+    assert (asked.proof, asked.exemption) == (proof, "moto")
+    stored = await shop.stored(paid.transaction_id)
+    assert stored.endorsement == replace(endorsement, proof=None)
+    shop.acquirer.plan(Plan(Declined("1A")))
+    assert (await shop.pay(endorsement=Endorsement("U"))).outcome == ("fail", "1012")
+
+
+async def test_a_security_code_for_a_stored_card(shop: Shop) -> None:
+    """A fresh code goes to the acquirer with the stored card; a charge that the merchant starts carries none."""
+    account, _ = await stored_card(shop)
+    for initiator, code in (("customer", "123"), ("merchant", None)):
+        source = {"source_kind": "paymentAccountIdWithCvv", "account_id": account, "cvv": "123"}
+        await shop.pay(**source, initiator=initiator)
+        asked = shop.acquirer.asked[-1].cvv
+        assert (asked and asked.reveal()) == code
 
 
 # Who initiates
