@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from contextlib import suppress
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.support.acquirer import Plan
 from tests.support.histories import INSERT_SETTLED, Settled, columns_of, expected_balances, histories
 from tests.support.shop import Shop, claim, price
 
 from tollhouse.acquirers.model import Declined
+from tollhouse.kernel.errors import Invalid
 from tollhouse.ledger.post import post_movements
 from tollhouse.ledger.prove import prove_books
 from tollhouse.ledger.verify import Report, verify_books
@@ -91,6 +93,61 @@ async def test_payments(shop: Shop) -> None:
     await paying
     row = (await shop.fetch("select * from ledger_entry where transaction_id = $1", sold.transaction_id))[0]
     assert (row["number"], row["debit"], row["credit"]) == (1, "money.acquirers", "money.merchants")
+
+
+OPERATIONS = st.lists(
+    st.tuples(st.sampled_from(["sale", "auth", "capture", "void", "credit"]), st.integers(1, 1999), st.booleans()),
+    min_size=2,
+    max_size=7,
+)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(wishes=OPERATIONS)
+@example(wishes=[("auth", 1, True), ("capture", 500, True), ("credit", 200, True), ("credit", 1999, True)])
+@example(wishes=[("auth", 1, True), ("void", 1, True), ("sale", 1, True), ("void", 1, True)])
+async def test_operations(shop: Shop, wishes: list[tuple[str, int, bool]]) -> None:
+    """Whatever is asked of payments, the books say what the transactions say, and no verification finds fault."""
+    database, transaction_id = shop.tools.database, 0
+    for mode, amount_minor, is_approved in wishes:
+        if not is_approved:
+            shop.acquirer.plan(Plan(Declined("05")))
+        with suppress(Invalid):
+            transaction_id = await operate(shop, mode, transaction_id, f"{amount_minor / 100:.2f}")
+        shop.acquirer.plans.clear()
+    rows = await shop.fetch("select * from transaction order by transaction_id")
+    settled = [
+        Settled(
+            row["payment_id"],
+            row["transaction_id"],
+            row["mode"],
+            row["amount_minor"],
+            row["currency"],
+            is_approved=row["status"] == "success",
+        )
+        for row in rows
+    ]
+    report = await verify_books(database, slice_size=3)
+    assert report.violations == ()
+    assert balances_of(report) == expected_balances(settled)
+
+
+async def operate(shop: Shop, mode: str, transaction_id: int, amount: str) -> int:
+    """Do something at the gateway, and return the transaction that is operated on next."""
+    match mode:
+        case "sale":
+            return (await shop.pay()).transaction_id
+        case "auth":
+            return (await shop.authorize()).transaction_id
+        case _ if not transaction_id:
+            pass
+        case "capture":
+            await shop.capture(transaction_id, amount)
+        case "credit":
+            await shop.credit(transaction_id, amount)
+        case _:
+            await shop.void(transaction_id)
+    return transaction_id
 
 
 async def test_once_for_an_outcome_that_is_written_twice(shop: Shop) -> None:
