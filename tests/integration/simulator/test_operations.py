@@ -189,3 +189,21 @@ async def test_a_late_operation_after_its_reversal(simulator: Simulator, acquire
 async def settled(acquirer: SimulatedAcquirer, capture: Operation) -> Finding:
     """Send the same capture again and join the one that is under way."""
     return await acquirer.capture(capture)
+
+
+async def test_of_a_capture_and_a_void_one_wins(acquirer: SimulatedAcquirer) -> None:
+    """Captures, voids and reversals that come at once leave the books whole: nothing is taken and given back too."""
+    for _ in range(6):
+        held = await authorize(acquirer, amount_minor=5000)
+        capture, void = operation(held), operation(held)
+        answers = await asyncio.gather(
+            acquirer.capture(capture),
+            acquirer.void(void),
+            acquirer.capture(operation(held)),
+            acquirer.void(operation(held)),
+            acquirer.capture(capture),
+        )
+        # A void may follow the capture that it undoes; never the other way round, and never twice.
+        assert 1 <= sum(isinstance(answer, Approved) for answer in {*answers}) <= 2
+        await asyncio.gather(acquirer.reverse(held.reference), acquirer.reverse(held.reference))
+        assert await count_left(acquirer) == 10000
