@@ -16,7 +16,9 @@ AUTHORIZATION = Position(
 )
 
 kinds: st.SearchStrategy[OperationKind] = st.sampled_from(("capture", "void", "credit"))
-steps = st.lists(st.tuples(kinds, st.integers(0, 1200), st.booleans()), max_size=12)
+#: None is an amount too: all that there is.
+amounts = st.none() | st.integers(0, 1200)
+steps = st.lists(st.tuples(kinds, amounts, st.booleans()), max_size=12)
 
 
 def operation(kind: OperationKind, amount_minor: int, currency: str = "USD", emulate: str | None = None) -> Operation:
@@ -38,11 +40,12 @@ def moved(position: Position, move: Move) -> Position:
 
 @given(st.sampled_from(("sale", "authorization")), steps)
 def test_what_is_held_taken_and_given_back_is_the_whole(
-    kind: str, history: list[tuple[OperationKind, int, bool]]
+    kind: str, history: list[tuple[OperationKind, int | None, bool]]
 ) -> None:
     """After any operations and reversals, held and taken and returned make the amount, none below zero."""
     position, returned = replace(AUTHORIZATION, kind=kind), 0
-    for verb, amount, is_undone in history:
+    for verb, asked, is_undone in history:
+        amount = position.held_minor + position.taken_minor if asked is None else asked
         if judge(operation(verb, amount), position, None) != "00":
             continue
         move = carry_out(operation(verb, amount), position)
