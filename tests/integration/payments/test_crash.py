@@ -37,7 +37,7 @@ union all select 'token used by no payment' from token
 union all select 'subscription and payment differ' from subscription s join transaction t using (payment_id)
     where (s.status = 'pending') <> (t.status = 'pending') or t.status = 'fail'
 union all select 'final attempt with a card' from attempt
-    where state not in ('in_flight', 'challenged', 'unknown') and sealed_card is not null
+    where state not in ('in_flight', 'challenged', 'unknown', 'reversing') and sealed_card is not null
 """
 
 
