@@ -111,6 +111,7 @@ def judge_release(position: Position) -> Verdict:
 
 def judge_void(position: Position) -> Verdict:
     """Say how much is undone: what an authorization holds, or what a sale or capture took. Raises as the others do."""
+    _check_first(position)
     captured = position.captured
     if captured is None or position.is_voided():
         return judge_release(position)

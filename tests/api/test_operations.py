@@ -1,0 +1,224 @@
+"""Captures, voids and credits over HTTP: shapes as clients read them, every refusal, and the issuer behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from tests.support.issuing import number_of
+from tests.support.webshop import WebShop, card, price
+
+REASON = {"reason": "Returned goods"}
+
+
+async def authorize(shop: WebShop, name: str = "visa", **changes: Any) -> str:
+    """Authorize 19.99 that is captured in three days, and return the transaction's id."""
+    return await pay(shop, name, sku=shop.sku(price(offset="3d")), **changes)
+
+
+async def pay(shop: WebShop, name: str = "visa", **changes: Any) -> str:
+    """Pay 19.99 and return the transaction's id."""
+    answer = await shop.pay(shop.payment({"type": "card"} | card(name), **changes))
+    assert answer.json()["payment"]["status"] == "success", answer.text
+    return str(answer.json()["payment"]["transactionId"])
+
+
+def read(answer: httpx.Response) -> Any:
+    """Return the answer's `payment` object, which creates."""
+    assert answer.status_code == 201, answer.text
+    return answer.json()["payment"]
+
+
+async def refused(answer: httpx.Response, *paths: str, status: int = 400) -> dict[str, list[str]]:
+    """Check a refusal: its status and that it names these fields and no others."""
+    assert answer.status_code == status, answer.text
+    errors: dict[str, list[str]] = answer.json()["errors"]
+    assert set(errors) == set(paths), answer.text
+    return errors
+
+
+async def test_a_credit_as_clients_read_it(shop: WebShop) -> None:
+    """The answer to a credit has the containers that the public client reads, with the metadata of the payment."""
+    whole = (await shop.pay(shop.payment(metadata={"wp_order_id": 7, "a": []}))).json()
+    transaction_id = whole["payment"]["transactionId"]
+    answer = await shop.post(f"/payment/{transaction_id}/credit", {"reason": "Returned", "amount": "5.00"})
+    content = answer.json()
+    assert (answer.status_code, set(content)) == (201, {"payment", "consumer", "metadata"})
+    assert (content["consumer"], content["metadata"]) == (whole["consumer"], whole["metadata"])
+    payment = content["payment"]
+    same = ("orderId", "currency", "descriptor", "source", "apiPaymentSource", "action")
+    assert {name: payment[name] for name in same} == {name: whole["payment"][name] for name in same}
+    assert (payment["code"], payment["status"], payment["mode"], payment["amount"]) == ("0", "success", "credit", 5)
+    assert payment["amountUsd"] == 5
+    assert payment["transactionId"] != transaction_id
+    shown = await shop.get(f"/payment/{payment['transactionId']}")
+    assert (shown.status_code, shown.content) == (200, answer.content)
+    [row] = await shop.fetch("select kind, status, convert_from(body, 'utf8') as body from event where kind <> 'sale'")
+    assert (row["kind"], row["status"]) == ("credit", "success")
+    assert row["body"].startswith(answer.text[:-1])
+
+
+async def test_a_purchase_from_authorization_to_void(shop: WebShop) -> None:
+    """Authorize, capture a part with `[]` bodies where nothing is said, credit the rest; the portal's tables add up."""
+    first = await authorize(shop)
+    captured = read(await shop.post(f"/payment/{first}/capture", {"amount": 9.99}))
+    assert (captured["mode"], captured["amount"]) == ("capture", 9.99)
+    assert (
+        read(await shop.post(f"/payment/{captured['transactionId']}/credit", REASON | {"amount": 0.99}))["amount"]
+        == 0.99
+    )
+    assert read(await shop.post(f"/payment/{first}/credit", REASON))["amount"] == 9
+    second = await authorize(shop)
+    assert read(await shop.post(f"/payment/{second}/capture", []))["amount"] == 19.99
+    assert read(await shop.post(f"/payment/{second}/void", []))["mode"] == "void"
+    third = await authorize(shop)
+    voided = await shop.post(f"/payment/{third}/void", content=b"", headers={"Content-Type": ""})
+    assert (read(voided)["mode"], read(voided)["amount"]) == ("void", 19.99)
+    metrics = (await shop.get("/metrics", key="")).text
+    for mode, count in (("capture", 2), ("credit", 2), ("void", 2)):
+        assert f'tollhouse_payments_total{{code="0",mode="{mode}",status="success"}} {count}.0' in metrics
+
+
+async def test_an_account_that_was_only_verified(shop: WebShop) -> None:
+    """A verification is an authorization of nothing: the account is stored and can be paid with, no more."""
+    answer = await shop.pay(shop.payment(sku=shop.sku(price(0))))
+    payment = read(answer)
+    assert (payment["mode"], payment["amount"], payment["code"]) == ("auth", 0, "0")
+    for operation in ("capture", "void", "credit"):
+        path = f"/payment/{payment['transactionId']}/{operation}"
+        await refused(await shop.post(path, REASON), "transactionId")
+    source = {"type": "paymentAccountId", "paymentAccountId": payment["source"]["paymentAccountId"]}
+    assert read(await shop.pay(shop.payment(source, consumer={"ip": "203.0.113.45"})))["status"] == "success"
+
+
+@pytest.mark.parametrize(
+    ("name", "operation", "code"),
+    [("capture_declined", "capture", "5057"), ("credit_declined", "credit", "5057")],
+)
+async def test_what_the_issuer_declines(shop: WebShop, name: str, operation: str, code: str) -> None:
+    """A declined operation is 201 with status fail, its code and category; nothing is taken by it."""
+    transaction_id = await (authorize if operation == "capture" else pay)(shop, name)
+    payment = read(await shop.post(f"/payment/{transaction_id}/{operation}", REASON))
+    assert (payment["status"], payment["code"], payment["codeCategory"]) == ("fail", code, 1)
+    undone = read(await shop.post(f"/payment/{transaction_id}/void", []))
+    assert (undone["status"], undone["amount"]) == ("success", 19.99)
+
+
+async def test_an_emulated_code(shop: WebShop) -> None:
+    """In stage any operation can be made to end with a code."""
+    transaction_id = await pay(shop)
+    declined = read(await shop.post(f"/payment/{transaction_id}/credit", REASON | {"emulateCode": "5051"}))
+    assert (declined["status"], declined["code"]) == ("fail", "5051")
+    await refused(await shop.post(f"/payment/{transaction_id}/credit", REASON | {"emulateCode": "!"}), "emulateCode")
+
+
+FAULTY: list[tuple[Any, list[str]]] = [
+    ({}, ["reason"]),
+    ([], ["reason"]),
+    ({"reason": "", "amount": "x"}, ["reason", "amount"]),
+    ({"reason": "r" * 256, "amount": -1}, ["reason", "amount"]),
+    (REASON | {"amount": 0}, ["amount"]),
+    (REASON | {"amount": True}, ["amount"]),
+    (REASON | {"amount": {}}, ["amount"]),
+    (REASON | {"amount": 1.001}, ["amount"]),
+    (REASON | {"amount": 20}, ["amount"]),
+    (REASON | {"amount": "1e3"}, ["amount"]),
+    (REASON | {"amount": 10**20}, ["amount"]),
+    ({"reason": f"paid with {number_of('visa')}"}, ["reason"]),
+    ({"reason": "4024 0071 7936 6348"}, ["reason"]),
+]
+
+
+async def test_faulty_credits(shop: WebShop) -> None:
+    """Every faulty field of a credit is named, and nothing is stored."""
+    transaction_id = await pay(shop)
+    before = await shop.count_rows()
+    for body, paths in FAULTY:
+        await refused(await shop.post(f"/payment/{transaction_id}/credit", body), *paths)
+    assert await shop.count_rows() == before
+
+
+async def test_credits_at_the_bounds(shop: WebShop) -> None:
+    """A blank amount is none, a reason may have 255 characters, and all that was paid may go back."""
+    for body in (REASON | {"amount": ""}, REASON | {"amount": None}, {"reason": "r" * 255, "amount": 19.99}):
+        assert read(await shop.post(f"/payment/{await pay(shop)}/credit", body))["amount"] == 19.99
+
+
+@pytest.mark.parametrize("operation", ["capture", "void", "credit"])
+async def test_what_is_not_there(shop: WebShop, operation: str) -> None:
+    """Ids that were never issued and those of other merchants are 404; without a key it is 401."""
+    transaction_id = await pay(shop)
+    for path in ("1", "x", "0", str(2**63), "9" * 36, "%20"):
+        await refused(await shop.post(f"/payment/{path}/{operation}", REASON), status=404)
+    there = f"/payment/{transaction_id}/{operation}"
+    await refused(await shop.post(there, REASON, key=shop.other.key), status=404)
+    await refused(await shop.post(there, REASON, key=""), status=401)
+    await refused(await shop.post(there, REASON, headers={"X-Request-ID": "a b"}), "X-Request-ID")
+
+
+async def test_what_follows_what(shop: WebShop) -> None:
+    """What cannot be done any more is 400 and says what can; what is still open is 409 with Retry-After."""
+    first, second = await authorize(shop), await authorize(shop, "operation_never_arrives")
+    assert (
+        "void it"
+        in (await refused(await shop.post(f"/payment/{first}/credit", REASON), "transactionId"))["transactionId"][0]
+    )
+    captured = read(await shop.post(f"/payment/{first}/capture", []))["transactionId"]
+    await refused(await shop.post(f"/payment/{first}/capture", []), "transactionId")
+    credited = read(await shop.post(f"/payment/{first}/credit", REASON | {"amount": 1}))["transactionId"]
+    await refused(await shop.post(f"/payment/{captured}/void", []), "transactionId")
+    await refused(await shop.post(f"/payment/{credited}/void", []), "transactionId")
+    assert read(await shop.post(f"/payment/{second}/capture", []))["status"] == "pending"
+    for operation in ("capture", "void", "credit"):
+        answer = await shop.post(f"/payment/{second}/{operation}", REASON)
+        await refused(answer, status=409)
+        assert answer.headers["retry-after"]
+
+
+async def test_request_ids(shop: WebShop) -> None:
+    """A repeated operation gets the first bytes again; another body, or another payment, under its id is 422."""
+    first, second = await pay(shop), await pay(shop)
+    named = {"X-Request-ID": "credit-1"}
+    answer = await shop.post(f"/payment/{first}/credit", REASON | {"amount": 1}, headers=named)
+    again = await shop.post(f"/payment/{first}/credit", {"amount": 1} | REASON, headers=named)
+    assert (again.status_code, again.content) == (201, answer.content)
+    assert again.headers["idempotent-replay"] == "true"
+    await refused(await shop.post(f"/payment/{first}/credit", REASON | {"amount": 2}, headers=named), status=422)
+    await refused(await shop.post(f"/payment/{second}/credit", REASON | {"amount": 1}, headers=named), status=422)
+    assert read(await shop.post(f"/payment/{second}/void", [], headers=named))["mode"] == "void"
+    [row] = await shop.fetch("select request_id from event where kind = 'credit'")
+    assert row["request_id"] == "credit-1"
+
+
+async def test_credits_at_once(shop: WebShop) -> None:
+    """However many credits come at once, the bank gives back no more than it took."""
+    transaction_id = await pay(shop)
+    answers = await asyncio.gather(
+        *(shop.post(f"/payment/{transaction_id}/credit", REASON | {"amount": 6}) for _ in range(6))
+    )
+    assert sorted(answer.status_code for answer in answers) == [201] * 3 + [400] * 3
+    [row] = await shop.fetch("select credited_minor from simulator.journal where kind = 'sale'")
+    assert row["credited_minor"] == 1800
+
+
+async def test_a_challenged_payment_is_given_up(shop: WebShop) -> None:
+    """A void of a payment that waits for its cardholder ends it as 1011, and the bank never heard of it."""
+    answer = await shop.pay(shop.payment({"type": "card", "3ds": True} | card("challenge")))
+    assert read(answer)["action"] == "redirect"
+    path = f"/payment/{read(answer)['transactionId']}/void"
+    voided = await shop.post(path, [], headers={"X-Request-ID": "void-1"})
+    assert (read(voided)["status"], read(voided)["code"], read(voided)["mode"]) == ("fail", "1011", "sale")
+    again = await shop.post(path, [], headers={"X-Request-ID": "void-1"})
+    assert (again.content, again.headers["idempotent-replay"]) == (voided.content, "true")
+    assert await shop.fetch("select from simulator.journal") == []
+
+
+async def test_an_open_payment_is_taken_back(shop: WebShop) -> None:
+    """A void of a payment with an unknown outcome ends it as 1041, and the bank has it reversed."""
+    answer = await shop.pay(shop.payment({"type": "card"} | card("lost_answer")))
+    assert read(answer)["status"] == "pending"
+    voided = read(await shop.post(f"/payment/{read(answer)['transactionId']}/void", []))
+    assert (voided["status"], voided["code"], voided["mode"]) == ("fail", "1041", "sale")
+    assert len(await shop.fetch("select from simulator.journal where reversed_at is not null")) >= 1
