@@ -12,6 +12,7 @@ from tests.support.shop import Paid, Shop, all_at_once
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.kernel.errors import Refusal
+from tollhouse.ledger.verify import verify_books
 
 #: What breaks the rules of money, by purchase: nothing.
 BROKEN = """
@@ -51,7 +52,7 @@ async def operate(chance: random.Random, shops: tuple[Shop, Shop], transaction_i
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_no_history_breaks_the_rules_of_money(shop: Shop, other_process: Shop, seed: int) -> None:
-    """Captured <= authorized, credited <= captured, one capture, one void; and the acquirer's books say the same."""
+    """Captured <= authorized, credited <= captured, one capture, one void; the acquirer's books and the ledger say the same."""
     chance = random.Random(seed)
     made = [await (shop.authorize if n % 2 else shop.pay)(metadata=f'{{"n": {n}}}') for n in range(4)]
     for _ in range(4):
@@ -67,6 +68,7 @@ async def test_no_history_breaks_the_rules_of_money(shop: Shop, other_process: S
     assert await contradictions(shop) == []
     approved = await shop.fetch("select reference from attempt where state = 'approved'")
     assert {row["reference"] for row in approved} == set(shop.acquirer.charged)
+    assert (await verify_books(shop.tools.database)).violations == ()
     assert await shop.value(
         "select count(*) from transaction where status = 'success' and mode in ('capture', 'credit')"
     )
