@@ -52,7 +52,7 @@ async def operate(chance: random.Random, shops: tuple[Shop, Shop], transaction_i
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_no_history_breaks_the_rules_of_money(shop: Shop, other_process: Shop, seed: int) -> None:
-    """Captured <= authorized, credited <= captured, one capture, one void; the acquirer's books and the ledger say the same."""
+    """Captured <= authorized, credited <= captured, one capture, one void; acquirer and ledger say the same."""
     chance = random.Random(seed)
     made = [await (shop.authorize if n % 2 else shop.pay)(metadata=f'{{"n": {n}}}') for n in range(4)]
     for _ in range(4):
