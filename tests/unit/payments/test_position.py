@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -94,6 +96,16 @@ def check(now: Position) -> None:
 CAPTURED = step(Mode.CAPTURE, 600)
 
 
+def judges_of(now: Position) -> dict[str, Callable[[], Verdict]]:
+    """Return the rules by their names, for all that there is."""
+    return {
+        "capture": partial(judge_capture, now, None),
+        "void": partial(judge_void, now),
+        "credit": partial(judge_credit, now, None),
+        "release": partial(judge_release, now),
+    }
+
+
 @pytest.mark.parametrize(
     ("now", "may"),
     [
@@ -118,12 +130,7 @@ CAPTURED = step(Mode.CAPTURE, 600)
 )
 def test_what_may_follow_what(now: Position, may: set[str]) -> None:
     """Each state of a purchase lets certain operations begin, and refuses the others as faulty."""
-    judges = {
-        "capture": lambda: judge_capture(now, None),
-        "void": lambda: judge_void(now),
-        "credit": lambda: judge_credit(now, None),
-        "release": lambda: judge_release(now),
-    }
+    judges = judges_of(now)
     for name, judge in judges.items():
         if name in may:
             assert judge().money.amount_minor > 0
@@ -144,12 +151,7 @@ def test_what_may_follow_what(now: Position, may: set[str]) -> None:
 )
 def test_what_waits_for_what(now: Position, held_up: set[str]) -> None:
     """While something is open whose outcome decides, an operation is refused for now and not for good."""
-    judges = {
-        "capture": lambda: judge_capture(now, None),
-        "void": lambda: judge_void(now),
-        "credit": lambda: judge_credit(now, None),
-        "release": lambda: judge_release(now),
-    }
+    judges = judges_of(now)
     for name in held_up:
         with pytest.raises(StillRunning):
             judges[name]()
