@@ -47,7 +47,7 @@ from tollhouse.api.tokenize_account import build_tokenize_account, tokenize_acco
 from tollhouse.billing.subscribe import RecordSubscription, SettleSubscription
 from tollhouse.catalog.access import Catalog
 from tollhouse.checkout.handlers import checkout_handlers
-from tollhouse.choices import build_acquirer, build_sender, choose_rates
+from tollhouse.choices import build_acquirer, build_carrier, build_sender, choose_rates
 from tollhouse.ipn.record import RecordEvent
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
@@ -57,7 +57,7 @@ from tollhouse.ledger.store import count_violations
 from tollhouse.merchants.access import Doorman
 from tollhouse.merchants.passwords import PasswordGate
 from tollhouse.merchants.secrets import IpnSecrets
-from tollhouse.payments.consequences import KeepCard, PostLines, RememberCard
+from tollhouse.payments.consequences import KeepCard, PostLines, RememberCard, WriteLetter
 from tollhouse.payments.holds import TrackHold
 from tollhouse.payments.store import (
     count_unresolved,
@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
     from tollhouse.api.asgi import Application
+    from tollhouse.notices.carrier import Carrier
     from tollhouse.payments.model import Payment
     from tollhouse.settings import Settings
     from tollhouse.simulator.host import Simulator
@@ -123,6 +124,8 @@ class Gateway:
     metrics: Metrics
     secrets: IpnSecrets
     desk: Desk
+    #: None: no letters are written.
+    carrier: Carrier | None
     transport: Transport
     wake: asyncio.Event
     origins: AllowedOrigins
@@ -182,7 +185,7 @@ def open_keys(settings: Settings) -> FileKeyProvider:
 
 def build_gateway(settings: Settings, database: Database, vault: Vault, transport: Transport) -> Gateway:
     """Put a gateway together."""
-    clock, metrics, wake = DatabaseClock(), Metrics(), asyncio.Event()
+    clock, metrics, wake, carrier = DatabaseClock(), Metrics(), asyncio.Event(), build_carrier(settings)
     security_codes = SecurityCodes(vault.keys, database)
     tools = _build_tools(
         settings,
@@ -191,6 +194,7 @@ def build_gateway(settings: Settings, database: Database, vault: Vault, transpor
         vault=vault,
         security_codes=security_codes,
         transport=transport,
+        carrier=carrier,
         on_settled=partial(_tell_settled, metrics, wake),
     )
     mint = Mint(vault, security_codes, Coalescer("tokens", partial(flush_tokens, clock), database), clock)
@@ -212,6 +216,7 @@ def build_gateway(settings: Settings, database: Database, vault: Vault, transpor
             key=vault.keys.derive("phones"),
             quotas=Quotas(by_phone=settings.phone_codes_by_phone, by_merchant=settings.phone_codes_by_merchant),
         ),
+        carrier=carrier,
         transport=transport,
         wake=wake,
         origins=AllowedOrigins(database),
@@ -226,9 +231,11 @@ def _build_tools(
     vault: Vault,
     security_codes: SecurityCodes,
     transport: Transport,
+    carrier: Carrier | None,
     on_settled: Callable[[Payment], None],
 ) -> Tools:
-    consequences = (KeepCard(), RememberCard(), SettleSubscription(), PostLines(), TrackHold(), RecordEvent())
+    letters = () if carrier is None else (WriteLetter(),)
+    consequences = (KeepCard(), RememberCard(), SettleSubscription(), PostLines(), TrackHold(), *letters, RecordEvent())
     begin = partial(flush_beginnings, clock, (RecordSubscription(),))
     move = partial(flush_moves, clock, consequences)
     acquirer = build_acquirer(settings, transport)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from tollhouse.acquirers.approving import ApprovingAcquirer
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.api.limits import TokenizeRates
+from tollhouse.notices.carrier import Carrier, ShownCarrier
+from tollhouse.notices.smtp import SmtpCarrier
 from tollhouse.phones.sender import NoSender, Sender, WebhookSender
 from tollhouse.phones.shown import ShownSender
 from tollhouse.transport.http import HttpTransport
@@ -40,6 +42,14 @@ def build_sender(settings: Settings) -> Sender:
             HttpTransport(settings.phone_sender_url, authorization=authorization), settings.phone_channels
         )
     return NoSender() if settings.is_live else ShownSender(settings.phone_channels)
+
+
+def build_carrier(settings: Settings) -> Carrier | None:
+    """Choose who carries letters: the mail server; else in stage the inbox page, in live nobody."""
+    if settings.mail is not None:
+        server, sender = settings.mail
+        return SmtpCarrier(server, sender=sender)
+    return None if settings.is_live else ShownCarrier()
 
 
 def choose_rates(settings: Settings) -> TokenizeRates:

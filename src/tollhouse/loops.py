@@ -7,6 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tollhouse.ipn.address import LIVE, STAGE
+from tollhouse.notices.deliver import deliver_due
+from tollhouse.notices.store import sweep_notices
 from tollhouse.payments.resume import sweep_authentications
 from tollhouse.phones.store import sweep_phones
 from tollhouse.storage.time import set_clock
@@ -26,6 +28,8 @@ SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
 SWEEP_VAULT_EVERY_SECONDS = 60.0
 PROVE_BOOKS_EVERY_SECONDS = 5.0
 READ_ORIGINS_EVERY_SECONDS = 5.0
+#: A receipt may take a second.
+CARRY_LETTERS_EVERY_SECONDS = 1.0
 READ_TIME_EVERY_SECONDS = 5.0
 READ_RATES_EVERY_SECONDS = 5.0
 
@@ -40,6 +44,7 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
         async with gateway.database.transaction() as connection:
             await sweep_vault(connection)
             await sweep_phones(connection)
+            await sweep_notices(connection)
 
     return {
         "number events": lambda: number_events(gateway.database, stop=stop, wake=gateway.wake, numbered=numbered),
@@ -53,7 +58,16 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
         ),
         "prove the books": lambda: run_every(PROVE_BOOKS_EVERY_SECONDS, partial(prove_all, gateway.database), stop),
         "sweep the vault": lambda: run_every(SWEEP_VAULT_EVERY_SECONDS, sweep, stop),
+        **_build_letter_loop(gateway, stop),
     } | _build_common_loops(gateway, stop)
+
+
+def _build_letter_loop(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
+    """Name the loop that carries letters to consumers, where somebody does."""
+    if gateway.carrier is None:
+        return {}
+    carry = partial(deliver_due, gateway.database, gateway.carrier)
+    return {"carry letters": lambda: run_every(CARRY_LETTERS_EVERY_SECONDS, carry, stop)}
 
 
 def build_web_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:

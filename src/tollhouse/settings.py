@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, IPvAnyAddress, IPvAnyNetwork, SecretStr, field_validator
+from pydantic import AfterValidator, Field, IPvAnyAddress, IPvAnyNetwork, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tollhouse.notices.model import is_address
+from tollhouse.notices.server import Server, parse_server
 
 
 def _strip_slash(url: str) -> str:
@@ -66,6 +69,11 @@ class Settings(BaseSettings):
     phone_codes_by_phone: int = Field(5, ge=0)
     #: Codes an hour of one merchant; 0 is no limit.
     phone_codes_by_merchant: int = Field(600, ge=0)
+    #: The mail server that takes letters to consumers: `smtps://user:password@host:port`, `smtp://` for STARTTLS, which
+    #: is then required, or `smtp+plain://` for no protection. By default none; stage shows letters in its inbox page.
+    smtp_url: SecretStr | None = None
+    #: The address from which letters come; required with the server.
+    smtp_from: str | None = None
     #: Seconds until a client gets `pending` for a payment that goes on.
     answer_seconds: float = Field(20.0, gt=0)
     #: Seconds until an open challenge is abandoned.
@@ -93,6 +101,33 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _check_server(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            parse_server(url.get_secret_value())
+        return url
+
+    @field_validator("smtp_from")
+    @classmethod
+    def _check_from(cls, address: str | None) -> str | None:
+        if address is not None and not is_address(address):
+            raise ValueError("must be one e-mail address")
+        return address
+
+    @model_validator(mode="after")
+    def _check_mail(self) -> Self:
+        if self.smtp_url is not None and self.smtp_from is None:
+            raise ValueError("TOLLHOUSE_SMTP_FROM is required with TOLLHOUSE_SMTP_URL")
+        return self
+
+    @property
+    def mail(self) -> tuple[Server, str] | None:
+        """The mail server and the address from which letters come, or None."""
+        if self.smtp_url is None or self.smtp_from is None:
+            return None
+        return parse_server(self.smtp_url.get_secret_value()), self.smtp_from
 
     @property
     def is_live(self) -> bool:

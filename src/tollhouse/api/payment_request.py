@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tollhouse.api.consumer_fields import ConsumerFields
 from tollhouse.api.decode import Body
+from tollhouse.api.email_options import EMAIL_OPTIONS_TEXT, AnyEmailOptions
 from tollhouse.api.fields import Metadata, read_empty_list
 from tollhouse.api.mpi_fields import find_mpi_faults
 from tollhouse.api.sku_fields import MAX_SKUS, AnySku, SkuFields, UrlFields
@@ -24,6 +25,7 @@ class PaymentRequest(Body):
     consumer: ConsumerFields = Field(description="Who pays.")
     url: UrlFields = Field(default_factory=UrlFields, description="Where the result goes.")
     metadata: Metadata = Field(default_factory=dict, description="Comes back as sent.")
+    emailOptions: AnyEmailOptions = Field(None, description=EMAIL_OPTIONS_TEXT)
 
     @property
     def skus(self) -> list[SkuFields]:

@@ -94,6 +94,7 @@ def build_wanted(
         emulate_code=source.emulateCode,
         mid=source.mid,
         endorsement=source.mpiParameters.to_endorsement() if source.mpiParameters else None,
+        receipt=model.emailOptions.to_wish() if model.emailOptions else None,
     )
 
 

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from tollhouse.consumers.store import LastAccountRow, update_last_accounts
 from tollhouse.ledger.model import Kind, Movement
 from tollhouse.ledger.post import post_movements
-from tollhouse.payments.model import Payment, Status
+from tollhouse.notices.model import Facts
+from tollhouse.notices.model import Kind as Letter
+from tollhouse.notices.store import NoticeRow, insert_notices
+from tollhouse.payments.model import Mode, Payment, Status
 from tollhouse.vault.accounts import AccountRow, keep_accounts
 
 if TYPE_CHECKING:
@@ -78,6 +81,42 @@ class PostLines:
     async def write(self, connection: PlainConnection, rows: Sequence[Movement]) -> None:
         """Post the movements of a batch."""
         await post_movements(connection, rows)
+
+
+#: What a letter is about, by what was done. An authorization takes no money; its letter comes with the capture.
+LETTERS = {Mode.SALE: Letter.RECEIPT, Mode.CAPTURE: Letter.RECEIPT, Mode.CREDIT: Letter.REFUND}
+
+
+class WriteLetter:
+    """Who asked for it gets a receipt when money was taken, and a note when it came back."""
+
+    rank = 50
+
+    def rows(self, payment: Payment) -> Sequence[NoticeRow]:
+        """Return the letter about an approved payment, if one was asked for."""
+        addressee, letter = payment.addressee, LETTERS.get(payment.mode)
+        if addressee is None or letter is None or payment.status is not Status.SUCCESS:
+            return ()
+        facts = Facts(
+            kind=letter,
+            shop=addressee.shop or payment.descriptor,
+            title=payment.title,
+            descriptor=payment.descriptor,
+            amount_minor=payment.money.amount_minor,
+            currency=payment.money.currency.code,
+            order_id=str(payment.payment_id),
+            transaction_id=str(payment.transaction_id),
+            at=payment.settled_at or payment.created_at,
+            brand=payment.source.brand,
+            masked_number=payment.source.masked_number,
+            approval_code=payment.attempt.approval_code,
+        )
+        row = NoticeRow(payment.merchant_id, payment.transaction_id, addressee.to, addressee.language, facts)
+        return (row,)
+
+    async def write(self, connection: PlainConnection, rows: Sequence[NoticeRow]) -> None:
+        """Write the letters of a batch down; they are carried afterwards."""
+        await insert_notices(connection, rows)
 
 
 def _is_approved_purchase(payment: Payment) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tollhouse.catalog.prices import has_later_charges
 from tollhouse.consumers.store import ConsumerRow
+from tollhouse.notices.model import DEFAULT_LANGUAGE, Addressee, is_address
 from tollhouse.payments.lifecycle import name_attempt
 from tollhouse.payments.model import Attempt, AttemptState, Holding, Mode, Order, Payment, Status, Subscribing
 from tollhouse.payments.records import item_to_json
@@ -65,7 +66,20 @@ async def build_payment(tools: Tools, order: Order) -> Payment:
         page_try=order.page_try.number if order.page_try else None,
         mid=order.mid,
         endorsement=order.endorsement,
+        addressee=_choose_addressee(order),
     )
+
+
+def _choose_addressee(order: Order) -> Addressee | None:
+    """Say to whom letters go: where the request says, else to the consumer; to nobody where that is no address."""
+    wish = order.receipt
+    if wish is None:
+        return None
+    to = wish.to or order.consumer.get("email")
+    if to is None or not is_address(to):
+        return None
+    language = wish.language or order.consumer.get("browserLanguage") or DEFAULT_LANGUAGE
+    return Addressee(to, language, order.site.name)
 
 
 def build_consumer_row(order: Order) -> ConsumerRow | None:

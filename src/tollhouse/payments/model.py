@@ -22,6 +22,7 @@ from tollhouse.kernel.money import Money
 if TYPE_CHECKING:
     from tollhouse.catalog.model import IpnFormat, Price, Site
     from tollhouse.kernel.requests import Claim
+    from tollhouse.notices.model import Addressee, Wish
     from tollhouse.storage.database import PlainConnection
     from tollhouse.threeds.model import BrowserData
     from tollhouse.vault.seal import Sealed
@@ -221,6 +222,8 @@ class Payment:
     mid: str | None = None
     #: Without its proof once it was read back: that went to the acquirer and is kept nowhere.
     endorsement: Endorsement | None = None
+    #: To whom letters about this purchase go; None where none was asked for, or there is no address.
+    addressee: Addressee | None = None
     #: Of an authorization that is captured later.
     holding: Holding | None = None
     #: Of an operation: what it acts on.
@@ -301,6 +304,7 @@ class Wanted:
     emulate_code: str | None
     mid: str | None = None
     endorsement: Endorsement | None = None
+    receipt: Wish | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +357,7 @@ class Order:
     acquirer: str
     mid: str | None = None
     endorsement: Endorsement | None = None
+    receipt: Wish | None = None
     #: A refusal that needs no acquirer: a payment code such as 1020, or None.
     refused_with: str | None = None
     page_try: PageTry | None = None

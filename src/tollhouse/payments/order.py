@@ -88,6 +88,7 @@ async def build_order(tools: Tools, wanted: Wanted, resolved: Resolved) -> Order
         acquirer=acquirer or NO_ACQUIRER,
         mid=wanted.mid,
         endorsement=wanted.endorsement,
+        receipt=wanted.receipt,
         refused_with=_find_refusal(resolved.account, acquirer),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,6 +14,7 @@ import msgspec
 from tollhouse.catalog.model import price_from_json, price_to_json
 from tollhouse.kernel.errors import Defect
 from tollhouse.kernel.money import Currency, Money
+from tollhouse.notices.model import Addressee
 from tollhouse.payments.model import (
     Attempt,
     AttemptState,
@@ -195,6 +197,7 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         page_try=row["page_try"],
         mid=terms.get("mid"),
         endorsement=_read_endorsement(terms.get("endorsement")),
+        addressee=Addressee(**terms["addressee"]) if "addressee" in terms else None,
         holding=_read_holding(terms.get("holding")) if mode.is_first else None,
         basis=_read_basis(row),
     )
@@ -216,6 +219,8 @@ def _terms_of(payment: Payment) -> dict[str, Any]:
         terms["usdPerUnit"] = str(payment.usd_per_unit)
     if payment.endorsement:
         terms["endorsement"] = _endorsement_to_json(payment.endorsement)
+    if payment.addressee:
+        terms["addressee"] = asdict(payment.addressee)
     if payment.holding:
         terms["holding"] = {
             "captureDays": payment.holding.capture_after_days,

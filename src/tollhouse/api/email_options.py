@@ -1,0 +1,60 @@
+"""`emailOptions` of a payment: whether the consumer gets a receipt, and how (wire contract, section 2.5).
+
+Clients send true or false, or an object whose fields no public page names. Ours are `send`, `to` and `language`; others
+are ignored, and an empty object asks for nothing.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
+
+from tollhouse.api.decode import Body
+from tollhouse.notices.model import LONGEST_ADDRESS, Wish, is_address
+
+WORDS = {"true": True, "1": True, "false": False, "0": False}
+
+
+class EmailOptions(Body):
+    """Whether the consumer gets letters about this purchase, and how."""
+
+    send: bool = True
+    to: str | None = Field(None, max_length=LONGEST_ADDRESS)
+    language: str | None = Field(None, min_length=2, max_length=16)
+
+    @field_validator("to")
+    @classmethod
+    def _check_to(cls, text: str | None) -> str | None:
+        if text is not None and not is_address(text):
+            raise ValueError("must be one e-mail address")
+        return text
+
+    def to_wish(self) -> Wish | None:
+        """Return what is asked for, or None."""
+        return Wish(self.to, self.language) if self.send else None
+
+
+def read_email_options(value: Any) -> Any:
+    """Read a switch as an object that has it, and an empty object as none."""
+    if isinstance(value, dict | list) and not value:
+        return None
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, bool | str | int | Decimal) and str(value).lower() in WORDS:
+        return {"send": WORDS[str(value).lower()]}
+    raise ValueError("must be true, false or an object")
+
+
+SCHEMA = {
+    "type": ["boolean", "object"],
+    "properties": {
+        "send": {"type": "boolean", "description": "True unless said otherwise."},
+        "to": {"type": "string", "maxLength": LONGEST_ADDRESS, "description": "By default the consumer's `email`."},
+        "language": {"type": "string", "minLength": 2, "maxLength": 16, "description": "`en`, `de`, `fr` or `es`."},
+    },
+}
+
+AnyEmailOptions = Annotated[EmailOptions | None, BeforeValidator(read_email_options), WithJsonSchema(SCHEMA)]
+EMAIL_OPTIONS_TEXT = "Whether the consumer gets a receipt by e-mail when this is paid: true, false, or an object."

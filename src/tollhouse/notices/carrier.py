@@ -1,0 +1,48 @@
+"""The seam to whoever carries letters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from tollhouse.notices.model import Letter
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The letter was taken over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """It was not, and may be another time. The text says why in a few words, without the letter."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nobody takes this letter, now or later: there is no such address."""
+
+    text: str
+
+
+Outcome = Carried | Delayed | Refused
+
+
+class Carrier(Protocol):
+    """Whoever carries letters."""
+
+    async def carry(self, letters: Sequence[Letter]) -> Sequence[Outcome]:
+        """Carry letters, and say of each how it went. Does not raise for what the other side or the network does."""
+        ...
+
+
+class ShownCarrier:
+    """The carrier of stage: nothing leaves. The inbox page shows the letters from their rows."""
+
+    async def carry(self, letters: Sequence[Letter]) -> Sequence[Outcome]:
+        """Take every letter."""
+        return [Carried() for _ in letters]

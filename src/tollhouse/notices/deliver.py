@@ -1,0 +1,57 @@
+"""Carrying what is due: lease, carry with no connection held, write down how it went."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import structlog
+
+from tollhouse.notices.carrier import Carried, Outcome, Refused
+from tollhouse.notices.letter import build_letter
+from tollhouse.notices.model import Notice, State
+from tollhouse.notices.schedule import choose_retry
+from tollhouse.notices.store import Ending, claim_notices, end_notices
+
+if TYPE_CHECKING:
+    from tollhouse.notices.carrier import Carrier
+    from tollhouse.storage.database import Database
+
+#: Letters that are carried at a time, and for how long nobody else takes them: longer than all of them may need. A
+#: process that dies in between delays its letters by that much, and sends again what it had sent.
+BATCH = 20
+LEASE = timedelta(minutes=15)
+LONGEST_ERROR = 200
+
+log = structlog.get_logger()
+
+
+async def deliver_due(database: Database, carrier: Carrier) -> int:
+    """Carry letters that are due, batch after batch, and return how many were tried. Raises DatabaseUnavailable."""
+    total = 0
+    while True:
+        lease = uuid4()
+        async with database.transaction() as connection:
+            notices = await claim_notices(connection, lease=lease, span=LEASE, most=BATCH)
+        if not notices:
+            return total
+        outcomes = await carrier.carry([build_letter(notice) for notice in notices])
+        endings = [_end(notice, outcome) for notice, outcome in zip(notices, outcomes, strict=True)]
+        async with database.transaction() as connection:
+            await end_notices(connection, endings, lease=lease)
+        total += len(notices)
+
+
+def _end(notice: Notice, outcome: Outcome) -> Ending:
+    """Decide what becomes of a letter."""
+    if isinstance(outcome, Carried):
+        return Ending(notice.merchant_id, notice.transaction_id, State.SENT)
+    error = outcome.text[:LONGEST_ERROR]
+    delay = None if isinstance(outcome, Refused) else choose_retry(notice.attempts)
+    if delay is None:
+        log.warning(
+            "letter given up", merchant_id=notice.merchant_id, transaction_id=notice.transaction_id, error=error
+        )
+        return Ending(notice.merchant_id, notice.transaction_id, State.FAILED, error)
+    return Ending(notice.merchant_id, notice.transaction_id, State.WAITING, error, delay)

@@ -1,0 +1,116 @@
+"""Letters to consumers, from the facts that are written down to the letter that is carried. Records; pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Self
+
+#: One address, as SMTP takes it without quoting: what stands before the @ is a dot-atom, after it is a host with a dot.
+#: No space, no quote, no angle bracket, no comma, no line end: nothing with which to say more than an address.
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+ADDRESS_FORM = re.compile(rf"(?=.{{1,64}}@){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
+LONGEST_ADDRESS = 254
+#: How an encoded word begins (RFC 2047), which mail libraries read as what it stands for: maybe a line end.
+ENCODED_WORD = "=?"
+
+DEFAULT_LANGUAGE = "en"
+
+
+class Kind(StrEnum):
+    """What a letter is about."""
+
+    RECEIPT = "receipt"
+    REFUND = "refund"
+
+
+class State(StrEnum):
+    """Where a letter stands."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A receipt as a request asks for it: to whom, if not to the consumer's own address, and in which language."""
+
+    to: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """To whom the letters about a purchase go, in which language, and in whose name. Fixed when the purchase begins."""
+
+    to: str
+    language: str
+    shop: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a letter says. `amount_minor` and `currency` are money; `at` is when it moved."""
+
+    kind: Kind
+    shop: str
+    title: str
+    descriptor: str
+    amount_minor: int
+    currency: str
+    order_id: str
+    transaction_id: str
+    at: datetime
+    brand: str
+    masked_number: str
+    approval_code: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self) | {"at": self.at.isoformat()}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Read plain data."""
+        return cls(**content | {"kind": Kind(content["kind"]), "at": datetime.fromisoformat(content["at"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A letter that is to be carried, or was. `age` is since it was written."""
+
+    merchant_id: int
+    transaction_id: int
+    recipient: str
+    language: str
+    facts: Facts
+    state: State
+    attempts: int
+    created_at: datetime
+    due_at: datetime
+    age: timedelta
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A letter as it is carried. `name` is the same at every attempt; the part of its Message-ID before the @."""
+
+    name: str
+    to: str
+    sender_name: str
+    subject: str
+    text: str
+    html: str
+    at: datetime
+
+
+def is_address(text: str | None) -> bool:
+    """Tell whether a text is one address to which a letter can go."""
+    if text is None or len(text) > LONGEST_ADDRESS or ENCODED_WORD in text:
+        return False
+    return ADDRESS_FORM.fullmatch(text) is not None

@@ -1,0 +1,119 @@
+"""Carrying letters to a mail server.
+
+One connection for a batch. What is known when something fails decides what happens next: a letter that the server
+refused for its address is not sent again; what may be mended elsewhere (a login, a full queue, a broken connection) is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from typing import TYPE_CHECKING
+
+import aiosmtplib
+import structlog
+
+from tollhouse.notices.carrier import Carried, Delayed, Outcome, Refused
+from tollhouse.notices.server import Security
+
+if TYPE_CHECKING:
+    from tollhouse.notices.model import Letter
+    from tollhouse.notices.server import Server
+
+#: For one answer of the server, and for everything about one letter.
+ANSWER_SECONDS = 10.0
+LETTER_SECONDS = 30.0
+
+#: Every byte of a letter is ASCII, so that any server takes it.
+POLICY = SMTP.clone(cte_type="7bit")
+
+log = structlog.get_logger()
+
+
+class SmtpCarrier:
+    """Carries letters to one server, from one address. Without a TLS context the system says who is trusted."""
+
+    def __init__(self, server: Server, *, sender: str, tls_context: ssl.SSLContext | None = None) -> None:
+        self._server = server
+        self._sender = sender
+        self._tls_context = tls_context
+
+    async def carry(self, letters: Sequence[Letter]) -> Sequence[Outcome]:
+        """Carry letters one after the other. Once the connection is lost the rest is delayed."""
+        client = self._open_client()
+        outcomes: list[Outcome] = []
+        try:
+            await client.connect()
+            for letter in letters:
+                outcomes.append(await self._carry_one(client, letter))  # noqa: PERF401 - a failure keeps what was done
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            log.warning("mail server failed", server=repr(self._server), error=type(error).__name__)
+            outcomes += [Delayed(describe(error))] * (len(letters) - len(outcomes))
+        finally:
+            await _part(client)
+        return outcomes
+
+    def _open_client(self) -> aiosmtplib.SMTP:
+        server = self._server
+        return aiosmtplib.SMTP(
+            hostname=server.host,
+            port=server.port,
+            username=server.user,
+            password=server.password,
+            use_tls=server.security is Security.TLS,
+            start_tls=server.security is Security.START_TLS,
+            tls_context=self._tls_context,
+            timeout=ANSWER_SECONDS,
+        )
+
+    async def _carry_one(self, client: aiosmtplib.SMTP, letter: Letter) -> Outcome:
+        message = build_message(letter, sender=self._sender)
+        try:
+            async with asyncio.timeout(LETTER_SECONDS):
+                await client.send_message(message, sender=self._sender, recipients=[letter.to])
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            code = error.recipients[0].code
+            return Refused(f"{code}") if 500 <= code < 600 else Delayed(f"{code}")
+        except aiosmtplib.SMTPDataError as error:
+            return Refused(f"{error.code}") if 500 <= error.code < 600 else Delayed(f"{error.code}")
+        except aiosmtplib.SMTPSenderRefused as error:
+            return Delayed(f"{error.code}, the sender was refused")
+        return Carried()
+
+
+def build_message(letter: Letter, *, sender: str) -> EmailMessage:
+    """Put a letter into the form of mail, as plain text and as HTML.
+
+    The library refuses a line end in a header; what goes into one has been put on one line before.
+    """
+    user, _, domain = sender.rpartition("@")
+    message = EmailMessage(policy=POLICY)
+    message["From"] = Address(letter.sender_name, user, domain)
+    message["To"] = letter.to
+    message["Subject"] = letter.subject
+    message["Date"] = format_datetime(letter.at)
+    message["Message-ID"] = f"<{letter.name}@{domain}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(letter.text)
+    message.add_alternative(letter.html, subtype="html")
+    return message
+
+
+def describe(error: BaseException) -> str:
+    """Say in a few words what went wrong with the server, without what it said: that may name people."""
+    code = getattr(error, "code", None)
+    return f"{code}" if isinstance(code, int) and code > 0 else type(error).__name__
+
+
+async def _part(client: aiosmtplib.SMTP) -> None:
+    """Say goodbye, if there is still anybody, and close."""
+    if client.is_connected:
+        with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+            await client.quit()
+    client.close()

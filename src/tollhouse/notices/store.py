@@ -1,0 +1,105 @@
+"""Rows of letters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from tollhouse.notices.model import Facts, Notice, State
+from tollhouse.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+queries = load_queries("tollhouse.notices")
+
+#: How long a letter is kept after it was carried or given up, and how many one sweep removes.
+KEPT = timedelta(days=30)
+SWEEP_BATCH = 1_000
+
+
+class NoticeRow(NamedTuple):
+    """A letter to be written down."""
+
+    merchant_id: int
+    transaction_id: int
+    recipient: str
+    language: str
+    facts: Facts
+
+
+class Ending(NamedTuple):
+    """How it went with a letter. A waiting one is tried again after `delay`."""
+
+    merchant_id: int
+    transaction_id: int
+    state: State
+    error: str | None = None
+    delay: timedelta | None = None
+
+
+async def insert_notices(connection: PlainConnection, rows: Sequence[NoticeRow]) -> None:
+    """Write letters down."""
+    await queries.insert_notices(
+        connection,
+        merchant_ids=[row.merchant_id for row in rows],
+        transaction_ids=[row.transaction_id for row in rows],
+        recipients=[row.recipient for row in rows],
+        languages=[row.language for row in rows],
+        facts=[json.dumps(row.facts.to_json()) for row in rows],
+    )
+
+
+async def claim_notices(connection: PlainConnection, *, lease: UUID, span: timedelta, most: int) -> list[Notice]:
+    """Lease letters that are due."""
+    rows = queries.claim_notices(connection, lease=lease, span=span, most=most)
+    return [_read_notice(row) async for row in rows]
+
+
+async def end_notices(connection: PlainConnection, endings: Sequence[Ending], *, lease: UUID) -> None:
+    """Write down how it went, as far as the lease still holds."""
+    await queries.end_notices(
+        connection,
+        lease=lease,
+        merchant_ids=[ending.merchant_id for ending in endings],
+        transaction_ids=[ending.transaction_id for ending in endings],
+        states=[ending.state.value for ending in endings],
+        errors=[ending.error for ending in endings],
+        delays=[ending.delay for ending in endings],
+    )
+
+
+async def select_recent_notices(connection: PlainConnection, *, merchant_id: int, most: int) -> list[Notice]:
+    """Return a merchant's letters, those of the newest transactions first."""
+    rows = queries.select_recent_notices(connection, merchant_id=merchant_id, most=most)
+    return [_read_notice(row) async for row in rows]
+
+
+async def select_notice(connection: PlainConnection, *, merchant_id: int, transaction_id: int) -> Notice | None:
+    """Return one of a merchant's letters, or None."""
+    row = await queries.select_notice(connection, merchant_id=merchant_id, transaction_id=transaction_id)
+    return _read_notice(row) if row else None
+
+
+async def sweep_notices(connection: PlainConnection) -> None:
+    """Remove some of the letters that nobody needs any more."""
+    await queries.delete_ended_notices(connection, kept=KEPT, most=SWEEP_BATCH)
+
+
+def _read_notice(row: Mapping[str, Any]) -> Notice:
+    return Notice(
+        merchant_id=row["merchant_id"],
+        transaction_id=row["transaction_id"],
+        recipient=row["recipient"],
+        language=row["language"],
+        facts=Facts.from_json(json.loads(row["facts"])),
+        state=State(row["state"]),
+        attempts=row["attempts"],
+        created_at=row["created_at"],
+        due_at=row["due_at"],
+        age=row["age"],
+        error=row["error"],
+    )

@@ -1,0 +1,221 @@
+"""Letters reach a real mail server, at least once and under one name, and none is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.letters import facts
+from tests.support.mail_server import MailServer, make_certificate, open_mail_server
+
+from tollhouse.notices.carrier import Carried, Carrier, Delayed, Outcome
+from tollhouse.notices.deliver import BATCH, deliver_due
+from tollhouse.notices.model import Letter
+from tollhouse.notices.schedule import DELAYS
+from tollhouse.notices.server import Security, Server
+from tollhouse.notices.smtp import SmtpCarrier
+from tollhouse.notices.store import NoticeRow, insert_notices, sweep_notices
+from tollhouse.storage.database import Database
+
+SENDER = "receipts@pay.example"
+
+
+@pytest.fixture
+async def mail() -> AsyncIterator[MailServer]:
+    """A server without protection."""
+    async with open_mail_server() as server:
+        yield server
+
+
+def carrier_to(mail: MailServer) -> SmtpCarrier:
+    """Return who carries letters to a server."""
+    return SmtpCarrier(Server("127.0.0.1", mail.port, Security.NONE, None, None), sender=SENDER)
+
+
+async def write(database: Database, count: int = 1) -> None:
+    """Write letters down, to jane0@shop.example and so on."""
+    rows = [NoticeRow(1, number, f"jane{number}@shop.example", "en", facts()) for number in range(count)]
+    async with database.transaction() as connection:
+        await insert_notices(connection, rows)
+
+
+async def rows_of(database: Database) -> list[Any]:
+    """Return what stands in the table."""
+    async with database.acquire() as connection:
+        return await connection.fetch("select *, due_at - now() as wait from notice order by transaction_id")
+
+
+async def fall_due(database: Database) -> None:
+    """Let the pause after an attempt, or a lease, be over."""
+    async with database.acquire() as connection:
+        await connection.execute("update notice set due_at = now()")
+
+
+async def test_letters_are_carried_once(database: Database, mail: MailServer) -> None:
+    """Each letter goes to its recipient, from our address, over one connection; and then no more."""
+    await write(database, 3)
+    assert await deliver_due(database, carrier_to(mail)) == 3
+    assert await deliver_due(database, carrier_to(mail)) == 0
+    assert sorted(mail.envelopes) == [(SENDER, [f"jane{number}@shop.example"]) for number in range(3)]
+    assert {letter["Message-ID"] for letter in mail.letters} == {f"<receipt.1.{n}@pay.example>" for n in range(3)}
+    assert mail.connections == 1
+    assert {row["state"] for row in await rows_of(database)} == {"sent"}
+    assert all(row["ended_at"] and row["lease"] is None for row in await rows_of(database))
+
+
+async def test_a_letter_is_written_once(database: Database, mail: MailServer) -> None:
+    """Writing it again changes nothing, also after it was carried."""
+    await write(database)
+    await write(database)
+    await deliver_due(database, carrier_to(mail))
+    await write(database)
+    assert await deliver_due(database, carrier_to(mail)) == 0
+
+
+async def test_many_letters_go_in_batches(database: Database, mail: MailServer) -> None:
+    """More than a batch is carried batch by batch."""
+    await write(database, BATCH + 2)
+    assert await deliver_due(database, carrier_to(mail)) == BATCH + 2
+    assert mail.connections == 2
+
+
+async def test_a_refused_address_is_given_up(database: Database, mail: MailServer) -> None:
+    """One bad address does not hold up the others, and is not tried again; what the server said of it is not kept."""
+    await write(database, 2)
+    mail.answers = ["550 no jane0@shop.example here"]
+    await deliver_due(database, carrier_to(mail))
+    refused, sent = sorted(await rows_of(database), key=lambda row: str(row["state"] == "sent"))
+    assert (refused["state"], refused["error"]) == ("failed", "550")
+    assert sent["state"] == "sent"
+    assert len(mail.letters) == 1
+
+
+async def test_a_busy_server_is_tried_again(database: Database, mail: MailServer) -> None:
+    """What may be mended is tried again after a pause, under the same name."""
+    await write(database)
+    mail.answers = ["450 later"]
+    await deliver_due(database, carrier_to(mail))
+    [row] = await rows_of(database)
+    assert (row["state"], row["error"], row["attempts"]) == ("waiting", "450", 1)
+    assert 50 < row["wait"].total_seconds() <= 60
+    assert await deliver_due(database, carrier_to(mail)) == 0
+    await fall_due(database)
+    mail.data_answers = ["451 later"]
+    await deliver_due(database, carrier_to(mail))
+    await fall_due(database)
+    await deliver_due(database, carrier_to(mail))
+    assert [letter["Message-ID"] for letter in mail.letters] == ["<receipt.1.0@pay.example>"]
+
+
+async def test_a_refused_letter_is_given_up(database: Database, mail: MailServer) -> None:
+    """A server that refuses the letter itself is not asked again."""
+    await write(database)
+    mail.data_answers = ["554 looks like spam"]
+    await deliver_due(database, carrier_to(mail))
+    assert [(row["state"], row["error"]) for row in await rows_of(database)] == [("failed", "554")]
+
+
+async def test_a_server_that_is_away(database: Database) -> None:
+    """Where nobody listens every letter waits, and is given up after two days."""
+    await write(database, 2)
+    nobody = SmtpCarrier(Server("127.0.0.1", 9, Security.NONE, None, None), sender=SENDER)
+    for _ in range(len(DELAYS) + 1):
+        assert {row["state"] for row in await rows_of(database)} == {"waiting"}
+        await fall_due(database)
+        await deliver_due(database, nobody)
+    assert {(row["state"], row["attempts"]) for row in await rows_of(database)} == {("failed", len(DELAYS) + 1)}
+
+
+class LosingCarrier:
+    """Takes the first letter, and then the connection is lost."""
+
+    async def carry(self, letters: Sequence[Letter]) -> Sequence[Outcome]:
+        """Carry the first."""
+        return [Carried(), *[Delayed("SMTPServerDisconnected")] * (len(letters) - 1)]
+
+
+async def test_a_lost_connection_loses_nothing(database: Database, mail: MailServer) -> None:
+    """What was carried before is not carried again, and the rest is."""
+    await write(database, 3)
+    await deliver_due(database, LosingCarrier())
+    await fall_due(database)
+    await deliver_due(database, carrier_to(mail))
+    assert len(mail.letters) == 2
+
+
+class WaitingCarrier:
+    """Holds letters until it is let go."""
+
+    def __init__(self, carrier: Carrier) -> None:
+        self.has_some = asyncio.Event()
+        self.go = asyncio.Event()
+        self._carrier = carrier
+
+    async def carry(self, letters: Sequence[Letter]) -> Sequence[Outcome]:
+        """Wait, then carry."""
+        self.has_some.set()
+        await self.go.wait()
+        return await self._carrier.carry(letters)
+
+
+async def test_two_workers_share(database: Database, mail: MailServer) -> None:
+    """What one has, no other takes; what a dead one had is carried again, and its late word does not count."""
+    await write(database)
+    waiting = WaitingCarrier(carrier_to(mail))
+    first = asyncio.create_task(deliver_due(database, waiting))
+    await waiting.has_some.wait()
+    assert await deliver_due(database, carrier_to(mail)) == 0
+    await fall_due(database)
+    mail.answers = ["450 later"]
+    assert await deliver_due(database, carrier_to(mail)) == 1
+    waiting.go.set()
+    await first
+    assert [(row["state"], row["error"]) for row in await rows_of(database)] == [("waiting", "450")]
+    assert len(mail.letters) == 1
+
+
+async def test_protection(tmp_path: Path, database: Database) -> None:
+    """With TLS and with STARTTLS, to a server with a certificate that is trusted, after a login."""
+    serving, trusting = make_certificate(tmp_path)
+    for security in (Security.TLS, Security.START_TLS):
+        async with open_mail_server(tls=serving, start_tls=security is Security.START_TLS) as mail:
+            await write(database)
+            server = Server("127.0.0.1", mail.port, security, "user", "right")
+            await deliver_due(database, SmtpCarrier(server, sender=SENDER, tls_context=trusting))
+            assert len(mail.letters) == 1, security
+            assert mail.logins == [("user", "right")]
+            async with database.acquire() as connection:
+                await connection.execute("delete from notice")
+
+
+@pytest.mark.parametrize("what", ["untrusted", "no STARTTLS", "password"])
+async def test_without_protection_nothing_is_said(tmp_path: Path, database: Database, what: str) -> None:
+    """An unknown certificate, a server without STARTTLS, a wrong password: no letter leaves, and it is tried again."""
+    serving, trusting = make_certificate(tmp_path)
+    has_tls = what != "no STARTTLS"
+    async with open_mail_server(tls=serving if has_tls else None, start_tls=has_tls) as mail:
+        await write(database)
+        server = Server("127.0.0.1", mail.port, Security.START_TLS, "user", "wrong")
+        context = None if what == "untrusted" else trusting
+        await deliver_due(database, SmtpCarrier(server, sender=SENDER, tls_context=context))
+        assert not mail.letters
+        assert bool(mail.logins) is (what == "password")
+    [row] = await rows_of(database)
+    assert row["state"] == "waiting"
+    assert row["error"]
+
+
+async def test_old_letters_are_removed(database: Database, mail: MailServer) -> None:
+    """A month after it was carried a letter is gone, and its address with it; one that waits stays."""
+    await write(database, 2)
+    mail.answers = ["450 later"]
+    await deliver_due(database, carrier_to(mail))
+    async with database.transaction() as connection:
+        await sweep_notices(connection)
+        assert await connection.fetchval("select count(*) from notice") == 2
+        await connection.execute("update notice set ended_at = ended_at - interval '31 days' where state = 'sent'")
+        await sweep_notices(connection)
+        assert [row["state"] for row in await connection.fetch("select state from notice")] == ["waiting"]

@@ -1,0 +1,194 @@
+"""Letters: what they say, in which language, and what nobody can make them say."""
+
+from __future__ import annotations
+
+import re
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import SMTP as POLICY
+from html import unescape
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.letters import facts, notice
+
+from tollhouse.kernel.money import Currency, Money
+from tollhouse.notices.letter import build_letter, load_words, write_amount
+from tollhouse.notices.model import Facts, Kind, is_address
+from tollhouse.notices.smtp import build_message
+
+SENDER = "receipts@pay.example"
+
+
+def test_a_receipt() -> None:
+    """A receipt names the shop, the amount, what was bought, when, the card's last digits and the numbers to ask by."""
+    letter = build_letter(notice())
+    assert (letter.to, letter.sender_name, letter.subject) == (
+        "jane@shop.example",
+        "shop.example",
+        "Your receipt from shop.example",
+    )
+    for part in (
+        "Amount paid: 1,019.90 EUR",
+        "For: Premium Monthly",
+        "Date: 2026-01-02 03:04 UTC",
+        "Card: Visa **** 6348",
+        "Approval code: A12345",
+        "Order: 100000000",
+        "Transaction: 10000000",
+        "On your statement: SHOP*PREMIUM",
+    ):
+        assert part in letter.text
+    for part in ("1,019.90 EUR", "Premium Monthly", "Visa **** 6348", "100000000"):
+        assert part in letter.html
+    assert "402400" not in letter.text + letter.html
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    """A row without a value is not there."""
+    letter = build_letter(notice(title="", approval_code=None))
+    assert "Approval code" not in letter.text + letter.html
+    assert "For:" not in letter.text
+
+
+def test_a_refund() -> None:
+    """Money that came back has a letter of its own."""
+    letter = build_letter(notice(kind=Kind.REFUND))
+    assert letter.subject == "Your refund from shop.example"
+    assert "Amount refunded: 1,019.90 EUR" in letter.text
+    assert letter.name == "refund.1.10000000"
+
+
+@pytest.mark.parametrize(
+    ("language", "amount"),
+    [
+        ("en", "1,019.90 EUR"),
+        ("de", "1.019,90 EUR"),
+        ("de-AT", "1.019,90 EUR"),
+        ("FR", "1 019,90 EUR"),
+        ("es", "1.019,90 EUR"),
+        ("xx", "1,019.90 EUR"),
+        ("", "1,019.90 EUR"),
+    ],
+)
+def test_languages(language: str, amount: str) -> None:
+    """Amounts are written as the language writes them; a language without words is English."""
+    assert amount in build_letter(notice(language=language)).text
+
+
+def test_every_language_has_every_word() -> None:
+    """No language lacks a word that another has, nor a place that is filled in."""
+    languages = list(load_words().values())
+    for words in languages:
+        assert words.keys() == languages[0].keys()
+        for name, text in words.items():
+            if name != "separators":
+                assert re.findall(r"{\w+}", text) == re.findall(r"{\w+}", languages[0][name]), text
+
+
+@given(st.integers(0, 10**12), st.sampled_from(["JPY", "USD", "KWD"]))
+def test_amounts_keep_their_digits(minor: int, code: str) -> None:
+    """Whatever the separators are, the digits are those of the amount."""
+    money = Money(minor, Currency.of(code))
+    for words in load_words().values():
+        digits = re.sub(r"\D", "", write_amount(money, words["separators"]))
+        assert int(digits) == minor
+
+
+@given(st.text(max_size=80), st.text(max_size=80), st.text(max_size=40))
+def test_texts_are_text(shop: str, title: str, descriptor: str) -> None:
+    """Whatever a merchant wrote is one line of text: it opens no header, and no element of the page."""
+    letter = build_letter(notice(shop=shop, title=title, descriptor=descriptor))
+    plain = build_letter(notice(shop="x", title="x", descriptor="x"))
+    assert letter.html.count("<") - plain.html.count("<") <= 0
+    message = message_from_bytes(build_message(letter, sender=SENDER).as_bytes(), policy=POLICY)
+    assert isinstance(message, EmailMessage)
+    assert sorted(message.keys()) == sorted(build_message(plain, sender=SENDER).keys())
+    assert message["To"] == "jane@shop.example"
+    assert message["From"].addresses[0].addr_spec == SENDER
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\r\nBcc: b@example.org",
+        "a\nTo: x",
+        "a\x00b",
+        "a\u2028Bcc: b",
+        "a\u202eb",
+        "=?utf-8?q?a=0ABcc:?=",
+        "x =?utf-8?b?CkJjYzogYkBl?= =?utf-8?q?=0A?=",
+    ],
+)
+def test_headers_cannot_be_added(text: str) -> None:
+    """A line end in a shop's name ends no header, however it is written."""
+    message = build_message(build_letter(notice(shop=text)), sender=SENDER)
+    read = message_from_bytes(message.as_bytes(), policy=POLICY)
+    assert isinstance(read, EmailMessage)
+    assert read["Bcc"] is None
+    assert len(read.get_all("To", [])) == 1
+    for name in ("From", "Subject"):
+        assert not set(str(read[name])) & set("\r\n\x00\u2028\u202e")
+
+
+def test_markup_is_escaped() -> None:
+    """Markup in a title is shown, and an address in it is no link."""
+    letter = build_letter(notice(title='<img src=x onerror="alert(1)">'))
+    assert "<img" not in letter.html
+    assert '<img src=x onerror="alert(1)">' in unescape(letter.html)
+
+
+def test_the_message_is_plain_ascii_in_two_forms() -> None:
+    """Any mail server takes it; its id is the same each time."""
+    first, again = [build_message(build_letter(notice(language="fr", title="Été 🌞")), sender=SENDER) for _ in range(2)]
+    assert first.as_bytes().isascii()
+    assert [part.get_content_type() for part in first.iter_parts()] == ["text/plain", "text/html"]
+    assert "Été 🌞" in first.get_body(("plain",)).get_content()  # type: ignore[union-attr]  # there is one
+    assert first["Message-ID"] == again["Message-ID"] == "<receipt.1.10000000@pay.example>"
+    assert first["Auto-Submitted"] == "auto-generated"
+
+
+def test_facts_come_back() -> None:
+    """What is written down is read as it was."""
+    assert Facts.from_json(facts().to_json()) == facts()
+
+
+@pytest.mark.parametrize(
+    "address", ["jane@shop.example", "j@a.io", "jane.o'hara+x@mail.shop.example", "a" * 64 + "@b.example"]
+)
+def test_addresses(address: str) -> None:
+    """Addresses as people have them."""
+    assert is_address(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        None,
+        "",
+        "jane",
+        "jane@",
+        "@shop.example",
+        "jane@localhost",
+        "a@b@c.example",
+        "jane doe@shop.example",
+        "jane@shop.example\r\nBcc: x@y.example",
+        "jane@shop.example\n",
+        "<jane@shop.example>",
+        "a@b.example,c@d.example",
+        '"a b"@shop.example',
+        "jane@-shop.example",
+        "jane@shop..example",
+        ".a@b.example",
+        "a..b@c.example",
+        "jané@shop.example",
+        "=?utf-8?q?a=0AX?=@shop.example",
+        "jane@[127.0.0.1]",
+        "a" * 65 + "@b.example",
+        "a@" + "b" * 250 + ".example",
+    ],
+)
+def test_what_is_no_address(address: str | None) -> None:
+    """Nothing with which to say more than one address."""
+    assert not is_address(address)
