@@ -15,6 +15,8 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
+from tollhouse.kernel.card import mask_digits
+
 #: As many digits as the shortest card number has, or more: the number may stand among others.
 DIGITS = re.compile(r"[0-9]{12,}")
 DIGITS_IN_BYTES = re.compile(DIGITS.pattern.encode())
@@ -48,11 +50,11 @@ def _add_time(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
 
 def _render(_: Any, __: str, event: dict[str, Any]) -> bytes:
     line = msgspec.json.encode(event, enc_hook=str)
-    return DIGITS_IN_BYTES.sub(lambda found: found[0][:6] + b"****" + found[0][-4:], line)
+    return DIGITS_IN_BYTES.sub(lambda found: mask_digits(found[0].decode()).encode(), line)
 
 
 def _mask_line(_: Any, __: str, line: str) -> str:
-    return DIGITS.sub(lambda found: found[0][:6] + "****" + found[0][-4:], line)
+    return DIGITS.sub(lambda found: mask_digits(found[0]), line)
 
 
 class _Forward(logging.Handler):

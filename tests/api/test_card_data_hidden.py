@@ -221,6 +221,49 @@ async def test_strays_are_named(shop: WebShop) -> None:
     check_is_hidden(str(answer.headers), NUMBER)
 
 
+@pytest.mark.parametrize("kind", ["token", "paymentAccountId", "consumer"])
+async def test_strays_of_a_card_that_is_not_in_the_body(shop: WebShop, kind: str) -> None:
+    """The number behind a token or a stored card is looked for too; the token stays good."""
+    first = (await shop.pay(shop.payment(consumer=consumer(id="user-7")))).json()
+    source = {
+        "type": kind,
+        "token": await shop.token(),
+        "paymentAccountId": first["payment"]["source"]["paymentAccountId"],
+        "id": first["consumer"]["id"],
+    }
+    named = consumer(id="user-7")
+    stored = await shop.count_rows()
+    body = shop.payment(source, consumer=named, metadata={"note": f"card {NUMBER}"}, emailOptions={NUMBER: 1})
+    answer = await shop.pay(body, headers={"X-Request-ID": NUMBER})
+    await expect_refusal(shop, answer, "metadata.note", "emailOptions", "X-Request-ID", stored=stored)
+    check_is_hidden(str(answer.headers), NUMBER)
+    sound = shop.payment(source, consumer=named)
+    answers = [await shop.pay(sound, headers={"X-Request-ID": OTHER_NUMBER}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert {answer.headers["x-request-id"] for answer in answers} == {OTHER_NUMBER}
+
+
+async def test_ids_of_requests_whose_card_nobody_knows(shop: WebShop) -> None:
+    """An X-Request-ID that may be a card number is not repeated where no card says that it is another."""
+    groups = f"{NUMBER[:4]}-{NUMBER[4:8]}-{NUMBER[8:12]}-{NUMBER[12:]}"
+    for sent in (NUMBER, f"card-{NUMBER}", groups, f"00{NUMBER}99"):
+        headers = {"X-Request-ID": sent}
+        answers = [
+            await shop.get("/payment/1", **headers),
+            await shop.get("/nowhere", **headers),
+            await shop.pay(headers=headers, key="wrong"),
+            await shop.pay(content=b"{", headers=headers),
+            await shop.pay(content=b"x", headers=headers | {"Content-Type": "text/plain"}),
+            await shop.pay(shop.payment({"type": "token", "token": "no-token"}), headers=headers),
+            await shop.tokenize(content=b"{", headers=headers),
+        ]
+        for answer in answers:
+            assert answer.headers["x-request-id"]
+            check_is_hidden(str(answer.headers), NUMBER)
+    for sent in ("order-4711", "20261122-1234567890", "5f0c2a7e-0000-4000-8000-000000000000"):
+        assert (await shop.get("/payment/1", **{"X-Request-ID": sent})).headers["x-request-id"] == sent
+
+
 async def test_other_numbers_are_nobodys_business(shop: WebShop) -> None:
     """Only the request's own card is looked for: any other number comes back, also one that could be a card's."""
     metadata = {"order": OTHER_NUMBER, "at": 1611735028123, OTHER_NUMBER: int(OTHER_NUMBER)}

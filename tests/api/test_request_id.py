@@ -83,6 +83,27 @@ async def test_another_body(shop: WebShop) -> None:
     assert (await shop.pay(body, headers=HEADERS)).content == first.content
 
 
+async def test_another_body_that_is_faulty_too(shop: WebShop) -> None:
+    """A taken id with another body is 422, however faulty that body is; a free one is 400 and stays free."""
+    body = shop.payment()
+    faulty = body | {"sku": {"name": "GOLD"}, "consumer": {}, "paymentSource": {"type": "cash"}}
+    assert (await shop.pay(faulty, headers=HEADERS)).status_code == 400
+    first = await shop.pay(body, headers=HEADERS)
+    stored = await shop.count_rows()
+    for other in (faulty, {}, body | {"consumer": body["consumer"] | {"ip": "x"}}):
+        await expect_refusal(shop, await shop.pay(other, headers=HEADERS), status=422, stored=stored)
+    assert (await shop.pay(body, headers=HEADERS)).content == first.content
+
+
+async def test_a_repeat_whose_card_has_expired_since(shop: WebShop, opened: OpenShop) -> None:
+    """What was sound the first time has its answer, also when it would be refused today."""
+    body = shop.payment({"type": "card"} | card(expirationYear="20"))
+    first = await shop.pay(body, headers=HEADERS)
+    live = await opened(environment="live", keys=shop.gateway.vault.keys)
+    again = await live.pay(body, headers=HEADERS, key=live.merchant.key)
+    assert (again.status_code, again.content) == (201, first.content)
+
+
 async def test_the_security_code_leaves_no_trace(shop: WebShop) -> None:
     """The security code alone may differ in a repeat: no trace of it is kept, not even to compare it."""
     consumer = shop.payment()["consumer"]

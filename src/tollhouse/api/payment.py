@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from tollhouse.api.access import AnyRequest, Gate, Readable, find_request_id_faults
 from tollhouse.api.decode import read_object
-from tollhouse.api.envelope import request_id_of, sent_request_id_of
+from tollhouse.api.envelope import clear_request_id, request_id_of, sent_request_id_of
 from tollhouse.api.openapi import describe
 from tollhouse.api.payment_request import PaymentRequest, find_cross_faults
 from tollhouse.api.problems import describe_faults
@@ -128,6 +128,7 @@ async def _answer(tools: Tools, request: Readable, asked: _Asked) -> Reply:
         reply = await recall_claim(tools, asked.claim) if asked.claim else None
         if reply is None:
             raise
+        clear_request_id(request.scope)  # it was clean the first time
         return reply
     return await charge(tools, order)
 

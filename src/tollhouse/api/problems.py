@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from tollhouse.api.envelope import request_id_of
 from tollhouse.kernel import errors
+from tollhouse.kernel.card import mask_digits
 from tollhouse.wire.answers import ProblemAnswer
 from tollhouse.wire.render import render
 
@@ -136,4 +137,4 @@ def _describe(kind: str, context: Mapping[str, Any]) -> str:
 
 def mask(text: str) -> str:
     """Mask what might be a card number."""
-    return DIGITS.sub(lambda found: f"{found[0][:6]}****{found[0][-4:]}", text)
+    return DIGITS.sub(lambda found: mask_digits(found[0]), text)

@@ -20,6 +20,13 @@ SHORTEST_NUMBER, LONGEST_NUMBER = 12, 19
 _NO_SEPARATORS = str.maketrans("", "", " -.\N{NO-BREAK SPACE}")
 
 _LONG_DIGITS = re.compile(r"[0-9]{12,}", re.ASCII)
+_UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+def mask_digits(digits: str) -> str:
+    """Show the first six and the last four of a card number; of the shortest the first four, or two would be hidden."""
+    shown = 4 if len(digits) <= SHORTEST_NUMBER else 6
+    return f"{digits[:shown]}****{digits[-4:]}"
 
 
 class CardDataError(ValueError):
@@ -75,8 +82,8 @@ class CardNumber(_Secret):
 
     @property
     def masked(self) -> str:
-        """The only form in which the number may be shown: first six, four asterisks, last four."""
-        return f"{self._text[:6]}****{self._text[-4:]}"
+        """The only form in which the number may be shown."""
+        return mask_digits(self._text)
 
     def stands_in(self, text: str) -> bool:
         """Tell whether the number stands in a text, also in groups parted by spaces, hyphens or points."""
@@ -158,6 +165,8 @@ UNKNOWN_BRAND = Brand("unknown")
 
 def holds_card_number(text: str) -> bool:
     """Tell whether what may be a card number of a known brand stands in a text, also in groups or among more digits."""
+    if _UUID_FORM.fullmatch(text):
+        return False
     together = text.translate(_NO_SEPARATORS)
     return any(_may_hold_number(run) for run in _LONG_DIGITS.findall(together))
 

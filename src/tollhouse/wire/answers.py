@@ -13,6 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 Amount = Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0})]
 
 
+#: A card number as it may be shown.
+MASKED_FORM = r"^\d{4}(\d\d)?\*{4}\d{4}$"
+
+
 class Answer(BaseModel):
     """What all answers share: names as on the wire, and no surprises in them."""
 
@@ -31,7 +35,7 @@ class SourceAnswer(Answer):
     """The card that paid, as far as it may be shown."""
 
     method: Literal["card"] = "card"
-    number: str = Field(description="First six and last four digits.", pattern=r"^\d{6}\*{4}\d{4}$")
+    number: str = Field(description="First six and last four digits; of twelve the first four.", pattern=MASKED_FORM)
     brand: str = Field(description="`visa`, `mastercard`, `amex` and so on.")
     paymentAccountId: str = Field(description="UUID of the stored card; good for later payments once one was approved.")
     expirationMonth: int = Field(description="1 to 12.")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, RootModel
 
-from tollhouse.wire.answers import Amount, Answer, Timestamp
+from tollhouse.wire.answers import MASKED_FORM, Amount, Answer, Timestamp
 
 WHEN = "UTC, `YYYY-MM-DD hh:mm:ss`."
 OWN = "Kept for you as sent."
@@ -107,7 +107,7 @@ class AccountAnswer(Answer):
 
     paymentAccountId: str = Field(description="UUID; a source of payments.")
     method: Literal["card"] = "card"
-    number: str = Field(description="First six and last four digits.", pattern=r"^\d{6}\*{4}\d{4}$")
+    number: str = Field(description="First six and last four digits; of twelve the first four.", pattern=MASKED_FORM)
     brand: str
     expirationMonth: int = Field(description="1 to 12.")
     expirationYear: int = Field(description="Last two digits of the year.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 import string
 import traceback
 from collections.abc import Callable
@@ -24,8 +25,12 @@ from tollhouse.kernel.card import (
     Cvv,
     Expiry,
     detect_brand,
+    find_brand,
+    holds_card_number,
     is_luhn_valid,
+    mask_digits,
 )
+from tollhouse.wire.answers import MASKED_FORM
 
 SEED_NUMBER = "4024007179366348"
 
@@ -71,10 +76,11 @@ SHOWN: dict[str, Callable[[object], str]] = {
     last=st.text(string.digits, min_size=4, max_size=4),
 )
 def test_numbers_show_six_and_four(way: str, first: str, middles: tuple[str, str], last: str) -> None:
-    """However a card number is printed, its first six digits and last four come out, and no trace of the others."""
+    """However a card number is printed, its first and last digits come out, and no trace of the others."""
     one, other = (SHOWN[way](CardNumber(first + middle + last)) for middle in middles)
     assert one == other
-    assert f"{first}****{last}" in one
+    shown = first if len(middles[0]) > 2 else first[:4]  # of twelve digits fewer
+    assert f"{shown}****{last}" in one
 
 
 @pytest.mark.parametrize("way", SHOWN)
@@ -120,6 +126,45 @@ def test_a_card_is_not_turned_into_a_dictionary() -> None:
     """The careless way of writing a record down fails before anything is written."""
     with pytest.raises(TypeError, match="not serialised"):
         asdict(Card(CardNumber(SEED_NUMBER), Expiry(12, 2029)))
+
+
+@pytest.mark.parametrize(
+    ("number", "masked"),
+    [
+        ("501800000009", "5018****0009"),
+        ("5018000000009", "501800****0009"),
+        (SEED_NUMBER, "402400****6348"),
+        ("6304000000000000000", "630400****0000"),
+    ],
+)
+def test_how_much_is_shown(number: str, masked: str) -> None:
+    """The first six and the last four digits are shown; of the shortest number fewer, so that enough are hidden."""
+    assert (CardNumber(number).masked, mask_digits(number)) == (masked, masked)
+    assert re.fullmatch(MASKED_FORM, masked)
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        (SEED_NUMBER, True),
+        (f"order {SEED_NUMBER}.", True),
+        ("4024-0071 7936.6348", True),
+        (f"99{SEED_NUMBER}99", True),
+        ("4024007179366349", False),
+        ("402400717936", False),
+        ("1611735028123456", False),
+        ("5f0c2a7e-1234-4000-8000-000000000000", False),
+        ("", False),
+    ],
+)
+def test_texts_that_may_hold_a_card_number(text: str, *, holds: bool) -> None:
+    """A number of a known brand with a right check digit is found among other digits and in groups."""
+    assert holds_card_number(text) is holds
+
+
+def test_brands_are_found_by_their_names() -> None:
+    """A stored card's brand is found by its name; a name that nobody has is the unknown brand's."""
+    assert [find_brand(name).cvv_length for name in ("amex", "visa", "nobody")] == [4, 3, None]
 
 
 def test_a_card_prints_masked() -> None:
