@@ -34,6 +34,7 @@ from tollhouse.api.metrics import Metrics
 from tollhouse.api.operations import operation_handlers
 from tollhouse.api.payment import build_pay, payment_handlers
 from tollhouse.api.payment_account import payment_account_handlers
+from tollhouse.api.payment_page import payment_page_handlers
 from tollhouse.api.phones import phone_handlers
 from tollhouse.api.problems import answer_defect, answer_http_exception, answer_refusal
 from tollhouse.api.rates import rate_handlers
@@ -47,6 +48,7 @@ from tollhouse.api.tokenize_account import build_tokenize_account, tokenize_acco
 from tollhouse.billing.subscribe import RecordSubscription, SettleSubscription
 from tollhouse.catalog.access import Catalog
 from tollhouse.checkout.handlers import checkout_handlers
+from tollhouse.checkout.pay_handlers import Till, pay_handlers
 from tollhouse.choices import build_acquirer, build_carrier, build_sender, choose_rates
 from tollhouse.ipn.record import RecordEvent
 from tollhouse.ipn.store import select_outbox_state
@@ -288,6 +290,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
     handlers: list[ControllerRouterHandler] = [
         *payment_handlers(gateway.tools, gateway.gate, pay),
         *operation_handlers(gateway.tools, gateway.gate, context),
+        *payment_page_handlers(gateway.tools, gateway.gate, context),
         *tokenize_handlers(make_token),
         *tokenize_account_handlers(
             build_tokenize_account(gateway.mint, gateway.database, gateway.gate, limits, context)
@@ -304,6 +307,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         *document_handlers(settings.public_url, is_live=settings.is_live),
         *static_handlers(),
         *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),
+        *pay_handlers(_open_till(gateway)),
         *portal_handlers(
             Portal(
                 gateway.database,
@@ -342,6 +346,16 @@ def _build_app(handlers: Sequence[ControllerRouterHandler]) -> Litestar:
         openapi_config=None,
         logging_config=None,
         exception_handlers={Refusal: answer_refusal, HTTPException: answer_http_exception, Exception: answer_defect},
+    )
+
+
+def _open_till(gateway: Gateway) -> Till:
+    is_live = gateway.settings.is_live
+    return Till(
+        gateway.tools,
+        address_of=gateway.gate.address_of,
+        is_stage=not is_live,
+        today=lambda: datetime.now(UTC) if is_live else None,
     )
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tollhouse.ipn.address import LIVE, STAGE
+from tollhouse.links.store import sweep_links
 from tollhouse.notices.deliver import deliver_due
 from tollhouse.notices.store import sweep_notices
 from tollhouse.payments.resume import sweep_authentications
@@ -45,6 +46,7 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
             await sweep_vault(connection)
             await sweep_phones(connection)
             await sweep_notices(connection)
+            await sweep_links(connection)
 
     return {
         "number events": lambda: number_events(gateway.database, stop=stop, wake=gateway.wake, numbered=numbered),

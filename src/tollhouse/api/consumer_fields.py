@@ -10,8 +10,8 @@ from tollhouse.api.decode import Body
 from tollhouse.api.fields import Scalar, text
 
 
-class ConsumerFields(Body):
-    """Who pays. Only the address is required; names are when a card comes in the clear."""
+class BuyerFields(Body):
+    """What may be said of a consumer, all of it optional."""
 
     id: text(36) | None = Field(  # type: ignore[valid-type]
         None, description="The gateway's id of a known consumer, or your own of any.", examples=["user-00123"]
@@ -29,7 +29,6 @@ class ConsumerFields(Body):
     city: str | None = Field(None, max_length=64)
     address: str | None = Field(None, max_length=128)
     zip: str | None = Field(None, max_length=16)
-    ip: str = Field(description="The customer's address, IPv4 or IPv6.", examples=["203.0.113.45"])
     userAgent: str | None = Field(
         None,
         max_length=1024,
@@ -44,10 +43,32 @@ class ConsumerFields(Body):
     browserScreenWidth: Scalar | None = None
     browserTimezone: str | None = Field(None, max_length=16, description="Offset from UTC as the browser has it.")
 
+
+class ConsumerFields(BuyerFields):
+    """Who pays. Only the address is required; names are when a card comes in the clear."""
+
+    ip: str = Field(description="The customer's address, IPv4 or IPv6.", examples=["203.0.113.45"])
+
     @field_validator("ip")
     @classmethod
     def _check_ip(cls, text: str) -> str:
-        try:
-            return str(ip_address(text.strip()))
-        except ValueError:
-            raise ValueError("must be an IPv4 or IPv6 address") from None
+        return read_ip(text)
+
+
+class PageConsumerFields(BuyerFields):
+    """Who buys. Where the page is not told it sees for itself."""
+
+    ip: str | None = Field(None, description="The customer's address; else the one from which the page is paid.")
+
+    @field_validator("ip")
+    @classmethod
+    def _check_ip(cls, text: str | None) -> str | None:
+        return None if text is None else read_ip(text)
+
+
+def read_ip(text: str) -> str:
+    """Read an address of IPv4 or IPv6. Raises ValueError with a text that is fit for an answer."""
+    try:
+        return str(ip_address(text.strip()))
+    except ValueError:
+        raise ValueError("must be an IPv4 or IPv6 address") from None

@@ -1,7 +1,6 @@
 """How often `/tokenize` may be called: by address, by network, by card, and by API key.
 
-Counted in memory by the generic cell rate algorithm: one number for each caller. A card is known by a hash
-under a key that lives as long as the process. Limits are per process; 0 switches one off.
+A card is known by a hash under a key that lives as long as the process.
 """
 
 from __future__ import annotations
@@ -9,19 +8,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import time
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from tollhouse.kernel.errors import RateLimited
+from tollhouse.kernel.limits import Window
 
 if TYPE_CHECKING:
     from tollhouse.merchants.model import Merchant
-
-WINDOW_SECONDS = 60.0
-#: Callers that are remembered; past it, those whose window is over are forgotten, and then all.
-MAX_CALLERS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,33 +26,6 @@ class TokenizeRates:
     by_network: int = 0
     by_card: int = 0
     by_key: int = 0
-
-
-class Window:
-    """Lets each caller have `limit` calls at once, and from then on as many a minute."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._pause = WINDOW_SECONDS / limit if limit else 0.0
-        self._full_at: dict[object, float] = {}
-
-    def check(self, caller: object) -> None:
-        """Count a call. Raises RateLimited, which says when the next one is welcome."""
-        if not self._limit:
-            return
-        now = time.monotonic()
-        if len(self._full_at) >= MAX_CALLERS:
-            self._forget(now)
-        full_at = max(self._full_at.get(caller, now), now) + self._pause
-        wait = full_at - now - WINDOW_SECONDS
-        if wait > 0:
-            raise RateLimited(int(wait) + 1)
-        self._full_at[caller] = full_at
-
-    def _forget(self, now: float) -> None:
-        self._full_at = {caller: full_at for caller, full_at in self._full_at.items() if full_at > now}
-        if len(self._full_at) >= MAX_CALLERS:
-            self._full_at.clear()
 
 
 class TokenizeLimits:

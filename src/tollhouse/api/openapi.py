@@ -48,6 +48,7 @@ GROUPS = {
     "tokenize": TOKENS,
     "tokenizeWithPaymentAccountId": TOKENS,
     "payment": ("Payments", "Charging a card, and asking what became of it."),
+    "paymentPage": ("Payment pages", "A page of the gateway takes the card, so that yours never sees one."),
     "paymentAccount": ("Stored cards", "Letting a stored card be paid with, or no more."),
     "consumer": ("Consumers", "Who pays, how far you trust them, and their cards."),
     "site": ("Sites", "Where you sell."),

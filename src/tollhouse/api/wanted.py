@@ -81,13 +81,13 @@ def build_wanted(
         source_kind=source.type,
         card=source.to_card() if isinstance(source, CardFields) else None,
         code=_code_of(source),
-        items=tuple(map(_build_item, model.skus)),
+        items=build_items(model.skus),
         external_id=consumer.externalId or consumer.id,
         consumer=consumer.model_dump(exclude_none=True, exclude=NOT_PROFILE),
         consumer_ip=consumer.ip,
         metadata=render_json(body.get("metadata") or {}).decode(),
-        ipn_url=_first(url.ipnUrl for url in urls),
-        redirect_url=_first(url.redirectUrl for url in urls),
+        ipn_url=first_url(url.ipnUrl for url in urls),
+        redirect_url=first_url(url.redirectUrl for url in urls),
         asks_authentication=source.authenticate,
         initiator=source.initiator,
         browser=read_browser(consumer),
@@ -102,11 +102,16 @@ def _code_of(source: AnySource) -> Cvv | None:
     return source.cvv if isinstance(source, CardFields | AccountWithCodeSource) else None
 
 
+def build_items(skus: Iterable[SkuFields]) -> tuple[WantedItem, ...]:
+    """Say what is sold, as the request describes it."""
+    return tuple(map(_build_item, skus))
+
+
 def _build_item(sku: SkuFields) -> WantedItem:
     return WantedItem(sku.title or "", tuple(price.to_price() for price in sku.price), sku.extras)
 
 
-def _first(urls: Iterable[str | None]) -> str | None:
+def first_url(urls: Iterable[str | None]) -> str | None:
     """Return the first address that is given: the request's own, else that of the first SKU that has one."""
     return next((url for url in urls if url), None)
 

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 PATH = "/3ds/assets/"
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
-NAMES = frozenset({"challenge.js", "checkout.css", "collect.js", "method.js", "wait.js"})
+NAMES = frozenset({"challenge.js", "checkout.css", "collect.js", "method.js", "pay.css", "pay.js", "wait.js"})
 
 
 @cache

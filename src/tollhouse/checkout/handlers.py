@@ -5,18 +5,18 @@ Browsers get pages, also when something is wrong; the Directory gets messages of
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import structlog
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 
 from tollhouse.checkout import pages
 from tollhouse.checkout.assets import PATH as ASSETS_PATH
 from tollhouse.checkout.assets import TYPES, read_asset
+from tollhouse.checkout.http import AnyRequest, check_key, peer_of, read_form, redirect, send, tell
 from tollhouse.kernel.errors import NotFound, Refusal, Unavailable
 from tollhouse.payments.hand_off import (
     Challenge,
@@ -43,22 +43,13 @@ if TYPE_CHECKING:
 
     from tollhouse.payments.tools import Tools
 
-AnyRequest = Request[Any, Any, Any]
 AddressOf = Callable[[AnyRequest], str]
 
 MAX_BODY_BYTES = 64 * 1024
-MAX_FORM_FIELDS = 32
-MAX_KEY = 64
 
 #: A page that would only say "wait" is held back this long, in case that it need not.
 INLINE_WAIT_SECONDS = 1.5
 POLL_SECONDS = 8.0
-
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
 log = structlog.get_logger()
 
@@ -66,7 +57,7 @@ log = structlog.get_logger()
 def checkout_handlers(tools: Tools, *, address_of: AddressOf | None = None) -> list[ControllerRouterHandler]:
     """Return the routes of the checkout. `address_of` tells a browser's address, behind proxies too."""
     routes = [
-        *_page_routes(tools, address_of or _peer_of),
+        *_page_routes(tools, address_of or peer_of),
         *_return_routes(tools),
         *_method_routes(tools),
         serve_asset,
@@ -84,21 +75,21 @@ def checkout_handlers(tools: Tools, *, address_of: AddressOf | None = None) -> l
 def _page_routes(tools: Tools, address_of: AddressOf) -> list[HTTPRouteHandler]:
     @get("/3ds/{key:str}")
     async def show_page(key: FromPath[str]) -> Response[str]:
-        key = _check(key)
+        key = check_key(key)
         step = await _settle_on(lambda: open_page(tools, key), lambda s: wait_on_page(tools, key, seconds=s))
         return _show(step, path=f"/3ds/{key}")
 
     @post("/3ds/{key:str}", status_code=200)
     async def take_browser(request: AnyRequest, key: FromPath[str]) -> Response[str]:
-        key = _check(key)
-        form = await _read_form(request)
+        key = check_key(key)
+        form = await read_form(request)
         await submit_browser(tools, key, BrowserData.from_page(form, request.headers, ip=address_of(request)))
         # No redirect: the way may lead to the shop, and the policy of the page with the form would not let it go there.
-        return _send(pages.render_wait(None, path=f"/3ds/{key}", poll_path=None))
+        return send(pages.render_wait(None, path=f"/3ds/{key}", poll_path=None))
 
     @get("/3ds/{key:str}/wait")
     async def poll_page(key: FromPath[str]) -> Response[dict[str, bool]]:
-        return _tell(ready=await wait_on_page(tools, _check(key), seconds=POLL_SECONDS))
+        return tell(ready=await wait_on_page(tools, check_key(key), seconds=POLL_SECONDS))
 
     return [show_page, take_browser, poll_page]
 
@@ -106,13 +97,13 @@ def _page_routes(tools: Tools, address_of: AddressOf) -> list[HTTPRouteHandler]:
 def _return_routes(tools: Tools) -> list[HTTPRouteHandler]:
     @post("/3ds/return/{key:str}", status_code=303)
     async def take_return(request: AnyRequest, key: FromPath[str]) -> Response[str]:
-        key = _check(key)
-        await receive_return(tools, key, (await _read_form(request)).get("cres", ""))
-        return _redirect(f"/3ds/return/{key}")
+        key = check_key(key)
+        await receive_return(tools, key, (await read_form(request)).get("cres", ""))
+        return redirect(f"/3ds/return/{key}")
 
     @get("/3ds/return/{key:str}")
     async def show_return(key: FromPath[str]) -> Response[str]:
-        key = _check(key)
+        key = check_key(key)
         step = await _settle_on(
             lambda: look_after_return(tools, key), lambda s: wait_after_return(tools, key, seconds=s)
         )
@@ -120,7 +111,7 @@ def _return_routes(tools: Tools) -> list[HTTPRouteHandler]:
 
     @get("/3ds/return/{key:str}/wait")
     async def poll_return(key: FromPath[str]) -> Response[dict[str, bool]]:
-        return _tell(ready=await wait_after_return(tools, _check(key), seconds=POLL_SECONDS))
+        return tell(ready=await wait_after_return(tools, check_key(key), seconds=POLL_SECONDS))
 
     return [take_return, show_return, poll_return]
 
@@ -128,10 +119,10 @@ def _return_routes(tools: Tools) -> list[HTTPRouteHandler]:
 def _method_routes(tools: Tools) -> list[HTTPRouteHandler]:
     @post("/3ds/method/{key:str}", status_code=200)
     async def take_method(request: AnyRequest, key: FromPath[str]) -> Response[str]:
-        data = (await _read_form(request)).get("threeDSMethodData", "")
-        if not await complete_method(tools, _check(key), data):
+        data = (await read_form(request)).get("threeDSMethodData", "")
+        if not await complete_method(tools, check_key(key), data):
             raise NotFound
-        return _send(pages.render_method())
+        return send(pages.render_method())
 
     return [take_method]
 
@@ -165,68 +156,34 @@ async def _settle_on(look: Callable[[], Awaitable[Step]], wait: Callable[[float]
 def _show(step: Step, *, path: str) -> Response[str]:
     match step:
         case Leave():
-            return _redirect(step.url)
+            return redirect(step.url)
         case Collect():
-            return _send(pages.render_collect(step, path=path))
+            return send(pages.render_collect(step, path=path))
         case Challenge():
-            return _send(pages.render_challenge(step))
+            return send(pages.render_challenge(step))
         case Confirm():
-            return _send(pages.render_confirm(step, path=path, poll_path=f"{path}/wait"))
+            return send(pages.render_confirm(step, path=path, poll_path=f"{path}/wait"))
         case Wait():
-            return _send(pages.render_wait(step.payment, path=path, poll_path=f"{path}/wait"))
+            return send(pages.render_wait(step.payment, path=path, poll_path=f"{path}/wait"))
         case Ended():
-            return _send(pages.render_ended(step))
-
-
-def _send(page: pages.Page, *, status_code: int = 200, headers: Mapping[str, str] | None = None) -> Response[str]:
-    every = {**HEADERS, "Content-Security-Policy": page.policy, **(headers or {})}
-    return Response(page.html, media_type="text/html", headers=every, status_code=status_code)
-
-
-def _redirect(url: str) -> Response[str]:
-    """Send the browser on with a GET, whatever it came with."""
-    return Response("", media_type="text/html", headers={**HEADERS, "Location": url}, status_code=303)
-
-
-def _tell(*, ready: bool) -> Response[dict[str, bool]]:
-    return Response({"ready": ready}, headers=HEADERS)
-
-
-def _check(key: str) -> str:
-    """Return a key that may be one. Raises NotFound."""
-    if len(key) > MAX_KEY or not key.isascii():
-        raise NotFound
-    return key
-
-
-async def _read_form(request: AnyRequest) -> dict[str, str]:
-    """Read a form as browsers post it. A field that comes twice counts once."""
-    body = (await request.body()).decode("utf-8", errors="replace")
-    try:
-        return dict(parse_qsl(body, max_num_fields=MAX_FORM_FIELDS))
-    except ValueError:
-        return {}
-
-
-def _peer_of(request: AnyRequest) -> str:
-    return request.client.host if request.client else ""
+            return send(pages.render_ended(step))
 
 
 def _show_refusal(_: AnyRequest, error: Exception) -> Response[str]:
     if isinstance(error, Unavailable):
         text = "We cannot look at your payment at this moment. This page tries again by itself."
         page = pages.render_problem("One moment, please", text, comes_back=True)
-        return _send(page, status_code=503, headers={"Retry-After": str(error.retry_after_seconds)})
+        return send(page, status_code=503, headers={"Retry-After": str(error.retry_after_seconds)})
     text = "This address leads to no payment. Go back to the shop and try again from there."
-    return _send(pages.render_problem("Nothing to confirm here", text), status_code=404)
+    return send(pages.render_problem("Nothing to confirm here", text), status_code=404)
 
 
 def _show_faulty(_: AnyRequest, error: HTTPException) -> Response[str]:
     page = pages.render_problem("That did not work", "Go back to the shop and try again from there.")
-    return _send(page, status_code=error.status_code)
+    return send(page, status_code=error.status_code)
 
 
 def _show_defect(request: AnyRequest, error: Exception) -> Response[str]:
     log.error("defect", path_parts=len(request.url.path.split("/")), error=type(error).__name__)
     text = "Something is wrong at our side. Go back to the shop: it will know whether you have paid."
-    return _send(pages.render_problem("That did not work", text), status_code=500)
+    return send(pages.render_problem("That did not work", text), status_code=500)

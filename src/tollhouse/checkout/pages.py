@@ -25,13 +25,13 @@ SCRIPTED = f"{STYLED}; script-src 'self'"
 REFRESH_SECONDS = 2
 TROUBLE_REFRESH_SECONDS = 5
 
-_environment = Environment(
+environment = Environment(
     loader=PackageLoader("tollhouse.checkout"),
     autoescape=select_autoescape(["html"]),
     undefined=StrictUndefined,
     trim_blocks=True,
 )
-_environment.globals.update(asset=asset, integrity=integrity)
+environment.globals.update(asset=asset, integrity=integrity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def _render_wait(payment: Payment | None, *, path: str, poll_path: str | None, h
 
 def _render(template: str, policy: str, payment: Payment | None, **values: Any) -> Page:
     shown = {"amount": format_amount(payment), "last_four": payment.source.masked_number[-4:]} if payment else {}
-    html = _environment.get_template(template).render(payment=payment, **shown, **values)
+    html = environment.get_template(template).render(payment=payment, **shown, **values)
     return Page(html, policy)
 
 

@@ -109,7 +109,9 @@ async def _build_subscribing(tools: Tools, order: Order) -> tuple[Subscribing, .
     if _is_captured_later(order):
         return ()
     scheduled = [item for item in order.items if has_later_charges(item.prices)]
-    return tuple([Subscribing(await tools.subscription_numbers.take(), item) for item in scheduled])
+    known = order.page_try.subscription_ids if order.page_try else ()
+    numbers = known or [await tools.subscription_numbers.take() for _ in scheduled]
+    return tuple(Subscribing(number, item) for number, item in zip(numbers, scheduled, strict=True))
 
 
 def _digest_of_purchase(tools: Tools, order: Order) -> bytes | None:

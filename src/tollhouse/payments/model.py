@@ -321,6 +321,8 @@ class PageTry:
 
     payment_id: int
     number: int
+    #: Those that an earlier try would have started, in the order of the items.
+    subscription_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,9 @@ ONE_CLICK_KINDS = frozenset({"consumer", "paymentAccountId", "cc_token"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Payer:
+class Payer:
+    """Who pays: the consumer's id, and what is known of them."""
+
     consumer_id: str
     external_id: str | None
     profile: Mapping[str, Any]
@@ -43,9 +45,9 @@ async def build_order(tools: Tools, wanted: Wanted, resolved: Resolved) -> Order
     site = resolved.site
     if site is None:
         raise Defect("An order without a site was not refused.")
-    items = _choose_items(wanted, resolved)
+    items = choose_items(wanted, resolved)
     _check_initiator(wanted, resolved.account)
-    payer = _choose_payer(tools, wanted, resolved)
+    payer = choose_payer(tools, wanted, resolved)
     instrument = await _open_instrument(tools, wanted, resolved)
     fingerprint = tools.vault.fingerprint(instrument.card.number, merchant_id=wanted.merchant_id)
     account_id = (
@@ -93,7 +95,7 @@ async def build_order(tools: Tools, wanted: Wanted, resolved: Resolved) -> Order
     )
 
 
-def _choose_items(wanted: Wanted, resolved: Resolved) -> tuple[Item, ...]:
+def choose_items(wanted: Wanted, resolved: Resolved) -> tuple[Item, ...]:
     """Say what the purchase is of. Raises Invalid for an item without a price, and for prices that do not fit."""
     pairs = list(zip(wanted.items, resolved.skus, strict=True))
     items = tuple(_choose_item(asked, found) for asked, found in pairs)
@@ -147,17 +149,17 @@ def _is_captured_later(prices: tuple[Price, ...], brand: Brand) -> bool:
     return is_single and offset.unit == "d" and 0 < offset.count < brand.authorization_days
 
 
-def _choose_payer(tools: Tools, wanted: Wanted, resolved: Resolved) -> _Payer:
+def choose_payer(tools: Tools, wanted: Wanted, resolved: Resolved) -> Payer:
     """Decide who pays: the stored card's owner, a consumer whom the gateway knows, or one to be found or created."""
     known = resolved.account or resolved.consumer
     if known is not None:
-        return _Payer(known.consumer_id, known.external_id, {**known.profile, **wanted.consumer}, is_known=True)
+        return Payer(known.consumer_id, known.external_id, {**known.profile, **wanted.consumer}, is_known=True)
     if wanted.external_id is None:
-        return _Payer(new_consumer_id(), None, wanted.consumer, is_known=False)
+        return Payer(new_consumer_id(), None, wanted.consumer, is_known=False)
     consumer_id = derive_consumer_id(
         tools.vault.identity_key, merchant_id=wanted.merchant_id, external_id=wanted.external_id
     )
-    return _Payer(consumer_id, wanted.external_id, wanted.consumer, is_known=False)
+    return Payer(consumer_id, wanted.external_id, wanted.consumer, is_known=False)
 
 
 async def _open_instrument(tools: Tools, wanted: Wanted, resolved: Resolved) -> Instrument:

@@ -139,6 +139,13 @@ class TokenAnswer(Answer):
     expireAt: int = Field(description="Unix seconds; 15 minutes from now.")
 
 
+class PaymentPageAnswer(Answer):
+    """A page on which one purchase is paid."""
+
+    url: str = Field(description="Where to send the customer's browser.")
+    code: int = Field(description="Always 0.")
+
+
 class ProblemAnswer(Answer):
     """Why a request was refused. `errors` names every faulty field by its path, and is `{}` when none is at fault."""
 

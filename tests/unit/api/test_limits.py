@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from tollhouse.api.limits import TokenizeLimits, TokenizeRates, Window, network_of
+from tollhouse.api.limits import TokenizeLimits, TokenizeRates, network_of
 from tollhouse.kernel.card import CardNumber
 from tollhouse.kernel.errors import RateLimited
+from tollhouse.kernel.limits import Window
 from tollhouse.merchants.model import Merchant
 
 ONE, OTHER = CardNumber("4024007179366348"), CardNumber("4111111111111111")

@@ -1,0 +1,181 @@
+"""`POST /paymentPage`: a page on which one purchase is paid, behind an address that nobody can guess."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from litestar import Response, post
+from pydantic import ValidationError
+
+from tollhouse.api.access import AnyRequest, Gate, find_request_id_faults
+from tollhouse.api.decode import read_object
+from tollhouse.api.envelope import request_id_of, sent_request_id_of
+from tollhouse.api.openapi import describe
+from tollhouse.api.payment_page_request import PaymentPageRequest, first_path, read_fee_rules
+from tollhouse.api.payment_request import find_cross_faults
+from tollhouse.api.problems import describe_faults
+from tollhouse.api.requests import answer, canonical
+from tollhouse.api.wanted import NOT_PROFILE, build_items, first_url, read_references
+from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.money import MAX_AMOUNT_MINOR
+from tollhouse.kernel.requests import Claim
+from tollhouse.links.create import create_link
+from tollhouse.links.fees import total_of
+from tollhouse.links.model import Terms
+from tollhouse.links.pay import METHOD
+from tollhouse.payments.model import Wanted
+from tollhouse.payments.order import choose_items, choose_payer
+from tollhouse.payments.sources import resolve
+from tollhouse.wire.answers import PaymentPageAnswer
+from tollhouse.wire.render import render_json
+
+if TYPE_CHECKING:
+    from litestar.handlers import HTTPRouteHandler
+
+    from tollhouse.merchants.model import Merchant
+    from tollhouse.payments.sources import Resolved
+    from tollhouse.payments.tools import Tools
+
+OPERATION = "paymentPage"
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request as far as it was read."""
+
+    merchant: Merchant
+    body: dict[str, Any]
+    model: PaymentPageRequest | None
+    faults: dict[str, list[str]]
+
+
+def payment_page_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, Any]]) -> list[HTTPRouteHandler]:
+    """Return the handlers. `context` tells the models what the environment asks of them."""
+
+    @post(
+        "/paymentPage",
+        opt=describe(
+            "Make a payment page", request=PaymentPageRequest, answer=PaymentPageAnswer, takes_request_id=True
+        ),
+    )
+    async def post_payment_page(request: AnyRequest) -> Response[bytes]:
+        """Make a page on which your customer pays, and answer with its address: send the browser to `url`.
+
+        The page is good for one purchase. It takes a card, with 3-D Secure where that is asked for, or one that the
+        consumer has paid with before, and then sends the browser to `redirectUrl`. The status comes by IPN.
+        """
+        asked = await _read(gate, request, context())
+        terms = await _build_terms(tools, asked)
+        claim = None
+        if asked.model is None:
+            raise Invalid(asked.faults)
+        if sent_request_id_of(request.scope) is not None:
+            digest = tools.vault.digest(canonical(request.url.path, asked.body))
+            claim = Claim(asked.merchant.merchant_id, OPERATION, request_id_of(request.scope), digest)
+        reply = await create_link(
+            tools,
+            terms,
+            merchant_id=asked.merchant.merchant_id,
+            request_id=request_id_of(request.scope),
+            claim=claim,
+            ttl=asked.model.life,
+        )
+        return answer(reply)
+
+    return [post_payment_page]
+
+
+async def _read(gate: Gate, request: AnyRequest, context: dict[str, Any]) -> _Asked:
+    """Authenticate, decode and validate, and collect the faults that the body has by itself."""
+    merchant = await gate.access(request)
+    body = await read_object(request)
+    faults = find_cross_faults(body) | find_request_id_faults(request)
+    model = None
+    try:
+        model = PaymentPageRequest.model_validate(body, context=context)
+    except ValidationError as error:
+        faults = describe_faults(error) | faults
+    return _Asked(merchant, body, model, faults)
+
+
+async def _build_terms(tools: Tools, asked: _Asked) -> Terms:
+    """Look up what a request points at, and put together what its page sells. Raises Invalid with all its faults."""
+    merchant_id, model = asked.merchant.merchant_id, asked.model
+    references = read_references(merchant_id, {**asked.body, "paymentSource": _source_of(asked.body), "url": {}})
+    resolved = await resolve(tools, references)
+    faults = {**_name_paths(resolved.faults, asked.body), **asked.faults}
+    if model is None or faults:
+        raise Invalid(faults)
+    wanted = _build_wanted(asked, model)
+    items = choose_items(wanted, resolved)
+    rules, faults = read_fee_rules(model.fees, items[0].prices[0].money.currency)
+    payer = choose_payer(tools, wanted, resolved)
+    terms = Terms(
+        items=items,
+        consumer=wanted.consumer,
+        consumer_id=payer.consumer_id,
+        external_id=payer.external_id,
+        consumer_ip=model.consumer.ip,
+        metadata=wanted.metadata,
+        fee_rules=tuple(rules),
+        language=model.template.language.lower() if model.template.language else None,
+        asks_authentication=model.payment.secure,
+        emulate_code=model.payment.emulateCode,
+        mid=model.payment.mid,
+    )
+    if not faults and total_of(terms, method=METHOD).amount_minor > MAX_AMOUNT_MINOR:
+        faults = {"fees": ["together with what is due at once are too much"]}
+    if faults:
+        raise Invalid(faults)
+    return _set_urls(terms, wanted, resolved)
+
+
+def _set_urls(terms: Terms, wanted: Wanted, resolved: Resolved) -> Terms:
+    """Say where the result goes: as the request says, else as the site does now."""
+    site = resolved.site
+    return replace(
+        terms,
+        ipn_url=wanted.ipn_url or (site.ipn_url if site else None),
+        redirect_url=wanted.redirect_url or (site.redirect_url if site else None),
+    )
+
+
+def _source_of(body: dict[str, Any]) -> dict[str, Any]:
+    """Return what a page says of the source before there is one."""
+    payment = body.get("payment")
+    return {"mid": payment.get("mid")} if isinstance(payment, dict) else {}
+
+
+def _name_paths(faults: dict[str, list[str]], body: dict[str, Any]) -> dict[str, list[str]]:
+    """Name fields as a page's body has them: its addresses stand in the SKU, and the account with the payment."""
+    places = {"url.": f"{first_path(body)}.url.", "paymentSource.": "payment."}
+    named = {}
+    for path, texts in faults.items():
+        start = next((start for start in places if path.startswith(start)), None)
+        named[f"{places[start]}{path.removeprefix(start)}" if start else path] = texts
+    return named
+
+
+def _build_wanted(asked: _Asked, model: PaymentPageRequest) -> Wanted:
+    consumer = model.consumer
+    return Wanted(
+        merchant_id=asked.merchant.merchant_id,
+        request_id="",
+        claim=None,
+        source_kind=METHOD,
+        card=None,
+        code=None,
+        items=build_items(model.skus),
+        external_id=consumer.externalId or consumer.id,
+        consumer=consumer.model_dump(exclude_none=True, exclude=NOT_PROFILE),
+        consumer_ip=consumer.ip or "",
+        metadata=render_json(asked.body.get("metadata") or {}).decode(),
+        ipn_url=first_url(sku.url.ipnUrl for sku in model.skus),
+        redirect_url=first_url(sku.url.redirectUrl for sku in model.skus),
+        asks_authentication=model.payment.secure,
+        initiator="customer",
+        browser=None,
+        emulate_code=model.payment.emulateCode,
+    )

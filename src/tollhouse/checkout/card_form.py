@@ -1,0 +1,95 @@
+"""Reading the form of a payment page. Faults are named by field; nothing of what was typed goes back into the page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from tollhouse.kernel.card import Card, CardDataError, CardNumber, Cvv, Expiry
+from tollhouse.links.pay import Means
+
+#: What people put between the digits of a card number.
+SEPARATORS = str.maketrans("", "", " -.\N{NO-BREAK SPACE}\t")
+#: `04/29`, `4 / 2029`, `0429`; and `2029-04`, which some fill in.
+EXPIRY_FORM = re.compile(r"(?P<month>0?[1-9]|1[0-2])\s*[/.\-\s]\s*(?:20)?(?P<year>[0-9]{2})|(?P<joined>[0-9]{4})")
+EXPIRY_YEAR_FIRST = re.compile(r"20(?P<year>[0-9]{2})-(?P<month>0[1-9]|1[0-2])")
+LONGEST_HOLDER, LONGEST_ZIP = 64, 16
+
+
+@dataclass(slots=True)
+class Filled:
+    """A form as it was filled in: what to pay with, or the keys of the words that say what is wrong, by field."""
+
+    means: Means | None = None
+    faults: dict[str, str] = field(default_factory=dict)
+
+
+def read_card_form(form: Mapping[str, str], *, today: datetime | None) -> Filled:
+    """Read a form. `today` is given where a card whose expiry is past is refused here."""
+    if form.get("account"):
+        return _read_stored(form)
+    filled = Filled()
+    number, code = _read_number(form, filled), None
+    expiry = _read_expiry(form.get("expiry", ""), filled, today=today)
+    code = _read_code(form, filled, number)
+    holder = _read_holder(form.get("holder", "").strip(), filled, number)
+    zip_ = form.get("zip", "").strip()
+    if len(zip_) > LONGEST_ZIP or (number and number.stands_in(zip_)):
+        filled.faults["zip"] = "fault_zip"
+    if number and expiry and code and not filled.faults:
+        filled.means = Means(code, card=Card(number, expiry, holder, zip_ or None))
+    return filled
+
+
+def _read_stored(form: Mapping[str, str]) -> Filled:
+    """Read the form of a stored card, of which only the security code is asked."""
+    filled = Filled()
+    code = _read_code(form, filled, None)
+    try:
+        account_id = UUID(form["account"])
+    except ValueError:
+        filled.faults["account"] = "fault_account"
+        return filled
+    if code:
+        filled.means = Means(code, account_id=account_id)
+    return filled
+
+
+def _read_number(form: Mapping[str, str], filled: Filled) -> CardNumber | None:
+    try:
+        return CardNumber.parse(form.get("number", "").translate(SEPARATORS))
+    except CardDataError:
+        filled.faults["number"] = "fault_number"
+        return None
+
+
+def _read_expiry(text: str, filled: Filled, *, today: datetime | None) -> Expiry | None:
+    form = EXPIRY_FORM.fullmatch(text.strip()) or EXPIRY_YEAR_FIRST.fullmatch(text.strip())
+    try:
+        parts = form.groupdict() if form else {}
+        joined = parts.get("joined") or ""
+        expiry = Expiry.parse((joined[:2] or parts.get("month") or "").zfill(2), joined[2:] or parts.get("year") or "")
+    except CardDataError:
+        filled.faults["expiry"] = "fault_expiry"
+        return None
+    if today is not None and expiry.is_past(year=today.year, month=today.month):
+        filled.faults["expiry"] = "fault_expired"
+    return expiry
+
+
+def _read_code(form: Mapping[str, str], filled: Filled, number: CardNumber | None) -> Cvv | None:
+    try:
+        return Cvv.parse(form.get("code", "").strip(), brand=number.brand if number else None)
+    except CardDataError:
+        filled.faults["code"] = "fault_code"
+        return None
+
+
+def _read_holder(text: str, filled: Filled, number: CardNumber | None) -> str:
+    is_name = 0 < len(text) <= LONGEST_HOLDER and text.isprintable() and not (number and number.stands_in(text))
+    if not is_name:
+        filled.faults["holder"] = "fault_holder"
+    return text

@@ -1,0 +1,60 @@
+"""What all pages of the checkout send and read: pages with their headers, redirects, forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from litestar import Request, Response
+
+from tollhouse.checkout.pages import Page
+from tollhouse.kernel.errors import NotFound
+
+AnyRequest = Request[Any, Any, Any]
+
+MAX_FORM_FIELDS = 32
+MAX_KEY = 64
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def send(page: Page, *, status_code: int = 200, headers: Mapping[str, str] | None = None) -> Response[str]:
+    """Send a page with its policy."""
+    every = {**HEADERS, "Content-Security-Policy": page.policy, **(headers or {})}
+    return Response(page.html, media_type="text/html", headers=every, status_code=status_code)
+
+
+def redirect(url: str) -> Response[str]:
+    """Send the browser on with a GET, whatever it came with."""
+    return Response("", media_type="text/html", headers={**HEADERS, "Location": url}, status_code=303)
+
+
+def tell(*, ready: bool) -> Response[dict[str, bool]]:
+    """Answer a page that waits."""
+    return Response({"ready": ready}, headers=HEADERS)
+
+
+def check_key(key: str) -> str:
+    """Return a key that may be one. Raises NotFound."""
+    if len(key) > MAX_KEY or not key.isascii():
+        raise NotFound
+    return key
+
+
+async def read_form(request: AnyRequest) -> dict[str, str]:
+    """Read a form as browsers post it. A field that comes twice counts once."""
+    body = (await request.body()).decode("utf-8", errors="replace")
+    try:
+        return dict(parse_qsl(body, max_num_fields=MAX_FORM_FIELDS))
+    except ValueError:
+        return {}
+
+
+def peer_of(request: AnyRequest) -> str:
+    """Return the address of who is connected."""
+    return request.client.host if request.client else ""

@@ -1,0 +1,241 @@
+"""What browsers ask of a payment page, over HTTP.
+
+    GET  /pay/KEY        the form, or why there is none
+    POST /pay/KEY        one try
+    GET  /pay/KEY/done   where a try has led: to the shop, to the form again, or to a wait
+
+A browser gets no redirect for a POST: the way leads to the shop, and the policy of the page with the form would not
+let it go there. It gets a page that goes on by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from litestar import Response, Router, get, post
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath
+
+from tollhouse.checkout.card_form import read_card_form
+from tollhouse.checkout.http import AnyRequest, check_key, peer_of, read_form, redirect, send
+from tollhouse.checkout.pages import TROUBLE_REFRESH_SECONDS, Page
+from tollhouse.checkout.pay_pages import NEW_CARD, Form, Frame, render_busy, render_end, render_form
+from tollhouse.checkout.words import choose_words
+from tollhouse.kernel.errors import Invalid, RateLimited, Refusal, Unavailable
+from tollhouse.kernel.limits import Window
+from tollhouse.links.find import find_link, find_stored_cards
+from tollhouse.links.model import Standing
+from tollhouse.links.pay import Buyer, draw_form, is_form_of, pay_link
+from tollhouse.payments.authentications import leave_url
+from tollhouse.payments.look import find_challenge_url
+from tollhouse.payments.pages import PATH
+from tollhouse.threeds.model import BrowserData
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from litestar.handlers import HTTPRouteHandler
+
+    from tollhouse.links.model import Link
+    from tollhouse.payments.tools import Tools
+
+#: Forms taken from one link, and from one address, a minute.
+FORMS_BY_LINK = 20
+FORMS_BY_ADDRESS = 120
+MAX_BODY_BYTES = 16 * 1024
+
+#: How long a buyer waits for an outcome that is open; then the shop gets them back, and hears the outcome by IPN.
+LONGEST_WAIT = timedelta(seconds=60)
+#: A page that would only say "wait" is held back this long, in case that it need not.
+INLINE_WAIT_SECONDS = 1.5
+PAUSE_SECONDS = 0.1
+LONGEST_NUMBER = 4
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Till:
+    """What the pages work with. `today` is asked where a card whose expiry is past is refused in the form."""
+
+    tools: Tools
+    address_of: Callable[[AnyRequest], str] = peer_of
+    is_stage: bool = True
+    today: Callable[[], datetime | None] = lambda: None
+    by_link: Window = field(default_factory=lambda: Window(FORMS_BY_LINK))
+    by_address: Window = field(default_factory=lambda: Window(FORMS_BY_ADDRESS))
+
+    def frame(self, request: AnyRequest, link: Link | None = None) -> Frame:
+        """Return what the page of a request has in common with all others."""
+        wanted = link.terms.language if link else None
+        return Frame(choose_words(wanted, request.headers.get("accept-language", "")), self.is_stage, link)
+
+
+def pay_handlers(till: Till) -> list[Router]:
+    """Return the routes."""
+
+    def show_refusal(request: AnyRequest, error: Refusal) -> Response[str]:
+        frame = till.frame(request)
+        if isinstance(error, Unavailable):
+            page = render_busy(frame, path=None, seconds=TROUBLE_REFRESH_SECONDS)
+            return send(page, status_code=503, headers={"Retry-After": str(error.retry_after_seconds)})
+        if isinstance(error, RateLimited):
+            page = render_end(frame, "limited", "late", url=request.url.path, to_page=True)
+            return send(page, status_code=429, headers={"Retry-After": str(error.retry_after_seconds)})
+        if isinstance(error, Invalid):
+            return send(render_end(frame, "refused", "bad"), status_code=409)
+        return send(render_end(frame, "unknown", "bad"), status_code=404)
+
+    def show_faulty(request: AnyRequest, error: HTTPException) -> Response[str]:
+        return send(render_end(till.frame(request), "unknown", "bad"), status_code=error.status_code)
+
+    def show_defect(request: AnyRequest, error: Exception) -> Response[str]:
+        log.error("defect", page="payment", error=type(error).__name__)
+        return send(render_end(till.frame(request), "refused", "bad"), status_code=500)
+
+    handlers = {Refusal: show_refusal, HTTPException: show_faulty, Exception: show_defect}
+    return [
+        Router(
+            PATH,
+            route_handlers=_routes(till),
+            request_max_body_size=MAX_BODY_BYTES,
+            include_in_schema=False,
+            exception_handlers=handlers,  # type: ignore[arg-type]  # each is given what it is for
+        )
+    ]
+
+
+def _routes(till: Till) -> list[HTTPRouteHandler]:
+    @get("/{key:str}")
+    async def show_page(request: AnyRequest, key: FromPath[str]) -> Response[str]:
+        link = await find_link(till.tools, check_key(key))
+        if link.standing is Standing.BUSY:
+            return redirect(await _find_challenge(till, link) or f"{PATH}/{key}/done")
+        if link.standing is Standing.OPEN:
+            return send(await _draw_page(till, request, link, key=key))
+        return _show_end(till, request, link)
+
+    @post("/{key:str}", status_code=200)
+    async def take_form(request: AnyRequest, key: FromPath[str]) -> Response[str]:
+        link = await find_link(till.tools, check_key(key))
+        till.by_link.check((link.merchant_id, link.payment_id))
+        till.by_address.check(till.address_of(request))
+        return await _take_form(till, request, link, key=key, form=await read_form(request))
+
+    @get("/{key:str}/done")
+    async def show_result(request: AnyRequest, key: FromPath[str]) -> Response[str]:
+        link = await _wait_a_moment(till, check_key(key))
+        if link.standing is Standing.PAID and link.last:
+            return redirect(leave_url(link.last, is_approved=True))
+        if link.standing is Standing.BUSY and link.last:
+            if till.tools.clock.now() - link.last.attempt.sent_at > LONGEST_WAIT:
+                return redirect(leave_url(link.last, is_approved=False))
+            return send(render_busy(till.frame(request, link), path=f"{PATH}/{key}/done"))
+        return redirect(f"{PATH}/{key}")
+
+    return [show_page, take_form, show_result]
+
+
+async def _take_form(
+    till: Till, request: AnyRequest, link: Link, *, key: str, form: Mapping[str, str]
+) -> Response[str]:
+    """Try to pay with what a form says; or show it again, with what is wrong."""
+    number = _read_number(form)
+    is_own = is_form_of(till.tools, link, number=number, proof=form.get("proof", ""))
+    if not is_own or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        page = render_end(till.frame(request, link), "stale", "bad", url=f"{PATH}/{key}", to_page=True)
+        return send(page, status_code=403)
+    if link.standing is not Standing.OPEN or number != link.tries + 1:
+        return _go_on(till, request, link, f"{PATH}/{key}/done")
+    filled = read_card_form(form, today=till.today())
+    if filled.means is None:
+        page = await _draw_page(till, request, link, key=key, faults=filled.faults, form=form)
+        return send(page, status_code=400)
+    try:
+        reply = await pay_link(till.tools, link, filled.means, _describe_buyer(till, request, form), number=number)
+    except Invalid as error:
+        page = await _draw_page(till, request, link, key=key, faults=_name_faults(error), form=form)
+        return send(page, status_code=400)
+    return _go_on(till, request, link, _find_way(reply.body if reply else None) or f"{PATH}/{key}/done")
+
+
+def _name_faults(error: Invalid) -> dict[str, str]:
+    """Say in words of the page what only the vault could know. Raises the error again if it is no fault of the form."""
+    known = {"account": ("account", "fault_account"), "paymentSource.cvv": ("code", "fault_code")}
+    faults = dict(known[path] for path in error.errors if path in known)
+    if not faults:
+        raise error
+    return faults
+
+
+def _find_way(answer: bytes | None) -> str | None:
+    """Return where the answer to a payment sends the cardholder, if it does."""
+    way: str | None = json.loads(answer)["payment"].get("url") if answer else None
+    return way
+
+
+def _go_on(till: Till, request: AnyRequest, link: Link, path: str) -> Response[str]:
+    return send(render_busy(till.frame(request, link), path=path, seconds=0))
+
+
+async def _draw_page(
+    till: Till,
+    request: AnyRequest,
+    link: Link,
+    *,
+    key: str,
+    faults: Mapping[str, str] | None = None,
+    form: Mapping[str, str] | None = None,
+) -> Page:
+    number, proof = draw_form(till.tools, link)
+    cards = await find_stored_cards(till.tools, link)
+    chosen = (form.get("account") or NEW_CARD) if form else ""
+    drawn = Form(f"{PATH}/{key}", number, proof, cards, faults or {}, chosen)
+    return render_form(till.frame(request, link), link, drawn)
+
+
+def _show_end(till: Till, request: AnyRequest, link: Link) -> Response[str]:
+    """Show why there is nothing to pay any more, and the way to the shop."""
+    frame = till.frame(request, link)
+    key, mood = {Standing.PAID: ("paid", "good"), Standing.SPENT: ("spent", "bad")}.get(
+        link.standing, ("expired", "late")
+    )
+    return send(render_end(frame, key, mood, url=_shop_url(link)), status_code=410)  # type: ignore[arg-type]  # moods
+
+
+def _shop_url(link: Link) -> str | None:
+    """Return the way to the shop: with the result where there is one, else as the merchant gave it."""
+    if link.last is not None:
+        return leave_url(link.last, is_approved=link.standing is Standing.PAID)
+    return link.terms.redirect_url
+
+
+async def _find_challenge(till: Till, link: Link) -> str | None:
+    return await find_challenge_url(till.tools, link.last) if link.last else None
+
+
+async def _wait_a_moment(till: Till, key: str) -> Link:
+    """Return a link, after a moment if the outcome of its try is open."""
+    give_up_at = time.monotonic() + INLINE_WAIT_SECONDS
+    link = await find_link(till.tools, key)
+    while link.standing is Standing.BUSY and time.monotonic() < give_up_at:
+        await asyncio.sleep(PAUSE_SECONDS)
+        link = await find_link(till.tools, key)
+    return link
+
+
+def _describe_buyer(till: Till, request: AnyRequest, form: Mapping[str, str]) -> Buyer:
+    address = till.address_of(request)
+    return Buyer(address, BrowserData.from_page(form, request.headers, ip=address))
+
+
+def _read_number(form: Mapping[str, str]) -> int:
+    text = form.get("try", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER else 0

@@ -1,0 +1,139 @@
+"""The payment page and its ends, rendered, each with the policy that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from tollhouse.checkout.looks import build_style, name_digest, read_logo
+from tollhouse.checkout.pages import REFRESH_SECONDS, Page, environment
+from tollhouse.checkout.pay_view import build_summary, describe_setback
+from tollhouse.links.model import Standing
+
+if TYPE_CHECKING:
+    from tollhouse.checkout.words import Words
+    from tollhouse.links.model import Link
+    from tollhouse.payments.wallet import StoredCard
+
+#: What a page of this kind is about: `busy` looks again by itself.
+Mood = Literal["busy", "good", "late", "bad"]
+
+#: The form of the card that is no stored one.
+NEW_CARD = "new"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a form of the page has in it. `faults` are keys of words by field; `chosen` is the form that was sent."""
+
+    path: str
+    number: int
+    proof: str
+    cards: Sequence[StoredCard] = ()
+    faults: Mapping[str, str] = field(default_factory=dict)
+    chosen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What all pages of a link have in common."""
+
+    words: Words
+    is_stage: bool
+    link: Link | None = None
+
+
+def render_form(frame: Frame, link: Link, form: Form) -> Page:
+    """Render the page that takes a card. What is typed there comes back in no page."""
+    words, consumer = frame.words, link.terms.consumer
+    summary = build_summary(link, words)
+    names = (str(consumer.get(name, "")) for name in ("firstName", "lastName"))
+    return _render(
+        "pay.html",
+        frame,
+        scripted=True,
+        form_action="'self'",
+        path=form.path,
+        number=form.number,
+        proof=form.proof,
+        cards=[_show_card(card) for card in form.cards],
+        faults=form.faults,
+        chosen=form.chosen,
+        setback=None if form.faults else describe_setback(link.last, words),
+        summary=summary,
+        has_later=any(line.note for line in summary.lines),
+        holder=" ".join(filter(None, names)),
+        zip=consumer.get("zip", ""),
+    )
+
+
+def render_end(frame: Frame, key: str, mood: Mood, *, url: str | None = None, to_page: bool = False) -> Page:
+    """Render a page with one thing to say: the words that begin with a key. `url` leads on."""
+    words, link = frame.words, frame.link
+    filled = _fill(link, words)
+    return _render(
+        "pay_end.html",
+        frame,
+        heading=words.say(f"{key}_title"),
+        text=words.say(f"{key}_text", **filled),
+        mood=mood,
+        summary=build_summary(link, words) if link else None,
+        setback=describe_setback(link.last, words) if link and link.standing is Standing.SPENT else None,
+        link_url=url,
+        link_text=words.say("back_to_page" if to_page else "back_to_shop"),
+        refresh_seconds=None,
+        refresh_path=None,
+    )
+
+
+def render_busy(frame: Frame, *, path: str | None, seconds: int = REFRESH_SECONDS) -> Page:
+    """Render a wait that goes on to a path by itself, or looks at its own address again."""
+    words = frame.words
+    return _render(
+        "pay_end.html",
+        frame,
+        heading=words.say("busy_title"),
+        text=words.say("busy_text"),
+        mood="busy",
+        summary=build_summary(frame.link, words) if frame.link else None,
+        setback=None,
+        link_url=path,
+        link_text=words.say("look_again"),
+        refresh_seconds=seconds,
+        refresh_path=path,
+    )
+
+
+def _fill(link: Link | None, words: Words) -> dict[str, str]:
+    if link is None:
+        return {}
+    amount = words.money(link.last.money) if link.last else ""
+    return {"when": words.moment(link.expires_at), "amount": amount}
+
+
+@dataclass(frozen=True, slots=True)
+class _Card:
+    account_id: str
+    brand: str
+    masked_number: str
+    expiry: str
+
+
+def _show_card(account: StoredCard) -> _Card:
+    expiry = f"{account.expiry_month:02d} / {account.expiry_year % 100:02d}"
+    return _Card(str(account.account_id), account.brand, account.masked_number, expiry)
+
+
+def _render(template: str, frame: Frame, *, scripted: bool = False, form_action: str = "'none'", **values: Any) -> Page:
+    looks = frame.link.looks if frame.link else {}
+    style = build_style(looks)
+    sources = f"'self' {name_digest(style)}" if style else "'self'"
+    policy = (
+        f"default-src 'none'; style-src {sources}; img-src data:; base-uri 'none'; frame-ancestors 'none'; "
+        f"form-action {form_action}" + ("; script-src 'self'" if scripted else "")
+    )
+    html = environment.get_template(template).render(
+        words=frame.words, is_stage=frame.is_stage, style=style, logo=read_logo(looks), **values
+    )
+    return Page(html, policy)

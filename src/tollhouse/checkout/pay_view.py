@@ -1,0 +1,118 @@
+"""What the payment page shows, put into words: what is sold, for how much, now and later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tollhouse.catalog.prices import sum_due_at_once
+from tollhouse.kernel import codes
+from tollhouse.kernel.money import Money
+from tollhouse.links.fees import choose_fees, due_now, total_of
+from tollhouse.links.pay import METHOD
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tollhouse.catalog.model import Price
+    from tollhouse.checkout.words import Words
+    from tollhouse.links.model import Fee, Link
+    from tollhouse.payments.model import Item, Payment
+
+#: Kinds of fees that have words of their own.
+KNOWN_FEES = frozenset({"processing", "platform"})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the summary; `note` says below its title what comes later, `tax` what of the amount is tax."""
+
+    title: str
+    amount: str
+    note: str = ""
+    tax: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is bought."""
+
+    shop: str
+    lines: tuple[Line, ...]
+    fees: tuple[Line, ...]
+    total: str
+    #: Whether anything is charged now.
+    is_charged: bool
+    #: What happens to the card when nothing is charged now.
+    notice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """Why the last try failed; `text` is the issuer's or ours, in English."""
+
+    heading: str
+    text: str
+
+
+def build_summary(link: Link, words: Words) -> Summary:
+    """Put into words what a link sells."""
+    terms = link.terms
+    total = total_of(terms, method=METHOD)
+    return Summary(
+        shop=link.site_name,
+        lines=tuple(_build_line(item, words) for item in terms.items),
+        fees=tuple(_build_fee(fee, words) for fee in choose_fees(terms, method=METHOD)),
+        total=words.money(total),
+        is_charged=total.amount_minor > 0,
+        notice="" if due_now(terms.items).amount_minor else words.say("verified"),
+    )
+
+
+def _build_line(item: Item, words: Words) -> Line:
+    title = item.title or words.say("untitled")
+    amount = words.money(sum_due_at_once(item.prices))
+    return Line(title, amount, describe_later(item.prices, words), describe_tax(item.prices, words))
+
+
+def describe_tax(prices: Sequence[Price], words: Words) -> str:
+    """Say what tax is in what is due at once, as far as the merchant said."""
+    taxed = [price.tax for price in prices if price.offset.is_at_once and price.tax]
+    amount = sum(tax.amount_minor for tax in taxed)
+    if not amount:
+        return ""
+    name = next((tax.name for tax in taxed if tax.name), None) or words.say("tax")
+    return words.say("tax_included", tax=words.money(Money(amount, prices[0].money.currency)), name=name)
+
+
+def _build_fee(fee: Fee, words: Words) -> Line:
+    key = f"fee_{fee.kind.lower()}" if fee.kind.lower() in KNOWN_FEES else "fee_other"
+    return Line(words.say(key, kind=fee.kind), words.money(fee.money))
+
+
+def describe_later(prices: Sequence[Price], words: Words) -> str:
+    """Say what is charged after the first instant: "$5.00 in 3 days, then $29.99 every 30 days. Renews ..."."""
+    later = [price for price in prices if not price.offset.is_at_once]
+    if not later:
+        return ""
+    first, *others = [_describe_price(price, words) for price in later]
+    sentence = ", ".join([first, *(words.say("then", what=text) for text in others)])
+    sentence = f"{sentence[0].upper()}{sentence[1:]}."
+    return f"{sentence} {words.say('until_cancelled')}" if later[-1].repeat is True else sentence
+
+
+def _describe_price(price: Price, words: Words) -> str:
+    amount = words.money(price.money)
+    if price.repeat is True:
+        return words.say("later_endless", amount=amount, every=words.every(price.offset))
+    if price.is_repeating:
+        return words.say("later_times", times=int(price.repeat), amount=amount, every=words.every(price.offset))
+    return words.say("later_once", amount=amount, when=words.when(price.offset))
+
+
+def describe_setback(last: Payment | None, words: Words) -> Setback | None:
+    """Say why the last try failed, if there was one."""
+    if last is None or last.code is None:
+        return None
+    code = codes.describe(last.code)
+    return Setback(words.say("declined" if code.code.startswith("5") else "failed"), code.text)

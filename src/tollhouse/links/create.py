@@ -1,0 +1,38 @@
+"""Making a link, once for an X-Request-ID."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tollhouse.links.store import insert_link
+from tollhouse.payments.pages import page_address, page_digest
+from tollhouse.storage.claims import create_once
+from tollhouse.wire.render import render_json
+
+if TYPE_CHECKING:
+    from tollhouse.kernel.requests import Claim, Reply
+    from tollhouse.links.model import Terms
+    from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import PlainConnection
+
+#: What `code` says of a page that was made.
+MADE = 0
+
+
+async def create_link(
+    tools: Tools, terms: Terms, *, merchant_id: int, request_id: str, claim: Claim | None, ttl: timedelta
+) -> Reply:
+    """Make a link and answer with its address; a repeat of its request gets the same one.
+
+    The purchase has its number from now on, though nothing is bought yet. Raises RequestIdReused.
+    """
+    payment_id = await tools.payment_numbers.take()
+    names = {"merchant_id": merchant_id, "payment_id": payment_id}
+
+    async def insert(connection: PlainConnection) -> bytes:
+        digest = page_digest(tools, **names)
+        await insert_link(connection, **names, digest=digest, terms=terms, request_id=request_id, ttl=ttl)
+        return render_json({"url": page_address(tools, **names), "code": MADE})
+
+    return await create_once(tools.database, claim, insert)

@@ -1,0 +1,32 @@
+"""Finding a link, and the stored cards that its buyer may pay with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tollhouse.kernel.errors import NotFound
+from tollhouse.links.store import select_link
+from tollhouse.payments.authentications import digest_key
+from tollhouse.payments.wallet import list_cards
+
+if TYPE_CHECKING:
+    from tollhouse.links.model import Link
+    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.wallet import StoredCard
+
+#: Stored cards that a page offers, the newest.
+MOST_CARDS = 5
+
+
+async def find_link(tools: Tools, key: str) -> Link:
+    """Return the link with this key. Raises NotFound."""
+    async with tools.database.acquire() as connection:
+        link = await select_link(connection, digest_key(key))
+    if link is None:
+        raise NotFound
+    return link
+
+
+async def find_stored_cards(tools: Tools, link: Link) -> list[StoredCard]:
+    """Return the buyer's stored cards that are enabled, newest first; none where the merchant did not say who buys."""
+    return await list_cards(tools, merchant_id=link.merchant_id, consumer_id=link.terms.consumer_id, most=MOST_CARDS)

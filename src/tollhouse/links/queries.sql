@@ -1,0 +1,32 @@
+-- name: insert_link!
+-- Make a link that runs out so many seconds from now, in the merchant's time.
+insert into payment_link (merchant_id, payment_id, digest, terms, request_id, created_at, expires_at)
+select merchant_id, :payment_id, :digest, :terms::jsonb, :request_id, now() + clock_offset,
+    now() + clock_offset + make_interval(secs => :seconds)
+from merchant
+where merchant_id = :merchant_id;
+
+-- name: select_link^
+-- Find a link by the key in its address, with the looks of its site and its newest try.
+select l.merchant_id, l.payment_id, l.request_id, l.terms, l.created_at, l.expires_at,
+    l.expires_at <= now() + m.clock_offset as is_expired, s.name as site_name, s.extras as looks, t.transaction_id
+from payment_link l
+join merchant m using (merchant_id)
+left join site s on s.merchant_id = l.merchant_id and s.site_id = (l.terms -> 'items' -> 0 ->> 'site_id')::bigint
+left join lateral (
+    select transaction_id from transaction t
+    where t.merchant_id = l.merchant_id and t.payment_id = l.payment_id and t.page_try is not null
+    order by t.page_try desc
+    limit 1
+) t on true
+where l.digest = :digest;
+
+-- name: delete_old_links!
+-- Forget links that ran out so long ago that nobody comes back to them, some at a time.
+delete from payment_link
+where (merchant_id, payment_id) in (
+    select merchant_id, payment_id from payment_link
+    where expires_at < now() - make_interval(secs => :seconds)
+    order by expires_at
+    limit :limit
+);

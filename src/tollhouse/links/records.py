@@ -1,0 +1,49 @@
+"""From terms to a JSON column and back. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from tollhouse.catalog.model import price_from_json, price_to_json
+from tollhouse.links.model import FeeRule, Terms
+from tollhouse.payments.model import Item
+from tollhouse.wire.render import render_json
+
+#: Fields of Terms that are plain data as they are.
+PLAIN = tuple(field.name for field in fields(Terms) if field.name not in {"items", "fee_rules"})
+
+
+def write_terms(terms: Terms) -> str:
+    """Write terms for their column."""
+    content = {name: getattr(terms, name) for name in PLAIN}
+    content["items"] = [_write_item(item) for item in terms.items]
+    content["fee_rules"] = [[rule.kind, rule.country, rule.method, rule.amount_minor] for rule in terms.fee_rules]
+    return render_json(content).decode()
+
+
+def read_terms(text: str) -> Terms:
+    """Read terms from their column."""
+    content = json.loads(text)
+    return Terms(
+        items=tuple(_read_item(item) for item in content["items"]),
+        fee_rules=tuple(FeeRule(*rule) for rule in content["fee_rules"]),
+        **{name: content[name] for name in PLAIN if name in content},
+    )
+
+
+def _write_item(item: Item) -> dict[str, Any]:
+    return {
+        "site_id": item.site_id,
+        "sku_name": item.sku_name,
+        "title": item.title,
+        "prices": [price_to_json(price) for price in item.prices],
+        "extras": dict(item.extras),
+    }
+
+
+def _read_item(content: Mapping[str, Any]) -> Item:
+    prices = tuple(price_from_json(price) for price in content["prices"])
+    return Item(content["site_id"], content["sku_name"], content["title"], prices, content["extras"])

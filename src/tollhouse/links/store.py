@@ -1,0 +1,63 @@
+"""Rows of links."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tollhouse.links.model import Link, Terms
+from tollhouse.links.records import read_terms, write_terms
+from tollhouse.payments.store import select_payment
+from tollhouse.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+#: How long a link is kept after it ran out. Who comes late reads that it has; and then that there is none.
+KEPT = timedelta(days=30)
+SWEEP_LIMIT = 1_000
+
+queries = load_queries("tollhouse.links")
+
+
+async def insert_link(
+    connection: PlainConnection,
+    *,
+    merchant_id: int,
+    payment_id: int,
+    digest: bytes,
+    terms: Terms,
+    request_id: str,
+    ttl: timedelta,
+) -> None:
+    """Make a link, in the caller's transaction."""
+    await queries.insert_link(
+        connection,
+        merchant_id=merchant_id,
+        payment_id=payment_id,
+        digest=digest,
+        terms=write_terms(terms),
+        request_id=request_id,
+        seconds=ttl.total_seconds(),
+    )
+
+
+async def select_link(connection: PlainConnection, digest: bytes) -> Link | None:
+    """Return a link by the digest of its key, or None."""
+    row = await queries.select_link(connection, digest=digest)
+    if row is None:
+        return None
+    columns = dict(row)
+    transaction_id = columns.pop("transaction_id")
+    last = None
+    if transaction_id is not None:
+        last = await select_payment(connection, merchant_id=row["merchant_id"], transaction_id=transaction_id)
+    columns["terms"] = read_terms(columns["terms"])
+    columns["looks"] = json.loads(columns["looks"] or "{}")
+    return Link(last=last, **columns)
+
+
+async def sweep_links(connection: PlainConnection) -> None:
+    """Forget old links, in the caller's transaction."""
+    await queries.delete_old_links(connection, seconds=KEPT.total_seconds(), limit=SWEEP_LIMIT)

@@ -1,0 +1,392 @@
+"""The payment page as browsers see it over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+import pytest_asyncio
+from tests.support.cardholders import REDIRECT_URL, Answer, World, eventually, open_world
+from tests.support.issuing import number_of
+from tests.support.payment_pages import CARD, PayPage, make_page, way_of
+from tests.support.webshop import clone_database
+
+from tollhouse.links.model import MOST_TRIES
+from tollhouse.links.store import sweep_links
+from tollhouse.stage.demo import SITE_ID
+from tollhouse.storage.database import Database
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+BUNDLE = [
+    {
+        "siteId": str(SITE_ID),
+        "title": "Premium",
+        "url": {"redirectUrl": REDIRECT_URL},
+        "price": [
+            {"amount": 1, "currency": "EUR"},
+            {"amount": 29.99, "currency": "EUR", "offset": "30d", "repeat": True},
+        ],
+    },
+    {
+        "siteId": str(SITE_ID),
+        "title": "Handbook",
+        "price": [{"amount": 5, "currency": "EUR", "taxes": 0.8, "taxName": "MwSt."}],
+    },
+]
+FEES = [{"type": "processing", "items": [{"geo": "DEU", "items": [{"paymentMethod": "card", "value": 0.5}]}]}]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(postgres_dsn: str, template: str) -> AsyncIterator[World]:
+    """One gateway that is served, and its simulator, for all tests of this module."""
+    async with clone_database(postgres_dsn, template) as dsn:
+        database, simulated = [await Database.connect(dsn, schema=schema) for schema in ("gateway", "simulator")]
+        async with open_world(database, simulated) as world:
+            yield world
+        await database.close()
+        await simulated.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(world: World) -> PayPage:
+    """A page for a purchase of 19.99."""
+    return await make_page(world)
+
+
+def result_of(answer: Answer) -> dict[str, str]:
+    """Return what the shop is told in its address, after what stood there before."""
+    assert answer.status == 303, answer.text
+    parts = urlsplit(answer.headers["Location"])
+    query = dict(parse_qsl(parts.query))
+    assert (parts.path, query.pop("order"), parts.fragment) == ("/thanks", "7", "top")
+    return query
+
+
+async def event_of(world: World, transaction_id: Any) -> Any:
+    """Return the body of the one IPN about a transaction."""
+    [row] = await world.fetch("select body from event where transaction_id = $1", int(transaction_id))
+    return json.loads(row["body"])
+
+
+async def test_a_card_pays(world: World, page: PayPage) -> None:
+    """A sound card is charged, the shop gets its customer back with the result, and one IPN."""
+    result = result_of(await page.follow(await page.pay()))
+    assert result["is_approved"] == "1"
+    body = await event_of(world, result["transactionId"])
+    assert (body["payment"]["orderId"], body["payment"]["status"]) == (result["orderId"], "success")
+    assert (body["payment"]["amount"], body["payment"]["apiPaymentSource"]) == (19.99, "card")
+    assert body["metadata"] == {"order": 7}
+    assert (body["consumer"]["firstName"], body["consumer"]["lastName"]) == ("Jane", "Smith")
+    [row] = await world.fetch(
+        "select consumer ->> 'ip' as ip from payment where payment_id = $1", int(result["orderId"])
+    )
+    assert row["ip"] == "127.0.0.1"
+
+
+async def test_what_is_paid_is_over(page: PayPage) -> None:
+    """A page that was paid is gone, leads to the shop, and a form that comes again sees the first result."""
+    form = await page.form() | CARD | {"number": number_of("visa")}
+    first = result_of(await page.follow(await page.send(form)))
+    gone = await page.open()
+    assert gone.status == 410
+    assert "This is paid" in gone.text
+    assert f"transactionId={first['transactionId']}" in gone.text
+    assert result_of(await page.follow(await page.send(form | {"number": number_of("mastercard")}))) == first
+    assert len(await page.transactions()) == 1
+
+
+async def test_a_declined_card_and_then_another(world: World, page: PayPage) -> None:
+    """The bank's text stands above the form, and the next card is another transaction of the same order."""
+    declined = await page.follow(await page.pay("decline_51"))
+    assert (declined.status, declined.headers["Location"]) == (303, urlsplit(page.url).path)
+    shown = await page.open()
+    assert shown.status == 200
+    assert "Your bank declined the card" in shown.text
+    assert "Insufficient funds" in shown.text
+    result = result_of(await page.follow(await page.pay("mastercard")))
+    tries = await page.transactions()
+    assert [row["status"] for row in tries] == ["fail", "success"]
+    assert {str(row["payment_id"]) for row in tries} == {result["orderId"]}
+    assert (await event_of(world, tries[0]["transaction_id"]))["payment"]["code"] == "5051"
+
+
+async def test_tries_end(page: PayPage) -> None:
+    """After five declined cards the page takes no more, and sends its visitor back with the last result."""
+    for _ in range(MOST_TRIES):
+        await page.pay("decline_51")
+    spent = await page.open()
+    assert spent.status == 410
+    assert "Too many tries" in spent.text
+    assert "is_approved=0" in spent.text
+    assert len(await page.transactions()) == MOST_TRIES
+
+
+async def test_forms_at_once_are_one_charge(page: PayPage) -> None:
+    """Ten posts of one form at once are one charge, and all browsers are told of it."""
+    form = await page.form() | CARD | {"number": number_of("visa")}
+    answers = await asyncio.gather(*(page.send(form) for _ in range(10)))
+    results = [result_of(await page.follow(answer)) for answer in answers]
+    assert all(result == results[0] for result in results)
+    assert len(await page.transactions()) == 1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"proof": "x"}, {"try": "2"}, {"try": ""}, {"proof": ""}], ids=["forged", "later", "none", "bare"]
+)
+async def test_only_forms_of_the_page_count(page: PayPage, changes: dict[str, str]) -> None:
+    """A form with another proof, or for another try, charges nothing."""
+    answer = await page.pay(**changes)
+    assert answer.status == 403
+    assert await page.transactions() == []
+
+
+async def test_forms_of_other_sites_do_not_count(world: World, page: PayPage) -> None:
+    """What another site's page sends is refused, and so is the proof of another link."""
+    form = await page.form() | CARD | {"number": number_of("visa")}
+    assert (await page.send(form, **{"Sec-Fetch-Site": "cross-site"})).status == 403
+    other = await make_page(world)
+    assert (await other.send(form)).status == 403
+    assert await page.transactions() == await other.transactions() == []
+
+
+async def test_faults_stand_at_their_fields(page: PayPage) -> None:
+    """An empty form names every field in words, and its button may be pressed again."""
+    form = await page.form()
+    answer = await page.send(form)
+    assert answer.status == 400
+    for field in ("number", "expiry", "code", "holder"):
+        described = re.search(rf'<input id="{field}"[^>]* aria-invalid="true" aria-describedby="([^"]+)"', answer.text)
+        assert described, answer.text
+        assert f'<p class="fault" id="{described[1]}">' in answer.text
+    assert await page.transactions() == []
+    assert way_of(await page.send(form | CARD | {"number": number_of("visa")}))
+
+
+async def test_card_data_comes_back_nowhere(world: World, page: PayPage) -> None:
+    """Number, code, date and name stand in no page and in no row, whatever was wrong with them."""
+    secret = {"number": number_of("decline_51"), "code": "739", "holder": "Zebulon Quux", "expiry": "07 / 31"}
+    pages = [
+        await page.pay(**secret | {"zip": "x" * 17}),
+        await page.pay(**secret),
+        await page.open(),
+    ]
+    for shown in pages:
+        for text in (*secret.values(), secret["number"][:6], "07/31"):
+            assert text not in shown.text
+            assert text not in str(shown.headers)
+    tables = await world.fetch("select table_name from information_schema.tables where table_schema = 'gateway'")
+    for [table] in tables:
+        [row] = await world.fetch(f"select string_agg(t::text, ' ') as everything from {table} t")  # noqa: S608
+        assert secret["number"] not in (row["everything"] or "")
+
+
+async def test_a_card_number_in_what_the_merchant_said(world: World) -> None:
+    """A page whose metadata hold the number of the card is not paid with it."""
+    page = await make_page(world, metadata={"note": f"card {number_of('visa')}"})
+    assert (await page.pay()).status == 409
+    assert await page.transactions() == []
+
+
+async def test_a_page_that_ran_out(world: World, page: PayPage) -> None:
+    """A page past its time is gone, takes nothing, and leads to the shop."""
+    form = await page.form() | CARD | {"number": number_of("visa")}
+    await world.fetch(
+        "update payment_link set created_at = now() - interval '2 days', expires_at = now() - interval '1 second' "
+        "where digest = sha256($1)",
+        page.url.rpartition("/")[2].encode(),
+    )
+    late = await page.open()
+    assert late.status == 410
+    assert "This page has run out" in late.text
+    assert 'href="' + REDIRECT_URL + '"' in late.text
+    assert (await page.follow(await page.send(form))).headers["Location"] == urlsplit(page.url).path
+    assert await page.transactions() == []
+
+
+async def test_a_page_runs_out_in_the_merchants_time(world: World) -> None:
+    """A virtual clock that was advanced past the page's time ends it."""
+    page = await make_page(world, ttl="1h")
+    try:
+        await world.fetch("update merchant set clock_offset = '61 minutes'")
+        assert (await page.open()).status == 410
+        assert (await (await make_page(world, ttl="1h")).open()).status == 200
+    finally:
+        await world.fetch("update merchant set clock_offset = '0'")
+
+
+@pytest.mark.parametrize("path", ["/pay/unknown", "/pay/unknown/done", f"/pay/{'x' * 99}", "/pay/%C3%A9"])
+async def test_unknown_addresses_show_a_page(world: World, path: str) -> None:
+    """An address that leads nowhere says so in words, in the browser's language."""
+    answer = await world.get(path, **{"Accept-Language": "de-DE,de"})
+    assert (answer.status, answer.headers["Content-Type"].partition(";")[0]) == (404, "text/html")
+    assert "Hier gibt es nichts zu bezahlen" in answer.text
+
+
+async def test_pages_allow_only_what_they_need(page: PayPage) -> None:
+    """No page of it may load anything from elsewhere, be framed, be cached, leak its address, or set a cookie."""
+    for shown in (await page.open(), await page.send(await page.form()), await page.pay(), await page.open()):
+        rules = (rule.partition(" ") for rule in shown.headers["Content-Security-Policy"].split("; "))
+        policy = {name: sources for name, _, sources in rules}
+        assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+        assert policy.get("script-src", "'self'") == policy["style-src"] == "'self'"
+        assert policy["form-action"] in {"'self'", "'none'"}
+        assert shown.headers["Cache-Control"] == "no-store"
+        assert shown.headers["Referrer-Policy"] == "no-referrer"
+        assert "Set-Cookie" not in shown.headers
+        assert not re.search(r"""(src|action)=["']?(https?:)?//""", shown.text)
+
+
+async def test_what_is_sold_is_shown_and_charged(world: World) -> None:
+    """The page lists what is sold, the fee for the consumer's country, and what comes later; the sum is charged."""
+    page = await make_page(
+        world,
+        sku=BUNDLE,
+        fees=FEES,
+        consumer={"externalId": "buyer-1", "country": "DEU"},
+        template={"language": "de"},
+    )
+    text = (await page.open()).text.replace("\N{NO-BREAK SPACE}", " ")
+    for words in (
+        "Premium",
+        "Handbook",
+        "Bearbeitungsgebühr",
+        "enthält 0,80 € MwSt.",
+        "0,50 €",
+        "6,50 € bezahlen",
+        "29,99 €",
+    ):
+        assert words in text
+    result = result_of(await page.follow(await page.pay()))
+    body = await event_of(world, result["transactionId"])
+    assert (body["payment"]["amount"], body["payment"]["currency"]) == (6.5, "EUR")
+    assert body["subscription"]["status"] == "active"
+    assert body["consumer"]["externalId"] == "buyer-1"
+
+
+async def test_a_subscription_starts_with_the_try_that_succeeds(world: World) -> None:
+    """A declined first card starts nothing, the second starts the same subscription once, also after a challenge."""
+    page = await make_page(world, sku=BUNDLE[0])
+    await page.pay("decline_51")
+    await page.world.come_back(way_of(await page.pay("challenge")))
+    await eventually(page.transactions, lambda rows: rows[-1]["status"] == "success")
+    rows = await world.fetch(
+        "select status from subscription where payment_id = $1", (await page.transactions())[0]["payment_id"]
+    )
+    assert [row["status"] for row in rows] == ["active"]
+    assert (await event_of(world, (await page.transactions())[-1]["transaction_id"]))["subscription"]["id"]
+
+
+async def test_terms_stay_as_they_were(world: World) -> None:
+    """A page sells for the price that its product had when the page was made, whatever becomes of the product."""
+    page = await make_page(world, sku={"name": "ONE_TIME", "url": {"redirectUrl": REDIRECT_URL}})
+    [before] = await world.fetch("select prices from sku where name = 'ONE_TIME'")
+    await world.fetch("update sku set prices = jsonb_set(prices, '{0,amount_minor}', '99900') where name = 'ONE_TIME'")
+    await page.follow(await page.pay())
+    [row] = await page.transactions()
+    assert row["amount_minor"] == json.loads(before["prices"])[0]["amount_minor"]
+    [terms] = await world.fetch("select terms::text from payment where payment_id = $1", row["payment_id"])
+    assert "ONE_TIME" in terms["terms"]
+
+
+async def test_3ds_may_be_asked_for(page: PayPage, world: World) -> None:
+    """With `secure` a card that needs none is authenticated; a failed challenge leads back to the page."""
+    asked = await make_page(world, payment={"secure": True})
+    assert "/3ds/" in way_of(await asked.pay("challenge_method"))
+    way = way_of(await page.pay("challenge"))
+    returned = await world.come_back(way, code="000000")
+    await eventually(page.transactions, lambda rows: rows[-1]["status"] == "fail")
+    back = await world.get(returned.headers["Location"])
+    assert back.headers["Location"] == f"{page.url}/done"
+    assert "The payment did not go through" in (await page.open()).text
+
+
+async def test_an_open_challenge_is_gone_back_to(page: PayPage) -> None:
+    """Who opens the page again while the bank waits is led to the bank; nothing else can be paid meanwhile."""
+    form = await page.form()
+    way = way_of(await page.pay("challenge"))
+    again = await page.open()
+    assert (again.status, again.headers["Location"]) == (303, way)
+    assert (await page.done()).status == 200
+    assert way_of(await page.send(form | CARD | {"number": number_of("visa")})).endswith("/done")
+    assert len(await page.transactions()) == 1
+
+
+async def test_an_unknown_outcome_waits(page: PayPage) -> None:
+    """While nobody knows whether it is paid the page waits, looks again by itself, and then goes on."""
+    answer = await page.pay("lost_answer")
+    waiting = await page.follow(answer)
+    assert waiting.status == 200
+    assert f'content="2; url={urlsplit(page.url).path}/done"' in waiting.text
+    assert (await page.open()).headers["Location"] == f"{urlsplit(page.url).path}/done"
+
+
+async def test_stored_cards_are_the_buyers_own(world: World) -> None:
+    """A stored card is offered to its consumer by its last digits, and charged with a fresh code; to no one else."""
+    consumer = {"consumer": {"externalId": "regular"}}
+    first = await make_page(world, **consumer)
+    await first.follow(await first.pay())
+    page = await make_page(world, **consumer)
+    shown = await page.open()
+    assert "•••• 6348" in shown.text
+    form = await page.form(0)
+    bare = await page.send(form)
+    assert (bare.status, bare.text.count('class="fault"')) == (400, 1)
+    stranger = await make_page(world, consumer={"externalId": "somebody"})
+    assert "•••• 6348" not in (await stranger.open()).text
+    theirs = await stranger.send(await stranger.form() | {"account": form["account"], "code": "123"})
+    assert theirs.status == 400
+    assert "cannot be used any more" in theirs.text
+    result = result_of(await page.follow(await page.send(form | {"code": "009"})))
+    body = await event_of(world, result["transactionId"])
+    assert body["payment"]["apiPaymentSource"] == "paymentAccountIdWithCvv"
+    assert body["payment"]["source"]["paymentAccountId"] == form["account"]
+    await world.fetch("update account set disabled = true where account_id = $1::text::uuid", form["account"])
+    assert "•••• 6348" not in (await (await make_page(world, **consumer)).open()).text
+
+
+async def test_what_a_shop_called_itself_is_no_markup(world: World) -> None:
+    """Texts of merchants are shown and not run; their colours are taken only where they are colours."""
+    page = await make_page(
+        world,
+        sku={"siteId": str(SITE_ID), "title": "<script>alert(1)</script>", "price": [{"amount": 1, "currency": "USD"}]},
+        consumer={"firstName": '"><img src=x>'},
+    )
+    looks = json.dumps({"linkColor": "#ff6600", "bgBodyColor": "red;}</style><script>"})
+    await world.fetch("update site set extras = $1::jsonb", looks)
+    try:
+        shown = await page.open()
+    finally:
+        await world.fetch("update site set extras = '{}'")
+    assert "&lt;script&gt;alert(1)" in shown.text
+    assert "<img" not in shown.text
+    assert "<style>:root{--accent:#ff6600;--accent-ink:#14181f}</style>" in shown.text
+    assert "style-src 'self' 'sha256-" in shown.headers["Content-Security-Policy"]
+
+
+async def test_too_many_forms_are_slowed_down(page: PayPage) -> None:
+    """A link takes twenty forms a minute, sound or not, and then says when the next one is welcome."""
+    form = await page.form()
+    statuses = [(await page.send(form)).status for _ in range(21)]
+    assert statuses == [400] * 20 + [429]
+    limited = await page.send(form)
+    assert limited.headers["Retry-After"]
+    assert "A little slower, please" in limited.text
+
+
+async def test_old_links_are_forgotten(world: World, page: PayPage) -> None:
+    """A month after it ran out a link is swept; others stay."""
+    old = await make_page(world)
+    await world.fetch(
+        "update payment_link set created_at = now() - interval '40 days', expires_at = now() - interval '31 days' "
+        "where digest = sha256($1)",
+        old.url.rpartition("/")[2].encode(),
+    )
+    async with world.tools.database.transaction() as connection:
+        await sweep_links(connection)
+    assert ((await old.open()).status, (await page.open()).status) == (404, 200)

@@ -1,0 +1,157 @@
+"""`POST /paymentPage`: making a page, in whatever form clients send it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.webshop import OpenShop, WebShop, expect_refusal, price
+
+#: A test that stores nothing, on the application that it shares with others.
+refusing = pytest.mark.asyncio(loop_scope="module")
+
+URLS = {"ipnUrl": "http://127.0.0.1:9/ipn", "redirectUrl": "http://127.0.0.1:9/thanks"}
+
+
+def page(shop: WebShop, **changes: Any) -> dict[str, Any]:
+    """Build a page as the public PHP client sends it: a list of SKUs, and `[]` for what is empty."""
+    parts: dict[str, Any] = {
+        "sku": [shop.sku(url=URLS)],
+        "consumer": [],
+        "template": {"templateParameters": []},
+        "payment": {"method": []},
+        "fees": [],
+    }
+    return {name: part for name, part in (parts | changes).items() if part is not None}
+
+
+async def links(shop: WebShop) -> int:
+    """Count the links."""
+    [row] = await shop.fetch("select count(*) from payment_link")
+    return int(row[0])
+
+
+async def test_clients_in_their_own_ways(shop: WebShop) -> None:
+    """The PHP client's list, the plugin's one object, a named product, a bundle, and everything that may be said."""
+    full = {
+        "consumer": {"externalId": 77, "email": "", "country": "USA", "ip": "203.0.113.4", "firstName": "Jane"},
+        "metadata": {"wp_order_id": 12, "version": "1"},
+        "emailOptions": True,
+        "template": {"language": "de", "layout": "wide", "templateParameters": {"a": "b"}},
+        "payment": {
+            "method": ["card", "sepa"],
+            "selected": "card",
+            "secure": True,
+            "test": True,
+            "terminalMode": True,
+            "emulateCode": "0000",
+            "mid": "123",
+            "bin": "402400",
+            "domain": "https://shop.example",
+        },
+        "fees": [{"type": "platform", "items": [{"geo": "ALL", "items": [{"paymentMethod": "ALL", "value": 0.1}]}]}],
+        "ttl": "30m",
+    }
+    bodies = [
+        page(shop),
+        {"sku": shop.sku(url=URLS), "consumer": {"externalId": "wp__1", "ip": "127.0.0.1"}, "metadata": {}},
+        {"sku": {"name": "PREMIUM_MONTHLY", "price": [], "url": URLS}},
+        page(shop, sku=[shop.sku(url=URLS), {"name": "ONE_TIME"}], **full),
+    ]
+    urls = set()
+    for body in bodies:
+        answer = await shop.post("/paymentPage", body)
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["code"] == 0
+        urls.add(answer.json()["url"])
+    assert len(urls) == 4
+    assert await links(shop) == 4
+
+
+async def test_a_repeated_request_gets_the_same_page(shop: WebShop) -> None:
+    """An X-Request-ID names one page; with another body it is refused."""
+    headers = {"X-Request-ID": "page-1"}
+    first, second = [await shop.post("/paymentPage", page(shop), headers=headers) for _ in range(2)]
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.content == second.content
+    assert second.headers["Idempotent-Replay"] == "true"
+    other = await shop.post("/paymentPage", page(shop, ttl="1h"), headers=headers)
+    assert other.status_code == 422
+    assert await links(shop) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "paths"),
+    [
+        ({"sku": None}, {"sku", "sku.url.ipnUrl", "sku.url.redirectUrl"}),
+        ({"sku": []}, {"sku.siteId", "sku.url.ipnUrl", "sku.url.redirectUrl"}),
+        ({"ttl": "59"}, {"ttl"}),
+        ({"ttl": "91d"}, {"ttl"}),
+        ({"template": {"language": "eng"}}, {"template.language"}),
+        ({"payment": {"method": ["card", "gold"]}}, {"payment.method"}),
+        ({"payment": {"method": ["sepa"]}}, {"payment.method"}),
+        ({"payment": {"selected": "gold"}}, {"payment.selected"}),
+        ({"payment": {"emulateCode": "123", "mid": "x" * 37}}, {"payment.emulateCode", "payment.mid"}),
+        ({"payment": {"bin": "12345", "domain": "shop.example"}}, {"payment.bin", "payment.domain"}),
+        ({"consumer": {"ip": "nowhere", "country": "US"}}, {"consumer.ip", "consumer.country"}),
+        ({"fees": [{"type": "a", "items": []}]}, {"fees.0.items"}),
+        ({"fees": [{"items": [{"items": [{"value": -1}]}]}]}, {"fees.0.type", "fees.0.items.0.items.0.value"}),
+        (
+            {"fees": [{"type": "a", "items": [{"items": [{"value": 0.001}, {"value": 1, "paymentMethod": "gold"}]}]}]},
+            {"fees.0.items.0.items.1.paymentMethod"},
+        ),
+        ({"fees": [{"type": "a", "items": [{"items": [{"value": 0.001}]}]}]}, {"fees.0.items.0.items.0.value"}),
+        ({"fees": [{"type": "a", "items": [{"items": [{"value": 9_999_999_999}]}]}]}, {"fees"}),
+        ({"metadata": "text"}, {"metadata"}),
+    ],
+)
+@refusing
+async def test_faults_are_named(refusing_shop: WebShop, changes: dict[str, Any], paths: set[str]) -> None:
+    """What is wrong is named by its path, all of it at once."""
+    answer = await refusing_shop.post("/paymentPage", page(refusing_shop, **changes))
+    errors = await expect_refusal(refusing_shop, answer, *paths)
+    assert errors
+    assert await links(refusing_shop) == 0
+
+
+@refusing
+async def test_everything_that_is_wrong_at_once(refusing_shop: WebShop) -> None:
+    """Faults of the form and faults of what is pointed at come together, also in a bundle."""
+    body = {
+        "sku": [{"siteId": "1", "price": [price(amount=-1)]}, {"name": "NOTHING"}, {}],
+        "ttl": "x",
+        "payment": {"selected": "gold"},
+    }
+    answer = await refusing_shop.post("/paymentPage", body)
+    paths = {"sku.0.siteId", "sku.0.price.0.amount", "sku.1.name", "sku.2.siteId", "ttl", "payment.selected"}
+    await expect_refusal(refusing_shop, answer, *paths, "sku.0.url.ipnUrl", "sku.0.url.redirectUrl")
+
+
+async def test_addresses_may_be_the_sites(shop: WebShop) -> None:
+    """Without addresses of its own a page has those that its site has when it is made."""
+    await shop.execute("update site set ipn_url = 'http://127.0.0.1:9/a', redirect_url = 'http://127.0.0.1:9/b'")
+    assert (await shop.post("/paymentPage", page(shop, sku=shop.sku()))).status_code == 201
+    [row] = await shop.fetch("select terms ->> 'ipn_url' as ipn, terms ->> 'redirect_url' as back from payment_link")
+    assert (row["ipn"], row["back"]) == ("http://127.0.0.1:9/a", "http://127.0.0.1:9/b")
+
+
+@refusing
+async def test_addresses_are_needed(refusing_shop: WebShop) -> None:
+    """Without any the SKU's are asked for."""
+    answer = await refusing_shop.post("/paymentPage", page(refusing_shop, sku=refusing_shop.sku()))
+    await expect_refusal(refusing_shop, answer, "sku.url.ipnUrl", "sku.url.redirectUrl")
+
+
+@refusing
+async def test_another_merchants_things_are_unknown(refusing_shop: WebShop) -> None:
+    """A site of another merchant is as unknown as none."""
+    answer = await refusing_shop.post("/paymentPage", page(refusing_shop), key=refusing_shop.other.key)
+    await expect_refusal(refusing_shop, answer, "sku.0.siteId")
+
+
+async def test_live_takes_no_test_data(opened: OpenShop) -> None:
+    """In live `test`, `emulateCode` and plain addresses are refused."""
+    live = await opened(environment="live")
+    body = page(live, payment={"test": True, "emulateCode": "0000"})
+    errors = (await live.post("/paymentPage", body)).json()["errors"]
+    assert {"payment.test", "payment.emulateCode", "sku.0.url.ipnUrl", "sku.0.url.redirectUrl"} <= set(errors)

@@ -1,0 +1,95 @@
+"""The form of the payment page, as it is read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tollhouse.checkout.card_form import Filled, read_card_form
+from tollhouse.kernel.card import Card, Expiry
+
+FORM = {"number": "4024 0071-7936.6348", "expiry": "04 / 29", "code": "123", "holder": "Jane Smith", "zip": "10001"}
+TODAY = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def read(**changes: str) -> Filled:
+    """Read the form with changes."""
+    return read_card_form(FORM | changes, today=None)
+
+
+def card_of(filled: Filled) -> Card:
+    """Return the card of a sound form."""
+    assert filled.faults == {}
+    assert filled.means is not None
+    assert filled.means.card is not None
+    return filled.means.card
+
+
+def test_people_write_cards_in_groups() -> None:
+    """Spaces, hyphens and points between the digits are no fault."""
+    card = card_of(read())
+    assert (card.number.masked, card.holder, card.zip) == ("402400****6348", "Jane Smith", "10001")
+
+
+@pytest.mark.parametrize("text", ["04/29", "4/29", "04 / 2029", "0429", "2029-04", "04-29", " 04 29 "])
+def test_dates_in_many_forms(text: str) -> None:
+    """Whatever people and browsers fill in for April 2029 is April 2029."""
+    assert card_of(read(expiry=text)).expiry == Expiry(4, 2029)
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("number", "4024007179366349"),
+        ("number", ""),
+        ("expiry", "13/29"),
+        ("expiry", "00/29"),
+        ("expiry", "1329"),
+        ("expiry", "04/1929"),
+        ("expiry", ""),
+        ("code", "12"),
+        ("code", "1234"),
+        ("code", "12a"),
+        ("holder", ""),
+        ("holder", "J" * 65),
+        ("holder", "4024007179366348"),
+        ("holder", "a\nb"),
+        ("zip", "1" * 17),
+        ("zip", "4024 0071 7936 6348"),
+    ],
+)
+def test_faults_are_named_by_field(field: str, text: str) -> None:
+    """A field that is wrong is named, and no other; a card number belongs nowhere else."""
+    assert list(read(**{field: text}).faults) == [field]
+
+
+def test_all_faults_at_once() -> None:
+    """An empty form names every field that is needed."""
+    assert set(read_card_form({}, today=None).faults) == {"number", "expiry", "code", "holder"}
+
+
+def test_a_past_date_is_refused_where_it_is_asked_for() -> None:
+    """In live an expired card goes no further than the form."""
+    assert read_card_form(FORM | {"expiry": "10/26"}, today=TODAY).faults == {"expiry": "fault_expired"}
+    assert read_card_form(FORM | {"expiry": "11/26"}, today=TODAY).faults == {}
+
+
+def test_a_stored_card_needs_its_code() -> None:
+    """A stored card is named by its account, and comes with a security code."""
+    account = "d86bdcbb-c369-46d9-a9d0-9c5010e3bfdb"
+    means = read_card_form({"account": account, "code": "123"}, today=None).means
+    assert means is not None
+    assert str(means.account_id) == account
+    assert read_card_form({"account": account}, today=None).faults == {"code": "fault_code"}
+    assert read_card_form({"account": "x", "code": "123"}, today=None).faults == {"account": "fault_account"}
+
+
+@settings(max_examples=60)
+@given(st.dictionaries(st.sampled_from([*FORM, "account"]), st.text(max_size=24)))
+def test_whatever_is_typed_is_read_or_named(form: dict[str, str]) -> None:
+    """No form breaks the page: it has something to pay with, or faults."""
+    filled = read_card_form(form, today=TODAY)
+    assert (filled.means is None) == bool(filled.faults)
