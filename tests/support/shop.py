@@ -282,7 +282,7 @@ def build_wanted(**changes: Any) -> Wanted:
         "mid": None,
         "endorsement": None,
     }
-    names = Wanted.__slots__
+    names = Wanted.__struct_fields__
     return Wanted(**{name: changes.get(name, default) for name, default in defaults.items() if name in names})
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hmac import compare_digest
 
+from msgspec import Struct
+
 from tollhouse.kernel.errors import RequestIdReused
 
 
@@ -23,8 +25,7 @@ class Claim:
             raise RequestIdReused
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """What the client gets: a status and the very bytes. `is_replay` marks a recorded answer."""
 
     status: int

@@ -6,8 +6,9 @@ payment ends in this very request. Otherwise the cardholder is sent to our page 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from tollhouse.kernel import codes
 from tollhouse.kernel.requests import Reply

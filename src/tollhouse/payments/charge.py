@@ -7,8 +7,9 @@ The branches are here; the leaves are in the modules beside.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from tollhouse.kernel import codes
 from tollhouse.kernel.errors import Invalid

@@ -9,8 +9,9 @@ transaction   pending ──> success | fail, when the attempt is final and none
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Reversed, Unknown
 from tollhouse.kernel import codes

@@ -3,17 +3,22 @@
 A *payment* is one purchase (`orderId`), a *transaction* one operation on it (`transactionId`), an *attempt* one try
 at an acquirer with a reference of its own. `Payment` is the three together; it is frozen, and `payments.lifecycle`
 makes the next one.
+
+The records here are structs of msgspec and no dataclasses: each payment makes and remakes several, and a struct of
+forty fields is made four times as fast and remade a hundred times as fast.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tollhouse.acquirers.model import Initiator, Proof, Reason
 from tollhouse.kernel.card import Card, Cvv
@@ -84,8 +89,7 @@ class Cause(StrEnum):
     EXPIRY = "expiry"  # nobody captured in time
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """The card that pays, as far as it may be shown. `kind` is the paymentSource.type of the request."""
 
     kind: str
@@ -100,8 +104,7 @@ class Source:
     is_disabled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One try at an acquirer. The sealed card is with it until the try is final, so that anybody can finish it."""
 
     number: int
@@ -117,8 +120,7 @@ class Attempt:
     approval_code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One thing that a purchase is of: a SKU by its name, or what the request describes. A bundle has several."""
 
     site_id: int
@@ -126,11 +128,10 @@ class Item:
     title: str
     prices: tuple[Price, ...]
     #: What else the request says of it, as it was sent: domainName, action, xsell.
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribing:
+class Subscribing(Struct, frozen=True):
     """A subscription that the approval of this payment starts, by the schedule of one of its items."""
 
     subscription_id: int
@@ -142,8 +143,7 @@ class Subscribing:
         return self.item.prices
 
 
-@dataclass(frozen=True, slots=True)
-class Endorsement:
+class Endorsement(Struct, frozen=True):
     """What the merchant's own 3-D Secure server found, or the exemption that was claimed in its place.
 
     `status` is the transStatus of EMV 3DS; `proof` is there when it is Y or A.
@@ -155,16 +155,14 @@ class Endorsement:
     exemption: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(Struct, frozen=True):
     """How long an authorization stays open: captured after so many days, if at all, and released after so many."""
 
     capture_after_days: int | None
     valid_days: int
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
+class Basis(Struct, frozen=True):
     """What a capture, void or credit acts on, why it was begun, and the reason that the merchant gave."""
 
     transaction_id: int
@@ -173,8 +171,7 @@ class Basis:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(Struct, frozen=True):
     """A payment with one of its transactions and the attempt under way.
 
     The transaction is the first one, a sale or an authorization, or an operation on it, which has a `basis`.
@@ -244,8 +241,7 @@ class Payment:
         return replace(self, attempt=replace(self.attempt, **changes))
 
 
-@dataclass(frozen=True, slots=True)
-class SkuReference:
+class SkuReference(Struct, frozen=True):
     """What an item of a request points at; `path` is where it stands there: `sku`, or `sku.1` in a bundle."""
 
     path: str
@@ -253,8 +249,7 @@ class SkuReference:
     name: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class References:
+class References(Struct, frozen=True):
     """What a request points at, as far as it can be read, also from a request that is faulty elsewhere."""
 
     merchant_id: int
@@ -270,17 +265,15 @@ class References:
     has_redirect_url: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class WantedItem:
+class WantedItem(Struct, frozen=True):
     """An item as the request describes it; its prices, if there are any, take the place of the SKU's own."""
 
     title: str
     prices: tuple[Price, ...]
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """A payment as it was asked for: well formed, in the words of this house, its references not looked up yet."""
 
     merchant_id: int
@@ -307,16 +300,14 @@ class Wanted:
     receipt: Wish | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Instrument:
+class Instrument(Struct, frozen=True):
     """The card in the clear, for as long as one request lives."""
 
     card: Card
     code: Cvv | None
 
 
-@dataclass(frozen=True, slots=True)
-class PageTry:
+class PageTry(Struct, frozen=True):
     """One try of a payment page: the purchase was named when the page was made, and may be tried until one succeeds."""
 
     payment_id: int
@@ -325,8 +316,7 @@ class PageTry:
     subscription_ids: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """What a merchant asked for, checked and resolved: everything that `charge` needs to know."""
 
     merchant_id: int

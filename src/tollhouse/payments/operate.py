@@ -11,8 +11,10 @@ meanwhile.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from tollhouse.acquirers.model import Operation
 from tollhouse.kernel.errors import Invalid, NotFound, Unavailable

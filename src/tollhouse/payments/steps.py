@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+import msgspec
+from msgspec import Struct
+
 from tollhouse.risk.model import Facts
 
 if TYPE_CHECKING:
@@ -16,8 +19,7 @@ if TYPE_CHECKING:
     from tollhouse.vault.security_codes import SealedCode
 
 
-@dataclass(frozen=True, slots=True)
-class Beginning:
+class Beginning(Struct, frozen=True):
     """An intention to be committed. `resolve_seconds` is when the resolver may look at it."""
 
     payment: Payment
@@ -62,8 +64,7 @@ class DoubleClick:
 Begun = Committed | Claimed | TokenGone | DoubleClick
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """An attempt to be moved from the state in which it was seen. `payment` is what it shall be.
 
     `answer` is what a repeat of the request gets; `following` the payment with its next attempt; `challenge` an
@@ -80,4 +81,4 @@ class Move:
     challenge: Authentication | None = None
     code: SealedCode | None = None
     erase_code_of: UUID | None = None
-    move_id: UUID = field(default_factory=uuid4)
+    move_id: UUID = msgspec.field(default_factory=uuid4)

@@ -7,9 +7,10 @@ not sent at all and is abandoned.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from tollhouse.kernel.errors import StillRunning
 from tollhouse.payments.authorize import resolve_seconds

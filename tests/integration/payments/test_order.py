@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from tests.support.acquirer import Plan, ScriptedAcquirer
 from tests.support.shop import (
@@ -284,7 +285,7 @@ async def test_what_the_acquirer_is_told_of_a_proof(shop: Shop) -> None:
     [asked] = shop.acquirer.asked
     assert (asked.proof, asked.exemption) == (proof, "moto")
     stored = await shop.stored(paid.transaction_id)
-    assert stored.endorsement == replace(endorsement, proof=None)
+    assert stored.endorsement == msgspec.structs.replace(endorsement, proof=None)
     shop.acquirer.plan(Plan(Declined("1A")))
     assert (await shop.pay(endorsement=Endorsement("U"))).outcome == ("fail", "1012")
 
@@ -417,7 +418,7 @@ async def test_a_payment_is_read_as_it_was_written(shop: Shop) -> None:
     again = await shop.stored(stored.transaction_id)
     assert stored.metadata == '{"b": [1.50, {}], "a": "ß"}'
     assert (
-        replace(
+        msgspec.structs.replace(
             again, status=stored.status, attempt=stored.attempt, code=None, settled_at=None, network_transaction_id=None
         )
         == stored

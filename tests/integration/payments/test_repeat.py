@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import msgspec
 import pytest
 from tests.support.acquirer import Plan
 from tests.support.shop import Paid, Shop, all_at_once, claim
@@ -158,7 +159,7 @@ async def test_the_resolver_records_the_answer(shop: Shop) -> None:
 
 async def test_a_request_that_was_never_committed_leaves_its_id_free(shop: Shop) -> None:
     """After a failure before the commit the same request id is charged as if it were new."""
-    spoilt = replace(await shop.order(claim=claim("r1")), metadata="no JSON")
+    spoilt = msgspec.structs.replace(await shop.order(claim=claim("r1")), metadata="no JSON")
     with pytest.raises(Exception, match="json"):
         await charge(shop.tools, spoilt)
     assert (await shop.pay(claim=claim("r1"))).outcome == ("success", "0")

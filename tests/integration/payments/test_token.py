@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 from tests.support.acquirer import Plan
 from tests.support.shop import CVV, MERCHANT, NUMBER, OTHER_MERCHANT, OTHER_SITE, Faulty, Shop, all_at_once, claim
 
