@@ -6,7 +6,9 @@ python docs/generate.py --check   say which pages are out of date, and fail if a
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable
@@ -14,10 +16,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import httpx
 from pydantic.fields import FieldInfo
 
+from tollhouse.api.problems import SOURCE_KINDS
+from tollhouse.app import build_gateway, build_web
 from tollhouse.kernel import codes
+from tollhouse.logs import configure_logs
 from tollhouse.settings import Settings
+from tollhouse.storage.database import Database
+from tollhouse.vault.keys import FileKeyProvider
+from tollhouse.vault.vault import Vault
 
 DOCS = Path(__file__).parent
 MADE_BY = "<!-- Written by docs/generate.py (make docs); change the code, not this page. -->"
@@ -143,12 +152,90 @@ def page(title: str, *lines: str) -> str:
     return "\n".join((f"# {title}", "", MADE_BY, "", *lines, ""))
 
 
+def render_calls() -> str:
+    """Render the table of calls and sources; whether one is there is seen in the program."""
+    known = tomllib.loads((DOCS / "calls.toml").read_text(encoding="utf-8"))
+    there = read_calls()
+    shapes = {shape_of(call): call for call in there}
+    wanted = {row["call"] for row in known["calls"]}
+    return page(
+        "Calls",
+        "Every call and every payment source of the API that Tollhouse is compatible with, as public clients know it, and",
+        "what became of it here. `/openapi.json` on a running gateway has the fields.",
+        "",
+        "## Calls",
+        "",
+        *markdown_table(
+            ("Call", "What it does", "State"),
+            (
+                (f"`{name}`", row["does"], state_of(row, is_there=row["call"] in shapes))
+                for row in known["calls"]
+                for name in [shapes.get(row["call"], row["call"].replace("{}", "{id}"))]
+            ),
+        ),
+        "",
+        "## Payment sources",
+        "",
+        *markdown_table(
+            ("Type", "What it is", "State"),
+            (
+                (f"`{row['type']}`", row["does"], state_of(row, is_there=row["type"] in SOURCE_KINDS))
+                for row in known["sources"]
+            ),
+        ),
+        "",
+        "## Calls of our own",
+        "",
+        "What other clients do not know. Stage has more, below `/stage/`.",
+        "",
+        *markdown_table(
+            ("Call", "What it does"),
+            ((f"`{call}`", summary) for call, summary in sorted(there.items()) if shape_of(call) not in wanted),
+        ),
+    )
+
+
+def state_of(row: dict[str, str], *, is_there: bool) -> str:
+    """Say whether a call or a source is there, or with what it comes."""
+    if not is_there and "with" not in row:
+        raise SystemExit(f"calls.toml does not say with what this comes, which is not there: {row}")
+    return "there" if is_there else f"comes with {row['with']}"
+
+
+def shape_of(call: str) -> str:
+    """Return a call without the names of its parameters."""
+    return re.sub(r"\{\w+\}", "{}", call)
+
+
+def read_calls() -> dict[str, str]:
+    """Return the calls of the program, with their parameters as on the wire, and what each does."""
+    document = asyncio.run(fetch_document())
+    return {
+        f"{method.upper()} {path}": operation["summary"]
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+
+
+async def fetch_document() -> dict[str, Any]:
+    """Fetch the OpenAPI document from the program itself, put together on nothing: it asks no database."""
+    configure_logs(form="console", level="error")
+    nothing: Any = None
+    keys = FileKeyProvider({1: bytes(32)}, bytes(32))
+    gateway = build_gateway(Settings(), Database(nothing), Vault(keys), nothing)
+    transport = httpx.ASGITransport(build_web(gateway))
+    async with httpx.AsyncClient(transport=transport, base_url="http://docs.example") as client:
+        document: dict[str, Any] = (await client.get("/openapi.json")).json()
+    return document
+
+
 def markdown_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     """Render rows as a Markdown table."""
     return [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows)]
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "reference/calls.md": render_calls,
     "reference/codes.md": render_codes,
     "reference/settings.md": render_settings,
 }
