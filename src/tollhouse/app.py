@@ -49,7 +49,7 @@ from tollhouse.billing.subscribe import RecordSubscription, SettleSubscription
 from tollhouse.catalog.access import Catalog
 from tollhouse.checkout.handlers import checkout_handlers
 from tollhouse.checkout.pay_handlers import Till, pay_handlers
-from tollhouse.choices import build_acquirer, build_carrier, build_sender, choose_rates
+from tollhouse.choices import build_acquirer, build_carrier, build_sender, choose_limits, choose_rates
 from tollhouse.ipn.record import RecordEvent
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
@@ -70,6 +70,7 @@ from tollhouse.payments.store import (
     reserve_transaction_numbers,
 )
 from tollhouse.payments.tools import Patience, Tools
+from tollhouse.payments.velocity import NoteDecline
 from tollhouse.phones.desk import Desk, Quotas
 from tollhouse.portal.handlers import Portal, portal_handlers
 from tollhouse.rates.access import Rates
@@ -236,10 +237,12 @@ def _build_tools(
     carrier: Carrier | None,
     on_settled: Callable[[Payment], None],
 ) -> Tools:
+    limits = choose_limits(settings)
     letters = () if carrier is None else (WriteLetter(),)
+    counting = (NoteDecline(),) if limits.is_set else ()
     consequences = (KeepCard(), RememberCard(), SettleSubscription(), PostLines(), TrackHold(), *letters, RecordEvent())
-    begin = partial(flush_beginnings, clock, (RecordSubscription(),))
-    move = partial(flush_moves, clock, consequences)
+    begin = partial(flush_beginnings, clock, (RecordSubscription(),), limits=limits)
+    move = partial(flush_moves, clock, (*consequences, *counting))
     acquirer = build_acquirer(settings, transport)
     return Tools(
         database=database,
@@ -264,6 +267,7 @@ def _build_tools(
             margin=settings.resolver_margin_seconds,
             challenge=settings.challenge_seconds,
         ),
+        limits=limits,
     )
 
 

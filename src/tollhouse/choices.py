@@ -11,6 +11,7 @@ from tollhouse.notices.carrier import Carrier, ShownCarrier
 from tollhouse.notices.smtp import SmtpCarrier
 from tollhouse.phones.sender import NoSender, Sender, WebhookSender
 from tollhouse.phones.shown import ShownSender
+from tollhouse.risk.model import NO_LIMITS, Limit, Limits
 from tollhouse.transport.http import HttpTransport
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Of `/tokenize`, a minute.
 LIVE_RATES = TokenizeRates(by_address=60, by_network=600, by_card=20, by_key=6_000)
+#: Of payments, an hour: what no honest shopper comes near, and a tester of stolen cards does at once.
+LIVE_LIMITS = Limits(consumer=Limit(30, 10), card=Limit(30, 10), address=Limit(300, 50))
 
 
 def build_acquirer(settings: Settings, transport: Transport) -> Acquirer:
@@ -61,3 +64,21 @@ def choose_rates(settings: Settings) -> TokenizeRates:
         for setting in [getattr(settings, f"tokenize_{name}")]
     }
     return TokenizeRates(**chosen)
+
+
+def choose_limits(settings: Settings) -> Limits:
+    """Return how often may be paid: as set, else without limit in stage and generously in live."""
+    default = LIVE_LIMITS if settings.is_live else NO_LIMITS
+    chosen = {
+        name: Limit(
+            _choose(settings, f"velocity_attempts_by_{name}", getattr(default, name).attempts),
+            _choose(settings, f"velocity_declines_by_{name}", getattr(default, name).declines),
+        )
+        for name in ("consumer", "card", "address")
+    }
+    return Limits(window_seconds=settings.velocity_window_seconds, **chosen)
+
+
+def _choose(settings: Settings, name: str, default: int) -> int:
+    setting: int | None = getattr(settings, name)
+    return default if setting is None else setting

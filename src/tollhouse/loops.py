@@ -11,6 +11,7 @@ from tollhouse.links.store import sweep_links
 from tollhouse.notices.deliver import deliver_due
 from tollhouse.notices.store import sweep_notices
 from tollhouse.payments.resume import sweep_authentications
+from tollhouse.payments.velocity import sweep_velocity
 from tollhouse.phones.store import sweep_phones
 from tollhouse.storage.time import set_clock
 from tollhouse.vault.security_codes import sweep_vault
@@ -47,6 +48,7 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
             await sweep_phones(connection)
             await sweep_notices(connection)
             await sweep_links(connection)
+            await sweep_velocity(connection, tools.limits)
 
     return {
         "number events": lambda: number_events(gateway.database, stop=stop, wake=gateway.wake, numbered=numbered),

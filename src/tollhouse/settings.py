@@ -92,6 +92,20 @@ class Settings(BaseSettings):
     tokenize_by_card: int | None = Field(None, ge=0)
     #: The same with one API key, which takes the place of address and network.
     tokenize_by_key: int | None = Field(None, ge=0)
+    #: Seconds for which payments are counted against the velocity limits; see the how-to.
+    velocity_window_seconds: float = Field(3_600.0, gt=0, le=604_800)
+    #: Payments of one consumer within the window; 0 is no limit. By default none in stage, in live 30.
+    velocity_attempts_by_consumer: int | None = Field(None, ge=0, le=10_000)
+    #: Payments with one card within the window. By default none in stage, in live 30.
+    velocity_attempts_by_card: int | None = Field(None, ge=0, le=10_000)
+    #: Payments from one address within the window. By default none in stage, in live 300.
+    velocity_attempts_by_address: int | None = Field(None, ge=0, le=10_000)
+    #: Declines of one consumer's payments within the window. By default none in stage, in live 10.
+    velocity_declines_by_consumer: int | None = Field(None, ge=0, le=10_000)
+    #: Declines of payments with one card within the window. By default none in stage, in live 10.
+    velocity_declines_by_card: int | None = Field(None, ge=0, le=10_000)
+    #: Declines of payments from one address within the window. By default none in stage, in live 50.
+    velocity_declines_by_address: int | None = Field(None, ge=0, le=10_000)
     #: `json`, or `console` for people; by default the latter on a terminal.
     log_format: Literal["json", "console"] | None = None
     #: Lines below it are not written.

@@ -316,11 +316,15 @@ def _text(value: Any) -> str | None:
 
 
 def open_shop(
-    database: Database, *acquirers: ScriptedAcquirer, patience: Patience = PATIENT, vault: Vault | None = None
+    database: Database,
+    *acquirers: ScriptedAcquirer,
+    patience: Patience = PATIENT,
+    vault: Vault | None = None,
+    settings: Settings | None = None,
 ) -> Shop:
     """Put a process of the gateway together on a database. Shops on one database are processes of one gateway."""
     chosen = acquirers or (ScriptedAcquirer(),)
-    gateway = build_gateway(Settings(), database, vault or Vault(KEYS), NobodyThere())
+    gateway = build_gateway(settings or Settings(), database, vault or Vault(KEYS), NobodyThere())
     tools = replace(
         gateway.tools,
         acquirers={acquirer.name: acquirer for acquirer in chosen},

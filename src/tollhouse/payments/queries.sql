@@ -103,6 +103,54 @@ select transaction_id, clock_timestamp() as database_time,
     ) as is_account_disabled
 from given join won using (merchant_id, transaction_id);
 
+-- name: note_attempts
+-- Note attempts, and count how often there was the same within the window before this statement, up to the largest limit.
+with given as (
+    select * from unnest(
+        :merchant_ids::bigint[], :kinds::velocity_kind[], :keys::text[], :transaction_ids::bigint[], :fresh::boolean[]
+    ) as given (merchant_id, kind, key, transaction_id, is_fresh)
+),
+noted as (
+    insert into velocity_mark (merchant_id, kind, key, is_decline, transaction_id)
+    select merchant_id, kind, key, false, transaction_id from given where is_fresh
+)
+select given.transaction_id, given.kind, attempts.count as attempts, declines.count as declines
+from given
+cross join lateral (
+    select count(*) from (
+        select from velocity_mark m
+        where m.merchant_id = given.merchant_id and m.kind = given.kind and m.key = given.key and not m.is_decline
+            and m.noted_at > now() - make_interval(secs => :window_seconds)
+            and m.transaction_id <> given.transaction_id
+        limit :most
+    ) seen
+) attempts
+cross join lateral (
+    select count(*) from (
+        select from velocity_mark m
+        where m.merchant_id = given.merchant_id and m.kind = given.kind and m.key = given.key and m.is_decline
+            and m.noted_at > now() - make_interval(secs => :window_seconds)
+        limit :most
+    ) seen
+) declines;
+
+-- name: note_declines!
+-- Note declines by the issuer.
+insert into velocity_mark (merchant_id, kind, key, is_decline, transaction_id)
+select merchant_id, kind, key, true, transaction_id
+from unnest(:merchant_ids::bigint[], :kinds::velocity_kind[], :keys::text[], :transaction_ids::bigint[])
+    as given (merchant_id, kind, key, transaction_id);
+
+-- name: delete_old_marks!
+-- Forget some of what is older than the window, oldest first.
+delete from velocity_mark
+where ctid = any(array(
+    select ctid from velocity_mark
+    where noted_at <= now() - make_interval(secs => :window_seconds)
+    order by noted_at
+    limit :most
+));
+
 -- name: select_double_clicks
 -- Find out, for payments that were not inserted, who stands in their place: themselves, an equal unresolved payment, or
 -- another try of their page.

@@ -7,7 +7,8 @@ claim, a token or a row that bears one's own ids is one's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tollhouse.consumers.model import Group
@@ -16,7 +17,8 @@ from tollhouse.kernel.requests import Claim
 from tollhouse.payments import records
 from tollhouse.payments.model import Consequence, Payment, Preparation, Status
 from tollhouse.payments.steps import Beginning, Begun, Claimed, Committed, DoubleClick, Move, TokenGone
-from tollhouse.risk.model import Facts
+from tollhouse.payments.velocity import count_attempts
+from tollhouse.risk.model import NO_LIMITS, Facts, Limits
 from tollhouse.storage.queries import load_queries
 from tollhouse.threeds.store import insert_authentications
 from tollhouse.vault.security_codes import delete_security_codes, insert_security_codes
@@ -38,13 +40,17 @@ async def flush_beginnings(
     preparations: Sequence[Preparation],
     connection: PlainConnection,
     batch: Sequence[Beginning],
+    *,
+    limits: Limits = NO_LIMITS,
 ) -> list[Begun]:
     """Commit a batch of intentions: request ids, tokens, payments, consumers, and what other packages prepare."""
     begun: dict[int, Begun] = await _claim_requests(connection, batch)
     await _consume_tokens(connection, _still_open(batch, begun), begun)
     open_ = _still_open(batch, begun)
-    await _insert_payments(clock, connection, open_, begun)
+    fresh = await _insert_payments(clock, connection, open_, begun)
     committed = [item for item in open_ if isinstance(begun[item.payment.transaction_id], Committed)]
+    if limits.is_set:
+        await _count_attempts(connection, limits, [item.payment for item in committed], begun, fresh)
     # After the payments: a double click of somebody without a name would leave a consumer behind who never paid.
     await insert_consumers(connection, [item.consumer for item in committed if item.consumer])
     for preparation in preparations:
@@ -115,23 +121,44 @@ async def _consume_tokens(connection: PlainConnection, batch: Sequence[Beginning
 
 async def _insert_payments(
     clock: DatabaseClock, connection: PlainConnection, batch: Sequence[Beginning], begun: dict[int, Begun]
-) -> None:
-    """Insert payments; one that meets an equal unresolved payment becomes a double click of it."""
+) -> set[int]:
+    """Insert payments; one that meets an equal unresolved payment becomes a double click of it.
+
+    Returns the transactions that were inserted, and not by an earlier try of the same batch.
+    """
     missing = sorted(batch, key=_lock_key)
+    fresh: set[int] = set()
     for _ in range(DOUBLE_CLICK_TRIES):
         if not missing:
-            return
+            return fresh
         rows = [row async for row in queries.insert_payments(connection, **records.columns_of_beginnings(missing))]
         if rows:
             clock.observe(rows[0]["database_time"])
         inserted = {row["transaction_id"]: _read_committed(row) for row in rows}
         begun |= inserted
+        fresh |= inserted.keys()
         missing = [item for item in missing if item.payment.transaction_id not in inserted]
         if missing:
             await _find_double_clicks(connection, missing, begun)
             missing = _still_open(missing, begun)
     if missing:
         raise RuntimeError("equal payments kept being settled between two looks at them")
+    return fresh
+
+
+async def _count_attempts(
+    connection: PlainConnection,
+    limits: Limits,
+    payments: Sequence[Payment],
+    begun: dict[int, Begun],
+    fresh: Collection[int],
+) -> None:
+    """Add to what was found with intentions how often there was the same before."""
+    counts = await count_attempts(connection, limits, payments, fresh=fresh)
+    for transaction_id, count in counts.items():
+        found = begun[transaction_id]
+        if isinstance(found, Committed):
+            begun[transaction_id] = replace(found, facts=replace(found.facts, counts=count))
 
 
 def _read_committed(row: Mapping[str, Any]) -> Committed:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from tollhouse.payments.routing import Routes
-from tollhouse.risk.model import Limits
+from tollhouse.risk.model import NO_LIMITS, Limits
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer
@@ -97,7 +97,7 @@ class Tools:
     on_settled: Callable[[Any], None]
     patience: Patience = Patience()
     #: How often a consumer, a card and an address may pay.
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = NO_LIMITS
     running: Running = field(default_factory=Running)
     #: Answers under way in this process, by merchant, operation and request id: the digest of the body and the work.
     answering: dict[tuple[int, str, str], tuple[bytes, asyncio.Task[Reply]]] = field(default_factory=dict)

@@ -15,12 +15,8 @@ def assess(facts: Facts, limits: Limits) -> str | None:
         return codes.BLACKLISTED
     if facts.is_whitelisted:
         return None
-    counted = (
-        (facts.consumer, limits.consumer),
-        (facts.card, limits.card),
-        (facts.address, limits.address),
-    )
-    return codes.VELOCITY if any(_is_reached(count, limit) for count, limit in counted) else None
+    reached = (_is_reached(facts.counts.get(kind, Count()), limit) for kind, limit in limits.by_kind.items())
+    return codes.VELOCITY if any(reached) else None
 
 
 def _is_reached(count: Count, limit: Limit) -> bool:

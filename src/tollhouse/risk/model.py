@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+#: What is counted: the consumer, the card by its fingerprint, the address.
+Kind = Literal["consumer", "card", "address"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +24,8 @@ class Facts:
 
     is_blacklisted: bool = False
     is_whitelisted: bool = False
-    consumer: Count = Count()
-    card: Count = Count()
-    address: Count = Count()
+    #: What is not here was not counted.
+    counts: Mapping[Kind, Count] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +34,6 @@ class Limit:
 
     attempts: int = 0
     declines: int = 0
-
-    @property
-    def is_set(self) -> bool:
-        """Whether it limits anything."""
-        return bool(self.attempts or self.declines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +46,19 @@ class Limits:
     address: Limit = Limit()
 
     @property
+    def by_kind(self) -> Mapping[Kind, Limit]:
+        """The limits by what they count."""
+        return {"consumer": self.consumer, "card": self.card, "address": self.address}
+
+    @property
     def most(self) -> int:
         """The largest of them: counting further than that changes nothing."""
-        return max(max(limit.attempts, limit.declines) for limit in (self.consumer, self.card, self.address))
+        return max(max(limit.attempts, limit.declines) for limit in self.by_kind.values())
 
     @property
     def is_set(self) -> bool:
         """Whether anything is limited."""
         return self.most > 0
+
+
+NO_LIMITS = Limits()

@@ -9,6 +9,8 @@ import pytest
 from tests.support.database import CountingDatabase
 from tests.support.shop import Shop, all_at_once, claim, open_shop, price
 
+from tollhouse.settings import Settings
+
 #: Of each transaction: its beginning and its end.
 FRAME = 2
 
@@ -44,6 +46,14 @@ async def test_a_card_payment(counting: Shop) -> None:
     sent = await count(counting)
     assert len(sent) == FRAME + 2 + FRAME + 5
     assert not [statement for statement in sent if statement.startswith("select ")]
+
+
+async def test_a_card_payment_with_velocity_limits(counting: Shop) -> None:
+    """Limits cost one statement in the first of the two writes."""
+    settings = Settings(velocity_attempts_by_card=100)
+    limited = open_shop(counting.tools.database, counting.acquirer, settings=settings)
+    await limited.pay()
+    assert len(await count(limited)) == len(await count(counting)) + 1
 
 
 async def test_a_card_payment_with_request_id(counting: Shop) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.shop import Paid, Shop, claim
+from tests.support.acquirer import Plan
+from tests.support.shop import OTHER_MERCHANT, OTHER_NUMBER, OTHER_SITE, Paid, Shop, all_at_once, claim, open_shop
 
+from tollhouse.acquirers.model import Declined
 from tollhouse.payments.charge import charge
+from tollhouse.payments.velocity import sweep_velocity
+from tollhouse.settings import Settings
 
 
 async def group(shop: Shop, group_id: int, external_id: str = "user-1") -> str:
@@ -90,3 +94,81 @@ async def test_answers_tell_that_a_card_is_disabled(shop: Shop) -> None:
     again = await shop.pay()
     assert (again.outcome, again.payment["source"]["disabled"]) == (("success", "0"), True)
     assert (await shop.stored(first.transaction_id)).source.is_disabled
+
+
+def limited(shop: Shop, **settings: int) -> Shop:
+    """Open a process with velocity limits on the same database, with the same acquirer."""
+    limits: dict[str, Any] = {f"velocity_{name}": limit for name, limit in settings.items()}
+    return open_shop(shop.tools.database, shop.acquirer, settings=Settings(**limits))
+
+
+@pytest.mark.parametrize(
+    ("by", "other"),
+    [
+        ("consumer", {"external_id": "user-2"}),
+        ("card", {"number": OTHER_NUMBER}),
+        ("address", {"consumer_ip": "203.0.113.46"}),
+    ],
+)
+async def test_too_many_attempts(shop: Shop, by: str, other: dict[str, str]) -> None:
+    """One more than the limit is `fail` 1002, told by an IPN, and nobody is asked; another one may pay."""
+    shop = limited(shop, **{f"attempts_by_{by}": 2})
+    outcomes = [(await shop.pay()).outcome for _ in range(4)]
+    assert outcomes == [("success", "0")] * 2 + [("fail", "1002")] * 2
+    assert len(shop.acquirer.asked) == 2
+    assert await shop.value("select count(*) from event where status = 'fail'") == 2
+    assert (await shop.pay(**other)).outcome == ("success", "0")
+
+
+async def test_too_many_declines(shop: Shop) -> None:
+    """After as many declines as the limit says, the card is not tried again; approvals do not count."""
+    shop = limited(shop, declines_by_card=2)
+    shop.acquirer.plan(Plan(), Plan(Declined("51")), Plan(Declined("05")))
+    codes = [(await shop.pay(external_id=f"user-{n}")).payment["code"] for n in range(4)]
+    assert codes == ["0", "5051", "5005", "1002"]
+
+
+async def test_what_is_too_long_ago_does_not_count(shop: Shop) -> None:
+    """Only the window counts, and what is older is swept."""
+    shop = limited(shop, attempts_by_card=1)
+    await shop.pay()
+    await shop.value("update velocity_mark set noted_at = now() - interval '61 minutes'")
+    assert (await shop.pay()).outcome == ("success", "0")
+    async with shop.tools.database.transaction() as connection:
+        await sweep_velocity(connection, shop.tools.limits)
+    assert await shop.value("select count(*) from velocity_mark") == 3
+
+
+async def test_many_at_once(shop: Shop) -> None:
+    """Of many attempts at the same moment no more get through than the limit says."""
+    shop = limited(shop, attempts_by_card=3)
+    orders = [await shop.order(external_id=f"user-{n}") for n in range(10)]
+    paid = await all_at_once(*(charge(shop.tools, order) for order in orders))
+    outcomes = sorted(Paid(reply).payment["code"] for reply in paid)
+    assert outcomes == ["0"] * 3 + ["1002"] * 7
+
+
+async def test_what_does_not_count(shop: Shop) -> None:
+    """The whitelist, repeats of a request, and what the merchant initiates are not limited."""
+    shop = limited(shop, attempts_by_card=2)
+    first = await shop.pay(claim=claim("r1"))
+    assert (await shop.pay(claim=claim("r1"))).reply.is_replay
+    account = {"account_id": first.payment["source"]["paymentAccountId"], "external_id": None, "cvv": None}
+    assert (await shop.pay(**account, initiator="merchant")).outcome == ("success", "0")
+    assert [(await shop.pay()).payment["code"] for _ in range(2)] == ["0", "1002"]
+    assert (await shop.pay(**account, initiator="merchant")).outcome == ("success", "0")
+    await group(shop, 1)
+    assert (await shop.pay()).outcome == ("success", "0")
+
+
+async def test_limits_are_each_merchants_own(shop: Shop) -> None:
+    """What one merchant's shoppers do limits no other's."""
+    shop = limited(shop, attempts_by_card=1, attempts_by_address=1)
+    await shop.pay()
+    assert (await shop.pay(merchant_id=OTHER_MERCHANT, site_id=OTHER_SITE)).outcome == ("success", "0")
+
+
+async def test_without_limits_nothing_is_counted(shop: Shop) -> None:
+    """A gateway without limits writes no marks."""
+    await shop.pay()
+    assert await shop.value("select count(*) from velocity_mark") == 0

@@ -1,0 +1,101 @@
+"""Counting who pays how often, for the limits that `risk` judges by.
+
+Attempts are noted and counted by one statement for a batch of intentions, declines are noted with the outcome. Where
+nothing is limited, neither is written nor read. Only what a customer began counts: no renewal, no capture, no credit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from tollhouse.payments.model import Mode, Payment, Status
+from tollhouse.risk.model import Count, Kind, Limits
+from tollhouse.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+BATCH_OF_SWEEP = 10_000
+
+queries = load_queries("tollhouse.payments")
+
+
+class Mark(NamedTuple):
+    """Something that is counted, at one transaction."""
+
+    merchant_id: int
+    kind: Kind
+    key: str
+    transaction_id: int
+
+
+def build_marks(payment: Payment) -> Sequence[Mark]:
+    """Return what is counted of a payment: nothing of what no customer began."""
+    if payment.mode not in {Mode.SALE, Mode.AUTH} or payment.initiator != "customer":
+        return ()
+    keys: dict[Kind, str] = {
+        "consumer": payment.consumer_id,
+        "card": payment.attempt.fingerprint.hex(),
+        "address": payment.consumer_ip,
+    }
+    return [Mark(payment.merchant_id, kind, key, payment.transaction_id) for kind, key in keys.items() if key]
+
+
+async def count_attempts(
+    connection: PlainConnection, limits: Limits, payments: Sequence[Payment], *, fresh: Collection[int]
+) -> dict[int, dict[Kind, Count]]:
+    """Return by transaction and kind how often there was the same before, in the caller's transaction.
+
+    `fresh` are the transactions that are noted by this; the others were noted by an earlier try of the same batch.
+    Those of one batch count as if they had come one after the other.
+    """
+    marks = [mark for payment in payments for mark in build_marks(payment)]
+    if not marks:
+        return {}
+    rows = queries.note_attempts(
+        connection,
+        merchant_ids=[mark.merchant_id for mark in marks],
+        kinds=[mark.kind for mark in marks],
+        keys=[mark.key for mark in marks],
+        transaction_ids=[mark.transaction_id for mark in marks],
+        fresh=[mark.transaction_id in fresh for mark in marks],
+        window_seconds=limits.window_seconds,
+        most=limits.most,
+    )
+    stored = {(row["transaction_id"], row["kind"]): (row["attempts"], row["declines"]) async for row in rows}
+    before: Counter[tuple[int, str, str]] = Counter()
+    counts: dict[int, dict[Kind, Count]] = {}
+    for mark in marks:
+        attempts, declines = stored[mark.transaction_id, mark.kind]
+        count = Count(attempts + before[mark[:3]], declines)
+        counts.setdefault(mark.transaction_id, {})[mark.kind] = count
+        before[mark[:3]] += mark.transaction_id in fresh
+    return counts
+
+
+class NoteDecline:
+    """A decline by the issuer counts against consumer, card and address; what we refuse ourselves is but an attempt."""
+
+    rank = 90
+
+    def rows(self, payment: Payment) -> Sequence[Mark]:
+        """Return the marks of a payment that the issuer declined."""
+        is_declined = payment.status is Status.FAIL and payment.attempt.response_code is not None
+        return build_marks(payment) if is_declined else ()
+
+    async def write(self, connection: PlainConnection, rows: Sequence[Mark]) -> None:
+        """Note the declines of a batch."""
+        await queries.note_declines(
+            connection,
+            merchant_ids=[mark.merchant_id for mark in rows],
+            kinds=[mark.kind for mark in rows],
+            keys=[mark.key for mark in rows],
+            transaction_ids=[mark.transaction_id for mark in rows],
+        )
+
+
+async def sweep_velocity(connection: PlainConnection, limits: Limits) -> None:
+    """Forget some of what is older than the window."""
+    await queries.delete_old_marks(connection, window_seconds=limits.window_seconds, most=BATCH_OF_SWEEP)
