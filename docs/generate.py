@@ -160,8 +160,8 @@ def render_calls() -> str:
     wanted = {row["call"] for row in known["calls"]}
     return page(
         "Calls",
-        "Every call and every payment source of the API that Tollhouse is compatible with, as public clients know it, and",
-        "what became of it here. `/openapi.json` on a running gateway has the fields.",
+        "Every call and every payment source of the API that Tollhouse is compatible with, and whether it is there.",
+        "`/openapi.json` on a running gateway has the fields.",
         "",
         "## Calls",
         "",
