@@ -163,6 +163,30 @@ async def test_credits(php: PhpClient, php_shop: WebShop) -> None:
     assert refused.value.status == 400
 
 
+async def test_payment_pages(php: PhpClient, php_shop: WebShop) -> None:
+    """A page is made of a list of products, with everything that may be said of it or nothing, and shows itself."""
+    plain = await php.generate_url_to_payment_page([sku(php_shop)], consumer=buyer("page"))
+    fees = [{"type": "processing", "items": [{"geo": "ALL", "items": [{"paymentMethod": "ALL", "value": 1.5}]}]}]
+    full = await php.generate_url_to_payment_page(
+        [sku(php_shop), {"name": "ONE_TIME", "price": [], "url": URL, "xsell": "unchecked"}],
+        consumer=buyer("page") | {"ip": "203.0.113.45"},
+        metadata={"order": 7},
+        emailOptions=True,
+        fees=fees,
+        template={"templateParameters": [], "language": "en", "layout": "default"},
+        payment={"method": ["card"], "selected": "card", "secure": True, "test": True, "terminalMode": False,
+                 "emulateCode": "0000", "mid": "123", "bin": "402400", "domain": "https://pay.example/"},
+        ttl="3600",
+    )  # fmt: skip
+    assert plain["url"] != full["url"]
+    for link in (plain, full):
+        shown = await php.http.get(link["url"])
+        assert (shown.status_code, shown.headers["content-type"]) == (200, "text/html; charset=utf-8"), link
+    assert await php.generate_url_to_payment_page(
+        [sku(php_shop)], template={"templateParameters": []}, payment={"method": []}
+    )
+
+
 async def test_sites(php: PhpClient) -> None:
     """A site is made, read and changed; what is not sent stays."""
     site = await php.create_site(
@@ -199,8 +223,8 @@ async def test_products(php: PhpClient, php_shop: WebShop) -> None:
     assert answer.payment["amount"] == 16.5
 
 
-async def test_consumers(php: PhpClient) -> None:
-    """A consumer is made, read and put into a group, or sent nothing to change."""
+async def test_consumers(php: PhpClient, php_shop: WebShop) -> None:
+    """A consumer is made, read and put into a group, or sent nothing to change; the blacklist refuses payments."""
     consumer = await php.create_consumer(
         external_id="user-made", username="jane", email="jane@shop.example", birthday="1990-01-31", country="USA",
         groupId="4",
@@ -208,6 +232,8 @@ async def test_consumers(php: PhpClient) -> None:
     assert (consumer["externalId"], consumer["groupId"], consumer["blocked"]) == ("user-made", "4", False)
     assert await php.get_consumer(consumer["id"]) == consumer
     assert (await php.change_consumer_group(consumer["id"], "2"))["blocked"] is True
+    answer = await php.pay(card_source(), sku(php_shop), consumer=buyer("made"), url=URL)
+    assert (answer.payment["status"], answer.payment["code"]) == ("fail", "1001")
     assert (await php.change_consumer_group(consumer["id"]))["groupId"] == "2"
 
 

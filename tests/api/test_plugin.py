@@ -151,6 +151,15 @@ async def test_voids(wordpress: WordPress) -> None:
     assert order.status == "refunded"
 
 
+async def test_payment_pages(wordpress: WordPress) -> None:
+    """The buyer is sent to a page, whose callback will find the order."""
+    order = wordpress.plugin.order()
+    there = await wordpress.plugin.get_payment_page(order)
+    assert there.startswith("http")
+    assert (await wordpress.shop.client.get(there)).status_code == 200
+    assert order.status == "pending"
+
+
 async def test_what_the_buyer_mistypes(wordpress: WordPress) -> None:
     """Faults of the form are errors with a text, whatever is empty."""
     for typed in ({"number": ""}, {"number": "4024 0071 7936 6349"}, {"number": number_of("visa"), "expiry": "1"}):
