@@ -75,6 +75,9 @@ async def test_a_repeated_request_gets_the_same_page(shop: WebShop) -> None:
     assert (first.status_code, second.status_code) == (201, 201)
     assert first.content == second.content
     assert second.headers["Idempotent-Replay"] == "true"
+    await shop.execute("update sku set name = 'GONE' where name = 'ONE_TIME'")
+    later = await shop.post("/paymentPage", page(shop, sku={"name": "ONE_TIME", "url": URLS}), headers=headers)
+    assert later.status_code == 422
     other = await shop.post("/paymentPage", page(shop, ttl="1h"), headers=headers)
     assert other.status_code == 422
     assert await links(shop) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from litestar import Response, post
@@ -28,6 +29,7 @@ from tollhouse.links.pay import METHOD
 from tollhouse.payments.model import Wanted
 from tollhouse.payments.order import choose_items, choose_payer
 from tollhouse.payments.sources import resolve
+from tollhouse.storage.claims import recall
 from tollhouse.wire.answers import PaymentPageAnswer
 from tollhouse.wire.render import render_json
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler
 
     from tollhouse.merchants.model import Merchant
+    from tollhouse.notices.model import Wish
     from tollhouse.payments.sources import Resolved
     from tollhouse.payments.tools import Tools
 
@@ -46,6 +49,8 @@ class _Asked:
     """A request as far as it was read."""
 
     merchant: Merchant
+    request_id: str
+    claim: Claim | None
     body: dict[str, Any]
     model: PaymentPageRequest | None
     faults: dict[str, list[str]]
@@ -66,28 +71,30 @@ def payment_page_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[s
         The page is good for one purchase. It takes a card, with 3-D Secure where that is asked for, or one that the
         consumer has paid with before, and then sends the browser to `redirectUrl`. The status comes by IPN.
         """
-        asked = await _read(gate, request, context())
-        terms = await _build_terms(tools, asked)
-        claim = None
-        if asked.model is None:
-            raise Invalid(asked.faults)
-        if sent_request_id_of(request.scope) is not None:
-            digest = tools.vault.digest(canonical(request.url.path, asked.body))
-            claim = Claim(asked.merchant.merchant_id, OPERATION, request_id_of(request.scope), digest)
-        reply = await create_link(
-            tools,
-            terms,
-            merchant_id=asked.merchant.merchant_id,
-            request_id=request_id_of(request.scope),
-            claim=claim,
-            ttl=asked.model.life,
+        asked = await _read(tools, gate, request, context())
+        try:
+            terms, ttl = await _build_terms(tools, asked)
+        except Invalid:
+            # What was true at the first time may be so no more: the product is gone, the site off.
+            reply = await recall(tools.database, asked.claim) if asked.claim else None
+            if reply is None:
+                raise
+            return answer(reply)
+        return answer(
+            await create_link(
+                tools,
+                terms,
+                merchant_id=asked.merchant.merchant_id,
+                request_id=asked.request_id,
+                claim=asked.claim,
+                ttl=ttl,
+            )
         )
-        return answer(reply)
 
     return [post_payment_page]
 
 
-async def _read(gate: Gate, request: AnyRequest, context: dict[str, Any]) -> _Asked:
+async def _read(tools: Tools, gate: Gate, request: AnyRequest, context: dict[str, Any]) -> _Asked:
     """Authenticate, decode and validate, and collect the faults that the body has by itself."""
     merchant = await gate.access(request)
     body = await read_object(request)
@@ -97,11 +104,15 @@ async def _read(gate: Gate, request: AnyRequest, context: dict[str, Any]) -> _As
         model = PaymentPageRequest.model_validate(body, context=context)
     except ValidationError as error:
         faults = describe_faults(error) | faults
-    return _Asked(merchant, body, model, faults)
+    request_id, claim = request_id_of(request.scope), None
+    if sent_request_id_of(request.scope) is not None and "X-Request-ID" not in faults:
+        digest = tools.vault.digest(canonical(request.url.path, body))
+        claim = Claim(merchant.merchant_id, OPERATION, request_id, digest)
+    return _Asked(merchant, request_id, claim, body, model, faults)
 
 
-async def _build_terms(tools: Tools, asked: _Asked) -> Terms:
-    """Look up what a request points at, and put together what its page sells. Raises Invalid with all its faults."""
+async def _build_terms(tools: Tools, asked: _Asked) -> tuple[Terms, timedelta]:
+    """Look up what a request points at, and say what is sold and for how long. Raises Invalid with all its faults."""
     merchant_id, model = asked.merchant.merchant_id, asked.model
     references = read_references(merchant_id, {**asked.body, "paymentSource": _source_of(asked.body), "url": {}})
     resolved = await resolve(tools, references)
@@ -124,12 +135,19 @@ async def _build_terms(tools: Tools, asked: _Asked) -> Terms:
         asks_authentication=model.payment.secure,
         emulate_code=model.payment.emulateCode,
         mid=model.payment.mid,
+        receipt=_choose_receipt(model),
     )
     if not faults and total_of(terms, method=METHOD).amount_minor > MAX_AMOUNT_MINOR:
         faults = {"fees": ["together with what is due at once are too much"]}
     if faults:
         raise Invalid(faults)
-    return _set_urls(terms, wanted, resolved)
+    return _set_urls(terms, wanted, resolved), model.life
+
+
+def _choose_receipt(model: PaymentPageRequest) -> Wish | None:
+    """Say whether a receipt is asked for: in its own language, else in the page's."""
+    wish = model.emailOptions.to_wish() if model.emailOptions else None
+    return replace(wish, language=wish.language or model.template.language) if wish else None
 
 
 def _set_urls(terms: Terms, wanted: Wanted, resolved: Resolved) -> Terms:

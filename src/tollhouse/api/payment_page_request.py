@@ -11,7 +11,8 @@ from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
 
 from tollhouse.api.consumer_fields import PageConsumerFields
 from tollhouse.api.decode import Body
-from tollhouse.api.fields import Metadata, Scalar, Url, text
+from tollhouse.api.email_options import EMAIL_OPTIONS_TEXT, AnyEmailOptions
+from tollhouse.api.fields import Metadata, Url, text
 from tollhouse.api.sku_fields import AnySku, SkuFields
 from tollhouse.api.source_fields import EMULATE_CODE_FORM
 from tollhouse.kernel.money import Currency, Money
@@ -148,7 +149,7 @@ class PaymentPageRequest(Body):
     sku: AnySku = Field(description="What is sold, as in a payment. `url` in it says where the result goes.")
     consumer: PageConsumerFields = Field(default_factory=PageConsumerFields, description="Who buys, if it is known.")
     metadata: Metadata = Field(default_factory=dict, description="Comes back as sent.")
-    emailOptions: Scalar | Metadata | None = Field(None, description="About the receipt.")
+    emailOptions: AnyEmailOptions = Field(None, description=EMAIL_OPTIONS_TEXT)
     template: TemplateFields = Field(default_factory=TemplateFields)
     payment: PagePaymentFields = Field(default_factory=PagePaymentFields)
     fees: list[FeeFields] = Field(default_factory=list, max_length=MAX_FEES)

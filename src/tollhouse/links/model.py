@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tollhouse.catalog.model import Offset, Price
 from tollhouse.kernel.money import Money
+from tollhouse.notices.model import Wish
 from tollhouse.payments.model import Item, Payment, Status
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Terms:
     asks_authentication: bool = False
     emulate_code: str | None = None
     mid: str | None = None
+    receipt: Wish | None = None
 
     @property
     def site_id(self) -> int:

@@ -7,10 +7,12 @@ Whatever a browser sends twice, one form is one try and one purchase is charged 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from tollhouse.consumers.model import Consumer
 from tollhouse.consumers.store import select_consumer
@@ -141,6 +143,7 @@ def _build_wanted(link: Link, means: Means, buyer: Buyer) -> Wanted:
         browser=buyer.browser,
         emulate_code=terms.emulate_code,
         mid=terms.mid,
+        receipt=terms.receipt,
     )
 
 

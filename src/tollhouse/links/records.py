@@ -9,11 +9,12 @@ from typing import Any
 
 from tollhouse.catalog.model import price_from_json, price_to_json
 from tollhouse.links.model import FeeRule, Terms
+from tollhouse.notices.model import Wish
 from tollhouse.payments.model import Item
 from tollhouse.wire.render import render_json
 
 #: Fields of Terms that are plain data as they are.
-PLAIN = tuple(field.name for field in fields(Terms) if field.name not in {"items", "fee_rules"})
+PLAIN = tuple(field.name for field in fields(Terms) if field.name not in {"items", "fee_rules", "receipt"})
 
 
 def write_terms(terms: Terms) -> str:
@@ -21,6 +22,7 @@ def write_terms(terms: Terms) -> str:
     content = {name: getattr(terms, name) for name in PLAIN}
     content["items"] = [_write_item(item) for item in terms.items]
     content["fee_rules"] = [[rule.kind, rule.country, rule.method, rule.amount_minor] for rule in terms.fee_rules]
+    content["receipt"] = [terms.receipt.to, terms.receipt.language] if terms.receipt else None
     return render_json(content).decode()
 
 
@@ -30,6 +32,7 @@ def read_terms(text: str) -> Terms:
     return Terms(
         items=tuple(_read_item(item) for item in content["items"]),
         fee_rules=tuple(FeeRule(*rule) for rule in content["fee_rules"]),
+        receipt=Wish(*content["receipt"]) if content.get("receipt") else None,
         **{name: content[name] for name in PLAIN if name in content},
     )
 

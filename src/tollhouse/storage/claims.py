@@ -38,7 +38,22 @@ async def create_once(database: Database, claim: Claim | None, create: Create, *
             reply = Reply(status, await create(connection))
             await _record(connection, claim, reply)
             return reply
-    return await _recall(database, claim)
+    reply = await recall(database, claim)
+    if reply is None:
+        raise Defect("A request id was taken without an answer.")
+    return reply
+
+
+async def recall(database: Database, claim: Claim) -> Reply | None:
+    """Return the answer that stands under a request id, or None where there is none. Raises RequestIdReused."""
+    async with database.acquire() as connection:
+        row = await queries.select_claim(
+            connection, merchant_id=claim.merchant_id, operation=claim.operation, request_id=claim.request_id
+        )
+    if row is None or row["answer"] is None:
+        return None
+    claim.check(row["digest"])
+    return Reply(row["status"], row["answer"], is_replay=True)
 
 
 async def release_claim(connection: PlainConnection, claim: Claim) -> None:
@@ -73,15 +88,3 @@ async def _record(connection: PlainConnection, claim: Claim, reply: Reply) -> No
         status=reply.status,
         answer=reply.body,
     )
-
-
-async def _recall(database: Database, claim: Claim) -> Reply:
-    """Return the answer that stands under a request id."""
-    async with database.acquire() as connection:
-        row = await queries.select_claim(
-            connection, merchant_id=claim.merchant_id, operation=claim.operation, request_id=claim.request_id
-        )
-    if row is None or row["answer"] is None:
-        raise Defect("A request id was taken without an answer.")
-    claim.check(row["digest"])
-    return Reply(row["status"], row["answer"], is_replay=True)
