@@ -202,3 +202,79 @@ async def test_the_example_of_the_error_page(shop: WebShop) -> None:
     source = {"type": "card"} | card(number="4024007179366349")
     answer = await shop.pay(shop.payment(source, sku=shop.sku(price(-1))))
     assert answer.json() == json.loads(example[1])
+
+
+async def test_bounds_of_a_consumer(shop: WebShop) -> None:
+    """Every bound holds at its edge; what a customer typed or a browser says is taken at a generous length."""
+    largest = {
+        "externalId": "e" * 255,
+        "email": "e" * 241 + "@shop.example",
+        "firstName": "J" * 32,
+        "lastName": "S" * 32,
+        "birthday": "1990-01-31",
+        "address": "a" * 64,
+        "deviceId": "d" * 1024,
+        "browserLanguage": "l" * 35,
+        "ip": "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+        **dict.fromkeys(("phone", "state", "city", "zip"), "x" * 255),
+        **dict.fromkeys(("userAgent", "browserAcceptHeader"), "x" * 4096),
+    }
+    smallest = {"id": "1", "firstName": "J", "lastName": "S", "email": "a@b", "ip": "::1", "phone": "?", "state": "s"}
+    for fields in (largest, smallest):
+        answer = await paid(shop, shop.payment(consumer=fields))
+        assert answer["consumer"]["firstName"] == fields["firstName"]
+        assert answer["consumer"]["phone"] == fields["phone"]
+
+
+async def test_a_header_called_0(shop: WebShop) -> None:
+    """A header whose name is a number, which a shop plugin sends by mistake, is passed over by every call."""
+    headers = {"0": "Content-Type: application/json"}
+    assert (await shop.tokenize(headers=headers)).status_code == 201
+    assert (await shop.pay(headers=headers)).status_code == 201
+
+
+async def test_empty_lists_everywhere(shop: WebShop) -> None:
+    """`[]` in the place of any object is an empty one, at every depth."""
+    source = {"type": "card", "mpiParameters": []} | card()
+    sku = shop.sku(url=[], action=[])
+    body = shop.payment(source, sku=sku) | {"metadata": [], "emailOptions": []}
+    answer = await paid(shop, body)
+    assert answer["metadata"] in ({}, [])
+    for place in ("paymentSource", "sku", "consumer", "url"):
+        faulty = shop.payment() | {place: []}
+        errors = (await shop.pay(faulty)).json()["errors"]
+        assert errors
+        assert all(path.startswith(f"{place}.") for path in errors), (place, errors)
+    assert set((await shop.pay([])).json()["errors"]) == {
+        "paymentSource",
+        "sku",
+        "consumer",
+        "url.ipnUrl",
+        "url.redirectUrl",
+    }
+    assert (await shop.pay([])).json() == (await shop.pay(content=b"")).json() == (await shop.pay({})).json()
+
+
+async def test_metadata_of_any_shape(shop: WebShop) -> None:
+    """A list, nested objects and texts of any script come back as they were sent, in the callback too."""
+    for metadata in (["a", 1, None], {"0": "a", "1": {"x": [True, 1.50]}}, {"ключ": "значение", "鍵": "値"}):
+        answer = await paid(shop, shop.payment(metadata=metadata))
+        assert answer["metadata"] == metadata
+        event = (await shop.fetch("select body from event order by event_id desc limit 1"))[0]["body"]
+        assert json.loads(event)["metadata"] == metadata
+
+
+async def test_amounts_in_every_exponent(shop: WebShop) -> None:
+    """A currency's own decimals are taken and one more is not, for exponents from 0 to 4 and for retired currencies."""
+    for currency, exact, too_exact in (
+        ("JPY", "1000.0", "1000.5"),
+        ("BYR", "20000", "20000.5"),
+        ("USD", "10.50", "10.505"),
+        ("LTL", "10.55", "10.555"),
+        ("STD", "1.05", "1.005"),
+        ("KWD", "10.555", "10.5555"),
+        ("CLF", "1.5555", "1.55555"),
+    ):
+        for amount, is_taken in ((exact, True), (too_exact, False)):
+            answer = (await shop.pay(shop.payment({"type": "none"}, sku=shop.sku(price(amount, currency))))).json()
+            assert ("sku.price.0.amount" not in answer["errors"]) is is_taken, (currency, amount)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +12,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.decode import Body
+from tollhouse.api.fields import EMAIL_FORM, read_day
 from tollhouse.api.ids import read_name
 from tollhouse.api.openapi import describe
 from tollhouse.api.requests import answer, read_creation, read_request
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
 MISSING = "There is no such consumer."
-EMAIL_FORM = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)*$"
 
 #: What a profile may say that an answer shows.
 SHOWN = frozenset(ConsumerAnswer.model_fields) - {"id", "externalId", "groupId", "blocked", "createdAt", "updatedAt"}
@@ -55,13 +54,7 @@ class ConsumerChangeRequest(Body):
     @field_validator("birthday")
     @classmethod
     def _check_birthday(cls, text: str | None) -> str | None:
-        try:
-            is_day = text is None or date.fromisoformat(text).isoformat() == text
-        except ValueError:
-            is_day = False
-        if not is_day:
-            raise ValueError("must be a day as YYYY-MM-DD")
-        return text
+        return text and read_day(text)
 
     def to_change(self) -> ConsumerChange:
         """Return what is given, in the words of the house."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from ipaddress import ip_address
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from tollhouse.wire.render import render_json
 
+EMAIL_FORM = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)*$"
 LONGEST_URL = 2_048
 LONGEST_METADATA = 16 * 1024
 LONGEST_SCALAR = 64
@@ -19,6 +21,17 @@ LONGEST_SCALAR = 64
 def text(longest: int, shortest: int = 1) -> Any:
     """Return the kind of a text with so many characters."""
     return Annotated[str, Field(min_length=shortest, max_length=longest)]
+
+
+def read_day(text: str) -> str:
+    """Read a day of the calendar. Raises ValueError with a text that is fit for an answer."""
+    try:
+        is_day = date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        is_day = False
+    if not is_day:
+        raise ValueError("must be a day as YYYY-MM-DD")
+    return text
 
 
 def read_empty_list(value: Any) -> Any:
