@@ -38,10 +38,10 @@ async def create_once(database: Database, claim: Claim | None, create: Create, *
             reply = Reply(status, await create(connection))
             await _record(connection, claim, reply)
             return reply
-    reply = await recall(database, claim)
-    if reply is None:
+    recalled = await recall(database, claim)
+    if recalled is None:
         raise Defect("A request id was taken without an answer.")
-    return reply
+    return recalled
 
 
 async def recall(database: Database, claim: Claim) -> Reply | None:
