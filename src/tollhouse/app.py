@@ -72,6 +72,7 @@ from tollhouse.payments.store import (
 from tollhouse.payments.tools import Patience, Tools
 from tollhouse.payments.velocity import NoteDecline
 from tollhouse.phones.desk import Desk, Quotas
+from tollhouse.phones.shown import ShownSender
 from tollhouse.portal.handlers import Portal, portal_handlers
 from tollhouse.rates.access import Rates
 from tollhouse.simulator.app import create_router
@@ -322,8 +323,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         ),
     ]
     if not settings.is_live:
-        inbox = Inbox(gateway.database, gateway.tools.catalog, gateway.secrets.of, Mailbox(), settings.public_url)
-        handlers += [*inbox_handlers(inbox), *visit_handlers()]
+        handlers += [*inbox_handlers(_build_inbox(gateway)), *visit_handlers()]
         handlers.append(three_ds_handler(gateway.tools, gateway.transport, gateway.gate.access))
         handlers += fault_handlers(gateway.transport, gateway.gate.access)
         handlers += test_payment_data_handlers(
@@ -360,6 +360,20 @@ def _open_till(gateway: Gateway) -> Till:
         address_of=gateway.gate.address_of,
         is_stage=not is_live,
         today=lambda: datetime.now(UTC) if is_live else None,
+    )
+
+
+def _build_inbox(gateway: Gateway) -> Inbox:
+    """Show what is not sent anywhere; messages that leave are not kept, so there is nothing of them to show."""
+    sender = gateway.desk.sender
+    return Inbox(
+        gateway.database,
+        gateway.tools.catalog,
+        gateway.secrets.of,
+        Mailbox(),
+        gateway.settings.public_url,
+        messages_of=sender.shown if isinstance(sender, ShownSender) else lambda _: [],
+        has_mail_server=gateway.settings.mail is not None,
     )
 
 

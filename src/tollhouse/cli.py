@@ -181,7 +181,7 @@ def _announce(demo: Demo, settings: Settings) -> None:
         ("IPN secret", demo.ipnSecret),
         ("Site", demo.siteId),
         ("Portal", f"{demo.portal.url}   {demo.portal.email}   {demo.portal.password}"),
-        ("IPN inbox", f"{demo.baseUrl}/stage/inbox"),
+        ("Inbox", f"{demo.baseUrl}/stage/inbox"),
         ("API reference", f"{demo.baseUrl}/docs"),
     ):
         facts.add_row(f"[bold]{name}[/]", value)

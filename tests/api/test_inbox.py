@@ -1,4 +1,4 @@
-"""The demo merchant's IPN inbox, and the other pages of stage."""
+"""The demo merchant's inbox, and the other pages of stage."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from tests.support.pages import attempt_all, newest_event, sign
 from tests.support.webshop import IPN_URL
 
 from tollhouse.ipn.number import number_batch
+from tollhouse.notices.carrier import ShownCarrier
+from tollhouse.notices.deliver import deliver_due
 from tollhouse.simulator.cards import published_cards
 from tollhouse.stage.mailbox import LIMIT, Arrival, Mailbox, judge
 from tollhouse.stage.visit import CARDS_TO_TRY
@@ -214,3 +216,78 @@ def test_the_mailbox_is_bounded() -> None:
         mailbox.put(Arrival(arrival.received_at, f"evt_{number}", ""))
     assert len(mailbox.genuine()) == LIMIT
     assert "evt_0" not in mailbox.genuine()
+
+
+async def test_receipts_are_shown(shop: WebShop) -> None:
+    """A receipt stands among the callbacks, with its text, and in a frame as it looks; it was not sent anywhere."""
+    answer = await shop.pay(shop.payment(emailOptions=True, sku=shop.sku(title="<b>Premium</b>")))
+    transaction_id = answer.json()["payment"]["transactionId"]
+    await deliver_due(shop.gateway.database, ShownCarrier())
+    await attempt_all(shop)
+    page = (await shop.client.get("/stage/inbox")).text
+    assert page.count('<details class="sheet callback"') == 2
+    for part in ("Your receipt from shop1.example", "jane@shop.example", "19.99 USD", "shown here", "Visa **** 6348"):
+        assert part in unescape(page), part
+    assert "<b>Premium</b>" not in page
+    frame = re.search(r'<iframe[^>]*src="([^"]+)"[^>]*>', page)
+    assert frame
+    assert " sandbox" in frame[0]
+    letter = await shop.client.get(frame[1])
+    assert transaction_id in frame[1]
+    assert "Thank you for your purchase" in letter.text
+    assert "&lt;b&gt;Premium&lt;/b&gt;" in letter.text
+    policy = letter.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "sandbox" in policy
+    assert "frame-ancestors 'self'" in policy
+
+
+async def test_letters_of_others_are_not_shown(shop: WebShop) -> None:
+    """Only the demo merchant's letters are on the page and in a frame."""
+    sku = {"siteId": str(shop.other.site_id), "price": [{"amount": 5, "currency": "USD"}]}
+    answer = await shop.pay(shop.payment(emailOptions=True, sku=sku), key=shop.other.key)
+    assert "Nothing yet" in (await shop.client.get("/stage/inbox")).text
+    for transaction_id in (answer.json()["payment"]["transactionId"], "0", "-1", "9" * 30, "x"):
+        assert (await shop.client.get(f"/stage/inbox/letter/{transaction_id}")).status_code == 404
+
+
+async def test_a_letter_that_waits_says_why(opened: OpenShop) -> None:
+    """With a mail server a letter is sent, or says when it is tried again."""
+    shop = await opened(smtp_url="smtp+plain://127.0.0.1:9", smtp_from="receipts@pay.example")
+    await shop.pay(shop.payment(emailOptions=True))
+    assert "on its way" in (await shop.client.get("/stage/inbox")).text
+    assert shop.gateway.carrier is not None
+    await deliver_due(shop.gateway.database, shop.gateway.carrier)
+    page = (await shop.client.get("/stage/inbox")).text
+    assert "next try" in page
+    assert "failed: SMTPConnectError" in page
+    assert "No mail server is set" not in page
+
+
+async def test_codes_for_phones_are_shown(shop: WebShop) -> None:
+    """A message to a phone stands on the page with its code; another merchant's does not."""
+    for key in (shop.merchant.key, shop.other.key):
+        body = {"phone": "+1 (500) 555.0006", "from": "<i>Shop</i>"}
+        assert (await shop.post("/antifraud/verification/sms/send", body, key=key)).status_code == 201
+    page = (await shop.client.get("/stage/inbox")).text
+    assert page.count('<details class="sheet callback"') == 1
+    code = re.search(r"(\d{6}) is your code for &lt;i&gt;Shop&lt;/i&gt;", page)
+    assert code
+    assert f"<b>{code[1]}</b>" in page
+    assert "+15005550006" in page
+    assert "Nothing yet" not in page
+
+
+async def test_everything_stands_in_its_order(shop: WebShop) -> None:
+    """The newest is first, whatever it is."""
+    for path, body in (
+        ("/payment", shop.payment(emailOptions=True)),
+        ("/antifraud/verification/sms/send", {"phone": "+15005550006"}),
+        ("/payment", shop.payment()),
+    ):
+        await shop.post(path, body)
+        await number_batch(shop.gateway.database)
+    page = (await shop.client.get("/stage/inbox")).text
+    kinds = re.findall(r'<details class="sheet callback" id="(\w+?)[-_]', page)
+    assert kinds[:2] == ["evt", "message"]
+    assert sorted(kinds[2:]) == ["evt", "letter"]

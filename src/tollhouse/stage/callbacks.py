@@ -53,6 +53,12 @@ class CallbackView:
     headers_are: str
     headers: tuple[tuple[str, str], ...]
     body: str
+    form: str = "callback"
+
+    @property
+    def at(self) -> datetime:
+        """When it came to be, as of all that the inbox shows."""
+        return self.created_at
 
 
 def build_callback(entry: DeliveryEntry, *, secrets: Sequence[str], arrivals: Sequence[Arrival]) -> CallbackView:

@@ -1,7 +1,8 @@
-"""The IPN inbox of the demo merchant: a page that shows its callbacks as they come, and a receiver for those sent here.
+"""The inbox of the demo merchant: a page that shows its callbacks as they come, and a receiver for those sent here.
 
 `/stage/inbox` is the demo site's default `ipnUrl`. Whatever the address of a callback, the page shows it from the
-delivery log: a newcomer who copies the quickstart sees the callback that its example server never got.
+delivery log: a newcomer who copies the quickstart sees the callback that its example server never got. What the
+merchant's customers were sent stands between them: receipts from their rows, messages to phones from this process.
 """
 
 from __future__ import annotations
@@ -12,18 +13,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from litestar import Request, Response, get, post
-from litestar.params import FromQuery
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath, FromQuery
 
 from tollhouse.catalog.access import Catalog
 from tollhouse.ipn.log import select_recent_deliveries
+from tollhouse.notices.letter import build_letter
+from tollhouse.notices.store import select_notice, select_recent_notices
 from tollhouse.stage.callbacks import CallbackView, build_callback
 from tollhouse.stage.demo import MERCHANT_ID, SITE_ID
+from tollhouse.stage.mail import LetterView, MessageView, build_letter_view, build_message_view
 from tollhouse.stage.mailbox import Mailbox, judge
-from tollhouse.stage.pages import PAGE_HEADERS, render, show
+from tollhouse.stage.pages import LETTER_HEADERS, PAGE_HEADERS, render, show
 
 if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler
 
+    from tollhouse.phones.shown import ShownMessage
     from tollhouse.storage.database import Database
 
 PATH = "/stage/inbox"
@@ -31,6 +37,8 @@ MAX_BODY_BYTES = 64 * 1024
 #: Callbacks of one page, and refused arrivals shown above them.
 PAGE_SIZE = 40
 REFUSED_SHOWN = 5
+#: Letters, and messages.
+OTHERS_SHOWN = 20
 NEWEST = 2**63 - 1
 
 AnyRequest = Request[Any, Any, Any]
@@ -45,6 +53,10 @@ class Inbox:
     secrets_of: Callable[[int], Awaitable[Sequence[str]]]
     mailbox: Mailbox
     base_url: str
+    #: The messages to phones that a merchant's customers were sent, as far as they are shown.
+    messages_of: Callable[[int], Sequence[ShownMessage]]
+    #: Letters leave, and are not only shown here.
+    has_mail_server: bool
 
     async def is_for_demo(self) -> bool:
         """Whether there is a demo merchant; nobody else's callbacks are shown."""
@@ -70,6 +82,18 @@ def inbox_handlers(inbox: Inbox) -> list[HTTPRouteHandler]:
             return Response("", status_code=304, media_type="text/html", headers=headers)
         return Response(part, media_type="text/html; charset=utf-8", headers=headers)
 
+    @get(f"{PATH}/letter/{{transaction_id:int}}")
+    async def show_letter(transaction_id: FromPath[int]) -> Response[str]:
+        """Show the HTML form of a letter, for a frame of the page."""
+        async with inbox.database.acquire() as connection:
+            notice = await select_notice(
+                connection, merchant_id=MERCHANT_ID, transaction_id=min(max(transaction_id, 0), NEWEST)
+            )
+        if notice is None or not await inbox.is_for_demo():
+            raise NotFoundException
+        html = build_letter(notice).html
+        return Response(html, media_type="text/html; charset=utf-8", headers=LETTER_HEADERS)
+
     @post(PATH, request_max_body_size=MAX_BODY_BYTES)
     async def receive(request: AnyRequest) -> Response[dict[str, str]]:
         """Receive a callback as a merchant's server does: verify, remember, acknowledge."""
@@ -81,17 +105,19 @@ def inbox_handlers(inbox: Inbox) -> list[HTTPRouteHandler]:
             return Response({"message": f"{arrival.problem}."}, status_code=400)
         return Response({"message": "Thank you."}, status_code=200)
 
-    return [show_inbox, show_list, receive]
+    return [show_inbox, show_list, show_letter, receive]
 
 
 async def _render_list(inbox: Inbox, before: int | None) -> str:
-    """Render the callbacks, so that the same callbacks give the same text."""
+    """Render what there is, so that the same gives the same text. Letters and messages are on the first page."""
     is_for_demo = await inbox.is_for_demo()
     callbacks = await _read_callbacks(inbox, before) if is_for_demo else []
+    others = await _read_others(inbox) if is_for_demo and before is None else []
     return render(
-        "callbacks.html",
+        "entries.html",
         is_for_demo=is_for_demo,
-        callbacks=callbacks[:PAGE_SIZE],
+        entries=_in_order(callbacks[:PAGE_SIZE], others),
+        has_mail_server=inbox.has_mail_server,
         refused=inbox.mailbox.refused()[:REFUSED_SHOWN] if before is None else [],
         older=callbacks[PAGE_SIZE - 1].event_id if len(callbacks) > PAGE_SIZE else None,
         is_first_page=before is None,
@@ -111,6 +137,27 @@ async def _read_callbacks(inbox: Inbox, before: int | None) -> list[CallbackView
     return [
         build_callback(entry, secrets=secrets, arrivals=arrived.get(f"evt_{entry.event_id}", ())) for entry in entries
     ]
+
+
+async def _read_others(inbox: Inbox) -> list[LetterView | MessageView]:
+    """Return the last letters and messages."""
+    async with inbox.database.acquire() as connection:
+        notices = await select_recent_notices(connection, merchant_id=MERCHANT_ID, most=OTHERS_SHOWN)
+    messages = inbox.messages_of(MERCHANT_ID)[:OTHERS_SHOWN]
+    return [*map(build_letter_view, notices), *map(build_message_view, messages)]
+
+
+def _in_order(
+    callbacks: Sequence[CallbackView], others: Sequence[LetterView | MessageView]
+) -> list[CallbackView | LetterView | MessageView]:
+    """Put the others where they belong among the callbacks, which keep their own order; newest first."""
+    left = sorted(others, key=lambda one: one.at)
+    ordered: list[CallbackView | LetterView | MessageView] = []
+    for callback in callbacks:
+        while left and left[-1].at > callback.at:
+            ordered.append(left.pop())
+        ordered.append(callback)
+    return [*ordered, *reversed(left)]
 
 
 def _tag(part: str) -> str:

@@ -1,7 +1,7 @@
 // Looks for news every two seconds, and leaves what did not change as it is: what is open stays open.
 "use strict";
 {
-  const list = document.getElementById("callbacks");
+  const list = document.getElementById("entries");
   const live = document.getElementById("live");
   const SOON = 2000;
   const LATER = 15000;

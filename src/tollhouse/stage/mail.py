@@ -1,0 +1,90 @@
+"""Letters and messages to consumers as the inbox shows them. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from tollhouse.kernel.money import Currency, Money
+from tollhouse.notices.letter import build_letter
+from tollhouse.notices.model import Notice, State
+from tollhouse.phones.shown import ShownMessage
+
+CODE = re.compile(r"\b\d{6}\b")
+
+
+@dataclass(frozen=True, slots=True)
+class LetterView:
+    """One letter. `version` changes whenever the rest does."""
+
+    anchor: str
+    version: str
+    at: datetime
+    kind: str
+    state: str
+    amount: str
+    order_id: str
+    transaction_id: str
+    to: str
+    sender_name: str
+    subject: str
+    text: str
+    attempts: int
+    error: str
+    next_at: datetime | None
+    form: str = "letter"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    """One message to a phone."""
+
+    anchor: str
+    version: str
+    at: datetime
+    channel: str
+    code: str
+    phone: str
+    sender_name: str
+    text: str
+    form: str = "message"
+
+
+def build_letter_view(notice: Notice) -> LetterView:
+    """Put a letter together from its row."""
+    letter, facts = build_letter(notice), notice.facts
+    is_tried_again = notice.state is State.WAITING and notice.error is not None
+    return LetterView(
+        anchor=f"letter-{notice.transaction_id}",
+        version=f"{notice.state}-{notice.attempts}-{notice.error}",
+        at=notice.created_at,
+        kind=facts.kind.value,
+        state=notice.state.value,
+        amount=Money(facts.amount_minor, Currency.of(facts.currency)).to_text(),
+        order_id=facts.order_id,
+        transaction_id=facts.transaction_id,
+        to=letter.to,
+        sender_name=letter.sender_name,
+        subject=letter.subject,
+        text=letter.text,
+        attempts=notice.attempts,
+        error=notice.error or "",
+        next_at=notice.due_at if is_tried_again else None,
+    )
+
+
+def build_message_view(shown: ShownMessage) -> MessageView:
+    """Put a message together."""
+    message = shown.message
+    code = CODE.search(message.text)
+    return MessageView(
+        anchor=f"message-{shown.number}-{int(shown.sent_at.timestamp())}",
+        version="sent",
+        at=shown.sent_at,
+        channel=message.channel,
+        code=code[0] if code else "",
+        phone=message.phone.number,
+        sender_name=message.sender_name,
+        text=message.text,
+    )
