@@ -225,6 +225,8 @@ class Payment(Struct, frozen=True):
     holding: Holding | None = None
     #: Of an operation: what it acts on.
     basis: Basis | None = None
+    #: The answer, where it was written already: the event is made from it.
+    rendered: bytes = b""
 
     @property
     def title(self) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from tollhouse.kernel.errors import Defect
 from tollhouse.kernel.requests import Reply
 from tollhouse.payments.look import show_payment
@@ -33,10 +35,11 @@ async def settle(tools: Tools, before: Payment, after: Payment, *, erase_code_of
     `erase_code_of` is the holder of a sealed security code that dies with this outcome. Raises Unavailable when the
     outcome could not be written; the resolver then finds out about the attempt.
     """
+    answer = render_answer(after)
     move = Move(
-        payment=after,
+        payment=replace(after, rendered=answer),
         expected=before.attempt.state,
-        answer=render_answer(after),
+        answer=answer,
         resolve_seconds=None if after.attempt.state.is_final else FIRST_INQUIRY_SECONDS,
         erase_code_of=erase_code_of,
     )
@@ -44,7 +47,7 @@ async def settle(tools: Tools, before: Payment, after: Payment, *, erase_code_of
         return await recall(tools, after)
     if after.status is not Status.PENDING:
         tools.on_settled(after)
-    return Reply(CREATED, move.answer or b"")
+    return Reply(CREATED, answer)
 
 
 async def recall(tools: Tools, payment: Payment) -> Reply:

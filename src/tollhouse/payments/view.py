@@ -14,7 +14,6 @@ from tollhouse.wire.answers import (
     ConsumerBlock,
     PaymentAnswer,
     PaymentBlock,
-    PaymentEvent,
     SourceAnswer,
     SubscriptionBlock,
     VatBlock,
@@ -33,18 +32,9 @@ def render_answer(payment: Payment, *, url: str | None = None) -> bytes:
 
 
 def render_event(payment: Payment) -> bytes:
-    """Write the body of the IPN about a settled payment."""
-    settled_at = payment.settled_at or payment.created_at
-    answer = build_answer(payment)
-    event = PaymentEvent(
-        payment=answer.payment,
-        consumer=answer.consumer,
-        subscription=answer.subscription,
-        subscriptions=answer.subscriptions,
-        metadata=answer.metadata,
-        timestamp=build_timestamp(settled_at),
-    )
-    return render(event)
+    """Write the body of the IPN about a settled payment: a `PaymentEvent`, which is the answer and a time."""
+    timestamp = render(build_timestamp(payment.settled_at or payment.created_at))
+    return (payment.rendered or render_answer(payment))[:-1] + b',"timestamp":' + timestamp + b"}"
 
 
 def build_answer(payment: Payment, *, url: str | None = None) -> PaymentAnswer:

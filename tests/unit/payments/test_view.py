@@ -17,6 +17,7 @@ from tollhouse.kernel.money import Currency, Money
 from tollhouse.payments import lifecycle
 from tollhouse.payments.model import Payment, Subscribing
 from tollhouse.payments.view import render_answer, render_event
+from tollhouse.wire.answers import PaymentEvent
 
 
 def read(body: bytes) -> Any:
@@ -175,5 +176,11 @@ def test_a_consumer_shows_what_is_its_own() -> None:
 def test_an_event_is_the_answer_with_its_time() -> None:
     """The event's body has the answer's blocks and the time of the outcome at the top level."""
     event, answer = read(render_event(approved())), read(render_answer(approved()))
+    assert PaymentEvent.model_validate(event)
     assert event.pop("timestamp") == answer["payment"]["timestamp"]
     assert event == answer
+
+
+def test_an_event_is_made_from_the_answer_that_was_written() -> None:
+    """What was rendered for the client is not rendered again, and the bytes are the same."""
+    assert render_event(replace(approved(), rendered=render_answer(approved()))) == render_event(approved())
