@@ -27,6 +27,7 @@ from tollhouse.api.consumer import consumer_handlers
 from tollhouse.api.cors import AllowedOrigins, Cors
 from tollhouse.api.document import document_handlers
 from tollhouse.api.envelope import Envelope
+from tollhouse.api.feed import feed_handlers
 from tollhouse.api.health import health_handlers
 from tollhouse.api.limits import TokenizeLimits
 from tollhouse.api.methods import AllMethods
@@ -309,6 +310,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         *phone_handlers(gateway.desk, gateway.gate, gateway.vault.digest),
         *callback_handlers(gateway.tools, gateway.gate, partial(_validation_context, settings)),
         *code_handlers(),
+        *feed_handlers(gateway.tools, gateway.gate),
         *document_handlers(settings.public_url, is_live=settings.is_live),
         *static_handlers(),
         *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),

@@ -55,6 +55,7 @@ GROUPS = {
     "sku": ("Products", "What you sell, under names that payments may use in the place of prices."),
     "transaction": ("Callbacks", "What was posted to you, and once more."),
     "order": ("Callbacks", "What was posted to you, and once more."),
+    "feed": ("Feed", "Every transaction, newest first."),
     "events": ("Events", "Everything that became final, in order, to be read again."),
     "codes": ("Payment codes", "What `payment.code` says."),
     "currency-exchange-rate": ("Exchange rates", "What an amount is in US dollars."),

@@ -273,8 +273,8 @@ set status = :status, answer = :answer
 where merchant_id = :merchant_id and payment_id = :payment_id and answer is null
     and (transaction_id = :transaction_id or (transaction_id is null and :is_first));
 
--- name: select_payment^
--- Return a payment by the id of one of its transactions, with its newest attempt.
+-- name: select_payments
+-- Return payments by the ids of some of their transactions, each with its newest attempt.
 select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, p.terms, p.consumer,
     p.metadata::text as metadata, p.ipn_url, p.redirect_url, coalesce(o.request_id, p.request_id) as request_id,
     coalesce(o.created_at, p.created_at) as created_at, o.basis_id, o.basis_mode, o.cause, o.reason as why,
@@ -286,16 +286,16 @@ select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, 
         select stored.disabled from account stored
         where stored.merchant_id = t.merchant_id and stored.account_id = (t.source ->> 'accountId')::uuid
     ) as is_account_disabled
-from transaction t
-join payment p using (merchant_id, payment_id)
+from unnest(:transaction_ids::bigint[]) as given (transaction_id)
+join transaction t on t.merchant_id = :merchant_id and t.transaction_id = given.transaction_id
+join payment p on p.merchant_id = t.merchant_id and p.payment_id = t.payment_id
 join lateral (
     select * from attempt a
     where a.merchant_id = t.merchant_id and a.transaction_id = t.transaction_id
     order by a.number desc
     limit 1
 ) a on true
-left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
-where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id;
+left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id;
 
 -- name: select_payment_transaction$
 -- Return the first transaction of a payment, or of one on a page the newest try. It need not have the lowest id: each process counts
@@ -470,3 +470,96 @@ where m.merchant_id = h.merchant_id
 -- Give an authorization up, if the lease still holds.
 delete from authorization_hold
 where merchant_id = :merchant_id and transaction_id = :transaction_id and lease = :lease;
+
+-- name: select_feed_recent(merchant_id, since, created_at, transaction_id, most)
+-- The newest transactions of a merchant before a place, from a moment on: first transactions in the order of their payments, which
+-- were made in the same moment, merged with the later ones.
+(
+    select t.transaction_id, p.created_at
+    from payment p
+    join transaction t on t.merchant_id = p.merchant_id and t.payment_id = p.payment_id
+    where p.merchant_id = :merchant_id and t.merchant_id = :merchant_id
+        and t.mode in ('sale', 'auth') and coalesce(t.page_try, 1) = 1
+        and p.created_at >= :since and p.created_at <= :created_at
+        and (p.created_at, t.transaction_id) < (:created_at, :transaction_id)
+    order by p.created_at desc, t.transaction_id desc
+    limit :most
+)
+union all
+(
+    select transaction_id, created_at
+    from transaction
+    where merchant_id = :merchant_id and (mode not in ('sale', 'auth') or page_try > 1)
+        and created_at >= :since and (created_at, transaction_id) < (:created_at, :transaction_id)
+    order by created_at desc, transaction_id desc
+    limit :most
+)
+order by created_at desc, transaction_id desc
+limit :most;
+
+-- name: select_feed_later(merchant_id, since, created_at, transaction_id, most)
+-- The same, of operations and of further tries on a page only.
+select transaction_id, created_at
+from transaction
+where merchant_id = :merchant_id and (mode not in ('sale', 'auth') or page_try > 1)
+    and created_at >= :since and (created_at, transaction_id) < (:created_at, :transaction_id)
+order by created_at desc, transaction_id desc
+limit :most;
+
+-- name: select_feed_of_order(merchant_id, payment_id, since, created_at, transaction_id, most)
+-- The same of one order.
+select transaction_id, created_at
+from transaction
+where merchant_id = :merchant_id and payment_id = :payment_id
+    and created_at >= :since and (created_at, transaction_id) < (:created_at, :transaction_id)
+order by created_at desc, transaction_id desc
+limit :most;
+
+-- name: select_feed_of_consumer(merchant_id, consumer_id, since, created_at, transaction_id, most)
+-- The same of one consumer.
+select t.transaction_id, t.created_at
+from payment p
+join transaction t on t.merchant_id = p.merchant_id and t.payment_id = p.payment_id
+where p.merchant_id = :merchant_id and p.consumer_id = :consumer_id
+    and t.created_at >= :since and (t.created_at, t.transaction_id) < (:created_at, :transaction_id)
+order by t.created_at desc, t.transaction_id desc
+limit :most;
+
+-- name: select_feed_of_ids(merchant_id, transaction_ids, since, created_at, transaction_id, most)
+-- The same of some that are known by their ids.
+select transaction_id, created_at
+from transaction
+where merchant_id = :merchant_id and transaction_id = any(:transaction_ids::bigint[])
+    and created_at >= :since and (created_at, transaction_id) < (:created_at, :transaction_id)
+order by created_at desc, transaction_id desc
+limit :most;
+
+-- name: select_feed_of_request
+-- The transactions that a request id made: an operation, or the first of a payment and its further tries.
+select t.transaction_id
+from request_claim c
+join transaction t on t.merchant_id = c.merchant_id and t.payment_id = c.payment_id
+where c.merchant_id = :merchant_id and c.operation = any(:operations::text[]) and c.request_id = :request_id
+    and (t.transaction_id = c.transaction_id or (c.transaction_id is null and t.mode in ('sale', 'auth')));
+
+-- name: select_consumer_payments_count$
+-- How many payments a consumer has, counted up to a number.
+select count(*) from (
+    select from payment where merchant_id = :merchant_id and consumer_id = :consumer_id limit :most
+) p;
+
+-- name: select_consumer_by_external_id$
+-- The id of the consumer whom the merchant calls so.
+select consumer_id from consumer where merchant_id = :merchant_id and external_id = :external_id;
+
+-- name: select_feed_matches
+-- Which of some transactions fit. A null narrows nothing.
+select t.transaction_id
+from transaction t
+join payment p on p.merchant_id = t.merchant_id and p.payment_id = t.payment_id
+where t.merchant_id = :merchant_id and t.transaction_id = any(:transaction_ids::bigint[])
+    and (:status::text is null or t.status::text = :status)
+    and (:mode::text is null or t.mode::text = :mode)
+    and (:payment_id::bigint is null or t.payment_id = :payment_id)
+    and (:site_id::bigint is null or p.site_id = :site_id)
+    and (:consumer_id::text is null or p.consumer_id = :consumer_id);

@@ -260,8 +260,16 @@ def _read_claimed(row: Mapping[str, Any]) -> Claimed:
 
 async def select_payment(connection: PlainConnection, *, merchant_id: int, transaction_id: int) -> Payment | None:
     """Return a merchant's payment by the id of its transaction, or None."""
-    row = await queries.select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
-    return records.read_payment(row) if row else None
+    found = await select_payments(connection, merchant_id=merchant_id, transaction_ids=[transaction_id])
+    return found.get(transaction_id)
+
+
+async def select_payments(
+    connection: PlainConnection, *, merchant_id: int, transaction_ids: Sequence[int]
+) -> dict[int, Payment]:
+    """Return a merchant's payments by the ids of their transactions, as far as they are there."""
+    rows = queries.select_payments(connection, merchant_id=merchant_id, transaction_ids=transaction_ids)
+    return {row["transaction_id"]: records.read_payment(row) async for row in rows}
 
 
 async def select_payment_by_order(connection: PlainConnection, *, merchant_id: int, payment_id: int) -> Payment | None:

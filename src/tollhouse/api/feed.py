@@ -1,0 +1,153 @@
+"""`GET /feed/transactions`: every transaction, newest first, by what a merchant knows of it (behaviour, section 3)."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from litestar import Response, get
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+
+from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.decode import Body
+from tollhouse.api.ids import LARGEST_NUMBER
+from tollhouse.api.openapi import describe
+from tollhouse.api.requests import read_query
+from tollhouse.payments.feed import EARLIEST, LATEST, Filter, Place, select_page
+from tollhouse.payments.model import Mode, Status
+from tollhouse.payments.view import render_event
+from tollhouse.wire.feed import FeedAnswer, FeedMeta
+from tollhouse.wire.render import render
+
+if TYPE_CHECKING:
+    from litestar.handlers import HTTPRouteHandler
+
+    from tollhouse.payments.tools import Tools
+
+DEFAULT_LIMIT = 50
+MOST = 100
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNIX = re.compile(r"[0-9]{1,10}")
+#: A plus sign that nobody encoded has become a space.
+_ZONE_AFTER_SPACE = re.compile(r" (\d\d:?\d\d)$")
+_CURSOR = re.compile(r"([0-9]{1,17})-([0-9]{1,19})")
+
+
+def _read_moment(value: object) -> datetime:
+    """Read Unix seconds, or a date or moment of ISO 8601; in UTC where no zone is given."""
+    text = str(value)
+    try:
+        if _UNIX.fullmatch(text):
+            return EPOCH + timedelta(seconds=int(text))
+        moment = datetime.fromisoformat(_ZONE_AFTER_SPACE.sub(r"+\1", text))
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("must be Unix seconds, or a date or moment of ISO 8601") from None
+    return min(max(moment, EARLIEST), LATEST)
+
+
+def _check_number(text: str) -> str:
+    if int(text) > LARGEST_NUMBER:
+        raise ValueError("is not an id")
+    return text
+
+
+Number = Annotated[str, Field(pattern=r"^[0-9]{1,19}$"), AfterValidator(_check_number)]
+Moment = Annotated[datetime, BeforeValidator(_read_moment, json_schema_input_type=str)]
+
+
+class FeedQuery(Body):
+    """Which transactions to list; what is left out narrows nothing."""
+
+    orderId: Number | None = None
+    transactionId: Number | None = None
+    requestId: str | None = Field(
+        None, pattern=r"^[!-~]{1,128}$", description="The `X-Request-ID` that you sent with the request that made it."
+    )
+    consumerId: str | None = Field(None, pattern=r"^[!-~]{1,36}$", description="The gateway's id, `consumer.id`.")
+    externalId: str | None = Field(
+        None, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$", description="Your own id of the consumer."
+    )
+    siteId: Number | None = None
+    status: Literal["success", "pending", "fail"] | None = None
+    mode: Literal["sale", "auth", "capture", "void", "credit", "chargeback"] | None = None
+    since: Moment | None = Field(
+        None, alias="from", description="Made then or later: Unix seconds, or ISO 8601, in UTC where no zone is given."
+    )
+    until: Moment | None = Field(None, alias="to", description="Made before that.")
+    cursor: str | None = Field(None, pattern=f"^{_CURSOR.pattern}$", description="`meta.cursor` of the page before.")
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MOST, description="How many at most.")
+
+    @field_validator("until")
+    @classmethod
+    def _check_times(cls, until: datetime | None, info: ValidationInfo) -> datetime | None:
+        since = info.data.get("since")
+        if since and until and since >= until:
+            raise ValueError("must be later than from")
+        return until
+
+    def to_filter(self) -> Filter:
+        """Say it in the words of the house."""
+        return Filter(
+            transaction_id=_to_int(self.transactionId),
+            payment_id=_to_int(self.orderId),
+            request_id=self.requestId,
+            consumer_id=self.consumerId,
+            external_id=self.externalId,
+            site_id=_to_int(self.siteId),
+            status=Status(self.status) if self.status else None,
+            mode=Mode(self.mode) if self.mode else None,
+            since=self.since or EARLIEST,
+            until=self.until or LATEST,
+        )
+
+
+def _to_int(text: str | None) -> int | None:
+    return None if text is None else int(text)
+
+
+def feed_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
+    """Return the handlers."""
+
+    @get("/feed/transactions", opt=describe("List transactions", query=FeedQuery, answer=FeedAnswer))
+    async def list_transactions(request: AnyRequest) -> Response[bytes]:
+        """Return transactions as callbacks tell of them, newest first, pending ones too.
+
+        Captures, voids and credits are transactions of their own. New ones do not move the pages that follow. A
+        transaction that waits for its cardholder has the way there in `GET /payment/{transactionId}` only.
+        """
+        asked = await read_query(gate, request, FeedQuery)
+        query = asked.body
+        async with tools.database.acquire() as connection:
+            page = await select_page(
+                connection,
+                asked.merchant.merchant_id,
+                query.to_filter(),
+                after=read_cursor(query.cursor),
+                most=query.limit,
+            )
+        meta = FeedMeta(limit=query.limit, cursor=write_cursor(page.next))
+        # Each as its callback has it, byte for byte; together they are a `FeedAnswer`.
+        data = b",".join(render_event(payment) for payment in page.payments)
+        content = b'{"data":[' + data + b'],"meta":' + render(meta) + b"}"
+        return Response(content, media_type="application/json")
+
+    return [list_transactions]
+
+
+def write_cursor(place: Place | None) -> str | None:
+    """Write a place down."""
+    if place is None:
+        return None
+    return f"{(place.created_at - EPOCH) // timedelta(microseconds=1)}-{place.transaction_id}"
+
+
+def read_cursor(text: str | None) -> Place | None:
+    """Read a place that is well formed."""
+    found = _CURSOR.fullmatch(text) if text else None
+    if found is None:
+        return None
+    moment = EPOCH + timedelta(microseconds=int(found[1]))
+    return Place(moment, min(int(found[2]), LARGEST_NUMBER))

@@ -1,0 +1,23 @@
+"""The answer of the feed."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tollhouse.wire.answers import Answer, PaymentEvent
+
+
+class FeedMeta(Answer):
+    """Where the list goes on."""
+
+    limit: int = Field(description="As asked for.")
+    cursor: str | None = Field(None, description="Ask with this for the next page; not there on the last one.")
+
+
+class FeedAnswer(Answer):
+    """Transactions, newest first."""
+
+    data: list[PaymentEvent] = Field(
+        description="May be shorter than `limit`, or empty, before the last page: a page looks at 10,000 transactions."
+    )
+    meta: FeedMeta
