@@ -326,6 +326,8 @@ async def test_exemptions(shop: WebShop) -> None:
         ({"authStatus": "N"}, ["authStatus"]),
         ({"authStatus": "C"}, ["authStatus"]),
         ({"authStatus": "Yes"}, ["authStatus"]),
+        ({"authStatus": ["Y"]}, ["authStatus"]),
+        ({"authStatus": {}}, ["authStatus"]),
         ({"cavv": "AAAA"}, ["cavv"]),
         ({"cavv": "not base64"}, ["cavv"]),
         ({"cavv": ""}, ["cavv"]),

@@ -93,6 +93,7 @@ def find_mpi_faults(sent: Any, path: str) -> dict[str, list[str]]:
     """Return what is missing in these parameters because of what is there, also when they are faulty elsewhere."""
     if not isinstance(sent, dict):
         return {}
-    is_proved = sent.get("authStatus") in PROVED or bool(sent.get("cavv"))
-    needed = ("cavv", "eci") if is_proved and sent.get("authStatus") not in NOTED else ()
+    status = str(sent.get("authStatus"))  # which may be anything yet
+    is_proved = status in PROVED or bool(sent.get("cavv"))
+    needed = ("cavv", "eci") if is_proved and status not in NOTED else ()
     return {f"{path}.{name}": ["is required with this authStatus"] for name in needed if not sent.get(name)}

@@ -1,0 +1,73 @@
+"""The gateway's way to the issuer's test data, over HTTP as between two processes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tollhouse.acquirers import test_data as data
+from tollhouse.kernel.errors import NotFound, RequestIdReused, Unavailable
+from tollhouse.kernel.money import Currency, Money
+from tollhouse.transport.http import HttpTransport
+
+HUNDRED = Money(10000, Currency.of("USD"))
+
+
+@pytest.fixture
+async def desk(edge: str) -> AsyncIterator[data.TestDataDesk]:
+    """The desk at a simulator in another process, as far as it can tell."""
+    way = HttpTransport(f"{edge}/simulator")
+    yield data.TestDataDesk(way)
+    await way.close()
+
+
+def wish(kind: data.Type = "visa", key: str | None = None, digest: str | None = None) -> data.Wish:
+    """Wish for a card with 100.00 USD that says as much as a card may."""
+    ips = [f"2001:db8:1111:2222:3333:4444:5555:{n:04x}" for n in range(50)]
+    comment = "\N{SNOWMAN}" * 255
+    return data.Wish(
+        kind, HUNDRED, ips, emulate3ds=False, expired=False, comment=comment, request_key=key, request_digest=digest
+    )
+
+
+async def test_there_and_back(desk: data.TestDataDesk) -> None:
+    """What was made is found, changed and deleted; what is not there is NotFound."""
+    made = await desk.create(1, wish())
+
+    assert await desk.read(1, made.id) == made
+    assert (await desk.change(1, made.id, balanceMinor=5)).balance == Money(5, Currency.of("USD"))
+    await desk.delete(1, made.id)
+    for asking in (
+        desk.read(1, made.id),
+        desk.change(1, made.id, blocked=True),
+        desk.delete(1, made.id),
+        desk.read(2, 7),
+    ):
+        with pytest.raises(NotFound):
+            await asking
+
+
+async def test_a_full_page_fits(desk: data.TestDataDesk) -> None:
+    """The largest page of the largest cards is not too long an answer."""
+    made = [await desk.create(1, wish()) for _ in range(100)]
+    page, total = await desk.list(1, type_=None, limit=100, offset=0)
+
+    assert (page, total) == (made[::-1], 100)
+
+
+async def test_a_request_of_another_body(desk: data.TestDataDesk) -> None:
+    """A request's name with another digest is refused."""
+    made = await desk.create(1, wish(key="k", digest="d"))
+
+    assert await desk.create(1, wish(key="k", digest="d")) == made
+    with pytest.raises(RequestIdReused):
+        await desk.create(1, wish(key="k", digest="other"))
+
+
+async def test_nobody_there() -> None:
+    """A simulator that is away is Unavailable."""
+    way = HttpTransport("http://127.0.0.1:9")
+    with pytest.raises(Unavailable):
+        await data.TestDataDesk(way).read(1, 1)
+    await way.close()
