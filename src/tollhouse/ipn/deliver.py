@@ -44,8 +44,8 @@ class DeliveryRules:
     slots: int = 4
     depth: int = 16
     limits: Limits = field(default_factory=Limits)
-    run_seconds: float = 10.0
-    lease_seconds: float = 45.0
+    run_seconds: float = 3.0
+    lease_seconds: float = 22.0
     waits: Sequence[timedelta] = schedule.WAITS
     horizon: timedelta = schedule.HORIZON
     probe_after: int = schedule.PROBE_AFTER_FAILURES

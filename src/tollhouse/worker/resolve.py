@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
 
 #: Attempts that are asked about at a time, and for how long nobody else takes them: an inquiry, a reversal and the
-#: write fit in. A process that dies in between delays its attempts by that much.
+#: write fit in. A process that dies in between delays its attempts by that much; two that ask about one do no harm.
 BATCH = 50
-LEASE_SECONDS = 45.0
+LEASE_SECONDS = 30.0
 
 log = structlog.get_logger()
 
