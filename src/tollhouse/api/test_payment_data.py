@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from litestar import Response, delete, get, post, put
 from litestar.params import FromPath
@@ -22,10 +23,11 @@ from pydantic import (
 from tollhouse.acquirers.test_data import Type, Wish
 from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.decode import Body
-from tollhouse.api.money_fields import AMOUNT_FORM
+from tollhouse.api.ids import read_number
+from tollhouse.api.money_fields import read_amount, read_currency
 from tollhouse.api.openapi import describe
 from tollhouse.api.requests import answer, read_creation, read_query, read_request
-from tollhouse.kernel.errors import Invalid, NotFound
+from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import AmountError, Currency, Money
 from tollhouse.storage.claims import create_once
 from tollhouse.wire.render import render
@@ -49,17 +51,6 @@ LONGEST_ADDRESS = 45
 LONGEST_COMMENT = 255
 MAX_LIMIT = 100
 MAX_OFFSET = 2**31
-LONGEST_ID = 18
-
-
-def _read_amount(value: Any) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        raise ValueError("must be a number")
-    if isinstance(value, str) and not AMOUNT_FORM.fullmatch(value):
-        raise ValueError("must be a number")
-    if Decimal(value) < 0:
-        raise ValueError("must be 0 or more")
-    return Decimal(value)
 
 
 def _check_address(value: str) -> str:
@@ -72,7 +63,10 @@ def _check_address(value: str) -> str:
     return value
 
 
-Balance = Annotated[Decimal, BeforeValidator(_read_amount), WithJsonSchema({"type": "number", "minimum": 0})]
+#: Without its currency at first: its decimals are counted where that is known.
+Balance = Annotated[
+    Decimal, BeforeValidator(partial(read_amount, currency=None)), WithJsonSchema({"type": "number", "minimum": 0})
+]
 Address = Annotated[str, AfterValidator(_check_address), Field(examples=["203.0.113.45"])]
 
 
@@ -80,7 +74,9 @@ class TestPaymentDataRequest(Body):
     """What is to be made."""
 
     type: Type = Field(description="The brand of a card, or `sepa` for an account.")
-    currency: str = Field("USD", description="ISO 4217.", min_length=3, max_length=3)
+    currency: Annotated[str, AfterValidator(read_currency)] = Field(
+        "USD", description="ISO 4217.", min_length=3, max_length=3
+    )
     balance: Balance = Field(
         DEFAULT_BALANCE, description="Charges take from it. No more decimals than the currency has."
     )
@@ -90,15 +86,6 @@ class TestPaymentDataRequest(Body):
     emulate3ds: bool = Field(False, description="Challenge every payment by its holder.")
     expired: bool = Field(False, description="Decline every charge as expired.")
     comment: str | None = Field(None, max_length=LONGEST_COMMENT, description="Yours.")
-
-    @field_validator("currency")
-    @classmethod
-    def _check_currency(cls, code: str) -> str:
-        try:
-            Currency.of(code)
-        except KeyError:
-            raise ValueError("is no currency of ISO 4217") from None
-        return code
 
     @field_validator("balance", mode="after")
     @classmethod
@@ -282,9 +269,7 @@ def _switches(desk: TestDataDesk, gate: Gate) -> list[HTTPRouteHandler]:
 
 def read_id(text: str) -> int:
     """Read an id. Raises NotFound for what was never issued."""
-    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_ID):
-        raise NotFound("There is no such test payment data.")
-    return int(text)
+    return read_number(text, "There is no such test payment data.")
 
 
 def build_answer(data: TestPaymentData) -> TestPaymentDataAnswer:
