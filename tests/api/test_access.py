@@ -102,6 +102,13 @@ async def test_addresses_behind_proxies(opened: OpenShop) -> None:
         assert await look_up(shop, key, address="203.0.113.1", forwarded=forwarded) == 403
 
 
+async def test_the_challenge(shop: WebShop) -> None:
+    """Whoever comes without a key, or with a wrong one, is told how to authenticate."""
+    for answer in (await shop.pay(key=""), await shop.pay(key="wrong"), await shop.get("/payment/1", key="wrong")):
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="tollhouse"')
+    assert "www-authenticate" not in (await shop.get("/payment/1")).headers
+
+
 async def test_forms_of_the_header(shop: WebShop) -> None:
     """The bare key of the public clients, and `Bearer` before it."""
     for form in ("{}", "Bearer {}", "bearer {}", "BEARER  {}", " {} "):

@@ -319,9 +319,9 @@ async def test_other_methods(shop: WebShop) -> None:
     """A path says which methods it has: to OPTIONS, and with 405 to any other."""
     for path, methods in (
         ("/payment", {"POST", "OPTIONS"}),
-        ("/payment/1", {"GET", "OPTIONS"}),
+        ("/payment/1", {"GET", "HEAD", "OPTIONS"}),
         ("/tokenize", {"POST", "OPTIONS"}),
-        ("/healthz", {"GET", "OPTIONS"}),
+        ("/healthz", {"GET", "HEAD", "OPTIONS"}),
     ):
         for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PURGE"} - methods:
             answer = await shop.client.request(method, path)
@@ -336,6 +336,18 @@ async def test_other_methods(shop: WebShop) -> None:
             assert (answer.status_code, answer.content) == (204, b"")
             assert set(answer.headers["allow"].split(", ")) == methods
     assert not any((await shop.count_rows()).values())
+
+
+async def test_head(shop: WebShop) -> None:
+    """HEAD is answered like GET, with the length of the body and without the body."""
+    paid = (await shop.pay()).json()["payment"]["transactionId"]
+    for path, status in ((f"/payment/{paid}", 200), ("/payment/1", 404), ("/openapi.json", 200), ("/docs", 200)):
+        headers = {"Authorization": shop.merchant.key}
+        whole, head = [await shop.client.request(method, path, headers=headers) for method in ("GET", "HEAD")]
+        assert (head.status_code, head.content) == (status, b"")
+        assert head.headers["content-length"] == whole.headers["content-length"] == str(len(whole.content))
+        assert head.headers["content-type"] == whole.headers["content-type"]
+    assert (await shop.client.head(f"/payment/{paid}")).status_code == 401
 
 
 async def test_unknown_paths(shop: WebShop) -> None:

@@ -38,6 +38,9 @@ PLUGIN_CONSUMER = {
     "browserTimezone": "-5.5",
 }
 
+PLUGIN_CONSUMER_BROWSER = {name: value for name, value in PLUGIN_CONSUMER.items() if name.startswith("browser")}
+del PLUGIN_CONSUMER_BROWSER["browserAcceptHeader"]
+
 
 async def paid(shop: WebShop, body: Any, **request: Any) -> dict[str, Any]:
     """Pay, and return the answer of an approved payment."""
@@ -82,6 +85,17 @@ async def test_guests_of_a_shop_plugin(shop: WebShop) -> None:
         answer = await paid(shop, shop.payment(consumer=sent))
         assert answer["consumer"]["externalId"] == (written or external_id)
     assert len(await shop.fetch("select 1 from consumer")) == 3
+
+
+async def test_long_texts_of_a_shop(shop: WebShop) -> None:
+    """Phones and addresses come as customers typed them, and browsers are wordy; 3-D Secure takes what fits."""
+    typed = dict.fromkeys(("phone", "state", "city", "zip"), "ä" * 255)
+    wordy = {"userAgent": "Mozilla " * 512, "browserAcceptHeader": "text/html," * 409}
+    body = shop.payment(consumer=consumer(**typed, **PLUGIN_CONSUMER_BROWSER, **wordy))
+    answer = await paid(shop, body)
+    assert {name: answer["consumer"][name] for name in typed} == typed
+    body["paymentSource"] |= card("frictionless") | {"3ds": True}
+    assert (await shop.pay(body)).status_code == 201
 
 
 async def test_the_public_php_client(shop: WebShop) -> None:

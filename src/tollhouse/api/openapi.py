@@ -307,6 +307,8 @@ def _build_responses(operation: Operation, status: int) -> dict[str, Any]:
     problem = {"application/json": {"schema": {"$ref": REF.format(model=ProblemAnswer.__name__)}}}
     for refusal in operation.refusals:
         responses[str(refusal)] = {"description": REFUSALS[refusal], "content": problem}
+        if refusal == 401:
+            responses[str(refusal)]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
         if refusal in RETRYING:
             responses[str(refusal)]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
     return responses

@@ -47,6 +47,8 @@ VARIANTS = {"paymentSource": frozenset(SOURCE_KINDS), "sku": frozenset({"one", "
 #: Further names of fields, by the source that has them: a fault is told under the first.
 OTHER_NAMES = {("token", "value"): "token", ("consumer", "value"): "id"}
 LONGEST_PATH = 128
+#: How to authenticate (RFC 9110, 11.6.1): the key after `Bearer`, or bare, for which there is no name.
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="tollhouse"'}
 
 #: What pydantic found, in the words of this API. `{}` is filled from the error's context.
 TEXTS = {
@@ -94,6 +96,8 @@ def answer_refusal(_: Request[Any, Any, Any], error: Exception) -> Response[byte
     faults = error.errors if isinstance(error, errors.Invalid) else {}
     retry_after = getattr(error, "retry_after_seconds", None)
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
+    if status == 401:
+        headers |= CHALLENGE
     return problem(status, str(error), faults=faults, headers=headers)
 
 
