@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -456,6 +457,38 @@ async def test_wrong_types_everywhere(refusing_shop: WebShop) -> None:
         errors = set(answer.json()["errors"])
         strangers = {one for one in errors if not belongs(one, path)}
         assert strangers <= {"sku.price.0.amount", "sku.price"}, (path, answer.text)
+    assert not any((await shop.count_rows()).values())
+
+
+DEEPER: dict[str, tuple[str, ...]] = {
+    "paymentSource.mpiParameters": (
+        *("authStatus", "cavv", "eci", "protocolVersion", "directoryServerTransactionId", "scaExemption"),
+    ),
+    "paymentSource": ("mid", "mpiParameters"),
+    "sku": ("action", "domainName", "xsell"),
+    "sku.action": ("type", "id"),
+    "sku.price.0": (
+        *("currency", "offset", "repeat", "title"),
+        *("beforeTaxes", "afterTaxes", "taxes", "taxRate", "taxName"),
+    ),
+}
+
+
+async def test_wrong_types_deeper_in(refusing_shop: WebShop) -> None:
+    """So it is with what few requests say: each wrong value is refused by its path, or is taken for nothing."""
+    shop = refusing_shop
+    for place, fields in DEEPER.items():
+        for field, value in itertools.product(fields, WRONG):
+            body = shop.payment()
+            content: Any = body
+            for step in place.split("."):
+                content = content[int(step)] if step.isdigit() else content.setdefault(step, {})
+            content[field] = value
+            body["url"] = {"ipnUrl": "nowhere"}  # so that nothing is stored also where the value is harmless
+            answer = await shop.pay(body)
+            assert answer.status_code == 400, (place, field, value, answer.text)
+            errors = set(answer.json()["errors"]) - {"url.ipnUrl", "url.redirectUrl"}
+            assert all(path.startswith(place) for path in errors), (place, field, value, answer.text)
     assert not any((await shop.count_rows()).values())
 
 

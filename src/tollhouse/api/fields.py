@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import Decimal
 from ipaddress import ip_address
@@ -14,6 +15,8 @@ from tollhouse.wire.render import render_json
 
 EMAIL_FORM = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)*$"
 LONGEST_URL = 2_048
+#: Blanks and control characters of ASCII.
+UNPRINTABLE = re.compile("[\x00-\x20\x7f]")
 LONGEST_METADATA = 16 * 1024
 LONGEST_SCALAR = 64
 
@@ -48,7 +51,7 @@ def _read_url(value: Any, info: ValidationInfo) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise ValueError("must be a URL") from None
-    if parts.scheme not in {"http", "https"} or not host or any(c <= " " or c == "\x7f" for c in value):
+    if parts.scheme not in {"http", "https"} or not host or UNPRINTABLE.search(value):
         raise ValueError("must be a URL that begins with http:// or https://")
     if (info.context or {}).get("is_live"):
         _check_live_url(parts.scheme, parts.username, host)

@@ -17,7 +17,7 @@ from pydantic import (
 
 from tollhouse.api.decode import Body
 from tollhouse.api.money_fields import read_amount, read_currency
-from tollhouse.catalog.model import Price
+from tollhouse.catalog.model import Price, Tax
 from tollhouse.catalog.prices import parse_offset
 from tollhouse.catalog.taxes import TaxError, TaxTerms
 from tollhouse.kernel.money import Currency, Money
@@ -25,6 +25,7 @@ from tollhouse.kernel.money import Currency, Money
 MAX_REPEATS = 1_000
 #: One of these may stand for the amount.
 STAND_INS = ("afterTaxes", "beforeTaxes")
+TAX_FIELDS = frozenset({"beforeTaxes", "afterTaxes", "taxes", "taxRate"})
 
 Amount = Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0})]
 
@@ -94,7 +95,7 @@ class PriceFields(Body):
     def _check_sums(self) -> Self:
         """Name the field that does not fit the others."""
         try:
-            money, tax = self._terms().settle()
+            money, tax = self._settle()
             self._price = Price(parse_offset(self.offset), money, self.repeat, self.title, tax)
         except TaxError as error:
             fault: Any = {"type": "value_error", "loc": (error.field,), "input": None, "ctx": {"error": error}}
@@ -105,15 +106,20 @@ class PriceFields(Body):
         """Return the price in the words of the catalog."""
         return self._price
 
-    def _terms(self) -> TaxTerms:
-        return TaxTerms(
-            self._money(self.amount),
+    def _settle(self) -> tuple[Money, Tax | None]:
+        """Return what is charged, and the tax in it. Raises TaxError."""
+        amount = self._money(self.amount)
+        if amount is not None and self.model_fields_set.isdisjoint(TAX_FIELDS):
+            return amount, None
+        terms = TaxTerms(
+            amount,
             before=self._money(self.beforeTaxes),
             after=self._money(self.afterTaxes),
             taxes=self._money(self.taxes),
             rate=self.taxRate,
             name=self.taxName,
         )
+        return terms.settle()
 
     def _money(self, amount: Decimal | None) -> Money | None:
         return None if amount is None else Money.parse(amount, Currency.of(self.currency))

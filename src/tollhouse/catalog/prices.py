@@ -33,14 +33,16 @@ def parse_offset(text: str) -> Offset:
 def find_schedule_faults(prices: Sequence[Price]) -> dict[int, str]:
     """Return what is wrong with a schedule as a whole, by the index of the faulty price (behaviour, section 6)."""
     faults: dict[int, str] = {}
+    due = 0
     for index, price in enumerate(prices):
+        due += price.money.amount_minor if price.offset.is_at_once else 0
         if price.offset.is_at_once and price.is_repeating:
             faults[index] = "a price that is due at once cannot repeat"
         elif index and prices[index - 1].repeat is True:
             faults[index] = "nothing can come after a price that repeats without end"
         elif price.money.currency != prices[0].money.currency:
             faults[index] = "all prices have to be in one currency"
-        elif sum_due_at_once(prices[: index + 1]).amount_minor > MAX_AMOUNT_MINOR:
+        elif due > MAX_AMOUNT_MINOR and len(take_due_at_once(prices[: index + 1])) > index:
             faults[index] = "what is due at once adds up to too much"
     return faults
 
