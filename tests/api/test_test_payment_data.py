@@ -308,7 +308,7 @@ async def check_list(shop: WebShop) -> None:
 
 async def test_options(bank: WebShop) -> None:
     """A path tells all of its methods, whichever was registered first."""
-    for path, methods in ((PATH, "GET, OPTIONS, POST"), (f"{PATH}/100001", "DELETE, GET, OPTIONS")):
+    for path, methods in ((PATH, "GET, HEAD, OPTIONS, POST"), (f"{PATH}/100001", "DELETE, GET, HEAD, OPTIONS")):
         answer = await bank.client.options(path)
         assert (answer.status_code, answer.headers.get_list("allow")) == (204, [methods])
 
