@@ -220,6 +220,7 @@ DAMAGES = {
         13,
         "4.00 USD was authorized and 8.00 USD released",
     ),
+    "released more than held": (lower(15, 400), 16, "400 JPY was authorized and 700 JPY released"),
     "credited more than taken": (
         lower(11, 200),
         14,
@@ -241,6 +242,17 @@ async def damage(database: Database, statements: str) -> None:
         await connection.execute("alter table ledger_entry enable trigger ledger_entry_is_final")
 
 
+async def test_accounts_below_zero(database: Database) -> None:
+    """An account that cannot be below zero is named when it is, for how many merchants."""
+    await settle(database, HISTORY)
+    await settle(database, HISTORY, merchant_id=2)
+    await damage(database, lower(15, 400))
+    found = [str(violation) for violation in (await verify_books(database)).violations if violation.key is None]
+    assert found == [
+        f"The account holds.{side} in JPY is below zero for 2 merchants" for side in ("issuers", "merchants")
+    ]
+
+
 @pytest.mark.parametrize("kind", DAMAGES)
 async def test_damage_is_found(database: Database, kind: str) -> None:
     """Each kind of damage is named with its transaction, by the whole verification and by the round of the worker."""
@@ -248,7 +260,7 @@ async def test_damage_is_found(database: Database, kind: str) -> None:
     assert (await verify_books(database)).violations == ()
     statements, transaction_id, word = DAMAGES[kind]
     await damage(database, statements)
-    report = await verify_books(database)
+    report = await verify_books(database, slice_size=2)
     named = [violation for violation in report.violations if violation.key and violation.key[1] == transaction_id]
     assert named, report.violations
     assert any(word in str(violation) for violation in named), named
