@@ -29,6 +29,7 @@ from tollhouse.api.document import document_handlers
 from tollhouse.api.envelope import Envelope
 from tollhouse.api.feed import feed_handlers
 from tollhouse.api.health import health_handlers
+from tollhouse.api.legacy import legacy_handlers
 from tollhouse.api.limits import TokenizeLimits
 from tollhouse.api.methods import AllMethods
 from tollhouse.api.metrics import Metrics
@@ -311,6 +312,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         *callback_handlers(gateway.tools, gateway.gate, partial(_validation_context, settings)),
         *code_handlers(),
         *feed_handlers(gateway.tools, gateway.gate),
+        *legacy_handlers(gateway.tools, gateway.gate),
         *document_handlers(settings.public_url, is_live=settings.is_live),
         *static_handlers(),
         *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),

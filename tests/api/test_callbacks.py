@@ -162,6 +162,15 @@ async def test_nobody_waits_for_ever(opened: OpenShop) -> None:
     assert (record["attemptNumber"], record["httpCode"], record["state"]) == (0, "", "waiting")
 
 
+async def test_nobody_waits_for_an_endpoint_that_fails(working: WebShop, endpoint: Endpoint) -> None:
+    """An endpoint that is left alone for a while gets the callback later; the record comes back at once."""
+    block = await pay(working, endpoint)
+    await working.execute("update delivery_host set failures = 9, paused_until = now() + '1 hour'")
+    record = (await resend(working, block["transactionId"])).json()
+    assert (record["attemptNumber"], record["state"]) == (0, "waiting")
+    assert len(endpoint.seen) == 1
+
+
 async def test_a_resend_overtakes_what_hangs(working: WebShop, endpoint: Endpoint) -> None:
     """A resend does not wait for the regular delivery, nor the other way round."""
     async with open_endpoint(hang) as hanging:

@@ -50,7 +50,7 @@ async def test_parameters_are_named_as_on_the_wire(refusing_shop: WebShop) -> No
     """A path parameter has the name that the answer gives to the same thing."""
     paths = (await read_document(refusing_shop))["paths"]
     assert "/payment/{transactionId}" in paths
-    assert not [path for path in paths if "_" in path]
+    assert not [path for path in paths if re.search(r"\{\w*_\w*\}", path)]
     assert [one["name"] for one in paths["/payment/{transactionId}"]["get"]["parameters"]] == ["transactionId"]
 
 

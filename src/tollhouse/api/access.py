@@ -34,6 +34,10 @@ class Gate:
         """Return the merchant who calls. Raises NotAuthenticated and Forbidden."""
         return await self._doorman.access_merchant(read_key(request), address=self.address_of(request))
 
+    async def access_with(self, request: AnyRequest, key: str | None) -> Merchant:
+        """Return the merchant whose key was sent elsewhere. Raises NotAuthenticated and Forbidden."""
+        return await self._doorman.access_merchant(key, address=self.address_of(request))
+
     async def recognise(self, request: Readable) -> Merchant | None:
         """Return the merchant whose key was sent, where a key is not needed; one that may not be used is ignored."""
         if read_key(request) is None:

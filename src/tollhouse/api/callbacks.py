@@ -41,6 +41,7 @@ NO_CALLBACK = "There is no callback of it yet."
 #: Looks at whether the first attempt of a resend was made.
 FIRST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 0.2
+LONGEST_WAIT_SECONDS = 5.0
 
 DEFAULT_EVENTS = 50
 MOST_EVENTS = 100
@@ -108,8 +109,9 @@ def _resend_handler(tools: Tools, gate: Gate, context: Callable[[], dict[str, An
     async def post_transaction_ipn(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
         """Send the callback of a transaction again, to this URL or its own, and return how the first attempt went.
 
-        It is repeated by the usual schedule until it is acknowledged. When no attempt was made in 20 seconds,
-        `attemptNumber` is 0. While the transaction is not final the answer is 409.
+        It is repeated by the usual schedule until it is acknowledged. When no attempt has ended in 5 seconds, or your
+        server fails and is left alone for a while, `attemptNumber` is 0. While the transaction is not final the answer
+        is 409.
         """
         asked = await read_creation(
             gate, request, ResendRequest, operation="resend", digest=tools.vault.digest, context=context()
@@ -123,7 +125,9 @@ def _resend_handler(tools: Tools, gate: Gate, context: Callable[[], dict[str, An
 
         reply = await create_once(tools.database, asked.claim, create)
         key = DeliveryKey(*msgspec.json.decode(reply.body))
-        record = await _wait_for_attempt(tools.database, merchant_id, key, seconds=tools.patience.answer)
+        record = await _wait_for_attempt(
+            tools.database, merchant_id, key, seconds=min(tools.patience.answer, LONGEST_WAIT_SECONDS)
+        )
         return answer(Reply(reply.status, render(build_record(record)), is_replay=reply.is_replay))
 
     return post_transaction_ipn
@@ -150,16 +154,20 @@ def _events_handler(tools: Tools, gate: Gate) -> HTTPRouteHandler:
 
 
 async def _wait_for_attempt(database: Database, merchant_id: int, key: DeliveryKey, *, seconds: float) -> Record:
-    """Return a delivery with its first attempt, or without one when none was made in time."""
+    """Return a delivery with its first attempt, or without one when none was made in time.
+
+    Nobody waits for an endpoint that fails and is left alone for a while.
+    """
     give_up_at, pause = time.monotonic() + seconds, FIRST_PAUSE_SECONDS
     while True:
         async with database.acquire() as connection:
-            record = await select_first_record(
+            found = await select_first_record(
                 connection, merchant_id=merchant_id, event_id=key.event_id, number=key.number
             )
-        if record is None:
+        if found is None:
             raise Defect("A delivery that was committed is not there.")
-        if record.number or time.monotonic() + pause > give_up_at:
+        record, is_paused = found
+        if record.number or is_paused or time.monotonic() + pause > give_up_at:
             return record
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar, NoReturn
+from urllib.parse import parse_qsl
 
 from litestar import Request
 from litestar.exceptions import InternalServerException
@@ -22,6 +23,7 @@ from tollhouse.kernel.errors import Invalid, TooLarge, WrongMediaType
 MAX_BODY_BYTES = 64 * 1024
 MAX_TOKENIZE_BYTES = 8 * 1024
 MAX_DEPTH = 10
+MAX_FORM_FIELDS = 50
 #: Fewer brackets than this cannot nest too deeply, so no look is needed.
 FEW_BRACKETS = 11
 LONGEST_NUMBER = 40
@@ -45,6 +47,20 @@ async def read_object(request: Request[Any, Any, Any] | Call, *, limit_bytes: in
     if not isinstance(content, dict):
         raise Invalid({}, "The body has to be a JSON object.")
     return content
+
+
+async def read_form(request: Request[Any, Any, Any] | Call, *, limit_bytes: int) -> dict[str, str]:
+    """Read a body of form fields, whatever its content type says; of a field that comes twice the last one counts.
+
+    Raises TooLarge and Invalid.
+    """
+    body = await _read_bytes(request, limit_bytes)
+    try:
+        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS, errors="strict"))
+    except ValueError:  # bytes that are no UTF-8, or too many fields
+        raise Invalid({}, "The body does not hold form fields.") from None
+    _check_texts(fields)
+    return fields
 
 
 async def _read_bytes(request: Request[Any, Any, Any] | Call, limit_bytes: int) -> bytes:

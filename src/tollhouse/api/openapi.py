@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 
     from litestar.routes import BaseRoute
 
+_PARTING = re.compile(r"_([a-z])")
+
 REF = "#/components/schemas/{model}"
 OPERATION_OPT = "operation"
+#: Of bodies; a model that is written otherwise says so in its `media_type`.
+JSON = "application/json"
 
 REFUSALS = {
     400: "A field is missing or faulty; all of them are named.",
@@ -57,6 +61,7 @@ GROUPS = {
     "order": ("Callbacks", "What was posted to you, and once more."),
     "feed": ("Feed", "Every transaction, newest first."),
     "events": ("Events", "Everything that became final, in order, to be read again."),
+    "epayment": ("For older clients", "What the public WooCommerce plugin asks before it shows a checkout."),
     "codes": ("Payment codes", "What `payment.code` says."),
     "currency-exchange-rate": ("Exchange rates", "What an amount is in US dollars."),
     "antifraud": ("Phones", "Proving that a phone is at hand: a code is sent to it and typed in."),
@@ -121,6 +126,8 @@ class Operation:
     may_miss: bool
     #: Statuses of refusals that do not follow from the rest.
     refuses: tuple[int, ...]
+    #: The form of a refusal.
+    problem: type[BaseModel]
 
     @property
     def refusals(self) -> list[int]:
@@ -152,6 +159,7 @@ def describe(
     takes_request_id: bool = False,
     may_miss: bool = False,
     refuses: Sequence[int] = (),
+    problem: type[BaseModel] = ProblemAnswer,
 ) -> dict[str, Operation]:
     """Return the `opt` of a handler that belongs in the document."""
     return {
@@ -165,6 +173,7 @@ def describe(
             takes_request_id,
             may_miss,
             tuple(refuses),
+            problem,
         )
     }
 
@@ -205,7 +214,7 @@ def _handlers(routes: Sequence[BaseRoute]) -> Iterable[tuple[HTTPRoute, HTTPRout
 
 def wire_path(route: HTTPRoute) -> str:
     """Return a path with its parameters named as on the wire: `transactionId` for `transaction_id`."""
-    return re.sub(r"_([a-z])", lambda found: found[1].upper(), route.path_format)
+    return re.sub(r"\{\w+\}", lambda name: _PARTING.sub(lambda found: found[1].upper(), name[0]), route.path_format)
 
 
 def _group_of(path: str) -> tuple[str, str]:
@@ -238,7 +247,7 @@ def _content_of(model: type[BaseModel]) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": {"$ref": REF.format(model=model.__name__)}}
     if examples := examples_of(model.__name__):
         content["examples"] = {title: {"value": value} for title, value in examples.items()}
-    return {"application/json": content}
+    return {getattr(model, "media_type", JSON): content}
 
 
 def _build_callback() -> dict[str, Any]:
@@ -304,7 +313,7 @@ def _build_responses(operation: Operation, status: int) -> dict[str, Any]:
     if operation.answer is not None:
         answer["content"] = _content_of(operation.answer)
     responses: dict[str, Any] = {str(status): answer}
-    problem = {"application/json": {"schema": {"$ref": REF.format(model=ProblemAnswer.__name__)}}}
+    problem = {JSON: {"schema": {"$ref": REF.format(model=operation.problem.__name__)}}}
     for refusal in operation.refusals:
         responses[str(refusal)] = {"description": REFUSALS[refusal], "content": problem}
         if refusal == 401:
@@ -317,6 +326,7 @@ def _build_responses(operation: Operation, status: int) -> dict[str, Any]:
 def _build_schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     requests = {operation.request for operation in operations if operation.request}
     answers = {operation.answer for operation in operations if operation.answer} | {ProblemAnswer, PaymentEvent}
+    answers |= {operation.problem for operation in operations}
     models = [(model, "validation") for model in requests] + [(model, "serialization") for model in answers]
     _, document = models_json_schema(
         sorted(models, key=lambda pair: pair[0].__name__),  # type: ignore[arg-type]  # the literals got widened

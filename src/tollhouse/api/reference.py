@@ -151,7 +151,8 @@ def _build_operation(
 
 
 def _json_of(holder: Mapping[str, Any]) -> Mapping[str, Any]:
-    content: Mapping[str, Any] = holder.get("content", {}).get("application/json", {})
+    """Return what a body holds, JSON or, in one call, form fields: there is one form of it."""
+    content: Mapping[str, Any] = next(iter(holder.get("content", {}).values()), {})
     return content
 
 
@@ -171,7 +172,8 @@ def _build_calls(operation: Mapping[str, Any], method: str, url: str, request: M
         url = url.replace(f"{{{parameter['name']}}}", parameter.get("example", parameter["name"].upper()))
     lines = [f"curl {url}"] + ([] if method in {"get", "post"} else [f"-X {method.upper()}"])
     lines += ["-H 'Authorization: YOUR_API_KEY'"] if operation["security"] else []
-    lines += ["-H 'Content-Type: application/json'"] if request else []
+    media_types = operation.get("requestBody", {}).get("content", {})
+    lines += ["-H 'Content-Type: application/json'"] if "application/json" in media_types else []
     lines += [
         f"-H '{parameter['name']}: {parameter['schema']['const']}'"
         for parameter in operation["parameters"]

@@ -79,10 +79,14 @@ async def select_order_records(
 
 async def select_first_record(
     connection: PlainConnection, *, merchant_id: int, event_id: int, number: int
-) -> Record | None:
-    """Return a delivery with its first attempt."""
+) -> tuple[Record, bool] | None:
+    """Return a delivery with its first attempt, and whether its endpoint is left alone for a while."""
     row = await queries.select_first_record(connection, merchant_id=merchant_id, event_id=event_id, number=number)
-    return Record(**row) if row else None
+    if row is None:
+        return None
+    fields = dict(row)
+    is_paused = fields.pop("is_paused")
+    return Record(**fields), is_paused
 
 
 async def select_events_after(

@@ -485,7 +485,7 @@ order by a.started_at desc nulls last, d.event_id desc, d.number desc
 limit 1;
 
 -- name: select_first_record(merchant_id, event_id, number)^
--- A delivery with its first attempt.
+-- A delivery with its first attempt, and whether its endpoint is left alone for a while because it fails.
 select
     d.event_id, d.number as delivery_number, d.form::text, d.url, e.payment_id, e.transaction_id,
     case
@@ -495,9 +495,12 @@ select
         else 'waiting'
     end as state,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body,
-    coalesce(a.number, 0) as number, a.started_at, a.duration_ms, a.status, a.error, a.excerpt
+    coalesce(a.number, 0) as number, a.started_at, a.duration_ms, a.status, a.error, a.excerpt,
+    h.paused_until > now() + m.clock_offset as is_paused
 from delivery d
 join event e using (merchant_id, event_id)
+join delivery_host h using (merchant_id, host_id)
+join merchant m using (merchant_id)
 left join delivery_attempt a
     on a.merchant_id = d.merchant_id and a.event_id = d.event_id and a.delivery_number = d.number and a.number = 1
 where d.merchant_id = :merchant_id and d.event_id = :event_id and d.number = :number;

@@ -1,0 +1,32 @@
+"""The answers of the legacy endpoint (wire contract, section 6)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tollhouse.wire.answers import Answer
+
+
+class MethodAnswer(Answer):
+    """A payment method."""
+
+    name: str
+
+
+class LegacyAnswer(Answer):
+    """What was asked for: the consumer, or the payment methods."""
+
+    result: Literal["OK"] = "OK"
+    ustas: str | None = Field(None, description="The gateway's id of the consumer, `consumer.id` elsewhere.")
+    short_payment_methods: dict[str, MethodAnswer] | None = Field(None, description="By their names: `cc` is cards.")
+
+
+class LegacyProblemAnswer(Answer):
+    """Why it was refused, for clients that look at `result` and for those that look at the rest."""
+
+    result: Literal["NOK"] = "NOK"
+    response_text: str = Field(description="What is wrong, in a sentence.")
+    message: str = Field(description="The same.")
+    errors: dict[str, list[str]] = Field(description="Every faulty field by its name.")
