@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from tollhouse.acquirers.model import Operation
-from tollhouse.kernel.errors import Invalid, NotFound, Unavailable
+from tollhouse.kernel.errors import DatabaseUnavailable, Invalid, NotFound, Unavailable
 from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authorize import resolve_seconds
@@ -89,12 +89,16 @@ async def _begin(tools: Tools, wish: Wish, judge: Judge) -> Reply:
     """Commit the intention, then pursue it; or answer by what was there before."""
     named = await load_named(tools, wish)
     transaction_id = await tools.transaction_numbers.take()
-    async with tools.database.transaction() as connection:
-        begun = None
-        if await take_claim(connection, wish, named, transaction_id=transaction_id):
-            verdict = judge(await lock_position(connection, named))
-            begun = _build_operation(tools, wish, named, verdict, transaction_id=transaction_id), verdict
-            await _insert(tools, connection, begun[0])
+    begun = None
+    try:
+        async with tools.database.transaction() as connection:
+            if await take_claim(connection, wish, named, transaction_id=transaction_id):
+                verdict = judge(await lock_position(connection, named))
+                begun = _build_operation(tools, wish, named, verdict, transaction_id=transaction_id), verdict
+                await _insert(tools, connection, begun[0])
+    except DatabaseUnavailable:
+        if begun is None or not await _is_committed(tools, begun[0]):
+            raise
     if begun is None:
         return await recall_reply(tools, wish)
     return await answer_in_time(tools, begun[0], wish.claim, _pursue(tools, *begun))
@@ -103,6 +107,15 @@ async def _begin(tools: Tools, wish: Wish, judge: Judge) -> Reply:
 async def _insert(tools: Tools, connection: PlainConnection, operation: Payment) -> None:
     seconds = resolve_seconds(tools, operation.attempt.acquirer)
     await insert_operation(connection, operation, resolve_seconds=seconds)
+
+
+async def _is_committed(tools: Tools, operation: Payment) -> bool:
+    """Find out whether the COMMIT went through whose answer was lost."""
+    async with tools.database.acquire() as connection:
+        stored = await select_payment(
+            connection, merchant_id=operation.merchant_id, transaction_id=operation.transaction_id
+        )
+    return stored is not None
 
 
 async def take_claim(connection: PlainConnection, wish: Wish, named: Payment, *, transaction_id: int) -> bool:

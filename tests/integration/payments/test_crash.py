@@ -170,3 +170,21 @@ async def test_a_claim_whose_commit_had_no_answer(shop: Shop, lossy: tuple[Shop,
     assert (await paying).outcome == ("success", "0")
     assert (way.lost, second.charged) == (1, [second.asked[0].reference])
     assert await contradictions(shop) == []
+
+
+async def test_operations_whose_commits_had_no_answer(shop: Shop, lossy: tuple[Shop, LossyWay]) -> None:
+    """With the answer to each second commit lost, what is captured, credited and voided is so once, and told once."""
+    far, way = lossy
+    made = [await shop.authorize(metadata=f'{{"n": {n}}}') for n in range(6)]
+    way.losing_every = 2
+    captured = [await far.capture(paid.transaction_id, request=f"c{n}") for n, paid in enumerate(made)]
+    credited = [await far.credit(paid.transaction_id, request=f"r{n}") for n, paid in enumerate(made[:3])]
+    voided = [await far.void(paid.transaction_id, request=f"v{n}") for n, paid in enumerate(made[3:])]
+    way.losing_every = 0
+    assert {paid.outcome for paid in (*captured, *credited, *voided)} == {("success", "0")}
+    assert way.lost >= 6
+    assert len(shop.acquirer.operated) == 12
+    assert await shop.value("select count(*) from authorization_hold") == 0
+    assert await contradictions(shop) == []
+    again = [await far.credit(paid.transaction_id, request=f"r{n}") for n, paid in enumerate(made[:3])]
+    assert [paid.reply.body for paid in again] == [paid.reply.body for paid in credited]
