@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.integration.payments.test_crash import contradictions
 from tests.support.acquirer import Plan
-from tests.support.shop import OTHER_MERCHANT, Paid, Shop, all_at_once, claim, price
+from tests.support.shop import OTHER_MERCHANT, OTHER_NUMBER, Paid, Shop, all_at_once, claim, price
 
 from tollhouse.acquirers.model import Declined, Reversed, Unknown
 from tollhouse.kernel.errors import Invalid, NotFound, RequestIdReused, StillRunning
@@ -176,6 +176,28 @@ async def test_what_has_to_be_another_way(shop: Shop) -> None:
             await work
 
 
+async def test_a_credit_makes_no_card_the_last_one(shop: Shop) -> None:
+    """The source `consumer` charges the card that paid last, not the one that was credited last."""
+    first = await shop.pay()
+    second = await shop.pay(number=OTHER_NUMBER)
+    await shop.credit(first.transaction_id)
+    last = await shop.value("select last_account_id from consumer")
+    assert str(last) == second.payment["source"]["paymentAccountId"]
+
+
+@pytest.mark.parametrize("outcome", [None, Declined("57")])
+async def test_a_credit_leaves_a_subscription_alone(shop: Shop, outcome: Any) -> None:
+    """What is done with the first payment of a subscription neither ends it nor tells of it."""
+    paid = await shop.pay(sku_name="MONTHLY")
+    assert "subscription" in paid.body
+    before = [tuple(row) for row in await shop.fetch("select * from subscription")]
+    shop.acquirer.plan(Plan(outcome))
+    credited = await shop.credit(paid.transaction_id)
+    assert "subscription" not in credited.body
+    assert (await shop.stored(credited.transaction_id)).subscribing == ()
+    assert [tuple(row) for row in await shop.fetch("select * from subscription")] == before
+
+
 # Once
 
 
@@ -310,8 +332,9 @@ async def test_a_crash_between_intention_and_outcome(shop: Shop, other_process: 
 
 
 async def test_a_slow_credit(shop: Shop) -> None:
-    """The client gets pending in time, the credit goes on, and the repeat gets pending too."""
-    paid = await shop.pay()
+    """The client gets pending in time, the credit goes on, and the repeat gets pending too; nobody else gets it."""
+    paid = await shop.pay(claim=claim("r0"))
+    await shop.value("update request_claim set answer = null, status = null")
     held = asyncio.Event()
     shop.acquirer.plan(Plan(hold=held))
     credited = await shop.hasty.credit(paid.transaction_id, request="r1")
@@ -320,6 +343,7 @@ async def test_a_slow_credit(shop: Shop) -> None:
     await shop.quiet()
     assert (await shop.stored(credited.transaction_id)).status is Status.SUCCESS
     assert (await shop.credit(paid.transaction_id, request="r1")).reply.body == credited.reply.body
+    assert (await shop.pay(claim=claim("r0"))).payment["mode"] == "sale"
 
 
 # Taking an open payment back
