@@ -18,7 +18,7 @@ from tests.support.webshop import clone_database
 
 from tollhouse.links.model import MOST_TRIES
 from tollhouse.links.store import sweep_links
-from tollhouse.stage.demo import SITE_ID
+from tollhouse.stage.demo import MERCHANT_ID, SITE_ID
 from tollhouse.storage.database import Database
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -292,6 +292,23 @@ async def test_terms_stay_as_they_were(world: World) -> None:
     assert row["amount_minor"] == json.loads(before["prices"])[0]["amount_minor"]
     [terms] = await world.fetch("select terms::text from payment where payment_id = $1", row["payment_id"])
     assert "ONE_TIME" in terms["terms"]
+
+
+async def test_a_site_that_is_off_sells_nothing(world: World, page: PayPage) -> None:
+    """A page of a site that was switched off since is not paid."""
+    form = await page.form() | CARD | {"number": number_of("visa")}
+    await switch_site(world, on=False)
+    try:
+        assert (await page.send(form)).status == 409
+    finally:
+        await switch_site(world, on=True)
+    assert await page.transactions() == []
+
+
+async def switch_site(world: World, *, on: bool) -> None:
+    """Switch the demo's site on or off, as the API does."""
+    await world.fetch("update site set is_enabled = $1 where site_id = $2", on, SITE_ID)
+    world.tools.catalog.forget_site(MERCHANT_ID, SITE_ID)
 
 
 async def test_3ds_may_be_asked_for(page: PayPage, world: World) -> None:

@@ -83,13 +83,12 @@ async def pay_link(tools: Tools, link: Link, means: Means, buyer: Buyer, *, numb
 async def _build_order(tools: Tools, link: Link, means: Means, buyer: Buyer) -> Order:
     wanted = _build_wanted(link, means, buyer)
     consumer, is_known = await _find_consumer(tools, link)
-    resolved = Resolved(
-        skus=[
-            ResolvedSku(f"sku.{index}", await tools.catalog.site(link.merchant_id, item.site_id), None)
-            for index, item in enumerate(_items_with_fees(link))
-        ],
-        consumer=consumer,
-    )
+    items = _items_with_fees(link)
+    sites = [await tools.catalog.site(link.merchant_id, item.site_id) for item in items]
+    if not all(site and site.is_enabled for site in sites):
+        raise Invalid({}, "The site does not sell any more.")
+    skus = [ResolvedSku(f"sku.{index}", site, None) for index, site in enumerate(sites)]
+    resolved = Resolved(skus=skus, consumer=consumer)
     if means.account_id is not None:
         resolved.account = await find_card(
             tools, merchant_id=link.merchant_id, account_id=means.account_id, consumer_id=consumer.consumer_id
