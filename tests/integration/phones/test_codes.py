@@ -148,10 +148,13 @@ async def test_messages_are_counted(database: Database, sender: ShownSender) -> 
         await send(desk, phone=Phone.parse("+15005550008"))
     await send(desk, merchant_id=2)
     assert len(sender.shown(1)) == 3
-    async with database.transaction() as connection:
+    async with database.acquire() as connection:
         await connection.execute("update phone_quota set ends_at = now()")
-        await sweep_phones(connection)
     await send(desk)
+    async with database.transaction() as connection:
+        assert await connection.fetchval("select max(used) from phone_quota where ends_at > now()") == 1
+        await sweep_phones(connection)
+        assert await connection.fetchval("select count(*) from phone_quota") == 2
 
 
 async def test_messages_at_once_are_counted(database: Database, sender: ShownSender) -> None:
