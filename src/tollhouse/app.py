@@ -61,6 +61,7 @@ from tollhouse.ledger.store import count_violations
 from tollhouse.merchants.access import Doorman
 from tollhouse.merchants.passwords import PasswordGate
 from tollhouse.merchants.secrets import IpnSecrets
+from tollhouse.notices.store import count_waiting
 from tollhouse.payments.consequences import KeepCard, PostLines, RememberCard, WriteLetter
 from tollhouse.payments.holds import TrackHold
 from tollhouse.payments.store import (
@@ -144,10 +145,12 @@ class Gateway:
             outbox = await select_outbox_state(connection)
             unresolved = await count_unresolved(connection)
             violations = await count_violations(connection)
+            letters = await count_waiting(connection)
         self.metrics.outbox_depth.set(outbox.depth)
         self.metrics.outbox_age.set(outbox.oldest_age.total_seconds())
         self.metrics.unresolved.set(unresolved)
         self.metrics.ledger_violations.set(violations)
+        self.metrics.letters_waiting.set(letters)
 
 
 async def migrate_all(settings: Settings, dsn: str) -> list[str]:

@@ -19,7 +19,7 @@ from tollhouse.worker.events import deliver_events, number_events
 from tollhouse.worker.holds import keep_due_holds
 from tollhouse.worker.prove import prove_all
 from tollhouse.worker.resolve import resolve_due
-from tollhouse.worker.run import Loop, run_every
+from tollhouse.worker.run import Loop, end_with, run_every
 
 if TYPE_CHECKING:
     from tollhouse.app import Gateway
@@ -32,6 +32,8 @@ PROVE_BOOKS_EVERY_SECONDS = 5.0
 READ_ORIGINS_EVERY_SECONDS = 5.0
 #: A receipt may take a second.
 CARRY_LETTERS_EVERY_SECONDS = 1.0
+#: What a mail server is waited for when the process is to end.
+DRAIN_LETTERS_SECONDS = 2.0
 READ_TIME_EVERY_SECONDS = 5.0
 READ_RATES_EVERY_SECONDS = 5.0
 
@@ -70,7 +72,8 @@ def _build_letter_loop(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]
     """Name the loop that carries letters to consumers, where somebody does."""
     if gateway.carrier is None:
         return {}
-    carry = partial(deliver_due, gateway.database, gateway.carrier)
+    deliver = partial(deliver_due, gateway.database, gateway.carrier)
+    carry = end_with(stop, deliver, drain_seconds=DRAIN_LETTERS_SECONDS)
     return {"carry letters": lambda: run_every(CARRY_LETTERS_EVERY_SECONDS, carry, stop)}
 
 

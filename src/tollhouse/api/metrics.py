@@ -46,6 +46,9 @@ class Metrics:
         self.ledger_violations = Gauge(
             "tollhouse_ledger_violations", "Transactions about which the books are wrong.", registry=self.registry
         )
+        self.letters_waiting = Gauge(
+            "tollhouse_letters_waiting", "Letters to consumers that were not carried yet.", registry=self.registry
+        )
         self.queue_depth = Gauge(
             "tollhouse_lane_waiting", "Items that wait for the next durable write.", ["lane"], registry=self.registry
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 #: Letters that are carried at a time, and for how long nobody else takes them: longer than all of them may need. A
 #: process that dies in between delays its letters by that much, and sends again what it had sent.
 BATCH = 20
+#: Batches, and so connections to the mail server, at a time.
+LANES = 4
 LEASE = timedelta(minutes=15)
 LONGEST_ERROR = 200
 
@@ -28,19 +31,42 @@ log = structlog.get_logger()
 
 
 async def deliver_due(database: Database, carrier: Carrier) -> int:
-    """Carry letters that are due, batch after batch, and return how many were tried. Raises DatabaseUnavailable."""
+    """Carry letters that are due: a batch, and when it was full several at a time until none is due.
+
+    Returns how many were tried. Raises DatabaseUnavailable.
+    """
+    first = await _deliver_batch(database, carrier)
+    if first < BATCH:
+        return first
+    lanes = (_deliver_batches(database, carrier) for _ in range(LANES))
+    counts = await asyncio.gather(*lanes, return_exceptions=True)
+    for count in counts:
+        if isinstance(count, BaseException):
+            raise count
+        first += count
+    return first
+
+
+async def _deliver_batches(database: Database, carrier: Carrier) -> int:
+    """Carry one batch after the other until none is due."""
     total = 0
-    while True:
-        lease = uuid4()
-        async with database.transaction() as connection:
-            notices = await claim_notices(connection, lease=lease, span=LEASE, most=BATCH)
-        if not notices:
-            return total
-        outcomes = await carrier.carry([build_letter(notice) for notice in notices])
-        endings = [_end(notice, outcome) for notice, outcome in zip(notices, outcomes, strict=True)]
-        async with database.transaction() as connection:
-            await end_notices(connection, endings, lease=lease)
-        total += len(notices)
+    while count := await _deliver_batch(database, carrier):
+        total += count
+    return total
+
+
+async def _deliver_batch(database: Database, carrier: Carrier) -> int:
+    """Carry one batch."""
+    lease = uuid4()
+    async with database.transaction() as connection:
+        notices = await claim_notices(connection, lease=lease, span=LEASE, most=BATCH)
+    if not notices:
+        return 0
+    outcomes = await carrier.carry([build_letter(notice) for notice in notices])
+    endings = [_end(notice, outcome) for notice, outcome in zip(notices, outcomes, strict=True)]
+    async with database.transaction() as connection:
+        await end_notices(connection, endings, lease=lease)
+    return len(notices)
 
 
 def _end(notice: Notice, outcome: Outcome) -> Ending:

@@ -61,3 +61,7 @@ where (merchant_id, transaction_id) in (
     limit :most
     for update skip locked
 );
+
+-- name: count_waiting_notices$
+-- Count the letters that wait, no further than to a bound.
+select count(*) from (select from notice where state = 'waiting' limit :most) as waiting;

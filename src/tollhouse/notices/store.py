@@ -18,7 +18,9 @@ queries = load_queries("tollhouse.notices")
 
 #: How long a letter is kept after it was carried or given up, and how many one sweep removes.
 KEPT = timedelta(days=30)
-SWEEP_BATCH = 1_000
+SWEEP_BATCH = 10_000
+#: As far as waiting letters are counted.
+MOST_COUNTED = 10_000
 
 
 class NoticeRow(NamedTuple):
@@ -87,6 +89,12 @@ async def select_notice(connection: PlainConnection, *, merchant_id: int, transa
 async def sweep_notices(connection: PlainConnection) -> None:
     """Remove some of the letters that nobody needs any more."""
     await queries.delete_ended_notices(connection, kept=KEPT, most=SWEEP_BATCH)
+
+
+async def count_waiting(connection: PlainConnection) -> int:
+    """Count the letters that wait, no further than to a bound."""
+    count: int = await queries.count_waiting_notices(connection, most=MOST_COUNTED)
+    return count
 
 
 def _read_notice(row: Mapping[str, Any]) -> Notice:

@@ -53,6 +53,7 @@ def build_payment_block(payment: Payment, url: str | None) -> PaymentBlock:
     """Build the `payment` object. An open outcome has code `0`, which is no promise: its status says `pending`."""
     is_pending = payment.status is Status.PENDING
     code = codes.describe(payment.code or codes.APPROVED)
+    amount, rate = payment.money.to_decimal(), payment.usd_per_unit
     return PaymentBlock(
         code=code.code,
         description=PENDING_TEXT if is_pending else code.text,
@@ -61,9 +62,9 @@ def build_payment_block(payment: Payment, url: str | None) -> PaymentBlock:
         mode=payment.mode.value,
         status=payment.status.value,
         codeCategory=code.category,
-        amount=payment.money.to_decimal(),
+        amount=amount,
         currency=payment.money.currency.code,
-        amountUsd=None if payment.usd_per_unit is None else convert(payment.money, payment.usd_per_unit),
+        amountUsd=amount if rate == 1 else None if rate is None else convert(payment.money, rate),
         orderId=str(payment.payment_id),
         transactionId=str(payment.transaction_id),
         descriptor=payment.descriptor,

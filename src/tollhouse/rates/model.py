@@ -93,8 +93,10 @@ def _find_worth(
 
 def convert(money: Money, usd_per_unit: Decimal) -> Decimal:
     """Convert to US dollars, in whole cents, without trailing zeros as the wire has it."""
-    dollars = _WIDE.multiply(_WIDE.scaleb(Decimal(money.amount_minor), -money.currency.exponent), usd_per_unit)
-    cents = _WIDE.scaleb(dollars, US_DOLLAR.exponent).to_integral_value(ROUND_HALF_UP)
+    if money.currency.code == DOLLAR and usd_per_unit == 1:
+        return money.to_decimal()
+    exact = _WIDE.multiply(money.amount_minor, usd_per_unit)
+    cents = _WIDE.to_integral_value(_WIDE.scaleb(exact, US_DOLLAR.exponent - money.currency.exponent))
     return Money(int(cents), US_DOLLAR).to_decimal()
 
 

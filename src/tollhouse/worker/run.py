@@ -31,6 +31,28 @@ async def run_every(seconds: float, work: Callable[[], Awaitable[object]], stop:
             await asyncio.wait_for(stop.wait(), timeout=seconds)
 
 
+def end_with(stop: asyncio.Event, work: Callable[[], Awaitable[object]], *, drain_seconds: float) -> Loop:
+    """Bound a piece of work that may wait long for others: when `stop` is set it has some seconds left.
+
+    Then it is cancelled; what it had leased comes back by its lease.
+    """
+
+    async def bounded() -> None:
+        working, stopping = asyncio.ensure_future(work()), asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                await asyncio.wait({working}, timeout=drain_seconds)
+            if working.done():
+                working.result()
+        finally:
+            working.cancel()
+            stopping.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
+
+    return bounded
+
+
 async def _keep_alive(name: str, loop: Loop, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
