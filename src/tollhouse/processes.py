@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import asyncpg
 import structlog
 import uvicorn
 
@@ -155,11 +156,15 @@ def read_file(file: Path, *, most: int) -> bytes:
 
 
 async def run_verify(settings: Settings) -> Report:
-    """Prove the books as they are, whether or not a gateway runs on them."""
+    """Prove the books as they are, whether or not a gateway runs on them. Raises ConfigurationError without any."""
     async with _some_database(settings) as dsn:
         database = await Database.connect(dsn, schema="gateway", statement_seconds=VERIFY_STATEMENT_SECONDS)
         try:
             return await verify_books(database)
+        except asyncpg.UndefinedTableError:
+            raise ConfigurationError(
+                "The database has no books yet; `tollhouse migrate` brings it up to date."
+            ) from None
         finally:
             await database.close()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 from tests.support.gateways import SOURCE, RunningGateway
 
-from tollhouse.storage.embedded import running_dsn
+from tollhouse.storage.embedded import EmbeddedPostgres, running_dsn
 
 ORPHAN = "insert into gateway.ledger_entry values (999999, 1, 1, 'money.acquirers', 'money.merchants', 5, 'USD')"
 REPAIR = """
@@ -20,9 +20,9 @@ alter table gateway.ledger_entry enable trigger ledger_entry_is_final;
 """
 
 
-def verify(data_directory: Path) -> tuple[int, str]:
+def verify(data_directory: Path, **environment: str) -> tuple[int, str]:
     """Run the command, and return its exit status and what it said."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")}
+    own = {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")} | environment
     command = [sys.executable, "-m", "tollhouse", "ledger", "verify", "--data-dir", str(data_directory)]
     done = subprocess.run(
         command, env=own | {"PYTHONPATH": str(SOURCE)}, capture_output=True, text=True, check=False, timeout=60
@@ -45,6 +45,13 @@ async def test_the_command(running_gateway: RunningGateway) -> None:
     finally:
         await connection.execute(REPAIR)
         await connection.close()
+
+
+def test_an_older_database(postgres: EmbeddedPostgres) -> None:
+    """A database that was not brought up to date is said to be one."""
+    code, said = verify(Path("/nowhere"), TOLLHOUSE_DATABASE_URL=postgres.dsn)
+    assert code == 1
+    assert "The database has no books yet" in said
 
 
 def test_no_database(tmp_path: Path) -> None:
