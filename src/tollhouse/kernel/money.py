@@ -14,8 +14,10 @@ import iso4217
 #: The largest amount taken, in minor units: twelve digits, as in ISO 8583 field 4.
 MAX_AMOUNT_MINOR = 999_999_999_999
 
-#: Retired codes that the public clients of the wire contract still send, with the exponents that ISO 4217 gave them.
-RETIRED_EXPONENTS = {"ANT": 2, "BYR": 0, "HRK": 2, "LTL": 2, "LVL": 2, "MRO": 2, "STD": 2, "BGN": 2, "ANG": 2, "SLL": 2}
+#: Retired codes that public clients and shops still send, with the exponents that ISO 4217 gave them.
+RETIRED_EXPONENTS = {"BYR": 0} | dict.fromkeys(
+    ("ANG", "BGN", "CUC", "EEK", "HRK", "LTL", "LVL", "MRO", "SLL", "STD", "VEF", "ZWL"), 2
+)
 
 
 #: Arithmetic that refuses to round. An amount below the largest needs a dozen digits; what has more is none.

@@ -39,8 +39,8 @@ from tollhouse.threeds.model import Answer, BrowserData, CardRange, Question, Re
 
 #: Numbers of currencies that ISO 4217 has retired and that the public clients still send.
 RETIRED_CURRENCIES = {
-    "ANG": "532", "BGN": "975", "BYR": "974", "HRK": "191", "LTL": "440", "LVL": "428", "MRO": "478", "SLL": "694",
-    "STD": "678",
+    "ANG": "532", "BGN": "975", "BYR": "974", "CUC": "931", "EEK": "233", "HRK": "191", "LTL": "440", "LVL": "428",
+    "MRO": "478", "SLL": "694", "STD": "678", "VEF": "937", "ZWL": "932",
 }  # fmt: skip
 
 #: The full window, which our page gives to the challenge (challengeWindowSize).

@@ -88,7 +88,7 @@ def test_examples(text: str, code: str, minor: int) -> None:
     assert Money.parse(Decimal(text), Currency.of(code)).amount_minor == minor
 
 
-@pytest.mark.parametrize("code", ["usd", "840", "", "US", "XYZ", "USDT"])
+@pytest.mark.parametrize("code", ["usd", "840", "", "US", "XYZ", "USDT", "ANT"])
 def test_unknown_currencies(code: str) -> None:
     """A currency is named by three capital letters of ISO 4217."""
     with pytest.raises(KeyError):
