@@ -66,5 +66,5 @@ addEventListener("pageshow", () => {
 const faulty = document.querySelector("[aria-invalid]");
 (faulty || document.querySelector("details[open] input:not([type=hidden])") || document.getElementById("number"))?.focus({ preventScroll: !faulty });
 
-// On a phone the order is folded away: the amount stands above.
-if (matchMedia("(max-width: 760px)").matches) document.querySelector(".lines")?.removeAttribute("open");
+// On a phone the order is folded away, since the amount stands above; but never what comes later.
+if (matchMedia("(max-width: 760px)").matches && !document.querySelector(".lines .note")) document.querySelector(".lines")?.removeAttribute("open");
