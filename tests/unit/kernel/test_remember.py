@@ -61,3 +61,31 @@ async def test_memory_is_bounded() -> None:
     for key in range(100):
         await known.get(key)
     assert len(source.reads) - before >= 90
+
+
+async def test_a_forgotten_value_is_read_anew() -> None:
+    """What was changed is read at once, and the others stay remembered."""
+    reads: list[str] = []
+
+    async def read(key: str) -> int:
+        reads.append(key)
+        return len(reads)
+
+    remembered = Remembered(read, seconds=60)
+    assert [await remembered.get(key) for key in ("a", "b")] == [1, 2]
+    remembered.forget("a")
+    assert [await remembered.get(key) for key in ("a", "b")] == [3, 2]
+
+
+async def test_a_read_that_was_overtaken_is_not_remembered() -> None:
+    """A value that was being read while it was changed may be the old one: the next asks again."""
+    reads: list[str] = []
+
+    async def read(key: str) -> int:
+        reads.append(key)
+        if len(reads) == 1:
+            remembered.forget(key)
+        return len(reads)
+
+    remembered = Remembered(read, seconds=60)
+    assert [await remembered.get("a") for _ in range(3)] == [1, 2, 2]
