@@ -338,6 +338,22 @@ async def test_other_methods(shop: WebShop) -> None:
     assert not any((await shop.count_rows()).values())
 
 
+async def read_sent(shop: WebShop, method: str, path: str) -> bytes:
+    """Return the body that the application sends, which a client would not show where none belongs."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b""}
+    headers = [(b"authorization", shop.merchant.key.encode())]
+    await shop.web(scope | {"headers": headers, "client": ("127.0.0.1", 1), "scheme": "http"}, receive, send)
+    return b"".join(message.get("body", b"") for message in sent)
+
+
 async def test_head(shop: WebShop) -> None:
     """HEAD is answered like GET, with the length of the body and without the body."""
     paid = (await shop.pay()).json()["payment"]["transactionId"]
@@ -347,6 +363,8 @@ async def test_head(shop: WebShop) -> None:
         assert (head.status_code, head.content) == (status, b"")
         assert head.headers["content-length"] == whole.headers["content-length"] == str(len(whole.content))
         assert head.headers["content-type"] == whole.headers["content-type"]
+        assert await read_sent(shop, "HEAD", path) == b""
+        assert await read_sent(shop, "GET", path) != b""
     assert (await shop.client.head(f"/payment/{paid}")).status_code == 401
 
 
