@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tollhouse.ledger import store
+from tollhouse.ledger.store import Scope
 from tollhouse.ledger.verify import MOST_VIOLATIONS, find_violations
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Of one proof: facts that are new, and transactions of the round.
 NEW_FACTS = 500
-ROUND_STEP = 2_000
+ROUND_STEP = 1_000
 
 #: Violations that are remembered.
 MOST_REMEMBERED = 1_000
@@ -28,14 +29,19 @@ log = structlog.get_logger()
 
 
 async def prove_books(database: Database, *, new_facts: int = NEW_FACTS, round_step: int = ROUND_STEP) -> int:
-    """Prove what is new and the next step of the round; return how much was new. Raises DatabaseUnavailable."""
+    """Prove what is new and the next step of the round, which may be none; return how much was new.
+
+    Raises DatabaseUnavailable.
+    """
     async with database.transaction() as connection:
         reached = await store.lock_round(connection)
         if reached is None:
             return 0
         facts = await store.select_new_facts(connection, limit=new_facts)
         new = [(fact.merchant_id, fact.transaction_id) for fact in facts if fact.transaction_id]
-        scope = await store.select_scope(connection, reached, size=round_step, singles=new)
+        scope = Scope(reached, reached, 0, tuple(new))
+        if round_step:
+            scope = await store.select_scope(connection, reached, size=round_step, singles=new)
         found = await find_violations(connection, scope, most=MOST_VIOLATIONS)
         faults = {violation.key: violation.fault for violation in found if violation.key}
         await store.replace_violations(connection, scope, list(faults.items()), most=MOST_REMEMBERED)

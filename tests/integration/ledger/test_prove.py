@@ -61,6 +61,17 @@ async def test_the_round_meets_what_was_changed_later(shop: Shop) -> None:
     assert await shop.value("select rounds from ledger_round") >= 2
 
 
+async def test_without_a_step_of_the_round(shop: Shop) -> None:
+    """When there is much that is new, the round waits where it is."""
+    paid = [(await shop.pay()).transaction_id for _ in range(2)]
+    await number_batch(shop.tools.database)
+    for each in paid:
+        await shop.value(SPOIL, each)
+    assert await prove_books(shop.tools.database, new_facts=1, round_step=0) == 1
+    assert await violations(shop) == paid[:1]
+    assert await shop.value("select (merchant_id, transaction_id, rounds) = (0, 0, 0) from ledger_round")
+
+
 async def test_several_workers(shop: Shop) -> None:
     """Workers that prove at once do not wait for each other, and nothing is proved twice or left out."""
     database = shop.tools.database
