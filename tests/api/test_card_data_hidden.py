@@ -33,6 +33,8 @@ PLACES = (
     "paymentSource.cardHolder",
     "paymentSource.zip",
     "paymentSource.emulateCode",
+    "paymentSource.mid",
+    "paymentSource.mpiParameters.eci",
     "paymentSource.initiator",
     "paymentSource.3ds",
     "paymentSource.{}",
@@ -202,6 +204,8 @@ async def test_strays_are_named(shop: WebShop) -> None:
     groups = f"{NUMBER[:4]} {NUMBER[4:8]}-{NUMBER[8:12]}.{NUMBER[12:]}"
     body = shop.payment(metadata={"a": [1, {"b": int(NUMBER)}], f"card {NUMBER}": 1, "c": groups, "d": NUMBER[:-1]})
     body["sku"]["title"] = f"Paid with {NUMBER}"
+    body["sku"]["action"] = {"id": NUMBER}
+    body["paymentSource"]["mid"] = NUMBER
     body["consumer"] |= {"externalId": NUMBER, "userAgent": groups}
     body["url"]["redirectUrl"] = f"http://shop.example/?card={NUMBER}"
     answer = await shop.pay(body, headers={"X-Request-ID": f"card-{NUMBER}"})
@@ -212,6 +216,8 @@ async def test_strays_are_named(shop: WebShop) -> None:
         "metadata.a.1.b",
         "metadata.c",
         "sku.title",
+        "sku.action.id",
+        "paymentSource.mid",
         "consumer.externalId",
         "consumer.userAgent",
         "url.redirectUrl",

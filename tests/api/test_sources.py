@@ -367,3 +367,34 @@ async def test_other_types(refusing_shop: WebShop, kind: str) -> None:
     assert errors["paymentSource.type"] == [
         "must be one of card, token, consumer, paymentAccountId, paymentAccountIdWithCvv, cc_token"
     ]
+
+
+@pytest.mark.parametrize(
+    "kind", ["card", "token", "consumer", "paymentAccountId", "paymentAccountIdWithCvv", "cc_token"]
+)
+async def test_what_every_source_may_carry(shop: WebShop, kind: str) -> None:
+    """`emulateCode` ends a payment of every source with its code, and `mid` names the merchant account of every one."""
+    account, owner = await stored(shop, id="user-7")
+    source = {
+        "type": kind,
+        **(card() if kind == "card" else {"cvv": "009"}),
+        "token": await shop.token(),
+        "id": owner,
+        "paymentAccountId": account,
+        "mpiParameters": {"scaExemption": "tra"},
+        "emulateCode": "5051",
+        "mid": "123",
+    }
+    buyer = consumer(id="user-7")
+    before = await shop.count_rows()
+    answer = await shop.pay(shop.payment(source | {"mid": "nobody"}, consumer=buyer))
+    await expect_refusal(shop, answer, "paymentSource.mid", stored=before)
+    told = await pay_with(shop, source, consumer=buyer)
+    assert (told["payment"]["status"], told["payment"]["code"]) == ("fail", "5051")
+    assert (told["payment"]["apiPaymentSource"], told["consumer"]["id"]) == (kind, owner)
+    terms = (
+        await shop.fetch(
+            "select terms ->> 'mid' as mid, terms ->> 'emulateCode' as code from payment order by payment_id desc"
+        )
+    )[0]
+    assert tuple(terms) == ("123", "5051")

@@ -158,5 +158,7 @@ def parse_number(body: dict[str, Any]) -> CardNumber | None:
 
 
 def shown_parts(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the parts of a body that come back, are shown or are kept as they were sent."""
-    return {name: body.get(name) for name in SHOWN_PARTS}
+    """Return the parts of a body that come back, are shown or are kept as they were sent, by their paths."""
+    source = body.get("paymentSource")
+    parts = {name: body.get(name) for name in SHOWN_PARTS}
+    return parts | {"paymentSource.mid": source.get("mid")} if isinstance(source, dict) else parts
