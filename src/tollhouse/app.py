@@ -45,6 +45,7 @@ from tollhouse.api.sku import sku_handlers
 from tollhouse.api.static import static_handlers
 from tollhouse.api.straight import StraightWay
 from tollhouse.api.test_payment_data import test_payment_data_handlers
+from tollhouse.api.timeline import timeline_handlers
 from tollhouse.api.tokenize import build_tokenize, tokenize_handlers
 from tollhouse.api.tokenize_account import build_tokenize_account, tokenize_account_handlers
 from tollhouse.billing.subscribe import RecordSubscription, SettleSubscription
@@ -316,6 +317,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         *code_handlers(),
         *feed_handlers(gateway.tools, gateway.gate),
         *legacy_handlers(gateway.tools, gateway.gate),
+        *timeline_handlers(gateway.tools, gateway.gate),
         *document_handlers(settings.public_url, is_live=settings.is_live),
         *static_handlers(),
         *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),

@@ -237,6 +237,12 @@ answered as (
     where c.merchant_id = given.merchant_id and c.payment_id = given.payment_id
         and (c.transaction_id = given.transaction_id or (c.transaction_id is null and given.is_first))
         and c.answer is null and given.answer is not null
+),
+noted as (
+    insert into attempt_step (merchant_id, transaction_id, number, left_state, reached_state, response_code)
+    select merchant_id, transaction_id, number, expected, given.state, given.response_code
+    from moved join given using (merchant_id, transaction_id, number, expected)
+    where expected <> 'in_flight' or given.state not in ('approved', 'declined')
 )
 select transaction_id, number, expected, clock_timestamp() as database_time from moved;
 
@@ -326,9 +332,14 @@ select merchant_id, transaction_id from leased;
 
 -- name: postpone_attempt!
 -- Look at an attempt again later; it has been asked about once more.
-update attempt
-set resolve_at = now() + make_interval(secs => :seconds), inquiries = inquiries + 1
-where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number and resolve_at is not null;
+with postponed as (
+    update attempt
+    set resolve_at = now() + make_interval(secs => :seconds), inquiries = inquiries + 1
+    where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number and resolve_at is not null
+    returning merchant_id, transaction_id, number
+)
+insert into attempt_step (merchant_id, transaction_id, number)
+select merchant_id, transaction_id, number from postponed where :was_asked;
 
 -- name: select_unresolved$
 -- Count payments whose outcome is open.

@@ -68,7 +68,7 @@ async def reconcile(tools: Tools, *, merchant_id: int, transaction_id: int) -> N
     if isinstance(finding, Approved | Declined | Reversed | NotFound):
         await settle(tools, payment, lifecycle.apply(payment, finding, tools.clock.now()))
     else:
-        await _postpone(tools, payment, pause_after(payment.attempt.inquiries))
+        await _postpone(tools, payment, pause_after(payment.attempt.inquiries), was_asked=True)
 
 
 async def _find_out(tools: Tools, acquirer: Acquirer, payment: Payment) -> Finding | None:
@@ -99,7 +99,7 @@ def pause_after(inquiries: int) -> float:
     return INQUIRY_PAUSES_SECONDS[inquiries] if inquiries < len(INQUIRY_PAUSES_SECONDS) else LATER_INQUIRIES_SECONDS
 
 
-async def _postpone(tools: Tools, payment: Payment, seconds: float) -> None:
+async def _postpone(tools: Tools, payment: Payment, seconds: float, *, was_asked: bool = False) -> None:
     async with tools.database.acquire() as connection:
         await queries.postpone_attempt(
             connection,
@@ -107,4 +107,5 @@ async def _postpone(tools: Tools, payment: Payment, seconds: float) -> None:
             transaction_id=payment.transaction_id,
             number=payment.attempt.number,
             seconds=seconds,
+            was_asked=was_asked,
         )

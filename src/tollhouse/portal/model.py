@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from tollhouse.catalog.model import Price
+from tollhouse.history.model import Entry
 from tollhouse.ipn.model import DeliveryEntry
 from tollhouse.kernel.codes import Code
 from tollhouse.kernel.money import Money
@@ -108,6 +109,7 @@ class PaymentSheet:
     attempts: tuple[AttemptLine, ...]
     authentications: tuple[AuthenticationLine, ...]
     deliveries: tuple[DeliveryEntry, ...]
+    timeline: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tollhouse.catalog.model import price_from_json
+from tollhouse.history.timeline import select_timeline
 from tollhouse.ipn.log import select_payment_deliveries
 from tollhouse.kernel.codes import describe
 from tollhouse.kernel.money import Currency, Money
@@ -99,6 +100,7 @@ def read_id(text: str) -> int:
 async def _read_sheet(connection: PlainConnection, merchant_id: int, row: Mapping[str, Any]) -> PaymentSheet:
     own = {"merchant_id": merchant_id, "transaction_id": row["transaction_id"], "most": MOST}
     deliveries = await select_payment_deliveries(connection, merchant_id=merchant_id, payment_id=row["payment_id"])
+    timeline = await select_timeline(connection, merchant_id=merchant_id, transaction_id=row["transaction_id"])
     return PaymentSheet(
         line=_read_line(row),
         settled_at=row["settled_at"],
@@ -120,6 +122,7 @@ async def _read_sheet(connection: PlainConnection, merchant_id: int, row: Mappin
             [AuthenticationLine(**one) async for one in queries.select_authentications(connection, **own)]
         ),
         deliveries=tuple(one for one in deliveries if one.transaction_id == row["transaction_id"]),
+        timeline=timeline.entries if timeline else (),
     )
 
 

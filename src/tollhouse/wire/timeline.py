@@ -1,0 +1,26 @@
+"""The answer that tells what happened to a payment."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tollhouse.wire.answers import Answer
+
+
+class TimelineEntry(Answer):
+    """One thing that happened."""
+
+    at: str = Field(description="ISO 8601, UTC, to the millisecond.")
+    kind: Literal["request", "rule", "route", "3ds", "acquirer", "state", "ledger", "callback"]
+    text: str = Field(description="What happened, in a sentence for people; it may change.")
+    facts: dict[str, str] = Field(description="What it is about, by name.")
+
+
+class TimelineAnswer(Answer):
+    """Everything that happened to a transaction."""
+
+    orderId: str
+    transactionId: str
+    data: list[TimelineEntry] = Field(description="In the order in which it happened.")

@@ -1,0 +1,149 @@
+"""The timeline: what it tells of each kind of payment, in which order, and what it never tells."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.support.cardholders import World, open_world
+from tests.support.issuing import number_of
+from tests.support.pages import attempt_all
+from tests.support.webshop import WebShop, card
+
+from tollhouse.payments.reconcile import reconcile
+from tollhouse.storage.database import Database
+
+
+@pytest.fixture
+async def world(database: Database, simulator_database: Database) -> AsyncIterator[World]:
+    """A gateway that is served, and its simulator."""
+    async with open_world(database, simulator_database) as world:
+        yield world
+
+
+async def read(shop: WebShop, transaction_id: str) -> list[dict[str, Any]]:
+    """Return the entries, having checked that they are in order."""
+    answer = await shop.get(f"/payment/{transaction_id}/timeline")
+    assert answer.status_code == 200, answer.text
+    content = answer.json()
+    assert content["transactionId"] == transaction_id
+    entries: list[dict[str, Any]] = content["data"]
+    assert [entry["at"] for entry in entries] == sorted(entry["at"] for entry in entries)
+    return entries
+
+
+def kinds_of(entries: list[dict[str, Any]]) -> list[str]:
+    """What the entries are about."""
+    return [entry["kind"] for entry in entries]
+
+
+async def test_an_approved_payment(shop: WebShop) -> None:
+    """Request, route, question, answer, outcome, books, callback and its attempt; and no row was kept for it."""
+    answer = await shop.pay(headers={"X-Request-ID": "first"})
+    await attempt_all(shop)
+    entries = await read(shop, answer.json()["payment"]["transactionId"])
+    assert kinds_of(entries) == [
+        "request",
+        "route",
+        "acquirer",
+        "acquirer",
+        "state",
+        "ledger",
+        "callback",
+        "callback",
+    ]
+    assert entries[0]["text"] == "A sale of 19.99 USD was asked for"
+    assert entries[0]["facts"]["requestId"] == "first"
+    assert entries[3]["facts"]["state"] == "approved"
+    assert entries[3]["facts"]["approvalCode"]
+    assert entries[5]["facts"] == {"debit": "money.acquirers", "credit": "money.merchants", "amount": "19.99 USD"}
+    assert entries[7]["facts"]["error"] == "connect_failed"
+    assert await shop.fetch("select from attempt_step") == []
+
+
+async def test_a_declined_payment(shop: WebShop) -> None:
+    """A decline tells the issuer's code and what it means; nothing is in the books."""
+    answer = await shop.pay(shop.payment({"type": "card"} | card("decline_51")))
+    entries = await read(shop, answer.json()["payment"]["transactionId"])
+    assert kinds_of(entries) == ["request", "route", "acquirer", "acquirer", "state"]
+    assert entries[3]["facts"]["responseCode"] == "51"
+    assert (entries[4]["facts"]["code"], entries[4]["facts"]["codeCategory"]) == ("5051", "2")
+
+
+async def test_a_payment_that_a_rule_refused(shop: WebShop) -> None:
+    """What a rule of ours refused was never sent anywhere."""
+    bought = (await shop.pay()).json()["payment"]
+    account = bought["source"]["paymentAccountId"]
+    await shop.execute("update account set disabled = true")
+    source = {"type": "paymentAccountId", "paymentAccountId": account}
+    refused = (await shop.pay(shop.payment(source, consumer={"ip": "203.0.113.45"}))).json()["payment"]
+    assert refused["code"] == "1020"
+    entries = await read(shop, refused["transactionId"])
+    assert kinds_of(entries) == ["request", "rule", "state"]
+    assert entries[1]["facts"]["code"] == "1020"
+
+
+async def test_a_payment_whose_answer_was_lost(shop: WebShop) -> None:
+    """The silence, each inquiry that found nothing, and what it turned out to be are told with their times."""
+    answer = await shop.pay(shop.payment({"type": "card"} | card("lost_answer")))
+    block = answer.json()["payment"]
+    assert block["status"] == "pending"
+    before = await read(shop, block["transactionId"])
+    assert [entry["facts"].get("to") for entry in before if entry["kind"] == "acquirer"] == ["unknown"]
+    await reconcile(shop.gateway.tools, merchant_id=1, transaction_id=int(block["transactionId"]))
+    entries = await read(shop, block["transactionId"])
+    told = [entry["facts"].get("to") for entry in entries if entry["kind"] == "acquirer"]
+    assert told == ["unknown", "approved"]
+    assert kinds_of(entries)[-2:] == ["state", "ledger"]
+
+
+async def test_a_challenged_payment(world: World) -> None:
+    """The messages of 3-D Secure are told in their order, without the proof, and then what the acquirer said."""
+    answer = await world.pay("challenge", browser=True)
+    order_id = answer.json["payment"]["orderId"]
+    await world.call(f"/stage/3ds/{order_id}", {"result": "pass"})
+    path = f"/payment/{answer.json['payment']['transactionId']}/timeline"
+    told = await world.get(path, Authorization=world.api_key)
+    entries = told.json["data"]
+    texts = [entry["text"] for entry in entries if entry["kind"] == "3ds"]
+    assert texts == [
+        "Authentication begins",
+        "The Directory is asked (AReq)",
+        "The Directory answered: a challenge (ARes)",
+        "Authentication passed (RReq)",
+    ]
+    [result] = [entry for entry in entries if entry["text"] == texts[-1]]
+    assert result["facts"]["transStatus"] == "Y"
+    assert [entry["facts"].get("to") for entry in entries if entry["kind"] == "acquirer"][:2] == [
+        "challenged",
+        "in_flight",
+    ]
+    async with world.gateway.database.acquire() as connection:
+        cavv = await connection.fetchval("select cavv from authentication where cavv is not null")
+    whole = json.dumps(told.json)
+    assert cavv
+    assert cavv not in whole
+    assert number_of("challenge") not in whole
+
+
+async def test_an_operation_has_its_own(shop: WebShop) -> None:
+    """A credit tells what it acts on and why, and what it did in the books."""
+    bought = (await shop.pay()).json()["payment"]["transactionId"]
+    answer = await shop.post(f"/payment/{bought}/credit", {"reason": "came late", "amount": 5})
+    entries = await read(shop, answer.json()["payment"]["transactionId"])
+    assert entries[0]["facts"]["actsOn"] == bought
+    assert entries[0]["facts"]["reason"] == "came late"
+    assert [entry["facts"]["debit"] for entry in entries if entry["kind"] == "ledger"] == ["money.credits"]
+
+
+async def test_timelines_of_others_are_not_there(shop: WebShop) -> None:
+    """Another merchant's ids, and what is no id, are 404; without a key it is 401."""
+    transaction_id = (await shop.pay()).json()["payment"]["transactionId"]
+    path = f"/payment/{transaction_id}/timeline"
+    assert (await shop.get(path, key=shop.other.key)).status_code == 404
+    assert (await shop.get(path, key="x")).status_code == 401
+    answers = await asyncio.gather(*(shop.get(f"/payment/{text}/timeline") for text in ("0", "x", "1" * 25)))
+    assert {answer.status_code for answer in answers} == {404}
