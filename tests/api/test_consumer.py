@@ -209,8 +209,10 @@ async def test_a_disabled_card_is_not_charged(refusing_shop: WebShop) -> None:
     assert [account["disabled"] for account in listed] == [True]
     refused = await pay_with(shop, account_id)
     assert (refused["status"], refused["code"], refused["source"]["disabled"]) == ("fail", "1020", True)
-    by_consumer = await shop.pay(shop.payment({"type": "consumer", "id": consumer_id}, consumer={"ip": "203.0.113.45"}))
-    assert by_consumer.json()["payment"]["code"] == "1020"
+    by_code = {"type": "paymentAccountIdWithCvv", "paymentAccountId": account_id, "cvv": "009"}
+    for source in ({"type": "consumer", "id": consumer_id}, by_code):
+        answer = await shop.pay(shop.payment(source, consumer={"ip": "203.0.113.45"}))
+        assert answer.json()["payment"]["code"] == "1020"
     assert (await shop.post(f"/paymentAccount/{account_id}/enable", content=b"")).status_code == 200
     charged = await pay_with(shop, account_id)
     assert (charged["status"], charged["source"]["disabled"]) == ("success", False)

@@ -394,6 +394,11 @@ async def test_sites_are_shown_with_their_products(ann: Browser, portal: WebShop
     page = (await ann.get("/portal/sites")).text
     assert str(portal.merchant.site_id) in page
     assert "19.99 USD at once, then 19.99 USD every 30 days" in page
+    assert "given with each payment" in page
+    assert "switched off" not in page
+    await portal.put(f"/site/{portal.merchant.site_id}", {"status": False})
+    assert "switched off" in (await ann.get("/portal/sites")).text
+    await portal.put(f"/site/{portal.merchant.site_id}", {"status": True})
 
 
 async def test_what_merchants_and_customers_wrote_is_shown_and_not_run(ann: Browser, portal: WebShop) -> None:

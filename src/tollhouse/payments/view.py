@@ -108,7 +108,8 @@ def build_source_block(payment: Payment) -> SourceAnswer:
 def build_consumer_block(payment: Payment) -> ConsumerBlock:
     """Build the `consumer` object: the gateway's id, the merchant's own, and what this request said."""
     known = {name: value for name, value in payment.consumer.items() if name in CONSUMER_FIELDS}
-    return ConsumerBlock(id=payment.consumer_id, externalId=payment.external_id, **known)
+    is_blocked = payment.code == codes.BLACKLISTED
+    return ConsumerBlock(id=payment.consumer_id, externalId=payment.external_id, blocked=is_blocked, **known)
 
 
 def build_subscription_blocks(payment: Payment) -> list[SubscriptionBlock]:

@@ -146,4 +146,5 @@ class SiteSheet:
     cors_enabled: bool
     delayed_capture: bool
     guards_double_clicks: bool
+    is_enabled: bool
     skus: tuple[SkuLine, ...]

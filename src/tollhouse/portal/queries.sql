@@ -76,7 +76,7 @@ limit :most;
 -- List a merchant's sites by name.
 select
     site_id, name, ipn_url, redirect_url, descriptor, three_ds::text, ipn_format::text, cors_enabled, delayed_capture,
-    guards_double_clicks
+    guards_double_clicks, is_enabled
 from site
 where merchant_id = :merchant_id
 order by name, site_id

@@ -96,7 +96,7 @@ class ConsumerBlock(Answer):
     city: str | None = None
     address: str | None = None
     zip: str | None = None
-    blocked: bool = False
+    blocked: bool = Field(False, description="Whether the payment was refused because the consumer is blacklisted.")
 
 
 class SubscriptionBlock(Answer):

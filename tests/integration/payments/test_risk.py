@@ -41,14 +41,15 @@ async def test_the_blacklist(shop: Shop, kind: str) -> None:
     named = await source(shop, kind)
     await group(shop, 2)
     refused = await shop.pay(**named)
-    assert refused.outcome == ("fail", "1001")
-    assert refused.reply.status == 201
+    assert (refused.outcome, refused.reply.status) == (("fail", "1001"), 201)
+    assert refused.body["consumer"]["blocked"] is True
     assert len(shop.acquirer.asked) == 1
     event = await shop.fetch("select status from event where transaction_id = $1", refused.transaction_id)
     assert [row["status"] for row in event] == ["fail"]
     await group(shop, 3)
     again = named | ({"token": await shop.tokenize()} if kind == "token" else {})
-    assert (await shop.pay(**again)).outcome == ("success", "0")
+    paid = await shop.pay(**again)
+    assert (paid.outcome, paid.body["consumer"]["blocked"]) == (("success", "0"), False)
 
 
 async def test_the_refusal_is_repeated(shop: Shop) -> None:
