@@ -78,6 +78,7 @@ async def test_what_a_site_cannot_be_without(refusing_shop: WebShop, missing: st
         ({"redirectUrl": "https://shop.example.com/" + "x" * 2_048}, "redirectUrl"),
         ({"status": "disabled"}, "status"),
         ({"descriptor": "x" * 26}, "descriptor"),
+        ({"descriptor": "Käse"}, "descriptor"),
         ({"threeDs": "never"}, "threeDs"),
         ({"ipnFormat": "xml"}, "ipnFormat"),
         ({"linkColor": "red"}, "linkColor"),

@@ -73,7 +73,9 @@ class SiteChangeRequest(Body):
     externalId: ExternalId | None = Field(None, description="Your own id.")
     ipnUrl: Url | None = Field(None, description="Where callbacks go when a payment names no address.")
     redirectUrl: Url | None = Field(None, description="Where cardholders go when a payment names no address.")
-    descriptor: str | None = Field(None, max_length=25, description="What stands on the cardholder's statement.")
+    descriptor: str | None = Field(
+        None, max_length=25, pattern="^[ -~]+$", description="What stands on the cardholder's statement: plain letters."
+    )
     status: bool | None = Field(None, description="Whether it sells; payments of a site that does not are refused.")
     corsEnabled: bool | None = Field(None, description="Whether browsers may tokenize from its pages.")
     autoRedirect: bool | None = Field(None, description=OWN)
