@@ -97,7 +97,7 @@ async def test_what_is_said_of_tokens(shop: Shop) -> None:
     await shop.pay(token=used)
     assert await fault_of(shop, token=used) == USED
     expired = await shop.tokenize()
-    await shop.value("update token set expires_at = now() where token_id = $1", expired)
+    await shop.value("update token set expires_at = now() - interval '1 s' where token_id = $1", expired)
     assert await fault_of(shop, token=expired) == EXPIRED
     await shop.value("update token set sealed_card = null where token_id = $1", expired)
     assert await fault_of(shop, token=expired) == EXPIRED
