@@ -28,6 +28,7 @@ RESOLVE_EVERY_SECONDS = 1.0
 KEEP_HOLDS_EVERY_SECONDS = 1.0
 SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
 SWEEP_VAULT_EVERY_SECONDS = 60.0
+SWEEP_VELOCITY_EVERY_SECONDS = 5.0
 PROVE_BOOKS_EVERY_SECONDS = 5.0
 READ_ORIGINS_EVERY_SECONDS = 5.0
 #: A receipt may take a second.
@@ -50,7 +51,6 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
             await sweep_phones(connection)
             await sweep_notices(connection)
             await sweep_links(connection)
-            await sweep_velocity(connection, tools.limits)
 
     return {
         "number events": lambda: number_events(gateway.database, stop=stop, wake=gateway.wake, numbered=numbered),
@@ -63,6 +63,9 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
             SWEEP_AUTHENTICATIONS_EVERY_SECONDS, partial(sweep_authentications, tools), stop
         ),
         "prove the books": lambda: run_every(PROVE_BOOKS_EVERY_SECONDS, partial(prove_all, gateway.database), stop),
+        "forget old counts": lambda: run_every(
+            SWEEP_VELOCITY_EVERY_SECONDS, partial(sweep_velocity, gateway.database, tools.limits), stop
+        ),
         "sweep the vault": lambda: run_every(SWEEP_VAULT_EVERY_SECONDS, sweep, stop),
         **_build_letter_loop(gateway, stop),
     } | _build_common_loops(gateway, stop)

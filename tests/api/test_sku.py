@@ -202,12 +202,14 @@ async def test_products_of_others_are_not_there(refusing_shop: WebShop) -> None:
 
 
 async def test_the_technical_product_stays(refusing_shop: WebShop) -> None:
-    """The product that every site has cannot be changed, and has no price to be paid with."""
+    """The product that every site has cannot be changed, and is paid with at a price that the payment brings."""
     shop = refusing_shop
     name = f"TECH_{shop.merchant.site_id}"
     assert (await shop.put(f"/sku/{name}", {"title": "x"})).status_code == 400
     refused = await shop.pay(shop.payment(sku={"name": name}))
     assert (refused.status_code, list(refused.json()["errors"])) == (400, ["sku.price"])
+    paid = await shop.pay(shop.payment(sku={"name": name, "price": [LATER | {"offset": "0d", "amount": 7}]}))
+    assert paid.json()["payment"]["amount"] == 7
 
 
 async def test_payments_see_a_change_at_once(refusing_shop: WebShop) -> None:

@@ -135,8 +135,7 @@ async def test_what_is_too_long_ago_does_not_count(shop: Shop) -> None:
     await shop.pay()
     await shop.value("update velocity_mark set noted_at = now() - interval '61 minutes'")
     assert (await shop.pay()).outcome == ("success", "0")
-    async with shop.tools.database.transaction() as connection:
-        await sweep_velocity(connection, shop.tools.limits)
+    await sweep_velocity(shop.tools.database, shop.tools.limits)
     assert await shop.value("select count(*) from velocity_mark") == 3
 
 
