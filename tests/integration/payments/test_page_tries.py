@@ -10,6 +10,7 @@ from tests.support.acquirer import Plan
 from tests.support.shop import Paid, Shop, all_at_once
 
 from tollhouse.acquirers.model import Declined
+from tollhouse.kernel.errors import Invalid
 from tollhouse.payments.charge import charge
 from tollhouse.payments.model import PageTry
 
@@ -63,3 +64,15 @@ async def test_an_open_try_stands_before_the_next(shop: Shop) -> None:
     assert [first.outcome, second.outcome] == [("pending", "0")] * 2
     assert second.transaction_id == first.transaction_id
     assert len(shop.acquirer.asked) == 1
+
+
+async def test_the_try_that_succeeded_is_credited(shop: Shop) -> None:
+    """A credit names the try that was paid; one that failed has nothing to give back."""
+    shop.acquirer.plan(Plan(Declined("51")))
+    first = await attempt(shop, 1)
+    second = await attempt(shop, 2, number="4111111111111111")
+    with pytest.raises(Invalid):
+        await shop.credit(first.transaction_id)
+    credited = await shop.credit(second.transaction_id)
+    assert (credited.outcome, credited.payment["source"]) == (("success", "0"), second.payment["source"])
+    assert (await attempt(shop, 2)).transaction_id == second.transaction_id
