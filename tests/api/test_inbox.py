@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from html import unescape
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from tests.support.pages import attempt_all, newest_event, sign
 from tests.support.webshop import IPN_URL
 
 from tollhouse.ipn.number import number_batch
+from tollhouse.ipn.signature import sign_webhook
 from tollhouse.notices.carrier import ShownCarrier
 from tollhouse.notices.deliver import deliver_due
 from tollhouse.simulator.cards import published_cards
@@ -69,6 +71,22 @@ async def test_a_genuine_callback_is_acknowledged_and_shown(shop: WebShop) -> No
     assert "both signatures are right" in page
     assert "as they arrived" in page
     assert headers["X-Signature"] in page
+
+
+async def test_a_legacy_form_is_shown_and_acknowledged(shop: WebShop) -> None:
+    """A site with the legacy form has its XML on the page, and the inbox takes the form as its signature says."""
+    await shop.execute("update site set ipn_format = 'legacy'")
+    await shop.pay()
+    await attempt_all(shop)
+    page = (await shop.client.get("/stage/inbox")).text
+    assert "ppGetData" in page
+    form = b"ipn=%3Cipn%2F%3E&sign=0"
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    timestamp = int(time.time())
+    signature = sign_webhook(["secret"], webhook_id="evt_1", timestamp=timestamp, body=form)
+    headers |= {"webhook-id": "evt_1", "webhook-timestamp": str(timestamp), "webhook-signature": signature}
+    assert (await shop.client.post("/stage/inbox", content=form, headers=headers)).status_code == 200
+    assert (await shop.client.post("/stage/inbox", content=form + b"1", headers=headers)).status_code == 400
 
 
 async def test_a_forged_callback_is_refused(shop: WebShop) -> None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 from tests.support.callbacks import BODY, SECRET, make_delivery
+from tests.support.payments import payment
 
-from tollhouse.ipn.attempt import build_headers
+from tollhouse.ipn.attempt import build_headers, write_body
+from tollhouse.ipn.legacy import build_xml
 from tollhouse.ipn.signature import SignatureMismatch
 from tollhouse.listen import (
     Answer,
@@ -25,6 +27,7 @@ from tollhouse.listen import (
     render_line,
     verify_callback,
 )
+from tollhouse.payments.model import Status
 
 NOW = 1_700_000_000
 HEADERS = build_headers(make_delivery("http://127.0.0.1/"), [SECRET], timestamp=NOW)
@@ -40,6 +43,17 @@ def test_callback_of_a_subscription_is_read() -> None:
     """Where there is no payment, they come from the subscription."""
     body = b'{"subscription": {"id": "9", "status": "canceled"}}'
     assert read_callback(body) == Callback("subscription", "canceled", "", "", "9")
+
+
+def test_legacy_form_is_read_and_verified() -> None:
+    """Of a legacy form, kind, status and ids come from its XML, and the signature in the header covers it whole."""
+    settled = payment(status=Status.SUCCESS, code="0")
+    delivery = make_delivery("http://127.0.0.1/", form="legacy", body=build_xml(settled), payment_id=settled.payment_id)
+    headers, body = build_headers(delivery, [SECRET], timestamp=NOW), write_body(delivery, SECRET)
+    assert read_callback(body) == Callback("sale", "successful", "100000000", "10000000", "")
+    verify_callback(headers, body, secret=SECRET, now=NOW)
+    with pytest.raises(SignatureMismatch, match="webhook-signature"):
+        verify_callback(headers, body.replace(b"successful", b"declined!!"), secret=SECRET, now=NOW)
 
 
 @given(st.binary(max_size=60))
