@@ -265,6 +265,7 @@ async def test_events_are_read_in_pages_without_a_gap(working: WebShop, endpoint
     bodies = [seen.body for seen in endpoint.seen]
     raw = (await working.get("/events")).content
     assert all(body in raw for body in bodies)
+    assert (await working.get("/events?limit=5")).json()["meta"] == {"limit": 5, "after": 5, "hasMore": False}
     assert (await working.get(f"/events?after={after}")).json() == {
         "data": [],
         "meta": {"limit": 50, "after": 5, "hasMore": False},
