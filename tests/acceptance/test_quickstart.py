@@ -33,6 +33,7 @@ def run(gateway: RunningGateway, *arguments: str) -> tuple[int, dict[str, Any]]:
 
 def check_approved(status: int, answer: dict[str, Any]) -> None:
     """Check an approved payment against the shape that the quickstart prints."""
+    assert "payment" in answer, answer
     payment = answer["payment"]
     assert status == 201
     assert payment.keys() >= PAYMENT_KEYS

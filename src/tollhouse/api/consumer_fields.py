@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pydantic import Field, field_validator
 
 from tollhouse.api.decode import Body
-from tollhouse.api.fields import EMAIL_FORM, Scalar, read_day, text
+from tollhouse.api.fields import Scalar, read_day, text
 
 #: Of what a customer typed, and of what a browser says of itself.
 LONGEST_TYPED = 255
@@ -27,7 +27,12 @@ class BuyerFields(Body):
     externalId: text(255) | None = Field(  # type: ignore[valid-type]
         None, description="Your own id: finds the consumer, or makes one."
     )
-    email: str | None = Field(None, max_length=254, pattern=EMAIL_FORM, examples=["jane.smith@shop.example"])
+    email: str | None = Field(
+        None,
+        max_length=254,
+        description="As it was typed. Letters go to well-formed ones only.",
+        examples=["jane.smith@shop.example"],
+    )
     firstName: str | None = Field(None, max_length=32, description="Required with source `card`.", examples=["Jane"])
     lastName: str | None = Field(None, max_length=32, description="Required with source `card`.", examples=["Smith"])
     birthday: str | None = Field(None, max_length=10, description="`YYYY-MM-DD`.")
