@@ -22,6 +22,7 @@ from litestar.exceptions import HTTPException
 from tollhouse.acquirers.test_data import TestDataDesk
 from tollhouse.api.access import Gate
 from tollhouse.api.callbacks import callback_handlers
+from tollhouse.api.chargeback import chargeback_handlers, issuer_handlers
 from tollhouse.api.codes import code_handlers
 from tollhouse.api.consumer import consumer_handlers
 from tollhouse.api.cors import AllowedOrigins, Cors
@@ -48,12 +49,18 @@ from tollhouse.api.test_payment_data import test_payment_data_handlers
 from tollhouse.api.timeline import timeline_handlers
 from tollhouse.api.tokenize import build_tokenize, tokenize_handlers
 from tollhouse.api.tokenize_account import build_tokenize_account, tokenize_account_handlers
-from tollhouse.billing.subscribe import RecordSubscription, SettleSubscription
+from tollhouse.billing.subscribe import RecordSubscription
 from tollhouse.catalog.access import Catalog
 from tollhouse.checkout.handlers import checkout_handlers
 from tollhouse.checkout.pay_handlers import Till, pay_handlers
-from tollhouse.choices import build_acquirer, build_carrier, build_sender, choose_limits, choose_rates
-from tollhouse.ipn.record import RecordEvent
+from tollhouse.choices import (
+    build_acquirer,
+    build_carrier,
+    build_sender,
+    choose_consequences,
+    choose_limits,
+    choose_rates,
+)
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import Refusal, TollhouseError
@@ -63,8 +70,6 @@ from tollhouse.merchants.access import Doorman
 from tollhouse.merchants.passwords import PasswordGate
 from tollhouse.merchants.secrets import IpnSecrets
 from tollhouse.notices.store import count_waiting
-from tollhouse.payments.consequences import KeepCard, PostLines, RememberCard, WriteLetter
-from tollhouse.payments.holds import TrackHold
 from tollhouse.payments.store import (
     count_unresolved,
     flush_beginnings,
@@ -74,7 +79,6 @@ from tollhouse.payments.store import (
     reserve_transaction_numbers,
 )
 from tollhouse.payments.tools import Patience, Tools
-from tollhouse.payments.velocity import NoteDecline
 from tollhouse.phones.desk import Desk, Quotas
 from tollhouse.phones.shown import ShownSender
 from tollhouse.portal.handlers import Portal, portal_handlers
@@ -245,11 +249,9 @@ def _build_tools(
     on_settled: Callable[[Payment], None],
 ) -> Tools:
     limits = choose_limits(settings)
-    letters = () if carrier is None else (WriteLetter(),)
-    counting = (NoteDecline(),) if limits.is_set else ()
-    consequences = (KeepCard(), RememberCard(), SettleSubscription(), PostLines(), TrackHold(), *letters, RecordEvent())
+    consequences = choose_consequences(carrier, limits)
     begin = partial(flush_beginnings, clock, (RecordSubscription(),), limits=limits)
-    move = partial(flush_moves, clock, (*consequences, *counting))
+    move = partial(flush_moves, clock, consequences)
     acquirer = build_acquirer(settings, transport)
     return Tools(
         database=database,
@@ -265,6 +267,7 @@ def _build_tools(
         subscription_numbers=_number_blocks(database, reserve_subscription_numbers),
         beginnings=Coalescer("begin", begin, database),
         moves=Coalescer("move", move, database, patience_seconds=FINISH_PATIENCE_SECONDS),
+        consequences=consequences,
         mids=dict.fromkeys(settings.mids, acquirer.name),
         takes_test_mids=not settings.is_live,
         base_url=settings.public_url,
@@ -302,6 +305,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         *payment_handlers(gateway.tools, gateway.gate, pay),
         *operation_handlers(gateway.tools, gateway.gate, context),
         *payment_page_handlers(gateway.tools, gateway.gate, context),
+        *chargeback_handlers(gateway.tools, gateway.gate),
         *tokenize_handlers(make_token),
         *tokenize_account_handlers(
             build_tokenize_account(gateway.mint, gateway.database, gateway.gate, limits, context)
@@ -335,6 +339,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         handlers += [*inbox_handlers(_build_inbox(gateway)), *visit_handlers()]
         handlers.append(three_ds_handler(gateway.tools, gateway.transport, gateway.gate.access))
         handlers += fault_handlers(gateway.transport, gateway.gate.access)
+        handlers += issuer_handlers(gateway.tools, gateway.gate)
         handlers += test_payment_data_handlers(
             TestDataDesk(gateway.transport), gateway.gate, gateway.database, gateway.vault.digest
         )

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 from tollhouse.acquirers.approving import ApprovingAcquirer
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.api.limits import TokenizeRates
+from tollhouse.billing.subscribe import SettleSubscription
+from tollhouse.ipn.record import RecordEvent
 from tollhouse.notices.carrier import Carrier, ShownCarrier
 from tollhouse.notices.smtp import SmtpCarrier
+from tollhouse.payments.consequences import KeepCard, PostLines, RememberCard, WriteLetter
+from tollhouse.payments.holds import TrackHold
+from tollhouse.payments.velocity import NoteDecline
 from tollhouse.phones.sender import NoSender, Sender, WebhookSender
 from tollhouse.phones.shown import ShownSender
 from tollhouse.risk.model import NO_LIMITS, Limit, Limits
@@ -16,6 +21,7 @@ from tollhouse.transport.http import HttpTransport
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer
+    from tollhouse.payments.model import Consequence
     from tollhouse.settings import Settings
     from tollhouse.transport.model import Transport
 
@@ -53,6 +59,14 @@ def build_carrier(settings: Settings) -> Carrier | None:
         server, sender = settings.mail
         return SmtpCarrier(server, sender=sender)
     return None if settings.is_live else ShownCarrier()
+
+
+def choose_consequences(carrier: Carrier | None, limits: Limits) -> tuple[Consequence, ...]:
+    """Choose what follows from an outcome: letters where somebody carries them, counts where something is limited."""
+    letters = () if carrier is None else (WriteLetter(),)
+    counting = (NoteDecline(),) if limits.is_set else ()
+    always = (KeepCard(), RememberCard(), SettleSubscription(), PostLines(), TrackHold(), RecordEvent())
+    return (*always, *letters, *counting)
 
 
 def choose_rates(settings: Settings) -> TokenizeRates:

@@ -71,5 +71,5 @@ async def test_the_simulated_world(opened: OpenShop) -> None:
     live = await opened(environment="live")
     for path in ("/simulator/", "/simulator/challenge", "/stage/inbox", "/stage/clock"):
         assert (await live.get(path)).status_code == 404
-    for path in ("/stage/clock", "/stage/3ds/100000000", "/stage/inbox"):
+    for path in ("/stage/clock", "/stage/3ds/100000000", "/stage/chargeback/10000000", "/stage/inbox"):
         assert (await live.post(path, {})).status_code == 404

@@ -187,6 +187,19 @@ async def test_payment_pages(php: PhpClient, php_shop: WebShop) -> None:
     )
 
 
+async def test_charge_backs(php: PhpClient, php_shop: WebShop) -> None:
+    """A charge-back is told as an answer is, and has a link that shows the page on which it is repaid."""
+    answer = await paid(php, php_shop, "charged-back")
+    taken = await php_shop.post(f"/stage/chargeback/{answer.payment['transactionId']}", {"amount": 4.5})
+    told = read_answer(taken.json()).payment
+    assert (told["mode"], told["status"], told["amount"]) == ("chargeback", "fail", 4.5)
+    link = await php.get_chargeback_id_repaid_link(told["transactionId"])
+    assert (await php.http.get(link["url"])).status_code == 200
+    with pytest.raises(ClientError) as missing:
+        await php.get_chargeback_id_repaid_link(answer.payment["transactionId"])
+    assert missing.value.status == 404
+
+
 async def test_sites(php: PhpClient) -> None:
     """A site is made, read and changed; what is not sent stays."""
     site = await php.create_site(

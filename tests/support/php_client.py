@@ -214,6 +214,10 @@ class PhpClient:
         body = {"sku": skus, "fees": []} | optional
         return read(await self.call("POST", "/paymentPage", body, id_header=UPPER), LINK)
 
+    async def get_chargeback_id_repaid_link(self, chargeback_id: Any) -> dict[str, Any]:
+        """Return a link to repay a charge-back."""
+        return read(await self.call("GET", f"/chargeback/{value_object(chargeback_id, 1, 36)}/repaidLink"), LINK)
+
     # Sites and products
 
     async def create_site(self, *, name: str, ipn_url: str, external_id: str, redirect_url: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from tollhouse.kernel.money import Currency, Money
 from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.payments.capture import capture
 from tollhouse.payments.charge import charge
+from tollhouse.payments.chargeback import record_chargeback
 from tollhouse.payments.credit import credit
 from tollhouse.payments.model import OPERATION, Mode, Order, Payment, References, SkuReference, Wanted, WantedItem
 from tollhouse.payments.operate import Wish
@@ -139,6 +140,11 @@ class Shop:
         """Credit a sale or a capture."""
         asked = build_wish(transaction_id, Mode.CREDIT, **{"reason": "returned", **wish})
         return Paid(await credit(self.tools, asked, _decimal(amount)))
+
+    async def charge_back(self, transaction_id: int, amount: str | None = None, **wish: Any) -> Paid:
+        """Let the issuer take a sale or a capture back."""
+        asked = build_wish(transaction_id, Mode.CHARGEBACK, **wish)
+        return Paid(await record_chargeback(self.tools, asked, _decimal(amount)))
 
     async def void(self, transaction_id: int, **wish: Any) -> Paid:
         """Void a payment."""

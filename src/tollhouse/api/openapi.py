@@ -54,6 +54,7 @@ GROUPS = {
     "payment": ("Payments", "Charging a card, and asking what became of it."),
     "paymentPage": ("Payment pages", "A page of the gateway takes the card, so that yours never sees one."),
     "paymentAccount": ("Stored cards", "Letting a stored card be paid with, or no more."),
+    "chargeback": ("Charge-backs", "What issuers took back, and how it is paid again."),
     "consumer": ("Consumers", "Who pays, how far you trust them, and their cards."),
     "site": ("Sites", "Where you sell."),
     "sku": ("Products", "What you sell, under names that payments may use in the place of prices."),
@@ -84,6 +85,7 @@ XML_HTTP_REQUEST_PARAMETER = {
 }
 PATH_PARAMETERS = {
     "transactionId": {"description": "`payment.transactionId` of an earlier answer.", "example": "10000042"},
+    "chargebackId": {"description": "`payment.transactionId` of a charge-back.", "example": "10000043"},
     "phone": {"description": "A phone number with its country code.", "example": "+15005550006"},
     "channel": {"description": "One of those that the phone can be reached on.", "example": "sms"},
     "code": {"description": "What the person typed.", "example": "123456"},

@@ -57,7 +57,7 @@ class VoidRequest(OperationFields):
     """Nothing has to be said to void a payment."""
 
 
-class AmountFields(OperationFields):
+class AmountFields(Body):
     """What takes or gives back an amount. Its decimals depend on the payment's currency, which is not known here."""
 
     amount: Annotated[Decimal, WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "examples": [9.99]})] | None = (
@@ -83,11 +83,11 @@ class AmountFields(OperationFields):
         return amount
 
 
-class CaptureRequest(AmountFields):
+class CaptureRequest(AmountFields, OperationFields):
     """How much of an authorization to take."""
 
 
-class CreditRequest(AmountFields):
+class CreditRequest(AmountFields, OperationFields):
     """How much to give back, and why."""
 
     reason: str = Field(
@@ -97,9 +97,14 @@ class CreditRequest(AmountFields):
     @field_validator("reason")
     @classmethod
     def _check_reason(cls, reason: str) -> str:
-        if any(_is_card_number(found[0]) for found in DIGIT_RUN.finditer(reason)):
-            raise ValueError("must not hold a card number")
-        return reason
+        return refuse_card_numbers(reason)
+
+
+def refuse_card_numbers(reason: str) -> str:
+    """Return a reason as it is. Raises ValueError where a card number stands in it."""
+    if any(_is_card_number(found[0]) for found in DIGIT_RUN.finditer(reason)):
+        raise ValueError("must not hold a card number")
+    return reason
 
 
 def _is_card_number(text: str) -> bool:

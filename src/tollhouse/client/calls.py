@@ -119,6 +119,11 @@ def payment_page(
     return Call("POST", "/paymentPage", PaymentPage, {**body, **more}, request_id=request_id)
 
 
+def repaid_link(chargeback_id: str) -> Call[PaymentPage]:
+    """Return the page on which a charge-back is repaid; once it was, the `url` is empty and the `code` 1."""
+    return Call("GET", path_of("/chargeback/{}/repaidLink", chargeback_id), PaymentPage)
+
+
 def create_site(
     *, name: str, external_id: str, ipn_url: str, redirect_url: str, request_id: str | None = None, **more: Any
 ) -> Call[Site]:

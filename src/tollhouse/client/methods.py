@@ -73,6 +73,7 @@ class Methods:
     void = Method(calls.void)
     credit = Method(calls.credit)
     payment_page = Method(calls.payment_page)
+    repaid_link = Method(calls.repaid_link)
     create_site = Method(calls.create_site)
     site = Method(calls.site)
     update_site = Method(calls.update_site)

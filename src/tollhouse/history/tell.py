@@ -25,6 +25,7 @@ CAUSES = {
     "request": "was asked for",
     "schedule": "fell due by the schedule of its price",
     "expiry": "releases an authorization that nobody captured",
+    "issuer": "was decided by the issuer",
 }
 #: What an attempt came to, where that was not the plain answer to the plain question.
 STEPS = {

@@ -21,6 +21,7 @@ ACCOUNT_DISABLED = "1020"
 NO_ROUTE = "1030"
 ACQUIRER_UNREACHABLE = "1040"
 REVERSED = "1041"
+CHARGED_BACK = "1050"
 
 #: The issuer wants the cardholder authenticated and would then look at the same payment again.
 SOFT_DECLINE = "5201"

@@ -21,12 +21,36 @@ left join lateral (
 ) t on true
 where l.digest = :digest;
 
+-- name: renew_link!
+-- Let a link run out so many seconds from now, in the merchant's time.
+update payment_link l
+set expires_at = now() + m.clock_offset + make_interval(secs => :seconds)
+from merchant m
+where m.merchant_id = l.merchant_id and l.merchant_id = :merchant_id and l.payment_id = :payment_id;
+
+-- name: lock_repayment$
+-- Return the purchase by which a charge-back is repaid and lock it; the first time it is the one that is given.
+insert into repayment (merchant_id, transaction_id, payment_id)
+values (:merchant_id, :transaction_id, :payment_id)
+on conflict (merchant_id, transaction_id) do update set payment_id = repayment.payment_id
+returning payment_id;
+
+-- name: update_repayment!
+-- Let a charge-back be repaid by another purchase.
+update repayment
+set payment_id = :payment_id
+where merchant_id = :merchant_id and transaction_id = :transaction_id;
+
 -- name: delete_old_links!
--- Forget links that ran out so long ago that nobody comes back to them, some at a time.
+-- Forget links that ran out so long ago that nobody comes back to them, some at a time. Those of repayments tell whether they were paid.
 delete from payment_link
 where (merchant_id, payment_id) in (
     select merchant_id, payment_id from payment_link
     where expires_at < now() - make_interval(secs => :seconds)
+        and not exists (
+            select from repayment r
+            where r.merchant_id = payment_link.merchant_id and r.payment_id = payment_link.payment_id
+        )
     order by expires_at
     limit :limit
 );

@@ -58,6 +58,28 @@ async def select_link(connection: PlainConnection, digest: bytes) -> Link | None
     return Link(last=last, **columns)
 
 
+async def renew_link(connection: PlainConnection, merchant_id: int, payment_id: int, *, ttl: timedelta) -> None:
+    """Let a link run out so long from now, in the caller's transaction."""
+    await queries.renew_link(connection, merchant_id=merchant_id, payment_id=payment_id, seconds=ttl.total_seconds())
+
+
+async def lock_repayment(connection: PlainConnection, merchant_id: int, transaction_id: int, *, payment_id: int) -> int:
+    """Return the purchase by which a charge-back is repaid, the given one if there is none, and lock it."""
+    locked: int = await queries.lock_repayment(
+        connection, merchant_id=merchant_id, transaction_id=transaction_id, payment_id=payment_id
+    )
+    return locked
+
+
+async def update_repayment(
+    connection: PlainConnection, merchant_id: int, transaction_id: int, *, payment_id: int
+) -> None:
+    """Let a charge-back be repaid by another purchase, in the caller's transaction."""
+    await queries.update_repayment(
+        connection, merchant_id=merchant_id, transaction_id=transaction_id, payment_id=payment_id
+    )
+
+
 async def sweep_links(connection: PlainConnection) -> None:
     """Forget old links, in the caller's transaction."""
     await queries.delete_old_links(connection, seconds=KEPT.total_seconds(), limit=SWEEP_LIMIT)

@@ -27,7 +27,7 @@ STRETCH = 2_000
 #: A consumer with more payments is found along the merchant's own order of time.
 MOST_OF_CONSUMER = 5_000
 #: The operations whose request ids name transactions.
-OPERATIONS = (OPERATION, "capture", "void", "credit")
+OPERATIONS = (OPERATION, "capture", "void", "credit", "chargeback")
 
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, tzinfo=UTC)

@@ -87,6 +87,7 @@ class Cause(StrEnum):
     REQUEST = "request"  # the merchant asked for it
     SCHEDULE = "schedule"  # the price said when to capture
     EXPIRY = "expiry"  # nobody captured in time
+    ISSUER = "issuer"  # the issuer decided it
 
 
 class Source(Struct, frozen=True):
@@ -163,7 +164,7 @@ class Holding(Struct, frozen=True):
 
 
 class Basis(Struct, frozen=True):
-    """What a capture, void or credit acts on, why it was begun, and the reason that the merchant gave."""
+    """What an operation acts on, why it was begun, and the reason that was given."""
 
     transaction_id: int
     mode: Mode

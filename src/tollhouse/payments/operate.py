@@ -97,7 +97,7 @@ async def _begin(tools: Tools, wish: Wish, judge: Judge) -> Reply:
                 begun = _build_operation(tools, wish, named, verdict, transaction_id=transaction_id), verdict
                 await _insert(tools, connection, begun[0])
     except DatabaseUnavailable:
-        if begun is None or not await _is_committed(tools, begun[0]):
+        if begun is None or not await is_committed(tools, begun[0]):
             raise
     if begun is None:
         return await recall_reply(tools, wish)
@@ -109,7 +109,7 @@ async def _insert(tools: Tools, connection: PlainConnection, operation: Payment)
     await insert_operation(connection, operation, resolve_seconds=seconds)
 
 
-async def _is_committed(tools: Tools, operation: Payment) -> bool:
+async def is_committed(tools: Tools, operation: Payment) -> bool:
     """Find out whether the COMMIT went through whose answer was lost."""
     async with tools.database.acquire() as connection:
         stored = await select_payment(

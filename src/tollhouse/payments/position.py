@@ -4,6 +4,7 @@ authorization ──> capture ──> credit, credit ...
        │             │
        └──> void     └──> void, while nothing was credited
 sale ──> credit, credit ...     or void, while nothing was credited
+The issuer may charge back what was captured and not credited.
 
 What is open counts as done where that would take money away from somebody else: an open credit is not left to credit,
 an open capture or void lets nothing else begin. One that failed never was.
@@ -124,18 +125,28 @@ def judge_void(position: Position) -> Verdict:
 
 def judge_credit(position: Position, amount: Decimal | None) -> Verdict:
     """Say how much is given back: all that is left, or a part of it. Raises Invalid and StillRunning."""
+    return _judge_return(position, amount, verb="credit", instead="void it instead")
+
+
+def judge_chargeback(position: Position, amount: Decimal | None) -> Verdict:
+    """Say how much the issuer takes back: all that is left, or a part of it. Raises Invalid and StillRunning."""
+    return _judge_return(position, amount, verb="charge back", instead="there is nothing to charge back")
+
+
+def _judge_return(position: Position, amount: Decimal | None, *, verb: str, instead: str) -> Verdict:
+    """Say how much goes back to the cardholder. Raises Invalid and StillRunning."""
     _check_first(position)
     captured = position.captured
     if position.is_voided():
-        raise Invalid({PATH: ["was voided; there is nothing to credit"]})
+        raise Invalid({PATH: [f"was voided; there is nothing to {verb}"]})
     if position.is_open(Mode.CAPTURE, Mode.VOID):
         raise StillRunning(STILL_OPEN)
     if captured is None:
-        raise Invalid({PATH: ["is an authorization that was not captured; void it instead"]})
+        raise Invalid({PATH: [f"is an authorization that was not captured; {instead}"]})
     if position.left_minor <= 0:
-        raise Invalid({"amount": ["is more than is left to credit, which is nothing"]})
+        raise Invalid({"amount": [f"is more than is left to {verb}, which is nothing"]})
     left = Money(position.left_minor, position.currency)
-    money = left if amount is None else _read_amount(position, amount, left.amount_minor, "is left to credit")
+    money = left if amount is None else _read_amount(position, amount, left.amount_minor, f"is left to {verb}")
     return Verdict(money, captured)
 
 

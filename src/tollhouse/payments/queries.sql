@@ -280,7 +280,7 @@ where merchant_id = :merchant_id and payment_id = :payment_id and answer is null
     and (transaction_id = :transaction_id or (transaction_id is null and :is_first));
 
 -- name: select_payments
--- Return payments by the ids of some of their transactions, each with its newest attempt.
+-- Return payments by the ids of some of their transactions, each with its newest attempt. A charge-back has none.
 select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, p.terms, p.consumer,
     p.metadata::text as metadata, p.ipn_url, p.redirect_url, coalesce(o.request_id, p.request_id) as request_id,
     coalesce(o.created_at, p.created_at) as created_at, o.basis_id, o.basis_mode, o.cause, o.reason as why,
@@ -295,7 +295,7 @@ select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, 
 from unnest(:transaction_ids::bigint[]) as given (transaction_id)
 join transaction t on t.merchant_id = :merchant_id and t.transaction_id = given.transaction_id
 join payment p on p.merchant_id = t.merchant_id and p.payment_id = t.payment_id
-join lateral (
+left join lateral (
     select * from attempt a
     where a.merchant_id = t.merchant_id and a.transaction_id = t.transaction_id
     order by a.number desc
@@ -391,6 +391,25 @@ tried as (
     values (
         :merchant_id, :transaction_id, 1, :payment_id, :acquirer, :reference, 'in_flight',
         now() + make_interval(secs => :resolve_seconds), :created_at
+    )
+)
+insert into operation (
+    merchant_id, transaction_id, payment_id, basis_id, basis_mode, cause, reason, request_id, created_at
+)
+values (
+    :merchant_id, :transaction_id, :payment_id, :basis_id, :basis_mode, :cause, :why, :request_id, :created_at
+);
+
+-- name: insert_chargeback!
+-- Write a charge-back, which is settled from the start: nobody is asked, so that there is no attempt.
+with inserted as (
+    insert into transaction (
+        merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency, source, initiator, reason, code,
+        created_at, settled_at
+    )
+    values (
+        :merchant_id, :transaction_id, :payment_id, :mode, :status, :amount_minor, :currency, :source, :initiator,
+        :reason, :code, :created_at, :settled_at
     )
 )
 insert into operation (

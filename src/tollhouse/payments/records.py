@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -131,6 +132,36 @@ def columns_of_following(batch: Sequence[Move]) -> dict[str, list[Any]]:
 
 def columns_of_operation(payment: Payment, *, resolve_seconds: float) -> dict[str, Any]:
     """Return the columns of `insert_operation`."""
+    return _columns_of_step(payment) | {
+        "acquirer": payment.attempt.acquirer,
+        "reference": payment.attempt.reference,
+        "resolve_seconds": resolve_seconds,
+    }
+
+
+def columns_of_chargeback(payment: Payment) -> dict[str, Any]:
+    """Return the columns of `insert_chargeback`."""
+    return _columns_of_step(payment) | {
+        "status": payment.status,
+        "code": payment.code,
+        "settled_at": payment.settled_at,
+    }
+
+
+def build_no_attempt(at: datetime) -> Attempt:
+    """Return what stands for the attempt of a transaction that asks no acquirer: it is final and was never sent."""
+    return Attempt(
+        number=0,
+        acquirer="",
+        reference="",
+        state=AttemptState.NOT_SENT,
+        card=None,
+        fingerprint=b"",
+        sent_at=at,
+    )
+
+
+def _columns_of_step(payment: Payment) -> dict[str, Any]:
     basis = payment.basis
     if basis is None:
         raise Defect("An operation acts on nothing.")
@@ -145,9 +176,6 @@ def columns_of_operation(payment: Payment, *, resolve_seconds: float) -> dict[st
         "initiator": payment.initiator,
         "reason": payment.reason,
         "created_at": payment.created_at,
-        "acquirer": payment.attempt.acquirer,
-        "reference": payment.attempt.reference,
-        "resolve_seconds": resolve_seconds,
         "basis_id": basis.transaction_id,
         "basis_mode": basis.mode,
         "cause": basis.cause,
@@ -185,7 +213,7 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         reason=row["reason"],
         emulate_code=terms.get("emulateCode") if mode.is_first else None,
         created_at=row["created_at"],
-        attempt=_read_attempt(row),
+        attempt=build_no_attempt(row["created_at"]) if row["number"] is None else _read_attempt(row),
         code=row["code"],
         network_transaction_id=row["network_transaction_id"],
         settled_at=row["settled_at"],

@@ -219,11 +219,18 @@ async def flush_moves(
         moved_keys |= await _find_own_moves(connection, [move for move in ordered if _key(move) not in moved_keys])
     await _follow_up(connection, moved)
     settled = [move.payment for move in moved if move.payment.status is not Status.PENDING]
+    await write_consequences(connection, consequences, settled)
+    return [_key(move) in moved_keys and move is earliest[_key(move)] for move in batch]
+
+
+async def write_consequences(
+    connection: PlainConnection, consequences: Sequence[Consequence], settled: Sequence[Payment]
+) -> None:
+    """Write what follows from payments, in the transaction that settles them."""
     for consequence in sorted(consequences, key=lambda consequence: consequence.rank):
         following = [row for payment in settled for row in consequence.rows(payment)]
         if following:
             await consequence.write(connection, following)
-    return [_key(move) in moved_keys and move is earliest[_key(move)] for move in batch]
 
 
 async def _find_own_moves(connection: PlainConnection, missed: Sequence[Move]) -> set[tuple[int, int, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tollhouse.kernel.clock import DatabaseClock
     from tollhouse.kernel.ids import NumberBlocks
     from tollhouse.kernel.requests import Reply
+    from tollhouse.payments.model import Consequence
     from tollhouse.payments.steps import Beginning, Begun, Move
     from tollhouse.rates.access import Rates
     from tollhouse.storage.coalesce import Coalescer
@@ -91,6 +92,8 @@ class Tools:
     subscription_numbers: NumberBlocks
     beginnings: Coalescer[Beginning, Begun]
     moves: Coalescer[Move, bool]
+    #: What is written with an outcome, whoever writes it.
+    consequences: Sequence[Consequence]
     #: Where the cardholder's pages are: `https://pay.example`.
     base_url: str
     #: Called with each payment that this process settled: metrics, and a nudge to whoever delivers IPNs.

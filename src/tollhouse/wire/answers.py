@@ -146,6 +146,13 @@ class PaymentPageAnswer(Answer):
     code: int = Field(description="Always 0.")
 
 
+class RepaidLinkAnswer(Answer):
+    """Where a consumer pays again what was charged back."""
+
+    url: str = Field(description="The page; empty when it was repaid.")
+    code: int = Field(description="0; 1 when it was repaid.")
+
+
 class ProblemAnswer(Answer):
     """Why a request was refused. `errors` names every faulty field by its path, and is `{}` when none is at fault."""
 

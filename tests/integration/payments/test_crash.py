@@ -27,7 +27,7 @@ union all select 'approved without account' from transaction t
     )
 union all select 'transaction without payment or attempt' from transaction t
     where not exists (select from payment p where p.payment_id = t.payment_id)
-        or not exists (select from attempt a where a.transaction_id = t.transaction_id)
+        or t.mode <> 'chargeback' and not exists (select from attempt a where a.transaction_id = t.transaction_id)
 union all select 'payment without consumer' from payment p
     where not exists (select from consumer c where c.consumer_id = p.consumer_id)
 union all select 'request id of no payment' from request_claim c
@@ -188,3 +188,16 @@ async def test_operations_whose_commits_had_no_answer(shop: Shop, lossy: tuple[S
     assert await contradictions(shop) == []
     again = [await far.credit(paid.transaction_id, request=f"r{n}") for n, paid in enumerate(made[:3])]
     assert [paid.reply.body for paid in again] == [paid.reply.body for paid in credited]
+
+
+async def test_chargebacks_whose_commits_had_no_answer(shop: Shop, lossy: tuple[Shop, LossyWay]) -> None:
+    """A charge-back whose commit went through unheard is answered, is there once, and its repeat says the same."""
+    far, way = lossy
+    paid = await shop.pay()
+    for request in ("b1", None):
+        way.losing = 1
+        charged_back = await far.charge_back(paid.transaction_id, "5.00", request=request)
+        assert (way.losing, charged_back.outcome) == (0, ("fail", "1050"))
+    assert (await far.charge_back(paid.transaction_id, "5.00", request="b1")).reply.is_replay
+    assert await shop.value("select sum(amount_minor) from transaction where mode = 'chargeback'") == 1000
+    assert await contradictions(shop) == []

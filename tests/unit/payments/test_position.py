@@ -21,6 +21,7 @@ from tollhouse.payments.position import (
     Step,
     Verdict,
     judge_capture,
+    judge_chargeback,
     judge_credit,
     judge_release,
     judge_void,
@@ -30,6 +31,7 @@ USD = Currency.of("USD")
 JUDGES: dict[Mode, Any] = {
     Mode.CAPTURE: judge_capture,
     Mode.CREDIT: judge_credit,
+    Mode.CHARGEBACK: judge_chargeback,
     Mode.VOID: lambda position, _: judge_void(position),
 }
 
@@ -57,7 +59,7 @@ def position(first: Mode = Mode.AUTH, *later: Step, amount_minor: int = 1000, **
     ),
 )
 def test_never_more_than_there_is(first: Mode, wishes: list[tuple[Mode, int | None, Status, Status]]) -> None:
-    """Whatever is wished in whatever order and however it ends: captured <= authorized, credited <= captured."""
+    """Whatever is wished in whatever order and however it ends: captured <= authorized, gone back <= captured."""
     now = position(first)
     for mode, amount, at_once, in_the_end in wishes:
         try:
@@ -67,7 +69,8 @@ def test_never_more_than_there_is(first: Mode, wishes: list[tuple[Mode, int | No
             now = replace(now, later=tuple(_end(each, in_the_end) for each in now.later))
             continue
         assert 0 < verdict.money.amount_minor <= verdict.basis.amount_minor
-        done = step(mode, verdict.money.amount_minor, at_once, number=len(now.later) + 2)
+        status = Status.FAIL if mode is Mode.CHARGEBACK else at_once
+        done = step(mode, verdict.money.amount_minor, status, number=len(now.later) + 2)
         now = replace(now, later=(*now.later, done))
         check(now)
         check(replace(now, later=tuple(_end(each, Status.SUCCESS) for each in now.later)))
@@ -85,11 +88,12 @@ def check(now: Position) -> None:
 
     done = [each for each in now.later if each.status is Status.SUCCESS]
     captured = now.first.amount_minor if now.first.mode is Mode.SALE else total(Mode.CAPTURE)
+    charged_back = sum(each.amount_minor for each in now.later if each.mode is Mode.CHARGEBACK)
     assert captured <= now.first.amount_minor
-    assert total(Mode.CREDIT) <= captured
+    assert total(Mode.CREDIT) + charged_back <= captured
     assert sum(each.mode is Mode.CAPTURE for each in done) <= 1
     assert sum(each.mode is Mode.VOID for each in done) <= 1
-    assert not (total(Mode.VOID) and total(Mode.CREDIT))
+    assert not (total(Mode.VOID) and total(Mode.CREDIT) + charged_back)
     assert now.left_minor >= 0
 
 
@@ -102,6 +106,7 @@ def judges_of(now: Position) -> dict[str, Callable[[], Verdict]]:
         "capture": partial(judge_capture, now, None),
         "void": partial(judge_void, now),
         "credit": partial(judge_credit, now, None),
+        "charge back": partial(judge_chargeback, now, None),
         "release": partial(judge_release, now),
     }
 
@@ -129,8 +134,9 @@ def judges_of(now: Position) -> dict[str, Callable[[], Verdict]]:
     ],
 )
 def test_what_may_follow_what(now: Position, may: set[str]) -> None:
-    """Each state of a purchase lets certain operations begin, and refuses the others as faulty."""
+    """Each state lets certain operations begin and refuses the others; what can be credited can be charged back."""
     judges = judges_of(now)
+    may = may | {"charge back"} if "credit" in may else may
     for name, judge in judges.items():
         if name in may:
             assert judge().money.amount_minor > 0
@@ -152,7 +158,7 @@ def test_what_may_follow_what(now: Position, may: set[str]) -> None:
 def test_what_waits_for_what(now: Position, held_up: set[str]) -> None:
     """While something is open whose outcome decides, an operation is refused for now and not for good."""
     judges = judges_of(now)
-    for name in held_up:
+    for name in held_up | {"charge back"} if "credit" in held_up else held_up:
         with pytest.raises(StillRunning):
             judges[name]()
 

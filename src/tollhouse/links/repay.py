@@ -1,0 +1,91 @@
+"""The page on which a consumer pays again what was charged back: one for each charge-back, paid once at the most.
+
+A charge-back has one purchase, whose page keeps its address however often it is asked for; the database lets one try
+of a purchase succeed. Only when all its tries were declined is there another purchase.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tollhouse.catalog.model import Offset, Price
+from tollhouse.kernel.errors import NotFound
+from tollhouse.links.create import MADE
+from tollhouse.links.model import Standing, Terms
+from tollhouse.links.store import insert_link, lock_repayment, renew_link, select_link, update_repayment
+from tollhouse.notices.model import Wish
+from tollhouse.payments.model import Item, Mode, Payment
+from tollhouse.payments.pages import page_address, page_digest
+from tollhouse.payments.store import select_payment
+from tollhouse.wire.render import render_json
+
+if TYPE_CHECKING:
+    from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import PlainConnection
+
+#: How long a page may be paid, and once more when it ran out and is asked for again.
+TTL = timedelta(days=30)
+
+#: What `code` says when there is nothing to pay any more.
+REPAID = 1
+
+NO_CHARGEBACK = "There is no such charge-back."
+
+
+async def find_repaid_link(tools: Tools, *, merchant_id: int, transaction_id: int, request_id: str) -> bytes:
+    """Return the address of the page on which a charge-back is repaid, or say that it was. Raises NotFound."""
+    async with tools.database.acquire() as connection:
+        chargeback = await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
+    if chargeback is None or chargeback.mode is not Mode.CHARGEBACK:
+        raise NotFound(NO_CHARGEBACK)
+    fresh_id = await tools.payment_numbers.take()
+    async with tools.database.transaction() as connection:
+        payment_id = await _open_page(tools, connection, chargeback, fresh_id=fresh_id, request_id=request_id)
+    if payment_id is None:
+        return render_json({"url": "", "code": REPAID})
+    return render_json({"url": page_address(tools, merchant_id=merchant_id, payment_id=payment_id), "code": MADE})
+
+
+async def _open_page(
+    tools: Tools, connection: PlainConnection, chargeback: Payment, *, fresh_id: int, request_id: str
+) -> int | None:
+    """Return the purchase of a page that can be paid, or is being paid; None when one was."""
+    merchant_id, transaction_id = chargeback.merchant_id, chargeback.transaction_id
+    payment_id = await lock_repayment(connection, merchant_id, transaction_id, payment_id=fresh_id)
+    link = await select_link(connection, page_digest(tools, merchant_id=merchant_id, payment_id=payment_id))
+    standing = link.standing if link else None
+    if standing is Standing.PAID:
+        return None
+    if standing is Standing.EXPIRED:
+        await renew_link(connection, merchant_id, payment_id, ttl=TTL)
+    if standing is Standing.SPENT:
+        payment_id = fresh_id
+        await update_repayment(connection, merchant_id, transaction_id, payment_id=fresh_id)
+    if standing in {None, Standing.SPENT}:
+        await insert_link(
+            connection,
+            merchant_id=merchant_id,
+            payment_id=payment_id,
+            digest=page_digest(tools, merchant_id=merchant_id, payment_id=payment_id),
+            terms=build_terms(chargeback),
+            request_id=request_id,
+            ttl=TTL,
+        )
+    return payment_id
+
+
+def build_terms(chargeback: Payment) -> Terms:
+    """Say what the page sells: what was charged back, to the same consumer, at the same site."""
+    addressee = chargeback.addressee
+    price = Price(Offset(0, "d"), chargeback.money, repeat=False)
+    return Terms(
+        items=(Item(chargeback.site_id, None, chargeback.title, (price,)),),
+        consumer=chargeback.consumer,
+        consumer_id=chargeback.consumer_id,
+        external_id=chargeback.external_id,
+        metadata=chargeback.metadata,
+        ipn_url=chargeback.ipn_url or None,
+        redirect_url=chargeback.redirect_url or None,
+        receipt=Wish(addressee.to, addressee.language) if addressee else None,
+    )

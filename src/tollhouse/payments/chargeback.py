@@ -1,0 +1,83 @@
+"""Charge-backs: the issuer takes captured money back, all that is left of it or a part.
+
+Nobody is asked: the issuer has decided. A charge-back is a transaction of the same purchase that is settled as it is
+written, with status `fail`, and everything that follows from it is written with it.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tollhouse.kernel import codes
+from tollhouse.kernel.errors import DatabaseUnavailable
+from tollhouse.kernel.requests import Reply
+from tollhouse.payments.model import Basis, Cause, Payment, Status
+from tollhouse.payments.operate import Wish, is_committed, load_named, recall_reply, run_once, take_claim
+from tollhouse.payments.operations import insert_chargeback, lock_position
+from tollhouse.payments.position import Verdict, judge_chargeback
+from tollhouse.payments.records import CREATED, build_no_attempt
+from tollhouse.payments.store import write_consequences
+from tollhouse.payments.view import render_answer
+
+if TYPE_CHECKING:
+    from tollhouse.payments.tools import Tools
+
+
+async def record_chargeback(tools: Tools, wish: Wish, amount: Decimal | None = None) -> Reply:
+    """Record that a sale or a capture was charged back, all that is left of it unless an amount is given.
+
+    The answer is the charge-back. Raises what `operate` raises.
+    """
+    return await run_once(tools, wish, partial(_record, tools, wish, amount))
+
+
+async def _record(tools: Tools, wish: Wish, amount: Decimal | None) -> Reply:
+    """Commit a charge-back with all that follows from it; or answer by what was there before."""
+    named = await load_named(tools, wish)
+    transaction_id = await tools.transaction_numbers.take()
+    chargeback = None
+    try:
+        async with tools.database.transaction() as connection:
+            if await take_claim(connection, wish, named, transaction_id=transaction_id):
+                verdict = judge_chargeback(await lock_position(connection, named), amount)
+                chargeback = _build_chargeback(tools, wish, named, verdict, transaction_id=transaction_id)
+                await insert_chargeback(connection, chargeback)
+                await write_consequences(connection, tools.consequences, [chargeback])
+    except DatabaseUnavailable:
+        if chargeback is None or not await is_committed(tools, chargeback):
+            raise
+    if chargeback is None:
+        return await recall_reply(tools, wish)
+    tools.on_settled(chargeback)
+    return Reply(CREATED, chargeback.rendered)
+
+
+def _build_chargeback(tools: Tools, wish: Wish, named: Payment, verdict: Verdict, *, transaction_id: int) -> Payment:
+    """Put the transaction together, with its answer."""
+    now = tools.clock.now()
+    chargeback = replace(
+        named,
+        transaction_id=transaction_id,
+        mode=wish.mode,
+        status=Status.FAIL,
+        money=verdict.money,
+        request_id=wish.request_id,
+        initiator="customer",
+        reason="unscheduled",
+        created_at=now,
+        attempt=build_no_attempt(now),
+        code=codes.CHARGED_BACK,
+        network_transaction_id=None,
+        settled_at=now,
+        subscribing=(),
+        double_click_digest=None,
+        page_try=None,
+        holding=None,
+        emulate_code=None,
+        basis=Basis(verdict.basis.transaction_id, verdict.basis.mode, Cause.ISSUER, wish.reason),
+    )
+    return replace(chargeback, rendered=render_answer(chargeback))

@@ -1,0 +1,178 @@
+"""Charge-backs over HTTP: as an issuer makes them in stage, as callbacks tell them, and as consumers repay them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest_asyncio
+from tests.support.callbacks import open_endpoint
+from tests.support.cardholders import REDIRECT_URL, World, open_world
+from tests.support.issuing import number_of
+from tests.support.pages import attempt_all
+from tests.support.payment_pages import PayPage
+from tests.support.webshop import WebShop, clone_database, price
+
+from tollhouse.links.model import MOST_TRIES
+from tollhouse.links.store import sweep_links
+from tollhouse.stage.demo import SITE_ID
+from tollhouse.storage.database import Database
+
+
+async def charge_back(shop: WebShop, body: Any = None, **payment: Any) -> dict[str, Any]:
+    """Pay and charge it back, and return the answer."""
+    paid = (await shop.pay(shop.payment(**payment))).json()["payment"]
+    answer = await shop.post(f"/stage/chargeback/{paid['transactionId']}", [] if body is None else body)
+    assert answer.status_code == 201, answer.text
+    content: dict[str, Any] = answer.json()
+    return content
+
+
+async def test_a_chargeback_as_it_is_told(shop: WebShop) -> None:
+    """The answer, the look-up, the feed and the signed callback tell the same: mode chargeback, status fail."""
+    async with open_endpoint() as endpoint:
+        url = {"ipnUrl": endpoint.url, "redirectUrl": REDIRECT_URL}
+        content = await charge_back(shop, {"reason": "Fraud"}, url=url, metadata={"cart": 7})
+        await attempt_all(shop)
+    payment = content["payment"]
+    assert (payment["mode"], payment["status"], payment["code"]) == ("chargeback", "fail", "1050")
+    assert (payment["amount"], payment["amountUsd"], payment["action"]) == (19.99, 19.99, "charge")
+    transaction_id = payment["transactionId"]
+    assert (await shop.get(f"/payment/{transaction_id}")).json() == content
+    story = (await shop.get(f"/payment/{transaction_id}/timeline")).json()
+    assert [entry["kind"] for entry in story["data"]][:2] == ["request", "state"], story
+    listed = (await shop.get("/feed/transactions?mode=chargeback")).json()
+    assert transaction_id in json.dumps(listed)
+    [seen] = [seen for seen in endpoint.seen if b'"chargeback"' in seen.body]
+    told = json.loads(seen.body)
+    assert {name: told[name] for name in content} == content
+    signature = hashlib.sha256(f"secret{transaction_id}fail".encode()).hexdigest()
+    assert seen.headers["X-Signature"] == signature
+
+
+FAULTY: list[tuple[Any, list[str]]] = [
+    ({"amount": "x", "reason": "r" * 256}, ["amount", "reason"]),
+    ({"amount": 0}, ["amount"]),
+    ({"amount": 20}, ["amount"]),
+    ({"amount": 1.001}, ["amount"]),
+    ({"reason": f"card {number_of('visa')}"}, ["reason"]),
+]
+
+
+async def test_what_stage_refuses(shop: WebShop) -> None:
+    """Faults are named, an authorization has nothing to take back, strangers find nothing; nothing is stored."""
+    paid = (await shop.pay()).json()["payment"]["transactionId"]
+    held = (await shop.pay(shop.payment(sku=shop.sku(price(offset="3d"))))).json()["payment"]["transactionId"]
+    before = await shop.count_rows()
+    for body, paths in FAULTY:
+        answer = await shop.post(f"/stage/chargeback/{paid}", body)
+        assert (answer.status_code, list(answer.json()["errors"])) == (400, paths), answer.text
+    answer = await shop.post(f"/stage/chargeback/{held}", {})
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["transactionId"])
+    for wanted in ("1", "x"):
+        assert (await shop.post(f"/stage/chargeback/{wanted}", {})).status_code == 404
+    assert (await shop.post(f"/stage/chargeback/{paid}", {}, key=shop.other.key)).status_code == 404
+    assert (await shop.post(f"/stage/chargeback/{paid}", {}, key="")).status_code == 401
+    assert await shop.count_rows() == before
+
+
+async def test_a_request_id(shop: WebShop) -> None:
+    """The same request again is the same charge-back, found by its request id, and another body is refused."""
+    paid = (await shop.pay()).json()["payment"]["transactionId"]
+    headers = {"X-Request-ID": "back-1"}
+    first, again, other = [
+        await shop.post(f"/stage/chargeback/{paid}", body, headers=headers)
+        for body in ({"amount": 5}, {"amount": 5}, {"amount": 6})
+    ]
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again.headers["Idempotent-Replay"] == "true"
+    assert other.status_code == 422
+    found = (await shop.get("/feed/transactions?requestId=back-1")).text
+    assert first.json()["payment"]["transactionId"] in found
+
+
+async def test_who_gets_a_link(shop: WebShop) -> None:
+    """A link has `url` and `code`, the same each time; what is no charge-back of this merchant has none."""
+    payment = (await charge_back(shop))["payment"]
+    path = f"/chargeback/{payment['transactionId']}/repaidLink"
+    answers = await asyncio.gather(*(shop.get(path) for _ in range(4)))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    [link] = {answer.text for answer in answers}
+    assert set(json.loads(link)) == {"url", "code"}
+    assert json.loads(link)["code"] == 0
+    assert (await shop.get(path, key=shop.other.key)).status_code == 404
+    assert (await shop.get(path, key="")).status_code == 401
+    sale = (await shop.pay()).json()["payment"]["transactionId"]
+    for wanted in (sale, "1", "x", "9" * 36):
+        answer = await shop.get(f"/chargeback/{wanted}/repaidLink")
+        assert answer.status_code == 404
+        assert answer.json() == {"message": "There is no such charge-back.", "errors": {}}
+    [row] = await shop.fetch("select count(*) from payment_link")
+    assert row[0] == 1
+
+
+@pytest_asyncio.fixture
+async def world(postgres_dsn: str, template: str) -> AsyncIterator[World]:
+    """A gateway that is served, whose pages can be paid, and its simulator."""
+    async with clone_database(postgres_dsn, template) as dsn:
+        database, simulated = [await Database.connect(dsn, schema=schema) for schema in ("gateway", "simulator")]
+        async with open_world(database, simulated) as world:
+            yield world
+        await database.close()
+        await simulated.close()
+
+
+async def link_of(world: World, transaction_id: str) -> Any:
+    """Return the link of a charge-back."""
+    answer = await world.get(f"/chargeback/{transaction_id}/repaidLink", Authorization=world.api_key)
+    assert answer.status == 200, answer.text
+    return answer.json
+
+
+async def test_repaying(world: World) -> None:
+    """The page takes what was charged back, once, from the same consumer with the same metadata; then it says so."""
+    body = {
+        "paymentSource": {"type": "card", "number": number_of("visa"), "expirationMonth": "12", "expirationYear": "30"},
+        "sku": {"siteId": str(SITE_ID), "title": "Premium", "price": [{"amount": 1999, "currency": "JPY"}]},
+        "consumer": {"externalId": "user-7", "ip": "203.0.113.45", "firstName": "Jane", "lastName": "Smith"},
+        "url": {"ipnUrl": "http://127.0.0.1:9/ipn", "redirectUrl": REDIRECT_URL},
+        "metadata": {"order": 7},
+    }
+    paid = (await world.call("/payment", body)).json
+    taken = await world.call(f"/stage/chargeback/{paid['payment']['transactionId']}", {"amount": 499})
+    transaction_id = taken.json["payment"]["transactionId"]
+    link = await link_of(world, transaction_id)
+    page = PayPage(world, link["url"])
+    shown = await page.open()
+    assert shown.status == 200
+    assert "Premium" in shown.text
+    # It ran out, and is asked for again: the same page is good once more, and is never swept away.
+    await world.fetch(
+        "update payment_link set created_at = now() - interval '99 days', expires_at = now() - interval '31 days'"
+    )
+    async with world.tools.database.transaction() as connection:
+        await sweep_links(connection)
+    assert (await page.open()).status == 410
+    assert await link_of(world, transaction_id) == link
+    assert (await page.open()).status == 200
+    # Cards are declined until no more may be tried: there is another page.
+    for _ in range(MOST_TRIES):
+        await page.pay("decline_05")
+    assert (await page.open()).status == 410
+    again = await link_of(world, transaction_id)
+    assert again["url"] != link["url"]
+    assert again["code"] == 0
+    assert (await page.open()).status == 410
+    await PayPage(world, again["url"]).pay()
+    [row] = await world.fetch(
+        "select body from event where kind = 'sale' and status = 'success' order by event_id desc limit 1"
+    )
+    repaid = json.loads(row["body"])
+    assert (repaid["payment"]["amount"], repaid["payment"]["currency"]) == (499, "JPY")
+    assert repaid["payment"]["orderId"] != paid["payment"]["orderId"]
+    assert repaid["consumer"] == paid["consumer"]
+    assert repaid["metadata"] == {"order": 7}
+    assert await link_of(world, transaction_id) == {"url": "", "code": 1}
