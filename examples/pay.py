@@ -20,7 +20,7 @@ def main(demo: dict[str, Any]) -> None:
         first = client.pay(
             source=token(card.token),
             sku={"siteId": demo["siteId"], "title": "First payment", "price": [price("19.99", "USD")]},
-            consumer={"id": "user-00123", "firstName": "Jane", "lastName": "Smith", "ip": "203.0.113.45"},
+            consumer={"id": "user-00456", "firstName": "Jane", "lastName": "Smith", "ip": "203.0.113.45"},
         )
         print(first.payment.status, first.payment.amount, first.payment.currency)
         if first.payment.source is None:
