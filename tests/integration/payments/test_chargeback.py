@@ -104,7 +104,7 @@ async def test_what_cannot_be_charged_back(shop: Shop) -> None:
 
 
 async def test_repeats(shop: Shop) -> None:
-    """A request id is good for one charge-back: a repeat gets its bytes, another body is refused, a refusal frees it."""
+    """A request id is good for one charge-back: a repeat gets its bytes, another body 422; a refusal frees it."""
     paid = await shop.pay()
     await faults_of(shop.charge_back(paid.transaction_id, "20", request="r1"))
     first = await shop.charge_back(paid.transaction_id, "1.00", request="r1")
