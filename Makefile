@@ -3,7 +3,7 @@
 HOST ?= 127.0.0.1
 PORT ?= 8080
 DATA_DIR ?= .tollhouse
-WORKERS ?= 2
+WORKERS ?= 3
 TORTURE_SECONDS ?= 60
 
 # Start-up is mostly imports: let Python keep what it compiled, whatever the caller's environment says.
