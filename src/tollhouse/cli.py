@@ -94,9 +94,11 @@ def migrate() -> None:
 
 
 @rates_app.command("load")
-def load_rates(file: Annotated[Path, typer.Argument(help="XML or CSV of the European Central Bank.")]) -> None:
+def load_rates(
+    file: Annotated[Path, typer.Argument(help="XML or CSV of the European Central Bank.")], data_dir: DataDir = None
+) -> None:
     """Load reference rates: the daily file or a longer one. All of it is taken, or nothing."""
-    settings = _read_settings()
+    settings = _read_settings(data_dir=data_dir)
     loaded = _run(processes.run_load_rates(settings, file), settings)
     changed = f"{loaded.changed} changed" if loaded.changed else "nothing changed"
     text = f"{loaded.days} day(s), {loaded.rates} rates, the newest of {loaded.newest}: {changed}"

@@ -140,13 +140,17 @@ async def run_migrate(settings: Settings) -> list[str]:
 
 
 async def run_load_rates(settings: Settings, file: Path) -> Loaded:
-    """Load a file of reference rates. Raises RatesUnreadable, which says what is wrong with it."""
+    """Load a file of reference rates, whether or not a gateway runs on the database.
+
+    Raises RatesUnreadable, which says what is wrong with the file, and ConfigurationError without a database.
+    """
     content = read_file(file, most=MAX_BYTES)
-    database = await Database.connect(_database_url(settings), schema="gateway", max_size=1)
-    try:
-        return await load_rates(database, content)
-    finally:
-        await database.close()
+    async with _some_database(settings) as dsn:
+        database = await Database.connect(dsn, schema="gateway", max_size=1)
+        try:
+            return await load_rates(database, content)
+        finally:
+            await database.close()
 
 
 def read_file(file: Path, *, most: int) -> bytes:

@@ -1,4 +1,4 @@
-"""`tollhouse ledger verify` beside a running gateway, and where there is none."""
+"""Commands beside a running gateway, and where there is none: `ledger verify` and `rates load`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,14 @@ alter table gateway.ledger_entry enable trigger ledger_entry_is_final;
 
 
 def verify(data_directory: Path, **environment: str) -> tuple[int, str]:
-    """Run the command, and return its exit status and what it said."""
+    """Prove the books, and return the exit status and what was said."""
+    return run("ledger", "verify", data_directory=data_directory, **environment)
+
+
+def run(*arguments: str, data_directory: Path, **environment: str) -> tuple[int, str]:
+    """Run a command on a data directory, and return its exit status and what it said."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")} | environment
-    command = [sys.executable, "-m", "tollhouse", "ledger", "verify", "--data-dir", str(data_directory)]
+    command = [sys.executable, "-m", "tollhouse", *arguments, "--data-dir", str(data_directory)]
     done = subprocess.run(
         command, env=own | {"PYTHONPATH": str(SOURCE)}, capture_output=True, text=True, check=False, timeout=60
     )
@@ -60,3 +65,14 @@ def test_no_database(tmp_path: Path) -> None:
     assert code == 1
     assert "There is no database" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rates_are_loaded_into_a_running_gateway(running_gateway: RunningGateway, tmp_path: Path) -> None:
+    """The embedded database of a gateway that runs takes new rates; those of an older day change no answer."""
+    file = tmp_path / "old.csv"
+    file.write_bytes(b"Date,USD,JPY\n2020-01-02,1.1193,121.75\n")
+    code, said = run("rates", "load", str(file), data_directory=running_gateway.data_directory)
+    assert (code, "1 day(s), 2 rates" in said) == (0, True), said
+    code, said = run("rates", "load", str(file), data_directory=tmp_path / "nowhere")
+    assert code == 1
+    assert "There is no database" in said
