@@ -82,7 +82,7 @@ async def build_order(tools: Tools, wanted: Wanted, resolved: Resolved) -> Order
         token_id=resolved.token.token_id if resolved.token else None,
         network_transaction_id=resolved.account.network_transaction_id if resolved.account else None,
         initiator=wanted.initiator,
-        reason=_choose_reason(wanted, items),
+        reason=_choose_reason(wanted, items, is_captured_later=mode is Mode.AUTH and money.amount_minor > 0),
         asks_authentication=_asks_authentication(wanted, site, is_one_click=is_one_click),
         may_redirect=_may_redirect(wanted, is_one_click=is_one_click),
         browser=wanted.browser,
@@ -208,8 +208,9 @@ def _check_initiator(wanted: Wanted, account: Account | None) -> None:
         raise Invalid({"paymentSource.initiator": [text]})
 
 
-def _choose_reason(wanted: Wanted, items: tuple[Item, ...]) -> Reason:
-    if any(has_later_charges(item.prices) for item in items):
+def _choose_reason(wanted: Wanted, items: tuple[Item, ...], *, is_captured_later: bool) -> Reason:
+    """Say what the payment is for to the issuer: a single charge that is captured later begins no agreement."""
+    if not is_captured_later and any(has_later_charges(item.prices) for item in items):
         return "recurring"
     return "one_click" if wanted.initiator == "customer" else "unscheduled"
 

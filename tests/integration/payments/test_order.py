@@ -82,6 +82,7 @@ async def test_what_happens_now(
     assert (stored.mode.value, stored.money.amount_minor) == (mode, minor)
     assert paid.payment["mode"] == mode
     assert shop.acquirer.asked[0].capture is (mode == "sale")
+    assert (shop.acquirer.asked[0].reason == "recurring") is subscribes
     assert await shop.value("select count(*) from subscription") == subscribes
     assert ("subscription" in paid.body) is subscribes
 
