@@ -6,6 +6,7 @@ written, with status `fail`, and everything that follows from it is written with
 
 from __future__ import annotations
 
+import dataclasses
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,8 +16,8 @@ from msgspec.structs import replace
 from tollhouse.kernel import codes
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.kernel.requests import Reply
-from tollhouse.payments.model import Basis, Cause, Payment, Status
-from tollhouse.payments.operate import Wish, is_committed, load_named, recall_reply, run_once, take_claim
+from tollhouse.payments.model import Cause, Payment, Status
+from tollhouse.payments.operate import Wish, build_further, is_committed, load_named, recall_reply, run_once, take_claim
 from tollhouse.payments.operations import insert_chargeback, lock_position
 from tollhouse.payments.position import Verdict, judge_chargeback
 from tollhouse.payments.records import CREATED, build_no_attempt
@@ -59,25 +60,8 @@ async def _record(tools: Tools, wish: Wish, amount: Decimal | None) -> Reply:
 def _build_chargeback(tools: Tools, wish: Wish, named: Payment, verdict: Verdict, *, transaction_id: int) -> Payment:
     """Put the transaction together, with its answer."""
     now = tools.clock.now()
-    chargeback = replace(
-        named,
-        transaction_id=transaction_id,
-        mode=wish.mode,
-        status=Status.FAIL,
-        money=verdict.money,
-        request_id=wish.request_id,
-        initiator="customer",
-        reason="unscheduled",
-        created_at=now,
-        attempt=build_no_attempt(now),
-        code=codes.CHARGED_BACK,
-        network_transaction_id=None,
-        settled_at=now,
-        subscribing=(),
-        double_click_digest=None,
-        page_try=None,
-        holding=None,
-        emulate_code=None,
-        basis=Basis(verdict.basis.transaction_id, verdict.basis.mode, Cause.ISSUER, wish.reason),
-    )
+    attempt = build_no_attempt(now)
+    by_issuer = dataclasses.replace(wish, cause=Cause.ISSUER, emulate_code=None)
+    opened = build_further(named, by_issuer, verdict, transaction_id=transaction_id, attempt=attempt, now=now)
+    chargeback = replace(opened, status=Status.FAIL, code=codes.CHARGED_BACK, settled_at=now, initiator="customer")
     return replace(chargeback, rendered=render_answer(chargeback))

@@ -29,6 +29,8 @@ from tollhouse.payments.settle import settle
 from tollhouse.payments.store import select_payment
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tollhouse.acquirers.model import Acquirer, Answer
     from tollhouse.payments.tools import Tools
     from tollhouse.storage.database import PlainConnection
@@ -138,6 +140,22 @@ def _build_operation(tools: Tools, wish: Wish, named: Payment, verdict: Verdict,
     now, acquirer = tools.clock.now(), verdict.basis.acquirer or ""
     if acquirer not in tools.acquirers:
         raise Unavailable("The acquirer of this payment is not available; repeat the request later.")
+    attempt = Attempt(
+        number=1,
+        acquirer=acquirer,
+        reference=lifecycle.name_attempt(transaction_id, 1),
+        state=AttemptState.IN_FLIGHT,
+        card=None,
+        fingerprint=b"",
+        sent_at=now,
+    )
+    return build_further(named, wish, verdict, transaction_id=transaction_id, attempt=attempt, now=now)
+
+
+def build_further(
+    named: Payment, wish: Wish, verdict: Verdict, *, transaction_id: int, attempt: Attempt, now: datetime
+) -> Payment:
+    """Put a further transaction of a purchase together, open, without what belongs to the named one alone."""
     return replace(
         named,
         transaction_id=transaction_id,
@@ -148,15 +166,7 @@ def _build_operation(tools: Tools, wish: Wish, named: Payment, verdict: Verdict,
         initiator="merchant",
         reason="unscheduled",
         created_at=now,
-        attempt=Attempt(
-            number=1,
-            acquirer=acquirer,
-            reference=lifecycle.name_attempt(transaction_id, 1),
-            state=AttemptState.IN_FLIGHT,
-            card=None,
-            fingerprint=b"",
-            sent_at=now,
-        ),
+        attempt=attempt,
         code=None,
         network_transaction_id=None,
         settled_at=None,
@@ -166,6 +176,7 @@ def _build_operation(tools: Tools, wish: Wish, named: Payment, verdict: Verdict,
         holding=None,
         emulate_code=wish.emulate_code,
         basis=Basis(verdict.basis.transaction_id, verdict.basis.mode, wish.cause, wish.reason),
+        rendered=b"",
     )
 
 
