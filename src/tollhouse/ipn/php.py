@@ -43,5 +43,5 @@ def _serialize_array(items: list[tuple[int | str, Any]]) -> bytes:
 
 
 def _as_key(name: str) -> int | str:
-    is_number = _NUMERIC_KEY.fullmatch(name) is not None and _LONG_MIN < int(name) <= _LONG_MAX
+    is_number = _NUMERIC_KEY.fullmatch(name) is not None and _LONG_MIN <= int(name) <= _LONG_MAX
     return int(name) if is_number else name

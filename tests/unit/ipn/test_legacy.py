@@ -79,7 +79,9 @@ def as_php(value: Any) -> Any:
 
 
 def _is_number(key: str) -> bool:
-    return key.isascii() and str(int(key)) == key if key.removeprefix("-").isdecimal() and key.isascii() else False
+    """Tell whether PHP's arrays take a key for a number: written as PHP writes it, and no larger than it counts."""
+    is_integer = key.isascii() and key.removeprefix("-").isdecimal() and str(int(key)) == key
+    return is_integer and -(2**63) <= int(key) < 2**63
 
 
 class Plugin:
@@ -182,6 +184,10 @@ def test_the_example_of_the_contract() -> None:
         ("n\u00e4", b's:3:"n\xc3\xa4";'),
         ([True, "a"], b'a:2:{i:0;b:1;i:1;s:1:"a";}'),
         ({"7": 1, "07": 2, "-0": 3}, b'a:3:{i:7;i:1;s:2:"07";i:2;s:2:"-0";i:3;}'),
+        ({str(2**63 - 1): 1}, b"a:1:{i:9223372036854775807;i:1;}"),
+        ({str(2**63): 1}, b'a:1:{s:19:"9223372036854775808";i:1;}'),
+        ({str(-(2**63)): 1}, b"a:1:{i:-9223372036854775808;i:1;}"),
+        ({str(-(2**63) - 1): 1}, b'a:1:{s:20:"-9223372036854775809";i:1;}'),
     ],
 )
 def test_php_forms(value: Any, written: bytes) -> None:
