@@ -2,6 +2,9 @@
 
 Every time that is stored or that stands in a body comes from here, so that nodes whose own clocks differ agree.
 Time-outs, leases and rate limits use the monotonic clock directly.
+
+In stage a merchant's time may be ahead of that: by an offset that is kept with the merchant and only grows. Whoever
+reads an offset from the database tells it here.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ class DatabaseClock:
     def __init__(self) -> None:
         self._seen = datetime.now(UTC)
         self._seen_at = time.monotonic()
+        self._offsets: dict[int, timedelta] = {}
 
     def observe(self, database_time: datetime) -> None:
         """Take over a time that the database has just answered."""
@@ -25,3 +29,16 @@ class DatabaseClock:
     def now(self) -> datetime:
         """Return the database's time, in UTC."""
         return self._seen + timedelta(seconds=time.monotonic() - self._seen_at)
+
+    def observe_offset(self, merchant_id: int, offset: timedelta) -> None:
+        """Take over how far a merchant's time is ahead. A smaller offset than the known one is an old one."""
+        if offset > self.offset_of(merchant_id):
+            self._offsets[merchant_id] = offset
+
+    def offset_of(self, merchant_id: int) -> timedelta:
+        """Return how far a merchant's time is ahead of the real one, as far as this process knows."""
+        return self._offsets.get(merchant_id, timedelta())
+
+    def now_of(self, merchant_id: int) -> datetime:
+        """Return a merchant's time, in UTC: what stands in its bodies, and by what its things fall due."""
+        return self.now() + self.offset_of(merchant_id)

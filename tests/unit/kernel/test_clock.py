@@ -22,3 +22,12 @@ def test_time_goes_on() -> None:
     moments = [clock.now() for _ in range(1000)]
     assert moments == sorted(moments)
     assert all(moment.tzinfo is UTC for moment in moments)
+
+
+def test_a_merchants_time_is_ahead() -> None:
+    """A merchant's offset is added for this merchant alone; one that is smaller than the known one is old news."""
+    clock = DatabaseClock()
+    clock.observe_offset(7, timedelta(days=30))
+    clock.observe_offset(7, timedelta(days=3))
+    assert timedelta(days=30) - timedelta(seconds=5) < clock.now_of(7) - clock.now() <= timedelta(days=30)
+    assert clock.offset_of(8) == timedelta()
