@@ -49,7 +49,9 @@ from tollhouse.api.test_payment_data import test_payment_data_handlers
 from tollhouse.api.timeline import timeline_handlers
 from tollhouse.api.tokenize import build_tokenize, tokenize_handlers
 from tollhouse.api.tokenize_account import build_tokenize_account, tokenize_account_handlers
+from tollhouse.billing.settle import Foretell, RecordRenewal
 from tollhouse.billing.subscribe import RecordSubscription
+from tollhouse.billing.tools import Biller
 from tollhouse.catalog.access import Catalog
 from tollhouse.checkout.handlers import checkout_handlers
 from tollhouse.checkout.pay_handlers import Till, pay_handlers
@@ -61,6 +63,7 @@ from tollhouse.choices import (
     choose_limits,
     choose_rates,
 )
+from tollhouse.ipn.happen import record_happenings
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import Refusal, TollhouseError
@@ -141,6 +144,7 @@ class Gateway:
     transport: Transport
     wake: asyncio.Event
     origins: AllowedOrigins
+    biller: Biller
 
     async def refresh_metrics(self) -> None:
         """Bring the gauges up to date, first those of this process. Raises DatabaseUnavailable."""
@@ -234,6 +238,7 @@ def build_gateway(settings: Settings, database: Database, vault: Vault, transpor
         transport=transport,
         wake=wake,
         origins=AllowedOrigins(database),
+        biller=Biller(tools, record_happenings),
     )
 
 
@@ -250,7 +255,7 @@ def _build_tools(
 ) -> Tools:
     limits = choose_limits(settings)
     consequences = choose_consequences(carrier, limits)
-    begin = partial(flush_beginnings, clock, (RecordSubscription(),), limits=limits)
+    begin = partial(flush_beginnings, clock, (RecordSubscription(), RecordRenewal()), limits=limits)
     move = partial(flush_moves, clock, consequences)
     acquirer = build_acquirer(settings, transport)
     return Tools(
@@ -268,6 +273,7 @@ def _build_tools(
         beginnings=Coalescer("begin", begin, database),
         moves=Coalescer("move", move, database, patience_seconds=FINISH_PATIENCE_SECONDS),
         consequences=consequences,
+        foresee=Foretell(database),
         mids=dict.fromkeys(settings.mids, acquirer.name),
         takes_test_mids=not settings.is_live,
         base_url=settings.public_url,

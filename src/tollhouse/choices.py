@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from tollhouse.acquirers.approving import ApprovingAcquirer
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.api.limits import TokenizeRates
+from tollhouse.billing.settle import SettleRenewal, SwitchAccount, TellExpired
 from tollhouse.billing.subscribe import SettleSubscription
+from tollhouse.ipn.happen import record_happenings
 from tollhouse.ipn.record import RecordEvent
 from tollhouse.notices.carrier import Carrier, ShownCarrier
 from tollhouse.notices.smtp import SmtpCarrier
@@ -65,8 +67,8 @@ def choose_consequences(carrier: Carrier | None, limits: Limits) -> tuple[Conseq
     """Choose what follows from an outcome: letters where somebody carries them, counts where something is limited."""
     letters = () if carrier is None else (WriteLetter(),)
     counting = (NoteDecline(),) if limits.is_set else ()
-    always = (KeepCard(), RememberCard(), SettleSubscription(), PostLines(), TrackHold(), RecordEvent())
-    return (*always, *letters, *counting)
+    billing = (SettleSubscription(), SettleRenewal(), SwitchAccount(), TellExpired(record_happenings))
+    return (KeepCard(), RememberCard(), *billing, PostLines(), TrackHold(), RecordEvent(), *letters, *counting)
 
 
 def choose_rates(settings: Settings) -> TokenizeRates:

@@ -18,6 +18,7 @@ from tollhouse.vault.security_codes import sweep_vault
 from tollhouse.worker.events import deliver_events, number_events
 from tollhouse.worker.holds import keep_due_holds
 from tollhouse.worker.prove import prove_all
+from tollhouse.worker.renew import renew_due
 from tollhouse.worker.resolve import resolve_due
 from tollhouse.worker.run import Loop, end_with, run_every
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 RESOLVE_EVERY_SECONDS = 1.0
 KEEP_HOLDS_EVERY_SECONDS = 1.0
+RENEW_EVERY_SECONDS = 1.0
 SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
 SWEEP_VAULT_EVERY_SECONDS = 60.0
 SWEEP_VELOCITY_EVERY_SECONDS = 5.0
@@ -59,6 +61,7 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
         ),
         "resolve outcomes": lambda: run_every(RESOLVE_EVERY_SECONDS, partial(resolve_due, tools), stop),
         "keep authorizations": lambda: run_every(KEEP_HOLDS_EVERY_SECONDS, partial(keep_due_holds, tools), stop),
+        "renew subscriptions": lambda: run_every(RENEW_EVERY_SECONDS, partial(renew_due, gateway.biller), stop),
         "sweep authentications": lambda: run_every(
             SWEEP_AUTHENTICATIONS_EVERY_SECONDS, partial(sweep_authentications, tools), stop
         ),

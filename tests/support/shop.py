@@ -24,7 +24,7 @@ from tollhouse.payments.capture import capture
 from tollhouse.payments.charge import charge
 from tollhouse.payments.chargeback import record_chargeback
 from tollhouse.payments.credit import credit
-from tollhouse.payments.model import OPERATION, Mode, Order, Payment, References, SkuReference, Wanted, WantedItem
+from tollhouse.payments.model import OPERATION, Mode, Order, Payment
 from tollhouse.payments.operate import Wish
 from tollhouse.payments.order import build_order
 from tollhouse.payments.reconcile import reconcile
@@ -32,6 +32,7 @@ from tollhouse.payments.sources import resolve
 from tollhouse.payments.store import select_payment
 from tollhouse.payments.tools import Patience, Tools
 from tollhouse.payments.void import void
+from tollhouse.payments.wanted import References, SkuReference, Wanted, WantedItem
 from tollhouse.settings import Settings
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database

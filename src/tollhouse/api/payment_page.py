@@ -26,9 +26,9 @@ from tollhouse.links.create import create_link
 from tollhouse.links.fees import total_of
 from tollhouse.links.model import Terms
 from tollhouse.links.pay import METHOD
-from tollhouse.payments.model import Wanted
 from tollhouse.payments.order import choose_items, choose_payer
 from tollhouse.payments.sources import resolve
+from tollhouse.payments.wanted import Wanted
 from tollhouse.storage.claims import recall
 from tollhouse.wire.answers import PaymentPageAnswer
 from tollhouse.wire.render import render_json

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tollhouse.api.card_fields import CardFields
 from tollhouse.api.payment_request import PaymentRequest, skus_of
 from tollhouse.api.source_fields import AccountWithCodeSource
-from tollhouse.payments.model import References, SkuReference, Wanted, WantedItem
+from tollhouse.payments.wanted import References, SkuReference, Wanted, WantedItem
 from tollhouse.threeds.model import BrowserData
 from tollhouse.wire.render import render_json
 

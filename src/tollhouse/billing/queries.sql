@@ -1,26 +1,179 @@
+-- Order of locks: subscriptions by key, before the renewals that belong to them.
+
 -- name: insert_subscriptions!
 -- Record subscriptions as pending, with the intention of the payment that starts them.
 insert into subscription (
-    merchant_id, subscription_id, payment_id, site_id, consumer_id, account_id, sku_name, prices, anchor_at
+    merchant_id, subscription_id, payment_id, site_id, consumer_id, account_id, sku_name, title, prices, anchor_at,
+    began_as_trial, created_at
 )
 select * from unnest(
     :merchant_ids::bigint[], :subscription_ids::bigint[], :payment_ids::bigint[], :site_ids::bigint[],
-    :consumer_ids::text[], :account_ids::uuid[], :sku_names::text[], :prices::jsonb[], :anchors_at::timestamptz[]
+    :consumer_ids::text[], :account_ids::uuid[], :sku_names::text[], :titles::text[], :prices::jsonb[],
+    :anchors_at::timestamptz[], :began_as_trial::boolean[], :created_at::timestamptz[]
 )
 on conflict do nothing;
-
--- name: start_subscriptions!
--- Start subscriptions whose first payment was approved.
-update subscription s
-set status = given.status, anchor_at = given.anchor_at, renewal_at = given.renewal_at
-from unnest(
-    :merchant_ids::bigint[], :subscription_ids::bigint[], :statuses::subscription_status[],
-    :anchors_at::timestamptz[], :renewals_at::timestamptz[]
-) as given (merchant_id, subscription_id, status, anchor_at, renewal_at)
-where s.merchant_id = given.merchant_id and s.subscription_id = given.subscription_id and s.status = 'pending';
 
 -- name: delete_subscriptions!
 -- Forget subscriptions whose first payment failed.
 delete from subscription s
 using unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merchant_id, subscription_id)
 where s.merchant_id = given.merchant_id and s.subscription_id = given.subscription_id and s.status = 'pending';
+
+-- name: lock_subscriptions
+-- Let nobody else change these subscriptions until the transaction ends.
+select s.merchant_id, s.subscription_id
+from subscription s
+join unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merchant_id, subscription_id)
+    using (merchant_id, subscription_id)
+order by s.merchant_id, s.subscription_id
+for no key update of s;
+
+-- name: select_cases
+-- Return subscriptions with what decides about them.
+select c.*
+from subscription_case c
+join unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merchant_id, subscription_id)
+    using (merchant_id, subscription_id);
+
+-- name: select_keys_on_account
+-- List the running subscriptions that are charged to a card, but for one.
+select merchant_id, subscription_id
+from subscription
+where merchant_id = :merchant_id and account_id = :account_id and subscription_id <> :subscription_id
+    and status in ('active', 'trial', 'past_due')
+order by subscription_id
+limit :most;
+
+-- name: update_subscriptions!
+-- Write where subscriptions stand now; whoever had leased them has them no more.
+update subscription s
+set status = given.status, account_id = given.account_id, prices = given.prices, anchor_at = given.anchor_at,
+    anchor_months = given.anchor_months, starts_at_anchor = given.starts_at_anchor, first_period = given.first_period,
+    next_period = given.next_period, tries = given.tries, cycle = given.cycle, renewal_at = given.renewal_at,
+    charge_at = given.charge_at, due_at = given.due_at, charged_at = given.charged_at, paid_until = given.paid_until,
+    cancel_at = given.cancel_at, cancel_reason = given.cancel_reason, tells_consumer = given.tells_consumer,
+    waits_for_account = given.waits_for_account, is_revoked = given.is_revoked, ended_with = given.ended_with,
+    next_prices = given.next_prices, network_transaction_id = given.network_transaction_id,
+    lease = null, lease_until = null, updated_at = now()
+from unnest(
+    :merchant_ids::bigint[], :subscription_ids::bigint[], :statuses::subscription_status[], :account_ids::uuid[],
+    :prices::jsonb[], :anchors_at::timestamptz[], :anchor_months::integer[], :starts_at_anchor::boolean[],
+    :first_periods::integer[], :next_periods::integer[], :tries::smallint[], :cycles::integer[],
+    :renewals_at::timestamptz[], :charges_at::timestamptz[], :due_at::timestamptz[], :charged_at::timestamptz[],
+    :paid_until::timestamptz[], :cancels_at::timestamptz[], :cancel_reasons::text[], :tells_consumer::boolean[],
+    :waits_for_account::boolean[], :revoked::boolean[], :ended_with::subscription_end[], :next_prices::jsonb[],
+    :network_transaction_ids::text[]
+) as given (
+    merchant_id, subscription_id, status, account_id, prices, anchor_at, anchor_months, starts_at_anchor, first_period,
+    next_period, tries, cycle, renewal_at, charge_at, due_at, charged_at, paid_until, cancel_at, cancel_reason,
+    tells_consumer, waits_for_account, is_revoked, ended_with, next_prices, network_transaction_id
+)
+where s.merchant_id = given.merchant_id and s.subscription_id = given.subscription_id;
+
+-- name: lease_due_subscriptions
+-- Take subscriptions with which there is something to do, oldest first, for the length of a lease: by real time, and for the few
+-- merchants whose clock was advanced by theirs.
+with plain as (
+    select merchant_id, subscription_id
+    from subscription
+    where due_at <= now() and (lease_until is null or lease_until <= now())
+    order by due_at
+    limit :limit
+    for no key update skip locked
+),
+advanced as (
+    select s.merchant_id, s.subscription_id
+    from merchant m join subscription s using (merchant_id)
+    where m.clock_offset > '0' and s.due_at > now() and s.due_at <= now() + m.clock_offset
+        and (s.lease_until is null or s.lease_until <= now())
+    order by s.due_at
+    limit :limit
+    for no key update of s skip locked
+),
+due as (
+    select * from plain union all select * from advanced
+)
+update subscription s
+set lease = nextval('subscription_lease'), lease_until = now() + make_interval(secs => :lease_seconds)
+from due
+where s.merchant_id = due.merchant_id and s.subscription_id = due.subscription_id
+returning s.merchant_id, s.subscription_id;
+
+-- name: release_subscriptions!
+-- Give leased subscriptions back, to be looked at again after a pause.
+update subscription s
+set lease_until = now() + make_interval(secs => :pause_seconds)
+from unnest(:merchant_ids::bigint[], :subscription_ids::bigint[], :leases::bigint[])
+    as given (merchant_id, subscription_id, lease)
+where s.merchant_id = given.merchant_id and s.subscription_id = given.subscription_id and s.lease = given.lease;
+
+-- name: select_agreements
+-- Return what the payments that began these subscriptions said.
+select s.merchant_id, s.subscription_id, p.metadata::text as metadata, p.ipn_url, p.redirect_url, p.terms, p.consumer
+from subscription s
+join unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merchant_id, subscription_id)
+    using (merchant_id, subscription_id)
+join payment p on p.merchant_id = s.merchant_id and p.payment_id = s.payment_id;
+
+-- name: begin_renewals
+-- Write tries down, of subscriptions that still are as they were leased; these are looked at again when the try is settled. Nothing comes
+-- back for one that was changed meanwhile, or that an earlier try of the same batch wrote down.
+with given as (
+    select * from unnest(
+        :merchant_ids::bigint[], :subscription_ids::bigint[], :leases::bigint[], :periods::integer[],
+        :tries::smallint[], :transaction_ids::bigint[], :payment_ids::bigint[], :account_ids::uuid[],
+        :due_at::timestamptz[], :tried_at::timestamptz[]
+    ) as given (
+        merchant_id, subscription_id, lease, period, try, transaction_id, payment_id, account_id, due_at, tried_at
+    )
+),
+locked as (
+    select s.merchant_id, s.subscription_id
+    from subscription s join given using (merchant_id, subscription_id)
+    where s.lease = given.lease and s.next_period = given.period and s.account_id = given.account_id
+        and s.due_at is not null
+    order by s.merchant_id, s.subscription_id
+    for no key update of s
+),
+taken as (
+    update subscription s
+    set tries = given.try, due_at = null, lease = null, lease_until = null
+    from locked join given using (merchant_id, subscription_id)
+    where s.merchant_id = locked.merchant_id and s.subscription_id = locked.subscription_id
+)
+insert into renewal (
+    merchant_id, transaction_id, payment_id, subscription_id, period, try, account_id, due_at, tried_at
+)
+select merchant_id, transaction_id, payment_id, subscription_id, period, try, account_id, given.due_at, tried_at
+from given join locked using (merchant_id, subscription_id)
+returning transaction_id;
+
+-- name: select_own_renewals
+-- Find those of these tries that were written down.
+select r.transaction_id
+from renewal r
+join unnest(:merchant_ids::bigint[], :transaction_ids::bigint[]) as given (merchant_id, transaction_id)
+    using (merchant_id, transaction_id);
+
+-- name: settle_renewals!
+-- Write what became of tries.
+update renewal r
+set state = given.state, settled_at = given.settled_at
+from unnest(
+    :merchant_ids::bigint[], :transaction_ids::bigint[], :states::renewal_state[], :settled_at::timestamptz[]
+) as given (merchant_id, transaction_id, state, settled_at)
+where r.merchant_id = given.merchant_id and r.transaction_id = given.transaction_id;
+
+-- name: select_next_due$
+-- Return when there is something to do next with one of a merchant's subscriptions.
+select min(due_at) from subscription where merchant_id = :merchant_id and due_at is not null;
+
+-- name: select_is_busy$
+-- Tell whether something is due of a merchant's subscriptions, or under way.
+select exists (
+    select from subscription s join merchant m using (merchant_id)
+    where s.merchant_id = :merchant_id and s.due_at <= now() + m.clock_offset
+) or exists (
+    select from renewal r join attempt a using (merchant_id, transaction_id)
+    where r.merchant_id = :merchant_id and r.state = 'open' and a.state = 'in_flight'
+);

@@ -8,18 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from tollhouse.catalog.model import price_to_json
-from tollhouse.catalog.prices import first_renewal, sum_due_at_once
+from tollhouse.billing.lifecycle import begin
+from tollhouse.billing.model import State, Subscription
+from tollhouse.billing.schedule import Plan
+from tollhouse.billing.store import prices_to_json, queries, update_subscriptions
+from tollhouse.catalog.prices import sum_due_at_once
 from tollhouse.payments.model import Payment, Status, Subscribing
-from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
-
-queries = load_queries("tollhouse.billing")
-
 
 #: A subscription that begins, with the payment that begins it.
 Pair = tuple[Payment, Subscribing]
@@ -43,11 +40,11 @@ class RecordSubscription:
             consumer_ids=[payment.consumer_id for payment, _ in rows],
             account_ids=[payment.source.account_id for payment, _ in rows],
             sku_names=[subscribing.item.sku_name for _, subscribing in rows],
-            prices=[
-                msgspec.json.encode([price_to_json(price) for price in subscribing.prices]).decode()
-                for _, subscribing in rows
-            ],
+            titles=[subscribing.item.title for _, subscribing in rows],
+            prices=[prices_to_json(subscribing.prices) for _, subscribing in rows],
             anchors_at=[payment.created_at for payment, _ in rows],
+            began_as_trial=[_is_trial(subscribing) for _, subscribing in rows],
+            created_at=[payment.created_at for payment, _ in rows],
         )
 
 
@@ -63,10 +60,9 @@ class SettleSubscription:
     async def write(self, connection: PlainConnection, rows: Sequence[Pair]) -> None:
         """Start or forget the subscriptions of a batch, in the order of their keys."""
         ordered = sorted(rows, key=lambda pair: (pair[0].merchant_id, pair[1].subscription_id))
-        started = [pair for pair in ordered if pair[0].status is Status.SUCCESS]
+        started = [start(*pair) for pair in ordered if pair[0].status is Status.SUCCESS]
         failed = [pair for pair in ordered if pair[0].status is Status.FAIL]
-        if started:
-            await self._start(connection, started)
+        await update_subscriptions(connection, started)
         if failed:
             await queries.delete_subscriptions(
                 connection,
@@ -74,18 +70,34 @@ class SettleSubscription:
                 subscription_ids=[subscribing.subscription_id for _, subscribing in failed],
             )
 
-    async def _start(self, connection: PlainConnection, started: Sequence[Pair]) -> None:
-        anchors = [payment.settled_at or payment.created_at for payment, _ in started]
-        await queries.start_subscriptions(
-            connection,
-            merchant_ids=[payment.merchant_id for payment, _ in started],
-            subscription_ids=[subscribing.subscription_id for _, subscribing in started],
-            statuses=[
-                "active" if sum_due_at_once(subscribing.prices).amount_minor else "trial" for _, subscribing in started
-            ],
-            anchors_at=anchors,
-            renewals_at=[
-                first_renewal(subscribing.prices, anchor)
-                for (_, subscribing), anchor in zip(started, anchors, strict=True)
-            ],
-        )
+
+def start(payment: Payment, subscribing: Subscribing) -> Subscription:
+    """Return the subscription that an approved payment starts. Its schedule counts from the approval."""
+    at = payment.settled_at or payment.created_at
+    recorded = Subscription(
+        merchant_id=payment.merchant_id,
+        subscription_id=subscribing.subscription_id,
+        payment_id=payment.payment_id,
+        site_id=subscribing.item.site_id,
+        consumer_id=payment.consumer_id,
+        account_id=payment.source.account_id,
+        sku_name=subscribing.item.sku_name,
+        title=subscribing.item.title,
+        state=State.PENDING,
+        plan=Plan(subscribing.prices, at),
+        next_period=1,
+        tries=0,
+        cycle=0,
+        created_at=payment.created_at,
+        began_as_trial=_is_trial(subscribing),
+        renewal_at=None,
+        charge_at=None,
+        charged_at=None,
+        paid_until=None,
+        network_transaction_id=payment.network_transaction_id,
+    )
+    return begin(recorded, at)
+
+
+def _is_trial(subscribing: Subscribing) -> bool:
+    return not sum_due_at_once(subscribing.prices).amount_minor

@@ -24,9 +24,14 @@ FORMS: Mapping[str, Sequence[Form]] = {"json": ("json",), "legacy": ("legacy",),
 
 
 def choose_format(wanted: IpnFormat, kind: str) -> EventFormat | None:
-    """Return how an event of this kind goes to a site that wants this format; None when it does not go out."""
+    """Return how an event of this kind goes to a site that wants this format; None when it does not go out.
+
+    The legacy form has no words for what happens to a subscription without a payment.
+    """
     if wanted == "none":
         return None
+    if kind.startswith("subscription."):
+        return "json" if wanted in {"json", "both"} else None
     return PLUGIN_FORMATS.get(kind) if wanted == "plugin" else wanted
 
 

@@ -402,12 +402,23 @@ order by event_id, delivery_number, number;
 -- name: insert_events!
 -- Record what became final, in the transaction that made it so.
 insert into event (
-    merchant_id, payment_id, transaction_id, site_id, kind, status, url, format, body, legacy_xml, request_id
+    merchant_id, payment_id, transaction_id, subscription_id, site_id, kind, status, url, format, body, legacy_xml,
+    request_id
 )
 select * from unnest(
-    :merchant_ids::bigint[], :payment_ids::bigint[], :transaction_ids::bigint[], :site_ids::bigint[], :kinds::text[],
-    :statuses::text[], :urls::text[], :formats::ipn_format[], :bodies::bytea[], :legacy_xmls::bytea[], :request_ids::text[]
+    :merchant_ids::bigint[], :payment_ids::bigint[], :transaction_ids::bigint[], :subscription_ids::bigint[],
+    :site_ids::bigint[], :kinds::text[], :statuses::text[], :urls::text[], :formats::ipn_format[], :bodies::bytea[],
+    :legacy_xmls::bytea[], :request_ids::text[]
 );
+
+-- name: select_subscription_terms
+-- Return what events about subscriptions need: what their first payments said, and what their sites want.
+select s.merchant_id, s.subscription_id, p.metadata::text as metadata, p.consumer, p.ipn_url, site.ipn_format::text,
+    site.subscription_events
+from unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merchant_id, subscription_id)
+join subscription s using (merchant_id, subscription_id)
+join payment p on p.merchant_id = s.merchant_id and p.payment_id = s.payment_id
+join site on site.merchant_id = s.merchant_id and site.site_id = s.site_id;
 
 -- name: select_transaction_status(merchant_id, transaction_id)$
 -- How a merchant's transaction stands; nothing when there is none.

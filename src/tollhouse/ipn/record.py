@@ -18,11 +18,12 @@ queries = load_queries("tollhouse.ipn")
 
 
 class EventRow(NamedTuple):
-    """An event to be numbered and delivered."""
+    """An event to be numbered and delivered: about a transaction, or about a subscription where there is none."""
 
     merchant_id: int
-    payment_id: int
-    transaction_id: int
+    payment_id: int | None
+    transaction_id: int | None
+    subscription_id: int | None
     site_id: int
     kind: str
     status: str
@@ -48,6 +49,7 @@ class RecordEvent:
             merchant_id=payment.merchant_id,
             payment_id=payment.payment_id,
             transaction_id=payment.transaction_id,
+            subscription_id=None,
             site_id=payment.site_id,
             kind=payment.mode.value,
             status=payment.status.value,
@@ -61,17 +63,23 @@ class RecordEvent:
 
     async def write(self, connection: PlainConnection, rows: Sequence[EventRow]) -> None:
         """Insert the events of a batch."""
-        await queries.insert_events(
-            connection,
-            merchant_ids=[row.merchant_id for row in rows],
-            payment_ids=[row.payment_id for row in rows],
-            transaction_ids=[row.transaction_id for row in rows],
-            site_ids=[row.site_id for row in rows],
-            kinds=[row.kind for row in rows],
-            statuses=[row.status for row in rows],
-            urls=[row.url for row in rows],
-            formats=[row.format for row in rows],
-            bodies=[row.body for row in rows],
-            legacy_xmls=[row.legacy_xml for row in rows],
-            request_ids=[row.request_id for row in rows],
-        )
+        await insert_events(connection, rows)
+
+
+async def insert_events(connection: PlainConnection, rows: Sequence[EventRow]) -> None:
+    """Insert events, in the transaction that made the facts."""
+    await queries.insert_events(
+        connection,
+        merchant_ids=[row.merchant_id for row in rows],
+        payment_ids=[row.payment_id for row in rows],
+        transaction_ids=[row.transaction_id for row in rows],
+        subscription_ids=[row.subscription_id for row in rows],
+        site_ids=[row.site_id for row in rows],
+        kinds=[row.kind for row in rows],
+        statuses=[row.status for row in rows],
+        urls=[row.url for row in rows],
+        formats=[row.format for row in rows],
+        bodies=[row.body for row in rows],
+        legacy_xmls=[row.legacy_xml for row in rows],
+        request_ids=[row.request_id for row in rows],
+    )

@@ -21,11 +21,12 @@ from tollhouse.links.fees import choose_fees
 from tollhouse.links.model import Link, Standing
 from tollhouse.links.records import write_terms
 from tollhouse.payments.charge import charge
-from tollhouse.payments.model import Item, PageTry, Wanted, WantedItem
+from tollhouse.payments.model import Item, PageTry
 from tollhouse.payments.order import build_order
 from tollhouse.payments.pages import form_key
 from tollhouse.payments.sources import Resolved, ResolvedSku
 from tollhouse.payments.wallet import find_card
+from tollhouse.payments.wanted import Wanted, WantedItem
 
 if TYPE_CHECKING:
     from tollhouse.kernel.card import Card, Cvv

@@ -68,11 +68,14 @@ async def _begin(tools: Tools, order: Order) -> Reply:
 
 
 def consider(tools: Tools, payment: Payment, order: Order, found: Committed) -> tuple[Payment, Order]:
-    """Take in what was found when the intention was written: the account's state, and what risk says to the rest."""
+    """Take in what was found when the intention was written: the account's state, and what risk says to the rest.
+
+    A card that is disabled is charged no more by request; what runs on it goes on (behaviour, section 3).
+    """
     refused_with = assess(found.facts, tools.limits) or order.refused_with
     if found.is_account_disabled:
         payment = replace(payment, source=replace(payment.source, is_disabled=True))
-        if payment.source.is_stored:
+        if payment.source.is_stored and not payment.renewing:
             refused_with = refused_with or codes.ACCOUNT_DISABLED
     return payment, replace(order, refused_with=refused_with)
 
@@ -86,7 +89,9 @@ def _resolve_seconds(tools: Tools, order: Order) -> float:
 async def pursue(tools: Tools, payment: Payment, order: Order) -> Reply:
     """Take a committed intention to its outcome, or to the challenge that stands before it."""
     if order.refused_with is not None:
-        return await settle(tools, payment, lifecycle.refuse(payment, order.refused_with, tools.clock.now()))
+        return await settle(
+            tools, payment, lifecycle.refuse(payment, order.refused_with, tools.clock.now_of(payment.merchant_id))
+        )
     if order.asks_authentication:
         return await demand_authentication(
             tools, payment, order.instrument, browser=order.browser, after_soft_decline=False
@@ -94,9 +99,9 @@ async def pursue(tools: Tools, payment: Payment, order: Order) -> Reply:
     proof = order.endorsement.proof if order.endorsement else None
     payment, outcome = await ask(tools, payment, order.instrument, proof=proof)
     if not lifecycle.needs_authentication(payment, outcome):
-        return await settle(tools, payment, lifecycle.apply(payment, outcome, tools.clock.now()))
+        return await settle(tools, payment, lifecycle.apply(payment, outcome, tools.clock.now_of(payment.merchant_id)))
     payment = lifecycle.note_decline(payment, outcome)
     if not payment.may_redirect:
-        refused = lifecycle.refuse(payment, codes.AUTHENTICATION_REQUIRED, tools.clock.now())
+        refused = lifecycle.refuse(payment, codes.AUTHENTICATION_REQUIRED, tools.clock.now_of(payment.merchant_id))
         return await settle(tools, payment, refused)
     return await demand_authentication(tools, payment, order.instrument, browser=order.browser, after_soft_decline=True)

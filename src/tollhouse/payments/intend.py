@@ -20,7 +20,7 @@ async def build_payment(tools: Tools, order: Order) -> Payment:
     """Take ids for an order and seal its card. Nothing is written yet."""
     payment_id = order.page_try.payment_id if order.page_try else await tools.payment_numbers.take()
     transaction_id = await tools.transaction_numbers.take()
-    now = tools.clock.now()
+    now = tools.clock.now_of(order.merchant_id)
     return Payment(
         merchant_id=order.merchant_id,
         payment_id=payment_id,
@@ -60,6 +60,8 @@ async def build_payment(tools: Tools, order: Order) -> Payment:
         usd_per_unit=tools.rates.usd_per_unit(order.money.currency),
         holding=_build_holding(order),
         subscribing=await _build_subscribing(tools, order),
+        renewing=order.renewing,
+        changing=order.changing,
         double_click_digest=_digest_of_purchase(tools, order),
         may_redirect=order.may_redirect,
         goes_on_unauthenticated=order.site.goes_on_unauthenticated,
@@ -106,7 +108,7 @@ def _is_captured_later(order: Order) -> bool:
 
 async def _build_subscribing(tools: Tools, order: Order) -> tuple[Subscribing, ...]:
     """Name a subscription for each schedule that charges later."""
-    if _is_captured_later(order):
+    if _is_captured_later(order) or order.changing:
         return ()
     scheduled = [item for item in order.items if has_later_charges(item.prices)]
     known = order.page_try.subscription_ids if order.page_try else ()
@@ -117,9 +119,10 @@ async def _build_subscribing(tools: Tools, order: Order) -> tuple[Subscribing, .
 def _digest_of_purchase(tools: Tools, order: Order) -> bytes | None:
     """Hash what makes two requests one purchase: card, consumer, what is bought, metadata (behaviour, section 3).
 
-    A payment page guards its purchase in its own way: whatever card is tried, it is charged once.
+    A payment page guards its purchase in its own way: whatever card is tried, it is charged once. So does billing; two
+    subscriptions may well be renewed alike in the same moment.
     """
-    if order.page_try or not order.site.guards_double_clicks:
+    if order.page_try or order.renewing or not order.site.guards_double_clicks:
         return None
     is_named = order.is_consumer_known or order.external_id is not None
     who = order.consumer_id if is_named else _profile_of(order)

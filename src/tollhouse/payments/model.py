@@ -144,6 +144,30 @@ class Subscribing(Struct, frozen=True):
         return self.item.prices
 
 
+class Renewing(Struct, frozen=True):
+    """The period of a subscription that a payment is a try for. Whoever bills has more to say about it: `case`."""
+
+    subscription_id: int
+    period: int
+    number: int
+    due_at: datetime
+    #: What billing knew when it began the try, for as long as this process has it in hand.
+    case: Any = None
+
+
+class Standing(Struct, frozen=True):
+    """Where a subscription stands, as answers tell it."""
+
+    subscription_id: int
+    status: str
+    cycle: int
+    site_id: int
+    consumer_id: str
+    sku_name: str | None
+    renewal_at: datetime | None
+    cancel_at: datetime | None
+
+
 class Endorsement(Struct, frozen=True):
     """What the merchant's own 3-D Secure server found, or the exemption that was claimed in its place.
 
@@ -206,6 +230,12 @@ class Payment(Struct, frozen=True):
     network_transaction_id: str | None = None
     settled_at: datetime | None = None
     subscribing: tuple[Subscribing, ...] = ()
+    #: The subscription that it is a try to renew.
+    renewing: Renewing | None = None
+    #: The subscription that has another card once this verification is approved.
+    changing: int | None = None
+    #: Where the subscriptions stand that it concerns, as far as that was looked up.
+    standings: tuple[Standing, ...] = ()
     #: US dollars for one unit of its currency when the purchase began, or None. It holds for all its operations.
     usd_per_unit: Decimal | None = None
     #: Equal for two requests that are the same purchase; None where the site does not guard against double clicks.
@@ -242,65 +272,6 @@ class Payment(Struct, frozen=True):
     def with_attempt(self, **changes: Any) -> Payment:
         """Return the payment with its attempt changed."""
         return replace(self, attempt=replace(self.attempt, **changes))
-
-
-class SkuReference(Struct, frozen=True):
-    """What an item of a request points at; `path` is where it stands there: `sku`, or `sku.1` in a bundle."""
-
-    path: str
-    site_id: str | None
-    name: str | None
-
-
-class References(Struct, frozen=True):
-    """What a request points at, as far as it can be read, also from a request that is faulty elsewhere."""
-
-    merchant_id: int
-    skus: tuple[SkuReference, ...]
-    source_kind: str | None = None
-    token: str | None = None
-    account_id: str | None = None
-    source_consumer_id: str | None = None
-    consumer_id: str | None = None
-    external_id: str | None = None
-    mid: str | None = None
-    has_ipn_url: bool = False
-    has_redirect_url: bool = False
-
-
-class WantedItem(Struct, frozen=True):
-    """An item as the request describes it; its prices, if there are any, take the place of the SKU's own."""
-
-    title: str
-    prices: tuple[Price, ...]
-    extras: Mapping[str, Any] = {}
-
-
-class Wanted(Struct, frozen=True):
-    """A payment as it was asked for: well formed, in the words of this house, its references not looked up yet."""
-
-    merchant_id: int
-    request_id: str
-    claim: Claim | None
-    source_kind: str
-    #: The card and its security code; for a stored card the code may come alone.
-    card: Card | None
-    code: Cvv | None
-    #: In the order of the references.
-    items: tuple[WantedItem, ...]
-    external_id: str | None
-    consumer: Mapping[str, Any]
-    consumer_ip: str
-    metadata: str
-    ipn_url: str | None
-    redirect_url: str | None
-    asks_authentication: bool
-    initiator: Initiator
-    browser: BrowserData | None
-    emulate_code: str | None
-    mid: str | None = None
-    endorsement: Endorsement | None = None
-    receipt: Wish | None = None
 
 
 class Instrument(Struct, frozen=True):
@@ -356,6 +327,13 @@ class Order(Struct, frozen=True):
     #: A refusal that needs no acquirer: a payment code such as 1020, or None.
     refused_with: str | None = None
     page_try: PageTry | None = None
+    #: The subscription that it is a try to renew, or the one that shall have another card.
+    renewing: Renewing | None = None
+    changing: int | None = None
+
+
+class Superseded(ValueError):
+    """An intention is not to be written: what it rests on has changed since it was read."""
 
 
 class Preparation(Protocol):
@@ -366,7 +344,18 @@ class Preparation(Protocol):
         ...
 
     async def write(self, connection: PlainConnection, rows: Sequence[Any]) -> None:
-        """Write the rows of a batch; they may be there from an earlier try."""
+        """Write the rows of a batch; they may be there from an earlier try.
+
+        Raises Superseded if one of the intentions is not to be; then the others of the batch are tried by themselves.
+        """
+        ...
+
+
+class Foresight(Protocol):
+    """Tells what a settled payment makes of the subscription that it renews, before that is written: for its answer."""
+
+    async def __call__(self, payment: Payment) -> tuple[Standing, ...]:
+        """Return where the subscription will stand, unless somebody else changes it in the same moment."""
         ...
 
 

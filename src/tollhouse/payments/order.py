@@ -14,15 +14,16 @@ from tollhouse.kernel import codes
 from tollhouse.kernel.errors import Defect, Invalid
 from tollhouse.kernel.ids import new_consumer_id
 from tollhouse.kernel.money import MAX_AMOUNT_MINOR, Money
-from tollhouse.payments.model import Instrument, Item, Mode, Order, Source, Wanted
+from tollhouse.payments.model import Instrument, Item, Mode, Order, Source
 from tollhouse.payments.routing import NO_ACQUIRER, choose_acquirer, find_account
+from tollhouse.payments.wanted import Wanted
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Reason
     from tollhouse.kernel.card import Brand, Card, Cvv
-    from tollhouse.payments.model import WantedItem
     from tollhouse.payments.sources import Resolved, ResolvedSku
     from tollhouse.payments.tools import Tools
+    from tollhouse.payments.wanted import WantedItem
     from tollhouse.vault.accounts import Account
     from tollhouse.vault.tokens import StoredToken
 

@@ -291,7 +291,19 @@ select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, 
     (
         select stored.disabled from account stored
         where stored.merchant_id = t.merchant_id and stored.account_id = (t.source ->> 'accountId')::uuid
-    ) as is_account_disabled
+    ) as is_account_disabled,
+    (
+        -- Those that it began, the one that it renewed, and the one whose card it changed.
+        select json_agg(json_build_object(
+            'subscription_id', s.subscription_id, 'status', s.status, 'cycle', s.cycle, 'site_id', s.site_id,
+            'consumer_id', s.consumer_id, 'sku_name', s.sku_name, 'renewal_at', s.renewal_at, 'cancel_at', s.cancel_at
+        ) order by s.subscription_id)
+        from subscription s
+        where s.merchant_id = p.merchant_id and s.status <> 'pending' and (
+            s.payment_id = p.payment_id
+            or s.subscription_id = coalesce(p.terms -> 'renewing' -> 'id', p.terms -> 'changing')::bigint
+        )
+    ) as subscriptions
 from unnest(:transaction_ids::bigint[]) as given (transaction_id)
 join transaction t on t.merchant_id = :merchant_id and t.transaction_id = given.transaction_id
 join payment p on p.merchant_id = t.merchant_id and p.payment_id = t.payment_id

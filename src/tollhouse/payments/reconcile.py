@@ -66,7 +66,7 @@ async def reconcile(tools: Tools, *, merchant_id: int, transaction_id: int) -> N
         inquiries=payment.attempt.inquiries + 1,
     )
     if isinstance(finding, Approved | Declined | Reversed | NotFound):
-        await settle(tools, payment, lifecycle.apply(payment, finding, tools.clock.now()))
+        await settle(tools, payment, lifecycle.apply(payment, finding, tools.clock.now_of(payment.merchant_id)))
     else:
         await _postpone(tools, payment, pause_after(payment.attempt.inquiries), was_asked=True)
 

@@ -26,7 +26,9 @@ from tollhouse.payments.model import (
     Item,
     Mode,
     Payment,
+    Renewing,
     Source,
+    Standing,
     Status,
     Subscribing,
 )
@@ -218,6 +220,9 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         network_transaction_id=row["network_transaction_id"],
         settled_at=row["settled_at"],
         subscribing=_read_subscribing(terms, items) if mode.is_first else (),
+        renewing=_read_renewing(terms.get("renewing")) if mode.is_first else None,
+        changing=terms.get("changing") if mode.is_first else None,
+        standings=_read_standings(row["subscriptions"]) if mode.is_first else (),
         usd_per_unit=_read_rate(terms.get("usdPerUnit")),
         double_click_digest=row["double_click_digest"],
         may_redirect=terms["mayRedirect"],
@@ -258,6 +263,10 @@ def _terms_of(payment: Payment) -> dict[str, Any]:
         terms["subscribing"] = [
             {"id": each.subscription_id, "item": payment.items.index(each.item)} for each in payment.subscribing
         ]
+    if payment.renewing:
+        terms["renewing"] = _renewing_to_json(payment.renewing)
+    if payment.changing:
+        terms["changing"] = payment.changing
     return {name: value for name, value in terms.items() if value is not None}
 
 
@@ -341,6 +350,27 @@ def _read_rate(text: str | None) -> Decimal | None:
 
 def _read_subscribing(terms: Mapping[str, Any], items: Sequence[Item]) -> tuple[Subscribing, ...]:
     return tuple(Subscribing(each["id"], items[each["item"]]) for each in terms.get("subscribing", ()))
+
+
+def _renewing_to_json(renewing: Renewing) -> dict[str, Any]:
+    return {
+        "id": renewing.subscription_id,
+        "period": renewing.period,
+        "number": renewing.number,
+        "dueAt": renewing.due_at.isoformat(),
+    }
+
+
+def _read_renewing(content: Mapping[str, Any] | None) -> Renewing | None:
+    if content is None:
+        return None
+    due_at = datetime.fromisoformat(content["dueAt"])
+    return Renewing(content["id"], content["period"], content["number"], due_at)
+
+
+def _read_standings(text: str | None) -> tuple[Standing, ...]:
+    """Read where the subscriptions of a payment stand now."""
+    return () if text is None else tuple(msgspec.convert(each, Standing) for each in json.loads(text))
 
 
 def _read_holding(holding: Mapping[str, Any] | None) -> Holding | None:

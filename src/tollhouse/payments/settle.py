@@ -35,6 +35,8 @@ async def settle(tools: Tools, before: Payment, after: Payment, *, erase_code_of
     `erase_code_of` is the holder of a sealed security code that dies with this outcome. Raises Unavailable when the
     outcome could not be written; the resolver then finds out about the attempt.
     """
+    if after.renewing or after.changing:
+        after = replace(after, standings=await tools.foresee(after))
     answer = render_answer(after)
     move = Move(
         payment=replace(after, rendered=answer),

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from tollhouse.catalog.model import Site, Sku
     from tollhouse.consumers.model import Consumer
-    from tollhouse.payments.model import References, SkuReference
     from tollhouse.payments.tools import Tools
+    from tollhouse.payments.wanted import References, SkuReference
     from tollhouse.storage.database import PlainConnection
     from tollhouse.vault.accounts import Account
     from tollhouse.vault.tokens import StoredToken

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tollhouse.kernel.clock import DatabaseClock
     from tollhouse.kernel.ids import NumberBlocks
     from tollhouse.kernel.requests import Reply
-    from tollhouse.payments.model import Consequence
+    from tollhouse.payments.model import Consequence, Foresight
     from tollhouse.payments.steps import Beginning, Begun, Move
     from tollhouse.rates.access import Rates
     from tollhouse.storage.coalesce import Coalescer
@@ -94,6 +94,8 @@ class Tools:
     moves: Coalescer[Move, bool]
     #: What is written with an outcome, whoever writes it.
     consequences: Sequence[Consequence]
+    #: Tells what payments make of subscriptions.
+    foresee: Foresight
     #: Where the cardholder's pages are: `https://pay.example`.
     base_url: str
     #: Called with each payment that this process settled: metrics, and a nudge to whoever delivers IPNs.

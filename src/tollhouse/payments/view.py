@@ -8,7 +8,7 @@ from tollhouse.catalog.model import Price
 from tollhouse.catalog.prices import first_renewal, sum_due_at_once, take_due_at_once
 from tollhouse.kernel import codes
 from tollhouse.kernel.money import Money
-from tollhouse.payments.model import Payment, Status, Subscribing
+from tollhouse.payments.model import Payment, Standing, Status, Subscribing
 from tollhouse.rates.model import convert
 from tollhouse.wire.answers import (
     ConsumerBlock,
@@ -113,20 +113,39 @@ def build_consumer_block(payment: Payment) -> ConsumerBlock:
 
 
 def build_subscription_blocks(payment: Payment) -> list[SubscriptionBlock]:
-    """Build an object for each subscription: they are there from the approval of schedules that have later charges."""
+    """Build an object for each subscription: those that it began, from its approval, or the one that it is about."""
+    if payment.standings:
+        return [build_subscription_block(standing) for standing in payment.standings]
     if payment.status is not Status.SUCCESS:
         return []
-    return [_build_subscription_block(payment, subscribing) for subscribing in payment.subscribing]
+    return [build_subscription_block(_begin_standing(payment, subscribing)) for subscribing in payment.subscribing]
 
 
-def _build_subscription_block(payment: Payment, subscribing: Subscribing) -> SubscriptionBlock:
-    renewal = first_renewal(subscribing.prices, payment.settled_at or payment.created_at)
+def build_subscription_block(standing: Standing) -> SubscriptionBlock:
+    """Build the `subscription` object. One that is over is not renewed, whatever its schedule says."""
+    is_over = standing.status in {"canceled", "expired"}
+    renewal_at = None if is_over else standing.renewal_at
     return SubscriptionBlock(
-        id=str(subscribing.subscription_id),
+        id=str(standing.subscription_id),
+        status=standing.status,
+        cycle=standing.cycle,
+        renewalDate=None if renewal_at is None else render_date(renewal_at),
+        cancelDate=None if standing.cancel_at is None else render_date(standing.cancel_at),
+        skuName=standing.sku_name,
+        siteId=str(standing.site_id),
+        consumerId=standing.consumer_id,
+    )
+
+
+def _begin_standing(payment: Payment, subscribing: Subscribing) -> Standing:
+    """Return where a subscription stands as its approved first payment begins it."""
+    return Standing(
+        subscription_id=subscribing.subscription_id,
         status="active" if sum_due_at_once(subscribing.prices).amount_minor else "trial",
         cycle=0,
-        renewalDate=render_date(renewal),
-        skuName=subscribing.item.sku_name,
-        siteId=str(subscribing.item.site_id),
-        consumerId=payment.consumer_id,
+        site_id=subscribing.item.site_id,
+        consumer_id=payment.consumer_id,
+        sku_name=subscribing.item.sku_name,
+        renewal_at=first_renewal(subscribing.prices, payment.settled_at or payment.created_at),
+        cancel_at=None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -65,13 +65,27 @@ class AccountRow:
 
 async def select_account(connection: PlainConnection, *, merchant_id: int, account_id: UUID) -> Account | None:
     """Return a merchant's stored card, or None."""
-    row = await queries.select_account(connection, merchant_id=merchant_id, account_id=account_id)
-    if row is None:
-        return None
+    return (await select_accounts_of(connection, [(merchant_id, account_id)])).get((merchant_id, account_id))
+
+
+async def select_accounts_of(
+    connection: PlainConnection, keys: Iterable[tuple[int, UUID]]
+) -> dict[tuple[int, UUID], Account]:
+    """Return stored cards by merchant and account, as far as they are there."""
+    sought = list(keys)
+    rows = queries.select_accounts_of(
+        connection,
+        merchant_ids=[merchant_id for merchant_id, _ in sought],
+        account_ids=[account_id for _, account_id in sought],
+    )
+    return {(row["merchant_id"], row["account_id"]): _read_account(row) async for row in rows}
+
+
+def _read_account(row: Mapping[str, Any]) -> Account:
     fields = dict(row)
     fields["card"] = Sealed(fields.pop("sealed_card"), fields.pop("key_version"))
     fields["profile"] = json.loads(fields["profile"])
-    return Account(merchant_id=merchant_id, **fields)
+    return Account(**fields)
 
 
 async def select_account_holder(

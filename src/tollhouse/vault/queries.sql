@@ -102,14 +102,14 @@ consumed as (
 )
 select token_id, used_by from consumed;
 
--- name: select_account^
--- Return a merchant's stored card with its consumer's profile.
-select a.account_id, a.consumer_id, a.fingerprint, a.key_version, a.sealed_card, a.brand, a.masked_number,
+-- name: select_accounts_of
+-- Return stored cards with their consumers' profiles.
+select a.merchant_id, a.account_id, a.consumer_id, a.fingerprint, a.key_version, a.sealed_card, a.brand, a.masked_number,
     a.expiry_month, a.expiry_year, a.disabled, a.network_transaction_id,
     c.external_id, c.profile
-from account a
-join consumer c using (merchant_id, consumer_id)
-where a.merchant_id = :merchant_id and a.account_id = :account_id;
+from unnest(:merchant_ids::bigint[], :account_ids::uuid[]) as given (merchant_id, account_id)
+join account a using (merchant_id, account_id)
+join consumer c using (merchant_id, consumer_id);
 
 -- name: select_account_holder^
 -- Return whose stored card this is, of whichever merchant: its id cannot be guessed, and the consumer's has to fit.

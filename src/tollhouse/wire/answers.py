@@ -100,7 +100,7 @@ class ConsumerBlock(Answer):
 
 
 class SubscriptionBlock(Answer):
-    """The subscription that the payment started."""
+    """A subscription: the one that a payment started or renewed, or the one that was asked for."""
 
     id: str
     status: str = Field(description="`active`, `trial`, `past_due`, `canceled` or `expired`.")
@@ -110,6 +110,8 @@ class SubscriptionBlock(Answer):
     skuName: str | None = None
     siteId: str | None = None
     consumerId: str | None = None
+    eventTime: str | None = Field(None, description="UTC; in events about a subscription: when it happened.")
+    timezone: str | None = Field(None, description="Of `eventTime`: always `+00:00`.")
 
 
 class PaymentAnswer(Answer):
@@ -130,6 +132,18 @@ class PaymentEvent(PaymentAnswer):
     """The body of an IPN about a transaction."""
 
     timestamp: Timestamp = Field(description="When the status became final.")
+
+
+class SubscriptionEvent(Answer):
+    """The body of an IPN about a subscription without a payment; sites ask for these with `subscriptionEvents`."""
+
+    event: Literal[
+        "subscription.canceled", "subscription.recovered", "subscription.expired", "subscription.card_expiring"
+    ] = Field(description="What happened.")
+    subscription: SubscriptionBlock
+    consumer: ConsumerBlock
+    metadata: Annotated[Any, WithJsonSchema({"type": ["object", "array"], "description": "Of the first payment."})]
+    timestamp: Timestamp = Field(description="When it happened.")
 
 
 class TokenAnswer(Answer):

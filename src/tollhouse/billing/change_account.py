@@ -1,0 +1,140 @@
+"""Putting another card on a subscription: it is verified with its holder, and from then on it is charged.
+
+The verification is a payment of nothing like any other, with 3-D Secure if that is asked for. Its approval begins an
+agreement of its own: the network's id of the old card is never carried to a new one. What is past due is tried again at
+once. While the verification waits for its cardholder, and when it is declined, the subscription stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tollhouse.billing.change import access_subscription
+from tollhouse.billing.model import Agreement, Case
+from tollhouse.billing.renew import AT_ONCE
+from tollhouse.billing.store import select_agreements
+from tollhouse.catalog.model import Price
+from tollhouse.consumers.store import select_consumer
+from tollhouse.kernel.errors import Defect, Invalid
+from tollhouse.kernel.money import Money
+from tollhouse.payments.charge import charge
+from tollhouse.payments.order import build_order
+from tollhouse.payments.sources import resolve
+from tollhouse.payments.wanted import References, SkuReference, Wanted, WantedItem
+
+if TYPE_CHECKING:
+    from tollhouse.billing.store import Key
+    from tollhouse.billing.tools import Biller
+    from tollhouse.kernel.card import Card, Cvv
+    from tollhouse.kernel.requests import Claim, Reply
+    from tollhouse.payments.model import Endorsement, Order
+    from tollhouse.payments.sources import Resolved
+    from tollhouse.threeds.model import BrowserData
+
+
+class NewSource(Struct, frozen=True):
+    """The card that a subscription shall have, as the request names it."""
+
+    kind: str
+    request_id: str
+    claim: Claim | None
+    token: str | None
+    account_id: str | None
+    source_consumer_id: str | None
+    card: Card | None
+    code: Cvv | None
+    asks_authentication: bool
+    #: What the request says of the consumer; nothing of it is needed.
+    consumer: Mapping[str, Any]
+    consumer_ip: str | None
+    browser: BrowserData | None
+    emulate_code: str | None
+    mid: str | None
+    endorsement: Endorsement | None
+
+
+async def build_change(biller: Biller, key: Key, wanted: NewSource) -> Order:
+    """Return the verification that puts another card on a subscription.
+
+    Raises NotFound, and Invalid with every fault of what the request points at; also for a subscription that is over,
+    and for a stored card of somebody else.
+    """
+    case = await access_subscription(biller, key)
+    if not case.subscription.state.is_running:
+        raise Invalid({}, f"The subscription is {case.subscription.state.value}.")
+    async with biller.tools.database.acquire() as connection:
+        agreement = (await select_agreements(connection, [key]))[key]
+    resolved = await _resolve(biller, case, wanted)
+    order = await build_order(biller.tools, _build_wanted(case, agreement, wanted), resolved)
+    return replace(order, changing=case.subscription.subscription_id, is_consumer_known=True, reason="recurring")
+
+
+async def change_account(biller: Biller, order: Order) -> Reply:
+    """Verify the card, and return the answer as that of a payment, with the subscription in it.
+
+    Raises what `payments.charge.charge` raises.
+    """
+    return await charge(biller.tools, order)
+
+
+async def _resolve(biller: Biller, case: Case, wanted: NewSource) -> Resolved:
+    """Look up what the request points at. The card has to be of the subscription's own consumer, or new."""
+    subscription = case.subscription
+    resolved = await resolve(
+        biller.tools,
+        References(
+            merchant_id=subscription.merchant_id,
+            skus=(SkuReference("subscription", str(subscription.site_id), None),),
+            source_kind=wanted.kind,
+            token=wanted.token,
+            account_id=wanted.account_id,
+            source_consumer_id=wanted.source_consumer_id,
+            consumer_id=subscription.consumer_id,
+            mid=wanted.mid,
+            has_ipn_url=True,
+            has_redirect_url=True,
+        ),
+    )
+    if resolved.account is not None and resolved.account.consumer_id != subscription.consumer_id:
+        resolved.faults.pop("consumer.id", None)
+        resolved.blame("paymentSource", "is a card of another consumer than the subscription's")
+    if resolved.faults:
+        raise Invalid(resolved.faults)
+    async with biller.tools.database.acquire() as connection:
+        found = await select_consumer(
+            connection, merchant_id=subscription.merchant_id, consumer_id=subscription.consumer_id
+        )
+    if found is None:
+        raise Defect("The consumer of a subscription is not there.")
+    resolved.consumer = found[0]
+    return resolved
+
+
+def _build_wanted(case: Case, agreement: Agreement, wanted: NewSource) -> Wanted:
+    subscription = case.subscription
+    currency = subscription.plan.prices[0].money.currency
+    return Wanted(
+        merchant_id=subscription.merchant_id,
+        request_id=wanted.request_id,
+        claim=wanted.claim,
+        source_kind=wanted.kind,
+        card=wanted.card,
+        code=wanted.code,
+        items=(WantedItem(subscription.title, (Price(AT_ONCE, Money(0, currency), repeat=False),)),),
+        external_id=None,
+        consumer=wanted.consumer,
+        consumer_ip=wanted.consumer_ip or agreement.consumer_ip,
+        metadata=agreement.metadata,
+        ipn_url=agreement.ipn_url,
+        redirect_url=agreement.redirect_url,
+        asks_authentication=wanted.asks_authentication,
+        initiator="customer",
+        browser=wanted.browser,
+        emulate_code=wanted.emulate_code,
+        mid=wanted.mid,
+        endorsement=wanted.endorsement,
+    )

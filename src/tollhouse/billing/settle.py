@@ -1,0 +1,224 @@
+"""Renewals in the two durable steps of a payment: written with its intention, settled with its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tollhouse.billing.lifecycle import ends_all_on_card, fail, pay, revoke, switch_account
+from tollhouse.billing.model import EXPIRED, Case, Decline, Happening, State, Subscription
+from tollhouse.billing.store import (
+    Key,
+    lock_cases,
+    queries,
+    select_case,
+    select_cases,
+    select_keys_on_account,
+    update_subscriptions,
+)
+from tollhouse.kernel.errors import Defect
+from tollhouse.payments.model import Payment, Renewing, Standing, Status, Superseded
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tollhouse.billing.tools import Tell
+    from tollhouse.storage.database import Database, PlainConnection
+
+#: A payment with the period that it is a try for.
+Try = tuple[Payment, Renewing]
+
+
+class RecordRenewal:
+    """Prepares: the try is committed with the payment's intention, if the subscription still is as it was leased."""
+
+    def rows(self, payment: Payment) -> Sequence[Try]:
+        """Return the period that the payment is a try for."""
+        return [(payment, payment.renewing)] if payment.renewing else ()
+
+    async def write(self, connection: PlainConnection, rows: Sequence[Try]) -> None:
+        """Write the tries of a batch. Raises Superseded if a subscription was changed since it was leased."""
+        written = queries.begin_renewals(
+            connection,
+            merchant_ids=[payment.merchant_id for payment, _ in rows],
+            subscription_ids=[renewing.subscription_id for _, renewing in rows],
+            leases=[renewing.case.lease for _, renewing in rows],
+            periods=[renewing.period for _, renewing in rows],
+            tries=[renewing.number for _, renewing in rows],
+            transaction_ids=[payment.transaction_id for payment, _ in rows],
+            payment_ids=[payment.payment_id for payment, _ in rows],
+            account_ids=[payment.source.account_id for payment, _ in rows],
+            due_at=[renewing.due_at for _, renewing in rows],
+            tried_at=[payment.created_at for payment, _ in rows],
+        )
+        ids = {row["transaction_id"] async for row in written}
+        missing = [payment for payment, _ in rows if payment.transaction_id not in ids]
+        if missing:
+            await _expect_own(connection, missing)
+
+
+async def _expect_own(connection: PlainConnection, payments: Sequence[Payment]) -> None:
+    """Raise Superseded unless an earlier try of the same batch has written these."""
+    rows = queries.select_own_renewals(
+        connection,
+        merchant_ids=[payment.merchant_id for payment in payments],
+        transaction_ids=[payment.transaction_id for payment in payments],
+    )
+    own = {row["transaction_id"] async for row in rows}
+    if any(payment.transaction_id not in own for payment in payments):
+        raise Superseded("The subscription was changed.")
+
+
+class SettleRenewal:
+    """Follows: a try that was paid takes its subscription to the next period, a declined one to what dunning says."""
+
+    rank = 31
+
+    def rows(self, payment: Payment) -> Sequence[Payment]:
+        """Return the payment if it is a try for a period; what is done with it later changes nothing."""
+        return (payment,) if payment.renewing and payment.mode.is_first else ()
+
+    async def write(self, connection: PlainConnection, rows: Sequence[Payment]) -> None:
+        """Write what becomes of the subscriptions of a batch."""
+        cases = await lock_cases(connection, [_key_of(payment) for payment in rows])
+        await _settle_tries(connection, rows)
+        settled = [(settle(_find(cases, payment), payment), payment) for payment in rows]
+        await update_subscriptions(connection, [subscription for subscription, _ in settled])
+        for subscription, payment in settled:
+            if payment.status is Status.FAIL and ends_all_on_card(_describe(payment)):
+                await _revoke_others(connection, subscription, _time_of(payment))
+
+
+class TellExpired:
+    """Follows, after the event of the payment: the last try that failed is the end of its subscription."""
+
+    rank = 91
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+
+    def rows(self, payment: Payment) -> Sequence[Payment]:
+        """Return the payment if it is a try that failed."""
+        is_failed = payment.renewing is not None and payment.mode.is_first and payment.status is Status.FAIL
+        return (payment,) if is_failed else ()
+
+    async def write(self, connection: PlainConnection, rows: Sequence[Payment]) -> None:
+        """Tell what has expired; `SettleRenewal` holds the locks, and while a try was open nothing else ended it."""
+        cases = await select_cases(connection, [_key_of(payment) for payment in rows])
+        expired = [payment for payment in rows if _find(cases, payment).subscription.state is State.EXPIRED]
+        await self._tell(
+            connection,
+            [
+                Happening(EXPIRED, _find(cases, payment).subscription, _time_of(payment), payment.request_id)
+                for payment in expired
+            ],
+        )
+
+
+class SwitchAccount:
+    """Follows: an approved verification gives its subscription the card, with an agreement of its own."""
+
+    rank = 32
+
+    def rows(self, payment: Payment) -> Sequence[Payment]:
+        """Return the payment if it verified a new card for a subscription."""
+        is_verified = payment.changing is not None and payment.mode.is_first and payment.status is Status.SUCCESS
+        return (payment,) if is_verified else ()
+
+    async def write(self, connection: PlainConnection, rows: Sequence[Payment]) -> None:
+        """Give the subscriptions of a batch their new cards; of two for one, the later one counts."""
+        ordered = sorted(rows, key=lambda payment: (_time_of(payment), payment.transaction_id))
+        newest = {_key_of(payment): payment for payment in ordered}
+        cases = await lock_cases(connection, newest)
+        for key in sorted(cases):
+            case, payment = cases[key], newest[key]
+            switched = replace(
+                switch_account(case.subscription, _time_of(payment)),
+                account_id=payment.source.account_id,
+                network_transaction_id=payment.network_transaction_id,
+            )
+            await update_subscriptions(connection, [switched], are_charging=case.is_charging)
+
+
+class Foretell:
+    """Tells what a settled payment makes of its subscription, for its answer; what is written a lock decides."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def __call__(self, payment: Payment) -> tuple[Standing, ...]:
+        """Return where the subscription will stand; nothing where it is gone."""
+        case = payment.renewing.case if payment.renewing else None
+        if case is None:
+            async with self._database.acquire() as connection:
+                case = await select_case(connection, _key_of(payment))
+        if case is None:
+            return ()
+        if payment.renewing is None:
+            return (stand(case.subscription),)
+        tried = replace(case.subscription, tries=payment.renewing.number)
+        return (stand(settle(replace(case, subscription=tried), payment)),)
+
+
+def stand(subscription: Subscription) -> Standing:
+    """Return where a subscription stands, as answers tell it."""
+    return Standing(
+        subscription_id=subscription.subscription_id,
+        status=subscription.state.value,
+        cycle=subscription.cycle,
+        site_id=subscription.site_id,
+        consumer_id=subscription.consumer_id,
+        sku_name=subscription.sku_name,
+        renewal_at=subscription.renewal_at,
+        cancel_at=subscription.cancel_at,
+    )
+
+
+def settle(case: Case, payment: Payment) -> Subscription:
+    """Return the subscription after a try. Pure; while the try is open nothing changes."""
+    if payment.status is Status.PENDING:
+        return case.subscription
+    if payment.status is Status.SUCCESS:
+        return pay(case.subscription, _time_of(payment))
+    return fail(case, _describe(payment))
+
+
+def _describe(payment: Payment) -> Decline:
+    return Decline(_time_of(payment), payment.code or "", payment.attempt.advice_code, payment.source.brand)
+
+
+async def _settle_tries(connection: PlainConnection, rows: Sequence[Payment]) -> None:
+    await queries.settle_renewals(
+        connection,
+        merchant_ids=[payment.merchant_id for payment in rows],
+        transaction_ids=[payment.transaction_id for payment in rows],
+        states=["paid" if payment.status is Status.SUCCESS else "failed" for payment in rows],
+        settled_at=[_time_of(payment) for payment in rows],
+    )
+
+
+async def _revoke_others(connection: PlainConnection, subscription: Subscription, at: datetime) -> None:
+    """Let all else end that runs on a card; the worker ends each when it looks at it."""
+    cases = await lock_cases(connection, await select_keys_on_account(connection, subscription))
+    for key in sorted(cases):
+        case = cases[key]
+        await update_subscriptions(connection, [revoke(case.subscription, at)], are_charging=case.is_charging)
+
+
+def _find(cases: dict[Key, Case], payment: Payment) -> Case:
+    """Return the case of a renewed subscription; its rows are never deleted."""
+    case = cases.get(_key_of(payment))
+    if case is None:
+        raise Defect("A subscription that was renewed is not there.")
+    return case
+
+
+def _key_of(payment: Payment) -> Key:
+    subscription_id = payment.renewing.subscription_id if payment.renewing else payment.changing
+    return payment.merchant_id, subscription_id or 0
+
+
+def _time_of(payment: Payment) -> datetime:
+    return payment.settled_at or payment.created_at

@@ -1,0 +1,195 @@
+"""Rows of subscriptions and of the tries for their periods."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tollhouse.billing.dunning import choose_policy
+from tollhouse.billing.model import Agreement, Case, End, State, Subscription
+from tollhouse.billing.schedule import Plan
+from tollhouse.catalog.model import Price, price_from_json, price_to_json
+from tollhouse.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+queries = load_queries("tollhouse.billing")
+
+#: Merchant and subscription.
+Key = tuple[int, int]
+
+#: Of one card.
+MOST_ON_ACCOUNT = 1_000
+
+
+async def select_case(connection: PlainConnection, key: Key) -> Case | None:
+    """Return a subscription with what decides about it, or None: also for one whose first payment is open."""
+    return (await select_cases(connection, [key])).get(key)
+
+
+async def select_cases(connection: PlainConnection, keys: Iterable[Key]) -> dict[Key, Case]:
+    """Return subscriptions with what decides about them, as far as they are there."""
+    rows = queries.select_cases(connection, **_columns_of_keys(keys))
+    cases = [read_case(row) async for row in rows]
+    return {case.subscription.key: case for case in cases}
+
+
+async def lock_cases(connection: PlainConnection, keys: Iterable[Key]) -> dict[Key, Case]:
+    """Lock subscriptions in the order of their keys, and return them as they are now."""
+    sought = sorted(set(keys))
+    async for _ in queries.lock_subscriptions(connection, **_columns_of_keys(sought)):
+        pass
+    # A statement of its own, after the lock: it sees what whoever held it before us has committed.
+    return await select_cases(connection, sought)
+
+
+async def lock_case(connection: PlainConnection, key: Key) -> Case | None:
+    """Lock one subscription and return it as it is now, or None."""
+    return (await lock_cases(connection, [key])).get(key)
+
+
+async def select_keys_on_account(connection: PlainConnection, subscription: Subscription) -> list[Key]:
+    """Return the other running subscriptions that are charged to the same card, up to `MOST_ON_ACCOUNT`."""
+    rows = queries.select_keys_on_account(
+        connection,
+        merchant_id=subscription.merchant_id,
+        account_id=subscription.account_id,
+        subscription_id=subscription.subscription_id,
+        most=MOST_ON_ACCOUNT,
+    )
+    return [(row["merchant_id"], row["subscription_id"]) async for row in rows]
+
+
+async def lease_due_subscriptions(connection: PlainConnection, *, limit: int, lease_seconds: float) -> list[Case]:
+    """Take subscriptions with which there is something to do, for the length of a lease."""
+    rows = queries.lease_due_subscriptions(connection, limit=limit, lease_seconds=lease_seconds)
+    keys = [(row["merchant_id"], row["subscription_id"]) async for row in rows]
+    return list((await select_cases(connection, keys)).values()) if keys else []
+
+
+async def release_subscriptions(connection: PlainConnection, cases: Sequence[Case], *, pause_seconds: float) -> None:
+    """Give leased subscriptions back; nobody takes them before the pause is over."""
+    await queries.release_subscriptions(
+        connection,
+        **_columns_of_keys(case.subscription.key for case in cases),
+        leases=[case.lease for case in cases],
+        pause_seconds=pause_seconds,
+    )
+
+
+async def select_agreements(connection: PlainConnection, keys: Iterable[Key]) -> dict[Key, Agreement]:
+    """Return what the payments that began these subscriptions said."""
+    rows = queries.select_agreements(connection, **_columns_of_keys(keys))
+    return {(row["merchant_id"], row["subscription_id"]): _read_agreement(row) async for row in rows}
+
+
+async def update_subscriptions(
+    connection: PlainConnection, subscriptions: Sequence[Subscription], *, are_charging: bool = False
+) -> None:
+    """Write where subscriptions stand now; the caller has locked them, or nobody else knows them yet.
+
+    Of one with a charge under way the worker takes no notice before that is settled.
+    """
+    if subscriptions:
+        await queries.update_subscriptions(connection, **_columns_of(subscriptions, are_charging=are_charging))
+
+
+def prices_to_json(prices: Sequence[Price]) -> str:
+    """Write prices for a JSON column."""
+    return msgspec.json.encode([price_to_json(price) for price in prices]).decode()
+
+
+def _columns_of(subscriptions: Sequence[Subscription], *, are_charging: bool) -> dict[str, list[Any]]:
+    plans = [each.plan for each in subscriptions]
+    return _columns_of_keys(each.key for each in subscriptions) | {
+        "statuses": [each.state for each in subscriptions],
+        "account_ids": [each.account_id for each in subscriptions],
+        "prices": [prices_to_json(plan.prices) for plan in plans],
+        "anchors_at": [plan.base_at for plan in plans],
+        "anchor_months": [plan.base_months for plan in plans],
+        "starts_at_anchor": [plan.starts_at_base for plan in plans],
+        "first_periods": [plan.first_period for plan in plans],
+        "next_periods": [each.next_period for each in subscriptions],
+        "tries": [each.tries for each in subscriptions],
+        "cycles": [each.cycle for each in subscriptions],
+        "renewals_at": [each.renewal_at for each in subscriptions],
+        "charges_at": [each.charge_at for each in subscriptions],
+        "due_at": [None if are_charging else each.due_at for each in subscriptions],
+        "charged_at": [each.charged_at for each in subscriptions],
+        "paid_until": [each.paid_until for each in subscriptions],
+        "cancels_at": [each.cancel_at for each in subscriptions],
+        "cancel_reasons": [each.cancel_reason for each in subscriptions],
+        "tells_consumer": [each.tells_consumer for each in subscriptions],
+        "waits_for_account": [each.waits_for_account for each in subscriptions],
+        "revoked": [each.is_revoked for each in subscriptions],
+        "ended_with": [each.ended_with for each in subscriptions],
+        "next_prices": [each.next_prices and prices_to_json(each.next_prices) for each in subscriptions],
+        "network_transaction_ids": [each.network_transaction_id for each in subscriptions],
+    }
+
+
+def _columns_of_keys(keys: Iterable[Key]) -> dict[str, list[Any]]:
+    listed = list(keys)
+    return {
+        "merchant_ids": [merchant_id for merchant_id, _ in listed],
+        "subscription_ids": [subscription_id for _, subscription_id in listed],
+    }
+
+
+def read_case(row: Mapping[str, Any]) -> Case:
+    """Read a row of the view `subscription_case`."""
+    return Case(
+        subscription=_read_subscription(row),
+        now=row["merchant_now"],
+        is_charging=row["is_charging"],
+        policy=choose_policy(row["policy"]),
+        clock_offset=row["clock_offset"],
+        lease=row["lease"],
+        first_tried_at=row["first_tried_at"],
+        declines=tuple(row["declines"]),
+    )
+
+
+def _read_subscription(row: Mapping[str, Any]) -> Subscription:
+    plan = Plan(
+        _read_prices(row["prices"]),
+        row["anchor_at"],
+        base_months=row["anchor_months"],
+        starts_at_base=row["starts_at_anchor"],
+        first_period=row["first_period"],
+    )
+    same = (
+        "merchant_id", "subscription_id", "payment_id", "site_id", "consumer_id", "account_id", "sku_name", "title",
+        "next_period", "tries", "cycle", "created_at", "began_as_trial", "renewal_at", "charge_at", "charged_at",
+        "paid_until", "cancel_at", "cancel_reason", "tells_consumer", "waits_for_account", "is_revoked",
+        "network_transaction_id",
+    )  # fmt: skip
+    return Subscription(
+        **{name: row[name] for name in same},
+        state=State(row["status"]),
+        plan=plan,
+        ended_with=End(row["ended_with"]) if row["ended_with"] else None,
+        next_prices=_read_prices(row["next_prices"]) if row["next_prices"] else None,
+    )
+
+
+def _read_prices(text: str) -> tuple[Price, ...]:
+    return tuple(price_from_json(price) for price in json.loads(text))
+
+
+def _read_agreement(row: Mapping[str, Any]) -> Agreement:
+    terms, consumer = json.loads(row["terms"]), json.loads(row["consumer"])
+    return Agreement(
+        metadata=row["metadata"],
+        ipn_url=row["ipn_url"],
+        redirect_url=row["redirect_url"],
+        consumer_ip=consumer.pop("ip", ""),
+        external_id=consumer.pop("externalId", None),
+        consumer=consumer,
+        mid=terms.get("mid"),
+        addressee=terms.get("addressee"),
+    )

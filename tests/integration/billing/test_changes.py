@@ -1,0 +1,338 @@
+"""Cancelling, recovering, other prices, another card: each alone, and each racing a renewal."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.support.acquirer import Plan
+from tests.support.billing import Billing
+from tests.support.shop import MERCHANT, OTHER_NUMBER, Shop, card, price
+
+from tollhouse.acquirers.model import Declined
+from tollhouse.billing.cancel import Cancellation, cancel
+from tollhouse.billing.change import access_subscription
+from tollhouse.billing.change_account import NewSource, build_change, change_account
+from tollhouse.billing.model import State, Subscription
+from tollhouse.billing.recover import recover
+from tollhouse.billing.reprice import reprice
+from tollhouse.billing.upcoming import list_upcoming
+from tollhouse.kernel.card import Cvv
+from tollhouse.kernel.errors import Invalid, NotFound
+
+DEARER = (price(2999, "30d", repeat=True),)
+
+
+async def end(billing: Billing, subscription_id: int, **wish: Any) -> Subscription:
+    """Cancel."""
+    return await cancel(billing.biller, (MERCHANT, subscription_id), Cancellation(**wish), request_id="r")
+
+
+async def take_back(billing: Billing, subscription_id: int) -> Subscription:
+    """Recover."""
+    return await recover(billing.biller, (MERCHANT, subscription_id), request_id="r")
+
+
+async def give_prices(billing: Billing, subscription_id: int, *prices: Any) -> Subscription:
+    """Change the prices."""
+    return await reprice(billing.biller, (MERCHANT, subscription_id), prices or DEARER, request_id="r")
+
+
+async def give_card(billing: Billing, subscription_id: int, **changes: Any) -> Any:
+    """Put another card on it, and return the answer."""
+    defaults: dict[str, Any] = {
+        "kind": "card", "request_id": "r", "claim": None, "token": None, "account_id": None,
+        "source_consumer_id": None, "card": card(OTHER_NUMBER), "code": Cvv("123"), "asks_authentication": False,
+        "consumer": {}, "consumer_ip": None, "browser": None, "emulate_code": None, "mid": None, "endorsement": None,
+    }  # fmt: skip
+    source = NewSource(**{**defaults, **changes})
+    order = await build_change(billing.biller, (MERCHANT, subscription_id), source)
+    return await change_account(billing.biller, order)
+
+
+async def charged(shop: Shop) -> list[int]:
+    """Return the amounts that were taken, oldest first."""
+    rows = await shop.fetch(
+        "select amount_minor from transaction where status = 'success' and amount_minor > 0 order by created_at"
+    )
+    return [row["amount_minor"] for row in rows]
+
+
+async def test_cancelled_at_once(billing: Billing) -> None:
+    """A cancelled subscription is charged no more, and its end is told."""
+    subscription_id = await billing.subscribe()
+    ended = await end(billing, subscription_id, reason="too dear")
+    assert (ended.state, ended.cancel_reason, ended.due_at) == (State.CANCELED, "too dear", None)
+    assert (await billing.events())[-1] == ("subscription.canceled", "canceled")
+    assert await end(billing, subscription_id) == ended
+    await billing.advance(days=90)
+    assert await billing.renew() == []
+    assert len(await billing.events()) == 2
+
+
+async def test_cancelled_at_the_next_rebill(billing: Billing) -> None:
+    """It stays active with its end named, is not charged then, and is cancelled."""
+    subscription_id = await billing.subscribe()
+    planned = await end(billing, subscription_id, at_next_rebill=True)
+    assert (planned.state, planned.cancel_at) == (State.ACTIVE, planned.renewal_at)
+    assert list_upcoming(planned, most=5) == []
+    await billing.advance(days=30, minutes=1)
+    assert await billing.renew() == []
+    assert await billing.standing(subscription_id) == ("canceled", 0)
+    assert (await billing.events())[-1] == ("subscription.canceled", "canceled")
+
+
+async def test_cancelled_at_a_date(billing: Billing) -> None:
+    """Until its date it is charged as ever; a date that has passed means at once."""
+    subscription_id = await billing.subscribe()
+    case = await billing.case(subscription_id)
+    await end(billing, subscription_id, at=case.now + timedelta(days=45))
+    await billing.advance(days=30, minutes=1)
+    assert await billing.renew() == [(1, 1, "paid")]
+    await billing.advance(days=15)
+    await billing.renew()
+    assert await billing.standing(subscription_id) == ("canceled", 1)
+    other = await billing.subscribe()
+    assert (await end(billing, other, at=case.now - timedelta(days=1))).state is State.CANCELED
+
+
+async def test_recovered(billing: Billing) -> None:
+    """Within the paid time a cancellation is taken back, and the schedule goes on as it was."""
+    subscription_id = await billing.subscribe()
+    before = (await billing.case(subscription_id)).subscription
+    await end(billing, subscription_id)
+    await billing.advance(days=20)
+    after = await take_back(billing, subscription_id)
+    assert (after.state, after.cancel_at, after.renewal_at) == (State.ACTIVE, None, before.renewal_at)
+    assert (await billing.events())[-1] == ("subscription.recovered", "active")
+    await billing.advance(days=10, minutes=1)
+    assert await billing.renew() == [(1, 1, "paid")]
+
+
+async def test_recovered_before_it_ended(billing: Billing) -> None:
+    """A planned end is taken back; what was never cancelled stays as it is, and nothing is told of it."""
+    subscription_id = await billing.subscribe()
+    await take_back(billing, subscription_id)
+    assert len(await billing.events()) == 1
+    await end(billing, subscription_id, at_next_rebill=True)
+    assert (await take_back(billing, subscription_id)).cancel_at is None
+    await billing.advance(days=30, minutes=1)
+    assert await billing.renew() == [(1, 1, "paid")]
+
+
+async def test_too_late_to_recover(billing: Billing) -> None:
+    """When the paid time is over, or the subscription has expired, it is not taken back."""
+    subscription_id = await billing.subscribe()
+    await end(billing, subscription_id)
+    await billing.advance(days=31)
+    with pytest.raises(Invalid, match="is over"):
+        await take_back(billing, subscription_id)
+    expired = await billing.subscribe()
+    await billing.advance(days=31)
+    billing.shop.acquirer.plan(Plan(Declined("04")))
+    await billing.renew()
+    for refused in (take_back(billing, expired), end(billing, expired), give_prices(billing, expired)):
+        with pytest.raises(Invalid, match="expired"):
+            await refused
+
+
+async def test_other_prices_from_the_next_charge(billing: Billing) -> None:
+    """The next charge keeps its date and has the new price."""
+    subscription_id = await billing.subscribe()
+    before = (await billing.case(subscription_id)).subscription
+    after = await give_prices(billing, subscription_id)
+    assert after.renewal_at == before.renewal_at
+    for _ in range(2):
+        await billing.advance(days=30, minutes=1)
+        await billing.renew()
+    assert await charged(billing.shop) == [999, 2999, 2999]
+    assert (await billing.case(subscription_id)).subscription.renewal_at == before.plan.base_at + timedelta(days=90)
+
+
+async def test_other_prices_for_what_is_past_due(billing: Billing) -> None:
+    """The retry of a failed period has the new price, at its old time."""
+    subscription_id = await billing.subscribe()
+    await billing.advance(days=30, minutes=1)
+    billing.shop.acquirer.plan(Plan(Declined("51")))
+    await billing.renew()
+    before = (await billing.case(subscription_id)).subscription
+    after = await give_prices(billing, subscription_id, price(500, "30d", repeat=True))
+    assert (after.charge_at, after.state) == (before.charge_at, State.PAST_DUE)
+    await billing.advance(days=1)
+    await billing.renew()
+    assert await charged(billing.shop) == [999, 500]
+
+
+async def test_new_prices_after_the_last_charge(billing: Billing) -> None:
+    """Where nothing was left to charge, the new list begins when what was paid for is over."""
+    subscription_id = await billing.subscribe(prices=(price(100), price(500, "10d")))
+    await billing.advance(days=10, minutes=1)
+    await billing.renew()
+    after = await give_prices(billing, subscription_id, price(700, "10d", repeat=True))
+    assert after.renewal_at == after.plan.base_at == after.paid_until
+    await billing.advance(days=10)
+    await billing.renew()
+    assert await charged(billing.shop) == [100, 500, 700]
+
+
+async def renewing(billing: Billing, outcome: Any = None) -> tuple[asyncio.Event, asyncio.Task[Any]]:
+    """Begin a renewal, and return when the acquirer is asked: what lets it answer, and the worker."""
+    held, asked = asyncio.Event(), asyncio.Event()
+    billing.shop.acquirer.plan(Plan(outcome, hold=held))
+    billing.shop.acquirer.on_authorize = lambda _: asked.set()
+    task = asyncio.create_task(billing.renew())
+    await asyncio.wait_for(asked.wait(), timeout=5)
+    return held, task
+
+
+async def test_cancelling_while_it_is_charged(billing: Billing) -> None:
+    """A charge that is under way is kept; there is no other, and the subscription stays cancelled."""
+    subscription_id = await billing.subscribe()
+    await billing.advance(days=30, minutes=1)
+    held, task = await renewing(billing)
+    assert (await end(billing, subscription_id)).state is State.CANCELED
+    held.set()
+    assert await task == [(1, 1, "paid")]
+    assert await billing.standing(subscription_id) == ("canceled", 1)
+    await billing.advance(days=60)
+    assert len(await billing.renew()) == 1
+
+
+async def test_cancelling_while_a_charge_fails(billing: Billing) -> None:
+    """A charge that fails after the cancellation is not tried again."""
+    subscription_id = await billing.subscribe()
+    await billing.advance(days=30, minutes=1)
+    held, task = await renewing(billing, Declined("51"))
+    await end(billing, subscription_id)
+    held.set()
+    await task
+    await billing.advance(days=8)
+    assert await billing.renew() == [(1, 1, "failed")]
+    assert await billing.standing(subscription_id) == ("canceled", 0)
+
+
+@pytest.mark.parametrize("round_", range(6))
+async def test_cancelling_races_the_worker(billing: Billing, other_billing: Billing, round_: int) -> None:
+    """Whoever commits first wins: it is charged once and cancelled, or cancelled and not charged."""
+    subscription_id = await billing.subscribe()
+    await billing.advance(days=30, minutes=1)
+
+    async def late() -> None:
+        await asyncio.sleep(round_ * 0.003)
+        await end(other_billing, subscription_id)
+
+    await asyncio.gather(billing.renew(), other_billing.renew(), late())
+    await billing.renew()
+    tries = await billing.tries()
+    assert tries in ([], [(1, 1, "paid")])
+    assert await billing.standing(subscription_id) == ("canceled", len(tries))
+    assert len(billing.shop.acquirer.charged) == 1 + len(tries)
+
+
+async def test_prices_change_while_it_is_charged(billing: Billing) -> None:
+    """What is under way has the old price; the new list begins with the charge after it."""
+    subscription_id = await billing.subscribe()
+    await billing.advance(days=30, minutes=1)
+    held, task = await renewing(billing)
+    await give_prices(billing, subscription_id, price(100, "30d"), price(2999, "30d", repeat=True))
+    held.set()
+    await task
+    for _ in range(2):
+        await billing.advance(days=30)
+        await billing.renew()
+    assert await charged(billing.shop) == [999, 1999, 100, 2999]
+
+
+async def test_prices_change_while_a_charge_fails(billing: Billing) -> None:
+    """When the charge under way fails, its retry is the next charge, and has the new price."""
+    subscription_id = await billing.subscribe()
+    await billing.advance(days=30, minutes=1)
+    held, task = await renewing(billing, Declined("51"))
+    await give_prices(billing, subscription_id, price(100, "30d", repeat=True))
+    held.set()
+    await task
+    await billing.advance(days=1)
+    await billing.renew()
+    assert await charged(billing.shop) == [999, 100]
+
+
+async def test_another_card(billing: Billing) -> None:
+    """A new card is verified, starts an agreement of its own, and is charged from then on."""
+    subscription_id = await billing.subscribe()
+    reply = await give_card(billing, subscription_id)
+    verified = billing.shop.acquirer.asked[-1]
+    assert (verified.money.amount_minor, verified.capture, verified.reason) == (0, False, "recurring")
+    assert reply.status == 201
+    await billing.advance(days=30, minutes=1)
+    await billing.renew()
+    renewed = billing.shop.acquirer.asked[-1]
+    assert renewed.card.number.masked == "411111****1111"
+    assert renewed.network_transaction_id == f"N{verified.reference}"
+
+
+async def test_another_card_is_declined(billing: Billing) -> None:
+    """A card that does not verify changes nothing."""
+    subscription_id = await billing.subscribe()
+    billing.shop.acquirer.plan(Plan(Declined("05")))
+    before = await billing.case(subscription_id)
+    await give_card(billing, subscription_id)
+    assert (await billing.case(subscription_id)).subscription == before.subscription
+
+
+async def test_another_card_pays_what_is_past_due(billing: Billing) -> None:
+    """A subscription that waits for a new card is charged as soon as it has one."""
+    subscription_id = await billing.subscribe()
+    await billing.advance(days=30, minutes=1)
+    billing.shop.acquirer.plan(Plan(Declined("54")))
+    await billing.renew()
+    await billing.advance(days=3)
+    assert len(await billing.renew()) == 1
+    await give_card(billing, subscription_id)
+    assert await billing.renew() == [(1, 1, "failed"), (1, 2, "paid")]
+    assert await billing.standing(subscription_id) == ("active", 1)
+
+
+async def test_a_card_of_somebody_else(billing: Billing) -> None:
+    """A stored card of another consumer cannot be put on it; what is over takes no card."""
+    subscription_id = await billing.subscribe()
+    paid = await billing.shop.pay(consumer_id="user-2", number=OTHER_NUMBER)
+    theirs = paid.payment["source"]["paymentAccountId"]
+    with pytest.raises(Invalid) as refused:
+        await give_card(billing, subscription_id, kind="paymentAccountId", account_id=theirs, card=None, code=None)
+    assert refused.value.errors == {"paymentSource": ["is a card of another consumer than the subscription's"]}
+    await end(billing, subscription_id)
+    with pytest.raises(Invalid, match="canceled"):
+        await give_card(billing, subscription_id)
+
+
+async def test_nobody_elses_subscription(billing: Billing) -> None:
+    """A subscription of another merchant is as unknown as none, and so is one whose payment is open."""
+    subscription_id = await billing.subscribe()
+    with pytest.raises(NotFound):
+        await access_subscription(billing.biller, (2, subscription_id))
+    await billing.shop.begin(prices=(price(999), price(1999, "30d")))
+    [pending] = await billing.shop.fetch("select subscription_id from subscription where status = 'pending'")
+    with pytest.raises(NotFound):
+        await access_subscription(billing.biller, (MERCHANT, pending["subscription_id"]))
+
+
+async def test_upcoming_is_what_is_charged(billing: Billing) -> None:
+    """What was told before comes true, to the day and the cent."""
+    schedule = (price(0), price(500, "3d"), price(900, "1m", repeat=3), price(1999, "2w", repeat=True))
+    subscription_id = await billing.subscribe(prices=schedule)
+    told = list_upcoming((await billing.case(subscription_id)).subscription, most=7)
+    for charge in told:
+        case = await billing.case(subscription_id)
+        await billing.advance(seconds=(charge.due_at - case.now).total_seconds() + 1)
+        await billing.renew()
+    rows = await billing.shop.fetch(
+        """
+        select r.period, r.due_at, t.amount_minor
+        from renewal r join transaction t using (merchant_id, transaction_id)
+        order by r.period
+        """
+    )
+    assert [tuple(row) for row in rows] == [(each.period, each.due_at, each.money.amount_minor) for each in told]
+    assert sum(row["amount_minor"] for row in rows) == 500 + 3 * 900 + 3 * 1999

@@ -1,0 +1,92 @@
+"""A shop whose merchant's clock can be advanced, and what stands in the tables of billing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from tests.support.shop import MERCHANT, SITE, Shop, price
+
+from tollhouse.billing.model import Case
+from tollhouse.billing.renew import lease_due, load_due, renew
+from tollhouse.billing.store import select_case
+from tollhouse.billing.tools import Biller
+from tollhouse.ipn.happen import record_happenings
+from tollhouse.kernel.requests import Reply
+from tollhouse.worker.renew import renew_due
+
+#: 9.99 at once, then 19.99 every 30 days.
+MONTHLY = (price(999), price(1999, "30d", repeat=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """One worker of the gateway, at a shop."""
+
+    shop: Shop
+
+    @property
+    def biller(self) -> Biller:
+        """What the verbs of billing work with."""
+        return Biller(self.shop.tools, record_happenings)
+
+    async def subscribe(self, **changes: Any) -> int:
+        """Sign up, for `MONTHLY` unless the changes say otherwise, and return the subscription's id."""
+        paid = await self.shop.pay(**{"prices": MONTHLY, **changes})
+        return int(paid.body["subscription"]["id"])
+
+    async def advance(self, **span: float) -> None:
+        """Let so much of the merchant's time go by."""
+        offset = await self.shop.value(
+            "update merchant set clock_offset = clock_offset + $2 where merchant_id = $1 returning clock_offset",
+            MERCHANT,
+            timedelta(**span),
+        )
+        self.shop.tools.clock.observe_offset(MERCHANT, offset)
+
+    async def renew(self) -> list[Any]:
+        """Let the worker do all that is due, and return the outcomes of the renewals so far, oldest first."""
+        await renew_due(self.biller)
+        return await self.tries()
+
+    async def renew_each(self) -> list[Reply | None]:
+        """Renew what is due one by one, and return what each came to."""
+        dues = await load_due(self.biller, await lease_due(self.biller, limit=100))
+        return [await renew(self.biller, due) for due in dues]
+
+    async def tries(self, subscription_id: int | None = None) -> list[Any]:
+        """Return period, try and state of each renewal, oldest first."""
+        rows = await self.shop.fetch(
+            """
+            select period, try, state::text from renewal
+            where $1::bigint is null or subscription_id = $1
+            order by tried_at, period, try
+            """,
+            subscription_id,
+        )
+        return [tuple(row) for row in rows]
+
+    async def case(self, subscription_id: int) -> Case:
+        """Return a subscription with what decides about it."""
+        async with self.shop.tools.database.acquire() as connection:
+            case = await select_case(connection, (MERCHANT, subscription_id))
+        assert case is not None
+        return case
+
+    async def standing(self, subscription_id: int) -> tuple[str, int]:
+        """Return state and cycle of a subscription."""
+        subscription = (await self.case(subscription_id)).subscription
+        return subscription.state.value, subscription.cycle
+
+    async def events(self) -> list[tuple[str, str]]:
+        """Return kind and status of each event, oldest first."""
+        return [tuple(row) for row in await self.shop.fetch("select kind, status from event order by event_id")]
+
+    async def set_policy(self, text: str) -> None:
+        """Say how the site retries failed renewals."""
+        await self.shop.value(
+            "update site set extras = extras || jsonb_build_object('rebillRetryPolicy', $2::text) where site_id = $1",
+            SITE,
+            text,
+        )
