@@ -1,0 +1,280 @@
+"""What follows a renewal that failed: another try, waiting for a new account, or the end of the subscription.
+
+The rules are data (`dunning.toml`), with their editions and sources. Pure: all times are handed in, aware and in UTC.
+`decide` looks ahead with what is known when a try has failed. Other payments may be declined on the same card
+meanwhile, so who is about to make a try asks `choose_allowed_time` once more.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from typing import Any, Literal
+
+from tollhouse.kernel import codes
+
+Then = Literal["retry", "hold", "end"]
+
+#: So many of a card's newest declines are all that any limit of the data can ask for.
+MOST_DECLINES = 50
+
+#: The bounds of a schedule of a site's own.
+MOST_RETRIES = 10
+LONGEST_DAYS = 60
+
+DEFAULT_WORDS = frozenset({"", "default", "enable", "enabled"})
+DISABLED_WORDS = frozenset({"disable", "disabled"})
+DAYS_FORM = re.compile(r"[1-9][0-9]?( *, *[1-9][0-9]?)*", re.ASCII)
+
+_SEVERITY = {"retry": 0, "hold": 1, "end": 2}
+
+Reason = Literal[
+    "cardholder_needed",  # hold: only the cardholder can authenticate, and none is there
+    "cardholder_stopped",  # end: the cardholder revoked the payment at the issuer
+    "consumer_blocked",  # end: the merchant blocked the consumer
+    "never_again",  # end: declined for good
+    "new_account_needed",  # hold: the same data would be declined again
+    "no_time_left",  # hold: the next try would come too late; end: it is too late already
+    "not_to_be_repeated",  # hold: the issuer will hardly change its mind, or said nothing that is known
+    "retries_disabled",  # hold: the site wants no retries
+    "retries_used_up",  # end: the last one failed
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When a failed renewal is tried again, in days after its due time: ascending, and empty for never."""
+
+    retry_days: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A try for a period that failed, with all that matters to what follows. Times are aware and in UTC."""
+
+    #: The payment's code (`kernel.codes`). It stands for the issuer's response code too: 5213 is `R3`.
+    code: str
+    #: Mastercard's merchant advice code, as it numbers them; None where there is none.
+    advice_code: str | None
+    #: As `kernel.card` names it; a brand that is not known has the careful limits.
+    brand: str
+    #: When the outcome was known, which is not before the scheme counted it.
+    failed_at: datetime
+    due_at: datetime
+    #: How many were made for this period, this one included: at least 1.
+    tries: int
+    #: When the next period falls due; None if this was the last charge of the schedule.
+    next_due_at: datetime | None
+    #: When this card was declined at this merchant before: all, or the newest `MOST_DECLINES`, in any order.
+    earlier_declines: Sequence[datetime] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The subscription is past due and tried again at this time: after the failure, before the end of dunning."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The subscription is past due. Unless a new account comes, nothing is tried, and it expires at this time."""
+
+    until: datetime
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The subscription expires now, and with it perhaps every other one that is paid with the same card."""
+
+    reason: Reason
+    takes_all_on_card: bool = False
+
+
+Decision = Retry | Hold | End
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a kind of decline leads to if there is time. A retry has no reason; `wait` counts from the decline."""
+
+    then: Then
+    reason: Reason | None = None
+    wait: timedelta = timedelta(0)
+    takes_all_on_card: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """No more than so many declines of a card at a merchant in any such window. No brands: those of no other limit."""
+
+    brands: frozenset[str]
+    declines: int
+    window: timedelta
+
+
+def decide(failure: Failure, policy: Policy) -> Decision:
+    """Say what follows a failed try.
+
+    A retry is never at or after the time that the next period falls due, never earlier than an advice code says, and
+    never beyond a limit of the card's scheme as far as declines are known. Whatever the code and the advice say, there
+    is an answer; what is not known is not tried again.
+    """
+    course = choose_course(failure.code, failure.advice_code)
+    if course.then == "end":
+        return End(course.reason or "never_again", takes_all_on_card=course.takes_all_on_card)
+    end = choose_end(failure.due_at, failure.next_due_at, policy)
+    if failure.failed_at >= end:
+        return End("no_time_left")
+    if course.then == "hold":
+        return Hold(end, course.reason or "not_to_be_repeated")
+    return _choose_retry(failure, policy, wait=course.wait, end=end)
+
+
+def choose_course(code: str, advice_code: str | None) -> Course:
+    """Return what a decline leads to by its payment code and its advice: the stricter of the two.
+
+    With one exception: a code that gives no ground of its own, because it is unknown or only says not to send the
+    payment again unasked, leaves it to the advice. One that names a time is an issuer that asks.
+    """
+    described = codes.describe(code)
+    by_code = _code_courses().get(code) or _follow_category(described)
+    by_advice = _advice_courses().get(advice_code or "")
+    if by_advice is None:
+        return by_code
+    if by_code.reason == "not_to_be_repeated":
+        return by_advice
+    return max(by_code, by_advice, key=lambda course: (_SEVERITY[course.then], course.wait))
+
+
+def choose_end(due_at: datetime, next_due_at: datetime | None, policy: Policy) -> datetime:
+    """Return when dunning ends: as the next period falls due, and where there is none 30 days after the due time.
+
+    A schedule of the site's own that is longer is carried out; dunning then ends a day after its last retry.
+    """
+    if next_due_at is not None:
+        return next_due_at
+    last = max(policy.retry_days, default=0)
+    return due_at + timedelta(days=max(_table()["schedule"]["end_days"], last + 1))
+
+
+def choose_allowed_time(at: datetime, *, brand: str, declines: Sequence[datetime]) -> datetime:
+    """Return the first time from `at` on at which a try on a card cannot break a limit of its scheme.
+
+    `declines` are those of this card at this merchant: all, or the newest `MOST_DECLINES`, in any order. A window
+    reaches from after its beginning to its end, so a decline leaves it when it is as old as the window is long.
+    """
+    newest = sorted(declines, reverse=True)
+    leaving = (
+        newest[limit.declines - 1] + limit.window for limit in choose_limits(brand) if len(newest) >= limit.declines
+    )
+    return max((at, *leaving))
+
+
+def choose_limits(brand: str) -> Sequence[Limit]:
+    """Return the limits of a brand; the careful ones for a brand that has none of its own."""
+    own = [limit for limit in _limits() if brand in limit.brands]
+    return own or [limit for limit in _limits() if not limit.brands]
+
+
+def default_policy() -> Policy:
+    """Return the policy of sites that say nothing."""
+    return Policy(tuple(_table()["schedule"]["days"]))
+
+
+def read_policy(text: str) -> Policy:
+    """Read a site's `rebillRetryPolicy`: default (or enabled, or nothing), disabled, or days such as 1,3,5,7.
+
+    Case and blanks around do not matter. Raises ValueError with a text that is fit for an answer.
+    """
+    word = text.strip(" ").lower()
+    if word in DEFAULT_WORDS:
+        return default_policy()
+    if word in DISABLED_WORDS:
+        return Policy(())
+    days = tuple(int(day) for day in word.split(",")) if DAYS_FORM.fullmatch(word) else ()
+    if not _is_schedule(days):
+        raise ValueError(
+            f"must be default, disabled, or up to {MOST_RETRIES} ascending days from 1 to {LONGEST_DAYS},"
+            " such as 1,3,5,7"
+        )
+    return Policy(days)
+
+
+def choose_policy(text: str | None) -> Policy:
+    """Return the policy of a stored text. One from before texts were checked that says nothing is the default."""
+    try:
+        return read_policy(text or "")
+    except ValueError:
+        return default_policy()
+
+
+def _is_schedule(days: Sequence[int]) -> bool:
+    ascends = all(earlier < later for earlier, later in pairwise(days))
+    return ascends and 0 < len(days) <= MOST_RETRIES and days[-1] <= LONGEST_DAYS
+
+
+def _choose_retry(failure: Failure, policy: Policy, *, wait: timedelta, end: datetime) -> Decision:
+    if not policy.retry_days:
+        return Hold(end, "retries_disabled")
+    if failure.tries > len(policy.retry_days):
+        return End("retries_used_up")
+    declines = (*failure.earlier_declines, failure.failed_at)
+    at = max(_choose_planned_time(failure, policy), failure.failed_at + wait)
+    at = choose_allowed_time(at, brand=failure.brand, declines=declines)
+    return Retry(at) if at < end else Hold(end, "no_time_left")
+
+
+def _choose_planned_time(failure: Failure, policy: Policy) -> datetime:
+    """Return when the schedule has the next retry.
+
+    A schedule that has fallen behind, because a try was moved or the gateway was down, goes on from the failure with
+    the same gap, so that what was missed is not made up for all at once.
+    """
+    days = (0, *policy.retry_days)
+    planned = failure.due_at + timedelta(days=days[failure.tries])
+    gap = timedelta(days=days[failure.tries] - days[failure.tries - 1])
+    return planned if planned > failure.failed_at else failure.failed_at + gap
+
+
+def _follow_category(code: codes.Code) -> Course:
+    """Return what the table of codes says of a code. Its advice to merchants binds us too."""
+    if code.category == 1:
+        return Course("end", "never_again")
+    if code.category == 3:
+        return Course("hold", "new_account_needed")
+    return Course("retry") if code.retry == "later" else Course("hold", "not_to_be_repeated")
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads(files(__package__).joinpath("dunning.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def _code_courses() -> dict[str, Course]:
+    return {code: _read_course(row) for code, row in _table()["codes"].items()}
+
+
+@cache
+def _advice_courses() -> dict[str, Course]:
+    return {code: _read_course(row) for code, row in _table()["advice"].items() if row["then"] != "as_declined"}
+
+
+@cache
+def _limits() -> tuple[Limit, ...]:
+    return tuple(
+        Limit(frozenset(row["brands"]), row["declines"], timedelta(hours=row["hours"])) for row in _table()["limits"]
+    )
+
+
+def _read_course(row: dict[str, Any]) -> Course:
+    wait = timedelta(hours=row.get("wait_hours", 0))
+    return Course(row["then"], row.get("reason"), wait, row.get("takes_all_on_card", False))
