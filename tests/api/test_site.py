@@ -84,6 +84,9 @@ async def test_what_a_site_cannot_be_without(refusing_shop: WebShop, missing: st
         ({"linkColor": "red"}, "linkColor"),
         ({"bgColor1": "#12345"}, "bgColor1"),
         ({"trackingCode": "x" * 256}, "trackingCode"),
+        ({"rebillRetryPolicy": "sometimes"}, "rebillRetryPolicy"),
+        ({"rebillRetryPolicy": "3,1"}, "rebillRetryPolicy"),
+        ({"rebillRetryPolicy": "1,61"}, "rebillRetryPolicy"),
         ({"logoBase64": "<svg>"}, "logoBase64"),
         ({"logoBase64": "A" * 40_001}, "logoBase64"),
     ],
@@ -111,6 +114,19 @@ async def test_bounds_of_a_site_at_their_edges(refusing_shop: WebShop) -> None:
     for fields in (shortest, longest):
         site = await make_site(refusing_shop, **fields)
         assert {name: site[name] for name in fields} == fields
+
+
+async def test_a_retry_policy_comes_back_as_sent(refusing_shop: WebShop) -> None:
+    """What a site says about retries is checked and kept as it was written; a faulty one is answered with the rule."""
+    shop = refusing_shop
+    path = f"/site/{(await make_site(shop, rebillRetryPolicy='1, 3,5'))['id']}"
+    assert (await shop.get(path)).json()["rebillRetryPolicy"] == "1, 3,5"
+    for text in ("default", "Enabled", "disabled", "60"):
+        assert (await shop.put(path, {"rebillRetryPolicy": text})).json()["rebillRetryPolicy"] == text
+    refused = await shop.put(path, {"rebillRetryPolicy": "1,3,5,x"})
+    assert refused.status_code == 400
+    assert "must be default, disabled, or up to 10" in refused.json()["errors"]["rebillRetryPolicy"][0]
+    assert (await shop.put(path, {"rebillRetryPolicy": ""})).json()["rebillRetryPolicy"] == "60"
 
 
 async def test_all_faults_at_once(refusing_shop: WebShop) -> None:

@@ -16,6 +16,7 @@ from tollhouse.api.fields import Url
 from tollhouse.api.ids import read_number
 from tollhouse.api.openapi import describe
 from tollhouse.api.requests import answer, read_creation, read_request
+from tollhouse.billing.dunning import read_policy
 from tollhouse.catalog.model import IpnFormat, SiteChange, SiteEntry, ThreeDsRule
 from tollhouse.catalog.sites import create_site
 from tollhouse.catalog.store import select_site_entry, update_site
@@ -93,7 +94,12 @@ class SiteChangeRequest(Body):
         None, description="The form of its callbacks; `plugin` is for the WooCommerce plugin, `none` sends nothing."
     )
     trackingCode: str | None = Field(None, max_length=255, description=OWN)
-    rebillRetryPolicy: str | None = Field(None, max_length=255, description=OWN)
+    rebillRetryPolicy: str | None = Field(
+        None,
+        max_length=255,
+        description="When failed renewals are tried again: `default`, `disabled`, or up to 10 days after the due time.",
+        examples=["1,3,5,7"],
+    )
     memberExpirationDatePadding: str | None = Field(None, max_length=255, description=OWN)
     declineUrl: Url | None = Field(None, description=OWN)
     bgBodyColor: Color | None = Field(None, description=OWN)
@@ -115,6 +121,13 @@ class SiteChangeRequest(Body):
         if name is not None and not HOST_FORM.fullmatch(name):
             raise ValueError("must be a host name in lower case with a dot in it, such as shop.example.com")
         return name
+
+    @field_validator("rebillRetryPolicy")
+    @classmethod
+    def _check_policy(cls, text: str | None) -> str | None:
+        if text is not None:
+            read_policy(text)
+        return text
 
     def to_change(self) -> SiteChange:
         """Return what is given, in the words of the catalog."""

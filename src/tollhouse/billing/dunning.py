@@ -173,7 +173,7 @@ def choose_allowed_time(at: datetime, *, brand: str, declines: Sequence[datetime
     """
     newest = sorted(declines, reverse=True)
     leaving = (
-        newest[limit.declines - 1] + limit.window for limit in choose_limits(brand) if len(newest) > limit.declines
+        newest[limit.declines - 1] + limit.window for limit in choose_limits(brand) if len(newest) >= limit.declines
     )
     return max((at, *leaving))
 

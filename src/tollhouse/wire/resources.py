@@ -34,7 +34,7 @@ class SiteAnswer(Answer):
     threeDs: Literal["when_asked", "always"] = Field(description="When cardholders are authenticated.")
     ipnFormat: Literal["json", "legacy", "both", "plugin", "none"] = Field(description="The form of its callbacks.")
     trackingCode: str | None = Field(None, description=OWN)
-    rebillRetryPolicy: str | None = Field(None, description=OWN)
+    rebillRetryPolicy: str | None = Field(None, description="When failed renewals are tried again, as you sent it.")
     memberExpirationDatePadding: str | None = Field(None, description=OWN)
     declineUrl: str | None = Field(None, description=OWN)
     bgBodyColor: str | None = Field(None, description=OWN)
