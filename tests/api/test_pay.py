@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import pytest_asyncio
 from tests.support.cardholders import REDIRECT_URL, Answer, World, eventually, open_world
+from tests.support.clock import leap
 from tests.support.issuing import number_of
 from tests.support.payment_pages import CARD, PayPage, make_page, way_of
 from tests.support.webshop import clone_database
@@ -212,12 +213,9 @@ async def test_a_page_that_ran_out(world: World, page: PayPage) -> None:
 async def test_a_page_runs_out_in_the_merchants_time(world: World) -> None:
     """A virtual clock that was advanced past the page's time ends it."""
     page = await make_page(world, ttl="1h")
-    try:
-        await world.fetch("update merchant set clock_offset = '61 minutes'")
-        assert (await page.open()).status == 410
-        assert (await (await make_page(world, ttl="1h")).open()).status == 200
-    finally:
-        await world.fetch("update merchant set clock_offset = '0'")
+    await leap(world.gateway.database, 1, world.gateway.tools.clock, minutes=61)
+    assert (await page.open()).status == 410
+    assert (await (await make_page(world, ttl="1h")).open()).status == 200
 
 
 @pytest.mark.parametrize("path", ["/pay/unknown", "/pay/unknown/done", f"/pay/{'x' * 99}", "/pay/%C3%A9"])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from tests.support.cardholders import World, open_world
+from tests.support.clock import leap
 from tests.support.issuing import number_of
 from tests.support.pages import attempt_all
 from tests.support.webshop import WebShop, card
@@ -147,3 +149,20 @@ async def test_timelines_of_others_are_not_there(shop: WebShop) -> None:
     assert (await shop.get(path, key="x")).status_code == 401
     answers = await asyncio.gather(*(shop.get(f"/payment/{text}/timeline") for text in ("0", "x", "1" * 25)))
     assert {answer.status_code for answer in answers} == {404}
+
+
+async def test_a_merchant_whose_clock_was_advanced(shop: WebShop) -> None:
+    """All is told in the merchant's time, in order; what others log too has its real time among its facts."""
+    await leap(shop.gateway.database, shop.merchant.merchant_id, shop.gateway.tools.clock, days=30)
+    answer = await shop.pay()
+    await attempt_all(shop)
+    await leap(shop.gateway.database, shop.merchant.merchant_id, shop.gateway.tools.clock, days=30)
+    entries = await read(shop, answer.json()["payment"]["transactionId"])
+    assert kinds_of(entries) == ["request", "route", "acquirer", "acquirer", "state", "ledger", "callback", "callback"]
+    now = datetime.now(UTC)
+    for entry in entries:
+        ahead = datetime.fromisoformat(entry["at"]) - now
+        assert timedelta(days=29, hours=23) < ahead < timedelta(days=30, hours=1)
+    told = [entry["facts"]["realTime"] for entry in entries if "realTime" in entry["facts"]]
+    assert len(told) == 2
+    assert all(abs(datetime.fromisoformat(at) - now) < timedelta(hours=1) for at in told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -193,3 +194,15 @@ def _read_agreement(row: Mapping[str, Any]) -> Agreement:
         mid=terms.get("mid"),
         addressee=terms.get("addressee"),
     )
+
+
+async def select_next_due(connection: PlainConnection, merchant_id: int) -> datetime | None:
+    """Return when, by the merchant's time, there is something to do with one of its subscriptions; None: never."""
+    at: datetime | None = await queries.select_next_due(connection, merchant_id=merchant_id)
+    return at
+
+
+async def select_is_busy(connection: PlainConnection, merchant_id: int) -> bool:
+    """Tell whether there is something to do with a merchant's subscriptions now, or being done."""
+    is_busy: bool = await queries.select_is_busy(connection, merchant_id=merchant_id)
+    return is_busy

@@ -11,13 +11,17 @@ select site_id, name, title, prices from sku where merchant_id = :merchant_id an
 
 -- name: select_sku_entry^
 -- Return all about a merchant's SKU.
-select site_id, name, title, kind, prices, external_id, shown_on_payment_page, created_at, updated_at
+select site_id, name, title, kind, prices, external_id, shown_on_payment_page,
+    merchant_time(merchant_id, created_at) as created_at,
+    merchant_time(merchant_id, updated_at) as updated_at
 from sku
 where merchant_id = :merchant_id and name = :name;
 
 -- name: lock_sku_entry^
 -- Return all about a merchant's SKU, which nobody else may change until the transaction ends.
-select site_id, name, title, kind, prices, external_id, shown_on_payment_page, created_at, updated_at
+select site_id, name, title, kind, prices, external_id, shown_on_payment_page,
+    merchant_time(merchant_id, created_at) as created_at,
+    merchant_time(merchant_id, updated_at) as updated_at
 from sku
 where merchant_id = :merchant_id and name = :name
 for no key update;
@@ -34,7 +38,9 @@ returning counted;
 insert into sku (merchant_id, name, site_id, title, kind, prices, external_id, shown_on_payment_page)
 values (:merchant_id, :name, :site_id, :title, :kind, :prices, :external_id, :is_shown)
 on conflict (merchant_id, name) do nothing
-returning site_id, name, title, kind, prices, external_id, shown_on_payment_page, created_at, updated_at;
+returning site_id, name, title, kind, prices, external_id, shown_on_payment_page,
+    merchant_time(merchant_id, created_at) as created_at,
+    merchant_time(merchant_id, updated_at) as updated_at;
 
 -- name: update_sku^
 -- Change a SKU that is locked, and return all about it.
@@ -48,7 +54,9 @@ set
     shown_on_payment_page = :is_shown,
     updated_at = now()
 where merchant_id = :merchant_id and name = :name
-returning site_id, name, title, kind, prices, external_id, shown_on_payment_page, created_at, updated_at;
+returning site_id, name, title, kind, prices, external_id, shown_on_payment_page,
+    merchant_time(merchant_id, created_at) as created_at,
+    merchant_time(merchant_id, updated_at) as updated_at;
 
 -- name: select_cors_names
 -- List the host names from which browsers may call.
@@ -77,7 +85,8 @@ select true from made;
 -- Return all about a merchant's site.
 select merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
     guards_double_clicks, three_ds, goes_on_unauthenticated, ipn_format, is_enabled, auto_redirect, extras,
-    created_at, updated_at
+    merchant_time(merchant_id, created_at) as created_at,
+    merchant_time(merchant_id, updated_at) as updated_at
 from site
 where merchant_id = :merchant_id and site_id = :site_id;
 
@@ -103,7 +112,8 @@ set
 where merchant_id = :merchant_id and site_id = :site_id
 returning merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
     guards_double_clicks, three_ds, goes_on_unauthenticated, ipn_format, is_enabled, auto_redirect, extras,
-    created_at, updated_at;
+    merchant_time(merchant_id, created_at) as created_at,
+    merchant_time(merchant_id, updated_at) as updated_at;
 
 -- name: update_site_host!
 -- Move a site's addresses to another host, each where its path is the same: an address that was chosen since stays.

@@ -12,7 +12,9 @@ where merchant_id = :merchant_id and consumer_id = :consumer_id;
 
 -- name: select_consumer_entry^
 -- Return all about a merchant's consumer.
-select consumer_id, external_id, profile, group_id, created_at, updated_at
+select consumer_id, external_id, profile, group_id,
+    merchant_time(merchant_id, created_at) as created_at,
+    merchant_time(merchant_id, updated_at) as updated_at
 from consumer
 where merchant_id = :merchant_id and consumer_id = :consumer_id;
 
@@ -24,7 +26,9 @@ on conflict (merchant_id, consumer_id) do update
 set
     profile = c.profile || excluded.profile,
     updated_at = case when c.profile @> excluded.profile then c.updated_at else now() end
-returning consumer_id, external_id, profile, group_id, created_at, updated_at;
+returning c.consumer_id, c.external_id, c.profile, c.group_id,
+    merchant_time(c.merchant_id, c.created_at) as created_at,
+    merchant_time(c.merchant_id, c.updated_at) as updated_at;
 
 -- name: update_consumer^
 -- Change what is given of a consumer, and return all about it; a null group stays.
@@ -34,7 +38,9 @@ set
     profile = profile || :profile::jsonb,
     updated_at = now()
 where merchant_id = :merchant_id and consumer_id = :consumer_id
-returning consumer_id, external_id, profile, group_id, created_at, updated_at;
+returning consumer_id, external_id, profile, group_id,
+    merchant_time(merchant_id, created_at) as created_at,
+    merchant_time(merchant_id, updated_at) as updated_at;
 
 -- name: update_last_accounts!
 -- Remember the account of each consumer's last successful payment, locking in the order of the keys.

@@ -1,5 +1,8 @@
 """From rows to sentences. Pure.
 
+Every time is the merchant's. Where that is ahead of the real one, what others log too (questions to an acquirer,
+attempts at a callback) has its real time among its facts.
+
 No card number, security code or proof of an authentication is in any of the rows, and so in none of the entries.
 """
 
@@ -8,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from tollhouse.history.model import Entry, Kind
@@ -72,6 +75,11 @@ def _facts(**facts: Any) -> dict[str, str]:
     return {name: str(fact) for name, fact in facts.items() if fact is not None and fact != ""}
 
 
+def _real_time(at: datetime, real_at: datetime) -> dict[str, str]:
+    """Name the real time of something where the merchant's is another."""
+    return {} if at == real_at else {"realTime": f"{real_at.astimezone(UTC).isoformat(timespec='milliseconds')[:-6]}Z"}
+
+
 def _tell_request(row: Row) -> Iterator[Entry]:
     source, terms = json.loads(row["source"]), json.loads(row["terms"])
     amount = Money(row["amount_minor"], Currency.of(row["currency"])).to_text()
@@ -122,6 +130,7 @@ def _tell_attempts(rows: Rows) -> Iterator[Entry]:
 
 def _tell_step(step: Row, facts: Mapping[str, str], *, settled_at: datetime | None) -> Entry:
     """Tell of a step; the one that settled the transaction was written a moment after the outcome was named."""
+    facts = {**facts, **_real_time(step["at"], step["real_at"])}
     if step["reached_state"] is None:
         return Entry(step["at"], Kind.ACQUIRER, "The acquirer was asked what became of it, and it is still open", facts)
     own = _facts(**{"from": step["left_state"], "to": step["reached_state"], "responseCode": step["response_code"]})
@@ -133,7 +142,8 @@ def _tell_answer(row: Row, transaction: Row, facts: Mapping[str, str], *, is_pla
     """Tell of the answer that a question had at once, and when it was asked."""
     if not is_plain:
         return
-    yield Entry(row["sent_at"], Kind.ACQUIRER, f"Acquirer {row['acquirer']} is asked", facts)
+    asked = {**facts, **_real_time(row["sent_at"], row["real_at"])}
+    yield Entry(row["sent_at"], Kind.ACQUIRER, f"Acquirer {row['acquirer']} is asked", asked)
     if row["state"] in {"approved", "declined"} and transaction["settled_at"] is not None:
         answer = _facts(
             state=row["state"],
@@ -184,7 +194,7 @@ def _tell_callbacks(deliveries: Sequence[DeliveryEntry]) -> Iterator[Entry]:
             eventId=f"evt_{one.event_id}", sequence=one.sequence, delivery=one.number, format=one.form, url=one.url
         )
         text = "Its callback is put on its way" if one.number == 1 else "Its callback is sent once more"
-        yield Entry(one.created_at, Kind.CALLBACK, text, facts)
+        yield Entry(one.at, Kind.CALLBACK, text, facts)
         for attempt in one.attempts:
             how = _facts(
                 attempt=attempt.number,
@@ -195,4 +205,4 @@ def _tell_callbacks(deliveries: Sequence[DeliveryEntry]) -> Iterator[Entry]:
             )
             said = "was acknowledged" if attempt.error is None else "was not acknowledged"
             text = f"Attempt {attempt.number} at its callback {said}"
-            yield Entry(attempt.started_at, Kind.CALLBACK, text, {**facts, **how})
+            yield Entry(attempt.at, Kind.CALLBACK, text, {**facts, **how, **_real_time(attempt.at, attempt.started_at)})

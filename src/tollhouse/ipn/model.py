@@ -101,7 +101,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEntry:
-    """One line of the attempt log. `next_at` is in the merchant's time, `started_at` in real time."""
+    """One line of the attempt log.
+
+    `at` is when it was made and `next_at` when the next one is due, both in the merchant's time; `started_at` is the
+    former in real time.
+    """
 
     number: int
     started_at: datetime
@@ -111,11 +115,16 @@ class AttemptEntry:
     error: AttemptError | None
     excerpt: str
     next_at: datetime | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryEntry:
-    """One delivery in the log, with its event and its attempts, oldest first. `due_at` is in the merchant's time."""
+    """One delivery in the log, with its event and its attempts, oldest first.
+
+    `at` is when it was made and `due_at` when the next attempt is due, both in the merchant's time; `created_at` is the
+    former in real time.
+    """
 
     event_id: int
     number: int
@@ -132,13 +141,17 @@ class DeliveryEntry:
     state: DeliveryState
     due_at: datetime | None
     created_at: datetime
+    at: datetime
     body: bytes
     attempts: tuple[AttemptEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One attempt with its delivery, or a delivery that had none yet: its `number` is 0 then."""
+    """One attempt with its delivery, or a delivery that had none yet: its `number` is 0 then.
+
+    `started_at` is in the merchant's time.
+    """
 
     event_id: int
     delivery_number: int
@@ -158,7 +171,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class EventEntry:
-    """An event as it can be read again, with the body that is posted."""
+    """An event as it can be read again, with the body that is posted. `created_at` is in the merchant's time."""
 
     event_id: int
     sequence: int

@@ -361,6 +361,7 @@ from counted;
 select
     d.event_id, d.number, d.form::text, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id,
     e.site_id, e.request_id, d.url, d.state::text, d.due_at, d.created_at,
+    merchant_time(d.merchant_id, d.created_at) as at,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body
 from event e
 join delivery d using (merchant_id, event_id)
@@ -373,6 +374,7 @@ limit :most;
 select
     d.event_id, d.number, d.form::text, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id,
     e.site_id, e.request_id, d.url, d.state::text, d.due_at, d.created_at,
+    merchant_time(d.merchant_id, d.created_at) as at,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body
 from delivery d
 join event e using (merchant_id, event_id)
@@ -385,6 +387,7 @@ limit :most;
 select
     d.event_id, d.number, d.form::text, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id,
     e.site_id, e.request_id, d.url, d.state::text, d.due_at, d.created_at,
+    merchant_time(d.merchant_id, d.created_at) as at,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body
 from delivery d
 join event e using (merchant_id, event_id)
@@ -394,7 +397,8 @@ limit :most;
 
 -- name: select_attempts(merchant_id, event_ids)
 -- The attempts at some events, oldest first.
-select event_id, delivery_number, number, started_at, duration_ms, address, status, error, excerpt, next_at
+select event_id, delivery_number, number, started_at, duration_ms, address, status, error, excerpt, next_at,
+    merchant_time(merchant_id, started_at) as at
 from delivery_attempt
 where merchant_id = :merchant_id and event_id = any(:event_ids::bigint[])
 order by event_id, delivery_number, number;
@@ -465,7 +469,8 @@ select
         else 'waiting'
     end as state,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body,
-    coalesce(a.number, 0) as number, a.started_at, a.duration_ms, a.status, a.error, a.excerpt
+    coalesce(a.number, 0) as number, merchant_time(a.merchant_id, a.started_at) as started_at, a.duration_ms, a.status,
+    a.error, a.excerpt
 from event e
 join delivery d using (merchant_id, event_id)
 left join delivery_attempt a
@@ -485,7 +490,8 @@ select
         else 'waiting'
     end as state,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body,
-    coalesce(a.number, 0) as number, a.started_at, a.duration_ms, a.status, a.error, a.excerpt
+    coalesce(a.number, 0) as number, merchant_time(a.merchant_id, a.started_at) as started_at, a.duration_ms, a.status,
+    a.error, a.excerpt
 from transaction t
 join event e on e.merchant_id = t.merchant_id and e.payment_id = t.payment_id and e.transaction_id = t.transaction_id
 join delivery d on d.merchant_id = e.merchant_id and d.event_id = e.event_id
@@ -506,7 +512,8 @@ select
         else 'waiting'
     end as state,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body,
-    coalesce(a.number, 0) as number, a.started_at, a.duration_ms, a.status, a.error, a.excerpt,
+    coalesce(a.number, 0) as number, merchant_time(a.merchant_id, a.started_at) as started_at, a.duration_ms, a.status,
+    a.error, a.excerpt,
     h.paused_until > now() + m.clock_offset as is_paused
 from delivery d
 join event e using (merchant_id, event_id)
@@ -522,7 +529,7 @@ select exists (select from payment where merchant_id = :merchant_id and payment_
 
 -- name: select_events_after(merchant_id, after, most)
 -- A merchant's events after a number, in their order, which has no gaps.
-select event_id, sequence, kind, status, created_at, body
+select event_id, sequence, kind, status, merchant_time(merchant_id, created_at) as created_at, body
 from event
 where merchant_id = :merchant_id and sequence > :after
 order by sequence

@@ -43,6 +43,7 @@ where merchant_id = :merchant_id and transaction_id = :transaction_id;
 
 -- name: delete_old_links!
 -- Forget links that ran out so long ago that nobody comes back to them, some at a time. Those of repayments tell whether they were paid.
+-- By real time: where the merchant's is ahead they are kept a while longer.
 delete from payment_link
 where (merchant_id, payment_id) in (
     select merchant_id, payment_id from payment_link

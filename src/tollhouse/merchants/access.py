@@ -60,6 +60,7 @@ class Doorman:
             row = await queries.select_merchant_by_key(connection, digest=digest)
         if row is None:
             return None
+        self._clock.observe_offset(row["merchant_id"], row["clock_offset"])
         return Merchant(
             merchant_id=row["merchant_id"],
             name=row["name"],

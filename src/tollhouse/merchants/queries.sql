@@ -72,3 +72,41 @@ where (merchant_id, session_id) in (
     limit :most
     for update skip locked
 );
+
+-- name: select_offsets
+-- The few merchants whose time is ahead of the real one, and how far.
+select merchant_id, clock_offset from merchant where clock_offset > '0';
+
+-- name: select_clock^
+-- A merchant's time.
+select now() + clock_offset as time, clock_offset from merchant where merchant_id = :merchant_id;
+
+-- name: update_clock_taken^
+-- Become the only one who moves a merchant's clock, for the length of a lease; nothing comes back when somebody else is.
+update merchant
+set clock_lease = :lease, clock_lease_until = now() + make_interval(secs => :lease_seconds)
+where merchant_id = :merchant_id and (clock_lease_until is null or clock_lease_until <= now())
+returning now() + clock_offset as time, clock_offset;
+
+-- name: update_clock_moved^
+-- Move a merchant's clock to a moment, write that down and prolong the lease; a moment that has passed moves nothing. Nothing comes back
+-- when the lease is somebody else's by now.
+with moved as (
+    update merchant
+    set clock_offset = greatest(clock_offset, :until::timestamptz - now()),
+        clock_lease_until = now() + make_interval(secs => :lease_seconds)
+    where merchant_id = :merchant_id and clock_lease = :lease
+    returning merchant_id, clock_offset
+),
+noted as (
+    insert into clock_advance (merchant_id, advanced_at, clock_offset)
+    select merchant_id, now(), clock_offset from moved where clock_offset > clock_offset_at(merchant_id, now())
+    on conflict (merchant_id, advanced_at) do nothing
+)
+select now() + clock_offset as time, clock_offset from moved;
+
+-- name: update_clock_released!
+-- Let somebody else move the clock, if the lease still holds.
+update merchant
+set clock_lease = null, clock_lease_until = null
+where merchant_id = :merchant_id and clock_lease = :lease;

@@ -6,6 +6,7 @@ payment ends in this very request. Otherwise the cardholder is sent to our page 
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -93,7 +94,7 @@ async def _ask_at_once(
         await insert_authentications(connection, [authentication])
     if state is State.PASSED:
         return await authorize(tools, payment, instrument, proof=build_proof(authentication))
-    return await settle(tools, payment, lifecycle.refuse(payment, codes.AUTHENTICATION_FAILED, tools.clock.now()))
+    return await settle(tools, payment, lifecycle.refuse(payment, codes.AUTHENTICATION_FAILED, tools.now_of(payment)))
 
 
 async def _hand_over(
@@ -121,9 +122,9 @@ async def _seal_code(
     tools: Tools, payment: Payment, instrument: Instrument, authentication: Authentication
 ) -> SealedCode | None:
     """Seal the security code for the time of the challenge: a quarter of an hour from the request at most."""
-    now, expires_at = tools.clock.now(), payment.created_at + CODE_LIFE
-    if instrument.code is None or payment.initiator != "customer" or expires_at <= now:
+    now, left = tools.clock.now(), payment.created_at + CODE_LIFE - tools.now_of(payment)
+    if instrument.code is None or payment.initiator != "customer" or left <= timedelta():
         return None
     return await tools.security_codes.seal(
-        instrument.code, holder_id=authentication.series_id, now=now, expires_at=expires_at
+        instrument.code, holder_id=authentication.series_id, now=now, expires_at=now + left
     )

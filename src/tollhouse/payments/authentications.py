@@ -33,9 +33,8 @@ def draft_authentication(
     tools: Tools, payment: Payment, card_range: CardRange, *, after_soft_decline: bool
 ) -> Authentication:
     """Return the first authentication of an attempt; nothing is written yet."""
-    now = tools.clock.now()
     authentication_id = uuid4()
-    expires_at = now + timedelta(seconds=tools.patience.challenge)
+    expires_at = tools.now_of(payment) + timedelta(seconds=tools.patience.challenge)
     return Authentication(
         merchant_id=payment.merchant_id,
         authentication_id=authentication_id,
@@ -51,7 +50,7 @@ def draft_authentication(
         version=card_range.version,
         method_url=card_range.method_url,
         challenge_indicator=MANDATED if after_soft_decline else NO_PREFERENCE,
-        created_at=now,
+        created_at=tools.clock.now(),
         expires_at=expires_at,
         due_at=expires_at,
     )

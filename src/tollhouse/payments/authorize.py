@@ -29,7 +29,7 @@ async def authorize(
 ) -> Reply:
     """Ask for a payment whose intention is committed, and settle it by the answer, whatever that is."""
     payment, outcome = await ask(tools, payment, instrument, proof=proof)
-    after = lifecycle.apply(payment, outcome, tools.clock.now())
+    after = lifecycle.apply(payment, outcome, tools.now_of(payment))
     return await settle(tools, payment, after, erase_code_of=erase_code_of)
 
 

@@ -89,9 +89,7 @@ def _resolve_seconds(tools: Tools, order: Order) -> float:
 async def pursue(tools: Tools, payment: Payment, order: Order) -> Reply:
     """Take a committed intention to its outcome, or to the challenge that stands before it."""
     if order.refused_with is not None:
-        return await settle(
-            tools, payment, lifecycle.refuse(payment, order.refused_with, tools.clock.now_of(payment.merchant_id))
-        )
+        return await settle(tools, payment, lifecycle.refuse(payment, order.refused_with, tools.now_of(payment)))
     if order.asks_authentication:
         return await demand_authentication(
             tools, payment, order.instrument, browser=order.browser, after_soft_decline=False
@@ -99,9 +97,9 @@ async def pursue(tools: Tools, payment: Payment, order: Order) -> Reply:
     proof = order.endorsement.proof if order.endorsement else None
     payment, outcome = await ask(tools, payment, order.instrument, proof=proof)
     if not lifecycle.needs_authentication(payment, outcome):
-        return await settle(tools, payment, lifecycle.apply(payment, outcome, tools.clock.now_of(payment.merchant_id)))
+        return await settle(tools, payment, lifecycle.apply(payment, outcome, tools.now_of(payment)))
     payment = lifecycle.note_decline(payment, outcome)
     if not payment.may_redirect:
-        refused = lifecycle.refuse(payment, codes.AUTHENTICATION_REQUIRED, tools.clock.now_of(payment.merchant_id))
+        refused = lifecycle.refuse(payment, codes.AUTHENTICATION_REQUIRED, tools.now_of(payment))
         return await settle(tools, payment, refused)
     return await demand_authentication(tools, payment, order.instrument, browser=order.browser, after_soft_decline=True)

@@ -59,7 +59,7 @@ async def _record(tools: Tools, wish: Wish, amount: Decimal | None) -> Reply:
 
 def _build_chargeback(tools: Tools, wish: Wish, named: Payment, verdict: Verdict, *, transaction_id: int) -> Payment:
     """Put the transaction together, with its answer."""
-    now = tools.clock.now()
+    now = tools.clock.now_of(wish.merchant_id)
     attempt = build_no_attempt(now)
     by_issuer = dataclasses.replace(wish, cause=Cause.ISSUER, emulate_code=None)
     opened = build_further(named, by_issuer, verdict, transaction_id=transaction_id, attempt=attempt, now=now)

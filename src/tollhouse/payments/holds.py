@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class DueHold:
-    """An authorization as a worker leased it. `is_expired` is told by the merchant's clock."""
+    """An authorization as a worker leased it. `is_expired` is told by the merchant's clock, which is so far ahead."""
 
     merchant_id: int
     transaction_id: int
@@ -52,6 +52,7 @@ class DueHold:
     tries: int
     capture_at: datetime | None
     is_expired: bool
+    clock_offset: timedelta
 
 
 class TrackHold:
@@ -131,7 +132,10 @@ async def lease_due_holds(tools: Tools, *, limit: int, lease_seconds: float) -> 
     """Take authorizations that are due; nobody else gets them before the lease ends."""
     async with tools.database.transaction() as connection:
         rows = queries.lease_due_holds(connection, limit=limit, lease_seconds=lease_seconds)
-        return [DueHold(**row) async for row in rows]
+        due = [DueHold(**row) async for row in rows]
+    for hold in due:
+        tools.clock.observe_offset(hold.merchant_id, hold.clock_offset)
+    return due
 
 
 async def keep_hold(tools: Tools, hold: DueHold) -> None:

@@ -20,7 +20,8 @@ async def build_payment(tools: Tools, order: Order) -> Payment:
     """Take ids for an order and seal its card. Nothing is written yet."""
     payment_id = order.page_try.payment_id if order.page_try else await tools.payment_numbers.take()
     transaction_id = await tools.transaction_numbers.take()
-    now = tools.clock.now_of(order.merchant_id)
+    # One moment, by two clocks.
+    now = tools.clock.now()
     return Payment(
         merchant_id=order.merchant_id,
         payment_id=payment_id,
@@ -44,7 +45,7 @@ async def build_payment(tools: Tools, order: Order) -> Payment:
         reason=order.reason,
         consumer_ip=order.consumer_ip,
         emulate_code=order.emulate_code,
-        created_at=now,
+        created_at=now + tools.clock.offset_of(order.merchant_id),
         attempt=Attempt(
             number=1,
             acquirer=order.acquirer,

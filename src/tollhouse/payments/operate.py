@@ -149,7 +149,8 @@ def _build_operation(tools: Tools, wish: Wish, named: Payment, verdict: Verdict,
         fingerprint=b"",
         sent_at=now,
     )
-    return build_further(named, wish, verdict, transaction_id=transaction_id, attempt=attempt, now=now)
+    created_at = now + tools.clock.offset_of(wish.merchant_id)
+    return build_further(named, wish, verdict, transaction_id=transaction_id, attempt=attempt, now=created_at)
 
 
 def build_further(
@@ -194,7 +195,7 @@ async def _pursue(tools: Tools, operation: Payment, verdict: Verdict) -> Reply:
             emulate_code=operation.emulate_code,
         )
     )
-    return await settle(tools, operation, lifecycle.apply(operation, outcome, tools.clock.now()))
+    return await settle(tools, operation, lifecycle.apply(operation, outcome, tools.now_of(operation)))
 
 
 def _choose_verb(acquirer: Acquirer, mode: Mode) -> Callable[[Operation], Awaitable[Answer]]:

@@ -53,12 +53,12 @@ with given as (
         :currencies::text[], :sources::jsonb[], :initiators::initiator[], :reasons::initiation_reason[],
         :network_transaction_ids::text[], :double_click_digests::bytea[], :page_tries::smallint[],
         :created_at::timestamptz[], :acquirers::text[], :references::text[], :sealed_cards::bytea[],
-        :key_versions::integer[], :fingerprints::bytea[], :resolve_seconds::double precision[]
+        :key_versions::integer[], :fingerprints::bytea[], :resolve_seconds::double precision[], :sent_at::timestamptz[]
     ) as given (
         merchant_id, payment_id, transaction_id, site_id, consumer_id, terms, consumer, metadata, ipn_url, redirect_url,
         request_id, mode, amount_minor, currency, source, initiator, reason, network_transaction_id,
         double_click_digest, page_try, created_at, acquirer, reference, sealed_card, key_version, fingerprint,
-        resolve_seconds
+        resolve_seconds, sent_at
     )
 ),
 won as (
@@ -89,7 +89,7 @@ tries as (
         fingerprint, resolve_at, sent_at
     )
     select merchant_id, transaction_id, 1, payment_id, acquirer, reference, 'in_flight', sealed_card, key_version,
-        fingerprint, now() + make_interval(secs => resolve_seconds), created_at
+        fingerprint, now() + make_interval(secs => resolve_seconds), sent_at
     from given join won using (merchant_id, transaction_id)
 )
 select transaction_id, clock_timestamp() as database_time,
@@ -324,7 +324,8 @@ order by page_try desc nulls last
 limit 1;
 
 -- name: lease_due_attempts
--- Take attempts that are due for the resolver, for the length of a lease, oldest first.
+-- Take attempts that are due for the resolver, for the length of a lease, oldest first. All of it is real time; how far ahead their
+-- merchants are is told to who settles them.
 with due as (
     select merchant_id, transaction_id, number
     from attempt
@@ -340,7 +341,7 @@ leased as (
     where a.merchant_id = due.merchant_id and a.transaction_id = due.transaction_id and a.number = due.number
     returning a.merchant_id, a.transaction_id
 )
-select merchant_id, transaction_id from leased;
+select merchant_id, transaction_id, m.clock_offset from leased join merchant m using (merchant_id);
 
 -- name: postpone_attempt!
 -- Look at an attempt again later; it has been asked about once more.
@@ -402,7 +403,7 @@ tried as (
     )
     values (
         :merchant_id, :transaction_id, 1, :payment_id, :acquirer, :reference, 'in_flight',
-        now() + make_interval(secs => :resolve_seconds), :created_at
+        now() + make_interval(secs => :resolve_seconds), :sent_at
     )
 )
 insert into operation (
@@ -440,17 +441,15 @@ where merchant_id = :merchant_id and transaction_id = :transaction_id and number
 returning number;
 
 -- name: insert_holds!
--- Keep authorizations for their capture or release, by the merchant's clock.
+-- Keep authorizations for their capture or release, by the merchant's clock, which is what `settled_at` is told by.
 insert into authorization_hold (merchant_id, transaction_id, payment_id, capture_at, expires_at, due_at)
 select
-    merchant_id, transaction_id, payment_id, settled_at + m.clock_offset + given.capture_after,
-    settled_at + m.clock_offset + given.valid_for,
-    settled_at + m.clock_offset + coalesce(given.capture_after, given.valid_for)
+    merchant_id, transaction_id, payment_id, settled_at + capture_after, settled_at + valid_for,
+    settled_at + coalesce(capture_after, valid_for)
 from unnest(
     :merchant_ids::bigint[], :transaction_ids::bigint[], :payment_ids::bigint[], :settled_at::timestamptz[],
     :captures_after::interval[], :valid_for::interval[]
 ) as given (merchant_id, transaction_id, payment_id, settled_at, capture_after, valid_for)
-join merchant m using (merchant_id)
 on conflict do nothing;
 
 -- name: delete_holds!
@@ -479,11 +478,18 @@ with plain as (
 ),
 advanced as (
     select h.merchant_id, h.transaction_id
-    from merchant m join authorization_hold h using (merchant_id)
-    where m.clock_offset > '0' and h.due_at > now() and h.due_at <= now() + m.clock_offset
-        and (h.lease_until is null or h.lease_until <= now())
+    from merchant m
+    cross join lateral (
+        select merchant_id, transaction_id
+        from authorization_hold h
+        where h.merchant_id = m.merchant_id and h.due_at > now() and h.due_at <= now() + m.clock_offset
+            and (h.lease_until is null or h.lease_until <= now())
+        order by h.due_at
+        limit :limit
+        for no key update skip locked
+    ) h
+    where m.clock_offset > '0'
     limit :limit
-    for no key update of h skip locked
 ),
 due as (
     select * from plain union all select * from advanced
@@ -493,7 +499,7 @@ set lease = nextval('hold_lease'), lease_until = now() + make_interval(secs => :
 from due join merchant m using (merchant_id)
 where h.merchant_id = due.merchant_id and h.transaction_id = due.transaction_id
 returning h.merchant_id, h.transaction_id, h.lease, h.tries, h.capture_at,
-    h.expires_at <= now() + m.clock_offset as is_expired;
+    h.expires_at <= now() + m.clock_offset as is_expired, m.clock_offset;
 
 -- name: postpone_hold!
 -- Look at an authorization again later, if the lease still holds: after a pause, and without a capture to come not before its end.

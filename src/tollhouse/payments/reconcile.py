@@ -35,7 +35,10 @@ async def lease_due(tools: Tools, *, limit: int, lease_seconds: float) -> list[t
     """Take attempts that are due, as (merchant, transaction); nobody else gets them before the lease ends."""
     async with tools.database.transaction() as connection:
         rows = queries.lease_due_attempts(connection, limit=limit, lease_seconds=lease_seconds)
-        return [(row["merchant_id"], row["transaction_id"]) async for row in rows]
+        due = [tuple(row) async for row in rows]
+    for merchant_id, _, offset in due:
+        tools.clock.observe_offset(merchant_id, offset)
+    return [(merchant_id, transaction_id) for merchant_id, transaction_id, _ in due]
 
 
 async def reconcile(tools: Tools, *, merchant_id: int, transaction_id: int) -> None:
@@ -50,7 +53,7 @@ async def reconcile(tools: Tools, *, merchant_id: int, transaction_id: int) -> N
         )  # its authentication decides, and has a sweep of its own
         return
     if payment.attempt.acquirer == NO_ACQUIRER:
-        await settle(tools, payment, lifecycle.refuse(payment, codes.NO_ROUTE, tools.clock.now()))
+        await settle(tools, payment, lifecycle.refuse(payment, codes.NO_ROUTE, tools.now_of(payment)))
         return
     acquirer = tools.acquirers.get(payment.attempt.acquirer)
     if acquirer is None:  # its money may have been taken: only who can ask may say that it was not
@@ -66,7 +69,7 @@ async def reconcile(tools: Tools, *, merchant_id: int, transaction_id: int) -> N
         inquiries=payment.attempt.inquiries + 1,
     )
     if isinstance(finding, Approved | Declined | Reversed | NotFound):
-        await settle(tools, payment, lifecycle.apply(payment, finding, tools.clock.now_of(payment.merchant_id)))
+        await settle(tools, payment, lifecycle.apply(payment, finding, tools.now_of(payment)))
     else:
         await _postpone(tools, payment, pause_after(payment.attempt.inquiries), was_asked=True)
 

@@ -66,6 +66,7 @@ def columns_of_beginnings(batch: Sequence[Beginning]) -> dict[str, list[Any]]:
         "page_tries": [payment.page_try for payment in payments],
         "double_click_digests": [payment.double_click_digest for payment in payments],
         "created_at": [payment.created_at for payment in payments],
+        "sent_at": [attempt.sent_at for attempt in attempts],
         "acquirers": [attempt.acquirer for attempt in attempts],
         "references": [attempt.reference for attempt in attempts],
         "sealed_cards": [attempt.card and attempt.card.content for attempt in attempts],
@@ -137,6 +138,7 @@ def columns_of_operation(payment: Payment, *, resolve_seconds: float) -> dict[st
     return _columns_of_step(payment) | {
         "acquirer": payment.attempt.acquirer,
         "reference": payment.attempt.reference,
+        "sent_at": payment.attempt.sent_at,
         "resolve_seconds": resolve_seconds,
     }
 

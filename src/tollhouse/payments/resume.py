@@ -57,7 +57,7 @@ async def _follow(tools: Tools, payment: Payment, authentication: Authentication
     if authentication.state is State.PASSED:
         await resume(tools, payment, authentication)
     else:
-        refused = lifecycle.refuse(payment, REFUSALS[authentication.state], tools.clock.now())
+        refused = lifecycle.refuse(payment, REFUSALS[authentication.state], tools.now_of(payment))
         await settle(tools, payment, refused, erase_code_of=authentication.series_id)
 
 
@@ -119,7 +119,9 @@ async def sweep_authentications(tools: Tools) -> int:
     """
     async with tools.database.transaction() as connection:
         due = await lease_due_authentications(connection, limit=SWEEP_LIMIT, lease_seconds=SWEEP_LEASE_SECONDS)
-    await asyncio.gather(*(_sweep_one(tools, authentication) for authentication in due))
+    for authentication, offset in due:
+        tools.clock.observe_offset(authentication.merchant_id, offset)
+    await asyncio.gather(*(_sweep_one(tools, authentication) for authentication, _ in due))
     return len(due)
 
 

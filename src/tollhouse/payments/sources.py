@@ -110,7 +110,7 @@ async def _resolve_token(tools: Tools, references: References, resolved: Resolve
     token = None
     if token_id is not None:
         async with tools.database.acquire() as connection:
-            token = await select_token(connection, token_id)
+            token = await select_token(connection, token_id, merchant_id=references.merchant_id)
     fault = find_token_fault(token, merchant_id=references.merchant_id, now=tools.clock.now())
     if fault is not None or token is None:
         resolved.blame("paymentSource.token", fault or UNKNOWN_TOKEN)

@@ -13,12 +13,14 @@ from tollhouse.payments.routing import Routes
 from tollhouse.risk.model import NO_LIMITS, Limits
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tollhouse.acquirers.model import Acquirer
     from tollhouse.catalog.access import Catalog
     from tollhouse.kernel.clock import DatabaseClock
     from tollhouse.kernel.ids import NumberBlocks
     from tollhouse.kernel.requests import Reply
-    from tollhouse.payments.model import Consequence, Foresight
+    from tollhouse.payments.model import Consequence, Foresight, Payment
     from tollhouse.payments.steps import Beginning, Begun, Move
     from tollhouse.rates.access import Rates
     from tollhouse.storage.coalesce import Coalescer
@@ -109,6 +111,10 @@ class Tools:
     #: Merchant accounts that requests may name, with their acquirers; in stage any digits are one.
     mids: Mapping[str, str] = field(default_factory=dict)
     takes_test_mids: bool = False
+
+    def now_of(self, payment: Payment) -> datetime:
+        """Return the time of a payment's merchant, by which it is made and settled (`kernel.clock`)."""
+        return self.clock.now_of(payment.merchant_id)
 
     @property
     def routes(self) -> Routes:

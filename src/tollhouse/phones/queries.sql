@@ -8,19 +8,23 @@ set used = case when known.ends_at <= now() then 1 else known.used + 1 end,
 returning used, ends_at - now() as left_over;
 
 -- name: insert_code$
--- Keep a new code in the place of the one before, and return when it ends.
+-- Keep a new code in the place of the one before, and return when it ends, in the merchant's time.
 insert into phone_code (merchant_id, phone_digest, code_digest, tries_left, expires_at)
-values (:merchant_id, :phone_digest, :code_digest, :tries, now() + :life::interval)
+select merchant_id, :phone_digest, :code_digest, :tries, now() + clock_offset + :life::interval
+from merchant
+where merchant_id = :merchant_id
 on conflict (merchant_id, phone_digest) do update
 set code_digest = excluded.code_digest, tries_left = excluded.tries_left, expires_at = excluded.expires_at
 returning expires_at;
 
 -- name: lock_code^
 -- Return the code of a phone that may still be tried, and let nobody else try meanwhile.
-select code_digest, tries_left
-from phone_code
-where merchant_id = :merchant_id and phone_digest = :phone_digest and tries_left > 0 and expires_at > now()
-for update;
+select c.code_digest, c.tries_left
+from phone_code c
+join merchant m using (merchant_id)
+where c.merchant_id = :merchant_id and c.phone_digest = :phone_digest and c.tries_left > 0
+    and c.expires_at > now() + m.clock_offset
+for update of c;
 
 -- name: update_tries!
 -- Write down that one of the tries is gone.
@@ -32,7 +36,7 @@ delete from phone_code
 where merchant_id = :merchant_id and phone_digest = :phone_digest and code_digest = :code_digest;
 
 -- name: delete_expired_codes!
--- Remove codes that nobody may use any more.
+-- Remove codes that nobody may use any more, by real time: where the merchant's is ahead they are kept a while longer.
 delete from phone_code
 where (merchant_id, phone_digest) in (
     select merchant_id, phone_digest

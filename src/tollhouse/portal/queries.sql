@@ -50,7 +50,9 @@ where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id and p.
 
 -- name: select_attempts
 -- List the tries of a transaction at acquirers, oldest first.
-select number, acquirer, reference, state::text, sent_at, response_code, advice_code, approval_code, inquiries
+select
+    number, acquirer, reference, state::text, merchant_time(merchant_id, sent_at) as sent_at, response_code, advice_code,
+    approval_code, inquiries
 from attempt
 where merchant_id = :merchant_id and transaction_id = :transaction_id
 order by number
@@ -58,10 +60,12 @@ limit :most;
 
 -- name: select_authentications
 -- List the 3-D Secure authentications of a transaction, oldest first.
-select created_at, state::text, version, trans_status, status_reason, eci, ds_trans_id::text
+select
+    merchant_time(merchant_id, created_at) as created_at, state::text, version, trans_status, status_reason, eci,
+    ds_trans_id::text
 from authentication
 where merchant_id = :merchant_id and transaction_id = :transaction_id
-order by created_at, number
+order by authentication.created_at, number
 limit :most;
 
 -- name: select_api_keys

@@ -19,10 +19,10 @@ from tollhouse.wire.pretty import set_out
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
-    """One attempt: when, to which address, and how it went."""
+    """One attempt: when by the merchant's clock, to which address, and how it went."""
 
     number: int
-    started_at: datetime
+    at: datetime
     duration_ms: int
     address: str
     result: str
@@ -32,12 +32,13 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class CallbackView:
-    """One callback. `version` changes whenever the rest does."""
+    """One callback. `version` changes whenever the rest does. Times are the merchant's, but for `made_at`."""
 
     event_id: int
     anchor: str
     version: str
-    created_at: datetime
+    made_at: datetime
+    shown_at: datetime
     sequence: int
     kind: str
     status: str
@@ -58,7 +59,7 @@ class CallbackView:
     @property
     def at(self) -> datetime:
         """When it came to be, as of all that the inbox shows."""
-        return self.created_at
+        return self.made_at
 
 
 def build_callback(entry: DeliveryEntry, *, secrets: Sequence[str], arrivals: Sequence[Arrival]) -> CallbackView:
@@ -68,7 +69,8 @@ def build_callback(entry: DeliveryEntry, *, secrets: Sequence[str], arrivals: Se
         event_id=entry.event_id,
         anchor=f"evt_{entry.event_id}-{entry.number}",
         version=f"{entry.state}-{len(entry.attempts)}-{len(arrivals)}",
-        created_at=entry.created_at,
+        made_at=entry.created_at,
+        shown_at=entry.at,
         sequence=entry.sequence,
         kind=entry.kind,
         status=entry.status or "",
@@ -135,7 +137,7 @@ def _build_attempt(attempt: AttemptEntry) -> AttemptView:
         text = f"{text}: {ATTEMPT_TEXTS[attempt.error]}" if text else ATTEMPT_TEXTS[attempt.error]
     return AttemptView(
         number=attempt.number,
-        started_at=attempt.started_at,
+        at=attempt.at,
         duration_ms=attempt.duration_ms,
         address=attempt.address or "",
         result=text,

@@ -57,7 +57,8 @@ set state = :state::authentication_state,
     cavv = :cavv,
     answered_at = now(),
     result_at = case when :state::authentication_state in ('passed', 'failed') then now() end,
-    due_at = case when :state::authentication_state in ('passed', 'failed') then now() + make_interval(secs => :grace_seconds) else due_at end
+    due_at = case when :state::authentication_state in ('passed', 'failed') then least(due_at, now()) else due_at end,
+    lease_until = case when :state::authentication_state in ('passed', 'failed') then now() + make_interval(secs => :grace_seconds) end
 where merchant_id = :merchant_id and authentication_id = :authentication_id and state = 'requested'
 returning *;
 
@@ -70,7 +71,8 @@ set state = :state::authentication_state,
     eci = :eci,
     cavv = :cavv,
     result_at = case when :state::authentication_state in ('passed', 'failed', 'abandoned') then now() end,
-    due_at = case when :state::authentication_state = 'lapsed' then due_at else now() + make_interval(secs => :grace_seconds) end
+    due_at = case when :state::authentication_state = 'lapsed' then due_at else least(due_at, now()) end,
+    lease_until = case when :state::authentication_state = 'lapsed' then null else now() + make_interval(secs => :grace_seconds) end
 where merchant_id = :merchant_id and authentication_id = :authentication_id and state = 'challenged'
 returning *;
 
@@ -91,35 +93,54 @@ returning *;
 -- name: update_abandoned^
 -- End an open authentication that nobody will finish; nothing comes back when it is decided.
 update authentication
-set state = 'abandoned', result_at = now(), due_at = now() + make_interval(secs => :grace_seconds)
+set state = 'abandoned', result_at = now(), due_at = least(due_at, now()), lease_until = now() + make_interval(secs => :grace_seconds)
 where merchant_id = :merchant_id and authentication_id = :authentication_id and state = any(:origins::authentication_state[])
 returning *;
 
 -- name: update_superseded^
 -- Make room for a successor; nothing comes back when it is decided or has one.
 update authentication
-set state = 'superseded', due_at = null
+set state = 'superseded', due_at = null, lease_until = null
 where merchant_id = :merchant_id and authentication_id = :authentication_id and state = any(:origins::authentication_state[])
 returning *;
 
 -- name: update_concluded!
 -- Note that the attempt has followed the decision.
 update authentication
-set due_at = null
+set due_at = null, lease_until = null
 where merchant_id = :merchant_id and authentication_id = :authentication_id and due_at is not null;
 
 -- name: lease_due_authentications
--- Take authentications that ran out, or whose decision nobody followed, for the length of a lease, oldest first.
-with due as (
+-- Take authentications that ran out, or whose decision nobody followed, for the length of a lease, oldest first: by real time, and for
+-- the few merchants whose clock was advanced by theirs.
+with plain as (
     select merchant_id, authentication_id
     from authentication
-    where due_at <= now()
+    where due_at <= now() and (lease_until is null or lease_until <= now())
     order by due_at
     limit :limit
     for no key update skip locked
+),
+advanced as (
+    select a.merchant_id, a.authentication_id
+    from merchant m
+    cross join lateral (
+        select merchant_id, authentication_id
+        from authentication a
+        where a.merchant_id = m.merchant_id and a.due_at > now() and a.due_at <= now() + m.clock_offset
+            and (a.lease_until is null or a.lease_until <= now())
+        order by a.due_at
+        limit :limit
+        for no key update skip locked
+    ) a
+    where m.clock_offset > '0'
+    limit :limit
+),
+due as (
+    select * from plain union all select * from advanced
 )
 update authentication a
-set due_at = now() + make_interval(secs => :lease_seconds)
-from due
+set lease_until = now() + make_interval(secs => :lease_seconds)
+from due join merchant m using (merchant_id)
 where a.merchant_id = due.merchant_id and a.authentication_id = due.authentication_id
-returning a.*;
+returning a.*, m.clock_offset;

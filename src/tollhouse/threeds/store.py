@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -145,10 +146,13 @@ async def update_concluded(connection: PlainConnection, authentication: Authenti
 
 async def lease_due_authentications(
     connection: PlainConnection, *, limit: int, lease_seconds: float
-) -> list[Authentication]:
-    """Take authentications that ran out or were not followed; nobody else gets them before the lease ends."""
+) -> list[tuple[Authentication, timedelta]]:
+    """Take authentications that ran out or were not followed, each with how far its merchant's time is ahead.
+
+    Nobody else gets them before the lease ends.
+    """
     rows = queries.lease_due_authentications(connection, limit=limit, lease_seconds=lease_seconds)
-    return [_read_row(row) async for row in rows]
+    return [(_read_row(row), row["clock_offset"]) async for row in rows]
 
 
 def _key(authentication: Authentication) -> dict[str, Any]:
@@ -166,7 +170,7 @@ def _read(row: Mapping[str, Any] | None) -> Authentication | None:
 
 
 def _read_row(row: Mapping[str, Any]) -> Authentication:
-    fields = dict(row)
+    fields = {name: row[name] for name in Authentication.__slots__}
     fields["state"] = State(fields["state"])
     fields["browser"] = msgspec.json.decode(fields["browser"], type=BrowserData) if fields["browser"] else None
     return Authentication(**fields)

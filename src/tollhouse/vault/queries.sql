@@ -72,16 +72,21 @@ with stored as (
 select clock_timestamp();
 
 -- name: select_token^
--- Return a token with its sealed card and, if there is one, its sealed security code.
-select t.merchant_id, t.account_id, t.key_version, t.sealed_card, t.expires_at, t.used_by,
+-- Return a token with its sealed card and, if there is one, its sealed security code. It ages by real time and by what the clock of
+-- the merchant who is about to use it advanced since it was made, so that it runs out that much earlier.
+select t.merchant_id, t.account_id, t.key_version, t.sealed_card, t.used_by,
+    t.expires_at - coalesce(
+        m.clock_offset - clock_offset_at(m.merchant_id, t.expires_at - :life::interval), '0'
+    ) as expires_at,
     c.short_key_id, c.sealed as sealed_code, c.expires_at as code_expires_at
 from token t
+left join merchant m on m.merchant_id = :merchant_id and m.clock_offset > '0'
 left join security_code c on c.holder_id = t.token_id
 where t.token_id = :token_id;
 
 -- name: consume_tokens
 -- Let payments consume their tokens: what comes back was unused and good, or consumed by this very payment before. Of several
--- payments with one token, one comes back.
+-- payments with one token, one comes back. By real time: what the merchant's clock says was looked at when the request was read.
 with given as (
     select * from unnest(:token_ids::uuid[], :payment_ids::bigint[]) as given (token_id, payment_id)
 ),

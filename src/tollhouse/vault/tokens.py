@@ -156,9 +156,13 @@ async def _claim_requests(connection: PlainConnection, tokens: Sequence[NewToken
     return {token_id: minted for token_id, minted in by_token.items() if minted.token_id != token_id}
 
 
-async def select_token(connection: PlainConnection, token_id: UUID) -> StoredToken | None:
-    """Return a token with what is sealed in it, or None when there is none or it was swept away."""
-    row = await queries.select_token(connection, token_id=token_id)
+async def select_token(connection: PlainConnection, token_id: UUID, *, merchant_id: int) -> StoredToken | None:
+    """Return a token with what is sealed in it, or None when there is none or it was swept away.
+
+    A token knows no merchant when it is made. For the one who wants to use it now, `expires_at` is earlier by what that
+    merchant's clock was advanced since (behaviour, section 7); it is real time all the same.
+    """
+    row = await queries.select_token(connection, token_id=token_id, merchant_id=merchant_id, life=TOKEN_LIFE)
     if row is None:
         return None
     has_code = row["sealed_code"] is not None

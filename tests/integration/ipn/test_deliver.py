@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support.callbacks import fetch, insert_events, insert_merchants
+from tests.support.clock import leap
 
 from tollhouse.ipn.deliver import DeliveryRules, claim_runs, record_outcomes, release_runs
 from tollhouse.ipn.model import Attempt, Delivery, Outcome
@@ -53,10 +54,7 @@ async def record(
 
 async def advance(database: Database, merchant_id: int, by: timedelta) -> None:
     """Advance a merchant's clock."""
-    async with database.acquire() as connection:
-        await connection.execute(
-            "update merchant set clock_offset = clock_offset + $2 where merchant_id = $1", merchant_id, by
-        )
+    await leap(database, merchant_id, seconds=by.total_seconds())
 
 
 async def states(database: Database) -> list[str]:

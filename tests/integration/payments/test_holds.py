@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.integration.payments.test_crash import contradictions
 from tests.support.acquirer import Plan, approve
+from tests.support.clock import leap
 from tests.support.shop import Paid, Shop, all_at_once
 
 from tollhouse.acquirers.model import Declined
@@ -37,7 +39,7 @@ async def advance(shop: Shop, days: int) -> None:
 
 async def advance_seconds(shop: Shop, seconds: int) -> None:
     """Advance the merchant's clock a little."""
-    await shop.value("update merchant set clock_offset = clock_offset + make_interval(secs => $1)", seconds)
+    await leap(shop.tools.database, 1, shop.tools.clock, seconds=seconds)
 
 
 async def until_operated(shop: Shop, count: int = 1) -> None:
@@ -200,9 +202,7 @@ async def test_a_capture_against_the_expiry(shop: Shop, other_process: Shop) -> 
         paid = await shop.authorize("3d", metadata=f'{{"n": {n}}}')
         await shop.value("update authorization_hold set capture_at = null, due_at = now()")
         [hold] = await lease_due_holds(other_process.tools, limit=1, lease_seconds=60)
-        expired = type(hold)(
-            hold.merchant_id, hold.transaction_id, hold.lease, hold.tries, hold.capture_at, is_expired=True
-        )
+        expired = replace(hold, is_expired=True)
         work = (shop.capture(paid.transaction_id), keep_hold(other_process.tools, expired))
         result = await all_at_once(*work if n % 2 else reversed(work))
         assert isinstance(result[0 if n % 2 else 1], Paid | Invalid | StillRunning)

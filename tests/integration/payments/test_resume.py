@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from tests.support.cardholders import PAGE_FIELDS, REDIRECT_URL, Answer, World
+from tests.support.clock import leap
 
 from tollhouse.payments.resume import abandon, conclude, sweep_authentications
+from tollhouse.stage.demo import MERCHANT_ID
 from tollhouse.threeds.store import select_by_trans_id
 
 ENDS = [("pass", "success", "0"), ("fail", "fail", "1010"), ("cancel", "fail", "1010"), ("timeout", "fail", "1011")]
@@ -261,6 +264,20 @@ async def test_an_abandoned_challenge_ends_and_stays_ended(world: World) -> None
     assert "Not confirmed in time" in ended.text
     assert "is_approved=0&amp;orderId" in ended.text
     assert await sweep_authentications(world.tools) == 0
+
+
+async def test_a_challenge_runs_out_by_the_merchants_clock(world: World) -> None:
+    """A quarter of an hour by the merchant's clock ends a challenge, in the merchant's time; a minute less does not."""
+    answer = await world.pay("challenge", browser=True)
+    clock = world.tools.clock
+    await leap(world.tools.database, MERCHANT_ID, clock, minutes=14)
+    assert await sweep_authentications(world.tools) == 0
+    await leap(world.tools.database, MERCHANT_ID, clock, minutes=1)
+    assert await sweep_authentications(world.tools) == 1
+    payment = await world.settled(answer)
+    assert payment.code == "1011"
+    assert payment.settled_at is not None
+    assert timedelta(minutes=15) <= payment.settled_at - payment.created_at < timedelta(minutes=16)
 
 
 async def test_a_page_that_nobody_opened_is_abandoned(world: World) -> None:

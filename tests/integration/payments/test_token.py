@@ -169,7 +169,7 @@ async def test_a_token_lives_a_quarter_of_an_hour(shop: Shop) -> None:
     """A token runs out fifteen minutes after it was made, by the database's time."""
     token = await shop.tokenize()
     async with shop.tools.database.acquire() as connection:
-        stored = await select_token(connection, token)
+        stored = await select_token(connection, token, merchant_id=1)
     assert stored is not None
     left = stored.expires_at - await shop.value("select now()")
     assert timedelta(minutes=14, seconds=50) < left <= timedelta(minutes=15, seconds=1)

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from tests.support.callbacks import insert_merchants
+from tests.support.clock import leap
 
 from tollhouse.kernel.errors import Invalid, RateLimited, RequestIdReused
 from tollhouse.kernel.requests import Claim, Reply
@@ -29,6 +31,12 @@ CLAIM = Claim(1, "phone code", "first", b"digest of the body")
 def sender() -> ShownSender:
     """Who carries the messages."""
     return ShownSender(["sms"])
+
+
+@pytest.fixture(autouse=True)
+async def merchants(database: Database) -> None:
+    """Who sends them."""
+    await insert_merchants(database, [1, 2])
 
 
 @pytest.fixture
@@ -133,6 +141,17 @@ async def test_a_code_ends_after_ten_minutes(desk: Desk, sender: ShownSender, da
         await sweep_phones(connection)
     assert await count(database, "phone_code") == 0
     assert await count(database, "phone_quota") == 2
+
+
+async def test_a_code_ends_by_the_merchants_clock(desk: Desk, sender: ShownSender, database: Database) -> None:
+    """Ten minutes by the merchant's clock end a code, as do ten real ones."""
+    await leap(database, 1, days=1)
+    await send(desk)
+    await leap(database, 1, minutes=9)
+    first = sent(sender)
+    assert (await check(desk, wrong(first))).tries_left == 4
+    await leap(database, 1, minutes=1)
+    assert not (await check(desk, first)).is_right
 
 
 async def test_messages_are_counted(database: Database, sender: ShownSender) -> None:

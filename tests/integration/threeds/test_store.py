@@ -11,6 +11,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from tests.support.callbacks import insert_merchants
+from tests.support.clock import leap
 
 from tollhouse.storage.database import Database
 from tollhouse.threeds import store
@@ -165,21 +167,36 @@ async def test_one_successor(database: Database) -> None:
 
 async def test_what_is_due_is_leased_once(database: Database) -> None:
     """Sweeps at the same time share the work, in bounds; a lease that ran out gives it back."""
+    await insert_merchants(database, [MERCHANT])
     await insert(database, *(draft(due_at=NOW) for _ in range(5)), draft())
 
     async def lease(connection: Any) -> list[Authentication]:
-        return await store.lease_due_authentications(connection, limit=3, lease_seconds=60)
+        return [row for row, _ in await store.lease_due_authentications(connection, limit=3, lease_seconds=60)]
 
     leased = await race(database, lease, times=3)
     assert sum(map(len, leased)) == 5
     assert max(map(len, leased)) == 3
     async with database.acquire() as connection:
         assert await lease(connection) == []
-        await connection.execute("update authentication set due_at = now() where due_at < now() + interval '1 hour'")
+        await connection.execute("update authentication set lease_until = now()")
         again = await lease(connection)
         for authentication in again:
             await store.update_concluded(connection, authentication)
         assert len(await lease(connection)) == 2
+
+
+async def test_what_falls_due_by_the_merchants_clock(database: Database) -> None:
+    """Of a merchant whose clock is ahead what is due there is leased, and nobody else's; with how far it is ahead."""
+    await insert_merchants(database, [MERCHANT, 8])
+    soon = datetime.now(UTC) + timedelta(days=2)
+    own, other = draft(due_at=soon), draft(due_at=soon, merchant_id=8)
+    await insert(database, own, other, draft(due_at=soon + timedelta(days=2)))
+    await leap(database, MERCHANT, days=3)
+    async with database.acquire() as connection:
+        leased = await store.lease_due_authentications(connection, limit=9, lease_seconds=60)
+        assert await store.lease_due_authentications(connection, limit=9, lease_seconds=60) == []
+    assert [row.authentication_id for row, _ in leased] == [own.authentication_id]
+    assert timedelta(days=2, hours=23) < leased[0][1] <= timedelta(days=3)
 
 
 async def test_moments_that_count_once(database: Database) -> None:

@@ -143,7 +143,7 @@ async def test_the_sweep_takes_what_ran_out_and_nothing_else(shop: Shop) -> None
         )
     async with shop.tools.database.transaction() as connection:
         await sweep_vault(connection)
-        left = [await select_token(connection, token) for token in (good, late, old)]
+        left = [await select_token(connection, token, merchant_id=1) for token in (good, late, old)]
     assert left[0] is not None
     assert left[0].card is not None
     assert left[0].code is not None

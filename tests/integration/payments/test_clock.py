@@ -1,0 +1,126 @@
+"""A merchant whose clock is ahead: what is told in its time, what falls due by it, and what stays real."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.support.clock import leap
+from tests.support.shop import MERCHANT, OTHER_MERCHANT, OTHER_SITE, Faulty, Shop
+
+from tollhouse.payments.reconcile import lease_due
+from tollhouse.worker.holds import keep_due_holds
+
+AHEAD = timedelta(days=40)
+EXPIRED = {"paymentSource.token": ["has expired; tokenize the card again"]}
+TIMES = """
+    select t.created_at - now() as created, t.settled_at - now() as settled, a.sent_at - now() as sent,
+        coalesce(o.created_at - now(), p.created_at - now()) as begun
+    from transaction t
+    join payment p using (merchant_id, payment_id)
+    left join attempt a using (merchant_id, transaction_id)
+    left join operation o using (merchant_id, transaction_id)
+    where t.merchant_id = $1
+    order by t.created_at
+"""
+
+
+async def advance(shop: Shop, merchant_id: int = MERCHANT, **by: float) -> None:
+    """Advance a merchant's clock, and let the shop's process know."""
+    await leap(shop.tools.database, merchant_id, shop.tools.clock, **by)
+
+
+def is_about(moment: timedelta, expected: timedelta) -> bool:
+    """Tell whether two times are the same but for what a test takes."""
+    return abs(moment - expected) < timedelta(minutes=5)
+
+
+def ahead_of(paid: Any) -> timedelta:
+    """Return how far the time in a body is ahead of the real one."""
+    return datetime.fromtimestamp(int(paid.payment["timestamp"]["unixTime"])) - datetime.now()  # noqa: DTZ005, DTZ006 - only their difference
+
+
+async def test_times_of_payments_and_operations(shop: Shop) -> None:
+    """What is made and settled bears the merchant's time, also in bodies; when an acquirer was asked stays real."""
+    await advance(shop, days=40)
+    sale = await shop.pay()
+    await shop.credit(sale.transaction_id, "5.00")
+    await shop.charge_back(sale.transaction_id, "1.00")
+    rows = await shop.fetch(TIMES, MERCHANT)
+    assert len(rows) == 3
+    for row in rows:
+        assert all(is_about(row[name], AHEAD) for name in ("created", "settled", "begun"))
+        assert row["sent"] is None or is_about(row["sent"], timedelta())
+    assert is_about(ahead_of(sale), AHEAD)
+
+
+async def test_other_merchants_do_not_notice(shop: Shop) -> None:
+    """The clock is one merchant's."""
+    await advance(shop, days=40)
+    paid = await shop.pay(merchant_id=OTHER_MERCHANT, site_id=OTHER_SITE)
+    assert is_about(ahead_of(paid), timedelta())
+
+
+async def test_a_worker_learns_the_time_by_its_claims(shop: Shop, other_process: Shop) -> None:
+    """A process that nobody told of the clock settles what it leases by the merchant's time."""
+    await shop.authorize("3d")
+    await leap(shop.tools.database, MERCHANT, days=3)
+    assert await keep_due_holds(other_process.tools) == 1
+    capture = (await shop.fetch(TIMES, MERCHANT))[-1]
+    assert is_about(capture["settled"], timedelta(days=3))
+
+    await shop.value("update attempt set state = 'unknown', resolve_at = now()")
+    await leap(shop.tools.database, MERCHANT, days=3)
+    await lease_due(shop.tools, limit=9, lease_seconds=60)
+    assert is_about(shop.tools.clock.offset_of(MERCHANT), timedelta(days=6))
+
+
+async def test_the_schedule_counts_from_the_merchants_time(shop: Shop) -> None:
+    """An authorization made by a clock that is ahead is captured after its days by that clock, and not before."""
+    await advance(shop, days=40)
+    await shop.authorize("3d")
+    await advance(shop, days=2)
+    assert await keep_due_holds(shop.tools) == 0
+    await advance(shop, days=1)
+    assert await keep_due_holds(shop.tools) == 1
+
+
+async def test_a_token_ages_with_the_clock_of_who_uses_it(shop: Shop) -> None:
+    """A token runs out by what the using merchant's clock was advanced since it was made, and no other merchant's."""
+    await advance(shop, days=40)
+    token = await shop.tokenize()
+    await advance(shop, minutes=14)
+    assert (await shop.pay(token=token)).outcome == ("success", "0")
+
+    token = await shop.tokenize()
+    await advance(shop, minutes=16)
+    with pytest.raises(Faulty) as refused:
+        await shop.order(token=token)
+    assert refused.value.faults == EXPIRED
+    paid = await shop.pay(token=token, merchant_id=OTHER_MERCHANT, site_id=OTHER_SITE)
+    assert paid.outcome == ("success", "0")
+
+
+async def test_a_token_knows_each_step_of_the_clock(shop: Shop) -> None:
+    """Of several steps those count that came after the token was made."""
+    for _ in range(3):
+        await advance(shop, minutes=10)
+    token = await shop.tokenize()
+    await advance(shop, minutes=8)
+    await shop.order(token=token)
+    await advance(shop, minutes=8)
+    with pytest.raises(Faulty):
+        await shop.order(token=token)
+
+
+async def test_a_clock_is_never_behind(shop: Shop) -> None:
+    """The history of a clock grows with it, and its last row is what the merchant's row says."""
+    for _ in range(3):
+        await advance(shop, hours=1)
+    steps = await shop.fetch(
+        "select clock_offset from clock_advance where merchant_id = $1 order by advanced_at", MERCHANT
+    )
+    offsets = [step["clock_offset"] for step in steps]
+    assert offsets == sorted(set(offsets))
+    assert offsets[-1] == await shop.value("select clock_offset from merchant where merchant_id = $1", MERCHANT)
