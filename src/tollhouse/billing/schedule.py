@@ -1,0 +1,202 @@
+"""When a subscription charges, and how much. Pure: prices and where they count from give the charges.
+
+The prices that lead a list without a delay are charged with the sign-up. Each later price falls due its offset after
+the one before it was due, whenever that was paid; one that repeats does so at its own offset; one without an offset
+falls due together with the one before it (behaviour, section 6). Days and weeks are exact, in UTC. Months and years
+are steps of the calendar, counted from their anchor, so that the 31st stays the 31st (rules of the trade, 8.1).
+
+Charges are numbered by their period, from 1: the first charge after the sign-up. `docs/reference/schedule-vectors.md`
+has the rules and examples for whoever wants to count along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from tollhouse.catalog.model import Offset, Price
+from tollhouse.catalog.prices import MAX_PRICES, add_offset, find_schedule_faults
+from tollhouse.kernel.money import Money
+
+#: The last second there is. What would fall due later does not, and ends its schedule.
+END_OF_TIME = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+class ScheduleError(ValueError):
+    """There is no such plan, or no such charge in it; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a schedule stands: so many whole months after an anchor.
+
+    The anchor keeps its day: 31 January and one month is the end of February, and with one month more 31 March.
+    """
+
+    anchor_at: datetime
+    months: int = 0
+
+    @property
+    def moment(self) -> datetime | None:
+        """The moment in UTC, on the last day of a month that lacks the anchor's; None after the end of time."""
+        return _add(self.anchor_at, Offset(self.months, "m"))
+
+    def step(self, offset: Offset, times: int = 1) -> Position | None:
+        """Return the position so many offsets later, or None if days or weeks lead past the end of time.
+
+        After days and weeks the moment that was reached is the new anchor. No step at all leaves the old one.
+        """
+        count = offset.count * times
+        if count == 0:
+            return self
+        if offset.unit in "my":
+            return Position(self.anchor_at, self.months + count * (12 if offset.unit == "y" else 1))
+        reached = self.moment and _add(self.moment, Offset(count, offset.unit))
+        return Position(reached) if reached else None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A list of prices, and where it counts from: `base_months` whole months after `base_at`, which is in UTC.
+
+    `first_period` is the number of its first charge. A list that `starts_at_base` has that one on the base itself,
+    whatever its offset: so a changed list begins, on the day of the next charge. The prices that lead it without a
+    delay are then that charge; without the flag they belong to the sign-up and are no period.
+
+    Raises ScheduleError unless there are 1 to `MAX_PRICES` prices that go together (`find_schedule_faults`).
+    """
+
+    prices: tuple[Price, ...]
+    base_at: datetime
+    base_months: int = 0
+    starts_at_base: bool = False
+    first_period: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.prices) <= MAX_PRICES:
+            raise ScheduleError(f"A schedule has 1 to {MAX_PRICES} prices, not {len(self.prices)}.")
+        if self.base_at.utcoffset() != timedelta(0):
+            raise ScheduleError("The base of a schedule is in UTC.")
+        for index, fault in find_schedule_faults(self.prices).items():
+            raise ScheduleError(f"Price {index} of the schedule: {fault}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One charge: the sum of the prices that fall due together.
+
+    It pays for the time until `covers_until`, when the next charge falls due; if it `is_last`, one more step of its
+    own offset, as far as time goes. Where a changed list is charged at once and never again, that is no time at all.
+    """
+
+    period: int
+    due_at: datetime
+    money: Money
+    prices: tuple[Price, ...]
+    covers_until: datetime
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A charge as it was located: the position, its moment, and the prices that fall due there."""
+
+    position: Position
+    due_at: datetime
+    prices: tuple[Price, ...]
+
+
+def find_charge(plan: Plan, period: int) -> Charge | None:
+    """Return the charge of a period, or None if the plan has none. Takes as many steps as there are prices."""
+    place = _locate(plan, period)
+    if place is None:
+        return None
+    following = _locate(plan, period + 1)
+    return Charge(
+        period=period,
+        due_at=place.due_at,
+        money=Money(sum(price.money.amount_minor for price in place.prices), place.prices[0].money.currency),
+        prices=place.prices,
+        covers_until=following.due_at if following else _end_last(place),
+        is_last=following is None,
+    )
+
+
+def list_charges(plan: Plan, from_period: int, limit: int) -> list[Charge]:
+    """Return the charges from a period on, oldest first, and at most `limit` of them."""
+    first = max(from_period, plan.first_period)
+    charges: list[Charge] = []
+    for period in range(first, first + limit):
+        charge = find_charge(plan, period)
+        if charge is None:
+            break
+        charges.append(charge)
+    return charges
+
+
+def replan(plan: Plan, prices: tuple[Price, ...], period: int) -> Plan:
+    """Return the plan after a change of price, while `period` is the next charge.
+
+    That charge keeps its date and is the first of the new list; the anchor of months and years stays what it was.
+    Raises ScheduleError if the plan has no such charge, or the prices are no schedule.
+    """
+    place = _locate(plan, period)
+    if place is None:
+        raise ScheduleError(f"The schedule has no charge for period {period}, so nothing can take its place.")
+    position = place.position
+    return Plan(prices, position.anchor_at, position.months, starts_at_base=True, first_period=period)
+
+
+def _locate(plan: Plan, period: int) -> _Place | None:
+    """Find a charge by stepping over whole groups of prices; None before the first and after the last."""
+    wanted = period - plan.first_period + 1
+    position: Position | None = Position(plan.base_at, plan.base_months)
+    # The charge on the base itself takes no step.
+    unstepped = 1 if plan.starts_at_base else 0
+    for group in _group_prices(plan):
+        count = _count_charges(group[0])
+        if position is None or wanted < 1:
+            return None
+        if count is None or wanted <= count:
+            reached = position.step(group[0].offset, wanted - unstepped)
+            return _arrive(reached, group if wanted == count else group[:1])
+        position = position.step(group[0].offset, count - unstepped)
+        wanted, unstepped = wanted - count, 0
+    return None
+
+
+def _group_prices(plan: Plan) -> Iterator[tuple[Price, ...]]:
+    """Yield each price that has an offset with those after it that have none: they fall due with its last charge."""
+    starts = [index for index, price in enumerate(plan.prices) if index == 0 or not price.offset.is_at_once]
+    for start, end in pairwise([*starts, len(plan.prices)]):
+        group = plan.prices[start:end]
+        if plan.starts_at_base or not group[0].offset.is_at_once:
+            yield group
+
+
+def _count_charges(price: Price) -> int | None:
+    """Return how often a price is charged in all, or None: without end."""
+    return None if price.repeat is True else max(1, price.repeat)
+
+
+def _arrive(position: Position | None, prices: tuple[Price, ...]) -> _Place | None:
+    """Return what is charged at a position, or None after the end of time."""
+    moment = position and position.moment
+    return _Place(position, moment, prices) if position and moment else None
+
+
+def _end_last(place: _Place) -> datetime:
+    """Return until when the last charge pays."""
+    position = place.position.step(place.prices[0].offset)
+    return (position and position.moment) or END_OF_TIME
+
+
+def _add(moment: datetime, offset: Offset) -> datetime | None:
+    """Step by an offset, or return None where that leads past the end of time."""
+    try:
+        moved = add_offset(moment, offset)
+    except OverflowError:
+        return None
+    return moved if moved <= END_OF_TIME else None
