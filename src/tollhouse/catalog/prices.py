@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, datetime, timedelta
 from itertools import takewhile
 
 from tollhouse.catalog.model import Offset, Price, SkuKind
@@ -31,19 +31,22 @@ def parse_offset(text: str) -> Offset:
 
 
 def find_schedule_faults(prices: Sequence[Price]) -> dict[int, str]:
-    """Return what is wrong with a schedule as a whole, by the index of the faulty price (behaviour, section 6)."""
+    """Return what is wrong with a schedule as a whole, by the index of the faulty price (behaviour, section 6).
+
+    Prices without an offset are charged together with the one before them, and no charge is above `MAX_AMOUNT_MINOR`.
+    """
     faults: dict[int, str] = {}
-    due = 0
+    due_together = 0
     for index, price in enumerate(prices):
-        due += price.money.amount_minor if price.offset.is_at_once else 0
+        due_together = price.money.amount_minor + (due_together if price.offset.is_at_once else 0)
         if price.offset.is_at_once and price.is_repeating:
             faults[index] = "a price that is due at once cannot repeat"
         elif index and prices[index - 1].repeat is True:
             faults[index] = "nothing can come after a price that repeats without end"
         elif price.money.currency != prices[0].money.currency:
             faults[index] = "all prices have to be in one currency"
-        elif due > MAX_AMOUNT_MINOR and len(take_due_at_once(prices[: index + 1])) > index:
-            faults[index] = "what is due at once adds up to too much"
+        elif due_together > MAX_AMOUNT_MINOR:
+            faults[index] = "what falls due together adds up to too much"
     return faults
 
 
@@ -72,14 +75,22 @@ def has_later_charges(prices: Sequence[Price]) -> bool:
 
 
 def first_renewal(prices: Sequence[Price], signed_up_at: datetime) -> datetime:
-    """Return when the first later price falls due. Raises StopIteration when the schedule has none."""
+    """Return when the first later price falls due: the first charge of `tollhouse.billing.schedule`.
+
+    Raises StopIteration when the schedule has none, and OverflowError when that is past the year 9999.
+    """
     return add_offset(signed_up_at, next(price.offset for price in prices if not price.offset.is_at_once))
 
 
 def add_offset(moment: datetime, offset: Offset) -> datetime:
-    """Step from a moment by an offset in UTC; a month that lacks the day ends on its last one."""
+    """Step from a moment by an offset in UTC; a month that lacks the day ends on its last one.
+
+    Raises OverflowError past the year 9999, where the calendar of this language ends.
+    """
     if offset.unit in "dw":
         return moment + timedelta(days=offset.count * (7 if offset.unit == "w" else 1))
     months = moment.month - 1 + offset.count * (12 if offset.unit == "y" else 1)
     year, month = moment.year + months // 12, months % 12 + 1
+    if year > MAXYEAR:
+        raise OverflowError("the year is past 9999")
     return moment.replace(year=year, month=month, day=min(moment.day, calendar.monthrange(year, month)[1]))

@@ -117,10 +117,14 @@ def test_the_first_renewal(schedule: list[Price], moment: datetime) -> None:
         ([price(), price(999, "30d", currency="EUR")], [1]),
         ([price(MAX_AMOUNT_MINOR), price(1)], [1]),
         ([price(MAX_AMOUNT_MINOR), price(1, "30d")], []),
+        ([price(1), price(MAX_AMOUNT_MINOR, "30d"), price(0)], []),
+        ([price(1), price(MAX_AMOUNT_MINOR, "30d"), price(1)], [2]),
+        ([price(1), price(MAX_AMOUNT_MINOR, "30d", repeat=3), price(0), price(1), price(1, "1d"), price(1)], [3]),
+        ([price(MAX_AMOUNT_MINOR, "30d"), price(MAX_AMOUNT_MINOR, "0m"), price(1, "0y")], [1, 2]),
     ],
 )
 def test_faults_of_a_schedule(schedule: list[Price], faulty: list[int]) -> None:
-    """What is due at once neither repeats nor adds up to too much; what never ends is last; there is one currency."""
+    """What is due at once comes once, what is due together is bounded, what never ends is last, currencies agree."""
     assert list(find_schedule_faults(schedule)) == faulty
 
 
@@ -130,6 +134,13 @@ def test_prices_are_kept_as_they_are(each: Price) -> None:
     kept = price_from_json(json.loads(json.dumps(price_to_json(each))))
     assert kept == each
     assert type(kept.repeat) is type(each.repeat)
+
+
+@pytest.mark.parametrize("offset", ["30d", "5w", "1m", "1y", "100y", "36525d"])
+def test_the_calendar_ends(offset: str) -> None:
+    """A step that leads past the year 9999 is one error, whatever its unit."""
+    with pytest.raises(OverflowError):
+        add_offset(datetime(9999, 12, 15, tzinfo=UTC), parse_offset(offset))
 
 
 def test_weeks_are_days() -> None:
