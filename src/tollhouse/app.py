@@ -49,6 +49,7 @@ from tollhouse.api.test_payment_data import test_payment_data_handlers
 from tollhouse.api.timeline import timeline_handlers
 from tollhouse.api.tokenize import build_tokenize, tokenize_handlers
 from tollhouse.api.tokenize_account import build_tokenize_account, tokenize_account_handlers
+from tollhouse.billing.breaker import select_hour
 from tollhouse.billing.settle import Foretell, RecordRenewal
 from tollhouse.billing.subscribe import RecordSubscription
 from tollhouse.billing.tools import Biller
@@ -155,11 +156,14 @@ class Gateway:
             unresolved = await count_unresolved(connection)
             violations = await count_violations(connection)
             letters = await count_waiting(connection)
+            renewals = await select_hour(connection)
         self.metrics.outbox_depth.set(outbox.depth)
         self.metrics.outbox_age.set(outbox.oldest_age.total_seconds())
         self.metrics.unresolved.set(unresolved)
         self.metrics.ledger_violations.set(violations)
         self.metrics.letters_waiting.set(letters)
+        self.metrics.renewals_due.set(renewals.due)
+        self.metrics.renewals_paused.set(renewals.paused_at is not None)
 
 
 async def migrate_all(settings: Settings, dsn: str) -> list[str]:

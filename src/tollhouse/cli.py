@@ -18,6 +18,7 @@ from rich.table import Table
 
 from tollhouse import listen as listening
 from tollhouse import processes
+from tollhouse.billing.breaker import Hour, resume_renewals, select_hour
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.kernel.money import Currency
 from tollhouse.ledger.verify import MOST_VIOLATIONS, Report
@@ -34,6 +35,9 @@ app = typer.Typer(
 
 rates_app = typer.Typer(help="Exchange rates.", no_args_is_help=True)
 app.add_typer(rates_app, name="rates")
+
+renewals_app = typer.Typer(help="Renewals of subscriptions.", no_args_is_help=True)
+app.add_typer(renewals_app, name="renewals")
 
 ledger = typer.Typer(help="The books.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")
@@ -105,6 +109,22 @@ def load_rates(
     Console().print(text, highlight=False)
 
 
+@renewals_app.command("status")
+def show_renewals(data_dir: DataDir = None) -> None:
+    """Tell how many renewals this hour has had, how many are due, and whether they are paused; then exit with 1."""
+    settings = _read_settings(data_dir=data_dir)
+    hour = _run(processes.run_renewals(settings, select_hour), settings)
+    _show_hour(hour)
+    raise typer.Exit(1 if hour.paused_at else 0)
+
+
+@renewals_app.command("resume")
+def resume(data_dir: DataDir = None) -> None:
+    """Let renewals go on that were paused: what is due now is to be charged."""
+    settings = _read_settings(data_dir=data_dir)
+    _show_hour(_run(processes.run_renewals(settings, resume_renewals), settings))
+
+
 @ledger.command()
 def verify(data_dir: DataDir = None) -> None:
     """Prove the books; exit with 1 and name what is wrong if they do not hold."""
@@ -167,6 +187,15 @@ def _show_books(report: Report) -> None:
         console.print(str(violation), style="red", markup=False, soft_wrap=True)
     more = " or more" if len(report.violations) >= MOST_VIOLATIONS else ""
     console.print(f"{len(report.violations)}{more} violations." if report.violations else "The books hold.")
+
+
+def _show_hour(hour: Hour) -> None:
+    text = f"{hour.begun:,} renewals this hour, of {hour.limit:,} that may be; {hour.due:,} due now."
+    Console(highlight=False).print(text)
+    if hour.paused_at:
+        _complain(
+            f"renewals are paused since {hour.paused_at:%Y-%m-%d %H:%M} UTC; `tollhouse renewals resume` ends that."
+        )
 
 
 def _show_minor(amount_minor: int, currency: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tollhouse.billing.breaker import sweep_renewal_hours
 from tollhouse.ipn.address import LIVE, STAGE
 from tollhouse.links.store import sweep_links
 from tollhouse.notices.deliver import deliver_due
@@ -53,6 +54,7 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
             await sweep_phones(connection)
             await sweep_notices(connection)
             await sweep_links(connection)
+            await sweep_renewal_hours(connection)
 
     return {
         "number events": lambda: number_events(gateway.database, stop=stop, wake=gateway.wake, numbered=numbered),

@@ -7,7 +7,7 @@ import errno
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,8 +42,10 @@ if TYPE_CHECKING:
 
     from tollhouse.api.asgi import Application
     from tollhouse.app import Gateway
+    from tollhouse.billing.breaker import Hour
     from tollhouse.ledger.verify import Report
     from tollhouse.settings import Settings
+    from tollhouse.storage.database import PlainConnection
 
 #: Open requests get this long to end after SIGTERM.
 GRACE_SECONDS = 3
@@ -169,6 +171,17 @@ async def run_verify(settings: Settings) -> Report:
             raise ConfigurationError(
                 "The database has no books yet; `tollhouse migrate` brings it up to date."
             ) from None
+        finally:
+            await database.close()
+
+
+async def run_renewals(settings: Settings, work: Callable[[PlainConnection], Awaitable[Hour]]) -> Hour:
+    """Look at the breaker of renewals, or close it, whether or not a gateway runs. Raises ConfigurationError."""
+    async with _some_database(settings) as dsn:
+        database = await Database.connect(dsn, schema="gateway", max_size=1)
+        try:
+            async with database.acquire() as connection:
+                return await work(connection)
         finally:
             await database.close()
 

@@ -46,6 +46,14 @@ class Metrics:
         self.ledger_violations = Gauge(
             "tollhouse_ledger_violations", "Transactions about which the books are wrong.", registry=self.registry
         )
+        self.renewals_due = Gauge(
+            "tollhouse_renewals_due", "Subscriptions with which there is something to do now.", registry=self.registry
+        )
+        self.renewals_paused = Gauge(
+            "tollhouse_renewals_paused",
+            "1 while renewals are paused because an hour had far more than its forecast.",
+            registry=self.registry,
+        )
         self.letters_waiting = Gauge(
             "tollhouse_letters_waiting", "Letters to consumers that were not carried yet.", registry=self.registry
         )

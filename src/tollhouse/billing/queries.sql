@@ -78,7 +78,7 @@ with plain as (
     from subscription
     where due_at <= now() and (lease_until is null or lease_until <= now())
     order by due_at
-    limit :limit
+    limit :plain_limit
     for no key update skip locked
 ),
 advanced as (
@@ -177,3 +177,53 @@ select exists (
     select from renewal r join attempt a using (merchant_id, transaction_id)
     where r.merchant_id = :merchant_id and r.state = 'open' and a.state = 'in_flight'
 );
+
+-- name: insert_renewal_hour!
+-- Make the forecast of this hour, unless somebody has.
+insert into renewal_hour (hour, forecast)
+select this.hour, (
+    select count(*) from subscription s join merchant m using (merchant_id)
+    where s.due_at >= this.hour and s.due_at < this.hour + interval '1 hour' and m.clock_offset = '0'
+)
+from (select date_trunc('hour', now(), 'UTC') as hour) as this
+where not exists (select from renewal_hour h where h.hour = this.hour)
+on conflict do nothing;
+
+-- name: count_renewals^
+-- Count renewals that were begun in this hour, pause it if they are too many, and return how it stands. No hour goes on while an earlier one is
+-- paused.
+update renewal_hour h
+set begun = h.begun + :count::integer,
+    paused_at = case
+        when h.begun + :count >= greatest(:floor, :factor * h.forecast) then coalesce(h.paused_at, now())
+        else h.paused_at
+    end
+where h.hour = date_trunc('hour', now(), 'UTC')
+returning h.forecast, h.begun,
+    coalesce(h.paused_at, (select max(e.paused_at) from renewal_hour e where e.hour < h.hour)) as paused_at;
+
+-- name: select_renewal_hour^
+-- Return how this hour stands, how many subscriptions are due, and since when renewals are paused.
+select coalesce(h.forecast, 0) as forecast, coalesce(h.begun, 0) as begun,
+    (select max(paused_at) from renewal_hour) as paused_at,
+    (
+        select count(*) from subscription s join merchant m using (merchant_id)
+        where s.due_at <= now() and m.clock_offset = '0'
+    ) as due
+from (select date_trunc('hour', now(), 'UTC') as hour) as this
+left join renewal_hour h using (hour);
+
+-- name: resume_renewals!
+-- Let renewals go on: what is due now counts as forecast.
+with resumed as (
+    update renewal_hour set paused_at = null where paused_at is not null
+)
+insert into renewal_hour as h (hour, forecast)
+select date_trunc('hour', now(), 'UTC'), count(*)
+from subscription s join merchant m using (merchant_id)
+where s.due_at <= now() and m.clock_offset = '0'
+on conflict (hour) do update set forecast = h.begun + excluded.forecast, paused_at = null;
+
+-- name: sweep_renewal_hours!
+-- Forget hours that are long over, unless one is paused.
+delete from renewal_hour where hour < now() - interval '90 days' and paused_at is null;

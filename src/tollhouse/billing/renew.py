@@ -17,6 +17,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tollhouse.billing.breaker import note_renewals
 from tollhouse.billing.dunning import choose_allowed_time
 from tollhouse.billing.lifecycle import end_what_is_over, next_charge, pass_over
 from tollhouse.billing.model import CANCELED, EXPIRED, Agreement, Case, Happening, HappeningKind, State, Subscription
@@ -61,9 +62,17 @@ class Due(Struct, frozen=True):
 
 
 async def lease_due(biller: Biller, *, limit: int) -> list[Case]:
-    """Take what there is something to do with; this process knows its merchants' clocks afterwards."""
+    """Take what there is something to do with; this process knows its merchants' clocks afterwards.
+
+    Each that is taken by real time counts for its hour, and none is while renewals are paused (`billing.breaker`).
+    """
     async with biller.tools.database.acquire() as connection:
-        cases = await lease_due_subscriptions(connection, limit=limit, lease_seconds=LEASE_SECONDS)
+        hour = await note_renewals(connection, 0)
+        cases = await lease_due_subscriptions(
+            connection, limit=limit, plain_limit=min(limit, hour.room), lease_seconds=LEASE_SECONDS
+        )
+        if counted := sum(not case.clock_offset for case in cases):
+            await note_renewals(connection, counted)
     for case in cases:
         biller.tools.clock.observe_offset(case.subscription.merchant_id, case.clock_offset)
     return cases

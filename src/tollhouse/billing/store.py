@@ -65,9 +65,16 @@ async def select_keys_on_account(connection: PlainConnection, subscription: Subs
     return [(row["merchant_id"], row["subscription_id"]) async for row in rows]
 
 
-async def lease_due_subscriptions(connection: PlainConnection, *, limit: int, lease_seconds: float) -> list[Case]:
-    """Take subscriptions with which there is something to do, for the length of a lease."""
-    rows = queries.lease_due_subscriptions(connection, limit=limit, lease_seconds=lease_seconds)
+async def lease_due_subscriptions(
+    connection: PlainConnection, *, limit: int, plain_limit: int, lease_seconds: float
+) -> list[Case]:
+    """Take subscriptions with which there is something to do, for the length of a lease.
+
+    At most `plain_limit` of merchants who live in real time, and at most `limit` of those whose clock was advanced.
+    """
+    rows = queries.lease_due_subscriptions(
+        connection, limit=limit, plain_limit=plain_limit, lease_seconds=lease_seconds
+    )
     keys = [(row["merchant_id"], row["subscription_id"]) async for row in rows]
     return list((await select_cases(connection, keys)).values()) if keys else []
 

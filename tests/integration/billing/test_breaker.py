@@ -1,0 +1,118 @@
+"""Renewals pause when an hour has far more than it should, and go on when somebody says so."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from structlog.testing import capture_logs
+from tests.support.billing import Billing
+
+from tollhouse.billing.breaker import FLOOR, Hour, note_renewals, resume_renewals, select_hour
+
+#: Longer than any test here runs.
+LAST_SECONDS = 15
+
+
+@pytest.fixture(autouse=True)
+def within_an_hour() -> None:
+    """Wait for the next hour where this one is nearly over: it would end in the middle of a test."""
+    left = 3600 - time.time() % 3600
+    if left < LAST_SECONDS:
+        time.sleep(left)
+
+
+async def look(billing: Billing, count: int = 0) -> Hour:
+    """Count so many renewals, and return how the hour stands."""
+    async with billing.shop.tools.database.acquire() as connection:
+        return await note_renewals(connection, count)
+
+
+async def fall_due(billing: Billing, count: int) -> None:
+    """Let so many subscriptions be due by real time."""
+    for number in range(count):
+        await billing.subscribe(external_id=f"user-{number}")
+    await billing.shop.value(
+        """
+        update subscription
+        set anchor_at = anchor_at - interval '30 days 2 hours',
+            charge_at = now() - interval '2 hours',
+            due_at = now() - interval '2 hours'
+        """
+    )
+
+
+async def test_small_numbers_never_pause(billing: Billing) -> None:
+    """Up to a hundred in an hour are no alarm, whatever the forecast says."""
+    assert (await look(billing, FLOOR - 1)).room == 1
+
+
+async def test_it_pauses_and_alerts(billing: Billing) -> None:
+    """At three times the forecast renewals pause, and the log says so as an error."""
+    with capture_logs() as logs:
+        assert (await look(billing, FLOOR)).room == 0
+    assert [entry["log_level"] for entry in logs if entry["event"] == "renewals paused"] == ["error"]
+
+
+async def test_the_forecast_is_what_falls_due(billing: Billing) -> None:
+    """The forecast is what falls due within the hour; with a large one, three times as many may be begun."""
+    await billing.shop.value(
+        """
+        insert into subscription (
+            merchant_id, subscription_id, payment_id, site_id, consumer_id, account_id, status, prices, anchor_at,
+            due_at
+        )
+        select 1, n, n, 100, 'c', gen_random_uuid(), 'active', '[]', now(),
+            date_trunc('hour', now(), 'UTC') + interval '59 min 59 s'
+        from generate_series(1, 50) n
+        """
+    )
+    assert (await look(billing)).limit == 150
+    assert (await look(billing, 149)).room == 1
+    assert (await look(billing, 1)).room == 0
+
+
+async def test_nothing_is_begun_while_it_is_paused(billing: Billing) -> None:
+    """What is due by real time waits; a merchant whose clock was advanced goes on, for that is no money."""
+    await fall_due(billing, 2)
+    await look(billing, FLOOR)
+    assert await billing.renew() == []
+    await billing.advance(days=1)
+    assert len(await billing.renew()) == 0
+    await billing.subscribe(external_id="later")
+    await billing.advance(days=31)
+    assert len(await billing.renew()) == 1
+
+
+async def test_it_stays_paused_in_the_next_hour(billing: Billing) -> None:
+    """A pause does not end by itself."""
+    await look(billing, FLOOR)
+    await billing.shop.value("update renewal_hour set hour = hour - interval '1 hour'")
+    assert (await look(billing)).room == 0
+
+
+async def test_somebody_lets_it_go_on(billing: Billing) -> None:
+    """Who resumes them takes what is due now for right, and the next alarm counts from there."""
+    await fall_due(billing, 3)
+    await look(billing, FLOOR)
+    async with billing.shop.tools.database.acquire() as connection:
+        resumed = await resume_renewals(connection)
+        assert (resumed.paused_at, resumed.due, resumed.forecast) == (None, 3, FLOOR + 3)
+    assert await billing.renew() == [(1, 1, "paid")] * 3
+    async with billing.shop.tools.database.acquire() as connection:
+        hour = await select_hour(connection)
+    assert (hour.begun, hour.due) == (FLOOR + 3, 0)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+async def test_what_is_leased_is_counted(billing: Billing, count: int) -> None:
+    """Each renewal that is begun by real time counts for its hour."""
+    await fall_due(billing, count)
+    await billing.renew()
+    assert (await look(billing)).begun == count
+
+
+def test_room() -> None:
+    """There is room up to the limit, and none while it is paused."""
+    assert Hour(forecast=100, begun=250, paused_at=None).room == 50
+    assert Hour(forecast=100, begun=350, paused_at=None).room == 0
