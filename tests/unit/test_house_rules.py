@@ -128,13 +128,17 @@ def test_statuses_are_described() -> None:
     assert set(STATUS_CODES.values()) | {500} <= described
 
 
-def test_the_walk_names_what_is_there() -> None:
-    """Each function that the architecture page leads through exists under the name given there."""
-    text = (ROOT / "docs/explanation/architecture.md").read_text()
-    walk = text[text.index("## One payment, by the names of its functions") :]
+@pytest.mark.parametrize(
+    ("page", "heading", "least"),
+    [("architecture", "## One payment, by the names of its functions", 20), ("subscriptions", "## A sign-up", 10)],
+)
+def test_the_walk_names_what_is_there(page: str, heading: str, least: int) -> None:
+    """Each function that a page of explanation leads through exists under the name given there."""
+    text = (ROOT / f"docs/explanation/{page}.md").read_text()
+    walk = text[text.index(heading) :]
     rooms = "|".join(path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists())
     names = set(re.findall(rf"`((?:{rooms})\.\w+\.[\w.]+)`", walk))
-    assert len(names) > 20
+    assert len(names) > least
     assert not sorted(dotted for dotted in names if not is_there(dotted))
 
 
