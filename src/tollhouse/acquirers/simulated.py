@@ -68,7 +68,8 @@ class SimulatedAcquirer:
         """Ask for the money. Never raises for what host or network do."""
         body = _encode_authorization(order)
         answer = await self._order("/acquirer/authorize", body, order.reference)
-        if isinstance(answer, Approved) and not answer.network_transaction_id:
+        is_nameless = isinstance(answer, Approved) and not answer.network_transaction_id
+        if is_nameless and order.initiator == "customer":
             return Unknown("approval without network transaction id")
         return answer
 

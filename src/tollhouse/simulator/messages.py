@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from tollhouse.kernel.card import LONGEST_NUMBER, SHORTEST_NUMBER, CardNumber
+from tollhouse.kernel.card import LONGEST_NUMBER, SHORTEST_NUMBER, CardNumber, Expiry
 from tollhouse.kernel.errors import Invalid
 from tollhouse.simulator.cards import find_card
 from tollhouse.simulator.model import Operation, OperationKind, Order, ProofShown
@@ -55,6 +55,7 @@ class _Authorize(Message):
     acceptor: Annotated[str, Meta(max_length=36)] = ""
     consumer_ip: Annotated[str, Meta(max_length=64)] | None = None
     emulate_code: Annotated[str, Meta(max_length=6)] | None = None
+    network_transaction_id: Annotated[str, Meta(max_length=64)] | None = None
 
 
 class _Operate(Message):
@@ -111,6 +112,7 @@ def read_authorize(body: bytes) -> Order:
         number=number,
         masked_number=number.masked,
         brand=number.brand.name,
+        expiry=Expiry(message.card.expiry_month, message.card.expiry_year),
         card=find_card(number),
         amount_minor=message.amount.minor,
         currency=message.amount.currency,
@@ -125,6 +127,7 @@ def read_authorize(body: bytes) -> Order:
             is_external=message.proof.external,
         ),
         emulate_code=message.emulate_code,
+        agreement=message.network_transaction_id if message.initiator == "merchant" else None,
     )
 
 
@@ -208,6 +211,7 @@ def _build_entry(row: Record) -> dict[str, Any]:
         "adviceCode": row["advice_code"],
         "approvalCode": row["approval_code"],
         "networkTransactionId": row["network_transaction_id"],
+        "agreement": row["agreement"],
         "capturedMinor": row["captured_minor"],
         "releasedMinor": row["released_minor"],
         "creditedMinor": row["credited_minor"],
