@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.support.webshop import WebShop, card, consumer
+
+from tollhouse.acquirers.model import Updated
+from tollhouse.payments.account_update import apply_update, ask_for_update
 
 
 async def sign_up(shop: WebShop, name: str, **source: Any) -> dict[str, Any]:
@@ -49,3 +53,31 @@ async def test_an_emulated_code_is_good_once(shop: WebShop) -> None:
     assert await charge(shop, source) == ("fail", "5051")
     assert await charge(shop, source | {"emulateCode": "0000"}) == ("success", "0")
     assert await charge(shop, source) == ("fail", "5051")
+
+
+async def renew_card(shop: WebShop, account_id: str) -> str:
+    """Ask the updater about a stored card, take over what it tells, and return the account to charge."""
+    tools, merchant_id, named = shop.gateway.tools, shop.merchant.merchant_id, UUID(account_id)
+    found = await ask_for_update(tools, merchant_id=merchant_id, account_id=named)
+    assert isinstance(found, Updated)
+    async with tools.database.transaction() as connection:
+        return str(
+            await apply_update(connection, tools.vault, merchant_id=merchant_id, account_id=named, card=found.card)
+        )
+
+
+@pytest.mark.parametrize(("name", "stays"), [("renewed", True), ("renumbered", False)])
+async def test_an_updated_card_is_charged(shop: WebShop, name: str, *, stays: bool) -> None:
+    """The issuer declines the old card and approves the updated one, also by the old id and under the old agreement."""
+    source = await sign_up(shop, name)
+    assert await charge(shop, source) == ("fail", "5054")
+    old = source["paymentAccountId"]
+    new = await renew_card(shop, old)
+    assert (new == old) is stays
+    for account_id in (old, new):
+        assert await charge(shop, source | {"paymentAccountId": account_id}) == ("success", "0")
+    [row] = await shop.fetch("select consumer_id from account where account_id = $1", UUID(new))
+    listed = (await shop.get(f"/consumer/{row['consumer_id']}/paymentAccounts")).json()
+    assert [entry["paymentAccountId"] for entry in listed] == [new]
+    assert (await shop.post(f"/paymentAccount/{old}/disable", {})).status_code == 200
+    assert await charge(shop, source | {"paymentAccountId": new}) == ("fail", "1020")

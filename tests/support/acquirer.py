@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tollhouse.acquirers.model import (
+    AccountQuery,
     Answer,
     Approved,
     Authorization,
@@ -22,7 +23,9 @@ from tollhouse.acquirers.model import (
     NotSent,
     Operation,
     Reversed,
+    Unchanged,
     Unknown,
+    Update,
 )
 
 Lost = Literal["request", "answer"]
@@ -54,6 +57,8 @@ class ScriptedAcquirer:
     longest_delay_seconds: float = 0.0
     plans: deque[Plan] = field(default_factory=deque)
     findings: deque[Finding] = field(default_factory=deque)
+    updates: deque[Update] = field(default_factory=deque)
+    queried: list[AccountQuery] = field(default_factory=list)
     asked: list[Authorization] = field(default_factory=list)
     operated: list[tuple[str, Operation]] = field(default_factory=list)
     journal: list[tuple[str, str]] = field(default_factory=list)
@@ -133,6 +138,11 @@ class ScriptedAcquirer:
             return self.findings.popleft()
         self.books[reference] = Reversed()
         return Reversed()
+
+    async def update_account(self, query: AccountQuery) -> Update:
+        """Tell what the test said, and that nothing is new when it said nothing."""
+        self.queried.append(query)
+        return self.updates.popleft() if self.updates else Unchanged()
 
     def count(self, verb: str) -> int:
         """Count what was asked."""

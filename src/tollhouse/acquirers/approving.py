@@ -8,7 +8,17 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-from tollhouse.acquirers.model import Answer, Approved, Authorization, Finding, Operation, Reversed
+from tollhouse.acquirers.model import (
+    AccountQuery,
+    Answer,
+    Approved,
+    Authorization,
+    Finding,
+    Operation,
+    Reversed,
+    Unchanged,
+    Update,
+)
 
 
 class ApprovingAcquirer:
@@ -43,6 +53,11 @@ class ApprovingAcquirer:
         """Acknowledge: there is nothing to undo."""
         del reference
         return Reversed()
+
+    async def update_account(self, query: AccountQuery) -> Update:
+        """Say that nothing is new: it knows no cards."""
+        del query
+        return Unchanged()
 
 
 def _approve(reference: str) -> Approved:

@@ -115,8 +115,45 @@ class Reversed:
     """The acquirer has reversed what the reference named, or never had it and will refuse it from now on."""
 
 
+@dataclass(frozen=True, slots=True)
+class AccountQuery:
+    """A question to the account updater of the card's scheme. `reference` names the question, and no payment."""
+
+    reference: str
+    card: Card
+    #: Names the merchant to the acquirer.
+    acceptor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """The issuer has given the cardholder a new date, or a card with a new number: `card` is what is good now.
+
+    The agreements of the old number go on with the new one; there is no other way for them to pass to a number.
+    """
+
+    card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Nothing is new, as far as the updater knows; issuers need not take part in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The account is closed, and no other takes its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskCardholder:
+    """The issuer has something new and does not tell it to merchants: ask the cardholder."""
+
+
 Answer = Approved | Declined | Unknown | NotSent
 Finding = Approved | Declined | Unknown | NotSent | NotFound | Reversed
+#: Of these, Unknown and NotSent say no more than that the question may be asked again.
+Update = Updated | Unchanged | Closed | AskCardholder | Unknown | NotSent
 
 
 class Acquirer(Protocol):
@@ -153,4 +190,11 @@ class Acquirer(Protocol):
 
     async def reverse(self, reference: str) -> Finding:
         """Undo whatever the reference named; safe to repeat."""
+        ...
+
+    async def update_account(self, query: AccountQuery) -> Update:
+        """Ask what is new about a stored card (Visa Account Updater, Mastercard Automatic Billing Updater).
+
+        It only asks: safe to repeat, and never raises, as above.
+        """
         ...

@@ -41,6 +41,7 @@ MACHINE_PATHS = [
     "/acquirer/credit",
     "/acquirer/inquire",
     "/acquirer/reverse",
+    "/acquirer/update-account",
     "/directory",
     "/directory/ranges",
     "/control/journal",

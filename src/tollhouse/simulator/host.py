@@ -14,6 +14,7 @@ from tollhouse.simulator.issuer import Issuer
 from tollhouse.simulator.reports import Reporter
 from tollhouse.simulator.store import queries
 from tollhouse.simulator.test_data import TestDataOffice
+from tollhouse.simulator.updater import update_account
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -65,6 +66,7 @@ class Simulator:
             "/acquirer/credit": self._issuer.credit,
             "/acquirer/inquire": self._issuer.inquire,
             "/acquirer/reverse": self._issuer.reverse,
+            "/acquirer/update-account": update_account,
             "/directory": directory.authenticate,
             "/directory/ranges": directory.list_ranges,
             "/control/journal": self._list_journal,

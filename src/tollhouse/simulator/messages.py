@@ -32,7 +32,9 @@ class _Amount(Message):
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
 
-class _Card(Message):
+class CardShown(Message):
+    """A card as a message shows it."""
+
     number: CardNumber
     expiry_month: Annotated[int, Meta(ge=1, le=12)]
     expiry_year: Annotated[int, Meta(ge=2000, le=2099)]
@@ -48,7 +50,7 @@ class _Proof(Message):
 class _Authorize(Message):
     reference: Reference
     amount: _Amount
-    card: _Card
+    card: CardShown
     capture: bool
     initiator: Literal["customer", "merchant"]
     proof: _Proof | None = None
@@ -82,7 +84,7 @@ class ChallengeResult(Message):
     result: Literal["pass", "fail", "cancel", "timeout"]
 
 
-def _decode_card_number(kind: type, value: object) -> CardNumber:
+def decode_card_number(kind: type, value: object) -> CardNumber:
     """Take any digits: whether a number exists is the issuer's answer and no matter of form."""
     if kind is not CardNumber or not (
         isinstance(value, str)
@@ -94,7 +96,7 @@ def _decode_card_number(kind: type, value: object) -> CardNumber:
     return CardNumber(value)
 
 
-_authorize = msgspec.json.Decoder(_Authorize, dec_hook=_decode_card_number)
+_authorize = msgspec.json.Decoder(_Authorize, dec_hook=decode_card_number)
 _operate = msgspec.json.Decoder(_Operate)
 _about = msgspec.json.Decoder(_About)
 _journal = msgspec.json.Decoder(JournalRequest)

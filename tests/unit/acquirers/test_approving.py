@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.support.issuing import order
 
 from tollhouse.acquirers.approving import ApprovingAcquirer
-from tollhouse.acquirers.model import Acquirer, Approved, Reversed
+from tollhouse.acquirers.model import AccountQuery, Acquirer, Approved, Reversed, Unchanged
 
 
 async def test_it_approves_and_remembers_without_memory() -> None:
@@ -23,3 +23,8 @@ async def test_it_approves_and_remembers_without_memory() -> None:
 async def test_it_reverses() -> None:
     """A reversal is acknowledged."""
     assert await ApprovingAcquirer().reverse("r-1") == Reversed()
+
+
+async def test_it_updates_no_card() -> None:
+    """Asked about a stored card, it knows of nothing new."""
+    assert await ApprovingAcquirer().update_account(AccountQuery("r-1", order().card)) == Unchanged()

@@ -10,8 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.issuing import encode, number_of, order
 
-from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Proof, Reversed, Unknown
+from tollhouse.acquirers.model import (
+    AccountQuery,
+    Approved,
+    AskCardholder,
+    Closed,
+    Declined,
+    NotFound,
+    NotSent,
+    Proof,
+    Reversed,
+    Unchanged,
+    Unknown,
+    Updated,
+)
 from tollhouse.acquirers.simulated import SimulatedAcquirer
+from tollhouse.kernel.card import Card, CardNumber, Expiry
 from tollhouse.transport import model as transport
 
 APPROVED = {
@@ -21,6 +35,9 @@ APPROVED = {
     "approvalCode": "A1B2C3",
     "networkTransactionId": "123456789012345",
 }
+
+QUERY = AccountQuery("r", Card(CardNumber(number_of("renumbered")), Expiry(12, 2025), "Jane Smith", "10001"), "7")
+NEW_CARD = {"number": number_of("replacement"), "expiryMonth": 1, "expiryYear": 2030}
 
 
 class Line:
@@ -122,6 +139,7 @@ async def test_garbage_decides_nothing(body: bytes) -> None:
     assert isinstance(await acquirer.authorize(order(reference="r")), Unknown)
     assert isinstance(await acquirer.inquire("r"), Unknown)
     assert isinstance(await acquirer.reverse("r"), Unknown)
+    assert isinstance(await acquirer.update_account(QUERY), Unknown)
 
 
 async def test_what_was_not_sent_is_known_not_to_be() -> None:
@@ -132,6 +150,7 @@ async def test_what_was_not_sent_is_known_not_to_be() -> None:
         assert isinstance(await acquirer.authorize(order(reference="r")), kind)
         assert isinstance(await acquirer.inquire("r"), kind)
         assert isinstance(await acquirer.reverse("r"), kind)
+        assert isinstance(await acquirer.update_account(QUERY), kind)
 
 
 async def test_an_inquiry_finds() -> None:
@@ -147,3 +166,41 @@ async def test_a_reversal_has_to_be_acknowledged() -> None:
     assert await answering(result="reversed").reverse("r") == Reversed()
     assert isinstance(await answering(**APPROVED).reverse("r"), Unknown)
     assert isinstance(await answering(result="not_found").reverse("r"), Unknown)
+
+
+async def test_a_question_to_the_updater_is_whole() -> None:
+    """The updater is told the card as it is stored and whose it is, and no more of it."""
+    line = Line(encode({"reference": "r", "result": "unchanged"}))
+    assert await SimulatedAcquirer(line).update_account(QUERY) == Unchanged()
+    [(path, body, _)] = line.posted
+    assert path == "/acquirer/update-account"
+    assert json.loads(body) == {
+        "reference": "r",
+        "card": {"number": number_of("renumbered"), "expiryMonth": 12, "expiryYear": 2025},
+        "acceptor": "7",
+    }
+
+
+async def test_what_the_updater_tells() -> None:
+    """A new card is taken over with the old one's holder and postal code; the other answers are what they say."""
+    updated = await answering(result="updated", card=NEW_CARD).update_account(QUERY)
+    assert updated == Updated(Card(CardNumber(number_of("replacement")), Expiry(1, 2030), "Jane Smith", "10001"))
+    assert await answering(result="closed").update_account(QUERY) == Closed()
+    assert await answering(result="ask_cardholder").update_account(QUERY) == AskCardholder()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"result": "updated"},
+        {"result": "updated", "card": NEW_CARD | {"number": "4024007179366349"}},
+        {"result": "updated", "card": NEW_CARD | {"number": "x"}},
+        {"result": "updated", "card": NEW_CARD | {"expiryMonth": 13}},
+        {"result": "approved"},
+        {"result": "closed", "reference": "other"},
+        {},
+    ],
+)
+async def test_an_incomplete_update_changes_nothing(answer: dict[str, Any]) -> None:
+    """What is not a whole answer to this question is Unknown, and no card is made of it."""
+    assert isinstance(await answering(**answer).update_account(QUERY), Unknown)
