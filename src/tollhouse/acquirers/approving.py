@@ -6,6 +6,7 @@ What it answers follows from the reference alone, so that an inquiry after a cra
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Literal
 
 from tollhouse.acquirers.model import (
@@ -13,6 +14,8 @@ from tollhouse.acquirers.model import (
     Answer,
     Approved,
     Authorization,
+    Dispute,
+    DisputeQuery,
     Finding,
     Operation,
     Reversed,
@@ -58,6 +61,16 @@ class ApprovingAcquirer:
         """Say that nothing is new: it knows no cards."""
         del query
         return Unchanged()
+
+    async def list_disputes(self, query: DisputeQuery) -> tuple[Dispute, ...]:
+        """Say that nothing was charged back: it has no issuers."""
+        del query
+        return ()
+
+    async def acknowledge_disputes(self, dispute_ids: Sequence[str]) -> bool:
+        """Acknowledge: there is nothing to tell again."""
+        del dispute_ids
+        return True
 
 
 def _approve(reference: str) -> Approved:

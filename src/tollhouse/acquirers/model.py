@@ -6,7 +6,9 @@ which is a state and not an error; a message that surely never left is `NotSent`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol
 
 from tollhouse.kernel.card import Card, Cvv
@@ -55,6 +57,8 @@ class Authorization:
     mid: str | None = None
     #: Why the cardholder was not authenticated, in the words of the wire: lowValue, tra, moto and so on.
     exemption: str | None = None
+    #: The merchant's time of the transaction (ISO 8583 fields 7 and 12), from which issuers count days.
+    transacted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ class Operation:
     original_reference: str
     money: Money
     emulate_code: str | None = None
+    #: As that of an authorization.
+    transacted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,35 @@ class NotFound:
 @dataclass(frozen=True, slots=True)
 class Reversed:
     """The acquirer has reversed what the reference named, or never had it and will refuse it from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeQuery:
+    """A question about what issuers have charged back by `until`: of one acceptor, or of all.
+
+    Acceptors whose clocks are ahead have an instant of their own, in `ahead`; there are at most 1000. `after` is the
+    last dispute of the page before.
+    """
+
+    until: datetime
+    acceptor: str | None = None
+    ahead: Mapping[str, datetime] = field(default_factory=dict)
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """An issuer took money back of a sale or a capture. `dispute_id` is the acquirer's and names it for ever.
+
+    `reference` is that of the sale or capture, `reason` as the scheme numbers them, `due_at` the merchant's time.
+    """
+
+    dispute_id: str
+    acceptor: str
+    reference: str
+    money: Money
+    reason: str | None
+    due_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,4 +232,15 @@ class Acquirer(Protocol):
 
         It only asks: safe to repeat, and never raises, as above.
         """
+        ...
+
+    async def list_disputes(self, query: DisputeQuery) -> tuple[Dispute, ...] | Unknown | NotSent:
+        """Return a page of disputes that are due and were not acknowledged, in the order in which they fell due.
+
+        A page has at most 100; an empty one is the end. Never raises, as above.
+        """
+        ...
+
+    async def acknowledge_disputes(self, dispute_ids: Sequence[str]) -> bool:
+        """Let disputes be told no more, at most 100; False when nobody knows whether they are. Safe to repeat."""
         ...

@@ -18,6 +18,8 @@ from tollhouse.acquirers.model import (
     Authorization,
     Closed,
     Declined,
+    Dispute,
+    DisputeQuery,
     Finding,
     NotFound,
     NotSent,
@@ -29,11 +31,14 @@ from tollhouse.acquirers.model import (
     Update,
     Updated,
 )
+from tollhouse.acquirers.simulated_disputes import encode_ids, encode_query, is_acknowledged, read_page
 from tollhouse.kernel.card import CardDataError, CardNumber, Expiry
 from tollhouse.kernel.money import Money
 from tollhouse.transport import model as transport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tollhouse.kernel.card import Card
 
 
@@ -123,15 +128,19 @@ class SimulatedAcquirer:
 
     async def update_account(self, query: AccountQuery) -> Update:
         """Ask what is new about a stored card. Never raises for what host or network do."""
-        try:
-            answer = await self._transport.post(
-                "/acquirer/update-account", _encode_query(query), timeout_seconds=self._inquiry_timeout_seconds
-            )
-        except transport.NotSent as error:
-            return NotSent(_describe(error))
-        except transport.NoAnswer as error:
-            return Unknown(_describe(error))
-        return _read_update(answer, query)
+        answer = await self._post("/acquirer/update-account", _encode_query(query), self._inquiry_timeout_seconds)
+        return _read_update(answer, query) if isinstance(answer, bytes) else answer
+
+    async def list_disputes(self, query: DisputeQuery) -> tuple[Dispute, ...] | Unknown | NotSent:
+        """Return a page of what was charged back. Never raises for what host or network do."""
+        answer = await self._post("/acquirer/disputes", encode_query(query), self._inquiry_timeout_seconds)
+        return read_page(answer) if isinstance(answer, bytes) else answer
+
+    async def acknowledge_disputes(self, dispute_ids: Sequence[str]) -> bool:
+        """Let disputes be told no more. Never raises for what host or network do."""
+        body = encode_ids(dispute_ids)
+        answer = await self._post("/acquirer/disputes/acknowledge", body, self._inquiry_timeout_seconds)
+        return isinstance(answer, bytes) and is_acknowledged(answer, dispute_ids)
 
     async def _order(self, path: str, body: bytes, reference: str) -> Answer:
         """Have something done; the words of an inquiry are no answer to that."""
@@ -141,13 +150,16 @@ class SimulatedAcquirer:
         )
 
     async def _ask(self, path: str, body: bytes, reference: str, timeout_seconds: float) -> Finding:
+        answer = await self._post(path, body, timeout_seconds)
+        return _read(answer, reference) if isinstance(answer, bytes) else answer
+
+    async def _post(self, path: str, body: bytes, timeout_seconds: float) -> bytes | Unknown | NotSent:
         try:
-            answer = await self._transport.post(path, body, timeout_seconds=timeout_seconds)
+            return await self._transport.post(path, body, timeout_seconds=timeout_seconds)
         except transport.NotSent as error:
             return NotSent(_describe(error))
         except transport.NoAnswer as error:
             return Unknown(_describe(error))
-        return _read(answer, reference)
 
 
 def _read(body: bytes, reference: str) -> Finding:
@@ -210,6 +222,7 @@ def _encode_authorization(order: Authorization) -> bytes:
             "acceptor": order.acceptor,
             "mid": order.mid,
             "exemption": order.exemption,
+            "transactedAt": order.transacted_at,
         }
     )
 
@@ -234,6 +247,7 @@ def _encode_operation(operation: Operation) -> bytes:
             "originalReference": operation.original_reference,
             "amount": _describe_money(operation.money),
             "emulateCode": operation.emulate_code,
+            "transactedAt": operation.transacted_at,
         }
     )
 

@@ -42,6 +42,8 @@ MACHINE_PATHS = [
     "/acquirer/inquire",
     "/acquirer/reverse",
     "/acquirer/update-account",
+    "/acquirer/disputes",
+    "/acquirer/disputes/acknowledge",
     "/directory",
     "/directory/ranges",
     "/control/journal",

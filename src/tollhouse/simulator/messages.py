@@ -5,6 +5,7 @@ A security code that comes along is never even decoded: the simulated issuer has
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tollhouse.simulator.model import Authentication, Result
 
 Reference = Annotated[str, Meta(min_length=1, max_length=64)]
+Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class Message(msgspec.Struct, rename="camel"):
@@ -58,6 +60,7 @@ class _Authorize(Message):
     consumer_ip: Annotated[str, Meta(max_length=64)] | None = None
     emulate_code: Annotated[str, Meta(max_length=6)] | None = None
     network_transaction_id: Annotated[str, Meta(max_length=64)] | None = None
+    transacted_at: Instant | None = None
 
 
 class _Operate(Message):
@@ -65,6 +68,7 @@ class _Operate(Message):
     original_reference: Reference
     amount: _Amount
     emulate_code: Annotated[str, Meta(max_length=6)] | None = None
+    transacted_at: Instant | None = None
 
 
 class _About(Message):
@@ -130,6 +134,7 @@ def read_authorize(body: bytes) -> Order:
         ),
         emulate_code=message.emulate_code,
         agreement=message.network_transaction_id if message.initiator == "merchant" else None,
+        transacted_at=message.transacted_at,
     )
 
 
@@ -143,6 +148,7 @@ def read_operation(kind: OperationKind, body: bytes) -> Operation:
         amount_minor=message.amount.minor,
         currency=message.amount.currency,
         emulate_code=message.emulate_code,
+        transacted_at=message.transacted_at,
     )
 
 

@@ -115,6 +115,8 @@ class Order:
     emulate_code: str | None
     #: The network transaction id that a merchant's charge shows: of the approval by which its customer agreed.
     agreement: str | None = None
+    #: The merchant's time of the transaction (ISO 8583 fields 7 and 12); None where the message had none.
+    transacted_at: datetime | None = None
 
 
 OperationKind = Literal["capture", "void", "credit"]
@@ -130,6 +132,7 @@ class Operation:
     amount_minor: int
     currency: str
     emulate_code: str | None
+    transacted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,17 @@ class Entry:
     conditions: tuple[Condition, ...]
     #: Whether an approval is answered even where the reversal came first, as if the two had met only in the books.
     outruns_reversal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A dispute about what was taken, as it is put down: so many days after the transaction."""
+
+    reference: str
+    original_reference: str
+    acceptor: str
+    transacted_at: datetime | None
+    after_days: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
--- Statements of the simulator. Journal, then balances, then authentications; locks are taken in that order.
+-- Statements of the simulator. Journal, then balances, then authentications, then disputes; locks are taken in that order.
 
 -- name: insert_entries(references, kinds, masked_numbers, card_names, amounts_minor, currencies, response_codes, advice_codes, approval_codes, network_transaction_ids, cavvs, agreements, acceptors, deliveries)
 -- Journal authorizations that were never seen, sorted by reference, and return the references of those.
@@ -408,3 +408,43 @@ select test_data_id, type, number, currency, allowed_ips, emulates_3ds, is_block
 from test_data
 where masked_number = :masked_number and deleted_at is null and type <> 'sepa'
 limit :row_limit;
+
+-- name: insert_disputes(references, original_references, acceptors, transacted_at, after_days, reason)!
+-- Put down what will be charged back, in days of 24 hours after the transaction.
+insert into dispute (reference, original_reference, acceptor, reason, due_at)
+select
+    booked.reference, booked.original_reference, booked.acceptor, :reason,
+    coalesce(booked.transacted_at, now()) + make_interval(hours => 24 * booked.after_days)
+from unnest(
+    :references::text[], :original_references::text[], :acceptors::text[], :transacted_at::timestamptz[], :after_days::integer[]
+) as booked (reference, original_reference, acceptor, transacted_at, after_days)
+on conflict (reference) do nothing;
+
+-- name: select_disputes(acceptor, until, acceptors_ahead, untils_ahead, after, row_limit)
+-- Open disputes that are due, in the order in which they fall due, with what of the money is left to take back: of one merchant or
+-- of all, from after the one that is named. Merchants whose clock is ahead have an instant of their own.
+select d.dispute_id, d.acceptor, d.reference, d.reason, d.due_at, j.currency, remaining.amount_minor
+from dispute d
+join journal j on j.reference = d.original_reference
+cross join lateral (
+    select (case j.kind when 'sale' then j.amount_minor else j.captured_minor end) - j.credited_minor as amount_minor
+) remaining
+left join unnest(:acceptors_ahead::text[], :untils_ahead::timestamptz[]) as ahead (acceptor, until)
+    on ahead.acceptor = d.acceptor
+where d.taken_at is null
+    and d.due_at <= coalesce(ahead.until, :until)
+    and (:acceptor::text is null or d.acceptor = :acceptor)
+    and (
+        :after::uuid is null
+        or (d.due_at, d.dispute_id) > (select due_at, dispute_id from dispute where dispute_id = :after)
+    )
+    and j.reversed_at is null and j.voided_at is null and remaining.amount_minor > 0
+order by d.due_at, d.dispute_id
+limit :row_limit;
+
+-- name: update_disputes_taken(dispute_ids)
+-- Note that disputes were taken in, and return those that there are.
+update dispute
+set taken_at = coalesce(taken_at, now())
+where dispute_id = any(:dispute_ids::uuid[])
+returning dispute_id;

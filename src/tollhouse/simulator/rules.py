@@ -21,6 +21,9 @@ NOT_PERMITTED = "57"
 #: What the issuer says to an authorization whose reversal came first.
 REVERSED_BEFORE = INVALID_TRANSACTION
 
+#: Why cardholders dispute here: fraud, the card absent (Visa dispute condition 10.4).
+FRAUD = "10.4"
+
 #: Whole amounts whose last two digits are the response code.
 DECIDING_AMOUNTS = range(2000, 3000)
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from tollhouse.simulator import rules
 from tollhouse.simulator.cards import names_of
-from tollhouse.simulator.model import Condition, Result
+from tollhouse.simulator.model import Booking, Condition, Result
 from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from asyncpg import Record
 
@@ -39,7 +39,30 @@ async def insert_entries(connection: PlainConnection, entries: Sequence[Entry]) 
     hanging = [entry for entry in first if entry.conditions and entry.order.reference in fresh]
     if hanging:
         results |= await _check_conditions(connection, hanging)
+    await book_disputes(connection, list(_choose_bookings(first, {name: results[name] for name in fresh})))
     return [results[entry.order.reference] for entry in entries]
+
+
+def _choose_bookings(entries: Sequence[Entry], fresh: Mapping[str, Result]) -> Iterator[Booking]:
+    """Say which sales, approved just now, the issuer will charge back."""
+    for order in (entry.order for entry in entries if entry.order.reference in fresh):
+        days = order.card.disputed_after_days if order.card else None
+        if days is not None and _kind(order) == "sale" and fresh[order.reference].approval_code is not None:
+            yield Booking(order.reference, order.reference, order.acceptor, order.transacted_at, days)
+
+
+async def book_disputes(connection: PlainConnection, bookings: Sequence[Booking]) -> None:
+    """Put disputes down, each once for what was taken."""
+    if bookings:
+        await queries.insert_disputes(
+            connection,
+            references=[booking.reference for booking in bookings],
+            original_references=[booking.original_reference for booking in bookings],
+            acceptors=[booking.acceptor for booking in bookings],
+            transacted_at=[booking.transacted_at for booking in bookings],
+            after_days=[booking.after_days for booking in bookings],
+            reason=rules.FRAUD,
+        )
 
 
 async def _answer_known(

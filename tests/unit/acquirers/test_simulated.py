@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from tollhouse.acquirers.model import (
     AskCardholder,
     Closed,
     Declined,
+    Dispute,
+    DisputeQuery,
     NotFound,
     NotSent,
     Proof,
@@ -26,6 +29,7 @@ from tollhouse.acquirers.model import (
 )
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.kernel.card import Card, CardNumber, Expiry
+from tollhouse.kernel.money import Currency, Money
 from tollhouse.transport import model as transport
 
 APPROVED = {
@@ -36,6 +40,7 @@ APPROVED = {
     "networkTransactionId": "123456789012345",
 }
 
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 QUERY = AccountQuery("r", Card(CardNumber(number_of("renumbered")), Expiry(12, 2025), "Jane Smith", "10001"), "7")
 NEW_CARD = {"number": number_of("replacement"), "expiryMonth": 1, "expiryYear": 2030}
 
@@ -66,7 +71,7 @@ async def test_the_message_is_whole() -> None:
     proof = Proof("05", "A" * 28, "ds-1", "2.2.0")
     await SimulatedAcquirer(line, timeout_seconds=7).authorize(
         order(reference="r", proof=proof, consumer_ip="203.0.113.45", emulate_code="0000", acceptor="7",
-              network_transaction_id="1", mid="123", exemption="tra")
+              network_transaction_id="1", mid="123", exemption="tra", transacted_at=AT)
     )  # fmt: skip
     (path, body, timeout_seconds) = line.posted[0]
 
@@ -93,6 +98,7 @@ async def test_the_message_is_whole() -> None:
         "acceptor": "7",
         "mid": "123",
         "exemption": "tra",
+        "transactedAt": "2026-01-02T03:04:05Z",
     }
 
 
@@ -140,6 +146,8 @@ async def test_garbage_decides_nothing(body: bytes) -> None:
     assert isinstance(await acquirer.inquire("r"), Unknown)
     assert isinstance(await acquirer.reverse("r"), Unknown)
     assert isinstance(await acquirer.update_account(QUERY), Unknown)
+    assert isinstance(await acquirer.list_disputes(DisputeQuery(AT)), Unknown)
+    assert not await acquirer.acknowledge_disputes(["d-1"])
 
 
 async def test_what_was_not_sent_is_known_not_to_be() -> None:
@@ -151,6 +159,8 @@ async def test_what_was_not_sent_is_known_not_to_be() -> None:
         assert isinstance(await acquirer.inquire("r"), kind)
         assert isinstance(await acquirer.reverse("r"), kind)
         assert isinstance(await acquirer.update_account(QUERY), kind)
+        assert isinstance(await acquirer.list_disputes(DisputeQuery(AT)), kind)
+        assert not await acquirer.acknowledge_disputes(["d-1"])
 
 
 async def test_an_inquiry_finds() -> None:
@@ -204,3 +214,53 @@ async def test_what_the_updater_tells() -> None:
 async def test_an_incomplete_update_changes_nothing(answer: dict[str, Any]) -> None:
     """What is not a whole answer to this question is Unknown, and no card is made of it."""
     assert isinstance(await answering(**answer).update_account(QUERY), Unknown)
+
+
+TOLD = {
+    "id": "d-1",
+    "acceptor": "7",
+    "reference": "1-1",
+    "amount": {"minor": 1999, "currency": "USD"},
+    "reason": "10.4",
+    "dueAt": "2026-01-02T03:04:05Z",
+}
+
+
+async def test_disputes_are_read() -> None:
+    """A question bears whose disputes, until when by whose clock, and after which; the answer is a page of them."""
+    line = Line(encode({"disputes": [TOLD]}))
+    query = DisputeQuery(AT, ahead={"8": AT.replace(year=2027)}, after="d-0")
+    assert await SimulatedAcquirer(line).list_disputes(query) == (
+        Dispute("d-1", "7", "1-1", Money(1999, Currency.of("USD")), "10.4", AT),
+    )
+    [(path, body, _)] = line.posted
+    assert path == "/acquirer/disputes"
+    assert json.loads(body) == {
+        "until": "2026-01-02T03:04:05Z",
+        "acceptor": None,
+        "ahead": [{"acceptor": "8", "until": "2027-01-02T03:04:05Z"}],
+        "after": "d-0",
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": ""},
+        {"amount": {"minor": 0, "currency": "USD"}},
+        {"amount": {"minor": 1, "currency": "XXQ"}},
+        {"dueAt": "2026-01-02T03:04:05"},
+        {"reference": None},
+    ],
+)
+async def test_a_page_is_whole_or_nothing(change: dict[str, Any]) -> None:
+    """A page in which one dispute is no dispute is Unknown, so that none is passed over."""
+    page = {"disputes": [TOLD, TOLD | change]}
+    assert isinstance(await SimulatedAcquirer(Line(encode(page))).list_disputes(DisputeQuery(AT)), Unknown)
+
+
+async def test_an_acknowledgement_is_for_all() -> None:
+    """Acknowledged is what the acquirer names."""
+    acquirer = SimulatedAcquirer(Line(encode({"ids": ["d-1", "d-2"]})))
+    assert await acquirer.acknowledge_disputes(["d-1"])
+    assert not await acquirer.acknowledge_disputes(["d-1", "d-3"])
