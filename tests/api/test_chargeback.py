@@ -14,12 +14,13 @@ from tests.support.cardholders import REDIRECT_URL, World, open_world
 from tests.support.issuing import number_of
 from tests.support.pages import attempt_all
 from tests.support.payment_pages import PayPage
-from tests.support.webshop import WebShop, clone_database, price
+from tests.support.webshop import WebShop, card, clone_database, price
 
 from tollhouse.links.model import MOST_TRIES
 from tollhouse.links.store import sweep_links
 from tollhouse.stage.demo import SITE_ID
 from tollhouse.storage.database import Database
+from tollhouse.worker.disputes import take_in_all
 
 
 async def charge_back(shop: WebShop, body: Any = None, **payment: Any) -> dict[str, Any]:
@@ -51,6 +52,30 @@ async def test_a_chargeback_as_it_is_told(shop: WebShop) -> None:
     assert {name: told[name] for name in content} == content
     signature = hashlib.sha256(f"secret{transaction_id}fail".encode()).hexdigest()
     assert seen.headers["X-Signature"] == signature
+
+
+async def test_a_card_that_is_charged_back(shop: WebShop) -> None:
+    """A sale or capture with the card is charged back three days later by the merchant's clock, once, and told."""
+    source = {"type": "card"} | card("charged_back")
+    sold = (await shop.pay(shop.payment(source))).json()["payment"]
+    held = (await shop.pay(shop.payment(source, sku=shop.sku(price(offset="5d"))))).json()["payment"]
+    await shop.post(f"/payment/{held['transactionId']}/capture", {"amount": 5})
+    other = {"type": "card"} | card()
+    await shop.pay(shop.payment(other))
+
+    async def count_after(days: int) -> int:
+        await shop.execute("update merchant set clock_offset = make_interval(days => $1) where merchant_id = 1", days)
+        return await take_in_all(shop.gateway.tools)
+
+    assert [await count_after(days) for days in (0, 2, 3, 4)] == [0, 0, 2, 0]
+    listed = (await shop.get("/feed/transactions?mode=chargeback")).json()["data"]
+    told = {
+        entry["payment"]["orderId"]: (entry["payment"]["status"], entry["payment"]["code"], entry["payment"]["amount"])
+        for entry in listed
+    }
+    assert told == {sold["orderId"]: ("fail", "1050", 19.99), held["orderId"]: ("fail", "1050", 5)}
+    events = await shop.fetch("select body from event where kind = 'chargeback'")
+    assert len(events) == 2
 
 
 FAULTY: list[tuple[Any, list[str]]] = [

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from tollhouse.acquirers.model import (
+    AccountQuery,
     Answer,
     Approved,
     Authorization,
     Declined,
+    Dispute,
+    DisputeQuery,
     Finding,
     NotFound,
     NotSent,
     Operation,
     Reversed,
+    Unchanged,
     Unknown,
+    Update,
 )
 
 Lost = Literal["request", "answer"]
@@ -54,6 +59,13 @@ class ScriptedAcquirer:
     longest_delay_seconds: float = 0.0
     plans: deque[Plan] = field(default_factory=deque)
     findings: deque[Finding] = field(default_factory=deque)
+    updates: deque[Update] = field(default_factory=deque)
+    queried: list[AccountQuery] = field(default_factory=list)
+    disputes: list[Dispute] = field(default_factory=list)
+    disputes_asked: list[DisputeQuery] = field(default_factory=list)
+    tells_disputes: bool = True
+    hears_acknowledgements: bool = True
+    acknowledged: set[str] = field(default_factory=set)
     asked: list[Authorization] = field(default_factory=list)
     operated: list[tuple[str, Operation]] = field(default_factory=list)
     journal: list[tuple[str, str]] = field(default_factory=list)
@@ -133,6 +145,34 @@ class ScriptedAcquirer:
             return self.findings.popleft()
         self.books[reference] = Reversed()
         return Reversed()
+
+    async def update_account(self, query: AccountQuery) -> Update:
+        """Tell what the test said, and that nothing is new when it said nothing."""
+        self.queried.append(query)
+        return self.updates.popleft() if self.updates else Unchanged()
+
+    async def list_disputes(self, query: DisputeQuery) -> tuple[Dispute, ...] | Unknown | NotSent:
+        """Tell what the test put there, two at a time, unless it is to keep silent."""
+        self.disputes_asked.append(query)
+        await asyncio.sleep(0)
+        if not self.tells_disputes:
+            return Unknown("no answer in time")
+        ordered = sorted(self.disputes, key=lambda each: (each.due_at, each.dispute_id))
+        first = next((at + 1 for at, each in enumerate(ordered) if each.dispute_id == query.after), 0)
+        due = [
+            dispute
+            for dispute in ordered[first:]
+            if dispute.dispute_id not in self.acknowledged
+            and query.acceptor in {None, dispute.acceptor}
+            and dispute.due_at <= query.ahead.get(dispute.acceptor, query.until)
+        ]
+        return tuple(due[:2])
+
+    async def acknowledge_disputes(self, dispute_ids: Sequence[str]) -> bool:
+        """Tell these no more, unless the message is lost."""
+        if self.hears_acknowledgements:
+            self.acknowledged |= set(dispute_ids)
+        return self.hears_acknowledgements
 
     def count(self, verb: str) -> int:
         """Count what was asked."""

@@ -6,9 +6,22 @@ What it answers follows from the reference alone, so that an inquiry after a cra
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Literal
 
-from tollhouse.acquirers.model import Answer, Approved, Authorization, Finding, Operation, Reversed
+from tollhouse.acquirers.model import (
+    AccountQuery,
+    Answer,
+    Approved,
+    Authorization,
+    Dispute,
+    DisputeQuery,
+    Finding,
+    Operation,
+    Reversed,
+    Unchanged,
+    Update,
+)
 
 
 class ApprovingAcquirer:
@@ -43,6 +56,21 @@ class ApprovingAcquirer:
         """Acknowledge: there is nothing to undo."""
         del reference
         return Reversed()
+
+    async def update_account(self, query: AccountQuery) -> Update:
+        """Say that nothing is new: it knows no cards."""
+        del query
+        return Unchanged()
+
+    async def list_disputes(self, query: DisputeQuery) -> tuple[Dispute, ...]:
+        """Say that nothing was charged back: it has no issuers."""
+        del query
+        return ()
+
+    async def acknowledge_disputes(self, dispute_ids: Sequence[str]) -> bool:
+        """Acknowledge: there is nothing to tell again."""
+        del dispute_ids
+        return True
 
 
 def _approve(reference: str) -> Approved:

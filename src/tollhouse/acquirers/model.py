@@ -6,7 +6,9 @@ which is a state and not an error; a message that surely never left is `NotSent`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol
 
 from tollhouse.kernel.card import Card, Cvv
@@ -55,6 +57,8 @@ class Authorization:
     mid: str | None = None
     #: Why the cardholder was not authenticated, in the words of the wire: lowValue, tra, moto and so on.
     exemption: str | None = None
+    #: The merchant's time of the transaction (ISO 8583 fields 7 and 12), from which issuers count days.
+    transacted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ class Operation:
     original_reference: str
     money: Money
     emulate_code: str | None = None
+    #: As that of an authorization.
+    transacted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +121,74 @@ class Reversed:
     """The acquirer has reversed what the reference named, or never had it and will refuse it from now on."""
 
 
+@dataclass(frozen=True, slots=True)
+class DisputeQuery:
+    """A question about what issuers have charged back by `until`: of one acceptor, or of all.
+
+    Acceptors whose clocks are ahead have an instant of their own, in `ahead`; there are at most 1000. `after` is the
+    last dispute of the page before.
+    """
+
+    until: datetime
+    acceptor: str | None = None
+    ahead: Mapping[str, datetime] = field(default_factory=dict)
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """An issuer took money back of a sale or a capture. `dispute_id` is the acquirer's and names it for ever.
+
+    `reference` is that of the sale or capture, `reason` as the scheme numbers them, `due_at` the merchant's time.
+    """
+
+    dispute_id: str
+    acceptor: str
+    reference: str
+    money: Money
+    reason: str | None
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountQuery:
+    """A question to the account updater of the card's scheme. `reference` names the question, and no payment."""
+
+    reference: str
+    card: Card
+    #: Names the merchant to the acquirer.
+    acceptor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """The issuer has given the cardholder a new date, or a card with a new number: `card` is what is good now.
+
+    The agreements of the old number go on with the new one; there is no other way for them to pass to a number.
+    """
+
+    card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Nothing is new, as far as the updater knows; issuers need not take part in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The account is closed, and no other takes its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskCardholder:
+    """The issuer has something new and does not tell it to merchants: ask the cardholder."""
+
+
 Answer = Approved | Declined | Unknown | NotSent
 Finding = Approved | Declined | Unknown | NotSent | NotFound | Reversed
+#: Of these, Unknown and NotSent say no more than that the question may be asked again.
+Update = Updated | Unchanged | Closed | AskCardholder | Unknown | NotSent
 
 
 class Acquirer(Protocol):
@@ -153,4 +225,22 @@ class Acquirer(Protocol):
 
     async def reverse(self, reference: str) -> Finding:
         """Undo whatever the reference named; safe to repeat."""
+        ...
+
+    async def update_account(self, query: AccountQuery) -> Update:
+        """Ask what is new about a stored card (Visa Account Updater, Mastercard Automatic Billing Updater).
+
+        It only asks: safe to repeat, and never raises, as above.
+        """
+        ...
+
+    async def list_disputes(self, query: DisputeQuery) -> tuple[Dispute, ...] | Unknown | NotSent:
+        """Return a page of disputes that are due and were not acknowledged, in the order in which they fell due.
+
+        A page has at most 100; an empty one is the end. Never raises, as above.
+        """
+        ...
+
+    async def acknowledge_disputes(self, dispute_ids: Sequence[str]) -> bool:
+        """Let disputes be told no more, at most 100; False when nobody knows whether they are. Safe to repeat."""
         ...

@@ -5,25 +5,41 @@ Nothing but a well-formed answer about the very reference that was asked about d
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from tollhouse.acquirers.model import (
+    AccountQuery,
     Answer,
     Approved,
+    AskCardholder,
     Authorization,
+    Closed,
     Declined,
+    Dispute,
+    DisputeQuery,
     Finding,
     NotFound,
     NotSent,
     Operation,
     Proof,
     Reversed,
+    Unchanged,
     Unknown,
+    Update,
+    Updated,
 )
+from tollhouse.acquirers.simulated_disputes import encode_ids, encode_query, is_acknowledged, read_page
+from tollhouse.kernel.card import CardDataError, CardNumber, Expiry
 from tollhouse.kernel.money import Money
 from tollhouse.transport import model as transport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tollhouse.kernel.card import Card
 
 
 class _Answer(msgspec.Struct, rename="camel"):
@@ -37,6 +53,22 @@ class _Answer(msgspec.Struct, rename="camel"):
     network_transaction_id: str | None = None
 
 
+class _NewCard(msgspec.Struct, rename="camel"):
+    number: str
+    expiry_month: Annotated[int, msgspec.Meta(ge=1, le=12)]
+    expiry_year: Annotated[int, msgspec.Meta(ge=2000, le=2099)]
+
+
+class _Update(msgspec.Struct, rename="camel"):
+    """What the account updater answers."""
+
+    reference: str
+    result: Literal["updated", "unchanged", "closed", "ask_cardholder"]
+    card: _NewCard | None = None
+
+
+_WITHOUT_CARD: dict[str, Update] = {"unchanged": Unchanged(), "closed": Closed(), "ask_cardholder": AskCardholder()}
+_update_decoder = msgspec.json.Decoder(_Update)
 _decoder = msgspec.json.Decoder(_Answer)
 _encode = msgspec.json.Encoder().encode
 
@@ -68,7 +100,8 @@ class SimulatedAcquirer:
         """Ask for the money. Never raises for what host or network do."""
         body = _encode_authorization(order)
         answer = await self._order("/acquirer/authorize", body, order.reference)
-        if isinstance(answer, Approved) and not answer.network_transaction_id:
+        is_nameless = isinstance(answer, Approved) and not answer.network_transaction_id
+        if is_nameless and order.initiator == "customer":
             return Unknown("approval without network transaction id")
         return answer
 
@@ -93,6 +126,22 @@ class SimulatedAcquirer:
         found = await self._ask("/acquirer/reverse", _name(reference), reference, self._inquiry_timeout_seconds)
         return found if isinstance(found, Reversed | Unknown | NotSent) else Unknown("reversal not acknowledged")
 
+    async def update_account(self, query: AccountQuery) -> Update:
+        """Ask what is new about a stored card. Never raises for what host or network do."""
+        answer = await self._post("/acquirer/update-account", _encode_query(query), self._inquiry_timeout_seconds)
+        return _read_update(answer, query) if isinstance(answer, bytes) else answer
+
+    async def list_disputes(self, query: DisputeQuery) -> tuple[Dispute, ...] | Unknown | NotSent:
+        """Return a page of what was charged back. Never raises for what host or network do."""
+        answer = await self._post("/acquirer/disputes", encode_query(query), self._inquiry_timeout_seconds)
+        return read_page(answer) if isinstance(answer, bytes) else answer
+
+    async def acknowledge_disputes(self, dispute_ids: Sequence[str]) -> bool:
+        """Let disputes be told no more. Never raises for what host or network do."""
+        body = encode_ids(dispute_ids)
+        answer = await self._post("/acquirer/disputes/acknowledge", body, self._inquiry_timeout_seconds)
+        return isinstance(answer, bytes) and is_acknowledged(answer, dispute_ids)
+
     async def _order(self, path: str, body: bytes, reference: str) -> Answer:
         """Have something done; the words of an inquiry are no answer to that."""
         found = await self._ask(path, body, reference, self.timeout_seconds)
@@ -101,13 +150,16 @@ class SimulatedAcquirer:
         )
 
     async def _ask(self, path: str, body: bytes, reference: str, timeout_seconds: float) -> Finding:
+        answer = await self._post(path, body, timeout_seconds)
+        return _read(answer, reference) if isinstance(answer, bytes) else answer
+
+    async def _post(self, path: str, body: bytes, timeout_seconds: float) -> bytes | Unknown | NotSent:
         try:
-            answer = await self._transport.post(path, body, timeout_seconds=timeout_seconds)
+            return await self._transport.post(path, body, timeout_seconds=timeout_seconds)
         except transport.NotSent as error:
             return NotSent(_describe(error))
         except transport.NoAnswer as error:
             return Unknown(_describe(error))
-        return _read(answer, reference)
 
 
 def _read(body: bytes, reference: str) -> Finding:
@@ -135,17 +187,29 @@ def _read_result(answer: _Answer) -> Finding:
     return Approved(answer.approval_code, answer.network_transaction_id, answer.response_code)
 
 
+def _read_update(body: bytes, query: AccountQuery) -> Update:
+    """Read what the updater says. A new card keeps what is not on it: its holder's name and postal code."""
+    try:
+        answer = _update_decoder.decode(body)
+        if answer.reference != query.reference:
+            return Unknown("answer about another reference")
+        if answer.result != "updated":
+            return _WITHOUT_CARD[answer.result]
+        if answer.card is None:
+            return Unknown("update without a card")
+        number = CardNumber.parse(answer.card.number)
+    except (msgspec.MsgspecError, CardDataError):
+        return Unknown("answer not understood")
+    return Updated(replace(query.card, number=number, expiry=Expiry(answer.card.expiry_month, answer.card.expiry_year)))
+
+
 def _encode_authorization(order: Authorization) -> bytes:
-    """Build the message: the only place here where card number and security code are clear."""
+    """Build the message: the only place here where the security code is clear."""
     return _encode(
         {
             "reference": order.reference,
             "amount": _describe_money(order.money),
-            "card": {
-                "number": order.card.number.reveal(),
-                "expiryMonth": order.card.expiry.month,
-                "expiryYear": order.card.expiry.year,
-            },
+            "card": _describe_card(order.card),
             "cvv": order.cvv and order.cvv.reveal(),
             "capture": order.capture,
             "initiator": order.initiator,
@@ -158,8 +222,22 @@ def _encode_authorization(order: Authorization) -> bytes:
             "acceptor": order.acceptor,
             "mid": order.mid,
             "exemption": order.exemption,
+            "transactedAt": order.transacted_at,
         }
     )
+
+
+def _encode_query(query: AccountQuery) -> bytes:
+    return _encode({"reference": query.reference, "card": _describe_card(query.card), "acceptor": query.acceptor})
+
+
+def _describe_card(card: Card) -> dict[str, Any]:
+    """Describe a card: the only place here where its number is clear."""
+    return {
+        "number": card.number.reveal(),
+        "expiryMonth": card.expiry.month,
+        "expiryYear": card.expiry.year,
+    }
 
 
 def _encode_operation(operation: Operation) -> bytes:
@@ -169,6 +247,7 @@ def _encode_operation(operation: Operation) -> bytes:
             "originalReference": operation.original_reference,
             "amount": _describe_money(operation.money),
             "emulateCode": operation.emulate_code,
+            "transactedAt": operation.transacted_at,
         }
     )
 

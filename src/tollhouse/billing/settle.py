@@ -49,7 +49,7 @@ class RecordRenewal:
             tries=[renewing.number for _, renewing in rows],
             transaction_ids=[payment.transaction_id for payment, _ in rows],
             payment_ids=[payment.payment_id for payment, _ in rows],
-            account_ids=[payment.source.account_id for payment, _ in rows],
+            account_ids=[renewing.case.subscription.account_id for _, renewing in rows],
             due_at=[renewing.due_at for _, renewing in rows],
             tried_at=[payment.created_at for payment, _ in rows],
         )

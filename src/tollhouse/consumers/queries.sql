@@ -60,3 +60,9 @@ update consumer c
 set last_account_id = locked.account_id
 from locked
 where c.merchant_id = locked.merchant_id and c.consumer_id = locked.consumer_id;
+
+-- name: update_last_account_replaced!
+-- Let a consumer whose last payment was by an account that was replaced pay by the one in its place.
+update consumer
+set last_account_id = :account_id
+where merchant_id = :merchant_id and consumer_id = :consumer_id and last_account_id = :replaced_id;

@@ -107,6 +107,19 @@ async def update_last_accounts(connection: PlainConnection, rows: Sequence[LastA
     )
 
 
+async def update_last_account_replaced(
+    connection: PlainConnection, *, merchant_id: int, consumer_id: str, replaced_id: UUID, account_id: UUID
+) -> None:
+    """Let the source `consumer` follow a card to the account that replaced it, in the caller's transaction."""
+    await queries.update_last_account_replaced(
+        connection,
+        merchant_id=merchant_id,
+        consumer_id=consumer_id,
+        replaced_id=replaced_id,
+        account_id=account_id,
+    )
+
+
 def _read_entry(merchant_id: int, row: Mapping[str, Any]) -> ConsumerEntry:
     consumer = Consumer(merchant_id, row["consumer_id"], row["external_id"], json.loads(row["profile"]))
     return ConsumerEntry(consumer, Group(row["group_id"]), row["created_at"], row["updated_at"])

@@ -68,6 +68,7 @@ def build_authorization(payment: Payment, instrument: Instrument, proof: Proof |
         consumer_ip=payment.consumer_ip,
         emulate_code=payment.emulate_code,
         acceptor=str(payment.merchant_id),
+        transacted_at=payment.created_at,
         mid=payment.mid,
         exemption=_choose_exemption(payment, proof),
     )

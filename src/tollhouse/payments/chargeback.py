@@ -19,12 +19,14 @@ from tollhouse.kernel.requests import Reply
 from tollhouse.payments.model import Cause, Payment, Status
 from tollhouse.payments.operate import Wish, build_further, is_committed, load_named, recall_reply, run_once, take_claim
 from tollhouse.payments.operations import insert_chargeback, lock_position
-from tollhouse.payments.position import Verdict, judge_chargeback
+from tollhouse.payments.position import Verdict, judge_chargeback, judge_dispute
 from tollhouse.payments.records import CREATED, build_no_attempt
 from tollhouse.payments.store import write_consequences
 from tollhouse.payments.view import render_answer
 
 if TYPE_CHECKING:
+    from tollhouse.kernel.money import Money
+    from tollhouse.payments.operate import Judge
     from tollhouse.payments.tools import Tools
 
 
@@ -33,10 +35,15 @@ async def record_chargeback(tools: Tools, wish: Wish, amount: Decimal | None = N
 
     The answer is the charge-back. Raises what `operate` raises.
     """
-    return await run_once(tools, wish, partial(_record, tools, wish, amount))
+    return await run_once(tools, wish, partial(_record, tools, wish, partial(judge_chargeback, amount=amount)))
 
 
-async def _record(tools: Tools, wish: Wish, amount: Decimal | None) -> Reply:
+async def record_dispute(tools: Tools, wish: Wish, money: Money) -> Reply:
+    """Record what an issuer charged back by its own account, or what is left of that. Raises as `record_chargeback`."""
+    return await run_once(tools, wish, partial(_record, tools, wish, partial(judge_dispute, money=money)))
+
+
+async def _record(tools: Tools, wish: Wish, judge: Judge) -> Reply:
     """Commit a charge-back with all that follows from it; or answer by what was there before."""
     named = await load_named(tools, wish)
     transaction_id = await tools.transaction_numbers.take()
@@ -44,7 +51,7 @@ async def _record(tools: Tools, wish: Wish, amount: Decimal | None) -> Reply:
     try:
         async with tools.database.transaction() as connection:
             if await take_claim(connection, wish, named, transaction_id=transaction_id):
-                verdict = judge_chargeback(await lock_position(connection, named), amount)
+                verdict = judge(await lock_position(connection, named))
                 chargeback = _build_chargeback(tools, wish, named, verdict, transaction_id=transaction_id)
                 await insert_chargeback(connection, chargeback)
                 await write_consequences(connection, tools.consequences, [chargeback])

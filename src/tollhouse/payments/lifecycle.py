@@ -9,6 +9,7 @@ transaction   pending ──> success | fail, when the attempt is final and none
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -17,6 +18,8 @@ from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Rev
 from tollhouse.kernel import codes
 from tollhouse.kernel.errors import IllegalTransition
 from tollhouse.payments.model import AttemptState, Payment, Status
+
+_REFERENCE = re.compile(r"([0-9]{1,18})-[0-9]{1,4}")
 
 TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
     AttemptState.IN_FLIGHT: frozenset(AttemptState) - {AttemptState.IN_FLIGHT},
@@ -98,6 +101,12 @@ def next_attempt(
 def name_attempt(transaction_id: int, number: int) -> str:
     """Return the reference by which the acquirer knows an attempt, for ever."""
     return f"{transaction_id}-{number}"
+
+
+def read_reference(reference: str) -> int | None:
+    """Return the transaction whose attempt has this name, or None for what is no such name."""
+    match = _REFERENCE.fullmatch(reference)
+    return int(match[1]) if match else None
 
 
 def note_decline(payment: Payment, outcome: object) -> Payment:

@@ -192,6 +192,7 @@ async def _pursue(tools: Tools, operation: Payment, verdict: Verdict) -> Reply:
             reference=operation.attempt.reference,
             original_reference=verdict.basis.reference or "",
             money=operation.money,
+            transacted_at=operation.created_at,
             emulate_code=operation.emulate_code,
         )
     )

@@ -133,6 +133,17 @@ def judge_chargeback(position: Position, amount: Decimal | None) -> Verdict:
     return _judge_return(position, amount, verb="charge back", instead="there is nothing to charge back")
 
 
+def judge_dispute(position: Position, money: Money) -> Verdict:
+    """Say how much the issuer takes back that says how much: no more than is left. Raises Invalid and StillRunning.
+
+    A credit that is under way, or what was charged back by hand, may leave less than the issuer believes.
+    """
+    verdict = judge_chargeback(position, None)
+    if money.currency != position.currency:
+        raise Invalid({"currency": [f"is not that of the payment, {position.currency.code}"]})
+    return Verdict(min(verdict.money, money, key=lambda each: each.amount_minor), verdict.basis)
+
+
 def _judge_return(position: Position, amount: Decimal | None, *, verb: str, instead: str) -> Verdict:
     """Say how much goes back to the cardholder. Raises Invalid and StillRunning."""
     _check_first(position)

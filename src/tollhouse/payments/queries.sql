@@ -432,6 +432,14 @@ values (
     :merchant_id, :transaction_id, :payment_id, :basis_id, :basis_mode, :cause, :why, :request_id, :created_at
 );
 
+-- name: select_clocks_ahead
+-- How far the clock of a merchant, or of each, is ahead of the real time; those whose is not are left out.
+select merchant_id, clock_offset
+from merchant
+where clock_offset > '0' and (:merchant_id::bigint is null or merchant_id = :merchant_id)
+order by merchant_id
+limit :most;
+
 -- name: update_reversing$
 -- Begin to take an attempt back whose outcome is open; its number comes back if that was so.
 update attempt

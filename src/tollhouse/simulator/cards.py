@@ -19,6 +19,11 @@ def find_card(number: CardNumber) -> PublishedCard | None:
     return _by_number().get(number)
 
 
+def names_of(card: PublishedCard) -> tuple[str, ...]:
+    """Return the names of a card and of those whose place it took: an agreement about them is one about it."""
+    return (card.name, *(other.name for other in published_cards().values() if other.replaced_by == card.name))
+
+
 @cache
 def published_cards() -> Mapping[str, PublishedCard]:
     """Return the published cards by name, in the order of the table."""

@@ -9,11 +9,13 @@ from tollhouse.kernel.errors import NotFound
 from tollhouse.simulator import messages
 from tollhouse.simulator.access_control import AccessControl
 from tollhouse.simulator.directory import Directory
+from tollhouse.simulator.disputes import DisputeDesk
 from tollhouse.simulator.faults import Faults
 from tollhouse.simulator.issuer import Issuer
 from tollhouse.simulator.reports import Reporter
 from tollhouse.simulator.store import queries
 from tollhouse.simulator.test_data import TestDataOffice
+from tollhouse.simulator.updater import update_account
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -58,6 +60,7 @@ class Simulator:
             database, self.access_control, base_url=self.base_url, challenge_life_seconds=challenge_life_seconds
         )
         test_data = TestDataOffice(database)
+        disputes = DisputeDesk(database)
         self._answers: Mapping[str, Answer] = {
             "/acquirer/authorize": self._issuer.authorize,
             "/acquirer/capture": self._issuer.capture,
@@ -65,6 +68,9 @@ class Simulator:
             "/acquirer/credit": self._issuer.credit,
             "/acquirer/inquire": self._issuer.inquire,
             "/acquirer/reverse": self._issuer.reverse,
+            "/acquirer/update-account": update_account,
+            "/acquirer/disputes": disputes.list,
+            "/acquirer/disputes/acknowledge": disputes.acknowledge,
             "/directory": directory.authenticate,
             "/directory/ranges": directory.list_ranges,
             "/control/journal": self._list_journal,

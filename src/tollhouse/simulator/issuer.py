@@ -172,4 +172,6 @@ class Issuer:
 def _draft_result(order: Order, verdict: Verdict) -> Result:
     if not rules.is_approval(verdict.response_code, amount_minor=order.amount_minor):
         return Result(verdict.response_code, verdict.advice_code, None, None)
-    return Result(verdict.response_code, None, secrets.token_hex(3).upper(), f"{secrets.randbelow(10**15):015d}")
+    # Each approval of the customer is an agreement of its own; what the merchant does under one keeps its name.
+    agreement = f"{secrets.randbelow(10**15):015d}" if order.by_customer else order.agreement
+    return Result(verdict.response_code, None, secrets.token_hex(3).upper(), agreement)

@@ -5,12 +5,13 @@ A security code that comes along is never even decoded: the simulated issuer has
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from tollhouse.kernel.card import LONGEST_NUMBER, SHORTEST_NUMBER, CardNumber
+from tollhouse.kernel.card import LONGEST_NUMBER, SHORTEST_NUMBER, CardNumber, Expiry
 from tollhouse.kernel.errors import Invalid
 from tollhouse.simulator.cards import find_card
 from tollhouse.simulator.model import Operation, OperationKind, Order, ProofShown
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tollhouse.simulator.model import Authentication, Result
 
 Reference = Annotated[str, Meta(min_length=1, max_length=64)]
+Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class Message(msgspec.Struct, rename="camel"):
@@ -32,7 +34,9 @@ class _Amount(Message):
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
 
-class _Card(Message):
+class CardShown(Message):
+    """A card as a message shows it."""
+
     number: CardNumber
     expiry_month: Annotated[int, Meta(ge=1, le=12)]
     expiry_year: Annotated[int, Meta(ge=2000, le=2099)]
@@ -48,13 +52,15 @@ class _Proof(Message):
 class _Authorize(Message):
     reference: Reference
     amount: _Amount
-    card: _Card
+    card: CardShown
     capture: bool
     initiator: Literal["customer", "merchant"]
     proof: _Proof | None = None
     acceptor: Annotated[str, Meta(max_length=36)] = ""
     consumer_ip: Annotated[str, Meta(max_length=64)] | None = None
     emulate_code: Annotated[str, Meta(max_length=6)] | None = None
+    network_transaction_id: Annotated[str, Meta(max_length=64)] | None = None
+    transacted_at: Instant | None = None
 
 
 class _Operate(Message):
@@ -62,6 +68,7 @@ class _Operate(Message):
     original_reference: Reference
     amount: _Amount
     emulate_code: Annotated[str, Meta(max_length=6)] | None = None
+    transacted_at: Instant | None = None
 
 
 class _About(Message):
@@ -81,7 +88,7 @@ class ChallengeResult(Message):
     result: Literal["pass", "fail", "cancel", "timeout"]
 
 
-def _decode_card_number(kind: type, value: object) -> CardNumber:
+def decode_card_number(kind: type, value: object) -> CardNumber:
     """Take any digits: whether a number exists is the issuer's answer and no matter of form."""
     if kind is not CardNumber or not (
         isinstance(value, str)
@@ -93,7 +100,7 @@ def _decode_card_number(kind: type, value: object) -> CardNumber:
     return CardNumber(value)
 
 
-_authorize = msgspec.json.Decoder(_Authorize, dec_hook=_decode_card_number)
+_authorize = msgspec.json.Decoder(_Authorize, dec_hook=decode_card_number)
 _operate = msgspec.json.Decoder(_Operate)
 _about = msgspec.json.Decoder(_About)
 _journal = msgspec.json.Decoder(JournalRequest)
@@ -111,6 +118,7 @@ def read_authorize(body: bytes) -> Order:
         number=number,
         masked_number=number.masked,
         brand=number.brand.name,
+        expiry=Expiry(message.card.expiry_month, message.card.expiry_year),
         card=find_card(number),
         amount_minor=message.amount.minor,
         currency=message.amount.currency,
@@ -125,6 +133,8 @@ def read_authorize(body: bytes) -> Order:
             is_external=message.proof.external,
         ),
         emulate_code=message.emulate_code,
+        agreement=message.network_transaction_id if message.initiator == "merchant" else None,
+        transacted_at=message.transacted_at,
     )
 
 
@@ -138,6 +148,7 @@ def read_operation(kind: OperationKind, body: bytes) -> Operation:
         amount_minor=message.amount.minor,
         currency=message.amount.currency,
         emulate_code=message.emulate_code,
+        transacted_at=message.transacted_at,
     )
 
 
@@ -208,6 +219,7 @@ def _build_entry(row: Record) -> dict[str, Any]:
         "adviceCode": row["advice_code"],
         "approvalCode": row["approval_code"],
         "networkTransactionId": row["network_transaction_id"],
+        "agreement": row["agreement"],
         "capturedMinor": row["captured_minor"],
         "releasedMinor": row["released_minor"],
         "creditedMinor": row["credited_minor"],

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Literal
 from uuid import UUID
 
-from tollhouse.kernel.card import CardNumber
+from tollhouse.kernel.card import CardNumber, Expiry
 
 
 class Delivery(Enum):
@@ -31,6 +31,12 @@ class Delivery(Enum):
 
 class Condition(Enum):
     """What an approval still hangs on, which only the database knows; the value is the decline where it fails."""
+
+    #: The network transaction id that a merchant shows was given out for this card, to its customer. "Invalid
+    #: transaction" (ISO 8583 field 39) and not 1A: no cardholder can mend that the merchant names a wrong one.
+    AGREEMENT = "12"
+    #: The merchant has tried often enough under this agreement; the card says what the tries before are answered.
+    TRIES = "card"
 
     #: The proof is real, unused, and of this card and amount.
     PROOF = "82"
@@ -64,6 +70,19 @@ class PublishedCard:
     amount_decides: bool = False
     balance_minor: int | None = None
     balance_currency: str | None = None
+    #: What a merchant's charge is answered, with what advice; None: as the customer's own.
+    renewal_code: str | None = None
+    renewal_advice: str | None = None
+    #: How many tries under one agreement are answered so, from the first one on; None: each.
+    renewal_declines: int | None = None
+    #: What the account updater tells of it; None: nothing has changed.
+    updater: Literal["new_expiry", "new_number", "closed", "ask_cardholder"] | None = None
+    #: The date that the card has by now, as YYYY-MM. A merchant's charge with it is approved.
+    new_expiry: str | None = None
+    #: The name of the card that took its place.
+    replaced_by: str | None = None
+    #: How long after what it took the issuer charges it back; None: never.
+    disputed_after_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +104,7 @@ class Order:
     number: CardNumber
     masked_number: str
     brand: str
+    expiry: Expiry
     card: PublishedCard | None
     amount_minor: int
     currency: str
@@ -93,6 +113,10 @@ class Order:
     consumer_ip: str | None
     proof: ProofShown | None
     emulate_code: str | None
+    #: The network transaction id that a merchant's charge shows: of the approval by which its customer agreed.
+    agreement: str | None = None
+    #: The merchant's time of the transaction (ISO 8583 fields 7 and 12); None where the message had none.
+    transacted_at: datetime | None = None
 
 
 OperationKind = Literal["capture", "void", "credit"]
@@ -108,6 +132,7 @@ class Operation:
     amount_minor: int
     currency: str
     emulate_code: str | None
+    transacted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +163,17 @@ class Entry:
     conditions: tuple[Condition, ...]
     #: Whether an approval is answered even where the reversal came first, as if the two had met only in the books.
     outruns_reversal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A dispute about what was taken, as it is put down: so many days after the transaction."""
+
+    reference: str
+    original_reference: str
+    acceptor: str
+    transacted_at: datetime | None
+    after_days: int
 
 
 @dataclass(frozen=True, slots=True)

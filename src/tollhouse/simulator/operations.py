@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from tollhouse.simulator import positions, rules
 from tollhouse.simulator.cards import published_cards
 from tollhouse.simulator.faults import Passing
-from tollhouse.simulator.model import Result
+from tollhouse.simulator.model import Booking, Result
 from tollhouse.simulator.positions import Move, Position
-from tollhouse.simulator.store import queries, read_result
+from tollhouse.simulator.store import book_disputes, queries, read_result
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -43,7 +43,18 @@ async def carry_out(
         return await _answer_known(connection, operation, position, result if outruns_reversal else None)
     if position is not None and result.approval_code is not None:
         await _move(connection, position, positions.carry_out(operation, position))
+        await _book(connection, operation, position, card)
     return result
+
+
+async def _book(
+    connection: PlainConnection, operation: Operation, position: Position, card: PublishedCard | None
+) -> None:
+    """Put down the dispute about a capture, if the card has one."""
+    days = card.disputed_after_days if card else None
+    if days is not None and operation.kind == "capture":
+        booking = Booking(operation.reference, position.reference, position.acceptor, operation.transacted_at, days)
+        await book_disputes(connection, [booking])
 
 
 async def reverse(connection: PlainConnection, reference: str) -> None:

@@ -1,20 +1,21 @@
--- Statements of the simulator. Journal, then balances, then authentications; locks are taken in that order.
+-- Statements of the simulator. Journal, then balances, then authentications, then disputes; locks are taken in that order.
 
--- name: insert_entries(references, kinds, masked_numbers, card_names, amounts_minor, currencies, response_codes, advice_codes, approval_codes, network_transaction_ids, cavvs, acceptors, deliveries)
+-- name: insert_entries(references, kinds, masked_numbers, card_names, amounts_minor, currencies, response_codes, advice_codes, approval_codes, network_transaction_ids, cavvs, agreements, acceptors, deliveries)
 -- Journal authorizations that were never seen, sorted by reference, and return the references of those.
 insert into journal (
     reference, kind, masked_number, card_name, amount_minor, currency, response_code, advice_code,
-    approval_code, network_transaction_id, cavv, acceptor, deliveries
+    approval_code, network_transaction_id, cavv, agreement, acceptor, deliveries
 )
 select * from unnest(
     :references::text[], :kinds::journal_kind[], :masked_numbers::text[], :card_names::text[], :amounts_minor::bigint[],
     :currencies::text[], :response_codes::text[], :advice_codes::text[], :approval_codes::text[],
-    :network_transaction_ids::text[], :cavvs::text[], :acceptors::text[], :deliveries::integer[]
+    :network_transaction_ids::text[], :cavvs::text[], :agreements::text[], :acceptors::text[],
+    :deliveries::integer[]
 )
 on conflict (reference) do nothing
 returning reference;
 
--- name: update_reversed_entries(references, kinds, masked_numbers, card_names, amounts_minor, currencies, response_codes, advice_codes, approval_codes, network_transaction_ids, cavvs, acceptors, deliveries)
+-- name: update_reversed_entries(references, kinds, masked_numbers, card_names, amounts_minor, currencies, response_codes, advice_codes, approval_codes, network_transaction_ids, cavvs, agreements, acceptors, deliveries)
 -- Fill in authorizations that came after their reversal, which stands, and return their references.
 update journal
 set
@@ -28,15 +29,17 @@ set
     approval_code = late.approval_code,
     network_transaction_id = late.network_transaction_id,
     cavv = late.cavv,
+    agreement = late.agreement,
     acceptor = late.acceptor,
     deliveries = late.deliveries
 from unnest(
     :references::text[], :kinds::journal_kind[], :masked_numbers::text[], :card_names::text[], :amounts_minor::bigint[],
     :currencies::text[], :response_codes::text[], :advice_codes::text[], :approval_codes::text[],
-    :network_transaction_ids::text[], :cavvs::text[], :acceptors::text[], :deliveries::integer[]
+    :network_transaction_ids::text[], :cavvs::text[], :agreements::text[], :acceptors::text[],
+    :deliveries::integer[]
 ) as late (
     reference, kind, masked_number, card_name, amount_minor, currency, response_code, advice_code,
-    approval_code, network_transaction_id, cavv, acceptor, deliveries
+    approval_code, network_transaction_id, cavv, agreement, acceptor, deliveries
 )
 where journal.reference = late.reference and journal.kind = 'reversal'
 returning journal.reference;
@@ -49,11 +52,41 @@ from unnest(:references::text[], :deliveries::integer[]) as again (reference, de
 where journal.reference = again.reference
 returning journal.reference, response_code, advice_code, approval_code, network_transaction_id;
 
--- name: update_declined(references, response_code)!
+-- name: update_declined(references, response_codes, advice_codes)!
 -- Turn fresh approvals whose condition did not hold into declines.
 update journal
-set response_code = :response_code, advice_code = null, approval_code = null
-where reference = any(:references::text[]);
+set
+    response_code = declined.response_code,
+    advice_code = declined.advice_code,
+    approval_code = null,
+    network_transaction_id = null
+from unnest(:references::text[], :response_codes::text[], :advice_codes::text[])
+    as declined (reference, response_code, advice_code)
+where journal.reference = declined.reference;
+
+-- name: select_agreements(references, agreements, card_names)
+-- Of merchants' charges, those that show an id which a customer's approval with that card was given and still has.
+select distinct shown.reference
+from unnest(:references::text[], :agreements::text[], :card_names::text[]) as shown (reference, agreement, card_name)
+where exists (
+    select
+    from journal
+    where journal.network_transaction_id = shown.agreement and journal.card_name = shown.card_name
+        and journal.agreement is null and journal.approval_code is not null and journal.reversed_at is null
+);
+
+-- name: select_tried_enough(references, declines)
+-- Of merchants' charges, those before which the merchant tried so often with the card under the same agreement.
+select journal.reference
+from unnest(:references::text[], :declines::integer[]) as counted (reference, declines)
+join journal on journal.reference = counted.reference
+where exists (
+    select
+    from journal earlier
+    where earlier.agreement = journal.agreement and earlier.card_name = journal.card_name
+        and (earlier.received_at, earlier.reference) < (journal.received_at, journal.reference)
+    offset counted.declines - 1
+);
 
 -- name: select_entry(reference)^
 -- One journal row, for an inquiry.
@@ -142,8 +175,8 @@ where reference = :reference;
 -- The newest journal rows first, of one merchant or of all.
 select
     reference, kind, original_reference, masked_number, card_name, amount_minor, currency, response_code, advice_code,
-    approval_code, network_transaction_id, captured_minor, released_minor, credited_minor, cavv, deliveries, received_at,
-    reversed_at, voided_at
+    approval_code, network_transaction_id, agreement, captured_minor, released_minor, credited_minor, cavv, deliveries,
+    received_at, reversed_at, voided_at
 from journal
 where :acceptor::text is null or (acceptor = :acceptor and acceptor <> '')
 order by received_at desc, reference desc
@@ -375,3 +408,43 @@ select test_data_id, type, number, currency, allowed_ips, emulates_3ds, is_block
 from test_data
 where masked_number = :masked_number and deleted_at is null and type <> 'sepa'
 limit :row_limit;
+
+-- name: insert_disputes(references, original_references, acceptors, transacted_at, after_days, reason)!
+-- Put down what will be charged back, in days of 24 hours after the transaction.
+insert into dispute (reference, original_reference, acceptor, reason, due_at)
+select
+    booked.reference, booked.original_reference, booked.acceptor, :reason,
+    coalesce(booked.transacted_at, now()) + make_interval(hours => 24 * booked.after_days)
+from unnest(
+    :references::text[], :original_references::text[], :acceptors::text[], :transacted_at::timestamptz[], :after_days::integer[]
+) as booked (reference, original_reference, acceptor, transacted_at, after_days)
+on conflict (reference) do nothing;
+
+-- name: select_disputes(acceptor, until, acceptors_ahead, untils_ahead, after, row_limit)
+-- Open disputes that are due, in the order in which they fall due, with what of the money is left to take back: of one merchant or
+-- of all, from after the one that is named. Merchants whose clock is ahead have an instant of their own.
+select d.dispute_id, d.acceptor, d.reference, d.reason, d.due_at, j.currency, remaining.amount_minor
+from dispute d
+join journal j on j.reference = d.original_reference
+cross join lateral (
+    select (case j.kind when 'sale' then j.amount_minor else j.captured_minor end) - j.credited_minor as amount_minor
+) remaining
+left join unnest(:acceptors_ahead::text[], :untils_ahead::timestamptz[]) as ahead (acceptor, until)
+    on ahead.acceptor = d.acceptor
+where d.taken_at is null
+    and d.due_at <= coalesce(ahead.until, :until)
+    and (:acceptor::text is null or d.acceptor = :acceptor)
+    and (
+        :after::uuid is null
+        or (d.due_at, d.dispute_id) > (select due_at, dispute_id from dispute where dispute_id = :after)
+    )
+    and j.reversed_at is null and j.voided_at is null and remaining.amount_minor > 0
+order by d.due_at, d.dispute_id
+limit :row_limit;
+
+-- name: update_disputes_taken(dispute_ids)
+-- Note that disputes were taken in, and return those that there are.
+update dispute
+set taken_at = coalesce(taken_at, now())
+where dispute_id = any(:dispute_ids::uuid[])
+returning dispute_id;

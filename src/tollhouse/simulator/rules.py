@@ -21,6 +21,9 @@ NOT_PERMITTED = "57"
 #: What the issuer says to an authorization whose reversal came first.
 REVERSED_BEFORE = INVALID_TRANSACTION
 
+#: Why cardholders dispute here: fraud, the card absent (Visa dispute condition 10.4).
+FRAUD = "10.4"
+
 #: Whole amounts whose last two digits are the response code.
 DECIDING_AMOUNTS = range(2000, 3000)
 
@@ -46,7 +49,10 @@ ECI_MASTERCARD = {"Y": "02", "A": "01", "U": "00", "I": "06"}
 
 
 def judge(order: Order) -> Verdict:
-    """Decide an authorization. A past expiry never declines by itself."""
+    """Decide an authorization. A past expiry never declines by itself.
+
+    What the merchant initiates has to show the network transaction id of the approval by which the customer agreed.
+    """
     if order.emulate_code is not None:
         return Verdict(_verify(emulated_response(order.emulate_code), order))
     if order.card is None:
@@ -54,9 +60,27 @@ def judge(order: Order) -> Verdict:
     response_code = _respond(order.card, order)
     if response_code != APPROVED:
         return Verdict(response_code, order.card.advice_code)
+    if not order.by_customer:
+        return _judge_renewal(order.card, order)
     if _lacks_proof(order.card, order):
         return Verdict(ask_for_authentication(order.brand))
     return Verdict(_verify(APPROVED, order), conditions=tuple(_conditions(order.card, order)))
+
+
+def _judge_renewal(card: PublishedCard, order: Order) -> Verdict:
+    """Decide what the merchant initiates, where the card itself would approve. Nobody is asked for a proof."""
+    if order.agreement is None:
+        return Verdict(INVALID_TRANSACTION)
+    declines = card.renewal_code is not None and not _has_new_expiry(card, order)
+    if declines and card.renewal_declines is None:
+        return Verdict(card.renewal_code or INVALID_TRANSACTION, card.renewal_advice)
+    tries = (Condition.TRIES,) if declines else ()
+    return Verdict(_verify(APPROVED, order), conditions=(Condition.AGREEMENT, *tries, *_conditions(card, order)))
+
+
+def _has_new_expiry(card: PublishedCard, order: Order) -> bool:
+    """Whether the card is one that was renewed, and the merchant knows its new date."""
+    return card.updater == "new_expiry" and card.new_expiry == f"{order.expiry.year:04d}-{order.expiry.month:02d}"
 
 
 def is_approval(response_code: str, *, amount_minor: int) -> bool:
@@ -116,9 +140,9 @@ def respond_by_amount(amount_minor: int, currency: str) -> str:
 
 
 def _lacks_proof(card: PublishedCard, order: Order) -> bool:
-    """Whether the cardholder has to be authenticated first. Charges by the merchant never ask for that."""
+    """Whether the cardholder has to be authenticated first."""
     asks = card.authentication is not None and card.authentication not in NOTED
-    return asks and order.by_customer and order.proof is None
+    return asks and order.proof is None
 
 
 def _conditions(card: PublishedCard, order: Order) -> list[Condition]:

@@ -11,11 +11,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from tollhouse.simulator import rules
-from tollhouse.simulator.model import Condition, Result
+from tollhouse.simulator.cards import names_of
+from tollhouse.simulator.model import Booking, Condition, Result
 from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from asyncpg import Record
 
@@ -38,7 +39,30 @@ async def insert_entries(connection: PlainConnection, entries: Sequence[Entry]) 
     hanging = [entry for entry in first if entry.conditions and entry.order.reference in fresh]
     if hanging:
         results |= await _check_conditions(connection, hanging)
+    await book_disputes(connection, list(_choose_bookings(first, {name: results[name] for name in fresh})))
     return [results[entry.order.reference] for entry in entries]
+
+
+def _choose_bookings(entries: Sequence[Entry], fresh: Mapping[str, Result]) -> Iterator[Booking]:
+    """Say which sales, approved just now, the issuer will charge back."""
+    for order in (entry.order for entry in entries if entry.order.reference in fresh):
+        days = order.card.disputed_after_days if order.card else None
+        if days is not None and _kind(order) == "sale" and fresh[order.reference].approval_code is not None:
+            yield Booking(order.reference, order.reference, order.acceptor, order.transacted_at, days)
+
+
+async def book_disputes(connection: PlainConnection, bookings: Sequence[Booking]) -> None:
+    """Put disputes down, each once for what was taken."""
+    if bookings:
+        await queries.insert_disputes(
+            connection,
+            references=[booking.reference for booking in bookings],
+            original_references=[booking.original_reference for booking in bookings],
+            acceptors=[booking.acceptor for booking in bookings],
+            transacted_at=[booking.transacted_at for booking in bookings],
+            after_days=[booking.after_days for booking in bookings],
+            reason=rules.FRAUD,
+        )
 
 
 async def _answer_known(
@@ -60,6 +84,8 @@ async def _check_conditions(connection: PlainConnection, entries: Sequence[Entry
     """Hold fresh approvals against their conditions, and turn those that fail into declines."""
     declined: dict[str, Result] = {}
     for condition, check in (
+        (Condition.AGREEMENT, _find_agreements),
+        (Condition.TRIES, _count_tries),
         (Condition.PROOF, _spend_proofs),
         (Condition.NOTE, _spend_notes),
         (Condition.BALANCE, _take_balances),
@@ -68,10 +94,48 @@ async def _check_conditions(connection: PlainConnection, entries: Sequence[Entry
         if not asked:
             continue
         held = await check(connection, asked)
-        failed = [order.reference for order in asked if order.reference not in held]
-        await queries.update_declined(connection, references=failed, response_code=condition.value)
-        declined |= {reference: Result(condition.value, None, None, None) for reference in failed}
+        failed = {order.reference: _decline(condition, order) for order in asked if order.reference not in held}
+        await _turn_down(connection, failed)
+        declined |= failed
     return declined
+
+
+def _decline(condition: Condition, order: Order) -> Result:
+    if condition is not Condition.TRIES:
+        return Result(condition.value, None, None, None)
+    card = _card(order)
+    return Result(card.renewal_code or rules.INVALID_TRANSACTION, card.renewal_advice, None, None)
+
+
+async def _turn_down(connection: PlainConnection, declined: Mapping[str, Result]) -> None:
+    await queries.update_declined(
+        connection,
+        references=list(declined),
+        response_codes=[result.response_code for result in declined.values()],
+        advice_codes=[result.advice_code for result in declined.values()],
+    )
+
+
+async def _find_agreements(connection: PlainConnection, orders: Sequence[Order]) -> set[str]:
+    """Tell which of the shown ids were given out for the card, or for one whose place it took."""
+    shown = [(order, name) for order in orders for name in names_of(_card(order))]
+    rows = queries.select_agreements(
+        connection,
+        references=[order.reference for order, _ in shown],
+        agreements=[order.agreement for order, _ in shown],
+        card_names=[name for _, name in shown],
+    )
+    return {row["reference"] async for row in rows}
+
+
+async def _count_tries(connection: PlainConnection, orders: Sequence[Order]) -> set[str]:
+    """Tell which orders have had as many tries before them as their card declines."""
+    rows = queries.select_tried_enough(
+        connection,
+        references=[order.reference for order in orders],
+        declines=[_card(order).renewal_declines for order in orders],
+    )
+    return {row["reference"] async for row in rows}
 
 
 async def _spend_proofs(connection: PlainConnection, orders: Sequence[Order]) -> set[str]:
@@ -140,6 +204,7 @@ def _columns(
         "approval_codes": [result.approval_code for result in chosen],
         "network_transaction_ids": [result.network_transaction_id for result in chosen],
         "cavvs": [order.proof.cavv if order.proof else None for order in orders],
+        "agreements": [order.agreement for order in orders],
         "acceptors": [order.acceptor for order in orders],
         "deliveries": [deliveries[order.reference] for order in orders],
     }

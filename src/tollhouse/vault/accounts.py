@@ -71,18 +71,19 @@ async def select_account(connection: PlainConnection, *, merchant_id: int, accou
 async def select_accounts_of(
     connection: PlainConnection, keys: Iterable[tuple[int, UUID]]
 ) -> dict[tuple[int, UUID], Account]:
-    """Return stored cards by merchant and account, as far as they are there."""
+    """Return stored cards, or those that replaced them, by merchant and the id that names them."""
     sought = list(keys)
     rows = queries.select_accounts_of(
         connection,
         merchant_ids=[merchant_id for merchant_id, _ in sought],
         account_ids=[account_id for _, account_id in sought],
     )
-    return {(row["merchant_id"], row["account_id"]): _read_account(row) async for row in rows}
+    return {(row["merchant_id"], row["named_id"]): _read_account(row) async for row in rows}
 
 
 def _read_account(row: Mapping[str, Any]) -> Account:
     fields = dict(row)
+    del fields["named_id"]
     fields["card"] = Sealed(fields.pop("sealed_card"), fields.pop("key_version"))
     fields["profile"] = json.loads(fields["profile"])
     return Account(**fields)

@@ -108,23 +108,24 @@ consumed as (
 select token_id, used_by from consumed;
 
 -- name: select_accounts_of
--- Return stored cards with their consumers' profiles.
-select a.merchant_id, a.account_id, a.consumer_id, a.fingerprint, a.key_version, a.sealed_card, a.brand, a.masked_number,
-    a.expiry_month, a.expiry_year, a.disabled, a.network_transaction_id,
+-- Return stored cards, or those that replaced them, with their consumers' profiles, by the ids that name them.
+select named.account_id as named_id, a.merchant_id, a.account_id, a.consumer_id, a.fingerprint, a.key_version, a.sealed_card,
+    a.brand, a.masked_number, a.expiry_month, a.expiry_year, a.disabled, a.network_transaction_id,
     c.external_id, c.profile
 from unnest(:merchant_ids::bigint[], :account_ids::uuid[]) as given (merchant_id, account_id)
-join account a using (merchant_id, account_id)
-join consumer c using (merchant_id, consumer_id);
+join account named using (merchant_id, account_id)
+join account a on a.merchant_id = named.merchant_id and a.account_id = coalesce(named.replaced_by, named.account_id)
+join consumer c on c.merchant_id = a.merchant_id and c.consumer_id = a.consumer_id;
 
 -- name: select_account_holder^
 -- Return whose stored card this is, of whichever merchant: its id cannot be guessed, and the consumer's has to fit.
 select merchant_id, brand from account where account_id = :account_id and consumer_id = :consumer_id;
 
 -- name: select_accounts
--- List a consumer's stored cards, newest first, from after the one that is named if one is.
+-- List a consumer's stored cards but those that were replaced, newest first, from after the one that is named if one is.
 select account_id, brand, masked_number, expiry_month, expiry_year, disabled
 from account
-where merchant_id = :merchant_id and consumer_id = :consumer_id
+where merchant_id = :merchant_id and consumer_id = :consumer_id and replaced_by is null
     and (
         :after::uuid is null
         or (created_at, account_id) < (
@@ -136,15 +137,31 @@ order by created_at desc, account_id desc
 limit :most;
 
 -- name: update_account_disabled$
--- Let a stored card be paid with, or no more, and tell whether there is such a card.
-update account
+-- Let a stored card be paid with, or no more, under all its ids: its own, and those that it replaced. Tell whether there is
+-- such a card.
+with good as (
+    select coalesce(replaced_by, account_id) as account_id
+    from account
+    where merchant_id = :merchant_id and account_id = :account_id
+),
+locked as (
+    select a.account_id
+    from account a
+    join good on a.account_id = good.account_id or a.replaced_by = good.account_id
+    where a.merchant_id = :merchant_id
+    order by a.account_id
+    for no key update of a
+)
+update account a
 set disabled = :disabled,
-    updated_at = case when disabled = :disabled then updated_at else now() end
-where merchant_id = :merchant_id and account_id = :account_id
+    updated_at = case when a.disabled = :disabled then a.updated_at else now() end
+from locked
+where a.merchant_id = :merchant_id and a.account_id = locked.account_id
 returning true;
 
 -- name: keep_accounts!
--- Store the cards of approved payments; a card that is known gets its new expiry and keeps its agreement.
+-- Store the cards of approved payments; a card that is known gets its new expiry and keeps its agreement. One that was paid
+-- with by its number is good, whatever replaced it.
 insert into account (
     merchant_id, account_id, consumer_id, fingerprint, key_version, sealed_card, brand, masked_number,
     expiry_month, expiry_year, network_transaction_id
@@ -160,4 +177,52 @@ set key_version = excluded.key_version,
     expiry_month = excluded.expiry_month,
     expiry_year = excluded.expiry_year,
     network_transaction_id = coalesce(account.network_transaction_id, excluded.network_transaction_id),
+    replaced_by = null,
     updated_at = now();
+
+-- name: lock_accounts!
+-- Let nobody else change these stored cards, nor those that they replaced, until the transaction ends.
+select
+from account
+where merchant_id = :merchant_id and (account_id = any(:account_ids::uuid[]) or replaced_by = any(:account_ids::uuid[]))
+order by account_id
+for no key update;
+
+-- name: update_account_expiry!
+-- Give a stored card a new date.
+update account
+set
+    key_version = :key_version,
+    sealed_card = :sealed_card,
+    expiry_month = :expiry_month,
+    expiry_year = :expiry_year,
+    updated_at = now()
+where merchant_id = :merchant_id and account_id = :account_id;
+
+-- name: insert_replacement!
+-- Store the card that replaced another, with what was agreed about that one; one that is stored already keeps its own
+-- agreement.
+insert into account (
+    merchant_id, account_id, consumer_id, fingerprint, key_version, sealed_card, brand, masked_number,
+    expiry_month, expiry_year, network_transaction_id, disabled
+)
+select
+    old.merchant_id, :account_id, old.consumer_id, :fingerprint, :key_version, :sealed_card, :brand, :masked_number,
+    :expiry_month, :expiry_year, old.network_transaction_id, old.disabled
+from account old
+where old.merchant_id = :merchant_id and old.account_id = :replaced_id
+on conflict (merchant_id, account_id) do update
+set key_version = excluded.key_version,
+    sealed_card = excluded.sealed_card,
+    expiry_month = excluded.expiry_month,
+    expiry_year = excluded.expiry_year,
+    network_transaction_id = coalesce(account.network_transaction_id, excluded.network_transaction_id),
+    replaced_by = null,
+    updated_at = now();
+
+-- name: update_accounts_replaced!
+-- Note what replaced a stored card, and with it those that it had replaced itself.
+update account
+set replaced_by = :account_id, updated_at = now()
+where merchant_id = :merchant_id and (account_id = :replaced_id or replaced_by = :replaced_id)
+    and account_id <> :account_id;

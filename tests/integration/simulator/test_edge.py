@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -13,7 +14,16 @@ import pytest
 from tests.support.issuing import areq, creq_of, encode, number_of, order, pack
 from tests.support.threeds_server import ThreedsServer, decode
 
-from tollhouse.acquirers.model import Approved, Declined, NotFound, Reversed, Unknown
+from tollhouse.acquirers.model import (
+    AccountQuery,
+    Approved,
+    Closed,
+    Declined,
+    DisputeQuery,
+    NotFound,
+    Reversed,
+    Unknown,
+)
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.storage.database import Database
 from tollhouse.transport.http import HttpTransport
@@ -308,3 +318,15 @@ async def test_health(browser: aiohttp.ClientSession, simulator_database: Databa
         assert response.status == 503
     async with browser.get("/healthz") as response:
         assert response.status == 200
+
+
+async def test_disputes_and_updates_over_http(far_acquirer: SimulatedAcquirer) -> None:
+    """A far simulator answers about disputes and stored cards as a near one does."""
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    sale = order("charged_back", transacted_at=at, acceptor="1")
+    await far_acquirer.authorize(sale)
+    page = await far_acquirer.list_disputes(DisputeQuery(at + timedelta(days=3)))
+    assert isinstance(page, tuple)
+    assert [dispute.reference for dispute in page] == [sale.reference]
+    assert await far_acquirer.acknowledge_disputes([page[0].dispute_id])
+    assert await far_acquirer.update_account(AccountQuery("q-1", order("closed").card)) == Closed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,8 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.issuing import encode, number_of, order
 
-from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Proof, Reversed, Unknown
+from tollhouse.acquirers.model import (
+    AccountQuery,
+    Approved,
+    AskCardholder,
+    Closed,
+    Declined,
+    Dispute,
+    DisputeQuery,
+    NotFound,
+    NotSent,
+    Proof,
+    Reversed,
+    Unchanged,
+    Unknown,
+    Updated,
+)
 from tollhouse.acquirers.simulated import SimulatedAcquirer
+from tollhouse.kernel.card import Card, CardNumber, Expiry
+from tollhouse.kernel.money import Currency, Money
 from tollhouse.transport import model as transport
 
 APPROVED = {
@@ -21,6 +39,10 @@ APPROVED = {
     "approvalCode": "A1B2C3",
     "networkTransactionId": "123456789012345",
 }
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+QUERY = AccountQuery("r", Card(CardNumber(number_of("renumbered")), Expiry(12, 2025), "Jane Smith", "10001"), "7")
+NEW_CARD = {"number": number_of("replacement"), "expiryMonth": 1, "expiryYear": 2030}
 
 
 class Line:
@@ -49,7 +71,7 @@ async def test_the_message_is_whole() -> None:
     proof = Proof("05", "A" * 28, "ds-1", "2.2.0")
     await SimulatedAcquirer(line, timeout_seconds=7).authorize(
         order(reference="r", proof=proof, consumer_ip="203.0.113.45", emulate_code="0000", acceptor="7",
-              network_transaction_id="1", mid="123", exemption="tra")
+              network_transaction_id="1", mid="123", exemption="tra", transacted_at=AT)
     )  # fmt: skip
     (path, body, timeout_seconds) = line.posted[0]
 
@@ -76,6 +98,7 @@ async def test_the_message_is_whole() -> None:
         "acceptor": "7",
         "mid": "123",
         "exemption": "tra",
+        "transactedAt": "2026-01-02T03:04:05Z",
     }
 
 
@@ -122,6 +145,9 @@ async def test_garbage_decides_nothing(body: bytes) -> None:
     assert isinstance(await acquirer.authorize(order(reference="r")), Unknown)
     assert isinstance(await acquirer.inquire("r"), Unknown)
     assert isinstance(await acquirer.reverse("r"), Unknown)
+    assert isinstance(await acquirer.update_account(QUERY), Unknown)
+    assert isinstance(await acquirer.list_disputes(DisputeQuery(AT)), Unknown)
+    assert not await acquirer.acknowledge_disputes(["d-1"])
 
 
 async def test_what_was_not_sent_is_known_not_to_be() -> None:
@@ -132,6 +158,9 @@ async def test_what_was_not_sent_is_known_not_to_be() -> None:
         assert isinstance(await acquirer.authorize(order(reference="r")), kind)
         assert isinstance(await acquirer.inquire("r"), kind)
         assert isinstance(await acquirer.reverse("r"), kind)
+        assert isinstance(await acquirer.update_account(QUERY), kind)
+        assert isinstance(await acquirer.list_disputes(DisputeQuery(AT)), kind)
+        assert not await acquirer.acknowledge_disputes(["d-1"])
 
 
 async def test_an_inquiry_finds() -> None:
@@ -147,3 +176,91 @@ async def test_a_reversal_has_to_be_acknowledged() -> None:
     assert await answering(result="reversed").reverse("r") == Reversed()
     assert isinstance(await answering(**APPROVED).reverse("r"), Unknown)
     assert isinstance(await answering(result="not_found").reverse("r"), Unknown)
+
+
+async def test_a_question_to_the_updater_is_whole() -> None:
+    """The updater is told the card as it is stored and whose it is, and no more of it."""
+    line = Line(encode({"reference": "r", "result": "unchanged"}))
+    assert await SimulatedAcquirer(line).update_account(QUERY) == Unchanged()
+    [(path, body, _)] = line.posted
+    assert path == "/acquirer/update-account"
+    assert json.loads(body) == {
+        "reference": "r",
+        "card": {"number": number_of("renumbered"), "expiryMonth": 12, "expiryYear": 2025},
+        "acceptor": "7",
+    }
+
+
+async def test_what_the_updater_tells() -> None:
+    """A new card is taken over with the old one's holder and postal code; the other answers are what they say."""
+    updated = await answering(result="updated", card=NEW_CARD).update_account(QUERY)
+    assert updated == Updated(Card(CardNumber(number_of("replacement")), Expiry(1, 2030), "Jane Smith", "10001"))
+    assert await answering(result="closed").update_account(QUERY) == Closed()
+    assert await answering(result="ask_cardholder").update_account(QUERY) == AskCardholder()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"result": "updated"},
+        {"result": "updated", "card": NEW_CARD | {"number": "4024007179366349"}},
+        {"result": "updated", "card": NEW_CARD | {"number": "x"}},
+        {"result": "updated", "card": NEW_CARD | {"expiryMonth": 13}},
+        {"result": "approved"},
+        {"result": "closed", "reference": "other"},
+        {},
+    ],
+)
+async def test_an_incomplete_update_changes_nothing(answer: dict[str, Any]) -> None:
+    """What is not a whole answer to this question is Unknown, and no card is made of it."""
+    assert isinstance(await answering(**answer).update_account(QUERY), Unknown)
+
+
+TOLD = {
+    "id": "d-1",
+    "acceptor": "7",
+    "reference": "1-1",
+    "amount": {"minor": 1999, "currency": "USD"},
+    "reason": "10.4",
+    "dueAt": "2026-01-02T03:04:05Z",
+}
+
+
+async def test_disputes_are_read() -> None:
+    """A question bears whose disputes, until when by whose clock, and after which; the answer is a page of them."""
+    line = Line(encode({"disputes": [TOLD]}))
+    query = DisputeQuery(AT, ahead={"8": AT.replace(year=2027)}, after="d-0")
+    assert await SimulatedAcquirer(line).list_disputes(query) == (
+        Dispute("d-1", "7", "1-1", Money(1999, Currency.of("USD")), "10.4", AT),
+    )
+    [(path, body, _)] = line.posted
+    assert path == "/acquirer/disputes"
+    assert json.loads(body) == {
+        "until": "2026-01-02T03:04:05Z",
+        "acceptor": None,
+        "ahead": [{"acceptor": "8", "until": "2027-01-02T03:04:05Z"}],
+        "after": "d-0",
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": ""},
+        {"amount": {"minor": 0, "currency": "USD"}},
+        {"amount": {"minor": 1, "currency": "XXQ"}},
+        {"dueAt": "2026-01-02T03:04:05"},
+        {"reference": None},
+    ],
+)
+async def test_a_page_is_whole_or_nothing(change: dict[str, Any]) -> None:
+    """A page in which one dispute is no dispute is Unknown, so that none is passed over."""
+    page = {"disputes": [TOLD, TOLD | change]}
+    assert isinstance(await SimulatedAcquirer(Line(encode(page))).list_disputes(DisputeQuery(AT)), Unknown)
+
+
+async def test_an_acknowledgement_is_for_all() -> None:
+    """Acknowledged is what the acquirer names."""
+    acquirer = SimulatedAcquirer(Line(encode({"ids": ["d-1", "d-2"]})))
+    assert await acquirer.acknowledge_disputes(["d-1"])
+    assert not await acquirer.acknowledge_disputes(["d-1", "d-3"])

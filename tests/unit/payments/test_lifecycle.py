@@ -152,3 +152,15 @@ def test_final_states_have_no_way_out(state: AttemptState) -> None:
     assert state.is_final is (state.value not in GRAPH)
     assert {str(after) for after in lifecycle.TRANSITIONS.get(state, ())} == GRAPH.get(state.value, set())
     assert payment(attempt=attempt(state)).attempt.state is state
+
+
+@given(st.integers(0, 10**18 - 1), st.integers(1, 9999))
+def test_a_reference_names_its_transaction(transaction_id: int, number: int) -> None:
+    """What names an attempt leads back to its transaction."""
+    assert lifecycle.read_reference(lifecycle.name_attempt(transaction_id, number)) == transaction_id
+
+
+@pytest.mark.parametrize("reference", ["", "1", "1-", "-1", "1-1-1", "a-1", "1-b", " 1-1", "\u0661-1", "1" * 19 + "-1"])
+def test_other_references_name_nothing(reference: str) -> None:
+    """What no attempt of ours was named leads to no transaction."""
+    assert lifecycle.read_reference(reference) is None

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollhouse.kernel.errors import Invalid, Refusal, StillRunning
-from tollhouse.kernel.money import Currency
+from tollhouse.kernel.money import Currency, Money
 from tollhouse.payments.model import AttemptState, Mode, Status
 from tollhouse.payments.position import (
     MAX_TRANSACTIONS,
@@ -23,6 +23,7 @@ from tollhouse.payments.position import (
     judge_capture,
     judge_chargeback,
     judge_credit,
+    judge_dispute,
     judge_release,
     judge_void,
 )
@@ -178,3 +179,23 @@ def test_what_an_operation_acts_on() -> None:
     assert judge_credit(position(Mode.AUTH, capture), None).basis is capture
     assert judge_void(position(Mode.AUTH, capture)).basis is capture
     assert judge_void(position()).basis.mode is Mode.AUTH
+
+
+@given(credited=st.integers(1, 999), asked=st.integers(1, 2000))
+def test_a_dispute_takes_what_is_left(credited: int, asked: int) -> None:
+    """An issuer takes what it says, and no more than was not given back."""
+    sold = position(Mode.SALE, step(Mode.CREDIT, credited, number=2))
+    verdict = judge_dispute(sold, Money(asked, USD))
+    assert verdict.money == Money(min(asked, 1000 - credited), USD)
+    assert verdict.basis == sold.first
+
+
+def test_what_is_not_disputed() -> None:
+    """Another currency, or a payment of which nothing is left, is refused; one with an open capture waits."""
+    money = Money(1000, USD)
+    with pytest.raises(Invalid):
+        judge_dispute(position(Mode.SALE), Money(1000, Currency.of("EUR")))
+    with pytest.raises(Invalid):
+        judge_dispute(position(Mode.SALE, step(Mode.CREDIT, number=2)), money)
+    with pytest.raises(StillRunning):
+        judge_dispute(position(Mode.AUTH, step(Mode.CAPTURE, status=Status.PENDING, number=2)), money)

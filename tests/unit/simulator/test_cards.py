@@ -60,11 +60,13 @@ def test_an_unpublished_number_is_no_card() -> None:
 @each_card
 def test_texts_tell_the_code_of_a_decline(card: PublishedCard) -> None:
     """The text of a declining card names the code that the gateway will show."""
-    if card.response_code == "00":
-        return
-    code = codes.from_response(card.response_code, brand=card.brand).code
+    for response_code in {card.response_code, card.renewal_code or "00"} - {"00"}:
+        code = codes.from_response(response_code, brand=card.brand).code
+        # A merchant cannot authenticate anybody, and the gateway has a code of its own for that.
+        is_soft_renewal = response_code == card.renewal_code and code == codes.SOFT_DECLINE
 
-    assert f"code {code}" in card.does
+        assert f"`{response_code}`" in card.does
+        assert f"code {codes.AUTHENTICATION_REQUIRED if is_soft_renewal else code}" in card.does
 
 
 @each_card

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollhouse.kernel import codes
-from tollhouse.kernel.card import CardNumber
+from tollhouse.kernel.card import CardNumber, Expiry
 from tollhouse.simulator import rules
 from tollhouse.simulator.cards import published_cards
 from tollhouse.simulator.model import AuthenticationRequest, Condition, Delivery, Order, ProofShown
@@ -29,6 +29,7 @@ def order(name: str | None = "visa", **changes: Any) -> Order:
         number=CardNumber(card.number if card else "4242424242424242"),
         masked_number="400000****0000",
         brand=card.brand if card else "visa",
+        expiry=Expiry(12, 2025),
         card=card,
         amount_minor=1999,
         currency="USD",
@@ -117,10 +118,40 @@ def test_a_card_without_proof_needs_a_note(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["challenge", "frictionless", "unavailable"])
 def test_merchant_initiated_charges_need_no_proof(name: str) -> None:
-    """A charge by the merchant is out of the scope of authentication."""
-    verdict = rules.judge(order(name, by_customer=False))
+    """A charge by the merchant is out of the scope of authentication; it hangs on the agreement that it shows."""
+    verdict = rules.judge(order(name, by_customer=False, agreement="1"))
 
-    assert (verdict.response_code, verdict.conditions) == ("00", ())
+    assert (verdict.response_code, verdict.conditions) == ("00", (Condition.AGREEMENT,))
+
+
+def test_a_merchant_has_to_show_an_agreement() -> None:
+    """A merchant's charge without a network transaction id is an invalid transaction, unless a code is emulated."""
+    assert rules.judge(order(by_customer=False)).response_code == "12"
+    assert rules.judge(order(by_customer=False, emulate_code="0051")).response_code == "51"
+
+
+@pytest.mark.parametrize("name", [name for name, card in CARDS.items() if card.renewal_code])
+def test_a_renewal_is_declined(name: str) -> None:
+    """A card of the renewals and of the updater approves its customer, and declines the merchant as it says."""
+    card = CARDS[name]
+    assert rules.judge(order(name)).response_code == "00"
+    verdict = rules.judge(order(name, by_customer=False, agreement="1"))
+
+    if card.renewal_declines is None:
+        assert (verdict.response_code, verdict.advice_code) == (card.renewal_code, card.renewal_advice)
+    else:
+        assert (verdict.response_code, verdict.conditions) == ("00", (Condition.AGREEMENT, Condition.TRIES))
+
+
+def test_the_new_date_of_a_card_approves() -> None:
+    """The renewed card approves the merchant with its new date only; the old number of another never again."""
+    codes_by_date = [
+        rules.judge(order("renewed", by_customer=False, agreement="1", expiry=expiry)).response_code
+        for expiry in (Expiry(12, 2039), Expiry(11, 2039), Expiry(12, 2040))
+    ]
+    assert codes_by_date == ["00", "54", "54"]
+    kept = order("renumbered", by_customer=False, agreement="1", expiry=Expiry(12, 2039))
+    assert rules.judge(kept).response_code == "54"
 
 
 @given(st.integers(0, 999_999_999_999))

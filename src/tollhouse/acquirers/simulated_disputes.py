@@ -1,0 +1,91 @@
+"""What the simulated acquirer is asked about disputes, and what it answers: messages written and read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from tollhouse.acquirers.model import Dispute, Unknown
+from tollhouse.kernel.money import Currency, Money
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tollhouse.acquirers.model import DisputeQuery
+
+MOST_AT_A_TIME = 100
+
+
+class _Amount(msgspec.Struct):
+    minor: Annotated[int, msgspec.Meta(gt=0)]
+    currency: str
+
+
+class _Dispute(msgspec.Struct, rename="camel"):
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    acceptor: str
+    reference: str
+    amount: _Amount
+    due_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    reason: str | None = None
+
+
+class _Page(msgspec.Struct):
+    disputes: Annotated[list[_Dispute], msgspec.Meta(max_length=MOST_AT_A_TIME)]
+
+
+class _Acknowledged(msgspec.Struct):
+    ids: list[str]
+
+
+_page = msgspec.json.Decoder(_Page)
+_acknowledged = msgspec.json.Decoder(_Acknowledged)
+_encode = msgspec.json.Encoder().encode
+
+
+def encode_query(query: DisputeQuery) -> bytes:
+    """Ask for a page."""
+    return _encode(
+        {
+            "until": query.until,
+            "acceptor": query.acceptor,
+            "ahead": [{"acceptor": acceptor, "until": until} for acceptor, until in query.ahead.items()],
+            "after": query.after,
+        }
+    )
+
+
+def read_page(body: bytes) -> tuple[Dispute, ...] | Unknown:
+    """Read a page, all of it or nothing."""
+    try:
+        return tuple(_build(told) for told in _page.decode(body).disputes)
+    except (msgspec.MsgspecError, KeyError):
+        return Unknown("answer not understood")
+
+
+def encode_ids(dispute_ids: Sequence[str]) -> bytes:
+    """Acknowledge."""
+    return _encode({"ids": list(dispute_ids)})
+
+
+def is_acknowledged(body: bytes, dispute_ids: Sequence[str]) -> bool:
+    """Tell whether all of these will be told no more."""
+    try:
+        return set(dispute_ids) <= set(_acknowledged.decode(body).ids)
+    except msgspec.MsgspecError:
+        return False
+
+
+def _build(told: _Dispute) -> Dispute:
+    """Build a dispute. Raises KeyError for a currency that is none."""
+    fields: dict[str, Any] = {
+        "dispute_id": told.id,
+        "acceptor": told.acceptor,
+        "reference": told.reference,
+        "money": Money(told.amount.minor, Currency.of(told.amount.currency)),
+        "reason": told.reason,
+        "due_at": told.due_at,
+    }
+    return Dispute(**fields)

@@ -1,0 +1,63 @@
+"""Stored cards and the account updater: asking what is new about one, and taking over what it tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tollhouse.acquirers.model import AccountQuery, NotSent, Update
+from tollhouse.consumers.store import update_last_account_replaced
+from tollhouse.kernel.errors import NotFound
+from tollhouse.kernel.ids import new_request_id
+from tollhouse.payments.routing import choose_acquirer
+from tollhouse.vault.accounts import select_account
+from tollhouse.vault.updates import update_card
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from tollhouse.kernel.card import Card
+    from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import PlainConnection
+    from tollhouse.vault.vault import Vault
+
+NO_ACCOUNT = "There is no such stored card."
+
+
+async def ask_for_update(tools: Tools, *, merchant_id: int, account_id: UUID) -> Update:
+    """Ask the updater what is new about a stored card, with no database connection held.
+
+    Raises NotFound for an account that is not the merchant's.
+    """
+    async with tools.database.acquire() as connection:
+        account = await select_account(connection, merchant_id=merchant_id, account_id=account_id)
+    if account is None:
+        raise NotFound(NO_ACCOUNT)
+    acquirer = choose_acquirer(list(tools.acquirers))
+    if acquirer is None:
+        return NotSent("no acquirer")
+    card = tools.vault.open_card(account.card, merchant_id=merchant_id, account_id=account.account_id)
+    return await tools.acquirers[acquirer].update_account(
+        AccountQuery(reference=new_request_id(), card=card, acceptor=str(merchant_id))
+    )
+
+
+async def apply_update(
+    connection: PlainConnection, vault: Vault, *, merchant_id: int, account_id: UUID, card: Card
+) -> UUID:
+    """Take over what a stored card is by now, in the caller's transaction, and return the account to charge.
+
+    That is the same account for a new date, another one for a new number; whoever names the old one is led on to it.
+    Safe to repeat. Raises NotFound for an account that is not the merchant's.
+    """
+    kept = await update_card(connection, vault, merchant_id=merchant_id, account_id=account_id, card=card)
+    if kept is None:
+        raise NotFound(NO_ACCOUNT)
+    if kept.account_id != kept.replaced_id:
+        await update_last_account_replaced(
+            connection,
+            merchant_id=merchant_id,
+            consumer_id=kept.consumer_id,
+            replaced_id=kept.replaced_id,
+            account_id=kept.account_id,
+        )
+    return kept.account_id

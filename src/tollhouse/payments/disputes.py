@@ -1,0 +1,141 @@
+"""Disputes: what issuers charged back is asked of the acquirers, recorded once each, and then acknowledged.
+
+    ask ──> record the charge-back (durable) ──> acknowledge
+
+An acquirer tells a dispute until it is acknowledged, and a dispute is recorded under a request id that follows from its
+own id. So a process that dies between two of the steps loses nothing, and what is told twice is recorded once.
+
+One question is for all merchants. It bears the instant until which a dispute is due: the real time, and for the few
+merchants whose clock is ahead, in stage, their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tollhouse.acquirers.model import Dispute, DisputeQuery, NotSent, Unknown
+from tollhouse.kernel.errors import Invalid, NotFound, TollhouseError, Unavailable
+from tollhouse.kernel.requests import Claim
+from tollhouse.payments.chargeback import record_dispute
+from tollhouse.payments.lifecycle import read_reference
+from tollhouse.payments.model import Cause, Mode
+from tollhouse.payments.operate import Wish
+from tollhouse.payments.store import queries, select_payment
+
+if TYPE_CHECKING:
+    from tollhouse.acquirers.model import Acquirer
+    from tollhouse.payments.tools import Tools
+
+#: Under which request ids of disputes are taken: no client's are, so that they never meet.
+OPERATION = "dispute"
+#: Pages at a time; what is left then waits for the next look.
+MOST_PAGES = 100
+#: Merchants with a clock of their own in one question; for those beyond the real time counts, and a look of their own.
+MOST_AHEAD = 1_000
+#: After everything that will ever fall due.
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+
+_ACCEPTOR = re.compile("[0-9]{1,18}")
+
+log = structlog.get_logger()
+
+
+async def take_in_disputes(tools: Tools, *, merchant_id: int | None = None) -> int:
+    """Record what is due now, of one merchant or of all, and return how many charge-backs were recorded.
+
+    Raises Unavailable when an acquirer does not answer; what was told until then is recorded.
+    """
+    query = await _build_query(tools, merchant_id)
+    return sum([await _take_in(tools, acquirer, query) for acquirer in tools.acquirers.values()])
+
+
+async def find_next_dispute(tools: Tools, merchant_id: int) -> datetime | None:
+    """Return when the next of a merchant's disputes falls due, in its time, as far as the acquirers tell; or None.
+
+    That may be past: then it can be taken in, or waits for an operation that is open. Raises Unavailable when an
+    acquirer does not answer.
+    """
+    query = DisputeQuery(until=FOR_EVER, acceptor=str(merchant_id))
+    pages = [await _ask(acquirer, query) for acquirer in tools.acquirers.values()]
+    return min((page[0].due_at for page in pages if page), default=None)
+
+
+async def _build_query(tools: Tools, merchant_id: int | None) -> DisputeQuery:
+    """Say until when, by which clock; and tell our own clock how far the merchants' are ahead."""
+    async with tools.database.acquire() as connection:
+        rows = queries.select_clocks_ahead(connection, merchant_id=merchant_id, most=MOST_AHEAD)
+        offsets = {row["merchant_id"]: row["clock_offset"] async for row in rows}
+    for ahead_id, offset in offsets.items():
+        tools.clock.observe_offset(ahead_id, offset)
+    if merchant_id is not None:
+        return DisputeQuery(until=tools.clock.now_of(merchant_id), acceptor=str(merchant_id))
+    ahead = {str(ahead_id): tools.clock.now_of(ahead_id) for ahead_id in offsets}
+    return DisputeQuery(until=tools.clock.now(), ahead=ahead)
+
+
+async def _take_in(tools: Tools, acquirer: Acquirer, query: DisputeQuery) -> int:
+    """Take in what one acquirer tells, page by page."""
+    recorded = 0
+    for _ in range(MOST_PAGES):
+        page = await _ask(acquirer, query)
+        if not page:
+            break
+        done = await asyncio.gather(*(_record(tools, acquirer.name, dispute) for dispute in page))
+        settled = [dispute.dispute_id for dispute, is_done in zip(page, done, strict=True) if is_done]
+        if settled and not await acquirer.acknowledge_disputes(settled):
+            log.info("disputes will be told again", acquirer=acquirer.name, disputes=len(settled))
+        recorded += len(settled)
+        query = replace(query, after=page[-1].dispute_id)
+    return recorded
+
+
+async def _ask(acquirer: Acquirer, query: DisputeQuery) -> tuple[Dispute, ...]:
+    page = await acquirer.list_disputes(query)
+    if isinstance(page, Unknown | NotSent):
+        raise Unavailable(f"The acquirer did not tell what was charged back: {page.cause}.")
+    return page
+
+
+async def _record(tools: Tools, acquirer: str, dispute: Dispute) -> bool:
+    """Record one, and tell whether it need not be told again; what goes wrong with it is no other one's matter."""
+    where = {"acquirer": acquirer, "dispute_id": dispute.dispute_id, "reference": dispute.reference}
+    try:
+        await record_dispute(tools, await _build_wish(tools, acquirer, dispute), dispute.money)
+    except Invalid as error:  # nothing is left to take: the gateway believes that it was given back already
+        log.warning("dispute not recorded", errors=error.errors, **where)
+    except NotFound:
+        log.warning("dispute about an unknown payment", **where)
+        return False
+    except TollhouseError as error:  # an operation on the payment is open, or the database is away: it is told again
+        log.info("dispute not recorded yet", error=type(error).__name__, **where)
+        return False
+    return True
+
+
+async def _build_wish(tools: Tools, acquirer: str, dispute: Dispute) -> Wish:
+    """Say what is charged back. Raises NotFound unless this acquirer has processed it for this merchant."""
+    transaction_id = read_reference(dispute.reference)
+    if transaction_id is None or not _ACCEPTOR.fullmatch(dispute.acceptor):
+        raise NotFound
+    merchant_id = int(dispute.acceptor)
+    async with tools.database.acquire() as connection:
+        named = await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
+    if named is None or (named.attempt.acquirer, named.attempt.reference) != (acquirer, dispute.reference):
+        raise NotFound
+    request_id = f"{acquirer}-{dispute.dispute_id}"
+    digest = tools.vault.digest(f"{request_id}|{dispute.reference}".encode())
+    return Wish(
+        merchant_id=merchant_id,
+        transaction_id=transaction_id,
+        request_id=request_id,
+        mode=Mode.CHARGEBACK,
+        claim=Claim(merchant_id, OPERATION, request_id, digest),
+        cause=Cause.ISSUER,
+        reason=dispute.reason,
+    )

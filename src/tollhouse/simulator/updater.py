@@ -1,0 +1,50 @@
+"""The account updater: what became of a card since its customer gave it, as Visa and Mastercard tell acquirers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tollhouse.kernel.card import CardNumber, Expiry
+from tollhouse.simulator.cards import find_card, published_cards
+from tollhouse.simulator.messages import CardShown, Message, Reference, decode, decode_card_number, encode
+
+if TYPE_CHECKING:
+    from tollhouse.simulator.model import PublishedCard
+
+
+class _Query(Message):
+    reference: Reference
+    card: CardShown
+
+
+_query = msgspec.json.Decoder(_Query, dec_hook=decode_card_number)
+
+
+async def update_account(body: bytes) -> bytes:
+    """Say what is new about a card; of one that is not published, or has the newest date, that nothing is.
+
+    Raises Invalid.
+    """
+    query: _Query = decode(_query, body)
+    card = find_card(query.card.number)
+    return encode({"reference": query.reference} | _describe(card, query.card))
+
+
+def _describe(card: PublishedCard | None, shown: CardShown) -> dict[str, Any]:
+    if card is None or card.updater is None:
+        return {"result": "unchanged"}
+    if card.updater in {"closed", "ask_cardholder"}:
+        return {"result": card.updater}
+    number = published_cards()[card.replaced_by].number if card.replaced_by else card.number
+    expiry = _read_expiry(card)
+    if (CardNumber(number), expiry) == (shown.number, Expiry(shown.expiry_month, shown.expiry_year)):
+        return {"result": "unchanged"}
+    fields = {"number": number, "expiryMonth": expiry.month, "expiryYear": expiry.year}
+    return {"result": "updated", "card": fields}
+
+
+def _read_expiry(card: PublishedCard) -> Expiry:
+    year, _, month = (card.new_expiry or "").partition("-")
+    return Expiry(int(month), int(year))

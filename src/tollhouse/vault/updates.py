@@ -1,0 +1,74 @@
+"""What an account updater tells of a stored card, in the vault: a new date, or another number in its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from tollhouse.vault.accounts import select_account
+from tollhouse.vault.security_codes import queries
+
+if TYPE_CHECKING:
+    from tollhouse.kernel.card import Card
+    from tollhouse.storage.database import PlainConnection
+    from tollhouse.vault.accounts import Account
+    from tollhouse.vault.vault import Vault
+
+
+class Kept(NamedTuple):
+    """A stored card after an update. `replaced_id` is the account that was good before, and may be the same."""
+
+    consumer_id: str
+    account_id: UUID
+    replaced_id: UUID
+
+
+async def update_card(
+    connection: PlainConnection, vault: Vault, *, merchant_id: int, account_id: UUID, card: Card
+) -> Kept | None:
+    """Store what a card is by now, in the caller's transaction; None when there is no such account.
+
+    A new date is written to the account itself, a new number makes an account of its own, sealed for its own row, to
+    which the old one leads from then on. It takes over the network transaction id, which a number gets in no other way
+    but by a payment of its customer. The same update again changes nothing.
+    """
+    stored = await select_account(connection, merchant_id=merchant_id, account_id=account_id)
+    if stored is None:
+        return None
+    fingerprint = vault.fingerprint(card.number, merchant_id=merchant_id)
+    new_id = vault.account_id(merchant_id=merchant_id, consumer_id=stored.consumer_id, fingerprint=fingerprint)
+    if new_id == stored.account_id:
+        await queries.update_account_expiry(connection, **_columns(vault, merchant_id, new_id, card))
+    else:
+        await _replace(connection, stored, fingerprint, _columns(vault, merchant_id, new_id, card), card)
+    return Kept(stored.consumer_id, new_id, stored.account_id)
+
+
+async def _replace(
+    connection: PlainConnection, stored: Account, fingerprint: bytes, columns: dict[str, Any], card: Card
+) -> None:
+    """Put another account in the place of a stored one."""
+    key = {"merchant_id": stored.merchant_id, "account_id": columns["account_id"], "replaced_id": stored.account_id}
+    await queries.lock_accounts(
+        connection, merchant_id=stored.merchant_id, account_ids=[stored.account_id, columns["account_id"]]
+    )
+    await queries.insert_replacement(
+        connection,
+        **(columns | key),
+        fingerprint=fingerprint,
+        brand=card.number.brand.name,
+        masked_number=card.number.masked,
+    )
+    await queries.update_accounts_replaced(connection, **key)
+
+
+def _columns(vault: Vault, merchant_id: int, account_id: UUID, card: Card) -> dict[str, Any]:
+    sealed = vault.seal_card(card, merchant_id=merchant_id, account_id=account_id)
+    return {
+        "merchant_id": merchant_id,
+        "account_id": account_id,
+        "key_version": sealed.key_version,
+        "sealed_card": sealed.content,
+        "expiry_month": card.expiry.month,
+        "expiry_year": card.expiry.year,
+    }

@@ -1,0 +1,26 @@
+"""Taking in disputes: what issuers have charged back, of all merchants in one look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tollhouse.kernel.errors import DatabaseUnavailable, Unavailable
+from tollhouse.payments.disputes import take_in_disputes
+
+if TYPE_CHECKING:
+    from tollhouse.payments.tools import Tools
+
+log = structlog.get_logger()
+
+
+async def take_in_all(tools: Tools) -> int:
+    """Record what is due, and return how many charge-backs that were. An acquirer that is away is asked next time."""
+    try:
+        return await take_in_disputes(tools)
+    except DatabaseUnavailable:
+        raise
+    except Unavailable as error:
+        log.warning("disputes not told", cause=str(error))
+        return 0
