@@ -16,6 +16,7 @@ from tollhouse.payments.velocity import sweep_velocity
 from tollhouse.phones.store import sweep_phones
 from tollhouse.storage.time import set_clock
 from tollhouse.vault.security_codes import sweep_vault
+from tollhouse.worker.cards import check_due_cards
 from tollhouse.worker.disputes import take_in_all
 from tollhouse.worker.events import deliver_events, number_events
 from tollhouse.worker.holds import keep_due_holds
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 RESOLVE_EVERY_SECONDS = 1.0
 KEEP_HOLDS_EVERY_SECONDS = 1.0
 RENEW_EVERY_SECONDS = 1.0
+CHECK_CARDS_EVERY_SECONDS = 5.0
 TAKE_IN_DISPUTES_EVERY_SECONDS = 5.0
 SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
 SWEEP_VAULT_EVERY_SECONDS = 60.0
@@ -66,6 +68,7 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
         "resolve outcomes": lambda: run_every(RESOLVE_EVERY_SECONDS, partial(resolve_due, tools), stop),
         "keep authorizations": lambda: run_every(KEEP_HOLDS_EVERY_SECONDS, partial(keep_due_holds, tools), stop),
         "renew subscriptions": lambda: run_every(RENEW_EVERY_SECONDS, partial(renew_due, gateway.biller), stop),
+        "check cards": lambda: run_every(CHECK_CARDS_EVERY_SECONDS, partial(check_due_cards, gateway.biller), stop),
         "take in disputes": lambda: run_every(TAKE_IN_DISPUTES_EVERY_SECONDS, partial(take_in_all, tools), stop),
         "sweep authentications": lambda: run_every(
             SWEEP_AUTHENTICATIONS_EVERY_SECONDS, partial(sweep_authentications, tools), stop

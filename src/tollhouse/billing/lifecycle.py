@@ -14,7 +14,7 @@ was paid; what was missed is made up for at most once in 24 hours.
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -26,11 +26,16 @@ from tollhouse.kernel.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from tollhouse.catalog.model import Price
+    from tollhouse.kernel.card import Expiry
 
 #: Between two charges of which the later one was missed.
 CATCH_UP_PAUSE = timedelta(hours=24)
+
+#: Before a card expires its site is told (the issue of subscriptions, part 6).
+CARD_WARNING = timedelta(days=30)
 
 #: What the reasons of dunning are to a subscription that is over; all others are unpaid.
 ENDS = {"cardholder_stopped": End.REVOKED, "never_again": End.REFUSED, "consumer_blocked": End.REFUSED}
@@ -41,16 +46,25 @@ def next_charge(subscription: Subscription) -> Charge | None:
     return find_charge(subscription.plan, subscription.next_period)
 
 
-def begin(subscription: Subscription, at: datetime) -> Subscription:
-    """Return the subscription as its approved first payment starts it."""
+def begin(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscription:
+    """Return the subscription as its approved first payment starts it. The card's expiry says when to look at it."""
     plan = dataclasses.replace(subscription.plan, base_at=at)
-    begun = replace(subscription, state=_state_without_debt(subscription), plan=plan, charged_at=at)
+    begun = replace(
+        subscription,
+        state=_state_without_debt(subscription),
+        plan=plan,
+        charged_at=at,
+        check_card_at=choose_card_check(expiry, at),
+    )
     charge = next_charge(begun)
     return _look_at_next(replace(begun, paid_until=charge.due_at if charge else at), at)
 
 
-def pay(subscription: Subscription, at: datetime) -> Subscription:
-    """Return the subscription after a try for its next period was paid, whatever else has happened to it meanwhile."""
+def pay(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscription:
+    """Return the subscription after a try for its next period was paid, whatever else has happened to it meanwhile.
+
+    The card may have another expiry than when it was looked at last.
+    """
     charge = next_charge(subscription)
     paid = replace(
         subscription,
@@ -61,6 +75,7 @@ def pay(subscription: Subscription, at: datetime) -> Subscription:
         charged_at=at,
         paid_until=charge.covers_until if charge else subscription.paid_until,
         state=State.ACTIVE if subscription.state.is_running else subscription.state,
+        check_card_at=_check_again(subscription, at, expiry),
     )
     return _look_at_next(_take_next_prices(paid), at)
 
@@ -88,7 +103,7 @@ def fail(case: Case, decline: Decline) -> Subscription:
         case dunning.Retry():
             return replace(late, charge_at=decision.at, waits_for_account=False)
         case dunning.Hold():
-            return replace(late, charge_at=decision.until, waits_for_account=True)
+            return replace(late, charge_at=decision.until, waits_for_account=True, check_card_at=decline.at)
         case dunning.End():
             return _expire(late, ENDS.get(decision.reason, End.UNPAID))
 
@@ -187,10 +202,34 @@ def change_prices(case: Case, prices: Sequence[Price]) -> Subscription:
     return _look_at_next(taken, case.now)
 
 
-def switch_account(subscription: Subscription, at: datetime) -> Subscription:
-    """Return the subscription, which has another card now: what is past due is tried again at once."""
-    fresh = replace(subscription, waits_for_account=False, is_revoked=False)
+def switch_account(subscription: Subscription, account_id: UUID, at: datetime, expiry: Expiry) -> Subscription:
+    """Return the subscription with another card, or a new date for it: what is past due is tried again at once."""
+    fresh = replace(
+        subscription,
+        account_id=account_id,
+        waits_for_account=False,
+        is_revoked=False,
+        check_card_at=choose_card_check(expiry, at),
+    )
     return replace(fresh, charge_at=at) if fresh.state is State.PAST_DUE else fresh
+
+
+def choose_card_check(expiry: Expiry, at: datetime) -> datetime | None:
+    """Return when a card is to be looked at: 30 days before it expires. One that has expired is not."""
+    ends_at = card_ends_at(expiry)
+    return None if ends_at <= at else max(at, ends_at - CARD_WARNING)
+
+
+def card_ends_at(expiry: Expiry) -> datetime:
+    """Return when a card is good no more: when the month that is printed on it is over, in UTC."""
+    months = expiry.year * 12 + expiry.month
+    return datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)
+
+
+def _check_again(subscription: Subscription, at: datetime, expiry: Expiry) -> datetime | None:
+    """Keep the time of the next look at the card; where there was one already, its expiry may be a later one by now."""
+    check_at = choose_card_check(expiry, at)
+    return subscription.check_card_at or (check_at if check_at is not None and check_at > at else None)
 
 
 def revoke(subscription: Subscription, at: datetime) -> Subscription:
@@ -233,8 +272,12 @@ def _state_without_debt(subscription: Subscription) -> State:
 
 
 def _cancel(subscription: Subscription, at: datetime) -> Subscription:
-    return replace(subscription, state=State.CANCELED, cancel_at=at, waits_for_account=False, ended_with=End.CANCELED)
+    return replace(_stop(subscription, End.CANCELED), state=State.CANCELED, cancel_at=at)
 
 
 def _expire(subscription: Subscription, reason: End) -> Subscription:
-    return replace(subscription, state=State.EXPIRED, waits_for_account=False, ended_with=reason)
+    return replace(_stop(subscription, reason), state=State.EXPIRED)
+
+
+def _stop(subscription: Subscription, reason: End) -> Subscription:
+    return replace(subscription, waits_for_account=False, check_card_at=None, ended_with=reason)

@@ -88,6 +88,8 @@ class Subscription(Struct, frozen=True):
     #: Prices that take effect when what is under way is settled.
     next_prices: tuple[Price, ...] | None = None
     network_transaction_id: str | None = None
+    #: When the account updater is asked about its card next; None: not before the card changes.
+    check_card_at: datetime | None = None
 
     @property
     def due_at(self) -> datetime | None:

@@ -54,7 +54,7 @@ set status = given.status, account_id = given.account_id, prices = given.prices,
     cancel_at = given.cancel_at, cancel_reason = given.cancel_reason, tells_consumer = given.tells_consumer,
     waits_for_account = given.waits_for_account, is_revoked = given.is_revoked, ended_with = given.ended_with,
     next_prices = given.next_prices, network_transaction_id = given.network_transaction_id,
-    lease = null, lease_until = null, updated_at = now()
+    check_card_at = given.check_card_at, lease = null, lease_until = null, updated_at = now()
 from unnest(
     :merchant_ids::bigint[], :subscription_ids::bigint[], :statuses::subscription_status[], :account_ids::uuid[],
     :prices::jsonb[], :anchors_at::timestamptz[], :anchor_months::integer[], :starts_at_anchor::boolean[],
@@ -62,11 +62,12 @@ from unnest(
     :renewals_at::timestamptz[], :charges_at::timestamptz[], :due_at::timestamptz[], :charged_at::timestamptz[],
     :paid_until::timestamptz[], :cancels_at::timestamptz[], :cancel_reasons::text[], :tells_consumer::boolean[],
     :waits_for_account::boolean[], :revoked::boolean[], :ended_with::subscription_end[], :next_prices::jsonb[],
-    :network_transaction_ids::text[]
+    :network_transaction_ids::text[], :check_cards_at::timestamptz[]
 ) as given (
     merchant_id, subscription_id, status, account_id, prices, anchor_at, anchor_months, starts_at_anchor, first_period,
     next_period, tries, cycle, renewal_at, charge_at, due_at, charged_at, paid_until, cancel_at, cancel_reason,
-    tells_consumer, waits_for_account, is_revoked, ended_with, next_prices, network_transaction_id
+    tells_consumer, waits_for_account, is_revoked, ended_with, next_prices, network_transaction_id,
+    check_card_at
 )
 where s.merchant_id = given.merchant_id and s.subscription_id = given.subscription_id;
 
@@ -164,15 +165,46 @@ from unnest(
 ) as given (merchant_id, transaction_id, state, settled_at)
 where r.merchant_id = given.merchant_id and r.transaction_id = given.transaction_id;
 
+-- name: lease_cards
+-- Take subscriptions whose cards are to be looked at, and put them off by a pause.
+with plain as (
+    select merchant_id, subscription_id
+    from subscription
+    where check_card_at <= now()
+    order by check_card_at
+    limit :limit
+    for no key update skip locked
+),
+advanced as (
+    select s.merchant_id, s.subscription_id
+    from merchant m join subscription s using (merchant_id)
+    where m.clock_offset > '0' and s.check_card_at > now() and s.check_card_at <= now() + m.clock_offset
+    order by s.check_card_at
+    limit :limit
+    for no key update of s skip locked
+),
+due as (
+    select * from plain union all select * from advanced
+)
+update subscription s
+set check_card_at = now() + m.clock_offset + :pause::interval
+from due join merchant m using (merchant_id)
+where s.merchant_id = due.merchant_id and s.subscription_id = due.subscription_id
+returning s.merchant_id, s.subscription_id;
+
 -- name: select_next_due$
--- Return when there is something to do next with one of a merchant's subscriptions.
-select min(due_at) from subscription where merchant_id = :merchant_id and due_at is not null;
+-- Return when there is something to do next with one of a merchant's subscriptions, or with its card.
+select least(
+    (select min(due_at) from subscription where merchant_id = :merchant_id and due_at is not null),
+    (select min(check_card_at) from subscription where merchant_id = :merchant_id and check_card_at is not null)
+);
 
 -- name: select_is_busy$
 -- Tell whether something is due of a merchant's subscriptions, or under way.
 select exists (
     select from subscription s join merchant m using (merchant_id)
-    where s.merchant_id = :merchant_id and s.due_at <= now() + m.clock_offset
+    where s.merchant_id = :merchant_id
+        and (s.due_at <= now() + m.clock_offset or s.check_card_at <= now() + m.clock_offset)
 ) or exists (
     select from renewal r join attempt a using (merchant_id, transaction_id)
     where r.merchant_id = :merchant_id and r.state = 'open' and a.state = 'in_flight'

@@ -18,6 +18,7 @@ from tollhouse.billing.store import (
     select_keys_on_account,
     update_subscriptions,
 )
+from tollhouse.kernel.card import Expiry
 from tollhouse.kernel.errors import Defect
 from tollhouse.payments.model import Payment, Renewing, Standing, Status, Superseded
 
@@ -135,8 +136,7 @@ class SwitchAccount:
         for key in sorted(cases):
             case, payment = cases[key], newest[key]
             switched = replace(
-                switch_account(case.subscription, _time_of(payment)),
-                account_id=payment.source.account_id,
+                switch_account(case.subscription, payment.source.account_id, _time_of(payment), _expiry_of(payment)),
                 network_transaction_id=payment.network_transaction_id,
             )
             await update_subscriptions(connection, [switched], are_charging=case.is_charging)
@@ -181,7 +181,7 @@ def settle(case: Case, payment: Payment) -> Subscription:
     if payment.status is Status.PENDING:
         return case.subscription
     if payment.status is Status.SUCCESS:
-        return pay(case.subscription, _time_of(payment))
+        return pay(case.subscription, _time_of(payment), _expiry_of(payment))
     return fail(case, _describe(payment))
 
 
@@ -218,6 +218,11 @@ def _find(cases: dict[Key, Case], payment: Payment) -> Case:
 def _key_of(payment: Payment) -> Key:
     subscription_id = payment.renewing.subscription_id if payment.renewing else payment.changing
     return payment.merchant_id, subscription_id or 0
+
+
+def _expiry_of(payment: Payment) -> Expiry:
+    """Return the expiry of the card that paid."""
+    return Expiry(payment.source.expiry_month, payment.source.expiry_year)
 
 
 def _time_of(payment: Payment) -> datetime:

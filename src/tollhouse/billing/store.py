@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -137,6 +137,7 @@ def _columns_of(subscriptions: Sequence[Subscription], *, are_charging: bool) ->
         "ended_with": [each.ended_with for each in subscriptions],
         "next_prices": [each.next_prices and prices_to_json(each.next_prices) for each in subscriptions],
         "network_transaction_ids": [each.network_transaction_id for each in subscriptions],
+        "check_cards_at": [each.check_card_at for each in subscriptions],
     }
 
 
@@ -174,7 +175,7 @@ def _read_subscription(row: Mapping[str, Any]) -> Subscription:
         "merchant_id", "subscription_id", "payment_id", "site_id", "consumer_id", "account_id", "sku_name", "title",
         "next_period", "tries", "cycle", "created_at", "began_as_trial", "renewal_at", "charge_at", "charged_at",
         "paid_until", "cancel_at", "cancel_reason", "tells_consumer", "waits_for_account", "is_revoked",
-        "network_transaction_id",
+        "network_transaction_id", "check_card_at",
     )  # fmt: skip
     return Subscription(
         **{name: row[name] for name in same},
@@ -201,6 +202,13 @@ def _read_agreement(row: Mapping[str, Any]) -> Agreement:
         mid=terms.get("mid"),
         addressee=terms.get("addressee"),
     )
+
+
+async def lease_cards(connection: PlainConnection, *, limit: int, pause: timedelta) -> list[Case]:
+    """Take subscriptions whose cards are to be looked at; nobody else does before the pause is over."""
+    rows = queries.lease_cards(connection, limit=limit, pause=pause)
+    keys = [(row["merchant_id"], row["subscription_id"]) async for row in rows]
+    return list((await select_cases(connection, keys)).values()) if keys else []
 
 
 async def select_next_due(connection: PlainConnection, merchant_id: int) -> datetime | None:

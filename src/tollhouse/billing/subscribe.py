@@ -13,6 +13,7 @@ from tollhouse.billing.model import State, Subscription
 from tollhouse.billing.schedule import Plan
 from tollhouse.billing.store import prices_to_json, queries, update_subscriptions
 from tollhouse.catalog.prices import sum_due_at_once
+from tollhouse.kernel.card import Expiry
 from tollhouse.payments.model import Payment, Status, Subscribing
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def start(payment: Payment, subscribing: Subscribing) -> Subscription:
         paid_until=None,
         network_transaction_id=payment.network_transaction_id,
     )
-    return begin(recorded, at)
+    return begin(recorded, at, Expiry(payment.source.expiry_month, payment.source.expiry_year))
 
 
 def _is_trial(subscribing: Subscribing) -> bool:

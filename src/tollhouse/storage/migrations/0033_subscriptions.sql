@@ -42,8 +42,8 @@ alter table subscription
     add column ended_with subscription_end,
     -- Of the customer-initiated payment that began the agreement; never that of another card.
     add column network_transaction_id text,
-    -- The expiry for which the warning was given already, as a month's first day.
-    add column warned_of date,
+    -- When the account updater is asked about its card next. Null: not before the card changes.
+    add column check_card_at timestamptz,
     -- The fencing token of the last claim, and until when it holds, in real time.
     add column lease bigint,
     add column lease_until timestamptz,
@@ -64,9 +64,20 @@ set charge_at = s.renewal_at,
     )
 where s.status in ('active', 'trial');
 
+-- Cards that are good still are looked at 30 days before they are so no more.
+update subscription s
+set check_card_at = greatest(
+    s.anchor_at, make_timestamptz(a.expiry_year, a.expiry_month, 1, 0, 0, 0, 'UTC') + interval '1 month' - interval '30 days'
+)
+from account a
+where a.merchant_id = s.merchant_id and a.account_id = s.account_id and s.status in ('active', 'trial')
+    and make_timestamptz(a.expiry_year, a.expiry_month, 1, 0, 0, 0, 'UTC') + interval '1 month' > now();
+
 -- For the worker, by real time; and for the few merchants whose clock was advanced, by theirs.
 create index subscription_due on subscription (due_at) where due_at is not null;
 create index subscription_due_of_merchant on subscription (merchant_id, due_at) where due_at is not null;
+create index subscription_card on subscription (check_card_at) where check_card_at is not null;
+create index subscription_card_of_merchant on subscription (merchant_id, check_card_at) where check_card_at is not null;
 create index subscription_account on subscription (merchant_id, account_id);
 create index subscription_consumer on subscription (merchant_id, consumer_id, subscription_id);
 
@@ -110,7 +121,7 @@ select s.merchant_id, s.subscription_id, s.payment_id, s.site_id, s.consumer_id,
     s.prices, s.anchor_at, s.anchor_months, s.starts_at_anchor, s.first_period, s.next_period, s.tries, s.cycle,
     s.created_at, s.began_as_trial, s.renewal_at, s.charge_at, s.charged_at, s.paid_until, s.cancel_at, s.cancel_reason,
     s.tells_consumer, s.waits_for_account, s.is_revoked, s.ended_with, s.next_prices, s.network_transaction_id,
-    s.lease, m.clock_offset, now() + m.clock_offset as merchant_now,
+    s.check_card_at, s.lease, m.clock_offset, now() + m.clock_offset as merchant_now,
     coalesce(site.extras ->> 'rebillRetryPolicy', '') as policy,
     exists (
         select from renewal r

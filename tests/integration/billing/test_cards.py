@@ -1,0 +1,134 @@
+"""Cards that expire, and what an account updater tells of them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.support.acquirer import Plan
+from tests.support.billing import Billing
+from tests.support.shop import OTHER_NUMBER, card, price
+
+from tollhouse.acquirers.model import AskCardholder, Closed, Declined, NotSent, Unchanged, Updated
+from tollhouse.billing.lifecycle import card_ends_at, choose_card_check
+from tollhouse.kernel.card import Expiry
+from tollhouse.worker.cards import check_due_cards
+
+YEARLY = (price(999), price(1999, "1y", repeat=True))
+EXPIRING = "subscription.card_expiring"
+
+
+async def advance_to_expiry(billing: Billing, subscription_id: int, **before: float) -> None:
+    """Let the merchant's time come so close to the end of the card of a subscription, which is good until 2029."""
+    case = await billing.case(subscription_id)
+    wanted = datetime(2030, 1, 1, tzinfo=UTC) - timedelta(**before)
+    await billing.advance(seconds=(wanted - case.now).total_seconds())
+
+
+async def test_thirty_days_before_it_expires(billing: Billing) -> None:
+    """A month before a card expires its site hears of it, once, and not before."""
+    subscription_id = await billing.subscribe(prices=YEARLY)
+    await advance_to_expiry(billing, subscription_id, days=31)
+    assert await check_due_cards(billing.biller) == 0
+    await billing.advance(days=1, minutes=1)
+    for _ in range(2):
+        await check_due_cards(billing.biller)
+        await billing.advance(hours=2)
+    assert [kind for kind, _ in await billing.events()].count(EXPIRING) == 1
+    told = json.loads(await billing.shop.value("select body from event where kind = $1", EXPIRING))
+    assert told["event"] == EXPIRING
+    assert told["subscription"]["id"] == str(subscription_id)
+
+
+async def test_a_new_date(billing: Billing) -> None:
+    """A card with a new date is charged with that, is not told of, and is looked at again before the new one."""
+    subscription_id = await billing.subscribe(prices=YEARLY)
+    await advance_to_expiry(billing, subscription_id, days=29)
+    billing.shop.acquirer.updates.append(Updated(card(month=6, year=2033)))
+    await check_due_cards(billing.biller)
+    assert [kind for kind, _ in await billing.events()] == ["sale"]
+    after = (await billing.case(subscription_id)).subscription
+    assert after.check_card_at == datetime(2033, 6, 1, tzinfo=UTC)
+    await billing.advance(days=365)
+    await billing.renew()
+    assert billing.shop.acquirer.asked[-1].card.expiry == Expiry(6, 2033)
+
+
+async def test_a_new_number(billing: Billing) -> None:
+    """The agreement passes to the new number, with its network transaction id, for all that runs on the card."""
+    ids = [await billing.subscribe(prices=YEARLY) for _ in range(2)]
+    sign_ups = {f"N{each.reference}" for each in billing.shop.acquirer.asked}
+    await advance_to_expiry(billing, ids[0], days=29)
+    billing.shop.acquirer.updates.append(Updated(card(OTHER_NUMBER, year=2034)))
+    await check_due_cards(billing.biller)
+    accounts = {(await billing.case(each)).subscription.account_id for each in ids}
+    assert len(accounts) == 1
+    await billing.advance(days=365)
+    await billing.renew_each()
+    asked = billing.shop.acquirer.asked[-2:]
+    assert {each.card.number.masked for each in asked} == {"411111****1111"}
+    assert {each.network_transaction_id for each in asked} == sign_ups
+
+
+@pytest.mark.parametrize("answer", [Closed(), AskCardholder(), Unchanged()])
+async def test_nothing_to_take_over(billing: Billing, answer: Closed | AskCardholder | Unchanged) -> None:
+    """Whatever else the updater says, the site is told that the card expires."""
+    subscription_id = await billing.subscribe(prices=YEARLY)
+    await advance_to_expiry(billing, subscription_id, days=29)
+    billing.shop.acquirer.updates.append(answer)
+    await check_due_cards(billing.biller)
+    assert (await billing.events())[-1][0] == EXPIRING
+
+
+async def test_no_answer_is_asked_again(billing: Billing) -> None:
+    """An updater that is away is asked again after an hour, and nothing is told before it answered."""
+    subscription_id = await billing.subscribe(prices=YEARLY)
+    await advance_to_expiry(billing, subscription_id, days=29)
+    billing.shop.acquirer.updates.append(NotSent("away"))
+    assert await check_due_cards(billing.biller) == 1
+    assert await check_due_cards(billing.biller) == 0
+    assert len(await billing.events()) == 1
+    await billing.advance(hours=1, minutes=1)
+    assert await check_due_cards(billing.biller) == 1
+    assert (await billing.events())[-1][0] == EXPIRING
+
+
+async def test_a_declined_card_is_asked_about(billing: Billing) -> None:
+    """A card that was declined for good is asked about at once; with a new one what is past due is paid."""
+    subscription_id = await billing.subscribe()
+    await billing.advance(days=30, minutes=1)
+    billing.shop.acquirer.plan(Plan(Declined("54")))
+    await billing.renew()
+    billing.shop.acquirer.updates.append(Updated(card(year=2035)))
+    assert await check_due_cards(billing.biller) == 1
+    assert await billing.renew() == [(1, 1, "failed"), (1, 2, "paid")]
+    assert await billing.standing(subscription_id) == ("active", 1)
+    assert EXPIRING not in [kind for kind, _ in await billing.events()]
+
+
+async def test_what_is_over_is_left_alone(billing: Billing) -> None:
+    """Nobody is told of the card of a subscription that is over."""
+    subscription_id = await billing.subscribe(prices=YEARLY)
+    await billing.shop.value("update subscription set status = 'canceled', due_at = null")
+    await advance_to_expiry(billing, subscription_id, days=29)
+    await check_due_cards(billing.biller)
+    assert len(await billing.events()) == 1
+
+
+@pytest.mark.parametrize(
+    ("month", "year", "ends"),
+    [(12, 2029, (2030, 1)), (2, 2028, (2028, 3)), (1, 2031, (2031, 2))],
+)
+def test_a_card_is_good_through_its_month(month: int, year: int, ends: tuple[int, int]) -> None:
+    """A card is good until the month that is printed on it is over."""
+    assert card_ends_at(Expiry(month, year)) == datetime(*ends, 1, tzinfo=UTC)
+
+
+def test_when_a_card_is_looked_at() -> None:
+    """Thirty days before its end; at once when that has come; never when it has expired already."""
+    end = datetime(2030, 1, 1, tzinfo=UTC)
+    expiry = Expiry(12, 2029)
+    assert choose_card_check(expiry, end - timedelta(days=400)) == end - timedelta(days=30)
+    assert choose_card_check(expiry, end - timedelta(days=3)) == end - timedelta(days=3)
+    assert choose_card_check(expiry, end) is None
