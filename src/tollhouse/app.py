@@ -19,10 +19,9 @@ import structlog
 from litestar import Litestar
 from litestar.exceptions import HTTPException
 
-from tollhouse.acquirers.test_data import TestDataDesk
 from tollhouse.api.access import Gate
 from tollhouse.api.callbacks import callback_handlers
-from tollhouse.api.chargeback import chargeback_handlers, issuer_handlers
+from tollhouse.api.chargeback import chargeback_handlers
 from tollhouse.api.codes import code_handlers
 from tollhouse.api.consumer import consumer_handlers
 from tollhouse.api.cors import AllowedOrigins, Cors
@@ -45,7 +44,6 @@ from tollhouse.api.site import site_handlers
 from tollhouse.api.sku import sku_handlers
 from tollhouse.api.static import static_handlers
 from tollhouse.api.straight import StraightWay
-from tollhouse.api.test_payment_data import test_payment_data_handlers
 from tollhouse.api.timeline import timeline_handlers
 from tollhouse.api.tokenize import build_tokenize, tokenize_handlers
 from tollhouse.api.tokenize_account import build_tokenize_account, tokenize_account_handlers
@@ -71,6 +69,7 @@ from tollhouse.kernel.errors import Refusal, TollhouseError
 from tollhouse.kernel.ids import NumberBlocks
 from tollhouse.ledger.store import count_violations
 from tollhouse.merchants.access import Doorman
+from tollhouse.merchants.clock import read_offsets
 from tollhouse.merchants.passwords import PasswordGate
 from tollhouse.merchants.secrets import IpnSecrets
 from tollhouse.notices.store import count_waiting
@@ -84,15 +83,10 @@ from tollhouse.payments.store import (
 )
 from tollhouse.payments.tools import Patience, Tools
 from tollhouse.phones.desk import Desk, Quotas
-from tollhouse.phones.shown import ShownSender
 from tollhouse.portal.handlers import Portal, portal_handlers
 from tollhouse.rates.access import Rates
 from tollhouse.simulator.app import create_router
-from tollhouse.stage.faults import fault_handlers
-from tollhouse.stage.inbox import Inbox, inbox_handlers
-from tollhouse.stage.mailbox import Mailbox
-from tollhouse.stage.three_ds import three_ds_handler
-from tollhouse.stage.visit import visit_handlers
+from tollhouse.staging import build_clockwork, build_stage_handlers
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database, PlainConnection
 from tollhouse.storage.migrate import migrate
@@ -186,6 +180,7 @@ async def open_gateway(settings: Settings, dsn: str, transport: Transport) -> As
     database = await Database.connect(dsn, schema="gateway", min_size=2, max_size=settings.database_connections)
     gateway = build_gateway(settings, database, Vault(keys), transport)
     await set_clock(gateway.tools.clock, database)
+    await read_offsets(database, gateway.tools.clock)
     await gateway.tools.rates.refresh()
     try:
         yield gateway
@@ -304,8 +299,13 @@ def _tell_settled(metrics: Metrics, wake: asyncio.Event, payment: Payment) -> No
     wake.set()
 
 
-def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Application:
-    """Put together what speaks HTTP: API, checkout and, in stage, what stands in for people and banks."""
+def build_web(
+    gateway: Gateway, simulator: Simulator | None = None, *, others_learn_seconds: float = 0.0
+) -> Application:
+    """Put together what speaks HTTP: API, checkout and, in stage, what stands in for people and banks.
+
+    `others_learn_seconds` is how long other processes take to learn that a clock was moved; 0 where there are none.
+    """
     settings = gateway.settings
     context = partial(_validation_context, settings)
     pay = build_pay(gateway.tools, gateway.gate, context)
@@ -346,13 +346,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         ),
     ]
     if not settings.is_live:
-        handlers += [*inbox_handlers(_build_inbox(gateway)), *visit_handlers()]
-        handlers.append(three_ds_handler(gateway.tools, gateway.transport, gateway.gate.access))
-        handlers += fault_handlers(gateway.transport, gateway.gate.access)
-        handlers += issuer_handlers(gateway.tools, gateway.gate)
-        handlers += test_payment_data_handlers(
-            TestDataDesk(gateway.transport), gateway.gate, gateway.database, gateway.vault.digest
-        )
+        handlers += _stage_handlers(gateway, others_learn_seconds)
     if simulator is not None:
         handlers.append(create_router(simulator, path="/simulator", pages_only=True))
     web = _build_app(handlers)
@@ -387,17 +381,17 @@ def _open_till(gateway: Gateway) -> Till:
     )
 
 
-def _build_inbox(gateway: Gateway) -> Inbox:
-    """Show what is not sent anywhere; messages that leave are not kept, so there is nothing of them to show."""
-    sender = gateway.desk.sender
-    return Inbox(
-        gateway.database,
-        gateway.tools.catalog,
-        gateway.secrets.of,
-        Mailbox(),
-        gateway.settings.public_url,
-        messages_of=sender.shown if isinstance(sender, ShownSender) else lambda _: [],
-        has_mail_server=gateway.settings.mail is not None,
+def _stage_handlers(gateway: Gateway, others_learn_seconds: float) -> list[ControllerRouterHandler]:
+    return build_stage_handlers(
+        gateway.settings,
+        gateway.tools,
+        gateway.gate,
+        transport=gateway.transport,
+        secrets=gateway.secrets,
+        desk=gateway.desk,
+        clockwork=build_clockwork(
+            gateway.tools, gateway.secrets, gateway.wake, others_learn_seconds=others_learn_seconds
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tollhouse.billing.breaker import sweep_renewal_hours
 from tollhouse.ipn.address import LIVE, STAGE
 from tollhouse.links.store import sweep_links
+from tollhouse.merchants.clock import read_offsets
 from tollhouse.notices.deliver import deliver_due
 from tollhouse.notices.store import sweep_notices
 from tollhouse.payments.resume import sweep_authentications
@@ -43,6 +44,8 @@ CARRY_LETTERS_EVERY_SECONDS = 1.0
 #: What a mail server is waited for when the process is to end.
 DRAIN_LETTERS_SECONDS = 2.0
 READ_TIME_EVERY_SECONDS = 5.0
+#: Where a clock was advanced, every process knows within a second.
+READ_OFFSETS_EVERY_SECONDS = 0.5
 READ_RATES_EVERY_SECONDS = 5.0
 
 
@@ -105,7 +108,11 @@ def _build_common_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop
     async def read_time() -> None:
         await set_clock(gateway.tools.clock, gateway.database)
 
-    return {
+    loops: dict[str, Loop] = {
         "read the time": lambda: run_every(READ_TIME_EVERY_SECONDS, read_time, stop),
         "read the rates": lambda: run_every(READ_RATES_EVERY_SECONDS, rates.refresh, stop),
     }
+    if not gateway.settings.is_live:
+        read = partial(read_offsets, gateway.database, gateway.tools.clock)
+        loops["read the offsets"] = lambda: run_every(READ_OFFSETS_EVERY_SECONDS, read, stop)
+    return loops

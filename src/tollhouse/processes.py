@@ -25,7 +25,7 @@ from tollhouse.app import (
 )
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.ledger.verify import verify_books
-from tollhouse.loops import build_loops, build_web_loops
+from tollhouse.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_loops
 from tollhouse.rates.ecb import MAX_BYTES
 from tollhouse.rates.load import Loaded, load_rates
 from tollhouse.simulator.app import create_simulator_app
@@ -101,7 +101,9 @@ async def run_serve(settings: Settings) -> None:
     with _bind(settings.host, settings.port) as listener:
         async with _gateway_alone(settings) as gateway:
             loops = asyncio.create_task(run_loops(build_web_loops(gateway, stop), stop))
-            await _serve(build_web(gateway), listener, stop, lambda: log.info("serving", url=settings.public_url))
+            # Others learn of a moved clock by their loops; who moves one answers when they know.
+            web = build_web(gateway, others_learn_seconds=2 * READ_OFFSETS_EVERY_SECONDS)
+            await _serve(web, listener, stop, lambda: log.info("serving", url=settings.public_url))
             stop.set()
             await loops
 

@@ -68,6 +68,7 @@ GROUPS = {
     "antifraud": ("Phones", "Proving that a phone is at hand: a code is sent to it and typed in."),
     "ips": ("Addresses", "Where callbacks come from."),
     "testPaymentData": ("Test cards", "Cards that obey you. In stage only."),
+    "stage": ("Stage", "Standing in for what only the world and time can do. In stage only."),
 }
 
 REQUEST_ID_PARAMETER = {

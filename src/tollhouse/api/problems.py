@@ -53,6 +53,7 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="tollhouse"'}
 #: What pydantic found, in the words of this API. `{}` is filled from the error's context.
 TEXTS = {
     "missing": "is required",
+    "extra_forbidden": "is no field of this request",
     "union_tag_not_found": "is required",
     "union_tag_invalid": f"must be one of {', '.join(SOURCE_KINDS)}",
     "string_type": "must be a text",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import TYPE_CHECKING
 
 from litestar import Response, get
@@ -14,7 +13,7 @@ from tollhouse.api.openapi import describe
 from tollhouse.history.model import Entry
 from tollhouse.history.timeline import select_timeline
 from tollhouse.kernel.errors import NotFound
-from tollhouse.wire.render import render
+from tollhouse.wire.render import render, render_instant
 from tollhouse.wire.timeline import TimelineAnswer, TimelineEntry
 
 if TYPE_CHECKING:
@@ -55,5 +54,4 @@ def timeline_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
 
 def build_entry(entry: Entry) -> TimelineEntry:
     """Say it in the words of the wire."""
-    at = entry.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return TimelineEntry(at=at, kind=entry.kind.word, text=entry.text, facts=dict(entry.facts))
+    return TimelineEntry(at=render_instant(entry.at), kind=entry.kind.word, text=entry.text, facts=dict(entry.facts))

@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from tollhouse.history.model import Entry, Kind
 from tollhouse.ipn.model import DeliveryEntry
 from tollhouse.kernel import codes
 from tollhouse.kernel.money import Currency, Money
+from tollhouse.wire.render import render_instant
 
 Row = Mapping[str, Any]
 
@@ -77,7 +78,7 @@ def _facts(**facts: Any) -> dict[str, str]:
 
 def _real_time(at: datetime, real_at: datetime) -> dict[str, str]:
     """Name the real time of something where the merchant's is another."""
-    return {} if at == real_at else {"realTime": f"{real_at.astimezone(UTC).isoformat(timespec='milliseconds')[:-6]}Z"}
+    return {} if at == real_at else {"realTime": render_instant(real_at)}
 
 
 def _tell_request(row: Row) -> Iterator[Entry]:

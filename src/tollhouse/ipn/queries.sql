@@ -80,6 +80,33 @@ select
         where m.clock_offset > '0' and h.ready_at <= now() + m.clock_offset and h.ready_at < 'infinity'
     );
 
+-- name: select_next_delivery(merchant_id)$
+-- When the next attempt at a merchant's callbacks falls due, in its time. An endpoint that is left alone for a while has none before.
+select min(greatest(h.paused_until, d.due_at))
+from delivery_host h
+cross join lateral (
+    select due_at
+    from delivery d
+    where d.merchant_id = h.merchant_id and d.host_id = h.host_id and d.state = 'waiting'
+    order by due_at
+    limit 1
+) d
+where h.merchant_id = :merchant_id;
+
+-- name: select_deliveries_busy(merchant_id)$
+-- Whether any of a merchant's events waits for its number, or any of its callbacks is due or on its way.
+select
+    exists (select from event where sequence is null and merchant_id = :merchant_id)
+    or exists (select from delivery where merchant_id = :merchant_id and state = 'leased')
+    or exists (
+        select
+        from merchant m
+        join delivery_host h using (merchant_id)
+        join delivery d using (merchant_id, host_id)
+        where m.merchant_id = :merchant_id and h.paused_until <= now() + m.clock_offset
+            and d.state = 'waiting' and d.due_at <= now() + m.clock_offset
+    );
+
 -- name: lock_ready_hosts(hosts)
 -- Take the hosts that have been ready longest, leaving out those that another claim holds.
 with plain as (

@@ -164,6 +164,17 @@ async def select_ready_exist(connection: PlainConnection) -> bool:
     return bool(await queries.select_ready_exist(connection))
 
 
+async def select_next_delivery(connection: PlainConnection, merchant_id: int) -> datetime | None:
+    """Return when the next attempt at a merchant's callbacks falls due, in its time."""
+    due_at: datetime | None = await queries.select_next_delivery(connection, merchant_id=merchant_id)
+    return due_at
+
+
+async def select_deliveries_busy(connection: PlainConnection, merchant_id: int) -> bool:
+    """Tell whether any of a merchant's events waits for its number, or any of its callbacks is due or on its way."""
+    return bool(await queries.select_deliveries_busy(connection, merchant_id=merchant_id))
+
+
 async def claim_runs(connection: PlainConnection, capacity: Capacity) -> list[Run] | None:
     """Lease what ready hosts have room for, or return None where all of them are held by somebody else.
 

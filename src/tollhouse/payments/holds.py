@@ -138,6 +138,17 @@ async def lease_due_holds(tools: Tools, *, limit: int, lease_seconds: float) -> 
     return due
 
 
+async def select_next_hold(connection: PlainConnection, merchant_id: int) -> datetime | None:
+    """Return when the next of a merchant's authorizations falls due, in its time."""
+    due_at: datetime | None = await queries.select_next_hold(connection, merchant_id=merchant_id)
+    return due_at
+
+
+async def select_holds_busy(connection: PlainConnection, merchant_id: int) -> bool:
+    """Tell whether any of a merchant's authorizations is due or in somebody's hands."""
+    return bool(await queries.select_holds_busy(connection, merchant_id=merchant_id))
+
+
 async def keep_hold(tools: Tools, hold: DueHold) -> None:
     """Capture or release a leased authorization, and look at it again later if it is there still."""
     try:

@@ -343,6 +343,14 @@ leased as (
 )
 select merchant_id, transaction_id, m.clock_offset from leased join merchant m using (merchant_id);
 
+-- name: select_attempts_busy$
+-- Whether an acquirer is being asked for a merchant, or is about to be asked for the first time what became of an attempt.
+select exists (
+    select from attempt
+    where resolve_at is not null and merchant_id = :merchant_id
+        and (state = 'in_flight' or (state in ('unknown', 'reversing') and inquiries = 0))
+);
+
 -- name: postpone_attempt!
 -- Look at an attempt again later; it has been asked about once more.
 with postponed as (
@@ -508,6 +516,19 @@ from due join merchant m using (merchant_id)
 where h.merchant_id = due.merchant_id and h.transaction_id = due.transaction_id
 returning h.merchant_id, h.transaction_id, h.lease, h.tries, h.capture_at,
     h.expires_at <= now() + m.clock_offset as is_expired, m.clock_offset;
+
+-- name: select_next_hold$
+-- When the next of a merchant's authorizations falls due, in its time.
+select min(due_at) from authorization_hold where merchant_id = :merchant_id;
+
+-- name: select_holds_busy$
+-- Whether any of a merchant's authorizations is due or in somebody's hands.
+select exists (
+    select from authorization_hold h join merchant m using (merchant_id)
+    where h.merchant_id = :merchant_id and h.due_at <= now() + m.clock_offset
+) or exists (
+    select from authorization_hold where merchant_id = :merchant_id and lease_until > now()
+);
 
 -- name: postpone_hold!
 -- Look at an authorization again later, if the lease still holds: after a pause, and without a capture to come not before its end.

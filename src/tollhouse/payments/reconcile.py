@@ -23,6 +23,7 @@ from tollhouse.payments.store import queries, select_payment
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer
     from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import PlainConnection
 
 #: When to ask again, by how often was asked: then every five minutes.
 INQUIRY_PAUSES_SECONDS = (10.0, 60.0)
@@ -39,6 +40,14 @@ async def lease_due(tools: Tools, *, limit: int, lease_seconds: float) -> list[t
     for merchant_id, _, offset in due:
         tools.clock.observe_offset(merchant_id, offset)
     return [(merchant_id, transaction_id) for merchant_id, transaction_id, _ in due]
+
+
+async def select_attempts_busy(connection: PlainConnection, merchant_id: int) -> bool:
+    """Tell whether an acquirer is being asked for a merchant, or soon for the first time what became of an attempt.
+
+    What it did not know then may stay open for long, by real time, and nobody waits for that.
+    """
+    return bool(await queries.select_attempts_busy(connection, merchant_id=merchant_id))
 
 
 async def reconcile(tools: Tools, *, merchant_id: int, transaction_id: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -153,6 +153,17 @@ async def lease_due_authentications(
     """
     rows = queries.lease_due_authentications(connection, limit=limit, lease_seconds=lease_seconds)
     return [(_read_row(row), row["clock_offset"]) async for row in rows]
+
+
+async def select_next_authentication(connection: PlainConnection, merchant_id: int) -> datetime | None:
+    """Return when the next of a merchant's authentications runs out, in its time."""
+    due_at: datetime | None = await queries.select_next_authentication(connection, merchant_id=merchant_id)
+    return due_at
+
+
+async def select_authentications_busy(connection: PlainConnection, merchant_id: int) -> bool:
+    """Tell whether any of a merchant's authentications is due or in somebody's hands."""
+    return bool(await queries.select_authentications_busy(connection, merchant_id=merchant_id))
 
 
 def _key(authentication: Authentication) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -26,6 +26,20 @@ def render_json(content: Any) -> bytes:
 def render_date(moment: datetime) -> str:
     """Write a moment in UTC as `YYYY-MM-DD hh:mm:ss`."""
     return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def render_instant(moment: datetime) -> str:
+    """Write a moment in UTC in the form of ISO 8601, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def render_duration(span: timedelta) -> str:
+    """Write a span of time, not negative, in the form of ISO 8601, in days and less and to the second."""
+    minutes, seconds = divmod(span.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days = f"{span.days}D" if span.days else ""
+    rest = "".join(f"{count}{unit}" for count, unit in ((hours, "H"), (minutes, "M"), (seconds, "S")) if count)
+    return f"P{days}T{rest}" if rest else f"P{days}" if days else "PT0S"
 
 
 def build_timestamp(moment: datetime) -> Timestamp:

@@ -119,6 +119,23 @@ async def deliver_events(
                 await release_runs(database, left, rules)
 
 
+async def deliver_once(database: Database, *, secrets_of: SecretsOf, policy: AddressPolicy) -> int:
+    """Number what is there and deliver what is due now; return how much that was, when all of it is recorded.
+
+    For who cannot wait for the loops, or is in a process that has none. They do no harm to each other.
+    """
+    rules = DeliveryRules()
+    numbered = await number_batch(database)
+    runs = await claim_runs(database, rules, room=Bounds().quick)
+    if not runs:
+        return numbered
+    async with open_session(policy) as session:
+        post = partial(post_delivery, session, secrets_of=secrets_of, policy=policy, limits=rules.limits)
+        means = Means(post, make_recorder(database, rules).submit, SystemRandom().random, lambda: False)
+        await asyncio.gather(*(deliver_run(run, means, rules) for run in runs))
+    return numbered + len(runs)
+
+
 def remember_secrets(secrets_of: SecretsOf, *, seconds: float = SECRETS_SECONDS) -> SecretsOf:
     """Ask for a merchant's secrets no more often than every few seconds."""
     known: dict[int, tuple[float, Sequence[str]]] = {}

@@ -1,0 +1,196 @@
+"""Moving a merchant's clock: from one due instant to the next, and each time until all is quiet.
+
+So what happens in a year happens in its order, each thing at its own time, as it would if one waited for it. Nothing
+here depends on a worker's polling: what is due is done right here, by the worker's own functions, whose leases let both
+work side by side. If there is no end of it within bounds, the clock stays where it came to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import structlog
+
+from tollhouse.kernel.errors import StillRunning, Unavailable
+from tollhouse.merchants.clock import (
+    LEASE_SECONDS,
+    Reading,
+    select_clock,
+    update_clock_moved,
+    update_clock_released,
+    update_clock_taken,
+)
+from tollhouse.wire.render import render_instant
+
+if TYPE_CHECKING:
+    from tollhouse.kernel.clock import DatabaseClock
+    from tollhouse.payments.tools import Running
+    from tollhouse.stage.falling import Faller
+    from tollhouse.storage.database import Database
+
+#: Twenty years of a callback a day that nobody acknowledges are as many.
+MOST_STEPS = 100_000
+MOST_SECONDS = 600.0
+
+#: Between two looks while others are at it.
+SHORTEST_PAUSE_SECONDS = 0.002
+LONGEST_PAUSE_SECONDS = 0.05
+
+OTHERS_ARE_AT_IT = "The clock is being advanced by another call; wait for that to end."
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Clockwork:
+    """What moving clocks takes."""
+
+    database: Database
+    clock: DatabaseClock
+    running: Running
+    #: In the order in which one leads to another: who finds an earlier one quiet, and then a later one, missed nothing.
+    fallers: Sequence[Faller]
+    #: Nudges the loops of this process that number and deliver.
+    wake: Callable[[], None]
+    #: How long other processes take to learn of an offset; 0 where this is the only one.
+    others_learn_seconds: float = 0.0
+    most_steps: int = MOST_STEPS
+    most_seconds: float = MOST_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """How a merchant's clock stands after a call that moved it, by how much, and at how many instants it stopped."""
+
+    reading: Reading
+    by: timedelta
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """A merchant's time, and what falls due next, the earliest first."""
+
+    reading: Reading
+    next: tuple[tuple[str, datetime], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Drive:
+    """One call that moves a clock: whose, with which lease, and when it gives up, on the monotonic clock."""
+
+    clockwork: Clockwork
+    merchant_id: int
+    lease: UUID
+    give_up_at: float
+
+    async def move(self, until: datetime) -> Reading:
+        """Move the clock, and let this process know. Raises StillRunning when somebody else took the lease over."""
+        async with self.clockwork.database.acquire() as connection:
+            reading = await update_clock_moved(connection, self.merchant_id, lease=self.lease, until=until)
+        if reading is None:
+            raise StillRunning(OTHERS_ARE_AT_IT)
+        self.clockwork.clock.observe_offset(self.merchant_id, reading.offset)
+        return reading
+
+
+class _OutOfPatience(Exception):
+    """A bound was met before the goal."""
+
+
+async def look_ahead(clockwork: Clockwork, merchant_id: int) -> Outlook:
+    """Return a merchant's time and what falls due next."""
+    async with clockwork.database.acquire() as connection:
+        reading = await select_clock(connection, merchant_id)
+        found = [(faller.name, await faller.next_due(connection, merchant_id)) for faller in clockwork.fallers]
+    due = [(name, max(at, reading.time)) for name, at in found if at is not None]
+    return Outlook(reading, tuple(sorted(due, key=lambda pair: pair[1])))
+
+
+async def advance(clockwork: Clockwork, merchant_id: int, choose_goal: Callable[[datetime], datetime]) -> Advanced:
+    """Move a merchant's clock to a goal that is chosen by its time, and return when all is done that fell due.
+
+    Raises what `choose_goal` raises, StillRunning while another call moves the clock, and Unavailable when a bound was
+    met before the goal; the message says how far it came, and a call to the same goal goes on from there.
+    """
+    lease = uuid4()
+    async with clockwork.database.acquire() as connection:
+        begun = await update_clock_taken(connection, merchant_id, lease=lease)
+    if begun is None:
+        raise StillRunning(OTHERS_ARE_AT_IT)
+    drive = _Drive(clockwork, merchant_id, lease, time.monotonic() + clockwork.most_seconds)
+    try:
+        return await _drive_to(drive, begun, choose_goal(begun.time))
+    finally:
+        async with clockwork.database.acquire() as connection:
+            await update_clock_released(connection, merchant_id, lease=lease)
+
+
+async def _drive_to(drive: _Drive, begun: Reading, goal: datetime) -> Advanced:
+    """Step to the goal; what was due before the first step comes first."""
+    reading, steps = begun, 0
+    try:
+        await _until_quiet(drive, begun.time)
+        while reading.time < goal:
+            if steps >= drive.clockwork.most_steps:
+                raise _OutOfPatience
+            until = await _choose_next(drive, goal)
+            reading = await drive.move(until)
+            steps += 1
+            await _until_quiet(drive, until)
+    except _OutOfPatience:
+        at = render_instant((await drive.move(begun.time)).time)
+        log.warning("clock not advanced to its goal", merchant_id=drive.merchant_id, steps=steps, at=at)
+        raise Unavailable(
+            f"The clock came to {at} in {steps} steps, and there is more to do than one call may take."
+            f' To go on, send {{"until": "{render_instant(goal)}"}}.'
+        ) from None
+    await asyncio.sleep(drive.clockwork.others_learn_seconds)
+    reading = await drive.move(goal)
+    log.info("clock advanced", merchant_id=drive.merchant_id, steps=steps, to=render_instant(reading.time))
+    return Advanced(reading, reading.time - begun.time, steps)
+
+
+async def _choose_next(drive: _Drive, goal: datetime) -> datetime:
+    """Return the next instant at which something falls due, or the goal if that comes first."""
+    async with drive.clockwork.database.acquire() as connection:
+        found = [await faller.next_due(connection, drive.merchant_id) for faller in drive.clockwork.fallers]
+    return min([goal, *(at for at in found if at is not None)])
+
+
+async def _until_quiet(drive: _Drive, until: datetime) -> None:
+    """Do what is due until nothing is, and nobody is at anything. Raises _OutOfPatience.
+
+    What one run takes on may be another merchant's and last; so runs go on by themselves, and only looks are waited
+    for. What goes wrong in a run is raised here.
+    """
+    pause, renew_at = SHORTEST_PAUSE_SECONDS, time.monotonic() + LEASE_SECONDS / 3
+    under_way: set[asyncio.Task[int]] = set()
+    while busy := await _find_busy(drive):
+        if time.monotonic() >= drive.give_up_at:
+            raise _OutOfPatience
+        if time.monotonic() >= renew_at:
+            await drive.move(until)
+            renew_at = time.monotonic() + LEASE_SECONDS / 3
+        under_way |= {drive.clockwork.running.start(faller.run(), name=f"due: {faller.name}") for faller in busy}
+        done, under_way = await asyncio.wait(
+            under_way, timeout=LONGEST_PAUSE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        drive.clockwork.wake()
+        if sum(task.result() for task in done):
+            pause = SHORTEST_PAUSE_SECONDS
+        else:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+async def _find_busy(drive: _Drive) -> list[Faller]:
+    """Return the kinds of which something is due or under way."""
+    async with drive.clockwork.database.acquire() as connection:
+        return [faller for faller in drive.clockwork.fallers if await faller.is_busy(connection, drive.merchant_id)]

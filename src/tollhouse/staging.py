@@ -1,0 +1,106 @@
+"""What only stage has: handlers that stand in for the world, and what falls due as a clock moves. A part of `app`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tollhouse.acquirers.test_data import TestDataDesk
+from tollhouse.api.chargeback import issuer_handlers
+from tollhouse.api.clock import clock_handlers
+from tollhouse.api.test_payment_data import test_payment_data_handlers
+from tollhouse.ipn.address import STAGE
+from tollhouse.ipn.store import select_deliveries_busy, select_next_delivery
+from tollhouse.payments.holds import select_holds_busy, select_next_hold
+from tollhouse.payments.reconcile import select_attempts_busy
+from tollhouse.payments.resume import sweep_authentications
+from tollhouse.phones.shown import ShownSender
+from tollhouse.stage.advance import Clockwork, advance, look_ahead
+from tollhouse.stage.falling import Faller, nothing_due
+from tollhouse.stage.faults import fault_handlers
+from tollhouse.stage.inbox import Inbox, inbox_handlers
+from tollhouse.stage.mailbox import Mailbox
+from tollhouse.stage.three_ds import three_ds_handler
+from tollhouse.stage.visit import visit_handlers
+from tollhouse.threeds.store import select_authentications_busy, select_next_authentication
+from tollhouse.worker.events import deliver_once
+from tollhouse.worker.holds import keep_due_holds
+from tollhouse.worker.resolve import resolve_due
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from litestar.types import ControllerRouterHandler
+
+    from tollhouse.api.access import Gate
+    from tollhouse.merchants.secrets import IpnSecrets
+    from tollhouse.payments.tools import Tools
+    from tollhouse.phones.desk import Desk
+    from tollhouse.settings import Settings
+    from tollhouse.transport.model import Transport
+
+
+def build_stage_handlers(
+    settings: Settings,
+    tools: Tools,
+    gate: Gate,
+    *,
+    transport: Transport,
+    secrets: IpnSecrets,
+    desk: Desk,
+    clockwork: Clockwork,
+) -> list[ControllerRouterHandler]:
+    """Return the handlers that are not there in live. `transport` leads to the simulator."""
+    return [
+        *inbox_handlers(_build_inbox(settings, tools, secrets, desk)),
+        *visit_handlers(),
+        three_ds_handler(tools, transport, gate.access),
+        *fault_handlers(transport, gate.access),
+        *issuer_handlers(tools, gate),
+        *test_payment_data_handlers(TestDataDesk(transport), gate, tools.database, tools.vault.digest),
+        *clock_handlers(gate, partial(advance, clockwork), partial(look_ahead, clockwork)),
+    ]
+
+
+def build_clockwork(
+    tools: Tools, secrets: IpnSecrets, wake: asyncio.Event, *, others_learn_seconds: float = 0.0
+) -> Clockwork:
+    """Put together what moves clocks."""
+    return Clockwork(
+        tools.database,
+        tools.clock,
+        tools.running,
+        build_fallers(tools, secrets),
+        wake.set,
+        others_learn_seconds=others_learn_seconds,
+    )
+
+
+def build_fallers(tools: Tools, secrets: IpnSecrets) -> tuple[Faller, ...]:
+    """List what falls due by a merchant's clock, or has to be done before the clock goes on.
+
+    Causes stand before what they lead to: whoever looks in this order and finds nothing has overlooked nothing.
+    """
+    deliver = partial(deliver_once, tools.database, secrets_of=secrets.of, policy=STAGE)
+    return (
+        Faller("authorization", select_next_hold, select_holds_busy, partial(keep_due_holds, tools)),
+        Faller(
+            "challenge", select_next_authentication, select_authentications_busy, partial(sweep_authentications, tools)
+        ),
+        Faller("outcome", nothing_due, select_attempts_busy, partial(resolve_due, tools)),
+        Faller("callback", select_next_delivery, select_deliveries_busy, deliver),
+    )
+
+
+def _build_inbox(settings: Settings, tools: Tools, secrets: IpnSecrets, desk: Desk) -> Inbox:
+    """Show what is not sent anywhere; messages that leave are not kept, so there is nothing of them to show."""
+    sender = desk.sender
+    return Inbox(
+        tools.database,
+        tools.catalog,
+        secrets.of,
+        Mailbox(),
+        settings.public_url,
+        messages_of=sender.shown if isinstance(sender, ShownSender) else lambda _: [],
+        has_mail_server=settings.mail is not None,
+    )

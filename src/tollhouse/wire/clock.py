@@ -1,0 +1,38 @@
+"""The answers about a merchant's virtual clock."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tollhouse.wire.answers import Answer
+
+NOW = "Your time: ISO 8601, UTC, to the millisecond."
+AHEAD = "How far it is ahead of the real one: ISO 8601, to the second."
+
+
+class ClockAnswer(Answer):
+    """A clock that was moved."""
+
+    now: str = Field(description=NOW, examples=["2027-01-31T12:00:00.000Z"])
+    ahead: str = Field(description=AHEAD, examples=["P30D"])
+    advanced: str = Field(description="How much later it is than before this call.", examples=["P30D"])
+    steps: int = Field(description="At how many instants it stopped, because something fell due or it was there.")
+
+
+class DueAnswer(Answer):
+    """What falls due next of one kind."""
+
+    kind: Literal["authorization", "challenge", "callback"] = Field(
+        description="An authorization is captured or released, a challenge runs out, a callback is tried again."
+    )
+    at: str = Field(description="In your time: ISO 8601, UTC, to the millisecond.")
+
+
+class OutlookAnswer(Answer):
+    """A clock, and what is before it."""
+
+    now: str = Field(description=NOW, examples=["2027-01-31T12:00:00.000Z"])
+    ahead: str = Field(description=AHEAD, examples=["P30D"])
+    next: list[DueAnswer] = Field(description="What falls due next of each kind, the earliest first.")
