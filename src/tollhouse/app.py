@@ -390,7 +390,7 @@ def _stage_handlers(gateway: Gateway, others_learn_seconds: float) -> list[Contr
         secrets=gateway.secrets,
         desk=gateway.desk,
         clockwork=build_clockwork(
-            gateway.tools, gateway.secrets, gateway.wake, others_learn_seconds=others_learn_seconds
+            gateway.biller, gateway.secrets, gateway.wake, others_learn_seconds=others_learn_seconds
         ),
     )
 

@@ -9,6 +9,7 @@ from tollhouse.acquirers.test_data import TestDataDesk
 from tollhouse.api.chargeback import issuer_handlers
 from tollhouse.api.clock import clock_handlers
 from tollhouse.api.test_payment_data import test_payment_data_handlers
+from tollhouse.billing.store import select_cards_busy, select_is_busy, select_next_card, select_next_due
 from tollhouse.ipn.address import STAGE
 from tollhouse.ipn.store import select_deliveries_busy, select_next_delivery
 from tollhouse.payments.holds import select_holds_busy, select_next_hold
@@ -23,8 +24,10 @@ from tollhouse.stage.mailbox import Mailbox
 from tollhouse.stage.three_ds import three_ds_handler
 from tollhouse.stage.visit import visit_handlers
 from tollhouse.threeds.store import select_authentications_busy, select_next_authentication
+from tollhouse.worker.cards import check_due_cards
 from tollhouse.worker.events import deliver_once
 from tollhouse.worker.holds import keep_due_holds
+from tollhouse.worker.renew import renew_due
 from tollhouse.worker.resolve import resolve_due
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
     from tollhouse.api.access import Gate
+    from tollhouse.billing.tools import Biller
     from tollhouse.merchants.secrets import IpnSecrets
     from tollhouse.payments.tools import Tools
     from tollhouse.phones.desk import Desk
@@ -63,30 +67,34 @@ def build_stage_handlers(
 
 
 def build_clockwork(
-    tools: Tools, secrets: IpnSecrets, wake: asyncio.Event, *, others_learn_seconds: float = 0.0
+    biller: Biller, secrets: IpnSecrets, wake: asyncio.Event, *, others_learn_seconds: float = 0.0
 ) -> Clockwork:
     """Put together what moves clocks."""
+    tools = biller.tools
     return Clockwork(
         tools.database,
         tools.clock,
         tools.running,
-        build_fallers(tools, secrets),
+        build_fallers(biller, secrets),
         wake.set,
         others_learn_seconds=others_learn_seconds,
     )
 
 
-def build_fallers(tools: Tools, secrets: IpnSecrets) -> tuple[Faller, ...]:
+def build_fallers(biller: Biller, secrets: IpnSecrets) -> tuple[Faller, ...]:
     """List what falls due by a merchant's clock, or has to be done before the clock goes on.
 
     Causes stand before what they lead to: whoever looks in this order and finds nothing has overlooked nothing.
     """
+    tools = biller.tools
     deliver = partial(deliver_once, tools.database, secrets_of=secrets.of, policy=STAGE)
     return (
         Faller("authorization", select_next_hold, select_holds_busy, partial(keep_due_holds, tools)),
         Faller(
             "challenge", select_next_authentication, select_authentications_busy, partial(sweep_authentications, tools)
         ),
+        Faller("card", select_next_card, select_cards_busy, partial(check_due_cards, biller)),
+        Faller("subscription", select_next_due, select_is_busy, partial(renew_due, biller)),
         Faller("outcome", nothing_due, select_attempts_busy, partial(resolve_due, tools)),
         Faller("callback", select_next_delivery, select_deliveries_busy, deliver),
     )

@@ -193,21 +193,28 @@ where s.merchant_id = due.merchant_id and s.subscription_id = due.subscription_i
 returning s.merchant_id, s.subscription_id;
 
 -- name: select_next_due$
--- Return when there is something to do next with one of a merchant's subscriptions, or with its card.
-select least(
-    (select min(due_at) from subscription where merchant_id = :merchant_id and due_at is not null),
-    (select min(check_card_at) from subscription where merchant_id = :merchant_id and check_card_at is not null)
-);
+-- Return when there is something to do next with one of a merchant's subscriptions.
+select min(due_at) from subscription where merchant_id = :merchant_id and due_at is not null;
+
+-- name: select_next_card$
+-- Return when the card of one of a merchant's subscriptions is to be looked at next.
+select min(check_card_at) from subscription where merchant_id = :merchant_id and check_card_at is not null;
 
 -- name: select_is_busy$
 -- Tell whether something is due of a merchant's subscriptions, or under way.
 select exists (
     select from subscription s join merchant m using (merchant_id)
-    where s.merchant_id = :merchant_id
-        and (s.due_at <= now() + m.clock_offset or s.check_card_at <= now() + m.clock_offset)
+    where s.merchant_id = :merchant_id and s.due_at <= now() + m.clock_offset
 ) or exists (
     select from renewal r join attempt a using (merchant_id, transaction_id)
     where r.merchant_id = :merchant_id and r.state = 'open' and a.state = 'in_flight'
+);
+
+-- name: select_cards_busy$
+-- Tell whether the card of one of a merchant's subscriptions is to be looked at now.
+select exists (
+    select from subscription s join merchant m using (merchant_id)
+    where s.merchant_id = :merchant_id and s.check_card_at <= now() + m.clock_offset
 );
 
 -- name: insert_renewal_hour!

@@ -217,6 +217,18 @@ async def select_next_due(connection: PlainConnection, merchant_id: int) -> date
     return at
 
 
+async def select_next_card(connection: PlainConnection, merchant_id: int) -> datetime | None:
+    """Return when, by the merchant's time, the card of one of its subscriptions is to be looked at; None: never."""
+    at: datetime | None = await queries.select_next_card(connection, merchant_id=merchant_id)
+    return at
+
+
+async def select_cards_busy(connection: PlainConnection, merchant_id: int) -> bool:
+    """Tell whether the card of one of a merchant's subscriptions is to be looked at now."""
+    is_busy: bool = await queries.select_cards_busy(connection, merchant_id=merchant_id)
+    return is_busy
+
+
 async def select_is_busy(connection: PlainConnection, merchant_id: int) -> bool:
     """Tell whether there is something to do with a merchant's subscriptions now, or being done."""
     is_busy: bool = await queries.select_is_busy(connection, merchant_id=merchant_id)
