@@ -205,3 +205,12 @@ async def test_an_acquirer_that_keeps_silent(shop: Shop) -> None:
             await asking
     shop.acquirer.tells_disputes = True
     assert await take_in_all(shop.tools) == 1
+
+
+async def test_messages_tell_the_merchants_time(shop: Shop) -> None:
+    """An authorization and a capture bear when they were made, by which issuers count their days."""
+    held = await shop.authorize()
+    captured = await shop.capture(held.transaction_id)
+    [asked], [(_, operated)] = shop.acquirer.asked, shop.acquirer.operated
+    assert asked.transacted_at == (await shop.stored(held.transaction_id)).created_at
+    assert operated.transacted_at == (await shop.stored(captured.transaction_id)).created_at
