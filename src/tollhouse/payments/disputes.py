@@ -49,10 +49,18 @@ log = structlog.get_logger()
 async def take_in_disputes(tools: Tools, *, merchant_id: int | None = None) -> int:
     """Record what is due now, of one merchant or of all, and return how many charge-backs were recorded.
 
-    Raises Unavailable when an acquirer does not answer; what was told until then is recorded.
+    Raises Unavailable when an acquirer does not answer; what it told until then, and what others tell, is recorded.
     """
     query = await _build_query(tools, merchant_id)
-    return sum([await _take_in(tools, acquirer, query) for acquirer in tools.acquirers.values()])
+    recorded, silent = 0, None
+    for acquirer in tools.acquirers.values():
+        try:
+            recorded += await _take_in(tools, acquirer, query)
+        except Unavailable as error:
+            silent = error
+    if silent is not None:
+        raise silent
+    return recorded
 
 
 async def find_next_dispute(tools: Tools, merchant_id: int) -> datetime | None:

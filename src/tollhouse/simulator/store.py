@@ -95,7 +95,8 @@ async def _check_conditions(connection: PlainConnection, entries: Sequence[Entry
             continue
         held = await check(connection, asked)
         failed = {order.reference: _decline(condition, order) for order in asked if order.reference not in held}
-        await _turn_down(connection, failed)
+        if failed:
+            await _turn_down(connection, failed)
         declined |= failed
     return declined
 

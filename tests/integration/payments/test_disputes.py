@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.integration.payments.test_crash import contradictions
 from tests.integration.payments.test_holds import advance
-from tests.support.acquirer import Plan
-from tests.support.shop import MERCHANT, OTHER_MERCHANT, Paid, Shop
+from tests.support.acquirer import Plan, ScriptedAcquirer
+from tests.support.shop import MERCHANT, OTHER_MERCHANT, Paid, Shop, open_shop
 
 from tollhouse.acquirers.model import Dispute
 from tollhouse.kernel.errors import Unavailable
@@ -205,3 +205,29 @@ async def test_an_acquirer_that_keeps_silent(shop: Shop) -> None:
             await asking
     shop.acquirer.tells_disputes = True
     assert await take_in_all(shop.tools) == 1
+
+
+async def test_messages_tell_the_merchants_time(shop: Shop) -> None:
+    """An authorization and a capture bear when they were made, by which issuers count their days."""
+    held = await shop.authorize()
+    captured = await shop.capture(held.transaction_id)
+    [asked], [(_, operated)] = shop.acquirer.asked, shop.acquirer.operated
+    assert asked.transacted_at == (await shop.stored(held.transaction_id)).created_at
+    assert operated.transacted_at == (await shop.stored(captured.transaction_id)).created_at
+
+
+async def test_one_of_two_acquirers_keeps_silent(shop: Shop) -> None:
+    """An acquirer that does not answer holds up no other; and one tells of its own payments only."""
+    first, second = ScriptedAcquirer(name="first", tells_disputes=False), ScriptedAcquirer(name="second")
+    shop = open_shop(shop.tools.database, first, second)
+    first.plan(Plan(not_sent=True))
+    theirs = await shop.pay()
+    assert [order.reference for order in second.asked] == [f"{theirs.transaction_id}-2"]
+    told = await dispute(shop, theirs)
+    second.disputes.append(told)
+    await take_in_all(shop.tools)
+    assert [row[3] for row in await recorded(shop)] == [theirs.transaction_id]
+    first.tells_disputes = True
+    await take_in_all(shop.tools)
+    assert first.acknowledged == set()
+    assert len(await recorded(shop)) == 1
