@@ -75,13 +75,14 @@ def test_an_instant() -> None:
     ("span", "text"),
     [
         (timedelta(), "PT0S"),
-        (timedelta(milliseconds=999), "PT0S"),
+        (timedelta(milliseconds=499), "PT0S"),
+        (timedelta(days=30) - timedelta(milliseconds=200), "P30D"),
         (timedelta(days=30), "P30D"),
         (timedelta(days=1, seconds=1), "P1DT1S"),
-        (timedelta(hours=25, minutes=2, seconds=3.9), "P1DT1H2M3S"),
+        (timedelta(hours=25, minutes=2, seconds=2.9), "P1DT1H2M3S"),
         (timedelta(minutes=15), "PT15M"),
     ],
 )
 def test_a_duration(span: timedelta, text: str) -> None:
-    """A span is told in days and less, without what is zero and cut to the second."""
+    """A span is told in days and less, without what is zero and to the nearest second."""
     assert render_duration(span) == text
