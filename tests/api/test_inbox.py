@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import TYPE_CHECKING
 
+from tests.support.clock import leap
 from tests.support.pages import attempt_all, newest_event, sign
 from tests.support.webshop import IPN_URL
 
@@ -15,6 +17,7 @@ from tollhouse.ipn.signature import sign_webhook
 from tollhouse.notices.carrier import ShownCarrier
 from tollhouse.notices.deliver import deliver_due
 from tollhouse.simulator.cards import published_cards
+from tollhouse.stage.inbox import describe_span
 from tollhouse.stage.mailbox import LIMIT, Arrival, Mailbox, judge
 from tollhouse.stage.visit import CARDS_TO_TRY
 
@@ -45,6 +48,27 @@ async def test_a_callback_that_cannot_arrive_is_shown(shop: WebShop) -> None:
     assert "as sent at attempt 1" in page
     assert "402400****6348" in page
     assert "4024007179366348" not in page
+
+
+async def test_a_clock_that_was_advanced(shop: WebShop) -> None:
+    """The page says what the merchant's clock shows once it is ahead, and shows callbacks by it."""
+    assert "clock shows" not in (await shop.client.get("/stage/inbox")).text
+    await leap(shop.gateway.database, 1, shop.gateway.tools.clock, days=400)
+    await shop.pay()
+    await attempt_all(shop)
+    page = unescape((await shop.client.get("/stage/inbox")).text)
+    assert "400 days ahead of the real time" in page
+    ahead = datetime.now(UTC) + timedelta(days=400)
+    assert page.count(f"{ahead:%-d %b %Y}") >= 3
+    stamped = re.search(r"webhook-timestamp\D+?(\d{9,})", page)
+    assert stamped is not None
+    assert abs(int(stamped[1]) - time.time()) < 600
+
+
+def test_spans_in_words() -> None:
+    """A span is told in its greatest unit."""
+    seconds = {1: "seconds", 91: "2 minutes", 4_200: "1 hour", 90_000: "1 day", 259_200: "3 days"}
+    assert {each: describe_span(timedelta(seconds=each)) for each in seconds} == seconds
 
 
 async def test_headers_are_those_that_were_sent(shop: WebShop) -> None:

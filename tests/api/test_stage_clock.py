@@ -12,12 +12,28 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.listener import Listener
-from tests.support.webshop import REDIRECT_URL, WebShop, card, clone_database, consumer, open_webshop, price
+from tests.support.webshop import (
+    REDIRECT_URL,
+    OpenShop,
+    WebShop,
+    card,
+    clone_database,
+    consumer,
+    open_client,
+    open_webshop,
+    price,
+)
 
+from tollhouse.app import build_web
 from tollhouse.ipn.schedule import HORIZON, JITTER, WAITS
+from tollhouse.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_loops
+from tollhouse.vault.keys import FileKeyProvider
+from tollhouse.worker.run import run_loops
 
 PATH = "/stage/clock"
 EXPIRED = {"paymentSource.token": ["has expired; tokenize the card again"]}
+#: Of several processes of one gateway.
+KEYS = FileKeyProvider({1: bytes(range(32))}, bytes(range(32, 64)))
 #: Nobody listens there.
 DEAF = "http://127.0.0.1:9/ipn"
 
@@ -210,17 +226,60 @@ async def test_one_call_at_a_time(shop: WebShop) -> None:
 async def test_a_restart_keeps_the_time(postgres_dsn: str, template: str) -> None:
     """A clock is where it was left, in a new process, and what was due there then still is."""
     async with clone_database(postgres_dsn, template) as dsn:
-        async with open_webshop(dsn) as shop:
+        async with open_webshop(dsn, keys=KEYS) as shop:
             await authorize(shop, "3d", DEAF)
             await advance(shop, "2d")
             # A process that died while it moved the clock holds nobody up for long.
             await shop.execute("update merchant set clock_lease = gen_random_uuid(), clock_lease_until = now()")
-        async with open_webshop(dsn) as shop:
+        async with open_webshop(dsn, keys=KEYS) as shop:
             assert is_about(ahead((await look(shop))["now"]), days=2)
             paid = (await shop.pay()).json()["payment"]["timestamp"]
             assert is_about(datetime.fromtimestamp(int(paid["unixTime"]), UTC) - datetime.now(UTC), days=2)
             await advance(shop, "1d")
             assert len(await shop.fetch("select from transaction where mode = 'capture'")) == 1
+
+
+async def test_beside_a_worker_in_another_process(opened: OpenShop, listener: Listener) -> None:
+    """With a worker that takes part of the work all happens once and in order, and that process soon knows the time."""
+    here, there = await opened(keys=KEYS), await opened(keys=KEYS)
+    for n in range(6):
+        await authorize(here, f"{1 + n % 3}d", listener.url)
+    stop = asyncio.Event()
+    working = asyncio.create_task(run_loops(build_loops(there.gateway, stop), stop))
+    try:
+        await advance(here, "20d")
+        modes = [one["body"]["payment"]["mode"] for one in listener.callbacks]
+        assert sorted(modes) == ["auth"] * 6 + ["capture"] * 6
+        async with asyncio.timeout(10):
+            while not is_about(there.gateway.tools.clock.offset_of(1), days=20):  # noqa: ASYNC110 - a loop reads it
+                await asyncio.sleep(0.01)
+    finally:
+        stop.set()
+        await working
+    rows = await here.fetch(
+        """
+        select o.created_at >= h.settled_at + '1 day' as in_time, count(*)
+        from transaction o join transaction h using (merchant_id, payment_id)
+        where o.mode = 'capture' and h.mode = 'auth' group by 1
+        """
+    )
+    assert [tuple(row) for row in rows] == [(True, 6)]
+
+
+async def test_others_know_when_it_answers(opened: OpenShop) -> None:
+    """Where there are other processes the answer waits until their loops have read the time."""
+    here, there = await opened(keys=KEYS), await opened(keys=KEYS)
+    stop = asyncio.Event()
+    reading = asyncio.create_task(run_loops(build_web_loops(there.gateway, stop), stop))
+    web = build_web(here.gateway, others_learn_seconds=2 * READ_OFFSETS_EVERY_SECONDS)
+    try:
+        async with open_client(web) as client:
+            answer = await client.post(PATH, json={"advance": "30d"}, headers={"Authorization": here.merchant.key})
+        assert answer.status_code == 200
+        assert is_about(there.gateway.tools.clock.offset_of(here.merchant.merchant_id), days=30)
+    finally:
+        stop.set()
+        await reading
 
 
 @pytest.mark.parametrize(

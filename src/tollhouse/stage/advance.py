@@ -138,7 +138,7 @@ async def _drive_to(drive: _Drive, begun: Reading, goal: datetime) -> Advanced:
     try:
         await _until_quiet(drive, begun.time)
         while reading.time < goal:
-            if steps >= drive.clockwork.most_steps:
+            if steps >= drive.clockwork.most_steps or time.monotonic() >= drive.give_up_at:
                 raise _OutOfPatience
             until = await _choose_next(drive, goal)
             reading = await drive.move(until)
@@ -151,10 +151,11 @@ async def _drive_to(drive: _Drive, begun: Reading, goal: datetime) -> Advanced:
             f"The clock came to {at} in {steps} steps, and there is more to do than one call may take."
             f' To go on, send {{"until": "{render_instant(goal)}"}}.'
         ) from None
+    by = (await drive.move(goal)).time - begun.time
     await asyncio.sleep(drive.clockwork.others_learn_seconds)
     reading = await drive.move(goal)
     log.info("clock advanced", merchant_id=drive.merchant_id, steps=steps, to=render_instant(reading.time))
-    return Advanced(reading, reading.time - begun.time, steps)
+    return Advanced(reading, by, steps)
 
 
 async def _choose_next(drive: _Drive, goal: datetime) -> datetime:

@@ -20,7 +20,7 @@ async def nothing_due(connection: PlainConnection, merchant_id: int) -> None:
 class Faller:
     """A kind of thing that falls due. Each of its functions may be called by any number of processes at a time."""
 
-    #: As merchants read it.
+    #: As merchants read it: where there is a next instant, a word of `wire.clock.DueAnswer`.
     name: str
     #: Returns when the next one of a merchant falls due, in its time, or None. What is due now may be among it.
     next_due: Callable[[PlainConnection, int], Awaitable[datetime | None]]

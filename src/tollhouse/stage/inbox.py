@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 from litestar import Request, Response, get, post
@@ -18,6 +19,7 @@ from litestar.params import FromPath, FromQuery
 
 from tollhouse.catalog.access import Catalog
 from tollhouse.ipn.log import select_recent_deliveries
+from tollhouse.merchants.clock import select_clock
 from tollhouse.notices.letter import build_letter
 from tollhouse.notices.store import select_notice, select_recent_notices
 from tollhouse.stage.callbacks import CallbackView, build_callback
@@ -116,6 +118,7 @@ async def _render_list(inbox: Inbox, before: int | None) -> str:
     return render(
         "entries.html",
         is_for_demo=is_for_demo,
+        clock=await _read_clock(inbox) if is_for_demo else "",
         entries=_in_order(callbacks[:PAGE_SIZE], others),
         has_mail_server=inbox.has_mail_server,
         refused=inbox.mailbox.refused()[:REFUSED_SHOWN] if before is None else [],
@@ -125,6 +128,23 @@ async def _render_list(inbox: Inbox, before: int | None) -> str:
         site_id=SITE_ID,
         path=PATH,
     )
+
+
+async def _read_clock(inbox: Inbox) -> str:
+    """Say what the merchant's clock shows, if it was advanced."""
+    async with inbox.database.acquire() as connection:
+        reading = await select_clock(connection, MERCHANT_ID)
+    if not reading.offset:
+        return ""
+    return f"{reading.time.astimezone(UTC):%-d %b %Y, %H:%M}, {describe_span(reading.offset)} ahead of the real time"
+
+
+def describe_span(span: timedelta) -> str:
+    """Say how long a span is, in its greatest unit and to the nearest whole one."""
+    for unit, size in (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1))):
+        if count := round(span / size):
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "seconds"
 
 
 async def _read_callbacks(inbox: Inbox, before: int | None) -> list[CallbackView]:

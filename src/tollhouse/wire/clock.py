@@ -9,7 +9,7 @@ from pydantic import Field
 from tollhouse.wire.answers import Answer
 
 NOW = "Your time: ISO 8601, UTC, to the millisecond."
-AHEAD = "How far it is ahead of the real one: ISO 8601, to the second."
+AHEAD = "How far it is ahead of the real one: ISO 8601, to the nearest second."
 
 
 class ClockAnswer(Answer):

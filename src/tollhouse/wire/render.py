@@ -34,7 +34,8 @@ def render_instant(moment: datetime) -> str:
 
 
 def render_duration(span: timedelta) -> str:
-    """Write a span of time, not negative, in the form of ISO 8601, in days and less and to the second."""
+    """Write a span of time, not negative, in the form of ISO 8601, in days and less and to the nearest second."""
+    span = timedelta(seconds=round(span.total_seconds()))
     minutes, seconds = divmod(span.seconds, 60)
     hours, minutes = divmod(minutes, 60)
     days = f"{span.days}D" if span.days else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from tollhouse.kernel.money import MAX_AMOUNT_MINOR, Currency, Money
 from tollhouse.wire.answers import ProblemAnswer, SourceAnswer, TokenAnswer
-from tollhouse.wire.render import build_timestamp, render, render_json
+from tollhouse.wire.render import build_timestamp, render, render_duration, render_instant, render_json
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 values: st.SearchStrategy[Any] = st.recursive(
@@ -63,3 +63,26 @@ def test_three_forms_of_a_moment(moment: datetime) -> None:
     read = datetime.strptime(stamp.dateTime + stamp.timezone, "%Y-%m-%d %H:%M:%S%z")
     assert int(stamp.unixTime) == read.timestamp()
     assert read == moment.replace(tzinfo=UTC, microsecond=0)
+
+
+def test_an_instant() -> None:
+    """An instant is told in UTC, whatever zone it was in, and to the millisecond."""
+    moment = datetime(2027, 1, 31, 13, 0, 0, 999_999, tzinfo=timezone(timedelta(hours=1)))
+    assert render_instant(moment) == "2027-01-31T12:00:00.999Z"
+
+
+@pytest.mark.parametrize(
+    ("span", "text"),
+    [
+        (timedelta(), "PT0S"),
+        (timedelta(milliseconds=499), "PT0S"),
+        (timedelta(days=30) - timedelta(milliseconds=200), "P30D"),
+        (timedelta(days=30), "P30D"),
+        (timedelta(days=1, seconds=1), "P1DT1S"),
+        (timedelta(hours=25, minutes=2, seconds=2.9), "P1DT1H2M3S"),
+        (timedelta(minutes=15), "PT15M"),
+    ],
+)
+def test_a_duration(span: timedelta, text: str) -> None:
+    """A span is told in days and less, without what is zero and to the nearest second."""
+    assert render_duration(span) == text
