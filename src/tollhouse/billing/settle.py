@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tollhouse.billing.lifecycle import ends_all_on_card, fail, pay, revoke, switch_account
+from tollhouse.billing.lifecycle import ends_all_on_card, fail, fail_on_old_account, pay, revoke, switch_account
 from tollhouse.billing.model import EXPIRED, Case, Decline, Happening, State, Subscription
 from tollhouse.billing.store import (
     Key,
@@ -88,7 +88,8 @@ class SettleRenewal:
         await update_subscriptions(connection, [subscription for subscription, _ in settled])
         for subscription, payment in settled:
             if payment.status is Status.FAIL and ends_all_on_card(_describe(payment)):
-                await _revoke_others(connection, subscription, _time_of(payment))
+                tried = replace(subscription, account_id=payment.source.account_id)
+                await _revoke_others(connection, tried, _time_of(payment))
 
 
 class TellExpired:
@@ -182,6 +183,8 @@ def settle(case: Case, payment: Payment) -> Subscription:
         return case.subscription
     if payment.status is Status.SUCCESS:
         return pay(case.subscription, _time_of(payment))
+    if payment.source.account_id != case.subscription.account_id:
+        return fail_on_old_account(case.subscription, _time_of(payment))
     return fail(case, _describe(payment))
 
 
