@@ -3,6 +3,7 @@
 pending ──> active | trial                its first payment was approved (a failed one forgets it)
 active | trial ──> past_due               a renewal failed and is tried again, or waits for a new card
 trial | past_due ──> active               a try was paid
+past_due ──> active | trial               the period that was owed costs nothing any more
 active | trial | past_due ──> canceled    by the merchant, at once or at a date
 active | trial | past_due ──> expired     unpaid, refused, revoked, or nothing is left to charge
 canceled ──> active | trial               taken back while what was paid for lasts
@@ -81,12 +82,15 @@ def pay(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscriptio
 
 
 def pass_over(case: Case) -> Subscription:
-    """Return the subscription after a period that costs nothing, which is no cycle."""
+    """Return the subscription after a period that costs nothing, which is no cycle and leaves nothing owed."""
     subscription = case.subscription
     charge = next_charge(subscription)
+    is_settled = subscription.state is State.PAST_DUE
     passed = replace(
         subscription,
         next_period=subscription.next_period + 1,
+        tries=0,
+        state=_state_without_debt(subscription) if is_settled else subscription.state,
         paid_until=charge.covers_until if charge else subscription.paid_until,
     )
     return _look_at_next(passed, case.now)
@@ -106,6 +110,17 @@ def fail(case: Case, decline: Decline) -> Subscription:
             return replace(late, charge_at=decision.until, waits_for_account=True, check_card_at=decline.at)
         case dunning.End():
             return _expire(late, ENDS.get(decision.reason, End.UNPAID))
+
+
+def fail_on_old_account(subscription: Subscription, at: datetime) -> Subscription:
+    """Return the subscription after a try was declined on a card that it no longer has: the new one is tried at once.
+
+    What was declined says nothing about the new card, so dunning is not asked.
+    """
+    failed = _take_next_prices(subscription)
+    if not failed.state.is_running:
+        return failed
+    return replace(failed, state=State.PAST_DUE, charge_at=at, waits_for_account=False)
 
 
 def ends_all_on_card(decline: Decline) -> bool:
@@ -203,7 +218,10 @@ def change_prices(case: Case, prices: Sequence[Price]) -> Subscription:
 
 
 def switch_account(subscription: Subscription, account_id: UUID, at: datetime, expiry: Expiry) -> Subscription:
-    """Return the subscription with another card, or a new date for it: what is past due is tried again at once."""
+    """Return the subscription with another card, or a new date for it: what is past due is tried again at once.
+
+    One that was about to end because its old card was revoked goes on, and is due by its schedule.
+    """
     fresh = replace(
         subscription,
         account_id=account_id,
@@ -211,7 +229,9 @@ def switch_account(subscription: Subscription, account_id: UUID, at: datetime, e
         is_revoked=False,
         check_card_at=choose_card_check(expiry, at),
     )
-    return replace(fresh, charge_at=at) if fresh.state is State.PAST_DUE else fresh
+    if fresh.state is State.PAST_DUE:
+        return replace(fresh, charge_at=at)
+    return _look_at_next(fresh, at) if subscription.is_revoked else fresh
 
 
 def choose_card_check(expiry: Expiry, at: datetime) -> datetime | None:
@@ -280,4 +300,4 @@ def _expire(subscription: Subscription, reason: End) -> Subscription:
 
 
 def _stop(subscription: Subscription, reason: End) -> Subscription:
-    return replace(subscription, waits_for_account=False, check_card_at=None, ended_with=reason)
+    return replace(subscription, waits_for_account=False, ended_with=reason)

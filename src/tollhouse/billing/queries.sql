@@ -170,7 +170,7 @@ where r.merchant_id = given.merchant_id and r.transaction_id = given.transaction
 with plain as (
     select merchant_id, subscription_id
     from subscription
-    where check_card_at <= now()
+    where check_card_at <= now() and status in ('active', 'trial', 'past_due')
     order by check_card_at
     limit :limit
     for no key update skip locked
@@ -179,6 +179,7 @@ advanced as (
     select s.merchant_id, s.subscription_id
     from merchant m join subscription s using (merchant_id)
     where m.clock_offset > '0' and s.check_card_at > now() and s.check_card_at <= now() + m.clock_offset
+        and s.status in ('active', 'trial', 'past_due')
     order by s.check_card_at
     limit :limit
     for no key update of s skip locked
@@ -198,7 +199,8 @@ select min(due_at) from subscription where merchant_id = :merchant_id and due_at
 
 -- name: select_next_card$
 -- Return when the card of one of a merchant's subscriptions is to be looked at next.
-select min(check_card_at) from subscription where merchant_id = :merchant_id and check_card_at is not null;
+select min(check_card_at) from subscription
+where merchant_id = :merchant_id and status in ('active', 'trial', 'past_due');
 
 -- name: select_is_busy$
 -- Tell whether something is due of a merchant's subscriptions, or under way.
@@ -215,6 +217,7 @@ select exists (
 select exists (
     select from subscription s join merchant m using (merchant_id)
     where s.merchant_id = :merchant_id and s.check_card_at <= now() + m.clock_offset
+        and s.status in ('active', 'trial', 'past_due')
 );
 
 -- name: insert_renewal_hour!

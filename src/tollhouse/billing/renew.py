@@ -193,6 +193,7 @@ def _build_mandate(due: Due) -> Mandate:
             due.charge.period,
             number=subscription.tries + 1,
             due_at=due.charge.due_at,
+            account_id=subscription.account_id,
             case=due.case,
         ),
         site=due.site,

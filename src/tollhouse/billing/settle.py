@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tollhouse.billing.lifecycle import ends_all_on_card, fail, pay, revoke, switch_account
+from tollhouse.billing.lifecycle import ends_all_on_card, fail, fail_on_old_account, pay, revoke, switch_account
 from tollhouse.billing.model import EXPIRED, Case, Decline, Happening, State, Subscription
 from tollhouse.billing.store import (
     Key,
@@ -50,7 +50,7 @@ class RecordRenewal:
             tries=[renewing.number for _, renewing in rows],
             transaction_ids=[payment.transaction_id for payment, _ in rows],
             payment_ids=[payment.payment_id for payment, _ in rows],
-            account_ids=[renewing.case.subscription.account_id for _, renewing in rows],
+            account_ids=[renewing.account_id for _, renewing in rows],
             due_at=[renewing.due_at for _, renewing in rows],
             tried_at=[payment.created_at for payment, _ in rows],
         )
@@ -89,7 +89,7 @@ class SettleRenewal:
         await update_subscriptions(connection, [subscription for subscription, _ in settled])
         for subscription, payment in settled:
             if payment.status is Status.FAIL and ends_all_on_card(_describe(payment)):
-                await _revoke_others(connection, subscription, _time_of(payment))
+                await _revoke_others(connection, payment, subscription)
 
 
 class TellExpired:
@@ -182,6 +182,8 @@ def settle(case: Case, payment: Payment) -> Subscription:
         return case.subscription
     if payment.status is Status.SUCCESS:
         return pay(case.subscription, _time_of(payment), _expiry_of(payment))
+    if payment.renewing and payment.renewing.account_id != case.subscription.account_id:
+        return fail_on_old_account(case.subscription, _time_of(payment))
     return fail(case, _describe(payment))
 
 
@@ -199,12 +201,15 @@ async def _settle_tries(connection: PlainConnection, rows: Sequence[Payment]) ->
     )
 
 
-async def _revoke_others(connection: PlainConnection, subscription: Subscription, at: datetime) -> None:
-    """Let all else end that runs on a card; the worker ends each when it looks at it."""
-    cases = await lock_cases(connection, await select_keys_on_account(connection, subscription))
+async def _revoke_others(connection: PlainConnection, payment: Payment, subscription: Subscription) -> None:
+    """Let all else end that runs on the card that was tried; the worker ends each when it looks at it."""
+    account_id = payment.renewing.account_id if payment.renewing else subscription.account_id
+    keys = await select_keys_on_account(connection, replace(subscription, account_id=account_id))
+    cases = await lock_cases(connection, keys)
     for key in sorted(cases):
         case = cases[key]
-        await update_subscriptions(connection, [revoke(case.subscription, at)], are_charging=case.is_charging)
+        revoked = revoke(case.subscription, _time_of(payment))
+        await update_subscriptions(connection, [revoked], are_charging=case.is_charging)
 
 
 def _find(cases: dict[Key, Case], payment: Payment) -> Case:

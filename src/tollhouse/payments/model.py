@@ -151,6 +151,8 @@ class Renewing(Struct, frozen=True):
     period: int
     number: int
     due_at: datetime
+    #: The card that the subscription had then, by the name that it has there.
+    account_id: UUID
     #: What billing knew when it began the try, for as long as this process has it in hand.
     case: Any = None
 

@@ -360,14 +360,15 @@ def _renewing_to_json(renewing: Renewing) -> dict[str, Any]:
         "period": renewing.period,
         "number": renewing.number,
         "dueAt": renewing.due_at.isoformat(),
+        "accountId": str(renewing.account_id),
     }
 
 
 def _read_renewing(content: Mapping[str, Any] | None) -> Renewing | None:
     if content is None:
         return None
-    due_at = datetime.fromisoformat(content["dueAt"])
-    return Renewing(content["id"], content["period"], content["number"], due_at)
+    due_at, account_id = datetime.fromisoformat(content["dueAt"]), UUID(content["accountId"])
+    return Renewing(content["id"], content["period"], content["number"], due_at, account_id)
 
 
 def _read_standings(text: str | None) -> tuple[Standing, ...]:

@@ -25,8 +25,8 @@ class DueAnswer(Answer):
     """What falls due next of one kind."""
 
     kind: Literal["authorization", "challenge", "card", "subscription", "dispute", "callback"] = Field(
-        description="An authorization is captured or released, a challenge runs out, the card of a subscription is looked"
-        " at, a subscription is renewed or ends, an issuer charges back, a callback is tried again."
+        description="An authorization is captured or released, a challenge runs out, the card of a subscription is"
+        " looked at, a subscription is renewed or ends, an issuer charges back, a callback is tried again."
     )
     at: str = Field(description="In your time: ISO 8601, UTC, to the millisecond.")
 

@@ -165,6 +165,20 @@ async def test_other_prices_for_what_is_past_due(billing: Billing) -> None:
     assert await charged(billing.shop) == [999, 500]
 
 
+async def test_a_price_of_nothing_for_what_is_past_due(billing: Billing) -> None:
+    """A failed period that costs nothing any more leaves no debt, and the next one starts with its first try."""
+    subscription_id = await billing.subscribe()
+    await billing.advance(days=30, minutes=1)
+    billing.shop.acquirer.plan(Plan(Declined("51")))
+    await billing.renew()
+    await give_prices(billing, subscription_id, price(0, "30d"), price(500, "30d"))
+    await billing.advance(days=1)
+    await billing.renew()
+    assert await billing.standing(subscription_id) == ("active", 0)
+    await billing.advance(days=29)
+    assert await billing.renew() == [(1, 1, "failed"), (2, 1, "paid")]
+
+
 async def test_new_prices_after_the_last_charge(billing: Billing) -> None:
     """Where nothing was left to charge, the new list begins when what was paid for is over."""
     subscription_id = await billing.subscribe(prices=(price(100), price(500, "10d")))
@@ -270,6 +284,60 @@ async def test_another_card(billing: Billing) -> None:
     renewed = billing.shop.acquirer.asked[-1]
     assert renewed.card.number.masked == "411111****1111"
     assert renewed.network_transaction_id == f"N{verified.reference}"
+
+
+@pytest.mark.parametrize("code", ["51", "54", "04"])
+async def test_another_card_while_the_old_one_is_declined(billing: Billing, code: str) -> None:
+    """A decline of the old card, of a try that was under way, is nothing against the new one, which pays at once."""
+    subscription_id = await billing.subscribe()
+    await billing.advance(days=30, minutes=1)
+    held, task = await renewing(billing, Declined(code))
+    await give_card(billing, subscription_id)
+    held.set()
+    await task
+    assert await billing.renew() == [(1, 1, "failed"), (1, 2, "paid")]
+    assert billing.shop.acquirer.asked[-1].card.number.masked == "411111****1111"
+    assert await billing.standing(subscription_id) == ("active", 1)
+
+
+async def test_another_card_while_the_old_one_is_charged(billing: Billing) -> None:
+    """A try on the old card that is paid is the one charge of its period; the next is on the new card."""
+    subscription_id = await billing.subscribe()
+    await billing.advance(days=30, minutes=1)
+    held, task = await renewing(billing)
+    await give_card(billing, subscription_id)
+    held.set()
+    await task
+    assert await billing.renew() == [(1, 1, "paid")]
+    await billing.advance(days=30)
+    assert await billing.renew() == [(1, 1, "paid"), (2, 1, "paid")]
+    assert billing.shop.acquirer.asked[-1].card.number.masked == "411111****1111"
+
+
+async def test_a_revocation_of_all_is_of_the_card_that_was_asked(billing: Billing) -> None:
+    """`R3` about the old card ends what else runs on it, and nothing that is paid with the new one."""
+    changed = await billing.subscribe()
+    await billing.advance(days=15)
+    on_old, on_new = await billing.subscribe(), await billing.subscribe(number=OTHER_NUMBER)
+    await billing.advance(days=15, minutes=1)
+    held, task = await renewing(billing, Declined("R3"))
+    await give_card(billing, changed)
+    held.set()
+    await task
+    await billing.renew()
+    standings = [(await billing.standing(each))[0] for each in (changed, on_old, on_new)]
+    assert standings == ["active", "expired", "active"]
+
+
+async def test_another_card_after_a_revocation_charges_nothing_early(billing: Billing) -> None:
+    """A new card that comes before the worker ends what was revoked keeps it, and it is charged when it is due."""
+    subscription_id = await billing.subscribe()
+    await billing.advance(days=15)
+    await billing.shop.value("update subscription set is_revoked = true, charge_at = now(), due_at = now()")
+    await give_card(billing, subscription_id)
+    assert await billing.renew() == []
+    await billing.advance(days=15, minutes=1)
+    assert await billing.renew() == [(1, 1, "paid")]
 
 
 async def test_another_card_is_declined(billing: Billing) -> None:

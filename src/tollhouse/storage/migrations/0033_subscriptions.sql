@@ -76,8 +76,9 @@ where a.merchant_id = s.merchant_id and a.account_id = s.account_id and s.status
 -- For the worker, by real time; and for the few merchants whose clock was advanced, by theirs.
 create index subscription_due on subscription (due_at) where due_at is not null;
 create index subscription_due_of_merchant on subscription (merchant_id, due_at) where due_at is not null;
-create index subscription_card on subscription (check_card_at) where check_card_at is not null;
-create index subscription_card_of_merchant on subscription (merchant_id, check_card_at) where check_card_at is not null;
+create index subscription_card on subscription (check_card_at) where status in ('active', 'trial', 'past_due');
+create index subscription_card_of_merchant on subscription (merchant_id, check_card_at)
+    where status in ('active', 'trial', 'past_due');
 create index subscription_account on subscription (merchant_id, account_id);
 create index subscription_consumer on subscription (merchant_id, consumer_id, subscription_id);
 

@@ -1,0 +1,249 @@
+"""What becomes of a subscription: each verb in each state, and times that must not drift."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+from tests.support.shop import price
+from tests.support.subscriptions import (
+    ALL_STOPPED,
+    DAILY,
+    DEARER,
+    EVERY_TEN_DAYS,
+    EXPIRED_CARD,
+    FREE,
+    MONTHLY,
+    SECOND,
+    START,
+    STOLEN,
+    STOPPED,
+    cancel,
+    decline,
+    pay,
+    seen,
+    sign_up,
+    switch,
+)
+
+from tollhouse.billing import lifecycle
+from tollhouse.billing.model import End, State, Subscription
+from tollhouse.kernel.errors import Invalid
+
+
+def after(days: float, *, plus: timedelta = timedelta(0)) -> datetime:
+    """Return a time after the sign-up."""
+    return START + timedelta(days=days) + plus
+
+
+def live(state: State) -> Subscription:
+    """Return a subscription in a state, ten days and a second after its sign-up at the latest."""
+    trial, active = sign_up(price(0), price(1999, "10d", repeat=True), is_trial=True), sign_up()
+    return {
+        State.TRIAL: trial,
+        State.ACTIVE: active,
+        State.PAST_DUE: decline(active, after(10, plus=SECOND)),
+        State.CANCELED: cancel(active, after(1)),
+        State.EXPIRED: decline(active, after(10, plus=SECOND), STOLEN),
+    }[state]
+
+
+# ---------------------------------------------------------------- each verb in each state
+
+NOW = after(10, plus=2 * SECOND)
+REFUSED = "refused"
+VERBS: dict[str, Callable[[Subscription], Subscription]] = {
+    "pay": lambda each: pay(each, NOW),
+    "fail": lambda each: decline(each, NOW),
+    "refuse": lambda each: decline(each, NOW, STOLEN),
+    "hold": lambda each: decline(each, NOW, EXPIRED_CARD),
+    "cancel": lambda each: cancel(each, NOW),
+    "cancel later": lambda each: cancel(each, NOW, at=after(15)),
+    "recover": lambda each: lifecycle.recover(seen(each, after(2))),
+    "recover late": lambda each: lifecycle.recover(seen(each, NOW)),
+    "reprice": lambda each: lifecycle.change_prices(seen(each, NOW), DEARER),
+    "switch": lambda each: switch(each, NOW),
+    "fail on old card": lambda each: lifecycle.fail_on_old_account(each, NOW),
+    "revoke": lambda each: lifecycle.end_what_is_over(seen(lifecycle.revoke(each, NOW), NOW)) or each,
+}
+A, T, P, C, E = "active", "trial", "past_due", "canceled", "expired"
+TABLE = {
+    "pay": (A, A, A, C, E),
+    "fail": (P, P, P, C, E),
+    "refuse": (E, E, E, C, E),
+    "hold": (P, P, P, C, E),
+    "cancel": (C, C, C, C, REFUSED),
+    "cancel later": (A, T, P, C, REFUSED),
+    "recover": (A, T, P, A, REFUSED),
+    "recover late": (A, T, P, REFUSED, REFUSED),
+    "reprice": (A, T, P, REFUSED, REFUSED),
+    "switch": (A, T, P, C, E),
+    "fail on old card": (P, P, P, C, E),
+    "revoke": (E, E, E, C, E),
+}
+
+
+@pytest.mark.parametrize("verb", TABLE)
+def test_each_verb_in_each_state(verb: str) -> None:
+    """What a verb makes of an active, trial, past due, cancelled and expired subscription stands in the table."""
+    found = []
+    for state in (State.ACTIVE, State.TRIAL, State.PAST_DUE, State.CANCELED, State.EXPIRED):
+        try:
+            found.append(VERBS[verb](live(state)).state.value)
+        except Invalid:
+            found.append(REFUSED)
+    assert tuple(found) == TABLE[verb]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(STOLEN, End.REFUSED), ("1001", End.REFUSED), (STOPPED, End.REVOKED), (ALL_STOPPED, End.REVOKED)],
+)
+def test_ends_have_their_reason(code: str, reason: End) -> None:
+    """A decline that ends a subscription says whether it was refused or revoked."""
+    assert decline(sign_up(), after(10), code).ended_with is reason
+
+
+# ---------------------------------------------------------------- times
+
+
+def test_no_drift_when_on_time() -> None:
+    """Charged a little late each day for a year, a daily plan is due at the same time of day as at first."""
+    subscription = sign_up(*DAILY)
+    for day in range(1, 366):
+        assert subscription.charge_at == subscription.renewal_at == after(day)
+        subscription = pay(subscription, after(day, plus=timedelta(hours=day % 23)))
+
+
+def test_catching_up_is_slow_and_oldest_first() -> None:
+    """After an outage the missed periods come in their order, each 24 hours after the one before; then the schedule."""
+    subscription, at, charged = sign_up(), after(35), []
+    while subscription.charge_at is not None and subscription.charge_at <= at:
+        charged.append((subscription.next_period, subscription.renewal_at))
+        subscription = pay(subscription, at)
+        at = max(at, subscription.charge_at or at) if subscription.next_period <= 3 else at
+    assert charged == [(1, after(10)), (2, after(20)), (3, after(30))]
+    assert at == after(37)
+    assert subscription.charge_at == subscription.renewal_at == after(40)
+
+
+def test_a_period_that_is_on_time_does_not_wait() -> None:
+    """Only what was missed waits for 24 hours: a period is due by the schedule an hour after a late one was paid."""
+    paid = pay(sign_up(), after(20, plus=-timedelta(hours=1)))
+    assert paid.charge_at == paid.renewal_at == after(20)
+
+
+def test_the_31st_stays_the_31st() -> None:
+    """Monthly from 31 January: the last day of short months and the 31st of the others, however late it is paid."""
+    subscription, dues = sign_up(*MONTHLY), []
+    for _ in range(6):
+        due = subscription.renewal_at
+        assert due is not None
+        dues.append((due.month, due.day))
+        subscription = pay(subscription, due + timedelta(hours=5))
+    assert dues == [(2, 28), (3, 31), (4, 30), (5, 31), (6, 30), (7, 31)]
+
+
+def test_prices_changed_in_a_short_month_keep_the_31st() -> None:
+    """The list that begins on 28 February counts on from 31 January."""
+    dearer = lifecycle.change_prices(seen(sign_up(*MONTHLY), after(5)), (price(2999, "1m", repeat=True),))
+    assert dearer.renewal_at == datetime(2026, 2, 28, 12, tzinfo=UTC)
+    assert pay(dearer, after(28)).renewal_at == datetime(2026, 3, 31, 12, tzinfo=UTC)
+
+
+# ---------------------------------------------------------------- prices
+
+
+@pytest.mark.parametrize("is_paid", [True, False])
+def test_prices_that_change_while_it_is_charged(*, is_paid: bool) -> None:
+    """They wait: what is under way is of the old list, and its outcome lets the new one begin."""
+    waiting = lifecycle.change_prices(seen(sign_up(), after(10), is_charging=True), DEARER)
+    assert (waiting.plan.prices, waiting.next_prices) == (EVERY_TEN_DAYS, DEARER)
+    settled = pay(waiting, after(10)) if is_paid else decline(waiting, after(10))
+    assert (settled.plan.prices, settled.next_prices) == (DEARER, None)
+    assert settled.renewal_at == after(20 if is_paid else 10)
+
+
+def test_the_last_of_several_changes_counts() -> None:
+    """Of changes while a charge is under way only the last one takes effect."""
+    once = lifecycle.change_prices(seen(sign_up(), after(10), is_charging=True), DEARER)
+    twice = lifecycle.change_prices(seen(once, after(10), is_charging=True), DAILY[1:])
+    assert pay(twice, after(10)).plan.prices == DAILY[1:]
+
+
+def test_a_period_that_became_free_leaves_no_debt() -> None:
+    """Past due, given a price of nothing: it is passed over, active again, and the next period has all its tries."""
+    free = lifecycle.change_prices(seen(live(State.PAST_DUE), NOW), FREE)
+    passed = lifecycle.pass_over(seen(free, after(11)))
+    assert (passed.state, passed.tries, passed.cycle, passed.next_period) == (State.ACTIVE, 0, 0, 2)
+    assert passed.charge_at == passed.renewal_at == after(20)
+
+
+# ---------------------------------------------------------------- cards
+
+
+def test_a_hold_waits_for_a_card() -> None:
+    """What needs a new card is not tried, expires when the next period is due, and is tried at once with a new card."""
+    held = decline(sign_up(), NOW, EXPIRED_CARD)
+    assert (held.waits_for_account, held.charge_at) == (True, after(20))
+    assert lifecycle.end_what_is_over(seen(held, after(19))) is None
+    ended = lifecycle.end_what_is_over(seen(held, after(20)))
+    assert ended is not None
+    assert (ended.state, ended.ended_with) == (State.EXPIRED, End.UNPAID)
+    switched = switch(held, after(12))
+    assert (switched.waits_for_account, switched.charge_at) == (False, after(12))
+
+
+def test_a_new_card_after_a_revocation_is_not_charged_early() -> None:
+    """Revoked with its card and given another one before anybody looked: it goes on, due by its schedule."""
+    revoked = lifecycle.revoke(sign_up(), after(3))
+    assert revoked.due_at == after(3)
+    switched = switch(revoked, after(4))
+    assert switched.charge_at == switched.renewal_at == after(10)
+    assert lifecycle.end_what_is_over(seen(switched, after(4))) is None
+
+
+def test_the_old_card_says_nothing_about_the_new_one() -> None:
+    """A try that fails on the card before is followed by one on the new card at once, whatever the decline was."""
+    failed = lifecycle.fail_on_old_account(replace(sign_up(), tries=1), NOW)
+    assert (failed.state, failed.charge_at, failed.waits_for_account) == (State.PAST_DUE, NOW, False)
+
+
+def test_a_revocation_while_it_is_charged_ends_it_after() -> None:
+    """A charge that was under way is kept, and the subscription ends when it is looked at next."""
+    paid = pay(lifecycle.revoke(sign_up(), NOW), NOW)
+    assert (paid.cycle, paid.due_at) == (1, NOW)
+    ended = lifecycle.end_what_is_over(seen(paid, NOW))
+    assert ended is not None
+    assert ended.ended_with is End.REVOKED
+
+
+# ---------------------------------------------------------------- ends
+
+
+def test_it_finishes_when_the_paid_time_is_over() -> None:
+    """With nothing left to charge it runs until what was paid for is over, not a second less."""
+    paid = pay(sign_up(price(1), price(2, "10d")), after(10))
+    assert (paid.renewal_at, paid.charge_at) == (None, after(20))
+    assert lifecycle.end_what_is_over(seen(paid, after(20, plus=-SECOND))) is None
+    ended = lifecycle.end_what_is_over(seen(paid, after(20)))
+    assert ended is not None
+    assert ended.ended_with is End.FINISHED
+
+
+def test_cancelled_and_recovered_it_is_as_before() -> None:
+    """Cancelling, at once or later, and recovering leave plan, anchor and due times as they were."""
+    subscription = pay(sign_up(*MONTHLY), after(28, plus=SECOND))
+    for wish in ({}, {"at": after(40)}, {"at_next_rebill": True}):
+        cancelled = cancel(subscription, after(30), reason="dear", **wish)
+        assert lifecycle.recover(seen(cancelled, after(31))) == subscription
+
+
+def test_a_cancellation_comes_before_a_charge() -> None:
+    """Where both are due the cancellation wins, at its own time."""
+    cancelled = cancel(sign_up(), after(1), at_next_rebill=True)
+    ended = lifecycle.end_what_is_over(seen(cancelled, after(13)))
+    assert ended is not None
+    assert (ended.state, ended.cancel_at) == (State.CANCELED, after(10))

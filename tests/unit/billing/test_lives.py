@@ -1,0 +1,189 @@
+"""Random lives of a subscription by the pure rules: whatever happens, counts, due times and states fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
+from tests.support.shop import price
+from tests.support.subscriptions import (
+    DAILY,
+    DEARER,
+    EVERY_TEN_DAYS,
+    EXPIRED_CARD,
+    FREE,
+    FUNDS,
+    MONTHLY,
+    START,
+    STOLEN,
+    cancel,
+    pay,
+    seen,
+    sign_up,
+    switch,
+)
+
+from tollhouse.billing import lifecycle
+from tollhouse.billing.model import Case, Decline, State, Subscription
+from tollhouse.catalog.model import Price
+from tollhouse.kernel.errors import Invalid
+
+SCHEDULES = st.sampled_from(
+    [EVERY_TEN_DAYS, MONTHLY, DAILY, (price(0), price(5, "3d"), price(9, "1m", repeat=True)),
+     (price(1), price(0, "7d", repeat=2), price(3, "2w", repeat=3)), (price(1), price(2, "5d"), price(3, "0d"))]
+)  # fmt: skip
+ALLOWED = {
+    State.ACTIVE: {State.ACTIVE, State.PAST_DUE, State.CANCELED, State.EXPIRED},
+    State.TRIAL: {State.TRIAL, State.ACTIVE, State.PAST_DUE, State.CANCELED, State.EXPIRED},
+    State.PAST_DUE: {State.PAST_DUE, State.ACTIVE, State.TRIAL, State.CANCELED, State.EXPIRED},
+    State.CANCELED: {State.CANCELED, State.ACTIVE, State.TRIAL},
+    State.EXPIRED: {State.EXPIRED},
+}
+
+
+class Lives(RuleBasedStateMachine):
+    """One subscription, a worker that looks at it now and then, an issuer, and a merchant with wishes."""
+
+    @initialize(prices=SCHEDULES)
+    def begin(self, prices: tuple[Price, ...]) -> None:
+        """Sign up."""
+        self.now, self.pays, self.passes, self.is_charging, self.is_other_card = START, 0, 0, False, False
+        self.first_tried_at: datetime | None = None
+        self.subscription = sign_up(*prices, is_trial=not prices[0].money.amount_minor)
+
+    @property
+    def case(self) -> Case:
+        """What the store would read."""
+        return seen(self.subscription, self.now, is_charging=self.is_charging, first_tried_at=self.first_tried_at)
+
+    def become(self, subscription: Subscription) -> None:
+        """Take the next subscription, which the graph of states allows."""
+        assert subscription.state in ALLOWED[self.subscription.state]
+        if subscription.next_period != self.subscription.next_period:
+            self.first_tried_at = None
+        self.subscription = subscription
+
+    @rule(hours=st.sampled_from([1, 12, 24, 72, 240, 24 * 45]))
+    def wait(self, hours: int) -> None:
+        """Let time go by."""
+        self.now += timedelta(hours=hours)
+
+    @precondition(lambda self: not self.is_charging and self.subscription.due_at is not None)
+    @rule(periods=st.integers(1, 5), late=st.sampled_from([0, 0, 5, 30, 24 * 50]))
+    def live_on(self, periods: int, late: int) -> None:
+        """Pay some periods in a row, each a little late, or all after an outage."""
+        for _ in range(periods):
+            if self.is_charging or self.subscription.due_at is None:
+                return
+            self.now = max(self.now, self.subscription.due_at + timedelta(hours=late))
+            if self.look_once():
+                self.answer("0")
+
+    @precondition(lambda self: not self.is_charging)
+    @rule()
+    def look(self) -> None:
+        """Let the worker look."""
+        self.look_once()
+
+    def look_once(self) -> bool:
+        """Do as the worker: end what is over, pass over what is free, or begin a try; tell whether that was it."""
+        due_at = self.subscription.due_at
+        if due_at is None or due_at > self.now:
+            return False
+        over, charge = lifecycle.end_what_is_over(self.case), lifecycle.next_charge(self.subscription)
+        if over is not None:
+            self.become(over)
+            return False
+        assert charge is not None
+        assert charge.due_at <= self.now
+        if charge.money.amount_minor:
+            self.is_charging, self.is_other_card = True, False
+            self.first_tried_at = self.first_tried_at or self.now
+            self.subscription = replace(self.subscription, tries=self.subscription.tries + 1)
+        else:
+            self.passes += 1
+            self.become(lifecycle.pass_over(self.case))
+        return self.is_charging
+
+    @precondition(lambda self: self.is_charging)
+    @rule(code=st.sampled_from(["0", "0", "0", FUNDS, FUNDS, EXPIRED_CARD, STOLEN, "1040"]))
+    def answer(self, code: str) -> None:
+        """Settle the try that is under way."""
+        case, self.is_charging = self.case, False
+        if code == "0":
+            self.pays += 1
+            self.become(pay(case.subscription, self.now))
+        elif self.is_other_card:
+            self.become(lifecycle.fail_on_old_account(case.subscription, self.now))
+        else:
+            self.become(lifecycle.fail(case, Decline(self.now, code, None, "visa")))
+
+    @rule(days=st.sampled_from([4, 40, 400, None, -1]), at_next_rebill=st.booleans())
+    def cancel(self, days: int | None, *, at_next_rebill: bool) -> None:
+        """Cancel."""
+        at = None if days is None else self.now + timedelta(days=days)
+        self.attempt(lambda: cancel(self.subscription, self.now, at=at, at_next_rebill=at_next_rebill))
+
+    @rule()
+    def recover(self) -> None:
+        """Take the cancellation back: the schedule is what it was."""
+        plan, renewal_at = self.subscription.plan, self.subscription.renewal_at
+        self.attempt(lambda: lifecycle.recover(self.case))
+        assert (self.subscription.plan, self.subscription.renewal_at) == (plan, renewal_at)
+
+    @rule(prices=st.sampled_from([DEARER, FREE, MONTHLY, DAILY[1:], (price(7, "3d"),)]))
+    def reprice(self, prices: tuple[Price, ...]) -> None:
+        """Give it other prices: the next charge keeps its date, if there is one."""
+        charge = lifecycle.next_charge(self.subscription)
+        self.attempt(lambda: lifecycle.change_prices(self.case, prices))
+        kept = lifecycle.next_charge(self.subscription)
+        assert charge is None or (kept is not None and kept.due_at == charge.due_at)
+
+    @rule()
+    def switch(self) -> None:
+        """Put another card on it."""
+        self.is_other_card = True
+        self.become(switch(self.subscription, self.now))
+
+    @rule(does=st.integers(0, 3))
+    def revoke(self, does: int) -> None:
+        """Have all on its card revoked, now and then."""
+        if not does:
+            self.become(lifecycle.revoke(self.subscription, self.now))
+
+    def attempt(self, verb: Callable[[], Subscription]) -> None:
+        """Do what the merchant wishes, unless it is refused; then all is as it was."""
+        try:
+            self.become(verb())
+        except Invalid:
+            assert self.subscription.state in {State.CANCELED, State.EXPIRED}
+
+    @invariant()
+    def counts(self) -> None:
+        """Cycles are the periods that were paid, and each period was paid or passed over before the next."""
+        assert self.subscription.cycle == self.pays
+        assert self.subscription.next_period == 1 + self.pays + self.passes
+
+    @invariant()
+    def is_looked_at(self) -> None:
+        """What runs and is not being charged is looked at some time; what is over never."""
+        is_running = self.subscription.state.is_running
+        assert is_running == (self.subscription.due_at is not None)
+
+    @invariant()
+    def is_never_early(self) -> None:
+        """The next period is due by its schedule, and no try for it may be made before."""
+        each, charge = self.subscription, lifecycle.next_charge(self.subscription)
+        assert each.renewal_at == (charge and charge.due_at)
+        if each.renewal_at is not None and not each.is_revoked:
+            assert each.charge_at is not None
+            assert each.charge_at >= each.renewal_at
+
+
+Lives.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLives = Lives.TestCase
+TestLives.__doc__ = "Whatever happens in whatever order: counts, due times and states fit together."
