@@ -17,7 +17,8 @@ from tollhouse.payments.reconcile import select_attempts_busy
 from tollhouse.payments.resume import sweep_authentications
 from tollhouse.phones.shown import ShownSender
 from tollhouse.stage.advance import Clockwork, advance, look_ahead
-from tollhouse.stage.falling import Faller, nothing_due
+from tollhouse.stage.disputes import Disputes
+from tollhouse.stage.falling import Faller, ask_rows, nothing_due
 from tollhouse.stage.faults import fault_handlers
 from tollhouse.stage.inbox import Inbox, inbox_handlers
 from tollhouse.stage.mailbox import Mailbox
@@ -87,16 +88,17 @@ def build_fallers(biller: Biller, secrets: IpnSecrets) -> tuple[Faller, ...]:
     Causes stand before what they lead to: whoever looks in this order and finds nothing has overlooked nothing.
     """
     tools = biller.tools
+    ask, disputes = partial(ask_rows, tools.database), Disputes(tools)
+    sweep = partial(sweep_authentications, tools)
     deliver = partial(deliver_once, tools.database, secrets_of=secrets.of, policy=STAGE)
     return (
-        Faller("authorization", select_next_hold, select_holds_busy, partial(keep_due_holds, tools)),
-        Faller(
-            "challenge", select_next_authentication, select_authentications_busy, partial(sweep_authentications, tools)
-        ),
-        Faller("card", select_next_card, select_cards_busy, partial(check_due_cards, biller)),
-        Faller("subscription", select_next_due, select_is_busy, partial(renew_due, biller)),
-        Faller("outcome", nothing_due, select_attempts_busy, partial(resolve_due, tools)),
-        Faller("callback", select_next_delivery, select_deliveries_busy, deliver),
+        Faller("authorization", ask(select_next_hold), ask(select_holds_busy), partial(keep_due_holds, tools)),
+        Faller("challenge", ask(select_next_authentication), ask(select_authentications_busy), sweep),
+        Faller("dispute", disputes.next_due, disputes.is_busy, disputes.run),
+        Faller("card", ask(select_next_card), ask(select_cards_busy), partial(check_due_cards, biller)),
+        Faller("subscription", ask(select_next_due), ask(select_is_busy), partial(renew_due, biller)),
+        Faller("outcome", nothing_due, ask(select_attempts_busy), partial(resolve_due, tools)),
+        Faller("callback", ask(select_next_delivery), ask(select_deliveries_busy), deliver),
     )
 
 

@@ -108,7 +108,7 @@ async def look_ahead(clockwork: Clockwork, merchant_id: int) -> Outlook:
     """Return a merchant's time and what falls due next."""
     async with clockwork.database.acquire() as connection:
         reading = await select_clock(connection, merchant_id)
-        found = [(faller.name, await faller.next_due(connection, merchant_id)) for faller in clockwork.fallers]
+    found = [(faller.name, await faller.next_due(merchant_id)) for faller in clockwork.fallers]
     due = [(name, max(at, reading.time)) for name, at in found if at is not None]
     return Outlook(reading, tuple(sorted(due, key=lambda pair: pair[1])))
 
@@ -160,8 +160,7 @@ async def _drive_to(drive: _Drive, begun: Reading, goal: datetime) -> Advanced:
 
 async def _choose_next(drive: _Drive, goal: datetime) -> datetime:
     """Return the next instant at which something falls due, or the goal if that comes first."""
-    async with drive.clockwork.database.acquire() as connection:
-        found = [await faller.next_due(connection, drive.merchant_id) for faller in drive.clockwork.fallers]
+    found = [await faller.next_due(drive.merchant_id) for faller in drive.clockwork.fallers]
     return min([goal, *(at for at in found if at is not None)])
 
 
@@ -193,5 +192,4 @@ async def _until_quiet(drive: _Drive, until: datetime) -> None:
 
 async def _find_busy(drive: _Drive) -> list[Faller]:
     """Return the kinds of which something is due or under way."""
-    async with drive.clockwork.database.acquire() as connection:
-        return [faller for faller in drive.clockwork.fallers if await faller.is_busy(connection, drive.merchant_id)]
+    return [faller for faller in drive.clockwork.fallers if await faller.is_busy(drive.merchant_id)]

@@ -5,26 +5,40 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
+    from tollhouse.storage.database import Database, PlainConnection
+
+Found = TypeVar("Found")
 
 
-async def nothing_due(connection: PlainConnection, merchant_id: int) -> None:
+async def nothing_due(merchant_id: int) -> None:
     """Stand for the next due instant of what goes by real time alone."""
-    del connection, merchant_id
+    del merchant_id
+
+
+def ask_rows(
+    database: Database, select: Callable[[PlainConnection, int], Awaitable[Found]]
+) -> Callable[[int], Awaitable[Found]]:
+    """Return a question about a merchant that is answered by rows."""
+
+    async def ask(merchant_id: int) -> Found:
+        async with database.acquire() as connection:
+            return await select(connection, merchant_id)
+
+    return ask
 
 
 @dataclass(frozen=True, slots=True)
 class Faller:
     """A kind of thing that falls due. Each of its functions may be called by any number of processes at a time."""
 
-    #: As merchants read it: where there is a next instant, a word of `wire.clock.DueAnswer`.
+    #: As merchants read it.
     name: str
     #: Returns when the next one of a merchant falls due, in its time, or None. What is due now may be among it.
-    next_due: Callable[[PlainConnection, int], Awaitable[datetime | None]]
+    next_due: Callable[[int], Awaitable[datetime | None]]
     #: Tells whether any of a merchant is due, or is being done by somebody.
-    is_busy: Callable[[PlainConnection, int], Awaitable[bool]]
+    is_busy: Callable[[int], Awaitable[bool]]
     #: Does what is due, whoever's it is, and returns how much that was; what somebody else is doing is left to them.
     run: Callable[[], Coroutine[Any, Any, int]]

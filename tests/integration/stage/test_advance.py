@@ -37,14 +37,15 @@ class Chores:
     runs: int = 0
     fault: Exception | None = None
 
-    async def next_due(self, connection: Any, merchant_id: int) -> datetime | None:
+    async def next_due(self, merchant_id: int) -> datetime | None:
         """Return the earliest."""
-        del connection, merchant_id
+        del merchant_id
         return min(self.due, default=None)
 
-    async def is_busy(self, connection: Any, merchant_id: int) -> bool:
+    async def is_busy(self, merchant_id: int) -> bool:
         """Tell whether any is due."""
-        reading = await select_clock(connection, merchant_id)
+        async with self.database.acquire() as connection:
+            reading = await select_clock(connection, merchant_id)
         return any(at <= reading.time for at in self.due)
 
     async def run(self) -> int:

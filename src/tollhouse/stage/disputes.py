@@ -1,0 +1,47 @@
+"""What issuers charge back as a merchant's clock is moved. The acquirers keep the dates, so these are asked."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from tollhouse.payments.disputes import find_next_dispute, take_in_disputes
+
+if TYPE_CHECKING:
+    from tollhouse.payments.tools import Tools
+
+
+class Disputes:
+    """Disputes to come. One that cannot be taken in yet, as an operation on its payment is open, holds no clock up."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._under_way = 0
+        #: By merchant, the instant of the dispute for which a run was asked, and of one that a run has left.
+        self._wanted: dict[int, datetime] = {}
+        self._left: dict[int, datetime] = {}
+
+    async def next_due(self, merchant_id: int) -> datetime | None:
+        """Return when the next dispute of a merchant falls due, in its time, if that is still to come."""
+        at = await find_next_dispute(self._tools, merchant_id)
+        return None if at is None or at <= self._tools.clock.now_of(merchant_id) else at
+
+    async def is_busy(self, merchant_id: int) -> bool:
+        """Tell whether a dispute of a merchant is due, or any is being taken in."""
+        if self._under_way:
+            return True
+        at = await find_next_dispute(self._tools, merchant_id)
+        if at is None or at > self._tools.clock.now_of(merchant_id) or self._left.get(merchant_id) == at:
+            return False
+        self._wanted[merchant_id] = at
+        return True
+
+    async def run(self) -> int:
+        """Take in what is due, and note what was asked for: what is there still after that is left."""
+        wanted = dict(self._wanted)
+        self._under_way += 1
+        try:
+            return await take_in_disputes(self._tools)
+        finally:
+            self._under_way -= 1
+            self._left.update(wanted)
