@@ -1,8 +1,8 @@
 """Many callers, one transaction.
 
-What waits while a flush is under way goes out together in the next one. There is no timer: when nothing is under
-way, an item leaves at once, so coalescing costs an idle system nothing. A caller has its result only after the
-commit.
+What waits while a flush is under way goes out together in the next one. When nothing is under way, an item leaves at
+once, so coalescing costs an idle system nothing; only where nobody waits for the result may a lane gather items for a
+moment. A caller has its result only after the commit.
 
 What can go wrong, and what is done:
 
@@ -39,7 +39,10 @@ log = structlog.get_logger()
 
 
 class Coalescer(Generic[Item, Result]):
-    """Gathers items and flushes them in batches, one batch after the other."""
+    """Gathers items and flushes them in batches, one batch after the other.
+
+    `gather_seconds` is how long a batch that is not full waits for more.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Coalescer(Generic[Item, Result]):
         patience_seconds: float = 2.0,
         queue_limit: int = QUEUE_LIMIT,
         batch_limit: int = BATCH_LIMIT,
+        gather_seconds: float = 0.0,
     ) -> None:
         self.name = name
         self._flush = flush
@@ -57,6 +61,7 @@ class Coalescer(Generic[Item, Result]):
         self._patience_seconds = patience_seconds
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
+        self._gather_seconds = gather_seconds
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._lane: asyncio.Task[None] | None = None
 
@@ -83,6 +88,8 @@ class Coalescer(Generic[Item, Result]):
         """Flush until nothing waits."""
         try:
             while self._waiting:
+                if self._gather_seconds and len(self._waiting) < self._batch_limit:
+                    await asyncio.sleep(self._gather_seconds)
                 size = min(len(self._waiting), self._batch_limit)
                 await self._settle([self._waiting.popleft() for _ in range(size)])
         finally:
