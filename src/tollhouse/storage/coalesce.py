@@ -41,7 +41,8 @@ log = structlog.get_logger()
 class Coalescer(Generic[Item, Result]):
     """Gathers items and flushes them in batches, one batch after the other.
 
-    `gather_seconds` is how long a batch that is not full waits for more.
+    `gather_seconds` is how long a batch that is not full waits for more. A flush that `frames_itself` opens a transaction
+    where it writes more than one statement can; it gets a connection whose statements commit one by one.
     """
 
     def __init__(
@@ -54,10 +55,11 @@ class Coalescer(Generic[Item, Result]):
         queue_limit: int = QUEUE_LIMIT,
         batch_limit: int = BATCH_LIMIT,
         gather_seconds: float = 0.0,
+        frames_itself: bool = False,
     ) -> None:
         self.name = name
         self._flush = flush
-        self._database = database
+        self._connect = database.acquire if frames_itself else database.transaction
         self._patience_seconds = patience_seconds
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
@@ -122,7 +124,7 @@ class Coalescer(Generic[Item, Result]):
         deadlocks = 0
         while True:
             try:
-                async with self._database.transaction() as connection:
+                async with self._connect() as connection:
                     results = await self._flush(connection, items)
                     if len(results) != len(items):
                         raise Defect(f"A flush of {self.name} had {len(results)} results for {len(items)} items.")
