@@ -29,7 +29,7 @@ from tollhouse.storage.database import Database, PlainConnection
 #: Outcomes of one transaction.
 BATCH = 256
 
-#: How long outcomes wait for others: a transaction costs a payment's share of processor time, and nobody waits for them.
+#: How long outcomes wait for others: nobody waits for them, and a transaction for each costs as much as a payment does.
 GATHER_SECONDS = 0.02
 
 #: How often, and after what pause, a claim is tried while others hold all hosts that are ready: they record an outcome

@@ -41,8 +41,8 @@ log = structlog.get_logger()
 class Coalescer(Generic[Item, Result]):
     """Gathers items and flushes them in batches, one batch after the other.
 
-    `gather_seconds` is how long a batch that is not full waits for more. A flush that `frames_itself` opens a transaction
-    where it writes more than one statement can; it gets a connection whose statements commit one by one.
+    `gather_seconds` is how long a batch that is not full waits for more. A flush that `frames_itself` gets a connection
+    whose statements commit one by one, and opens a transaction where one statement is not enough.
     """
 
     def __init__(

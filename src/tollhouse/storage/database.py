@@ -85,8 +85,8 @@ class Database:
                     "jit": "off",
                     # The statements take arrays of any length and are planned once for all of them.
                     "plan_cache_mode": "force_generic_plan",
-                    # A plan may be older than the rows: made for a table that was all but empty, it would read the whole
-                    # of it until statistics are gathered. What is hot is in memory, where an index costs no more.
+                    # A plan may be older than the rows: made for a table that was all but empty, it would read the
+                    # whole of it until statistics are gathered. What is hot is in memory, where an index costs no more.
                     "random_page_cost": "1.1",
                     # A transaction that waits for us this long was forgotten by a bug or a dead process.
                     "idle_in_transaction_session_timeout": "30s",

@@ -72,6 +72,11 @@ async def test_a_token_payment(counting: Shop) -> None:
     assert len(await count(counting, token=token)) == 1 + FRAME + 4 + FRAME + 5
 
 
+async def test_a_consumer_who_comes_again(counting: Shop) -> None:
+    """Who is there already is seen with the intention, and not inserted once more."""
+    assert len(await count(counting, external_id="warm")) == FRAME + 1 + FRAME + 5
+
+
 async def test_a_stored_card(counting: Shop) -> None:
     """A stored card costs a look, and saves the consumer and the card."""
     account = (await counting.pay()).payment["source"]["paymentAccountId"]
@@ -105,7 +110,7 @@ async def test_sixty_payments_share_their_statements(counting: Shop) -> None:
     ids=lambda query: query.__name__,
 )
 async def test_a_new_database_is_not_read_from_end_to_end(database: Database, query: Any) -> None:
-    """What is planned while tables are empty finds its rows by their keys, since the plan stays when they have grown."""
+    """What is planned while tables are empty finds its rows by their keys, since the plan stays when they grow."""
     parameters = len(set(re.findall(r"\$\d+", query.sql)))
     async with database.acquire() as connection:
         await connection.execute(f"prepare hot as {query.sql}")
