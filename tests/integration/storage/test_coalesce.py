@@ -110,7 +110,7 @@ async def test_a_lane_may_gather(database: Database) -> None:
 async def test_a_full_batch_waits_for_no_more(database: Database) -> None:
     """A lane that gathers writes at once what fills a batch."""
     lane = Coalescer("test", Flush(), database, batch_limit=2, gather_seconds=3600.0)
-    assert await asyncio.gather(lane.submit(1), lane.submit(2)) == [10, 20]
+    assert [*await asyncio.gather(lane.submit(1), lane.submit(2))] == [10, 20]
 
 
 async def test_batches_are_bounded(database: Database) -> None:
