@@ -29,6 +29,9 @@ from tollhouse.storage.database import Database, PlainConnection
 #: Outcomes of one transaction.
 BATCH = 256
 
+#: How long outcomes wait for others: nobody waits for them, and a transaction for each costs as much as a payment does.
+GATHER_SECONDS = 0.02
+
 #: How often, and after what pause, a claim is tried while others hold all hosts that are ready: they record an outcome
 #: or make a delivery, and are done in a moment.
 CLAIM_TRIES = 4
@@ -77,7 +80,8 @@ class Means:
 
 def make_recorder(database: Database, rules: DeliveryRules) -> Coalescer[Outcome, bool]:
     """Return what records outcomes, many in one transaction. The result says whether the lease still held."""
-    return Coalescer("ipn outcomes", partial(record_outcomes, rules=rules), database, batch_limit=BATCH)
+    record = partial(record_outcomes, rules=rules)
+    return Coalescer("ipn outcomes", record, database, batch_limit=BATCH, gather_seconds=GATHER_SECONDS)
 
 
 async def claim_runs(database: Database, rules: DeliveryRules, *, room: int) -> list[Run]:

@@ -35,6 +35,8 @@ class Committed:
 
     facts: Facts = field(default_factory=Facts)
     is_account_disabled: bool = False
+    #: False: the consumer may be there all the same by now, made by another process.
+    is_consumer_there: bool = False
 
 
 @dataclass(frozen=True, slots=True)

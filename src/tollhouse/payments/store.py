@@ -25,6 +25,7 @@ from tollhouse.vault.security_codes import delete_security_codes, insert_securit
 from tollhouse.vault.tokens import consume_tokens
 
 if TYPE_CHECKING:
+    from tollhouse.consumers.store import ConsumerRow
     from tollhouse.kernel.clock import DatabaseClock
     from tollhouse.storage.database import PlainConnection
 
@@ -52,7 +53,7 @@ async def flush_beginnings(
     if limits.is_set:
         await _count_attempts(connection, limits, [item.payment for item in committed], begun, fresh)
     # After the payments: a double click of somebody without a name would leave a consumer behind who never paid.
-    await insert_consumers(connection, [item.consumer for item in committed if item.consumer])
+    await insert_consumers(connection, _find_new_consumers(committed, begun))
     for preparation in preparations:
         rows = [row for item in committed for row in preparation.rows(item.payment)]
         if rows:
@@ -62,6 +63,12 @@ async def flush_beginnings(
 
 def _still_open(batch: Iterable[Beginning], begun: dict[int, Begun]) -> list[Beginning]:
     return [item for item in batch if item.payment.transaction_id not in begun]
+
+
+def _find_new_consumers(batch: Sequence[Beginning], begun: Mapping[int, Begun]) -> list[ConsumerRow]:
+    """Return the consumers who were not seen with the intentions. Nobody deletes one who was."""
+    found = ((item.consumer, begun[item.payment.transaction_id]) for item in batch if item.consumer)
+    return [consumer for consumer, seen in found if not (isinstance(seen, Committed) and seen.is_consumer_there)]
 
 
 async def _claim_requests(connection: PlainConnection, batch: Sequence[Beginning]) -> dict[int, Begun]:
@@ -162,10 +169,10 @@ async def _count_attempts(
 
 
 def _read_committed(row: Mapping[str, Any]) -> Committed:
-    """Read what was found with an intention. A consumer who is not there yet is in no group."""
+    """Read what was found with an intention. A consumer who is not there yet is in no group; all others are in one."""
     group = row["group_id"]
     facts = Facts(is_blacklisted=group == Group.BLACKLIST, is_whitelisted=group == Group.WHITELIST)
-    return Committed(facts, is_account_disabled=bool(row["is_account_disabled"]))
+    return Committed(facts, is_account_disabled=bool(row["is_account_disabled"]), is_consumer_there=group is not None)
 
 
 def _lock_key(item: Beginning) -> tuple[int, bytes, int]:

@@ -1,8 +1,8 @@
 """The simulator's rows: the issuer's journal with balances and spent proofs, written by the batch.
 
-The batch is one transaction for whatever authorizations wait; a plain approval is one statement of it. It bears
-repetition: a reference that is there already is answered from its row, so a batch whose COMMIT nobody knows is simply
-written again.
+The batch is one transaction for whatever authorizations wait; without conditions it is one statement, which needs no
+transaction around it. It bears repetition: a reference that is there already is answered from its row, so a batch whose
+COMMIT nobody knows is simply written again.
 """
 
 from __future__ import annotations
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
 queries = load_queries("tollhouse.simulator")
+
+
+async def write_entries(connection: PlainConnection, entries: Sequence[Entry]) -> list[Result]:
+    """Journal authorizations as `insert_entries` does, in a transaction where an approval hangs on a condition."""
+    if not any(entry.conditions for entry in entries):
+        return await insert_entries(connection, entries)
+    async with connection.transaction():
+        return await insert_entries(connection, entries)
 
 
 async def insert_entries(connection: PlainConnection, entries: Sequence[Entry]) -> list[Result]:

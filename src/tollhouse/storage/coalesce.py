@@ -1,8 +1,8 @@
 """Many callers, one transaction.
 
-What waits while a flush is under way goes out together in the next one. There is no timer: when nothing is under
-way, an item leaves at once, so coalescing costs an idle system nothing. A caller has its result only after the
-commit.
+What waits while a flush is under way goes out together in the next one. When nothing is under way, an item leaves at
+once, so coalescing costs an idle system nothing; only where nobody waits for the result may a lane gather items for a
+moment. A caller has its result only after the commit.
 
 What can go wrong, and what is done:
 
@@ -39,7 +39,11 @@ log = structlog.get_logger()
 
 
 class Coalescer(Generic[Item, Result]):
-    """Gathers items and flushes them in batches, one batch after the other."""
+    """Gathers items and flushes them in batches, one batch after the other.
+
+    `gather_seconds` is how long a batch that is not full waits for more. A flush that `frames_itself` gets a connection
+    whose statements commit one by one, and opens a transaction where one statement is not enough.
+    """
 
     def __init__(
         self,
@@ -50,13 +54,16 @@ class Coalescer(Generic[Item, Result]):
         patience_seconds: float = 2.0,
         queue_limit: int = QUEUE_LIMIT,
         batch_limit: int = BATCH_LIMIT,
+        gather_seconds: float = 0.0,
+        frames_itself: bool = False,
     ) -> None:
         self.name = name
         self._flush = flush
-        self._database = database
+        self._connect = database.acquire if frames_itself else database.transaction
         self._patience_seconds = patience_seconds
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
+        self._gather_seconds = gather_seconds
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._lane: asyncio.Task[None] | None = None
 
@@ -83,6 +90,8 @@ class Coalescer(Generic[Item, Result]):
         """Flush until nothing waits."""
         try:
             while self._waiting:
+                if self._gather_seconds and len(self._waiting) < self._batch_limit:
+                    await asyncio.sleep(self._gather_seconds)
                 size = min(len(self._waiting), self._batch_limit)
                 await self._settle([self._waiting.popleft() for _ in range(size)])
         finally:
@@ -115,7 +124,7 @@ class Coalescer(Generic[Item, Result]):
         deadlocks = 0
         while True:
             try:
-                async with self._database.transaction() as connection:
+                async with self._connect() as connection:
                     results = await self._flush(connection, items)
                     if len(results) != len(items):
                         raise Defect(f"A flush of {self.name} had {len(results)} results for {len(items)} items.")

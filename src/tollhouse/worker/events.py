@@ -25,8 +25,12 @@ from tollhouse.ipn.session import open_session
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.storage.database import Database
 
-#: Between two looks while there is work; what comes in meanwhile is taken in one go.
-BUSY_PAUSE_SECONDS = 0.03
+#: Between two looks while there is work; what comes in meanwhile is taken in one go. A look costs as much as a payment,
+#: and in a process that also serves it is paid by the payments.
+BUSY_PAUSE_SECONDS = 0.06
+
+#: The same while endpoints have more than their slots take in one go.
+CROWDED_PAUSE_SECONDS = 0.03
 
 #: Between two looks while there is none: from the shortest, growing to the longest. A wake-up ends it.
 SHORTEST_PAUSE_SECONDS = 0.02
@@ -47,7 +51,11 @@ class Look(Enum):
 
     NOTHING = auto()
     SOME = auto()
+    CROWD = auto()
     PLENTY = auto()
+
+
+PAUSES_SECONDS = {Look.SOME: BUSY_PAUSE_SECONDS, Look.CROWD: CROWDED_PAUSE_SECONDS, Look.PLENTY: 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,8 @@ async def deliver_events(
             room = runs.room()
             claimed = await claim_runs(database, rules, room=room) if room else []
             runs.start(claimed)
+            if any(len(run.deliveries) == rules.depth for run in claimed):
+                return Look.CROWD
             return Look.SOME if claimed else Look.NOTHING
 
         try:
@@ -218,7 +228,7 @@ async def _look_for_work(
             pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
         else:
             pause = SHORTEST_PAUSE_SECONDS
-            await asyncio.sleep(BUSY_PAUSE_SECONDS if found is Look.SOME else 0)
+            await asyncio.sleep(PAUSES_SECONDS[found])
 
 
 async def _sleep(seconds: float, event: asyncio.Event) -> None:

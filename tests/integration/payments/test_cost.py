@@ -1,7 +1,8 @@
-"""What a payment costs: statements sent to PostgreSQL, counted."""
+"""What a payment costs: statements sent to PostgreSQL, counted, and what they read."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +10,11 @@ import pytest
 from tests.support.database import CountingDatabase
 from tests.support.shop import Shop, all_at_once, claim, open_shop, price
 
+from tollhouse.consumers.store import queries as of_consumers
+from tollhouse.ipn.store import queries as of_ipn
+from tollhouse.payments.store import queries as of_payments
 from tollhouse.settings import Settings
+from tollhouse.storage.database import Database
 
 #: Of each transaction: its beginning and its end.
 FRAME = 2
@@ -67,6 +72,11 @@ async def test_a_token_payment(counting: Shop) -> None:
     assert len(await count(counting, token=token)) == 1 + FRAME + 4 + FRAME + 5
 
 
+async def test_a_consumer_who_comes_again(counting: Shop) -> None:
+    """Who is there already is seen with the intention, and not inserted once more."""
+    assert len(await count(counting, external_id="warm")) == FRAME + 1 + FRAME + 5
+
+
 async def test_a_stored_card(counting: Shop) -> None:
     """A stored card costs a look, and saves the consumer and the card."""
     account = (await counting.pay()).payment["source"]["paymentAccountId"]
@@ -88,3 +98,22 @@ async def test_sixty_payments_share_their_statements(counting: Shop) -> None:
     paid = await all_at_once(*(counting.pay(external_id=f"user-{n}") for n in range(60)))
     assert {each.outcome for each in paid} == {("success", "0")}
     assert len(statements) <= 10 * (FRAME + 5)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        of_payments.move_attempts,
+        of_consumers.update_last_accounts,
+        of_ipn.update_event_sequences,
+    ],
+    ids=lambda query: query.__name__,
+)
+async def test_a_new_database_is_not_read_from_end_to_end(database: Database, query: Any) -> None:
+    """What is planned while tables are empty finds its rows by their keys, since the plan stays when they grow."""
+    parameters = len(set(re.findall(r"\$\d+", query.sql)))
+    async with database.acquire() as connection:
+        await connection.execute(f"prepare hot as {query.sql}")
+        plan = await connection.fetch(f"explain execute hot ({', '.join(['null'] * parameters)})")
+        await connection.execute("deallocate hot")
+    assert not [line for (line,) in plan if "Seq Scan" in line and "merchant" not in line]

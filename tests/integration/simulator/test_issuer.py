@@ -7,6 +7,8 @@ import json
 from typing import Any
 
 import pytest
+from tests.integration.simulator.conftest import BASE_URL
+from tests.support.database import CountingDatabase
 from tests.support.issuing import areq, encode, number_of, order, proof_of
 
 from tollhouse.acquirers.model import Approved, Authorization, Declined, Finding, NotFound, Reversed, Unknown
@@ -46,6 +48,19 @@ async def test_an_approval_is_journalled(simulator: Simulator, acquirer: Simulat
     assert entry["amount"] == {"minor": 1234, "currency": "EUR"}
     assert (entry["kind"], entry["number"], entry["card"]) == ("sale", "402400****6348", "visa")
     assert (entry["deliveries"], entry["reversedAt"]) == (1, None)
+
+
+@pytest.mark.parametrize(("name", "frames"), [("visa", 0), ("decline_51", 0), ("balance", 1)])
+async def test_what_hangs_on_nothing_is_one_statement(database_dsn: str, name: str, frames: int) -> None:
+    """One durable statement journals an authorization; what it takes from a balance is in one transaction with it."""
+    database = await CountingDatabase.connect(database_dsn, schema="simulator", max_size=1)
+    acquirer = SimulatedAcquirer(InProcessTransport(Simulator(database, base_url=BASE_URL)))
+    await acquirer.authorize(order())  # the driver asks for the types that it does not know yet
+    database.statements.clear()
+    await acquirer.authorize(order(name))
+    await database.close()
+    assert database.statements.count("BEGIN;") == frames
+    assert frames or len(database.statements) == 1
 
 
 async def test_kinds(simulator: Simulator, acquirer: SimulatedAcquirer) -> None:

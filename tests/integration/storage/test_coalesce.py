@@ -95,6 +95,24 @@ async def test_a_batch_forms_while_a_flush_is_under_way(database: Database) -> N
     assert flush.batches == [[0], list(range(1, 31))]
 
 
+async def test_a_lane_may_gather(database: Database) -> None:
+    """Where nobody waits for the result, a batch waits a moment for more before it is written."""
+    flush = Flush()
+    lane = Coalescer("test", flush, database, gather_seconds=0.2)
+    first = asyncio.create_task(lane.submit(1))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert lane.depth == 1
+    assert (await lane.submit(2), await first) == (20, 10)
+    assert flush.batches == [[1, 2]]
+
+
+async def test_a_full_batch_waits_for_no_more(database: Database) -> None:
+    """A lane that gathers writes at once what fills a batch."""
+    lane = Coalescer("test", Flush(), database, batch_limit=2, gather_seconds=3600.0)
+    assert [*await asyncio.gather(lane.submit(1), lane.submit(2))] == [10, 20]
+
+
 async def test_batches_are_bounded(database: Database) -> None:
     """However much waits, a batch holds no more than its limit."""
     flush = Flush()
