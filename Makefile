@@ -4,6 +4,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8080
 DATA_DIR ?= .tollhouse
 WORKERS ?= 3
+CHECKS_AT_A_TIME ?= 3
 TORTURE_SECONDS ?= 60
 
 # Start-up is mostly imports: let Python keep what it compiled, whatever the caller's environment says.
@@ -35,14 +36,35 @@ run: $(RUN) ## start the whole gateway on this machine; Ctrl-C stops it
 test: check ## run the checks, then every test
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
+# The parts run beside each other, each with its output in one piece; all of them run, also when one has failed.
 check: $(DEV) ## style, types, import rules, dependencies, spelling
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory --keep-going --jobs=$(CHECKS_AT_A_TIME) $(IN_ONE_PIECE) $(CHECKS)
+
+# GNU make 3.81, which macOS still has, cannot collect output.
+IN_ONE_PIECE := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+CHECKS := check-types check-style check-format check-imports check-pages check-dependencies check-spelling
+.PHONY: $(CHECKS)
+
+check-types:
 	@$(BIN)/mypy
+
+check-style:
+	@$(BIN)/ruff check .
+
+check-format:
+	@$(BIN)/ruff format --check .
+
+check-imports:
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/deptry .
-	@$(BIN)/codespell
+
+check-pages:
 	@$(BIN)/python docs/generate.py --check
+
+check-dependencies:
+	@$(BIN)/deptry .
+
+check-spelling:
+	@$(BIN)/codespell
 
 format: $(DEV) ## put the code into the house's format
 	@$(BIN)/ruff format .

@@ -27,9 +27,12 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium from the distribution, for one test: while it runs, this thread's event loop does too."""
+    """Chromium from the distribution, for one module without async tests: this thread's event loop runs while it does.
+
+    Each test has a profile of its own (`page`, or a context that it makes), which shares nothing with the others.
+    """
     executable = shutil.which("chromium") or shutil.which("chromium-browser")
     assert executable, "these tests need Chromium from the distribution's packages; .ci/run installs it"
     with sync_playwright() as playwright:

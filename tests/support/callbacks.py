@@ -132,8 +132,8 @@ async def fetch(database: Database, statement: str, *parameters: Any) -> list[di
         return [dict(row) for row in await connection.fetch(statement, *parameters)]
 
 
-async def wait_until(condition: Callable[[], Awaitable[bool] | bool], *, seconds: float = 5.0) -> None:
-    """Wait for something that is to become true soon."""
+async def wait_until(condition: Callable[[], Awaitable[bool] | bool], *, seconds: float = 15.0) -> None:
+    """Wait for something that is to become true soon; on a busy machine soon may be seconds."""
     async with asyncio.timeout(seconds):
         while True:
             holds = condition()

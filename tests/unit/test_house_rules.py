@@ -64,6 +64,7 @@ def test_skips_give_their_reason() -> None:
     silent = [
         f"{name(path)}:{node.lineno}"
         for path in ROOT.glob("tests/**/*.py")
+        if "skip" in path.read_text()
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) in {"pytest.skip", "pytest.mark.skip", "pytest.mark.skipif"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from tollhouse.ipn.model import Attempt
 from tollhouse.ipn.session import AddressInfo, open_session
 from tollhouse.ipn.signature import verify_webhook
 
+#: For endpoints that answer, however busy this machine is; and for those that are to be given up.
+PATIENT = Limits(connect_seconds=10, total_seconds=15)
 QUICK = Limits(connect_seconds=0.2, total_seconds=0.3)
 
 
@@ -29,9 +32,11 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def post(session: aiohttp.ClientSession, url: str, *, policy: AddressPolicy = STAGE) -> Attempt:
+async def post(
+    session: aiohttp.ClientSession, url: str, *, policy: AddressPolicy = STAGE, limits: Limits = PATIENT
+) -> Attempt:
     """Post an event once."""
-    return await post_delivery(session, make_delivery(url), secrets_of=secrets_of, policy=policy, limits=QUICK)
+    return await post_delivery(session, make_delivery(url), secrets_of=secrets_of, policy=policy, limits=limits)
 
 
 async def test_same_bytes_arrive_signed(session: aiohttp.ClientSession) -> None:
@@ -68,11 +73,12 @@ async def test_redirect_is_not_followed(session: aiohttp.ClientSession) -> None:
 
 
 async def test_hanging_endpoint_times_out(session: aiohttp.ClientSession) -> None:
-    """An endpoint that accepts and says nothing costs the total time and no more."""
+    """An endpoint that accepts and says nothing, for ever, costs the total time, and is given up."""
     async with open_endpoint(hang) as endpoint:
-        attempt = await post(session, endpoint.url)
+        attempt = await post(session, endpoint.url, limits=QUICK)
+    assert len(endpoint.seen) == 1
     assert (attempt.status, attempt.error) == (None, "timeout")
-    assert 250 <= attempt.duration_ms < 1000
+    assert attempt.duration_ms >= 250
     assert attempt.address is not None
 
 
@@ -85,7 +91,7 @@ async def test_refused_connection_is_a_failed_attempt(session: aiohttp.ClientSes
 
 
 async def test_slow_body_acknowledges_by_its_status(session: aiohttp.ClientSession) -> None:
-    """A 200 whose body never ends has acknowledged; its beginning is kept, and the time is bounded."""
+    """A 200 whose body never ends has acknowledged; its beginning is kept, and the end is not waited for."""
 
     async def drip(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -94,9 +100,8 @@ async def test_slow_body_acknowledges_by_its_status(session: aiohttp.ClientSessi
         return await hang(request)
 
     async with open_endpoint(drip) as endpoint:
-        attempt = await post(session, endpoint.url)
+        attempt = await post(session, endpoint.url, limits=QUICK)
     assert (attempt.status, attempt.error, attempt.excerpt) == (200, None, "begun")
-    assert attempt.duration_ms < 1000
 
 
 async def test_big_body_is_read_to_the_limit_only(session: aiohttp.ClientSession) -> None:
@@ -115,7 +120,7 @@ async def test_big_body_is_read_to_the_limit_only(session: aiohttp.ClientSession
     async with open_endpoint(flood) as endpoint:
         attempt = await post(session, endpoint.url)
     assert (attempt.status, attempt.error, attempt.excerpt) == (500, "not_acknowledged", "x" * 1024)
-    assert attempt.duration_ms < 300
+    assert attempt.duration_ms < 1000 * PATIENT.total_seconds
     assert written < 32 * 1024 * 1024
 
 
@@ -269,12 +274,14 @@ async def test_name_without_address_is_named() -> None:
 
 async def test_name_server_that_hangs_times_out() -> None:
     """A look-up that takes long is given up after the time for connecting, though its thread goes on."""
+    answering = threading.Event()
 
     def slow(_host: str, _port: int, _family: int) -> Sequence[AddressInfo]:
-        time.sleep(0.6)
+        assert answering.wait(30)
         return []
 
     async with open_session(STAGE, lookup=slow) as session:
-        attempt = await post(session, "http://shop.example/")
+        attempt = await post(session, "http://shop.example/", limits=QUICK)
+        answering.set()
     assert attempt.error == "connect_timeout"
-    assert attempt.duration_ms < 500
+    assert attempt.duration_ms < 30_000

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from argon2.exceptions import VerifyMismatchError
 
 from tollhouse.kernel.errors import QueueFull
 from tollhouse.merchants.passwords import (
+    HASHER,
     LONGEST_PASSWORD,
     MOST_WAITING,
     PasswordGate,
     WrongPassword,
     hash_password,
+    invent_hash,
     verify_password,
 )
 
@@ -35,6 +38,16 @@ async def test_nobody_has_no_password() -> None:
     """For nobody every password is wrong, after the same work as for somebody."""
     with pytest.raises(WrongPassword):
         await PasswordGate().verify(None, "secret")
+
+
+def test_an_invented_hash_is_as_dear_as_a_real_one() -> None:
+    """A hash that nobody's password made is well-formed, has today's parameters, and is computed to the end."""
+    invented = invent_hash()
+    assert not HASHER.check_needs_rehash(invented)
+    with pytest.raises(VerifyMismatchError):
+        HASHER.verify(invented, "secret")
+    assert len(invented) == len(hash_password("secret"))
+    assert invented != invent_hash()
 
 
 async def test_a_password_is_not_cut() -> None:
