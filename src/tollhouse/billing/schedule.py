@@ -161,7 +161,7 @@ def _locate(plan: Plan, period: int) -> _Place | None:
             return None
         if count is None or wanted <= count:
             reached = position.step(group[0].offset, wanted - unstepped)
-            return _arrive(reached, group)
+            return _arrive(reached, group if wanted == count else group[:1])
         position = position.step(group[0].offset, count - unstepped)
         wanted, unstepped = wanted - count, 0
     return None
