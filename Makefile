@@ -63,6 +63,7 @@ years: $(DEV) ## bill SCHEDULES random schedules for ten years each by the pure 
 	@echo "seed $(SEED): again with make years SCHEDULES=$(SCHEDULES) SEED=$(SEED)"
 	@YEARS_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest -q tests/unit/billing/test_years.py --hypothesis-seed=$(SEED) $(PYTEST_ARGS)
 
+years-db: SCHEDULES = 1000
 years-db: $(DEV) ## the same on PostgreSQL with kills and outages, for SCHEDULES subscriptions
 	@YEARS_SUBSCRIPTIONS=$(SCHEDULES) YEARS_SEED=$(SEED) $(BIN)/python -m pytest -s tests/torture/test_years.py $(PYTEST_ARGS)
 
