@@ -6,6 +6,8 @@ DATA_DIR ?= .tollhouse
 WORKERS ?= 3
 CHECKS_AT_A_TIME ?= 3
 TORTURE_SECONDS ?= 60
+SCHEDULES ?= 10000
+SEED ?= $(shell date +%s)
 
 # Start-up is mostly imports: let Python keep what it compiled, whatever the caller's environment says.
 unexport PYTHONDONTWRITEBYTECODE
@@ -22,10 +24,10 @@ DEV := $(VENV)/.installed-dev
 TOOLS := $(VENV)/.installed-tools
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format docs bench torture audit lock clean
+.PHONY: help install run test check format docs bench torture years years-db audit lock clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{printf "%-16s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{printf "%-16s %s\n", $$1, $$2}'
 	@echo "  make run takes PORT=$(PORT) HOST=$(HOST) DATA_DIR=$(DATA_DIR)"
 
 install: $(RUN) ## make the virtual environment without starting anything
@@ -78,6 +80,14 @@ bench: $(DEV) ## measure this machine and print the table; SECONDS=5 ONLY=limit,
 
 torture: $(DEV) ## kill processes under load for TORTURE_SECONDS, then check the books
 	@TORTURE_SECONDS=$(TORTURE_SECONDS) $(BIN)/python -m pytest -s tests/torture $(PYTEST_ARGS)
+
+years: $(DEV) ## bill SCHEDULES random schedules for ten years each by the pure rules, and compare with a calendar
+	@echo "seed $(SEED): again with make years SCHEDULES=$(SCHEDULES) SEED=$(SEED)"
+	@YEARS_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest -q tests/unit/billing/test_years.py --hypothesis-seed=$(SEED) $(PYTEST_ARGS)
+
+years-db: SCHEDULES = 1000
+years-db: $(DEV) ## the same on PostgreSQL with kills and outages, for SCHEDULES subscriptions
+	@YEARS_SUBSCRIPTIONS=$(SCHEDULES) YEARS_SEED=$(SEED) $(BIN)/python -m pytest -s tests/torture/test_years.py $(PYTEST_ARGS)
 
 audit: $(TOOLS) ## ask a vulnerability service about the pinned packages
 	@$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements/dev.txt

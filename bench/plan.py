@@ -18,6 +18,7 @@ from bench.limit import read_sample, run_database, run_pgbench
 from bench.load import run_wrk
 from bench.machine import read_rss_mib, read_usage, wait_until_quiet
 from bench.report import Figure, print_figure
+from bench.subscriptions import count_renewals, fill_subscriptions, live_ten_years, sign_up
 
 LIMIT_CLIENTS = (16, 32, 64)
 PAYMENT_CONNECTIONS = (1, 16, 64, 128)
@@ -60,6 +61,13 @@ class Bench:
     def limit(self) -> float | None:
         """The best rate of pgbench in this run, if it was measured."""
         rates = [figure.numbers["rate"] for figure in self.figures if figure.section == "limit"]
+        return max(rates, default=None)
+
+    @property
+    def payments(self) -> float | None:
+        """The rate of payments with which renewals are compared, if it was measured in this run."""
+        wanted = ("payment, IPNs not posted", f"{COMMON_CONNECTIONS} connections")
+        rates = [figure.numbers["rate"] for figure in self.figures if (figure.section, figure.setting) == wanted]
         return max(rates, default=None)
 
     async def measure(
@@ -206,6 +214,36 @@ async def _count_deliveries(bench: Bench, sink: Sink) -> dict[str, Any]:
     return {"rate": count / took}
 
 
+async def measure_renewals(bench: Bench) -> None:
+    """Subscriptions that are all due at once: the worker of `tollhouse dev` renews them, events are not posted."""
+    for acquirer in ("approving", "simulated"):
+        async with data_directory() as directory, run_sink() as sink:
+            async with run_gateway(directory, acquirer=acquirer) as gateway:
+                await gateway.execute(NOT_POSTED)
+                await _load(gateway, sink, connections=16, seconds=WARM_UP_SECONDS)
+                await sign_up(gateway, offset="30d")
+            async with run_database(directory):
+                await fill_subscriptions(directory)
+            async with run_gateway(directory, acquirer=acquirer) as gateway:
+                await asyncio.sleep(2.0)
+                await bench.measure("renewals", acquirer, partial(_measure_renewals, bench, directory), gateway=gateway)
+
+
+async def _measure_renewals(bench: Bench, directory: Path) -> dict[str, Any]:
+    numbers = await count_renewals(directory, bench.seconds)
+    if bench.payments:
+        numbers["of_payments"] = numbers["rate"] / bench.payments
+    return numbers
+
+
+async def measure_clock(bench: Bench) -> None:
+    """Ten years of a monthly plan in one call of `POST /stage/clock`, through the simulator, as `make run` has it."""
+    async with data_directory() as directory, run_gateway(directory, acquirer="simulated") as gateway:
+        await gateway.execute(NOT_POSTED)
+        await sign_up(gateway, offset="1m")
+        await bench.measure("clock, monthly plan", "ten years", partial(live_ten_years, gateway), gateway=gateway)
+
+
 async def measure_memory(bench: Bench) -> None:
     """What the process of `make run` holds: after its start, at rest, and after a load."""
     async with (
@@ -228,6 +266,8 @@ SECTIONS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "tokenize": measure_tokenize,
     "paced": measure_paced,
     "ipn": measure_ipn,
+    "renewals": measure_renewals,
+    "clock": measure_clock,
     "memory": measure_memory,
 }
 

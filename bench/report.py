@@ -16,6 +16,8 @@ GOALS = (
     ("through the simulator, of the limit", "simulator, IPNs not posted", "64 connections", "ratio", True, 0.25),
     ("/tokenize a second", "tokenize", "64 connections", "rate", True, 3000.0),
     ("p99 at 200 payments a second, ms", "paced, simulator, IPNs posted", "200 a second", "p99_ms", False, 25.0),
+    ("renewals, of payments at 64 connections", "renewals", "approving", "of_payments", True, 0.5),
+    ("ten years of a monthly plan, s", "clock, monthly plan", "ten years", "seconds", False, 10.0),
 )
 MEMORY_GOAL_MIB = 250.0
 

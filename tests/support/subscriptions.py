@@ -30,15 +30,15 @@ DEARER = (price(2999, "10d", repeat=True),)
 FREE = (price(0, "10d", repeat=True),)
 
 
-def sign_up(*prices: Price, is_trial: bool = False) -> Subscription:
-    """Return a subscription as its first payment, at START, began it."""
+def sign_up(*prices: Price, at: datetime = START, is_trial: bool = False) -> Subscription:
+    """Return a subscription as its first payment began it."""
     recorded = Subscription(
         merchant_id=1, subscription_id=1, payment_id=1, site_id=1, consumer_id="c", account_id=UUID(int=1),
-        sku_name=None, title="Premium", state=State.PENDING, plan=Plan(prices or EVERY_TEN_DAYS, START), next_period=1,
-        tries=0, cycle=0, created_at=START, began_as_trial=is_trial, renewal_at=None, charge_at=None, charged_at=None,
+        sku_name=None, title="Premium", state=State.PENDING, plan=Plan(prices or EVERY_TEN_DAYS, at), next_period=1,
+        tries=0, cycle=0, created_at=at, began_as_trial=is_trial, renewal_at=None, charge_at=None, charged_at=None,
         paid_until=None,
     )  # fmt: skip
-    return lifecycle.begin(recorded, START, EXPIRY)
+    return lifecycle.begin(recorded, at, EXPIRY)
 
 
 def seen(subscription: Subscription, now: datetime, **facts: Any) -> Case:
