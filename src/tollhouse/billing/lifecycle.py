@@ -62,7 +62,7 @@ def pay(subscription: Subscription, at: datetime) -> Subscription:
         paid_until=charge.covers_until if charge else subscription.paid_until,
         state=State.ACTIVE if subscription.state.is_running else subscription.state,
     )
-    return _look_at_next(_take_next_prices(paid), at)
+    return _look_at_next(take_next_prices(paid), at)
 
 
 def pass_over(case: Case) -> Subscription:
@@ -79,7 +79,7 @@ def pass_over(case: Case) -> Subscription:
 
 def fail(case: Case, decline: Decline) -> Subscription:
     """Return the subscription after a try for its next period was declined."""
-    failed = _take_next_prices(case.subscription)
+    failed = take_next_prices(case.subscription)
     if not failed.state.is_running:
         return failed
     decision = dunning.decide(_describe_failure(case, decline), case.policy)
@@ -181,7 +181,7 @@ def change_prices(case: Case, prices: Sequence[Price]) -> Subscription:
     changed = replace(case.subscription, next_prices=tuple(prices))
     if case.is_charging:
         return changed
-    taken = _take_next_prices(changed)
+    taken = take_next_prices(changed)
     if taken.state is State.PAST_DUE:  # the next try has its own time
         return taken
     return _look_at_next(taken, case.now)
@@ -211,8 +211,8 @@ def _look_at_next(subscription: Subscription, at: datetime) -> Subscription:
     return replace(subscription, renewal_at=charge.due_at, charge_at=charge_at)
 
 
-def _take_next_prices(subscription: Subscription) -> Subscription:
-    """Let prices take effect that were set while a charge was under way."""
+def take_next_prices(subscription: Subscription) -> Subscription:
+    """Return the subscription with the prices that were set while a charge was under way, which is settled now."""
     prices = subscription.next_prices
     if prices is None:
         return subscription
