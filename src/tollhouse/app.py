@@ -45,6 +45,7 @@ from tollhouse.api.site import site_handlers
 from tollhouse.api.sku import sku_handlers
 from tollhouse.api.static import static_handlers
 from tollhouse.api.straight import StraightWay
+from tollhouse.api.subscription import subscription_handlers
 from tollhouse.api.test_payment_data import test_payment_data_handlers
 from tollhouse.api.timeline import timeline_handlers
 from tollhouse.api.tokenize import build_tokenize, tokenize_handlers
@@ -311,6 +312,7 @@ def build_web(gateway: Gateway, simulator: Simulator | None = None) -> Applicati
         *payment_handlers(gateway.tools, gateway.gate, pay),
         *operation_handlers(gateway.tools, gateway.gate, context),
         *payment_page_handlers(gateway.tools, gateway.gate, context),
+        *subscription_handlers(gateway.biller, gateway.gate, context),
         *chargeback_handlers(gateway.tools, gateway.gate),
         *tokenize_handlers(make_token),
         *tokenize_account_handlers(
