@@ -63,8 +63,8 @@ from tollhouse.choices import (
     choose_consequences,
     choose_limits,
     choose_rates,
+    choose_telling,
 )
-from tollhouse.ipn.happen import record_happenings
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import Refusal, TollhouseError
@@ -239,7 +239,7 @@ def build_gateway(settings: Settings, database: Database, vault: Vault, transpor
         transport=transport,
         wake=wake,
         origins=AllowedOrigins(database),
-        biller=Biller(tools, record_happenings),
+        biller=Biller(tools, choose_telling(carrier)),
     )
 
 
