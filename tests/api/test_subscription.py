@@ -349,6 +349,15 @@ async def test_a_preview(shop: WebShop) -> None:
     assert await shop.fetch("select from subscription") == []
 
 
+@pytest.mark.parametrize("at", ["0001-01-01 00:00:00", "9999-12-31 23:59:59"])
+async def test_previews_at_the_ends_of_the_calendar(shop: WebShop, at: str) -> None:
+    """Any time may be asked about; what would fall due after the last one is not charged."""
+    monthly = [price(5), price(5, offset="100y", repeat=True)]
+    told = read(await shop.post("/subscription/preview", {"price": monthly, "at": at, "limit": 100}))
+    assert told["at"] == at
+    assert len(told["data"]) == (99 if at < "1000" else 0)
+
+
 @pytest.mark.parametrize(
     ("body", "paths"),
     [
