@@ -44,6 +44,7 @@ from tollhouse.api.site import site_handlers
 from tollhouse.api.sku import sku_handlers
 from tollhouse.api.static import static_handlers
 from tollhouse.api.straight import StraightWay
+from tollhouse.api.subscription import subscription_handlers
 from tollhouse.api.timeline import timeline_handlers
 from tollhouse.api.tokenize import build_tokenize, tokenize_handlers
 from tollhouse.api.tokenize_account import build_tokenize_account, tokenize_account_handlers
@@ -61,8 +62,8 @@ from tollhouse.choices import (
     choose_consequences,
     choose_limits,
     choose_rates,
+    choose_telling,
 )
-from tollhouse.ipn.happen import record_happenings
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import Refusal, TollhouseError
@@ -237,7 +238,7 @@ def build_gateway(settings: Settings, database: Database, vault: Vault, transpor
         transport=transport,
         wake=wake,
         origins=AllowedOrigins(database),
-        biller=Biller(tools, record_happenings),
+        biller=Biller(tools, choose_telling(carrier)),
     )
 
 
@@ -315,6 +316,7 @@ def build_web(
         *payment_handlers(gateway.tools, gateway.gate, pay),
         *operation_handlers(gateway.tools, gateway.gate, context),
         *payment_page_handlers(gateway.tools, gateway.gate, context),
+        *subscription_handlers(gateway.biller, gateway.gate, context),
         *chargeback_handlers(gateway.tools, gateway.gate),
         *tokenize_handlers(make_token),
         *tokenize_account_handlers(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tollhouse.acquirers.approving import ApprovingAcquirer
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.api.limits import TokenizeRates
+from tollhouse.billing.letters import write_letters
 from tollhouse.billing.settle import SettleRenewal, SwitchAccount, TellExpired
 from tollhouse.billing.subscribe import SettleSubscription
 from tollhouse.ipn.happen import record_happenings
@@ -23,8 +25,11 @@ from tollhouse.transport.http import HttpTransport
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer
+    from tollhouse.billing.model import Happening
+    from tollhouse.billing.tools import Tell
     from tollhouse.payments.model import Consequence
     from tollhouse.settings import Settings
+    from tollhouse.storage.database import PlainConnection
     from tollhouse.transport.model import Transport
 
 #: Of `/tokenize`, a minute.
@@ -69,6 +74,18 @@ def choose_consequences(carrier: Carrier | None, limits: Limits) -> tuple[Conseq
     counting = (NoteDecline(),) if limits.is_set else ()
     billing = (SettleSubscription(), SettleRenewal(), SwitchAccount(), TellExpired(record_happenings))
     return (KeepCard(), RememberCard(), *billing, PostLines(), TrackHold(), RecordEvent(), *letters, *counting)
+
+
+def choose_telling(carrier: Carrier | None) -> Tell:
+    """Choose who hears what happens to subscriptions: the merchant, and the consumer where somebody carries letters."""
+    if carrier is None:
+        return record_happenings
+
+    async def tell(connection: PlainConnection, happenings: Sequence[Happening]) -> None:
+        await record_happenings(connection, happenings)
+        await write_letters(connection, happenings)
+
+    return tell
 
 
 def choose_rates(settings: Settings) -> TokenizeRates:

@@ -193,3 +193,21 @@ def wait_for(condition: object, *, what: str) -> None:
     while not condition():
         assert time.monotonic() < give_up_at, f"waited in vain for {what}"
         time.sleep(0.05)
+
+
+def test_a_subscription(client: Client) -> None:
+    """A subscription is previewed, looked up, changed, given another card, ended and taken back; amounts stay exact."""
+    monthly = [price("0.10", "USD"), price("20.10", "USD", offset="1m", repeat=True)]
+    previewed = client.preview_subscription(price=monthly, limit=2)
+    assert (previewed.amount, [charge.amount for charge in previewed.data]) == (Decimal("0.10"), [Decimal("20.10")] * 2)
+    begun = client.pay(source=CARD, sku=sku() | {"price": monthly}, consumer=BUYER).subscription
+    assert begun is not None
+    assert client.subscription(begun.id) == begun
+    assert client.change_subscription(begun.id, price=[price("5.05", "USD", offset="1m", repeat=True)]) == begun
+    [charge] = client.upcoming(begun.id, limit=1).data
+    assert (charge.date, charge.amount, charge.next_try) == (begun.renewal_date, Decimal("5.05"), None)
+    changed = client.change_subscription_account(begun.id, source=card("4111111111111111", month="12", year="30"))
+    assert (changed.payment.is_approved, changed.subscription) == (True, begun)
+    assert client.cancel_subscription(begun.id, at_next_rebill=True).cancel_date == begun.renewal_date
+    assert client.cancel_subscription(begun.id, reason="enough", send_email=False).status == "canceled"
+    assert client.recover_subscription(begun.id) == begun

@@ -135,6 +135,33 @@ async def test_a_subscription(php: PhpClient, php_shop: WebShop) -> None:
     assert (await paid(php, php_shop, "no-subscriber")).subscription is None
 
 
+async def test_a_subscription_is_changed_and_ended(php: PhpClient) -> None:
+    """Every call about a subscription answers with it, id and cycle as whole numbers, whatever is left out."""
+    signed_up = await php.pay(card_source(), {"name": "PREMIUM_MONTHLY", "price": []}, consumer=buyer("s"), url=URL)
+    assert signed_up.subscription is not None
+    number = signed_up.subscription["id"]
+    assert await php.get_subscription(number) == signed_up.subscription
+    assert await php.change_subscription(number) == signed_up.subscription
+    price = {"offset": "30d", "amount": 24.5, "currency": "USD", "repeat": True}
+    assert (await php.change_subscription(number, [price]))["renewalDate"] == signed_up.subscription["renewalDate"]
+    changed = await php.change_payment_account_for_subscription(number, card_source(number=number_of("mastercard")))
+    assert (changed.payment["status"], changed.payment["code"]) == ("success", "0")
+    assert changed.subscription == signed_up.subscription
+    asked = await php.change_payment_account_for_subscription(
+        number, card_source(number=number_of("challenge"), threeDS=True), consumer=buyer("s")
+    )
+    assert (asked.payment["action"], asked.subscription) == ("redirect", signed_up.subscription)
+    kept = await php.cancel_subscription(
+        number, sendEmail=True, keepActiveUntilNextRebill=True, cancelDate="2099-01-01 00:00:00", reason="moves"
+    )
+    assert (kept["status"], kept["cancelDate"]) == ("active", "2099-01-01 00:00:00")
+    assert (await php.cancel_subscription(number))["status"] == "canceled"
+    assert (await php.recover_subscription(number))["status"] == "active"
+    with pytest.raises(ClientError) as missing:
+        await php.get_subscription("1")
+    assert missing.value.status == 404
+
+
 async def test_declines_and_challenges(php: PhpClient, php_shop: WebShop) -> None:
     """A decline is an answer and no error, and has all its parts; a challenge has its address, which no other has."""
     declined = await php.pay(card_source(emulateCode="5051"), sku(php_shop), consumer=buyer("poor"), url=URL)

@@ -13,6 +13,7 @@ from tests.support.cardholders import World, open_world
 from tests.support.clock import leap
 from tests.support.issuing import number_of
 from tests.support.pages import attempt_all
+from tests.support.subscribing import sign_up
 from tests.support.webshop import WebShop, card
 
 from tollhouse.payments.reconcile import reconcile
@@ -139,6 +140,27 @@ async def test_an_operation_has_its_own(shop: WebShop) -> None:
     assert entries[0]["facts"]["actsOn"] == bought
     assert entries[0]["facts"]["reason"] == "came late"
     assert [entry["facts"]["debit"] for entry in entries if entry["kind"] == "ledger"] == ["money.credits"]
+
+
+async def test_a_renewal_says_what_it_renews(shop: WebShop) -> None:
+    """A renewal tells its subscription, period and try; a verification of another card whose that shall be."""
+    subscriber = await sign_up(shop)
+    changed = await subscriber.change_card({"type": "card", "emulateCode": "0000"} | card("decline_51"))
+    [request, *_] = await read(shop, changed.json()["payment"]["transactionId"])
+    assert request["facts"]["subscriptionId"] == subscriber.subscription_id
+    assert request["text"].endswith(f"verifies another card for subscription {subscriber.subscription_id}")
+    await subscriber.renew(days=30, minutes=1)
+    await subscriber.renew(days=1)
+    rows = await shop.fetch("select transaction_id from renewal order by try")
+    told = [(await read(shop, str(row["transaction_id"])))[0] for row in rows]
+    names = ("subscriptionId", "period", "renewalTry")
+    assert [[entry["facts"][name] for name in names] for entry in told] == [
+        [subscriber.subscription_id, "1", "1"],
+        [subscriber.subscription_id, "1", "2"],
+    ]
+    assert "try 2" in told[1]["text"]
+    [plain, *_] = await read(shop, subscriber.answer["payment"]["transactionId"])
+    assert "subscriptionId" not in plain["facts"]
 
 
 async def test_timelines_of_others_are_not_there(shop: WebShop) -> None:

@@ -101,6 +101,12 @@ class World:
         own = {"Authorization": self.api_key, "Content-Type": "application/json"}
         return await self.post(path, json.dumps(body), **own, **headers)
 
+    async def put(self, path: str, body: Any) -> Answer:
+        """Put to the API with the merchant's key."""
+        headers = {"Authorization": self.api_key, "Content-Type": "application/json"}
+        async with self.client.put(self._resolve(path), data=json.dumps(body), headers=headers) as response:
+            return Answer(response.status, response.headers, await response.text())
+
     async def pay(self, card: str, *, three_ds: bool = True, browser: bool = False) -> Answer:
         """Pay 19.99 with a published card."""
         return await self.call("/payment", payment_request(card, three_ds=three_ds, browser=browser))

@@ -71,4 +71,4 @@ SOURCES = frozenset({
 CARD_SOURCES = frozenset({"card", "token", "consumer", "paymentAccountId", "paymentAccountIdWithCvv", "cc_token"})
 
 #: Of the calls, by the first step of their path: those that are about something else than cards.
-OTHERS = frozenset({"/payment/applePaySession", "/payout", "/subscription"})
+OTHERS = frozenset({"/payment/applePaySession", "/payout"})

@@ -218,6 +218,37 @@ class PhpClient:
         """Return a link to repay a charge-back."""
         return read(await self.call("GET", f"/chargeback/{value_object(chargeback_id, 1, 36)}/repaidLink"), LINK)
 
+    # Subscriptions
+
+    async def get_subscription(self, subscription_id: Any) -> dict[str, Any]:
+        """Look a subscription up."""
+        return read(await self.call("GET", _subscription(subscription_id), id_header=UPPER), SUBSCRIPTION)
+
+    async def change_subscription(self, subscription_id: Any, price: list[Any] | None = None) -> dict[str, Any]:
+        """Change the price, or send nothing."""
+        body = {"price": price} if price else None
+        return read(await self.call("PUT", _subscription(subscription_id), body, id_header=LOWER), SUBSCRIPTION)
+
+    async def cancel_subscription(self, subscription_id: Any, **optional: Any) -> dict[str, Any]:
+        """Cancel; what may be said of it is left out when it is not."""
+        path = f"{_subscription(subscription_id)}/cancel"
+        return read(await self.call("PUT", path, optional or None, id_header=LOWER), SUBSCRIPTION)
+
+    async def recover_subscription(self, subscription_id: Any) -> dict[str, Any]:
+        """Take a cancellation back."""
+        path = f"{_subscription(subscription_id)}/recover"
+        return read(await self.call("PUT", path, id_header=UPPER), SUBSCRIPTION)
+
+    async def change_payment_account_for_subscription(
+        self, subscription_id: Any, source: Mapping[str, Any], *, consumer: Any = None
+    ) -> Answer:
+        """Change the card. `consumer` is always sent; here the subscription has to be in the answer."""
+        body = {"paymentSource": dict(source), "consumer": consumer or []}
+        path = f"{_subscription(subscription_id)}/paymentAccount"
+        content = need_object(await self.call("PUT", path, body, id_header=LOWER))
+        need_object(content.get("subscription"))
+        return read_answer(content)
+
     # Sites and products
 
     async def create_site(self, *, name: str, ipn_url: str, external_id: str, redirect_url: str) -> dict[str, Any]:
@@ -390,6 +421,10 @@ def read_product(content: Any) -> dict[str, Any]:
     else:
         product["price"] = float(product["price"])
     return product
+
+
+def _subscription(subscription_id: Any) -> str:
+    return f"/subscription/{value_object(subscription_id, 1, 36)}"
 
 
 def _test_data(data_id: Any) -> str:

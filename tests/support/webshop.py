@@ -97,10 +97,12 @@ class WebShop:
         encoded = [(name.encode(), value.encode("latin-1")) for name, value in sent.items() if value != ""]
         return await self.client.post(path, content=dump(body) if content is None else content, headers=encoded)
 
-    async def put(self, path: str, body: Any = None, *, key: str | None = None) -> httpx.Response:
+    async def put(
+        self, path: str, body: Any = None, *, key: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         """Put JSON with the merchant's key."""
-        headers = {"Content-Type": "application/json", "Authorization": self.merchant.key if key is None else key}
-        return await self.client.put(path, content=dump(body), headers=headers)
+        own = {"Content-Type": "application/json", "Authorization": self.merchant.key if key is None else key}
+        return await self.client.put(path, content=dump(body), headers=own | dict(headers or {}))
 
     async def pay(self, body: Any = None, **request: Any) -> httpx.Response:
         """Post a payment, by default an approved one of 19.99 with a card."""

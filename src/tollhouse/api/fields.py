@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from ipaddress import ip_address
 from typing import Annotated, Any
@@ -14,6 +14,9 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from tollhouse.wire.render import render_json
 
 EMAIL_FORM = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)*$"
+MOMENT_FORM = re.compile(
+    r"\d{4}-\d\d-\d\d(?P<parting>[ T])\d\d:\d\d:\d\d(\.\d{1,6})?(?P<zone>Z|[+-]\d\d:?\d\d)?", re.ASCII
+)
 LONGEST_URL = 2_048
 #: Blanks and control characters of ASCII.
 UNPRINTABLE = re.compile("[\x00-\x20\x7f]")
@@ -35,6 +38,21 @@ def read_day(text: str) -> str:
     if not is_day:
         raise ValueError("must be a day as YYYY-MM-DD")
     return text
+
+
+def read_moment(value: Any) -> datetime:
+    """Read a time: `YYYY-MM-DD hh:mm:ss` in UTC, as the public client sends it, or ISO 8601 with its zone.
+
+    Raises ValueError with a text that is fit for an answer.
+    """
+    form = MOMENT_FORM.fullmatch(value) if isinstance(value, str) else None
+    try:
+        if form is not None and (form["zone"] or form["parting"] == " "):
+            moment = datetime.fromisoformat(value)
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # no such day or hour, or a zone that leads out of the calendar
+        pass
+    raise ValueError("must be a time as YYYY-MM-DD hh:mm:ss in UTC, or in ISO 8601 with its zone")
 
 
 def read_empty_list(value: Any) -> Any:
@@ -92,3 +110,9 @@ Scalar = Annotated[
 Metadata = Annotated[Any, BeforeValidator(_read_metadata), WithJsonSchema({"type": ["object", "array"]})]
 
 Url = Annotated[str, BeforeValidator(_read_url), Field(json_schema_extra={"format": "uri", "maxLength": LONGEST_URL})]
+
+Moment = Annotated[
+    datetime,
+    BeforeValidator(read_moment),
+    WithJsonSchema({"type": "string", "examples": ["2026-12-31 23:59:59", "2026-12-31T23:59:59+01:00"]}),
+]

@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 from tollhouse import __version__
 from tollhouse.api.examples import examples_of
-from tollhouse.wire.answers import PaymentEvent, ProblemAnswer
+from tollhouse.wire.answers import PaymentEvent, ProblemAnswer, SubscriptionEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,6 +43,7 @@ REFUSALS = {
     429: "There were too many requests; repeat it later.",
     503: "The gateway cannot take the request now; repeat it later.",
 }
+EVENTS = (PaymentEvent, SubscriptionEvent)
 RETRYING = frozenset({409, 429, 503})
 
 TOKENS = ("Tokens", "Card data go from the browser straight to the gateway, and come back as a token.")
@@ -54,6 +55,7 @@ GROUPS = {
     "payment": ("Payments", "Charging a card, and asking what became of it."),
     "paymentPage": ("Payment pages", "A page of the gateway takes the card, so that yours never sees one."),
     "paymentAccount": ("Stored cards", "Letting a stored card be paid with, or no more."),
+    "subscription": ("Subscriptions", "What is charged again and again, and how that ends."),
     "chargeback": ("Charge-backs", "What issuers took back, and how it is paid again."),
     "consumer": ("Consumers", "Who pays, how far you trust them, and their cards."),
     "site": ("Sites", "Where you sell."),
@@ -86,6 +88,7 @@ XML_HTTP_REQUEST_PARAMETER = {
 }
 PATH_PARAMETERS = {
     "transactionId": {"description": "`payment.transactionId` of an earlier answer.", "example": "10000042"},
+    "subscriptionId": {"description": "`subscription.id` of an answer.", "example": "50000001"},
     "chargebackId": {"description": "`payment.transactionId` of a charge-back.", "example": "10000043"},
     "phone": {"description": "A phone number with its country code.", "example": "+15005550006"},
     "channel": {"description": "One of those that the phone can be reached on.", "example": "sms"},
@@ -104,7 +107,7 @@ PATH_PARAMETERS = {
 
 #: What a callback says besides its body.
 CALLBACK_HEADERS = {
-    "X-Signature": "SHA-256 of IPN secret, transaction id and status joined, in lower-case hex.",
+    "X-Signature": "SHA-256 of IPN secret, id and status of transaction or subscription, in lower-case hex.",
     "webhook-id": "Names the event; the same at every attempt.",
     "webhook-timestamp": "Unix seconds of this attempt.",
     "webhook-signature": "`v1,` and the HMAC of id, time and body (Standard Webhooks).",
@@ -200,7 +203,16 @@ def build_document(routes: Sequence[BaseRoute], *, base_url: str) -> dict[str, A
         "servers": [{"url": base_url}],
         "tags": [{"name": name, "description": text} for name, text in _groups_of(paths)],
         "paths": paths,
-        "webhooks": {"payment": {"post": _build_callback()}},
+        "webhooks": {
+            "payment": {"post": _build_callback(PaymentEvent, "receive_ipn", "A payment became final")},
+            "subscription": {
+                "post": _build_callback(
+                    SubscriptionEvent,
+                    "receive_subscription_ipn",
+                    "A subscription was cancelled, recovered or expired, or its card expires soon",
+                )
+            },
+        },
         "components": {
             "schemas": _build_schemas(operations),
             "securitySchemes": {"ApiKeyAuth": {"type": "apiKey", "in": "header", "name": "Authorization"}},
@@ -253,7 +265,7 @@ def _content_of(model: type[BaseModel]) -> dict[str, Any]:
     return {getattr(model, "media_type", JSON): content}
 
 
-def _build_callback() -> dict[str, Any]:
+def _build_callback(event: type[BaseModel], name: str, summary: str) -> dict[str, Any]:
     """Describe the IPN: what a merchant's server is sent, and what it answers."""
     headers = [
         {
@@ -266,11 +278,11 @@ def _build_callback() -> dict[str, Any]:
         for name, text in CALLBACK_HEADERS.items()
     ]
     return {
-        "operationId": "receive_ipn",
-        "summary": "A payment became final",
+        "operationId": name,
+        "summary": summary,
         "description": "Sent to `url.ipnUrl` until it is answered with 200, 201 or 202, for five days.",
         "parameters": headers,
-        "requestBody": {"required": True, "content": _content_of(PaymentEvent)},
+        "requestBody": {"required": True, "content": _content_of(event)},
         "responses": {status: {"description": "Acknowledged."} for status in ("200", "201", "202")},
         "security": [],
     }
@@ -328,7 +340,7 @@ def _build_responses(operation: Operation, status: int) -> dict[str, Any]:
 
 def _build_schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     requests = {operation.request for operation in operations if operation.request}
-    answers = {operation.answer for operation in operations if operation.answer} | {ProblemAnswer, PaymentEvent}
+    answers = {operation.answer for operation in operations if operation.answer} | {ProblemAnswer, *EVENTS}
     answers |= {operation.problem for operation in operations}
     models = [(model, "validation") for model in requests] + [(model, "serialization") for model in answers]
     _, document = models_json_schema(

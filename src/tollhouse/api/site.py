@@ -62,6 +62,7 @@ SETTINGS = {
     "goesOnUnauthenticated": "goes_on_unauthenticated",
     "threeDs": "three_ds",
     "ipnFormat": "ipn_format",
+    "subscriptionEvents": "subscription_events",
 }
 
 
@@ -92,6 +93,9 @@ class SiteChangeRequest(Body):
     threeDs: ThreeDsRule | None = Field(None, description="When cardholders are authenticated.")
     ipnFormat: IpnFormat | None = Field(
         None, description="The form of its callbacks; `plugin` is for the WooCommerce plugin, `none` sends nothing."
+    )
+    subscriptionEvents: bool | None = Field(
+        None, description="Whether you are told when a subscription ends, is recovered, or its card expires soon."
     )
     trackingCode: str | None = Field(None, max_length=255, description=OWN)
     rebillRetryPolicy: str | None = Field(
@@ -217,6 +221,7 @@ def show_site(entry: SiteEntry) -> bytes:
             goesOnUnauthenticated=site.goes_on_unauthenticated,
             threeDs=site.three_ds,
             ipnFormat=site.ipn_format,
+            subscriptionEvents=entry.subscription_events,
             **{name: text for name, text in entry.extras.items() if name in EXTRAS},
         )
     )

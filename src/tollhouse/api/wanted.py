@@ -16,10 +16,10 @@ from tollhouse.wire.render import render_json
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tollhouse.api.consumer_fields import ConsumerFields
+    from tollhouse.api.consumer_fields import BuyerFields
     from tollhouse.api.sku_fields import SkuFields
     from tollhouse.api.source_fields import AnySource
-    from tollhouse.kernel.card import Cvv
+    from tollhouse.kernel.card import Card, Cvv
     from tollhouse.kernel.requests import Claim
     from tollhouse.payments.tools import Tools
 
@@ -79,8 +79,8 @@ def build_wanted(
         request_id=request_id,
         claim=claim,
         source_kind=source.type,
-        card=source.to_card() if isinstance(source, CardFields) else None,
-        code=_code_of(source),
+        card=card_of(source),
+        code=code_of(source),
         items=build_items(model.skus),
         external_id=consumer.externalId or consumer.id,
         consumer=consumer.model_dump(exclude_none=True, exclude=NOT_PROFILE),
@@ -98,7 +98,13 @@ def build_wanted(
     )
 
 
-def _code_of(source: AnySource) -> Cvv | None:
+def card_of(source: AnySource) -> Card | None:
+    """Return the card that stands in a source in the clear."""
+    return source.to_card() if isinstance(source, CardFields) else None
+
+
+def code_of(source: AnySource) -> Cvv | None:
+    """Return the security code that stands in a source."""
     return source.cvv if isinstance(source, CardFields | AccountWithCodeSource) else None
 
 
@@ -116,13 +122,16 @@ def first_url(urls: Iterable[str | None]) -> str | None:
     return next((url for url in urls if url), None)
 
 
-def read_browser(consumer: ConsumerFields) -> BrowserData | None:
+def read_browser(consumer: BuyerFields) -> BrowserData | None:
     """Return the browser's data when they are complete."""
     return BrowserData.from_consumer(consumer.model_dump(exclude_none=True))
 
 
-def digest_body(tools: Tools, body: dict[str, Any]) -> bytes:
-    """Hash a body under a key, whatever the order of its fields, without the security code: no trace of it stays."""
+def digest_body(tools: Tools, body: dict[str, Any], scope: str = "") -> bytes:
+    """Hash a body under a key, whatever the order of its fields, without the security code: no trace of it stays.
+
+    `scope` is what a request is about besides its body.
+    """
     source = {name: value for name, value in _object(body, "paymentSource").items() if name != "cvv"}
     canonical = json.dumps({**body, "paymentSource": source}, sort_keys=True, default=str)
-    return tools.vault.digest(canonical.encode())
+    return tools.vault.digest(f"{scope}{canonical}".encode())

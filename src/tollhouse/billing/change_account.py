@@ -8,6 +8,7 @@ once. While the verification waits for its cardholder, and when it is declined, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 from tollhouse.billing.change import access_subscription
 from tollhouse.billing.model import Agreement, Case
 from tollhouse.billing.renew import AT_ONCE
+from tollhouse.billing.settle import stand
 from tollhouse.billing.store import select_agreements
 from tollhouse.catalog.model import Price
 from tollhouse.consumers.store import select_consumer
@@ -23,28 +25,25 @@ from tollhouse.kernel.errors import Defect, Invalid
 from tollhouse.kernel.money import Money
 from tollhouse.payments.charge import charge
 from tollhouse.payments.order import build_order
-from tollhouse.payments.sources import resolve
+from tollhouse.payments.sources import Resolved, resolve
 from tollhouse.payments.wanted import References, SkuReference, Wanted, WantedItem
 
 if TYPE_CHECKING:
     from tollhouse.billing.store import Key
     from tollhouse.billing.tools import Biller
+    from tollhouse.consumers.model import Consumer
     from tollhouse.kernel.card import Card, Cvv
     from tollhouse.kernel.requests import Claim, Reply
     from tollhouse.payments.model import Endorsement, Order
-    from tollhouse.payments.sources import Resolved
     from tollhouse.threeds.model import BrowserData
 
 
 class NewSource(Struct, frozen=True):
-    """The card that a subscription shall have, as the request names it."""
+    """The card that a subscription shall have, as a sound request describes it."""
 
     kind: str
     request_id: str
     claim: Claim | None
-    token: str | None
-    account_id: str | None
-    source_consumer_id: str | None
     card: Card | None
     code: Cvv | None
     asks_authentication: bool
@@ -57,20 +56,50 @@ class NewSource(Struct, frozen=True):
     endorsement: Endorsement | None
 
 
-async def build_change(biller: Biller, key: Key, wanted: NewSource) -> Order:
-    """Return the verification that puts another card on a subscription.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A subscription that shall have another card, and what the request for it points at."""
 
-    Raises NotFound, and Invalid with every fault of what the request points at; also for a subscription that is over,
-    and for a stored card of somebody else.
+    case: Case
+    agreement: Agreement
+    resolved: Resolved
+
+    @property
+    def faults(self) -> Mapping[str, list[str]]:
+        """What leads nowhere, by its path in the request."""
+        return self.resolved.faults
+
+
+async def resolve_change(biller: Biller, key: Key, asked: References) -> Change:
+    """Look up a subscription and what a request for another card points at. Only reads; collects faults by their paths.
+
+    Of the references those to the source count, and that to the consumer, who has to be the subscription's own. Raises
+    NotFound.
     """
     case = await access_subscription(biller, key)
-    if not case.subscription.state.is_running:
-        raise Invalid({}, f"The subscription is {case.subscription.state.value}.")
     async with biller.tools.database.acquire() as connection:
         agreement = (await select_agreements(connection, [key]))[key]
-    resolved = await _resolve(biller, case, wanted)
-    order = await build_order(biller.tools, _build_wanted(case, agreement, wanted), resolved)
-    return replace(order, changing=case.subscription.subscription_id, is_consumer_known=True, reason="recurring")
+    return Change(case, agreement, await _resolve(biller, case, asked))
+
+
+async def build_change(biller: Biller, change: Change, wanted: NewSource) -> Order:
+    """Return the verification that puts another card on a subscription.
+
+    Raises Invalid with every fault of what the request points at; also for a subscription that is over.
+    """
+    subscription = change.case.subscription
+    if change.faults:
+        raise Invalid(change.faults)
+    if not subscription.state.is_running:
+        raise Invalid({}, f"The subscription is {subscription.state.value}.")
+    order = await build_order(biller.tools, _build_wanted(change, wanted), change.resolved)
+    return replace(
+        order,
+        changing=subscription.subscription_id,
+        standings=(stand(subscription),),
+        is_consumer_known=True,
+        reason="recurring",
+    )
 
 
 async def change_account(biller: Biller, order: Order) -> Reply:
@@ -81,7 +110,7 @@ async def change_account(biller: Biller, order: Order) -> Reply:
     return await charge(biller.tools, order)
 
 
-async def _resolve(biller: Biller, case: Case, wanted: NewSource) -> Resolved:
+async def _resolve(biller: Biller, case: Case, asked: References) -> Resolved:
     """Look up what the request points at. The card has to be of the subscription's own consumer, or new."""
     subscription = case.subscription
     resolved = await resolve(
@@ -89,12 +118,12 @@ async def _resolve(biller: Biller, case: Case, wanted: NewSource) -> Resolved:
         References(
             merchant_id=subscription.merchant_id,
             skus=(SkuReference("subscription", str(subscription.site_id), None),),
-            source_kind=wanted.kind,
-            token=wanted.token,
-            account_id=wanted.account_id,
-            source_consumer_id=wanted.source_consumer_id,
+            source_kind=asked.source_kind,
+            token=asked.token,
+            account_id=asked.account_id,
+            source_consumer_id=asked.source_consumer_id,
             consumer_id=subscription.consumer_id,
-            mid=wanted.mid,
+            mid=asked.mid,
             has_ipn_url=True,
             has_redirect_url=True,
         ),
@@ -102,20 +131,27 @@ async def _resolve(biller: Biller, case: Case, wanted: NewSource) -> Resolved:
     if resolved.account is not None and resolved.account.consumer_id != subscription.consumer_id:
         resolved.faults.pop("consumer.id", None)
         resolved.blame("paymentSource", "is a card of another consumer than the subscription's")
-    if resolved.faults:
-        raise Invalid(resolved.faults)
+    # A site that sells no more still has its subscriptions.
+    resolved.faults.pop("subscription.siteId", None)
+    resolved.consumer = await _load_consumer(biller, case)
+    if asked.consumer_id not in {None, subscription.consumer_id, resolved.consumer.external_id}:
+        resolved.blame("consumer.id", "is not the consumer of the subscription")
+    return resolved
+
+
+async def _load_consumer(biller: Biller, case: Case) -> Consumer:
+    subscription = case.subscription
     async with biller.tools.database.acquire() as connection:
         found = await select_consumer(
             connection, merchant_id=subscription.merchant_id, consumer_id=subscription.consumer_id
         )
     if found is None:
         raise Defect("The consumer of a subscription is not there.")
-    resolved.consumer = found[0]
-    return resolved
+    return found[0]
 
 
-def _build_wanted(case: Case, agreement: Agreement, wanted: NewSource) -> Wanted:
-    subscription = case.subscription
+def _build_wanted(change: Change, wanted: NewSource) -> Wanted:
+    subscription, agreement = change.case.subscription, change.agreement
     currency = subscription.plan.prices[0].money.currency
     return Wanted(
         merchant_id=subscription.merchant_id,

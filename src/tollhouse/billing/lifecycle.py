@@ -78,7 +78,7 @@ def pay(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscriptio
         state=State.ACTIVE if subscription.state.is_running else subscription.state,
         check_card_at=_check_again(subscription, at, expiry),
     )
-    return _look_at_next(_take_next_prices(paid), at)
+    return _look_at_next(take_next_prices(paid), at)
 
 
 def pass_over(case: Case) -> Subscription:
@@ -98,7 +98,7 @@ def pass_over(case: Case) -> Subscription:
 
 def fail(case: Case, decline: Decline) -> Subscription:
     """Return the subscription after a try for its next period was declined."""
-    failed = _take_next_prices(case.subscription)
+    failed = take_next_prices(case.subscription)
     if not failed.state.is_running:
         return failed
     decision = dunning.decide(_describe_failure(case, decline), case.policy)
@@ -117,7 +117,7 @@ def fail_on_old_account(subscription: Subscription, at: datetime) -> Subscriptio
 
     What was declined says nothing about the new card, so dunning is not asked.
     """
-    failed = _take_next_prices(subscription)
+    failed = take_next_prices(subscription)
     if not failed.state.is_running:
         return failed
     return replace(failed, state=State.PAST_DUE, charge_at=at, waits_for_account=False)
@@ -211,7 +211,7 @@ def change_prices(case: Case, prices: Sequence[Price]) -> Subscription:
     changed = replace(case.subscription, next_prices=tuple(prices))
     if case.is_charging:
         return changed
-    taken = _take_next_prices(changed)
+    taken = take_next_prices(changed)
     if taken.state is State.PAST_DUE:  # the next try has its own time
         return taken
     return _look_at_next(taken, case.now)
@@ -270,8 +270,8 @@ def _look_at_next(subscription: Subscription, at: datetime) -> Subscription:
     return replace(subscription, renewal_at=charge.due_at, charge_at=charge_at)
 
 
-def _take_next_prices(subscription: Subscription) -> Subscription:
-    """Let prices take effect that were set while a charge was under way."""
+def take_next_prices(subscription: Subscription) -> Subscription:
+    """Return the subscription with the prices that were set while a charge was under way, which is settled now."""
     prices = subscription.next_prices
     if prices is None:
         return subscription

@@ -116,6 +116,16 @@ join unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merc
     using (merchant_id, subscription_id)
 join payment p on p.merchant_id = s.merchant_id and p.payment_id = s.payment_id;
 
+-- name: select_letter_terms
+-- Return what letters about subscriptions need: what their first payments said, and in whose name they were sold.
+select s.merchant_id, s.subscription_id, p.terms, p.consumer, coalesce(site.name, '') as shop,
+    coalesce(site.descriptor, '') as descriptor
+from subscription s
+join unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merchant_id, subscription_id)
+    using (merchant_id, subscription_id)
+join payment p on p.merchant_id = s.merchant_id and p.payment_id = s.payment_id
+left join site on site.merchant_id = s.merchant_id and site.site_id = s.site_id;
+
 -- name: begin_renewals
 -- Write tries down, of subscriptions that still are as they were leased; these are looked at again when the try is settled. Nothing comes
 -- back for one that was changed meanwhile, or that an earlier try of the same batch wrote down.

@@ -197,6 +197,6 @@ def _add(moment: datetime, offset: Offset) -> datetime | None:
     """Step by an offset, or return None where that leads past the end of time."""
     try:
         moved = add_offset(moment, offset)
-    except OverflowError:
+    except (OverflowError, ValueError):  # the second is what the calendar says of a year after 9999
         return None
     return moved if moved <= END_OF_TIME else None

@@ -95,6 +95,12 @@ async def select_agreements(connection: PlainConnection, keys: Iterable[Key]) ->
     return {(row["merchant_id"], row["subscription_id"]): _read_agreement(row) async for row in rows}
 
 
+async def select_letter_terms(connection: PlainConnection, keys: Iterable[Key]) -> dict[Key, Mapping[str, Any]]:
+    """Return whom letters about subscriptions can go to, as rows: `terms`, `consumer`, `shop`, `descriptor`."""
+    rows = queries.select_letter_terms(connection, **_columns_of_keys(keys))
+    return {(row["merchant_id"], row["subscription_id"]): row async for row in rows}
+
+
 async def update_subscriptions(
     connection: PlainConnection, subscriptions: Sequence[Subscription], *, are_charging: bool = False
 ) -> None:

@@ -86,6 +86,8 @@ class SiteEntry:
     site: Site
     external_id: str
     auto_redirect: bool
+    #: Whether what happens to subscriptions without a payment is posted.
+    subscription_events: bool
     extras: Mapping[str, str]
     created_at: datetime
     updated_at: datetime
@@ -108,6 +110,7 @@ class SiteChange:
     goes_on_unauthenticated: bool | None = None
     three_ds: ThreeDsRule | None = None
     ipn_format: IpnFormat | None = None
+    subscription_events: bool | None = None
     extras: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -84,7 +84,8 @@ select true from made;
 -- name: select_site_entry^
 -- Return all about a merchant's site.
 select merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
-    guards_double_clicks, three_ds, goes_on_unauthenticated, ipn_format, is_enabled, auto_redirect, extras,
+    guards_double_clicks, three_ds, goes_on_unauthenticated, ipn_format, is_enabled, auto_redirect,
+    subscription_events, extras,
     merchant_time(merchant_id, created_at) as created_at,
     merchant_time(merchant_id, updated_at) as updated_at
 from site
@@ -107,11 +108,13 @@ set
     goes_on_unauthenticated = coalesce(:goes_on_unauthenticated, goes_on_unauthenticated),
     three_ds = coalesce(:three_ds::three_ds_rule, three_ds),
     ipn_format = coalesce(:ipn_format::ipn_format, ipn_format),
+    subscription_events = coalesce(:subscription_events, subscription_events),
     extras = extras || :extras::jsonb,
     updated_at = now()
 where merchant_id = :merchant_id and site_id = :site_id
 returning merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
-    guards_double_clicks, three_ds, goes_on_unauthenticated, ipn_format, is_enabled, auto_redirect, extras,
+    guards_double_clicks, three_ds, goes_on_unauthenticated, ipn_format, is_enabled, auto_redirect,
+    subscription_events, extras,
     merchant_time(merchant_id, created_at) as created_at,
     merchant_time(merchant_id, updated_at) as updated_at;
 

@@ -115,6 +115,34 @@ class Subscription(Answer, frozen=True, kw_only=True, rename="camel"):
     sku_name: str | None = None
     site_id: str | None = None
     consumer_id: str | None = None
+    #: In events about a subscription without a payment: when it happened.
+    event_time: str | None = None
+
+
+class Charge(Answer, frozen=True, kw_only=True, rename="camel"):
+    """A charge of a subscription that is to come. Its dates are in UTC; it pays until `covers_until`."""
+
+    period: int
+    date: str
+    amount: Decimal
+    currency: str
+    covers_until: str
+    next_try: str | None = None
+
+
+class Upcoming(Answer, frozen=True, kw_only=True, rename="camel"):
+    """What a subscription will charge, oldest first."""
+
+    data: list[Charge]
+
+
+class Preview(Answer, frozen=True, kw_only=True, rename="camel"):
+    """What a sign-up at a time would charge at once, and what would follow."""
+
+    at: str
+    amount: Decimal
+    currency: str
+    data: list[Charge]
 
 
 class PaymentAnswer(Answer, frozen=True, kw_only=True, rename="camel"):
@@ -128,8 +156,9 @@ class PaymentAnswer(Answer, frozen=True, kw_only=True, rename="camel"):
 
 
 class Event(Answer, frozen=True, kw_only=True, rename="camel"):
-    """Something that happened, as its callback tells it."""
+    """Something that happened, as its callback tells it. Without a payment, `event` says what it is."""
 
+    event: str | None = None
     payment: Payment | None = None
     consumer: Consumer | None = None
     subscription: Subscription | None = None
@@ -156,6 +185,7 @@ class Site(Answer, frozen=True, kw_only=True, rename="camel"):
     updated_at: str = ""
     status: bool = True
     cors_enabled: bool = False
+    subscription_events: bool = False
 
 
 class Price(Answer, frozen=True, kw_only=True, rename="camel"):

@@ -17,12 +17,15 @@ from tollhouse.client.answers import (
     PaymentAccount,
     PaymentAnswer,
     PaymentPage,
+    Preview,
     Rate,
     Site,
     Sku,
+    Subscription,
     TestData,
     TestDataList,
     Token,
+    Upcoming,
 )
 from tollhouse.client.core import Call, path_of
 
@@ -122,6 +125,57 @@ def payment_page(
 def repaid_link(chargeback_id: str) -> Call[PaymentPage]:
     """Return the page on which a charge-back is repaid; once it was, the `url` is empty and the `code` 1."""
     return Call("GET", path_of("/chargeback/{}/repaidLink", chargeback_id), PaymentPage)
+
+
+def subscription(subscription_id: str) -> Call[Subscription]:
+    """Return a subscription as it stands."""
+    return Call("GET", path_of("/subscription/{}", subscription_id), Subscription)
+
+
+def change_subscription(subscription_id: str, *, price: Sequence[Part]) -> Call[Subscription]:
+    """Give a subscription other prices from its next charge on, which keeps its date."""
+    return Call("PUT", path_of("/subscription/{}", subscription_id), Subscription, {"price": price})
+
+
+def cancel_subscription(
+    subscription_id: str,
+    *,
+    at_next_rebill: bool | None = None,
+    date: str | None = None,
+    reason: str | None = None,
+    send_email: bool | None = None,
+) -> Call[Subscription]:
+    """End a subscription: at once, at its next rebill, or at a `date`, which is `YYYY-MM-DD hh:mm:ss` in UTC."""
+    when = {"keepActiveUntilNextRebill": at_next_rebill, "cancelDate": date}
+    body = {**when, "reason": reason, "sendEmail": send_email}
+    return Call("PUT", path_of("/subscription/{}/cancel", subscription_id), Subscription, body)
+
+
+def recover_subscription(subscription_id: str) -> Call[Subscription]:
+    """Take a cancellation back, as long as what was paid for lasts."""
+    return Call("PUT", path_of("/subscription/{}/recover", subscription_id), Subscription, {})
+
+
+def change_subscription_account(
+    subscription_id: str, *, source: Part, consumer: Part | None = None, request_id: str | None = None
+) -> Call[PaymentAnswer]:
+    """Verify another card, which the subscription is charged with from then on. Look at `payment.status`."""
+    body = {"paymentSource": source, "consumer": consumer}
+    path = path_of("/subscription/{}/paymentAccount", subscription_id)
+    return Call("PUT", path, PaymentAnswer, body, request_id=request_id)
+
+
+def upcoming(subscription_id: str, *, limit: int | None = None) -> Call[Upcoming]:
+    """Return the next charges of a subscription, 12 unless you ask for others, up to 366."""
+    return Call("GET", path_of("/subscription/{}/upcoming", subscription_id), Upcoming, query={"limit": limit})
+
+
+def preview_subscription(
+    *, price: Sequence[Part] | None = None, sku: str | None = None, at: str | None = None, limit: int | None = None
+) -> Call[Preview]:
+    """Return what a sign-up for prices, or for the product named `sku`, would charge at once and then."""
+    what = {"price": price, "sku": {"name": sku} if sku else None}
+    return Call("POST", "/subscription/preview", Preview, {**what, "at": at, "limit": limit})
 
 
 def create_site(

@@ -16,9 +16,11 @@ class Ipn(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A callback whose signatures hold.
 
     `webhook_id` names the event: it is the same when the callback comes again, so a listener that has seen it has
-    nothing to do. `sequence` counts the merchant's events from 1 without a gap.
+    nothing to do. `sequence` counts the merchant's events from 1 without a gap. One that is about a subscription and no
+    payment has `event`, such as `subscription.canceled`.
     """
 
+    event: str | None = None
     consumer: Consumer | None = None
     payment: Payment | None = None
     subscription: Subscription | None = None

@@ -2,14 +2,15 @@
 -- is told in the merchant's time of that moment.
 
 -- name: select_transaction^
--- The transaction, its purchase, and of an operation why it was begun.
+-- The transaction, its purchase, of an operation why it was begun, and of a renewal what it was a try for.
 select
     t.transaction_id, t.payment_id, t.mode::text, t.status::text, t.amount_minor, t.currency, t.source, t.initiator::text,
     t.reason::text, t.code, t.created_at, t.settled_at, t.page_try, coalesce(o.request_id, p.request_id) as request_id,
-    p.terms, p.consumer_id, o.basis_id, o.cause::text, o.reason as given_reason
+    p.terms, p.consumer_id, o.basis_id, o.cause::text, o.reason as given_reason, r.subscription_id, r.period, r.try
 from transaction t
 join payment p on p.merchant_id = t.merchant_id and p.payment_id = t.payment_id
 left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
+left join renewal r on r.merchant_id = t.merchant_id and r.transaction_id = t.transaction_id
 where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id;
 
 -- name: select_attempts

@@ -84,7 +84,7 @@ def _real_time(at: datetime, real_at: datetime) -> dict[str, str]:
 def _tell_request(row: Row) -> Iterator[Entry]:
     source, terms = json.loads(row["source"]), json.loads(row["terms"])
     amount = Money(row["amount_minor"], Currency.of(row["currency"])).to_text()
-    begun = CAUSES[row["cause"]] if row["cause"] else CAUSES["request"]
+    changing = None if row["cause"] else terms.get("changing")
     facts = _facts(
         requestId=row["request_id"],
         mode=row["mode"],
@@ -98,8 +98,20 @@ def _tell_request(row: Row) -> Iterator[Entry]:
         reason=row["given_reason"] or row["reason"],
         actsOn=row["basis_id"],
         pageTry=row["page_try"],
+        subscriptionId=row["subscription_id"] or changing,
+        period=row["period"],
+        renewalTry=row["try"],
     )
-    yield Entry(row["created_at"], Kind.REQUEST, f"A {row['mode']} of {amount} {begun}", facts)
+    yield Entry(row["created_at"], Kind.REQUEST, f"A {row['mode']} of {amount} {_tell_cause(row, changing)}", facts)
+
+
+def _tell_cause(row: Row, changing: int | None) -> str:
+    """Say why it was begun. `changing` is the subscription whose new card it verifies."""
+    if row["subscription_id"] is not None:
+        return f"renews subscription {row['subscription_id']}: period {row['period']}, try {row['try']}"
+    if changing is not None:
+        return f"verifies another card for subscription {changing}"
+    return CAUSES[row["cause"] or "request"]
 
 
 def _tell_outcome(row: Row) -> Iterator[Entry]:

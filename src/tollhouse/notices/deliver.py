@@ -72,12 +72,10 @@ async def _deliver_batch(database: Database, carrier: Carrier) -> int:
 def _end(notice: Notice, outcome: Outcome) -> Ending:
     """Decide what becomes of a letter."""
     if isinstance(outcome, Carried):
-        return Ending(notice.merchant_id, notice.transaction_id, State.SENT)
+        return Ending(notice.merchant_id, notice.notice_id, State.SENT)
     error = outcome.text[:LONGEST_ERROR]
     delay = None if isinstance(outcome, Refused) else choose_retry(notice.attempts)
     if delay is None:
-        log.warning(
-            "letter given up", merchant_id=notice.merchant_id, transaction_id=notice.transaction_id, error=error
-        )
-        return Ending(notice.merchant_id, notice.transaction_id, State.FAILED, error)
-    return Ending(notice.merchant_id, notice.transaction_id, State.WAITING, error, delay)
+        log.warning("letter given up", merchant_id=notice.merchant_id, notice_id=notice.notice_id, error=error)
+        return Ending(notice.merchant_id, notice.notice_id, State.FAILED, error)
+    return Ending(notice.merchant_id, notice.notice_id, State.WAITING, error, delay)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from tollhouse.kernel.money import Currency, Money
 from tollhouse.notices.model import DEFAULT_LANGUAGE, ENCODED_WORD, Letter
 
 if TYPE_CHECKING:
+    from tollhouse.kernel.money import Money
     from tollhouse.notices.model import Facts, Notice
 
 LONGEST_NAME = 64
@@ -56,13 +56,13 @@ def build_letter(notice: Notice) -> Letter:
         "subject": words[f"{facts.kind}_subject"].format(shop=shop),
         "heading": words[f"{facts.kind}_heading"],
         "lead": words[f"{facts.kind}_lead"].format(shop=shop),
-        "amount_label": words[f"{facts.kind}_amount"],
-        "amount": write_amount(Money(facts.amount_minor, Currency.of(facts.currency)), words["separators"]),
+        "amount_label": words[f"{facts.kind}_amount"] if facts.money else "",
+        "amount": write_amount(facts.money, words["separators"]) if facts.money else "",
         "rows": _build_rows(facts, words),
-        "foot": words["foot"].format(shop=shop),
+        "foot": words["subscription_foot" if facts.subscription_id else "foot"].format(shop=shop),
     }
     return Letter(
-        name=f"{facts.kind}.{notice.merchant_id}.{notice.transaction_id}",
+        name=_name(notice),
         to=notice.recipient,
         sender_name=shop[:LONGEST_NAME],
         subject=values["subject"],
@@ -72,13 +72,21 @@ def build_letter(notice: Notice) -> Letter:
     )
 
 
+def _name(notice: Notice) -> str:
+    """Name a letter: of a transaction there is one, a subscription may have several."""
+    facts = notice.facts
+    about = facts.transaction_id or f"{facts.subscription_id}.{notice.notice_id}"
+    return f"{facts.kind}.{notice.merchant_id}.{about}"
+
+
 def _build_rows(facts: Facts, words: Mapping[str, Any]) -> list[tuple[str, str]]:
-    number = f"**** {facts.masked_number[-4:]}"
+    card = words["card_text"].format(brand=facts.brand.capitalize(), number=f"**** {facts.masked_number[-4:]}")
     rows = (
         ("what", one_line(facts.title)),
         ("date", f"{facts.at:%Y-%m-%d %H:%M} UTC"),
-        ("card", words["card_text"].format(brand=facts.brand.capitalize(), number=number)),
+        ("card", card if facts.masked_number else None),
         ("approval", facts.approval_code),
+        ("subscription", facts.subscription_id),
         ("order", facts.order_id),
         ("transaction", facts.transaction_id),
         ("statement", one_line(facts.descriptor)),

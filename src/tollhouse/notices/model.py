@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
+from tollhouse.kernel.money import Currency, Money
+
 #: One address, as SMTP takes it without quoting: what stands before the @ is a dot-atom, after it is a host with a dot.
 #: No space, no quote, no angle bracket, no comma, no line end: nothing with which to say more than an address.
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -25,6 +27,7 @@ class Kind(StrEnum):
 
     RECEIPT = "receipt"
     REFUND = "refund"
+    CANCELLATION = "cancellation"
 
 
 class State(StrEnum):
@@ -54,20 +57,31 @@ class Addressee:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a letter says. `amount_minor` and `currency` are money; `at` is when it moved."""
+    """What a letter says. `amount_minor` and `currency` are money, if any moved; `at` is when that happened.
+
+    A letter about a subscription has its id, one about a transaction the card and the numbers of that.
+    """
 
     kind: Kind
     shop: str
     title: str
     descriptor: str
-    amount_minor: int
-    currency: str
     order_id: str
-    transaction_id: str
     at: datetime
-    brand: str
-    masked_number: str
-    approval_code: str | None
+    amount_minor: int | None = None
+    currency: str | None = None
+    transaction_id: str | None = None
+    brand: str = ""
+    masked_number: str = ""
+    approval_code: str | None = None
+    subscription_id: str | None = None
+
+    @property
+    def money(self) -> Money | None:
+        """What moved; None of a letter that tells of no money."""
+        if self.amount_minor is None or self.currency is None:
+            return None
+        return Money(self.amount_minor, Currency.of(self.currency))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -84,7 +98,7 @@ class Notice:
     """A letter that is to be carried, or was. `age` is since it was written."""
 
     merchant_id: int
-    transaction_id: int
+    notice_id: int
     recipient: str
     language: str
     facts: Facts

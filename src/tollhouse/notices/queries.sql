@@ -1,15 +1,18 @@
 -- name: insert_notices!
 -- Write letters that are to be carried; one that is there stays as it is.
-insert into notice (merchant_id, transaction_id, recipient, language, facts)
+insert into notice (merchant_id, transaction_id, subscription_id, occurred_at, recipient, language, facts)
 select *
-from unnest(:merchant_ids::bigint[], :transaction_ids::bigint[], :recipients::text[], :languages::text[], :facts::jsonb[])
-order by 1, 2
+from unnest(
+    :merchant_ids::bigint[], :transaction_ids::bigint[], :subscription_ids::bigint[], :occurred_at::timestamptz[],
+    :recipients::text[], :languages::text[], :facts::jsonb[]
+)
+order by 1, 2, 3, 4
 on conflict do nothing;
 
 -- name: claim_notices
 -- Lease letters that are due, so that nobody else carries them meanwhile.
 with due as (
-    select merchant_id, transaction_id
+    select merchant_id, notice_id
     from notice
     where state = 'waiting' and due_at <= now()
     order by due_at
@@ -19,8 +22,8 @@ with due as (
 update notice n
 set lease = :lease, attempts = n.attempts + 1, due_at = now() + :span::interval
 from due
-where (n.merchant_id, n.transaction_id) = (due.merchant_id, due.transaction_id)
-returning n.merchant_id, n.transaction_id, n.recipient, n.language, n.facts, n.state, n.attempts, n.created_at, n.due_at,
+where (n.merchant_id, n.notice_id) = (due.merchant_id, due.notice_id)
+returning n.merchant_id, n.notice_id, n.recipient, n.language, n.facts, n.state, n.attempts, n.created_at, n.due_at,
     n.error, now() - n.created_at as age;
 
 -- name: end_notices!
@@ -30,31 +33,31 @@ set state = given.state::notice_state, error = given.error, lease = null,
     due_at = now() + coalesce(given.delay, interval '0'),
     ended_at = case when given.state = 'waiting' then null else now() end
 from unnest(
-    :merchant_ids::bigint[], :transaction_ids::bigint[], :states::text[], :errors::text[], :delays::interval[]
-) as given (merchant_id, transaction_id, state, error, delay)
-where (n.merchant_id, n.transaction_id) = (given.merchant_id, given.transaction_id) and n.lease = :lease;
+    :merchant_ids::bigint[], :notice_ids::bigint[], :states::text[], :errors::text[], :delays::interval[]
+) as given (merchant_id, notice_id, state, error, delay)
+where (n.merchant_id, n.notice_id) = (given.merchant_id, given.notice_id) and n.lease = :lease;
 
 -- name: select_recent_notices
--- List a merchant's letters, those of the newest transactions first.
-select merchant_id, transaction_id, recipient, language, facts, state, attempts, created_at, due_at, error,
+-- List a merchant's letters, newest first.
+select merchant_id, notice_id, recipient, language, facts, state, attempts, created_at, due_at, error,
     now() - created_at as age
 from notice
 where merchant_id = :merchant_id
-order by transaction_id desc
+order by notice_id desc
 limit :most;
 
 -- name: select_notice^
 -- Return one of a merchant's letters.
-select merchant_id, transaction_id, recipient, language, facts, state, attempts, created_at, due_at, error,
+select merchant_id, notice_id, recipient, language, facts, state, attempts, created_at, due_at, error,
     now() - created_at as age
 from notice
-where merchant_id = :merchant_id and transaction_id = :transaction_id;
+where merchant_id = :merchant_id and notice_id = :notice_id;
 
 -- name: delete_ended_notices!
 -- Remove letters that were carried or given up a while ago, and with them the addresses.
 delete from notice
-where (merchant_id, transaction_id) in (
-    select merchant_id, transaction_id
+where (merchant_id, notice_id) in (
+    select merchant_id, notice_id
     from notice
     where state <> 'waiting' and ended_at <= now() - :kept::interval
     order by ended_at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -24,20 +24,22 @@ MOST_COUNTED = 10_000
 
 
 class NoticeRow(NamedTuple):
-    """A letter to be written down."""
+    """A letter to be written down, about a transaction, or about what happened to a subscription at a time."""
 
     merchant_id: int
-    transaction_id: int
     recipient: str
     language: str
     facts: Facts
+    transaction_id: int | None = None
+    subscription_id: int | None = None
+    occurred_at: datetime | None = None
 
 
 class Ending(NamedTuple):
     """How it went with a letter. A waiting one is tried again after `delay`."""
 
     merchant_id: int
-    transaction_id: int
+    notice_id: int
     state: State
     error: str | None = None
     delay: timedelta | None = None
@@ -49,6 +51,8 @@ async def insert_notices(connection: PlainConnection, rows: Sequence[NoticeRow])
         connection,
         merchant_ids=[row.merchant_id for row in rows],
         transaction_ids=[row.transaction_id for row in rows],
+        subscription_ids=[row.subscription_id for row in rows],
+        occurred_at=[row.occurred_at for row in rows],
         recipients=[row.recipient for row in rows],
         languages=[row.language for row in rows],
         facts=[json.dumps(row.facts.to_json()) for row in rows],
@@ -67,7 +71,7 @@ async def end_notices(connection: PlainConnection, endings: Sequence[Ending], *,
         connection,
         lease=lease,
         merchant_ids=[ending.merchant_id for ending in endings],
-        transaction_ids=[ending.transaction_id for ending in endings],
+        notice_ids=[ending.notice_id for ending in endings],
         states=[ending.state.value for ending in endings],
         errors=[ending.error for ending in endings],
         delays=[ending.delay for ending in endings],
@@ -75,14 +79,14 @@ async def end_notices(connection: PlainConnection, endings: Sequence[Ending], *,
 
 
 async def select_recent_notices(connection: PlainConnection, *, merchant_id: int, most: int) -> list[Notice]:
-    """Return a merchant's letters, those of the newest transactions first."""
+    """Return a merchant's letters, newest first."""
     rows = queries.select_recent_notices(connection, merchant_id=merchant_id, most=most)
     return [_read_notice(row) async for row in rows]
 
 
-async def select_notice(connection: PlainConnection, *, merchant_id: int, transaction_id: int) -> Notice | None:
+async def select_notice(connection: PlainConnection, *, merchant_id: int, notice_id: int) -> Notice | None:
     """Return one of a merchant's letters, or None."""
-    row = await queries.select_notice(connection, merchant_id=merchant_id, transaction_id=transaction_id)
+    row = await queries.select_notice(connection, merchant_id=merchant_id, notice_id=notice_id)
     return _read_notice(row) if row else None
 
 
@@ -100,7 +104,7 @@ async def count_waiting(connection: PlainConnection) -> int:
 def _read_notice(row: Mapping[str, Any]) -> Notice:
     return Notice(
         merchant_id=row["merchant_id"],
-        transaction_id=row["transaction_id"],
+        notice_id=row["notice_id"],
         recipient=row["recipient"],
         language=row["language"],
         facts=Facts.from_json(json.loads(row["facts"])),

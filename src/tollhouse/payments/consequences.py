@@ -111,8 +111,8 @@ class WriteLetter:
             masked_number=payment.source.masked_number,
             approval_code=payment.attempt.approval_code,
         )
-        row = NoticeRow(payment.merchant_id, payment.transaction_id, addressee.to, addressee.language, facts)
-        return (row,)
+        to, language = addressee.to, addressee.language
+        return (NoticeRow(payment.merchant_id, to, language, facts, transaction_id=payment.transaction_id),)
 
     async def write(self, connection: PlainConnection, rows: Sequence[NoticeRow]) -> None:
         """Write the letters of a batch down; they are carried afterwards."""

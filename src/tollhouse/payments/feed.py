@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tollhouse.payments.model import OPERATION, Mode, Payment, Status
+from tollhouse.payments.model import CHANGE_OPERATION, OPERATION, Mode, Payment, Status
 from tollhouse.payments.store import queries, select_payments
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ STRETCH = 2_000
 #: A consumer with more payments is found along the merchant's own order of time.
 MOST_OF_CONSUMER = 5_000
 #: The operations whose request ids name transactions.
-OPERATIONS = (OPERATION, "capture", "void", "credit", "chargeback")
+OPERATIONS = (OPERATION, CHANGE_OPERATION, "capture", "void", "credit", "chargeback")
 
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, tzinfo=UTC)

@@ -63,6 +63,7 @@ async def build_payment(tools: Tools, order: Order) -> Payment:
         subscribing=await _build_subscribing(tools, order),
         renewing=order.renewing,
         changing=order.changing,
+        standings=order.standings,
         double_click_digest=_digest_of_purchase(tools, order),
         may_redirect=order.may_redirect,
         goes_on_unauthenticated=order.site.goes_on_unauthenticated,
@@ -121,11 +122,12 @@ def _digest_of_purchase(tools: Tools, order: Order) -> bytes | None:
     """Hash what makes two requests one purchase: card, consumer, what is bought, metadata (behaviour, section 3).
 
     A payment page guards its purchase in its own way: whatever card is tried, it is charged once. So does billing; two
-    subscriptions may well be renewed alike in the same moment.
+    subscriptions may well be renewed alike in the same moment. The same card for two subscriptions is two purchases.
     """
     if order.page_try or order.renewing or not order.site.guards_double_clicks:
         return None
     is_named = order.is_consumer_known or order.external_id is not None
     who = order.consumer_id if is_named else _profile_of(order)
     what = [item_to_json(item) for item in order.items]
-    return tools.vault.digest(order.fingerprint + render_json([who, what, order.metadata]))
+    whose = [order.changing] if order.changing else []
+    return tools.vault.digest(order.fingerprint + render_json([who, what, order.metadata, *whose]))

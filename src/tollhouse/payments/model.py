@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: The operation of a payment among the operations that take an X-Request-ID.
 OPERATION = "payment"
+#: The same of the verification that puts another card on a subscription.
+CHANGE_OPERATION = "paymentAccount"
 
 
 class Mode(StrEnum):
@@ -332,6 +334,8 @@ class Order(Struct, frozen=True):
     #: The subscription that it is a try to renew, or the one that shall have another card.
     renewing: Renewing | None = None
     changing: int | None = None
+    #: Where that subscription stands, for an answer before the outcome is known.
+    standings: tuple[Standing, ...] = ()
 
 
 class Superseded(ValueError):

@@ -84,13 +84,11 @@ def inbox_handlers(inbox: Inbox) -> list[HTTPRouteHandler]:
             return Response("", status_code=304, media_type="text/html", headers=headers)
         return Response(part, media_type="text/html; charset=utf-8", headers=headers)
 
-    @get(f"{PATH}/letter/{{transaction_id:int}}")
-    async def show_letter(transaction_id: FromPath[int]) -> Response[str]:
+    @get(f"{PATH}/letter/{{notice_id:int}}")
+    async def show_letter(notice_id: FromPath[int]) -> Response[str]:
         """Show the HTML form of a letter, for a frame of the page."""
         async with inbox.database.acquire() as connection:
-            notice = await select_notice(
-                connection, merchant_id=MERCHANT_ID, transaction_id=min(max(transaction_id, 0), NEWEST)
-            )
+            notice = await select_notice(connection, merchant_id=MERCHANT_ID, notice_id=min(max(notice_id, 0), NEWEST))
         if notice is None or not await inbox.is_for_demo():
             raise NotFoundException
         html = build_letter(notice).html

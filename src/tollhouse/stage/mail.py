@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from tollhouse.kernel.money import Currency, Money
 from tollhouse.notices.letter import build_letter
 from tollhouse.notices.model import Notice, State
 from tollhouse.phones.shown import ShownMessage
@@ -19,6 +18,7 @@ class LetterView:
     """One letter. `version` changes whenever the rest does."""
 
     anchor: str
+    notice_id: int
     version: str
     at: datetime
     kind: str
@@ -26,6 +26,7 @@ class LetterView:
     amount: str
     order_id: str
     transaction_id: str
+    subscription_id: str
     to: str
     sender_name: str
     subject: str
@@ -56,14 +57,16 @@ def build_letter_view(notice: Notice) -> LetterView:
     letter, facts = build_letter(notice), notice.facts
     is_tried_again = notice.state is State.WAITING and notice.error is not None
     return LetterView(
-        anchor=f"letter-{notice.transaction_id}",
+        anchor=f"letter-{notice.notice_id}",
+        notice_id=notice.notice_id,
         version=f"{notice.state}-{notice.attempts}-{notice.error}",
         at=notice.created_at,
         kind=facts.kind.value,
         state=notice.state.value,
-        amount=Money(facts.amount_minor, Currency.of(facts.currency)).to_text(),
+        amount=facts.money.to_text() if facts.money else "",
         order_id=facts.order_id,
-        transaction_id=facts.transaction_id,
+        transaction_id=facts.transaction_id or "",
+        subscription_id=facts.subscription_id or "",
         to=letter.to,
         sender_name=letter.sender_name,
         subject=letter.subject,

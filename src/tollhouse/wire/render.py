@@ -25,7 +25,9 @@ def render_json(content: Any) -> bytes:
 
 def render_date(moment: datetime) -> str:
     """Write a moment in UTC as `YYYY-MM-DD hh:mm:ss`."""
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
+    return moment.replace(tzinfo=None).isoformat(
+        " ", "seconds"
+    )  # strftime does not pad the years of the first millennium
 
 
 def render_instant(moment: datetime) -> str:

@@ -33,6 +33,9 @@ class SiteAnswer(Answer):
     goesOnUnauthenticated: bool = Field(description="Whether a payment goes on when nobody could authenticate it.")
     threeDs: Literal["when_asked", "always"] = Field(description="When cardholders are authenticated.")
     ipnFormat: Literal["json", "legacy", "both", "plugin", "none"] = Field(description="The form of its callbacks.")
+    subscriptionEvents: bool = Field(
+        description="Whether what happens to its subscriptions without a payment is posted."
+    )
     trackingCode: str | None = Field(None, description=OWN)
     rebillRetryPolicy: str | None = Field(None, description="When failed renewals are tried again, as you sent it.")
     memberExpirationDatePadding: str | None = Field(None, description=OWN)

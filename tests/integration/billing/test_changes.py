@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -14,13 +15,14 @@ from tests.support.shop import MERCHANT, OTHER_NUMBER, Shop, card, price
 from tollhouse.acquirers.model import Declined
 from tollhouse.billing.cancel import Cancellation, cancel
 from tollhouse.billing.change import access_subscription
-from tollhouse.billing.change_account import NewSource, build_change, change_account
+from tollhouse.billing.change_account import NewSource, build_change, change_account, resolve_change
 from tollhouse.billing.model import State, Subscription
 from tollhouse.billing.recover import recover
 from tollhouse.billing.reprice import reprice
 from tollhouse.billing.upcoming import list_upcoming
 from tollhouse.kernel.card import Cvv
 from tollhouse.kernel.errors import Invalid, NotFound
+from tollhouse.payments.wanted import References
 
 DEARER = (price(2999, "30d", repeat=True),)
 
@@ -47,8 +49,14 @@ async def give_card(billing: Billing, subscription_id: int, **changes: Any) -> A
         "source_consumer_id": None, "card": card(OTHER_NUMBER), "code": Cvv("123"), "asks_authentication": False,
         "consumer": {}, "consumer_ip": None, "browser": None, "emulate_code": None, "mid": None, "endorsement": None,
     }  # fmt: skip
-    source = NewSource(**{**defaults, **changes})
-    order = await build_change(billing.biller, (MERCHANT, subscription_id), source)
+    given = {**defaults, **changes}
+    names = NewSource.__struct_fields__
+    source = NewSource(**{name: value for name, value in given.items() if name in names})
+    asked = References(
+        MERCHANT, (), source_kind=source.kind, **{name: given[name] for name in given if name not in names}
+    )
+    change = await resolve_change(billing.biller, (MERCHANT, subscription_id), asked)
+    order = await build_change(billing.biller, change, source)
     return await change_account(billing.biller, order)
 
 
@@ -250,12 +258,15 @@ async def test_prices_change_while_it_is_charged(billing: Billing) -> None:
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     held, task = await renewing(billing)
-    await give_prices(billing, subscription_id, price(100, "30d"), price(2999, "30d", repeat=True))
+    after = await give_prices(billing, subscription_id, price(100, "30d"), price(2999, "30d", repeat=True))
+    told = list_upcoming(after, most=3)
     held.set()
     await task
     for _ in range(2):
         await billing.advance(days=30)
         await billing.renew()
+    assert [(each.period, each.money.amount_minor) for each in told] == [(1, 1999), (2, 100), (3, 2999)]
+    assert told[0].covers_until == told[1].due_at
     assert await charged(billing.shop) == [999, 1999, 100, 2999]
 
 
@@ -338,6 +349,23 @@ async def test_another_card_after_a_revocation_charges_nothing_early(billing: Bi
     assert await billing.renew() == []
     await billing.advance(days=15, minutes=1)
     assert await billing.renew() == [(1, 1, "paid")]
+
+
+async def test_one_card_for_two_subscriptions(billing: Billing) -> None:
+    """The same card for two subscriptions of one consumer, the second while the first is verified: both get it."""
+    first, second = await billing.subscribe(), await billing.subscribe()
+    held, asked = asyncio.Event(), asyncio.Event()
+    billing.shop.acquirer.plan(Plan(hold=held))
+    billing.shop.acquirer.on_authorize = lambda _: asked.set()
+    under_way = asyncio.create_task(give_card(billing, first))
+    await asyncio.wait_for(asked.wait(), timeout=5)
+    told = [await give_card(billing, second)]
+    held.set()
+    told.insert(0, await under_way)
+    assert [json.loads(reply.body)["subscription"]["id"] for reply in told] == [str(first), str(second)]
+    accounts = {(await billing.case(each)).subscription.account_id for each in (first, second)}
+    assert len(accounts) == 1
+    assert [each.card.number.masked for each in billing.shop.acquirer.asked[-2:]] == ["411111****1111"] * 2
 
 
 async def test_another_card_is_declined(billing: Billing) -> None:

@@ -37,7 +37,10 @@ def carrier_to(mail: MailServer) -> SmtpCarrier:
 
 async def write(database: Database, count: int = 1) -> None:
     """Write letters down, to jane0@shop.example and so on."""
-    rows = [NoticeRow(1, number, f"jane{number}@shop.example", "en", facts()) for number in range(count)]
+    rows = [
+        NoticeRow(1, f"jane{number}@shop.example", "en", facts(transaction_id=str(number)), transaction_id=number)
+        for number in range(count)
+    ]
     async with database.transaction() as connection:
         await insert_notices(connection, rows)
 

@@ -47,10 +47,14 @@ def test_either_secret_will_do_while_it_is_changed() -> None:
 
 
 def test_an_event_of_a_subscription_is_signed_by_it() -> None:
-    """Without a transaction the plain signature covers the subscription."""
-    body = msgspec.json.encode({"subscription": {"id": "7", "status": "canceled"}, "consumer": {"id": "c"}})
+    """Without a transaction the plain signature covers the subscription, and the event is named."""
+    subscription = {"id": "7", "status": "canceled", "eventTime": "2026-12-31 10:00:00"}
+    body = msgspec.json.encode(
+        {"event": "subscription.canceled", "subscription": subscription, "consumer": {"id": "c"}}
+    )
     ipn = read_ipn(body, sign(body, subject="7", status="canceled"), SECRET, now=NOW)
     assert ipn.subscription is not None
+    assert (ipn.event, ipn.subscription.event_time) == ("subscription.canceled", "2026-12-31 10:00:00")
     assert ipn.payment is None
 
 

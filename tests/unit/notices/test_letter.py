@@ -7,6 +7,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP as POLICY
 from html import unescape
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,38 @@ def test_a_refund() -> None:
     assert letter.subject == "Your refund from shop.example"
     assert "Amount refunded: 1,019.90 EUR" in letter.text
     assert letter.name == "refund.1.10000000"
+
+
+@pytest.mark.parametrize(
+    ("language", "subject", "label"),
+    [
+        ("en", "Your subscription at shop.example has ended", "Subscription: 50000001"),
+        ("de", "Ihr Abonnement bei shop.example", "Abonnement: 50000001"),
+        ("fr", "Votre abonnement chez shop.example est terminé", "Abonnement: 50000001"),
+        ("es", "Su suscripción en shop.example ha terminado", "Suscripción: 50000001"),
+    ],
+)
+def test_the_end_of_a_subscription(language: str, subject: str, label: str) -> None:
+    """It is told in the consumer's language with its number and date, and nothing of an amount or a card."""
+    bare: dict[str, Any] = {
+        "amount_minor": None,
+        "currency": None,
+        "transaction_id": None,
+        "masked_number": "",
+        "approval_code": None,
+    }
+    letter = build_letter(
+        notice(kind=Kind.CANCELLATION, language=language, subscription_id="50000001", brand="", **bare)
+    )
+    assert letter.subject.startswith(subject)
+    assert letter.name == "cancellation.1.50000001.10000000"
+    for part in (label, "2026-01-02 03:04 UTC", "Premium Monthly"):
+        assert part in letter.text
+        assert part.rpartition(": ")[2] in letter.html
+    for form in (letter.text, letter.html):
+        assert "****" not in form
+        assert "EUR" not in form
+    assert "\n\n\n" not in letter.text
 
 
 @pytest.mark.parametrize(

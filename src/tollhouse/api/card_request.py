@@ -1,0 +1,122 @@
+"""A request that has a card in it or points at one, from its reading to its answer.
+
+What stands beside the card is searched for the card's number, the faults of the body by itself are collected before
+those of what it points at, and a request whose X-Request-ID is known has its first answer, whatever is wrong by now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tollhouse.api.access import Gate, Readable, find_request_id_faults
+from tollhouse.api.decode import read_object
+from tollhouse.api.envelope import clear_request_id, request_id_of, sent_request_id_of
+from tollhouse.api.problems import describe_faults
+from tollhouse.api.strays import find_strays, read_card_number
+from tollhouse.api.wanted import digest_body
+from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.payments.repeat import recall_claim
+
+if TYPE_CHECKING:
+    from tollhouse.kernel.card import CardNumber
+    from tollhouse.merchants.model import Merchant
+    from tollhouse.payments.model import Order
+    from tollhouse.payments.tools import Tools
+
+Model = TypeVar("Model", bound=BaseModel)
+
+#: Parts of a body that come back, are shown or are kept as they were sent.
+SHOWN_PARTS = ("sku", "consumer", "url", "metadata", "emailOptions")
+
+
+@dataclass(frozen=True, slots=True)
+class CardAsked(Generic[Model]):
+    """A request as far as it was read. `faults` are those that the body has by itself."""
+
+    merchant: Merchant
+    request_id: str
+    claim: Claim | None
+    body: dict[str, Any]
+    model: Model | None
+    faults: dict[str, list[str]]
+
+
+async def read_card_request(
+    tools: Tools,
+    gate: Gate,
+    request: Readable,
+    context: dict[str, Any],
+    *,
+    model: type[Model],
+    find_cross_faults: Callable[[dict[str, Any]], Mapping[str, list[str]]],
+    operation: str,
+    scope: str = "",
+) -> CardAsked[Model]:
+    """Authenticate, decode and validate, and collect the faults that the body has by itself.
+
+    `operation` is that of the X-Request-ID, `scope` what the request is about besides its body. Raises whatever
+    `Gate.access` and `read_object` raise.
+    """
+    merchant = await gate.access(request)
+    request_id, is_sent = request_id_of(request.scope), sent_request_id_of(request.scope) is not None
+    body = await read_object(request)
+    faults = {**find_cross_faults(body), **find_request_id_faults(request)}
+    faults |= find_strays(request, parse_number(body), shown_parts(body))
+    read: Model | None = None
+    try:
+        read = model.model_validate(body, context=context)
+    except ValidationError as error:
+        faults = describe_faults(error) | faults
+    digest = digest_body(tools, body, scope)
+    claim = Claim(merchant.merchant_id, operation, request_id, digest) if is_sent else None
+    return CardAsked(merchant, request_id, claim, body, read, faults)
+
+
+async def answer_order(
+    tools: Tools,
+    request: Readable,
+    asked: CardAsked[Any],
+    order: Awaitable[Order],
+    carry_out: Callable[[Order], Awaitable[Reply]],
+) -> Reply:
+    """Carry out the order of a sound request; name every fault of another, unless its X-Request-ID is known.
+
+    A known id has its first answer, though what was true then may be so no more: the token is used, the account gone,
+    the card past its date. With another body it is refused for that, however faulty that body is.
+    """
+    try:
+        sound = await order
+    except Invalid:
+        reply = await recall_claim(tools, asked.claim) if asked.claim else None
+        if reply is None:
+            raise
+        clear_request_id(request.scope)  # it was clean the first time
+        return reply
+    return await carry_out(sound)
+
+
+def refuse_strays(request: Readable, order: Order, asked: CardAsked[Any]) -> None:
+    """Raise Invalid where the number of a token's or a stored card stands in the request."""
+    if order.source.kind == "card":  # one that stands in the body was looked for there before
+        return
+    strays = find_strays(request, order.instrument.card.number, shown_parts(asked.body))
+    if strays:
+        raise Invalid(strays)
+
+
+def parse_number(body: dict[str, Any]) -> CardNumber | None:
+    """Return the card number of a body, if it has a well-formed one."""
+    source = body.get("paymentSource")
+    return read_card_number(source.get("number")) if isinstance(source, dict) else None
+
+
+def shown_parts(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts of a body that come back, are shown or are kept as they were sent, by their paths."""
+    source = body.get("paymentSource")
+    parts = {name: body.get(name) for name in SHOWN_PARTS}
+    return parts | {"paymentSource.mid": source.get("mid")} if isinstance(source, dict) else parts

@@ -1,0 +1,141 @@
+"""`GET /subscription/{id}/upcoming` and `POST /subscription/preview`: what will be charged, and when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from litestar import Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.decode import Body
+from tollhouse.api.fields import Moment, text
+from tollhouse.api.ids import read_number
+from tollhouse.api.money_fields import check_schedule
+from tollhouse.api.openapi import describe
+from tollhouse.api.price_fields import PriceFields
+from tollhouse.api.requests import read_query, read_request
+from tollhouse.billing.change import MISSING, access_subscription
+from tollhouse.billing.upcoming import MOST_CHARGES, find_next_try, list_upcoming, preview
+from tollhouse.catalog.prices import MAX_PRICES
+from tollhouse.kernel.errors import Invalid
+from tollhouse.wire.render import render, render_date
+from tollhouse.wire.subscriptions import ChargeAnswer, PreviewAnswer, UpcomingAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from tollhouse.billing.schedule import Charge
+    from tollhouse.billing.tools import Biller
+    from tollhouse.catalog.model import Price
+
+DEFAULT_CHARGES = 12
+LIMIT_TEXT = "How many charges at most."
+
+
+class UpcomingQuery(Body):
+    """How far to look ahead."""
+
+    limit: int = Field(DEFAULT_CHARGES, ge=1, le=MOST_CHARGES, description=LIMIT_TEXT)
+
+
+class PreviewSku(Body):
+    """A product with prices of its own."""
+
+    name: text(36) = Field(description="Its name.", examples=["PREMIUM_MONTHLY"])  # type: ignore[valid-type]
+
+
+class PreviewRequest(Body):
+    """What is to be signed up for: prices, or a product."""
+
+    sku: Annotated[PreviewSku | None, BeforeValidator(lambda content: content or None)] = Field(
+        None, description="A product. Required, or `price`."
+    )
+    price: list[PriceFields] = Field(
+        default_factory=list,
+        validate_default=True,
+        max_length=MAX_PRICES,
+        description="The charges, as of a product. Required, or `sku`.",
+    )
+    at: Moment | None = Field(None, description="When the sign-up would be; by default now.")
+    limit: int = Field(DEFAULT_CHARGES, ge=1, le=MOST_CHARGES, description=LIMIT_TEXT)
+
+    @field_validator("price", mode="after")
+    @classmethod
+    def _check_price(cls, prices: list[PriceFields], info: ValidationInfo) -> list[PriceFields]:
+        check_schedule([price.to_price() for price in prices])
+        if "sku" in info.data:  # else it is faulty, and named for itself
+            has_sku = info.data["sku"] is not None
+            if has_sku and prices:
+                raise ValueError("cannot stand beside sku")
+            if not has_sku and not prices:
+                raise ValueError("is required, or sku.name")
+        return prices
+
+
+def charge_handlers(biller: Biller, gate: Gate) -> list[HTTPRouteHandler]:
+    """Return the handlers."""
+
+    @get(
+        "/subscription/{subscription_id:str}/upcoming",
+        opt=describe("List what will be charged", query=UpcomingQuery, answer=UpcomingAnswer, may_miss=True),
+    )
+    async def list_upcoming_charges(request: AnyRequest, subscription_id: FromPath[str]) -> Response[bytes]:
+        """Return the next charges of a subscription, if nothing changes. A charge under way is the first of them."""
+        asked = await read_query(gate, request, UpcomingQuery)
+        key = asked.merchant.merchant_id, read_number(subscription_id, MISSING)
+        subscription = (await access_subscription(biller, key)).subscription
+        charges = list_upcoming(subscription, most=asked.body.limit)
+        return _answer(UpcomingAnswer(data=show_charges(charges, next_try=find_next_try(subscription))))
+
+    @post(
+        "/subscription/preview",
+        status_code=200,
+        opt=describe("Preview a sign-up", request=PreviewRequest, answer=PreviewAnswer),
+    )
+    async def preview_subscription(request: AnyRequest) -> Response[bytes]:
+        """Return what a sign-up would charge at once, and then. Nothing is made."""
+        asked = await read_request(gate, request, PreviewRequest)
+        merchant_id, body = asked.merchant.merchant_id, asked.body
+        prices = [price.to_price() for price in body.price] or await _find_prices(biller, merchant_id, body.sku)
+        at = body.at or biller.tools.clock.now() + biller.tools.clock.offset_of(merchant_id)
+        due, charges = preview(prices, at, most=body.limit)
+        return _answer(
+            PreviewAnswer(
+                at=render_date(at), amount=due.to_decimal(), currency=due.currency.code, data=show_charges(charges)
+            )
+        )
+
+    return [list_upcoming_charges, preview_subscription]
+
+
+async def _find_prices(biller: Biller, merchant_id: int, sku: PreviewSku | None) -> Sequence[Price]:
+    """Return the prices of a product. Raises Invalid for one that is unknown, or has none."""
+    found = await biller.tools.catalog.sku(merchant_id, sku.name) if sku else None
+    if found is None:
+        raise Invalid({"sku.name": ["is unknown"]})
+    if not found.prices:
+        raise Invalid({"sku.name": ["has no price of its own"]})
+    return found.prices
+
+
+def show_charges(charges: Sequence[Charge], *, next_try: datetime | None = None) -> list[ChargeAnswer]:
+    """Write charges as merchants see them; `next_try` is of the first."""
+    return [
+        ChargeAnswer(
+            period=charge.period,
+            date=render_date(charge.due_at),
+            amount=charge.money.to_decimal(),
+            currency=charge.money.currency.code,
+            coversUntil=render_date(charge.covers_until),
+            nextTry=render_date(next_try) if next_try and not index else None,
+        )
+        for index, charge in enumerate(charges)
+    ]
+
+
+def _answer(content: Any) -> Response[bytes]:
+    return Response(render(content), media_type="application/json")

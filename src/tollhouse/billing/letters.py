@@ -1,0 +1,68 @@
+"""Letters about subscriptions: that one has ended by the merchant's wish, where the merchant asked for the letter.
+
+It is written in the transaction that ends the subscription, whenever that is, and so once for each cancellation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tollhouse.billing.model import CANCELED, Happening
+from tollhouse.billing.store import select_letter_terms
+from tollhouse.notices.model import DEFAULT_LANGUAGE, Addressee, Facts, Kind, is_address
+from tollhouse.notices.store import NoticeRow, insert_notices
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+
+async def write_letters(connection: PlainConnection, happenings: Sequence[Happening]) -> None:
+    """Write down what consumers are told of what happened; the worker carries it afterwards."""
+    told = [each for each in happenings if each.kind == CANCELED and each.subscription.tells_consumer]
+    if not told:
+        return
+    terms = await select_letter_terms(connection, [each.subscription.key for each in told])
+    rows = [_build_row(each, terms[each.subscription.key]) for each in told]
+    await insert_notices(connection, [row for row in rows if row is not None])
+
+
+def _build_row(happening: Happening, terms: Mapping[str, Any]) -> NoticeRow | None:
+    """Return the letter, or None where there is no address to which one can go."""
+    subscription = happening.subscription
+    addressee = choose_addressee(
+        json.loads(terms["terms"]).get("addressee"), json.loads(terms["consumer"]), shop=terms["shop"]
+    )
+    if addressee is None:
+        return None
+    at = subscription.cancel_at or happening.at
+    return NoticeRow(
+        subscription.merchant_id,
+        addressee.to,
+        addressee.language,
+        Facts(
+            kind=Kind.CANCELLATION,
+            shop=addressee.shop or terms["descriptor"],
+            title=subscription.title,
+            descriptor=terms["descriptor"] or terms["shop"],
+            order_id=str(subscription.payment_id),
+            subscription_id=str(subscription.subscription_id),
+            at=at,
+        ),
+        subscription_id=subscription.subscription_id,
+        occurred_at=at,
+    )
+
+
+def choose_addressee(given: Mapping[str, str] | None, consumer: Mapping[str, Any], *, shop: str) -> Addressee | None:
+    """Say to whom a letter goes: where the sign-up's receipts go, else to its consumer. Pure.
+
+    None where that is no address.
+    """
+    if given is not None:
+        return Addressee(given["to"], given["language"], shop)
+    to = consumer.get("email")
+    if to is None or not is_address(to):
+        return None
+    return Addressee(to, consumer.get("browserLanguage") or DEFAULT_LANGUAGE, shop)

@@ -1,0 +1,35 @@
+"""The answers that tell what a subscription will charge. The subscription itself is `answers.SubscriptionBlock`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tollhouse.wire.answers import Amount, Answer
+
+
+class ChargeAnswer(Answer):
+    """One charge that is to come."""
+
+    period: int = Field(description="Counts the charges after the sign-up from 1.")
+    date: str = Field(description="When it falls due: UTC, `YYYY-MM-DD hh:mm:ss`.")
+    amount: Amount = Field(description="All prices that fall due together; of 0 nothing is charged.")
+    currency: str = Field(description="ISO 4217.")
+    coversUntil: str = Field(description="Until when it pays: mostly when the next one falls due.")
+    nextTry: str | None = Field(
+        None, description="When it is tried next, where that is later than its date: it failed, or was missed."
+    )
+
+
+class UpcomingAnswer(Answer):
+    """What a subscription will charge, if nothing changes."""
+
+    data: list[ChargeAnswer] = Field(description="Oldest first; empty for a subscription that is over or ends before.")
+
+
+class PreviewAnswer(Answer):
+    """What a sign-up would charge."""
+
+    at: str = Field(description="When it would be: UTC, `YYYY-MM-DD hh:mm:ss`.")
+    amount: Amount = Field(description="What would be charged at once; 0 begins with a trial.")
+    currency: str = Field(description="ISO 4217.")
+    data: list[ChargeAnswer] = Field(description="What would follow, oldest first; empty where nothing would.")
