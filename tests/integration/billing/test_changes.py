@@ -259,6 +259,25 @@ async def test_prices_change_while_it_is_charged(billing: Billing) -> None:
     assert await charged(billing.shop) == [999, 1999, 100, 2999]
 
 
+@pytest.mark.parametrize("round_", range(6))
+async def test_changing_prices_races_the_worker(billing: Billing, other_billing: Billing, round_: int) -> None:
+    """Whoever commits first wins: what is due is charged once, by the old list or the new, and the next by the new."""
+    subscription_id = await billing.subscribe()
+    await billing.advance(days=30, minutes=1)
+
+    async def late() -> None:
+        await asyncio.sleep(round_ * 0.003)
+        await give_prices(other_billing, subscription_id)
+
+    await asyncio.gather(billing.renew(), other_billing.renew(), late())
+    await billing.renew()
+    assert await billing.tries() == [(1, 1, "paid")]
+    assert (await charged(billing.shop))[1:] in ([1999], [2999])
+    await billing.advance(days=30)
+    await billing.renew()
+    assert (await charged(billing.shop))[2:] == [2999]
+
+
 async def test_prices_change_while_a_charge_fails(billing: Billing) -> None:
     """When the charge under way fails, its retry is the next charge, and has the new price."""
     subscription_id = await billing.subscribe()
