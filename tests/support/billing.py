@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from tests.support.shop import MERCHANT, SITE, Shop, price
+from tests.support.shop import MERCHANT, OTHER_NUMBER, SITE, Shop, card, price
 
+from tollhouse.billing.change_account import NewSource, build_change, change_account, resolve_change
 from tollhouse.billing.model import Case
 from tollhouse.billing.renew import lease_due, load_due, renew
 from tollhouse.billing.store import select_case
 from tollhouse.billing.tools import Biller
 from tollhouse.ipn.happen import record_happenings
+from tollhouse.kernel.card import Cvv
 from tollhouse.kernel.requests import Reply
+from tollhouse.payments.wanted import References
 from tollhouse.worker.renew import renew_due
 
 #: 9.99 at once, then 19.99 every 30 days.
@@ -90,3 +93,21 @@ class Billing:
             SITE,
             text,
         )
+
+
+async def give_card(billing: Billing, subscription_id: int, **changes: Any) -> Any:
+    """Put another card on a subscription, and return the answer: fields of NewSource, and what references name."""
+    defaults: dict[str, Any] = {
+        "kind": "card", "request_id": "r", "claim": None, "token": None, "account_id": None,
+        "source_consumer_id": None, "card": card(OTHER_NUMBER), "code": Cvv("123"), "asks_authentication": False,
+        "consumer": {}, "consumer_ip": None, "browser": None, "emulate_code": None, "mid": None, "endorsement": None,
+    }  # fmt: skip
+    given = {**defaults, **changes}
+    names = NewSource.__struct_fields__
+    source = NewSource(**{name: value for name, value in given.items() if name in names})
+    asked = References(
+        MERCHANT, (), source_kind=source.kind, **{name: given[name] for name in given if name not in names}
+    )
+    change = await resolve_change(billing.biller, (MERCHANT, subscription_id), asked)
+    order = await build_change(billing.biller, change, source)
+    return await change_account(billing.biller, order)

@@ -267,7 +267,7 @@ def live(prices: tuple[Price, ...], at: datetime, seed: int, trouble: Trouble, l
     world.foretold = list_upcoming(subscription, most=366)
     for _ in range(MOST_LOOKS):
         due_at = world.subscription.due_at
-        if due_at is None or max(due_at, world.now) > until:
+        if due_at is None or due_at > until:
             return world
         if trouble.wishes:
             world.wish_before(due_at)

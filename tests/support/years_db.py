@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.support.acquirer import Plan, ScriptedAcquirer
-from tests.support.billing import Billing
+from tests.support.billing import Billing, give_card
 from tests.support.bills import Bills, Try
 from tests.support.calendar import Calendar, plan_dues
 from tests.support.clock import leap
@@ -21,11 +21,9 @@ from tests.support.shop import MERCHANT, OTHER_NUMBER, card, open_shop, price
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.billing.cancel import Cancellation, cancel
-from tollhouse.billing.change_account import NewSource, build_change, change_account
 from tollhouse.billing.recover import recover
 from tollhouse.billing.reprice import reprice
 from tollhouse.catalog.model import Price
-from tollhouse.kernel.card import Cvv
 from tollhouse.kernel.errors import Refusal, TollhouseError
 from tollhouse.merchants.clock import read_offsets
 from tollhouse.storage.database import Database
@@ -218,13 +216,7 @@ class Town:
     async def change_card(self, billing: Billing, subscription_id: int) -> None:
         """Put the consumer's other card on it."""
         number = self.chance.choice([OTHER_NUMBER, "4024007179366348"])
-        source = NewSource(
-            kind="card", request_id="r", claim=None, token=None, account_id=None, source_consumer_id=None,
-            card=card(number), code=Cvv("123"), asks_authentication=False, consumer={}, consumer_ip=None, browser=None,
-            emulate_code=None, mid=None, endorsement=None,
-        )  # fmt: skip
-        order = await build_change(billing.biller, (MERCHANT, subscription_id), source)
-        await change_account(billing.biller, order)
+        await give_card(billing, subscription_id, card=card(number))
 
     async def note_prices(self) -> None:
         """Enter changes of price into the calendars as soon as they have taken effect."""

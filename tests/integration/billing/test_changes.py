@@ -9,20 +9,17 @@ from typing import Any
 
 import pytest
 from tests.support.acquirer import Plan
-from tests.support.billing import Billing
-from tests.support.shop import MERCHANT, OTHER_NUMBER, Shop, card, price
+from tests.support.billing import Billing, give_card
+from tests.support.shop import MERCHANT, OTHER_NUMBER, Shop, price
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.billing.cancel import Cancellation, cancel
 from tollhouse.billing.change import access_subscription
-from tollhouse.billing.change_account import NewSource, build_change, change_account, resolve_change
 from tollhouse.billing.model import State, Subscription
 from tollhouse.billing.recover import recover
 from tollhouse.billing.reprice import reprice
 from tollhouse.billing.upcoming import list_upcoming
-from tollhouse.kernel.card import Cvv
 from tollhouse.kernel.errors import Invalid, NotFound
-from tollhouse.payments.wanted import References
 
 DEARER = (price(2999, "30d", repeat=True),)
 
@@ -40,24 +37,6 @@ async def take_back(billing: Billing, subscription_id: int) -> Subscription:
 async def give_prices(billing: Billing, subscription_id: int, *prices: Any) -> Subscription:
     """Change the prices."""
     return await reprice(billing.biller, (MERCHANT, subscription_id), prices or DEARER, request_id="r")
-
-
-async def give_card(billing: Billing, subscription_id: int, **changes: Any) -> Any:
-    """Put another card on it, and return the answer."""
-    defaults: dict[str, Any] = {
-        "kind": "card", "request_id": "r", "claim": None, "token": None, "account_id": None,
-        "source_consumer_id": None, "card": card(OTHER_NUMBER), "code": Cvv("123"), "asks_authentication": False,
-        "consumer": {}, "consumer_ip": None, "browser": None, "emulate_code": None, "mid": None, "endorsement": None,
-    }  # fmt: skip
-    given = {**defaults, **changes}
-    names = NewSource.__struct_fields__
-    source = NewSource(**{name: value for name, value in given.items() if name in names})
-    asked = References(
-        MERCHANT, (), source_kind=source.kind, **{name: given[name] for name in given if name not in names}
-    )
-    change = await resolve_change(billing.biller, (MERCHANT, subscription_id), asked)
-    order = await build_change(billing.biller, change, source)
-    return await change_account(billing.biller, order)
 
 
 async def charged(shop: Shop) -> list[int]:
@@ -268,6 +247,25 @@ async def test_prices_change_while_it_is_charged(billing: Billing) -> None:
     assert [(each.period, each.money.amount_minor) for each in told] == [(1, 1999), (2, 100), (3, 2999)]
     assert told[0].covers_until == told[1].due_at
     assert await charged(billing.shop) == [999, 1999, 100, 2999]
+
+
+@pytest.mark.parametrize("round_", range(6))
+async def test_changing_prices_races_the_worker(billing: Billing, other_billing: Billing, round_: int) -> None:
+    """Whoever commits first wins: what is due is charged once, by the old list or the new, and the next by the new."""
+    subscription_id = await billing.subscribe()
+    await billing.advance(days=30, minutes=1)
+
+    async def late() -> None:
+        await asyncio.sleep(round_ * 0.003)
+        await give_prices(other_billing, subscription_id)
+
+    await asyncio.gather(billing.renew(), other_billing.renew(), late())
+    await billing.renew()
+    assert await billing.tries() == [(1, 1, "paid")]
+    assert (await charged(billing.shop))[1:] in ([1999], [2999])
+    await billing.advance(days=30)
+    await billing.renew()
+    assert (await charged(billing.shop))[2:] == [2999]
 
 
 async def test_prices_change_while_a_charge_fails(billing: Billing) -> None:
