@@ -20,7 +20,7 @@ import httpx
 from pydantic.fields import FieldInfo
 
 from tollhouse.api.problems import SOURCE_KINDS
-from tollhouse.app import build_gateway, build_web
+from tollhouse.app import build_gateway
 from tollhouse.billing import dunning
 from tollhouse.kernel import codes
 from tollhouse.logs import configure_logs
@@ -28,6 +28,7 @@ from tollhouse.settings import Settings
 from tollhouse.storage.database import Database
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.vault import Vault
+from tollhouse.web import build_web
 
 DOCS = Path(__file__).parent
 MADE_BY = "<!-- Written by docs/generate.py (make docs); change the code, not this page. -->"

@@ -1,77 +1,44 @@
 """The composition root: the only place where concrete things meet.
 
-`build_gateway` makes what every process needs; `build_web` what one that speaks HTTP needs; the `run_` functions
-are the processes.
+`build_gateway` makes what every process needs. What one that speaks HTTP needs besides is put together in
+`tollhouse.web`, the loops of a worker in `tollhouse.loops`, and the processes are in `tollhouse.processes`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import structlog
-from litestar import Litestar
-from litestar.exceptions import HTTPException
 
 from tollhouse.api.access import Gate
-from tollhouse.api.callbacks import callback_handlers
-from tollhouse.api.chargeback import chargeback_handlers
-from tollhouse.api.codes import code_handlers
-from tollhouse.api.consumer import consumer_handlers
-from tollhouse.api.cors import AllowedOrigins, Cors
-from tollhouse.api.document import document_handlers
-from tollhouse.api.envelope import Envelope
-from tollhouse.api.feed import feed_handlers
-from tollhouse.api.health import health_handlers
-from tollhouse.api.legacy import legacy_handlers
-from tollhouse.api.limits import TokenizeLimits
-from tollhouse.api.methods import AllMethods
+from tollhouse.api.cors import AllowedOrigins
 from tollhouse.api.metrics import Metrics
-from tollhouse.api.operations import operation_handlers
-from tollhouse.api.payment import build_pay, payment_handlers
-from tollhouse.api.payment_account import payment_account_handlers
-from tollhouse.api.payment_page import payment_page_handlers
-from tollhouse.api.phones import phone_handlers
-from tollhouse.api.problems import answer_defect, answer_http_exception, answer_refusal
-from tollhouse.api.rates import rate_handlers
-from tollhouse.api.site import site_handlers
-from tollhouse.api.sku import sku_handlers
-from tollhouse.api.static import static_handlers
-from tollhouse.api.straight import StraightWay
-from tollhouse.api.subscription import subscription_handlers
-from tollhouse.api.timeline import timeline_handlers
-from tollhouse.api.tokenize import build_tokenize, tokenize_handlers
-from tollhouse.api.tokenize_account import build_tokenize_account, tokenize_account_handlers
 from tollhouse.billing.breaker import select_hour
 from tollhouse.billing.settle import Foretell, RecordRenewal
 from tollhouse.billing.subscribe import RecordSubscription
 from tollhouse.billing.tools import Biller
 from tollhouse.catalog.access import Catalog
-from tollhouse.checkout.handlers import checkout_handlers
-from tollhouse.checkout.pay_handlers import Till, pay_handlers
 from tollhouse.choices import (
     build_acquirer,
     build_carrier,
     build_sender,
     choose_consequences,
     choose_limits,
-    choose_rates,
     choose_telling,
 )
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
-from tollhouse.kernel.errors import Refusal, TollhouseError
+from tollhouse.kernel.errors import TollhouseError
 from tollhouse.kernel.ids import NumberBlocks
 from tollhouse.ledger.store import count_violations
 from tollhouse.merchants.access import Doorman
 from tollhouse.merchants.clock import read_offsets
-from tollhouse.merchants.passwords import PasswordGate
 from tollhouse.merchants.secrets import IpnSecrets
 from tollhouse.notices.store import count_waiting
 from tollhouse.payments.store import (
@@ -84,10 +51,7 @@ from tollhouse.payments.store import (
 )
 from tollhouse.payments.tools import Patience, Tools
 from tollhouse.phones.desk import Desk, Quotas
-from tollhouse.portal.handlers import Portal, portal_handlers
 from tollhouse.rates.access import Rates
-from tollhouse.simulator.app import create_router
-from tollhouse.staging import build_clockwork, build_stage_handlers
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database, PlainConnection
 from tollhouse.storage.migrate import migrate
@@ -99,13 +63,9 @@ from tollhouse.vault.tokens import Mint, flush_tokens
 from tollhouse.vault.vault import Vault
 
 if TYPE_CHECKING:
-    from litestar.types import ControllerRouterHandler
-
-    from tollhouse.api.asgi import Application
     from tollhouse.notices.carrier import Carrier
     from tollhouse.payments.model import Payment
     from tollhouse.settings import Settings
-    from tollhouse.simulator.host import Simulator
     from tollhouse.transport.model import Transport
 
 #: As many ids as a process reserves at a time; the sequences step by it.
@@ -298,107 +258,3 @@ def _number_blocks(database: Database, reserve: Callable[[PlainConnection], Awai
 def _tell_settled(metrics: Metrics, wake: asyncio.Event, payment: Payment) -> None:
     metrics.count_outcome(payment)
     wake.set()
-
-
-def build_web(
-    gateway: Gateway, simulator: Simulator | None = None, *, others_learn_seconds: float = 0.0
-) -> Application:
-    """Put together what speaks HTTP: API, checkout and, in stage, what stands in for people and banks.
-
-    `others_learn_seconds` is how long other processes take to learn that a clock was moved; 0 where there are none.
-    """
-    settings = gateway.settings
-    context = partial(_validation_context, settings)
-    pay = build_pay(gateway.tools, gateway.gate, context)
-    limits = TokenizeLimits(choose_rates(settings))
-    make_token = build_tokenize(gateway.mint, gateway.gate, limits, context)
-    handlers: list[ControllerRouterHandler] = [
-        *payment_handlers(gateway.tools, gateway.gate, pay),
-        *operation_handlers(gateway.tools, gateway.gate, context),
-        *payment_page_handlers(gateway.tools, gateway.gate, context),
-        *subscription_handlers(gateway.biller, gateway.gate, context),
-        *chargeback_handlers(gateway.tools, gateway.gate),
-        *tokenize_handlers(make_token),
-        *tokenize_account_handlers(
-            build_tokenize_account(gateway.mint, gateway.database, gateway.gate, limits, context)
-        ),
-        *site_handlers(gateway.tools, gateway.gate, context),
-        *sku_handlers(gateway.tools, gateway.gate),
-        *consumer_handlers(gateway.tools, gateway.gate),
-        *payment_account_handlers(gateway.tools, gateway.gate),
-        *health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics),
-        *rate_handlers(gateway.tools.rates, gateway.gate, settings.egress),
-        *phone_handlers(gateway.desk, gateway.gate, gateway.vault.digest),
-        *callback_handlers(gateway.tools, gateway.gate, partial(_validation_context, settings)),
-        *code_handlers(),
-        *feed_handlers(gateway.tools, gateway.gate),
-        *legacy_handlers(gateway.tools, gateway.gate),
-        *timeline_handlers(gateway.tools, gateway.gate),
-        *document_handlers(settings.public_url, is_live=settings.is_live),
-        *static_handlers(),
-        *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),
-        *pay_handlers(_open_till(gateway)),
-        *portal_handlers(
-            Portal(
-                gateway.database,
-                PasswordGate(),
-                is_secure=settings.public_url.startswith("https:"),
-                is_live=settings.is_live,
-            )
-        ),
-    ]
-    if not settings.is_live:
-        handlers += _stage_handlers(gateway, others_learn_seconds)
-    if simulator is not None:
-        handlers.append(create_router(simulator, path="/simulator", pages_only=True))
-    web = _build_app(handlers)
-    is_allowed = (lambda _: True) if not settings.is_live else gateway.origins.is_allowed
-    framework = AllMethods(cast("Application", web), web.routes)
-    straight = StraightWay(framework, {("POST", "/payment"): pay, ("POST", "/tokenize"): make_token})
-    return Envelope(Cors(straight, is_allowed), gateway.metrics)
-
-
-def build_watch(gateway: Gateway) -> Application:
-    """Put together what a process without an API serves: whether it lives, and its numbers."""
-    watch = _build_app(health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics))
-    return Envelope(cast("Application", watch), gateway.metrics)
-
-
-def _build_app(handlers: Sequence[ControllerRouterHandler]) -> Litestar:
-    return Litestar(
-        route_handlers=handlers,
-        openapi_config=None,
-        logging_config=None,
-        exception_handlers={Refusal: answer_refusal, HTTPException: answer_http_exception, Exception: answer_defect},
-    )
-
-
-def _open_till(gateway: Gateway) -> Till:
-    is_live = gateway.settings.is_live
-    return Till(
-        gateway.tools,
-        address_of=gateway.gate.address_of,
-        is_stage=not is_live,
-        today=lambda: datetime.now(UTC) if is_live else None,
-    )
-
-
-def _stage_handlers(gateway: Gateway, others_learn_seconds: float) -> list[ControllerRouterHandler]:
-    return build_stage_handlers(
-        gateway.settings,
-        gateway.tools,
-        gateway.gate,
-        transport=gateway.transport,
-        secrets=gateway.secrets,
-        desk=gateway.desk,
-        clockwork=build_clockwork(
-            gateway.biller, gateway.secrets, gateway.wake, others_learn_seconds=others_learn_seconds
-        ),
-    )
-
-
-def _validation_context(settings: Settings) -> dict[str, Any]:
-    """Tell the request models what the environment asks of them."""
-    if not settings.is_live:
-        return {}
-    return {"is_live": True, "refuse_expired_before": datetime.now(UTC)}

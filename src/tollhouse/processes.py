@@ -16,13 +16,7 @@ import asyncpg
 import structlog
 import uvicorn
 
-from tollhouse.app import (
-    ConfigurationError,
-    build_watch,
-    build_web,
-    migrate_all,
-    open_gateway,
-)
+from tollhouse.app import ConfigurationError, migrate_all, open_gateway
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.ledger.verify import verify_books
 from tollhouse.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_loops
@@ -35,6 +29,7 @@ from tollhouse.stage.demo import Demo, ensure_demo, read_or_draw_demo, write_dem
 from tollhouse.storage.database import Database
 from tollhouse.storage.embedded import EmbeddedInUse, EmbeddedPostgres, running_dsn
 from tollhouse.transport.http import HttpTransport
+from tollhouse.web import build_watch, build_web
 from tollhouse.worker.run import run_loops
 
 if TYPE_CHECKING:

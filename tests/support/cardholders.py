@@ -19,7 +19,7 @@ import aiohttp
 import uvicorn
 from tests.support.issuing import number_of
 
-from tollhouse.app import Gateway, build_gateway, build_web
+from tollhouse.app import Gateway, build_gateway
 from tollhouse.payments.model import Payment
 from tollhouse.payments.store import select_payment_by_order
 from tollhouse.payments.tools import Tools
@@ -32,6 +32,7 @@ from tollhouse.threeds.model import Authentication
 from tollhouse.threeds.store import select_newest
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.vault import Vault
+from tollhouse.web import build_web
 
 #: What a shop's server says of its customer's browser when it says everything.
 BROWSER = {

@@ -15,7 +15,7 @@ import asyncpg
 import httpx
 from tests.support.issuing import number_of
 
-from tollhouse.app import Gateway, build_gateway, build_web
+from tollhouse.app import Gateway, build_gateway
 from tollhouse.catalog.model import Offset, Price
 from tollhouse.catalog.store import insert_site, insert_sku
 from tollhouse.kernel.money import Currency, Money
@@ -27,6 +27,7 @@ from tollhouse.simulator.transport import InProcessTransport
 from tollhouse.storage.database import Database
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.vault import Vault
+from tollhouse.web import build_web
 
 BASE_URL = "http://127.0.0.1:8080"
 IPN_URL = "http://127.0.0.1:9/ipn"

@@ -1,0 +1,162 @@
+"""What speaks HTTP, put together: API, checkout, portal and, in stage, what stands in for people and banks.
+
+The part of the composition root that only processes with a port need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from litestar import Litestar
+from litestar.exceptions import HTTPException
+
+from tollhouse.api.callbacks import callback_handlers
+from tollhouse.api.chargeback import chargeback_handlers
+from tollhouse.api.codes import code_handlers
+from tollhouse.api.consumer import consumer_handlers
+from tollhouse.api.cors import Cors
+from tollhouse.api.document import document_handlers
+from tollhouse.api.envelope import Envelope
+from tollhouse.api.feed import feed_handlers
+from tollhouse.api.health import health_handlers
+from tollhouse.api.legacy import legacy_handlers
+from tollhouse.api.limits import TokenizeLimits
+from tollhouse.api.methods import AllMethods
+from tollhouse.api.operations import operation_handlers
+from tollhouse.api.payment import build_pay, payment_handlers
+from tollhouse.api.payment_account import payment_account_handlers
+from tollhouse.api.payment_page import payment_page_handlers
+from tollhouse.api.phones import phone_handlers
+from tollhouse.api.problems import answer_defect, answer_http_exception, answer_refusal
+from tollhouse.api.rates import rate_handlers
+from tollhouse.api.site import site_handlers
+from tollhouse.api.sku import sku_handlers
+from tollhouse.api.static import static_handlers
+from tollhouse.api.straight import StraightWay
+from tollhouse.api.subscription import subscription_handlers
+from tollhouse.api.timeline import timeline_handlers
+from tollhouse.api.tokenize import build_tokenize, tokenize_handlers
+from tollhouse.api.tokenize_account import build_tokenize_account, tokenize_account_handlers
+from tollhouse.checkout.handlers import checkout_handlers
+from tollhouse.checkout.pay_handlers import Till, pay_handlers
+from tollhouse.choices import choose_rates
+from tollhouse.kernel.errors import Refusal
+from tollhouse.merchants.passwords import PasswordGate
+from tollhouse.portal.handlers import Portal, portal_handlers
+from tollhouse.simulator.app import create_router
+from tollhouse.staging import build_clockwork, build_stage_handlers
+
+if TYPE_CHECKING:
+    from litestar.types import ControllerRouterHandler
+
+    from tollhouse.api.asgi import Application
+    from tollhouse.app import Gateway
+    from tollhouse.settings import Settings
+    from tollhouse.simulator.host import Simulator
+
+
+def build_web(
+    gateway: Gateway, simulator: Simulator | None = None, *, others_learn_seconds: float = 0.0
+) -> Application:
+    """Put together what speaks HTTP: API, checkout and, in stage, what stands in for people and banks.
+
+    `others_learn_seconds` is how long other processes take to learn that a clock was moved; 0 where there are none.
+    """
+    settings = gateway.settings
+    context = partial(_validation_context, settings)
+    pay = build_pay(gateway.tools, gateway.gate, context)
+    limits = TokenizeLimits(choose_rates(settings))
+    make_token = build_tokenize(gateway.mint, gateway.gate, limits, context)
+    handlers: list[ControllerRouterHandler] = [
+        *payment_handlers(gateway.tools, gateway.gate, pay),
+        *operation_handlers(gateway.tools, gateway.gate, context),
+        *payment_page_handlers(gateway.tools, gateway.gate, context),
+        *subscription_handlers(gateway.biller, gateway.gate, context),
+        *chargeback_handlers(gateway.tools, gateway.gate),
+        *tokenize_handlers(make_token),
+        *tokenize_account_handlers(
+            build_tokenize_account(gateway.mint, gateway.database, gateway.gate, limits, context)
+        ),
+        *site_handlers(gateway.tools, gateway.gate, context),
+        *sku_handlers(gateway.tools, gateway.gate),
+        *consumer_handlers(gateway.tools, gateway.gate),
+        *payment_account_handlers(gateway.tools, gateway.gate),
+        *health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics),
+        *rate_handlers(gateway.tools.rates, gateway.gate, settings.egress),
+        *phone_handlers(gateway.desk, gateway.gate, gateway.vault.digest),
+        *callback_handlers(gateway.tools, gateway.gate, partial(_validation_context, settings)),
+        *code_handlers(),
+        *feed_handlers(gateway.tools, gateway.gate),
+        *legacy_handlers(gateway.tools, gateway.gate),
+        *timeline_handlers(gateway.tools, gateway.gate),
+        *document_handlers(settings.public_url, is_live=settings.is_live),
+        *static_handlers(),
+        *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),
+        *pay_handlers(_open_till(gateway)),
+        *portal_handlers(
+            Portal(
+                gateway.database,
+                PasswordGate(),
+                is_secure=settings.public_url.startswith("https:"),
+                is_live=settings.is_live,
+            )
+        ),
+    ]
+    if not settings.is_live:
+        handlers += _stage_handlers(gateway, others_learn_seconds)
+    if simulator is not None:
+        handlers.append(create_router(simulator, path="/simulator", pages_only=True))
+    web = _build_app(handlers)
+    is_allowed = (lambda _: True) if not settings.is_live else gateway.origins.is_allowed
+    framework = AllMethods(cast("Application", web), web.routes)
+    straight = StraightWay(framework, {("POST", "/payment"): pay, ("POST", "/tokenize"): make_token})
+    return Envelope(Cors(straight, is_allowed), gateway.metrics)
+
+
+def build_watch(gateway: Gateway) -> Application:
+    """Put together what a process without an API serves: whether it lives, and its numbers."""
+    watch = _build_app(health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics))
+    return Envelope(cast("Application", watch), gateway.metrics)
+
+
+def _build_app(handlers: Sequence[ControllerRouterHandler]) -> Litestar:
+    return Litestar(
+        route_handlers=handlers,
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers={Refusal: answer_refusal, HTTPException: answer_http_exception, Exception: answer_defect},
+    )
+
+
+def _open_till(gateway: Gateway) -> Till:
+    is_live = gateway.settings.is_live
+    return Till(
+        gateway.tools,
+        address_of=gateway.gate.address_of,
+        is_stage=not is_live,
+        today=lambda: datetime.now(UTC) if is_live else None,
+    )
+
+
+def _stage_handlers(gateway: Gateway, others_learn_seconds: float) -> list[ControllerRouterHandler]:
+    return build_stage_handlers(
+        gateway.settings,
+        gateway.tools,
+        gateway.gate,
+        transport=gateway.transport,
+        secrets=gateway.secrets,
+        desk=gateway.desk,
+        clockwork=build_clockwork(
+            gateway.biller, gateway.secrets, gateway.wake, others_learn_seconds=others_learn_seconds
+        ),
+    )
+
+
+def _validation_context(settings: Settings) -> dict[str, Any]:
+    """Tell the request models what the environment asks of them."""
+    if not settings.is_live:
+        return {}
+    return {"is_live": True, "refuse_expired_before": datetime.now(UTC)}
