@@ -208,6 +208,8 @@ async def test_without_protection_nothing_is_said(tmp_path: Path, database: Data
         assert bool(mail.logins) is (what == "password")
     [row] = await rows_of(database)
     assert row["state"] == "waiting"
+    # The mail server's own word for a wrong password (RFC 4954, 6), and no silence that was taken for one.
+    assert (row["error"] == "535") is (what == "password")
     assert row["error"]
 
 
