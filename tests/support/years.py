@@ -30,7 +30,7 @@ RESOLVED_AFTER = timedelta(minutes=10)
 YEARS = timedelta(days=3653)
 BRAND = "visa"
 NOT_FOUND = "1040"
-DECLINES = ["5051"] * 6 + ["5005", "5091", "5054", "5043"]
+DECLINES = ["5051"] * 12 + ["5005"] * 3 + ["5091"] * 2 + ["5054"] * 2 + ["5043"]
 POLICIES = ["default", "default", "1,3,5,7", "2,4", "disabled", "5,10,20"]
 #: Seconds between two steps of a worker: as a rule none to speak of, now and then more than a lease.
 PAUSES = [0.0, 0.1, 0.5, 2.0, 30.0, 90.0]
@@ -52,7 +52,7 @@ class Trouble:
 
 
 CALM = Trouble()
-ROUGH = Trouble(outages=30, crashes=60, declines=120, wishes=30)
+ROUGH = Trouble(outages=30, crashes=60, declines=80, wishes=30)
 
 
 @dataclass(slots=True)
