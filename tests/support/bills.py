@@ -1,6 +1,6 @@
 """The judge of renewals: what was charged against the calendar that was agreed on. It trusts nobody's account.
 
-Times are compared with `tests.support.calendar`, and charges with the acquirer's books.
+Times are compared with `tests.support.due_dates`, and charges with the acquirer's books.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Literal
 
-from tests.support.calendar import Calendar, Due
+from tests.support.due_dates import Calendar, Due
 
 from tollhouse.billing.model import End, State, Subscription
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 from tests.support.bills import Try
-from tests.support.calendar import Calendar, plan_dues
+from tests.support.due_dates import Calendar, plan_dues
 from tests.support.shop import price
 from tests.support.subscriptions import pay, sign_up, switch
 

@@ -15,8 +15,8 @@ from typing import Any
 from tests.support.acquirer import Plan, ScriptedAcquirer
 from tests.support.billing import Billing, give_card
 from tests.support.bills import Bills, Try
-from tests.support.calendar import Calendar, plan_dues
 from tests.support.clock import leap
+from tests.support.due_dates import Calendar, plan_dues
 from tests.support.shop import MERCHANT, OTHER_NUMBER, card, open_shop, price
 
 from tollhouse.acquirers.model import Declined

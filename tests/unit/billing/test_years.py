@@ -11,7 +11,7 @@ from datetime import datetime
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tests.support.bills import Bills
-from tests.support.calendar import STARTS, schedules
+from tests.support.due_dates import STARTS, schedules
 from tests.support.years import CALM, ROUGH, World, live
 
 from tollhouse.catalog.model import Price
