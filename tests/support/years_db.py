@@ -76,6 +76,16 @@ where r.subscription_id = $1
 order by r.tried_at, r.period, r.try
 """
 
+#: Settled transactions that have not their one event, and open ones that have one: none. It is joined once, for many.
+UNTOLD = """
+select t.transaction_id, t.status::text, coalesce(told.events, 0)
+from transaction t
+left join (
+    select merchant_id, transaction_id, count(*) as events from event group by merchant_id, transaction_id
+) as told using (merchant_id, transaction_id)
+where coalesce(told.events, 0) <> case t.status when 'pending' then 0 else 1 end
+"""
+
 
 @dataclass(slots=True)
 class Life:
