@@ -103,12 +103,16 @@ Decision = Retry | Hold | End
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What a kind of decline leads to if there is time. A retry has no reason; `wait` counts from the decline."""
+    """What a kind of decline leads to if there is time. A retry has no reason; `wait` counts from the decline.
+
+    What was no decline of the issuer's is tried again after `hurry` where the schedule's next try would come too late.
+    """
 
     then: Then
     reason: Reason | None = None
     wait: timedelta = timedelta(0)
     takes_all_on_card: bool = False
+    hurry: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,7 @@ def decide(failure: Failure, policy: Policy) -> Decision:
         return End("no_time_left")
     if course.then == "hold":
         return Hold(end, course.reason or "not_to_be_repeated")
-    return _choose_retry(failure, policy, wait=course.wait, end=end)
+    return _choose_retry(failure, policy, course, end)
 
 
 def choose_course(code: str, advice_code: str | None) -> Course:
@@ -221,13 +225,15 @@ def _is_schedule(days: Sequence[int]) -> bool:
     return ascends and 0 < len(days) <= MOST_RETRIES and days[-1] <= LONGEST_DAYS
 
 
-def _choose_retry(failure: Failure, policy: Policy, *, wait: timedelta, end: datetime) -> Decision:
+def _choose_retry(failure: Failure, policy: Policy, course: Course, end: datetime) -> Decision:
     if not policy.retry_days:
         return Hold(end, "retries_disabled")
     if failure.tries > len(policy.retry_days):
         return End("retries_used_up")
     declines = (*failure.earlier_declines, failure.failed_at)
-    at = max(_choose_planned_time(failure, policy), failure.failed_at + wait)
+    at = max(_choose_planned_time(failure, policy), failure.failed_at + course.wait)
+    if at >= end and course.hurry is not None:
+        at = failure.failed_at + course.hurry
     at = choose_allowed_time(at, brand=failure.brand, declines=declines)
     return Retry(at) if at < end else Hold(end, "no_time_left")
 
@@ -277,4 +283,5 @@ def _limits() -> tuple[Limit, ...]:
 
 def _read_course(row: dict[str, Any]) -> Course:
     wait = timedelta(hours=row.get("wait_hours", 0))
-    return Course(row["then"], row.get("reason"), wait, row.get("takes_all_on_card", False))
+    hurry = timedelta(hours=row["hurry_hours"]) if "hurry_hours" in row else None
+    return Course(row["then"], row.get("reason"), wait, row.get("takes_all_on_card", False), hurry)

@@ -242,6 +242,16 @@ def test_without_retries_it_waits() -> None:
 # ---------------------------------------------------------------- limits
 
 
+@pytest.mark.parametrize("code", ["1030", "1040", "1041"])
+def test_a_fault_of_ours_ends_no_daily_subscription(code: str) -> None:
+    """What was no decline of the issuer's is tried again within the hour where the next day would be too late."""
+    tomorrow = after(days=1)
+    assert follow(code, next_due_at=tomorrow) == Retry(DUE + MOMENT + timedelta(hours=1))
+    assert follow(code) == RETRY
+    assert follow(next_due_at=tomorrow) == Hold(tomorrow, "no_time_left")
+    assert follow(code, next_due_at=tomorrow, failed_at=after(hours=23, minutes=30)) == Hold(tomorrow, "no_time_left")
+
+
 @pytest.mark.parametrize(
     ("brand", "limits"),
     [
