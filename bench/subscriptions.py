@@ -40,6 +40,12 @@ join (
 ) as p on p.place = n % p.payments
 cross join lateral (select now() - interval '1 day' + make_interval(secs => n * 0.5) as at) as due
 """
+#: Nobody should take them for a fault: they are in the forecast of this hour and, should it end meanwhile, the next.
+FORESEE = """
+insert into renewal_hour (hour, forecast)
+select date_trunc('hour', now(), 'UTC') + make_interval(hours => n), $1::integer from generate_series(0, 1) as n
+on conflict (hour) do update set forecast = excluded.forecast
+"""
 #: The one that signed up is not due.
 COUNT = "select count(*) from renewal where state = 'paid'"
 
@@ -49,6 +55,7 @@ async def fill_subscriptions(directory: Path) -> None:
     connection = await asyncpg.connect(dsn_of(directory), server_settings={"search_path": "gateway"}, timeout=60)
     try:
         await connection.execute(FILL, SUBSCRIPTIONS)
+        await connection.execute(FORESEE, SUBSCRIPTIONS)
         await connection.execute("select setval('subscription_number', max(subscription_id) + 1000) from subscription")
         await connection.execute("analyze")
     finally:

@@ -114,6 +114,8 @@ class Case(Struct, frozen=True):
     policy: Policy
     #: How far the merchant's time is ahead of the real one.
     clock_offset: timedelta = timedelta()
+    #: Nothing is charged for a merchant who is disabled.
+    is_merchant_active: bool = True
     #: The fencing token of whoever leased it last.
     lease: int | None = None
     #: When its next period was tried first.

@@ -64,22 +64,23 @@ class Due(Struct, frozen=True):
 async def lease_due(biller: Biller, *, limit: int) -> list[Case]:
     """Take what there is something to do with; this process knows its merchants' clocks afterwards.
 
-    Each that is taken by real time counts for its hour, and none is while renewals are paused (`billing.breaker`).
+    While renewals are paused (`billing.breaker`) nothing is taken by real time.
     """
     async with biller.tools.database.acquire() as connection:
         hour = await note_renewals(connection, 0)
         cases = await lease_due_subscriptions(
             connection, limit=limit, plain_limit=min(limit, hour.room), lease_seconds=LEASE_SECONDS
         )
-        if counted := sum(not case.clock_offset for case in cases):
-            await note_renewals(connection, counted)
     for case in cases:
         biller.tools.clock.observe_offset(case.subscription.merchant_id, case.clock_offset)
     return cases
 
 
 async def load_due(biller: Biller, cases: Sequence[Case]) -> list[Due]:
-    """Return the charges that may be made now; all else that is due is done: ended, passed over, or put off."""
+    """Return the charges that may be made now; all else that is due is done: ended, passed over, or put off.
+
+    Each by real time counts for its hour.
+    """
     charging = [(case, charge) for case in cases if (charge := _find_due_charge(case)) is not None]
     charging_keys = {case.subscription.key for case, _ in charging}
     await _settle_others(biller, [case for case in cases if case.subscription.key not in charging_keys])
@@ -90,7 +91,11 @@ async def load_due(biller: Biller, cases: Sequence[Case]) -> list[Due]:
     accounts = await find_cards(
         biller.tools, {(case.subscription.merchant_id, case.subscription.account_id) for case, _ in charging}
     )
-    return await _put_together(biller, charging, agreements, accounts)
+    found = await _put_together(biller, charging, agreements, accounts)
+    if counted := sum(not due.case.clock_offset for due in found):
+        async with biller.tools.database.acquire() as connection:
+            await note_renewals(connection, counted)
+    return found
 
 
 async def renew(biller: Biller, due: Due) -> Reply | None:
@@ -128,7 +133,9 @@ async def _put_together(
         account = accounts.get((subscription.merchant_id, subscription.account_id))
         agreement = agreements.get(subscription.key)
         site = await biller.tools.catalog.site(subscription.merchant_id, subscription.site_id)
-        if account is None or agreement is None or site is None:
+        if not case.is_merchant_active:
+            put_off.append(case)
+        elif account is None or agreement is None or site is None:
             log.error("renewal lacks what it rests on", subscription_id=subscription.subscription_id)
             put_off.append(case)
         elif choose_allowed_time(case.now, brand=account.brand, declines=case.declines) > case.now:

@@ -163,6 +163,7 @@ def read_case(row: Mapping[str, Any]) -> Case:
         is_charging=row["is_charging"],
         policy=choose_policy(row["policy"]),
         clock_offset=row["clock_offset"],
+        is_merchant_active=row["is_merchant_active"],
         lease=row["lease"],
         first_tried_at=row["first_tried_at"],
         declines=tuple(row["declines"]),

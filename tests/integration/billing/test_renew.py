@@ -193,6 +193,17 @@ async def test_a_blocked_consumer_is_charged_no_more(billing: Billing) -> None:
     assert len(billing.shop.acquirer.asked) == 1
 
 
+async def test_a_disabled_merchant_charges_nobody(billing: Billing) -> None:
+    """While a merchant is disabled nothing is charged for it; afterwards what is due then."""
+    await billing.subscribe()
+    await billing.advance(days=30, minutes=1)
+    await billing.shop.value("update merchant set state = 'disabled' where merchant_id = 1")
+    assert await billing.renew() == []
+    await billing.shop.value("update merchant set state = 'active' where merchant_id = 1")
+    await billing.shop.value("update subscription set lease_until = now()")
+    assert await billing.renew() == [(1, 1, "paid")]
+
+
 async def test_other_merchants_keep_their_time(billing: Billing) -> None:
     """A merchant whose clock is advanced takes nobody else's with it."""
     await billing.subscribe()

@@ -123,6 +123,7 @@ select s.merchant_id, s.subscription_id, s.payment_id, s.site_id, s.consumer_id,
     s.created_at, s.began_as_trial, s.renewal_at, s.charge_at, s.charged_at, s.paid_until, s.cancel_at, s.cancel_reason,
     s.tells_consumer, s.waits_for_account, s.is_revoked, s.ended_with, s.next_prices, s.network_transaction_id,
     s.check_card_at, s.lease, m.clock_offset, now() + m.clock_offset as merchant_now,
+    m.state = 'active' as is_merchant_active,
     coalesce(site.extras ->> 'rebillRetryPolicy', '') as policy,
     exists (
         select from renewal r
