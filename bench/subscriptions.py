@@ -20,8 +20,8 @@ TEN_YEARS = timedelta(days=3653)
 #: The gateway gives a call to its clock up after ten minutes.
 CLOCK_TIMEOUT_SECONDS = 630
 
-#: Copies of the one subscription that signed up. Each is of a payment of the load, with the consumer and the stored
-#: card of that payment, and all have been due since yesterday.
+#: Copies of the one subscription that signed up. Each is of a payment of the load, with the consumer, the stored card and
+#: the agreement of that payment, and all have been due since yesterday.
 FILL = """
 insert into subscription (
     merchant_id, subscription_id, payment_id, site_id, consumer_id, account_id, sku_name, title, status, prices,
@@ -29,11 +29,11 @@ insert into subscription (
 )
 select one.merchant_id, one.subscription_id + n, p.payment_id, one.site_id, p.consumer_id, p.account_id, one.sku_name,
     one.title, one.status, one.prices, due.at - interval '30 days', due.at, due.at, due.at, due.at - interval '30 days',
-    due.at, one.network_transaction_id, one.created_at
+    due.at, p.network_transaction_id, one.created_at
 from (select * from subscription order by subscription_id limit 1) as one
 cross join generate_series(1, $1::integer) as n
 join (
-    select payment_id, consumer_id, (t.source ->> 'accountId')::uuid as account_id,
+    select payment_id, consumer_id, (t.source ->> 'accountId')::uuid as account_id, t.network_transaction_id,
         row_number() over (order by payment_id) - 1 as place, count(*) over () as payments
     from payment join transaction t using (merchant_id, payment_id)
     where t.status = 'success'

@@ -38,8 +38,8 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         # Millisecond statements on few rows gain nothing from workers or compilation.
         "max_parallel_workers_per_gather": "0",
         "jit": "off",
-        # A new database knows nothing of its rows. Until it has looked, two indexes that begin alike are the same to it,
-        # and it may read all of a merchant's rows by the one that has no more of the key.
+        # A new database knows nothing of its rows. Until it has looked, two indexes that begin alike are the same to
+        # it, and it may read all of a merchant's rows by the one that has no more of the key.
         "autovacuum_naptime": "5s",
         "timezone": "UTC",
         "log_timezone": "UTC",
