@@ -20,8 +20,8 @@ TEN_YEARS = timedelta(days=3653)
 #: The gateway gives a call to its clock up after ten minutes.
 CLOCK_TIMEOUT_SECONDS = 630
 
-#: Copies of the one subscription that signed up. Each is of a payment of the load, with the consumer, the stored card and
-#: the agreement of that payment, and all have been due since yesterday.
+#: Copies of the one subscription that signed up. Each is of a payment of the load, with the consumer, the stored card
+#: and the agreement of that payment, and all have been due since yesterday.
 FILL = """
 insert into subscription (
     merchant_id, subscription_id, payment_id, site_id, consumer_id, account_id, sku_name, title, status, prices,
