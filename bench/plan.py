@@ -31,7 +31,7 @@ PACED_FACTOR = 2.5
 WARM_UP_SECONDS = 4.0
 REST_SECONDS = 10.0
 ENDPOINTS = (1, 16)
-BACKLOG = 60_000
+BACKLOG = 150_000
 #: Past this part of the requests what is measured is not what was meant.
 MOST_ERRORS = 0.01
 
