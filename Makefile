@@ -79,7 +79,7 @@ bench: $(DEV) ## measure this machine and print the table; SECONDS=5 ONLY=limit,
 	@$(BIN)/python -m bench $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only "$(ONLY)") $(BENCH_ARGS)
 
 torture: $(DEV) ## kill processes under load for TORTURE_SECONDS, then check the books
-	@TORTURE_SECONDS=$(TORTURE_SECONDS) $(BIN)/python -m pytest -s tests/torture $(PYTEST_ARGS)
+	@TORTURE_SECONDS=$(TORTURE_SECONDS) $(BIN)/python -m pytest -s tests/torture/test_kill.py $(PYTEST_ARGS)
 
 years: $(DEV) ## bill SCHEDULES random schedules for ten years each by the pure rules, and compare with a calendar
 	@echo "seed $(SEED): again with make years SCHEDULES=$(SCHEDULES) SEED=$(SEED)"
