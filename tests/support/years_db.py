@@ -110,7 +110,6 @@ class Town:
     age: timedelta = timedelta()
     kills: int = 0
     wishes: int = 0
-    errors: list[BaseException] = field(default_factory=list)
 
     async def open(self) -> None:
         """Start both processes."""

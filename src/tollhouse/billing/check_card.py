@@ -74,7 +74,10 @@ async def _take_over(biller: Biller, case: Case, card: Card) -> None:
 
 
 async def _tell_expiry(biller: Biller, case: Case) -> None:
-    """Tell that the card expires soon, once for each expiry; a card with a later one is looked at again in time."""
+    """Tell that the card expires soon, once for each expiry; a card with a later one is looked at again in time.
+
+    A card that was looked at because it was declined was told of before, if it expires at all soon.
+    """
     key = case.subscription.key
     expiry = await _read_expiry(biller, case)
     async with biller.tools.database.transaction() as connection:
@@ -87,7 +90,7 @@ async def _tell_expiry(biller: Biller, case: Case) -> None:
         is_later = check_at is not None and check_at > fresh.now
         noted = replace(fresh.subscription, check_card_at=check_at if is_later else None)
         await update_subscriptions(connection, [noted], are_charging=fresh.is_charging)
-        if _expires_soon(expiry, fresh):
+        if _expires_soon(expiry, fresh) and not fresh.subscription.waits_for_account:
             await biller.tell(connection, [Happening(CARD_EXPIRING, noted, fresh.now, new_request_id())])
 
 

@@ -107,6 +107,21 @@ async def test_a_declined_card_is_asked_about(billing: Billing) -> None:
     assert EXPIRING not in [kind for kind, _ in await billing.events()]
 
 
+async def test_a_decline_before_it_expires_is_not_told_again(billing: Billing) -> None:
+    """A card of which the site has heard is looked at once more when it is declined, and not told of again."""
+    subscription_id = await billing.subscribe(prices=(price(999), price(1999, "10d", repeat=True)))
+    await billing.shop.value("update subscription set charge_at = '2029-12-20Z', due_at = '2029-12-20Z'")
+    await advance_to_expiry(billing, subscription_id, days=29)
+    await check_due_cards(billing.biller)
+    await billing.advance(days=20)
+    billing.shop.acquirer.plan(Plan(Declined("54")))
+    await billing.shop.value("update subscription set anchor_at = '2029-12-10Z'")
+    await billing.renew()
+    assert await billing.standing(subscription_id) == ("past_due", 0)
+    assert await check_due_cards(billing.biller) == 1
+    assert [kind for kind, _ in await billing.events()].count(EXPIRING) == 1
+
+
 async def test_what_is_over_is_left_alone(billing: Billing) -> None:
     """Nobody is told of the card of a subscription that is over."""
     subscription_id = await billing.subscribe(prices=YEARLY)
