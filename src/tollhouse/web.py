@@ -24,8 +24,8 @@ from tollhouse.api.feed import feed_handlers
 from tollhouse.api.health import health_handlers
 from tollhouse.api.legacy import legacy_handlers
 from tollhouse.api.limits import TokenizeLimits
-from tollhouse.api.methods import AllMethods
 from tollhouse.api.operations import operation_handlers
+from tollhouse.api.parts import Parts
 from tollhouse.api.payment import build_pay, payment_handlers
 from tollhouse.api.payment_account import payment_account_handlers
 from tollhouse.api.payment_page import payment_page_handlers
@@ -59,17 +59,19 @@ if TYPE_CHECKING:
 
 
 def build_web(
-    gateway: Gateway, simulator: Simulator | None = None, *, others_learn_seconds: float = 0.0
+    gateway: Gateway, simulator: Simulator | None = None, *, others_learn_seconds: float = 0.0, at_once: bool = True
 ) -> Application:
     """Put together what speaks HTTP: API, checkout and, in stage, what stands in for people and banks.
 
     `others_learn_seconds` is how long other processes take to learn that a clock was moved; 0 where there are none.
+    Without `at_once` each part is built when it is first asked for.
     """
     settings = gateway.settings
     context = partial(_validation_context, settings)
     pay = build_pay(gateway.tools, gateway.gate, context)
     limits = TokenizeLimits(choose_rates(settings))
     make_token = build_tokenize(gateway.mint, gateway.gate, limits, context)
+    parts = Parts(_build_app)
     handlers: list[ControllerRouterHandler] = [
         *payment_handlers(gateway.tools, gateway.gate, pay),
         *operation_handlers(gateway.tools, gateway.gate, context),
@@ -92,7 +94,7 @@ def build_web(
         *feed_handlers(gateway.tools, gateway.gate),
         *legacy_handlers(gateway.tools, gateway.gate),
         *timeline_handlers(gateway.tools, gateway.gate),
-        *document_handlers(settings.public_url, is_live=settings.is_live),
+        *document_handlers(parts.routes, settings.public_url, is_live=settings.is_live),
         *static_handlers(),
         *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),
         *pay_handlers(_open_till(gateway)),
@@ -109,10 +111,11 @@ def build_web(
         handlers += _stage_handlers(gateway, others_learn_seconds)
     if simulator is not None:
         handlers.append(create_router(simulator, path="/simulator", pages_only=True))
-    web = _build_app(handlers)
+    parts.add(handlers)
+    if at_once:
+        parts.build()
     is_allowed = (lambda _: True) if not settings.is_live else gateway.origins.is_allowed
-    framework = AllMethods(cast("Application", web), web.routes)
-    straight = StraightWay(framework, {("POST", "/payment"): pay, ("POST", "/tokenize"): make_token})
+    straight = StraightWay(parts, {("POST", "/payment"): pay, ("POST", "/tokenize"): make_token})
     return Envelope(Cors(straight, is_allowed), gateway.metrics)
 
 

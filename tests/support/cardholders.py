@@ -253,9 +253,8 @@ async def open_world(
         base_url = f"http://127.0.0.1:{port}"
         gateway = build_gateway(Settings(base_url=base_url, **settings), database, vault, transport)
         demo = await _make_merchant(gateway, base_url)
-        server = uvicorn.Server(
-            uvicorn.Config(cast("Any", build_web(gateway, simulator)), log_config=None, lifespan="off")
-        )
+        web = build_web(gateway, simulator, at_once=False)
+        server = uvicorn.Server(uvicorn.Config(cast("Any", web), log_config=None, lifespan="off"))
         serving = asyncio.create_task(server.serve([listener]))
         async with aiohttp.ClientSession() as client:
             yield World(base_url, gateway, simulator, client, demo)

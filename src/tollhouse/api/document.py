@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from litestar import Response, get
@@ -16,6 +17,9 @@ from tollhouse.api.static import serve
 from tollhouse.kernel.codes import all_codes
 from tollhouse.wire.pretty import html_of_json, html_of_prose
 from tollhouse.wire.render import render_json
+
+if TYPE_CHECKING:
+    from litestar.routes import BaseRoute
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
@@ -36,19 +40,21 @@ pages.filters["json"] = html_of_json
 pages.filters["prose"] = html_of_prose
 
 
-def document_handlers(base_url: str, *, is_live: bool) -> list[HTTPRouteHandler]:
-    """Return the handlers. Document and page are made once, from the routes of the application that serves them."""
+def document_handlers(
+    routes: Callable[[], Sequence[BaseRoute]], base_url: str, *, is_live: bool
+) -> list[HTTPRouteHandler]:
+    """Return the handlers. Document and page are made once, when one is asked for, from all routes there then are."""
     made: dict[str, Any] = {}
 
-    def document_of(request: AnyRequest) -> dict[str, Any]:
+    def document() -> dict[str, Any]:
         if "document" not in made:
-            made["document"] = build_document(request.app.routes, base_url=base_url)
+            made["document"] = build_document(routes(), base_url=base_url)
         document: dict[str, Any] = made["document"]
         return document
 
-    def page_of(request: AnyRequest) -> bytes:
+    def page() -> bytes:
         if "page" not in made:
-            reference = build_reference(document_of(request))
+            reference = build_reference(document())
             template = pages.get_template("docs.html")
             text = template.render(reference=reference, codes=all_codes(), retrying=RETRYING, is_live=is_live)
             made["page"] = text.encode()
@@ -56,14 +62,14 @@ def document_handlers(base_url: str, *, is_live: bool) -> list[HTTPRouteHandler]
         return page
 
     @get("/openapi.json", sync_to_thread=False)
-    def get_document(request: AnyRequest) -> Response[bytes]:
+    def get_document() -> Response[bytes]:
         """Return the OpenAPI document."""
-        return Response(render_json(document_of(request)), media_type="application/json")
+        return Response(render_json(document()), media_type="application/json")
 
     @get("/docs", sync_to_thread=False)
-    def get_docs(request: AnyRequest) -> Response[bytes]:
+    def get_docs() -> Response[bytes]:
         """Show the document as a page."""
-        return Response(page_of(request), media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
+        return Response(page(), media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
 
     @get("/docs/docs.css", sync_to_thread=False)
     def get_docs_style(request: AnyRequest) -> Response[bytes]:
