@@ -1,4 +1,4 @@
-"""What the tests stand on: closed sockets, one real PostgreSQL per worker, and a fresh migrated database per test.
+"""What the tests stand on: closed sockets, one real PostgreSQL per worker, and a migrated database for each test.
 
 Each pytest-xdist worker runs a server of its own, started when its first test asks for a database: that costs half a
 second of each worker, needs no agreement among them on who starts it and who may stop it, and the server ends with its
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
+from tests.support.copies import PREPARE, Copies
 from tests.support.order import put_long_first
 
 import tollhouse
@@ -149,16 +150,24 @@ async def empty_dsn(postgres_dsn: str) -> AsyncIterator[str]:
         yield dsn
 
 
+@pytest.fixture(scope="session")
+def copies(postgres_dsn: str, template: str) -> Iterator[Copies]:
+    """The databases of this worker's tests."""
+    copies = Copies(postgres_dsn, template)
+    yield copies
+    copies.close()
+
+
 @pytest.fixture
-async def database_dsn(postgres_dsn: str, template: str) -> AsyncIterator[str]:
-    """The DSN of a fresh database with the gateway's schema and the simulator's."""
-    async with clone(postgres_dsn, template) as dsn:
+def database_dsn(copies: Copies) -> Iterator[str]:
+    """The DSN of a database with the gateway's schema and the simulator's, as good as new."""
+    with copies.lend() as dsn:
         yield dsn
 
 
 @pytest.fixture
 async def database(database_dsn: str) -> AsyncIterator[Database]:
-    """A fresh database, seen as the gateway sees it."""
+    """A database as good as new, seen as the gateway sees it."""
     database = await Database.connect(database_dsn, schema="gateway")
     yield database
     await database.close()
@@ -179,14 +188,15 @@ async def make_template(dsn: str) -> None:
     template_dsn = name_database(dsn, TEMPLATE)
     for schema, directory in (("gateway", GATEWAY_MIGRATIONS), ("simulator", SIMULATOR_MIGRATIONS)):
         await migrate(template_dsn, schema=schema, directory=directory)
+    async with administer(template_dsn) as connection:
+        await connection.execute(PREPARE)
 
 
 @asynccontextmanager
 async def clone(dsn: str, template: str) -> AsyncIterator[str]:
     """Copy a template, give the copy's DSN, and drop the copy with whoever is still connected to it.
 
-    FILE_COPY took 15 ms of the processor for 160 tables and indexes, the default 30; without fsync its two checkpoints
-    cost nothing. The connection is kept for the end, for a new one takes a third of a copy.
+    The connection is kept for the end, for a new one takes a third of a copy.
     """
     name = f"test_{next(_clone_numbers)}"
     async with administer(dsn) as connection:
