@@ -1,25 +1,21 @@
-"""One gateway process for all acceptance tests of a worker that do not stop it."""
+"""One gateway process for acceptance tests that do not stop it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.gateways import RunningGateway
+from tests.support.gateways import Gateways, RunningGateway
 from tests.support.listener import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
-@pytest.fixture(scope="session")
-def gateway(session_directory: Path) -> Iterator[RunningGateway]:
+@pytest.fixture
+def gateway(gateways: Gateways) -> RunningGateway:
     """A gateway as `make run` starts it."""
-    gateway = RunningGateway(session_directory / "acceptance")
-    gateway.start()
-    yield gateway
-    gateway.close()
+    return gateways.share("acceptance")
 
 
 @pytest.fixture

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.support.gateways import RunningGateway
+from tests.support.gateways import Gateways, RunningGateway
 from tests.support.webshop import Merchant, OpenShop, WebShop, clone_database, open_webshop
 
 
@@ -49,10 +48,7 @@ async def refusing_shop(postgres_dsn: str, template: str) -> AsyncIterator[WebSh
         yield shop
 
 
-@pytest.fixture(scope="session")
-def running_gateway(session_directory: Path) -> Iterator[RunningGateway]:
+@pytest.fixture
+def running_gateway(gateways: Gateways) -> RunningGateway:
     """A gateway in a process of its own, as `make run` starts it."""
-    gateway = RunningGateway(session_directory / "running")
-    gateway.start()
-    yield gateway
-    gateway.close()
+    return gateways.share("running")

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from tests.support.gateways import RunningGateway
+from tests.support.gateways import Gateways, RunningGateway
 from tests.support.listener import Listener
 from tests.support.merchant_site import MerchantSite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 #: The browser's own background traffic would only meet closed doors.
 ARGUMENTS = [
@@ -54,22 +53,16 @@ def page(browser: Browser) -> Iterator[Page]:
     assert complaints == []
 
 
-@pytest.fixture(scope="session")
-def gateway(session_directory: Path) -> Iterator[RunningGateway]:
+@pytest.fixture
+def gateway(gateways: Gateways) -> RunningGateway:
     """A gateway as `make run` starts it."""
-    gateway = RunningGateway(session_directory / "browser")
-    gateway.start()
-    yield gateway
-    gateway.close()
+    return gateways.share("browser")
 
 
-@pytest.fixture(scope="session")
-def impatient_gateway(session_directory: Path) -> Iterator[RunningGateway]:
+@pytest.fixture
+def impatient_gateway(gateways: Gateways) -> RunningGateway:
     """A gateway that waits two seconds for a cardholder, where others wait a quarter of an hour."""
-    gateway = RunningGateway(session_directory / "impatient", TOLLHOUSE_CHALLENGE_SECONDS="2")
-    gateway.start()
-    yield gateway
-    gateway.close()
+    return gateways.share("impatient", TOLLHOUSE_CHALLENGE_SECONDS="2")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -99,6 +100,28 @@ class RunningGateway:
             except OSError:
                 time.sleep(0.05)
         raise AssertionError(f"the gateway did not get ready:\n{self.log[-4000:]}")
+
+
+class Gateways:
+    """Gateways that tests share as long as one after another wants them."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._running: dict[str, RunningGateway] = {}
+        self._numbers = itertools.count(1)
+
+    def share(self, name: str, **environment: str) -> RunningGateway:
+        """Return the gateway of a name, started if none of that name runs."""
+        if name not in self._running:
+            gateway = RunningGateway(self._directory / f"{name}-{next(self._numbers)}", **environment)
+            self._running[name] = gateway
+            gateway.start()
+        return self._running[name]
+
+    def close(self) -> None:
+        """End all that run. Who wants one afterwards gets a new one."""
+        while self._running:
+            self._running.popitem()[1].close()
 
 
 def request(
