@@ -34,7 +34,7 @@ from tollhouse.choices import (
 )
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
-from tollhouse.kernel.errors import TollhouseError
+from tollhouse.kernel.errors import SealBroken, TollhouseError
 from tollhouse.kernel.ids import NumberBlocks
 from tollhouse.ledger.store import count_violations
 from tollhouse.merchants.access import Doorman
@@ -136,7 +136,7 @@ async def _migrate_package(dsn: str, *, schema: str, package: str) -> list[str]:
 
 @asynccontextmanager
 async def open_gateway(settings: Settings, dsn: str, transport: Transport) -> AsyncIterator[Gateway]:
-    """Put a gateway together on a database that is migrated, and take it apart at the end."""
+    """Put a gateway together on a migrated database, and take it apart at the end. Raises ConfigurationError."""
     keys = open_keys(settings)
     database = await Database.connect(dsn, schema="gateway", min_size=2, max_size=settings.database_connections)
     gateway = build_gateway(settings, database, Vault(keys), transport)
@@ -144,6 +144,7 @@ async def open_gateway(settings: Settings, dsn: str, transport: Transport) -> As
     await read_offsets(database, gateway.tools.clock)
     await gateway.tools.rates.refresh()
     try:
+        await _check_keys(gateway)
         yield gateway
     finally:
         left = await gateway.tools.running.drain(seconds=DRAIN_SECONDS)
@@ -151,6 +152,17 @@ async def open_gateway(settings: Settings, dsn: str, transport: Transport) -> As
             log.warning("work left to the resolver", pieces=left)
         await gateway.desk.sender.close()
         await database.close()
+
+
+async def _check_keys(gateway: Gateway) -> None:
+    """Refuse keys that are not those of the database: what they seal nobody else opens, and they open nothing of it."""
+    try:
+        await gateway.secrets.probe()
+    except SealBroken:
+        raise ConfigurationError(
+            f"The keys in {gateway.settings.key_path} are not those of this database. Bring back the key file with "
+            "which it was first used, or begin with an empty database."
+        ) from None
 
 
 def open_keys(settings: Settings) -> FileKeyProvider:
