@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import as_file, files
@@ -54,7 +54,7 @@ from tollhouse.phones.desk import Desk, Quotas
 from tollhouse.rates.access import Rates
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database, PlainConnection
-from tollhouse.storage.migrate import migrate
+from tollhouse.storage.migrate import MigrationUnknown, migrate, pending
 from tollhouse.storage.time import set_clock
 from tollhouse.threeds.directory import Directory
 from tollhouse.vault.keys import FileKeyProvider
@@ -127,6 +127,16 @@ async def migrate_all(settings: Settings, dsn: str) -> list[str]:
     if not settings.is_live:
         applied += await _migrate_package(dsn, schema="simulator", package="tollhouse.simulator")
     return applied
+
+
+async def require_migrated(dsn: str, *, schema: str, package: str) -> None:
+    """Refuse a database on which migrations are missing. Raises ConfigurationError.
+
+    One that is newer than this program is taken: where programs are replaced one by one, it is migrated before them.
+    """
+    with as_file(files(package).joinpath("migrations")) as directory, suppress(MigrationUnknown):
+        if await pending(dsn, schema=schema, directory=directory):
+            raise ConfigurationError("The database is not up to date: run `tollhouse migrate` on it, then start again.")
 
 
 async def _migrate_package(dsn: str, *, schema: str, package: str) -> list[str]:

@@ -19,7 +19,7 @@ from rich.table import Table
 from tollhouse import listen as listening
 from tollhouse import processes
 from tollhouse.billing.breaker import Hour, resume_renewals, select_hour
-from tollhouse.kernel.errors import TollhouseError
+from tollhouse.kernel.errors import DatabaseUnavailable, TollhouseError
 from tollhouse.kernel.money import Currency
 from tollhouse.ledger.verify import MOST_VIOLATIONS, Report
 from tollhouse.logs import configure_logs
@@ -160,6 +160,10 @@ def _run(process: Coroutine[Any, Any, Any], settings: Settings) -> Any:
     configure_logs(form=settings.log_format, level=settings.log_level)
     try:
         return uvloop.run(process)
+    except DatabaseUnavailable as error:
+        # Its own words are for clients of the API.
+        _complain(f"The database cannot be reached: {str(error.__cause__ or '') or 'it did not answer in time.'}")
+        raise typer.Exit(1) from None
     except (TollhouseError, OSError) as error:
         _complain(str(error))
         raise typer.Exit(1) from None

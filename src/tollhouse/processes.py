@@ -16,7 +16,7 @@ import asyncpg
 import structlog
 import uvicorn
 
-from tollhouse.app import ConfigurationError, migrate_all, open_gateway
+from tollhouse.app import ConfigurationError, migrate_all, open_gateway, require_migrated
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.ledger.verify import verify_books
 from tollhouse.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_loops
@@ -128,7 +128,9 @@ async def run_simulate(settings: Settings) -> None:
     stop = _stop_on_signals()
     base_url = settings.simulator_base_url or settings.public_url
     with _bind(settings.host, settings.port) as listener:
-        async with _simulator(settings, _database_url(settings), base_url=base_url) as simulator:
+        dsn = _database_url(settings)
+        await require_migrated(dsn, schema="simulator", package="tollhouse.simulator")
+        async with _simulator(settings, dsn, base_url=base_url) as simulator:
             web = create_simulator_app(simulator)
             await _serve(web, listener, stop, lambda: log.info("simulating", url=base_url))
 
@@ -252,9 +254,11 @@ async def _simulator(settings: Settings, dsn: str, *, base_url: str) -> AsyncIte
 async def _gateway_alone(settings: Settings) -> AsyncIterator[Gateway]:
     if settings.simulator_url is None and not settings.is_live:
         raise ConfigurationError("Set TOLLHOUSE_SIMULATOR_URL to where `tollhouse simulate` answers.")
+    dsn = _database_url(settings)
+    await require_migrated(dsn, schema="gateway", package="tollhouse.storage")
     transport = HttpTransport(settings.simulator_url or "")
     try:
-        async with open_gateway(settings, _database_url(settings), transport) as gateway:
+        async with open_gateway(settings, dsn, transport) as gateway:
             yield gateway
     finally:
         await transport.close()
