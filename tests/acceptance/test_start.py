@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +56,22 @@ def test_a_database_that_refuses_is_told_in_a_line(empty_dsn: str, tmp_path: Pat
         ('role "nobody" does not exist', empty_dsn.replace("tollhouse@", "nobody@")),
     ):
         assert start("migrate", dsn, tmp_path) == f"tollhouse: The database refuses the connection: {told}\n"
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, '--host "127.0.0.1" --port "8080" --data-dir ".tollhouse"'),
+        ({"TOLLHOUSE_PORT": "9090", "TOLLHOUSE_DATA_DIR": "/x"}, '--host "127.0.0.1" --port "9090" --data-dir "/x"'),
+        ({"TOLLHOUSE_PORT": "9090", "PORT": "9091"}, '--host "127.0.0.1" --port "9091" --data-dir ".tollhouse"'),
+    ],
+)
+def test_make_run_takes_the_settings_too(variables: dict[str, str], expected: str) -> None:
+    """`make run` hands on what is set under the names that the messages and the page of settings tell."""
+    make = shutil.which("make")
+    assert make
+    given = {"PATH": os.environ["PATH"], **variables}
+    told = subprocess.run(
+        [make, "--dry-run", "run"], cwd=SOURCE.parent, env=given, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.splitlines()[-1].endswith(f" -m tollhouse dev {expected}")
