@@ -49,6 +49,9 @@ CARDS_TO_TRY = (
     ("4000000000002503", "asks for 3-D Secure; the code is 123456"),
 )
 
+#: Of the table of balances: room for three sums of any currency.
+BOOKS_WIDTH = 160
+
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
 DataDir = Annotated[Path | None, typer.Option(help="Where the database, the keys and demo.json are.")]
@@ -185,7 +188,8 @@ def _show_books(report: Report) -> None:
             balance.currency, balance.account.value, *map(_show_minor, balance.columns, repeat(balance.currency))
         )
     console = Console(highlight=False)
-    console.print(table)
+    # Wider than a narrow terminal rather than with amounts cut short.
+    Console(highlight=False, width=max(console.width, BOOKS_WIDTH)).print(table)
     console.print(f"{report.entries:,} entries of {report.transactions:,} transactions.")
     for violation in report.violations:
         console.print(str(violation), style="red", markup=False, soft_wrap=True)
