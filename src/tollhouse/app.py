@@ -145,8 +145,13 @@ async def _migrate_package(dsn: str, *, schema: str, package: str) -> list[str]:
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings, dsn: str, transport: Transport) -> AsyncIterator[Gateway]:
-    """Put a gateway together on a migrated database, and take it apart at the end. Raises ConfigurationError."""
+async def open_gateway(
+    settings: Settings, dsn: str, transport: Transport, *, seconds_to_drain: Callable[[], float] = lambda: DRAIN_SECONDS
+) -> AsyncIterator[Gateway]:
+    """Put a gateway together on a migrated database, and take it apart at the end. Raises ConfigurationError.
+
+    `seconds_to_drain` is asked at the end how long the money work under way may still take.
+    """
     keys = open_keys(settings)
     database = await Database.connect(dsn, schema="gateway", min_size=2, max_size=settings.database_connections)
     gateway = build_gateway(settings, database, Vault(keys), transport)
@@ -157,7 +162,7 @@ async def open_gateway(settings: Settings, dsn: str, transport: Transport) -> As
         await _check_keys(gateway)
         yield gateway
     finally:
-        left = await gateway.tools.running.drain(seconds=DRAIN_SECONDS)
+        left = await gateway.tools.running.drain(seconds=seconds_to_drain())
         if left:
             log.warning("work left to the resolver", pieces=left)
         await gateway.desk.sender.close()
