@@ -1,8 +1,8 @@
 # Tollhouse: everything a developer does, by name. Needs Python 3.11 or later, make, and for the first call the network.
 
-HOST ?= 127.0.0.1
-PORT ?= 8080
-DATA_DIR ?= .tollhouse
+HOST ?= $(or $(TOLLHOUSE_HOST),127.0.0.1)
+PORT ?= $(or $(TOLLHOUSE_PORT),8080)
+DATA_DIR ?= $(or $(TOLLHOUSE_DATA_DIR),.tollhouse)
 WORKERS ?= 3
 CHECKS_AT_A_TIME ?= 3
 TORTURE_SECONDS ?= 60

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import as_file, files
@@ -34,7 +34,7 @@ from tollhouse.choices import (
 )
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
-from tollhouse.kernel.errors import TollhouseError
+from tollhouse.kernel.errors import SealBroken, TollhouseError
 from tollhouse.kernel.ids import NumberBlocks
 from tollhouse.ledger.store import count_violations
 from tollhouse.merchants.access import Doorman
@@ -54,7 +54,7 @@ from tollhouse.phones.desk import Desk, Quotas
 from tollhouse.rates.access import Rates
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database, PlainConnection
-from tollhouse.storage.migrate import migrate
+from tollhouse.storage.migrate import MigrationUnknown, migrate, pending
 from tollhouse.storage.time import set_clock
 from tollhouse.threeds.directory import Directory
 from tollhouse.vault.keys import FileKeyProvider
@@ -129,14 +129,29 @@ async def migrate_all(settings: Settings, dsn: str) -> list[str]:
     return applied
 
 
+async def require_migrated(dsn: str, *, schema: str, package: str) -> None:
+    """Refuse a database on which migrations are missing. Raises ConfigurationError.
+
+    One that is newer than this program is taken: where programs are replaced one by one, it is migrated before them.
+    """
+    with as_file(files(package).joinpath("migrations")) as directory, suppress(MigrationUnknown):
+        if await pending(dsn, schema=schema, directory=directory):
+            raise ConfigurationError("The database is not up to date: run `tollhouse migrate` on it, then start again.")
+
+
 async def _migrate_package(dsn: str, *, schema: str, package: str) -> list[str]:
     with as_file(files(package).joinpath("migrations")) as directory:
         return await migrate(dsn, schema=schema, directory=directory)
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings, dsn: str, transport: Transport) -> AsyncIterator[Gateway]:
-    """Put a gateway together on a database that is migrated, and take it apart at the end."""
+async def open_gateway(
+    settings: Settings, dsn: str, transport: Transport, *, seconds_to_drain: Callable[[], float] = lambda: DRAIN_SECONDS
+) -> AsyncIterator[Gateway]:
+    """Put a gateway together on a migrated database, and take it apart at the end. Raises ConfigurationError.
+
+    `seconds_to_drain` is asked at the end how long the money work under way may still take.
+    """
     keys = open_keys(settings)
     database = await Database.connect(dsn, schema="gateway", min_size=2, max_size=settings.database_connections)
     gateway = build_gateway(settings, database, Vault(keys), transport)
@@ -144,13 +159,25 @@ async def open_gateway(settings: Settings, dsn: str, transport: Transport) -> As
     await read_offsets(database, gateway.tools.clock)
     await gateway.tools.rates.refresh()
     try:
+        await _check_keys(gateway)
         yield gateway
     finally:
-        left = await gateway.tools.running.drain(seconds=DRAIN_SECONDS)
+        left = await gateway.tools.running.drain(seconds=seconds_to_drain())
         if left:
             log.warning("work left to the resolver", pieces=left)
         await gateway.desk.sender.close()
         await database.close()
+
+
+async def _check_keys(gateway: Gateway) -> None:
+    """Refuse keys that are not those of the database: what they seal nobody else opens, and they open nothing of it."""
+    try:
+        await gateway.secrets.probe()
+    except SealBroken:
+        raise ConfigurationError(
+            f"The keys in {gateway.settings.key_path} are not those of this database. Bring back the key file with "
+            "which it was first used, or begin with an empty database."
+        ) from None
 
 
 def open_keys(settings: Settings) -> FileKeyProvider:

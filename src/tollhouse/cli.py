@@ -19,7 +19,7 @@ from rich.table import Table
 from tollhouse import listen as listening
 from tollhouse import processes
 from tollhouse.billing.breaker import Hour, resume_renewals, select_hour
-from tollhouse.kernel.errors import TollhouseError
+from tollhouse.kernel.errors import DatabaseUnavailable, TollhouseError
 from tollhouse.kernel.money import Currency
 from tollhouse.ledger.verify import MOST_VIOLATIONS, Report
 from tollhouse.logs import configure_logs
@@ -48,6 +48,9 @@ CARDS_TO_TRY = (
     ("4000000050510009", "declines: insufficient funds"),
     ("4000000000002503", "asks for 3-D Secure; the code is 123456"),
 )
+
+#: Of the table of balances: room for three sums of any currency.
+BOOKS_WIDTH = 160
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
@@ -160,6 +163,10 @@ def _run(process: Coroutine[Any, Any, Any], settings: Settings) -> Any:
     configure_logs(form=settings.log_format, level=settings.log_level)
     try:
         return uvloop.run(process)
+    except DatabaseUnavailable as error:
+        # Its own words are for clients of the API.
+        _complain(f"The database cannot be reached: {str(error.__cause__ or '') or 'it did not answer in time.'}")
+        raise typer.Exit(1) from None
     except (TollhouseError, OSError) as error:
         _complain(str(error))
         raise typer.Exit(1) from None
@@ -181,7 +188,8 @@ def _show_books(report: Report) -> None:
             balance.currency, balance.account.value, *map(_show_minor, balance.columns, repeat(balance.currency))
         )
     console = Console(highlight=False)
-    console.print(table)
+    # Wider than a narrow terminal rather than with amounts cut short.
+    Console(highlight=False, width=max(console.width, BOOKS_WIDTH)).print(table)
     console.print(f"{report.entries:,} entries of {report.transactions:,} transactions.")
     for violation in report.violations:
         console.print(str(violation), style="red", markup=False, soft_wrap=True)

@@ -17,7 +17,7 @@ from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -27,6 +27,7 @@ from rich.text import Text
 
 from tollhouse.ipn.legacy import CONTENT_TYPE as FORM_TYPE
 from tollhouse.ipn.signature import SignatureMismatch, verify_status, verify_webhook
+from tollhouse.kernel.errors import TollhouseError
 
 DEFAULT_PORT = 8081
 MAX_CALLBACK_BYTES = 1024 * 1024
@@ -53,6 +54,10 @@ _NOT_FORWARDED = frozenset(
         "upgrade",
     }
 )
+
+
+class ForwardImpossible(TollhouseError):
+    """The address to which callbacks shall be passed on is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +95,11 @@ async def listen(
     """Receive callbacks until `stop` is set or the task is cancelled.
 
     `secret` is the merchant's IPN secret, by default that of the demo in `data_directory`; without either, signatures
-    are not checked. Port 0 is any free one; `ready` is told the address. Raises OSError where the port is taken.
+    are not checked. Port 0 is any free one; `ready` is told the address. Raises OSError where the port is taken, and
+    ForwardImpossible.
     """
+    if forward_to is not None:
+        _check_address(forward_to)
     console = console or Console()
     secret = secret or read_demo_secret(data_directory)
     timeout = aiohttp.ClientTimeout(total=FORWARD_TIMEOUT_SECONDS)
@@ -235,6 +243,17 @@ def render_line(callback: Callback, verdict: Text, answer: Answer, milliseconds:
     if milliseconds is not None:
         parts.append((f" {answer.note or 'from your server'}, {milliseconds} ms", "dim"))
     return Text.assemble(*parts)
+
+
+def _check_address(forward_to: str) -> None:
+    """Refuse what cannot be posted to: each callback would only be told 502, and the gateway would try again."""
+    try:
+        parts = urlsplit(forward_to)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise ForwardImpossible("--forward-to has to be a URL such as http://127.0.0.1:3000/ipn.")
 
 
 def _make_app(receive: Callable[[web.Request], Any]) -> web.Application:

@@ -7,6 +7,7 @@ import errno
 import gc
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ import asyncpg
 import structlog
 import uvicorn
 
-from tollhouse.app import ConfigurationError, migrate_all, open_gateway
+from tollhouse.app import ConfigurationError, migrate_all, open_gateway, require_migrated
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.ledger.verify import verify_books
 from tollhouse.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_loops
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from tollhouse.settings import Settings
     from tollhouse.storage.database import PlainConnection
 
-#: Open requests get this long to end after SIGTERM.
+#: Open requests, and then the money work under way, get this long together to end after SIGTERM.
 GRACE_SECONDS = 3
 #: Browsers meet the bank under another name than the gateway, as they do in live: two sites, for cookies and frames.
 BANK_HOST = "localhost"
@@ -58,6 +59,25 @@ class DatabaseEnded(TollhouseError):
 
 class PortUnavailable(TollhouseError):
     """The port cannot be listened on."""
+
+
+class _Stop(asyncio.Event):
+    """Set when the process shall end; from then on its grace runs out, whatever is waited for first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._set_at: float | None = None
+
+    def set(self) -> None:
+        """Begin to end."""
+        if self._set_at is None:
+            self._set_at = time.monotonic()
+        super().set()
+
+    def seconds_left(self) -> float:
+        """Return what is left of the grace."""
+        gone = 0.0 if self._set_at is None else time.monotonic() - self._set_at
+        return max(GRACE_SECONDS - gone, 0.0)
 
 
 class _Server(uvicorn.Server):
@@ -82,7 +102,9 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
         simulator = await stack.enter_async_context(
             _simulator(settings, dsn, base_url=f"http://{BANK_HOST}:{settings.port}/simulator")
         )
-        gateway = await stack.enter_async_context(open_gateway(settings, dsn, InProcessTransport(simulator)))
+        gateway = await stack.enter_async_context(
+            open_gateway(settings, dsn, InProcessTransport(simulator), seconds_to_drain=stop.seconds_left)
+        )
         demo = await _prepare_demo(settings, gateway)
         loops = asyncio.create_task(run_loops(build_loops(gateway, stop) | build_web_loops(gateway, stop), stop))
         await _serve(build_web(gateway, simulator), listener, stop, lambda: announce(demo, settings))
@@ -94,7 +116,7 @@ async def run_serve(settings: Settings) -> None:
     """Run the API and the pages, without worker and database."""
     stop = _stop_on_signals()
     with _bind(settings.host, settings.port) as listener:
-        async with _gateway_alone(settings) as gateway:
+        async with _gateway_alone(settings, stop) as gateway:
             loops = asyncio.create_task(run_loops(build_web_loops(gateway, stop), stop))
             # Others learn of a moved clock by their loops; who moves one answers when they know.
             web = build_web(gateway, others_learn_seconds=2 * READ_OFFSETS_EVERY_SECONDS)
@@ -110,7 +132,7 @@ async def run_work(settings: Settings) -> None:
         listener, port = None, settings.metrics_port
         if port is not None:
             listener = stack.enter_context(_bind(settings.host, port, option="--metrics-port"))
-        gateway = await stack.enter_async_context(_gateway_alone(settings))
+        gateway = await stack.enter_async_context(_gateway_alone(settings, stop))
         loops = asyncio.create_task(run_loops(build_loops(gateway, stop), stop))
         if listener is None:
             log.info("working")
@@ -128,7 +150,9 @@ async def run_simulate(settings: Settings) -> None:
     stop = _stop_on_signals()
     base_url = settings.simulator_base_url or settings.public_url
     with _bind(settings.host, settings.port) as listener:
-        async with _simulator(settings, _database_url(settings), base_url=base_url) as simulator:
+        dsn = _database_url(settings)
+        await require_migrated(dsn, schema="simulator", package="tollhouse.simulator")
+        async with _simulator(settings, dsn, base_url=base_url) as simulator:
             web = create_simulator_app(simulator)
             await _serve(web, listener, stop, lambda: log.info("simulating", url=base_url))
 
@@ -183,9 +207,9 @@ async def run_renewals(settings: Settings, work: Callable[[PlainConnection], Awa
             await database.close()
 
 
-def _stop_on_signals() -> asyncio.Event:
+def _stop_on_signals() -> _Stop:
     """Return an event that SIGTERM and SIGINT set."""
-    stop = asyncio.Event()
+    stop = _Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -249,12 +273,14 @@ async def _simulator(settings: Settings, dsn: str, *, base_url: str) -> AsyncIte
 
 
 @asynccontextmanager
-async def _gateway_alone(settings: Settings) -> AsyncIterator[Gateway]:
+async def _gateway_alone(settings: Settings, stop: _Stop) -> AsyncIterator[Gateway]:
     if settings.simulator_url is None and not settings.is_live:
         raise ConfigurationError("Set TOLLHOUSE_SIMULATOR_URL to where `tollhouse simulate` answers.")
+    dsn = _database_url(settings)
+    await require_migrated(dsn, schema="gateway", package="tollhouse.storage")
     transport = HttpTransport(settings.simulator_url or "")
     try:
-        async with open_gateway(settings, _database_url(settings), transport) as gateway:
+        async with open_gateway(settings, dsn, transport, seconds_to_drain=stop.seconds_left) as gateway:
             yield gateway
     finally:
         await transport.close()

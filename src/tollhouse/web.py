@@ -35,6 +35,7 @@ from tollhouse.api.rates import rate_handlers
 from tollhouse.api.site import site_handlers
 from tollhouse.api.sku import sku_handlers
 from tollhouse.api.static import static_handlers
+from tollhouse.api.stoppable import Stoppable
 from tollhouse.api.straight import StraightWay
 from tollhouse.api.subscription import subscription_handlers
 from tollhouse.api.timeline import timeline_handlers
@@ -116,7 +117,7 @@ def build_web(
         parts.build()
     is_allowed = (lambda _: True) if not settings.is_live else gateway.origins.is_allowed
     straight = StraightWay(parts, {("POST", "/payment"): pay, ("POST", "/tokenize"): make_token})
-    return Envelope(Cors(straight, is_allowed), gateway.metrics)
+    return Envelope(Cors(Stoppable(straight), is_allowed), gateway.metrics)
 
 
 def build_watch(gateway: Gateway) -> Application:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import stat
 import subprocess
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +18,9 @@ from tests.support.listener import Listener
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+#: Approves at once, and answers after half a minute.
+ANSWERED_LATE = "4000000090030000"
 
 
 def build_payment(
@@ -77,6 +82,31 @@ def test_a_second_start_has_the_same_demo_and_the_same_payments(data_directory: 
         found = request(f"{gateway.url}/payment/{transaction_id}", key=demo["apiKey"])
         assert gateway.demo == demo
         assert found == (200, paid)
+    finally:
+        gateway.close()
+
+
+def test_a_request_that_a_stop_cuts_off_is_told_to_come_again(data_directory: Path) -> None:
+    """A stop waits three seconds in all; a request that is open then is told to come again, and is carried on."""
+    gateway = RunningGateway(data_directory)
+    try:
+        gateway.start()
+        own = {"X-Request-ID": "cut-1", "Authorization": gateway.demo["apiKey"], "Content-Type": "application/json"}
+        body = json.dumps(build_payment(gateway, number=ANSWERED_LATE))
+        with closing(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)) as connection:
+            connection.request("POST", "/payment", body, own)
+            time.sleep(0.5)
+            took = gateway.stop()
+            answer = connection.getresponse()
+            said = json.loads(answer.read())
+        assert (answer.status, answer.headers["Retry-After"], answer.headers["X-Request-ID"]) == (503, "2", "cut-1")
+        assert said["message"] == "The gateway is stopping; repeat the request with the same X-Request-ID."
+        assert said["errors"] == {}
+        assert took < 5
+
+        gateway.start()
+        status, kept = request(f"{gateway.url}/payment/10000000", key=gateway.demo["apiKey"])
+        assert (status, kept["payment"]["source"]["number"]) == (200, "400000****0000")
     finally:
         gateway.close()
 

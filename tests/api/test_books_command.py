@@ -12,7 +12,9 @@ from tests.support.gateways import SOURCE, RunningGateway
 
 from tollhouse.storage.embedded import EmbeddedPostgres, running_dsn
 
-ORPHAN = "insert into gateway.ledger_entry values (999999, 1, 1, 'money.acquirers', 'money.merchants', 5, 'USD')"
+ORPHAN = """
+insert into gateway.ledger_entry values (999999, 1, 1, 'money.acquirers', 'money.merchants', 99999999999999, 'USD')
+"""
 REPAIR = """
 alter table gateway.ledger_entry disable trigger ledger_entry_is_final;
 delete from gateway.ledger_entry where merchant_id = 999999;
@@ -47,6 +49,8 @@ async def test_the_command(running_gateway: RunningGateway) -> None:
         assert code == 1
         assert "merchant 999999, transaction 1 has entries and does not exist" in said
         assert "1 violations." in said
+        # In full, also where a log is narrower than the table.
+        assert said.count("999,999,999,999.99") == 4
     finally:
         await connection.execute(REPAIR)
         await connection.close()

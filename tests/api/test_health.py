@@ -11,7 +11,7 @@ async def read_metrics(shop: WebShop) -> dict[str, float]:
     """Read all samples, by name and labels."""
     answer = await shop.get("/metrics", key="")
     assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
@@ -33,6 +33,16 @@ async def test_a_process_that_is_ready(shop: WebShop) -> None:
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.json()["errors"] == {}
+
+
+async def test_a_charset_is_named_once(shop: WebShop) -> None:
+    """Texts name their character set once: a header that names it twice is one that strict readers refuse."""
+    pages = ("/", "/docs", "/portal/sign-in", "/portal/nowhere", "/stage/inbox", "/pay/nowhere", "/3ds/nowhere")
+    files = ("/static/tollhouse.css", "/docs/docs.css", "/portal/portal.css", "/stage/stage.css", "/stage/inbox.js")
+    for path in (*pages, *files):
+        answer = await shop.client.get(path)
+        kind, _, charset = answer.headers["content-type"].partition("; ")
+        assert (kind.startswith("text/"), charset) == (True, "charset=utf-8"), path
 
 
 async def test_latency_by_route(shop: WebShop) -> None:

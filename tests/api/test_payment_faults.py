@@ -332,6 +332,17 @@ async def test_faulty_consumers(refusing_shop: WebShop, changes: dict[str, Any],
     await expect_refusal(refusing_shop, await refusing_shop.pay(body), *paths)
 
 
+async def test_the_form_of_a_field_is_told(refusing_shop: WebShop) -> None:
+    """Where a common form is not the one that is asked for, the fault says which is."""
+    urls = {"ipnUrl": "https://shop.example/" + "x" * 2048, "redirectUrl": "https://shop.example:99999/"}
+    body = refusing_shop.payment(consumer=consumer(country="US"), url=urls)
+    assert (await refusing_shop.pay(body)).json()["errors"] == {
+        "consumer.country": ["must be three capital letters, as USA or DEU (ISO 3166-1 alpha-3)"],
+        "url.ipnUrl": ["must have at most 2048 characters"],
+        "url.redirectUrl": ["must be a URL; its host or its port is none"],
+    }
+
+
 @pytest.mark.parametrize("empty", [{}, []])
 async def test_an_empty_consumer(refusing_shop: WebShop, empty: Any) -> None:
     """Everything that an empty consumer lacks is named at once."""

@@ -76,6 +76,15 @@ async def test_a_declined_payment(shop: WebShop) -> None:
     assert (entries[4]["facts"]["code"], entries[4]["facts"]["codeCategory"]) == ("5051", "2")
 
 
+async def test_a_payment_that_reached_nobody(shop: WebShop) -> None:
+    """An acquirer that never had the request, or knew nothing of it after a crash, is not said to have answered."""
+    answer = await shop.pay(shop.payment({"type": "card"} | card("decline_51")))
+    await shop.execute("update attempt set response_code = null")
+    entries = await read(shop, answer.json()["payment"]["transactionId"])
+    told = [entry["text"] for entry in entries if entry["kind"] == "acquirer"]
+    assert told == ["Acquirer simulated is asked", "Acquirer simulated was not reached"]
+
+
 async def test_a_payment_that_a_rule_refused(shop: WebShop) -> None:
     """What a rule of ours refused was never sent anywhere."""
     bought = (await shop.pay()).json()["payment"]

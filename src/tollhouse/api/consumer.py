@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.decode import Body
-from tollhouse.api.fields import EMAIL_FORM, read_day
+from tollhouse.api.fields import COUNTRY_FORM, EMAIL_FORM, read_day
 from tollhouse.api.ids import read_name
 from tollhouse.api.openapi import describe
 from tollhouse.api.requests import answer, read_creation, read_request
@@ -46,7 +46,7 @@ class ConsumerChangeRequest(Body):
     firstName: str | None = Field(None, max_length=32)
     lastName: str | None = Field(None, max_length=32)
     birthday: str | None = Field(None, max_length=10, description="`YYYY-MM-DD`.")
-    country: str | None = Field(None, pattern="^[A-Z]{3}$", description="ISO 3166-1, three letters.")
+    country: str | None = Field(None, pattern=COUNTRY_FORM, description="ISO 3166-1, three letters.")
     groupId: GroupId | None = Field(
         None, description="1 whitelist, 2 blacklist, 3 junior, 4 senior, 5 expert. Payments of group 2 are refused."
     )

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pydantic import Field, field_validator
 
 from tollhouse.api.decode import Body
-from tollhouse.api.fields import Scalar, read_day, text
+from tollhouse.api.fields import COUNTRY_FORM, Scalar, read_day, text
 
 #: Of what a customer typed, and of what a browser says of itself.
 LONGEST_TYPED = 255
@@ -37,7 +37,7 @@ class BuyerFields(Body):
     lastName: str | None = Field(None, max_length=32, description="Required with source `card`.", examples=["Smith"])
     birthday: str | None = Field(None, max_length=10, description="`YYYY-MM-DD`.")
     phone: str | None = Field(None, max_length=LONGEST_TYPED, description="As it was typed.")
-    country: str | None = Field(None, pattern="^[A-Z]{3}$", description="ISO 3166-1, three letters.", examples=["USA"])
+    country: str | None = Field(None, pattern=COUNTRY_FORM, description="ISO 3166-1, three letters.", examples=["USA"])
     state: str | None = Field(None, max_length=LONGEST_TYPED)
     city: str | None = Field(None, max_length=LONGEST_TYPED)
     address: str | None = Field(None, max_length=64)

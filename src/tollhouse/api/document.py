@@ -69,12 +69,12 @@ def document_handlers(
     @get("/docs", sync_to_thread=False)
     def get_docs() -> Response[bytes]:
         """Show the document as a page."""
-        return Response(page(), media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
+        return Response(page(), media_type="text/html", headers=PAGE_HEADERS)
 
     @get("/docs/docs.css", sync_to_thread=False)
     def get_docs_style(request: AnyRequest) -> Response[bytes]:
         """Give the page its looks."""
         style = files("tollhouse.api").joinpath("templates/docs.css").read_bytes()
-        return serve(request, style, "text/css; charset=utf-8")
+        return serve(request, style, "text/css")
 
     return [get_document, get_docs, get_docs_style]

@@ -13,6 +13,8 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from tollhouse.wire.render import render_json
 
+#: Of a country: ISO 3166-1 alpha-3. Any three letters, for shops send some that the standard has not.
+COUNTRY_FORM = "^[A-Z]{3}$"
 EMAIL_FORM = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)*$"
 MOMENT_FORM = re.compile(
     r"\d{4}-\d\d-\d\d(?P<parting>[ T])\d\d:\d\d:\d\d(\.\d{1,6})?(?P<zone>Z|[+-]\d\d:?\d\d)?", re.ASCII
@@ -62,13 +64,15 @@ def read_empty_list(value: Any) -> Any:
 
 def _read_url(value: Any, info: ValidationInfo) -> str:
     """Take an http or https URL; live takes https only, without userinfo and literal private addresses."""
-    if not isinstance(value, str) or len(value) > LONGEST_URL:
+    if not isinstance(value, str):
         raise ValueError("must be a URL")
+    if len(value) > LONGEST_URL:
+        raise ValueError(f"must have at most {LONGEST_URL} characters")
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ValueError("must be a URL") from None
+        raise ValueError("must be a URL; its host or its port is none") from None
     if parts.scheme not in {"http", "https"} or not host or UNPRINTABLE.search(value):
         raise ValueError("must be a URL that begins with http:// or https://")
     if (info.context or {}).get("is_live"):

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tollhouse.api.metrics import Metrics
     from tollhouse.storage.database import Database
 
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+#: The framework appends the character set to every `text/` type.
+METRICS_TYPE = "text/plain; version=0.0.4"
 
 
 def health_handlers(

@@ -13,7 +13,7 @@ from litestar.params import FromPath
 from tollhouse.api.access import AnyRequest
 from tollhouse.kernel.errors import NotFound
 
-TYPES = {"tollhouse.css": "text/css; charset=utf-8", "tollhouse.svg": "image/svg+xml"}
+TYPES = {"tollhouse.css": "text/css", "tollhouse.svg": "image/svg+xml"}
 
 
 def static_handlers() -> list[HTTPRouteHandler]:

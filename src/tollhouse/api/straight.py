@@ -101,15 +101,16 @@ class StraightWay:
         try:
             reply = await answer(call)
         except Refusal as error:
-            await _send_problem(send, answer_refusal(call, error))
+            await send_problem(send, answer_refusal(call, error))
         except Exception as error:  # noqa: BLE001 - the last one who can answer
-            await _send_problem(send, answer_defect(call, error))
+            await send_problem(send, answer_defect(call, error))
         else:
             headers = [JSON, REPLAYED] if reply.is_replay else [JSON]
             await _send(send, reply.status, reply.body, headers)
 
 
-async def _send_problem(send: Send, problem: Response[bytes]) -> None:
+async def send_problem(send: Send, problem: Response[bytes]) -> None:
+    """Send the answer to a request that was refused."""
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in problem.headers.items()]
     await _send(send, problem.status_code or 500, problem.content, [JSON, *headers])
 

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 
 PATH = "/3ds/assets/"
-TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+TYPES = {"css": "text/css", "js": "text/javascript"}
 NAMES = frozenset({"challenge.js", "checkout.css", "collect.js", "method.js", "pay.css", "pay.js", "wait.js"})
 
 

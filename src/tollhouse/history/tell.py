@@ -164,7 +164,9 @@ def _tell_answer(row: Row, transaction: Row, facts: Mapping[str, str], *, is_pla
             adviceCode=row["advice_code"],
             approvalCode=row["approval_code"],
         )
-        text = f"Acquirer {row['acquirer']} answered: {row['state']}"
+        # Declined without a code: the request never left, or the acquirer knew nothing of it when it was asked later.
+        is_answer = row["state"] == "approved" or row["response_code"] is not None
+        text = f"Acquirer {row['acquirer']} " + (f"answered: {row['state']}" if is_answer else "was not reached")
         yield Entry(transaction["settled_at"], Kind.ACQUIRER, text, {**facts, **answer})
 
 

@@ -94,6 +94,10 @@ class QueueFull(Unavailable):
     """Too many requests are waiting; repeat this one with the same X-Request-ID."""
 
 
+class Stopping(Unavailable):
+    """The gateway is stopping; repeat the request with the same X-Request-ID."""
+
+
 class DatabaseUnavailable(Unavailable):
     """The database is away; repeat the request with the same X-Request-ID."""
 

@@ -15,6 +15,10 @@ on conflict (merchant_id) do nothing;
 insert into api_key (merchant_id, digest, hint) values (:merchant_id, :digest, :hint)
 on conflict (digest) do nothing;
 
+-- name: select_any_merchant_id$
+-- Return the id of the first merchant, if there is one.
+select merchant_id from merchant order by merchant_id limit 1;
+
 -- name: select_ipn_secret$
 -- Return a merchant's sealed IPN secret.
 select ipn_secret from merchant where merchant_id = :merchant_id;

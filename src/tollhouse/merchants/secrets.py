@@ -29,6 +29,13 @@ class IpnSecrets:
         """Return the merchant's secrets, the current one first. Raises NotFound."""
         return await self._known.get(merchant_id)
 
+    async def probe(self) -> None:
+        """Open one secret, if there is any merchant. Raises SealBroken when the database was sealed with other keys."""
+        async with self._database.acquire() as connection:
+            merchant_id = await queries.select_any_merchant_id(connection)
+        if merchant_id is not None:
+            await self.of(merchant_id)
+
     async def _read(self, merchant_id: int) -> list[str]:
         async with self._database.acquire() as connection:
             sealed = await queries.select_ipn_secret(connection, merchant_id=merchant_id)

@@ -208,7 +208,7 @@ def _own_routes(portal: Portal) -> list[HTTPRouteHandler]:
 def get_style() -> Response[bytes]:
     """Give the pages their looks."""
     headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
-    return Response(_read_style(), media_type="text/css; charset=utf-8", headers=headers)
+    return Response(_read_style(), media_type="text/css", headers=headers)
 
 
 @get("/{rest:path}", sync_to_thread=False)

@@ -58,7 +58,7 @@ def show(
     return Response(
         _environment.get_template(template).render(**values),
         status_code=status_code,
-        media_type="text/html; charset=utf-8",
+        media_type="text/html",
         headers={**PAGE_HEADERS, **(headers or {})},
         cookies=cookies,
     )

@@ -59,6 +59,8 @@ class PublishedCard:
     advice_code: str | None = None
     #: transStatus of its authentications; None: never asks for one, and passes it if asked.
     authentication: str | None = None
+    #: What an authenticated payment is answered; None: the response code, which comes before the question for a proof.
+    proven_code: str | None = None
     method: Literal["answers", "silent"] | None = None
     delivery: Delivery = Delivery.PROMPT
     #: What every capture, void and credit of it is answered; None: what fits is approved.

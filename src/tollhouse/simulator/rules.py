@@ -121,11 +121,13 @@ def choose_eci(status: str, brand: str) -> str | None:
 
 
 def _respond(card: PublishedCard, order: Order) -> str:
-    """What the card itself says, before proof and balance."""
+    """What the card itself says, before a proof is asked for or looked at, and before its balance."""
     if card.amount_decides:
         return respond_by_amount(order.amount_minor, order.currency)
     if card.balance_currency not in {None, order.currency}:
         return NOT_PERMITTED
+    if card.proven_code is not None and order.proof is not None:
+        return card.proven_code
     return card.response_code
 
 

@@ -82,7 +82,7 @@ def inbox_handlers(inbox: Inbox) -> list[HTTPRouteHandler]:
         headers = {**PAGE_HEADERS, "ETag": _tag(part)}
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response("", status_code=304, media_type="text/html", headers=headers)
-        return Response(part, media_type="text/html; charset=utf-8", headers=headers)
+        return Response(part, media_type="text/html", headers=headers)
 
     @get(f"{PATH}/letter/{{notice_id:int}}")
     async def show_letter(notice_id: FromPath[int]) -> Response[str]:
@@ -92,7 +92,7 @@ def inbox_handlers(inbox: Inbox) -> list[HTTPRouteHandler]:
         if notice is None or not await inbox.is_for_demo():
             raise NotFoundException
         html = build_letter(notice).html
-        return Response(html, media_type="text/html; charset=utf-8", headers=LETTER_HEADERS)
+        return Response(html, media_type="text/html", headers=LETTER_HEADERS)
 
     @post(PATH, request_max_body_size=MAX_BODY_BYTES)
     async def receive(request: AnyRequest) -> Response[dict[str, str]]:

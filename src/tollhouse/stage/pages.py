@@ -36,7 +36,7 @@ _environment = Environment(
 
 def show(template: str, **values: Any) -> Response[str]:
     """Answer with a page."""
-    return Response(render(template, **values), media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
+    return Response(render(template, **values), media_type="text/html", headers=PAGE_HEADERS)
 
 
 def render(template: str, **values: Any) -> str:

@@ -24,7 +24,7 @@ CARDS_TO_TRY = (
     ("4000 0000 2000 0008", "The amount decides: 2051.00 declines with 51, and so on."),
     ("4000 0000 9001 0002", "Approves, but the bank's answer is lost: pending, until the gateway has asked again."),
 )
-TYPES = {"inbox.js": "text/javascript; charset=utf-8", "stage.css": "text/css; charset=utf-8"}
+TYPES = {"inbox.js": "text/javascript", "stage.css": "text/css"}
 LONGEST_SHOWN = 64
 
 #: By `is_approved`.

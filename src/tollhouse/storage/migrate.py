@@ -26,10 +26,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONNECT_TIMEOUT_SECONDS = 10.0
+REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 FILE_NAME = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
 
 log = structlog.get_logger()
 queries = load_queries("tollhouse.storage")
+
+
+class DatabaseRefused(TollhouseError):
+    """The server answers, and does not let this user into this database."""
 
 
 class MigrationMisnamed(TollhouseError):
@@ -65,7 +70,7 @@ async def migrate(dsn: str, *, schema: str, directory: Path) -> list[str]:
     """Apply what is missing, and return the names of what was applied here. Makes the schema where there is none.
 
     Raises MigrationMisnamed, MigrationChanged, MigrationUnknown and MigrationMisplaced before anything is applied,
-    MigrationFailed with the files before the faulty one applied, and DatabaseUnavailable.
+    MigrationFailed with the files before the faulty one applied, DatabaseUnavailable and DatabaseRefused.
     """
     migrations = read_migrations(directory)
     done: list[str] = []
@@ -148,13 +153,18 @@ async def _select_applied(connection: PlainConnection) -> dict[str, str]:
 
 @asynccontextmanager
 async def _connect(dsn: str) -> AsyncIterator[PlainConnection]:
-    """Open a connection of our own, for a pool's would be bound to its schema. Raises DatabaseUnavailable."""
+    """Open a connection of our own, for a pool's would be bound to its schema.
+
+    Raises DatabaseUnavailable and DatabaseRefused.
+    """
     try:
         connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_SECONDS)
         try:
             yield connection
         finally:
             await connection.close(timeout=CONNECT_TIMEOUT_SECONDS)
+    except REFUSED as error:
+        raise DatabaseRefused(f"The database refuses the connection: {error}") from error
     except CONNECTION_LOST as error:
         raise DatabaseUnavailable from error
 

@@ -34,6 +34,10 @@ class KeyFileUnsafe(TollhouseError):
     """The key file may be read by others than its owner."""
 
 
+class KeyFileUnreadable(TollhouseError):
+    """The key file is damaged, or another kind of file."""
+
+
 class KeyProvider(Protocol):
     """Holds the key-encryption keys. Wrapped keys carry their version beside them, never inside."""
 
@@ -64,14 +68,21 @@ class FileKeyProvider:
 
     @classmethod
     def open(cls, path: Path) -> FileKeyProvider:
-        """Read the key file, or make one when there is none. Raises KeyFileUnsafe when others may read it."""
+        """Read the key file, or make one when there is none.
+
+        Raises KeyFileUnsafe when others may read it, and KeyFileUnreadable when there is something else in it.
+        """
         if not path.exists():
             _write_new(path)
         if path.stat().st_mode & 0o077:
             raise KeyFileUnsafe(f"The key file {path} may be read by others; set its mode to 0600.")
-        content = json.loads(path.read_text(encoding="ascii"))
-        versions = {int(version): base64.b64decode(key) for version, key in content["keyEncryptionKeys"].items()}
-        return cls(versions, base64.b64decode(content["root"]))
+        try:
+            return cls(*_read(path.read_bytes()))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            # Without what was wrong with it: that may quote a key.
+            raise KeyFileUnreadable(
+                f"The key file {path} is damaged, or is none; bring back the one that was there."
+            ) from None
 
     @property
     def current_version(self) -> int:
@@ -94,6 +105,18 @@ class FileKeyProvider:
     def derive(self, purpose: str) -> bytes:
         """Return the 32-byte key of a keyed hash for one purpose."""
         return HKDFExpand(algorithm=SHA256(), length=KEY_BYTES, info=f"tollhouse {purpose}".encode()).derive(self.root)
+
+
+def _read(content: bytes) -> tuple[dict[int, bytes], bytes]:
+    """Return the key-encryption keys by version, and the secret of the keyed hashes."""
+    file = json.loads(content.decode("ascii"))
+    versions = {
+        int(version): base64.b64decode(key, validate=True) for version, key in file["keyEncryptionKeys"].items()
+    }
+    root = base64.b64decode(file["root"], validate=True)
+    if not versions or any(len(key) != KEY_BYTES for key in (*versions.values(), root)):
+        raise ValueError("keys are missing or short")
+    return versions, root
 
 
 def _write_new(path: Path) -> None:

@@ -18,7 +18,7 @@ from tollhouse.ipn.address import STAGE
 from tollhouse.ipn.attempt import Limits, post_delivery
 from tollhouse.ipn.model import Attempt
 from tollhouse.ipn.session import open_session
-from tollhouse.listen import listen
+from tollhouse.listen import ForwardImpossible, listen
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +124,12 @@ async def test_taken_port_is_an_error(tmp_path: Path) -> None:
         port = int(listener.url.rstrip("/").rpartition(":")[2])
         with pytest.raises(OSError, match="address"):
             await listen(port=port, data_directory=tmp_path, console=Console(file=io.StringIO()))
+
+
+@pytest.mark.parametrize(
+    "forward_to", ["localhost:3000/ipn", "3000", "http://", "ftp://127.0.0.1/", "http://127.0.0.1:x/"]
+)
+async def test_an_address_that_is_none_is_told_at_once(tmp_path: Path, forward_to: str) -> None:
+    """An address without its scheme, or with nothing behind it, ends with a sentence before any callback is lost."""
+    with pytest.raises(ForwardImpossible, match="--forward-to has to be a URL"):
+        await listen(forward_to=forward_to, port=0, data_directory=tmp_path)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tollhouse.kernel.errors import SealBroken
-from tollhouse.vault.keys import FileKeyProvider, KeyFileUnsafe
+from tollhouse.vault.keys import FileKeyProvider, KeyFileUnreadable, KeyFileUnsafe
 
 OPEN = "import sys; from pathlib import Path; from tollhouse.vault.keys import FileKeyProvider as P; "
 PROGRAM = OPEN + "print(P.open(Path(sys.argv[1])).derive('test').hex())"
@@ -48,6 +48,19 @@ def test_a_key_file_that_others_may_read(tmp_path: Path, mode: int) -> None:
     with pytest.raises(KeyFileUnsafe) as refused:
         FileKeyProvider.open(path)
     assert json.loads(path.read_text())["root"] not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", ["", "{bad", "[]", "{}", '{"keyEncryptionKeys": {}, "root": ""}', "\N{POUND SIGN}"])
+def test_a_file_that_is_none_is_told_in_a_sentence(tmp_path: Path, content: str) -> None:
+    """What is no key file is refused by its name, without any of its content, and stays as it is."""
+    path = tmp_path / "keys.json"
+    path.touch(mode=0o600)
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(KeyFileUnreadable) as refused:
+        FileKeyProvider.open(path)
+
+    assert str(refused.value) == f"The key file {path} is damaged, or is none; bring back the one that was there."
+    assert path.read_text(encoding="utf-8") == content
 
 
 def test_two_processes_agree(tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""Why a process did not start, told to whoever started it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from tests.support.gateways import SOURCE, START_SECONDS, find_free_port
+
+
+def start(command: str, dsn: str, directory: Path) -> str:
+    """Start a process that has to end by itself with 1, and return what it said."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "tollhouse", command],
+        env={
+            "PYTHONPATH": str(SOURCE),
+            "PATH": "",
+            "TOLLHOUSE_DATABASE_URL": dsn,
+            "TOLLHOUSE_DATA_DIR": str(directory),
+            "TOLLHOUSE_SIMULATOR_URL": "http://127.0.0.1:9",
+            "TOLLHOUSE_PORT": str(find_free_port()),
+        },
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    return ended.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "simulate"])
+def test_a_database_without_tables_is_told_in_a_line(command: str, empty_dsn: str, tmp_path: Path) -> None:
+    """A process on a database that nobody migrated ends with the command that was forgotten."""
+    told = start(command, empty_dsn, tmp_path)
+    assert told == "tollhouse: The database is not up to date: run `tollhouse migrate` on it, then start again.\n"
+
+
+def test_a_database_that_is_away_is_told_in_a_line(tmp_path: Path) -> None:
+    """Where nobody answers, the line says so with the driver's reason; what is meant for API clients is not in it."""
+    told = start("migrate", f"postgresql://tollhouse:secret@127.0.0.1:{find_free_port()}/x", tmp_path)
+    assert told.startswith("tollhouse: The database cannot be reached: ")
+    assert "Connection refused" in told
+    assert (told.count("\n"), "secret" in told, "X-Request-ID" in told) == (1, False, False)
+
+
+def test_a_database_that_refuses_is_told_in_a_line(empty_dsn: str, tmp_path: Path) -> None:
+    """A wrong user or name of a database is what the server says it is."""
+    for told, dsn in (
+        ('database "nowhere" does not exist', urlunsplit(urlsplit(empty_dsn)._replace(path="/nowhere"))),
+        ('role "nobody" does not exist', empty_dsn.replace("tollhouse@", "nobody@")),
+    ):
+        assert start("migrate", dsn, tmp_path) == f"tollhouse: The database refuses the connection: {told}\n"
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, '--host "127.0.0.1" --port "8080" --data-dir ".tollhouse"'),
+        ({"TOLLHOUSE_PORT": "9090", "TOLLHOUSE_DATA_DIR": "/x"}, '--host "127.0.0.1" --port "9090" --data-dir "/x"'),
+        ({"TOLLHOUSE_PORT": "9090", "PORT": "9091"}, '--host "127.0.0.1" --port "9091" --data-dir ".tollhouse"'),
+    ],
+)
+def test_make_run_takes_the_settings_too(variables: dict[str, str], expected: str) -> None:
+    """`make run` hands on what is set under the names that the messages and the page of settings tell."""
+    make = shutil.which("make")
+    assert make
+    given = {"PATH": os.environ["PATH"], **variables}
+    told = subprocess.run(
+        [make, "--dry-run", "run"], cwd=SOURCE.parent, env=given, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.splitlines()[-1].endswith(f" -m tollhouse dev {expected}")
