@@ -76,6 +76,7 @@ class SettleRenewal:
     """Follows: a try that was paid takes its subscription to the next period, a declined one to what dunning says."""
 
     rank = 31
+    stands_alone = False
 
     def rows(self, payment: Payment) -> Sequence[Payment]:
         """Return the payment if it is a try for a period; what is done with it later changes nothing."""
@@ -96,6 +97,7 @@ class TellExpired:
     """Follows, after the event of the payment: the last try that failed is the end of its subscription."""
 
     rank = 91
+    stands_alone = False
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
@@ -122,6 +124,7 @@ class SwitchAccount:
     """Follows: an approved verification gives its subscription the card, with an agreement of its own."""
 
     rank = 32
+    stands_alone = False
 
     def rows(self, payment: Payment) -> Sequence[Payment]:
         """Return the payment if it verified a new card for a subscription."""

@@ -53,6 +53,7 @@ class SettleSubscription:
     """Follows: an approved payment starts its subscriptions, a failed one forgets them."""
 
     rank = 30
+    stands_alone = False
 
     def rows(self, payment: Payment) -> Sequence[Pair]:
         """Return the subscriptions that the payment starts; what is done with it later neither starts nor ends one."""

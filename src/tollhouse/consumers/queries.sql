@@ -1,8 +1,6 @@
 -- name: insert_consumers!
 -- Create consumers that are not there yet; those that are stay as they are.
-insert into consumer (merchant_id, consumer_id, external_id, profile)
-select * from unnest(:merchant_ids::bigint[], :consumer_ids::text[], :external_ids::text[], :profiles::jsonb[])
-on conflict do nothing;
+select insert_consumers(:merchant_ids, :consumer_ids, :external_ids, :profiles);
 
 -- name: select_consumer^
 -- Return a merchant's consumer by its gateway id.

@@ -14,7 +14,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from itertools import groupby
 
 import structlog
@@ -80,7 +79,11 @@ class Means:
 
 def make_recorder(database: Database, rules: DeliveryRules) -> Coalescer[Outcome, bool]:
     """Return what records outcomes, many in one transaction. The result says whether the lease still held."""
-    record = partial(record_outcomes, rules=rules)
+
+    async def record(connection: PlainConnection, outcomes: Sequence[Outcome]) -> Sequence[bool]:
+        async with connection.transaction():
+            return await record_outcomes(connection, outcomes, rules=rules)
+
     return Coalescer("ipn outcomes", record, database, batch_limit=BATCH, gather_seconds=GATHER_SECONDS)
 
 

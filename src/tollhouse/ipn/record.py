@@ -38,6 +38,7 @@ class RecordEvent:
     """One event per final fact; none for what is pending."""
 
     rank = 90
+    stands_alone = True
 
     def rows(self, payment: Payment) -> Sequence[EventRow]:
         """Return the event about a settled payment. Its kind is the transaction's mode.

@@ -21,7 +21,7 @@ from tollhouse.payments.intend import build_consumer_row, build_payment
 from tollhouse.payments.model import Order, Payment
 from tollhouse.payments.repeat import answer_double_click, answer_in_time, answer_once, recall_claim
 from tollhouse.payments.settle import settle
-from tollhouse.payments.steps import Beginning, Claimed, Committed, DoubleClick, TokenGone
+from tollhouse.payments.steps import Beginning, Committed, DoubleClick, Taken, TokenGone
 from tollhouse.risk.assess import assess
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ async def _begin(tools: Tools, order: Order) -> Reply:
             resolve_seconds=_resolve_seconds(tools, order),
         )
     )
-    if isinstance(begun, Claimed) and order.claim is not None:
+    if isinstance(begun, Taken) and order.claim is not None:
         reply = await recall_claim(tools, order.claim)
         if reply is None:  # whoever held the request id gave it back, because its token was gone
             raise Invalid(TOKEN_USED)

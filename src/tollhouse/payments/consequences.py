@@ -22,6 +22,7 @@ class KeepCard:
     """The first approval makes the payment account; a later one with the same card updates its expiry."""
 
     rank = 10
+    stands_alone = True
 
     def rows(self, payment: Payment) -> Sequence[AccountRow]:
         """Return the card of an approved payment, unless it is stored already."""
@@ -53,6 +54,7 @@ class RememberCard:
     """The source `consumer` charges the card of the last successful payment [seed]."""
 
     rank = 20
+    stands_alone = True
 
     def rows(self, payment: Payment) -> Sequence[LastAccountRow]:
         """Return the consumer and the account of an approved payment."""
@@ -69,6 +71,7 @@ class PostLines:
     """What moved money is posted in the books. Declines and verifications move none."""
 
     rank = 40
+    stands_alone = True
 
     def rows(self, payment: Payment) -> Sequence[Movement]:
         """Return the movement of a payment that was settled above zero. A charge-back moves money also as `fail`."""
@@ -91,6 +94,7 @@ class WriteLetter:
     """Who asked for it gets a receipt when money was taken, and a note when it came back."""
 
     rank = 50
+    stands_alone = True
 
     def rows(self, payment: Payment) -> Sequence[NoticeRow]:
         """Return the letter about an approved payment, if one was asked for."""

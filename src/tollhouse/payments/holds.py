@@ -59,6 +59,7 @@ class TrackHold:
     """Follows: an approved authorization waits, a captured or voided one no longer does."""
 
     rank = 50
+    stands_alone = True
 
     def rows(self, payment: Payment) -> Sequence[Payment]:
         """Return the payment when it bears on an authorization above zero."""

@@ -369,9 +369,13 @@ class Consequence(Protocol):
     """What else is written in the transaction that settles a payment, by a package that `payments` does not know.
 
     Consequences are written in the order of their `rank`, which is also the order in which their rows are locked.
+
+    One that `stands_alone` neither reads nor needs anything that is written with it, where a first transaction (`sale`,
+    `auth`) is settled: it may go out with the settlement as one statement.
     """
 
     rank: int
+    stands_alone: bool
 
     def rows(self, payment: Payment) -> Sequence[Any]:
         """Return the rows that follow from this settled payment. Pure."""

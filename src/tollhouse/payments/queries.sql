@@ -10,98 +10,21 @@ select nextval('transaction_number');
 -- Reserve a block of subscription ids and return the first.
 select nextval('subscription_number');
 
--- name: claim_requests
--- Take request ids, in order; a concurrent claimant is waited for. What comes back was won.
-insert into request_claim (merchant_id, operation, request_id, digest, payment_id)
-select * from unnest(
-    :merchant_ids::bigint[], :operations::text[], :request_ids::text[], :digests::bytea[], :payment_ids::bigint[]
-)
-on conflict do nothing
-returning payment_id;
+-- name: select_claim(merchant_id, operation, request_id)^
+-- Return who holds a request id, with the recorded answer if there is one.
+select payment_id, digest, status, answer, transaction_id
+from request_claim
+where merchant_id = :merchant_id and operation = :operation and request_id = :request_id;
 
--- name: select_claims
--- Return who holds these request ids, with the recorded answer if there is one.
-select c.merchant_id, c.operation, c.request_id, c.digest, c.payment_id, c.transaction_id, c.status, c.answer
-from request_claim c
-join unnest(:merchant_ids::bigint[], :operations::text[], :request_ids::text[])
-    as given (merchant_id, operation, request_id) using (merchant_id, operation, request_id);
-
--- name: release_claims!
--- Give up the request ids of payments that will not be.
-delete from request_claim c
-using unnest(:merchant_ids::bigint[], :operations::text[], :request_ids::text[], :payment_ids::bigint[])
-    as given (merchant_id, operation, request_id, payment_id)
-where c.merchant_id = given.merchant_id and c.operation = given.operation
-    and c.request_id = given.request_id and c.payment_id = given.payment_id;
-
--- name: hand_over_claims!
--- Let the request id of a double click lead to the payment that it repeats.
-update request_claim c
-set payment_id = given.holder_id
-from unnest(:merchant_ids::bigint[], :payment_ids::bigint[], :holder_ids::bigint[])
-    as given (merchant_id, payment_id, holder_id)
-where c.merchant_id = given.merchant_id and c.payment_id = given.payment_id;
-
--- name: insert_payments
--- Commit intentions: transaction, payment and attempt. What does not come back met an equal unresolved payment, or was
--- written by an earlier try of the same batch.
-with given as (
-    select * from unnest(
-        :merchant_ids::bigint[], :payment_ids::bigint[], :transaction_ids::bigint[], :site_ids::bigint[],
-        :consumer_ids::text[], :terms::jsonb[], :consumers::jsonb[], :metadata::json[], :ipn_urls::text[],
-        :redirect_urls::text[], :request_ids::text[], :modes::transaction_mode[], :amounts_minor::bigint[],
-        :currencies::text[], :sources::jsonb[], :initiators::initiator[], :reasons::initiation_reason[],
-        :network_transaction_ids::text[], :double_click_digests::bytea[], :page_tries::smallint[],
-        :created_at::timestamptz[], :acquirers::text[], :references::text[], :sealed_cards::bytea[],
-        :key_versions::integer[], :fingerprints::bytea[], :resolve_seconds::double precision[], :sent_at::timestamptz[]
-    ) as given (
-        merchant_id, payment_id, transaction_id, site_id, consumer_id, terms, consumer, metadata, ipn_url, redirect_url,
-        request_id, mode, amount_minor, currency, source, initiator, reason, network_transaction_id,
-        double_click_digest, page_try, created_at, acquirer, reference, sealed_card, key_version, fingerprint,
-        resolve_seconds, sent_at
-    )
-),
-won as (
-    insert into transaction (
-        merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source, initiator, reason,
-        network_transaction_id, double_click_digest, page_try, created_at
-    )
-    select merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source, initiator, reason,
-        network_transaction_id, double_click_digest, page_try, created_at
-    from given
-    on conflict do nothing
-    returning merchant_id, transaction_id
-),
-purchases as (
-    insert into payment (
-        merchant_id, payment_id, site_id, consumer_id, terms, consumer, metadata, ipn_url, redirect_url, request_id,
-        created_at
-    )
-    select merchant_id, payment_id, site_id, consumer_id, terms, consumer, metadata, ipn_url, redirect_url, request_id,
-        created_at
-    from given join won using (merchant_id, transaction_id)
-    -- A payment page's purchase may be tried again.
-    on conflict do nothing
-),
-tries as (
-    insert into attempt (
-        merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
-        fingerprint, resolve_at, sent_at
-    )
-    select merchant_id, transaction_id, 1, payment_id, acquirer, reference, 'in_flight', sealed_card, key_version,
-        fingerprint, now() + make_interval(secs => resolve_seconds), sent_at
-    from given join won using (merchant_id, transaction_id)
-)
-select transaction_id, clock_timestamp() as database_time,
-    (
-        select c.group_id from consumer c
-        where c.merchant_id = given.merchant_id and c.consumer_id = given.consumer_id
-    ) as group_id,
-    (
-        select a.disabled from account a
-        where a.merchant_id = given.merchant_id and a.account_id = (given.source ->> 'accountId')::uuid
-    ) as is_account_disabled
-from given join won using (merchant_id, transaction_id);
+-- name: begin_payments
+-- Commit intentions in one round trip, and return what became of each: migration 0038 tells how.
+select * from begin_payments(
+    :merchant_ids, :payment_ids, :transaction_ids, :site_ids, :consumer_ids, :terms, :consumers, :metadata, :ipn_urls,
+    :redirect_urls, :request_ids, :modes, :amounts_minor, :currencies, :sources, :initiators, :reasons,
+    :network_transaction_ids, :double_click_digests, :page_tries, :created_at, :acquirers, :references, :sealed_cards,
+    :key_versions, :fingerprints, :resolve_seconds, :sent_at, :operations, :claimed_ids, :digests, :token_ids,
+    :external_ids, :profiles
+);
 
 -- name: note_attempts
 -- Note attempts, and count how often there was the same within the window before this statement, up to the largest limit.
@@ -151,35 +74,9 @@ where ctid = any(array(
     limit :most
 ));
 
--- name: select_double_clicks
--- Find out, for payments that were not inserted, who stands in their place: themselves, an equal unresolved payment, or
--- another try of their page.
-select given.transaction_id, own.transaction_id is not null as is_own,
-    coalesce(own.payment_id, other.payment_id, tried.payment_id) as payment_id,
-    (
-        select c.group_id from payment p join consumer c using (merchant_id, consumer_id)
-        where p.merchant_id = own.merchant_id and p.payment_id = own.payment_id
-    ) as group_id,
-    (
-        select a.disabled from account a
-        where a.merchant_id = own.merchant_id and a.account_id = (own.source ->> 'accountId')::uuid
-    ) as is_account_disabled
-from unnest(:merchant_ids::bigint[], :transaction_ids::bigint[], :digests::bytea[], :page_payment_ids::bigint[])
-    as given (merchant_id, transaction_id, digest, page_payment_id)
-left join transaction own
-    on own.merchant_id = given.merchant_id and own.transaction_id = given.transaction_id
-left join transaction other
-    on other.merchant_id = given.merchant_id and other.double_click_digest = given.digest
-    and other.status = 'pending'
-left join lateral (
-    select payment_id from transaction t
-    where t.merchant_id = given.merchant_id and t.payment_id = given.page_payment_id and t.page_try is not null
-    limit 1
-) tried on true;
-
 -- name: move_attempts
 -- Move attempts that are still where they were seen, in order; transaction and stored answer follow what moved. Each attempt is given
--- once for each state in which it was seen.
+-- once for each state in which it was seen. With `whole`, all of them move or, by an error, none.
 with given as (
     select * from unnest(
         :merchant_ids::bigint[], :transaction_ids::bigint[], :payment_ids::bigint[], :numbers::smallint[],
@@ -244,7 +141,9 @@ noted as (
     from moved join given using (merchant_id, transaction_id, number, expected)
     where expected <> 'in_flight' or given.state not in ('approved', 'declined')
 )
-select transaction_id, number, expected, clock_timestamp() as database_time from moved;
+select moved.transaction_id, moved.number, moved.expected, clock_timestamp() as database_time
+from demand(not :whole::boolean or (select count(*) from moved) = cardinality(:transaction_ids::bigint[])) as checked
+left join moved on true;
 
 -- name: select_own_moves
 -- Find, among moves that met another state, those that an earlier try of the same batch has made.

@@ -41,8 +41,10 @@ CREATED = 201
 
 
 def columns_of_beginnings(batch: Sequence[Beginning]) -> dict[str, list[Any]]:
-    """Return the columns of `insert_payments`, one list each."""
+    """Return the columns of `begin_payments`, one list each."""
     payments = [item.payment for item in batch]
+    claims = [item.claim for item in batch]
+    consumers = [item.consumer for item in batch]
     attempts = [payment.attempt for payment in payments]
     return {
         "merchant_ids": [payment.merchant_id for payment in payments],
@@ -73,6 +75,12 @@ def columns_of_beginnings(batch: Sequence[Beginning]) -> dict[str, list[Any]]:
         "key_versions": [attempt.card and attempt.card.key_version for attempt in attempts],
         "fingerprints": [attempt.fingerprint for attempt in attempts],
         "resolve_seconds": [item.resolve_seconds for item in batch],
+        "operations": [claim and claim.operation for claim in claims],
+        "claimed_ids": [claim and claim.request_id for claim in claims],
+        "digests": [claim and claim.digest for claim in claims],
+        "token_ids": [item.token_id for item in batch],
+        "external_ids": [consumer and consumer.external_id for consumer in consumers],
+        "profiles": [consumer and consumer.profile for consumer in consumers],
     }
 
 

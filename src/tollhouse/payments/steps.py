@@ -35,20 +35,13 @@ class Committed:
 
     facts: Facts = field(default_factory=Facts)
     is_account_disabled: bool = False
-    #: False: the consumer may be there all the same by now, made by another process.
-    is_consumer_there: bool = False
+    #: False: an earlier try of the same batch wrote it.
+    is_fresh: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """The request id was taken before. `answer` is None while that request runs."""
-
-    payment_id: int
-    digest: bytes
-    status: int | None
-    answer: bytes | None
-    #: The operation that took it; None for the payment itself.
-    transaction_id: int | None = None
+class Taken:
+    """The request id is somebody else's; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +56,19 @@ class DoubleClick:
     payment_id: int
 
 
-Begun = Committed | Claimed | TokenGone | DoubleClick
+Begun = Committed | Taken | TokenGone | DoubleClick
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Who holds a request id. `answer` is None while that request runs."""
+
+    payment_id: int
+    digest: bytes
+    status: int | None
+    answer: bytes | None
+    #: The operation that took it; None for the payment itself.
+    transaction_id: int | None = None
 
 
 class Move(Struct, frozen=True):

@@ -1,37 +1,37 @@
 """The two durable steps: **begin** commits intentions, **move** commits what became of them.
 
-Both are flush functions of a coalescer: a batch, one transaction, a fixed short sequence of statements, and rows in
-the order of their keys. Both bear repetition, since a COMMIT may have gone through although its answer was lost: a
-claim, a token or a row that bears one's own ids is one's own.
+Both are flush functions of a coalescer: a batch, one statement where that is enough and one transaction where it is
+not, and rows in the order of their keys. Both bear repetition, since a COMMIT may have gone through although its
+answer was lost: a claim, a token or a row that bears one's own ids is one's own.
+
+A round trip costs more than what it carries: the process has other payments to see to before it hears the answer, and
+sends the next statement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tollhouse.consumers.model import Group
-from tollhouse.consumers.store import insert_consumers
 from tollhouse.kernel.requests import Claim
 from tollhouse.payments import records
 from tollhouse.payments.model import Consequence, Payment, Preparation, Status
-from tollhouse.payments.steps import Beginning, Begun, Claimed, Committed, DoubleClick, Move, TokenGone
+from tollhouse.payments.steps import Beginning, Begun, Claimed, Committed, DoubleClick, Move, Taken, TokenGone
 from tollhouse.payments.velocity import count_attempts
 from tollhouse.risk.model import NO_LIMITS, Facts, Limits
+from tollhouse.storage.bundle import Bundle, Overtaken
 from tollhouse.storage.queries import load_queries
 from tollhouse.threeds.store import insert_authentications
 from tollhouse.vault.security_codes import delete_security_codes, insert_security_codes
-from tollhouse.vault.tokens import consume_tokens
 
 if TYPE_CHECKING:
-    from tollhouse.consumers.store import ConsumerRow
     from tollhouse.kernel.clock import DatabaseClock
     from tollhouse.storage.database import PlainConnection
 
-#: How often a double click is looked up before its batch is given up: each time the equal payment had just been
-#: settled.
-DOUBLE_CLICK_TRIES = 3
+#: By what a move is known in its batch: transaction, number of the attempt, state in which it was seen.
+MoveKey = tuple[int, int, str]
 
 queries = load_queries("tollhouse.payments")
 
@@ -44,168 +44,62 @@ async def flush_beginnings(
     *,
     limits: Limits = NO_LIMITS,
 ) -> list[Begun]:
-    """Commit a batch of intentions: request ids, tokens, payments, consumers, and what other packages prepare."""
-    begun: dict[int, Begun] = await _claim_requests(connection, batch)
-    await _consume_tokens(connection, _still_open(batch, begun), begun)
-    open_ = _still_open(batch, begun)
-    fresh = await _insert_payments(clock, connection, open_, begun)
-    committed = [item for item in open_ if isinstance(begun[item.payment.transaction_id], Committed)]
-    if limits.is_set:
-        await _count_attempts(connection, limits, [item.payment for item in committed], begun, fresh)
-    # After the payments: a double click of somebody without a name would leave a consumer behind who never paid.
-    await insert_consumers(connection, _find_new_consumers(committed, begun))
-    for preparation in preparations:
-        rows = [row for item in committed for row in preparation.rows(item.payment)]
-        if rows:
-            await preparation.write(connection, rows)
-    return [begun[item.payment.transaction_id] for item in batch]
+    """Commit a batch of intentions: request ids, tokens, payments, consumers, and what other packages prepare.
 
-
-def _still_open(batch: Iterable[Beginning], begun: dict[int, Begun]) -> list[Beginning]:
-    return [item for item in batch if item.payment.transaction_id not in begun]
-
-
-def _find_new_consumers(batch: Sequence[Beginning], begun: Mapping[int, Begun]) -> list[ConsumerRow]:
-    """Return the consumers who were not seen with the intentions. Nobody deletes one who was."""
-    found = ((item.consumer, begun[item.payment.transaction_id]) for item in batch if item.consumer)
-    return [consumer for consumer, seen in found if not (isinstance(seen, Committed) and seen.is_consumer_there)]
-
-
-async def _claim_requests(connection: PlainConnection, batch: Sequence[Beginning]) -> dict[int, Begun]:
-    """Take request ids, and return what is known of those that somebody else holds."""
-    claiming = sorted(
-        ((item.claim, item.payment) for item in batch if item.claim),
-        key=lambda pair: (pair[0].merchant_id, pair[0].operation, pair[0].request_id),
-    )
-    if not claiming:
-        return {}
-    rows = queries.claim_requests(
-        connection,
-        **_claim_keys([claim for claim, _ in claiming]),
-        digests=[claim.digest for claim, _ in claiming],
-        payment_ids=[payment.payment_id for _, payment in claiming],
-    )
-    won = {row["payment_id"] async for row in rows}
-    lost = [(claim, payment) for claim, payment in claiming if payment.payment_id not in won]
-    return await _find_holders(connection, lost) if lost else {}
-
-
-async def _find_holders(connection: PlainConnection, lost: Sequence[tuple[Claim, Payment]]) -> dict[int, Begun]:
-    """Return who holds these request ids; one that bears its own payment was taken by an earlier try of the batch."""
-    keys = _claim_keys([claim for claim, _ in lost])
-    held = {
-        (row["merchant_id"], row["operation"], row["request_id"]): _read_claimed(row)
-        async for row in queries.select_claims(connection, **keys)
-    }
-    found = ((payment, held[claim.merchant_id, claim.operation, claim.request_id]) for claim, payment in lost)
-    return {payment.transaction_id: claimed for payment, claimed in found if claimed.payment_id != payment.payment_id}
-
-
-def _claim_keys(claims: Sequence[Claim]) -> dict[str, list[Any]]:
-    return {
-        "merchant_ids": [claim.merchant_id for claim in claims],
-        "operations": [claim.operation for claim in claims],
-        "request_ids": [claim.request_id for claim in claims],
-    }
-
-
-async def _consume_tokens(connection: PlainConnection, batch: Sequence[Beginning], begun: dict[int, Begun]) -> None:
-    """Consume tokens; a payment whose token is gone gives its request id back."""
-    uses = [(item.token_id, item.payment.payment_id) for item in batch if item.token_id]
-    if not uses:
-        return
-    granted = await consume_tokens(connection, uses)
-    failed = [item for item in batch if item.token_id and (item.token_id, item.payment.payment_id) not in granted]
-    begun |= {item.payment.transaction_id: TokenGone() for item in failed}
-    released = [(item.claim, item.payment.payment_id) for item in failed if item.claim]
-    if released:
-        await queries.release_claims(
-            connection,
-            **_claim_keys([claim for claim, _ in released]),
-            payment_ids=[payment_id for _, payment_id in released],
-        )
-
-
-async def _insert_payments(
-    clock: DatabaseClock, connection: PlainConnection, batch: Sequence[Beginning], begun: dict[int, Begun]
-) -> set[int]:
-    """Insert payments; one that meets an equal unresolved payment becomes a double click of it.
-
-    Returns the transactions that were inserted, and not by an earlier try of the same batch.
+    Where nothing is prepared and nothing counted, it is one statement, which commits by itself.
     """
-    missing = sorted(batch, key=_lock_key)
-    fresh: set[int] = set()
-    for _ in range(DOUBLE_CLICK_TRIES):
-        if not missing:
-            return fresh
-        rows = [row async for row in queries.insert_payments(connection, **records.columns_of_beginnings(missing))]
-        if rows:
-            clock.observe(rows[0]["database_time"])
-        inserted = {row["transaction_id"]: _read_committed(row) for row in rows}
-        begun |= inserted
-        fresh |= inserted.keys()
-        missing = [item for item in missing if item.payment.transaction_id not in inserted]
-        if missing:
-            await _find_double_clicks(connection, missing, begun)
-            missing = _still_open(missing, begun)
-    if missing:
-        raise RuntimeError("equal payments kept being settled between two looks at them")
-    return fresh
+    is_alone = not any(preparation.rows(item.payment) for preparation in preparations for item in batch)
+    if is_alone and not limits.is_set:
+        return await _begin_payments(clock, connection, batch)
+    async with connection.transaction():
+        begun = await _begin_payments(clock, connection, batch)
+        if limits.is_set:
+            begun = await _count_attempts(connection, limits, batch, begun)
+        committed = [item.payment for item, found in zip(batch, begun, strict=True) if isinstance(found, Committed)]
+        for preparation in preparations:
+            rows = [row for payment in committed for row in preparation.rows(payment)]
+            if rows:
+                await preparation.write(connection, rows)
+    return begun
+
+
+async def _begin_payments(clock: DatabaseClock, connection: PlainConnection, batch: Sequence[Beginning]) -> list[Begun]:
+    """Commit intentions in one round trip, and return what became of each."""
+    rows = [row async for row in queries.begin_payments(connection, **records.columns_of_beginnings(batch))]
+    clock.observe(rows[0]["database_time"])
+    by_place = {row["place"]: _read_begun(row) for row in rows}
+    return [by_place[place] for place in range(1, len(batch) + 1)]
+
+
+def _read_begun(row: Mapping[str, Any]) -> Begun:
+    outcome = row["outcome"]
+    if outcome == "claimed":
+        return Taken()
+    if outcome == "token_gone":
+        return TokenGone()
+    if outcome == "double_click":
+        return DoubleClick(row["holder_id"])
+    group = row["group_id"]
+    facts = Facts(is_blacklisted=group == Group.BLACKLIST, is_whitelisted=group == Group.WHITELIST)
+    return Committed(facts, is_account_disabled=bool(row["is_account_disabled"]), is_fresh=outcome == "begun")
 
 
 async def _count_attempts(
-    connection: PlainConnection,
-    limits: Limits,
-    payments: Sequence[Payment],
-    begun: dict[int, Begun],
-    fresh: Collection[int],
-) -> None:
+    connection: PlainConnection, limits: Limits, batch: Sequence[Beginning], begun: Sequence[Begun]
+) -> list[Begun]:
     """Add to what was found with intentions how often there was the same before."""
-    counts = await count_attempts(connection, limits, payments, fresh=fresh)
-    for transaction_id, count in counts.items():
-        found = begun[transaction_id]
-        if isinstance(found, Committed):
-            begun[transaction_id] = replace(found, facts=replace(found.facts, counts=count))
-
-
-def _read_committed(row: Mapping[str, Any]) -> Committed:
-    """Read what was found with an intention. A consumer who is not there yet is in no group; all others are in one."""
-    group = row["group_id"]
-    facts = Facts(is_blacklisted=group == Group.BLACKLIST, is_whitelisted=group == Group.WHITELIST)
-    return Committed(facts, is_account_disabled=bool(row["is_account_disabled"]), is_consumer_there=group is not None)
-
-
-def _lock_key(item: Beginning) -> tuple[int, bytes, int]:
-    """Order inserts by what they may wait for: an equal payment, or another try of the same page."""
-    payment = item.payment
-    return payment.merchant_id, payment.double_click_digest or b"", payment.payment_id if payment.page_try else 0
-
-
-async def _find_double_clicks(
-    connection: PlainConnection, missing: Sequence[Beginning], begun: dict[int, Begun]
-) -> None:
-    rows = queries.select_double_clicks(
-        connection,
-        merchant_ids=[item.payment.merchant_id for item in missing],
-        transaction_ids=[item.payment.transaction_id for item in missing],
-        digests=[item.payment.double_click_digest for item in missing],
-        page_payment_ids=[item.payment.payment_id if item.payment.page_try else None for item in missing],
-    )
-    holders = {row["transaction_id"]: row async for row in rows}
-    for item in missing:
-        row = holders[item.payment.transaction_id]
-        if row["payment_id"] is not None:
-            own = _read_committed(row) if row["is_own"] else None
-            begun[item.payment.transaction_id] = own or DoubleClick(row["payment_id"])
-    clicks = [(item, begun.get(item.payment.transaction_id)) for item in missing if item.claim]
-    handed = [(item, click.payment_id) for item, click in clicks if isinstance(click, DoubleClick)]
-    if handed:
-        await queries.hand_over_claims(
-            connection,
-            merchant_ids=[item.payment.merchant_id for item, _ in handed],
-            payment_ids=[item.payment.payment_id for item, _ in handed],
-            holder_ids=[holder_id for _, holder_id in handed],
-        )
+    committed = {
+        item.payment.transaction_id: (item.payment, found)
+        for item, found in zip(batch, begun, strict=True)
+        if isinstance(found, Committed)
+    }
+    fresh = {transaction_id for transaction_id, (_, found) in committed.items() if found.is_fresh}
+    counts = await count_attempts(connection, limits, [payment for payment, _ in committed.values()], fresh=fresh)
+    counted = {
+        transaction_id: replace(found, facts=replace(found.facts, counts=counts.get(transaction_id, {})))
+        for transaction_id, (_, found) in committed.items()
+    }
+    return [counted.get(item.payment.transaction_id, found) for item, found in zip(batch, begun, strict=True)]
 
 
 async def flush_moves(
@@ -213,40 +107,97 @@ async def flush_moves(
 ) -> list[bool]:
     """Commit a batch of moves; return for each whether it was still where it had been seen.
 
-    Of two that move one attempt from the same state the earlier counts, as if they had come in two batches.
+    Of two that move one attempt from the same state the earlier counts, as if they had come in two batches. Where
+    nobody was faster, and what follows stands alone, it is one statement, which commits by itself.
     """
     earliest = {_key(move): move for move in reversed(batch)}
     ordered = sorted(earliest.values(), key=lambda move: (move.payment.merchant_id, move.payment.transaction_id))
-    rows = [row async for row in queries.move_attempts(connection, **records.columns_of_moves(ordered))]
-    if rows:
-        clock.observe(rows[0]["database_time"])
-    moved_keys = {(row["transaction_id"], row["number"], row["expected"]) for row in rows}
-    moved = [move for move in ordered if _key(move) in moved_keys]
-    if len(moved) < len(ordered):
-        moved_keys |= await _find_own_moves(connection, [move for move in ordered if _key(move) not in moved_keys])
-    await _follow_up(connection, moved)
-    settled = [move.payment for move in moved if move.payment.status is not Status.PENDING]
-    await write_consequences(connection, consequences, settled)
+    moved_keys = await _move_together(clock, consequences, connection, ordered)
+    if moved_keys is None:
+        async with connection.transaction():
+            moved_keys = await _move_in_steps(clock, consequences, connection, ordered)
     return [_key(move) in moved_keys and move is earliest[_key(move)] for move in batch]
+
+
+async def _move_together(
+    clock: DatabaseClock, consequences: Sequence[Consequence], connection: PlainConnection, moves: Sequence[Move]
+) -> set[MoveKey] | None:
+    """Move all of these in one statement with all that follows; where that is not possible, move nothing: None."""
+    settled = _find_settled(moves)
+    following = _find_following(consequences, settled) if all(payment.mode.is_first for payment in settled) else None
+    if following is None:
+        return None
+    bundle = cast("PlainConnection", Bundle(connection))
+    await _follow_up(bundle, moves)
+    for consequence, rows in following:
+        await consequence.write(bundle, rows)
+    try:
+        return await _move_attempts(clock, bundle, moves, whole=True)
+    except Overtaken:
+        return None
+
+
+def _find_following(
+    consequences: Sequence[Consequence], settled: Sequence[Payment]
+) -> list[tuple[Consequence, Sequence[Any]]] | None:
+    """Return what follows from payments, or None when some of it does not stand alone."""
+    following: list[tuple[Consequence, Sequence[Any]]] = []
+    for consequence in _by_rank(consequences):
+        rows = [row for payment in settled for row in consequence.rows(payment)]
+        if rows and not consequence.stands_alone:
+            return None
+        if rows:
+            following.append((consequence, rows))
+    return following
+
+
+async def _move_in_steps(
+    clock: DatabaseClock, consequences: Sequence[Consequence], connection: PlainConnection, moves: Sequence[Move]
+) -> set[MoveKey]:
+    """Move those of these that are still where they had been seen, then write what follows from them."""
+    moved_keys = await _move_attempts(clock, connection, moves, whole=False)
+    moved = [move for move in moves if _key(move) in moved_keys]
+    if len(moved) < len(moves):
+        moved_keys |= await _find_own_moves(connection, [move for move in moves if _key(move) not in moved_keys])
+    await _follow_up(connection, moved)
+    await write_consequences(connection, consequences, _find_settled(moved))
+    return moved_keys
+
+
+async def _move_attempts(
+    clock: DatabaseClock, connection: PlainConnection, moves: Sequence[Move], *, whole: bool
+) -> set[MoveKey]:
+    """Move attempts, and return those that were still where they had been seen; raise unless that is the `whole`."""
+    rows = [row async for row in queries.move_attempts(connection, **records.columns_of_moves(moves), whole=whole)]
+    clock.observe(rows[0]["database_time"])
+    return {(row["transaction_id"], row["number"], row["expected"]) for row in rows if row["transaction_id"]}
+
+
+def _find_settled(moves: Iterable[Move]) -> list[Payment]:
+    return [move.payment for move in moves if move.payment.status is not Status.PENDING]
+
+
+def _by_rank(consequences: Sequence[Consequence]) -> list[Consequence]:
+    return sorted(consequences, key=lambda consequence: consequence.rank)
 
 
 async def write_consequences(
     connection: PlainConnection, consequences: Sequence[Consequence], settled: Sequence[Payment]
 ) -> None:
     """Write what follows from payments, in the transaction that settles them."""
-    for consequence in sorted(consequences, key=lambda consequence: consequence.rank):
+    for consequence in _by_rank(consequences):
         following = [row for payment in settled for row in consequence.rows(payment)]
         if following:
             await consequence.write(connection, following)
 
 
-async def _find_own_moves(connection: PlainConnection, missed: Sequence[Move]) -> set[tuple[int, int, str]]:
+async def _find_own_moves(connection: PlainConnection, missed: Sequence[Move]) -> set[MoveKey]:
     """Return those of the moves that an earlier try of this batch has committed, with all that follows from them."""
     rows = queries.select_own_moves(connection, **records.columns_of_own_moves(missed))
     return {(row["transaction_id"], row["number"], row["expected"]) async for row in rows}
 
 
-def _key(move: Move) -> tuple[int, int, str]:
+def _key(move: Move) -> MoveKey:
     return (move.payment.transaction_id, move.payment.attempt.number, move.expected)
 
 
@@ -264,12 +215,10 @@ async def _follow_up(connection: PlainConnection, moved: Sequence[Move]) -> None
 
 async def select_claim(connection: PlainConnection, claim: Claim) -> Claimed | None:
     """Return who holds a request id, or None when it is free."""
-    rows = [row async for row in queries.select_claims(connection, **_claim_keys([claim]))]
-    return _read_claimed(rows[0]) if rows else None
-
-
-def _read_claimed(row: Mapping[str, Any]) -> Claimed:
-    return Claimed(row["payment_id"], row["digest"], row["status"], row["answer"], row["transaction_id"])
+    row = await queries.select_claim(
+        connection, merchant_id=claim.merchant_id, operation=claim.operation, request_id=claim.request_id
+    )
+    return Claimed(**row) if row else None
 
 
 async def select_payment(connection: PlainConnection, *, merchant_id: int, transaction_id: int) -> Payment | None:

@@ -80,6 +80,7 @@ class NoteDecline:
     """A decline by the issuer counts against consumer, card and address; what we refuse ourselves is but an attempt."""
 
     rank = 90
+    stands_alone = True
 
     def rows(self, payment: Payment) -> Sequence[Mark]:
         """Return the marks of a payment that the issuer declined."""

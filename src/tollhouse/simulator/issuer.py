@@ -52,9 +52,7 @@ class Issuer:
         self._faults = faults
         self._slow_seconds = slow_seconds
         self._late_seconds = late_seconds
-        self._journal: Coalescer[Entry, Result] = Coalescer(
-            "simulator journal", store.write_entries, database, frames_itself=True
-        )
+        self._journal: Coalescer[Entry, Result] = Coalescer("simulator journal", store.write_entries, database)
         self._late: KeyedTasks[Result] = KeyedTasks("late authorization")
         self._reversals: dict[str, asyncio.Event] = {}
 

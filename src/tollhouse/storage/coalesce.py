@@ -1,4 +1,4 @@
-"""Many callers, one transaction.
+"""Many callers, one write.
 
 What waits while a flush is under way goes out together in the next one. When nothing is under way, an item leaves at
 once, so coalescing costs an idle system nothing; only where nobody waits for the result may a lane gather items for a
@@ -10,6 +10,9 @@ What can go wrong, and what is done:
 - bad data (SQLSTATE classes 22 and 23): the items go one by one, so that only the bad one fails;
 - a lost connection, and with it a COMMIT whose outcome nobody knows: the same batch again with the same ids, for
   `patience_seconds`. A flush function must therefore bear repetition: what it wrote before, it takes for its own.
+
+A flush function gets a connection whose statements commit one by one, and opens a transaction where one statement is
+not enough.
 """
 
 from __future__ import annotations
@@ -41,8 +44,7 @@ log = structlog.get_logger()
 class Coalescer(Generic[Item, Result]):
     """Gathers items and flushes them in batches, one batch after the other.
 
-    `gather_seconds` is how long a batch that is not full waits for more. A flush that `frames_itself` gets a connection
-    whose statements commit one by one, and opens a transaction where one statement is not enough.
+    `gather_seconds` is how long a batch that is not full waits for more.
     """
 
     def __init__(
@@ -55,11 +57,10 @@ class Coalescer(Generic[Item, Result]):
         queue_limit: int = QUEUE_LIMIT,
         batch_limit: int = BATCH_LIMIT,
         gather_seconds: float = 0.0,
-        frames_itself: bool = False,
     ) -> None:
         self.name = name
         self._flush = flush
-        self._connect = database.acquire if frames_itself else database.transaction
+        self._database = database
         self._patience_seconds = patience_seconds
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
@@ -124,7 +125,7 @@ class Coalescer(Generic[Item, Result]):
         deadlocks = 0
         while True:
             try:
-                async with self._connect() as connection:
+                async with self._database.acquire() as connection:
                     results = await self._flush(connection, items)
                     if len(results) != len(items):
                         raise Defect(f"A flush of {self.name} had {len(results)} results for {len(items)} items.")

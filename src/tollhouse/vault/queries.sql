@@ -84,29 +84,6 @@ left join merchant m on m.merchant_id = :merchant_id and m.clock_offset > '0'
 left join security_code c on c.holder_id = t.token_id
 where t.token_id = :token_id;
 
--- name: consume_tokens
--- Let payments consume their tokens: what comes back was unused and good, or consumed by this very payment before. Of several
--- payments with one token, one comes back. By real time: what the merchant's clock says was looked at when the request was read.
-with given as (
-    select * from unnest(:token_ids::uuid[], :payment_ids::bigint[]) as given (token_id, payment_id)
-),
-locked as (
-    select t.token_id, given.payment_id
-    from token t
-    join given using (token_id)
-    where t.used_by = given.payment_id or (t.used_by is null and t.expires_at > now())
-    order by t.token_id
-    for no key update of t
-),
-consumed as (
-    update token t
-    set used_by = locked.payment_id, sealed_card = null
-    from locked
-    where t.token_id = locked.token_id
-    returning t.token_id, t.used_by
-)
-select token_id, used_by from consumed;
-
 -- name: select_accounts_of
 -- Return stored cards, or those that replaced them, with their consumers' profiles, by the ids that name them.
 select named.account_id as named_id, a.merchant_id, a.account_id, a.consumer_id, a.fingerprint, a.key_version, a.sealed_card,

@@ -118,21 +118,27 @@ def digest_account(vault: Vault, account_id: UUID, consumer_id: str, code: Cvv) 
 
 async def flush_tokens(clock: DatabaseClock, connection: PlainConnection, tokens: Sequence[NewToken]) -> list[Minted]:
     """Store a batch of tokens; of those that repeat an earlier request, return the earlier one's."""
-    earlier = await _claim_requests(connection, [token for token in tokens if token.request])
-    fresh = [token for token in tokens if token.token_id not in earlier]
-    if fresh:
-        database_time = await queries.insert_tokens(
-            connection,
-            token_ids=[token.token_id for token in fresh],
-            merchant_ids=[token.merchant_id for token in fresh],
-            account_ids=[token.account_id for token in fresh],
-            key_versions=[token.card.key_version if token.card else None for token in fresh],
-            sealed_cards=[token.card.content if token.card else None for token in fresh],
-            expires_at=[token.expires_at for token in fresh],
-        )
-        await insert_security_codes(connection, [token.code for token in fresh if token.code])
-        clock.observe(database_time)
+    async with connection.transaction():
+        earlier = await _claim_requests(connection, [token for token in tokens if token.request])
+        fresh = [token for token in tokens if token.token_id not in earlier]
+        if fresh:
+            clock.observe(await _insert_tokens(connection, fresh))
     return [earlier.get(token.token_id) or Minted(token.token_id, token.expires_at) for token in tokens]
+
+
+async def _insert_tokens(connection: PlainConnection, tokens: Sequence[NewToken]) -> datetime:
+    """Store tokens with their security codes, and return the database's time."""
+    await insert_security_codes(connection, [token.code for token in tokens if token.code])
+    database_time: datetime = await queries.insert_tokens(
+        connection,
+        token_ids=[token.token_id for token in tokens],
+        merchant_ids=[token.merchant_id for token in tokens],
+        account_ids=[token.account_id for token in tokens],
+        key_versions=[token.card.key_version if token.card else None for token in tokens],
+        sealed_cards=[token.card.content if token.card else None for token in tokens],
+        expires_at=[token.expires_at for token in tokens],
+    )
+    return database_time
 
 
 async def _claim_requests(connection: PlainConnection, tokens: Sequence[NewToken]) -> dict[UUID, Minted]:
@@ -177,16 +183,3 @@ async def select_token(connection: PlainConnection, token_id: UUID, *, merchant_
         used_by=row["used_by"],
         account_id=row["account_id"],
     )
-
-
-async def consume_tokens(connection: PlainConnection, uses: Sequence[tuple[UUID, int]]) -> set[tuple[UUID, int]]:
-    """Let payments consume tokens in the caller's transaction; return the uses granted, one for each token."""
-    uses = sorted(uses)
-    rows = queries.consume_tokens(
-        connection,
-        token_ids=[token_id for token_id, _ in uses],
-        payment_ids=[payment_id for _, payment_id in uses],
-    )
-    granted = {(row["token_id"], row["used_by"]) async for row in rows}
-    await queries.delete_security_codes(connection, holder_ids=[token_id for token_id, _ in granted])
-    return granted

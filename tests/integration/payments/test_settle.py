@@ -49,6 +49,7 @@ async def test_everything_follows_or_nothing(shop: Shop) -> None:
 
     class Spoilt:
         rank = 95
+        stands_alone = True
 
         def rows(self, payment: Payment) -> Sequence[Payment]:
             return (payment,)
