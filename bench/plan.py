@@ -175,12 +175,18 @@ async def measure_tokenize(bench: Bench) -> None:
 
 
 async def measure_paced(bench: Bench) -> None:
-    """200 payments a second, come what may, through the simulator, with IPNs posted."""
-    async with running(acquirer="simulated", posted=True) as (gateway, sink):
+    """200 payments a second, come what may: by themselves, with their IPNs posted, and through the simulator too."""
+    await _measure_paced(bench, "paced, IPNs not posted", acquirer="approving", posted=False)
+    await _measure_paced(bench, "paced, IPNs posted", acquirer="approving", posted=True)
+    await _measure_paced(bench, "paced, simulator, IPNs posted", acquirer="simulated", posted=True)
+
+
+async def _measure_paced(bench: Bench, section: str, *, acquirer: str, posted: bool) -> None:
+    async with running(acquirer=acquirer, posted=posted) as (gateway, sink):
         await asyncio.sleep(2.0)  # the warm-up's IPNs are on their way still
         seconds = PACED_FACTOR * bench.seconds
         work = partial(_load, gateway, sink, connections=COMMON_CONNECTIONS, seconds=seconds, rate=PACE)
-        await bench.measure("paced, simulator, IPNs posted", f"{PACE:.0f} a second", work, gateway=gateway)
+        await bench.measure(section, f"{PACE:.0f} a second", work, gateway=gateway)
 
 
 async def measure_ipn(bench: Bench) -> None:
