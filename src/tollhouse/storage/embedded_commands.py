@@ -41,8 +41,8 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         # A new database knows nothing of its rows. Until it has looked, two indexes that begin alike are the same to
         # it, and it may read all of a merchant's rows by the one that has no more of the key.
         "autovacuum_naptime": "5s",
-        # It looks again when a table has doubled, and not at each tenth more: a look makes every plan on the table anew, in
-        # every connection, and payments wait for that. All that grows here grows together, and is looked at together.
+        # It looks again when a table has doubled, and not at each tenth more: a look makes each plan on the table anew,
+        # in every connection, and payments wait for that. All that grows here grows together, and is looked at at once.
         "autovacuum_analyze_threshold": "500",
         "autovacuum_analyze_scale_factor": "1",
         "autovacuum_vacuum_threshold": "1000",
