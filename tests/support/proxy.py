@@ -1,4 +1,4 @@
-"""A way to PostgreSQL that loses answers: it passes bytes on until a COMMIT is answered, and then hangs up."""
+"""A way to PostgreSQL that loses answers: it passes bytes on until a commit is answered, and then hangs up."""
 
 from __future__ import annotations
 
@@ -9,9 +9,32 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-#: What the driver sends at the end of a transaction, as a simple query.
-COMMIT = b"COMMIT;\0"
+#: What the driver sends at both ends of a transaction, as a simple query.
+BEGIN, COMMIT = b"BEGIN;\0", b"COMMIT;\0"
+#: How the driver prepares a statement under a name, and how it calls one.
+PREPARED = re.compile(rb"P.{4}(__asyncpg_\w+)\0(.*?)\0", re.DOTALL)
+CALLED = re.compile(rb"B.{4}\0(__asyncpg_\w+)\0", re.DOTALL)
+#: A statement that commits by itself, outside of a transaction.
+WRITING = re.compile(rb"\b(insert into|update|delete from|begin_payments)\b", re.IGNORECASE)
 CHUNK_BYTES = 65_536
+
+
+class Talk:
+    """What one client says, as far as it matters where the commits are."""
+
+    def __init__(self) -> None:
+        self._writing: set[bytes] = set()
+        self._is_framed = False
+
+    def commits(self, chunk: bytes) -> bool:
+        """Hear what the client sends, and tell whether the server commits by it."""
+        self._writing |= {name for name, text in PREPARED.findall(chunk) if WRITING.search(text)}
+        if BEGIN in chunk:
+            self._is_framed = True
+        if COMMIT in chunk:
+            self._is_framed = False
+            return True
+        return not self._is_framed and any(name in self._writing for name in CALLED.findall(chunk))
 
 
 class LossyWay:
@@ -22,7 +45,7 @@ class LossyWay:
         self._talks: set[asyncio.Task[None]] = set()
         self.commits = 0
         self.lost = 0
-        #: How many of the next answers to COMMIT are lost.
+        #: How many of the next answers to commits are lost.
         self.losing = 0
         #: Besides, each so many'th answer is lost; 0 for none.
         self.losing_every = 0
@@ -52,8 +75,9 @@ class LossyWay:
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, committing: asyncio.Event
     ) -> None:
+        talk = Talk()
         while chunk := await reader.read(CHUNK_BYTES):
-            if COMMIT in chunk:
+            if talk.commits(chunk):
                 self.commits += 1
                 if self.losing or (self.losing_every and self.commits % self.losing_every == 0):
                     self.losing = max(0, self.losing - 1)

@@ -53,15 +53,16 @@ class Flush:
         self.batches.append(list(items))
         self.running.set()
         await self.gate.wait()
-        if self._before is not None:
-            await self._before(connection, items)
-        await connection.execute(
-            """
-            insert into number (value) select unnest($1::int[])
-            on conflict (value) do update set tries = number.tries + 1
-            """,
-            list(items),
-        )
+        async with connection.transaction():
+            if self._before is not None:
+                await self._before(connection, items)
+            await connection.execute(
+                """
+                insert into number (value) select unnest($1::int[])
+                on conflict (value) do update set tries = number.tries + 1
+                """,
+                list(items),
+            )
         return [item * 10 for item in items]
 
 
