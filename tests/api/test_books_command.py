@@ -50,8 +50,8 @@ async def test_the_command(running_gateway: RunningGateway) -> None:
         assert code == 1
         assert "merchant 999999, transaction 1 has entries and does not exist" in said
         assert "1 violations." in said
-        # In full, also where a log is narrower than the table: debits and credits of two accounts and their balances, to
-        # which the shared gateway may have added something.
+        # In full, also where a log is narrower than the table: debits and credits of two accounts and their balances,
+        # to which the shared gateway may have added something.
         assert len(re.findall(r"\d+(?:,\d{3}){3,}\.\d\d", said)) == 4
     finally:
         await connection.execute(REPAIR)

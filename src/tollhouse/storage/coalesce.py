@@ -32,6 +32,8 @@ from tollhouse.storage.database import Database, PlainConnection
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Flush = Callable[[PlainConnection, Sequence[Item]], Awaitable[Sequence[Result]]]
+#: Items, each with who waits for its result.
+Batch = list[tuple[Item, "asyncio.Future[Result]"]]
 
 BATCH_LIMIT = 128
 QUEUE_LIMIT = 2_000
@@ -98,10 +100,10 @@ class Coalescer(Generic[Item, Result]):
         finally:
             self._lane = None
 
-    async def _settle(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+    async def _settle(self, batch: Batch[Item, Result]) -> None:
         """Flush a batch and hand every caller its result or its error."""
         try:
-            results = await self._flush_stubbornly([item for item, _ in batch])
+            await self._flush_stubbornly(batch)
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError) as error:
             if len(batch) > 1:
                 log.warning("batch split", lane=self.name, size=len(batch), error=type(error).__name__)
@@ -114,34 +116,40 @@ class Coalescer(Generic[Item, Result]):
             raise
         except Exception as error:  # noqa: BLE001 - each caller gets it; the lane goes on
             _fail(batch, error)
-        else:
-            for (_, future), result in zip(batch, results, strict=True):
-                if not future.done():
-                    future.set_result(result)
 
-    async def _flush_stubbornly(self, items: list[Item]) -> Sequence[Result]:
-        """Flush, and flush again after what repetition can cure."""
+    async def _flush_stubbornly(self, batch: Batch[Item, Result]) -> None:
+        """Flush and hand out the results, and flush again after what repetition can cure."""
         give_up_at = time.monotonic() + self._patience_seconds
         deadlocks = 0
-        while True:
+        is_written = False
+        while not is_written:
             try:
                 async with self._database.acquire() as connection:
-                    results = await self._flush(connection, items)
-                    if len(results) != len(items):
-                        raise Defect(f"A flush of {self.name} had {len(results)} results for {len(items)} items.")
+                    results = await self._flush(connection, [item for item, _ in batch])
+                    if len(results) != len(batch):
+                        raise Defect(f"A flush of {self.name} had {len(results)} results for {len(batch)} items.")
+                    is_written = True
+                    # Before the connection goes back, which takes some turns of the loop.
+                    _deliver(batch, results)
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
                 deadlocks += 1
                 if deadlocks == DEADLOCK_TRIES:
                     raise
             except DatabaseUnavailable:
+                if is_written:  # it was lost on the way back
+                    return
                 if time.monotonic() >= give_up_at:
                     raise
                 await asyncio.sleep(RECONNECT_PAUSE_SECONDS)
-            else:
-                return results
 
 
-def _fail(batch: list[tuple[Item, asyncio.Future[Result]]], error: BaseException) -> None:
+def _deliver(batch: Batch[Item, Result], results: Sequence[Result]) -> None:
+    for (_, future), result in zip(batch, results, strict=True):
+        if not future.done():
+            future.set_result(result)
+
+
+def _fail(batch: Batch[Item, Result], error: BaseException) -> None:
     for _, future in batch:
         if not future.done():
             future.set_exception(error)
