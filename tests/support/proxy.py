@@ -16,6 +16,8 @@ PREPARED = re.compile(rb"P.{4}(__asyncpg_\w+)\0(.*?)\0", re.DOTALL)
 CALLED = re.compile(rb"B.{4}\0(__asyncpg_\w+)\0", re.DOTALL)
 #: A statement that commits by itself, outside of a transaction.
 WRITING = re.compile(rb"\b(insert into|update|delete from|begin_payments)\b", re.IGNORECASE)
+#: The SQLSTATE in the server's word that it did not.
+FAILED = re.compile(rb"\0C[0-9A-Z]{5}\0M")
 CHUNK_BYTES = 65_536
 
 
@@ -78,11 +80,7 @@ class LossyWay:
         talk = Talk()
         while chunk := await reader.read(CHUNK_BYTES):
             if talk.commits(chunk):
-                self.commits += 1
-                if self.losing or (self.losing_every and self.commits % self.losing_every == 0):
-                    self.losing = max(0, self.losing - 1)
-                    self.lost += 1
-                    committing.set()
+                committing.set()
             writer.write(chunk)
             await writer.drain()
 
@@ -90,10 +88,20 @@ class LossyWay:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, committing: asyncio.Event
     ) -> None:
         while chunk := await reader.read(CHUNK_BYTES):
-            if committing.is_set():
+            if committing.is_set() and not FAILED.search(chunk) and self._loses():
                 return  # the server has committed, and nobody will hear of it
+            committing.clear()
             writer.write(chunk)
             await writer.drain()
+
+    def _loses(self) -> bool:
+        """Count a commit, and tell whether its answer is lost."""
+        self.commits += 1
+        if not self.losing and not (self.losing_every and self.commits % self.losing_every == 0):
+            return False
+        self.losing = max(0, self.losing - 1)
+        self.lost += 1
+        return True
 
     async def close(self) -> None:
         """Hang up everywhere."""
