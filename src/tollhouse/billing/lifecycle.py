@@ -220,8 +220,11 @@ def change_prices(case: Case, prices: Sequence[Price]) -> Subscription:
 def switch_account(subscription: Subscription, account_id: UUID, at: datetime, expiry: Expiry) -> Subscription:
     """Return the subscription with another card, or a new date for it: what is past due is tried again at once.
 
-    One that was about to end because its old card was revoked goes on, and is due by its schedule.
+    One that was about to end because its old card was revoked goes on, and is due by its schedule. One that expired
+    while the new card was verified stays as it ended.
     """
+    if subscription.state is State.EXPIRED:
+        return subscription
     fresh = replace(
         subscription,
         account_id=account_id,
@@ -231,7 +234,7 @@ def switch_account(subscription: Subscription, account_id: UUID, at: datetime, e
     )
     if fresh.state is State.PAST_DUE:
         return replace(fresh, charge_at=at)
-    return _look_at_next(fresh, at) if subscription.is_revoked else fresh
+    return _look_at_next(fresh, at) if subscription.is_revoked and fresh.state.is_running else fresh
 
 
 def choose_card_check(expiry: Expiry, at: datetime) -> datetime | None:

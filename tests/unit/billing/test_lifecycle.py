@@ -205,6 +205,17 @@ def test_a_new_card_after_a_revocation_is_not_charged_early() -> None:
     assert lifecycle.end_what_is_over(seen(switched, after(4))) is None
 
 
+def test_a_card_that_is_verified_after_the_end() -> None:
+    """What expired while its new card was verified stays as it ended; what was cancelled takes the card, undated."""
+    revoked = lifecycle.revoke(sign_up(), after(3))
+    expired = lifecycle.end_what_is_over(seen(revoked, after(3)))
+    assert expired is not None
+    assert switch(expired, after(4)) == expired
+    canceled = cancel(revoked, after(3))
+    switched = switch(canceled, after(4))
+    assert (switched.is_revoked, switched.charge_at) == (False, canceled.charge_at)
+
+
 def test_the_old_card_says_nothing_about_the_new_one() -> None:
     """A try that fails on the card before is followed by one on the new card at once, whatever the decline was."""
     failed = lifecycle.fail_on_old_account(replace(sign_up(), tries=1), NOW)
