@@ -44,6 +44,23 @@ async def test_the_first_outcome_counts(shop: Shop) -> None:
     assert await shop.value("select count(*) from event") == 1
 
 
+async def test_who_was_overtaken_keeps_nobody_back(shop: Shop) -> None:
+    """In one batch with an attempt that somebody else has moved, another is moved all the same, and followed up."""
+    taken, free = await shop.begin(), await shop.begin(metadata='{"n": 2}')
+    now = shop.tools.clock.now()
+    first = await settle(shop.tools, taken, lifecycle.apply(taken, approve("x"), now))
+    late, moved = await asyncio.gather(
+        settle(shop.tools, taken, lifecycle.apply(taken, Declined("05"), now)),
+        settle(shop.tools, free, lifecycle.apply(free, approve("y"), now)),
+    )
+    assert late.body == first.body != moved.body
+    rows = await shop.fetch("select transaction_id, status::text from transaction")
+    assert {tuple(row) for row in rows} == {(taken.transaction_id, "success"), (free.transaction_id, "success")}
+    events = await shop.fetch("select transaction_id, status from event")
+    assert sorted(tuple(event) for event in events) == sorted(tuple(row) for row in rows)
+    assert await shop.value("select count(*) from ledger_entry") == 2
+
+
 async def test_everything_follows_or_nothing(shop: Shop) -> None:
     """When a consequence cannot be written, nothing of the outcome is: no status, no card, no event, no answer."""
 

@@ -1,4 +1,4 @@
-"""Many callers, one transaction: what goes out together, and what becomes of it when something goes wrong."""
+"""Many callers, one write: what goes out together, and what becomes of it when something goes wrong."""
 
 from __future__ import annotations
 

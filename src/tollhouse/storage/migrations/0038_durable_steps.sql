@@ -68,7 +68,8 @@ $$;
 -- - 'token_gone': its token is, and it gave its request id back;
 -- - 'double_click': it met an equal unresolved payment, or another try of its page, to which its request id leads now.
 --
--- What was not begun left nothing else behind. The order of the statements is the order of the locks.
+-- What was not begun left nothing else behind, but that the token of a double click is used up. The order of the statements is the
+-- order of the locks.
 create function begin_payments(
     merchant_ids bigint[], payment_ids bigint[], transaction_ids bigint[], site_ids bigint[], consumer_ids text[],
     terms jsonb[], consumers jsonb[], metadata json[], ipn_urls text[], redirect_urls text[], request_ids text[],
