@@ -234,7 +234,7 @@ def switch_account(subscription: Subscription, account_id: UUID, at: datetime, e
     )
     if fresh.state is State.PAST_DUE:
         return replace(fresh, charge_at=at)
-    return _look_at_next(fresh, at) if subscription.is_revoked and fresh.state.is_running else fresh
+    return _look_at_next(fresh, at) if subscription.is_revoked else fresh
 
 
 def choose_card_check(expiry: Expiry, at: datetime) -> datetime | None:

@@ -206,14 +206,14 @@ def test_a_new_card_after_a_revocation_is_not_charged_early() -> None:
 
 
 def test_a_card_that_is_verified_after_the_end() -> None:
-    """What expired while its new card was verified stays as it ended; what was cancelled takes the card, undated."""
+    """What expired while its new card was verified stays as it ended; what was cancelled takes the card."""
     revoked = lifecycle.revoke(sign_up(), after(3))
     expired = lifecycle.end_what_is_over(seen(revoked, after(3)))
     assert expired is not None
     assert switch(expired, after(4)) == expired
-    canceled = cancel(revoked, after(3))
-    switched = switch(canceled, after(4))
-    assert (switched.is_revoked, switched.charge_at) == (False, canceled.charge_at)
+    switched = switch(cancel(revoked, after(3)), after(4))
+    assert (switched.is_revoked, switched.due_at) == (False, None)
+    assert switched.charge_at == switched.renewal_at == after(10)
 
 
 def test_the_old_card_says_nothing_about_the_new_one() -> None:
