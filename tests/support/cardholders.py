@@ -134,6 +134,10 @@ class World:
         """Wait until a payment is final."""
         return await eventually(lambda: self.payment(answer), lambda payment: payment.status != "pending")
 
+    async def followed(self, answer: Answer) -> Authentication:
+        """Wait until nobody has to look at the authentication any more: that is written after the payment's end."""
+        return await eventually(lambda: self.authentication(answer), lambda found: found.due_at is None)
+
     async def challenge(self, answer: Answer) -> str:
         """Send the browser's data from our page, and return the page's address with the challenge behind it."""
         url: str = answer.json["payment"]["url"]
