@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tollhouse.billing.breaker import sweep_renewal_hours
 from tollhouse.ipn.address import LIVE, STAGE
+from tollhouse.ipn.repair import OrphanSweep
 from tollhouse.links.store import sweep_links
 from tollhouse.merchants.clock import read_offsets
 from tollhouse.notices.deliver import deliver_due
@@ -38,6 +39,7 @@ SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
 SWEEP_VAULT_EVERY_SECONDS = 60.0
 SWEEP_VELOCITY_EVERY_SECONDS = 5.0
 PROVE_BOOKS_EVERY_SECONDS = 5.0
+SWEEP_ORPHANS_EVERY_SECONDS = 5.0
 READ_ORIGINS_EVERY_SECONDS = 5.0
 #: A receipt may take a second.
 CARRY_LETTERS_EVERY_SECONDS = 1.0
@@ -67,6 +69,9 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
         "number events": lambda: number_events(gateway.database, stop=stop, wake=gateway.wake, numbered=numbered),
         "deliver events": lambda: deliver_events(
             gateway.database, secrets_of=gateway.secrets.of, policy=policy, stop=stop, wake=numbered
+        ),
+        "free orphaned callbacks": lambda: run_every(
+            SWEEP_ORPHANS_EVERY_SECONDS, OrphanSweep(gateway.database, gateway.metrics.orphans.inc).step, stop
         ),
         "resolve outcomes": lambda: run_every(RESOLVE_EVERY_SECONDS, partial(resolve_due, tools), stop),
         "keep authorizations": lambda: run_every(KEEP_HOLDS_EVERY_SECONDS, partial(keep_due_holds, tools), stop),

@@ -42,6 +42,11 @@ class Metrics:
         self.outbox_age = Gauge(
             "tollhouse_outbox_oldest_seconds", "Age of the oldest unacknowledged event.", registry=self.registry
         )
+        self.orphans = Counter(
+            "tollhouse_callbacks_orphaned_total",
+            "Held callbacks that nothing would have freed; the sweep freed them.",
+            registry=self.registry,
+        )
         self.unresolved = Gauge("tollhouse_attempts_open", "Attempts whose outcome is open.", registry=self.registry)
         self.ledger_violations = Gauge(
             "tollhouse_ledger_violations", "Transactions about which the books are wrong.", registry=self.registry

@@ -137,6 +137,7 @@ async def record_outcomes(
 
     Those whose lease is lost change nothing.
     """
+    await store.lock_sibling_deliveries(connection, outcomes)
     moved = await store.finish_deliveries(connection, outcomes)
     ours = [outcome for outcome in outcomes if _key(outcome) in moved]
     finished = [moved[_key(outcome)][1] for outcome in ours if outcome.state != "waiting"]

@@ -238,6 +238,19 @@ left join lateral (
 ) waiting on true
 where h.merchant_id = given.merchant_id and h.host_id = given.host_id;
 
+-- name: lock_sibling_deliveries(merchant_ids, event_ids)!
+-- Lock all unfinished deliveries of these events. Two recorders that finish the two forms of one event go one after the other, so
+-- that the second sees what the first wrote, and frees the next event. A statement of its own: the next one has to see it.
+select
+from (
+    select distinct merchant_id, event_id
+    from unnest(:merchant_ids::bigint[], :event_ids::bigint[]) as given (merchant_id, event_id)
+) given
+join delivery d using (merchant_id, event_id)
+where d.state in ('held', 'waiting', 'leased')
+order by d.merchant_id, d.event_id, d.number
+for no key update of d;
+
 -- name: finish_deliveries(merchant_ids, event_ids, numbers, leases, states, retry_in, started_at, durations_ms, addresses, statuses, errors, excerpts)
 -- Write how leased deliveries went, those whose lease still holds, and log the attempts. What comes back was moved by us.
 with given as (
@@ -300,6 +313,26 @@ set state = 'waiting', due_at = now() + m.clock_offset
 from next join merchant m using (merchant_id)
 where d.state = 'held' and d.merchant_id = next.merchant_id and d.event_id = next.event_id
 returning d.merchant_id, d.host_id;
+
+-- name: select_held(after_merchant_id, after_event_id, after_number, most)
+-- Held deliveries after a position, each with whether it is an orphan: no earlier event of its thread is unfinished, so nobody
+-- will free it. One statement, so one snapshot: what a recorder does in one transaction is seen whole or not at all.
+select
+    h.merchant_id, h.event_id, h.number, h.thread,
+    not exists (
+        select from delivery d
+        where d.merchant_id = h.merchant_id and d.thread = h.thread and d.event_id < h.event_id
+            and d.state in ('held', 'waiting', 'leased')
+    ) as is_orphan
+from (
+    select merchant_id, event_id, number, thread
+    from delivery
+    where state = 'held'
+        and (merchant_id, event_id, number) > (:after_merchant_id::bigint, :after_event_id::bigint, :after_number::smallint)
+    order by merchant_id, event_id, number
+    limit :most
+) h
+order by h.merchant_id, h.event_id, h.number;
 
 -- name: update_finished_hosts(merchant_ids, host_ids, failures, acknowledged, woken, probe_after, longest_pause, first_pause)!
 -- Count failures in a row, pause an endpoint that fails, and have a claim look at hosts with something to deliver. Locked

@@ -36,6 +36,22 @@ class ThreadKey(NamedTuple):
     thread: int
 
 
+class HeldKey(NamedTuple):
+    """A delivery, as a position in the order in which held ones are read."""
+
+    merchant_id: int
+    event_id: int
+    number: int
+
+
+class HeldDelivery(NamedTuple):
+    """A held delivery. An orphan waits for an event that is finished already, so nothing will free it."""
+
+    key: HeldKey
+    thread: ThreadKey
+    is_orphan: bool
+
+
 class OriginKey(NamedTuple):
     """A host by its name, before its id is known."""
 
@@ -194,6 +210,15 @@ async def claim_runs(connection: PlainConnection, capacity: Capacity) -> list[Ru
     return [_make_run(tuple(group)) for _, group in groupby(deliveries, key=attrgetter("lease"))]
 
 
+async def lock_sibling_deliveries(connection: PlainConnection, outcomes: Sequence[Outcome]) -> None:
+    """Lock the unfinished deliveries of the events of these outcomes until the transaction ends."""
+    await queries.lock_sibling_deliveries(
+        connection,
+        merchant_ids=[outcome.delivery.merchant_id for outcome in outcomes],
+        event_ids=[outcome.delivery.event_id for outcome in outcomes],
+    )
+
+
 async def finish_deliveries(
     connection: PlainConnection, outcomes: Sequence[Outcome]
 ) -> dict[tuple[int, int, int], tuple[HostKey, ThreadKey | None]]:
@@ -229,6 +254,25 @@ async def release_held(connection: PlainConnection, threads: Iterable[ThreadKey]
         threads=[key.thread for key in ordered],
     )
     return {HostKey(*row) async for row in rows}
+
+
+async def select_held(connection: PlainConnection, after: HeldKey, *, most: int) -> list[HeldDelivery]:
+    """Return held deliveries after a position, in the order of their keys."""
+    rows = queries.select_held(
+        connection,
+        after_merchant_id=after.merchant_id,
+        after_event_id=after.event_id,
+        after_number=after.number,
+        most=most,
+    )
+    return [
+        HeldDelivery(
+            HeldKey(row["merchant_id"], row["event_id"], row["number"]),
+            ThreadKey(row["merchant_id"], row["thread"]),
+            is_orphan=row["is_orphan"],
+        )
+        async for row in rows
+    ]
 
 
 async def update_finished_hosts(

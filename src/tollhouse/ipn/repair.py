@@ -1,0 +1,62 @@
+"""Free held deliveries that nothing else will free.
+
+A held delivery is freed when the event before it in its thread is finished. If it is held and no earlier event is
+unfinished, a defect of ours or a change by hand left it behind: it is freed, counted and logged as an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from tollhouse.ipn import store
+from tollhouse.ipn.store import HeldKey, HostChange
+from tollhouse.storage.database import Database
+
+#: Held deliveries of one step.
+BATCH = 1_000
+
+#: Before all others.
+START = HeldKey(0, 0, 0)
+
+log = structlog.get_logger()
+
+
+async def free_orphans(database: Database, after: HeldKey, *, batch: int = BATCH) -> tuple[HeldKey, int]:
+    """Free the orphans among the next held deliveries.
+
+    Returns where the next step begins, `START` when the end was reached, and how many orphans there were.
+    """
+    async with database.transaction() as connection:
+        held = await store.select_held(connection, after, most=batch)
+        orphans = [delivery for delivery in held if delivery.is_orphan]
+        if orphans:
+            hosts = await store.release_held(connection, [delivery.thread for delivery in orphans])
+            await store.update_finished_hosts(
+                connection,
+                dict.fromkeys(hosts, HostChange(failures=0, acknowledged=False, woken=True)),
+                probe_after=1,
+                first_pause=timedelta(),
+                longest_pause=timedelta(),
+            )
+    for delivery in orphans:
+        log.error("callback.orphan_freed", **delivery.key._asdict(), thread=delivery.thread.thread)
+    return (held[-1].key if len(held) == batch else START), len(orphans)
+
+
+class OrphanSweep:
+    """The sweep that frees orphans, one batch at a time. `count` is told how many there were."""
+
+    def __init__(self, database: Database, count: Callable[[int], None]) -> None:
+        self._database = database
+        self._count = count
+        self._after = START
+
+    async def step(self) -> int:
+        """Sweep the next batch, and return how many orphans were freed."""
+        self._after, orphans = await free_orphans(self._database, self._after)
+        if orphans:
+            self._count(orphans)
+        return orphans

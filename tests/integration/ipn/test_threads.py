@@ -1,0 +1,128 @@
+"""Order within a payment, when several processes record outcomes at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import permutations
+
+import pytest
+from tests.support.callbacks import fetch, insert_events, insert_merchants
+
+from tollhouse.ipn.deliver import DeliveryRules, claim_runs, record_outcomes
+from tollhouse.ipn.model import Attempt, Delivery, Outcome
+from tollhouse.ipn.number import number_batch
+from tollhouse.ipn.repair import START, OrphanSweep, free_orphans
+from tollhouse.storage.database import Database, PlainConnection
+
+URL = "https://a.example/ipn"
+RULES = DeliveryRules()
+GOOD = Attempt(datetime(2026, 1, 1, tzinfo=UTC), 5, status=200)
+BAD = Attempt(datetime(2026, 1, 1, tzinfo=UTC), 7, error="timeout")
+
+
+@pytest.fixture
+async def merchants(database: Database) -> Database:
+    """A database with two merchants."""
+    await insert_merchants(database, (1, 2))
+    return database
+
+
+async def send(database: Database, count: int, *, payment_id: int = 9) -> list[int]:
+    """Number events of one payment in both forms."""
+    event_ids = await insert_events(database, [URL] * count, payment_id=payment_id, format="both", legacy_xml=b"<ipn/>")
+    await number_batch(database)
+    return event_ids
+
+
+async def claim(database: Database) -> list[Delivery]:
+    """Claim all that is due."""
+    return [delivery for run in await claim_runs(database, RULES, room=100) for delivery in run.deliveries]
+
+
+async def record(connection: PlainConnection, delivery: Delivery, attempt: Attempt) -> None:
+    """Record one outcome; a failed one is final."""
+    await record_outcomes(connection, [Outcome(delivery, attempt)], rules=RULES)
+
+
+async def record_together(database: Database, deliveries: Sequence[Delivery], attempts: Sequence[Attempt]) -> None:
+    """Let each outcome be recorded by a transaction of its own, all of which are open before the first one commits."""
+    begun = [asyncio.Event() for _ in deliveries]
+    commit = asyncio.Event()
+
+    async def record_one(place: int) -> None:
+        async with database.transaction() as connection:
+            begun[place].set()
+            await record(connection, deliveries[place], attempts[place])
+            await commit.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        for place in range(len(deliveries)):
+            tasks.create_task(record_one(place))
+            await begun[place].wait()
+            await asyncio.sleep(0.05)  # time to write, where nothing keeps it from writing
+        commit.set()
+
+
+@pytest.mark.parametrize("order", list(permutations((0, 1))))
+@pytest.mark.parametrize("attempts", [(GOOD, GOOD), (BAD, BAD), (GOOD, BAD)])
+async def test_two_recorders_free_the_next_event(
+    merchants: Database, order: tuple[int, int], attempts: tuple[Attempt, Attempt]
+) -> None:
+    """The next event of a payment goes when both forms of one end at the same moment in two processes."""
+    _, second, _ = await send(merchants, 3)
+    forms = await claim(merchants)
+    await record_together(merchants, [forms[place] for place in order], attempts)
+    assert {(delivery.event_id, delivery.number) for delivery in await claim(merchants)} == {(second, 1), (second, 2)}
+
+
+async def test_many_threads_end_in_opposite_orders(merchants: Database) -> None:
+    """Recorders that finish many events in opposite orders do not deadlock, and leave nothing held."""
+    for payment_id in range(1, 11):
+        await send(merchants, 2, payment_id=payment_id)
+    claimed = await claim(merchants)
+    while claimed:
+        async with asyncio.TaskGroup() as tasks:
+            for number in (1, 2):
+                part = [delivery for delivery in claimed if delivery.number == number]
+                tasks.create_task(record_batch(merchants, part if number == 1 else part[::-1]))
+        claimed = await claim(merchants)
+    assert {row["state"] for row in await fetch(merchants, "select state::text from delivery")} == {"delivered"}
+
+
+async def record_batch(database: Database, deliveries: Sequence[Delivery]) -> None:
+    """Record the deliveries in one transaction."""
+    async with database.transaction() as connection:
+        await record_outcomes(connection, [Outcome(delivery, GOOD) for delivery in deliveries], rules=RULES)
+
+
+async def test_sweep_frees_and_counts_orphans(merchants: Database) -> None:
+    """A held delivery with nothing before it is freed and counted once; one that waits for an earlier event is not."""
+    first, second, third = await send(merchants, 3)
+    await send(merchants, 2, payment_id=10)
+    async with merchants.acquire() as connection:
+        await connection.execute("update delivery set state = 'delivered' where event_id = $1", first)
+    counted: list[int] = []
+    sweep = OrphanSweep(merchants, counted.append)
+    assert await sweep.step() == 2
+    assert await sweep.step() == 0
+    assert counted == [2]
+    states = await fetch(merchants, "select distinct event_id, state::text from delivery where thread = 9 order by 1")
+    assert [(row["event_id"], row["state"]) for row in states] == [
+        (first, "delivered"),
+        (second, "waiting"),
+        (third, "held"),
+    ]
+
+
+async def test_sweep_goes_round(merchants: Database) -> None:
+    """A sweep looks at a bounded number of held deliveries, goes on after them, and begins again at the end."""
+    await send(merchants, 3)
+    seen, after = [], START
+    for _ in range(3):
+        after, _ = await free_orphans(merchants, after, batch=3)
+        seen.append(after)
+    assert seen[0] != START
+    assert seen[1] == START
+    assert seen[2] == seen[0]
