@@ -115,6 +115,7 @@ def test_links_between_pages_lead_somewhere() -> None:
 def test_metrics_are_described() -> None:
     """The reference names every metric that there is, and no other."""
     there = {line.split()[2] for line in Metrics().render().decode().splitlines() if line.startswith("# TYPE")}
+    there = {name for name in there if not name.endswith("_created")}  # the library's, beside each counter
     described = set(
         re.findall(r"^\| `(tollhouse_\w+)`", (ROOT / "docs/reference/metrics.md").read_text(), re.MULTILINE)
     )
