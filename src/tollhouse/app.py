@@ -203,7 +203,12 @@ def build_gateway(settings: Settings, database: Database, vault: Vault, transpor
         on_settled=partial(_tell_settled, metrics, wake),
     )
     mint = Mint(vault, security_codes, Coalescer("tokens", partial(flush_tokens, clock), database), clock)
-    doorman = Doorman(database, clock, environment=settings.environment)
+    doorman = Doorman(
+        database,
+        clock,
+        environment=settings.environment,
+        unknown_keys_by_address=settings.unknown_keys_by_address,
+    )
     return Gateway(
         settings=settings,
         database=database,

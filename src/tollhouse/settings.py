@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     tokenize_by_card: int | None = Field(None, ge=0)
     #: The same with one API key, which takes the place of address and network.
     tokenize_by_key: int | None = Field(None, ge=0)
+    #: Unknown API keys a minute from one address, past which it is answered 429; 0 is no limit.
+    unknown_keys_by_address: int = Field(30, ge=0)
     #: Seconds for which payments are counted against the velocity limits; see the how-to.
     velocity_window_seconds: float = Field(3_600.0, gt=0, le=604_800)
     #: Payments of one consumer within the window; 0 is no limit. By default none in stage, in live 30.

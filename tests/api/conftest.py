@@ -51,4 +51,4 @@ async def refusing_shop(postgres_dsn: str, template: str) -> AsyncIterator[WebSh
 @pytest.fixture
 def running_gateway(gateways: Gateways) -> RunningGateway:
     """A gateway in a process of its own, as `make run` starts it."""
-    return gateways.share("running")
+    return gateways.share("running", TOLLHOUSE_UNKNOWN_KEYS_BY_ADDRESS="0")

@@ -10,7 +10,7 @@ from litestar import Request
 
 from tollhouse.api.envelope import is_request_id, sent_request_id_of
 from tollhouse.api.straight import Call
-from tollhouse.kernel.errors import Forbidden, NotAuthenticated
+from tollhouse.kernel.errors import Forbidden, NotAuthenticated, RateLimited
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +31,11 @@ class Gate:
         self._trusted_proxies = tuple(trusted_proxies)
 
     async def access(self, request: Readable) -> Merchant:
-        """Return the merchant who calls. Raises NotAuthenticated and Forbidden."""
+        """Return the merchant who calls. Raises NotAuthenticated, RateLimited and Forbidden."""
         return await self._doorman.access_merchant(read_key(request), address=self.address_of(request))
 
     async def access_with(self, request: AnyRequest, key: str | None) -> Merchant:
-        """Return the merchant whose key was sent elsewhere. Raises NotAuthenticated and Forbidden."""
+        """Return the merchant whose key was sent elsewhere. Raises NotAuthenticated, RateLimited and Forbidden."""
         return await self._doorman.access_merchant(key, address=self.address_of(request))
 
     async def recognise(self, request: Readable) -> Merchant | None:
@@ -44,7 +44,7 @@ class Gate:
             return None
         try:
             return await self.access(request)
-        except (NotAuthenticated, Forbidden):
+        except (NotAuthenticated, Forbidden, RateLimited):
             return None
 
     def address_of(self, request: Readable) -> str:

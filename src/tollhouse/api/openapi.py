@@ -138,7 +138,8 @@ class Operation:
     @property
     def refusals(self) -> list[int]:
         """The statuses with which it may refuse."""
-        statuses = {503, *self.refuses}
+        # Callers without a key are limited by address, and so are those with a wrong one.
+        statuses = {429, 503, *self.refuses}
         if self.needs_key:
             statuses |= {401, 403}
         if self.request:
@@ -147,8 +148,6 @@ class Operation:
             statuses |= {400}
         if self.takes_request_id and self.needs_key:
             statuses |= {409, 422}
-        if not self.needs_key:
-            statuses |= {429}
         if self.may_miss:
             statuses |= {404}
         return sorted(statuses)

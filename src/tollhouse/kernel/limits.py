@@ -36,6 +36,11 @@ class Window:
             raise RateLimited(int(wait) + 1)
         self._full_at[caller] = full_at
 
+    def is_spent(self, caller: object) -> bool:
+        """Tell whether a call of this caller would be one too many, without counting it."""
+        full_at = self._full_at.get(caller, 0.0)
+        return full_at + self._pause - time.monotonic() > WINDOW_SECONDS
+
     def _forget(self, now: float) -> None:
         self._full_at = {caller: full_at for caller, full_at in self._full_at.items() if full_at > now}
         if len(self._full_at) >= MAX_CALLERS:

@@ -1,9 +1,14 @@
--- name: select_merchant_by_key^
--- Find the merchant to whom an API key belongs, whether or not it may be used.
-select m.merchant_id, m.name, m.state = 'active' as is_active, m.clock_offset, k.allowed_networks, k.expires_at
+-- name: select_merchants_by_keys
+-- Find the merchants to whom API keys belong, whether or not the keys may be used.
+select k.digest, m.merchant_id, m.name, m.state = 'active' as is_active, m.clock_offset, k.allowed_networks, k.expires_at
 from api_key k
 join merchant m using (merchant_id)
-where k.digest = :digest;
+where k.digest = any(:digests::bytea []);
+
+-- name: select_key_prefixes$
+-- Return the beginnings of the digests of all API keys, in one piece.
+select string_agg(substring(digest from 1 for :bytes), ''::bytea)
+from (select digest from api_key limit :most) as k;
 
 -- name: insert_merchant!
 -- Create a merchant; one that exists stays as it is.
