@@ -58,6 +58,7 @@ from tollhouse.storage.migrate import MigrationUnknown, migrate, pending
 from tollhouse.storage.time import set_clock
 from tollhouse.threeds.directory import Directory
 from tollhouse.vault.keys import FileKeyProvider
+from tollhouse.vault.ring import KeyRing, RingUnsafe, open_ring
 from tollhouse.vault.security_codes import SecurityCodes
 from tollhouse.vault.tokens import Mint, flush_tokens
 from tollhouse.vault.vault import Vault
@@ -188,10 +189,18 @@ def open_keys(settings: Settings) -> FileKeyProvider:
     return FileKeyProvider.open(settings.key_path)
 
 
+def _open_ring(settings: Settings, vault: Vault) -> KeyRing:
+    """Open this machine's ring of keys. It is named by the key file, so that two deployments share none."""
+    try:
+        return open_ring(settings.key_ring_dir, name=vault.keys.derive("ring name").hex()[:32])
+    except RingUnsafe as error:
+        raise ConfigurationError(f"TOLLHOUSE_KEY_RING_DIR: {error}") from None
+
+
 def build_gateway(settings: Settings, database: Database, vault: Vault, transport: Transport) -> Gateway:
     """Put a gateway together."""
     clock, metrics, wake, carrier = DatabaseClock(), Metrics(), asyncio.Event(), build_carrier(settings)
-    security_codes = SecurityCodes(vault.keys, database)
+    security_codes = SecurityCodes(_open_ring(settings, vault))
     tools = _build_tools(
         settings,
         database,
@@ -202,7 +211,7 @@ def build_gateway(settings: Settings, database: Database, vault: Vault, transpor
         carrier=carrier,
         on_settled=partial(_tell_settled, metrics, wake),
     )
-    mint = Mint(vault, security_codes, Coalescer("tokens", partial(flush_tokens, clock), database), clock)
+    mint = Mint(vault, Coalescer("tokens", partial(flush_tokens, clock), database), clock)
     doorman = Doorman(
         database,
         clock,

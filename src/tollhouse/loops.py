@@ -49,6 +49,8 @@ READ_TIME_EVERY_SECONDS = 5.0
 #: Where a clock was advanced, every process knows within a second.
 READ_OFFSETS_EVERY_SECONDS = 0.5
 READ_RATES_EVERY_SECONDS = 5.0
+#: A key of a security code outlives its quarter of an hour by this at most.
+FORGET_KEYS_EVERY_SECONDS = 5.0
 
 
 def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
@@ -113,7 +115,11 @@ def _build_common_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop
     async def read_time() -> None:
         await set_clock(gateway.tools.clock, gateway.database)
 
+    async def forget_keys() -> None:
+        gateway.tools.security_codes.forget_keys(gateway.tools.clock.now())
+
     loops: dict[str, Loop] = {
+        "forget keys of challenges": lambda: run_every(FORGET_KEYS_EVERY_SECONDS, forget_keys, stop),
         "read the time": lambda: run_every(READ_TIME_EVERY_SECONDS, read_time, stop),
         "read the rates": lambda: run_every(READ_RATES_EVERY_SECONDS, rates.refresh, stop),
     }

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     simulator_base_url: BaseUrl | None = None
     #: The key file; by default `keys.json` in the data directory. Stage only.
     key_file: Path | None = None
+    #: Where the processes of one machine share the keys of security codes during 3-D Secure challenges: a directory in
+    #: memory (tmpfs). By default `/dev/shm`; where that is none, each process keeps its own.
+    key_ring_dir: Path | None = None
     #: `simulated`, or `approving`: approves everything in process, for measurements. Stage only.
     acquirer: Literal["simulated", "approving"] = "simulated"
     #: Merchant accounts at the acquirer that a request may name as its `mid`, separated by commas.

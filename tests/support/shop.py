@@ -174,14 +174,10 @@ class Shop:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
 
-    async def tokenize(
-        self, number: str = NUMBER, *, cvv: str | None = CVV, merchant_id: int | None = None, request: Any = None
-    ) -> UUID:
+    async def tokenize(self, number: str = NUMBER, *, cvv: str | None = CVV, merchant_id: int | None = None) -> UUID:
         """Make a token."""
-        minted = await tokenize(
-            self.gateway.mint, card(number), Cvv(cvv) if cvv else None, merchant_id=merchant_id, request=request
-        )
-        return minted.token_id
+        code = Cvv(cvv) if cvv else None
+        return (await tokenize(self.gateway.mint, card(number), code, merchant_id=merchant_id)).token
 
     async def stored(self, transaction_id: int, merchant_id: int = MERCHANT) -> Payment:
         """Return a payment as it is stored."""

@@ -37,7 +37,6 @@ XML_HTTP_REQUEST = {"x-requested-with": "XMLHttpRequest"}
 #: What a refused request must leave alone.
 TABLES = (
     "token",
-    "token_request",
     "security_code",
     "consumer",
     "account",

@@ -72,8 +72,7 @@ async def read_card_request(
         read = model.model_validate(body, context=context)
     except ValidationError as error:
         faults = describe_faults(error) | faults
-    digest = digest_body(tools, body, scope)
-    claim = Claim(merchant.merchant_id, operation, request_id, digest) if is_sent else None
+    claim = Claim(merchant.merchant_id, operation, request_id, digest_body(tools, body, scope)) if is_sent else None
     return CardAsked(merchant, request_id, claim, body, read, faults)
 
 

@@ -18,7 +18,7 @@ from tollhouse.api.requests import answer
 from tollhouse.api.strays import find_strays, read_card_number
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.requests import Reply
-from tollhouse.vault.tokens import Mint, Minted, digest_card, tokenize
+from tollhouse.vault.tokens import Mint, Minted, tokenize
 from tollhouse.wire.answers import TokenAnswer
 from tollhouse.wire.render import render_json
 
@@ -46,11 +46,13 @@ def tokenize_handlers(make_token: Callable[[Readable], Awaitable[Reply]]) -> lis
             answer=TokenAnswer,
             needs_key=False,
             needs_xml_http_request=True,
-            takes_request_id=True,
         ),
     )
     async def post_tokenize(request: AnyRequest) -> Response[bytes]:
-        """Turn a card into a token for one payment within 15 minutes. Meant for the browser; no API key is needed."""
+        """Turn a card into a token for one payment within 15 minutes. Meant for the browser; no API key is needed.
+
+        Each call makes a new token, also one with the same `X-Request-ID`, which is sent back and not remembered.
+        """
         return answer(await make_token(request))
 
     return [post_tokenize]
@@ -65,23 +67,16 @@ def build_tokenize(
         fields = await _read(request, context())
         merchant = await gate.recognise(request)
         limits.check(merchant, address=gate.address_of(request), card=fields.number)
-        sent_id = sent_request_id_of(request.scope)
-        card = fields.to_card()
-        minted = await tokenize(
-            mint,
-            card,
-            fields.cvv,
-            merchant_id=merchant.merchant_id if merchant else None,
-            request=(sent_id, digest_card(mint.vault, card, fields.cvv)) if sent_id else None,
-        )
-        return Reply(CREATED, render_minted(minted), minted.is_replay)
+        merchant_id = merchant.merchant_id if merchant else None
+        minted = await tokenize(mint, fields.to_card(), fields.cvv, merchant_id=merchant_id)
+        return Reply(CREATED, render_minted(minted))
 
     return make_token
 
 
 def render_minted(minted: Minted) -> bytes:
     """Write a `TokenAnswer`."""
-    return render_json({"token": str(minted.token_id), "expireAt": int(minted.expires_at.timestamp())})
+    return render_json({"token": str(minted.token), "expireAt": int(minted.expires_at.timestamp())})
 
 
 async def _read(request: Readable, context: dict[str, Any]) -> TokenizeRequest:

@@ -12,7 +12,6 @@ from pydantic import Field, ValidationError, field_validator
 from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.card_fields import Code, read_digits
 from tollhouse.api.decode import MAX_TOKENIZE_BYTES, Body, read_object
-from tollhouse.api.envelope import sent_request_id_of
 from tollhouse.api.fields import text
 from tollhouse.api.openapi import describe
 from tollhouse.api.problems import describe_faults
@@ -22,7 +21,7 @@ from tollhouse.kernel.card import Cvv, find_brand
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.requests import Reply
 from tollhouse.vault.accounts import select_account_holder
-from tollhouse.vault.tokens import Mint, Minted, digest_account, tokenize_account
+from tollhouse.vault.tokens import Mint, tokenize_account
 from tollhouse.wire.answers import TokenAnswer
 
 if TYPE_CHECKING:
@@ -72,14 +71,14 @@ def tokenize_account_handlers(make_token: Callable[[AnyRequest], Awaitable[Reply
             answer=TokenAnswer,
             needs_key=False,
             needs_xml_http_request=True,
-            takes_request_id=True,
         ),
     )
     async def post_tokenize_account(request: AnyRequest) -> Response[bytes]:
         """Turn a stored card and a fresh security code into a token for one payment within 15 minutes.
 
         Meant for the browser of a returning cardholder; no API key is needed. The token works for the merchant whose
-        stored card it is, and pays as that card's consumer.
+        stored card it is, and pays as that card's consumer. Each call makes a new token; an `X-Request-ID` is sent
+        back and not remembered.
         """
         return answer(await make_token(request))
 
@@ -96,8 +95,8 @@ def build_tokenize_account(
         merchant = await gate.recognise(request)
         limits.check(merchant, address=gate.address_of(request), card=fields.paymentAccountId)
         merchant_id = await _find_merchant(database, fields, merchant)
-        minted = await _tokenize(mint, fields, merchant_id, sent_request_id_of(request.scope))
-        return Reply(CREATED, render_minted(minted), minted.is_replay)
+        minted = await tokenize_account(mint, fields.cvv, merchant_id=merchant_id, account_id=fields.paymentAccountId)
+        return Reply(CREATED, render_minted(minted))
 
     return make_token
 
@@ -130,15 +129,3 @@ async def _find_merchant(database: Database, fields: AccountTokenRequest, mercha
     if length is not None and len(fields.cvv) != length:
         raise Invalid({"cvv": [f"must have {length} digits"]})
     return merchant_id
-
-
-async def _tokenize(mint: Mint, fields: AccountTokenRequest, merchant_id: int, sent_id: str | None) -> Minted:
-    account_id = fields.paymentAccountId
-    digest = digest_account(mint.vault, account_id, fields.consumerId, fields.cvv)
-    return await tokenize_account(
-        mint,
-        fields.cvv,
-        merchant_id=merchant_id,
-        account_id=account_id,
-        request=(sent_id, digest) if sent_id else None,
-    )

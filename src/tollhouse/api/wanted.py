@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tollhouse.api.card_fields import CardFields
 from tollhouse.api.payment_request import PaymentRequest, skus_of
+from tollhouse.api.requests import leave_out_codes
 from tollhouse.api.source_fields import AccountWithCodeSource
 from tollhouse.payments.wanted import References, SkuReference, Wanted, WantedItem
 from tollhouse.threeds.model import BrowserData
@@ -132,6 +133,6 @@ def digest_body(tools: Tools, body: dict[str, Any], scope: str = "") -> bytes:
 
     `scope` is what a request is about besides its body.
     """
-    source = {name: value for name, value in _object(body, "paymentSource").items() if name != "cvv"}
-    canonical = json.dumps({**body, "paymentSource": source}, sort_keys=True, default=str)
+    content = leave_out_codes({**body, "paymentSource": _object(body, "paymentSource")})
+    canonical = json.dumps(content, sort_keys=True, default=str)
     return tools.vault.digest(f"{scope}{canonical}".encode())

@@ -45,7 +45,10 @@ def tokenize(
     zip_code: str | None = None,
     request_id: str | None = None,
 ) -> Call[Token]:
-    """Turn a card into a token for one payment within a quarter of an hour. `month` and `year` have two digits."""
+    """Turn a card into a token for one payment within a quarter of an hour. `month` and `year` have two digits.
+
+    Each call makes a new token; the `request_id` is only for the logs.
+    """
     card = {"number": number, "expirationMonth": month, "expirationYear": year, "cvv": cvv}
     body = {**card, "cardHolder": holder, "zip": zip_code}
     return Call("POST", "/tokenize", Token, body, headers=XML_HTTP_REQUEST, request_id=request_id)
@@ -54,7 +57,7 @@ def tokenize(
 def tokenize_account(
     payment_account_id: str, *, consumer_id: str, cvv: str, request_id: str | None = None
 ) -> Call[Token]:
-    """Turn a stored card and its security code, typed again, into a token."""
+    """Turn a stored card and its security code, typed again, into a token. Each call makes a new one."""
     body = {"paymentAccountId": payment_account_id, "consumerId": consumer_id, "cvv": cvv}
     path = "/tokenizeWithPaymentAccountId"
     return Call("POST", path, Token, body, headers=XML_HTTP_REQUEST, request_id=request_id)

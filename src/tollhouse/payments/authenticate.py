@@ -111,20 +111,20 @@ async def _hand_over(
         expected=asked.attempt.state,
         answer=answer,
         challenge=authentication,
-        code=await _seal_code(tools, payment, instrument, authentication),
+        code=_seal_code(tools, payment, instrument, authentication),
     )
     if asked is not payment:
         move = replace(move, payment=lifecycle.move(asked, AttemptState.DECLINED), following=waiting)
     return Reply(CREATED, answer) if await tools.moves.submit(move) else await recall(tools, payment)
 
 
-async def _seal_code(
+def _seal_code(
     tools: Tools, payment: Payment, instrument: Instrument, authentication: Authentication
 ) -> SealedCode | None:
     """Seal the security code for the time of the challenge: a quarter of an hour from the request at most."""
     now, left = tools.clock.now(), payment.created_at + CODE_LIFE - tools.now_of(payment)
     if instrument.code is None or payment.initiator != "customer" or left <= timedelta():
         return None
-    return await tools.security_codes.seal(
+    return tools.security_codes.seal(
         instrument.code, holder_id=authentication.series_id, now=now, expires_at=now + left
     )

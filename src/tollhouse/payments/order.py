@@ -17,6 +17,7 @@ from tollhouse.kernel.money import MAX_AMOUNT_MINOR, Money
 from tollhouse.payments.model import Instrument, Item, Mode, Order, Source
 from tollhouse.payments.routing import NO_ACQUIRER, choose_acquirer, find_account
 from tollhouse.payments.wanted import Wanted
+from tollhouse.vault.tokens import open_code
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Reason
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
     from tollhouse.payments.wanted import WantedItem
     from tollhouse.vault.accounts import Account
-    from tollhouse.vault.tokens import StoredToken
 
 #: Sources that are charged with one click: the cardholder is sent to the bank only when the request asks for it.
 ONE_CLICK_KINDS = frozenset({"consumer", "paymentAccountId", "cc_token"})
@@ -49,7 +49,7 @@ async def build_order(tools: Tools, wanted: Wanted, resolved: Resolved) -> Order
     items = choose_items(wanted, resolved)
     _check_initiator(wanted, resolved.account)
     payer = choose_payer(tools, wanted, resolved)
-    instrument = await _open_instrument(tools, wanted, resolved)
+    instrument = _open_instrument(tools, wanted, resolved)
     fingerprint = tools.vault.fingerprint(instrument.card.number, merchant_id=wanted.merchant_id)
     account_id = (
         resolved.account.account_id
@@ -163,23 +163,19 @@ def choose_payer(tools: Tools, wanted: Wanted, resolved: Resolved) -> Payer:
     return Payer(consumer_id, wanted.external_id, wanted.consumer, is_known=False)
 
 
-async def _open_instrument(tools: Tools, wanted: Wanted, resolved: Resolved) -> Instrument:
+def _open_instrument(tools: Tools, wanted: Wanted, resolved: Resolved) -> Instrument:
     """Get at the card: from the request, from the token, or from the vault. A stored card's code comes by itself."""
     if wanted.card is not None:
         return Instrument(wanted.card, wanted.code)
     account, token = resolved.account, resolved.token
-    code = await _open_code(tools, token) if token else wanted.code
+    code = open_code(tools.vault, token, now=tools.clock.now()) if token else wanted.code
     if account is not None:
         stored = tools.vault.open_card(account.card, merchant_id=wanted.merchant_id, account_id=account.account_id)
         _check_code(stored, code)
         return Instrument(stored, code)
-    if token is None or token.card is None:
+    if token is None or token.sealed_card is None:
         raise Defect("An order without a card was not refused.")
-    return Instrument(tools.vault.open_token_card(token.card, token_id=token.token_id), code)
-
-
-async def _open_code(tools: Tools, token: StoredToken) -> Cvv | None:
-    return await tools.security_codes.open(token.code, now=tools.clock.now()) if token.code else None
+    return Instrument(tools.vault.open_token_card(token.sealed_card, token=token.token), code)
 
 
 def _check_code(card: Card, code: Cvv | None) -> None:

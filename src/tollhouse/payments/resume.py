@@ -88,7 +88,7 @@ async def _open_code(tools: Tools, holder_id: UUID) -> Cvv | None:
     """Open the security code, which may be gone by now; then it goes without."""
     async with tools.database.acquire() as connection:
         sealed = await select_security_code(connection, holder_id)
-    return await tools.security_codes.open(sealed, now=tools.clock.now()) if sealed else None
+    return tools.security_codes.open(sealed, now=tools.clock.now()) if sealed else None
 
 
 async def load_payment(tools: Tools, authentication: Authentication) -> Payment:

@@ -106,11 +106,11 @@ async def _resolve_source(tools: Tools, references: References, resolved: Resolv
 
 
 async def _resolve_token(tools: Tools, references: References, resolved: Resolved) -> None:
-    token_id = _read_uuid(references.token)
+    sent = _read_uuid(references.token)
     token = None
-    if token_id is not None:
+    if sent is not None:
         async with tools.database.acquire() as connection:
-            token = await select_token(connection, token_id, merchant_id=references.merchant_id)
+            token = await select_token(connection, sent, merchant_id=references.merchant_id)
     fault = find_token_fault(token, merchant_id=references.merchant_id, now=tools.clock.now())
     if fault is not None or token is None:
         resolved.blame("paymentSource.token", fault or UNKNOWN_TOKEN)
@@ -126,7 +126,7 @@ def find_token_fault(token: StoredToken | None, *, merchant_id: int, now: dateti
         return UNKNOWN_TOKEN
     if token.used_by is not None:
         return "was used already; tokenize the card again"
-    if token.expires_at <= now or (token.card is None and token.account_id is None):
+    if token.expires_at <= now or (token.sealed_card is None and token.account_id is None):
         return "has expired; tokenize the card again"
     return None
 

@@ -1,24 +1,12 @@
--- name: insert_short_key$
--- Store a wrapped short-lived key and return its id.
-insert into short_key (key_version, wrapped_key, expires_at)
-values (:key_version, :wrapped_key, :expires_at)
-returning short_key_id;
-
--- name: select_short_key^
--- Return a short-lived key that has not run out.
-select key_version, wrapped_key, expires_at
-from short_key
-where short_key_id = :short_key_id and expires_at > now();
-
 -- name: insert_security_codes!
 -- Store sealed security codes, each for its holder.
-insert into security_code (holder_id, short_key_id, sealed, expires_at)
-select * from unnest(:holder_ids::uuid[], :short_key_ids::bigint[], :sealed::bytea[], :expires_at::timestamptz[])
+insert into security_code (holder_id, sealed, expires_at)
+select * from unnest(:holder_ids::uuid[], :sealed::bytea[], :expires_at::timestamptz[])
 on conflict do nothing;
 
 -- name: select_security_code^
 -- Return the sealed security code of a holder.
-select short_key_id, sealed, expires_at from security_code where holder_id = :holder_id;
+select sealed, expires_at from security_code where holder_id = :holder_id;
 
 -- name: delete_security_codes!
 -- Erase the security codes of these holders.
@@ -28,10 +16,6 @@ delete from security_code where holder_id = any(:holder_ids::uuid[]);
 -- Erase security codes whose time has passed.
 delete from security_code where expires_at <= now();
 
--- name: delete_expired_short_keys!
--- Erase short-lived keys whose last code has run out.
-delete from short_key where expires_at <= now();
-
 -- name: update_expired_tokens!
 -- Forget the cards of tokens that ran out unused.
 update token set sealed_card = null where expires_at <= now() and sealed_card is not null;
@@ -40,32 +24,13 @@ update token set sealed_card = null where expires_at <= now() and sealed_card is
 -- Delete tokens a day after they ran out; until then a late use is told what is wrong with it.
 delete from token where expires_at <= now() - interval '1 day';
 
--- name: delete_expired_token_requests!
--- Forget repeated tokenize requests with the token that they made.
-delete from token_request where expires_at <= now();
-
--- name: claim_token_requests!
--- Take the request ids of tokenize requests, also from tokens that ran out and were not swept yet. Each is given once.
-insert into token_request as r (request_id, body_digest, token_id, expires_at)
-select * from unnest(:request_ids::text[], :body_digests::bytea[], :token_ids::uuid[], :expires_at::timestamptz[])
-on conflict (request_id, body_digest) do update
-set token_id = excluded.token_id, expires_at = excluded.expires_at
-where r.expires_at <= now();
-
--- name: select_token_requests
--- Return the tokens that earlier requests with these ids and bodies made.
-select r.request_id, r.body_digest, r.token_id, r.expires_at
-from token_request r
-join unnest(:request_ids::text[], :body_digests::bytea[]) as given (request_id, body_digest)
-    using (request_id, body_digest);
-
 -- name: insert_tokens$
 -- Store tokens and tell the database's time.
 with stored as (
-    insert into token (token_id, merchant_id, account_id, key_version, sealed_card, expires_at)
+    insert into token (token_id, merchant_id, account_id, sealed_card, expires_at)
     select * from unnest(
-        :token_ids::uuid[], :merchant_ids::bigint[], :account_ids::uuid[], :key_versions::integer[],
-        :sealed_cards::bytea[], :expires_at::timestamptz[]
+        :token_ids::uuid[], :merchant_ids::bigint[], :account_ids::uuid[], :sealed_cards::bytea[],
+        :expires_at::timestamptz[]
     )
     on conflict do nothing
 )
@@ -74,11 +39,11 @@ select clock_timestamp();
 -- name: select_token^
 -- Return a token with its sealed card and, if there is one, its sealed security code. It ages by real time and by what the clock of
 -- the merchant who is about to use it advanced since it was made, so that it runs out that much earlier.
-select t.merchant_id, t.account_id, t.key_version, t.sealed_card, t.used_by,
+select t.merchant_id, t.account_id, t.sealed_card, t.used_by,
     t.expires_at - coalesce(
         m.clock_offset - clock_offset_at(m.merchant_id, t.expires_at - :life::interval), '0'
     ) as expires_at,
-    c.short_key_id, c.sealed as sealed_code, c.expires_at as code_expires_at
+    c.sealed as sealed_code, c.expires_at as code_expires_at
 from token t
 left join merchant m on m.merchant_id = :merchant_id and m.clock_offset > '0'
 left join security_code c on c.holder_id = t.token_id

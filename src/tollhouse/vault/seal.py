@@ -63,6 +63,34 @@ def _associate(bound_to: str, key_version: int) -> bytes:
     return f"v1|{bound_to}|{key_version}".encode()
 
 
+def seal_under(key: bytes, clear: bytes, *, bound_to: str) -> bytes:
+    """Seal a value under a key that stands in no database: a nonce, then the ciphertext with its tag."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, clear, bound_to.encode())
+
+
+def unseal_under(key: bytes, sealed: bytes, *, bound_to: str) -> bytes:
+    """Open what `seal_under` sealed. Raises SealBroken for another key, another place or a changed value."""
+    try:
+        return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to.encode())
+    except (InvalidTag, ValueError) as error:
+        raise SealBroken from error
+
+
+def derive_token_key(key: bytes, *, token: UUID, part: str) -> bytes:
+    """Derive the key of one part of a token, its card or its code, from the token and a key of the key provider."""
+    return hmac.digest(key, f"{part}|".encode() + token.bytes, hashlib.sha256)
+
+
+def derive_token_id(token: UUID) -> UUID:
+    """Return the id by which the database knows a token: the first 128 bits of its SHA-256.
+
+    A plain hash is enough: a token has 122 random bits, so nobody finds it by trying (a salt or a slow hash helps
+    where a secret can be guessed).
+    """
+    return UUID(bytes=hashlib.sha256(token.bytes).digest()[:16])
+
+
 def pack_card(card: Card) -> bytes:
     """Write a card down for sealing."""
     fields = [card.number.reveal(), card.expiry.month, card.expiry.year, card.holder, card.zip]

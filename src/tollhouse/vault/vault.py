@@ -8,8 +8,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from tollhouse.kernel.card import Card, CardNumber
-from tollhouse.vault.seal import Sealed, derive_account_id, fingerprint_card, pack_card, seal, unpack_card, unseal
+from tollhouse.kernel.card import Card, CardNumber, Cvv
+from tollhouse.vault.seal import (
+    Sealed,
+    derive_account_id,
+    derive_token_key,
+    fingerprint_card,
+    pack_card,
+    seal,
+    seal_under,
+    unpack_card,
+    unseal,
+    unseal_under,
+)
 
 if TYPE_CHECKING:
     from tollhouse.vault.keys import KeyProvider
@@ -23,9 +34,10 @@ class Vault:
     fingerprint_key: bytes = field(init=False)
     identity_key: bytes = field(init=False)
     digest_key: bytes = field(init=False)
+    token_key: bytes = field(init=False)
 
     def __post_init__(self) -> None:
-        for purpose in ("fingerprint", "identity", "digest"):
+        for purpose in ("fingerprint", "identity", "digest", "token"):
             object.__setattr__(self, f"{purpose}_key", self.keys.derive(purpose))
 
     def seal_card(self, card: Card, *, merchant_id: int, account_id: UUID) -> Sealed:
@@ -36,13 +48,27 @@ class Vault:
         """Open the card of a merchant's account. Raises SealBroken."""
         return unpack_card(unseal(self.keys, sealed, bound_to=f"account|{merchant_id}|{account_id}"))
 
-    def seal_token_card(self, card: Card, *, token_id: UUID) -> Sealed:
-        """Seal a card for a token, which belongs to no merchant yet."""
-        return seal(self.keys, pack_card(card), bound_to=f"token|{token_id}")
+    def seal_token_card(self, card: Card, *, token: UUID) -> bytes:
+        """Seal a card for a token, which belongs to no merchant yet: without the token nobody opens it."""
+        return self._seal_for_token("card", pack_card(card), token)
 
-    def open_token_card(self, sealed: Sealed, *, token_id: UUID) -> Card:
+    def open_token_card(self, sealed: bytes, *, token: UUID) -> Card:
         """Open the card of a token. Raises SealBroken."""
-        return unpack_card(unseal(self.keys, sealed, bound_to=f"token|{token_id}"))
+        return unpack_card(self._open_of_token("card", sealed, token))
+
+    def seal_token_code(self, code: Cvv, *, token: UUID) -> bytes:
+        """Seal a security code for a token: without the token nobody opens it."""
+        return self._seal_for_token("code", code.reveal().encode(), token)
+
+    def open_token_code(self, sealed: bytes, *, token: UUID) -> Cvv:
+        """Open the security code of a token. Raises SealBroken."""
+        return Cvv(self._open_of_token("code", sealed, token).decode())
+
+    def _seal_for_token(self, part: str, clear: bytes, token: UUID) -> bytes:
+        return seal_under(derive_token_key(self.token_key, token=token, part=part), clear, bound_to=f"token {part}")
+
+    def _open_of_token(self, part: str, sealed: bytes, token: UUID) -> bytes:
+        return unseal_under(derive_token_key(self.token_key, token=token, part=part), sealed, bound_to=f"token {part}")
 
     def seal_secret(self, text: str, *, bound_to: str) -> bytes:
         """Seal a secret that has to be read again, such as an IPN secret. The key version goes first, in four bytes."""

@@ -66,7 +66,7 @@ async def live(shop: Shop) -> None:
     shop.acquirer.plan(Plan(Declined("82")), Plan(lost="answer"), Plan(not_sent=True))
     for n in range(3):
         await shop.pay(**card, metadata=f'{{"n": {n}}}')
-    used = await shop.tokenize(CANARY, cvv=CANARY_CVV, request=("t1", b"digest"))
+    used = await shop.tokenize(CANARY, cvv=CANARY_CVV)
     await shop.pay(token=used)
     await shop.tokenize(CANARY, cvv=CANARY_CVV)
     await all_at_once(shop.pay(token=used), shop.pay(token="nonsense"))

@@ -1,20 +1,29 @@
-"""Security codes live minutes, and die with their use, their time or their key."""
+"""Security codes of challenges live minutes, and die with their use, their time or their key."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from tests.support.shop import CVV, KEYS, Shop
+from tests.support.shop import CVV, Shop
 
 from tollhouse.kernel.card import Cvv
 from tollhouse.storage.database import Database
+from tollhouse.vault.ring import (
+    KEY_LIFE_MINUTES,
+    FileRing,
+    KeyRing,
+    MemoryRing,
+    RingUnsafe,
+    find_file_system,
+    open_ring,
+)
+from tollhouse.vault.seal import derive_token_id
 from tollhouse.vault.security_codes import (
     CODE_LIFE,
-    KEY_LIFE,
-    KEY_USE,
-    REMEMBERED_KEYS,
     SealedCode,
     SecurityCodes,
     delete_security_codes,
@@ -25,104 +34,124 @@ from tollhouse.vault.security_codes import (
 from tollhouse.vault.tokens import select_token
 
 HOLDER = UUID(int=5)
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture
-def security_codes(database: Database) -> SecurityCodes:
-    """The security codes of one process."""
-    return SecurityCodes(KEYS, database)
+@pytest.fixture(params=["memory", "files"])
+def ring(request: pytest.FixtureRequest, tmp_path: Path) -> KeyRing:
+    """A ring of either kind."""
+    return MemoryRing() if request.param == "memory" else FileRing(tmp_path)
 
 
-async def seal(
-    codes: SecurityCodes, database: Database, *, age: timedelta = timedelta(), life: timedelta = CODE_LIFE
-) -> SealedCode:
-    """Seal a code for the holder, some time ago."""
-    async with database.acquire() as connection:
-        now = await connection.fetchval("select now()") - age
-    return await codes.seal(Cvv(CVV), holder_id=HOLDER, now=now, expires_at=now + life)
+def seal(ring: KeyRing, *, now: datetime = NOW, life: timedelta = CODE_LIFE) -> SealedCode:
+    """Seal a code for the holder."""
+    code = SecurityCodes(ring).seal(Cvv(CVV), holder_id=HOLDER, now=now, expires_at=now + life)
+    assert code is not None
+    return code
 
 
-async def open_now(
-    codes: SecurityCodes, database: Database, code: SealedCode, after: timedelta = timedelta()
-) -> str | None:
-    """Open a code now, or after a while, and return it in the clear."""
-    async with database.acquire() as connection:
-        now = await connection.fetchval("select now()") + after
-    opened = await codes.open(code, now=now)
+def unseal(ring: KeyRing, code: SealedCode, *, now: datetime = NOW) -> str | None:
+    """Open a code and return it in the clear."""
+    opened = SecurityCodes(ring).open(code, now=now)
     return opened.reveal() if opened else None
 
 
-async def test_a_code_is_opened_by_any_process(database: Database, security_codes: SecurityCodes) -> None:
-    """A code opens in the process that sealed it and in another one."""
-    code = await seal(security_codes, database)
-    assert await open_now(security_codes, database, code) == CVV
-    assert await open_now(SecurityCodes(KEYS, database), database, code) == CVV
+def test_a_code_is_opened_by_any_process_of_the_machine(tmp_path: Path) -> None:
+    """A code opens in the process that sealed it and in another one of the same machine."""
+    code = seal(FileRing(tmp_path))
+    assert unseal(FileRing(tmp_path), code) == CVV
     assert CVV.encode() not in code.sealed
 
 
-async def test_a_code_belongs_to_its_holder(database: Database, security_codes: SecurityCodes) -> None:
+def test_another_machine_opens_no_code(ring: KeyRing) -> None:
+    """Where a result comes in at another machine, which has a key of its own for that minute, there is no code."""
+    code, other = seal(ring), MemoryRing()
+    assert unseal(other, code) is None
+    seal(other)
+    assert unseal(other, code) is None
+
+
+def test_a_code_belongs_to_its_holder(ring: KeyRing) -> None:
     """A code that was moved to another holder does not open."""
-    code = await seal(security_codes, database)
-    moved = SealedCode(uuid4(), code.short_key_id, code.sealed, code.expires_at)
-    assert await open_now(security_codes, database, moved) is None
+    code = seal(ring)
+    assert unseal(ring, SealedCode(uuid4(), code.sealed, code.expires_at)) is None
 
 
-async def test_a_code_dies_with_its_time(database: Database, security_codes: SecurityCodes) -> None:
-    """After its quarter of an hour a code does not open, although it and its key are still there."""
-    code = await seal(security_codes, database)
-    assert await open_now(security_codes, database, code, CODE_LIFE - timedelta(seconds=2)) == CVV
-    assert await open_now(security_codes, database, code, CODE_LIFE) is None
+def test_a_code_dies_with_its_time(ring: KeyRing) -> None:
+    """A code does not open after its time, although it and its key are still there."""
+    code = seal(ring, life=2 * MINUTE)
+    assert unseal(ring, code, now=NOW + 1.9 * MINUTE) == CVV
+    assert unseal(ring, code, now=NOW + 2 * MINUTE) is None
 
 
-async def test_a_code_dies_with_its_key(database: Database, security_codes: SecurityCodes) -> None:
-    """When its key is deleted a code is gone for everybody who had not opened the key."""
-    code = await seal(security_codes, database)
-    async with database.acquire() as connection:
-        await connection.execute("delete from short_key")
-    assert await open_now(SecurityCodes(KEYS, database), database, code) is None
+def test_a_code_dies_with_its_key(ring: KeyRing) -> None:
+    """Fifteen minutes after its minute began a key opens nothing, swept or not."""
+    code = seal(ring, life=2 * CODE_LIFE)
+    last = NOW + KEY_LIFE_MINUTES * MINUTE
+    assert unseal(ring, code, now=last - timedelta(seconds=1)) == CVV
+    assert unseal(ring, code, now=last) is None
 
 
-async def test_a_key_that_ran_out_opens_nothing(database: Database, security_codes: SecurityCodes) -> None:
-    """A key past its time opens nothing, swept or not, at hand or not."""
-    code = await seal(security_codes, database, life=2 * KEY_LIFE)
-    assert await open_now(security_codes, database, code, KEY_LIFE) is None
-    async with database.acquire() as connection:
-        await connection.execute("update short_key set expires_at = now()")
-    assert await open_now(SecurityCodes(KEYS, database), database, code) is None
+def test_a_changed_code_is_none(ring: KeyRing) -> None:
+    """What is shorter or other than what was sealed does not open."""
+    code = seal(ring)
+    for sealed in (b"", code.sealed[:8], code.sealed[:20], code.sealed[:-1] + bytes([code.sealed[-1] ^ 1])):
+        assert unseal(ring, SealedCode(HOLDER, sealed, code.expires_at)) is None
 
 
-async def test_keys_change_every_few_minutes(database: Database, security_codes: SecurityCodes) -> None:
-    """A key seals for five minutes, then there is another one, and both open."""
-    old = await seal(security_codes, database, age=KEY_USE)
-    new = await seal(security_codes, database)
-    again = await seal(security_codes, database)
-    assert old.short_key_id != new.short_key_id == again.short_key_id
-    assert await open_now(security_codes, database, old) == CVV
-    assert await open_now(security_codes, database, new) == CVV
+def test_there_is_a_key_a_minute(tmp_path: Path) -> None:
+    """Each minute has a key of its own, and after a quarter of an hour its file is gone."""
+    ring = FileRing(tmp_path)
+    codes = SecurityCodes(ring)
+    for minutes in range(20):
+        seal(ring, now=NOW + minutes * MINUTE)
+    assert len(list(tmp_path.iterdir())) == KEY_LIFE_MINUTES
+    codes.forget_keys(NOW + 25 * MINUTE)
+    assert len(list(tmp_path.iterdir())) == 9
+    codes.forget_keys(NOW + 60 * MINUTE)
+    assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_process_that_met_many_keys_still_seals(database: Database, security_codes: SecurityCodes) -> None:
-    """However many other processes' keys were opened, the own one is at hand, and memory is bounded."""
-    await seal(security_codes, database)
-    for _ in range(REMEMBERED_KEYS + 5):
-        foreign = await seal(SecurityCodes(KEYS, database), database)
-        assert await open_now(security_codes, database, foreign) == CVV
-    own = await seal(security_codes, database)
-    assert await open_now(security_codes, database, own) == CVV
+def test_only_the_owner_reads_a_key(tmp_path: Path) -> None:
+    """The file of a key has mode 0600, and stays as it was drawn first."""
+    ring = FileRing(tmp_path)
+    first, again = ring.take(1), FileRing(tmp_path).take(1)
+    assert first == again
+    [file] = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_key_has_a_life_longer_than_its_codes(database: Database, security_codes: SecurityCodes) -> None:
-    """A code sealed at the last moment, and once more for a challenge, finds its key."""
-    assert KEY_LIFE > KEY_USE + 2 * CODE_LIFE
-    await seal(security_codes, database)
-    async with database.acquire() as connection:
-        life = await connection.fetchval("select expires_at - now() from short_key")
-    assert KEY_LIFE - timedelta(seconds=5) < life <= KEY_LIFE
+def test_a_full_memory_stops_no_payment(tmp_path: Path) -> None:
+    """Where no key can be kept no code is sealed, and nothing is raised: the payment goes on without."""
+    codes = SecurityCodes(FileRing(tmp_path / "gone"))
+    assert codes.seal(Cvv(CVV), holder_id=HOLDER, now=NOW, expires_at=NOW + CODE_LIFE) is None
 
 
-async def test_codes_are_stored_once(database: Database, security_codes: SecurityCodes) -> None:
+def test_a_ring_is_in_memory_and_private(tmp_path: Path) -> None:
+    """By default a ring is in shared memory; a directory on a disk, or one that others can read, is refused."""
+    on_disk = find_file_system(tmp_path) not in {"tmpfs", "ramfs"}
+    if on_disk:
+        with pytest.raises(RingUnsafe, match="not in memory"):
+            open_ring(tmp_path, name="ring")
+    if find_file_system(Path("/dev")) is None or not os.access("/dev/shm", os.W_OK):  # noqa: S108 - asked, not used
+        assert isinstance(open_ring(None, name="ring"), MemoryRing)
+        return
+    name = uuid4().hex
+    ring = open_ring(None, name=name)
+    assert isinstance(ring, FileRing)
+    directory = Path(f"/dev/shm/tollhouse-{os.geteuid()}/{name}")  # noqa: S108 - what the ring made
+    assert directory.stat().st_mode & 0o777 == 0o700
+    directory.chmod(0o755)
+    assert isinstance(open_ring(None, name=name), MemoryRing)
+    with pytest.raises(RingUnsafe, match="only its owner"):
+        open_ring(Path("/dev/shm"), name=name)  # noqa: S108
+    directory.rmdir()
+
+
+async def test_codes_are_stored_once(database: Database) -> None:
     """A repeated batch finds its own codes; a deleted one is gone."""
-    code = await seal(security_codes, database)
+    code = seal(MemoryRing())
     async with database.transaction() as connection:
         await insert_security_codes(connection, [code])
         await insert_security_codes(connection, [code])
@@ -132,31 +161,24 @@ async def test_codes_are_stored_once(database: Database, security_codes: Securit
 
 
 async def test_the_sweep_takes_what_ran_out_and_nothing_else(shop: Shop) -> None:
-    """The sweep erases codes, keys, cards and requests that ran out; what is good stays, and tells of late uses."""
-    good, late, old = [await shop.tokenize(request=(f"t{n}", b"digest")) for n in range(3)]
-    for table in ("token", "token_request", "security_code"):
-        name = "holder_id" if table == "security_code" else "token_id"
-        await shop.value(f"update {table} set expires_at = now() where {name} = $1", late)  # noqa: S608 - names of ours
-        await shop.value(
-            f"update {table} set expires_at = now() - interval '25 hours' where {name} = $1",  # noqa: S608
-            old,
-        )
+    """The sweep erases codes and cards that ran out; what is good stays, and tells of late uses."""
+    good, late, old = [await shop.tokenize() for _ in range(3)]
+    for token, age in ((late, "0"), (old, "25 hours")):
+        for table, name in (("token", "token_id"), ("security_code", "holder_id")):
+            await shop.value(
+                f"update {table} set expires_at = now() - interval '{age}' where {name} = $1",  # noqa: S608 - our names
+                derive_token_id(token),
+            )
     async with shop.tools.database.transaction() as connection:
         await sweep_vault(connection)
         left = [await select_token(connection, token, merchant_id=1) for token in (good, late, old)]
     assert left[0] is not None
-    assert left[0].card is not None
+    assert left[0].sealed_card is not None
     assert left[0].code is not None
     assert left[1] is not None
-    assert (left[1].card, left[1].code) == (None, None)
+    assert (left[1].sealed_card, left[1].code) == (None, None)
     assert left[2] is None
-    assert await shop.value("select count(*) from token_request") == 1
-    assert await shop.value("select count(*) from short_key") == 1
     assert (await shop.pay(token=good)).outcome == ("success", "0")
-    await shop.value("update short_key set expires_at = now()")
-    async with shop.tools.database.transaction() as connection:
-        await sweep_vault(connection)
-    assert await shop.value("select count(*) from short_key") == 0
 
 
 async def test_a_payment_goes_on_without_its_code(shop: Shop) -> None:

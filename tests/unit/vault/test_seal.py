@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.kernel.card import Card, CardNumber, Expiry
+from tollhouse.kernel.card import Card, CardNumber, Cvv, Expiry
 from tollhouse.kernel.errors import SealBroken
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.seal import Sealed, pack_card, seal, unpack_card, unseal
@@ -39,8 +39,8 @@ def test_a_card_comes_out_as_it_went_in(card: Card, merchant_id: int, account_id
     """Whatever is on a card survives being sealed, for an account and for a token."""
     sealed = VAULT.seal_card(card, merchant_id=merchant_id, account_id=account_id)
     assert VAULT.open_card(sealed, merchant_id=merchant_id, account_id=account_id) == card
-    token = VAULT.seal_token_card(card, token_id=account_id)
-    assert VAULT.open_token_card(token, token_id=account_id) == card
+    token = VAULT.seal_token_card(card, token=account_id)
+    assert VAULT.open_token_card(token, token=account_id) == card
 
 
 @given(cards)
@@ -72,14 +72,31 @@ def test_a_card_opens_in_its_row_only(place: tuple[int, UUID]) -> None:
 
 def test_kinds_are_kept_apart() -> None:
     """A token's card does not open as an account's, nor a secret as a card, whatever their ids are."""
-    token = VAULT.seal_token_card(CARD, token_id=ACCOUNT)
+    token = VAULT.seal_token_card(CARD, token=ACCOUNT)
     with pytest.raises(SealBroken):
-        VAULT.open_card(token, merchant_id=1, account_id=ACCOUNT)
+        VAULT.open_card(Sealed(token, 1), merchant_id=1, account_id=ACCOUNT)
     with pytest.raises(SealBroken):
-        VAULT.open_token_card(sealed_card(), token_id=ACCOUNT)
+        VAULT.open_token_card(sealed_card().content, token=ACCOUNT)
+    with pytest.raises(SealBroken):
+        VAULT.open_token_card(VAULT.seal_token_code(Cvv("937"), token=ACCOUNT), token=ACCOUNT)
+    with pytest.raises(SealBroken):
+        VAULT.open_token_code(token, token=ACCOUNT)
     secret = VAULT.seal_secret("text", bound_to=f"account|1|{ACCOUNT}")
     with pytest.raises(SealBroken):
         VAULT.open_card(Sealed(secret[4:], 1), merchant_id=1, account_id=ACCOUNT)
+
+
+@given(st.uuids(), st.uuids())
+def test_a_token_opens_what_is_its_own(token: UUID, other: UUID) -> None:
+    """Card and code of a token open with that token and that root; another token or another root opens neither."""
+    card, code = VAULT.seal_token_card(CARD, token=token), VAULT.seal_token_code(Cvv("937"), token=token)
+    assert VAULT.open_token_code(code, token=token).reveal() == "937"
+    others = [(Vault(FileKeyProvider({1: OLD}, NEW)), token)] + ([(VAULT, other)] if other != token else [])
+    for vault, wrong in others:
+        with pytest.raises(SealBroken):
+            vault.open_token_card(card, token=wrong)
+        with pytest.raises(SealBroken):
+            vault.open_token_code(code, token=wrong)
 
 
 def test_a_version_is_part_of_the_place() -> None:
