@@ -78,8 +78,8 @@ docs: $(DEV) ## write the reference pages that come from the code
 bench: $(DEV) ## measure this machine and print the table; SECONDS=5 ONLY=limit,payment shorten it
 	@$(BIN)/python -m bench $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only "$(ONLY)") $(BENCH_ARGS)
 
-torture: $(DEV) ## kill processes under load for TORTURE_SECONDS, then check the books
-	@TORTURE_SECONDS=$(TORTURE_SECONDS) $(BIN)/python -m pytest -s tests/torture/test_kill.py $(PYTEST_ARGS)
+torture: $(DEV) ## kill, pause and stop processes under load for TORTURE_SECONDS, then judge; SEED= repeats a run
+	@TORTURE_SECONDS=$(TORTURE_SECONDS) SEED=$(SEED) $(BIN)/python -m pytest -s tests/torture/test_processes.py $(PYTEST_ARGS)
 
 years: $(DEV) ## bill SCHEDULES random schedules for ten years each by the pure rules, and compare with a calendar
 	@echo "seed $(SEED): again with make years SCHEDULES=$(SCHEDULES) SEED=$(SEED)"
