@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import math
 import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,8 @@ import structlog
 import uvicorn
 
 from tollhouse.app import ConfigurationError, migrate_all, open_gateway, require_migrated
+from tollhouse.http.connections import choose_max_connections
+from tollhouse.http.server import Bounds, build_protocol
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.ledger.verify import verify_books
 from tollhouse.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_loops
@@ -107,7 +111,8 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
         )
         demo = await _prepare_demo(settings, gateway)
         loops = asyncio.create_task(run_loops(build_loops(gateway, stop) | build_web_loops(gateway, stop), stop))
-        await _serve(build_web(gateway, simulator), listener, stop, lambda: announce(demo, settings))
+        web = build_web(gateway, simulator)
+        await _serve(web, listener, stop, lambda: announce(demo, settings), bounds=_choose_bounds(settings))
         stop.set()
         await loops
 
@@ -120,7 +125,8 @@ async def run_serve(settings: Settings) -> None:
             loops = asyncio.create_task(run_loops(build_web_loops(gateway, stop), stop))
             # Others learn of a moved clock by their loops; who moves one answers when they know.
             web = build_web(gateway, others_learn_seconds=2 * READ_OFFSETS_EVERY_SECONDS)
-            await _serve(web, listener, stop, lambda: log.info("serving", url=settings.public_url))
+            tell = partial(log.info, "serving", url=settings.public_url)
+            await _serve(web, listener, stop, tell, bounds=_choose_bounds(settings))
             stop.set()
             await loops
 
@@ -138,7 +144,8 @@ async def run_work(settings: Settings) -> None:
             log.info("working")
         else:
             watch = build_watch(gateway)
-            await _serve(watch, listener, stop, lambda: log.info("working", metrics_port=port))
+            tell = partial(log.info, "working", metrics_port=port)
+            await _serve(watch, listener, stop, tell, bounds=_choose_bounds(settings))
             stop.set()
         await loops
 
@@ -154,7 +161,8 @@ async def run_simulate(settings: Settings) -> None:
         await require_migrated(dsn, schema="simulator", package="tollhouse.simulator")
         async with _simulator(settings, dsn, base_url=base_url) as simulator:
             web = create_simulator_app(simulator)
-            await _serve(web, listener, stop, lambda: log.info("simulating", url=base_url))
+            tell = partial(log.info, "simulating", url=base_url)
+            await _serve(web, listener, stop, tell, bounds=_choose_bounds(settings))
 
 
 async def run_migrate(settings: Settings) -> list[str]:
@@ -328,13 +336,30 @@ def _bind(host: str, port: int, *, option: str = "--port") -> Iterator[socket.so
         yield listener
 
 
+def _choose_bounds(settings: Settings) -> Bounds:
+    """Return the bounds of a port."""
+    return Bounds(
+        max_connections_per_address=settings.connections_per_address,
+        max_connections=choose_max_connections(),
+        exempt=settings.trusted_proxies,
+    )
+
+
 async def _serve(
-    web: Application | Litestar, listener: socket.socket, stop: asyncio.Event, on_started: Callable[[], None]
+    web: Application | Litestar,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    on_started: Callable[[], None],
+    *,
+    bounds: Bounds,
 ) -> None:
     """Listen until `stop` is set; then take no more, and let open requests end for a while."""
     server = _Server(
         uvicorn.Config(
             web,
+            http=build_protocol(bounds),
+            ws="none",
+            timeout_keep_alive=math.ceil(bounds.idle_seconds),
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     mids: Annotated[tuple[str, ...], NoDecode] = ()
     #: Networks of proxies whose X-Forwarded-For is believed, separated by commas.
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
+    #: Connections that one address may hold open, or one /64 network of IPv6; 0 is no limit. Proxies that are trusted
+    #: are exempt.
+    connections_per_address: int = Field(256, ge=0, le=65_536)
     #: Addresses from which callbacks leave, separated by commas; what `GET /ips` lists. By default loopback in stage.
     egress_addresses: Annotated[tuple[IPvAnyAddress, ...], NoDecode] = ()
     #: Where messages to phones are posted: an endpoint of yours that knows a provider. By default nowhere; stage shows

@@ -1,0 +1,117 @@
+"""The open connections of one port: how many there may be, and which one ends when there is no room for another.
+
+An address that holds all of its connections loses the one that has waited longest without a complete request. So
+silent connections never take the port away, not even from others behind the same address.
+"""
+
+from __future__ import annotations
+
+import itertools
+import resource
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Protocol
+
+Network = IPv4Network | IPv6Network
+
+#: Connections that are looked at, oldest first, to find one that may end.
+MAX_SCANNED = 1_024
+#: An IPv6 customer has a network of this length, not one address (RFC 6177).
+IPV6_PREFIX = 64
+#: Files that a process asks to be allowed to open; most are connections.
+MAX_FILES = 65_536
+MAX_CONNECTIONS = 16_384
+
+
+def choose_max_connections() -> int:
+    """Raise the limit of open files as far as it may be, and return how many connections fit into half of it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return min(limit // 2, MAX_CONNECTIONS)
+
+
+class Connection(Protocol):
+    """A connection, as far as its port counts it."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether no complete request is being worked on: such a connection may end at any time (RFC 9112, 9.5)."""
+
+    def evict(self) -> None:
+        """End the connection to make room for another."""
+
+
+class Connections:
+    """The open connections, in the order in which they were made."""
+
+    def __init__(self, *, max_total: int, max_per_address: int, exempt: Sequence[Network] = ()) -> None:
+        self._max_total = max_total
+        self._max_per_address = max_per_address
+        self._exempt = tuple(exempt)
+        self._all: dict[Connection, str] = {}
+        self._by_address: dict[str, dict[Connection, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def list(self) -> list[Connection]:
+        """Return all connections."""
+        return list(self._all)
+
+    def admit(self, connection: Connection, address: str) -> bool:
+        """Add a connection, if necessary in the place of a waiting one. Returns whether there was room."""
+        key = group_address(address)
+        same = self._by_address.get(key, {})
+        is_limited = 0 < self._max_per_address <= len(same) and not self._is_exempt(address)
+        if is_limited and not _evict_one(same):
+            return False
+        if len(self._all) >= self._max_total and not _evict_one(self._all):
+            return False
+        self._all[connection] = key
+        self._by_address.setdefault(key, {})[connection] = None
+        return True
+
+    def discard(self, connection: Connection) -> None:
+        """Remove a connection that ended, or that was never admitted."""
+        key = self._all.pop(connection, None)
+        if key is None:
+            return
+        same = self._by_address[key]
+        del same[connection]
+        if not same:
+            del self._by_address[key]
+
+    def _is_exempt(self, address: str) -> bool:
+        if not self._exempt:
+            return False
+        parsed = _parse(address)
+        return parsed is not None and any(parsed in network for network in self._exempt)
+
+
+def _evict_one(connections: dict[Connection, str] | dict[Connection, None]) -> bool:
+    """End the oldest waiting connection. Returns whether one was found."""
+    oldest = next((each for each in itertools.islice(connections, MAX_SCANNED) if each.is_waiting), None)
+    if oldest is None:
+        return False
+    oldest.evict()
+    return True
+
+
+@lru_cache(maxsize=4_096)
+def group_address(address: str) -> str:
+    """Return the address itself for IPv4, mapped or not, and the /64 network for IPv6."""
+    parsed = _parse(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, IPV6_PREFIX), strict=False))
+    return str(parsed) if parsed else address
+
+
+def _parse(address: str) -> IPv4Address | IPv6Address | None:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return None
+    return parsed.ipv4_mapped or parsed if isinstance(parsed, IPv6Address) else parsed

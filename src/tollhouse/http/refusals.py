@@ -1,0 +1,46 @@
+"""Responses of the server itself, to what never reaches the application."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import NamedTuple
+
+from tollhouse.kernel.ids import new_request_id
+
+
+class Refusal(NamedTuple):
+    """A status with its message."""
+
+    status: HTTPStatus
+    message: str
+
+
+REFUSALS = {
+    "malformed": Refusal(HTTPStatus.BAD_REQUEST, "The request is not well-formed HTTP."),
+    "host_missing": Refusal(HTTPStatus.BAD_REQUEST, "The request must have one Host header."),
+    "coding_unknown": Refusal(HTTPStatus.NOT_IMPLEMENTED, "The only transfer coding is chunked."),
+    "too_many_requests": Refusal(HTTPStatus.BAD_REQUEST, "Too many requests were sent before the first response."),
+    "target_long": Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long."),
+    "headers_large": Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large or too many."),
+    "headers_late": Refusal(HTTPStatus.REQUEST_TIMEOUT, "The headers did not arrive in time."),
+    "body_late": Refusal(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time."),
+    "body_large": Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large."),
+}
+
+
+def build_refusal(refusal: Refusal, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Write a whole response, which ends the connection."""
+    body = json.dumps({"message": refusal.message, "errors": {}}).encode()
+    headers = [
+        *default_headers,
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-request-id", new_request_id().encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+    return f"HTTP/1.1 {refusal.status.value} {refusal.status.phrase}\r\n".encode() + lines + b"\r\n" + body
