@@ -147,15 +147,21 @@ async def _migrate_package(dsn: str, *, schema: str, package: str) -> list[str]:
 
 @asynccontextmanager
 async def open_gateway(
-    settings: Settings, dsn: str, transport: Transport, *, seconds_to_drain: Callable[[], float] = lambda: DRAIN_SECONDS
+    settings: Settings,
+    dsn: str,
+    transport: Transport,
+    *,
+    directory_transport: Transport | None = None,
+    seconds_to_drain: Callable[[], float] = lambda: DRAIN_SECONDS,
 ) -> AsyncIterator[Gateway]:
     """Put a gateway together on a migrated database, and take it apart at the end. Raises ConfigurationError.
 
+    `directory_transport` is a way of its own to the Directory; without one, `transport` leads there too.
     `seconds_to_drain` is asked at the end how long the money work under way may still take.
     """
     keys = open_keys(settings)
     database = await Database.connect(dsn, schema="gateway", min_size=2, max_size=settings.database_connections)
-    gateway = build_gateway(settings, database, Vault(keys), transport)
+    gateway = build_gateway(settings, database, Vault(keys), transport, directory_transport=directory_transport)
     await set_clock(gateway.tools.clock, database)
     await read_offsets(database, gateway.tools.clock)
     await gateway.tools.rates.refresh()
@@ -197,7 +203,14 @@ def _open_ring(settings: Settings, vault: Vault) -> KeyRing:
         raise ConfigurationError(f"TOLLHOUSE_KEY_RING_DIR: {error}") from None
 
 
-def build_gateway(settings: Settings, database: Database, vault: Vault, transport: Transport) -> Gateway:
+def build_gateway(
+    settings: Settings,
+    database: Database,
+    vault: Vault,
+    transport: Transport,
+    *,
+    directory_transport: Transport | None = None,
+) -> Gateway:
     """Put a gateway together."""
     clock, metrics, wake, carrier = DatabaseClock(), Metrics(), asyncio.Event(), build_carrier(settings)
     security_codes = SecurityCodes(_open_ring(settings, vault))
@@ -208,6 +221,7 @@ def build_gateway(settings: Settings, database: Database, vault: Vault, transpor
         vault=vault,
         security_codes=security_codes,
         transport=transport,
+        directory=Directory(directory_transport or transport),
         carrier=carrier,
         on_settled=partial(_tell_settled, metrics, wake),
     )
@@ -251,6 +265,7 @@ def _build_tools(
     vault: Vault,
     security_codes: SecurityCodes,
     transport: Transport,
+    directory: Directory,
     carrier: Carrier | None,
     on_settled: Callable[[Payment], None],
 ) -> Tools:
@@ -266,7 +281,7 @@ def _build_tools(
         security_codes=security_codes,
         catalog=Catalog(database),
         rates=Rates(database),
-        directory=Directory(transport),
+        directory=directory,
         acquirers={acquirer.name: acquirer},
         payment_numbers=_number_blocks(database, reserve_payment_numbers),
         transaction_numbers=_number_blocks(database, reserve_transaction_numbers),

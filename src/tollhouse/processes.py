@@ -286,12 +286,23 @@ async def _gateway_alone(settings: Settings, stop: _Stop) -> AsyncIterator[Gatew
         raise ConfigurationError("Set TOLLHOUSE_SIMULATOR_URL to where `tollhouse simulate` answers.")
     dsn = _database_url(settings)
     await require_migrated(dsn, schema="gateway", package="tollhouse.storage")
-    transport = HttpTransport(settings.simulator_url or "")
+    # Ways of their own: a slow acquirer takes no connection from the Directory, which 3-D Secure waits for.
+    transport, directory_transport = (
+        HttpTransport(settings.simulator_url or ""),
+        HttpTransport(settings.simulator_url or ""),
+    )
     try:
-        async with open_gateway(settings, dsn, transport, seconds_to_drain=stop.seconds_left) as gateway:
+        async with open_gateway(
+            settings,
+            dsn,
+            transport,
+            directory_transport=directory_transport,
+            seconds_to_drain=stop.seconds_left,
+        ) as gateway:
             yield gateway
     finally:
         await transport.close()
+        await directory_transport.close()
 
 
 async def _prepare_demo(settings: Settings, gateway: Gateway) -> Demo:

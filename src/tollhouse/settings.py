@@ -88,8 +88,9 @@ class Settings(BaseSettings):
     acquirer_timeout_seconds: float = Field(35.0, gt=0)
     #: Seconds after which a request that the acquirer does not know was never there.
     acquirer_longest_delay_seconds: float = Field(45.0, gt=0)
-    #: Seconds past the acquirer's time-out before the resolver looks at an attempt whose process is silent.
-    resolver_margin_seconds: float = Field(10.0, ge=0)
+    #: Seconds from the intention of a payment in which its request has to leave for the acquirer; past that it is not
+    #: sent. The resolver looks at an attempt whose process is silent after them and the acquirer's time-out.
+    resolver_margin_seconds: float = Field(10.0, gt=0)
     #: Calls of `/tokenize` a minute from one address; 0 is no limit. By default none in stage.
     tokenize_by_address: int | None = Field(None, ge=0)
     #: The same from one network: /24 of IPv4, /64 of IPv6.

@@ -121,7 +121,7 @@ async def test_only_money_that_was_taken(shop: WebShop) -> None:
 
 async def test_an_outcome_that_was_found_out_has_a_receipt(opened: OpenShop) -> None:
     """Whoever settles a payment writes its receipt, once."""
-    shop = await opened(acquirer_timeout_seconds=0.3, resolver_margin_seconds=0.1)
+    shop = await opened(acquirer_timeout_seconds=0.3, resolver_margin_seconds=1)
     payment = await pay(shop, YES, paymentSource={"type": "card"} | card("lost_answer"))
     assert payment["status"] == "pending"
     assert not await letters(shop)

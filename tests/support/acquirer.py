@@ -29,6 +29,7 @@ from tollhouse.acquirers.model import (
     Unknown,
     Update,
 )
+from tollhouse.kernel.money import Money
 
 Lost = Literal["request", "answer"]
 
@@ -131,14 +132,16 @@ class ScriptedAcquirer:
         """Let a late request arrive: what was reversed meanwhile is refused."""
         self.books.setdefault(reference, self.underway.pop(reference))
 
-    async def inquire(self, reference: str) -> Finding:
+    async def inquire(self, reference: str, money: Money) -> Finding:
         """Tell what the books say, or what the test said they should."""
+        del money
         self.journal.append(("inquire", reference))
         await asyncio.sleep(0)
         return self.findings.popleft() if self.findings else self.books.get(reference, NotFound())
 
-    async def reverse(self, reference: str) -> Finding:
+    async def reverse(self, reference: str, money: Money) -> Finding:
         """Undo a reference, or refuse it from now on."""
+        del money
         self.journal.append(("reverse", reference))
         await asyncio.sleep(0)
         if self.findings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+from math import inf
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -32,6 +33,7 @@ def order(name: str = "visa", amount_minor: int = 1999, currency: str = "USD", *
         "initiator": "customer",
         "reason": "one_click",
         "descriptor": "DEMO SHOP",
+        "send_before": inf,
     }
     return Authorization(**(defaults | changes))
 
@@ -43,6 +45,7 @@ def operation(original: Authorization, amount_minor: int | None = None, **change
         "reference": f"test-{next(_numbers)}",
         "original_reference": original.reference,
         "money": Money(minor, original.money.currency),
+        "send_before": inf,
     }
     return Operation(**(defaults | changes))
 

@@ -57,9 +57,9 @@ HASTY_SECONDS = 0.3
 class NobodyThere:
     """A transport to a Directory that is not there."""
 
-    async def post(self, path: str, body: bytes, *, timeout_seconds: float) -> bytes:
+    async def post(self, path: str, body: bytes, *, timeout_seconds: float, send_before: float) -> bytes:
         """Refuse the connection."""
-        del path, body, timeout_seconds
+        del path, body, timeout_seconds, send_before
         raise NotSent
 
 

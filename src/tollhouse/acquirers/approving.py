@@ -22,6 +22,7 @@ from tollhouse.acquirers.model import (
     Unchanged,
     Update,
 )
+from tollhouse.kernel.money import Money
 
 
 class ApprovingAcquirer:
@@ -48,13 +49,14 @@ class ApprovingAcquirer:
         """Approve."""
         return _approve(operation.reference)
 
-    async def inquire(self, reference: str) -> Finding:
+    async def inquire(self, reference: str, money: Money) -> Finding:
         """Say that the reference was approved, which is what came of it or would have."""
+        del money
         return _approve(reference)
 
-    async def reverse(self, reference: str) -> Finding:
+    async def reverse(self, reference: str, money: Money) -> Finding:
         """Acknowledge: there is nothing to undo."""
-        del reference
+        del reference, money
         return Reversed()
 
     async def update_account(self, query: AccountQuery) -> Update:

@@ -14,6 +14,9 @@ from typing import Literal, Protocol
 from tollhouse.kernel.card import Card, Cvv
 from tollhouse.kernel.money import Money
 
+#: ISO 8583 field 39: approved for a part of the amount.
+PARTIAL = "10"
+
 Initiator = Literal["customer", "merchant"]
 Reason = Literal["one_click", "recurring", "unscheduled"]
 
@@ -59,6 +62,9 @@ class Authorization:
     exemption: str | None = None
     #: The merchant's time of the transaction (ISO 8583 fields 7 and 12), from which issuers count days.
     transacted_at: datetime | None = None
+    #: An instant of `kernel.clock.boot_seconds`. A connector checks it once it is connected, right before the first
+    #: byte; past it the request is NotSent. By default nothing may be sent.
+    send_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ class Operation:
     emulate_code: str | None = None
     #: As that of an authorization.
     transacted_at: datetime | None = None
+    #: As that of an authorization.
+    send_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +227,12 @@ class Acquirer(Protocol):
         """Give captured money back, or a part of it. Never raises, as above."""
         ...
 
-    async def inquire(self, reference: str) -> Finding:
-        """Ask what became of a reference, an operation's too."""
+    async def inquire(self, reference: str, money: Money) -> Finding:
+        """Ask what became of a reference, an operation's too; `money` is what was asked under it."""
         ...
 
-    async def reverse(self, reference: str) -> Finding:
-        """Undo whatever the reference named; safe to repeat."""
+    async def reverse(self, reference: str, money: Money) -> Finding:
+        """Undo whatever the reference named, or have it refused when it comes; safe to repeat."""
         ...
 
     async def update_account(self, query: AccountQuery) -> Update:

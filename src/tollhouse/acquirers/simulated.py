@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from tollhouse.acquirers.echo import Echo, check_echo
 from tollhouse.acquirers.model import (
     AccountQuery,
     Answer,
@@ -33,6 +34,7 @@ from tollhouse.acquirers.model import (
 )
 from tollhouse.acquirers.simulated_disputes import encode_ids, encode_query, is_acknowledged, read_page
 from tollhouse.kernel.card import CardDataError, CardNumber, Expiry
+from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.money import Money
 from tollhouse.transport import model as transport
 
@@ -42,8 +44,13 @@ if TYPE_CHECKING:
     from tollhouse.kernel.card import Card
 
 
+class _Amount(msgspec.Struct):
+    minor: int | None = None
+    currency: str | None = None
+
+
 class _Answer(msgspec.Struct, rename="camel"):
-    """Every answer of the host."""
+    """Every answer of the host. `amount` is what it knows the reference for."""
 
     reference: str
     result: Literal["approved", "declined", "reversed", "not_found"]
@@ -51,6 +58,7 @@ class _Answer(msgspec.Struct, rename="camel"):
     advice_code: str | None = None
     approval_code: str | None = None
     network_transaction_id: str | None = None
+    amount: _Amount | None = None
 
 
 class _NewCard(msgspec.Struct, rename="camel"):
@@ -99,7 +107,7 @@ class SimulatedAcquirer:
     async def authorize(self, order: Authorization) -> Answer:
         """Ask for the money. Never raises for what host or network do."""
         body = _encode_authorization(order)
-        answer = await self._order("/acquirer/authorize", body, order.reference)
+        answer = await self._order("/acquirer/authorize", body, order)
         is_nameless = isinstance(answer, Approved) and not answer.network_transaction_id
         if is_nameless and order.initiator == "customer":
             return Unknown("approval without network transaction id")
@@ -107,70 +115,75 @@ class SimulatedAcquirer:
 
     async def capture(self, operation: Operation) -> Answer:
         """Take what an authorization holds. Never raises for what host or network do."""
-        return await self._order("/acquirer/capture", _encode_operation(operation), operation.reference)
+        return await self._order("/acquirer/capture", _encode_operation(operation), operation)
 
     async def void(self, operation: Operation) -> Answer:
         """Release what an authorization holds, or undo a sale. Never raises for what host or network do."""
-        return await self._order("/acquirer/void", _encode_operation(operation), operation.reference)
+        return await self._order("/acquirer/void", _encode_operation(operation), operation)
 
     async def credit(self, operation: Operation) -> Answer:
         """Give captured money back. Never raises for what host or network do."""
-        return await self._order("/acquirer/credit", _encode_operation(operation), operation.reference)
+        return await self._order("/acquirer/credit", _encode_operation(operation), operation)
 
-    async def inquire(self, reference: str) -> Finding:
+    async def inquire(self, reference: str, money: Money) -> Finding:
         """Ask what became of a reference."""
-        return await self._ask("/acquirer/inquire", _name(reference), reference, self._inquiry_timeout_seconds)
+        answer = await self._post_soon("/acquirer/inquire", _name(reference))
+        return _read(answer, reference, money) if isinstance(answer, bytes) else answer
 
-    async def reverse(self, reference: str) -> Finding:
+    async def reverse(self, reference: str, money: Money) -> Finding:
         """Undo a reference, or have it refused when it comes; safe to repeat."""
-        found = await self._ask("/acquirer/reverse", _name(reference), reference, self._inquiry_timeout_seconds)
+        answer = await self._post_soon("/acquirer/reverse", _name(reference))
+        found = _read(answer, reference, money) if isinstance(answer, bytes) else answer
         return found if isinstance(found, Reversed | Unknown | NotSent) else Unknown("reversal not acknowledged")
 
     async def update_account(self, query: AccountQuery) -> Update:
         """Ask what is new about a stored card. Never raises for what host or network do."""
-        answer = await self._post("/acquirer/update-account", _encode_query(query), self._inquiry_timeout_seconds)
+        answer = await self._post_soon("/acquirer/update-account", _encode_query(query))
         return _read_update(answer, query) if isinstance(answer, bytes) else answer
 
     async def list_disputes(self, query: DisputeQuery) -> tuple[Dispute, ...] | Unknown | NotSent:
         """Return a page of what was charged back. Never raises for what host or network do."""
-        answer = await self._post("/acquirer/disputes", encode_query(query), self._inquiry_timeout_seconds)
+        answer = await self._post_soon("/acquirer/disputes", encode_query(query))
         return read_page(answer) if isinstance(answer, bytes) else answer
 
     async def acknowledge_disputes(self, dispute_ids: Sequence[str]) -> bool:
         """Let disputes be told no more. Never raises for what host or network do."""
-        body = encode_ids(dispute_ids)
-        answer = await self._post("/acquirer/disputes/acknowledge", body, self._inquiry_timeout_seconds)
+        answer = await self._post_soon("/acquirer/disputes/acknowledge", encode_ids(dispute_ids))
         return isinstance(answer, bytes) and is_acknowledged(answer, dispute_ids)
 
-    async def _order(self, path: str, body: bytes, reference: str) -> Answer:
+    async def _order(self, path: str, body: bytes, order: Authorization | Operation) -> Answer:
         """Have something done; the words of an inquiry are no answer to that."""
-        found = await self._ask(path, body, reference, self.timeout_seconds)
+        answer = await self._post(path, body, self.timeout_seconds, send_before=order.send_before)
+        found = _read(answer, order.reference, order.money) if isinstance(answer, bytes) else answer
         return (
             found if isinstance(found, Approved | Declined | Unknown | NotSent) else Unknown("answered as an inquiry")
         )
 
-    async def _ask(self, path: str, body: bytes, reference: str, timeout_seconds: float) -> Finding:
-        answer = await self._post(path, body, timeout_seconds)
-        return _read(answer, reference) if isinstance(answer, bytes) else answer
+    async def _post_soon(self, path: str, body: bytes) -> bytes | Unknown | NotSent:
+        """Post what does no harm when it is late, but is of no use then."""
+        seconds = self._inquiry_timeout_seconds
+        return await self._post(path, body, seconds, send_before=boot_seconds() + seconds)
 
-    async def _post(self, path: str, body: bytes, timeout_seconds: float) -> bytes | Unknown | NotSent:
+    async def _post(
+        self, path: str, body: bytes, timeout_seconds: float, *, send_before: float
+    ) -> bytes | Unknown | NotSent:
         try:
-            return await self._transport.post(path, body, timeout_seconds=timeout_seconds)
+            return await self._transport.post(path, body, timeout_seconds=timeout_seconds, send_before=send_before)
         except transport.NotSent as error:
             return NotSent(_describe(error))
         except transport.NoAnswer as error:
             return Unknown(_describe(error))
 
 
-def _read(body: bytes, reference: str) -> Finding:
-    """Read an answer. Only a complete one about this reference means anything."""
+def _read(body: bytes, reference: str, money: Money) -> Finding:
+    """Read an answer. Only a complete one about this reference and this sum means anything."""
     try:
         answer = _decoder.decode(body)
     except msgspec.MsgspecError:
         return Unknown("answer not understood")
-    if answer.reference != reference:
-        return Unknown("answer about another reference")
-    return _read_result(answer)
+    echoed = answer.amount or _Amount()
+    echo = Echo(answer.reference, echoed.minor, echoed.currency)
+    return check_echo(_read_result(answer), echo, reference=reference, money=money)
 
 
 def _read_result(answer: _Answer) -> Finding:

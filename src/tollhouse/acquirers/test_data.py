@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import NotFound, RequestIdReused, Unavailable
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.transport.model import NoAnswer, NotSent, Transport
@@ -125,7 +126,12 @@ class TestDataDesk:
     async def _ask(self, decoder: msgspec.json.Decoder[Found], verb: str, merchant_id: int, **message: object) -> Found:
         body = _encode({"merchantId": merchant_id, **message})
         try:
-            answer = await self._transport.post(f"/control/test-data/{verb}", body, timeout_seconds=TIMEOUT_SECONDS)
+            answer = await self._transport.post(
+                f"/control/test-data/{verb}",
+                body,
+                timeout_seconds=TIMEOUT_SECONDS,
+                send_before=boot_seconds() + TIMEOUT_SECONDS,
+            )
             return decoder.decode(answer)
         except (NotSent, NoAnswer, msgspec.MsgspecError) as error:
             raise Unavailable("The simulator did not answer.") from error

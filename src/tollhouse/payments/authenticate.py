@@ -53,7 +53,12 @@ async def demand_authentication(
     card_range = await tools.directory.find_range(instrument.card.number)
     asked = payment
     if after_soft_decline:
-        payment = lifecycle.next_attempt(asked, acquirer=asked.attempt.acquirer, now=tools.clock.now())
+        payment = lifecycle.next_attempt(
+            asked,
+            acquirer=asked.attempt.acquirer,
+            now=tools.clock.now(),
+            send_before=tools.patience.send_before(),
+        )
     draft = draft_authentication(tools, payment, card_range, after_soft_decline=after_soft_decline)
     if browser is None or card_range.method_url is not None:
         return await _hand_over(tools, asked, payment, instrument, draft)
@@ -84,7 +89,9 @@ async def _ask_at_once(
     browser: BrowserData,
 ) -> Reply:
     """Send the AReq with what the merchant's server told of the browser."""
-    question = build_question(tools, payment, draft, card=instrument.card, browser=browser)
+    question = build_question(
+        tools, payment, draft, card=instrument.card, browser=browser, send_before=payment.attempt.send_before
+    )
     answer = await tools.directory.authenticate(question)
     state = judge(answer.status, goes_on_unauthenticated=payment.goes_on_unauthenticated)
     authentication = answer_draft(tools, draft, answer, state, browser=browser)

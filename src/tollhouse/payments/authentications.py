@@ -105,9 +105,15 @@ def answer_draft(
 
 
 def build_question(
-    tools: Tools, payment: Payment, authentication: Authentication, *, card: Card, browser: BrowserData
+    tools: Tools,
+    payment: Payment,
+    authentication: Authentication,
+    *,
+    card: Card,
+    browser: BrowserData,
+    send_before: float,
 ) -> Question:
-    """Put together what the Directory is asked."""
+    """Put together what the Directory is asked, and until when."""
     has_method = authentication.method_url is not None
     return Question(
         three_ds_server_trans_id=authentication.three_ds_server_trans_id,
@@ -123,6 +129,7 @@ def build_question(
         method_completed=authentication.method_completed_at is not None if has_method else None,
         challenge_indicator=authentication.challenge_indicator,
         decoupled_minutes=max(1, int(tools.patience.challenge // 60)),
+        send_before=send_before,
     )
 
 

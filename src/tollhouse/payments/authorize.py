@@ -49,7 +49,7 @@ async def ask(
 async def _ask_one(tools: Tools, payment: Payment, instrument: Instrument, proof: Proof | None) -> Answer:
     acquirer = tools.acquirers[payment.attempt.acquirer]
     outcome = await acquirer.authorize(build_authorization(payment, instrument, proof))
-    return await give_back_part(acquirer, payment.attempt.reference, outcome)
+    return await give_back_part(acquirer, payment.attempt.reference, payment.money, outcome)
 
 
 def build_authorization(payment: Payment, instrument: Instrument, proof: Proof | None) -> Authorization:
@@ -69,6 +69,7 @@ def build_authorization(payment: Payment, instrument: Instrument, proof: Proof |
         emulate_code=payment.emulate_code,
         acceptor=str(payment.merchant_id),
         transacted_at=payment.created_at,
+        send_before=payment.attempt.send_before,
         mid=payment.mid,
         exemption=_choose_exemption(payment, proof),
     )
@@ -85,7 +86,9 @@ async def _turn_to_next_acquirer(tools: Tools, payment: Payment) -> Payment | No
     acquirer = choose_acquirer(list(tools.acquirers), after=payment.attempt.acquirer)
     if acquirer is None or payment.mid is not None:  # the request named one merchant account and no other
         return None
-    following = lifecycle.next_attempt(payment, acquirer=acquirer, now=tools.clock.now())
+    following = lifecycle.next_attempt(
+        payment, acquirer=acquirer, now=tools.clock.now(), send_before=tools.patience.send_before()
+    )
     move = Move(
         lifecycle.move(payment, AttemptState.NOT_SENT),
         expected=payment.attempt.state,
@@ -96,6 +99,6 @@ async def _turn_to_next_acquirer(tools: Tools, payment: Payment) -> Payment | No
 
 
 def resolve_seconds(tools: Tools, acquirer: str) -> float:
-    """Return when the resolver may look at an attempt that is now sent: after its time-out and a margin."""
+    """Return when the resolver may look at an attempt that begins now: when it was sent in time and timed out."""
     known = tools.acquirers.get(acquirer)
     return (known.timeout_seconds if known else 0.0) + tools.patience.margin

@@ -29,6 +29,7 @@ from tollhouse.threeds.model import Authentication, BrowserData, State
 
 if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
+    from tollhouse.threeds.model import Question
 
 #: How long a cardholder who came back waits for the outcome; then the merchant hears what is known.
 LONGEST_WAIT = timedelta(seconds=10)
@@ -166,16 +167,18 @@ async def submit_browser(tools: Tools, key: str, browser: BrowserData) -> None:
     payment = await load_payment(tools, authentication)
     if payment.attempt.state is not AttemptState.CHALLENGED:
         return
+    send_before = tools.patience.send_before()
     async with tools.database.acquire() as connection:
         requested = await store.update_requested(connection, authentication, browser)
     if requested is not None:
-        await tools.running.finish(_ask(tools, payment, requested, browser), name="authenticate")
+        question = make.build_question(
+            tools, payment, requested, card=open_card(tools, payment), browser=browser, send_before=send_before
+        )
+        await tools.running.finish(_ask(tools, payment, requested, question), name="authenticate")
 
 
-async def _ask(tools: Tools, payment: Payment, authentication: Authentication, browser: BrowserData) -> None:
+async def _ask(tools: Tools, payment: Payment, authentication: Authentication, question: Question) -> None:
     """Send the AReq and write its answer down; a decided authentication lets the payment follow."""
-    card = open_card(tools, payment)
-    question = make.build_question(tools, payment, authentication, card=card, browser=browser)
     answer = await tools.directory.authenticate(question)
     state = judge(answer.status, goes_on_unauthenticated=payment.goes_on_unauthenticated)
     async with tools.database.acquire() as connection:

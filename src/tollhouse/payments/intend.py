@@ -56,6 +56,7 @@ async def build_payment(tools: Tools, order: Order) -> Payment:
             ),
             fingerprint=order.fingerprint,
             sent_at=now,
+            send_before=tools.patience.send_before(),
         ),
         network_transaction_id=order.network_transaction_id,
         usd_per_unit=tools.rates.usd_per_unit(order.money.currency),

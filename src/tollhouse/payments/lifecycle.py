@@ -73,7 +73,12 @@ def move(payment: Payment, state: AttemptState) -> Payment:
 
 
 def next_attempt(
-    payment: Payment, *, acquirer: str, now: datetime, state: AttemptState = AttemptState.IN_FLIGHT
+    payment: Payment,
+    *,
+    acquirer: str,
+    now: datetime,
+    send_before: float,
+    state: AttemptState = AttemptState.IN_FLIGHT,
 ) -> Payment:
     """Return the payment with a further attempt, which has a reference of its own.
 
@@ -90,6 +95,7 @@ def next_attempt(
         reference=name_attempt(payment.transaction_id, number),
         state=state,
         sent_at=now,
+        send_before=send_before,
         inquiries=0,
         response_code=None,
         advice_code=None,

@@ -117,6 +117,9 @@ class Attempt(Struct, frozen=True):
     card: Sealed | None
     fingerprint: bytes
     sent_at: datetime
+    #: Until when the request may leave, by `kernel.clock.boot_seconds`. Only the process that committed the intention
+    #: knows it: an attempt that was read back may not be sent.
+    send_before: float = 0.0
     inquiries: int = 0
     response_code: str | None = None
     advice_code: str | None = None

@@ -148,6 +148,7 @@ def _build_operation(tools: Tools, wish: Wish, named: Payment, verdict: Verdict,
         card=None,
         fingerprint=b"",
         sent_at=now,
+        send_before=tools.patience.send_before(),
     )
     created_at = now + tools.clock.offset_of(wish.merchant_id)
     return build_further(named, wish, verdict, transaction_id=transaction_id, attempt=attempt, now=created_at)
@@ -194,6 +195,7 @@ async def _pursue(tools: Tools, operation: Payment, verdict: Verdict) -> Reply:
             money=operation.money,
             transacted_at=operation.created_at,
             emulate_code=operation.emulate_code,
+            send_before=operation.attempt.send_before,
         )
     )
     return await settle(tools, operation, lifecycle.apply(operation, outcome, tools.now_of(operation)))

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from tollhouse.acquirers.model import Approved, Declined, Reversed, Unknown
+from tollhouse.acquirers.model import PARTIAL, Approved, Declined, Reversed, Unknown
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer, Answer, Finding
-
-#: ISO 8583 field 39: approved for a partial amount.
-PARTIAL = "10"
+    from tollhouse.kernel.money import Money
 
 Outcome = TypeVar("Outcome", bound="Answer | Finding")
 
 
-async def give_back_part(acquirer: Acquirer, reference: str, outcome: Outcome) -> Outcome | Declined | Unknown:
+async def give_back_part(
+    acquirer: Acquirer, reference: str, money: Money, outcome: Outcome
+) -> Outcome | Declined | Unknown:
     """Reverse an approval of part of the amount and return a decline; unknown while it is not acknowledged.
 
     Every other outcome is returned as it is.
     """
     if not (isinstance(outcome, Approved) and outcome.response_code == PARTIAL):
         return outcome
-    if isinstance(await acquirer.reverse(reference), Reversed):
+    if isinstance(await acquirer.reverse(reference, money), Reversed):
         return Declined(PARTIAL)
     return Unknown("a partial approval was not taken back yet")

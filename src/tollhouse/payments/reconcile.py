@@ -89,12 +89,13 @@ async def _find_out(tools: Tools, acquirer: Acquirer, payment: Payment) -> Findi
         return await _take_back(acquirer, payment)
     age_seconds = (tools.clock.now() - payment.attempt.sent_at).total_seconds()
     if acquirer.settles == "inquire":
-        reference = payment.attempt.reference
-        finding = await give_back_part(acquirer, reference, await acquirer.inquire(reference))
+        reference, money = payment.attempt.reference, payment.money
+        finding = await give_back_part(acquirer, reference, money, await acquirer.inquire(reference, money))
         if isinstance(finding, Approved | Declined | Reversed):
             return finding
         if isinstance(finding, NotFound):
-            return finding if age_seconds > acquirer.longest_delay_seconds else None
+            surely_arrived = tools.patience.margin + acquirer.longest_delay_seconds
+            return finding if age_seconds > surely_arrived else None
         if age_seconds <= tools.patience.reversal:
             return None
     return await _take_back(acquirer, payment)
@@ -102,7 +103,7 @@ async def _find_out(tools: Tools, acquirer: Acquirer, payment: Payment) -> Findi
 
 async def _take_back(acquirer: Acquirer, payment: Payment) -> Finding | None:
     """Reverse an attempt; None while that is not acknowledged."""
-    finding = await acquirer.reverse(payment.attempt.reference)
+    finding = await acquirer.reverse(payment.attempt.reference, payment.money)
     return finding if isinstance(finding, Reversed) else None
 
 

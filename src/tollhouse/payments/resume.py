@@ -64,7 +64,9 @@ async def _follow(tools: Tools, payment: Payment, authentication: Authentication
 async def resume(tools: Tools, payment: Payment, authentication: Authentication) -> None:
     """Claim a challenged attempt whose cardholder passed and ask the acquirer, unless somebody else has claimed it."""
     instrument = Instrument(open_card(tools, payment), await _open_code(tools, authentication.series_id))
-    claimed = lifecycle.move(payment, AttemptState.IN_FLIGHT).with_attempt(sent_at=tools.clock.now())
+    claimed = lifecycle.move(payment, AttemptState.IN_FLIGHT).with_attempt(
+        sent_at=tools.clock.now(), send_before=tools.patience.send_before()
+    )
     move = Move(
         claimed,
         expected=AttemptState.CHALLENGED,

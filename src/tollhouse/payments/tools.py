@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
+from tollhouse.kernel.clock import boot_seconds
 from tollhouse.payments.routing import Routes
 from tollhouse.risk.model import NO_LIMITS, Limits
 
@@ -40,12 +41,17 @@ class Patience:
 
     #: Until a client gets `pending` for a payment that goes on.
     answer: float = 20.0
-    #: Added to an acquirer's time-out before the resolver looks at an attempt whose process is silent.
+    #: From the intention until a request has to have left. The resolver looks at an attempt whose process is silent
+    #: after this and the acquirer's time-out.
     margin: float = 10.0
     #: Until an open challenge is abandoned.
     challenge: float = 900.0
     #: Until an unknown outcome that cannot be inquired about is reversed.
     reversal: float = 900.0
+
+    def send_before(self) -> float:
+        """Return until when a request may leave whose intention is committed next (`transport.model`)."""
+        return boot_seconds() + self.margin
 
 
 class Running:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import structlog
 
+from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import Unavailable
 from tollhouse.phones.model import Phone
 from tollhouse.transport.model import NoAnswer, NotSent
@@ -88,7 +89,12 @@ class WebhookSender:
             "text": message.text,
         }
         try:
-            await self._transport.post("", msgspec.json.encode(content), timeout_seconds=WEBHOOK_SECONDS)
+            await self._transport.post(
+                "",
+                msgspec.json.encode(content),
+                timeout_seconds=WEBHOOK_SECONDS,
+                send_before=boot_seconds() + WEBHOOK_SECONDS,
+            )
         except (NotSent, NoAnswer) as error:
             log.warning("message not sent", channel=message.channel, error=type(error).__name__)
             raise MessageNotSent from error

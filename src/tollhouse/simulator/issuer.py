@@ -61,7 +61,7 @@ class Issuer:
         order = await self._find_card(messages.read_authorize(body))
         passing = Passing(order.acceptor, order.masked_number, order.amount_minor, order.currency)
         way = self._choose_way(rules.choose_delivery(order), passing)
-        return await self._deliver(order.reference, way, partial(self._decide, order))
+        return await self._deliver(order, way, partial(self._decide, order))
 
     async def capture(self, body: bytes) -> bytes | Silence:
         """Take what an authorization holds, as `authorize` does. Raises Invalid."""
@@ -81,19 +81,20 @@ class Issuer:
         async with self._database.acquire() as connection:
             row = await store.queries.select_entry(connection, reference=reference)
         if row is None:
-            return messages.build_finding(reference, "not_found")
+            return messages.build_not_found(reference)
         if row["reversed_at"] is not None:
-            return messages.build_finding(reference, "reversed")
-        return messages.build_answer(reference, store.read_result(row))
+            return messages.build_reversed(row)
+        return messages.build_answer(reference, row["amount_minor"], row["currency"], store.read_result(row))
 
     async def reverse(self, body: bytes) -> bytes:
         """Undo a reference, or refuse it when it comes. Raises Invalid."""
         reference = messages.read_reference(body)
         async with self._database.transaction() as connection:
             await operations.reverse(connection, reference)
+            row = await store.queries.select_entry(connection, reference=reference)
         if reference in self._reversals:
             self._reversals[reference].set()
-        return messages.build_finding(reference, "reversed")
+        return messages.build_reversed(row)
 
     async def close(self) -> None:
         """Drop the messages that are held back, as if they had never arrived."""
@@ -118,7 +119,7 @@ class Issuer:
         async with self._database.acquire() as connection:
             card, passing = await operations.select_original(connection, operation)
         way = self._choose_way(rules.choose_operation_delivery(operation, card), passing)
-        return await self._deliver(operation.reference, way, partial(self._carry_out, operation, card))
+        return await self._deliver(operation, way, partial(self._carry_out, operation, card))
 
     async def _carry_out(
         self, operation: Operation, card: PublishedCard | None, *, outruns_reversal: bool = False
@@ -131,19 +132,20 @@ class Issuer:
         fault = self._faults.strike(passing) if passing is not None else None
         return Way(fault.delivery, fault.seconds) if fault else Way(delivery, self._slow_seconds)
 
-    async def _deliver(self, reference: str, way: Way, decide: Decide) -> bytes | Silence:
+    async def _deliver(self, asked: Order | Operation, way: Way, decide: Decide) -> bytes | Silence:
         if way.delivery is Delivery.PROMPT:
-            return messages.build_answer(reference, await decide())
-        return await self._deliver_badly(reference, way, decide)
+            return _answer(asked, await decide())
+        return await self._deliver_badly(asked, way, decide)
 
-    async def _deliver_badly(self, reference: str, way: Way, decide: Decide) -> bytes | Silence:
+    async def _deliver_badly(self, asked: Order | Operation, way: Way, decide: Decide) -> bytes | Silence:
         """Decide a message whose way is bad."""
         delivery = way.delivery
         if delivery is Delivery.DROPPED:
             return Silence(0)
         if delivery is Delivery.LATE:
             # The caller may give up and be cancelled meanwhile; the message is on its way all the same.
-            result = await asyncio.shield(self._late.start(reference, lambda: self._decide_late(reference, decide)))
+            late = self._late.start(asked.reference, lambda: self._decide_late(asked.reference, decide))
+            result = await asyncio.shield(late)
         else:
             result = await decide()
         if delivery is Delivery.TWICE:
@@ -154,7 +156,7 @@ class Issuer:
             return Silence(SILENT_SECONDS)
         elif delivery is Delivery.SLOW:
             await asyncio.sleep(way.seconds)
-        return messages.build_answer(reference, result)
+        return _answer(asked, result)
 
     async def _decide_late(self, reference: str, decide: Decide) -> Result:
         """Hold a message back until its time is over or a reversal overtakes it, then decide it."""
@@ -167,6 +169,10 @@ class Issuer:
         finally:
             self._reversals.pop(reference, None)
         return await decide(outruns_reversal=True)
+
+
+def _answer(asked: Order | Operation, result: Result) -> bytes:
+    return messages.build_answer(asked.reference, asked.amount_minor, asked.currency, result)
 
 
 def _draft_result(order: Order, verdict: Verdict) -> Result:

@@ -170,11 +170,12 @@ def read_challenge_result(body: bytes) -> str:
     return result
 
 
-def build_answer(reference: str, result: Result) -> bytes:
+def build_answer(reference: str, amount_minor: int, currency: str, result: Result) -> bytes:
     """Build the answer to an authorization or operation, and to an inquiry about one."""
     return encode(
         {
             "reference": reference,
+            "amount": {"minor": amount_minor, "currency": currency},
             "result": "approved" if result.approval_code else "declined",
             "responseCode": result.response_code,
             "adviceCode": result.advice_code,
@@ -184,9 +185,15 @@ def build_answer(reference: str, result: Result) -> bytes:
     )
 
 
-def build_finding(reference: str, finding: Literal["reversed", "not_found"]) -> bytes:
-    """Build the answer about a reference that nothing came of."""
-    return encode({"reference": reference, "result": finding})
+def build_reversed(row: Record) -> bytes:
+    """Build the answer about a reference that is reversed; one that was never seen has no amount."""
+    amount = None if row["currency"] is None else {"minor": row["amount_minor"], "currency": row["currency"]}
+    return encode({"reference": row["reference"], "result": "reversed", "amount": amount})
+
+
+def build_not_found(reference: str) -> bytes:
+    """Build the answer about a reference that was never seen."""
+    return encode({"reference": reference, "result": "not_found"})
 
 
 def build_journal(rows: list[Record]) -> bytes:

@@ -83,9 +83,16 @@ async def _answer_known(
     columns = _columns(operation, position, refused)
     if await queries.update_reversed_operation(connection, **columns) is not None:
         return refused
-    rows = queries.update_deliveries(connection, references=[operation.reference], deliveries=[1])
-    (result,) = [read_result(row) async for row in rows]
-    return result
+    row = await queries.update_operation_deliveries(
+        connection,
+        reference=operation.reference,
+        kind=operation.kind,
+        original_reference=columns["original_reference"],
+        named_reference=operation.original_reference,
+        amount_minor=operation.amount_minor,
+        currency=operation.currency,
+    )
+    return Result(rules.DUPLICATE, None, None, None) if row is None else read_result(row)
 
 
 async def _lock_position(connection: PlainConnection, original_reference: str) -> Position | None:

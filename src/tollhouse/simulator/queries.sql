@@ -44,13 +44,28 @@ from unnest(
 where journal.reference = late.reference and journal.kind = 'reversal'
 returning journal.reference;
 
--- name: update_deliveries(references, deliveries)
--- Count authorizations that were seen before, and return what was answered then.
+-- name: update_deliveries(references, kinds, masked_numbers, amounts_minor, currencies, cavvs, agreements, acceptors, deliveries)
+-- Count authorizations that were seen before, and return what was answered then; of those with another content nothing comes back.
 update journal
 set deliveries = journal.deliveries + again.deliveries
-from unnest(:references::text[], :deliveries::integer[]) as again (reference, deliveries)
-where journal.reference = again.reference
+from unnest(
+    :references::text[], :kinds::journal_kind[], :masked_numbers::text[], :amounts_minor::bigint[], :currencies::text[],
+    :cavvs::text[], :agreements::text[], :acceptors::text[], :deliveries::integer[]
+) as again (reference, kind, masked_number, amount_minor, currency, cavv, agreement, acceptor, deliveries)
+where journal.reference = again.reference and journal.kind = again.kind
+    and journal.masked_number = again.masked_number
+    and journal.amount_minor = again.amount_minor and journal.currency = again.currency
+    and journal.cavv is not distinct from again.cavv and journal.agreement is not distinct from again.agreement
+    and journal.acceptor = again.acceptor
 returning journal.reference, response_code, advice_code, approval_code, network_transaction_id;
+
+-- name: update_operation_deliveries(reference, kind, original_reference, named_reference, amount_minor, currency)^
+-- Count an operation that was seen before, and return what was answered then; nothing comes back if its content was another.
+update journal
+set deliveries = deliveries + 1
+where reference = :reference and kind = :kind and amount_minor = :amount_minor and currency = :currency
+    and original_reference in (:original_reference, :named_reference)
+returning response_code, advice_code, approval_code, network_transaction_id;
 
 -- name: update_declined(references, response_codes, advice_codes)!
 -- Turn fresh approvals whose condition did not hold into declines.
@@ -90,7 +105,7 @@ where exists (
 
 -- name: select_entry(reference)^
 -- One journal row, for an inquiry.
-select kind, response_code, advice_code, approval_code, network_transaction_id, reversed_at
+select reference, kind, amount_minor, currency, response_code, advice_code, approval_code, network_transaction_id, reversed_at
 from journal
 where reference = :reference;
 

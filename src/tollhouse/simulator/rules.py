@@ -16,6 +16,8 @@ APPROVED = "00"
 VERIFIED = "85"
 INVALID_TRANSACTION = "12"
 NO_SUCH_NUMBER = "14"
+#: The reference names another request already (ISO 8583 field 39: duplicate transmission).
+DUPLICATE = "94"
 NOT_PERMITTED = "57"
 
 #: What the issuer says to an authorization whose reversal came first.

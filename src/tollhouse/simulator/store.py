@@ -25,6 +25,23 @@ if TYPE_CHECKING:
 
 queries = load_queries("tollhouse.simulator")
 
+#: The answer to a reference that comes again with another content, as real hosts give it.
+REFUSED = Result(rules.DUPLICATE, None, None, None)
+#: The columns that a repeat is compared by, and how often it came.
+REPEATED = frozenset(
+    {
+        "references",
+        "kinds",
+        "masked_numbers",
+        "amounts_minor",
+        "currencies",
+        "cavvs",
+        "agreements",
+        "acceptors",
+        "deliveries",
+    }
+)
+
 
 async def write_entries(connection: PlainConnection, entries: Sequence[Entry]) -> list[Result]:
     """Journal authorizations as `insert_entries` does, in a transaction where an approval hangs on a condition."""
@@ -36,8 +53,9 @@ async def write_entries(connection: PlainConnection, entries: Sequence[Entry]) -
 
 async def insert_entries(connection: PlainConnection, entries: Sequence[Entry]) -> list[Result]:
     """Journal authorizations, take what they take, and return what the issuer answers to each, old ones included."""
-    deliveries = Counter(entry.order.reference for entry in entries)
     by_reference = {entry.order.reference: entry for entry in reversed(entries)}
+    equal = [entry for entry in entries if _content(entry.order) == _content(by_reference[entry.order.reference].order)]
+    deliveries = Counter(entry.order.reference for entry in equal)
     first = sorted(by_reference.values(), key=lambda entry: entry.order.reference)
     fresh = {row["reference"] async for row in queries.insert_entries(connection, **_columns(first, deliveries))}
     results = {reference: by_reference[reference].result for reference in fresh}
@@ -48,7 +66,15 @@ async def insert_entries(connection: PlainConnection, entries: Sequence[Entry]) 
     if hanging:
         results |= await _check_conditions(connection, hanging)
     await book_disputes(connection, list(_choose_bookings(first, {name: results[name] for name in fresh})))
-    return [results[entry.order.reference] for entry in entries]
+    answered = {id(entry) for entry in equal}
+    return [results[entry.order.reference] if id(entry) in answered else REFUSED for entry in entries]
+
+
+def _content(order: Order) -> tuple[object, ...]:
+    """Return the parts of an authorization that a repeat of it has to have too, as the journal keeps them."""
+    cavv = order.proof.cavv if order.proof else None
+    money = (order.amount_minor, order.currency)
+    return (_kind(order), order.masked_number, *money, cavv, order.agreement, order.acceptor)
 
 
 def _choose_bookings(entries: Sequence[Entry], fresh: Mapping[str, Result]) -> Iterator[Booking]:
@@ -80,12 +106,15 @@ async def _answer_known(
     late = {entry.order.reference: _outrun_or_refuse(entry) for entry in entries}
     columns = _columns(entries, deliveries, results=late)
     reversed_before = {row["reference"] async for row in queries.update_reversed_entries(connection, **columns)}
-    again = [entry.order.reference for entry in entries if entry.order.reference not in reversed_before]
-    counts = [deliveries[reference] for reference in again]
-    rows = queries.update_deliveries(connection, references=again, deliveries=counts)
-    return {reference: late[reference] for reference in reversed_before} | {
-        row["reference"]: read_result(row) async for row in rows
-    }
+    again = [entry for entry in entries if entry.order.reference not in reversed_before]
+    refused = {entry.order.reference: REFUSED for entry in again}
+    columns = {name: column for name, column in _columns(again, deliveries).items() if name in REPEATED}
+    rows = queries.update_deliveries(connection, **columns)
+    return (
+        {reference: late[reference] for reference in reversed_before}
+        | refused
+        | {row["reference"]: read_result(row) async for row in rows}
+    )
 
 
 async def _check_conditions(connection: PlainConnection, entries: Sequence[Entry]) -> dict[str, Result]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.simulator.model import Silence
-from tollhouse.transport.model import NoAnswer
+from tollhouse.transport.model import NoAnswer, NotSent
 
 if TYPE_CHECKING:
     from tollhouse.simulator.host import Simulator
@@ -23,8 +24,13 @@ class InProcessTransport:
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
 
-    async def post(self, path: str, body: bytes, *, timeout_seconds: float) -> bytes:
-        """Hand over a body and return the answer. Raises NoAnswer after silence, at the time-out, and for a refusal."""
+    async def post(self, path: str, body: bytes, *, timeout_seconds: float, send_before: float) -> bytes:
+        """Hand over a body and return the answer.
+
+        Raises NotSent past the deadline, and NoAnswer after silence, at the time-out, and for a refusal.
+        """
+        if boot_seconds() >= send_before:
+            raise NotSent("The deadline for sending had passed.")
         try:
             async with asyncio.timeout(timeout_seconds):
                 answer = await self._simulator.handle(path, body)

@@ -16,6 +16,7 @@ import structlog
 from litestar import Request, Response, post
 from litestar.params import FromPath
 
+from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import Invalid, NotFound, Unavailable
 from tollhouse.kernel.requests import Reply
 from tollhouse.payments.authentications import page_key
@@ -102,7 +103,8 @@ async def _answer_bank(transport: Transport, authentication: Authentication, res
     path = f"/control/challenges/{authentication.acs_trans_id}"
     body = msgspec.json.encode({"result": result})
     try:
-        await transport.post(path, body, timeout_seconds=CONTROL_TIMEOUT_SECONDS)
+        send_before = boot_seconds() + CONTROL_TIMEOUT_SECONDS
+        await transport.post(path, body, timeout_seconds=CONTROL_TIMEOUT_SECONDS, send_before=send_before)
     except (NotSent, NoAnswer) as error:
         log.warning("challenge not answered", transaction_id=authentication.transaction_id, cause=type(error).__name__)
         raise Unavailable("The simulator did not take the answer.") from error

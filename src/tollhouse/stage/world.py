@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
+from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import Unavailable
 from tollhouse.transport.model import NoAnswer, NotSent
 
@@ -21,7 +22,12 @@ log = structlog.get_logger()
 async def ask_world(transport: Transport, path: str, message: object) -> dict[str, Any]:
     """Post a message to the simulator and return its answer. Raises Unavailable."""
     try:
-        answer = await transport.post(path, msgspec.json.encode(message), timeout_seconds=TIMEOUT_SECONDS)
+        answer = await transport.post(
+            path,
+            msgspec.json.encode(message),
+            timeout_seconds=TIMEOUT_SECONDS,
+            send_before=boot_seconds() + TIMEOUT_SECONDS,
+        )
         content: dict[str, Any] = msgspec.json.decode(answer, type=dict[str, Any])
     except (NotSent, NoAnswer, msgspec.MsgspecError) as error:
         log.warning("simulator did not answer", path=path, cause=type(error).__name__)

@@ -11,6 +11,7 @@ from uuid import uuid4
 import structlog
 
 from tollhouse.kernel.card import CardNumber
+from tollhouse.kernel.clock import boot_seconds
 from tollhouse.threeds.elements import VERSIONS, ProtocolError
 from tollhouse.threeds.messages import CurrencyUnknown, build_areq, build_preq, parse_ares, parse_pres
 from tollhouse.threeds.model import Answer, CardRange, Question, Requestor, TransStatus
@@ -64,9 +65,12 @@ class Directory:
         """Ask whether a cardholder may pay. Never raises for what Directory or network do."""
         try:
             areq = build_areq(question, self._requestor)
-            body = await self._transport.post(AUTHENTICATE_PATH, areq, timeout_seconds=self.timeout_seconds)
+            async with asyncio.timeout(self.timeout_seconds):
+                body = await self._transport.post(
+                    AUTHENTICATE_PATH, areq, timeout_seconds=self.timeout_seconds, send_before=question.send_before
+                )
             answer = parse_ares(body, question)
-        except (NotSent, NoAnswer, ProtocolError, CurrencyUnknown) as error:
+        except (NotSent, NoAnswer, TimeoutError, ProtocolError, CurrencyUnknown) as error:
             log.warning(
                 "authentication unavailable",
                 cause=_describe(error),
@@ -91,11 +95,15 @@ class Directory:
     async def _fetch_ranges(self) -> None:
         trans_id = uuid4()
         try:
-            body = await self._transport.post(
-                RANGES_PATH, build_preq(three_ds_server_trans_id=trans_id), timeout_seconds=RANGES_TIMEOUT_SECONDS
-            )
+            async with asyncio.timeout(RANGES_TIMEOUT_SECONDS):
+                body = await self._transport.post(
+                    RANGES_PATH,
+                    build_preq(three_ds_server_trans_id=trans_id),
+                    timeout_seconds=RANGES_TIMEOUT_SECONDS,
+                    send_before=boot_seconds() + RANGES_TIMEOUT_SECONDS,
+                )
             self._ranges = parse_pres(body, three_ds_server_trans_id=trans_id)
-        except (NotSent, NoAnswer, ProtocolError) as error:
+        except (NotSent, NoAnswer, TimeoutError, ProtocolError) as error:
             log.warning("card ranges unavailable", cause=_describe(error))
             self._believed_until = time.monotonic() + RANGES_RETRY_SECONDS
         else:

@@ -172,6 +172,8 @@ class Question:
     method_completed: bool | None
     challenge_indicator: str
     decoupled_minutes: int
+    #: An instant of `kernel.clock.boot_seconds` past which the AReq does not leave. By default it may not be sent.
+    send_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

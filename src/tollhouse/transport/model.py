@@ -1,4 +1,8 @@
-"""The seam to an outside party: send some bytes, get some back, and say what is known when that fails."""
+"""The seam to an outside party: send some bytes, get some back, and say what is known when that fails.
+
+Each message has a deadline for its first byte, `send_before`. A process may be paused at any moment, and the world goes
+on meanwhile: without a deadline it would send a request for money after its outcome was settled without it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from tollhouse.kernel.errors import TollhouseError
 
 
 class NotSent(TollhouseError):
-    """The message surely did not leave: the connection was refused or never made."""
+    """The message surely did not leave: no connection was made, or its deadline for sending had passed."""
 
 
 class NoAnswer(TollhouseError):
@@ -18,8 +22,12 @@ class NoAnswer(TollhouseError):
 class Transport(Protocol):
     """A way to one outside party."""
 
-    async def post(self, path: str, body: bytes, *, timeout_seconds: float) -> bytes:
+    async def post(self, path: str, body: bytes, *, timeout_seconds: float, send_before: float) -> bytes:
         """Send a JSON body and return the body of the answer.
+
+        `send_before` is an instant of `kernel.clock.boot_seconds`: a connection is waited for until then, and the
+        deadline is checked once there is one, right before the first byte. From then on the answer may take
+        `timeout_seconds`.
 
         Raises NotSent when the message surely did not leave, and NoAnswer for anything else than an answer: a time-out
         after the first byte, a reset, a status other than 200.

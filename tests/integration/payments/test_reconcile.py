@@ -12,6 +12,7 @@ from tests.support.acquirer import Plan, ScriptedAcquirer, approve
 from tests.support.shop import PATIENT, Shop, all_at_once, claim, open_shop
 
 from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Reversed, Unknown
+from tollhouse.kernel.money import Money
 from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.reconcile import lease_due, pause_after, reconcile
 from tollhouse.storage.database import Database
@@ -323,7 +324,8 @@ async def test_inquiries_hold_no_connection_either(shop: Shop, database_dsn: str
     gate = asyncio.Event()
 
     class Slow(ScriptedAcquirer):
-        async def inquire(self, reference: str) -> Approved | NotFound:
+        async def inquire(self, reference: str, money: Money) -> Approved | NotFound:
+            del money
             gate.set()
             await asyncio.sleep(0.05)
             return approve(reference)

@@ -68,7 +68,7 @@ async def test_what_went_back_is_not_taken_again(acquirer: SimulatedAcquirer) ->
     """A sale that was voided or reversed is not disputed, of one that was credited in part the rest is."""
     voided, reversed_, credited, gone = [await sell(acquirer) for _ in range(4)]
     assert isinstance(await acquirer.void(operation(voided)), Approved)
-    await acquirer.reverse(reversed_.reference)
+    await acquirer.reverse(reversed_.reference, reversed_.money)
     assert isinstance(await acquirer.credit(operation(credited, 1000)), Approved)
     assert isinstance(await acquirer.credit(operation(gone)), Approved)
     [dispute] = await told(acquirer)
@@ -80,7 +80,7 @@ async def test_a_capture_that_was_reversed(acquirer: SimulatedAcquirer) -> None:
     held = await sell(acquirer, capture=False)
     captured = operation(held, transacted_at=AT)
     await acquirer.capture(captured)
-    await acquirer.reverse(captured.reference)
+    await acquirer.reverse(captured.reference, captured.money)
     assert await told(acquirer) == ()
 
 

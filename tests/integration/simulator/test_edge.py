@@ -90,9 +90,9 @@ async def test_the_connector_over_http(far_acquirer: SimulatedAcquirer) -> None:
 
     assert isinstance(approved, Approved)
     assert await far_acquirer.authorize(order("decline_51")) == Declined("51")
-    assert await far_acquirer.inquire(sale.reference) == approved
-    assert await far_acquirer.reverse(sale.reference) == Reversed()
-    assert await far_acquirer.inquire(sale.reference) == Reversed()
+    assert await far_acquirer.inquire(sale.reference, sale.money) == approved
+    assert await far_acquirer.reverse(sale.reference, sale.money) == Reversed()
+    assert await far_acquirer.inquire(sale.reference, sale.money) == Reversed()
 
 
 async def test_a_lost_answer_breaks_off(far_acquirer: SimulatedAcquirer) -> None:
@@ -101,8 +101,8 @@ async def test_a_lost_answer_breaks_off(far_acquirer: SimulatedAcquirer) -> None
 
     assert isinstance(await far_acquirer.authorize(lost), Unknown)
     assert isinstance(await far_acquirer.authorize(dropped), Unknown)
-    assert isinstance(await far_acquirer.inquire(lost.reference), Approved)
-    assert await far_acquirer.inquire(dropped.reference) == NotFound()
+    assert isinstance(await far_acquirer.inquire(lost.reference, lost.money), Approved)
+    assert await far_acquirer.inquire(dropped.reference, dropped.money) == NotFound()
 
 
 async def test_a_broken_off_answer_is_no_answer_of_a_server(browser: aiohttp.ClientSession) -> None:
@@ -124,7 +124,7 @@ async def test_a_silent_answer_holds_the_line(far_acquirer: SimulatedAcquirer) -
     sale = order("silent")
 
     assert await far_acquirer.authorize(sale) == Unknown("TimeoutError")
-    assert isinstance(await far_acquirer.inquire(sale.reference), Approved)
+    assert isinstance(await far_acquirer.inquire(sale.reference, sale.money), Approved)
 
 
 async def test_refusals_have_their_status(browser: aiohttp.ClientSession) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import inf
 from uuid import UUID, uuid4
 
 import pytest
@@ -48,6 +49,7 @@ def ask(name: str, *, version: str = "2.2.0", results_url: str = "http://127.0.0
         method_completed=None,
         challenge_indicator="01",
         decoupled_minutes=10,
+        send_before=inf,
     )
 
 

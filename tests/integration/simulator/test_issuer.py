@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.integration.simulator.conftest import BASE_URL
 from tests.support.database import CountingDatabase
-from tests.support.issuing import areq, encode, number_of, order, proof_of
+from tests.support.issuing import areq, encode, number_of, operation, order, proof_of
 
 from tollhouse.acquirers.model import Approved, Authorization, Declined, Finding, NotFound, Reversed, Unknown
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.kernel.card import Card, CardNumber, Expiry
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.errors import NotFound as NoSuchPath
+from tollhouse.kernel.money import Currency, Money
 from tollhouse.simulator.host import Simulator
 from tollhouse.simulator.transport import InProcessTransport
 from tollhouse.storage.database import Database
@@ -138,6 +140,59 @@ async def test_a_reference_has_one_effect(simulator: Simulator, acquirer: Simula
     assert isinstance(await acquirer.authorize(order("balance", 4000)), Approved)
 
 
+OTHER_CONTENTS: list[dict[str, Any]] = [
+    {"money": Money(2000, Currency.of("USD"))},
+    {"money": Money(1999, Currency.of("EUR"))},
+    {"card": Card(CardNumber(number_of("amex")), Expiry(12, 2025))},
+    {"card": Card(CardNumber(number_of("decline_51")), Expiry(12, 2025))},
+    {"capture": False},
+    {"acceptor": "7"},
+    {"initiator": "merchant", "network_transaction_id": "1"},
+]
+
+
+@pytest.mark.parametrize("change", OTHER_CONTENTS)
+async def test_a_reference_has_one_content(
+    simulator: Simulator, acquirer: SimulatedAcquirer, change: dict[str, Any]
+) -> None:
+    """A reference that comes again with another content is refused with 94, one after the other and side by side."""
+    for is_at_once in (False, True):
+        sale = order()
+        other = replace(sale, **change)
+        if is_at_once:
+            answers = await asyncio.gather(*(acquirer.authorize(each) for each in (sale, other, sale, other)))
+        else:
+            answers = [await acquirer.authorize(each) for each in (sale, other, sale, other)]
+        assert answers == [answers[0], Declined("94"), answers[0], Declined("94")]
+        assert isinstance(answers[0], Approved)
+        assert await acquirer.inquire(sale.reference, sale.money) == answers[0]
+        entry = (await read_journal(simulator))[sale.reference]
+        assert (entry["deliveries"], entry["amount"]["minor"]) == (2, 1999)
+
+
+async def test_an_operation_under_the_reference_of_a_sale(acquirer: SimulatedAcquirer) -> None:
+    """The reference of a sale is none for a credit, and the other way round."""
+    sale = order()
+    await acquirer.authorize(sale)
+    credit = operation(sale)
+    assert isinstance(await acquirer.credit(credit), Approved)
+    assert await acquirer.credit(replace(credit, money=Money(1, sale.money.currency))) == Declined("94")
+    assert await acquirer.void(credit) == Declined("94")
+    assert await acquirer.credit(operation(sale, reference=sale.reference)) == Declined("94")
+    assert await acquirer.authorize(order(reference=credit.reference)) == Declined("94")
+    assert isinstance(await acquirer.credit(credit), Approved)
+
+
+async def test_an_answer_about_another_sum_is_unknown(acquirer: SimulatedAcquirer) -> None:
+    """Inquiries and reversals repeat the amount of the reference; one that is not what was asked decides nothing."""
+    sale = order()
+    await acquirer.authorize(sale)
+    for money in (Money(2000, sale.money.currency), Money(1999, Currency.of("EUR"))):
+        assert isinstance(await acquirer.inquire(sale.reference, money), Unknown)
+        assert isinstance(await acquirer.reverse(sale.reference, money), Unknown)
+        assert isinstance(await acquirer.inquire(sale.reference, money), Unknown)
+
+
 async def test_many_at_once(simulator: Simulator, acquirer: SimulatedAcquirer) -> None:
     """Authorizations of all kinds, many at a time, each get their own answer."""
     sales = [order(name, amount_minor=100 + n) for n, name in enumerate(["visa", "decline_51", "balance", "amex"] * 25)]
@@ -155,8 +210,11 @@ async def test_an_inquiry_says_what_came_of_it(acquirer: SimulatedAcquirer) -> N
     approved, declined = order(), order("decline_51")
     answers = [await acquirer.authorize(approved), await acquirer.authorize(declined)]
 
-    assert [await acquirer.inquire(approved.reference), await acquirer.inquire(declined.reference)] == answers
-    assert await acquirer.inquire("never-seen") == NotFound()
+    assert [
+        await acquirer.inquire(approved.reference, approved.money),
+        await acquirer.inquire(declined.reference, declined.money),
+    ] == answers
+    assert await acquirer.inquire("never-seen", order().money) == NotFound()
 
 
 async def test_a_reversal_gives_back(acquirer: SimulatedAcquirer) -> None:
@@ -165,8 +223,8 @@ async def test_a_reversal_gives_back(acquirer: SimulatedAcquirer) -> None:
     assert isinstance(await acquirer.authorize(sale), Approved)
     assert await acquirer.authorize(order("balance", 1)) == Declined("51")
 
-    assert await asyncio.gather(*(acquirer.reverse(sale.reference) for _ in range(5))) == [Reversed()] * 5
-    assert await acquirer.inquire(sale.reference) == Reversed()
+    assert await asyncio.gather(*(acquirer.reverse(sale.reference, sale.money) for _ in range(5))) == [Reversed()] * 5
+    assert await acquirer.inquire(sale.reference, sale.money) == Reversed()
     assert isinstance(await acquirer.authorize(order("balance", 10000)), Approved)
     assert await acquirer.authorize(order("balance", 1)) == Declined("51")
 
@@ -175,11 +233,11 @@ async def test_a_reversal_may_come_first(simulator: Simulator, acquirer: Simulat
     """An authorization whose reversal came first is refused, takes nothing, and stays reversed."""
     sale = order("balance", 10000)
 
-    assert await acquirer.reverse(sale.reference) == Reversed()
-    assert await acquirer.inquire(sale.reference) == Reversed()
+    assert await acquirer.reverse(sale.reference, sale.money) == Reversed()
+    assert await acquirer.inquire(sale.reference, sale.money) == Reversed()
     assert await acquirer.authorize(sale) == Declined("12")
     assert await acquirer.authorize(sale) == Declined("12")
-    assert await acquirer.reverse(sale.reference) == Reversed()
+    assert await acquirer.reverse(sale.reference, sale.money) == Reversed()
     entry = (await read_journal(simulator))[sale.reference]
     assert (entry["approved"], entry["deliveries"], entry["kind"]) == (False, 2, "sale")
     assert isinstance(await acquirer.authorize(order("balance", 10000)), Approved)
@@ -213,7 +271,7 @@ async def test_a_lost_answer(simulator: Simulator, acquirer: SimulatedAcquirer) 
     sale = order("lost_answer")
 
     assert isinstance(await acquirer.authorize(sale), Unknown)
-    assert isinstance(await acquirer.inquire(sale.reference), Approved)
+    assert isinstance(await acquirer.inquire(sale.reference, sale.money), Approved)
     assert (await read_journal(simulator))[sale.reference]["approved"]
 
 
@@ -222,7 +280,7 @@ async def test_a_message_that_never_arrives(simulator: Simulator, acquirer: Simu
     sale = order("never_arrives")
 
     assert isinstance(await acquirer.authorize(sale), Unknown)
-    assert await acquirer.inquire(sale.reference) == NotFound()
+    assert await acquirer.inquire(sale.reference, sale.money) == NotFound()
     assert sale.reference not in await read_journal(simulator)
 
 
@@ -237,7 +295,7 @@ async def test_a_silent_answer(simulator: Simulator) -> None:
     sale = order("silent")
 
     assert await impatient.authorize(sale) == Unknown("TimeoutError")
-    assert isinstance(await impatient.inquire(sale.reference), Approved)
+    assert isinstance(await impatient.inquire(sale.reference, sale.money), Approved)
 
 
 async def test_a_request_that_arrives_twice(simulator: Simulator, acquirer: SimulatedAcquirer) -> None:
@@ -254,8 +312,8 @@ async def test_a_late_approval(simulator: Simulator, acquirer: SimulatedAcquirer
     sale = order("late")
 
     assert isinstance(await impatient.authorize(sale), Unknown)
-    assert await acquirer.inquire(sale.reference) == NotFound()
-    assert isinstance(await eventually_found(acquirer, sale.reference), Approved)
+    assert await acquirer.inquire(sale.reference, sale.money) == NotFound()
+    assert isinstance(await eventually_found(acquirer, sale), Approved)
 
 
 async def test_a_late_approval_after_its_reversal(simulator: Simulator, acquirer: SimulatedAcquirer) -> None:
@@ -264,9 +322,9 @@ async def test_a_late_approval_after_its_reversal(simulator: Simulator, acquirer
     under_way = asyncio.create_task(run(acquirer, sale))
     await asyncio.sleep(0.05)
 
-    assert await acquirer.reverse(sale.reference) == Reversed()
+    assert await acquirer.reverse(sale.reference, sale.money) == Reversed()
     assert isinstance(await under_way, Approved)
-    assert await acquirer.inquire(sale.reference) == Reversed()
+    assert await acquirer.inquire(sale.reference, sale.money) == Reversed()
     entry = (await read_journal(simulator))[sale.reference]
     assert entry["approved"]
     assert entry["reversedAt"] is not None
@@ -365,11 +423,11 @@ async def run(acquirer: SimulatedAcquirer, sale: Authorization) -> Finding:
     return await acquirer.authorize(sale)
 
 
-async def eventually_found(acquirer: SimulatedAcquirer, reference: str) -> Finding:
+async def eventually_found(acquirer: SimulatedAcquirer, sale: Authorization) -> Finding:
     """Inquire until something is found, for two seconds."""
     finding: Finding = NotFound()
     for _ in range(40):
-        finding = await acquirer.inquire(reference)
+        finding = await acquirer.inquire(sale.reference, sale.money)
         if finding != NotFound():
             break
         await asyncio.sleep(0.05)

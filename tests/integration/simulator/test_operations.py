@@ -33,7 +33,7 @@ async def count_left(acquirer: SimulatedAcquirer) -> int:
     taken = [order("balance", 1000) for _ in range(12)]
     answers = [await acquirer.authorize(sale) for sale in taken]
     for sale in taken:
-        await acquirer.reverse(sale.reference)
+        await acquirer.reverse(sale.reference, sale.money)
     return sum(1000 for answer in answers if isinstance(answer, Approved))
 
 
@@ -45,7 +45,7 @@ async def test_a_capture_takes_and_releases_the_rest(acquirer: SimulatedAcquirer
 
     assert isinstance(answer, Approved)
     assert answer.network_transaction_id is None
-    assert await acquirer.inquire(captured.reference) == answer
+    assert await acquirer.inquire(captured.reference, captured.money) == answer
     assert await count_left(acquirer) == 8000
     assert await acquirer.capture(operation(held, 1)) == Declined("13")
 
@@ -94,8 +94,8 @@ async def test_what_the_issuer_does_not_know(acquirer: SimulatedAcquirer) -> Non
     lost = operation(order())
 
     assert await acquirer.capture(lost) == Declined("25")
-    assert await acquirer.inquire(lost.reference) == Declined("25")
-    assert await acquirer.inquire("never-seen") == NotFound()
+    assert await acquirer.inquire(lost.reference, lost.money) == Declined("25")
+    assert await acquirer.inquire("never-seen", order().money) == NotFound()
     declined = order("decline_51")
     await acquirer.authorize(declined)
     assert await acquirer.credit(operation(declined)) == Declined("12")
@@ -106,16 +106,19 @@ async def test_reversals_undo_operations(acquirer: SimulatedAcquirer) -> None:
     held = await authorize(acquirer)
     capture, void = operation(held), operation(held)
     await acquirer.capture(capture)
-    assert await asyncio.gather(*(acquirer.reverse(capture.reference) for _ in range(4))) == [Reversed()] * 4
-    assert await acquirer.inquire(capture.reference) == Reversed()
+    assert (
+        await asyncio.gather(*(acquirer.reverse(capture.reference, capture.money) for _ in range(4)))
+        == [Reversed()] * 4
+    )
+    assert await acquirer.inquire(capture.reference, capture.money) == Reversed()
     assert isinstance(await acquirer.void(void), Approved)
-    assert await acquirer.reverse(void.reference) == Reversed()
+    assert await acquirer.reverse(void.reference, void.money) == Reversed()
     assert await count_left(acquirer) == 4000
     assert isinstance(await acquirer.capture(operation(held)), Approved)
     credit = operation(held, 2000)
     assert isinstance(await acquirer.credit(credit), Approved)
-    assert await acquirer.reverse(credit.reference) == Reversed()
-    assert await acquirer.reverse(credit.reference) == Reversed()
+    assert await acquirer.reverse(credit.reference, credit.money) == Reversed()
+    assert await acquirer.reverse(credit.reference, credit.money) == Reversed()
     assert await count_left(acquirer) == 4000
     assert isinstance(await acquirer.credit(operation(held)), Approved)
 
@@ -126,7 +129,7 @@ async def test_a_reversal_of_the_original_returns_what_is_left(acquirer: Simulat
     await acquirer.capture(operation(held, 4000))
     await acquirer.credit(operation(held, 1000))
 
-    assert await acquirer.reverse(held.reference) == Reversed()
+    assert await acquirer.reverse(held.reference, held.money) == Reversed()
     assert await count_left(acquirer) == 10000
     assert await acquirer.credit(operation(held, 1000)) == Declined("12")
 
@@ -135,10 +138,10 @@ async def test_a_reversal_may_come_first(acquirer: SimulatedAcquirer) -> None:
     """An operation whose reversal came first is refused and moves nothing."""
     credit = operation(await sell(acquirer))
 
-    assert await acquirer.reverse(credit.reference) == Reversed()
+    assert await acquirer.reverse(credit.reference, credit.money) == Reversed()
     assert await acquirer.credit(credit) == Declined("12")
     assert await acquirer.credit(credit) == Declined("12")
-    assert await acquirer.inquire(credit.reference) == Reversed()
+    assert await acquirer.inquire(credit.reference, credit.money) == Reversed()
     assert await count_left(acquirer) == 4000
 
 
@@ -158,7 +161,7 @@ async def test_faults(simulator: Simulator, acquirer: SimulatedAcquirer) -> None
     found: dict[str, tuple[Finding, Finding]] = {}
     for name in ("lost", "never_arrives", "slow", "silent", "twice"):
         credit = operation(await sell(acquirer, f"operation_{name}"), 100)
-        found[name] = (await impatient.credit(credit), await acquirer.inquire(credit.reference))
+        found[name] = (await impatient.credit(credit), await acquirer.inquire(credit.reference, credit.money))
 
     assert isinstance(found["lost"][0], Unknown)
     assert isinstance(found["lost"][1], Approved)
@@ -178,10 +181,10 @@ async def test_a_late_operation_after_its_reversal(simulator: Simulator, acquire
     impatient = SimulatedAcquirer(InProcessTransport(simulator), timeout_seconds=0.05)
 
     assert await impatient.capture(capture) == Unknown("TimeoutError")
-    assert await acquirer.inquire(capture.reference) == NotFound()
-    assert await acquirer.reverse(capture.reference) == Reversed()
+    assert await acquirer.inquire(capture.reference, capture.money) == NotFound()
+    assert await acquirer.reverse(capture.reference, capture.money) == Reversed()
     assert isinstance(await settled(acquirer, capture), Approved)
-    assert await acquirer.inquire(capture.reference) == Reversed()
+    assert await acquirer.inquire(capture.reference, capture.money) == Reversed()
     void = await acquirer.void(replace(capture, reference="a-void", emulate_code="0000"))
     assert isinstance(void, Approved)
 
@@ -205,5 +208,5 @@ async def test_of_a_capture_and_a_void_one_wins(acquirer: SimulatedAcquirer) -> 
         )
         # A void may follow the capture that it undoes; never the other way round, and never twice.
         assert 1 <= sum(isinstance(answer, Approved) for answer in {*answers}) <= 2
-        await asyncio.gather(acquirer.reverse(held.reference), acquirer.reverse(held.reference))
+        await asyncio.gather(acquirer.reverse(held.reference, held.money), acquirer.reverse(held.reference, held.money))
         assert await count_left(acquirer) == 10000

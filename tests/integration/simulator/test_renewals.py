@@ -41,7 +41,7 @@ async def test_a_renewal_under_its_agreement(simulator: Simulator, acquirer: Sim
             answer = await acquirer.authorize(charge)
             assert isinstance(answer, Approved)
             assert answer.network_transaction_id == agreement
-            assert await acquirer.inquire(charge.reference) == answer
+            assert await acquirer.inquire(charge.reference, charge.money) == answer
             assert (await read_journal(simulator))[charge.reference]["agreement"] == agreement
 
 
@@ -58,12 +58,12 @@ async def test_what_is_no_agreement(acquirer: SimulatedAcquirer) -> None:
     undone = order()
     answer = await acquirer.authorize(undone)
     assert isinstance(answer, Approved)
-    await acquirer.reverse(undone.reference)
+    await acquirer.reverse(undone.reference, undone.money)
     for wrong in (None, "123456789012345", await agree(acquirer, "visa_2"), answer.network_transaction_id):
         charge = renewal(wrong)
         assert await acquirer.authorize(charge) == Declined("12")
         assert await acquirer.authorize(charge) == Declined("12")
-        assert await acquirer.inquire(charge.reference) == Declined("12")
+        assert await acquirer.inquire(charge.reference, charge.money) == Declined("12")
 
 
 async def test_a_declined_charge_makes_no_agreement(acquirer: SimulatedAcquirer) -> None:

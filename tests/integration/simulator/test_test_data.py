@@ -51,7 +51,7 @@ async def test_a_charge_takes_from_the_balance(simulator: Simulator, acquirer: S
     assert await acquirer.authorize(order(card=card_of(data), amount_minor=1, currency="EUR")) == Declined("57")
     assert (await ask(simulator, "read", id=data["id"]))["data"]["balanceMinor"] == 4000
     assert await count_transactions(simulator, data) == 1
-    await acquirer.reverse(sale.reference)
+    await acquirer.reverse(sale.reference, sale.money)
     assert (await ask(simulator, "read", id=data["id"]))["data"]["balanceMinor"] == 10000
 
 

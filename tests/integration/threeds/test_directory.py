@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 from uuid import uuid4
 
@@ -40,6 +41,7 @@ def question(card: str, **changes: Any) -> Question:
         method_completed=None,
         challenge_indicator="01",
         decoupled_minutes=15,
+        send_before=inf,
     )
     return replace(asked, **changes)
 
@@ -51,9 +53,9 @@ class Scripted:
         self.answers = list(answers)
         self.asked: list[str] = []
 
-    async def post(self, path: str, body: bytes, *, timeout_seconds: float) -> bytes:
+    async def post(self, path: str, body: bytes, *, timeout_seconds: float, send_before: float) -> bytes:
         """Give the next answer; the last one again and again."""
-        del timeout_seconds
+        del timeout_seconds, send_before
         self.asked.append(path)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):

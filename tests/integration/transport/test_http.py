@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
-from tollhouse.transport.http import MAX_ANSWER_BYTES, HttpTransport
+from tollhouse.kernel.clock import boot_seconds
+from tollhouse.transport.http import MAX_ANSWER_BYTES, MAX_CONNECTIONS, HttpTransport
 from tollhouse.transport.model import NoAnswer, NotSent
 
 Answering = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -16,7 +19,9 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d
 
 
 @asynccontextmanager
-async def party(answer: Answering, *, requests: list[bytes] | None = None) -> AsyncIterator[HttpTransport]:
+async def party(
+    answer: Answering, *, requests: list[bytes] | None = None, max_connections: int = MAX_CONNECTIONS
+) -> AsyncIterator[HttpTransport]:
     """Run an outside party that reads a request and answers as it likes."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -32,11 +37,18 @@ async def party(answer: Answering, *, requests: list[bytes] | None = None) -> As
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    transport = HttpTransport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/base/")
+    transport = HttpTransport(
+        f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/base/", max_connections=max_connections
+    )
     yield transport
     await transport.close()
     server.close()
     await server.wait_closed()
+
+
+def soon() -> float:
+    """Return a deadline for sending that no test reaches."""
+    return boot_seconds() + 60
 
 
 def whole(body: bytes) -> Answering:
@@ -52,8 +64,8 @@ async def test_an_answer() -> None:
     """A body is posted as JSON to a path below the base, and the answer's body comes back."""
     requests: list[bytes] = []
     async with party(whole(b'{"ok":1}'), requests=requests) as transport:
-        assert await transport.post("/there", b'{"a":1}', timeout_seconds=2) == b'{"ok":1}'
-        assert await transport.post("/there", b'{"a":2}', timeout_seconds=2) == b'{"ok":1}'
+        assert await transport.post("/there", b'{"a":1}', timeout_seconds=2, send_before=soon()) == b'{"ok":1}'
+        assert await transport.post("/there", b'{"a":2}', timeout_seconds=2, send_before=soon()) == b'{"ok":1}'
     assert requests[0].startswith(b"POST /base/there HTTP/1.1")
     assert b"application/json" in requests[0]
     assert requests[1].endswith(b'{"a":2}')
@@ -71,14 +83,14 @@ async def test_an_answer_in_pieces() -> None:
             await asyncio.sleep(0.01)
 
     async with party(answer) as transport:
-        assert await transport.post("/", b"{}", timeout_seconds=2) == body
+        assert await transport.post("/", b"{}", timeout_seconds=2, send_before=soon()) == body
 
 
 @pytest.mark.parametrize("length", [0, MAX_ANSWER_BYTES])
 async def test_answers_up_to_the_bound(length: int) -> None:
     """An answer of the longest length is read, and an empty one too."""
     async with party(whole(b"x" * length)) as transport:
-        assert len(await transport.post("/", b"{}", timeout_seconds=2)) == length
+        assert len(await transport.post("/", b"{}", timeout_seconds=2, send_before=soon())) == length
 
 
 async def status_500(writer: asyncio.StreamWriter) -> None:
@@ -137,7 +149,7 @@ async def test_whatever_is_no_answer(answer: Answering) -> None:
     requests: list[bytes] = []
     async with party(answer, requests=requests) as transport:
         with pytest.raises(NoAnswer):
-            await transport.post("/", b"{}", timeout_seconds=0.2)
+            await transport.post("/", b"{}", timeout_seconds=0.2, send_before=soon())
     assert len(requests) == 1
 
 
@@ -146,7 +158,7 @@ async def test_nobody_there() -> None:
     async with party(whole(b"{}")) as transport:
         nobody = HttpTransport(transport._base_url)  # noqa: SLF001 - a port that is free again in a moment
     with pytest.raises(NotSent):
-        await nobody.post("/", b"{}", timeout_seconds=2)
+        await nobody.post("/", b"{}", timeout_seconds=2, send_before=soon())
     await nobody.close()
 
 
@@ -155,4 +167,119 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     async with party(whole(b"{}")) as transport:
-        assert await transport.post("/", b"{}", timeout_seconds=2) == b"{}"
+        assert await transport.post("/", b"{}", timeout_seconds=2, send_before=soon()) == b"{}"
+
+
+# What surely did not leave
+
+
+async def test_a_deadline_that_has_passed() -> None:
+    """Past its deadline nothing is sent, over a new connection or one that is open."""
+    requests: list[bytes] = []
+    async with party(whole(b"{}"), requests=requests) as transport:
+        for count in (0, 1):
+            with pytest.raises(NotSent):
+                await transport.post("/", b"{}", timeout_seconds=2, send_before=boot_seconds())
+            assert len(requests) == count
+            await transport.post("/", b"{}", timeout_seconds=2, send_before=soon())
+
+
+async def test_a_deadline_that_passes_while_a_name_is_looked_up() -> None:
+    """The deadline is checked once the connection is there: a process that was paused on the way sends nothing."""
+    requests: list[bytes] = []
+    loop = asyncio.get_running_loop()
+    async with party(whole(b"{}"), requests=requests) as transport:
+        sending = asyncio.create_task(transport.post("/", b"{}", timeout_seconds=2, send_before=boot_seconds() + 0.2))
+        # Blocking the loop stands for SIGSTOP: it begins before the connection is made and ends past the deadline.
+        loop.call_soon(time.sleep, 0.3)
+        with pytest.raises(NotSent):
+            await sending
+        await transport.post("/last", b"{}", timeout_seconds=2, send_before=soon())
+    assert len(requests) == 1
+
+
+async def test_waiting_for_a_place() -> None:
+    """A message for which there is no connection by its deadline is not sent; one that gets its place in time is."""
+    requests: list[bytes] = []
+    release = asyncio.Event()
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.write(HEAD % 2 + b"{}")
+
+    async with party(answer, requests=requests, max_connections=2) as transport:
+        first = [
+            asyncio.create_task(transport.post("/", b"{}", timeout_seconds=60, send_before=soon())) for _ in range(2)
+        ]
+        patient = asyncio.create_task(transport.post("/", b"{}", timeout_seconds=60, send_before=soon()))
+        hasty = [transport.post("/", b"{}", timeout_seconds=60, send_before=boot_seconds() + 0.1) for _ in range(20)]
+        results = await asyncio.gather(*hasty, return_exceptions=True)
+        assert {type(result) for result in results} == {NotSent}
+        assert len(requests) == 2
+        release.set()
+        assert await asyncio.gather(*first, patient) == [b"{}"] * 3
+    assert len(requests) == 3
+
+
+async def test_the_time_for_the_answer_begins_when_it_is_sent() -> None:
+    """Time in which a place was waited for is not taken from the answer's."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.3)
+        writer.write(HEAD % 2 + b"{}")
+
+    async with party(answer, max_connections=1) as transport:
+        posts = [transport.post("/", b"{}", timeout_seconds=0.9, send_before=soon()) for _ in range(5)]
+        assert await asyncio.gather(*posts) == [b"{}"] * 5
+
+
+async def test_no_encrypted_connection() -> None:
+    """A party that does not speak TLS, or breaks off while it is negotiated, got nothing of the message."""
+    greetings: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        greetings.append(await reader.read(100))
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n" if len(greetings) == 1 else b"")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    transport = HttpTransport(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    for _ in range(2):
+        with pytest.raises(NotSent):
+            await transport.post("/", b"{}", timeout_seconds=2, send_before=soon())
+    await transport.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_connection_that_takes_too_long() -> None:
+    """A party whose port is full does not take the connection by the deadline: nothing was sent."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.settimeout(0)
+            each.connect_ex(("127.0.0.1", port))
+        transport = HttpTransport(f"http://127.0.0.1:{port}")
+        with pytest.raises(NotSent):
+            await transport.post("/", b"{}", timeout_seconds=60, send_before=boot_seconds() + 0.3)
+        await transport.close()
+        for each in waiting:
+            each.close()
+
+
+async def test_a_kept_connection_that_was_closed() -> None:
+    """What was written to a connection that the party had closed may have been read: it is not sent again."""
+    requests: list[bytes] = []
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        if len(requests) == 1:
+            writer.write(HEAD % 2 + b"{}")
+        else:
+            writer.transport.abort()
+
+    async with party(answer, requests=requests) as transport:
+        await transport.post("/", b"{}", timeout_seconds=2, send_before=soon())
+        with pytest.raises(NoAnswer):
+            await transport.post("/", b"{}", timeout_seconds=2, send_before=soon())
+    assert len(requests) == 2

@@ -17,13 +17,13 @@ async def test_it_approves_and_remembers_without_memory() -> None:
     assert isinstance(approved, Approved)
     assert len(approved.approval_code) == 6
     assert len(approved.network_transaction_id or "") == 15
-    assert await ApprovingAcquirer().inquire("r-1") == approved
-    assert await acquirer.inquire("r-2") != approved
+    assert await ApprovingAcquirer().inquire("r-1", order().money) == approved
+    assert await acquirer.inquire("r-2", order().money) != approved
 
 
 async def test_it_reverses() -> None:
     """A reversal is acknowledged."""
-    assert await ApprovingAcquirer().reverse("r-1") == Reversed()
+    assert await ApprovingAcquirer().reverse("r-1", order().money) == Reversed()
 
 
 async def test_it_updates_no_card() -> None:

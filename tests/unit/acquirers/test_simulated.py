@@ -40,6 +40,8 @@ APPROVED = {
     "networkTransactionId": "123456789012345",
 }
 
+MONEY = Money(1999, Currency.of("USD"))
+AMOUNT = {"minor": 1999, "currency": "USD"}
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 QUERY = AccountQuery("r", Card(CardNumber(number_of("renumbered")), Expiry(12, 2025), "Jane Smith", "10001"), "7")
 NEW_CARD = {"number": number_of("replacement"), "expiryMonth": 1, "expiryYear": 2030}
@@ -52,8 +54,9 @@ class Line:
         self.answer = answer
         self.posted: list[tuple[str, bytes, float]] = []
 
-    async def post(self, path: str, body: bytes, *, timeout_seconds: float) -> bytes:
+    async def post(self, path: str, body: bytes, *, timeout_seconds: float, send_before: float) -> bytes:
         """Keep the message and answer."""
+        del send_before
         self.posted.append((path, body, timeout_seconds))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -61,13 +64,13 @@ class Line:
 
 
 def answering(**answer: Any) -> SimulatedAcquirer:
-    """Build a connector whose host answers about reference r."""
-    return SimulatedAcquirer(Line(encode({"reference": "r"} | answer)))
+    """Build a connector whose host answers about reference r and 19.99 USD."""
+    return SimulatedAcquirer(Line(encode({"reference": "r", "amount": AMOUNT} | answer)))
 
 
 async def test_the_message_is_whole() -> None:
     """Everything that the host is to know is in the message, the number and security code clear."""
-    line = Line(encode({"reference": "r"} | APPROVED))
+    line = Line(encode({"reference": "r", "amount": AMOUNT} | APPROVED))
     proof = Proof("05", "A" * 28, "ds-1", "2.2.0")
     await SimulatedAcquirer(line, timeout_seconds=7).authorize(
         order(reference="r", proof=proof, consumer_ip="203.0.113.45", emulate_code="0000", acceptor="7",
@@ -143,8 +146,8 @@ async def test_garbage_decides_nothing(body: bytes) -> None:
     acquirer = SimulatedAcquirer(Line(body))
 
     assert isinstance(await acquirer.authorize(order(reference="r")), Unknown)
-    assert isinstance(await acquirer.inquire("r"), Unknown)
-    assert isinstance(await acquirer.reverse("r"), Unknown)
+    assert isinstance(await acquirer.inquire("r", MONEY), Unknown)
+    assert isinstance(await acquirer.reverse("r", MONEY), Unknown)
     assert isinstance(await acquirer.update_account(QUERY), Unknown)
     assert isinstance(await acquirer.list_disputes(DisputeQuery(AT)), Unknown)
     assert not await acquirer.acknowledge_disputes(["d-1"])
@@ -156,8 +159,8 @@ async def test_what_was_not_sent_is_known_not_to_be() -> None:
         acquirer = SimulatedAcquirer(Line(error))
 
         assert isinstance(await acquirer.authorize(order(reference="r")), kind)
-        assert isinstance(await acquirer.inquire("r"), kind)
-        assert isinstance(await acquirer.reverse("r"), kind)
+        assert isinstance(await acquirer.inquire("r", MONEY), kind)
+        assert isinstance(await acquirer.reverse("r", MONEY), kind)
         assert isinstance(await acquirer.update_account(QUERY), kind)
         assert isinstance(await acquirer.list_disputes(DisputeQuery(AT)), kind)
         assert not await acquirer.acknowledge_disputes(["d-1"])
@@ -165,17 +168,17 @@ async def test_what_was_not_sent_is_known_not_to_be() -> None:
 
 async def test_an_inquiry_finds() -> None:
     """An inquiry finds what the authorization was answered, that it was reversed, or nothing."""
-    assert await answering(**APPROVED).inquire("r") == Approved("A1B2C3", "123456789012345", "00")
-    assert await answering(result="declined", responseCode="05").inquire("r") == Declined("05")
-    assert await answering(result="reversed").inquire("r") == Reversed()
-    assert await answering(result="not_found").inquire("r") == NotFound()
+    assert await answering(**APPROVED).inquire("r", MONEY) == Approved("A1B2C3", "123456789012345", "00")
+    assert await answering(result="declined", responseCode="05").inquire("r", MONEY) == Declined("05")
+    assert await answering(result="reversed").inquire("r", MONEY) == Reversed()
+    assert await answering(result="not_found").inquire("r", MONEY) == NotFound()
 
 
 async def test_a_reversal_has_to_be_acknowledged() -> None:
     """Only "reversed" acknowledges a reversal."""
-    assert await answering(result="reversed").reverse("r") == Reversed()
-    assert isinstance(await answering(**APPROVED).reverse("r"), Unknown)
-    assert isinstance(await answering(result="not_found").reverse("r"), Unknown)
+    assert await answering(result="reversed").reverse("r", MONEY) == Reversed()
+    assert isinstance(await answering(**APPROVED).reverse("r", MONEY), Unknown)
+    assert isinstance(await answering(result="not_found").reverse("r", MONEY), Unknown)
 
 
 async def test_a_question_to_the_updater_is_whole() -> None:

@@ -85,9 +85,9 @@ def take_next(now: Payment) -> Payment:
     """Ask for a further attempt, which only one that has its answer at hand may have."""
     if now.attempt.state is not AttemptState.IN_FLIGHT:
         with pytest.raises(IllegalTransition):
-            lifecycle.next_attempt(now, acquirer="next", now=LATER)
+            lifecycle.next_attempt(now, acquirer="next", now=LATER, send_before=1.0)
         return now
-    following = lifecycle.next_attempt(now, acquirer="next", now=LATER)
+    following = lifecycle.next_attempt(now, acquirer="next", now=LATER, send_before=1.0)
     assert following.attempt.number == now.attempt.number + 1
     assert following.attempt.reference == f"{now.transaction_id}-{following.attempt.number}"
     assert (following.attempt.card, following.attempt.sent_at) == (now.attempt.card, LATER)

@@ -90,4 +90,4 @@ def test_the_journal_has_a_bound() -> None:
 
 def test_a_finding_is_about_its_reference() -> None:
     """Every answer repeats the reference it is about."""
-    assert json.loads(messages.build_finding("r-1", "not_found")) == {"reference": "r-1", "result": "not_found"}
+    assert json.loads(messages.build_not_found("r-1")) == {"reference": "r-1", "result": "not_found"}
