@@ -56,7 +56,6 @@ async def fill_subscriptions(directory: Path) -> None:
     try:
         await connection.execute(FILL, SUBSCRIPTIONS)
         await connection.execute(FORESEE, SUBSCRIPTIONS)
-        await connection.execute("select setval('subscription_number', max(subscription_id) + 1000) from subscription")
         await connection.execute("analyze")
     finally:
         await connection.close()

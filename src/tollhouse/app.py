@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +35,6 @@ from tollhouse.choices import (
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import SealBroken, TollhouseError
-from tollhouse.kernel.ids import NumberBlocks
 from tollhouse.ledger.store import count_violations
 from tollhouse.merchants.access import Doorman
 from tollhouse.merchants.clock import read_offsets
@@ -45,15 +44,13 @@ from tollhouse.payments.store import (
     count_unresolved,
     flush_beginnings,
     flush_moves,
-    reserve_payment_numbers,
-    reserve_subscription_numbers,
-    reserve_transaction_numbers,
 )
 from tollhouse.payments.tools import Patience, Tools
 from tollhouse.phones.desk import Desk, Quotas
 from tollhouse.rates.access import Rates
 from tollhouse.storage.coalesce import Coalescer
-from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.storage.database import Database
+from tollhouse.storage.ids import NumberBlocks, reserve_ids, update_installation
 from tollhouse.storage.migrate import MigrationUnknown, migrate, pending
 from tollhouse.storage.time import set_clock
 from tollhouse.threeds.directory import Directory
@@ -69,10 +66,12 @@ if TYPE_CHECKING:
     from tollhouse.settings import Settings
     from tollhouse.transport.model import Transport
 
-#: As many ids as a process reserves at a time; the sequences step by it.
+#: As many ids as a process reserves at a time.
 ID_BLOCK = 1_000
 #: Finishing is worth more patience than beginning: the money has moved.
 FINISH_PATIENCE_SECONDS = 15.0
+#: A client that waited so long for the first durable step is answered 503: nothing of its request was written.
+BEGIN_WAIT_SECONDS = 3.0
 DRAIN_SECONDS = 3.0
 
 
@@ -161,6 +160,7 @@ async def open_gateway(
     """
     keys = open_keys(settings)
     database = await Database.connect(dsn, schema="gateway", min_size=2, max_size=settings.database_connections)
+    await _set_installation(settings, database)
     gateway = build_gateway(settings, database, Vault(keys), transport, directory_transport=directory_transport)
     await set_clock(gateway.tools.clock, database)
     await read_offsets(database, gateway.tools.clock)
@@ -174,6 +174,13 @@ async def open_gateway(
             log.warning("work left to the resolver", pieces=left)
         await gateway.desk.sender.close()
         await database.close()
+
+
+async def _set_installation(settings: Settings, database: Database) -> None:
+    """Let the ids of this database end as the setting says, where there is one."""
+    if settings.installation is not None:
+        async with database.acquire() as connection:
+            await update_installation(connection, settings.installation)
 
 
 async def _check_keys(gateway: Gateway) -> None:
@@ -225,7 +232,9 @@ def build_gateway(
         carrier=carrier,
         on_settled=partial(_tell_settled, metrics, wake),
     )
-    mint = Mint(vault, Coalescer("tokens", partial(flush_tokens, clock), database), clock)
+    mint = Mint(
+        vault, Coalescer("tokens", partial(flush_tokens, clock), database, wait_seconds=BEGIN_WAIT_SECONDS), clock
+    )
     doorman = Doorman(
         database,
         clock,
@@ -274,6 +283,7 @@ def _build_tools(
     begin = partial(flush_beginnings, clock, (RecordSubscription(), RecordRenewal()), limits=limits)
     move = partial(flush_moves, clock, consequences)
     acquirer = build_acquirer(settings, transport)
+    numbers = _build_numbers(database)
     return Tools(
         database=database,
         clock=clock,
@@ -283,10 +293,10 @@ def _build_tools(
         rates=Rates(database),
         directory=directory,
         acquirers={acquirer.name: acquirer},
-        payment_numbers=_number_blocks(database, reserve_payment_numbers),
-        transaction_numbers=_number_blocks(database, reserve_transaction_numbers),
-        subscription_numbers=_number_blocks(database, reserve_subscription_numbers),
-        beginnings=Coalescer("begin", begin, database),
+        payment_numbers=numbers,
+        transaction_numbers=numbers,
+        subscription_numbers=numbers,
+        beginnings=Coalescer("begin", begin, database, wait_seconds=BEGIN_WAIT_SECONDS),
         moves=Coalescer("move", move, database, patience_seconds=FINISH_PATIENCE_SECONDS),
         consequences=consequences,
         foresee=Foretell(database),
@@ -303,10 +313,10 @@ def _build_tools(
     )
 
 
-def _number_blocks(database: Database, reserve: Callable[[PlainConnection], Awaitable[int]]) -> NumberBlocks:
+def _build_numbers(database: Database) -> NumberBlocks:
     async def reserve_block() -> int:
         async with database.acquire() as connection:
-            return await reserve(connection)
+            return await reserve_ids(connection, "object", ID_BLOCK)
 
     return NumberBlocks(reserve_block, size=ID_BLOCK)
 

@@ -19,6 +19,7 @@ from rich.table import Table
 from tollhouse import listen as listening
 from tollhouse import processes
 from tollhouse.billing.breaker import Hour, resume_renewals, select_hour
+from tollhouse.ipn.restored import skip_after_restore
 from tollhouse.kernel.errors import DatabaseUnavailable, TollhouseError
 from tollhouse.kernel.money import Currency
 from tollhouse.ledger.verify import MOST_VIOLATIONS, Report
@@ -100,6 +101,15 @@ def migrate() -> None:
     Console().print("\n".join(f"applied {name}" for name in applied) or "nothing to apply", highlight=False)
 
 
+@app.command()
+def restored(data_dir: DataDir = None) -> None:
+    """Skip the event numbers and ids that a restored database has forgotten; run it before anything else."""
+    settings = _read_settings(data_dir=data_dir)
+    merchants = _run(processes.run_on_connection(settings, skip_after_restore), settings)
+    text = f"Event numbers of {merchants:,} merchant(s) continue after the next multiple of 1,000,000,000."
+    Console().print(text, highlight=False)
+
+
 @rates_app.command("load")
 def load_rates(
     file: Annotated[Path, typer.Argument(help="XML or CSV of the European Central Bank.")], data_dir: DataDir = None
@@ -116,7 +126,7 @@ def load_rates(
 def show_renewals(data_dir: DataDir = None) -> None:
     """Tell how many renewals this hour has had, how many are due, and whether they are paused; then exit with 1."""
     settings = _read_settings(data_dir=data_dir)
-    hour = _run(processes.run_renewals(settings, select_hour), settings)
+    hour = _run(processes.run_on_connection(settings, select_hour), settings)
     _show_hour(hour)
     raise typer.Exit(1 if hour.paused_at else 0)
 
@@ -125,7 +135,7 @@ def show_renewals(data_dir: DataDir = None) -> None:
 def resume(data_dir: DataDir = None) -> None:
     """Let renewals go on that were paused: what is due now is to be charged."""
     settings = _read_settings(data_dir=data_dir)
-    _show_hour(_run(processes.run_renewals(settings, resume_renewals), settings))
+    _show_hour(_run(processes.run_on_connection(settings, resume_renewals), settings))
 
 
 @ledger.command()

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 import structlog
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
     from tollhouse.api.asgi import Application
     from tollhouse.app import Gateway
-    from tollhouse.billing.breaker import Hour
     from tollhouse.ledger.verify import Report
     from tollhouse.settings import Settings
     from tollhouse.storage.database import PlainConnection
@@ -53,6 +52,8 @@ GRACE_SECONDS = 3
 BANK_HOST = "localhost"
 #: Proving the books goes over all of them.
 VERIFY_STATEMENT_SECONDS = 600.0
+
+Result = TypeVar("Result")
 
 log = structlog.get_logger()
 
@@ -204,12 +205,12 @@ async def run_verify(settings: Settings) -> Report:
             await database.close()
 
 
-async def run_renewals(settings: Settings, work: Callable[[PlainConnection], Awaitable[Hour]]) -> Hour:
-    """Look at the breaker of renewals, or close it, whether or not a gateway runs. Raises ConfigurationError."""
+async def run_on_connection(settings: Settings, work: Callable[[PlainConnection], Awaitable[Result]]) -> Result:
+    """Do a piece of work in one transaction, whether or not a gateway runs. Raises ConfigurationError."""
     async with _some_database(settings) as dsn:
         database = await Database.connect(dsn, schema="gateway", max_size=1)
         try:
-            async with database.acquire() as connection:
+            async with database.transaction() as connection:
                 return await work(connection)
         finally:
             await database.close()

@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     database_url: str | None = None
     #: Connections of one process.
     database_connections: int = Field(10, ge=2, le=200)
+    #: The two digits that end every id, 0 to 99; by default drawn once for each database. Two databases that use the
+    #: same account at an acquirer have to differ in it.
+    installation: int | None = Field(None, ge=0, le=99)
     #: Where the embedded database, the key file and `demo.json` are kept.
     data_dir: Path = Path(".tollhouse")
     #: The address on which a process listens.

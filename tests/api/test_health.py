@@ -108,7 +108,10 @@ async def test_the_outbox(shop: WebShop) -> None:
     assert (empty["tollhouse_outbox_events"], empty["tollhouse_outbox_oldest_seconds"]) == (0, 0)
     for _ in range(2):
         await shop.pay()
-    await shop.execute("update event set created_at = created_at - interval '90 seconds' where event_id = 1")
+    await shop.execute(
+        "update event set created_at = created_at - interval '90 seconds' where event_id = "
+        "(select min(event_id) from event)"
+    )
     await shop.pay(shop.payment({"type": "card"} | card("lost_answer")))
     samples = await read_metrics(shop)
     assert samples["tollhouse_outbox_events"] == 2

@@ -295,4 +295,4 @@ async def test_digests_hold_no_card(shop: WebShop) -> None:
     await shop.pay(headers=HEADERS)
     claim = (await shop.fetch("select * from request_claim"))[0]
     assert len(claim["digest"]) == 32
-    assert not re.search(rb"\d{12}", claim["answer"].replace(b"transactionId", b""))
+    assert not re.search(rb"\d{12}", re.sub(rb"10\d{14}", b"", claim["answer"]))

@@ -98,7 +98,7 @@ async def insert_merchants(database: Database, merchant_ids: Iterable[int]) -> N
 
 
 async def insert_event(connection: PlainConnection, url: str, **fields: Any) -> int:
-    """Insert an event as the finish of a payment does, and return its id."""
+    """Insert an event as the finish of a payment does, and return the id that it has until it is numbered."""
     row = {
         "merchant_id": 1,
         "payment_id": None,
@@ -121,9 +121,19 @@ async def insert_event(connection: PlainConnection, url: str, **fields: Any) -> 
 
 
 async def insert_events(database: Database, urls: Iterable[str], **fields: Any) -> list[int]:
-    """Insert one event for each URL, and return their ids."""
+    """Insert one event for each URL, and return the ids that they have until they are numbered."""
     async with database.transaction() as connection:
         return [await insert_event(connection, url, **fields) for url in urls]
+
+
+async def select_event_ids(database: Database, merchant_id: int = 1) -> list[int]:
+    """Return the lasting ids of a merchant's events, in the order of their numbers."""
+    rows = await fetch(
+        database,
+        "select event_id from event where merchant_id = $1 and sequence is not null order by sequence",
+        merchant_id,
+    )
+    return [row["event_id"] for row in rows]
 
 
 async def fetch(database: Database, statement: str, *parameters: Any) -> list[dict[str, Any]]:

@@ -98,11 +98,11 @@ PATH_PARAMETERS = {
         "example": "ae853c41-2d85-4c8a-9a61-3a5daeea311d",
     },
     "consumerId": {"description": "`consumer.id` of an answer.", "example": "c0n5q8w2x7z4r6t9v1b3d5f8h"},
-    "siteId": {"description": "`id` of a site.", "example": "200000001"},
+    "siteId": {"description": "`id` of a site.", "example": "1028000000000042"},
     "name": {"description": "`name` of a product.", "example": "SHOP_EXAMPLE_USD"},
     "orderId": {"description": "`payment.orderId` of an earlier answer.", "example": "100000042"},
     "iso": {"description": "Three letters of ISO 4217.", "example": "EUR"},
-    "testDataId": {"description": "`id` of an earlier answer.", "example": "100001"},
+    "testDataId": {"description": "`id` of an earlier answer.", "example": "1028000000000042"},
 }
 
 #: What a callback says besides its body.

@@ -62,10 +62,6 @@ returning site_id, name, title, kind, prices, external_id, shown_on_payment_page
 -- List the host names from which browsers may call.
 select distinct name from site where cors_enabled and name <> '';
 
--- name: reserve_site_number$
--- Return a number for a new site.
-select nextval('site_number');
-
 -- name: insert_site$
 -- Create a site with its technical product, and tell whether it was missing; one that exists stays as it is.
 with made as (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tollhouse.catalog.store import insert_site, reserve_site_number, update_site
+from tollhouse.catalog.store import insert_site, update_site
 from tollhouse.kernel.errors import Defect
+from tollhouse.storage.ids import reserve_ids
 
 if TYPE_CHECKING:
     from tollhouse.catalog.model import SiteChange, SiteEntry
@@ -18,7 +19,7 @@ MOST_TRIES = 100
 async def create_site(connection: PlainConnection, *, merchant_id: int, wanted: SiteChange) -> SiteEntry:
     """Create a site, with the technical product that every site has, in the caller's transaction."""
     for _ in range(MOST_TRIES):
-        site_id = await reserve_site_number(connection)
+        site_id = await reserve_ids(connection, "object", 1)
         is_made = await insert_site(
             connection,
             merchant_id=merchant_id,

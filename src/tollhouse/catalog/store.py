@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 queries = load_queries("tollhouse.catalog")
 
 
-async def reserve_site_number(connection: PlainConnection) -> int:
-    """Return a number for a new site, which no site made here has."""
-    number: int = await queries.reserve_site_number(connection)
-    return number
-
-
 async def insert_site(connection: PlainConnection, **columns: Any) -> bool:
     """Create a site with its technical product, and tell whether it was missing; one that exists stays as it is."""
     return bool(await queries.insert_site(connection, **columns))

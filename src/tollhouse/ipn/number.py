@@ -1,8 +1,9 @@
 """Number events and put them on their way.
 
-A merchant's events have the numbers 1, 2, 3 ... without a gap, in the order in which the sequencer saw them; the ids
-are given out earlier, by transactions that may commit in another order or not at all, and so have gaps. There is one
-sequencer at a time: whoever comes second leaves at once.
+A merchant's events have the numbers 1, 2, 3 ... without a gap, in the order in which the sequencer saw them. With its
+number an event gets its lasting id, which never repeats. Before that it has one that orders it, given out by
+transactions that may commit in another order or not at all. There is one sequencer at a time; a second one leaves at
+once.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ async def number_batch(database: Database, *, batch: int = BATCH) -> int:
         # A statement of its own, after the lock: it sees what the sequencer before us committed.
         events = await store.select_unnumbered_events(connection, batch)
         if events:
-            await store.update_event_sequences(connection, events)
+            events = await store.update_event_sequences(connection, events)
         deliverable = [event for event in events if is_delivered(event)]
         if deliverable:
             unfinished = await store.lock_unfinished_threads(connection, _threads_of(deliverable))

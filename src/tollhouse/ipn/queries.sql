@@ -17,14 +17,15 @@ where sequence is null
 order by event_id
 limit :batch;
 
--- name: update_event_sequences(merchant_ids, event_ids)!
--- Count the merchants' counters up, and number the events in the order of their ids.
+-- name: update_event_sequences(merchant_ids, event_ids, lasting_ids)!
+-- Count the merchants' counters up, number the events in the order of their ids, and give them their lasting ids.
 with given as (
     select
-        merchant_id, event_id,
+        merchant_id, event_id, lasting_id,
         row_number() over (partition by merchant_id order by event_id) as rank,
         count(*) over (partition by merchant_id) as total
-    from unnest(:merchant_ids::bigint[], :event_ids::bigint[]) as given (merchant_id, event_id)
+    from unnest(:merchant_ids::bigint[], :event_ids::bigint[], :lasting_ids::bigint[])
+        as given (merchant_id, event_id, lasting_id)
 ), counted as (
     insert into event_counter as c (merchant_id, last_sequence)
     select distinct merchant_id, total from given order by merchant_id
@@ -32,9 +33,19 @@ with given as (
     returning merchant_id, last_sequence
 )
 update event e
-set sequence = counted.last_sequence - given.total + given.rank
+set sequence = counted.last_sequence - given.total + given.rank, event_id = given.lasting_id
 from given join counted using (merchant_id)
 where e.merchant_id = given.merchant_id and e.event_id = given.event_id;
+
+-- name: skip_event_sequences()$
+-- Move the counter of every merchant, also of one without events, to the next multiple of 10^9.
+with moved as (
+    insert into event_counter as c (merchant_id, last_sequence)
+    select merchant_id, 1000000000 from merchant order by merchant_id
+    on conflict (merchant_id) do update set last_sequence = (c.last_sequence / 1000000000 + 1) * 1000000000
+    returning merchant_id
+)
+select count(*)::integer from moved;
 
 -- name: lock_unfinished_threads(merchant_ids, threads)
 -- Which threads have an event under way. Their deliveries are locked: whoever finishes one of them now waits for us and then

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tollhouse.ipn.form import Form
 from tollhouse.ipn.model import Attempt, Delivery, OutboxState, Outcome, Run
+from tollhouse.storage.ids import ID_STEP, reserve_ids
 from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
@@ -126,13 +127,25 @@ async def select_unnumbered_events(connection: PlainConnection, batch: int) -> l
     return [UnnumberedEvent(*row) async for row in queries.select_unnumbered_events(connection, batch=batch)]
 
 
-async def update_event_sequences(connection: PlainConnection, events: Sequence[UnnumberedEvent]) -> None:
-    """Number events, per merchant and without a gap."""
+async def update_event_sequences(
+    connection: PlainConnection, events: Sequence[UnnumberedEvent]
+) -> list[UnnumberedEvent]:
+    """Number events, per merchant and without a gap, and return them with their lasting ids."""
+    first = await reserve_ids(connection, "event", len(events))
+    lasting = [replace(event, event_id=first + place * ID_STEP) for place, event in enumerate(events)]
     await queries.update_event_sequences(
         connection,
         merchant_ids=[event.merchant_id for event in events],
         event_ids=[event.event_id for event in events],
+        lasting_ids=[event.event_id for event in lasting],
     )
+    return lasting
+
+
+async def skip_event_sequences(connection: PlainConnection) -> int:
+    """Move every merchant's counter to the next multiple of 10^9, and return how many merchants there are."""
+    moved: int = await queries.skip_event_sequences(connection)
+    return moved
 
 
 async def lock_unfinished_threads(connection: PlainConnection, threads: Iterable[ThreadKey]) -> set[ThreadKey]:

@@ -1,10 +1,9 @@
-"""Identifiers: what is drawn at random, and what is counted from reserved blocks."""
+"""Identifiers that are drawn at random. Those that are counted come from `storage.ids`."""
 
 from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable
 
 #: Crockford's alphabet in lower case: no i, l, o, u.
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -27,26 +26,3 @@ def is_consumer_id(text: str) -> bool:
 def new_request_id() -> str:
     """Name a request that came without an X-Request-ID: unique, and no secret, so it is counted from a random start."""
     return f"{_PROCESS_PREFIX}-{next(_request_numbers):08x}"
-
-
-class NumberBlocks:
-    """Gives numbers one by one from blocks that `reserve` brings, so that an id is known before its row is written.
-
-    `reserve` returns the first number of a fresh block of `size`. Numbers of a block that was not used up are lost
-    when the process ends; ids have gaps and nobody may conclude anything from them.
-    """
-
-    def __init__(self, reserve: Callable[[], Awaitable[int]], *, size: int) -> None:
-        self._reserve = reserve
-        self._size = size
-        self._next = self._end = 0
-
-    async def take(self) -> int:
-        """Return the next number, reserving a block when the last one is used up."""
-        while self._next == self._end:
-            first = await self._reserve()
-            if self._next == self._end:
-                self._next, self._end = first, first + self._size
-        number = self._next
-        self._next += 1
-        return number

@@ -1,15 +1,3 @@
--- name: reserve_payment_numbers$
--- Reserve a block of payment ids and return the first.
-select nextval('payment_number');
-
--- name: reserve_transaction_numbers$
--- Reserve a block of transaction ids and return the first.
-select nextval('transaction_number');
-
--- name: reserve_subscription_numbers$
--- Reserve a block of subscription ids and return the first.
-select nextval('subscription_number');
-
 -- name: select_claim(merchant_id, operation, request_id)^
 -- Return who holds a request id, with the recorded answer if there is one.
 select payment_id, digest, status, answer, transaction_id

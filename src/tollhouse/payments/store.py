@@ -245,24 +245,6 @@ async def select_payment_by_order(connection: PlainConnection, *, merchant_id: i
     return await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
 
 
-async def reserve_payment_numbers(connection: PlainConnection) -> int:
-    """Reserve a block of payment ids and return its first."""
-    first: int = await queries.reserve_payment_numbers(connection)
-    return first
-
-
-async def reserve_transaction_numbers(connection: PlainConnection) -> int:
-    """Reserve a block of transaction ids and return its first."""
-    first: int = await queries.reserve_transaction_numbers(connection)
-    return first
-
-
-async def reserve_subscription_numbers(connection: PlainConnection) -> int:
-    """Reserve a block of subscription ids and return its first."""
-    first: int = await queries.reserve_subscription_numbers(connection)
-    return first
-
-
 async def count_unresolved(connection: PlainConnection) -> int:
     """Count attempts whose outcome is open."""
     count: int = await queries.select_unresolved(connection)

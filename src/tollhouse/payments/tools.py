@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer
     from tollhouse.catalog.access import Catalog
     from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.kernel.ids import NumberBlocks
     from tollhouse.kernel.requests import Reply
     from tollhouse.payments.model import Consequence, Foresight, Payment
     from tollhouse.payments.steps import Beginning, Begun, Move
     from tollhouse.rates.access import Rates
     from tollhouse.storage.coalesce import Coalescer
     from tollhouse.storage.database import Database
+    from tollhouse.storage.ids import NumberBlocks
     from tollhouse.threeds.directory import Directory
     from tollhouse.vault.security_codes import SecurityCodes
     from tollhouse.vault.vault import Vault

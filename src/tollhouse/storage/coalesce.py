@@ -7,9 +7,13 @@ moment. A caller has its result only after the commit.
 What can go wrong, and what is done:
 
 - a deadlock or serialization failure: the same batch again, a few times;
-- bad data (SQLSTATE classes 22 and 23): the items go one by one, so that only the bad one fails;
+- any other error, of the server or of the program: the batch is halved again and again, so that only the items that
+  cause it fail; what the server lacks (disk, memory, connections) counts as a lost connection instead;
 - a lost connection, and with it a COMMIT whose outcome nobody knows: the same batch again with the same ids, for
   `patience_seconds`. A flush function must therefore bear repetition: what it wrote before, it takes for its own.
+
+An item that waits for a flush longer than `wait_seconds` is refused at once, wherever it stands in the queue: nothing
+of it was written. A lane without this bound keeps its items until they are written.
 
 A flush function gets a connection whose statements commit one by one, and opens a transaction where one statement is
 not enough.
@@ -21,7 +25,8 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from math import inf
+from typing import Generic, NamedTuple, TypeVar
 
 import asyncpg
 import structlog
@@ -35,6 +40,15 @@ Flush = Callable[[PlainConnection, Sequence[Item]], Awaitable[Sequence[Result]]]
 #: Items, each with who waits for its result.
 Batch = list[tuple[Item, "asyncio.Future[Result]"]]
 
+
+class _Waiting(NamedTuple, Generic[Item, Result]):
+    """An item before its flush. `deadline` is in the loop's time."""
+
+    item: Item
+    future: asyncio.Future[Result]
+    deadline: float
+
+
 BATCH_LIMIT = 128
 QUEUE_LIMIT = 2_000
 DEADLOCK_TRIES = 5
@@ -46,7 +60,8 @@ log = structlog.get_logger()
 class Coalescer(Generic[Item, Result]):
     """Gathers items and flushes them in batches, one batch after the other.
 
-    `gather_seconds` is how long a batch that is not full waits for more.
+    `gather_seconds` is how long a batch that is not full waits for more, `wait_seconds` how long an item waits for a
+    flush before it is refused; None is as long as it takes.
     """
 
     def __init__(
@@ -56,6 +71,7 @@ class Coalescer(Generic[Item, Result]):
         database: Database,
         *,
         patience_seconds: float = 2.0,
+        wait_seconds: float | None = None,
         queue_limit: int = QUEUE_LIMIT,
         batch_limit: int = BATCH_LIMIT,
         gather_seconds: float = 0.0,
@@ -64,11 +80,14 @@ class Coalescer(Generic[Item, Result]):
         self._flush = flush
         self._database = database
         self._patience_seconds = patience_seconds
+        self._wait_seconds = inf if wait_seconds is None else wait_seconds
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
         self._gather_seconds = gather_seconds
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._waiting: deque[_Waiting[Item, Result]] = deque()
         self._lane: asyncio.Task[None] | None = None
+        #: Set for a deadline that comes no later than the first item's.
+        self._expiry: asyncio.TimerHandle | None = None
 
     @property
     def depth(self) -> int:
@@ -78,48 +97,66 @@ class Coalescer(Generic[Item, Result]):
     async def submit(self, item: Item) -> Result:
         """Write one item with whatever else waits, and return its result after the commit.
 
-        Raises QueueFull when too much waits, DatabaseUnavailable when the database stayed away, and what the flush
-        raised for this item. A caller that is cancelled does not take its item back.
+        Raises QueueFull when too much waits or the item waited too long, DatabaseUnavailable when the database stayed
+        away, and what the flush raised for this item. A caller that is cancelled does not take its item back.
         """
         if len(self._waiting) >= self._queue_limit:
             raise QueueFull
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append(_Waiting(item, future, loop.time() + self._wait_seconds))
         if self._lane is None:
             self._lane = asyncio.create_task(self._drain(), name=f"coalesce {self.name}")
+        elif self._expiry is None and self._wait_seconds < inf:
+            self._expiry = loop.call_at(self._waiting[0].deadline, self._expire)
         return await future
+
+    def _expire(self) -> None:
+        """Refuse the items whose deadline has passed; those in front came first."""
+        loop = asyncio.get_running_loop()
+        self._expiry = None
+        refused = []
+        while self._waiting and self._waiting[0].deadline <= loop.time():
+            refused.append(self._waiting.popleft())
+        if refused:
+            log.warning("items refused", lane=self.name, size=len(refused), waited_seconds=self._wait_seconds)
+            _fail([(item, future) for item, future, _ in refused], QueueFull())
+        if self._waiting:
+            self._expiry = loop.call_at(self._waiting[0].deadline, self._expire)
 
     async def _drain(self) -> None:
         """Flush until nothing waits."""
+        batch: Batch[Item, Result] = []
         try:
             while self._waiting:
                 if self._gather_seconds and len(self._waiting) < self._batch_limit:
                     await asyncio.sleep(self._gather_seconds)
                 size = min(len(self._waiting), self._batch_limit)
-                await self._settle([self._waiting.popleft() for _ in range(size)])
-        finally:
-            self._lane = None
-
-    async def _settle(self, batch: Batch[Item, Result]) -> None:
-        """Flush a batch and hand every caller its result or its error."""
-        try:
-            await self._flush_stubbornly(batch)
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError) as error:
-            if len(batch) > 1:
-                log.warning("batch split", lane=self.name, size=len(batch), error=type(error).__name__)
-                for single in batch:
-                    await self._settle([single])
-                return
-            _fail(batch, error)
+                batch = [self._waiting.popleft()[:2] for _ in range(size)]
+                await self._settle(batch, give_up_at=time.monotonic() + self._patience_seconds)
         except asyncio.CancelledError:
             _fail(batch, DatabaseUnavailable())
             raise
-        except Exception as error:  # noqa: BLE001 - each caller gets it; the lane goes on
-            _fail(batch, error)
+        finally:
+            self._lane = None
 
-    async def _flush_stubbornly(self, batch: Batch[Item, Result]) -> None:
+    async def _settle(self, batch: Batch[Item, Result], *, give_up_at: float) -> None:
+        """Flush a batch and hand every caller its result or its error."""
+        try:
+            await self._flush_stubbornly(batch, give_up_at=give_up_at)
+        except DatabaseUnavailable as error:
+            _fail(batch, error)
+        except Exception as error:  # noqa: BLE001 - each caller gets its own; the lane goes on
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            log.warning("batch split", lane=self.name, size=len(batch), error=type(error).__name__)
+            middle = len(batch) // 2
+            await self._settle(batch[:middle], give_up_at=give_up_at)
+            await self._settle(batch[middle:], give_up_at=give_up_at)
+
+    async def _flush_stubbornly(self, batch: Batch[Item, Result], *, give_up_at: float) -> None:
         """Flush and hand out the results, and flush again after what repetition can cure."""
-        give_up_at = time.monotonic() + self._patience_seconds
         deadlocks = 0
         is_written = False
         while not is_written:

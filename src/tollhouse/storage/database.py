@@ -38,7 +38,13 @@ CONNECTION_LOST = (
     # The server hung up while the connection was idle inside a transaction, and the next statement met its last words.
     asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
-    asyncpg.TooManyConnectionsError,
+    # No connection is free, the disk is full, memory is short: not a fault of what was asked.
+    asyncpg.InsufficientResourcesError,
+    # After a fail-over: the server has become a standby.
+    asyncpg.ReadOnlySQLTransactionError,
+    # A statement that this connection prepared is gone, or its plan no longer fits its tables; a new one prepares anew.
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.InvalidSQLStatementNameError,
     OSError,
     TimeoutError,
 )

@@ -49,6 +49,14 @@ SELECT name, digest FROM migration ORDER BY name COLLATE "C";
 -- Record one applied file.
 INSERT INTO migration (name, digest) VALUES (:name, :digest);
 
+-- name: reserve_ids(kind, size)$
+-- Reserve ids of a kind and return the first.
+SELECT reserve_ids(:kind, :size);
+
+-- name: update_installation(number)!
+-- Set the two digits that end every id from now on.
+UPDATE installation SET number = :number WHERE number <> :number;
+
 -- name: insert_claim(merchant_id, operation, request_id, digest)$
 -- Take a request id, waiting for a concurrent claimant; nothing comes back when it was taken before.
 INSERT INTO request_claim (merchant_id, operation, request_id, digest)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.support.callbacks import fetch, insert_events, insert_merchants
+from tests.support.callbacks import fetch, insert_events, insert_merchants, select_event_ids
 from tests.support.clock import leap
 
 from tollhouse.ipn.deliver import DeliveryRules, claim_runs, record_outcomes, release_runs
@@ -32,10 +32,10 @@ async def merchants(database: Database) -> Database:
 
 
 async def send(database: Database, urls: Sequence[str], **fields: Any) -> list[int]:
-    """Insert events and number them."""
-    event_ids = await insert_events(database, urls, **fields)
+    """Insert events and number them, and return their ids."""
+    await insert_events(database, urls, **fields)
     await number_batch(database)
-    return event_ids
+    return (await select_event_ids(database, fields.get("merchant_id", 1)))[-len(urls) :]
 
 
 async def claim(database: Database, *, rules: DeliveryRules = RULES, room: int = 100) -> list[Delivery]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.support.callbacks import fetch, insert_event, insert_events, insert_merchants
+from tests.support.callbacks import fetch, insert_event, insert_events, insert_merchants, select_event_ids
 
 from tollhouse.ipn.number import number_batch
 from tollhouse.storage.database import Database
@@ -37,12 +37,14 @@ async def test_each_merchant_counts_from_one(merchants: Database) -> None:
 async def test_event_that_commits_late_gets_the_next_number(merchants: Database) -> None:
     """A lower id that becomes visible after a higher one leaves no gap: it is numbered when it is seen."""
     async with merchants.acquire() as slow, slow.transaction():
-        late = await insert_event(slow, URL)
-        [early] = await insert_events(merchants, [URL])
+        await insert_event(slow, URL, body=b"late")
+        await insert_events(merchants, [URL], body=b"early")
         await number_batch(merchants)
     await number_batch(merchants)
-    rows = await fetch(merchants, "select event_id from event order by sequence")
-    assert [row["event_id"] for row in rows] == [early, late]
+    rows = await fetch(merchants, "select body from event order by sequence")
+    assert [row["body"] for row in rows] == [b"early", b"late"]
+    first, second = await select_event_ids(merchants)
+    assert 10**15 < first < second
 
 
 async def test_sequencers_at_once_leave_no_gap(merchants: Database) -> None:

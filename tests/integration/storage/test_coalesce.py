@@ -151,19 +151,104 @@ async def test_a_bad_item_fails_alone(database: Database, bad: int) -> None:
     assert await lane.submit(3) == 30
 
 
-async def test_a_defect_is_told_to_all_of_the_batch(database: Database) -> None:
-    """A defect in the flush writes nothing, is told to every caller of the batch, and the lane goes on."""
-    faults = iter([KeyError("a bug")])
+RAISES = {
+    # What a PL/pgSQL function raises of its own accord, and its relatives.
+    "raise_exception": "do $$ begin raise exception 'no' using errcode = 'P0001'; end $$",
+    "no_data_found": "do $$ begin raise exception 'no' using errcode = 'P0002'; end $$",
+    "assert_failure": "do $$ begin assert false; end $$",
+    # What a row can cause: a value that is too long for an index, more rows than one, a type that does not fit.
+    "program_limit": "do $$ begin raise exception 'no' using errcode = '54000'; end $$",
+    "cardinality": "select (select 1 from generate_series(1, 2))",
+    "undefined": "select * from no_such_table",
+    "corruption": "do $$ begin raise exception 'no' using errcode = 'XX001'; end $$",
+}
 
-    async def before(_: Any, __: Batch) -> None:
-        for fault in faults:
-            raise fault
+
+@pytest.mark.parametrize("statement", RAISES.values(), ids=RAISES)
+@pytest.mark.parametrize("place", [0, 7, 15])
+async def test_any_error_of_the_server_fails_only_the_item_that_causes_it(
+    database: Database, statement: str, place: int
+) -> None:
+    """Whatever the server refuses for one item, the others of its batch are written."""
+
+    async def before(connection: Any, items: Batch) -> None:
+        if place in items:
+            await connection.execute(statement)
+
+    flush = Flush(before=before)
+    lane = Coalescer("test", flush, database)
+    results = await asyncio.gather(*(lane.submit(item) for item in range(16)), return_exceptions=True)
+    assert [item for item, result in enumerate(results) if isinstance(result, Exception)] == [place]
+    assert isinstance(results[place], asyncpg.PostgresError)
+    assert await stored(database) == [item for item in range(16) if item != place]
+    assert len(flush.batches) <= 2 * 5
+
+
+async def test_a_defect_fails_only_the_item_that_causes_it(database: Database) -> None:
+    """A defect of ours that one item causes is told to its caller; the others are written, and the lane goes on."""
+
+    async def before(_: Any, items: Batch) -> None:
+        if 1 in items:
+            raise KeyError("a bug")
 
     lane = Coalescer("test", Flush(before=before), database)
     results = await asyncio.gather(*(lane.submit(item) for item in range(3)), return_exceptions=True)
-    assert [type(result) for result in results] == [KeyError] * 3
-    assert await stored(database) == []
+    assert [results[0], type(results[1]), results[2]] == [0, KeyError, 20]
+    assert await stored(database) == [0, 2]
     assert await lane.submit(3) == 30
+
+
+async def test_what_the_server_lacks_is_waited_for(database: Database) -> None:
+    """A server without disk, memory or connections is away: the batch is kept whole and goes out again."""
+    states = iter(["53100", "53200", "53300"])
+
+    async def before(connection: Any, _: Batch) -> None:
+        for state in states:
+            await connection.execute(f"do $$ begin raise exception 'short' using errcode = '{state}'; end $$")
+
+    flush = Flush(before=before)
+    lane = Coalescer("test", flush, database)
+    assert await asyncio.gather(*(lane.submit(item) for item in range(3))) == [0, 10, 20]
+    assert flush.batches == [[0, 1, 2]] * 4
+
+
+async def test_an_item_that_waited_too_long_is_refused_at_once(database: Database) -> None:
+    """Past its deadline an item that is in no flush yet is refused while the flush before it still runs.
+
+    It leaves nothing behind; an item that came later keeps its own deadline, and what is in a flush has none.
+    """
+    flush = Flush()
+    flush.gate.clear()
+    lane = Coalescer("test", flush, database, wait_seconds=0.3)
+    first = asyncio.create_task(lane.submit(0))
+    await flush.running.wait()
+    early = [asyncio.create_task(lane.submit(item)) for item in range(1, 200)]
+    await asyncio.sleep(0.2)
+    late = asyncio.create_task(lane.submit(200))
+    async with asyncio.timeout(10):
+        results = await asyncio.gather(*early, return_exceptions=True)
+    assert {type(result) for result in results} == {QueueFull}
+    assert not first.done()
+    assert lane.depth == (0 if late.done() else 1)
+    flush.gate.set()
+    assert await first == 0
+    await asyncio.gather(late, return_exceptions=True)
+    assert set(await stored(database)) <= {0, 200}
+    assert await lane.submit(300) == 3000
+
+
+async def test_an_item_of_a_lane_without_a_bound_is_kept(database: Database) -> None:
+    """An item of a lane without a bound waits for as long as the flush before it takes."""
+    flush = Flush()
+    flush.gate.clear()
+    lane = Coalescer("test", flush, database)
+    first = asyncio.create_task(lane.submit(0))
+    await flush.running.wait()
+    waiting = asyncio.create_task(lane.submit(1))
+    await asyncio.sleep(0.3)
+    assert lane.depth == 1
+    flush.gate.set()
+    assert (await first, await waiting) == (0, 10)
 
 
 async def test_a_flush_that_miscounts_leaves_nobody_waiting(database: Database) -> None:
