@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Literal
+from uuid import UUID
 
 from tests.support.due_dates import Calendar, Due
 
-from tollhouse.billing.model import End, State, Subscription
+from tollhouse.billing.model import Decline, End, State, Subscription
 
 PAUSE = timedelta(hours=24)
+#: The issuer was not reached, or its answer was lost and taken back.
+NO_DECLINES = frozenset({"1030", "1040", "1041"})
 
 
 @dataclass(slots=True)
@@ -31,6 +34,23 @@ class Try:
     state: Literal["open", "paid", "failed"] = "open"
     settled_at: datetime | None = None
     is_charged: bool = False
+    account: UUID | None = None
+    code: str | None = None
+
+    @property
+    def is_decline(self) -> bool:
+        """Whether the issuer declined it."""
+        return self.state == "failed" and self.code not in NO_DECLINES
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is under way, or was declined."""
+        return self.state == "open" or self.is_decline
+
+    def describe(self, brand: str) -> Decline:
+        """Return how it failed."""
+        assert self.settled_at is not None
+        return Decline(self.settled_at, self.code or "", None, brand)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +118,7 @@ class Bills:
             for earlier, later in pairwise(self.paid)
             if earlier.settled_at is not None
             and later.due_at <= earlier.settled_at
-            and firsts[later.period] < earlier.settled_at + PAUSE
+            and firsts[later.period] < earlier.settled_at.replace(microsecond=0) + PAUSE
         ]
 
     def _find_wrong_end(self) -> list[str]:

@@ -49,7 +49,8 @@ def seen(subscription: Subscription, now: datetime, **facts: Any) -> Case:
 def decline(subscription: Subscription, at: datetime, code: str = FUNDS, **facts: Any) -> Subscription:
     """Return the subscription after one more try was declined."""
     tried = replace(subscription, tries=subscription.tries + 1)
-    return lifecycle.fail(seen(tried, at, **facts), Decline(at, code, None, "visa"))
+    known = {"declined_tries": subscription.tries, **facts}
+    return lifecycle.fail(seen(tried, at, **known), Decline(at, code, None, "visa"))
 
 
 def cancel(subscription: Subscription, now: datetime, **wish: Any) -> Subscription:

@@ -85,15 +85,20 @@ class World:
 
     def read(self) -> Case:
         """Return what the view `subscription_case` does."""
-        period = self.subscription.next_period
-        declines = [each.settled_at for each in self.recent if each.state == "failed" and each.settled_at]
+        tried = [each for each in self.recent if each.period == self.subscription.next_period]
+        failed = [each for each in tried if each.state == "failed"]
+        declines = [each.settled_at for each in self.recent if each.is_decline and each.settled_at]
         return Case(
             subscription=self.subscription,
             now=self.now,
             is_charging=self.is_charging,
             policy=self.policy,
             lease=self.lease,
-            first_tried_at=min((each.tried_at for each in self.recent if each.period == period), default=None),
+            first_tried_at=min((each.tried_at for each in tried if each.counts), default=None),
+            declined_tries=sum(each.is_decline for each in failed),
+            last_decline=failed[-1].describe(BRAND)
+            if failed and failed[-1].account == self.subscription.account_id
+            else None,
             declines=[at for at in declines[-50:] if at > self.now - timedelta(days=30)],
         )
 
@@ -120,7 +125,14 @@ class World:
         self.write(replace(each, tries=case.subscription.tries + 1))
         self.is_charging = True
         self.tries.append(
-            Try(charge.period, self.subscription.tries, charge.due_at, charge.money.amount_minor, self.now)
+            Try(
+                charge.period,
+                self.subscription.tries,
+                charge.due_at,
+                charge.money.amount_minor,
+                self.now,
+                account=self.subscription.account_id,
+            )
         )
         return len(self.tries) - 1
 
@@ -129,7 +141,7 @@ class World:
         row, case = self.tries[index], self.read()
         if row.state != "open":
             return
-        row.state, row.settled_at, self.is_charging = "failed" if code else "paid", self.now, False
+        row.state, row.settled_at, row.code, self.is_charging = "failed" if code else "paid", self.now, code, False
         if code is None:
             self.write(pay(case.subscription, self.now))
         else:
@@ -264,7 +276,7 @@ def live(prices: tuple[Price, ...], at: datetime, seed: int, trouble: Trouble, l
     subscription = sign_up(*prices, at=at, is_trial=not any(each.money.amount_minor for each in prices[:1]))
     policy = read_policy(chance.choice(POLICIES))
     world = World(subscription, plan_dues(prices, at, until), chance, trouble, policy, now=at, until=until)
-    world.foretold = list_upcoming(subscription, most=366)
+    world.foretold = [each.charge for each in list_upcoming(world.read(), most=366)]
     for _ in range(MOST_LOOKS):
         due_at = world.subscription.due_at
         if due_at is None or due_at > until:

@@ -18,7 +18,7 @@ from tollhouse.api.openapi import describe
 from tollhouse.api.price_fields import PriceFields
 from tollhouse.api.requests import read_query, read_request
 from tollhouse.billing.change import MISSING, access_subscription
-from tollhouse.billing.upcoming import MOST_CHARGES, find_next_try, list_upcoming, preview
+from tollhouse.billing.upcoming import MOST_CHARGES, Upcoming, list_upcoming, preview
 from tollhouse.catalog.prices import MAX_PRICES
 from tollhouse.kernel.errors import Invalid
 from tollhouse.wire.render import render, render_date
@@ -26,7 +26,6 @@ from tollhouse.wire.subscriptions import ChargeAnswer, PreviewAnswer, UpcomingAn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from tollhouse.billing.schedule import Charge
     from tollhouse.billing.tools import Biller
@@ -87,9 +86,8 @@ def charge_handlers(biller: Biller, gate: Gate) -> list[HTTPRouteHandler]:
         """Return the next charges of a subscription, if nothing changes. A charge under way is the first of them."""
         asked = await read_query(gate, request, UpcomingQuery)
         key = asked.merchant.merchant_id, read_number(subscription_id, MISSING)
-        subscription = (await access_subscription(biller, key)).subscription
-        charges = list_upcoming(subscription, most=asked.body.limit)
-        return _answer(UpcomingAnswer(data=show_charges(charges, next_try=find_next_try(subscription))))
+        listed = list_upcoming(await access_subscription(biller, key), most=asked.body.limit)
+        return _answer(UpcomingAnswer(data=[_show_upcoming(upcoming) for upcoming in listed]))
 
     @post(
         "/subscription/preview",
@@ -105,7 +103,10 @@ def charge_handlers(biller: Biller, gate: Gate) -> list[HTTPRouteHandler]:
         due, charges = preview(prices, at, most=body.limit)
         return _answer(
             PreviewAnswer(
-                at=render_date(at), amount=due.to_decimal(), currency=due.currency.code, data=show_charges(charges)
+                at=render_date(at),
+                amount=due.to_decimal(),
+                currency=due.currency.code,
+                data=[_show_charge(charge) for charge in charges],
             )
         )
 
@@ -122,19 +123,27 @@ async def _find_prices(biller: Biller, merchant_id: int, sku: PreviewSku | None)
     return found.prices
 
 
-def show_charges(charges: Sequence[Charge], *, next_try: datetime | None = None) -> list[ChargeAnswer]:
-    """Write charges as merchants see them; `next_try` is of the first."""
-    return [
-        ChargeAnswer(
-            period=charge.period,
-            date=render_date(charge.due_at),
-            amount=charge.money.to_decimal(),
-            currency=charge.money.currency.code,
-            coversUntil=render_date(charge.covers_until),
-            nextTry=render_date(next_try) if next_try and not index else None,
-        )
-        for index, charge in enumerate(charges)
-    ]
+def _show_charge(charge: Charge) -> ChargeAnswer:
+    """Write a charge as merchants see it."""
+    return ChargeAnswer(
+        period=charge.period,
+        date=render_date(charge.due_at),
+        amount=charge.money.to_decimal(),
+        currency=charge.money.currency.code,
+        coversUntil=render_date(charge.covers_until),
+    )
+
+
+def _show_upcoming(upcoming: Upcoming) -> ChargeAnswer:
+    """Write a charge that is to come: with the time of its next try where that is later, or what it waits for."""
+    is_later = upcoming.at is not None and upcoming.at > upcoming.charge.due_at
+    return _show_charge(upcoming.charge).model_copy(
+        update={
+            "nextTry": render_date(upcoming.at) if upcoming.at and is_later else None,
+            "waitsFor": upcoming.waits_for,
+            "waitsUntil": upcoming.waits_until and render_date(upcoming.waits_until),
+        }
+    )
 
 
 def _answer(content: Any) -> Response[bytes]:

@@ -2,7 +2,8 @@
 
 Whatever charges too much (a clock that leapt, rows that were copied, a fault of ours) does so within hours, and a pause
 costs a merchant nothing but time. An outage is followed by a pause too, if more was missed than three hours' worth:
-somebody who knows why lets the renewals go on (`tollhouse renewals resume`). Small numbers never pause.
+somebody who knows why lets the renewals go on (`tollhouse renewals resume`). Small numbers never pause. Renewals that
+are left at the end of an hour are expected in the next one. Only charges pause; all else that is due is done.
 """
 
 from __future__ import annotations

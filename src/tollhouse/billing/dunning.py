@@ -67,7 +67,7 @@ class Failure:
     #: When the outcome was known, which is not before the scheme counted it.
     failed_at: datetime
     due_at: datetime
-    #: How many were made for this period, this one included: at least 1.
+    #: How many tries for this period were declined, this one included: at least 1, but for what was no decline.
     tries: int
     #: When the next period falls due; None if this was the last charge of the schedule.
     next_due_at: datetime | None
@@ -103,16 +103,19 @@ Decision = Retry | Hold | End
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What a kind of decline leads to if there is time. A retry has no reason; `wait` counts from the decline.
-
-    What was no decline of the issuer's is tried again after `hurry` where the schedule's next try would come too late.
-    """
+    """What a kind of failure leads to if there is time. A retry has no reason; `wait` counts from the failure."""
 
     then: Then
     reason: Reason | None = None
     wait: timedelta = timedelta(0)
     takes_all_on_card: bool = False
-    hurry: timedelta | None = None
+    #: False where the issuer has declined nothing: it was not reached, or its answer was lost and taken back.
+    is_decline: bool = True
+
+    @property
+    def is_for_good(self) -> bool:
+        """Whether the card is never to be charged again at the merchant, whoever the consumer."""
+        return self.then == "end" and (self.takes_all_on_card or self.reason == "never_again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +132,11 @@ def decide(failure: Failure, policy: Policy) -> Decision:
 
     A retry is never at or after the time that the next period falls due, never earlier than an advice code says, and
     never beyond a limit of the card's scheme as far as declines are known. Whatever the code and the advice say, there
-    is an answer; what is not known is not tried again.
+    is an answer; what is not known is not tried again. What was no decline is always tried again: it ends nothing.
     """
     course = choose_course(failure.code, failure.advice_code)
+    if not course.is_decline:
+        return Retry(_choose_time_after_fault(failure, policy))
     if course.then == "end":
         return End(course.reason or "never_again", takes_all_on_card=course.takes_all_on_card)
     end = choose_end(failure.due_at, failure.next_due_at, policy)
@@ -232,8 +237,6 @@ def _choose_retry(failure: Failure, policy: Policy, course: Course, end: datetim
         return End("retries_used_up")
     declines = (*failure.earlier_declines, failure.failed_at)
     at = max(_choose_planned_time(failure, policy), failure.failed_at + course.wait)
-    if at >= end and course.hurry is not None:
-        at = failure.failed_at + course.hurry
     at = choose_allowed_time(at, brand=failure.brand, declines=declines)
     return Retry(at) if at < end else Hold(end, "no_time_left")
 
@@ -248,6 +251,18 @@ def _choose_planned_time(failure: Failure, policy: Policy) -> datetime:
     planned = failure.due_at + timedelta(days=days[failure.tries])
     gap = timedelta(days=days[failure.tries] - days[failure.tries - 1])
     return planned if planned > failure.failed_at else failure.failed_at + gap
+
+
+def _choose_time_after_fault(failure: Failure, policy: Policy) -> datetime:
+    """Return when a try that was no decline is made again.
+
+    That is on the schedule's next day, or a day later where it has none; an hour later where a period is due before.
+    """
+    days = (failure.due_at + timedelta(days=day) for day in policy.retry_days)
+    at = next((day for day in days if day > failure.failed_at), failure.failed_at + timedelta(days=1))
+    if at >= choose_end(failure.due_at, failure.next_due_at, policy):
+        at = failure.failed_at + timedelta(hours=_table()["schedule"]["fault_hours"])
+    return choose_allowed_time(at, brand=failure.brand, declines=failure.earlier_declines)
 
 
 def _follow_category(code: codes.Code) -> Course:
@@ -283,5 +298,10 @@ def _limits() -> tuple[Limit, ...]:
 
 def _read_course(row: dict[str, Any]) -> Course:
     wait = timedelta(hours=row.get("wait_hours", 0))
-    hurry = timedelta(hours=row["hurry_hours"]) if "hurry_hours" in row else None
-    return Course(row["then"], row.get("reason"), wait, row.get("takes_all_on_card", False), hurry)
+    return Course(
+        row["then"],
+        row.get("reason"),
+        wait,
+        row.get("takes_all_on_card", False),
+        is_decline=row.get("is_decline", True),
+    )

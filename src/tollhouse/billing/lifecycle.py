@@ -3,26 +3,30 @@
 pending ──> active | trial                its first payment was approved (a failed one forgets it)
 active | trial ──> past_due               a renewal failed and is tried again, or waits for a new card
 trial | past_due ──> active               a try was paid
-past_due ──> active | trial               the period that was owed costs nothing any more
+past_due ──> active | trial               what is owed costs nothing by new prices
 active | trial | past_due ──> canceled    by the merchant, at once or at a date
 active | trial | past_due ──> expired     unpaid, refused, revoked, or nothing is left to charge
 canceled ──> active | trial               taken back while what was paid for lasts
 
 The rules are those of the design, `behaviour` section 6: periods fall due by the schedule, however late the one before
-was paid; what was missed is made up for at most once in 24 hours.
+was paid; what was missed is made up for at most once in 24 hours. All times that merchants see are whole seconds, so
+that what is due at a second is done at it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from tollhouse.billing import dunning
+from tollhouse.billing.card_dates import choose_card_check
+from tollhouse.billing.declines import is_decline
 from tollhouse.billing.model import Case, Decline, End, State, Subscription
 from tollhouse.billing.schedule import Charge, Plan, find_charge, replan
+from tollhouse.kernel.clock import ceil_second, floor_second
 from tollhouse.kernel.errors import Invalid
 
 if TYPE_CHECKING:
@@ -35,9 +39,6 @@ if TYPE_CHECKING:
 #: Between two charges of which the later one was missed.
 CATCH_UP_PAUSE = timedelta(hours=24)
 
-#: Before a card expires its site is told (the issue of subscriptions, part 6).
-CARD_WARNING = timedelta(days=30)
-
 #: What the reasons of dunning are to a subscription that is over; all others are unpaid.
 ENDS = {"cardholder_stopped": End.REVOKED, "never_again": End.REFUSED, "consumer_blocked": End.REFUSED}
 
@@ -49,12 +50,14 @@ def next_charge(subscription: Subscription) -> Charge | None:
 
 def begin(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscription:
     """Return the subscription as its approved first payment starts it. The card's expiry says when to look at it."""
+    approved_at, at = at, floor_second(at)
     plan = dataclasses.replace(subscription.plan, base_at=at)
     begun = replace(
         subscription,
         state=_state_without_debt(subscription),
         plan=plan,
         charged_at=at,
+        approved_at=approved_at,
         check_card_at=choose_card_check(expiry, at),
     )
     charge = next_charge(begun)
@@ -66,6 +69,7 @@ def pay(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscriptio
 
     The card may have another expiry than when it was looked at last.
     """
+    approved_at, at = at, floor_second(at)
     charge = next_charge(subscription)
     paid = replace(
         subscription,
@@ -74,6 +78,7 @@ def pay(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscriptio
         tries=0,
         waits_for_account=False,
         charged_at=at,
+        approved_at=approved_at,
         paid_until=charge.covers_until if charge else subscription.paid_until,
         state=State.ACTIVE if subscription.state.is_running else subscription.state,
         check_card_at=_check_again(subscription, at, expiry),
@@ -90,6 +95,7 @@ def pass_over(case: Case) -> Subscription:
         subscription,
         next_period=subscription.next_period + 1,
         tries=0,
+        waits_for_account=False,
         state=_state_without_debt(subscription) if is_settled else subscription.state,
         paid_until=charge.covers_until if charge else subscription.paid_until,
     )
@@ -101,15 +107,45 @@ def fail(case: Case, decline: Decline) -> Subscription:
     failed = take_next_prices(case.subscription)
     if not failed.state.is_running:
         return failed
-    decision = dunning.decide(_describe_failure(case, decline), case.policy)
+    if owes_nothing(failed):
+        return _settle_debt(failed, decline.at)
+    tries = case.declined_tries + is_decline(decline)
+    decision = dunning.decide(_describe_failure(replace(case, subscription=failed), decline, tries=tries), case.policy)
     late = replace(failed, state=State.PAST_DUE)
     match decision:
         case dunning.Retry():
-            return replace(late, charge_at=decision.at, waits_for_account=False)
+            return replace(late, charge_at=ceil_second(decision.at), waits_for_account=False)
         case dunning.Hold():
-            return replace(late, charge_at=decision.until, waits_for_account=True, check_card_at=decline.at)
+            until = ceil_second(decision.until)
+            return replace(late, charge_at=until, waits_for_account=True, check_card_at=decline.at)
         case dunning.End():
             return _expire(late, ENDS.get(decision.reason, End.UNPAID))
+
+
+def _follow_new_prices(case: Case, subscription: Subscription) -> Subscription:
+    """Return a past-due subscription with the dunning of its new prices: as if they had held when it was declined.
+
+    What is due now is tried now, if there is time. Where there is none by the new prices, the wait for a new card is
+    over at once, and the subscription expires when it is looked at.
+    """
+    decline = case.last_decline
+    if owes_nothing(subscription):
+        return _settle_debt(subscription, case.now)
+    if decline is None:  # the card is another one by now, which is tried at once
+        return subscription
+    failure = _describe_failure(replace(case, subscription=subscription), decline, tries=max(case.declined_tries, 1))
+    ends_at = dunning.choose_end(failure.due_at, failure.next_due_at, case.policy)
+    if is_decline(decline) and ends_at <= case.now:
+        return replace(subscription, charge_at=ceil_second(ends_at), waits_for_account=True)
+    is_due = subscription.charge_at is not None and subscription.charge_at <= case.now
+    match dunning.decide(failure, case.policy):
+        case dunning.Retry() as retry:
+            at = case.now if is_due and not subscription.waits_for_account else retry.at
+            return replace(subscription, charge_at=ceil_second(at), waits_for_account=False)
+        case dunning.Hold() as hold:
+            return replace(subscription, charge_at=ceil_second(hold.until), waits_for_account=True)
+        case dunning.End():  # by a policy that changed since
+            return replace(subscription, charge_at=case.now, waits_for_account=True)
 
 
 def fail_on_old_account(subscription: Subscription, at: datetime) -> Subscription:
@@ -120,20 +156,33 @@ def fail_on_old_account(subscription: Subscription, at: datetime) -> Subscriptio
     failed = take_next_prices(subscription)
     if not failed.state.is_running:
         return failed
+    if owes_nothing(failed):
+        return _settle_debt(failed, at)
     return replace(failed, state=State.PAST_DUE, charge_at=at, waits_for_account=False)
 
 
-def ends_all_on_card(decline: Decline) -> bool:
-    """Tell whether a decline ends every subscription that is paid with the card."""
-    return dunning.choose_course(decline.code, decline.advice_code).takes_all_on_card
+def owes_nothing(subscription: Subscription) -> bool:
+    """Tell whether the next period costs nothing."""
+    charge = next_charge(subscription)
+    return charge is not None and not charge.money.amount_minor
 
 
-def _describe_failure(case: Case, decline: Decline) -> dunning.Failure:
-    """Say what dunning asks of a failure. A period that was tried long after its time counts from its first try."""
+def is_charge_next(subscription: Subscription) -> bool:
+    """Tell whether the subscription is charged at its `charge_at`, rather than ended or passed over."""
+    is_ending = subscription.waits_for_account or subscription.is_revoked or next_charge(subscription) is None
+    return not is_ending and not owes_nothing(subscription)
+
+
+def _describe_failure(case: Case, decline: Decline, *, tries: int) -> dunning.Failure:
+    """Say what dunning asks of a failure.
+
+    A period that was declined first long after its time counts from its first try. What was no decline leaves it owed
+    since it was due.
+    """
     charge = next_charge(case.subscription)
     due_at = charge.due_at if charge else decline.at
     first_at = case.first_tried_at or decline.at
-    is_late = first_at - due_at > CATCH_UP_PAUSE
+    is_late = is_decline(decline) and first_at - due_at >= CATCH_UP_PAUSE
     following_at = None if charge is None or charge.is_last else charge.covers_until
     if is_late and following_at is not None and following_at <= first_at:
         following_at = None
@@ -143,7 +192,7 @@ def _describe_failure(case: Case, decline: Decline) -> dunning.Failure:
         brand=decline.brand,
         failed_at=decline.at,
         due_at=first_at if is_late else due_at,
-        tries=max(case.subscription.tries, 1),
+        tries=tries,
         next_due_at=following_at,
         earlier_declines=case.declines,
     )
@@ -152,18 +201,32 @@ def _describe_failure(case: Case, decline: Decline) -> dunning.Failure:
 def end_what_is_over(case: Case) -> Subscription | None:
     """Return the subscription as the time that has come ends it; None when it is not over."""
     subscription, now = case.subscription, case.now
-    is_due = subscription.charge_at is not None and subscription.charge_at <= now
     if not subscription.state.is_running:
         return None
     if subscription.is_revoked:
         return _expire(subscription, End.REVOKED)
     if subscription.cancel_at is not None and subscription.cancel_at <= now:
         return _cancel(subscription, subscription.cancel_at)
-    if subscription.waits_for_account and is_due:
-        return _expire(subscription, End.UNPAID)
-    if next_charge(subscription) is None and is_due:
-        return _expire(subscription, End.FINISHED)
-    return None
+    reason = _find_end_of_due(case) if subscription.charge_at is not None and subscription.charge_at <= now else None
+    return _expire(subscription, reason) if reason else None
+
+
+def _find_end_of_due(case: Case) -> End | None:
+    """Return why a subscription that is due ends instead of being charged; for a disabled merchant that waits."""
+    subscription = case.subscription
+    if not subscription.waits_for_account and next_charge(subscription) is None:
+        return End.FINISHED
+    if not case.is_merchant_active:
+        return None
+    if subscription.waits_for_account:
+        return End.UNPAID
+    return End.REFUSED if is_charge_next(subscription) and is_card_refused(case) else None
+
+
+def is_card_refused(case: Case) -> bool:
+    """Tell whether the card was declined for good since it was last approved for this subscription."""
+    approved_at = case.subscription.approved_at
+    return case.refused_at is not None and (approved_at is None or approved_at < case.refused_at)
 
 
 def cancel(
@@ -171,7 +234,8 @@ def cancel(
 ) -> Subscription:
     """Return the subscription as the merchant cancels it: at once, at a date, or when the next charge is due.
 
-    A date that has passed means at once. Raises Invalid for one that has expired; one that is cancelled stays so.
+    A date that has passed means at once, and so does a next charge that is owed already. Raises Invalid for one that
+    has expired; one that is cancelled stays so.
     """
     subscription, now = case.subscription, case.now
     if subscription.state is State.EXPIRED:
@@ -180,6 +244,7 @@ def cancel(
         return subscription
     if at is None and at_next_rebill:
         at = subscription.renewal_at or subscription.paid_until
+    now, at = floor_second(now), at and floor_second(at)
     noted = replace(subscription, cancel_reason=reason or subscription.cancel_reason, tells_consumer=tells_consumer)
     return _cancel(noted, now) if at is None or at <= now else replace(noted, cancel_at=at)
 
@@ -204,17 +269,28 @@ def recover(case: Case) -> Subscription:
 def change_prices(case: Case, prices: Sequence[Price]) -> Subscription:
     """Return the subscription with other prices from its next charge on, which keeps its date.
 
-    Where a charge is under way they take effect when that is settled. Raises Invalid for one that is over.
+    Where a charge is under way they take effect when that is settled. What is owed is owed by the new prices, and so
+    are the time that is left and the tries. Raises Invalid for one that is over, and for prices in another currency.
     """
     if not case.subscription.state.is_running:
         raise Invalid({}, f"The subscription is {case.subscription.state.value}.")
+    _require_currency(case.subscription, prices)
     changed = replace(case.subscription, next_prices=tuple(prices))
     if case.is_charging:
         return changed
     taken = take_next_prices(changed)
-    if taken.state is State.PAST_DUE:  # the next try has its own time
-        return taken
+    if taken.state is State.PAST_DUE:
+        return _follow_new_prices(case, taken)
     return _look_at_next(taken, case.now)
+
+
+def _require_currency(subscription: Subscription, prices: Sequence[Price]) -> None:
+    """Raise Invalid for prices in another currency than the subscription's, which cannot change."""
+    currency = subscription.plan.prices[0].money.currency
+    others = [number for number, price in enumerate(prices) if price.money.currency != currency]
+    if others:
+        text = f"has to be {currency.code}, the currency of the subscription"
+        raise Invalid({f"price.{number}.currency": [text] for number in others})
 
 
 def switch_account(subscription: Subscription, account_id: UUID, at: datetime, expiry: Expiry) -> Subscription:
@@ -230,23 +306,12 @@ def switch_account(subscription: Subscription, account_id: UUID, at: datetime, e
         account_id=account_id,
         waits_for_account=False,
         is_revoked=False,
+        approved_at=at,
         check_card_at=choose_card_check(expiry, at),
     )
     if fresh.state is State.PAST_DUE:
         return replace(fresh, charge_at=at)
     return _look_at_next(fresh, at) if subscription.is_revoked else fresh
-
-
-def choose_card_check(expiry: Expiry, at: datetime) -> datetime | None:
-    """Return when a card is to be looked at: 30 days before it expires. One that has expired is not."""
-    ends_at = card_ends_at(expiry)
-    return None if ends_at <= at else max(at, ends_at - CARD_WARNING)
-
-
-def card_ends_at(expiry: Expiry) -> datetime:
-    """Return when a card is good no more: when the month that is printed on it is over, in UTC."""
-    months = expiry.year * 12 + expiry.month
-    return datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)
 
 
 def _check_again(subscription: Subscription, at: datetime, expiry: Expiry) -> datetime | None:
@@ -294,12 +359,19 @@ def _state_without_debt(subscription: Subscription) -> State:
     return State.TRIAL if subscription.began_as_trial and subscription.cycle == 0 else State.ACTIVE
 
 
+def _settle_debt(subscription: Subscription, at: datetime) -> Subscription:
+    """Return a subscription that owes nothing any more, since what was owed costs nothing by its prices of now."""
+    settled = replace(subscription, state=_state_without_debt(subscription), waits_for_account=False)
+    return _look_at_next(settled, at)
+
+
 def _cancel(subscription: Subscription, at: datetime) -> Subscription:
     return replace(_stop(subscription, End.CANCELED), state=State.CANCELED, cancel_at=at)
 
 
 def _expire(subscription: Subscription, reason: End) -> Subscription:
-    return replace(_stop(subscription, reason), state=State.EXPIRED)
+    """End a subscription without the merchant's wish: no date of a cancellation is left."""
+    return replace(_stop(subscription, reason), state=State.EXPIRED, cancel_at=None)
 
 
 def _stop(subscription: Subscription, reason: End) -> Subscription:

@@ -90,6 +90,8 @@ class Subscription(Struct, frozen=True):
     network_transaction_id: str | None = None
     #: When the account updater is asked about its card next; None: not before the card changes.
     check_card_at: datetime | None = None
+    #: When its card was last approved for it: at the sign-up, a renewal, or the card's verification.
+    approved_at: datetime | None = None
 
     @property
     def due_at(self) -> datetime | None:
@@ -118,10 +120,16 @@ class Case(Struct, frozen=True):
     is_merchant_active: bool = True
     #: The fencing token of whoever leased it last.
     lease: int | None = None
-    #: When its next period was tried first.
+    #: When its next period was tried first, not counting what was no decline.
     first_tried_at: datetime | None = None
-    #: When its card was declined in renewals lately, newest first.
+    #: How many tries for its next period were declined.
+    declined_tries: int = 0
+    #: The last try for its next period, if it failed on the card that the subscription has now.
+    last_decline: Decline | None = None
+    #: When its card was declined in the merchant's renewals lately, whoever the consumer, newest first.
     declines: Sequence[datetime] = ()
+    #: When its card was declined for good in the merchant's renewals, whoever the consumer.
+    refused_at: datetime | None = None
 
 
 class Agreement(Struct, frozen=True):

@@ -44,6 +44,17 @@ where merchant_id = :merchant_id and account_id = :account_id and subscription_i
 order by subscription_id
 limit :most;
 
+-- name: select_keys_on_card
+-- List the running subscriptions that are charged to the same card as an account, whoever the consumer, but for one.
+select s.merchant_id, s.subscription_id
+from account given
+join account same on same.merchant_id = given.merchant_id and same.fingerprint = given.fingerprint
+join subscription s on s.merchant_id = same.merchant_id and s.account_id = same.account_id
+where given.merchant_id = :merchant_id and given.account_id = :account_id and s.subscription_id <> :subscription_id
+    and s.status in ('active', 'trial', 'past_due')
+order by s.subscription_id
+limit :most;
+
 -- name: update_subscriptions!
 -- Write where subscriptions stand now; whoever had leased them has them no more.
 update subscription s
@@ -54,7 +65,7 @@ set status = given.status, account_id = given.account_id, prices = given.prices,
     cancel_at = given.cancel_at, cancel_reason = given.cancel_reason, tells_consumer = given.tells_consumer,
     waits_for_account = given.waits_for_account, is_revoked = given.is_revoked, ended_with = given.ended_with,
     next_prices = given.next_prices, network_transaction_id = given.network_transaction_id,
-    check_card_at = given.check_card_at, lease = null, lease_until = null, updated_at = now()
+    check_card_at = given.check_card_at, approved_at = given.approved_at, is_charge_next = given.is_charge_next, lease = null, lease_until = null, updated_at = now()
 from unnest(
     :merchant_ids::bigint[], :subscription_ids::bigint[], :statuses::subscription_status[], :account_ids::uuid[],
     :prices::jsonb[], :anchors_at::timestamptz[], :anchor_months::integer[], :starts_at_anchor::boolean[],
@@ -62,24 +73,43 @@ from unnest(
     :renewals_at::timestamptz[], :charges_at::timestamptz[], :due_at::timestamptz[], :charged_at::timestamptz[],
     :paid_until::timestamptz[], :cancels_at::timestamptz[], :cancel_reasons::text[], :tells_consumer::boolean[],
     :waits_for_account::boolean[], :revoked::boolean[], :ended_with::subscription_end[], :next_prices::jsonb[],
-    :network_transaction_ids::text[], :check_cards_at::timestamptz[]
+    :network_transaction_ids::text[], :check_cards_at::timestamptz[], :approved_at::timestamptz[],
+    :charges_next::boolean[]
 ) as given (
     merchant_id, subscription_id, status, account_id, prices, anchor_at, anchor_months, starts_at_anchor, first_period,
     next_period, tries, cycle, renewal_at, charge_at, due_at, charged_at, paid_until, cancel_at, cancel_reason,
     tells_consumer, waits_for_account, is_revoked, ended_with, next_prices, network_transaction_id,
-    check_card_at
+    check_card_at, approved_at, is_charge_next
 )
 where s.merchant_id = given.merchant_id and s.subscription_id = given.subscription_id;
 
 -- name: lease_due_subscriptions
--- Take subscriptions with which there is something to do, oldest first, for the length of a lease: by real time, and for the few
--- merchants whose clock was advanced by theirs.
-with plain as (
-    select merchant_id, subscription_id
-    from subscription
-    where due_at <= now() and (lease_until is null or lease_until <= now())
-    order by due_at
-    limit :plain_limit
+-- Take subscriptions with which there is something to do, oldest first, for the length of a lease: by real time those that are
+-- charged, as many as the breaker lets through, and those with which something else is to be done; and for the few merchants whose
+-- clock was advanced by theirs.
+with charged as (
+    select s.merchant_id, s.subscription_id
+    from subscription s
+    where s.due_at <= now() and (s.lease_until is null or s.lease_until <= now())
+        and s.is_charge_next and (s.cancel_at is null or s.cancel_at > now())
+        and exists (select from merchant m where m.merchant_id = s.merchant_id and m.state = 'active')
+    order by s.due_at
+    limit :charge_limit
+    for no key update skip locked
+),
+uncharged as (
+    select s.merchant_id, s.subscription_id
+    from subscription s
+    where s.due_at <= now() and (s.lease_until is null or s.lease_until <= now())
+        and (not s.is_charge_next or s.cancel_at is not null)
+        and (not s.is_charge_next or s.cancel_at <= now())
+        and exists (
+            select from merchant m
+            where m.merchant_id = s.merchant_id
+                and may_be_done(s.is_charge_next, s.waits_for_account, s.cancel_at, now(), m.state = 'active')
+        )
+    order by s.due_at
+    limit :limit
     for no key update skip locked
 ),
 advanced as (
@@ -87,12 +117,15 @@ advanced as (
     from merchant m join subscription s using (merchant_id)
     where m.clock_offset > '0' and s.due_at > now() and s.due_at <= now() + m.clock_offset
         and (s.lease_until is null or s.lease_until <= now())
+        and may_be_done(
+            s.is_charge_next, s.waits_for_account, s.cancel_at, now() + m.clock_offset, m.state = 'active'
+        )
     order by s.due_at
     limit :limit
     for no key update of s skip locked
 ),
 due as (
-    select * from plain union all select * from advanced
+    select * from charged union all select * from uncharged union all select * from advanced
 )
 update subscription s
 set lease = nextval('subscription_lease'), lease_until = now() + make_interval(secs => :lease_seconds)
@@ -133,9 +166,10 @@ with given as (
     select * from unnest(
         :merchant_ids::bigint[], :subscription_ids::bigint[], :leases::bigint[], :periods::integer[],
         :tries::smallint[], :transaction_ids::bigint[], :payment_ids::bigint[], :account_ids::uuid[],
-        :due_at::timestamptz[], :tried_at::timestamptz[]
+        :due_at::timestamptz[], :tried_at::timestamptz[], :fingerprints::bytea[], :brands::text[]
     ) as given (
-        merchant_id, subscription_id, lease, period, try, transaction_id, payment_id, account_id, due_at, tried_at
+        merchant_id, subscription_id, lease, period, try, transaction_id, payment_id, account_id, due_at, tried_at,
+        fingerprint, brand
     )
 ),
 locked as (
@@ -153,9 +187,11 @@ taken as (
     where s.merchant_id = locked.merchant_id and s.subscription_id = locked.subscription_id
 )
 insert into renewal (
-    merchant_id, transaction_id, payment_id, subscription_id, period, try, account_id, due_at, tried_at
+    merchant_id, transaction_id, payment_id, subscription_id, period, try, account_id, due_at, tried_at, fingerprint,
+    brand
 )
-select merchant_id, transaction_id, payment_id, subscription_id, period, try, account_id, given.due_at, tried_at
+select merchant_id, transaction_id, payment_id, subscription_id, period, try, account_id, given.due_at, tried_at,
+    fingerprint, brand
 from given join locked using (merchant_id, subscription_id)
 returning transaction_id;
 
@@ -169,10 +205,12 @@ join unnest(:merchant_ids::bigint[], :transaction_ids::bigint[]) as given (merch
 -- name: settle_renewals!
 -- Write what became of tries.
 update renewal r
-set state = given.state, settled_at = given.settled_at
+set state = given.state, settled_at = given.settled_at, code = given.code, advice_code = given.advice_code,
+    is_decline = given.is_decline, refuses_card = given.refuses_card
 from unnest(
-    :merchant_ids::bigint[], :transaction_ids::bigint[], :states::renewal_state[], :settled_at::timestamptz[]
-) as given (merchant_id, transaction_id, state, settled_at)
+    :merchant_ids::bigint[], :transaction_ids::bigint[], :states::renewal_state[], :settled_at::timestamptz[],
+    :codes::text[], :advice_codes::text[], :declined::boolean[], :refused::boolean[]
+) as given (merchant_id, transaction_id, state, settled_at, code, advice_code, is_decline, refuses_card)
 where r.merchant_id = given.merchant_id and r.transaction_id = given.transaction_id;
 
 -- name: lease_cards
@@ -204,8 +242,10 @@ where s.merchant_id = due.merchant_id and s.subscription_id = due.subscription_i
 returning s.merchant_id, s.subscription_id;
 
 -- name: select_next_due$
--- Return when there is something to do next with one of a merchant's subscriptions.
-select min(due_at) from subscription where merchant_id = :merchant_id and due_at is not null;
+-- Return when there is something to do next with one of a merchant's subscriptions that is not due already.
+select min(s.due_at)
+from merchant m join subscription s using (merchant_id)
+where m.merchant_id = :merchant_id and s.due_at > now() + m.clock_offset;
 
 -- name: select_next_card$
 -- Return when the card of one of a merchant's subscriptions is to be looked at next.
@@ -213,10 +253,18 @@ select min(check_card_at) from subscription
 where merchant_id = :merchant_id and status in ('active', 'trial', 'past_due');
 
 -- name: select_is_busy$
--- Tell whether something is due of a merchant's subscriptions, or under way.
+-- Tell whether something is due of a merchant's subscriptions that can be done, or under way. While renewals are paused no charge can
+-- be that is due by real time.
 select exists (
     select from subscription s join merchant m using (merchant_id)
     where s.merchant_id = :merchant_id and s.due_at <= now() + m.clock_offset
+        and may_be_done(
+            s.is_charge_next, s.waits_for_account, s.cancel_at, now() + m.clock_offset, m.state = 'active'
+        )
+        and not (
+            s.due_at <= now() and s.is_charge_next and (s.cancel_at is null or s.cancel_at > now())
+            and exists (select from renewal_hour where paused_at is not null)
+        )
 ) or exists (
     select from renewal r join attempt a using (merchant_id, transaction_id)
     where r.merchant_id = :merchant_id and r.state = 'open' and a.state = 'in_flight'
@@ -231,13 +279,21 @@ select exists (
 );
 
 -- name: insert_renewal_hour!
--- Make the forecast of this hour, unless somebody has.
+-- Make the forecast of this hour, unless somebody has: the charges that fall due in it, and those that are left of the hour before, if
+-- that was looked at. Of these at most as many as it had before it, or as fell due in it.
 insert into renewal_hour (hour, forecast)
-select this.hour, (
-    select count(*) from subscription s join merchant m using (merchant_id)
-    where s.due_at >= this.hour and s.due_at < this.hour + interval '1 hour' and m.clock_offset = '0'
-)
+select this.hour, due.now + case when before.hour is null then 0 else least(
+    due.left_over, greatest(before.forecast - before.begun, due.lately)
+) end
 from (select date_trunc('hour', now(), 'UTC') as hour) as this
+left join renewal_hour before on before.hour = this.hour - interval '1 hour'
+cross join lateral (
+    select count(*) filter (where s.due_at >= this.hour) as now,
+        count(*) filter (where s.due_at < this.hour) as left_over,
+        count(*) filter (where s.due_at < this.hour and s.due_at >= this.hour - interval '1 hour') as lately
+    from subscription s join merchant m using (merchant_id)
+    where s.due_at < this.hour + interval '1 hour' and s.is_charge_next and m.clock_offset = '0' and m.state = 'active'
+) as due
 where not exists (select from renewal_hour h where h.hour = this.hour)
 on conflict do nothing;
 
@@ -260,7 +316,7 @@ select coalesce(h.forecast, 0) as forecast, coalesce(h.begun, 0) as begun,
     (select max(paused_at) from renewal_hour) as paused_at,
     (
         select count(*) from subscription s join merchant m using (merchant_id)
-        where s.due_at <= now() and m.clock_offset = '0'
+        where s.due_at <= now() and s.is_charge_next and m.clock_offset = '0' and m.state = 'active'
     ) as due
 from (select date_trunc('hour', now(), 'UTC') as hour) as this
 left join renewal_hour h using (hour);
@@ -273,7 +329,7 @@ with resumed as (
 insert into renewal_hour as h (hour, forecast)
 select date_trunc('hour', now(), 'UTC'), count(*)
 from subscription s join merchant m using (merchant_id)
-where s.due_at <= now() and m.clock_offset = '0'
+where s.due_at <= now() and s.is_charge_next and m.clock_offset = '0' and m.state = 'active'
 on conflict (hour) do update set forecast = h.begun + excluded.forecast, paused_at = null;
 
 -- name: sweep_renewal_hours!

@@ -64,12 +64,12 @@ class Due(Struct, frozen=True):
 async def lease_due(biller: Biller, *, limit: int) -> list[Case]:
     """Take what there is something to do with; this process knows its merchants' clocks afterwards.
 
-    While renewals are paused (`billing.breaker`) nothing is taken by real time.
+    While renewals are paused (`billing.breaker`) nothing is charged by real time; all else that is due is taken.
     """
     async with biller.tools.database.acquire() as connection:
         hour = await note_renewals(connection, 0)
         cases = await lease_due_subscriptions(
-            connection, limit=limit, plain_limit=min(limit, hour.room), lease_seconds=LEASE_SECONDS
+            connection, limit=limit, charge_limit=min(limit, hour.room), lease_seconds=LEASE_SECONDS
         )
     for case in cases:
         biller.tools.clock.observe_offset(case.subscription.merchant_id, case.clock_offset)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tollhouse.billing.lifecycle import ends_all_on_card, fail, fail_on_old_account, pay, revoke, switch_account
+from tollhouse.billing.declines import ends_all_on_card, is_decline, is_for_good
+from tollhouse.billing.lifecycle import fail, fail_on_old_account, pay, revoke, switch_account
 from tollhouse.billing.model import EXPIRED, Case, Decline, Happening, State, Subscription
 from tollhouse.billing.store import (
     Key,
@@ -15,7 +16,7 @@ from tollhouse.billing.store import (
     queries,
     select_case,
     select_cases,
-    select_keys_on_account,
+    select_keys_on_card,
     update_subscriptions,
 )
 from tollhouse.kernel.card import Expiry
@@ -53,6 +54,8 @@ class RecordRenewal:
             account_ids=[renewing.account_id for _, renewing in rows],
             due_at=[renewing.due_at for _, renewing in rows],
             tried_at=[payment.created_at for payment, _ in rows],
+            fingerprints=[payment.attempt.fingerprint for payment, _ in rows],
+            brands=[payment.source.brand for payment, _ in rows],
         )
         ids = {row["transaction_id"] async for row in written}
         missing = [payment for payment, _ in rows if payment.transaction_id not in ids]
@@ -195,19 +198,24 @@ def _describe(payment: Payment) -> Decline:
 
 
 async def _settle_tries(connection: PlainConnection, rows: Sequence[Payment]) -> None:
+    failed = [_describe(payment) if payment.status is Status.FAIL else None for payment in rows]
     await queries.settle_renewals(
         connection,
         merchant_ids=[payment.merchant_id for payment in rows],
         transaction_ids=[payment.transaction_id for payment in rows],
         states=["paid" if payment.status is Status.SUCCESS else "failed" for payment in rows],
         settled_at=[_time_of(payment) for payment in rows],
+        codes=[decline and decline.code for decline in failed],
+        advice_codes=[decline and decline.advice_code for decline in failed],
+        declined=[decline is not None and is_decline(decline) for decline in failed],
+        refused=[decline is not None and is_for_good(decline) for decline in failed],
     )
 
 
 async def _revoke_others(connection: PlainConnection, payment: Payment, subscription: Subscription) -> None:
-    """Let all else end that runs on the card that was tried; the worker ends each when it looks at it."""
+    """Let all else of the merchant end that runs on the card that was tried, when the worker looks at it."""
     account_id = payment.renewing.account_id if payment.renewing else subscription.account_id
-    keys = await select_keys_on_account(connection, replace(subscription, account_id=account_id))
+    keys = await select_keys_on_card(connection, replace(subscription, account_id=account_id))
     cases = await lock_cases(connection, keys)
     for key in sorted(cases):
         case = cases[key]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tollhouse.billing.dunning import choose_policy
-from tollhouse.billing.model import Agreement, Case, End, State, Subscription
+from tollhouse.billing.lifecycle import is_charge_next
+from tollhouse.billing.model import Agreement, Case, Decline, End, State, Subscription
 from tollhouse.billing.schedule import Plan
 from tollhouse.catalog.model import Price, price_from_json, price_to_json
 from tollhouse.storage.queries import load_queries
@@ -65,18 +66,32 @@ async def select_keys_on_account(connection: PlainConnection, subscription: Subs
     return [(row["merchant_id"], row["subscription_id"]) async for row in rows]
 
 
+async def select_keys_on_card(connection: PlainConnection, subscription: Subscription) -> list[Key]:
+    """Return the other running subscriptions that are charged to its card, of any consumer, up to `MOST_ON_ACCOUNT`."""
+    rows = queries.select_keys_on_card(
+        connection,
+        merchant_id=subscription.merchant_id,
+        account_id=subscription.account_id,
+        subscription_id=subscription.subscription_id,
+        most=MOST_ON_ACCOUNT,
+    )
+    return [(row["merchant_id"], row["subscription_id"]) async for row in rows]
+
+
 async def lease_due_subscriptions(
-    connection: PlainConnection, *, limit: int, plain_limit: int, lease_seconds: float
+    connection: PlainConnection, *, limit: int, charge_limit: int, lease_seconds: float
 ) -> list[Case]:
     """Take subscriptions with which there is something to do, for the length of a lease.
 
-    At most `plain_limit` of merchants who live in real time, and at most `limit` of those whose clock was advanced.
+    By real time at most `charge_limit` that are charged, and at most `limit` with which something else is to be done;
+    at most `limit` of merchants whose clock was advanced.
     """
     rows = queries.lease_due_subscriptions(
-        connection, limit=limit, plain_limit=plain_limit, lease_seconds=lease_seconds
+        connection, limit=limit, charge_limit=charge_limit, lease_seconds=lease_seconds
     )
     keys = [(row["merchant_id"], row["subscription_id"]) async for row in rows]
-    return list((await select_cases(connection, keys)).values()) if keys else []
+    cases = (await select_cases(connection, keys)).values() if keys else ()
+    return sorted(cases, key=lambda case: (case.subscription.due_at or case.now, case.subscription.key))
 
 
 async def release_subscriptions(connection: PlainConnection, cases: Sequence[Case], *, pause_seconds: float) -> None:
@@ -144,6 +159,8 @@ def _columns_of(subscriptions: Sequence[Subscription], *, are_charging: bool) ->
         "next_prices": [each.next_prices and prices_to_json(each.next_prices) for each in subscriptions],
         "network_transaction_ids": [each.network_transaction_id for each in subscriptions],
         "check_cards_at": [each.check_card_at for each in subscriptions],
+        "approved_at": [each.approved_at for each in subscriptions],
+        "charges_next": [is_charge_next(each) for each in subscriptions],
     }
 
 
@@ -166,8 +183,17 @@ def read_case(row: Mapping[str, Any]) -> Case:
         is_merchant_active=row["is_merchant_active"],
         lease=row["lease"],
         first_tried_at=row["first_tried_at"],
+        declined_tries=row["declined_tries"],
+        last_decline=_read_last_decline(row),
         declines=tuple(row["declines"]),
+        refused_at=row["refused_at"],
     )
+
+
+def _read_last_decline(row: Mapping[str, Any]) -> Decline | None:
+    if row["last_failed_at"] is None:
+        return None
+    return Decline(row["last_failed_at"], row["last_code"] or "", row["last_advice_code"], row["last_brand"] or "")
 
 
 def _read_subscription(row: Mapping[str, Any]) -> Subscription:
@@ -182,7 +208,7 @@ def _read_subscription(row: Mapping[str, Any]) -> Subscription:
         "merchant_id", "subscription_id", "payment_id", "site_id", "consumer_id", "account_id", "sku_name", "title",
         "next_period", "tries", "cycle", "created_at", "began_as_trial", "renewal_at", "charge_at", "charged_at",
         "paid_until", "cancel_at", "cancel_reason", "tells_consumer", "waits_for_account", "is_revoked",
-        "network_transaction_id", "check_card_at",
+        "network_transaction_id", "check_card_at", "approved_at",
     )  # fmt: skip
     return Subscription(
         **{name: row[name] for name in same},

@@ -22,6 +22,17 @@ def boot_seconds() -> float:
     return time.clock_gettime(BOOT_CLOCK)
 
 
+def floor_second(at: datetime) -> datetime:
+    """Return the second in which a time lies. Times that are shown in seconds are kept in seconds."""
+    return at.replace(microsecond=0)
+
+
+def ceil_second(at: datetime) -> datetime:
+    """Return the first whole second that is not before a time."""
+    whole = floor_second(at)
+    return whole if whole == at else whole + timedelta(seconds=1)
+
+
 class DatabaseClock:
     """Knows the database's time as of its last answer, and counts on from there."""
 

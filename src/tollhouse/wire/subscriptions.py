@@ -18,6 +18,11 @@ class ChargeAnswer(Answer):
     nextTry: str | None = Field(
         None, description="When it is tried next, where that is later than its date: it failed, or was missed."
     )
+    waitsFor: str | None = Field(
+        None,
+        description="`paymentAccount`: it is not tried before a new card comes. `merchant`: your account is disabled.",
+    )
+    waitsUntil: str | None = Field(None, description="When the subscription expires, unless a new card comes before.")
 
 
 class UpcomingAnswer(Answer):

@@ -12,6 +12,9 @@ from tollhouse.billing.breaker import FLOOR, Hour, note_renewals, resume_renewal
 
 #: Longer than any test here runs.
 LAST_SECONDS = 15
+WAITING = """
+update subscription set waits_for_account = true, status = 'past_due', is_charge_next = false where subscription_id = $1
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +119,69 @@ def test_room() -> None:
     """There is room up to the limit, and none while it is paused."""
     assert Hour(forecast=100, begun=250, paused_at=None).room == 50
     assert Hour(forecast=100, begun=350, paused_at=None).room == 0
+
+
+async def leave_over(billing: Billing, count: int) -> None:
+    """Let so many renewals be due since the last second of the hour before, which was looked at."""
+    await billing.shop.value(
+        "insert into renewal_hour (hour, forecast) values (date_trunc('hour', now(), 'UTC') - interval '1 hour', $1)",
+        count,
+    )
+    await billing.shop.value(
+        """
+        insert into subscription (
+            merchant_id, subscription_id, payment_id, site_id, consumer_id, account_id, status, prices, anchor_at,
+            due_at
+        )
+        select 1, n, n, 100, 'c', gen_random_uuid(), 'active', '[]', now(),
+            date_trunc('hour', now(), 'UTC') - interval '1 s'
+        from generate_series(1, $1::integer) n
+        """,
+        count,
+    )
+
+
+async def test_what_is_left_of_an_hour_is_expected_in_the_next(billing: Billing) -> None:
+    """Renewals that are due in the last second of an hour, and begun in the next, pause nothing."""
+    await leave_over(billing, 150)
+    hour = await look(billing, 150)
+    assert (hour.forecast, hour.paused_at) == (150, None)
+
+
+async def test_what_is_left_is_no_more_than_there_was(billing: Billing) -> None:
+    """After an outage, or a fault that makes more due than an hour had, the next hour expects one hour's worth."""
+    await leave_over(billing, 150)
+    await billing.shop.value("update subscription set due_at = due_at - interval '3 hours' where subscription_id > 20")
+    await billing.shop.value("update renewal_hour set forecast = 30")
+    assert (await look(billing)).forecast == 30
+    await billing.shop.value("delete from renewal_hour")
+    assert (await look(billing)).forecast == 0
+
+
+async def test_what_costs_nobody_anything_goes_on_while_renewals_are_paused(billing: Billing) -> None:
+    """While renewals are paused cancellations take effect, waits end, and what is finished ends; nothing is charged."""
+    await fall_due(billing, 4)
+    await look(billing, FLOOR)
+    ids = [row["subscription_id"] for row in await billing.shop.fetch("select * from subscription order by 1, 2")]
+    await billing.shop.value("update subscription set cancel_at = now() where subscription_id = $1", ids[0])
+    await billing.shop.value(WAITING, ids[1])
+    await billing.shop.value(
+        "update subscription set is_revoked = true, is_charge_next = false where subscription_id = $1", ids[2]
+    )
+    assert await billing.renew() == []
+    assert [(await billing.standing(each))[0] for each in ids] == ["canceled", "expired", "expired", "active"]
+
+
+async def test_renewals_of_a_disabled_merchant_wait(billing: Billing) -> None:
+    """Of a disabled merchant nothing is charged and nothing expires; cancellations take effect. Enabled, it goes on."""
+    await fall_due(billing, 3)
+    ids = [row["subscription_id"] for row in await billing.shop.fetch("select * from subscription order by 1, 2")]
+    await billing.shop.value("update subscription set cancel_at = now() where subscription_id = $1", ids[0])
+    await billing.shop.value(WAITING, ids[1])
+    await billing.shop.value("update merchant set state = 'disabled'")
+    assert await billing.renew() == []
+    assert [(await billing.standing(each))[0] for each in ids] == ["canceled", "past_due", "active"]
+    assert (await look(billing)).forecast == 0
+    await billing.shop.value("update merchant set state = 'active'")
+    assert await billing.renew() == [(1, 1, "paid")]
+    assert [(await billing.standing(each))[0] for each in ids] == ["canceled", "expired", "active"]

@@ -64,7 +64,7 @@ async def test_cancelled_at_the_next_rebill(billing: Billing) -> None:
     subscription_id = await billing.subscribe()
     planned = await end(billing, subscription_id, at_next_rebill=True)
     assert (planned.state, planned.cancel_at) == (State.ACTIVE, planned.renewal_at)
-    assert list_upcoming(planned, most=5) == []
+    assert list_upcoming(await billing.case(subscription_id), most=5) == []
     await billing.advance(days=30, minutes=1)
     assert await billing.renew() == []
     assert await billing.standing(subscription_id) == ("canceled", 0)
@@ -237,8 +237,8 @@ async def test_prices_change_while_it_is_charged(billing: Billing) -> None:
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     held, task = await renewing(billing)
-    after = await give_prices(billing, subscription_id, price(100, "30d"), price(2999, "30d", repeat=True))
-    told = list_upcoming(after, most=3)
+    await give_prices(billing, subscription_id, price(100, "30d"), price(2999, "30d", repeat=True))
+    told = [each.charge for each in list_upcoming(await billing.case(subscription_id), most=3)]
     held.set()
     await task
     for _ in range(2):
@@ -416,7 +416,7 @@ async def test_upcoming_is_what_is_charged(billing: Billing) -> None:
     """What was told before comes true, to the day and the cent."""
     schedule = (price(0), price(500, "3d"), price(900, "1m", repeat=3), price(1999, "2w", repeat=True))
     subscription_id = await billing.subscribe(prices=schedule)
-    told = list_upcoming((await billing.case(subscription_id)).subscription, most=7)
+    told = [each.charge for each in list_upcoming(await billing.case(subscription_id), most=7)]
     for charge in told:
         case = await billing.case(subscription_id)
         await billing.advance(seconds=(charge.due_at - case.now).total_seconds() + 1)

@@ -249,7 +249,10 @@ def test_a_fault_of_ours_ends_no_daily_subscription(code: str) -> None:
     assert follow(code, next_due_at=tomorrow) == Retry(DUE + MOMENT + timedelta(hours=1))
     assert follow(code) == RETRY
     assert follow(next_due_at=tomorrow) == Hold(tomorrow, "no_time_left")
-    assert follow(code, next_due_at=tomorrow, failed_at=after(hours=23, minutes=30)) == Hold(tomorrow, "no_time_left")
+    for failed_at in (after(hours=23, minutes=30), after(days=5)):
+        assert follow(code, next_due_at=tomorrow, failed_at=failed_at) == Retry(failed_at + timedelta(hours=1))
+    assert follow(code, policy=Policy(())) == Retry(DUE + MOMENT + timedelta(days=1))
+    assert follow(code, tries=9, failed_at=after(days=8)) == Retry(after(days=9))
 
 
 @pytest.mark.parametrize(

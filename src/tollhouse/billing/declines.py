@@ -1,0 +1,29 @@
+"""What a failed renewal says about its card. Pure; the rules are those of `billing.dunning`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tollhouse.billing import dunning
+
+if TYPE_CHECKING:
+    from tollhouse.billing.model import Decline
+
+
+def ends_all_on_card(decline: Decline) -> bool:
+    """Tell whether a decline ends every subscription that is paid with the card."""
+    return _choose_course(decline).takes_all_on_card
+
+
+def is_decline(decline: Decline) -> bool:
+    """Tell whether the issuer has declined; else it was not reached, or its answer was lost and taken back."""
+    return _choose_course(decline).is_decline
+
+
+def is_for_good(decline: Decline) -> bool:
+    """Tell whether the card is not charged again at the merchant, unless it is approved later."""
+    return _choose_course(decline).is_for_good
+
+
+def _choose_course(decline: Decline) -> dunning.Course:
+    return dunning.choose_course(decline.code, decline.advice_code)
