@@ -17,7 +17,7 @@ from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import aiohttp
 from aiohttp import web
@@ -28,6 +28,8 @@ from rich.text import Text
 from tollhouse.ipn.legacy import CONTENT_TYPE as FORM_TYPE
 from tollhouse.ipn.signature import SignatureMismatch, verify_status, verify_webhook
 from tollhouse.kernel.errors import TollhouseError
+from tollhouse.kernel.urls import ANYWHERE, AddressRefused, check_url
+from tollhouse.transport.urls import build_exact_url
 
 DEFAULT_PORT = 8081
 MAX_CALLBACK_BYTES = 1024 * 1024
@@ -248,12 +250,11 @@ def render_line(callback: Callback, verdict: Text, answer: Answer, milliseconds:
 def _check_address(forward_to: str) -> None:
     """Refuse what cannot be posted to: each callback would only be told 502, and the gateway would try again."""
     try:
-        parts = urlsplit(forward_to)
-        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_address = False
-    if not is_address:
-        raise ForwardImpossible("--forward-to has to be a URL such as http://127.0.0.1:3000/ipn.")
+        check_url(forward_to, ANYWHERE)
+    except AddressRefused as error:
+        raise ForwardImpossible(
+            f"--forward-to has to be a URL such as http://127.0.0.1:3000/ipn: it {error}."
+        ) from None
 
 
 def _make_app(receive: Callable[[web.Request], Any]) -> web.Application:
@@ -270,7 +271,9 @@ async def _pass_on(
         return Answer(HTTPStatus.OK)
     kept = {name: value for name, value in headers.items() if name.lower() not in _NOT_FORWARDED}
     try:
-        async with session.post(forward_to, data=body, headers=kept, allow_redirects=False) as response:
+        async with session.post(
+            build_exact_url(forward_to), data=body, headers=kept, allow_redirects=False
+        ) as response:
             excerpt = await response.content.read(MAX_ANSWER_BYTES)
             return Answer(response.status, excerpt, response.headers.get("Retry-After"))
     except TimeoutError:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tollhouse.billing.breaker import sweep_renewal_hours
-from tollhouse.ipn.address import LIVE, STAGE
 from tollhouse.ipn.repair import OrphanSweep
 from tollhouse.links.store import sweep_links
 from tollhouse.merchants.clock import read_offsets
@@ -57,7 +56,7 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     """Name the worker's loops. Each runs until `stop` is set."""
     numbered = asyncio.Event()
     tools = gateway.tools
-    policy = LIVE if gateway.settings.is_live else STAGE
+    policy = gateway.settings.address_policy
 
     async def sweep() -> None:
         async with gateway.database.transaction() as connection:

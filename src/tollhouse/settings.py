@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, IPvAnyAddress, IPvAnyNetwork, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from tollhouse.kernel.urls import STAGE, AddressPolicy, live_policy
 from tollhouse.notices.model import is_address
 from tollhouse.notices.server import Server, parse_server
 
@@ -67,6 +68,9 @@ class Settings(BaseSettings):
     connections_per_address: int = Field(256, ge=0, le=65_536)
     #: Addresses from which callbacks leave, separated by commas; what `GET /ips` lists. By default loopback in stage.
     egress_addresses: Annotated[tuple[IPvAnyAddress, ...], NoDecode] = ()
+    #: Private networks into which callbacks may go in live, separated by commas. In stage they may go to loopback and
+    #: to all private networks.
+    callback_networks: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
     #: Where messages to phones are posted: an endpoint of yours that knows a provider. By default nowhere; stage shows
     #: them in its inbox page.
     phone_sender_url: BaseUrl | None = None
@@ -123,7 +127,9 @@ class Settings(BaseSettings):
     #: Lines below it are not written.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("trusted_proxies", "egress_addresses", "mids", "phone_channels", mode="before")
+    @field_validator(
+        "trusted_proxies", "egress_addresses", "callback_networks", "mids", "phone_channels", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -164,6 +170,11 @@ class Settings(BaseSettings):
     def egress(self) -> tuple[IPv4Address | IPv6Address, ...]:
         """What `GET /ips` lists."""
         return self.egress_addresses or (() if self.is_live else LOOPBACK)
+
+    @property
+    def address_policy(self) -> AddressPolicy:
+        """Which URLs merchants may give, and callbacks go to."""
+        return live_policy(self.callback_networks) if self.is_live else STAGE
 
     @property
     def key_path(self) -> Path:

@@ -10,8 +10,8 @@ from tollhouse.api.chargeback import issuer_handlers
 from tollhouse.api.clock import clock_handlers
 from tollhouse.api.test_payment_data import test_payment_data_handlers
 from tollhouse.billing.store import select_cards_busy, select_is_busy, select_next_card, select_next_due
-from tollhouse.ipn.address import STAGE
 from tollhouse.ipn.store import select_deliveries_busy, select_next_delivery
+from tollhouse.kernel.urls import STAGE
 from tollhouse.payments.holds import select_holds_busy, select_next_hold
 from tollhouse.payments.reconcile import select_attempts_busy
 from tollhouse.payments.resume import sweep_authentications

@@ -163,4 +163,4 @@ def _validation_context(settings: Settings) -> dict[str, Any]:
     """Tell the request models what the environment asks of them."""
     if not settings.is_live:
         return {}
-    return {"is_live": True, "refuse_expired_before": datetime.now(UTC)}
+    return {"is_live": True, "address_policy": settings.address_policy, "refuse_expired_before": datetime.now(UTC)}

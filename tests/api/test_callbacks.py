@@ -14,7 +14,7 @@ import pytest
 from tests.support.callbacks import Endpoint, hang, open_endpoint, wait_until
 from tests.support.webshop import REDIRECT_URL, OpenShop, WebShop, card
 
-from tollhouse.ipn.address import STAGE
+from tollhouse.kernel.urls import STAGE
 from tollhouse.worker.events import deliver_events, number_events
 
 LONG = 2**63

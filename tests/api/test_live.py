@@ -37,6 +37,17 @@ async def test_addresses(opened: OpenShop) -> None:
         "https://[ff02::1]/ipn",
         "https://[::ffff:127.0.0.1]/ipn",
         "https://[::ffff:10.1.2.3]/ipn",
+        "https://2130706433/ipn",
+        "https://0x7f000001/ipn",
+        "https://0177.0.0.1/ipn",
+        "https://127.1/ipn",
+        "https://localhost/ipn",
+        "https://shop.example:0/ipn",
+        "https://shop.example:22/ipn",
+        "https://shop.example:6379/ipn",
+        "https://shop.example\\@evil.example/ipn",
+        "https://[fd00:ec2::254]/ipn",
+        "https://[64:ff9b::a00:1]/ipn",
     )
     for url in refused:
         for field in ("ipnUrl", "redirectUrl"):
@@ -50,9 +61,48 @@ async def test_addresses(opened: OpenShop) -> None:
 
 
 async def test_plain_addresses_in_stage(shop: WebShop) -> None:
-    """Stage takes http and loopback, where a developer's server is."""
-    for url in (IPN_URL, REDIRECT_URL, "http://localhost/x", "http://[::1]:8081/", "http://10.0.0.1/", "https://a@b/"):
+    """Stage takes http, loopback and private networks, where a developer's server is."""
+    for url in (IPN_URL, REDIRECT_URL, "http://localhost/x", "http://[::1]:8081/", "http://10.0.0.1/", "http://web/x"):
         assert (await shop.pay(shop.payment(url={"ipnUrl": url, "redirectUrl": url}))).status_code == 201
+
+
+async def test_what_is_refused_at_every_attempt_is_refused_in_stage(shop: WebShop) -> None:
+    """A URL to which no callback could ever go is 400 when it is given, in stage too."""
+    urls = (
+        "http://user@shop.example/",
+        "http://user:password@shop.example/",
+        "http://shop.example:0/",
+        "http://shop.example\\x",
+        "http://169.254.169.254/",
+        "http://127.1/",
+        "http://[fd00:ec2::254]/",
+    )
+    for url in urls:
+        for field in ("ipnUrl", "redirectUrl"):
+            answer = await shop.pay(shop.payment(url={"ipnUrl": IPN_URL, "redirectUrl": REDIRECT_URL} | {field: url}))
+            await expect_refusal(shop, answer, f"url.{field}")
+
+
+async def test_apps_may_be_returned_to(opened: OpenShop, shop: WebShop) -> None:
+    """A cardholder may be sent back to an app by its own scheme; a callback goes to a web server."""
+    live = await opened(environment="live")
+    for at in (shop, live):
+        answer = await at.pay(live_payment(at, url=URLS | {"redirectUrl": "javascript:alert(1)"}))
+        await expect_refusal(at, answer, "url.redirectUrl")
+        answer = await at.pay(live_payment(at, url=URLS | {"ipnUrl": "com.shop.app://paid"}))
+        await expect_refusal(at, answer, "url.ipnUrl")
+    for at in (shop, live):
+        urls = URLS | {"redirectUrl": "com.shop.app://paid?x=1"}
+        assert (await at.pay(live_payment(at, url=urls))).status_code == 201
+
+
+async def test_callbacks_into_named_networks(opened: OpenShop) -> None:
+    """Live takes addresses in the private networks that a setting names."""
+    live = await opened(environment="live", callback_networks="10.1.0.0/16")
+    answer = await live.pay(live_payment(live, url=URLS | {"ipnUrl": "https://10.2.2.3/ipn"}))
+    await expect_refusal(live, answer, "url.ipnUrl")
+    answer = await live.pay(live_payment(live, url=URLS | {"ipnUrl": "https://10.1.2.3/ipn"}))
+    assert answer.status_code == 201, answer.text
 
 
 async def test_emulated_codes(opened: OpenShop, shop: WebShop) -> None:

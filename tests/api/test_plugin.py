@@ -14,7 +14,7 @@ from tests.support.issuing import number_of
 from tests.support.plugin import ORDER_PAGE, Order, Plugin, PluginError
 from tests.support.webshop import WebShop, clone_database, open_webshop
 
-from tollhouse.ipn.address import STAGE
+from tollhouse.kernel.urls import STAGE
 from tollhouse.worker.events import deliver_events, number_events
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

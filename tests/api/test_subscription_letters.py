@@ -12,7 +12,7 @@ from tests.support.callbacks import Endpoint, open_endpoint, wait_until
 from tests.support.subscribing import read, sign_up
 from tests.support.webshop import REDIRECT_URL, OpenShop, WebShop, card, consumer
 
-from tollhouse.ipn.address import STAGE
+from tollhouse.kernel.urls import STAGE
 from tollhouse.notices.carrier import ShownCarrier
 from tollhouse.notices.deliver import deliver_due
 from tollhouse.worker.events import deliver_events, number_events

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from ipaddress import ip_address
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
+from tollhouse.kernel.urls import (
+    LIVE,
+    MAX_URL_LENGTH,
+    STAGE,
+    AddressPolicy,
+    AddressRefused,
+    check_return_url,
+    check_url,
+)
 from tollhouse.wire.render import render_json
 
 #: Of a country: ISO 3166-1 alpha-3. Any three letters, for shops send some that the standard has not.
@@ -19,9 +27,6 @@ EMAIL_FORM = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)*$"
 MOMENT_FORM = re.compile(
     r"\d{4}-\d\d-\d\d(?P<parting>[ T])\d\d:\d\d:\d\d(\.\d{1,6})?(?P<zone>Z|[+-]\d\d:?\d\d)?", re.ASCII
 )
-LONGEST_URL = 2_048
-#: Blanks and control characters of ASCII.
-UNPRINTABLE = re.compile("[\x00-\x20\x7f]")
 LONGEST_METADATA = 16 * 1024
 LONGEST_SCALAR = 64
 
@@ -63,34 +68,30 @@ def read_empty_list(value: Any) -> Any:
 
 
 def _read_url(value: Any, info: ValidationInfo) -> str:
-    """Take an http or https URL; live takes https only, without userinfo and literal private addresses."""
+    """Take a URL that the gateway could call; what would be refused at every call is refused here."""
+    return _check(check_url, value, info)
+
+
+def _read_return_url(value: Any, info: ValidationInfo) -> str:
+    """Take a URL that a browser is sent to: of the web, or of an app."""
+    return _check(check_return_url, value, info)
+
+
+def _check(check: Callable[[str, AddressPolicy], None], value: Any, info: ValidationInfo) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a URL")
-    if len(value) > LONGEST_URL:
-        raise ValueError(f"must have at most {LONGEST_URL} characters")
     try:
-        parts = urlsplit(value)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("must be a URL; its host or its port is none") from None
-    if parts.scheme not in {"http", "https"} or not host or UNPRINTABLE.search(value):
-        raise ValueError("must be a URL that begins with http:// or https://")
-    if (info.context or {}).get("is_live"):
-        _check_live_url(parts.scheme, parts.username, host)
+        check(value, choose_policy(info.context))
+    except AddressRefused as error:
+        raise ValueError(str(error)) from None
     return value
 
 
-def _check_live_url(scheme: str, username: str | None, host: str) -> None:
-    if scheme != "https":
-        raise ValueError("must begin with https://")
-    if username is not None:
-        raise ValueError("must not have a user name in it")
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return
-    if not address.is_global or address.is_multicast:
-        raise ValueError("must not be a private address")
+def choose_policy(context: Mapping[str, Any] | None) -> AddressPolicy:
+    """Return which URLs merchants may give: the environment's policy, or what a context without one implies."""
+    context = context or {}
+    policy: AddressPolicy = context.get("address_policy") or (LIVE if context.get("is_live") else STAGE)
+    return policy
 
 
 def _read_scalar(value: Any) -> str | int | Decimal:
@@ -113,7 +114,12 @@ Scalar = Annotated[
 ]
 Metadata = Annotated[Any, BeforeValidator(_read_metadata), WithJsonSchema({"type": ["object", "array"]})]
 
-Url = Annotated[str, BeforeValidator(_read_url), Field(json_schema_extra={"format": "uri", "maxLength": LONGEST_URL})]
+Url = Annotated[
+    str, BeforeValidator(_read_url), Field(json_schema_extra={"format": "uri", "maxLength": MAX_URL_LENGTH})
+]
+ReturnUrl = Annotated[
+    str, BeforeValidator(_read_return_url), Field(json_schema_extra={"format": "uri", "maxLength": MAX_URL_LENGTH})
+]
 
 Moment = Annotated[
     datetime,

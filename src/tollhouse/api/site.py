@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.decode import Body
-from tollhouse.api.fields import Url
+from tollhouse.api.fields import ReturnUrl, Url
 from tollhouse.api.ids import read_number
 from tollhouse.api.openapi import describe
 from tollhouse.api.requests import answer, read_creation, read_request
@@ -74,7 +74,7 @@ class SiteChangeRequest(Body):
     )
     externalId: ExternalId | None = Field(None, description="Your own id.")
     ipnUrl: Url | None = Field(None, description="Where callbacks go when a payment names no address.")
-    redirectUrl: Url | None = Field(None, description="Where cardholders go when a payment names no address.")
+    redirectUrl: ReturnUrl | None = Field(None, description="Where cardholders go when a payment names no address.")
     descriptor: str | None = Field(
         None, max_length=25, pattern="^[ -~]+$", description="What stands on the cardholder's statement: plain letters."
     )
@@ -105,7 +105,7 @@ class SiteChangeRequest(Body):
         examples=["1,3,5,7"],
     )
     memberExpirationDatePadding: str | None = Field(None, max_length=255, description=OWN)
-    declineUrl: Url | None = Field(None, description=OWN)
+    declineUrl: ReturnUrl | None = Field(None, description=OWN)
     bgBodyColor: Color | None = Field(None, description=OWN)
     linkColor: Color | None = Field(None, description=OWN)
     textColor: Color | None = Field(None, description=OWN)

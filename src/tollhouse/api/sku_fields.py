@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from tollhouse.api.decode import Body
-from tollhouse.api.fields import Url, read_empty_list, text
+from tollhouse.api.fields import ReturnUrl, Url, read_empty_list, text
 from tollhouse.api.money_fields import check_schedule
 from tollhouse.api.price_fields import PriceFields
 from tollhouse.catalog.prices import MAX_PRICES
@@ -21,7 +21,9 @@ class UrlFields(Body):
     """Where to send the IPN and the cardholder."""
 
     ipnUrl: Url | None = Field(None, description="Gets the final status; else `sku.url`, else the site's.")
-    redirectUrl: Url | None = Field(None, description="Where the cardholder lands after 3-D Secure; else as above.")
+    redirectUrl: ReturnUrl | None = Field(
+        None, description="Where the cardholder lands after 3-D Secure; else as above."
+    )
 
 
 class ActionFields(Body):

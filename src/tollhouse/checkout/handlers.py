@@ -16,7 +16,7 @@ from litestar.params import FromPath
 from tollhouse.checkout import pages
 from tollhouse.checkout.assets import PATH as ASSETS_PATH
 from tollhouse.checkout.assets import TYPES, read_asset
-from tollhouse.checkout.http import AnyRequest, check_key, peer_of, read_form, redirect, send, tell
+from tollhouse.checkout.http import AnyRequest, check_key, leave, peer_of, read_form, redirect, send, tell
 from tollhouse.kernel.errors import NotFound, Refusal, Unavailable
 from tollhouse.payments.hand_off import (
     Challenge,
@@ -156,7 +156,7 @@ async def _settle_on(look: Callable[[], Awaitable[Step]], wait: Callable[[float]
 def _show(step: Step, *, path: str) -> Response[str]:
     match step:
         case Leave():
-            return redirect(step.url)
+            return leave(step.url)
         case Collect():
             return send(pages.render_collect(step, path=path))
         case Challenge():

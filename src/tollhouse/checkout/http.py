@@ -8,8 +8,9 @@ from urllib.parse import parse_qsl
 
 from litestar import Request, Response
 
-from tollhouse.checkout.pages import Page
+from tollhouse.checkout.pages import Page, render_app
 from tollhouse.kernel.errors import NotFound
+from tollhouse.kernel.urls import is_web_url
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -32,6 +33,11 @@ def send(page: Page, *, status_code: int = 200, headers: Mapping[str, str] | Non
 def redirect(url: str) -> Response[str]:
     """Send the browser on with a GET, whatever it came with."""
     return Response("", media_type="text/html", headers={**HEADERS, "Location": url}, status_code=303)
+
+
+def leave(url: str) -> Response[str]:
+    """Send the browser to the merchant: by a redirect, or by a link if the URL is one of an app."""
+    return redirect(url) if is_web_url(url) else send(render_app(url))
 
 
 def tell(*, ready: bool) -> Response[dict[str, bool]]:

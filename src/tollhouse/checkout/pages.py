@@ -87,6 +87,14 @@ def render_ended(step: Ended) -> Page:
     return _render("ended.html", f"{STYLED}; form-action 'none'", step.payment, url=step.url)
 
 
+def render_app(url: str) -> Page:
+    """Render the link to an app.
+
+    A browser does not follow a redirect to an app's own scheme if it comes from a form whose page has a policy.
+    """
+    return _render("app.html", f"{STYLED}; form-action 'none'", None, url=url)
+
+
 def render_method() -> Page:
     """Render what the hidden frame shows at the end of a 3DS Method; only our own page may frame it."""
     policy = "default-src 'none'; script-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'self'"

@@ -24,7 +24,7 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 
 from tollhouse.checkout.card_form import read_card_form
-from tollhouse.checkout.http import AnyRequest, check_key, peer_of, read_form, redirect, send
+from tollhouse.checkout.http import AnyRequest, check_key, leave, peer_of, read_form, redirect, send
 from tollhouse.checkout.pages import TROUBLE_REFRESH_SECONDS, Page
 from tollhouse.checkout.pay_pages import NEW_CARD, Form, Frame, render_busy, render_end, render_form
 from tollhouse.checkout.words import choose_words
@@ -133,10 +133,10 @@ def _routes(till: Till) -> list[HTTPRouteHandler]:
     async def show_result(request: AnyRequest, key: FromPath[str]) -> Response[str]:
         link = await _wait_a_moment(till, check_key(key))
         if link.standing is Standing.PAID and link.last:
-            return redirect(leave_url(link.last, is_approved=True))
+            return leave(leave_url(link.last, is_approved=True))
         if link.standing is Standing.BUSY and link.last:
             if till.tools.clock.now() - link.last.attempt.sent_at > LONGEST_WAIT:
-                return redirect(leave_url(link.last, is_approved=False))
+                return leave(leave_url(link.last, is_approved=False))
             return send(render_busy(till.frame(request, link), path=f"{PATH}/{key}/done"))
         return redirect(f"{PATH}/{key}")
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import structlog
+from yarl import URL
 
 from tollhouse import __version__
 from tollhouse.ipn import legacy
-from tollhouse.ipn.address import AddressPolicy, AddressRefused, check_url
 from tollhouse.ipn.form import Form
 from tollhouse.ipn.model import Attempt, AttemptError, Delivery
+from tollhouse.ipn.names import spell
 from tollhouse.ipn.schedule import parse_retry_after
-from tollhouse.ipn.session import Peer, peer
+from tollhouse.ipn.session import CallbackSession, Peer, peer
 from tollhouse.ipn.signature import sign_status, sign_webhook
+from tollhouse.kernel.urls import AddressPolicy, AddressRefused, check_url
+from tollhouse.transport.urls import build_exact_url
 
 #: The answers that acknowledge.
 ACKNOWLEDGED = frozenset({200, 201, 202})
@@ -38,10 +44,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long an attempt may take. `connect_seconds` covers name look-up, connection and TLS."""
+    """How long an attempt may take: `connect_seconds` for its connection, `total_seconds` for all of it.
+
+    The time in all is that of both tries. Before it begins, an attempt waits up to `place_seconds` for a place at its
+    address.
+    """
 
     connect_seconds: float = 3.0
     total_seconds: float = 15.0
+    place_seconds: float = 3.0
 
 
 def write_body(delivery: Delivery, secret: str) -> bytes:
@@ -79,41 +90,31 @@ def build_headers(delivery: Delivery, secrets: Sequence[str], *, timestamp: int)
 
 
 async def post_delivery(
-    session: aiohttp.ClientSession,
+    session: CallbackSession,
     delivery: Delivery,
     *,
     secrets_of: SecretsOf,
     policy: AddressPolicy,
     limits: Limits,
-) -> Attempt:
-    """Post an event once, and tell how it went."""
-    started_at, begun = datetime.now(UTC), time.monotonic()
-    noted = Peer()
+) -> Attempt | None:
+    """Post an event once, and tell how it went; None when its address had no place for it in time."""
+    noted = Peer(delivery.merchant_id)
     token = peer.set(noted)
-    status, excerpt, retry_after = None, b"", None
-    error: AttemptError | None
+    begun = time.monotonic()
     try:
         check_url(delivery.url, policy)
-        secrets = await secrets_of(delivery.merchant_id)
-        headers = build_headers(delivery, secrets, timestamp=int(started_at.timestamp()))
-        message = _Message(delivery.url, headers, write_body(delivery, secrets[0]))
-        status, excerpt, retry_after = await _exchange_with_fresh_connection(session, message, limits, noted)
-        error = judge_status(status)
-    except Exception as caught:  # whatever an endpoint provokes is an attempt that failed
-        error = classify_error(caught)
-        if error == "internal":
-            log.exception("ipn attempt broke", merchant_id=delivery.merchant_id, event_id=delivery.event_id)
+        url = build_exact_url(delivery.url)
+        place = await _find_place(session, url, limits, noted)
+        looked_up = time.monotonic() - begun
+        async with session.places.hold(place, seconds=limits.place_seconds) as held:
+            if not held:
+                return None
+            posting = _Posting(delivery, url, secrets_of, limits, time.monotonic() - looked_up + limits.total_seconds)
+            return await _attempt(session, posting, noted)
+    except Exception as caught:  # noqa: BLE001 - whatever an endpoint provokes is an attempt that failed
+        return _fail(caught, delivery, noted, begun)
     finally:
         peer.reset(token)
-    return Attempt(
-        started_at=started_at,
-        duration_ms=round((time.monotonic() - begun) * 1000),
-        address=noted.address,
-        status=status,
-        error=error,
-        excerpt=decode_excerpt(excerpt),
-        retry_after_seconds=parse_retry_after(retry_after, now=started_at),
-    )
 
 
 def judge_status(status: int) -> AttemptError | None:
@@ -140,6 +141,7 @@ _WORDS: Sequence[tuple[type[BaseException], AttemptError]] = (
     (AddressRefused, "address_refused"),
     (aiohttp.InvalidURL, "address_refused"),
     (aiohttp.ClientConnectorDNSError, "dns_failed"),
+    (socket.gaierror, "dns_failed"),
     (aiohttp.ClientSSLError, "tls_failed"),
     (aiohttp.ConnectionTimeoutError, "connect_timeout"),
     (aiohttp.ClientConnectorError, "connect_failed"),
@@ -152,31 +154,96 @@ _WORDS: Sequence[tuple[type[BaseException], AttemptError]] = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
-    """What is posted where."""
+class _Posting:
+    """What is posted where, and until when, by the monotonic clock."""
 
-    url: str
-    headers: dict[str, str]
-    body: bytes
+    delivery: Delivery
+    url: URL
+    secrets_of: SecretsOf
+    limits: Limits
+    deadline: float
+
+
+async def _find_place(session: CallbackSession, url: URL, limits: Limits, noted: Peer) -> tuple[int, str]:
+    """Return the merchant and the address for which a place is needed. On loopback the port counts as the address.
+
+    Raises OSError where the host has no address, AddressRefused where one is refused.
+    """
+    host = url.host or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            async with asyncio.timeout(limits.connect_seconds):
+                found = await session.names.find(host, merchant_id=noted.merchant_id)
+        except TimeoutError:
+            raise aiohttp.ConnectionTimeoutError from None
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, "The host has no address.") from None
+        address = ipaddress.ip_address(spell(found[0][4]))
+    return noted.merchant_id, f"{address}:{url.port}" if address.is_loopback else str(address)
+
+
+async def _attempt(session: CallbackSession, posting: _Posting, noted: Peer) -> Attempt:
+    """Make an attempt that has its place."""
+    begun = time.monotonic()
+    started_at = datetime.now(UTC)
+    try:
+        status, excerpt, retry_after = await _exchange_with_fresh_connection(session, posting, noted)
+    except Exception as caught:  # noqa: BLE001 - as above
+        return _fail(caught, posting.delivery, noted, begun)
+    return Attempt(
+        started_at=started_at,
+        duration_ms=round((time.monotonic() - begun) * 1000),
+        address=noted.address,
+        status=status,
+        error=judge_status(status),
+        excerpt=decode_excerpt(excerpt),
+        retry_after_seconds=parse_retry_after(retry_after, now=datetime.now(UTC)),
+    )
+
+
+def _fail(caught: Exception, delivery: Delivery, noted: Peer, begun: float) -> Attempt:
+    """Return the attempt that failed, with the name of what went wrong."""
+    error = classify_error(caught)
+    if error == "internal":
+        log.error("ipn attempt broke", merchant_id=delivery.merchant_id, event_id=delivery.event_id, exc_info=caught)
+    seconds = time.monotonic() - begun
+    return Attempt(
+        started_at=datetime.now(UTC) - timedelta(seconds=seconds),
+        duration_ms=round(seconds * 1000),
+        address=noted.address,
+        error=error,
+    )
 
 
 async def _exchange_with_fresh_connection(
-    session: aiohttp.ClientSession, message: _Message, limits: Limits, noted: Peer
+    session: CallbackSession, posting: _Posting, noted: Peer
 ) -> tuple[int, bytes, str | None]:
-    """Exchange, and once more if a connection kept from before was closed by the other side as we took it up."""
+    """Exchange, and once more if a connection kept from before was closed by the other side as we took it up.
+
+    The second try keeps to the deadline of the first, is signed again, and cannot meet another kept connection.
+    """
     try:
-        return await _exchange(session, message, limits)
+        return await _exchange(session.kept, posting)
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
         if noted.opened or isinstance(error, aiohttp.ClientConnectorError):
             raise
-    return await _exchange(session, replace(message, headers=message.headers | {"Connection": "close"}), limits)
+    return await _exchange(session.fresh, posting)
 
 
-async def _exchange(session: aiohttp.ClientSession, message: _Message, limits: Limits) -> tuple[int, bytes, str | None]:
-    """Post and return status, the beginning of the answer, and its `Retry-After`."""
-    timeout = aiohttp.ClientTimeout(total=limits.total_seconds, connect=limits.connect_seconds)
+async def _exchange(session: aiohttp.ClientSession, posting: _Posting) -> tuple[int, bytes, str | None]:
+    """Sign and post, and return status, the beginning of the answer, and its `Retry-After`."""
+    delivery, limits = posting.delivery, posting.limits
+    secrets = await posting.secrets_of(delivery.merchant_id)
+    left = posting.deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    timeout = aiohttp.ClientTimeout(total=left, connect=limits.connect_seconds)
+    headers = build_headers(delivery, secrets, timestamp=int(time.time()))
+    body = write_body(delivery, secrets[0])
     async with session.post(
-        message.url, data=message.body, headers=message.headers, timeout=timeout, allow_redirects=False
+        posting.url, data=body, headers=headers, timeout=timeout, allow_redirects=False
     ) as response:
         return response.status, await _read_excerpt(response), response.headers.get("Retry-After")
 

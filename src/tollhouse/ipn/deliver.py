@@ -47,7 +47,7 @@ class DeliveryRules:
     depth: int = 16
     limits: Limits = field(default_factory=Limits)
     run_seconds: float = 3.0
-    lease_seconds: float = 22.0
+    lease_seconds: float = 26.0
     waits: Sequence[timedelta] = schedule.WAITS
     horizon: timedelta = schedule.HORIZON
     probe_after: int = schedule.PROBE_AFTER_FAILURES
@@ -55,7 +55,7 @@ class DeliveryRules:
     longest_pause: timedelta = schedule.LONGEST_PROBE_PAUSE
 
     def __post_init__(self) -> None:
-        if self.lease_seconds <= self.run_seconds + self.limits.total_seconds:
+        if self.lease_seconds <= self.run_seconds + self.limits.place_seconds + self.limits.total_seconds:
             raise ValueError("A lease has to outlast a run and its last attempt.")
 
     def capacity(self, room: int) -> Capacity:
@@ -67,11 +67,11 @@ class DeliveryRules:
 class Means:
     """What a run is made with.
 
-    `post` makes an attempt and never raises; `record` returns whether the lease still held; `chance` draws from 0 to 1;
-    `stopping` says that no further attempt is to be begun.
+    `post` makes an attempt and never raises, and returns None if it could not begin; `record` returns whether the lease
+    still held; `chance` draws from 0 to 1; `stopping` says that no further attempt is to be begun.
     """
 
-    post: Callable[[Delivery], Awaitable[Attempt]]
+    post: Callable[[Delivery], Awaitable[Attempt | None]]
     record: Callable[[Outcome], Awaitable[bool]]
     chance: Callable[[], float]
     stopping: Callable[[], bool]

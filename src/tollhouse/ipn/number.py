@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from tollhouse.ipn import store
-from tollhouse.ipn.address import origin_of
 from tollhouse.ipn.form import forms_of
 from tollhouse.ipn.store import OriginKey, Route, ThreadKey, UnnumberedEvent
+from tollhouse.kernel.urls import origin_of
 from tollhouse.storage.database import Database
 
 #: Events of one transaction.

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from tollhouse.ipn.address import origin_of
 from tollhouse.ipn.form import Form, forms_of
 from tollhouse.ipn.store import OriginKey, queries, upsert_hosts
 from tollhouse.kernel.errors import Invalid, NotFound, StillRunning
+from tollhouse.kernel.urls import origin_of
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection

@@ -1,27 +1,29 @@
 """The HTTP session that callbacks leave through: it connects to checked addresses only, and follows nothing.
 
-Resolving and checking happen when a connection is made, and the connection is made to the very address that was
+Resolving and checking happen before a connection is made, and the connection is made to the very address that was
 checked: a name that resolves to something else a moment later gains nothing by it. A socket is checked once more when
 it is opened, which also covers URLs with an address in place of a name.
 """
 
 from __future__ import annotations
 
-import asyncio
+import re
 import socket
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from itertools import pairwise
+from types import TracebackType
+from typing import Any, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 
-from tollhouse.ipn.address import AddressPolicy, check_address, check_addresses
-
-#: Name servers that do not answer hold a thread each; a pool of our own keeps them from holding up anything else.
-RESOLVER_THREADS = 32
+from tollhouse.ipn.names import AddressInfo, Lookup, Names, look_up, spell
+from tollhouse.ipn.places import Places
+from tollhouse.kernel.urls import AddressPolicy, check_address
 
 #: Shorter than what common servers keep an idle connection for, so that we are the ones to close it.
 KEEP_ALIVE_SECONDS = 2.0
@@ -29,17 +31,21 @@ KEEP_ALIVE_SECONDS = 2.0
 #: What is buffered of an answer before the connection is told to wait.
 READ_BUFFER_BYTES = 16 * 1024
 
-AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
-Lookup = Callable[[str, int, int], Sequence[AddressInfo]]
+#: Attempts of one merchant to one address at a time.
+MAX_ATTEMPTS_AT_ADDRESS = 16
+
+#: An empty line, which ends a header. One that begins a piece may end a header that was begun in the piece before.
+_EMPTY_LINE = re.compile(rb"\A\r?\n|\n\r?\n")
 
 
 @dataclass(slots=True)
 class Peer:
-    """Whom an attempt talks to.
+    """Whom an attempt talks to, and for which merchant.
 
     `opened` is False while it has only used a connection that was kept from an earlier one.
     """
 
+    merchant_id: int = 0
     address: str | None = None
     opened: bool = False
 
@@ -48,14 +54,43 @@ class Peer:
 peer: ContextVar[Peer | None] = ContextVar("peer", default=None)
 
 
-def open_session(policy: AddressPolicy, *, lookup: Lookup | None = None) -> aiohttp.ClientSession:
+class CallbackSession:
+    """Two sessions under one address policy: `kept` keeps connections for the next attempt, `fresh` does not.
+
+    `names` are the names that both look up, `places` the attempts at each merchant and address.
+    """
+
+    def __init__(self, policy: AddressPolicy, lookup: Lookup) -> None:
+        self.names = Names(policy, lookup)
+        self.places: Places[tuple[int, str]] = Places(MAX_ATTEMPTS_AT_ADDRESS)
+        self.kept = _open(policy, self.names, keepalive_timeout=KEEP_ALIVE_SECONDS)
+        self.fresh = _open(policy, self.names, force_close=True)
+
+    async def __aenter__(self) -> Self:
+        """Return the session."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every connection."""
+        await self.kept.close()
+        await self.fresh.close()
+        self.names.close()
+
+
+def open_session(policy: AddressPolicy, *, lookup: Lookup | None = None) -> CallbackSession:
     """Open a session under an address policy, for the caller to close. `lookup` stands in for the system's resolver."""
-    connector = aiohttp.TCPConnector(
-        resolver=CheckedResolver(policy, lookup or look_up),
+    return CallbackSession(policy, lookup or look_up)
+
+
+def _open(policy: AddressPolicy, names: Names, **options: Any) -> aiohttp.ClientSession:
+    connector = _Connector(
+        resolver=CheckedResolver(names),
         socket_factory=_make_socket_factory(policy),
-        use_dns_cache=False,
+        use_dns_cache=False,  # names have a cache of their own, which checks
         limit=0,  # runs are bounded per host and in all by who starts them
-        keepalive_timeout=KEEP_ALIVE_SECONDS,
+        **options,
     )
     return aiohttp.ClientSession(
         connector=connector,
@@ -68,18 +103,11 @@ def open_session(policy: AddressPolicy, *, lookup: Lookup | None = None) -> aioh
     )
 
 
-def look_up(host: str, port: int, family: int) -> Sequence[AddressInfo]:
-    """Ask the system for the addresses of a host. Blocks."""
-    return socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-
-
 class CheckedResolver(AbstractResolver):
-    """Resolves names, and refuses those of which any address is refused."""
+    """Gives the HTTP client the addresses that were checked."""
 
-    def __init__(self, policy: AddressPolicy, lookup: Lookup) -> None:
-        self._policy = policy
-        self._lookup = lookup
-        self._threads = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="ipn-resolver")
+    def __init__(self, names: Names) -> None:
+        self._names = names
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -88,24 +116,56 @@ class CheckedResolver(AbstractResolver):
 
         Raises OSError where there are none, AddressRefused where one is refused.
         """
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, self._lookup, host, port, family)
-        check_addresses((_spell(sockaddr) for *_, sockaddr in found), self._policy)
+        del family
+        noted = peer.get()
+        found = await self._names.find(host, merchant_id=noted.merchant_id if noted else 0)
         return [
             ResolveResult(
                 hostname=host,
                 host=sockaddr[0],
                 port=port,
-                family=family,
+                family=family_found,
                 proto=proto,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for family, _, proto, _, sockaddr in found
+            for family_found, _, proto, _, sockaddr in found
         ]
 
     async def close(self) -> None:
-        """Let the threads go, without waiting for those that still ask."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Do nothing: the names belong to the session."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Makes connections that read a header by itself."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = partial[_Protocol](_Protocol, loop=self._loop)  # type: ignore[assignment]  # a protocol as theirs
+
+
+class _Protocol(ResponseHandler):
+    """Reads a header before what follows it.
+
+    The parser throws a header away when the body that came in the same packet is bad. Fed one after the other, the
+    status counts however the packets fell.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        """Take a piece of an answer, cut after each empty line."""
+        ends = [line.end() for line in _EMPTY_LINE.finditer(data)]
+        for begin, end in pairwise((0, *ends, len(data))):
+            if begin == end and data:
+                continue
+            super().data_received(data[begin:end])
+            if (error := self.exception()) is not None:
+                self._end_body(error)
+                return
+
+    def _end_body(self, error: BaseException) -> None:
+        """Tell who reads the body that no more comes; the client would leave them waiting for their time to be over."""
+        body = self._payload
+        if body is not None and body.exception() is None:
+            body.set_exception(aiohttp.ClientPayloadError("The body is bad."), error)
 
 
 class _Response(aiohttp.ClientResponse):
@@ -120,17 +180,11 @@ class _Response(aiohttp.ClientResponse):
 def _make_socket_factory(policy: AddressPolicy) -> Callable[[AddressInfo], socket.socket]:
     def open_socket(info: AddressInfo) -> socket.socket:
         family, kind, protocol, _, sockaddr = info
-        check_address(_spell(sockaddr), policy)
+        check_address(spell(sockaddr), policy)
         _note(sockaddr, opened=True)
         return socket.socket(family, kind, protocol)
 
     return open_socket
-
-
-def _spell(sockaddr: Sequence[Any]) -> str:
-    """Write an address with the link it is on, if it is bound to one: the system keeps the two apart."""
-    scoped = ":" in sockaddr[0] and sockaddr[3] != 0 and "%" not in sockaddr[0]
-    return f"{sockaddr[0]}%{sockaddr[3]}" if scoped else str(sockaddr[0])
 
 
 def _note(sockaddr: Sequence[Any] | None, *, opened: bool = False) -> None:

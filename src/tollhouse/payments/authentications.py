@@ -6,15 +6,13 @@ The keys in the links are keyed hashes of ids, so that any process can name a li
 from __future__ import annotations
 
 import hashlib
-import string
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
 from tollhouse.acquirers.model import Proof
+from tollhouse.kernel.urls import append_query
 from tollhouse.threeds.elements import encode_base64url
 from tollhouse.threeds.model import Answer, Authentication, Question, State
 
@@ -188,16 +186,6 @@ def leave_url(payment: Payment, *, is_approved: bool) -> str:
         "transactionId": payment.transaction_id,
     }
     return append_query(payment.redirect_url, result)
-
-
-def append_query(url: str, fields: Mapping[str, int]) -> str:
-    """Append fields to the query of an address; what is there stays, also a fragment.
-
-    The result is ASCII, as a header has to be: browsers write other characters of an address in this way too.
-    """
-    parts = urlsplit(url)
-    query = "&".join(filter(None, (parts.query, urlencode(fields))))
-    return quote(urlunsplit(parts._replace(query=query)), safe=string.punctuation, errors="replace")
 
 
 def _key(tools: Tools, purpose: str, id_: UUID) -> str:

@@ -12,6 +12,7 @@ import aiohttp
 
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.transport.model import NoAnswer, NotSent
+from tollhouse.transport.urls import build_exact_url
 
 #: The longest answer that is read: room for a page of whatever a party lists.
 MAX_ANSWER_BYTES = 512 * 1024
@@ -75,7 +76,7 @@ class HttpTransport:
         async with (
             _bound(timeout_seconds, send_before),
             self._open_session().post(
-                self._base_url + path, data=body, headers=self._headers, allow_redirects=False
+                build_exact_url(self._base_url + path), data=body, headers=self._headers, allow_redirects=False
             ) as response,
         ):
             answer = await _read(response.content)

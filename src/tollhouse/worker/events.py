@@ -16,13 +16,13 @@ from random import SystemRandom
 
 import structlog
 
-from tollhouse.ipn.address import AddressPolicy
 from tollhouse.ipn.attempt import SecretsOf, post_delivery
 from tollhouse.ipn.deliver import DeliveryRules, Means, claim_runs, deliver_run, make_recorder, release_runs
 from tollhouse.ipn.model import Run
 from tollhouse.ipn.number import BATCH, number_batch
 from tollhouse.ipn.session import open_session
 from tollhouse.kernel.errors import DatabaseUnavailable
+from tollhouse.kernel.urls import AddressPolicy
 from tollhouse.storage.database import Database
 
 #: Between two looks while there is work; what comes in meanwhile is taken in one go. A look costs as much as a payment,

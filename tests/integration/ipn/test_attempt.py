@@ -6,19 +6,20 @@ import asyncio
 import gzip
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-import aiohttp
 import pytest
 from aiohttp import web
 from tests.support.callbacks import BODY, SECRET, hang, make_delivery, open_endpoint, secrets_of
 
-from tollhouse.ipn.address import LIVE, STAGE, AddressPolicy
 from tollhouse.ipn.attempt import MAX_ANSWER_BYTES, Limits, post_delivery
 from tollhouse.ipn.model import Attempt
-from tollhouse.ipn.session import AddressInfo, open_session
+from tollhouse.ipn.names import AddressInfo
+from tollhouse.ipn.session import MAX_ATTEMPTS_AT_ADDRESS, CallbackSession, open_session
 from tollhouse.ipn.signature import verify_webhook
+from tollhouse.kernel.urls import LIVE, STAGE, AddressPolicy
 
 #: For endpoints that answer, however busy this machine is; and for those that are to be given up.
 PATIENT = Limits(connect_seconds=10, total_seconds=15)
@@ -26,20 +27,22 @@ QUICK = Limits(connect_seconds=0.2, total_seconds=0.3)
 
 
 @pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
+async def session() -> AsyncIterator[CallbackSession]:
     """A session as stage has it."""
     async with open_session(STAGE) as session:
         yield session
 
 
 async def post(
-    session: aiohttp.ClientSession, url: str, *, policy: AddressPolicy = STAGE, limits: Limits = PATIENT
+    session: CallbackSession, url: str, *, policy: AddressPolicy = STAGE, limits: Limits = PATIENT
 ) -> Attempt:
     """Post an event once."""
-    return await post_delivery(session, make_delivery(url), secrets_of=secrets_of, policy=policy, limits=limits)
+    attempt = await post_delivery(session, make_delivery(url), secrets_of=secrets_of, policy=policy, limits=limits)
+    assert attempt is not None
+    return attempt
 
 
-async def test_same_bytes_arrive_signed(session: aiohttp.ClientSession) -> None:
+async def test_same_bytes_arrive_signed(session: CallbackSession) -> None:
     """The endpoint gets the stored bytes, as JSON, with signatures that verify, and the log has its address."""
     async with open_endpoint(202) as endpoint:
         attempt = await post(session, endpoint.url)
@@ -59,7 +62,7 @@ async def test_same_bytes_arrive_signed(session: aiohttp.ClientSession) -> None:
     assert abs(attempt.started_at - datetime.now(UTC)).total_seconds() < 5
 
 
-async def test_redirect_is_not_followed(session: aiohttp.ClientSession) -> None:
+async def test_redirect_is_not_followed(session: CallbackSession) -> None:
     """A redirect is an answer that does not acknowledge; where it points to is never asked."""
     async with open_endpoint() as target:
 
@@ -72,7 +75,7 @@ async def test_redirect_is_not_followed(session: aiohttp.ClientSession) -> None:
     assert target.seen == []
 
 
-async def test_hanging_endpoint_times_out(session: aiohttp.ClientSession) -> None:
+async def test_hanging_endpoint_times_out(session: CallbackSession) -> None:
     """An endpoint that accepts and says nothing, for ever, costs the total time, and is given up."""
     async with open_endpoint(hang) as endpoint:
         attempt = await post(session, endpoint.url, limits=QUICK)
@@ -82,7 +85,7 @@ async def test_hanging_endpoint_times_out(session: aiohttp.ClientSession) -> Non
     assert attempt.address is not None
 
 
-async def test_refused_connection_is_a_failed_attempt(session: aiohttp.ClientSession) -> None:
+async def test_refused_connection_is_a_failed_attempt(session: CallbackSession) -> None:
     """Nobody listening there is named as such."""
     async with open_endpoint() as endpoint:
         pass
@@ -90,7 +93,7 @@ async def test_refused_connection_is_a_failed_attempt(session: aiohttp.ClientSes
     assert (attempt.status, attempt.error) == (None, "connect_failed")
 
 
-async def test_slow_body_acknowledges_by_its_status(session: aiohttp.ClientSession) -> None:
+async def test_slow_body_acknowledges_by_its_status(session: CallbackSession) -> None:
     """A 200 whose body never ends has acknowledged; its beginning is kept, and the end is not waited for."""
 
     async def drip(request: web.Request) -> web.StreamResponse:
@@ -104,7 +107,7 @@ async def test_slow_body_acknowledges_by_its_status(session: aiohttp.ClientSessi
     assert (attempt.status, attempt.error, attempt.excerpt) == (200, None, "begun")
 
 
-async def test_big_body_is_read_to_the_limit_only(session: aiohttp.ClientSession) -> None:
+async def test_big_body_is_read_to_the_limit_only(session: CallbackSession) -> None:
     """Of an endless body no more is taken than the limit and what is on the way; 1 KiB of it is kept."""
     written = 0
 
@@ -124,7 +127,7 @@ async def test_big_body_is_read_to_the_limit_only(session: aiohttp.ClientSession
     assert written < 32 * 1024 * 1024
 
 
-async def test_compressed_answer_is_not_unpacked(session: aiohttp.ClientSession) -> None:
+async def test_compressed_answer_is_not_unpacked(session: CallbackSession) -> None:
     """A small answer that would unpack to a large one stays small: it is kept as it came."""
     bomb = gzip.compress(b"\0" * 10_000_000)
 
@@ -138,7 +141,7 @@ async def test_compressed_answer_is_not_unpacked(session: aiohttp.ClientSession)
     assert len(attempt.excerpt) <= 1024
 
 
-async def test_kept_connection_that_was_closed_is_no_failure(session: aiohttp.ClientSession) -> None:
+async def test_kept_connection_that_was_closed_is_no_failure(session: CallbackSession) -> None:
     """A connection that the endpoint closed while it was idle is replaced at once; the event arrives once."""
     served = 0
 
@@ -160,6 +163,218 @@ async def test_kept_connection_that_was_closed_is_no_failure(session: aiohttp.Cl
     assert served == 2
 
 
+@asynccontextmanager
+async def serve(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[str]:
+    """Open a server that speaks in bytes, and yield its URL."""
+    talking: set[asyncio.Task[None]] = set()
+
+    async def talk_to_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        talking.add(task)
+        try:
+            await talk(reader, writer)
+        except (asyncio.CancelledError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            talking.discard(task)
+            writer.close()
+
+    server = await asyncio.start_server(talk_to_end, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        for task in tuple(talking):
+            task.cancel()
+        await asyncio.sleep(0.01)
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    """Read a request whole, and return its header."""
+    header = await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(len(BODY))
+    return header
+
+
+async def test_all_kept_connections_close_at_once(session: CallbackSession) -> None:
+    """When an endpoint has closed every connection that was kept, each event still arrives at its first attempt.
+
+    The second try opens a connection of its own, so that it cannot meet another one that is closing.
+    """
+    first = asyncio.Barrier(5)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        header = await read_request(reader)
+        if b"connection: close" not in header.lower():
+            await first.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await reader.read(1)  # the next request on this connection is met by its end
+        writer.transport.abort()
+
+    async with serve(talk) as url:
+        await asyncio.gather(*(post(session, url) for _ in range(5)))
+        attempts = await asyncio.gather(*(post(session, url) for _ in range(5)))
+    assert [attempt.error for attempt in attempts] == [None] * 5
+
+
+async def test_both_tries_share_one_deadline(session: CallbackSession) -> None:
+    """An attempt whose second try hangs ends when the time of the whole attempt is over, not that of each try."""
+    served = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal served
+        served += 1
+        await read_request(reader)
+        if served == 1:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            await read_request(reader)
+            await asyncio.sleep(0.4)
+            writer.transport.abort()
+        else:
+            await asyncio.Event().wait()
+
+    limits = Limits(connect_seconds=2, total_seconds=0.6)
+    async with serve(talk) as url:
+        assert (await post(session, url)).error is None
+        attempt = await post(session, url, limits=limits)
+    assert (attempt.error, served) == ("timeout", 2)
+    assert attempt.duration_ms < 900  # the two tries would take 1000 together
+
+
+async def test_second_try_is_signed_again(session: CallbackSession) -> None:
+    """The second try asks for the secrets and the time again, so that a listener does not take it for an old one."""
+    headers: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        headers.append(await read_request(reader))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        if len(headers) == 1:
+            headers.append(await read_request(reader))
+            secrets[0] = "rotated"
+            writer.transport.abort()
+
+    secrets = [SECRET]
+
+    async def rotating(_merchant_id: int) -> Sequence[str]:
+        return list(secrets)
+
+    async with serve(talk) as url:
+        for _ in range(2):
+            delivery = make_delivery(url)
+            assert await post_delivery(session, delivery, secrets_of=rotating, policy=STAGE, limits=PATIENT)
+    names = {b"webhook-signature", b"x-signature"}
+    signed = [
+        {line for line in header.lower().split(b"\r\n") if line.partition(b":")[0] in names} for header in headers
+    ]
+    assert len(signed) == 3
+    assert not signed[1] & signed[2]
+
+
+HEADER = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+BAD_BODIES = [
+    HEADER + b"zz\r\nnot a size\r\n",
+    HEADER + b"5\r\nhello!!\r\n0\r\n\r\n",
+    HEADER + b"5\r\nhe",
+    HEADER,
+    b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabcdefgh nonsense\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n" + HEADER + b"zz\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+]
+
+
+@pytest.mark.parametrize("answer", BAD_BODIES)
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("resets", [False, True])
+async def test_bad_body_acknowledges_by_its_status(
+    session: CallbackSession, answer: bytes, size: int, *, resets: bool
+) -> None:
+    """A 200 whose body breaks off or is no body counts as 200, in whatever packets it comes."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        for begin in range(0, len(answer), size):
+            writer.write(answer[begin : begin + size])
+            await asyncio.sleep(0)
+        if resets:
+            await asyncio.sleep(0.05)
+            writer.transport.abort()
+        else:
+            writer.close()
+
+    async with serve(talk) as url:
+        attempt = await post(session, url)
+    assert (attempt.status, attempt.error) == (200, None)
+
+
+async def test_address_is_called_byte_for_byte(session: CallbackSession) -> None:
+    """An endpoint gets path and query as the merchant wrote them, escapes and all, and no fragment."""
+    lines: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines.append((await read_request(reader)).split(b"\r\n")[0])
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    rest = "ipn/../a//b?back=https%3A%2F%2Fshop.example%2Fx%3Fa%3D1&sig=Zm9v%2Fw%3D%3D&e=%7e"
+    async with serve(talk) as url:
+        for path in (rest, rest + "#fragment", "x?", "\u00fc"):
+            await post(session, url + path)
+    assert lines == [f"POST /{path} HTTP/1.1".encode() for path in (rest, rest, "x?", "%C3%BC")]
+
+
+async def test_one_merchant_has_few_attempts_at_one_address() -> None:
+    """At most sixteen attempts of a merchant go to one address; more are given back; other merchants are not kept."""
+    async with open_endpoint(hang) as endpoint, open_session(STAGE, lookup=Names(["127.0.0.1"])) as session:
+
+        async def attempt(merchant_id: int, name: str) -> Attempt | None:
+            url = endpoint.url.replace("127.0.0.1", f"{name}.example")
+            limits = Limits(connect_seconds=10, total_seconds=2, place_seconds=0.2)
+            delivery = make_delivery(url, merchant_id=merchant_id)
+            return await post_delivery(session, delivery, secrets_of=secrets_of, policy=STAGE, limits=limits)
+
+        made = await asyncio.gather(*(attempt(1, str(name)) for name in range(20)), attempt(2, "x"))
+    assert made.count(None) == 4
+    assert made[-1] is not None
+    assert endpoint.most_under_way == MAX_ATTEMPTS_AT_ADDRESS + 1
+    assert len(session.places) == 0
+
+
+async def test_lookups_of_one_merchant_keep_no_other_waiting() -> None:
+    """Name servers that are silent cost a merchant its own look-ups; another merchant's names are found meanwhile."""
+    answering = threading.Event()
+
+    def lookup(host: str, port: int, _family: int) -> Sequence[AddressInfo]:
+        if host.startswith("silent"):
+            assert answering.wait(30)
+        return [(2, 1, 6, "", ("127.0.0.1", port))]
+
+    async with open_endpoint() as endpoint, open_session(STAGE, lookup=lookup) as session:
+        port = endpoint.url.split(":")[2]
+
+        async def attempt(merchant_id: int, host: str) -> Attempt | None:
+            delivery = make_delivery(f"http://{host}:{port}", merchant_id=merchant_id)
+            limits = QUICK if merchant_id == 1 else PATIENT
+            return await post_delivery(session, delivery, secrets_of=secrets_of, policy=STAGE, limits=limits)
+
+        silent = [asyncio.create_task(attempt(1, f"silent-{number}.example")) for number in range(200)]
+        await asyncio.sleep(0)
+        other = await attempt(2, "shop.example")
+        failed = await asyncio.gather(*silent)
+        answering.set()
+    assert other is not None
+    assert other.error is None
+    assert {attempt.error for attempt in failed if attempt} == {"connect_timeout"}
+
+
+async def test_names_are_remembered_for_a_short_time() -> None:
+    """A name is looked up once for attempts that follow each other at once."""
+    names = Names(["127.0.0.1"])
+    async with open_endpoint() as endpoint, open_session(STAGE, lookup=names) as session:
+        for path in "abc":
+            await post(session, endpoint.url.replace("127.0.0.1", "shop.example") + path)
+    assert names.asked == 1
+    assert len(endpoint.seen) == 3
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
@@ -170,7 +385,7 @@ async def test_kept_connection_that_was_closed_is_no_failure(session: aiohttp.Cl
     ],
     ids=["nothing", "no HTTP", "endless header", "never final"],
 )
-async def test_broken_answers_are_failed_attempts(session: aiohttp.ClientSession, answer: bytes, error: str) -> None:
+async def test_broken_answers_are_failed_attempts(session: CallbackSession, answer: bytes, error: str) -> None:
     """Whatever comes back in place of an answer is a failed attempt with a name."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -184,7 +399,7 @@ async def test_broken_answers_are_failed_attempts(session: aiohttp.ClientSession
     assert (attempt.status, attempt.error) == (None, error)
 
 
-async def test_secret_that_cannot_be_had_is_our_failure(session: aiohttp.ClientSession) -> None:
+async def test_secret_that_cannot_be_had_is_our_failure(session: CallbackSession) -> None:
     """Without a secret nothing is sent, and the attempt counts as failed for a reason of ours."""
 
     async def broken(_merchant_id: int) -> Sequence[str]:
@@ -193,6 +408,7 @@ async def test_secret_that_cannot_be_had_is_our_failure(session: aiohttp.ClientS
     async with open_endpoint() as endpoint:
         delivery = make_delivery(endpoint.url)
         attempt = await post_delivery(session, delivery, secrets_of=broken, policy=STAGE, limits=QUICK)
+    assert attempt is not None
     assert attempt.error == "internal"
     assert endpoint.seen == []
 
@@ -250,7 +466,7 @@ async def test_checked_address_is_the_one_connected_to() -> None:
     """A name is looked up once for a connection, so what it says a moment later matters to nobody."""
     async with open_endpoint() as endpoint:
         port = endpoint.url.split(":")[2]
-        names = Names(["127.0.0.1"], ["10.0.0.1"])
+        names = Names(["127.0.0.1"], ["169.254.169.254"])
         async with open_session(STAGE, lookup=names) as session:
             first = await post(session, f"http://shop.example:{port}")
             assert (first.error, first.address, names.asked) == (None, f"127.0.0.1:{port.split('/')[0]}", 1)

@@ -14,10 +14,10 @@ from aiohttp import web
 from rich.console import Console
 from tests.support.callbacks import BODY, SECRET, make_delivery, open_endpoint, secrets_of
 
-from tollhouse.ipn.address import STAGE
 from tollhouse.ipn.attempt import Limits, post_delivery
 from tollhouse.ipn.model import Attempt
 from tollhouse.ipn.session import open_session
+from tollhouse.kernel.urls import STAGE
 from tollhouse.listen import ForwardImpossible, listen
 
 
@@ -31,9 +31,11 @@ class Listener:
     async def call(self) -> Attempt:
         """Post an event to it as the gateway does."""
         async with open_session(STAGE) as session:
-            return await post_delivery(
+            attempt = await post_delivery(
                 session, make_delivery(self.url + "any/path"), secrets_of=secrets_of, policy=STAGE, limits=Limits()
             )
+            assert attempt is not None
+            return attempt
 
     @property
     def last_line(self) -> str:

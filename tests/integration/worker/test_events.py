@@ -23,11 +23,11 @@ from tests.support.callbacks import (
     wait_until,
 )
 
-from tollhouse.ipn.address import STAGE
 from tollhouse.ipn.attempt import Limits
 from tollhouse.ipn.deliver import DeliveryRules, claim_runs
 from tollhouse.ipn.log import select_event_deliveries, select_payment_deliveries, select_recent_deliveries
 from tollhouse.ipn.number import number_batch
+from tollhouse.kernel.urls import STAGE
 from tollhouse.storage.database import Database
 from tollhouse.worker.events import Bounds, deliver_events, number_events, remember_secrets
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from tests.support.callbacks import SECRET, make_delivery
 
 from tollhouse import __version__
-from tollhouse.ipn.address import AddressRefused
 from tollhouse.ipn.attempt import (
     EXCERPT_BYTES,
     build_headers,
@@ -22,6 +21,7 @@ from tollhouse.ipn.attempt import (
 )
 from tollhouse.ipn.legacy import sign
 from tollhouse.ipn.signature import sign_status, verify_webhook
+from tollhouse.kernel.urls import AddressRefused
 
 
 def test_headers_are_complete() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.payments.authentications import append_query
+from tollhouse.kernel.urls import append_query
 
 FIELDS = {"is_approved": 1, "orderId": 7}
 ADDED = "is_approved=1&orderId=7"
@@ -25,6 +25,12 @@ ADDED = "is_approved=1&orderId=7"
         ("https://shop.example/?is_approved=9", f"https://shop.example/?is_approved=9&{ADDED}"),
         ("https://shop.example/a%20b?c=%26+d&wc-api=x", f"https://shop.example/a%20b?c=%26+d&wc-api=x&{ADDED}"),
         ("https://shop.example/gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n", f"https://shop.example/gr%C3%BCn?{ADDED}"),
+        ("https://shop.example/?a=b&", f"https://shop.example/?a=b&{ADDED}"),
+        ("HTTPS://Shop.Example:443/%7e/../x", f"HTTPS://Shop.Example:443/%7e/../x?{ADDED}"),
+        ("https://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example/", f"https://xn--bcher-kva.example/?{ADDED}"),
+        ("myshop://paid", f"myshop://paid?{ADDED}"),
+        ("myshop:///?a#b", f"myshop:///?a&{ADDED}#b"),
+        ("com.shop:/done", f"com.shop:/done?{ADDED}"),
         ("http://[2001:db8::1]:8080/~a;b=(1)", f"http://[2001:db8::1]:8080/~a;b=(1)?{ADDED}"),
     ],
 )

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.ipn.address import (
+from tollhouse.kernel.urls import (
     LIVE,
     STAGE,
     AddressPolicy,
     AddressRefused,
+    build_target,
     check_address,
+    check_return_url,
     check_url,
+    escape,
     is_public,
+    live_policy,
     origin_of,
 )
+from tollhouse.transport.urls import build_exact_url
 
 PUBLIC = ["8.8.8.8", "52.58.234.180", "1.1.1.1", "2606:4700::1111", "2a00:1450:4001:80e::200e"]
 
@@ -172,13 +178,128 @@ def test_public_addresses_pass(text: str) -> None:
     check_address(text, LIVE)
 
 
-@pytest.mark.parametrize("text", [text for text in PRIVATE if text not in ("127.0.0.1", "127.255.255.254", "::1")])
-def test_stage_allows_loopback_only(text: str) -> None:
-    """Stage allows this machine, and refuses everything else that live refuses, disguised loopback too."""
-    check_address("127.0.0.1", STAGE)
-    check_address("::1", STAGE)
+LOCAL = ["127.0.0.1", "127.255.255.254", "::1", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.0.1", "fc00::1"]
+
+
+@pytest.mark.parametrize("text", LOCAL)
+def test_stage_allows_this_machine_and_private_networks(text: str) -> None:
+    """Stage allows loopback, the private networks of RFC 1918, and fc00::/7."""
+    check_address(text, STAGE)
+
+
+@pytest.mark.parametrize("text", [*(text for text in PRIVATE if text not in LOCAL), "fd20:ce::254"])
+def test_stage_refuses_everything_else_that_live_refuses(text: str) -> None:
+    """Stage refuses link-local addresses, those at which clouds answer with credentials, and disguised ones."""
     with pytest.raises(AddressRefused):
         check_address(text, STAGE)
+
+
+def test_live_allows_the_networks_that_a_setting_names() -> None:
+    """Live lets callbacks into the private networks that were named, and into no other."""
+    policy = live_policy([ipaddress.ip_network("10.1.0.0/16")])
+    check_url("https://10.1.2.3/ipn", policy)
+    check_url("https://shop.internal/ipn", policy)
+    for url in ("https://10.2.0.1/", "https://127.0.0.1/", "http://10.1.2.3/"):
+        with pytest.raises(AddressRefused):
+            check_url(url, policy)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "a.localhost", "db", "shop.local", "metadata.google.internal", "x.onion"]
+)
+def test_live_refuses_names_that_lead_to_no_public_address(host: str) -> None:
+    """Names of this machine or of a private network are refused when they are given: no attempt could succeed."""
+    with pytest.raises(AddressRefused):
+        check_url(f"https://{host}/ipn", LIVE)
+
+
+@pytest.mark.parametrize("port", [1, 22, 25, 79, 444, 1023, 2375, 3306, 5432, 6379, 6667, 9200, 11211, 27017])
+def test_live_refuses_ports_of_other_services(port: int) -> None:
+    """A callback cannot be made to speak to something that is no web server."""
+    check_url(f"http://127.0.0.1:{port}/", STAGE)
+    with pytest.raises(AddressRefused):
+        check_url(f"https://shop.example:{port}/", LIVE)
+
+
+@pytest.mark.parametrize("port", [80, 443, 1024, 3000, 8080, 8443, 9443, 65535])
+def test_live_takes_ports_of_web_servers(port: int) -> None:
+    """The ports at which web servers listen are taken."""
+    check_url(f"https://shop.example:{port}/", LIVE)
+
+
+RETURNS = ["https://shop.example/a?b#c", "myshop://paid", "com.shop.app:/done?x=1", "shop+1.x-y:paid", "MyShop://a"]
+FOREIGN = [
+    "javascript:alert(1)", "JaVaScRiPt:alert(1)", "data:text/html,x", "file:///etc/passwd", "vbscript:x", "blob:x",
+    "about:blank", "view-source:x", "filesystem:x", "mailto:a@b.c", "tel:1", "intent://x", "ms-msdt:/id", "ws://a/",
+    "ftp://a/", "http:shop.example", "https:///x", "myshop", "myshop:", "1shop://x", "://x", "//shop.example/", "",
+    "my shop://x", "myshop://a b", "myshop://a\\b", "myshop://a\nb", "myshop://user:pw@a", "myshop://a:0/", "/path",
+    " myshop://a", "java\tscript:alert(1)", "\x01javascript:alert(1)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", RETURNS)
+@pytest.mark.parametrize("policy", [LIVE, STAGE], ids=["live", "stage"])
+def test_browsers_may_return_to_an_app(url: str, policy: AddressPolicy) -> None:
+    """A cardholder may be sent to an address of the web or to an app's own scheme."""
+    check_return_url(url, policy)
+
+
+@pytest.mark.parametrize("url", FOREIGN)
+@pytest.mark.parametrize("policy", [LIVE, STAGE], ids=["live", "stage"])
+def test_browsers_are_sent_nowhere_else(url: str, policy: AddressPolicy) -> None:
+    """Schemes that a browser runs, reads or gives to another program are refused, however they are written."""
+    with pytest.raises(AddressRefused):
+        check_return_url(url, policy)
+
+
+EXACT = [
+    (
+        "http://h:9/ipn?back=https%3A%2F%2Fs%2Fx%3Fa%3D1&sig=Zm9v%2Fw%3D%3D",
+        "/ipn?back=https%3A%2F%2Fs%2Fx%3Fa%3D1&sig=Zm9v%2Fw%3D%3D",
+    ),
+    ("http://h/a/../b/./c//d", "/a/../b/./c//d"),
+    ("http://h/%7Eme/%7eme/~me", "/%7Eme/%7eme/~me"),
+    ("http://h/x?", "/x?"),
+    ("http://h?a", "/?a"),
+    ("http://h", "/"),
+    ("http://h/x?a?b=c&&d;e=+%20%2B", "/x?a?b=c&&d;e=+%20%2B"),
+    ("http://h/x?items[]=1&q='(!*)'", "/x?items[]=1&q='(!*)'"),
+    ("http://h/gr\u00fcn?\U0001f6d2", "/gr%C3%BCn?%F0%9F%9B%92"),
+    ("http://h/100%?5%zz%4", "/100%25?5%25zz%254"),
+    ('http://h/<"{|}^`>', "/%3C%22%7B%7C%7D%5E%60%3E"),
+    ("http://h/x#fragment?no", "/x"),
+]
+
+
+@pytest.mark.parametrize(("url", "path"), EXACT)
+def test_a_url_is_called_as_it_was_given(url: str, path: str) -> None:
+    """Path and query are called byte for byte; only what no URL may hold is escaped, and the fragment is left out."""
+    check_url(url, STAGE)
+    assert build_target(url).path == path
+    assert build_exact_url(url).raw_path_qs == path
+
+
+@given(st.text("abcXYZ019-._~!$&'()*+,;=:@/?[]%", max_size=60))
+def test_any_legal_url_is_called_byte_for_byte(rest: str) -> None:
+    """Whatever legal characters stand after the host, they leave as they are."""
+    rest = re.sub(r"%(?![0-9A-Fa-f]{2})", "%2F", rest)
+    exact = build_exact_url(f"http://h:9/{rest}")
+    assert exact.raw_path_qs == f"/{rest}"
+    assert (exact.host, exact.port) == ("h", 9)
+
+
+@given(st.text(max_size=40))
+def test_any_url_is_called_in_ascii(rest: str) -> None:
+    """Whatever passes the check makes a request line of printable ASCII, and escaping it twice changes nothing."""
+    try:
+        check_url(f"http://h/{rest}", STAGE)
+    except AddressRefused:
+        return
+    path = build_target(f"http://h/{rest}").path
+    assert path.isascii()
+    assert path.isprintable()
+    assert " " not in path
+    assert escape(path) == path
 
 
 @pytest.mark.parametrize("url", ODD)
