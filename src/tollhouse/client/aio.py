@@ -8,7 +8,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from tollhouse.client.core import Call, Message, Outcome, Retries, build_message, read_outcome
+from tollhouse.client.core import Call, Exchange, Message, Outcome, Retries, check_base_url
 from tollhouse.client.methods import Awaited, Methods
 
 Answer = TypeVar("Answer")
@@ -20,13 +20,13 @@ TIMEOUT_SECONDS = 30.0
 class AsyncClient(Methods, Awaited):
     """A client of one gateway under one API key. Close it, or use it in an `async with` block. Tasks may share it.
 
-    The key may be empty where none is needed, as for `tokenize`.
+    The key may be empty for calls that need none, such as `tokenize`. Raises ValueError for a base URL that is none.
     """
 
     def __init__(
         self, base_url: str, key: str = "", *, retries: Retries | None = None, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> None:
-        self._base_url = base_url
+        self._base_url = check_base_url(base_url)
         self._key = key
         self._retries = retries or Retries()
         self._http = httpx.AsyncClient(timeout=timeout_seconds, follow_redirects=False)
@@ -34,21 +34,21 @@ class AsyncClient(Methods, Awaited):
     async def send(self, call: Call[Answer]) -> Answer:
         """Send a call, again under the same request id if need be, and return its answer.
 
-        Raises ApiError when it is refused and NotAnswered when no answer came.
+        Raises ApiError if the gateway refused it, and NotAnswered if the outcome is unknown.
         """
-        message = build_message(call, base_url=self._base_url, key=self._key)
-        attempt, outcome = 1, await self._exchange(message)
-        while (pause := self._retries.pause_seconds(attempt, outcome)) is not None:
+        exchange = Exchange(call, self._retries, base_url=self._base_url, key=self._key)
+        pause = exchange.take(await self._attempt(exchange.message))
+        while pause is not None:
             await asyncio.sleep(pause)
-            attempt, outcome = attempt + 1, await self._exchange(message)
-        return read_outcome(call, outcome, request_id=message.request_id)
+            pause = exchange.take(await self._attempt(exchange.message))
+        return exchange.answer()
 
-    async def _exchange(self, message: Message) -> Outcome:
+    async def _attempt(self, message: Message) -> Outcome:
         try:
             answer = await self._http.request(
                 message.method, message.url, content=message.content, headers=message.headers
             )
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return Outcome(None, cause=error)
         return Outcome(answer.status_code, answer.content, answer.headers.get("retry-after"))
 

@@ -27,7 +27,7 @@ from tollhouse.client.answers import (
     Token,
     Upcoming,
 )
-from tollhouse.client.core import Call, path_of
+from tollhouse.client.core import Call, exact, path_of
 
 Part = Mapping[str, Any]
 Amount = str | int | Decimal
@@ -352,4 +352,4 @@ def codes() -> Call[Any]:
 
 
 def _exact(amount: Amount | None) -> Decimal | None:
-    return None if amount is None else Decimal(amount)
+    return None if amount is None else exact(amount)

@@ -1,15 +1,17 @@
-"""What both clients are made of: a call, what is sent for it, whether it is sent again, and what its answer means.
+"""The rules of both clients: how a call is written, when it is sent again, and how its outcome is read.
 
-No input or output here: `sync` and `aio` send and wait, and decide nothing.
+No input or output here: `sync` and `aio` send and wait, and decide nothing. A refusal is reported only if nothing can
+have been done; every other end is an unknown outcome (`NotAnswered`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from random import SystemRandom
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 from uuid import uuid4
 
 import msgspec
@@ -18,18 +20,25 @@ from tollhouse import __version__
 
 Answer = TypeVar("Answer")
 
-#: Statuses after which the same request, under the same id, may have another answer: it is still running, there were
-#: too many, or something was out of order at the gateway or on the way to it.
-WORTH_REPEATING = frozenset({409, 429, 500, 502, 503, 504})
+#: Statuses below 500 that do not end a request: it timed out, is still running, came too early, or was one too many.
+NOT_FINAL = frozenset({408, 409, 425, 429})
+#: Refusals that say nothing about an earlier, unanswered attempt: the caller or the path was refused, not the request.
+ABOUT_THE_CALLER = frozenset({401, 403, 404, 405, 407})
 
-#: Of HTTP statuses.
-FIRST_REFUSAL = 400
+INEXACT = "an amount must be text, int or Decimal, which are exact"
+#: Of an X-Request-ID.
+MAX_REQUEST_ID_CHARACTERS = 128
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class ClientError(Exception):
-    """A call did not have the answer that was asked for. `request_id` names the request in the gateway's log."""
+    """A call has no answer. `request_id` is the X-Request-ID that it was sent under.
+
+    ClientError
+    ├── ApiError       the gateway refused the request: nothing was done
+    └── NotAnswered    the outcome is unknown: repeat the call with the same `request_id`
+    """
 
     def __init__(self, message: str, *, request_id: str) -> None:
         super().__init__(message)
@@ -37,7 +46,11 @@ class ClientError(Exception):
 
 
 class ApiError(ClientError):
-    """The gateway refused the request. `errors` has what is wrong with each faulty field, by its path."""
+    """The gateway refused the request for good (a 4xx), and nothing was done.
+
+    `errors` lists the faults of each field by its path. Correct the request and send it under the same `request_id`:
+    a refused request leaves its id free. Only a 422 needs another id, because the id belongs to another request.
+    """
 
     def __init__(self, status: int, message: str, errors: Mapping[str, list[str]], *, request_id: str) -> None:
         details = "; ".join(f"{path} {', '.join(texts)}" for path, texts in errors.items())
@@ -48,15 +61,21 @@ class ApiError(ClientError):
 
 
 class NotAnswered(ClientError):
-    """No answer came, however often it was asked for. What was asked may have been done.
+    """The outcome is unknown. The request may have been carried out, and money may have been taken.
 
-    The same call with this `request_id` finds out, today or tomorrow: it is carried out once.
+    Repeat the call with the same `request_id`, now or later: the gateway carries a request out once. Never send it
+    under another id. `status` is that of the last answer, or None if there was none.
     """
+
+    def __init__(self, reason: str, *, status: int | None, request_id: str) -> None:
+        advice = f"The request may have been carried out: repeat it under the same request_id, {request_id}"
+        super().__init__(f"{reason} {advice}", request_id=request_id)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Answer]):
-    """One call of the API. `answer` is what its body is read as, None for a call that answers without one."""
+    """One call of the API. `answer` is the type of its body, None for a call that answers without one."""
 
     method: str
     path: str
@@ -69,7 +88,7 @@ class Call(Generic[Answer]):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is sent for a call: each time the same bytes under the same id."""
+    """The bytes that are sent for a call: the same at every attempt, under the same id."""
 
     method: str
     url: str
@@ -80,7 +99,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How often a request is sent, and how long to wait in between.
+    """How often a request is sent, and how long to wait between two attempts.
 
     Pauses double, and are at least as long as the gateway asks for. `draw` gives numbers from 0 to 1: a pause is half
     to whole of its length, so that many clients do not come back together.
@@ -91,34 +110,132 @@ class Retries:
     longest_pause_seconds: float = 8.0
     draw: Callable[[], float] = SystemRandom().random
 
-    def pause_seconds(self, attempt: int, outcome: Outcome) -> float | None:
-        """Return how long to wait after attempt number `attempt`, from 1, or None when there is nothing to wait for."""
-        if outcome.is_final or attempt >= self.attempts:
+    def pause_seconds(self, attempt: int, *, retry_after: str | None = None) -> float | None:
+        """Return how long to wait after attempt number `attempt`, from 1, or None after the last one."""
+        if attempt >= self.attempts:
             return None
         nominal = min(self.first_pause_seconds * 2.0 ** (attempt - 1), self.longest_pause_seconds)
-        said = outcome.retry_after or ""
+        said = retry_after or ""
         asked = float(said) if said.isascii() and said.isdigit() else 0.0
         return max(nominal * (0.5 + self.draw() / 2), min(asked, self.longest_pause_seconds))
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one attempt: an answer, or the reason why there is none."""
+    """One attempt: what came back, or the error that came instead."""
 
     status: int | None
     content: bytes = b""
     retry_after: str | None = None
     cause: Exception | None = None
 
-    @property
-    def is_final(self) -> bool:
-        """Whether asking again would bring nothing else."""
-        return self.status is not None and self.status not in WORTH_REPEATING
+
+class Exchange(Generic[Answer]):
+    """All attempts of one call: takes each outcome, says whether to send again, and gives the answer in the end."""
+
+    def __init__(self, call: Call[Answer], retries: Retries, *, base_url: str, key: str) -> None:
+        self.message = build_message(call, base_url=base_url, key=key)
+        self._call = call
+        self._retries = retries
+        self._attempt = 0
+        self._is_in_doubt = False
+        self._end: Answer | ClientError | None = None
+
+    def take(self, outcome: Outcome) -> float | None:
+        """Take an attempt's outcome, and return how long to wait before the next one; None if there is none."""
+        self._attempt += 1
+        self._end = self._read(outcome)
+        if not isinstance(self._end, NotAnswered):
+            return None
+        self._is_in_doubt = True
+        if _is_redirect(outcome.status) or _is_refusal(outcome.status):
+            return None
+        return self._retries.pause_seconds(self._attempt, retry_after=outcome.retry_after)
+
+    def answer(self) -> Answer:
+        """Return the answer. Raises ApiError and NotAnswered."""
+        if isinstance(self._end, ClientError):
+            raise self._end
+        return self._end  # type: ignore[return-value]  # None is the answer of a Call[None]
+
+    def _read(self, outcome: Outcome) -> Answer | ClientError | None:
+        """Return the answer, or the error that says why there is none."""
+        status = outcome.status
+        if status is None:
+            error = self._doubt(f"No answer came: {outcome.cause!r}.", None)
+            error.__cause__ = outcome.cause
+            return error
+        if 200 <= status < 300:
+            return self._read_success(status, outcome.content)
+        if _is_refusal(status):
+            return self._read_refusal(status, outcome.content)
+        if _is_redirect(status):
+            return self._doubt(f"The answer was a redirect ({status}); check the base URL.", status)
+        return self._doubt(f"{status}: {_read_problem(outcome.content).message}", status)
+
+    def _read_success(self, status: int, content: bytes) -> Answer | ClientError | None:
+        if self._call.answer is None:
+            return None
+        try:
+            answer: Answer = msgspec.json.decode(content, type=self._call.answer)
+        except msgspec.MsgspecError as error:
+            return self._doubt(f"The answer ({status}) could not be read: {error}.", status)
+        return answer
+
+    def _read_refusal(self, status: int, content: bytes) -> ClientError:
+        problem = _read_problem(content)
+        if self._is_in_doubt and (status in ABOUT_THE_CALLER or not problem.is_ours):
+            return self._doubt(f"An attempt was not answered, and the next one was refused with {status}.", status)
+        return ApiError(status, problem.message, problem.errors, request_id=self.message.request_id)
+
+    def _doubt(self, reason: str, status: int | None) -> NotAnswered:
+        return NotAnswered(reason, status=status, request_id=self.message.request_id)
+
+
+def _is_redirect(status: int | None) -> bool:
+    return status is not None and 300 <= status < 400
+
+
+def _is_refusal(status: int | None) -> bool:
+    return status is not None and 400 <= status < 500 and status not in NOT_FINAL
+
+
+class _Problem(msgspec.Struct):
+    """The body of a refusal."""
+
+    message: str
+    errors: dict[str, list[str]] = {}
+    is_ours: bool = True
+
+
+def _read_problem(content: bytes) -> _Problem:
+    """Read the body of a refusal; something between client and gateway may have written another one."""
+    try:
+        return msgspec.json.decode(content, type=_Problem)
+    except msgspec.MsgspecError:
+        return _Problem("The answer gives no reason.", is_ours=False)
+
+
+def check_base_url(base_url: str) -> str:
+    """Return the base URL without a slash at its end. Raises ValueError if it is none."""
+    try:
+        parts = urlsplit(base_url)
+        is_sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_sound = False
+    if not is_sound or not base_url.isascii() or not base_url.isprintable() or set(base_url) & set(" ?#@\\"):
+        raise ValueError('base_url must look like "https://pay.example": scheme and host, no query, no user name.')
+    return base_url.rstrip("/")
 
 
 def build_message(call: Call[Any], *, base_url: str, key: str) -> Message:
-    """Write a call down. A call that has no request id gets one, which its repeats keep."""
-    request_id = call.request_id or str(uuid4())
+    """Write a call as it is sent. A call without a request id gets one, which all attempts share.
+
+    Raises ValueError for a request id that no header can hold.
+    """
+    request_id = str(uuid4()) if call.request_id is None else call.request_id
+    if not 1 <= len(request_id) <= MAX_REQUEST_ID_CHARACTERS or not all("!" <= one <= "~" for one in request_id):
+        raise ValueError(f"request_id must have 1 to {MAX_REQUEST_ID_CHARACTERS} visible ASCII characters.")
     headers = {
         "Accept": "application/json",
         "User-Agent": f"tollhouse-client/{__version__}",
@@ -136,39 +253,23 @@ def build_message(call: Call[Any], *, base_url: str, key: str) -> Message:
     return Message(call.method, url, headers, content, request_id)
 
 
-def read_outcome(call: Call[Answer], outcome: Outcome, *, request_id: str) -> Answer:
-    """Read what came back. Raises ApiError for a refusal and for an answer that makes no sense, else NotAnswered."""
-    if outcome.status is None:
-        raise NotAnswered(f"No answer came: {outcome.cause}", request_id=request_id) from outcome.cause
-    if outcome.status >= FIRST_REFUSAL:
-        raise _read_refusal(outcome.status, outcome.content, request_id)
-    if call.answer is None:
-        return None  # type: ignore[return-value]  # such a call is a Call[None]
+def exact(amount: str | int | Decimal) -> Decimal:
+    """Return an amount as a decimal. Raises TypeError for a float, and ValueError for a text that is no number."""
+    if isinstance(amount, bool) or not isinstance(amount, str | int | Decimal):
+        raise TypeError(f"{INEXACT}, not {type(amount).__name__}")
     try:
-        answer: Answer = msgspec.json.decode(outcome.content, type=call.answer)
-    except msgspec.MsgspecError as error:
-        text = f"The answer was not understood: {error}"
-        raise ApiError(outcome.status, text, {}, request_id=request_id) from None
-    return answer
-
-
-def _read_refusal(status: int, content: bytes, request_id: str) -> ApiError:
-    try:
-        problem = msgspec.json.decode(content, type=_Problem)
-    except msgspec.MsgspecError:
-        return ApiError(status, "The request was refused without a reason.", {}, request_id=request_id)
-    return ApiError(status, problem.message, problem.errors, request_id=request_id)
-
-
-class _Problem(msgspec.Struct):
-    message: str
-    errors: dict[str, list[str]] = {}
+        number = Decimal(amount)
+    except InvalidOperation:
+        raise ValueError(f"{amount!r} is not an amount") from None
+    if not number.is_finite():
+        raise ValueError(f"{amount!r} is not an amount")
+    return number
 
 
 def drop_absent(content: Any) -> Any:
-    """Leave out what is None, at any depth. Raises TypeError for a float: amounts are texts, integers or decimals."""
+    """Leave out fields that are None, at any depth. Raises TypeError for a float."""
     if isinstance(content, float):
-        raise TypeError("amounts are given as text, int or Decimal: a float is not exact")
+        raise TypeError(f"{INEXACT}, not float")
     if isinstance(content, Mapping):
         return {name: drop_absent(value) for name, value in content.items() if value is not None}
     if isinstance(content, list | tuple):

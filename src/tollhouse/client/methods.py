@@ -6,6 +6,8 @@ On `Client` a method returns the answer, on `AsyncClient` something to be awaite
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from inspect import Parameter, signature
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from tollhouse.client import calls
@@ -34,11 +36,11 @@ class Awaited:
 
 
 class Method(Generic[Parameters, Answer]):
-    """A function that builds a call, as a method that sends it."""
+    """A function that builds a call, as a method that sends it. It keeps the function's signature for `help()`."""
 
     def __init__(self, build: Callable[Parameters, Call[Answer]]) -> None:
         self._build = build
-        self.__doc__ = build.__doc__
+        self._functions: dict[bool, Callable[..., Any]] = {}
 
     @overload
     def __get__(self, client: Waiting, owner: type[Any]) -> Callable[Parameters, Answer]: ...
@@ -47,18 +49,31 @@ class Method(Generic[Parameters, Answer]):
     def __get__(self, client: Awaited, owner: type[Any]) -> Callable[Parameters, Awaitable[Answer]]: ...
 
     @overload
-    def __get__(self, client: None, owner: type[Any]) -> Method[Parameters, Answer]: ...
+    def __get__(self, client: None, owner: type[Any]) -> Callable[..., Any]: ...
 
     def __get__(self, client: Any, owner: type[Any]) -> Any:
-        """Bind to a client."""
-        if client is None:
-            return self
+        """Bind to a client; on the class, return the function."""
+        is_awaited = issubclass(owner, Awaited)
+        if is_awaited not in self._functions:
+            self._functions[is_awaited] = _build_function(self._build, is_awaited=is_awaited)
+        function = self._functions[is_awaited]
+        return function if client is None else MethodType(function, client)
 
-        def send(*given: Any, **named: Any) -> Any:
-            return client.send(self._build(*given, **named))
 
-        send.__doc__ = self.__doc__
-        return send
+def _build_function(build: Callable[..., Call[Any]], *, is_awaited: bool) -> Callable[..., Any]:
+    """Return the method's function, with the signature of the function that builds the call."""
+
+    def send(client: Any, *given: Any, **named: Any) -> Any:
+        return client.send(build(*given, **named))
+
+    called = signature(build)
+    answer = str(called.return_annotation).removeprefix("Call[").removesuffix("]")
+    parameters = [Parameter("self", Parameter.POSITIONAL_OR_KEYWORD), *called.parameters.values()]
+    send.__signature__ = called.replace(  # type: ignore[attr-defined]  # functions take attributes
+        parameters=parameters, return_annotation=f"Awaitable[{answer}]" if is_awaited else answer
+    )
+    send.__name__, send.__qualname__, send.__doc__ = build.__name__, f"Methods.{build.__name__}", build.__doc__
+    return send
 
 
 class Methods:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from tollhouse.client.core import exact
+
 Part = dict[str, Any]
 
 
@@ -34,5 +36,8 @@ def consumer(consumer_id: str, **more: Any) -> Part:
 def price(
     amount: str | int | Decimal, currency: str, *, offset: str = "0d", repeat: bool | int = False, **more: Any
 ) -> Part:
-    """One charge: at once, or `offset` (`30d`, `2w`, `1m`, `1y`) after the one before; it may repeat."""
-    return {"offset": offset, "amount": Decimal(amount), "currency": currency, "repeat": repeat, **more}
+    """One charge: at once, or `offset` (`30d`, `2w`, `1m`, `1y`) after the one before; it may repeat.
+
+    Raises TypeError for a float: it is not exact. Write 19.99 as `"19.99"`.
+    """
+    return {"offset": offset, "amount": exact(amount), "currency": currency, "repeat": repeat, **more}

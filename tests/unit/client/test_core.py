@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from inspect import signature
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tollhouse.client import ApiError, NotAnswered, Retries, calls, price, token
-from tollhouse.client.answers import PaymentAnswer, Token
-from tollhouse.client.core import Call, Message, Outcome, build_message, read_outcome
+from tollhouse.client import ApiError, AsyncClient, Client, NotAnswered, Retries, calls, price, token
+from tollhouse.client.answers import PaymentAnswer
+from tollhouse.client.core import Call, Exchange, Message, Outcome, build_message
+from tollhouse.client.methods import Methods
 
 RETRIES = Retries(attempts=3, first_pause_seconds=1.0, longest_pause_seconds=4.0, draw=lambda: 1.0)
+ANSWER = (
+    b'{"payment":{"transactionId":"1","orderId":"2","status":"success","code":"0","amount":19.90,"new":1},'
+    b'"consumer":{"id":"c"},"metadata":{"a":1}}'
+)
+PROBLEM = b'{"message":"Refused.","errors":{}}'
+#: Outcomes after which nobody knows whether the request was carried out.
+UNKNOWN = [
+    Outcome(None, cause=OSError("reset")),
+    *(Outcome(status, PROBLEM) for status in (301, 302, 307, 408, 409, 425, 429, 500, 501, 502, 503, 504, 520, 599)),
+    Outcome(502, b"<html>"),
+    Outcome(201, b""),
+    Outcome(201, ANSWER[:-1]),
+    Outcome(200, b'{"token": 5}'),
+]
 
 
 def build(call: Call[Any]) -> Message:
@@ -51,7 +69,7 @@ def test_each_call_has_an_id_of_its_own() -> None:
 
 def test_floats_are_refused() -> None:
     """An amount that is not exact is not sent."""
-    with pytest.raises(TypeError, match="not exact"):
+    with pytest.raises(TypeError, match="which are exact"):
         build(calls.pay(source=token("abcde"), sku={"price": [{"amount": 19.99}]}, consumer={}))
 
 
@@ -66,66 +84,132 @@ def test_queries_leave_out_what_is_not_given() -> None:
     assert build(call).url == "http://gateway.example/feed/transactions?orderId=7&limit=10"
 
 
+def exchange(
+    call: Call[Any], *outcomes: Outcome, retries: Retries = RETRIES
+) -> tuple[list[float | None], Exchange[Any]]:
+    """Let a call have outcomes, one for each attempt; return the pauses before the next, and the exchange."""
+    running: Exchange[Any] = Exchange(call, retries, base_url="http://gateway.example", key="")
+    return [running.take(outcome) for outcome in outcomes], running
+
+
 @pytest.mark.parametrize(
     ("outcome", "pauses"),
     [
         (Outcome(None, cause=OSError()), [1.0, 2.0, None]),
         (Outcome(503), [1.0, 2.0, None]),
+        (Outcome(520), [1.0, 2.0, None]),
+        (Outcome(408), [1.0, 2.0, None]),
+        (Outcome(201, b"<html>"), [1.0, 2.0, None]),
         (Outcome(409, retry_after="3"), [3.0, 3.0, None]),
         (Outcome(503, retry_after="3600"), [4.0, 4.0, None]),
         (Outcome(503, retry_after="Sun, 22 Nov 2026 12:00:00 GMT"), [1.0, 2.0, None]),
-        (Outcome(201), [None]),
+        (Outcome(201, ANSWER), [None]),
+        (Outcome(307), [None]),
         (Outcome(400), [None]),
         (Outcome(422), [None]),
     ],
 )
-def test_what_may_come_out_otherwise_is_sent_again(outcome: Outcome, pauses: list[float | None]) -> None:
-    """Silence, a full queue and a fault are worth a repeat, after a pause that doubles; a refusal is final."""
-    assert [RETRIES.pause_seconds(attempt + 1, outcome) for attempt in range(len(pauses))] == pauses
+def test_unknown_outcomes_are_sent_again(outcome: Outcome, pauses: list[float | None]) -> None:
+    """An unknown outcome is sent again, after a pause that doubles; answers, refusals and redirects end the call."""
+    assert exchange(calls.payment("1"), *[outcome] * len(pauses))[0] == pauses
 
 
 def test_clients_do_not_come_back_together() -> None:
     """The pause is drawn from half to whole of its length."""
     early = Retries(first_pause_seconds=1.0, draw=lambda: 0.0)
-    assert early.pause_seconds(1, Outcome(503)) == 0.5
+    assert early.pause_seconds(1) == 0.5
 
 
 def test_a_refusal_names_its_fields() -> None:
-    """An error says what is wrong with which field, and which request it was."""
+    """An error says which field is faulty and why, and under which id the request was sent."""
     body = b'{"message":"The request has faulty fields.","errors":{"consumer.ip":["is required"]}}'
+    _, running = exchange(calls.void("1", request_id="r"), Outcome(400, body))
     with pytest.raises(ApiError, match=r"400: The request has faulty fields\. consumer\.ip is required") as caught:
-        read_outcome(calls.payment("1"), Outcome(400, body), request_id="r")
+        running.answer()
     assert (caught.value.status, caught.value.errors) == (400, {"consumer.ip": ["is required"]})
     assert caught.value.request_id == "r"
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"message": 1}'])
-def test_a_refusal_without_reason_is_one_too(body: bytes) -> None:
-    """Somebody on the way may answer in our place, and not as we do."""
-    with pytest.raises(ApiError, match="502"):
-        read_outcome(calls.payment("1"), Outcome(502, body), request_id="r")
-
-
-def test_no_answer_keeps_the_id() -> None:
-    """Who got no answer is told under which id to ask again."""
-    with pytest.raises(NotAnswered) as caught:
-        read_outcome(calls.payment("1"), Outcome(None, cause=OSError("refused")), request_id="order-1")
+@given(
+    doubts=st.lists(st.sampled_from(UNKNOWN), max_size=3),
+    last=st.sampled_from(UNKNOWN),
+)
+def test_an_unknown_outcome_is_never_a_refusal(doubts: list[Outcome], last: Outcome) -> None:
+    """Silence, 3xx, 408, 409, 429, 5xx and unreadable successes end as NotAnswered, which names the request id."""
+    _, running = exchange(calls.void("1", request_id="order-1"), *doubts, last)
+    with pytest.raises(NotAnswered, match="repeat it under the same request_id, order-1") as caught:
+        running.answer()
     assert caught.value.request_id == "order-1"
+    assert caught.value.status == last.status
+
+
+@pytest.mark.parametrize("doubt", UNKNOWN, ids=str)
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 407])
+def test_a_refused_caller_says_nothing_about_an_earlier_attempt(doubt: Outcome, status: int) -> None:
+    """After an unanswered attempt a 401, 403 or 404 leaves the outcome unknown; alone, it is a refusal."""
+    refusal = Outcome(status, PROBLEM)
+    with pytest.raises(NotAnswered):
+        exchange(calls.void("1"), doubt, refusal)[1].answer()
+    with pytest.raises(ApiError, match=str(status)):
+        exchange(calls.void("1"), refusal)[1].answer()
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 422])
+def test_the_gateways_own_refusal_is_final(status: int) -> None:
+    """The gateway looks for the request id before it refuses: its 400 or 422 is final, also after silence."""
+    with pytest.raises(ApiError, match=str(status)):
+        exchange(calls.void("1"), Outcome(None, cause=OSError()), Outcome(status, PROBLEM))[1].answer()
+    with pytest.raises(NotAnswered):
+        exchange(calls.void("1"), Outcome(None, cause=OSError()), Outcome(status, b"<html>"))[1].answer()
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"message": 1}'])
+def test_a_refusal_without_a_reason_is_a_refusal(body: bytes) -> None:
+    """Something between client and gateway may refuse a request, in a form of its own."""
+    with pytest.raises(ApiError, match="413: The answer gives no reason"):
+        exchange(calls.payment("1"), Outcome(413, body))[1].answer()
 
 
 def test_answers_are_exact_and_forgiving() -> None:
     """Amounts are decimals; fields that this client does not know are ignored."""
-    body = (
-        b'{"payment":{"transactionId":"1","orderId":"2","status":"success","code":"0","amount":19.90,"new":1},'
-        b'"consumer":{"id":"c"},"metadata":{"a":1}}'
-    )
-    answer: PaymentAnswer = read_outcome(calls.payment("1"), Outcome(200, body), request_id="r")
+    answer: PaymentAnswer = exchange(calls.payment("1"), Outcome(200, ANSWER))[1].answer()
     assert answer.payment.amount == Decimal("19.90")
     assert answer.payment.is_approved
 
 
-def test_an_answer_that_is_none_is_an_error() -> None:
-    """What cannot be read is not taken for an answer."""
-    call: Call[Token] = calls.tokenize("4024007179366348", month="12", year="30")
-    with pytest.raises(ApiError, match="not understood"):
-        read_outcome(call, Outcome(201, b'{"token": 5}'), request_id="r")
+@pytest.mark.parametrize("request_id", ["", "a b", "ä", "x" * 129, "a\n"])
+def test_a_request_id_that_no_header_can_hold_is_not_sent(request_id: str) -> None:
+    """A request id has 1 to 128 visible ASCII characters."""
+    with pytest.raises(ValueError, match="1 to 128 visible ASCII"):
+        build(calls.void("1", request_id=request_id))
+
+
+@pytest.mark.parametrize(
+    "url", ["notaurl", "", "pay.example", "ftp://pay.example", "https://", "https://u:p@pay.example", "https://h:0"]
+)
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_a_base_url_that_is_none_is_rejected(client: type[Client | AsyncClient], url: str) -> None:
+    """A wrong base URL is noticed when the client is made, not at the first payment."""
+    with pytest.raises(ValueError, match="base_url must look like"):
+        client(url)
+
+
+@pytest.mark.parametrize("amount", [19.99, True, None])
+def test_a_price_takes_no_float(amount: Any) -> None:
+    """An amount that is not exact is refused where it is given."""
+    with pytest.raises(TypeError, match="text, int or Decimal"):
+        price(amount, "USD")
+    with pytest.raises(ValueError, match="is not an amount"):
+        price("nineteen", "USD")
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+@pytest.mark.parametrize("name", [name for name in vars(Methods) if not name.startswith("_")])
+def test_help_shows_real_signatures(client: type[Client | AsyncClient], name: str) -> None:
+    """Each method has the parameters of its call by their names, and a docstring."""
+    method = getattr(client, name)
+    shown, built = signature(method), signature(getattr(calls, name))
+    assert list(shown.parameters.values())[1:] == list(built.parameters.values())
+    assert str(shown.return_annotation).removeprefix("Awaitable[").rstrip("]") in str(built.return_annotation)
+    assert method.__doc__ == getattr(calls, name).__doc__
+    assert method.__name__ == name
