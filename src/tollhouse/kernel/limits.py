@@ -7,10 +7,11 @@ one off.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from tollhouse.kernel.errors import RateLimited
 
-WINDOW_SECONDS = 60.0
+WINDOW_NS = 60 * 1_000_000_000
 #: Callers that are remembered; past it, those whose window is over are forgotten, and then all.
 MAX_CALLERS = 100_000
 
@@ -18,30 +19,32 @@ MAX_CALLERS = 100_000
 class Window:
     """Lets each caller have `limit` calls at once, and from then on as many a minute."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._limit = limit
-        self._pause = WINDOW_SECONDS / limit if limit else 0.0
-        self._full_at: dict[object, float] = {}
+        self._clock_ns = clock_ns
+        # Whole nanoseconds: fractions are rounded, which refuses a first call in the minute before 2048 s, 4096 s, ...
+        self._pause_ns = WINDOW_NS // limit if limit else 0
+        self._full_at_ns: dict[object, int] = {}
 
     def check(self, caller: object) -> None:
         """Count a call. Raises RateLimited, which says when the next one is welcome."""
         if not self._limit:
             return
-        now = time.monotonic()
-        if len(self._full_at) >= MAX_CALLERS:
-            self._forget(now)
-        full_at = max(self._full_at.get(caller, now), now) + self._pause
-        wait = full_at - now - WINDOW_SECONDS
-        if wait > 0:
-            raise RateLimited(int(wait) + 1)
-        self._full_at[caller] = full_at
+        now_ns = self._clock_ns()
+        if len(self._full_at_ns) >= MAX_CALLERS:
+            self._forget(now_ns)
+        full_at_ns = max(self._full_at_ns.get(caller, now_ns), now_ns) + self._pause_ns
+        wait_ns = full_at_ns - now_ns - WINDOW_NS
+        if wait_ns > 0:
+            raise RateLimited(wait_ns // 1_000_000_000 + 1)
+        self._full_at_ns[caller] = full_at_ns
 
     def is_spent(self, caller: object) -> bool:
         """Tell whether a call of this caller would be one too many, without counting it."""
-        full_at = self._full_at.get(caller, 0.0)
-        return full_at + self._pause - time.monotonic() > WINDOW_SECONDS
+        full_at_ns = self._full_at_ns.get(caller, 0)
+        return full_at_ns + self._pause_ns - self._clock_ns() > WINDOW_NS
 
-    def _forget(self, now: float) -> None:
-        self._full_at = {caller: full_at for caller, full_at in self._full_at.items() if full_at > now}
-        if len(self._full_at) >= MAX_CALLERS:
-            self._full_at.clear()
+    def _forget(self, now_ns: int) -> None:
+        self._full_at_ns = {caller: full_at for caller, full_at in self._full_at_ns.items() if full_at > now_ns}
+        if len(self._full_at_ns) >= MAX_CALLERS:
+            self._full_at_ns.clear()

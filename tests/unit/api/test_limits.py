@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tollhouse.api.limits import TokenizeLimits, TokenizeRates, network_of
 from tollhouse.kernel.card import CardNumber
@@ -13,6 +15,8 @@ from tollhouse.kernel.limits import Window
 from tollhouse.merchants.model import Merchant
 
 ONE, OTHER = CardNumber("4024007179366348"), CardNumber("4111111111111111")
+#: Half a minute before each power of two in seconds.
+POWERS = [(2**power - 30) * 1_000_000_000 + 123_456_789 for power in range(6, 26)]
 MERCHANT = Merchant(1, "A", is_active=True, clock_offset=timedelta(), allowed_networks=(), key_expires_at=None)
 
 
@@ -70,4 +74,17 @@ def test_a_window_without_limit_remembers_nobody() -> None:
     window = Window(0)
     for caller in range(1000):
         window.check(caller)
-    assert window._full_at == {}  # noqa: SLF001 - memory is what is under test
+    assert window._full_at_ns == {}  # noqa: SLF001 - memory is what is under test
+
+
+@given(
+    limit=st.integers(1, 100), now_ns=st.integers(0, 2**31).map(lambda ms: ms * 1_000_000 + 1) | st.sampled_from(POWERS)
+)
+def test_a_new_caller_has_the_whole_limit(limit: int, now_ns: int) -> None:
+    """A caller's first calls are never refused, however long the machine has been up, and the next one is."""
+    window = Window(limit, clock_ns=lambda: now_ns)
+    for _ in range(limit):
+        window.check("caller")
+    assert window.is_spent("caller")
+    with pytest.raises(RateLimited):
+        window.check("caller")
