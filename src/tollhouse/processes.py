@@ -20,6 +20,7 @@ import structlog
 import uvicorn
 
 from tollhouse.app import ConfigurationError, migrate_all, open_gateway, require_migrated
+from tollhouse.bank import draw_secret, open_simulator, open_way, require_directory, require_secret, require_simulator
 from tollhouse.http.connections import choose_max_connections
 from tollhouse.http.server import Bounds, build_protocol
 from tollhouse.kernel.errors import TollhouseError
@@ -28,12 +29,10 @@ from tollhouse.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_l
 from tollhouse.rates.ecb import MAX_BYTES
 from tollhouse.rates.load import Loaded, load_rates
 from tollhouse.simulator.app import create_simulator_app
-from tollhouse.simulator.host import Simulator
 from tollhouse.simulator.transport import InProcessTransport
 from tollhouse.stage.demo import Demo, ensure_demo, read_or_draw_demo, write_demo
 from tollhouse.storage.database import Database
 from tollhouse.storage.embedded import EmbeddedInUse, EmbeddedPostgres, running_dsn
-from tollhouse.transport.http import HttpTransport
 from tollhouse.web import build_watch, build_web
 from tollhouse.worker.run import run_loops
 
@@ -97,6 +96,7 @@ class _Server(uvicorn.Server):
 async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]) -> None:
     """Run everything in one process, on an embedded database unless another one is named."""
     stop = _stop_on_signals()
+    settings = draw_secret(settings)
     async with AsyncExitStack() as stack:
         # Before the database is started: who has to choose another port should not wait for that.
         listener = stack.enter_context(_bind(settings.host, settings.port))
@@ -105,7 +105,7 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
             dsn = await stack.enter_async_context(_embedded(settings, stop))
         await migrate_all(settings, dsn)
         simulator = await stack.enter_async_context(
-            _simulator(settings, dsn, base_url=f"http://{BANK_HOST}:{settings.port}/simulator")
+            open_simulator(settings, dsn, base_url=f"http://{BANK_HOST}:{settings.port}/simulator")
         )
         gateway = await stack.enter_async_context(
             open_gateway(settings, dsn, InProcessTransport(simulator), seconds_to_drain=stop.seconds_left)
@@ -120,6 +120,7 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
 
 async def run_serve(settings: Settings) -> None:
     """Run the API and the pages, without worker and database."""
+    require_directory(settings)
     stop = _stop_on_signals()
     with _bind(settings.host, settings.port) as listener:
         async with _gateway_alone(settings, stop) as gateway:
@@ -155,13 +156,14 @@ async def run_simulate(settings: Settings) -> None:
     """Run the simulator alone. Raises ConfigurationError in live."""
     if settings.is_live:
         raise ConfigurationError("The simulator is for stage only.")
+    secret = require_secret(settings)
     stop = _stop_on_signals()
     base_url = settings.simulator_base_url or settings.public_url
     with _bind(settings.host, settings.port) as listener:
         dsn = _database_url(settings)
         await require_migrated(dsn, schema="simulator", package="tollhouse.simulator")
-        async with _simulator(settings, dsn, base_url=base_url) as simulator:
-            web = create_simulator_app(simulator)
+        async with open_simulator(settings, dsn, base_url=base_url) as simulator:
+            web = create_simulator_app(simulator, secret=secret)
             tell = partial(log.info, "simulating", url=base_url)
             await _serve(web, listener, stop, tell, bounds=_choose_bounds(settings))
 
@@ -270,28 +272,12 @@ async def _embedded(settings: Settings, stop: asyncio.Event) -> AsyncIterator[st
 
 
 @asynccontextmanager
-async def _simulator(settings: Settings, dsn: str, *, base_url: str) -> AsyncIterator[Simulator]:
-    database = await Database.connect(dsn, schema="simulator", max_size=settings.database_connections)
-    simulator = Simulator(database, base_url=base_url)
-    await simulator.start()
-    try:
-        yield simulator
-    finally:
-        await simulator.close()
-        await database.close()
-
-
-@asynccontextmanager
 async def _gateway_alone(settings: Settings, stop: _Stop) -> AsyncIterator[Gateway]:
-    if settings.simulator_url is None and not settings.is_live:
-        raise ConfigurationError("Set TOLLHOUSE_SIMULATOR_URL to where `tollhouse simulate` answers.")
+    require_simulator(settings)
     dsn = _database_url(settings)
     await require_migrated(dsn, schema="gateway", package="tollhouse.storage")
     # Ways of their own: a slow acquirer takes no connection from the Directory, which 3-D Secure waits for.
-    transport, directory_transport = (
-        HttpTransport(settings.simulator_url or ""),
-        HttpTransport(settings.simulator_url or ""),
-    )
+    transport, directory_transport = open_way(settings), open_way(settings)
     try:
         async with open_gateway(
             settings,

@@ -6,7 +6,16 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, IPvAnyAddress, IPvAnyNetwork, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    IPvAnyAddress,
+    IPvAnyNetwork,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tollhouse.kernel.urls import STAGE, AddressPolicy, live_policy
@@ -21,6 +30,14 @@ def _strip_slash(url: str) -> str:
 LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
 
 PhoneChannel = Literal["sms", "call", "whatsapp"]
+#: Longer than can be found by trying.
+LongSecret = Annotated[SecretStr, Field(min_length=16)]
+#: A SHA-256 in hexadecimal, with or without colons.
+Fingerprint = Annotated[
+    str,
+    AfterValidator(lambda text: text.replace(":", "").lower()),
+    StringConstraints(pattern=r"^(?:[0-9A-Fa-f]{2}:?){32}$"),
+]
 BaseUrl = Annotated[str, AfterValidator(_strip_slash)]
 
 
@@ -52,6 +69,15 @@ class Settings(BaseSettings):
     simulator_url: BaseUrl | None = None
     #: Where `simulate` listens, and where browsers reach the bank's pages.
     simulator_base_url: BaseUrl | None = None
+    #: Shared by `simulate`, `serve` and `work`: the simulator answers nobody without it. At least 16 characters; `dev`
+    #: draws one.
+    simulator_secret: LongSecret | None = None
+    #: What the Directory sends with results of challenges, in `Authorization` after `Bearer`. By default in stage the
+    #: simulator's secret.
+    directory_secret: LongSecret | None = None
+    #: SHA-256 fingerprints of client certificates of the Directory, separated by commas; a trusted proxy passes the
+    #: certificate on in `Client-Cert` (RFC 9440).
+    directory_certificates: Annotated[tuple[Fingerprint, ...], NoDecode] = ()
     #: The key file; by default `keys.json` in the data directory. Stage only.
     key_file: Path | None = None
     #: Where the processes of one machine share the keys of security codes during 3-D Secure challenges: a directory in
@@ -128,7 +154,13 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator(
-        "trusted_proxies", "egress_addresses", "callback_networks", "mids", "phone_channels", mode="before"
+        "directory_certificates",
+        "trusted_proxies",
+        "egress_addresses",
+        "callback_networks",
+        "mids",
+        "phone_channels",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -160,6 +192,18 @@ class Settings(BaseSettings):
         if self.smtp_url is None or self.smtp_from is None:
             return None
         return parse_server(self.smtp_url.get_secret_value()), self.smtp_from
+
+    @model_validator(mode="after")
+    def _check_certificates(self) -> Self:
+        if self.directory_certificates and not self.trusted_proxies:
+            raise ValueError("TOLLHOUSE_TRUSTED_PROXIES is required with TOLLHOUSE_DIRECTORY_CERTIFICATES")
+        return self
+
+    @property
+    def directory_key(self) -> str | None:
+        """What the Directory sends to be believed, or None if only its certificate counts."""
+        secret = self.directory_secret or (None if self.is_live else self.simulator_secret)
+        return secret.get_secret_value() if secret else None
 
     @property
     def is_live(self) -> bool:

@@ -43,6 +43,7 @@ from tollhouse.api.tokenize import build_tokenize, tokenize_handlers
 from tollhouse.api.tokenize_account import build_tokenize_account, tokenize_account_handlers
 from tollhouse.checkout.handlers import checkout_handlers
 from tollhouse.checkout.pay_handlers import Till, pay_handlers
+from tollhouse.checkout.results import DirectoryAccess, results_route
 from tollhouse.choices import choose_rates
 from tollhouse.kernel.errors import Refusal
 from tollhouse.merchants.passwords import PasswordGate
@@ -98,6 +99,7 @@ def build_web(
         *document_handlers(parts.routes, settings.public_url, is_live=settings.is_live),
         *static_handlers(),
         *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),
+        results_route(gateway.tools, _build_directory_access(gateway)),
         *pay_handlers(_open_till(gateway)),
         *portal_handlers(
             Portal(
@@ -111,7 +113,7 @@ def build_web(
     if not settings.is_live:
         handlers += _stage_handlers(gateway, others_learn_seconds)
     if simulator is not None:
-        handlers.append(create_router(simulator, path="/simulator", pages_only=True))
+        handlers.append(create_router(simulator, path="/simulator"))
     parts.add(handlers)
     if at_once:
         parts.build()
@@ -132,6 +134,14 @@ def _build_app(handlers: Sequence[ControllerRouterHandler]) -> Litestar:
         openapi_config=None,
         logging_config=None,
         exception_handlers={Refusal: answer_refusal, HTTPException: answer_http_exception, Exception: answer_defect},
+    )
+
+
+def _build_directory_access(gateway: Gateway) -> DirectoryAccess:
+    return DirectoryAccess(
+        secret=gateway.settings.directory_key,
+        fingerprints=gateway.settings.directory_certificates,
+        comes_from_proxy=gateway.gate.comes_from_proxy,
     )
 
 

@@ -44,6 +44,7 @@ class Site:
             "PYTHONPATH": str(SOURCE),
             "TOLLHOUSE_DATABASE_URL": self.dsn_of(database),
             "TOLLHOUSE_DATA_DIR": str(self._directory),
+            "TOLLHOUSE_SIMULATOR_SECRET": "a secret of the test",
             "TOLLHOUSE_SIMULATOR_URL": f"http://127.0.0.1:{self._bank_port}",
             "TOLLHOUSE_BASE_URL": f"http://127.0.0.1:{self.port}",
         }

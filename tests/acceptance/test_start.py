@@ -13,18 +13,20 @@ import pytest
 from tests.support.gateways import SOURCE, START_SECONDS, find_free_port
 
 
-def start(command: str, dsn: str, directory: Path) -> str:
+def start(command: str, dsn: str, directory: Path, *, without: str = "") -> str:
     """Start a process that has to end by itself with 1, and return what it said."""
+    own = {
+        "PYTHONPATH": str(SOURCE),
+        "PATH": "",
+        "TOLLHOUSE_DATABASE_URL": dsn,
+        "TOLLHOUSE_DATA_DIR": str(directory),
+        "TOLLHOUSE_SIMULATOR_URL": "http://127.0.0.1:9",
+        "TOLLHOUSE_SIMULATOR_SECRET": "a secret of the test",
+        "TOLLHOUSE_PORT": str(find_free_port()),
+    }
     ended = subprocess.run(
         [sys.executable, "-m", "tollhouse", command],
-        env={
-            "PYTHONPATH": str(SOURCE),
-            "PATH": "",
-            "TOLLHOUSE_DATABASE_URL": dsn,
-            "TOLLHOUSE_DATA_DIR": str(directory),
-            "TOLLHOUSE_SIMULATOR_URL": "http://127.0.0.1:9",
-            "TOLLHOUSE_PORT": str(find_free_port()),
-        },
+        env={name: value for name, value in own.items() if name != without},
         capture_output=True,
         text=True,
         timeout=START_SECONDS,
@@ -39,6 +41,14 @@ def test_a_database_without_tables_is_told_in_a_line(command: str, empty_dsn: st
     """A process on a database that nobody migrated ends with the command that was forgotten."""
     told = start(command, empty_dsn, tmp_path)
     assert told == "tollhouse: The database is not up to date: run `tollhouse migrate` on it, then start again.\n"
+
+
+@pytest.mark.parametrize("command", ["serve", "work", "simulate"])
+def test_a_bank_without_a_secret_is_told_in_a_line(command: str, empty_dsn: str, tmp_path: Path) -> None:
+    """Where simulator and gateway share no secret neither begins: anybody could pay and read there."""
+    told = start(command, empty_dsn, tmp_path, without="TOLLHOUSE_SIMULATOR_SECRET")
+    assert told.startswith("tollhouse: Set TOLLHOUSE_SIMULATOR_SECRET, the same for")
+    assert told.count("\n") == 1
 
 
 def test_a_database_that_is_away_is_told_in_a_line(tmp_path: Path) -> None:

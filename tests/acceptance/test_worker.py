@@ -25,6 +25,7 @@ def test_a_worker_tells_how_it_is(database_dsn: str, data_directory: Path) -> No
         "TOLLHOUSE_DATABASE_URL": database_dsn,
         "TOLLHOUSE_DATA_DIR": str(data_directory),
         "TOLLHOUSE_SIMULATOR_URL": "http://127.0.0.1:9",
+        "TOLLHOUSE_SIMULATOR_SECRET": "a secret of the test",
     }
     command = [sys.executable, "-m", "tollhouse", "work", "--metrics-port", str(port)]
     with subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

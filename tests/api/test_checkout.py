@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -157,7 +156,7 @@ async def test_faulty_results_get_an_erro(world: World, change: dict[str, Any], 
     """A result that breaks the protocol is answered in its own language and decides nothing."""
     answer = await world.pay("challenge", browser=True)
     authentication = await world.authentication(answer)
-    reply = await world.post("/3ds/results", json.dumps(build_rreq(authentication, "Y", **change)))
+    reply = await world.send_result(build_rreq(authentication, "Y", **change))
     assert reply.status == 200
     assert (reply.json["messageType"], reply.json["errorCode"]) == ("Erro", code)
     assert reply.json["errorMessageType"] == "RReq"
@@ -167,7 +166,7 @@ async def test_faulty_results_get_an_erro(world: World, change: dict[str, Any], 
 @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"{" * 1000])
 async def test_results_that_are_no_messages(world: World, body: bytes) -> None:
     """Whatever is posted there, the answer is an Erro."""
-    assert (await world.post("/3ds/results", body)).json["errorCode"] == "203"
+    assert (await world.send_result(body)).json["errorCode"] == "203"
 
 
 @pytest.mark.parametrize("browser", [True, False], ids=["from the challenge", "from the beginning"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import secrets
@@ -48,6 +49,7 @@ BROWSER = {
 
 T = TypeVar("T")
 
+DIRECTORY_SECRET = "the secret of the Directory"
 REDIRECT_URL = "http://127.0.0.1:9/thanks?order=7#top"
 
 
@@ -147,7 +149,12 @@ class World:
 
     async def report(self, authentication: Authentication, status: str, **changes: Any) -> Answer:
         """Send an RReq, as a Directory would, about an authentication."""
-        return await self.post("/3ds/results", json.dumps(build_rreq(authentication, status, **changes)))
+        return await self.send_result(build_rreq(authentication, status, **changes))
+
+    async def send_result(self, message: Any, **headers: str) -> Answer:
+        """Post a message to the address for results, as the Directory unless the headers say otherwise."""
+        content = message if isinstance(message, str | bytes) else json.dumps(message)
+        return await self.post("/3ds/results", content, **({"Authorization": f"Bearer {DIRECTORY_SECRET}"} | headers))
 
     async def answer_bank(self, answer: Answer, result: str) -> None:
         """End a challenge at the bank, without a browser."""
@@ -214,9 +221,14 @@ def payment_request(card: str, *, three_ds: bool = True, browser: bool = False) 
     }
 
 
+def new_cavv() -> str:
+    """Draw the proof of an authentication."""
+    return base64.b64encode(secrets.token_bytes(20)).decode()
+
+
 def build_rreq(authentication: Authentication, status: str, **changes: Any) -> dict[str, Any]:
     """Build an RReq about an authentication. A change to None leaves an element out."""
-    proof = {"eci": "05", "authenticationValue": "AAAAAAAAAAAAAAAAAAAAAAAAAAA="} if status in "YA" else {}
+    proof = {"eci": "05", "authenticationValue": new_cavv()} if status in "YA" else {}
     message = {
         "messageType": "RReq",
         "messageVersion": authentication.version,
@@ -250,12 +262,22 @@ async def open_world(
     """Serve a gateway and its simulator. `wrap` may put something between the gateway and the simulator."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        simulator = Simulator(simulator_database, base_url=f"http://localhost:{port}/simulator", decoupled_seconds=0.2)
+        simulator = Simulator(
+            simulator_database,
+            base_url=f"http://localhost:{port}/simulator",
+            decoupled_seconds=0.2,
+            directory_secret=DIRECTORY_SECRET,
+        )
         await simulator.start()
         transport = wrap(InProcessTransport(simulator))
         vault = Vault(FileKeyProvider({1: secrets.token_bytes(32)}, secrets.token_bytes(32)))
         base_url = f"http://127.0.0.1:{port}"
-        gateway = build_gateway(Settings(base_url=base_url, **settings), database, vault, transport)
+        gateway = build_gateway(
+            Settings(**{"base_url": base_url, "directory_secret": DIRECTORY_SECRET, **settings}),
+            database,
+            vault,
+            transport,
+        )
         demo = await _make_merchant(gateway, base_url)
         web = build_web(gateway, simulator, at_once=False)
         server = uvicorn.Server(uvicorn.Config(cast("Any", web), log_config=None, lifespan="off"))

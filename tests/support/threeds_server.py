@@ -14,6 +14,7 @@ class ThreedsServer:
 
     def __init__(self) -> None:
         self.results: list[dict[str, Any]] = []
+        self.authorizations: list[str | None] = []
         self.returns: list[dict[str, Any]] = []
         self.sessions: list[str | None] = []
         self.refusals = 0
@@ -53,6 +54,7 @@ class ThreedsServer:
     async def _take_result(self, request: web.Request) -> web.Response:
         message = await request.json()
         self.results.append(message)
+        self.authorizations.append(request.headers.get("Authorization"))
         if self.refusals:
             self.refusals -= 1
             return web.Response(status=503)

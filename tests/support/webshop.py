@@ -208,7 +208,7 @@ async def open_webshop(
     dsn: str,
     *,
     environment: Literal["stage", "live"] = "stage",
-    simulating: Mapping[str, float] | None = None,
+    simulating: Mapping[str, Any] | None = None,
     keys: FileKeyProvider | None = None,
     **settings: Any,
 ) -> AsyncIterator[WebShop]:

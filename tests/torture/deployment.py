@@ -182,6 +182,7 @@ class Deployment:
             "PYTHONPATH": str(SOURCE),
             "TOLLHOUSE_LOG_FORMAT": "json",
             "TOLLHOUSE_DATABASE_URL": self.dsn,
+            "TOLLHOUSE_SIMULATOR_SECRET": "a secret of the test",
             "TOLLHOUSE_DATA_DIR": str(self.data_directory),
             **TIMES,
             **self._extra,

@@ -61,6 +61,10 @@ class Gate:
             address = _normalise(hop.strip()) or address
         return address
 
+    def comes_from_proxy(self, request: Readable) -> bool:
+        """Tell whether a trusted proxy is at the other end of the connection."""
+        return self._is_trusted(_normalise(request.client.host if request.client else ""))
+
     def _is_trusted(self, address: str) -> bool:
         try:
             parsed = ip_address(address)

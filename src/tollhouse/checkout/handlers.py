@@ -1,7 +1,4 @@
-"""What browsers and the Directory ask of the checkout, over HTTP.
-
-Browsers get pages, also when something is wrong; the Directory gets messages of EMV 3-D Secure.
-"""
+"""What browsers ask of the checkout, over HTTP. They get pages, also when something is wrong."""
 
 from __future__ import annotations
 
@@ -34,7 +31,6 @@ from tollhouse.payments.hand_off import (
     wait_after_return,
     wait_on_page,
 )
-from tollhouse.payments.results import receive_result
 from tollhouse.threeds.model import BrowserData
 
 if TYPE_CHECKING:
@@ -55,7 +51,7 @@ log = structlog.get_logger()
 
 
 def checkout_handlers(tools: Tools, *, address_of: AddressOf | None = None) -> list[ControllerRouterHandler]:
-    """Return the routes of the checkout. `address_of` tells a browser's address, behind proxies too."""
+    """Return the routes for browsers. `address_of` tells a browser's address, behind proxies too."""
     routes = [
         *_page_routes(tools, address_of or peer_of),
         *_return_routes(tools),
@@ -69,7 +65,7 @@ def checkout_handlers(tools: Tools, *, address_of: AddressOf | None = None) -> l
         include_in_schema=False,
         exception_handlers={Refusal: _show_refusal, HTTPException: _show_faulty, Exception: _show_defect},
     )
-    return [browsers, _build_results_route(tools)]
+    return [browsers]
 
 
 def _page_routes(tools: Tools, address_of: AddressOf) -> list[HTTPRouteHandler]:
@@ -136,15 +132,6 @@ async def serve_asset(name: FromPath[str]) -> Response[bytes]:
         raise NotFound from None
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
     return Response(content, media_type=TYPES[name.rpartition(".")[2]], headers=headers)
-
-
-def _build_results_route(tools: Tools) -> HTTPRouteHandler:
-    @post("/3ds/results", status_code=200, include_in_schema=False, request_max_body_size=MAX_BODY_BYTES)
-    async def take_result(request: AnyRequest) -> Response[bytes]:
-        """Take an RReq from the Directory and answer with RRes or Erro."""
-        return Response(await receive_result(tools, await request.body()), media_type="application/json")
-
-    return take_result
 
 
 async def _settle_on(look: Callable[[], Awaitable[Step]], wait: Callable[[float], Awaitable[bool]]) -> Step:

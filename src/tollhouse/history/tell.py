@@ -22,6 +22,8 @@ from tollhouse.wire.render import render_instant
 
 Row = Mapping[str, Any]
 
+#: States in which no result of an authentication is awaited.
+OVER = frozenset({"passed", "failed", "abandoned", "superseded"})
 #: Refusals that no acquirer and no authentication is asked about.
 RULES = frozenset({codes.BLACKLISTED, codes.VELOCITY, codes.ACCOUNT_DISABLED, codes.NO_ROUTE})
 
@@ -173,13 +175,7 @@ def _tell_answer(row: Row, transaction: Row, facts: Mapping[str, str], *, is_pla
 def _tell_authentications(rows: Sequence[Row]) -> Iterator[Entry]:
     """Tell of the messages by their times. Of a challenged one the status that is kept is the result's."""
     for row in rows:
-        facts = _facts(
-            attempt=row["attempt_number"],
-            version=row["version"],
-            threeDSServerTransID=row["three_ds_server_trans_id"],
-            dsTransID=row["ds_trans_id"],
-            acsTransID=row["acs_trans_id"],
-        )
+        facts = _facts(attempt=row["attempt_number"], version=row["version"], **_name_messages(row))
         is_challenged = row["result_at"] is None or row["result_at"] != row["answered_at"]
         last = _facts(transStatus=row["trans_status"], reason=row["status_reason"], eci=row["eci"])
         answered = "The Directory answered: a challenge" if is_challenged else "The Directory answered"
@@ -194,6 +190,17 @@ def _tell_authentications(rows: Sequence[Row]) -> Iterator[Entry]:
         for name, text, more in moments:
             if row[name] is not None:
                 yield Entry(row[name], Kind.THREE_DS, text, {**facts, **more})
+
+
+def _name_messages(row: Row) -> dict[str, str | None]:
+    """Return the ids of the messages once the authentication is over: until then they are what a result bears."""
+    if row["state"] not in OVER:
+        return {}
+    return {
+        "threeDSServerTransID": row["three_ds_server_trans_id"],
+        "dsTransID": row["ds_trans_id"],
+        "acsTransID": row["acs_trans_id"],
+    }
 
 
 def _tell_ledger(rows: Sequence[Row]) -> Iterator[Entry]:

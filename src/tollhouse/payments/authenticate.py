@@ -23,6 +23,7 @@ from tollhouse.payments.authentications import (
 )
 from tollhouse.payments.authorize import authorize, resolve_seconds
 from tollhouse.payments.model import AttemptState, Instrument, Payment
+from tollhouse.payments.proofs import ask_directory
 from tollhouse.payments.records import CREATED
 from tollhouse.payments.settle import recall, settle
 from tollhouse.payments.steps import Move
@@ -92,7 +93,7 @@ async def _ask_at_once(
     question = build_question(
         tools, payment, draft, card=instrument.card, browser=browser, send_before=payment.attempt.send_before
     )
-    answer = await tools.directory.authenticate(question)
+    answer = await ask_directory(tools, draft, question)
     state = judge(answer.status, goes_on_unauthenticated=payment.goes_on_unauthenticated)
     authentication = answer_draft(tools, draft, answer, state, browser=browser)
     if state is State.CHALLENGED:

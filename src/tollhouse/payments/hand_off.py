@@ -20,6 +20,7 @@ from tollhouse.kernel.errors import NotFound
 from tollhouse.payments import authentications as make
 from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.pages import way_back
+from tollhouse.payments.proofs import ask_directory
 from tollhouse.payments.resume import conclude, load_payment, open_card
 from tollhouse.threeds import store
 from tollhouse.threeds.elements import ProtocolError
@@ -179,7 +180,7 @@ async def submit_browser(tools: Tools, key: str, browser: BrowserData) -> None:
 
 async def _ask(tools: Tools, payment: Payment, authentication: Authentication, question: Question) -> None:
     """Send the AReq and write its answer down; a decided authentication lets the payment follow."""
-    answer = await tools.directory.authenticate(question)
+    answer = await ask_directory(tools, authentication, question)
     state = judge(answer.status, goes_on_unauthenticated=payment.goes_on_unauthenticated)
     async with tools.database.acquire() as connection:
         answered = await store.update_answered(connection, authentication, answer, state)

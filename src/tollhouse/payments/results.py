@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tollhouse.payments.proofs import is_used
 from tollhouse.payments.resume import conclude, load_payment
 from tollhouse.threeds.elements import FORM, TRANSIENT, UNKNOWN_TRANSACTION, ProtocolError
 from tollhouse.threeds.lifecycle import judge_result
@@ -39,6 +40,8 @@ async def _take(tools: Tools, result: Result) -> None:
     async with tools.database.acquire() as connection:
         authentication = await select_by_trans_id(connection, result.three_ds_server_trans_id)
     authentication = _check_origin(authentication, result)
+    if result.cavv is not None and await is_used(tools, authentication, result.cavv):
+        raise refuse_result(result, FORM, "authenticationValue")
     payment = await load_payment(tools, authentication)
     state = judge_result(result, goes_on_unauthenticated=payment.goes_on_unauthenticated)
     async with tools.database.acquire() as connection:

@@ -7,18 +7,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from litestar import Litestar, Request, Response, Router, get, post
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, FromQuery
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from tollhouse.kernel.errors import Invalid, NotFound, Refusal, Unavailable
+from tollhouse.kernel.errors import Invalid, NotAuthenticated, NotFound, Refusal, Unavailable
 from tollhouse.simulator import pages
 from tollhouse.simulator.emv_fields import ProtocolError
 from tollhouse.simulator.emv_messages import read_method_data
@@ -58,9 +61,10 @@ MACHINE_PATHS = [
 ]
 
 AnyRequest = Request[Any, Any, Any]
+AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
-def create_simulator_app(simulator: Simulator) -> Litestar:
+def create_simulator_app(simulator: Simulator, *, secret: str) -> Litestar:
     """Build the application with messages, control, pages and health. It starts and closes the simulator."""
 
     @asynccontextmanager
@@ -82,17 +86,21 @@ def create_simulator_app(simulator: Simulator) -> Litestar:
         await simulator.check()
         return _answer(encode({"status": "ready"}))
 
-    handlers: list[ControllerRouterHandler] = [create_router(simulator), get_health, get_readiness]
+    handlers: list[ControllerRouterHandler] = [create_router(simulator, secret=secret), get_health, get_readiness]
     return Litestar(handlers, openapi_config=None, logging_config=None, lifespan=[run])
 
 
-def create_router(simulator: Simulator, *, path: str | None = None, pages_only: bool = False) -> Router:
+def create_router(simulator: Simulator, *, path: str | None = None, secret: str | None = None) -> Router:
     """Build the routes below `path`, or below the path of the simulator's `base_url`, without starting the simulator.
 
-    `pages_only` leaves out messages and control, which have no guard of their own.
+    The pages are open, as a bank's are. Messages and control are for who shows the secret; without a secret they are
+    not there.
     """
     path = (urlsplit(simulator.base_url).path if path is None else path).rstrip("/")
-    handlers = _page_routes(simulator) + ([] if pages_only else _machine_routes(simulator, path))
+    handlers: list[ControllerRouterHandler] = [*_page_routes(simulator)]
+    if secret is not None:
+        guard = build_guard(secret)
+        handlers.append(Router("/", route_handlers=_machine_routes(simulator, path), guards=[guard]))
     return Router(
         path or "/",
         route_handlers=handlers,
@@ -100,6 +108,17 @@ def create_router(simulator: Simulator, *, path: str | None = None, pages_only: 
         include_in_schema=False,
         exception_handlers={Refusal: _answer_refusal},
     )
+
+
+def build_guard(secret: str) -> Callable[[AnyConnection, BaseRouteHandler], None]:
+    """Return what lets only those pass who show the secret in `Authorization`, after `Bearer`."""
+    expected = f"Bearer {secret}".encode()
+
+    def check_secret(connection: AnyConnection, _handler: BaseRouteHandler) -> None:
+        if not compare_digest(connection.headers.get("authorization", "").encode(), expected):
+            raise NotAuthenticated("The simulator is for the gateway only.")
+
+    return check_secret
 
 
 def _machine_routes(simulator: Simulator, prefix: str) -> list[HTTPRouteHandler]:
@@ -242,7 +261,8 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 
 def _answer_refusal(_request: AnyRequest, error: Refusal) -> Response[bytes]:
     """Answer what was refused; the only statuses that these routes have."""
-    status = 404 if isinstance(error, NotFound) else 503 if isinstance(error, Unavailable) else 400
+    statuses: dict[type[Refusal], int] = {NotAuthenticated: 401, NotFound: 404, Unavailable: 503}
+    status = next((status for kind, status in statuses.items() if isinstance(error, kind)), 400)
     errors = error.errors if isinstance(error, Invalid) else {}
     return Response(
         encode({"message": str(error), "errors": errors}), media_type="application/json", status_code=status

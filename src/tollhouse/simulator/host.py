@@ -35,7 +35,8 @@ class Simulator:
     """Issuer host, Directory, access control server and their control.
 
     `base_url` is where browsers reach the pages of `app`. `slow_seconds` and `late_seconds` are the delays of the cards
-    with these names; `decoupled_seconds` is how long a cardholder takes in the bank's app.
+    with these names; `decoupled_seconds` is how long a cardholder takes in the bank's app. `directory_secret` is sent
+    with results of challenges.
     """
 
     def __init__(
@@ -47,12 +48,13 @@ class Simulator:
         late_seconds: float = 20.0,
         decoupled_seconds: float = 5.0,
         challenge_life_seconds: float = CHALLENGE_LIFE_SECONDS,
+        directory_secret: str | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._database = database
         faults = Faults()
         self._issuer = Issuer(database, faults, slow_seconds=slow_seconds, late_seconds=late_seconds)
-        self._reporter = Reporter(database)
+        self._reporter = Reporter(database, secret=directory_secret)
         self.access_control = AccessControl(
             database, self._reporter, challenge_life_seconds=challenge_life_seconds, decoupled_seconds=decoupled_seconds
         )

@@ -35,10 +35,13 @@ class ResultRefused(Exception):
 
 
 class Reporter:
-    """Posts RReqs, one task for each authentication."""
+    """Posts RReqs, one task for each authentication. `secret` tells the 3DS Server that they are the Directory's."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, secret: str | None = None) -> None:
         self._database = database
+        self._headers = {"Content-Type": "application/json"}
+        if secret is not None:
+            self._headers["Authorization"] = f"Bearer {secret}"
         self._tasks: KeyedTasks[None] = KeyedTasks("challenge result")
         self._session: aiohttp.ClientSession | None = None
 
@@ -85,9 +88,7 @@ class Reporter:
         """Post once. Raises what aiohttp and the network raise, and ResultRefused."""
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-            self._session = aiohttp.ClientSession(
-                timeout=timeout, trust_env=False, headers={"Content-Type": "application/json"}
-            )
+            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False, headers=self._headers)
         async with self._session.post(url, data=body, allow_redirects=False) as response:
             answer = await response.content.read(MAX_ANSWER_BYTES + 1)
             if response.status != HTTPStatus.OK or len(answer) > MAX_ANSWER_BYTES:

@@ -31,6 +31,10 @@ where merchant_id = :merchant_id and transaction_id = :transaction_id
 order by attempt_number desc, number desc
 limit 1;
 
+-- name: select_is_proof_used$
+-- Tell whether a proof (CAVV) was given to another authentication.
+select exists (select from authentication where cavv = :cavv and authentication_id <> :authentication_id);
+
 -- name: update_method_completed!
 -- Note that the 3DS Method came back before the AReq left.
 update authentication

@@ -107,6 +107,11 @@ async def update_result(
     return _read(row)
 
 
+async def select_is_proof_used(connection: PlainConnection, cavv: str, *, authentication_id: UUID) -> bool:
+    """Tell whether a proof was given to another authentication than this one."""
+    return bool(await queries.select_is_proof_used(connection, cavv=cavv, authentication_id=authentication_id))
+
+
 async def update_opened(connection: PlainConnection, authentication: Authentication) -> Authentication | None:
     """Note that the browser got the CReq; None when the challenge is over."""
     return _read(await queries.update_opened(connection, **_key(authentication)))

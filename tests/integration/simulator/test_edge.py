@@ -8,10 +8,13 @@ import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import pytest
+from litestar import Litestar
 from tests.support.issuing import areq, creq_of, encode, number_of, order, pack
+from tests.support.simulator import SECRET
 from tests.support.threeds_server import ThreedsServer, decode
 
 from tollhouse.acquirers.model import (
@@ -25,6 +28,8 @@ from tollhouse.acquirers.model import (
     Unknown,
 )
 from tollhouse.acquirers.simulated import SimulatedAcquirer
+from tollhouse.simulator.app import MACHINE_PATHS, create_router, create_simulator_app
+from tollhouse.simulator.host import Simulator
 from tollhouse.storage.database import Database
 from tollhouse.transport.http import HttpTransport
 
@@ -39,9 +44,16 @@ async def browser(edge: str) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
+async def machine(edge: str) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client that knows the simulator's secret, as the gateway does."""
+    async with aiohttp.ClientSession(edge, headers={"Authorization": f"Bearer {SECRET}"}) as session:
+        yield session
+
+
+@pytest.fixture
 async def far_acquirer(edge: str) -> AsyncIterator[SimulatedAcquirer]:
     """The connector over HTTP."""
-    way = HttpTransport(f"{edge}/simulator")
+    way = HttpTransport(f"{edge}/simulator", authorization=f"Bearer {SECRET}")
     yield SimulatedAcquirer(way, timeout_seconds=1)
     await way.close()
 
@@ -51,7 +63,9 @@ async def challenge(
 ) -> dict[str, Any]:
     """Start a challenge over HTTP and return the ARes."""
     message = areq("challenge", amount_minor, **(server.addresses | changes))
-    async with browser.post("/simulator/directory", data=encode(message)) as response:
+    async with browser.post(
+        "/simulator/directory", data=encode(message), headers={"Authorization": f"Bearer {SECRET}"}
+    ) as response:
         ares: dict[str, Any] = await response.json()
         return ares
 
@@ -105,7 +119,7 @@ async def test_a_lost_answer_breaks_off(far_acquirer: SimulatedAcquirer) -> None
     assert await far_acquirer.inquire(dropped.reference, dropped.money) == NotFound()
 
 
-async def test_a_broken_off_answer_is_no_answer_of_a_server(browser: aiohttp.ClientSession) -> None:
+async def test_a_broken_off_answer_is_no_answer_of_a_server(machine: aiohttp.ClientSession) -> None:
     """What a client without an answer sees is a connection that ends too early, not a status."""
     sale = {
         "reference": "broken-off",
@@ -114,7 +128,7 @@ async def test_a_broken_off_answer_is_no_answer_of_a_server(browser: aiohttp.Cli
         "capture": True,
         "initiator": "customer",
     }
-    async with browser.post("/simulator/acquirer/authorize", data=encode(sale)) as response:
+    async with machine.post("/simulator/acquirer/authorize", data=encode(sale)) as response:
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
 
@@ -127,26 +141,26 @@ async def test_a_silent_answer_holds_the_line(far_acquirer: SimulatedAcquirer) -
     assert isinstance(await far_acquirer.inquire(sale.reference, sale.money), Approved)
 
 
-async def test_refusals_have_their_status(browser: aiohttp.ClientSession) -> None:
+async def test_refusals_have_their_status(machine: aiohttp.ClientSession) -> None:
     """A faulty body is 400 with its fields, an unknown path or challenge 404, a large body 413."""
-    async with browser.post("/simulator/acquirer/authorize", data=b"{}") as response:
+    async with machine.post("/simulator/acquirer/authorize", data=b"{}") as response:
         assert response.status == 400
         assert (await response.json())["errors"]
-    async with browser.post("/simulator/control/challenges/x", data=b'{"result":"pass"}') as response:
+    async with machine.post("/simulator/control/challenges/x", data=b'{"result":"pass"}') as response:
         assert response.status == 404
-    async with browser.post("/simulator/acquirer/settle", data=b"{}") as response:
+    async with machine.post("/simulator/acquirer/settle", data=b"{}") as response:
         assert response.status == 404
-    async with browser.post("/simulator/directory", data=b" " * 70_000) as response:
+    async with machine.post("/simulator/directory", data=b" " * 70_000) as response:
         assert response.status == 413
 
 
-async def test_the_journal_over_http(browser: aiohttp.ClientSession, far_acquirer: SimulatedAcquirer) -> None:
+async def test_the_journal_over_http(machine: aiohttp.ClientSession, far_acquirer: SimulatedAcquirer) -> None:
     """The journal is there by GET and by POST."""
     sale = order()
     await far_acquirer.authorize(sale)
-    async with browser.get("/simulator/control/journal", params={"limit": 5}) as response:
+    async with machine.get("/simulator/control/journal", params={"limit": 5}) as response:
         by_get = await response.json()
-    async with browser.post("/simulator/control/journal", data=b"") as response:
+    async with machine.post("/simulator/control/journal", data=b"") as response:
         by_post = await response.json()
 
     assert by_get == by_post
@@ -298,14 +312,61 @@ async def test_the_silent_method(browser: aiohttp.ClientSession) -> None:
     assert (status, "<form" in page) == (200, False)
 
 
-async def test_an_answer_over_http_is_json(browser: aiohttp.ClientSession, threeds_server: ThreedsServer) -> None:
+async def test_an_answer_over_http_is_json(
+    browser: aiohttp.ClientSession, machine: aiohttp.ClientSession, threeds_server: ThreedsServer
+) -> None:
     """The control API ends a challenge over HTTP as it does in process."""
     ares = await challenge(browser, threeds_server)
     path = f"/simulator/control/challenges/{ares['acsTransID']}"
-    async with browser.post(path, data=json.dumps({"result": "pass"})) as response:
+    async with machine.post(path, data=json.dumps({"result": "pass"})) as response:
         assert response.status == 200
         assert response.content_type == "application/json"
         assert (await response.json())["transStatus"] == "Y"
+
+
+#: What a stranger may open: the pages of the bank, and whether the process lives.
+OPEN_PATHS = ("/simulator/acs/", "/healthz", "/readyz")
+
+
+async def test_only_the_gateway_is_answered(simulator: Simulator, edge: str) -> None:
+    """Whoever does not show the secret gets 401 from every route but the pages of the bank and health, and no data."""
+    app = create_simulator_app(simulator, secret=SECRET)
+    routes = [(route.path, method) for route in app.routes for method in getattr(route, "methods", ())]
+    guarded = [(path, method) for path, method in routes if not path.startswith(OPEN_PATHS) and method != "OPTIONS"]
+    assert {path for path, _ in guarded} >= {f"/simulator{path}" for path in MACHINE_PATHS}
+    wrong = ("", SECRET, f"Bearer {SECRET}x", f"Bearer {SECRET[:-1]}", "Bearer ", f"Basic {SECRET}", "Bearer é")
+    async with aiohttp.ClientSession(edge) as session:
+        for path, method in guarded:
+            for shown in wrong:
+                filled = path.replace("{acs_trans_id:str}", str(UUID(int=1)))
+                headers = {"Authorization": shown} if shown else {}
+                async with session.request(method, filled, data=b"{}", headers=headers) as response:
+                    assert (path, response.status) == (path, 401)
+                    assert (await response.json())["errors"] == {}
+
+
+async def test_a_simulator_in_the_gateways_process_has_pages_only(simulator: Simulator) -> None:
+    """Without a secret there is nothing to guard: messages and control have no routes."""
+    paths = {route.path for route in Litestar([create_router(simulator)], openapi_config=None).routes}
+    assert paths
+    assert all(path.startswith(OPEN_PATHS) for path in paths)
+
+
+async def test_results_are_sent_as_the_directorys(simulator_database: Database, threeds_server: ThreedsServer) -> None:
+    """The result of a challenge bears the secret by which the 3DS Server knows the Directory."""
+    simulator = Simulator(simulator_database, base_url="http://localhost/simulator", directory_secret="known")
+    ares = json.loads(
+        as_bytes(await simulator.handle("/directory", encode(areq("challenge", **threeds_server.addresses))))
+    )
+    await simulator.access_control.act(UUID(ares["acsTransID"]), "pass")
+    await simulator.close()
+    assert threeds_server.authorizations == ["Bearer known"]
+
+
+def as_bytes(answer: Any) -> bytes:
+    """Return an answer that is one."""
+    assert isinstance(answer, bytes)
+    return answer
 
 
 async def test_health(browser: aiohttp.ClientSession, simulator_database: Database) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.support.simulator import SECRET
 
 from tollhouse.acquirers import test_data as data
 from tollhouse.kernel.errors import NotFound, RequestIdReused, Unavailable
@@ -17,7 +18,7 @@ HUNDRED = Money(10000, Currency.of("USD"))
 @pytest.fixture
 async def desk(edge: str) -> AsyncIterator[data.TestDataDesk]:
     """The desk at a simulator in another process, as far as it can tell."""
-    way = HttpTransport(f"{edge}/simulator")
+    way = HttpTransport(f"{edge}/simulator", authorization=f"Bearer {SECRET}")
     yield data.TestDataDesk(way)
     await way.close()
 

@@ -1,0 +1,93 @@
+"""Results of challenges, from the Directory and from nobody else.
+
+The Directory shows a secret of the operator's, or a client certificate. TLS ends at a proxy, which checks that the
+Directory has the key of the certificate, and passes it on in `Client-Cert`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable, Sequence
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import structlog
+from litestar import Response, post
+
+from tollhouse.checkout.http import AnyRequest
+from tollhouse.kernel.errors import NotAuthenticated
+from tollhouse.payments.results import receive_result
+
+if TYPE_CHECKING:
+    from litestar.handlers import HTTPRouteHandler
+
+    from tollhouse.payments.tools import Tools
+
+MAX_RESULT_BYTES = 64 * 1024
+MAX_CERTIFICATE_CHARACTERS = 16 * 1024
+
+log = structlog.get_logger()
+
+
+class DirectoryAccess:
+    """The authentication of the Directory, by a secret or by a client certificate; without either nobody passes."""
+
+    def __init__(
+        self,
+        *,
+        secret: str | None,
+        fingerprints: Sequence[str] = (),
+        comes_from_proxy: Callable[[AnyRequest], bool] = lambda _: False,
+    ) -> None:
+        self._secret = secret
+        self._fingerprints = tuple(fingerprints)
+        self._comes_from_proxy = comes_from_proxy
+
+    def check(self, request: AnyRequest) -> None:
+        """Raise NotAuthenticated unless the request is the Directory's."""
+        if not (self._has_secret(request) or self._has_certificate(request)):
+            log.warning("directory.not_authenticated")
+            raise NotAuthenticated("The Directory has to authenticate.")
+
+    def _has_secret(self, request: AnyRequest) -> bool:
+        shown = request.headers.get("authorization", "")
+        return self._secret is not None and compare_digest(shown.encode(), f"Bearer {self._secret}".encode())
+
+    def _has_certificate(self, request: AnyRequest) -> bool:
+        shown = request.headers.get("client-cert", "")
+        if not self._fingerprints or not shown or not self._comes_from_proxy(request):
+            return False
+        fingerprint = fingerprint_certificate(shown)
+        return any(compare_digest(fingerprint, known) for known in self._fingerprints)
+
+
+def fingerprint_certificate(shown: str) -> str:
+    """Return the SHA-256 of a certificate as proxies pass it on; of what is none, nothing.
+
+    RFC 9440 writes base64 between colons; nginx writes the percent-encoded PEM.
+    """
+    text = shown[:MAX_CERTIFICATE_CHARACTERS].strip()
+    if text.startswith(":"):
+        encoded = text.strip(":")
+    else:
+        lines = unquote(text).strip().splitlines()
+        encoded = "".join(line.strip() for line in lines if not line.startswith("-----"))
+    try:
+        return hashlib.sha256(base64.b64decode(encoded, validate=True)).hexdigest()
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def results_route(tools: Tools, access: DirectoryAccess) -> HTTPRouteHandler:
+    """Return the route on which the Directory reports."""
+
+    @post("/3ds/results", status_code=200, include_in_schema=False, request_max_body_size=MAX_RESULT_BYTES)
+    async def take_result(request: AnyRequest) -> Response[bytes]:
+        """Take an RReq from the Directory and answer with RRes or Erro."""
+        access.check(request)
+        return Response(await receive_result(tools, await request.body()), media_type="application/json")
+
+    return take_result
