@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +30,7 @@ from tollhouse.choices import (
     build_sender,
     choose_consequences,
     choose_limits,
+    choose_sweeps,
     choose_telling,
 )
 from tollhouse.ipn.store import select_outbox_state
@@ -52,11 +53,12 @@ from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database
 from tollhouse.storage.ids import NumberBlocks, reserve_ids, update_installation
 from tollhouse.storage.migrate import MigrationUnknown, migrate, pending
+from tollhouse.storage.sweep import Sweep, select_lags
 from tollhouse.storage.time import set_clock
 from tollhouse.threeds.directory import Directory
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.ring import KeyRing, RingUnsafe, open_ring
-from tollhouse.vault.security_codes import SecurityCodes
+from tollhouse.vault.security_codes import SWEEPS, SecurityCodes
 from tollhouse.vault.tokens import Mint, flush_tokens
 from tollhouse.vault.vault import Vault
 
@@ -101,6 +103,8 @@ class Gateway:
     wake: asyncio.Event
     origins: AllowedOrigins
     biller: Biller
+    #: What has to go when its time has passed.
+    sweeps: Sequence[Sweep]
 
     async def refresh_metrics(self) -> None:
         """Bring the gauges up to date, first those of this process. Raises DatabaseUnavailable."""
@@ -112,6 +116,7 @@ class Gateway:
             violations = await count_violations(connection)
             letters = await count_waiting(connection)
             renewals = await select_hour(connection)
+            lags = await select_lags(connection, self.sweeps)
         self.metrics.outbox_depth.set(outbox.depth)
         self.metrics.outbox_age.set(outbox.oldest_age.total_seconds())
         self.metrics.unresolved.set(unresolved)
@@ -119,6 +124,8 @@ class Gateway:
         self.metrics.letters_waiting.set(letters)
         self.metrics.renewals_due.set(renewals.due)
         self.metrics.renewals_paused.set(renewals.paused_at is not None)
+        for name, seconds in lags.items():
+            self.metrics.sweep_lag.labels(name).set(seconds)
 
 
 async def migrate_all(settings: Settings, dsn: str) -> list[str]:
@@ -263,6 +270,7 @@ def build_gateway(
         wake=wake,
         origins=AllowedOrigins(database),
         biller=Biller(tools, choose_telling(carrier)),
+        sweeps=(*SWEEPS, *choose_sweeps(tools.limits)),
     )
 
 

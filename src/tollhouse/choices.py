@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 from tollhouse.acquirers.approving import ApprovingAcquirer
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.api.limits import TokenizeRates
+from tollhouse.billing import breaker
 from tollhouse.billing.letters import write_letters
 from tollhouse.billing.settle import SettleRenewal, SwitchAccount, TellExpired
 from tollhouse.billing.subscribe import SettleSubscription
 from tollhouse.ipn.happen import record_happenings
 from tollhouse.ipn.record import RecordEvent
+from tollhouse.links import store as links
+from tollhouse.notices import store as notices
 from tollhouse.notices.carrier import Carrier, ShownCarrier
 from tollhouse.notices.smtp import SmtpCarrier
 from tollhouse.payments.consequences import KeepCard, PostLines, RememberCard, WriteLetter
 from tollhouse.payments.holds import TrackHold
-from tollhouse.payments.velocity import NoteDecline
+from tollhouse.payments.velocity import NoteDecline, build_sweeps
+from tollhouse.phones import store as phones
 from tollhouse.phones.sender import NoSender, Sender, WebhookSender
 from tollhouse.phones.shown import ShownSender
 from tollhouse.risk.model import NO_LIMITS, Limit, Limits
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from tollhouse.payments.model import Consequence
     from tollhouse.settings import Settings
     from tollhouse.storage.database import PlainConnection
+    from tollhouse.storage.sweep import Sweep
     from tollhouse.transport.model import Transport
 
 #: Of `/tokenize`, a minute.
@@ -97,6 +102,17 @@ def choose_rates(settings: Settings) -> TokenizeRates:
         for setting in [getattr(settings, f"tokenize_{name}")]
     }
     return TokenizeRates(**chosen)
+
+
+def choose_sweeps(limits: Limits) -> tuple[Sweep, ...]:
+    """List what has to go when its time has passed, besides what the vault holds."""
+    return (
+        *phones.SWEEPS,
+        *notices.SWEEPS,
+        *links.SWEEPS,
+        *breaker.SWEEPS,
+        *build_sweeps(limits),
+    )
 
 
 def choose_limits(settings: Settings) -> Limits:

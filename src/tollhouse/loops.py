@@ -6,17 +6,12 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tollhouse.billing.breaker import sweep_renewal_hours
 from tollhouse.ipn.repair import OrphanSweep
-from tollhouse.links.store import sweep_links
 from tollhouse.merchants.clock import read_offsets
 from tollhouse.notices.deliver import deliver_due
-from tollhouse.notices.store import sweep_notices
 from tollhouse.payments.resume import sweep_authentications
-from tollhouse.payments.velocity import sweep_velocity
-from tollhouse.phones.store import sweep_phones
+from tollhouse.storage.sweep import Sweeper
 from tollhouse.storage.time import set_clock
-from tollhouse.vault.security_codes import sweep_vault
 from tollhouse.worker.cards import check_due_cards
 from tollhouse.worker.disputes import take_in_all
 from tollhouse.worker.events import deliver_events, number_events
@@ -35,8 +30,7 @@ RENEW_EVERY_SECONDS = 1.0
 CHECK_CARDS_EVERY_SECONDS = 5.0
 TAKE_IN_DISPUTES_EVERY_SECONDS = 5.0
 SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
-SWEEP_VAULT_EVERY_SECONDS = 60.0
-SWEEP_VELOCITY_EVERY_SECONDS = 5.0
+SWEEP_INTERVAL_SECONDS = 5.0
 PROVE_BOOKS_EVERY_SECONDS = 5.0
 SWEEP_ORPHANS_EVERY_SECONDS = 5.0
 READ_ORIGINS_EVERY_SECONDS = 5.0
@@ -58,14 +52,6 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     tools = gateway.tools
     policy = gateway.settings.address_policy
 
-    async def sweep() -> None:
-        async with gateway.database.transaction() as connection:
-            await sweep_vault(connection)
-            await sweep_phones(connection)
-            await sweep_notices(connection)
-            await sweep_links(connection)
-            await sweep_renewal_hours(connection)
-
     return {
         "number events": lambda: number_events(gateway.database, stop=stop, wake=gateway.wake, numbered=numbered),
         "deliver events": lambda: deliver_events(
@@ -83,10 +69,9 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
             SWEEP_AUTHENTICATIONS_EVERY_SECONDS, partial(sweep_authentications, tools), stop
         ),
         "prove the books": lambda: run_every(PROVE_BOOKS_EVERY_SECONDS, partial(prove_all, gateway.database), stop),
-        "forget old counts": lambda: run_every(
-            SWEEP_VELOCITY_EVERY_SECONDS, partial(sweep_velocity, gateway.database, tools.limits), stop
+        "sweep what ran out": lambda: run_every(
+            SWEEP_INTERVAL_SECONDS, Sweeper(gateway.database, gateway.sweeps, stop=stop).step, stop
         ),
-        "sweep the vault": lambda: run_every(SWEEP_VAULT_EVERY_SECONDS, sweep, stop),
         **_build_letter_loop(gateway, stop),
     } | _build_common_loops(gateway, stop)
 

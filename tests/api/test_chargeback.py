@@ -17,9 +17,10 @@ from tests.support.payment_pages import PayPage
 from tests.support.webshop import WebShop, card, clone_database, price
 
 from tollhouse.links.model import MOST_TRIES
-from tollhouse.links.store import sweep_links
+from tollhouse.links.store import SWEEPS
 from tollhouse.stage.demo import SITE_ID
 from tollhouse.storage.database import Database
+from tollhouse.storage.sweep import Sweeper
 from tollhouse.worker.disputes import take_in_all
 
 
@@ -178,8 +179,7 @@ async def test_repaying(world: World) -> None:
     await world.fetch(
         "update payment_link set created_at = now() - interval '99 days', expires_at = now() - interval '31 days'"
     )
-    async with world.tools.database.transaction() as connection:
-        await sweep_links(connection)
+    await Sweeper(world.tools.database, SWEEPS).step()
     assert (await page.open()).status == 410
     assert await link_of(world, transaction_id) == link
     assert (await page.open()).status == 200

@@ -18,9 +18,10 @@ from tests.support.payment_pages import CARD, PayPage, make_page, way_of
 from tests.support.webshop import clone_database
 
 from tollhouse.links.model import MOST_TRIES
-from tollhouse.links.store import sweep_links
+from tollhouse.links.store import SWEEPS
 from tollhouse.stage.demo import MERCHANT_ID, SITE_ID
 from tollhouse.storage.database import Database
+from tollhouse.storage.sweep import Sweeper
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -402,6 +403,5 @@ async def test_old_links_are_forgotten(world: World, page: PayPage) -> None:
         "where digest = sha256($1)",
         old.url.rpartition("/")[2].encode(),
     )
-    async with world.tools.database.transaction() as connection:
-        await sweep_links(connection)
+    await Sweeper(world.tools.database, SWEEPS).step()
     assert ((await old.open()).status, (await page.open()).status) == (404, 200)

@@ -62,6 +62,12 @@ class Metrics:
         self.letters_waiting = Gauge(
             "tollhouse_letters_waiting", "Letters to consumers that were not carried yet.", registry=self.registry
         )
+        self.sweep_lag = Gauge(
+            "tollhouse_sweep_lag_seconds",
+            "For how long the oldest row that has to go has been overdue.",
+            ["table"],
+            registry=self.registry,
+        )
         self.queue_depth = Gauge(
             "tollhouse_lane_waiting", "Items that wait for the next durable write.", ["lane"], registry=self.registry
         )

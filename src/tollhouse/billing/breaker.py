@@ -15,6 +15,7 @@ import structlog
 from msgspec import Struct
 
 from tollhouse.billing.store import queries
+from tollhouse.storage.sweep import Sweep
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
@@ -71,6 +72,5 @@ async def resume_renewals(connection: PlainConnection) -> Hour:
     return await select_hour(connection)
 
 
-async def sweep_renewal_hours(connection: PlainConnection) -> None:
-    """Forget hours that are long over."""
-    await queries.sweep_renewal_hours(connection)
+#: Hours that are long over.
+SWEEPS = (Sweep("renewal_hour", queries.delete_old_hours, queries.select_hours_lag),)

@@ -332,6 +332,25 @@ from subscription s join merchant m using (merchant_id)
 where s.due_at <= now() and s.is_charge_next and m.clock_offset = '0' and m.state = 'active'
 on conflict (hour) do update set forecast = h.begun + excluded.forecast, paused_at = null;
 
--- name: sweep_renewal_hours!
--- Forget hours that are long over, unless one is paused.
-delete from renewal_hour where hour < now() - interval '90 days' and paused_at is null;
+-- name: delete_old_hours(most)$
+-- Forget some hours that are long over, unless one is paused.
+with gone as (
+    delete from renewal_hour
+    where ctid = any(array(
+        select ctid from renewal_hour
+        where hour < now() - interval '90 days' and paused_at is null
+        order by hour
+        limit :most
+        for update skip locked
+    ))
+    returning 1
+)
+select count(*)::integer from gone;
+
+-- name: select_hours_lag()$
+-- For how long the oldest hour has been overdue.
+select extract(epoch from now() - interval '90 days' - hour)::double precision
+from renewal_hour
+where paused_at is null
+order by hour
+limit 1;

@@ -41,17 +41,33 @@ update repayment
 set payment_id = :payment_id
 where merchant_id = :merchant_id and transaction_id = :transaction_id;
 
--- name: delete_old_links!
--- Forget links that ran out so long ago that nobody comes back to them, some at a time. Those of repayments tell whether they were paid.
+-- name: delete_old_links(kept, most)$
+-- Forget some links that ran out so long ago that nobody comes back to them. Those of repayments tell whether they were paid, and stay.
 -- By real time: where the merchant's is ahead they are kept a while longer.
-delete from payment_link
-where (merchant_id, payment_id) in (
-    select merchant_id, payment_id from payment_link
-    where expires_at < now() - make_interval(secs => :seconds)
-        and not exists (
-            select from repayment r
-            where r.merchant_id = payment_link.merchant_id and r.payment_id = payment_link.payment_id
-        )
-    order by expires_at
-    limit :limit
-);
+with gone as (
+    delete from payment_link
+    where ctid = any(array(
+        select ctid from payment_link
+        where expires_at < now() - :kept::interval
+            and not exists (
+                select from repayment r
+                where r.merchant_id = payment_link.merchant_id and r.payment_id = payment_link.payment_id
+            )
+        order by expires_at
+        limit :most
+        for update skip locked
+    ))
+    returning 1
+)
+select count(*)::integer from gone;
+
+-- name: select_links_lag(kept)$
+-- For how long the oldest link has been overdue.
+select extract(epoch from now() - :kept::interval - expires_at)::double precision
+from payment_link
+where not exists (
+    select from repayment r
+    where r.merchant_id = payment_link.merchant_id and r.payment_id = payment_link.payment_id
+)
+order by expires_at
+limit 1;

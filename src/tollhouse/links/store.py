@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tollhouse.links.model import Link, Terms
 from tollhouse.links.records import read_terms, write_terms
 from tollhouse.payments.store import select_payment
 from tollhouse.storage.queries import load_queries
+from tollhouse.storage.sweep import Sweep
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
 #: How long a link is kept after it ran out. Who comes late reads that it has; and then that there is none.
 KEPT = timedelta(days=30)
-SWEEP_LIMIT = 1_000
 
 queries = load_queries("tollhouse.links")
 
@@ -80,6 +81,7 @@ async def update_repayment(
     )
 
 
-async def sweep_links(connection: PlainConnection) -> None:
-    """Forget old links, in the caller's transaction."""
-    await queries.delete_old_links(connection, seconds=KEPT.total_seconds(), limit=SWEEP_LIMIT)
+#: Links that ran out long ago.
+SWEEPS = (
+    Sweep("payment_link", partial(queries.delete_old_links, kept=KEPT), partial(queries.select_links_lag, kept=KEPT)),
+)

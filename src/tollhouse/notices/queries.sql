@@ -53,17 +53,28 @@ select merchant_id, notice_id, recipient, language, facts, state, attempts, crea
 from notice
 where merchant_id = :merchant_id and notice_id = :notice_id;
 
--- name: delete_ended_notices!
--- Remove letters that were carried or given up a while ago, and with them the addresses.
-delete from notice
-where (merchant_id, notice_id) in (
-    select merchant_id, notice_id
-    from notice
-    where state <> 'waiting' and ended_at <= now() - :kept::interval
-    order by ended_at
-    limit :most
-    for update skip locked
-);
+-- name: delete_ended_notices(kept, most)$
+-- Remove some letters that were carried or given up a while ago, and with them the addresses.
+with gone as (
+    delete from notice
+    where ctid = any(array(
+        select ctid from notice
+        where state <> 'waiting' and ended_at <= now() - :kept::interval
+        order by ended_at
+        limit :most
+        for update skip locked
+    ))
+    returning 1
+)
+select count(*)::integer from gone;
+
+-- name: select_notices_lag(kept)$
+-- For how long the oldest letter has been overdue.
+select extract(epoch from now() - :kept::interval - ended_at)::double precision
+from notice
+where state <> 'waiting'
+order by ended_at
+limit 1;
 
 -- name: count_waiting_notices$
 -- Count the letters that wait, no further than to a bound.

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from tollhouse.notices.model import Facts, Notice, State
 from tollhouse.storage.queries import load_queries
+from tollhouse.storage.sweep import Sweep
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
 queries = load_queries("tollhouse.notices")
 
-#: How long a letter is kept after it was carried or given up, and how many one sweep removes.
+#: How long a letter is kept after it was carried or given up.
 KEPT = timedelta(days=30)
-SWEEP_BATCH = 10_000
 #: As far as waiting letters are counted.
 MOST_COUNTED = 10_000
 
@@ -90,9 +91,10 @@ async def select_notice(connection: PlainConnection, *, merchant_id: int, notice
     return _read_notice(row) if row else None
 
 
-async def sweep_notices(connection: PlainConnection) -> None:
-    """Remove some of the letters that nobody needs any more."""
-    await queries.delete_ended_notices(connection, kept=KEPT, most=SWEEP_BATCH)
+#: Letters that nobody needs any more.
+SWEEPS = (
+    Sweep("notice", partial(queries.delete_ended_notices, kept=KEPT), partial(queries.select_notices_lag, kept=KEPT)),
+)
 
 
 async def count_waiting(connection: PlainConnection) -> int:

@@ -52,15 +52,27 @@ select merchant_id, kind, key, true, transaction_id
 from unnest(:merchant_ids::bigint[], :kinds::velocity_kind[], :keys::text[], :transaction_ids::bigint[])
     as given (merchant_id, kind, key, transaction_id);
 
--- name: delete_old_marks!
+-- name: delete_old_marks(window_seconds, most)$
 -- Forget some of what is older than the window, oldest first.
-delete from velocity_mark
-where ctid = any(array(
-    select ctid from velocity_mark
-    where noted_at <= now() - make_interval(secs => :window_seconds)
-    order by noted_at
-    limit :most
-));
+with gone as (
+    delete from velocity_mark
+    where ctid = any(array(
+        select ctid from velocity_mark
+        where noted_at <= now() - make_interval(secs => :window_seconds)
+        order by noted_at
+        limit :most
+        for update skip locked
+    ))
+    returning 1
+)
+select count(*)::integer from gone;
+
+-- name: select_marks_lag(window_seconds)$
+-- For how long the oldest mark has been overdue.
+select extract(epoch from now() - make_interval(secs => :window_seconds) - noted_at)::double precision
+from velocity_mark
+order by noted_at
+limit 1;
 
 -- name: move_attempts
 -- Move attempts that are still where they were seen, in order; transaction and stored answer follow what moved. Each attempt is given

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from tollhouse.payments.model import Mode, Payment, Status
 from tollhouse.risk.model import Count, Kind, Limits
 from tollhouse.storage.queries import load_queries
+from tollhouse.storage.sweep import Sweep
 
 if TYPE_CHECKING:
-    from tollhouse.storage.database import Database, PlainConnection
-
-#: Of one sweep: every five seconds, enough for three thousand payments a second.
-BATCH_OF_SWEEP = 50_000
+    from tollhouse.storage.database import PlainConnection
 
 queries = load_queries("tollhouse.payments")
 
@@ -98,7 +97,8 @@ class NoteDecline:
         )
 
 
-async def sweep_velocity(database: Database, limits: Limits) -> None:
-    """Forget what is older than the window, or much of it; also where there are no limits any more."""
-    async with database.acquire() as connection:
-        await queries.delete_old_marks(connection, window_seconds=limits.window_seconds, most=BATCH_OF_SWEEP)
+def build_sweeps(limits: Limits) -> tuple[Sweep, ...]:
+    """Name what is older than the window; also where there are no limits any more."""
+    window = {"window_seconds": limits.window_seconds}
+    delete, select_lag = partial(queries.delete_old_marks, **window), partial(queries.select_marks_lag, **window)
+    return (Sweep("velocity_mark", delete, select_lag),)

@@ -35,26 +35,46 @@ update phone_code set tries_left = tries_left - 1 where merchant_id = :merchant_
 delete from phone_code
 where merchant_id = :merchant_id and phone_digest = :phone_digest and code_digest = :code_digest;
 
--- name: delete_expired_codes!
--- Remove codes that nobody may use any more, by real time: where the merchant's is ahead they are kept a while longer.
-delete from phone_code
-where (merchant_id, phone_digest) in (
-    select merchant_id, phone_digest
-    from phone_code
-    where expires_at <= now()
-    order by expires_at
-    limit :most
-    for update skip locked
-);
+-- name: delete_expired_codes(most)$
+-- Remove some codes that nobody may use any more, by real time: where the merchant's is ahead they are kept a while longer.
+with gone as (
+    delete from phone_code
+    where ctid = any(array(
+        select ctid from phone_code
+        where expires_at <= now()
+        order by expires_at
+        limit :most
+        for update skip locked
+    ))
+    returning 1
+)
+select count(*)::integer from gone;
 
--- name: delete_expired_quotas!
--- Remove windows that are over.
-delete from phone_quota
-where (merchant_id, subject) in (
-    select merchant_id, subject
-    from phone_quota
-    where ends_at <= now()
-    order by ends_at
-    limit :most
-    for update skip locked
-);
+-- name: select_codes_lag()$
+-- For how long the oldest code has been overdue.
+select extract(epoch from now() - expires_at)::double precision
+from phone_code
+order by expires_at
+limit 1;
+
+-- name: delete_expired_quotas(most)$
+-- Remove some windows that are over.
+with gone as (
+    delete from phone_quota
+    where ctid = any(array(
+        select ctid from phone_quota
+        where ends_at <= now()
+        order by ends_at
+        limit :most
+        for update skip locked
+    ))
+    returning 1
+)
+select count(*)::integer from gone;
+
+-- name: select_quotas_lag()$
+-- For how long the oldest window has been overdue.
+select extract(epoch from now() - ends_at)::double precision
+from phone_quota
+order by ends_at
+limit 1;

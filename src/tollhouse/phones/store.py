@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 from tollhouse.phones.model import CODE_LIFE, TRIES
 from tollhouse.storage.queries import load_queries
+from tollhouse.storage.sweep import Sweep
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
 queries = load_queries("tollhouse.phones")
-
-#: Rows that one sweep removes of each table.
-SWEEP_BATCH = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,8 @@ async def delete_code(
     await queries.delete_code(connection, merchant_id=merchant_id, phone_digest=phone_digest, code_digest=code_digest)
 
 
-async def sweep_phones(connection: PlainConnection) -> None:
-    """Remove some of what ran out."""
-    await queries.delete_expired_codes(connection, most=SWEEP_BATCH)
-    await queries.delete_expired_quotas(connection, most=SWEEP_BATCH)
+#: What ran out.
+SWEEPS = (
+    Sweep("phone_code", queries.delete_expired_codes, queries.select_codes_lag),
+    Sweep("phone_quota", queries.delete_expired_quotas, queries.select_quotas_lag),
+)

@@ -12,17 +12,72 @@ select sealed, expires_at from security_code where holder_id = :holder_id;
 -- Erase the security codes of these holders.
 delete from security_code where holder_id = any(:holder_ids::uuid[]);
 
--- name: delete_expired_security_codes!
--- Erase security codes whose time has passed.
-delete from security_code where expires_at <= now();
+-- name: delete_expired_security_codes(most)$
+-- Erase some security codes whose time has passed, and count them.
+with gone as (
+    delete from security_code
+    where ctid = any(array(
+        select ctid from security_code
+        where expires_at <= now()
+        order by expires_at
+        limit :most
+        for update skip locked
+    ))
+    returning 1
+)
+select count(*)::integer from gone;
 
--- name: update_expired_tokens!
--- Forget the cards of tokens that ran out unused.
-update token set sealed_card = null where expires_at <= now() and sealed_card is not null;
+-- name: select_security_codes_lag()$
+-- For how long the oldest security code has been overdue.
+select extract(epoch from now() - expires_at)::double precision
+from security_code
+order by expires_at
+limit 1;
 
--- name: delete_old_tokens!
--- Delete tokens a day after they ran out; until then a late use is told what is wrong with it.
-delete from token where expires_at <= now() - interval '1 day';
+-- name: update_expired_tokens(most)$
+-- Forget the cards of some tokens that ran out unused, and count them.
+with emptied as (
+    update token set sealed_card = null
+    where ctid = any(array(
+        select ctid from token
+        where expires_at <= now() and sealed_card is not null
+        order by expires_at
+        limit :most
+        for update skip locked
+    ))
+    returning 1
+)
+select count(*)::integer from emptied;
+
+-- name: select_token_cards_lag()$
+-- For how long the oldest card of a token that ran out has been overdue.
+select extract(epoch from now() - expires_at)::double precision
+from token
+where sealed_card is not null
+order by expires_at
+limit 1;
+
+-- name: delete_old_tokens(most)$
+-- Delete some tokens a day after they ran out; until then a late use is told what is wrong with it.
+with gone as (
+    delete from token
+    where ctid = any(array(
+        select ctid from token
+        where expires_at <= now() - interval '1 day'
+        order by expires_at
+        limit :most
+        for update skip locked
+    ))
+    returning 1
+)
+select count(*)::integer from gone;
+
+-- name: select_tokens_lag()$
+-- For how long the oldest token has been overdue.
+select extract(epoch from now() - interval '1 day' - expires_at)::double precision
+from token
+order by expires_at
+limit 1;
 
 -- name: insert_tokens$
 -- Store tokens and tell the database's time.

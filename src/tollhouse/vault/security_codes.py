@@ -18,6 +18,7 @@ from tollhouse.kernel.card import Cvv
 from tollhouse.kernel.errors import SealBroken
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
+from tollhouse.storage.sweep import Sweep
 from tollhouse.vault.ring import KeyRing, is_alive
 from tollhouse.vault.seal import seal_under, unseal_under
 
@@ -102,8 +103,9 @@ async def delete_security_codes(connection: PlainConnection, holder_ids: Sequenc
         await queries.delete_security_codes(connection, holder_ids=list(holder_ids))
 
 
-async def sweep_vault(connection: PlainConnection) -> None:
-    """Erase what has run out: security codes, cards of tokens that nobody used, old tokens."""
-    await queries.delete_expired_security_codes(connection)
-    await queries.update_expired_tokens(connection)
-    await queries.delete_old_tokens(connection)
+#: What has run out: security codes, cards of tokens that nobody used, old tokens.
+SWEEPS = (
+    Sweep("security_code", queries.delete_expired_security_codes, queries.select_security_codes_lag),
+    Sweep("token_card", queries.update_expired_tokens, queries.select_token_cards_lag),
+    Sweep("token", queries.delete_old_tokens, queries.select_tokens_lag),
+)

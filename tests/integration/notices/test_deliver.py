@@ -17,8 +17,9 @@ from tollhouse.notices.model import Letter
 from tollhouse.notices.schedule import DELAYS
 from tollhouse.notices.server import Security, Server
 from tollhouse.notices.smtp import SmtpCarrier
-from tollhouse.notices.store import NoticeRow, insert_notices, sweep_notices
+from tollhouse.notices.store import SWEEPS, NoticeRow, insert_notices
 from tollhouse.storage.database import Database
+from tollhouse.storage.sweep import Sweeper
 
 SENDER = "receipts@pay.example"
 
@@ -218,9 +219,9 @@ async def test_old_letters_are_removed(database: Database, mail: MailServer) -> 
     await write(database, 2)
     mail.answers = ["450 later"]
     await deliver_due(database, carrier_to(mail))
-    async with database.transaction() as connection:
-        await sweep_notices(connection)
-        assert await connection.fetchval("select count(*) from notice") == 2
+    assert await Sweeper(database, SWEEPS).step() == 0
+    async with database.acquire() as connection:
         await connection.execute("update notice set ended_at = ended_at - interval '31 days' where state = 'sent'")
-        await sweep_notices(connection)
+    assert await Sweeper(database, SWEEPS).step() == 1
+    async with database.acquire() as connection:
         assert [row["state"] for row in await connection.fetch("select state from notice")] == ["waiting"]

@@ -10,8 +10,9 @@ from tests.support.shop import OTHER_MERCHANT, OTHER_NUMBER, OTHER_SITE, Paid, S
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.payments.charge import charge
-from tollhouse.payments.velocity import sweep_velocity
+from tollhouse.payments.velocity import build_sweeps
 from tollhouse.settings import Settings
+from tollhouse.storage.sweep import Sweeper
 
 
 async def group(shop: Shop, group_id: int, external_id: str = "user-1") -> str:
@@ -135,7 +136,7 @@ async def test_what_is_too_long_ago_does_not_count(shop: Shop) -> None:
     await shop.pay()
     await shop.value("update velocity_mark set noted_at = now() - interval '61 minutes'")
     assert (await shop.pay()).outcome == ("success", "0")
-    await sweep_velocity(shop.tools.database, shop.tools.limits)
+    await Sweeper(shop.tools.database, build_sweeps(shop.tools.limits)).step()
     assert await shop.value("select count(*) from velocity_mark") == 3
 
 

@@ -19,8 +19,9 @@ from tollhouse.phones.model import Phone
 from tollhouse.phones.send import send_code
 from tollhouse.phones.sender import Message, MessageNotSent, NoSender
 from tollhouse.phones.shown import LIMIT, ShownSender
-from tollhouse.phones.store import sweep_phones
+from tollhouse.phones.store import SWEEPS
 from tollhouse.storage.database import Database
+from tollhouse.storage.sweep import Sweeper
 
 PHONE = Phone.parse("+1 (500) 555.0006")
 KEY = b"k" * 32
@@ -137,8 +138,7 @@ async def test_a_code_ends_after_ten_minutes(desk: Desk, sender: ShownSender, da
         await connection.execute("update phone_code set expires_at = now() - interval '1 second'")
     assert 590 < left.total_seconds() <= 600
     assert not (await check(desk, sent(sender))).is_right
-    async with database.transaction() as connection:
-        await sweep_phones(connection)
+    await Sweeper(database, SWEEPS).step()
     assert await count(database, "phone_code") == 0
     assert await count(database, "phone_quota") == 2
 
@@ -172,7 +172,8 @@ async def test_messages_are_counted(database: Database, sender: ShownSender) -> 
     await send(desk)
     async with database.transaction() as connection:
         assert await connection.fetchval("select max(used) from phone_quota where ends_at > now()") == 1
-        await sweep_phones(connection)
+    await Sweeper(database, SWEEPS).step()
+    async with database.transaction() as connection:
         assert await connection.fetchval("select count(*) from phone_quota") == 2
 
 

@@ -12,6 +12,7 @@ from tests.support.shop import CVV, Shop
 
 from tollhouse.kernel.card import Cvv
 from tollhouse.storage.database import Database
+from tollhouse.storage.sweep import Sweeper
 from tollhouse.vault.ring import (
     KEY_LIFE_MINUTES,
     FileRing,
@@ -24,12 +25,12 @@ from tollhouse.vault.ring import (
 from tollhouse.vault.seal import derive_token_id
 from tollhouse.vault.security_codes import (
     CODE_LIFE,
+    SWEEPS,
     SealedCode,
     SecurityCodes,
     delete_security_codes,
     insert_security_codes,
     select_security_code,
-    sweep_vault,
 )
 from tollhouse.vault.tokens import select_token
 
@@ -169,8 +170,8 @@ async def test_the_sweep_takes_what_ran_out_and_nothing_else(shop: Shop) -> None
                 f"update {table} set expires_at = now() - interval '{age}' where {name} = $1",  # noqa: S608 - our names
                 derive_token_id(token),
             )
+    await Sweeper(shop.tools.database, SWEEPS).step()
     async with shop.tools.database.transaction() as connection:
-        await sweep_vault(connection)
         left = [await select_token(connection, token, merchant_id=1) for token in (good, late, old)]
     assert left[0] is not None
     assert left[0].sealed_card is not None

@@ -21,9 +21,10 @@ from tests.support.issuing import number_of
 import tollhouse
 from tollhouse.kernel.errors import SealBroken
 from tollhouse.storage.database import Database
+from tollhouse.storage.sweep import Sweeper
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.ring import open_ring
-from tollhouse.vault.security_codes import sweep_vault
+from tollhouse.vault.security_codes import SWEEPS
 
 CODE = "9376"
 #: American Express: a code of four digits is told from other numbers more easily.
@@ -148,8 +149,7 @@ async def leave_unused(thief: Thief) -> None:
     await tokenize(thief)
     await thief.world.fetch("update token set expires_at = now()")
     await thief.world.fetch("update security_code set expires_at = now()")
-    async with thief.world.tools.database.transaction() as connection:
-        await sweep_vault(connection)
+    await Sweeper(thief.world.tools.database, SWEEPS).step()
     assert await thief.world.fetch("select from security_code") == []
 
 

@@ -1,0 +1,103 @@
+"""Remove rows whose time has passed, a bounded batch in a transaction of its own at a time.
+
+A backlog is worked off in small steps, each of which stays when the next one fails. How long the oldest row has been
+overdue is the lag of a table: a metric, and an error in the log when it grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tollhouse.kernel.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import Database, PlainConnection
+
+#: Rows of one transaction: some tens of milliseconds.
+MAX_BATCH_ROWS = 2_000
+#: What a batch shrinks to when the database is too slow for more within the time-out of a statement.
+MIN_BATCH_ROWS = 10
+#: Batches of one table in one step, so that a step ends, whatever arrives meanwhile.
+MAX_BATCHES = 500
+#: A table that is further behind is an error.
+MAX_LAG_SECONDS = 900.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The rows of a table that have to go.
+
+    `delete` is called with a connection and `most`, removes up to as many rows, oldest first and by an index, and
+    returns how many there were. `select_lag` returns for how many seconds the oldest of them has been overdue, or None
+    if there is none.
+    """
+
+    name: str
+    delete: Callable[..., Awaitable[int]]
+    select_lag: Callable[..., Awaitable[float | None]]
+
+
+class Sweeper:
+    """Runs sweeps one after the other, round by round, until none has a full batch left."""
+
+    def __init__(self, database: Database, sweeps: Sequence[Sweep], *, stop: asyncio.Event | None = None) -> None:
+        self._database = database
+        self._sweeps = sweeps
+        self._stop = stop or asyncio.Event()
+        self._batch_rows = dict.fromkeys((sweep.name for sweep in sweeps), MAX_BATCH_ROWS)
+
+    async def step(self) -> int:
+        """Remove what is overdue, and return how many rows that were. Ends between two batches when it shall stop.
+
+        A sweep that breaks is logged and holds up no other one. Raises DatabaseUnavailable.
+        """
+        removed = 0
+        left = list(self._sweeps)
+        for _ in range(MAX_BATCHES):
+            for sweep in tuple(left):
+                if self._stop.is_set():
+                    return removed
+                rows, is_full = await self._try_batch(sweep)
+                removed += rows
+                if not is_full:
+                    left.remove(sweep)
+            if not left:
+                break
+        await self._report_lag()
+        return removed
+
+    async def _try_batch(self, sweep: Sweep) -> tuple[int, bool]:
+        """Remove one batch; return its rows, and whether there may be more."""
+        most = self._batch_rows[sweep.name]
+        try:
+            async with self._database.transaction() as connection:
+                rows = await sweep.delete(connection, most=most)
+        except DatabaseUnavailable:
+            # Perhaps by its time-out: less is tried the next time.
+            self._batch_rows[sweep.name] = max(most // 4, MIN_BATCH_ROWS)
+            raise
+        except Exception:
+            log.exception("sweep.failed", table=sweep.name)
+            return 0, False
+        if rows == most:
+            self._batch_rows[sweep.name] = min(most * 2, MAX_BATCH_ROWS)
+        return rows, rows == most
+
+    async def _report_lag(self) -> None:
+        async with self._database.acquire() as connection:
+            lags = await select_lags(connection, self._sweeps)
+        for name, seconds in lags.items():
+            if seconds > MAX_LAG_SECONDS:
+                log.error("sweep.behind", table=name, lag_seconds=round(seconds))
+
+
+async def select_lags(connection: PlainConnection, sweeps: Sequence[Sweep]) -> dict[str, float]:
+    """Return for how many seconds the oldest row of each table has been overdue."""
+    return {sweep.name: max(0.0, await sweep.select_lag(connection) or 0.0) for sweep in sweeps}
