@@ -9,6 +9,7 @@ from tollhouse.acquirers.approving import ApprovingAcquirer
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.api.limits import TokenizeRates
 from tollhouse.billing import breaker
+from tollhouse.billing.end_voided import EndVoided
 from tollhouse.billing.letters import write_letters
 from tollhouse.billing.settle import SettleRenewal, SwitchAccount, TellExpired
 from tollhouse.billing.subscribe import SettleSubscription
@@ -77,7 +78,13 @@ def choose_consequences(carrier: Carrier | None, limits: Limits) -> tuple[Conseq
     """Choose what follows from an outcome: letters where somebody carries them, counts where something is limited."""
     letters = () if carrier is None else (WriteLetter(),)
     counting = (NoteDecline(),) if limits.is_set else ()
-    billing = (SettleSubscription(), SettleRenewal(), SwitchAccount(), TellExpired(record_happenings))
+    billing = (
+        SettleSubscription(),
+        SettleRenewal(),
+        SwitchAccount(),
+        EndVoided(record_happenings),
+        TellExpired(record_happenings),
+    )
     return (KeepCard(), RememberCard(), *billing, PostLines(), TrackHold(), RecordEvent(), *letters, *counting)
 
 

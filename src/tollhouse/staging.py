@@ -62,7 +62,9 @@ def build_stage_handlers(
         three_ds_handler(tools, transport, gate.access),
         *fault_handlers(transport, gate.access),
         *issuer_handlers(tools, gate),
-        *test_payment_data_handlers(TestDataDesk(transport), gate, tools.database, tools.vault.digest),
+        *test_payment_data_handlers(
+            TestDataDesk(transport, tools.clock.now_of), gate, tools.database, tools.vault.digest
+        ),
         *clock_handlers(gate, partial(advance, clockwork), partial(look_ahead, clockwork)),
     ]
 

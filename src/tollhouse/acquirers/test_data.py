@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -77,10 +79,14 @@ class Wish:
 
 
 class TestDataDesk:
-    """Asks the issuer on behalf of merchants. Raises NotFound, and Unavailable when the issuer does not answer."""
+    """Asks the issuer on behalf of merchants. Raises NotFound, and Unavailable when the issuer does not answer.
 
-    def __init__(self, transport: Transport) -> None:
+    The issuer dates what it keeps by the merchant's clock, which `now_of` tells.
+    """
+
+    def __init__(self, transport: Transport, now_of: Callable[[int], datetime]) -> None:
         self._transport = transport
+        self._now_of = now_of
 
     async def create(self, merchant_id: int, wish: Wish) -> TestPaymentData:
         """Have test data made. Raises RequestIdReused."""
@@ -97,6 +103,7 @@ class TestDataDesk:
             comment=wish.comment,
             requestKey=wish.request_key,
             requestDigest=wish.request_digest,
+            at=self._now_of(merchant_id),
         )
         if found.is_reused:
             raise RequestIdReused
@@ -115,7 +122,8 @@ class TestDataDesk:
 
     async def change(self, merchant_id: int, data_id: int, **changes: Any) -> TestPaymentData:
         """Change `balanceMinor`, `allowedIps`, `emulate3ds` or `blocked`, and return what it is then."""
-        return _expect(await self._ask(_one, "change", merchant_id, id=data_id, **changes))
+        at = self._now_of(merchant_id)
+        return _expect(await self._ask(_one, "change", merchant_id, id=data_id, at=at, **changes))
 
     async def delete(self, merchant_id: int, data_id: int) -> None:
         """Delete one."""

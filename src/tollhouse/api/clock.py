@@ -152,6 +152,11 @@ def _step(now: datetime, by: Offset | timedelta | None) -> datetime | None:
         return None
 
 
+def _ceil_millisecond(at: datetime) -> datetime:
+    """Return a time as it is shown, not before it: what falls due at it is due when the clock shows it."""
+    return at + timedelta(microseconds=-at.microsecond % 1000)
+
+
 def clock_handlers(gate: Gate, advance: Advance, look: Look) -> list[HTTPRouteHandler]:
     """Return the handlers. `advance` and `look` are told whose clock it is."""
 
@@ -183,7 +188,10 @@ def clock_handlers(gate: Gate, advance: Advance, look: Look) -> list[HTTPRouteHa
         """Return your time and what falls due next. Stage only."""
         merchant = await gate.access(request)
         outlook = await look(merchant.merchant_id)
-        due = [DueAnswer.model_validate({"kind": kind, "at": render_instant(at)}) for kind, at in outlook.next]
+        due = [
+            DueAnswer.model_validate({"kind": kind, "at": render_instant(_ceil_millisecond(at))})
+            for kind, at in outlook.next
+        ]
         answer = OutlookAnswer(
             now=render_instant(outlook.reading.time), ahead=render_duration(outlook.reading.offset), next=due
         )

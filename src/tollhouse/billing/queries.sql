@@ -44,6 +44,14 @@ where merchant_id = :merchant_id and account_id = :account_id and subscription_i
 order by subscription_id
 limit :most;
 
+-- name: select_keys_of_payments
+-- List the running subscriptions that these payments began.
+select merchant_id, subscription_id
+from subscription
+join unnest(:merchant_ids::bigint[], :payment_ids::bigint[]) as given (merchant_id, payment_id)
+    using (merchant_id, payment_id)
+where status in ('active', 'trial', 'past_due');
+
 -- name: select_keys_on_card
 -- List the running subscriptions that are charged to the same card as an account, whoever the consumer, but for one.
 select s.merchant_id, s.subscription_id

@@ -66,6 +66,17 @@ async def select_keys_on_account(connection: PlainConnection, subscription: Subs
     return [(row["merchant_id"], row["subscription_id"]) async for row in rows]
 
 
+async def select_keys_of_payments(connection: PlainConnection, payments: Iterable[tuple[int, int]]) -> list[Key]:
+    """Return the running subscriptions that were begun by payments, which are named by merchant and payment."""
+    listed = list(payments)
+    rows = queries.select_keys_of_payments(
+        connection,
+        merchant_ids=[merchant_id for merchant_id, _ in listed],
+        payment_ids=[payment_id for _, payment_id in listed],
+    )
+    return [(row["merchant_id"], row["subscription_id"]) async for row in rows]
+
+
 async def select_keys_on_card(connection: PlainConnection, subscription: Subscription) -> list[Key]:
     """Return the other running subscriptions that are charged to its card, of any consumer, up to `MOST_ON_ACCOUNT`."""
     rows = queries.select_keys_on_card(

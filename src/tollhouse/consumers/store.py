@@ -26,11 +26,12 @@ class ConsumerRow(NamedTuple):
 
 
 class LastAccountRow(NamedTuple):
-    """The account that a consumer paid with last."""
+    """An account that a consumer has paid with, or that was verified."""
 
     merchant_id: int
     consumer_id: str
     account_id: UUID
+    has_paid: bool
 
 
 async def insert_consumers(connection: PlainConnection, rows: Sequence[ConsumerRow]) -> None:
@@ -96,14 +97,22 @@ async def update_consumer(
 
 
 async def update_last_accounts(connection: PlainConnection, rows: Sequence[LastAccountRow]) -> None:
-    """Remember the accounts of consumers' last successful payments, in the caller's transaction."""
-    unique = {row[:2]: row for row in rows}
+    """Remember the accounts that consumers paid with last, in the caller's transaction.
+
+    A verified account is remembered where the consumer never paid. The rows are in the order in which things happened.
+    """
+    unique: dict[tuple[int, str], LastAccountRow] = {}
+    for row in rows:
+        before = unique.get(row[:2])
+        if before is None or row.has_paid or not before.has_paid:
+            unique[row[:2]] = row
     ordered = [unique[key] for key in sorted(unique)]
     await queries.update_last_accounts(
         connection,
         merchant_ids=[row.merchant_id for row in ordered],
         consumer_ids=[row.consumer_id for row in ordered],
         account_ids=[row.account_id for row in ordered],
+        have_paid=[row.has_paid for row in ordered],
     )
 
 

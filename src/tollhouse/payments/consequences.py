@@ -51,16 +51,20 @@ class KeepCard:
 
 
 class RememberCard:
-    """The source `consumer` charges the card of the last successful payment [seed]."""
+    """The source `consumer` charges the card of the last successful payment that the consumer made [seed].
+
+    A merchant's own charges change nothing. A verification counts until the consumer has paid.
+    """
 
     rank = 20
     stands_alone = True
 
     def rows(self, payment: Payment) -> Sequence[LastAccountRow]:
-        """Return the consumer and the account of an approved payment."""
-        if not _is_approved_purchase(payment):
+        """Return the consumer and the account of an approved payment or verification by the consumer."""
+        if not _is_approved_purchase(payment) or payment.initiator != "customer":
             return ()
-        return (LastAccountRow(payment.merchant_id, payment.consumer_id, payment.source.account_id),)
+        has_paid = payment.money.amount_minor > 0
+        return (LastAccountRow(payment.merchant_id, payment.consumer_id, payment.source.account_id, has_paid),)
 
     async def write(self, connection: PlainConnection, rows: Sequence[LastAccountRow]) -> None:
         """Remember the accounts of a batch."""

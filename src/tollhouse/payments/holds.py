@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tollhouse.kernel import codes
+from tollhouse.kernel.clock import floor_second
 from tollhouse.kernel.errors import Invalid, StillRunning
 from tollhouse.kernel.ids import new_request_id
 from tollhouse.payments.capture import capture
@@ -101,7 +102,7 @@ async def _insert(connection: PlainConnection, approved: Sequence[Payment]) -> N
         connection,
         **_keys_of(approved),
         payment_ids=[payment.payment_id for payment in approved],
-        settled_at=[payment.settled_at or payment.created_at for payment in approved],
+        settled_at=[floor_second(payment.settled_at or payment.created_at) for payment in approved],
         captures_after=[_days(holding.capture_after_days) for holding in holdings],
         valid_for=[_days(holding.valid_days) for holding in holdings],
     )

@@ -8,9 +8,9 @@ set used = case when known.ends_at <= now() then 1 else known.used + 1 end,
 returning used, ends_at - now() as left_over;
 
 -- name: insert_code$
--- Keep a new code in the place of the one before, and return when it ends, in the merchant's time.
+-- Keep a new code in the place of the one before, and return when it ends, in the merchant's time: at a whole second, as it is shown.
 insert into phone_code (merchant_id, phone_digest, code_digest, tries_left, expires_at)
-select merchant_id, :phone_digest, :code_digest, :tries, now() + clock_offset + :life::interval
+select merchant_id, :phone_digest, :code_digest, :tries, date_trunc('second', now() + clock_offset) + :life::interval
 from merchant
 where merchant_id = :merchant_id
 on conflict (merchant_id, phone_digest) do update

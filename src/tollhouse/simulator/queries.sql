@@ -340,14 +340,15 @@ where first_status in ('C', 'D')
 order by created_at
 limit :row_limit;
 
--- name: insert_test_data(merchant_id, type, number, currency, allowed_ips, emulates_3ds, is_expired, comment, request_key, request_digest)$
+-- name: insert_test_data(merchant_id, type, number, currency, allowed_ips, emulates_3ds, is_expired, comment, request_key, request_digest, at)$
 -- Store test payment data; nothing comes back if the number or the request has a row already.
 insert into test_data (
-    merchant_id, type, number, currency, allowed_ips, emulates_3ds, is_expired, comment, request_key, request_digest
+    merchant_id, type, number, currency, allowed_ips, emulates_3ds, is_expired, comment, request_key, request_digest,
+    created_at, updated_at
 )
 values (
     :merchant_id, :type, :number, :currency, :allowed_ips::text[], :emulates_3ds, :is_expired, :comment, :request_key,
-    :request_digest
+    :request_digest, coalesce(:at::timestamptz, now()), coalesce(:at::timestamptz, now())
 )
 on conflict do nothing
 returning test_data_id;
@@ -395,14 +396,14 @@ select count(*)
 from test_data
 where merchant_id = :merchant_id and deleted_at is null and (:type::test_data_type is null or type = :type);
 
--- name: update_test_data(merchant_id, test_data_id, allowed_ips, emulates_3ds, is_blocked)$
+-- name: update_test_data(merchant_id, test_data_id, allowed_ips, emulates_3ds, is_blocked, at)$
 -- Change what is given of a row; nothing comes back if there is none.
 update test_data
 set
     allowed_ips = coalesce(:allowed_ips::text[], allowed_ips),
     emulates_3ds = coalesce(:emulates_3ds, emulates_3ds),
     is_blocked = coalesce(:is_blocked, is_blocked),
-    updated_at = now()
+    updated_at = coalesce(:at::timestamptz, now())
 where merchant_id = :merchant_id and test_data_id = :test_data_id and deleted_at is null
 returning test_data_id;
 

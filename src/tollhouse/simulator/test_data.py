@@ -51,6 +51,8 @@ class _Create(Message):
     comment: Annotated[str, Meta(max_length=255)] | None = None
     request_key: Annotated[str, Meta(max_length=128)] | None = None
     request_digest: Annotated[str, Meta(max_length=128)] | None = None
+    #: The merchant's time; without it the real one.
+    at: datetime | None = None
 
 
 class _List(Message):
@@ -70,6 +72,8 @@ class _Change(_Name):
     allowed_ips: Addresses | None = None
     emulate3ds: bool | None = None
     blocked: bool | None = None
+    #: The merchant's time; without it the real one.
+    at: datetime | None = None
 
 
 _create = msgspec.json.Decoder(_Create)
@@ -125,6 +129,7 @@ class TestDataOffice:
                 allowed_ips=wanted.allowed_ips,
                 emulates_3ds=wanted.emulate3ds,
                 is_blocked=wanted.blocked,
+                at=wanted.at,
             )
             if changed is not None and wanted.balance_minor is not None:
                 await queries.update_balance(
@@ -216,6 +221,7 @@ async def _insert(connection: PlainConnection, wanted: _Create) -> int | None:
             comment=wanted.comment,
             request_key=wanted.request_key,
             request_digest=wanted.request_digest,
+            at=wanted.at,
         )
         if made is not None:
             await queries.insert_balance(

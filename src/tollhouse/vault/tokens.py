@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+from tollhouse.kernel.clock import floor_second
 from tollhouse.vault.seal import derive_token_id
 from tollhouse.vault.security_codes import SealedCode, insert_security_codes, queries
 
@@ -100,7 +101,7 @@ async def _store(
     card: bytes | None = None,
     account_id: UUID | None = None,
 ) -> Minted:
-    token_id, expires_at = derive_token_id(token), mint.clock.now() + TOKEN_LIFE
+    token_id, expires_at = derive_token_id(token), floor_second(mint.clock.now()) + TOKEN_LIFE
     sealed_code = None
     if code is not None:
         sealed_code = SealedCode(token_id, mint.vault.seal_token_code(code, token=token), expires_at)

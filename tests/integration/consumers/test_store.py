@@ -67,7 +67,8 @@ def test_derived_ids() -> None:
 
 async def test_the_last_account(database: Database) -> None:
     """The last account of a batch counts, for consumers that are there."""
-    rows = [LastAccountRow(1, row(name).consumer_id, UUID(int=n)) for n, name in enumerate(("a", "b", "a", "gone"), 1)]
+    names = ("a", "b", "a", "gone")
+    rows = [LastAccountRow(1, row(name).consumer_id, UUID(int=n), has_paid=True) for n, name in enumerate(names, 1)]
     async with database.transaction() as connection:
         await insert_consumers(connection, [row("a"), row("b")])
         await update_last_accounts(connection, rows)
@@ -79,6 +80,22 @@ async def test_the_last_account(database: Database) -> None:
     assert last == [UUID(int=3), UUID(int=2), None]
 
 
+@pytest.mark.parametrize("is_one_batch", [True, False])
+async def test_what_paid_goes_before_what_was_verified(database: Database, *, is_one_batch: bool) -> None:
+    """A verified account counts until one has paid; after that only another one that paid takes its place."""
+    happened = [(1, False), (2, False), (3, True), (4, False), (5, True), (6, False)]
+    expected = [1, 2, 3, 3, 5, 5]
+    rows = [LastAccountRow(1, row("a").consumer_id, UUID(int=n), has_paid) for n, has_paid in happened]
+    last = []
+    async with database.transaction() as connection:
+        await insert_consumers(connection, [row("a")])
+        for batch in [rows] if is_one_batch else [[each] for each in rows]:
+            await update_last_accounts(connection, batch)
+            found = await select_consumer(connection, merchant_id=1, consumer_id=row("a").consumer_id)
+            last.append(found[1].int if found and found[1] else None)
+    assert last == (expected[-1:] if is_one_batch else expected)
+
+
 async def test_batches_that_meet_do_not_deadlock(database: Database) -> None:
     """Batches of the same consumers in whatever order, at once, wait for each other and all get through."""
     names = [f"user-{n}" for n in range(30)]
@@ -87,7 +104,9 @@ async def test_batches_that_meet_do_not_deadlock(database: Database) -> None:
         shuffled = random.Random(seed).sample(names, len(names))
         async with database.transaction() as connection:
             await insert_consumers(connection, [row(name) for name in shuffled])
-            accounts = [LastAccountRow(1, row(name).consumer_id, UUID(int=seed + 1)) for name in shuffled]
+            accounts = [
+                LastAccountRow(1, row(name).consumer_id, UUID(int=seed + 1), has_paid=seed % 3 > 0) for name in shuffled
+            ]
             await update_last_accounts(connection, accounts)
 
     await asyncio.gather(*(write(seed) for seed in range(12)))

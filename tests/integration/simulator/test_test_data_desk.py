@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from tests.support.simulator import SECRET
@@ -13,13 +14,15 @@ from tollhouse.kernel.money import Currency, Money
 from tollhouse.transport.http import HttpTransport
 
 HUNDRED = Money(10000, Currency.of("USD"))
+#: What the merchant's clock shows.
+NOW = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
 
 
 @pytest.fixture
 async def desk(edge: str) -> AsyncIterator[data.TestDataDesk]:
     """The desk at a simulator in another process, as far as it can tell."""
     way = HttpTransport(f"{edge}/simulator", authorization=f"Bearer {SECRET}")
-    yield data.TestDataDesk(way)
+    yield data.TestDataDesk(way, lambda _: NOW)
     await way.close()
 
 
@@ -70,5 +73,5 @@ async def test_nobody_there() -> None:
     """A simulator that is away is Unavailable."""
     way = HttpTransport("http://127.0.0.1:9")
     with pytest.raises(Unavailable):
-        await data.TestDataDesk(way).read(1, 1)
+        await data.TestDataDesk(way, lambda _: NOW).read(1, 1)
     await way.close()
