@@ -43,12 +43,13 @@ class Gateway:
     database: int | None
     directory: Path
     base_url: str
+    health_url: str
     api_key: str
     site_id: str
 
     def count_settled(self) -> dict[str, int]:
         """Return how many payments this process has settled, by status, as its metrics say."""
-        found = SETTLED.findall(fetch(self.base_url, "/metrics")[1])
+        found = SETTLED.findall(fetch(self.health_url, "/metrics")[1])
         counts: dict[str, int] = {}
         for status, number in found:
             counts[status.decode()] = counts.get(status.decode(), 0) + int(float(number))
@@ -90,7 +91,10 @@ async def run_gateway(directory: Path, *, acquirer: str, database_url: str | Non
     """Run `tollhouse dev`, or `tollhouse serve` on a database that is there, until the block ends."""
     port = find_port()
     command = "serve" if database_url else "dev"
-    options = ["--port", str(port)] + ([] if database_url else ["--data-dir", str(directory)])
+    health_port = find_port()
+    options = ["--port", str(port), "--health-port", str(health_port)] + (
+        [] if database_url else ["--data-dir", str(directory)]
+    )
     log_path = directory / "gateway.log"
     with _open_log(log_path) as log:
         process = await asyncio.create_subprocess_exec(
@@ -100,10 +104,11 @@ async def run_gateway(directory: Path, *, acquirer: str, database_url: str | Non
         )  # fmt: skip
     try:
         base_url = f"http://127.0.0.1:{port}"
-        await _until_answering(process, base_url, log_path)
+        health_url = f"http://127.0.0.1:{health_port}"
+        await _until_answering(process, health_url, log_path)
         demo = _read_demo(directory)
         postgres = None if database_url else find_child(process.pid, "postgres")
-        yield Gateway(process.pid, postgres, directory, base_url, demo["apiKey"], demo["siteId"])
+        yield Gateway(process.pid, postgres, directory, base_url, health_url, demo["apiKey"], demo["siteId"])
     finally:
         await stop_process(process)
 

@@ -18,7 +18,6 @@ import structlog
 
 from tollhouse.api.access import Gate
 from tollhouse.api.cors import AllowedOrigins
-from tollhouse.api.metrics import Metrics
 from tollhouse.billing.breaker import select_hour
 from tollhouse.billing.settle import Foretell, RecordRenewal
 from tollhouse.billing.subscribe import RecordSubscription
@@ -33,6 +32,7 @@ from tollhouse.choices import (
     choose_sweeps,
     choose_telling,
 )
+from tollhouse.http.metrics import Metrics
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import SealBroken, TollhouseError
@@ -105,6 +105,11 @@ class Gateway:
     biller: Biller
     #: What has to go when its time has passed.
     sweeps: Sequence[Sweep]
+
+    async def check_ready(self) -> None:
+        """Check that payments can be taken: that the database answers. Raises DatabaseUnavailable."""
+        async with self.database.acquire() as connection:
+            await connection.execute("select 1")
 
     async def refresh_metrics(self) -> None:
         """Bring the gauges up to date, first those of this process. Raises DatabaseUnavailable."""
@@ -330,5 +335,5 @@ def _build_numbers(database: Database) -> NumberBlocks:
 
 
 def _tell_settled(metrics: Metrics, wake: asyncio.Event, payment: Payment) -> None:
-    metrics.count_outcome(payment)
+    metrics.count_outcome(mode=payment.mode.value, status=payment.status.value, code=payment.code or "")
     wake.set()

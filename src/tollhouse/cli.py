@@ -55,6 +55,8 @@ BOOKS_WIDTH = 160
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
+HealthHost = Annotated[str | None, typer.Option(help="Address for health and metrics.")]
+HealthPort = Annotated[int | None, typer.Option(help="Port for health and metrics.")]
 DataDir = Annotated[Path | None, typer.Option(help="Where the database, the keys and demo.json are.")]
 
 
@@ -64,25 +66,29 @@ def main() -> None:
 
 
 @app.command()
-def dev(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+def dev(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    health_host: HealthHost = None,
+    health_port: HealthPort = None,
+) -> None:
     """Run the whole gateway in one process: database, API, pages, worker and simulated bank."""
-    settings = _read_settings(host=host, port=port, data_dir=data_dir)
+    settings = _read_settings(host=host, port=port, data_dir=data_dir, health_host=health_host, health_port=health_port)
     _run(processes.run_dev(settings, _announce), settings)
 
 
 @app.command()
-def serve(host: Host = None, port: Port = None) -> None:
+def serve(host: Host = None, port: Port = None, health_host: HealthHost = None, health_port: HealthPort = None) -> None:
     """Run the API and the pages: stateless, as many as wanted."""
-    settings = _read_settings(host=host, port=port)
+    settings = _read_settings(host=host, port=port, health_host=health_host, health_port=health_port)
     _run(processes.run_serve(settings), settings)
 
 
 @app.command()
-def work(
-    metrics_port: Annotated[int | None, typer.Option(help="Port for health and metrics; none by default.")] = None,
-) -> None:
+def work(health_host: HealthHost = None, health_port: HealthPort = None) -> None:
     """Run the worker: delivers IPNs, resolves open outcomes; as many as wanted."""
-    settings = _read_settings(metrics_port=metrics_port)
+    settings = _read_settings(health_host=health_host, health_port=health_port)
     _run(processes.run_work(settings), settings)
 
 

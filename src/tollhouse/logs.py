@@ -9,29 +9,35 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import traceback
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 import structlog
 
+from tollhouse.http.metrics import count_error
 from tollhouse.kernel.card import mask_digits
+from tollhouse.kernel.errors import TollhouseError
 
 #: As many digits as the shortest card number has, or more: the number may stand among others.
 DIGITS = re.compile(r"[0-9]{12,}")
 DIGITS_IN_BYTES = re.compile(DIGITS.pattern.encode())
+#: Of each error of a chain, and errors of a chain.
+MAX_FRAMES = 20
+MAX_CAUSES = 5
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 def configure_logs(*, form: Literal["json", "console"] | None, level: str) -> None:
     """Set the log up for this process. Without a form it is readable on a terminal and JSON elsewhere."""
     form = form or ("console" if sys.stderr.isatty() else "json")
-    shared: list[Any] = [structlog.processors.add_log_level, _add_time]
+    shared: list[Any] = [structlog.processors.add_log_level, _add_time, _count_error, _render_error]
     if form == "json":
-        processors = [*shared, structlog.processors.format_exc_info, _render]
+        processors = [*shared, _render]
         factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
     else:
-        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        renderer = structlog.dev.ConsoleRenderer()
         processors, factory = [*shared, renderer, _mask_line], structlog.PrintLoggerFactory(sys.stderr)
     structlog.configure(
         processors=processors,
@@ -46,6 +52,40 @@ def _add_time(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
     """Say when, in UTC to the microsecond. The clock of the system: a log is read beside other logs."""
     event["timestamp"] = datetime.now(UTC).replace(tzinfo=None).isoformat() + "Z"
     return event
+
+
+def _count_error(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Count errors, so that what the log says of defects and what the metrics say is the same."""
+    if event.get("level") in {"error", "critical"}:
+        count_error(str(event.get("event")))
+    return event
+
+
+def _render_error(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Write the way to an error down without any of its values: a message of a library may quote what somebody sent."""
+    error = event.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
+    elif isinstance(error, tuple):
+        error = error[1]
+    if isinstance(error, BaseException):
+        event["exception"] = describe_error(error)
+    return event
+
+
+def describe_error(error: BaseException) -> str:
+    """Return an error, its causes and their frames. Only our own messages are quoted."""
+    lines: list[str] = []
+    cause: BaseException | None = error
+    for number in range(MAX_CAUSES):
+        if cause is None:
+            break
+        text = f": {cause}" if isinstance(cause, TollhouseError) else ""
+        lines.append(f"{'caused by ' if number else ''}{type(cause).__name__}{text}")
+        frames = traceback.extract_tb(cause.__traceback__)[-MAX_FRAMES:]
+        lines += [f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return "\n".join(lines)
 
 
 def _render(_: Any, __: str, event: dict[str, Any]) -> bytes:

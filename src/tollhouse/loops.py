@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 from tollhouse.ipn.repair import OrphanSweep
 from tollhouse.merchants.clock import read_offsets
 from tollhouse.notices.deliver import deliver_due
-from tollhouse.payments.resume import sweep_authentications
+from tollhouse.payments.resume import SWEEP_LIMIT, sweep_authentications
 from tollhouse.storage.sweep import Sweeper
 from tollhouse.storage.time import set_clock
-from tollhouse.worker.cards import check_due_cards
+from tollhouse.worker import cards, holds, resolve
+from tollhouse.worker.cards import check_card_batch
 from tollhouse.worker.disputes import take_in_all
 from tollhouse.worker.events import deliver_events, number_events
-from tollhouse.worker.holds import keep_due_holds
+from tollhouse.worker.holds import keep_hold_batch
 from tollhouse.worker.prove import prove_all
 from tollhouse.worker.renew import renew_due
-from tollhouse.worker.resolve import resolve_due
-from tollhouse.worker.run import Loop, end_with, run_every
+from tollhouse.worker.resolve import resolve_batch
+from tollhouse.worker.run import Loop, end_with, every, run_every
 
 if TYPE_CHECKING:
     from tollhouse.app import Gateway
@@ -53,23 +54,38 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     policy = gateway.settings.address_policy
 
     return {
-        "number events": lambda: number_events(gateway.database, stop=stop, wake=gateway.wake, numbered=numbered),
-        "deliver events": lambda: deliver_events(
-            gateway.database, secrets_of=gateway.secrets.of, policy=policy, stop=stop, wake=numbered
+        "number events": lambda beat: number_events(
+            gateway.database, stop=stop, wake=gateway.wake, numbered=numbered, beat=beat
         ),
-        "free orphaned callbacks": lambda: run_every(
+        "deliver events": lambda beat: deliver_events(
+            gateway.database, secrets_of=gateway.secrets.of, policy=policy, stop=stop, wake=numbered, beat=beat
+        ),
+        "free orphaned callbacks": every(
             SWEEP_ORPHANS_EVERY_SECONDS, OrphanSweep(gateway.database, gateway.metrics.orphans.inc).step, stop
         ),
-        "resolve outcomes": lambda: run_every(RESOLVE_EVERY_SECONDS, partial(resolve_due, tools), stop),
-        "keep authorizations": lambda: run_every(KEEP_HOLDS_EVERY_SECONDS, partial(keep_due_holds, tools), stop),
-        "renew subscriptions": lambda: run_every(RENEW_EVERY_SECONDS, partial(renew_due, gateway.biller), stop),
-        "check cards": lambda: run_every(CHECK_CARDS_EVERY_SECONDS, partial(check_due_cards, gateway.biller), stop),
-        "take in disputes": lambda: run_every(TAKE_IN_DISPUTES_EVERY_SECONDS, partial(take_in_all, tools), stop),
-        "sweep authentications": lambda: run_every(
-            SWEEP_AUTHENTICATIONS_EVERY_SECONDS, partial(sweep_authentications, tools), stop
+        "resolve outcomes": every(RESOLVE_EVERY_SECONDS, partial(resolve_batch, tools), stop, backlog=resolve.BATCH),
+        "keep authorizations": every(
+            KEEP_HOLDS_EVERY_SECONDS, partial(keep_hold_batch, tools), stop, backlog=holds.BATCH
         ),
-        "prove the books": lambda: run_every(PROVE_BOOKS_EVERY_SECONDS, partial(prove_all, gateway.database), stop),
-        "sweep what ran out": lambda: run_every(
+        "renew subscriptions": lambda beat: run_every(
+            RENEW_EVERY_SECONDS,
+            partial(renew_due, gateway.biller, is_stopping=stop.is_set, beat=beat),
+            stop,
+            beat,
+        ),
+        "check cards": every(
+            CHECK_CARDS_EVERY_SECONDS, partial(check_card_batch, gateway.biller), stop, backlog=cards.BATCH
+        ),
+        "take in disputes": every(
+            TAKE_IN_DISPUTES_EVERY_SECONDS, partial(take_in_all, tools, is_stopping=stop.is_set), stop
+        ),
+        "sweep authentications": every(
+            SWEEP_AUTHENTICATIONS_EVERY_SECONDS, partial(sweep_authentications, tools), stop, backlog=SWEEP_LIMIT
+        ),
+        "prove the books": every(
+            PROVE_BOOKS_EVERY_SECONDS, partial(prove_all, gateway.database, is_stopping=stop.is_set), stop
+        ),
+        "sweep what ran out": every(
             SWEEP_INTERVAL_SECONDS, Sweeper(gateway.database, gateway.sweeps, stop=stop).step, stop
         ),
         **_build_letter_loop(gateway, stop),
@@ -82,13 +98,13 @@ def _build_letter_loop(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]
         return {}
     deliver = partial(deliver_due, gateway.database, gateway.carrier)
     carry = end_with(stop, deliver, drain_seconds=DRAIN_LETTERS_SECONDS)
-    return {"carry letters": lambda: run_every(CARRY_LETTERS_EVERY_SECONDS, carry, stop)}
+    return {"carry letters": every(CARRY_LETTERS_EVERY_SECONDS, carry, stop)}
 
 
 def build_web_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     """Name the loops of a process that speaks HTTP."""
     return {
-        "read allowed origins": lambda: run_every(READ_ORIGINS_EVERY_SECONDS, gateway.origins.refresh, stop)
+        "read allowed origins": every(READ_ORIGINS_EVERY_SECONDS, gateway.origins.refresh, stop)
     } | _build_common_loops(gateway, stop)
 
 
@@ -103,11 +119,11 @@ def _build_common_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop
         gateway.tools.security_codes.forget_keys(gateway.tools.clock.now())
 
     loops: dict[str, Loop] = {
-        "forget keys of challenges": lambda: run_every(FORGET_KEYS_EVERY_SECONDS, forget_keys, stop),
-        "read the time": lambda: run_every(READ_TIME_EVERY_SECONDS, read_time, stop),
-        "read the rates": lambda: run_every(READ_RATES_EVERY_SECONDS, rates.refresh, stop),
+        "forget keys of challenges": every(FORGET_KEYS_EVERY_SECONDS, forget_keys, stop),
+        "read the time": every(READ_TIME_EVERY_SECONDS, read_time, stop),
+        "read the rates": every(READ_RATES_EVERY_SECONDS, rates.refresh, stop),
     }
     if not gateway.settings.is_live:
         read = partial(read_offsets, gateway.database, gateway.tools.clock)
-        loops["read the offsets"] = lambda: run_every(READ_OFFSETS_EVERY_SECONDS, read, stop)
+        loops["read the offsets"] = every(READ_OFFSETS_EVERY_SECONDS, read, stop)
     return loops

@@ -3,52 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import gc
-import math
-import signal
-import socket
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 import structlog
-import uvicorn
 
 from tollhouse.app import ConfigurationError, migrate_all, open_gateway, require_migrated
 from tollhouse.bank import draw_secret, open_simulator, open_way, require_directory, require_secret, require_simulator
 from tollhouse.http.connections import choose_max_connections
-from tollhouse.http.server import Bounds, build_protocol
+from tollhouse.http.health import Health, Pages
+from tollhouse.http.ports import bind
+from tollhouse.http.server import Bounds
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.ledger.verify import verify_books
 from tollhouse.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_loops
 from tollhouse.rates.ecb import MAX_BYTES
 from tollhouse.rates.load import Loaded, load_rates
+from tollhouse.serving import Shutdown, serve, serve_beside, settle_memory, stop_on_signals
 from tollhouse.simulator.app import create_simulator_app
 from tollhouse.simulator.transport import InProcessTransport
 from tollhouse.stage.demo import Demo, ensure_demo, read_or_draw_demo, write_demo
 from tollhouse.storage.database import Database
 from tollhouse.storage.embedded import EmbeddedInUse, EmbeddedPostgres, running_dsn
-from tollhouse.web import build_watch, build_web
+from tollhouse.web import build_web
 from tollhouse.worker.run import run_loops
 
 if TYPE_CHECKING:
-    from litestar import Litestar
-
-    from tollhouse.api.asgi import Application
     from tollhouse.app import Gateway
     from tollhouse.ledger.verify import Report
     from tollhouse.settings import Settings
     from tollhouse.storage.database import PlainConnection
+    from tollhouse.worker.run import Loop
 
-#: Open requests, and then the money work under way, get this long together to end after SIGTERM.
-GRACE_SECONDS = 3
-#: Browsers meet the bank under another name than the gateway, as they do in live: two sites, for cookies and frames.
-BANK_HOST = "localhost"
+#: Of `serve`, for a balancer to learn that the process is not ready any more.
+DRAIN_SECONDS = 5.0
+#: Between the port of a process and, where none is set, that of its health.
+HEALTH_PORT_DISTANCE = 1_000
+HIGHEST_PORT = 65_535
 #: Proving the books goes over all of them.
 VERIFY_STATEMENT_SECONDS = 600.0
 
@@ -61,95 +56,73 @@ class DatabaseEnded(TollhouseError):
     """The embedded database ended by itself; its log is in the data directory."""
 
 
-class PortUnavailable(TollhouseError):
-    """The port cannot be listened on."""
-
-
-class _Stop(asyncio.Event):
-    """Set when the process shall end; from then on its grace runs out, whatever is waited for first."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._set_at: float | None = None
-
-    def set(self) -> None:
-        """Begin to end."""
-        if self._set_at is None:
-            self._set_at = time.monotonic()
-        super().set()
-
-    def seconds_left(self) -> float:
-        """Return what is left of the grace."""
-        gone = 0.0 if self._set_at is None else time.monotonic() - self._set_at
-        return max(GRACE_SECONDS - gone, 0.0)
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves signals to the process that it is part of."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture nothing."""
-        yield
-
-
 async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]) -> None:
-    """Run everything in one process, on an embedded database unless another one is named."""
-    stop = _stop_on_signals()
+    """Run everything in one process, on an embedded database unless another one is named.
+
+    Raises ConfigurationError in live, PortUnavailable, and DatabaseEnded when the embedded database ends by itself.
+    """
+    if settings.is_live:
+        raise ConfigurationError("`tollhouse dev` is for stage only; live runs `tollhouse serve` and `tollhouse work`.")
     settings = draw_secret(settings)
+    shutdown = stop_on_signals(drain_seconds=settings.drain_seconds or 0.0)
     async with AsyncExitStack() as stack:
         # Before the database is started: who has to choose another port should not wait for that.
-        listener = stack.enter_context(_bind(settings.host, settings.port))
+        port = stack.enter_context(bind(settings.host, settings.port))
+        health = Health(shutdown.begun.is_set)
+        is_private = port.is_loopback and settings.health_port is None
+        if not is_private:
+            await _serve_health(stack, settings, health)
+        settings = settings.at(port)
         dsn = settings.database_url
         if dsn is None:
-            dsn = await stack.enter_async_context(_embedded(settings, stop))
+            dsn = await stack.enter_async_context(_embedded(settings, shutdown))
         await migrate_all(settings, dsn)
         simulator = await stack.enter_async_context(
-            open_simulator(settings, dsn, base_url=f"http://{BANK_HOST}:{settings.port}/simulator")
+            open_simulator(settings, dsn, base_url=settings.simulator_base_url or settings.public_url)
         )
+        transport = InProcessTransport(simulator)
         gateway = await stack.enter_async_context(
-            open_gateway(settings, dsn, InProcessTransport(simulator), seconds_to_drain=stop.seconds_left)
+            open_gateway(settings, dsn, transport, seconds_to_drain=shutdown.seconds_left)
         )
         demo = await _prepare_demo(settings, gateway)
-        loops = asyncio.create_task(run_loops(build_loops(gateway, stop) | build_web_loops(gateway, stop), stop))
-        web = build_web(gateway, simulator)
-        await _serve(web, listener, stop, lambda: announce(demo, settings), bounds=_choose_bounds(settings))
-        stop.set()
-        await loops
+        loops = build_loops(gateway, shutdown.stop) | build_web_loops(gateway, shutdown.stop)
+        web = build_web(gateway, simulator, health=health if is_private else None)
+        async with _run_beside(gateway, loops, shutdown):
+            started = _on_started(health, gateway, lambda: announce(demo, settings))
+            await serve(web, port, shutdown.stop, started, bounds=_choose_bounds(settings))
+            shutdown.stop_now()
 
 
 async def run_serve(settings: Settings) -> None:
     """Run the API and the pages, without worker and database."""
     require_directory(settings)
-    stop = _stop_on_signals()
-    with _bind(settings.host, settings.port) as listener:
-        async with _gateway_alone(settings, stop) as gateway:
-            loops = asyncio.create_task(run_loops(build_web_loops(gateway, stop), stop))
-            # Others learn of a moved clock by their loops; who moves one answers when they know.
-            web = build_web(gateway, others_learn_seconds=2 * READ_OFFSETS_EVERY_SECONDS)
-            tell = partial(log.info, "serving", url=settings.public_url)
-            await _serve(web, listener, stop, tell, bounds=_choose_bounds(settings))
-            stop.set()
-            await loops
+    drain_seconds = DRAIN_SECONDS if settings.drain_seconds is None else settings.drain_seconds
+    shutdown = stop_on_signals(drain_seconds=drain_seconds)
+    async with AsyncExitStack() as stack:
+        port = stack.enter_context(bind(settings.host, settings.port))
+        health = Health(shutdown.begun.is_set)
+        health_url = await _serve_health(stack, settings, health)
+        settings = settings.at(port)
+        gateway = await stack.enter_async_context(_gateway_alone(settings, shutdown))
+        # Others learn of a moved clock by their loops; who moves one answers when they know.
+        web = build_web(gateway, others_learn_seconds=2 * READ_OFFSETS_EVERY_SECONDS)
+        started = _on_started(health, gateway, lambda: log.info("serving", url=settings.public_url, health=health_url))
+        async with _run_beside(gateway, build_web_loops(gateway, shutdown.stop), shutdown):
+            await serve(web, port, shutdown.stop, started, bounds=_choose_bounds(settings))
+            shutdown.stop_now()
 
 
 async def run_work(settings: Settings) -> None:
     """Run the worker's loops, and a port for health and metrics if one is set."""
-    stop = _stop_on_signals()
+    shutdown = stop_on_signals()
     async with AsyncExitStack() as stack:
-        listener, port = None, settings.metrics_port
-        if port is not None:
-            listener = stack.enter_context(_bind(settings.host, port, option="--metrics-port"))
-        gateway = await stack.enter_async_context(_gateway_alone(settings, stop))
-        loops = asyncio.create_task(run_loops(build_loops(gateway, stop), stop))
-        if listener is None:
-            log.info("working")
-        else:
-            watch = build_watch(gateway)
-            tell = partial(log.info, "working", metrics_port=port)
-            await _serve(watch, listener, stop, tell, bounds=_choose_bounds(settings))
-            stop.set()
-        await loops
+        health, health_url = Health(shutdown.begun.is_set), None
+        if settings.health_port is not None:
+            health_url = await _serve_health(stack, settings, health)
+        gateway = await stack.enter_async_context(_gateway_alone(settings, shutdown))
+        async with _run_beside(gateway, build_loops(gateway, shutdown.stop), shutdown):
+            _on_started(health, gateway, lambda: log.info("working", health=health_url))()
+            await shutdown.stop.wait()
 
 
 async def run_simulate(settings: Settings) -> None:
@@ -157,15 +130,15 @@ async def run_simulate(settings: Settings) -> None:
     if settings.is_live:
         raise ConfigurationError("The simulator is for stage only.")
     secret = require_secret(settings)
-    stop = _stop_on_signals()
-    base_url = settings.simulator_base_url or settings.public_url
-    with _bind(settings.host, settings.port) as listener:
+    shutdown = stop_on_signals()
+    with bind(settings.host, settings.port) as port:
+        base_url = settings.simulator_base_url or settings.base_url or port.url
         dsn = _database_url(settings)
         await require_migrated(dsn, schema="simulator", package="tollhouse.simulator")
         async with open_simulator(settings, dsn, base_url=base_url) as simulator:
             web = create_simulator_app(simulator, secret=secret)
-            tell = partial(log.info, "simulating", url=base_url)
-            await _serve(web, listener, stop, tell, bounds=_choose_bounds(settings))
+            started = partial(log.info, "simulating", url=base_url)
+            await serve(web, port, shutdown.stop, started, bounds=_choose_bounds(settings))
 
 
 async def run_migrate(settings: Settings) -> list[str]:
@@ -218,13 +191,53 @@ async def run_on_connection(settings: Settings, work: Callable[[PlainConnection]
             await database.close()
 
 
-def _stop_on_signals() -> _Stop:
-    """Return an event that SIGTERM and SIGINT set."""
-    stop = _Stop()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
+@asynccontextmanager
+async def _run_beside(gateway: Gateway, loops: Mapping[str, Loop], shutdown: Shutdown) -> AsyncIterator[None]:
+    """Run loops beside the block; at its end the process stops, and they have the rest of its grace."""
+    running = asyncio.create_task(
+        run_loops(loops, shutdown.stop, beat=gateway.metrics.beat, seconds_left=shutdown.seconds_left)
+    )
+    try:
+        yield
+    finally:
+        shutdown.stop_now()
+        await running
+
+
+async def _serve_health(stack: AsyncExitStack, settings: Settings, health: Health) -> str:
+    """Serve health and metrics on their own port until the stack ends, which is last of all; return the URL."""
+    port = stack.enter_context(bind(settings.health_host, _choose_health_port(settings), option="--health-port"))
+    await stack.enter_async_context(serve_beside(Pages(health.pages()), port, bounds=_choose_bounds(settings)))
+    return port.url
+
+
+def _choose_health_port(settings: Settings) -> int:
+    if settings.health_port is not None:
+        return settings.health_port
+    if not settings.port:
+        return 0
+    above = settings.port + HEALTH_PORT_DISTANCE
+    return above if above <= HIGHEST_PORT else settings.port - HEALTH_PORT_DISTANCE
+
+
+def _choose_bounds(settings: Settings) -> Bounds:
+    """Return the bounds of a port."""
+    return Bounds(
+        max_connections_per_address=settings.connections_per_address,
+        max_connections=choose_max_connections(),
+        exempt=settings.trusted_proxies,
+    )
+
+
+def _on_started(health: Health, gateway: Gateway, announce: Callable[[], None]) -> Callable[[], None]:
+    """Return what is done once the port is open: only now the process is ready."""
+
+    def started() -> None:
+        settle_memory()
+        health.watched = gateway
+        announce()
+
+    return started
 
 
 def _database_url(settings: Settings) -> str:
@@ -253,26 +266,30 @@ async def _some_database(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _embedded(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]:
-    """Run the embedded database; when it ends by itself, the process has to end too."""
+async def _embedded(settings: Settings, shutdown: Shutdown) -> AsyncIterator[str]:
+    """Run the embedded database. When it ends by itself, the process stops, and DatabaseEnded is raised at the end."""
     server = EmbeddedPostgres(settings.data_dir)
     dsn = await server.start()
+    log_path = str(settings.data_dir / "postgres.log")
 
     async def watch() -> None:
         code = await server.wait()
-        log.error("database ended", code=code, log=str(settings.data_dir / "postgres.log"))
-        stop.set()
+        log.error("database ended", code=code, log=log_path)
+        shutdown.stop_now()
 
     watcher = asyncio.create_task(watch())
     try:
         yield dsn
     finally:
+        has_ended = watcher.done()
         watcher.cancel()
         await server.stop()
+    if has_ended:
+        raise DatabaseEnded(f"The embedded database ended by itself; {log_path} says why.")
 
 
 @asynccontextmanager
-async def _gateway_alone(settings: Settings, stop: _Stop) -> AsyncIterator[Gateway]:
+async def _gateway_alone(settings: Settings, shutdown: Shutdown) -> AsyncIterator[Gateway]:
     require_simulator(settings)
     dsn = _database_url(settings)
     await require_migrated(dsn, schema="gateway", package="tollhouse.storage")
@@ -284,7 +301,7 @@ async def _gateway_alone(settings: Settings, stop: _Stop) -> AsyncIterator[Gatew
             dsn,
             transport,
             directory_transport=directory_transport,
-            seconds_to_drain=stop.seconds_left,
+            seconds_to_drain=shutdown.seconds_left,
         ) as gateway:
             yield gateway
     finally:
@@ -302,80 +319,3 @@ async def _prepare_demo(settings: Settings, gateway: Gateway) -> Demo:
     )
     write_demo(path, demo)
     return demo
-
-
-def _settle_memory() -> None:
-    """Take what start-up made out of the garbage collector's rounds, and let those be rarer.
-
-    Nearly everything that a request makes dies with its last reference; a full round over the imported modules would
-    only be a pause in the middle of payments.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-
-
-@contextmanager
-def _bind(host: str, port: int, *, option: str = "--port") -> Iterator[socket.socket]:
-    """Take a port, to listen on it later. Raises PortUnavailable, and OSError for a host that is not here."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            why = {errno.EADDRINUSE: "is taken by another process", errno.EACCES: "may not be taken by this user"}
-            if error.errno not in why:
-                raise
-            variable = f"TOLLHOUSE_{option.removeprefix('--').replace('-', '_').upper()}"
-            raise PortUnavailable(
-                f"Port {port} of {host} {why[error.errno]}; choose another with {option} or {variable}."
-            ) from None
-        yield listener
-
-
-def _choose_bounds(settings: Settings) -> Bounds:
-    """Return the bounds of a port."""
-    return Bounds(
-        max_connections_per_address=settings.connections_per_address,
-        max_connections=choose_max_connections(),
-        exempt=settings.trusted_proxies,
-    )
-
-
-async def _serve(
-    web: Application | Litestar,
-    listener: socket.socket,
-    stop: asyncio.Event,
-    on_started: Callable[[], None],
-    *,
-    bounds: Bounds,
-) -> None:
-    """Listen until `stop` is set; then take no more, and let open requests end for a while."""
-    server = _Server(
-        uvicorn.Config(
-            web,
-            http=build_protocol(bounds),
-            ws="none",
-            timeout_keep_alive=math.ceil(bounds.idle_seconds),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            # Whose X-Forwarded-For is believed is our own setting, and not the default of the server's.
-            proxy_headers=False,
-            server_header=False,
-            date_header=True,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-    )
-    serving = asyncio.create_task(server.serve([listener]))
-    while not server.started and not serving.done():  # noqa: ASYNC110 - the server tells by a flag only
-        await asyncio.sleep(0.01)
-    if not serving.done():
-        _settle_memory()
-        on_started()
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        server.should_exit = True
-    await serving

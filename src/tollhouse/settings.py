@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from tollhouse.http.ports import OpenPort, build_url
 from tollhouse.kernel.urls import STAGE, AddressPolicy, live_policy
 from tollhouse.notices.model import is_address
 from tollhouse.notices.server import Server, parse_server
@@ -61,8 +62,15 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     #: The port on which a process listens.
     port: int = Field(8080, ge=0, le=65_535)
-    #: The port on which `tollhouse work` serves health and metrics; none when it is not set.
-    metrics_port: int | None = Field(None, ge=0, le=65_535)
+    #: The address on which health and metrics are served.
+    health_host: str = "127.0.0.1"
+    #: The port on which `/healthz`, `/readyz` and `/metrics` are served, apart from everything else. By default 1,000
+    #: above the port of `serve`, and of `dev` where others reach that; none for `work`; `dev` on loopback has them on
+    #: its own port.
+    health_port: int | None = Field(None, ge=0, le=65_535)
+    #: Seconds from SIGTERM, when `/readyz` becomes 503, to the closing of the port. By default 5 for `serve`, 0 for
+    #: `dev`.
+    drain_seconds: float | None = Field(None, ge=0, le=300)
     #: Where browsers and the Directory reach this gateway; by default where it listens.
     base_url: BaseUrl | None = None
     #: Where the simulator is, for `serve` and `work` in stage; `dev` has it in the same process.
@@ -225,7 +233,14 @@ class Settings(BaseSettings):
         """Where the key file is."""
         return self.key_file or self.data_dir / "keys.json"
 
+    def at(self, port: OpenPort) -> Settings:
+        """Return these settings for a process that has bound its port: what it announces is what it bound."""
+        base_url = self.base_url or port.url
+        bank_url = f"{self.base_url or port.other_url}/simulator"
+        changes = {"base_url": base_url, "simulator_base_url": self.simulator_base_url or bank_url}
+        return self.model_copy(update={"port": port.number, **changes})
+
     @property
     def public_url(self) -> str:
         """Where browsers and the Directory reach this gateway."""
-        return self.base_url or f"http://{self.host}:{self.port}"
+        return self.base_url or build_url(self.host, self.port)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar
 from litestar.exceptions import HTTPException
@@ -21,7 +21,6 @@ from tollhouse.api.cors import Cors
 from tollhouse.api.document import document_handlers
 from tollhouse.api.envelope import Envelope
 from tollhouse.api.feed import feed_handlers
-from tollhouse.api.health import health_handlers
 from tollhouse.api.legacy import legacy_handlers
 from tollhouse.api.limits import TokenizeLimits
 from tollhouse.api.operations import operation_handlers
@@ -45,6 +44,7 @@ from tollhouse.checkout.handlers import checkout_handlers
 from tollhouse.checkout.pay_handlers import Till, pay_handlers
 from tollhouse.checkout.results import DirectoryAccess, results_route
 from tollhouse.choices import choose_rates
+from tollhouse.http.health import PUBLIC_PAGES, Pages
 from tollhouse.kernel.errors import Refusal
 from tollhouse.merchants.passwords import PasswordGate
 from tollhouse.portal.handlers import Portal, portal_handlers
@@ -56,17 +56,24 @@ if TYPE_CHECKING:
 
     from tollhouse.api.asgi import Application
     from tollhouse.app import Gateway
+    from tollhouse.http.health import Health
     from tollhouse.settings import Settings
     from tollhouse.simulator.host import Simulator
 
 
 def build_web(
-    gateway: Gateway, simulator: Simulator | None = None, *, others_learn_seconds: float = 0.0, at_once: bool = True
+    gateway: Gateway,
+    simulator: Simulator | None = None,
+    *,
+    others_learn_seconds: float = 0.0,
+    at_once: bool = True,
+    health: Health | None = None,
 ) -> Application:
     """Put together what speaks HTTP: API, checkout and, in stage, what stands in for people and banks.
 
     `others_learn_seconds` is how long other processes take to learn that a clock was moved; 0 where there are none.
-    Without `at_once` each part is built when it is first asked for.
+    Without `at_once` each part is built when it is first asked for. Without `health` there is only `/healthz`, as is
+    right where strangers may ask.
     """
     settings = gateway.settings
     context = partial(_validation_context, settings)
@@ -88,7 +95,6 @@ def build_web(
         *sku_handlers(gateway.tools, gateway.gate),
         *consumer_handlers(gateway.tools, gateway.gate),
         *payment_account_handlers(gateway.tools, gateway.gate),
-        *health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics),
         *rate_handlers(gateway.tools.rates, gateway.gate, settings.egress),
         *phone_handlers(gateway.desk, gateway.gate, gateway.vault.digest),
         *callback_handlers(gateway.tools, gateway.gate, partial(_validation_context, settings)),
@@ -101,14 +107,7 @@ def build_web(
         *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),
         results_route(gateway.tools, _build_directory_access(gateway)),
         *pay_handlers(_open_till(gateway)),
-        *portal_handlers(
-            Portal(
-                gateway.database,
-                PasswordGate(),
-                is_secure=settings.public_url.startswith("https:"),
-                is_live=settings.is_live,
-            )
-        ),
+        *portal_handlers(_open_portal(gateway)),
     ]
     if not settings.is_live:
         handlers += _stage_handlers(gateway, others_learn_seconds)
@@ -119,13 +118,8 @@ def build_web(
         parts.build()
     is_allowed = (lambda _: True) if not settings.is_live else gateway.origins.is_allowed
     straight = StraightWay(parts, {("POST", "/payment"): pay, ("POST", "/tokenize"): make_token})
-    return Envelope(Cors(Stoppable(straight), is_allowed), gateway.metrics)
-
-
-def build_watch(gateway: Gateway) -> Application:
-    """Put together what a process without an API serves: whether it lives, and its numbers."""
-    watch = _build_app(health_handlers(gateway.database, gateway.metrics, gateway.refresh_metrics))
-    return Envelope(cast("Application", watch), gateway.metrics)
+    pages = Pages(PUBLIC_PAGES if health is None else health.pages(), straight)
+    return Envelope(Cors(Stoppable(pages), is_allowed), gateway.metrics)
 
 
 def _build_app(handlers: Sequence[ControllerRouterHandler]) -> Litestar:
@@ -143,6 +137,12 @@ def _build_directory_access(gateway: Gateway) -> DirectoryAccess:
         fingerprints=gateway.settings.directory_certificates,
         comes_from_proxy=gateway.gate.comes_from_proxy,
     )
+
+
+def _open_portal(gateway: Gateway) -> Portal:
+    settings = gateway.settings
+    is_secure = settings.public_url.startswith("https:")
+    return Portal(gateway.database, PasswordGate(), is_secure=is_secure, is_live=settings.is_live)
 
 
 def _open_till(gateway: Gateway) -> Till:

@@ -123,7 +123,7 @@ def test_a_second_process_on_the_same_data_says_so(gateway: RunningGateway) -> N
 @pytest.mark.parametrize("command", ["dev", "serve", "simulate", "work"])
 def test_a_taken_port_is_told_in_a_line(command: str, tmp_path: Path) -> None:
     """A process whose port another one has ends at once, with one line that names the port and the way out."""
-    option = "--metrics-port" if command == "work" else "--port"
+    option = "--health-port" if command == "work" else "--port"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = subprocess.run(

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tests.support.gateways import SOURCE, START_SECONDS, STOP_SECONDS, find_fre
 
 @pytest.mark.slow
 def test_a_worker_tells_how_it_is(database_dsn: str, data_directory: Path) -> None:
-    """With `--metrics-port` a worker answers for its health and its numbers, and serves nothing else."""
+    """With `--health-port` a worker answers for its health and its numbers, and serves nothing else."""
     port = find_free_port()
     own = {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")} | {
         "PYTHONPATH": str(SOURCE),
@@ -27,7 +28,7 @@ def test_a_worker_tells_how_it_is(database_dsn: str, data_directory: Path) -> No
         "TOLLHOUSE_SIMULATOR_URL": "http://127.0.0.1:9",
         "TOLLHOUSE_SIMULATOR_SECRET": "a secret of the test",
     }
-    command = [sys.executable, "-m", "tollhouse", "work", "--metrics-port", str(port)]
+    command = [sys.executable, "-m", "tollhouse", "work", "--health-port", str(port)]
     with subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             assert json.loads(ask(process, port, "/healthz")) == {"status": "ok"}
@@ -48,8 +49,10 @@ def ask(process: subprocess.Popen[bytes], port: int, path: str) -> bytes:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
                 content: bytes = response.read()
                 return content
-        except urllib.error.HTTPError:
-            raise
+        except urllib.error.HTTPError as error:
+            if error.code != HTTPStatus.SERVICE_UNAVAILABLE:  # it listens before it is ready
+                raise
+            time.sleep(0.05)
         except OSError:
             time.sleep(0.05)
     raise AssertionError(f"nobody listens on port {port}")

@@ -18,6 +18,7 @@ from tests.support.issuing import number_of
 from tollhouse.app import Gateway, build_gateway
 from tollhouse.catalog.model import Offset, Price
 from tollhouse.catalog.store import insert_site, insert_sku
+from tollhouse.http.health import Health
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.merchants.model import digest_api_key, new_api_key
 from tollhouse.merchants.store import insert_api_key, insert_merchant
@@ -230,7 +231,9 @@ async def open_webshop(
         stack.push_async_callback(gateway.desk.sender.close)
         stack.push_async_callback(gateway.tools.running.drain, seconds=5)
         merchant, other = [await add_merchant(gateway, number) for number in (1, 2)]
-        web = build_web(gateway, None if environment == "live" else simulator, at_once=False)
+        web = build_web(
+            gateway, None if environment == "live" else simulator, at_once=False, health=Health(watched=gateway)
+        )
         client = await stack.enter_async_context(open_client(web))
         yield WebShop(gateway, simulator, web, client, merchant, other)
 

@@ -204,9 +204,9 @@ class Deployment:
         environment = self._environment(
             TOLLHOUSE_SIMULATOR_URL=self._simulator_url,
             TOLLHOUSE_BASE_URL=self.urls[0],
-            TOLLHOUSE_METRICS_PORT=str(health_port),
+            TOLLHOUSE_HEALTH_PORT=str(health_port),
         )
-        url = f"http://127.0.0.1:{port}/readyz"
+        url = f"http://127.0.0.1:{health_port}/readyz"
         name = f"serve-{number}"
         return Node(name, command, environment, self._log(name), is_ready=lambda: answers(url))
 
@@ -216,7 +216,7 @@ class Deployment:
         environment = self._environment(
             TOLLHOUSE_SIMULATOR_URL=self._simulator_url,
             TOLLHOUSE_BASE_URL=self.urls[0],
-            TOLLHOUSE_METRICS_PORT=str(port),
+            TOLLHOUSE_HEALTH_PORT=str(port),
         )
         url = f"http://127.0.0.1:{port}/readyz"
         name = f"work-{number}"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tollhouse.api.metrics import Metrics
 from tollhouse.api.problems import STATUS_CODES
+from tollhouse.http.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "tollhouse"

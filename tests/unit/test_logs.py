@@ -26,3 +26,34 @@ def test_what_looks_like_a_card_number_is_masked(form: str) -> None:
     assert "somebody said" in said
     assert "402400****6348" in said
     assert NUMBER not in said
+
+
+BREAK = """
+import structlog
+from tollhouse.http.metrics import Metrics
+from tollhouse.kernel.errors import Defect
+from tollhouse.logs import configure_logs
+configure_logs(form={form!r}, level="info")
+def read(cvv):
+    try:
+        int(cvv)
+    except ValueError as error:
+        raise Defect("A code was not read.") from error
+for _ in range(2):
+    try:
+        read("12x")
+    except Defect:
+        structlog.get_logger().exception("work.failed")
+print(Metrics().render().decode())
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_an_error_is_counted_and_shows_the_way_without_values(form: str) -> None:
+    """A line at the level error has the frames of the whole chain, none of its values, and is counted by its name."""
+    ran = subprocess.run([sys.executable, "-c", BREAK.format(form=form)], capture_output=True, text=True, check=True)
+
+    assert 'tollhouse_errors_total{event="work.failed"} 2.0' in ran.stdout
+    for told in ("Defect: A code was not read.", "caused by ValueError", " read"):
+        assert told in ran.stderr
+    assert "12x" not in ran.stderr

@@ -1,12 +1,7 @@
-"""The types of ASGI (specification 3.0), as the wrappers around the application use them."""
+"""The types of ASGI, for the wrappers of this package."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from tollhouse.http.asgi import Application, Message, Receive, Scope, Send
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+__all__ = ["Application", "Message", "Receive", "Scope", "Send"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from litestar.types import HTTPScope
 
     from tollhouse.api.asgi import Application, Message, Receive, Scope, Send
-    from tollhouse.api.metrics import Metrics
+    from tollhouse.http.metrics import Metrics
 
 #: 1 to 128 visible ASCII characters.
 REQUEST_ID_FORM = re.compile(r"[!-~]{1,128}")

@@ -170,7 +170,7 @@ def _show_faulty(_: AnyRequest, error: HTTPException) -> Response[str]:
     return send(page, status_code=error.status_code)
 
 
-def _show_defect(request: AnyRequest, error: Exception) -> Response[str]:
-    log.error("defect", path_parts=len(request.url.path.split("/")), error=type(error).__name__)
+def _show_defect(_: AnyRequest, error: Exception) -> Response[str]:
+    log.error("defect", page="challenge", error=type(error).__name__, exc_info=error)
     text = "Something is wrong at our side. Go back to the shop: it will know whether you have paid."
     return send(pages.render_problem("That did not work", text), status_code=500)

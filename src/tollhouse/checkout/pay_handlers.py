@@ -97,7 +97,7 @@ def pay_handlers(till: Till) -> list[Router]:
         return send(render_end(till.frame(request), "unknown", "bad"), status_code=error.status_code)
 
     def show_defect(request: AnyRequest, error: Exception) -> Response[str]:
-        log.error("defect", page="payment", error=type(error).__name__)
+        log.error("defect", page="payment", error=type(error).__name__, exc_info=error)
         return send(render_end(till.frame(request), "refused", "bad"), status_code=500)
 
     handlers = {Refusal: show_refusal, HTTPException: show_faulty, Exception: show_defect}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -46,16 +47,19 @@ _ACCEPTOR = re.compile("[0-9]{1,18}")
 log = structlog.get_logger()
 
 
-async def take_in_disputes(tools: Tools, *, merchant_id: int | None = None) -> int:
+async def take_in_disputes(
+    tools: Tools, *, merchant_id: int | None = None, is_stopping: Callable[[], bool] = lambda: False
+) -> int:
     """Record what is due now, of one merchant or of all, and return how many charge-backs were recorded.
 
-    Raises Unavailable when an acquirer does not answer; what it told until then, and what others tell, is recorded.
+    When the process stops, no further page is asked for. Raises Unavailable when an acquirer does not answer; what it
+    told until then, and what others tell, is recorded.
     """
     query = await _build_query(tools, merchant_id)
     recorded, silent = 0, None
     for acquirer in tools.acquirers.values():
         try:
-            recorded += await _take_in(tools, acquirer, query)
+            recorded += await _take_in(tools, acquirer, query, is_stopping)
         except Unavailable as error:
             silent = error
     if silent is not None:
@@ -87,10 +91,12 @@ async def _build_query(tools: Tools, merchant_id: int | None) -> DisputeQuery:
     return DisputeQuery(until=tools.clock.now(), ahead=ahead)
 
 
-async def _take_in(tools: Tools, acquirer: Acquirer, query: DisputeQuery) -> int:
+async def _take_in(tools: Tools, acquirer: Acquirer, query: DisputeQuery, is_stopping: Callable[[], bool]) -> int:
     """Take in what one acquirer tells, page by page."""
     recorded = 0
     for _ in range(MOST_PAGES):
+        if is_stopping():
+            break
         page = await _ask(acquirer, query)
         if not page:
             break

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tollhouse.kernel import codes
-from tollhouse.kernel.errors import Defect, TollhouseError
+from tollhouse.kernel.errors import Defect, Refusal
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authentications import build_proof
 from tollhouse.payments.authorize import authorize, resolve_seconds
@@ -133,10 +133,14 @@ async def _sweep_one(tools: Tools, authentication: Authentication) -> None:
             await conclude(tools, authentication)
         else:
             await abandon(tools, authentication)
-    except TollhouseError as error:
-        log.warning(
-            "authentication not swept",
-            authentication_id=str(authentication.authentication_id),
-            transaction_id=authentication.transaction_id,
-            error=type(error).__name__,
-        )
+    except Refusal as error:
+        log.warning("authentication not swept", error=type(error).__name__, **_name(authentication))
+    except Exception:
+        log.exception("authentication not swept", **_name(authentication))
+
+
+def _name(authentication: Authentication) -> dict[str, object]:
+    return {
+        "authentication_id": str(authentication.authentication_id),
+        "transaction_id": authentication.transaction_id,
+    }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from tollhouse.kernel.clock import boot_seconds
+from tollhouse.kernel.errors import Refusal, Unavailable
 from tollhouse.payments.routing import Routes
 from tollhouse.risk.model import NO_LIMITS, Limits
 
@@ -79,8 +80,13 @@ class Running:
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.debug("work ended with an error", work=task.get_name(), error=type(task.exception()).__name__)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Unavailable):  # the resolver goes on with it
+            log.warning("work.interrupted", work=task.get_name(), error=type(error).__name__)
+        elif isinstance(error, Refusal):  # it was told to the caller
+            log.debug("work.refused", work=task.get_name(), error=type(error).__name__)
+        elif error is not None:
+            log.error("work.failed", work=task.get_name(), exc_info=error)
 
 
 @dataclass(frozen=True, slots=True)

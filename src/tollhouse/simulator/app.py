@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
+import structlog
 from litestar import Litestar, Request, Response, Router, get, post
 from litestar.connection import ASGIConnection
+from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, FromQuery
 from litestar.response.base import ASGIResponse
@@ -63,6 +65,8 @@ MACHINE_PATHS = [
 AnyRequest = Request[Any, Any, Any]
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
+log = structlog.get_logger()
+
 
 def create_simulator_app(simulator: Simulator, *, secret: str) -> Litestar:
     """Build the application with messages, control, pages and health. It starts and closes the simulator."""
@@ -87,7 +91,13 @@ def create_simulator_app(simulator: Simulator, *, secret: str) -> Litestar:
         return _answer(encode({"status": "ready"}))
 
     handlers: list[ControllerRouterHandler] = [create_router(simulator, secret=secret), get_health, get_readiness]
-    return Litestar(handlers, openapi_config=None, logging_config=None, lifespan=[run])
+    return Litestar(
+        handlers,
+        openapi_config=None,
+        logging_config=None,
+        lifespan=[run],
+        exception_handlers={HTTPException: _answer_http_exception, Exception: _answer_defect},
+    )
 
 
 def create_router(simulator: Simulator, *, path: str | None = None, secret: str | None = None) -> Router:
@@ -267,6 +277,20 @@ def _answer_refusal(_request: AnyRequest, error: Refusal) -> Response[bytes]:
     return Response(
         encode({"message": str(error), "errors": errors}), media_type="application/json", status_code=status
     )
+
+
+def _answer_http_exception(_request: AnyRequest, error: HTTPException) -> Response[bytes]:
+    """Answer what the framework refused: an unknown path, a method that a path does not have."""
+    return Response(
+        encode({"message": error.detail, "errors": {}}), media_type="application/json", status_code=error.status_code
+    )
+
+
+def _answer_defect(_request: AnyRequest, error: Exception) -> Response[bytes]:
+    """Answer a defect; the log says which."""
+    log.error("simulator failed", error=type(error).__name__, exc_info=error)
+    body = encode({"message": "Something is wrong at our side; the log says what.", "errors": {}})
+    return Response(body, media_type="application/json", status_code=500)
 
 
 def _read_form(body: bytes) -> dict[str, str]:

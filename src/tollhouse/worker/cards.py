@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
-import structlog
-
 from tollhouse.billing.check_card import check_card, lease_due_cards
-from tollhouse.kernel.errors import TollhouseError
+from tollhouse.worker.run import do_batches, try_one
 
 if TYPE_CHECKING:
     from tollhouse.billing.model import Case
@@ -16,24 +15,19 @@ if TYPE_CHECKING:
 
 BATCH = 50
 
-log = structlog.get_logger()
-
 
 async def check_due_cards(biller: Biller) -> int:
     """Look at the cards that are due, and return of how many subscriptions."""
-    total = 0
-    while True:
-        due = await lease_due_cards(biller, limit=BATCH)
-        await asyncio.gather(*(_check_one(biller, case) for case in due))
-        total += len(due)
-        if len(due) < BATCH:
-            return total
+    return await do_batches(partial(check_card_batch, biller), size=BATCH)
+
+
+async def check_card_batch(biller: Biller) -> int:
+    """Look at one batch of the cards that are due, and return of how many subscriptions."""
+    due = await lease_due_cards(biller, limit=BATCH)
+    await asyncio.gather(*(_check_one(biller, case) for case in due))
+    return len(due)
 
 
 async def _check_one(biller: Biller, case: Case) -> None:
-    """Look at one; what goes wrong with it is no other one's matter, and it comes again after a pause."""
-    try:
-        await check_card(biller, case)
-    except TollhouseError as error:
-        subscription_id = case.subscription.subscription_id
-        log.warning("card not checked", subscription_id=subscription_id, error=type(error).__name__)
+    subscription_id = case.subscription.subscription_id
+    await try_one("card not checked", check_card(biller, case), subscription_id=subscription_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-async def take_in_all(tools: Tools) -> int:
+async def take_in_all(tools: Tools, *, is_stopping: Callable[[], bool] = lambda: False) -> int:
     """Record what is due, and return how many charge-backs that were. An acquirer that is away is asked next time."""
     try:
-        return await take_in_disputes(tools)
+        return await take_in_disputes(tools, is_stopping=is_stopping)
     except DatabaseUnavailable:
         raise
     except Unavailable as error:

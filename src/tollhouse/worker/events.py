@@ -24,6 +24,7 @@ from tollhouse.ipn.session import open_session
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.kernel.urls import AddressPolicy
 from tollhouse.storage.database import Database
+from tollhouse.worker.run import Beat, ignore_beat
 
 #: Between two looks while there is work; what comes in meanwhile is taken in one go. A look costs as much as a payment,
 #: and in a process that also serves it is paid by the payments.
@@ -69,7 +70,8 @@ class Bounds:
     quick: int = 64
     total: int = 512
     slow_after_seconds: float = 1.0
-    drain_seconds: float = 3.0
+    #: A moment less than the grace of a process, so that what is left can be given back.
+    drain_seconds: float = 2.5
 
 
 async def number_events(
@@ -79,6 +81,7 @@ async def number_events(
     wake: asyncio.Event,
     numbered: asyncio.Event | None = None,
     batch: int = BATCH,
+    beat: Beat = ignore_beat,
 ) -> None:
     """Number events as they come. `wake` may be set when there are new ones; `numbered` is set after each batch."""
 
@@ -88,7 +91,7 @@ async def number_events(
             numbered.set()
         return Look.PLENTY if count == batch else Look.SOME if count else Look.NOTHING
 
-    await _look_for_work("number events", look, stop=stop, wake=wake)
+    await _look_for_work("number events", look, stop=stop, wake=wake, beat=beat)
 
 
 async def deliver_events(
@@ -100,6 +103,7 @@ async def deliver_events(
     wake: asyncio.Event,
     rules: DeliveryRules | None = None,
     bounds: Bounds | None = None,
+    beat: Beat = ignore_beat,
 ) -> None:
     """Deliver events as they fall due. `wake` may be set when there are some; give it the other loop's `numbered`.
 
@@ -123,7 +127,7 @@ async def deliver_events(
             return Look.SOME if claimed else Look.NOTHING
 
         try:
-            await _look_for_work("deliver events", look, stop=stop, wake=wake)
+            await _look_for_work("deliver events", look, stop=stop, wake=wake, beat=beat)
         finally:
             if left := await runs.drain():
                 await release_runs(database, left, rules)
@@ -207,7 +211,7 @@ class _Runs:
 
 
 async def _look_for_work(
-    name: str, look: Callable[[], Awaitable[Look]], *, stop: asyncio.Event, wake: asyncio.Event
+    name: str, look: Callable[[], Awaitable[Look]], *, stop: asyncio.Event, wake: asyncio.Event, beat: Beat
 ) -> None:
     """Look for work until stopped, less often the longer there is none. Nothing that goes wrong ends it."""
     pause = SHORTEST_PAUSE_SECONDS
@@ -223,6 +227,7 @@ async def _look_for_work(
             log.exception("loop stumbled", loop=name)
             await _sleep(TROUBLE_PAUSE_SECONDS, stop)
             continue
+        beat()
         if found is Look.NOTHING:
             await _sleep(pause, wake)
             pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
-import structlog
-
-from tollhouse.kernel.errors import TollhouseError
-from tollhouse.payments.holds import DueHold, keep_hold, lease_due_holds
+from tollhouse.payments.holds import keep_hold, lease_due_holds
+from tollhouse.worker.run import do_batches, try_one
 
 if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
@@ -18,23 +17,16 @@ if TYPE_CHECKING:
 BATCH = 50
 LEASE_SECONDS = 60.0
 
-log = structlog.get_logger()
-
 
 async def keep_due_holds(tools: Tools) -> int:
     """Capture and release what is due, batch after batch, and return how many authorizations were looked at."""
-    total = 0
-    while True:
-        due = await lease_due_holds(tools, limit=BATCH, lease_seconds=LEASE_SECONDS)
-        await asyncio.gather(*(_keep_one(tools, hold) for hold in due))
-        total += len(due)
-        if len(due) < BATCH:
-            return total
+    return await do_batches(partial(keep_hold_batch, tools), size=BATCH)
 
 
-async def _keep_one(tools: Tools, hold: DueHold) -> None:
-    """Keep one; what goes wrong with it is no other one's matter, and its lease brings it back."""
-    try:
-        await keep_hold(tools, hold)
-    except TollhouseError as error:
-        log.warning("hold still due", transaction_id=hold.transaction_id, error=type(error).__name__)
+async def keep_hold_batch(tools: Tools) -> int:
+    """Capture and release one batch of what is due, and return how many authorizations were looked at."""
+    due = await lease_due_holds(tools, limit=BATCH, lease_seconds=LEASE_SECONDS)
+    await asyncio.gather(
+        *(try_one("hold still due", keep_hold(tools, hold), transaction_id=hold.transaction_id) for hold in due)
+    )
+    return len(due)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tollhouse.ledger.prove import NEW_FACTS, prove_books
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
 MOST_PIECES = 50
 
 
-async def prove_all(database: Database) -> int:
+async def prove_all(database: Database, *, is_stopping: Callable[[], bool] = lambda: False) -> int:
     """Prove what is new and one step of the round, and return how many facts were new."""
     total = new = await prove_books(database)
     for _ in range(MOST_PIECES - 1):
-        if new < NEW_FACTS:
+        if new < NEW_FACTS or is_stopping():
             break
         new = await prove_books(database, round_step=0)
         total += new

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import structlog
-
 from tollhouse.billing.renew import Due, lease_due, load_due, renew
-from tollhouse.kernel.errors import TollhouseError
+from tollhouse.worker.run import try_one
 
 if TYPE_CHECKING:
     from tollhouse.billing.tools import Biller
@@ -20,19 +19,22 @@ BATCH = 64
 #: While all that is under way is slow.
 LOOK_AGAIN_SECONDS = 1.0
 
-log = structlog.get_logger()
 
-
-async def renew_due(biller: Biller) -> int:
+async def renew_due(
+    biller: Biller, *, is_stopping: Callable[[], bool] = lambda: False, beat: Callable[[], None] = lambda: None
+) -> int:
     """Renew what is due, and return how many subscriptions were looked at.
 
-    Whoever answers late keeps one place and no more: others are taken meanwhile.
+    Whoever answers late keeps one place and no more: others are taken meanwhile. `beat` is called at each look. When
+    the process stops, nothing more is taken; what is under way goes on.
     """
     total = 0
     under_way: set[asyncio.Task[None]] = set()
     try:
         while True:
-            cases = await lease_due(biller, limit=min(BATCH, MOST_UNDER_WAY - len(under_way)))
+            beat()
+            limit = 0 if is_stopping() else min(BATCH, MOST_UNDER_WAY - len(under_way))
+            cases = await lease_due(biller, limit=limit) if limit else []
             total += len(cases)
             dues = await load_due(biller, cases) if cases else []
             under_way |= {asyncio.create_task(_renew_one(biller, due), name="renew") for due in dues}
@@ -50,9 +52,5 @@ async def renew_due(biller: Biller) -> int:
 
 
 async def _renew_one(biller: Biller, due: Due) -> None:
-    """Renew one; what goes wrong with it is no other one's matter, and its lease brings it back."""
-    try:
-        await renew(biller, due)
-    except TollhouseError as error:
-        subscription_id = due.case.subscription.subscription_id
-        log.warning("renewal still due", subscription_id=subscription_id, error=type(error).__name__)
+    subscription_id = due.case.subscription.subscription_id
+    await try_one("renewal still due", renew(biller, due), subscription_id=subscription_id)

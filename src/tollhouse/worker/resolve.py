@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
-import structlog
-
-from tollhouse.kernel.errors import TollhouseError
 from tollhouse.payments.reconcile import lease_due, reconcile
+from tollhouse.worker.run import do_batches, try_one
 
 if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
@@ -18,23 +17,19 @@ if TYPE_CHECKING:
 BATCH = 50
 LEASE_SECONDS = 30.0
 
-log = structlog.get_logger()
-
 
 async def resolve_due(tools: Tools) -> int:
     """Resolve what is due, batch after batch, and return how many attempts were looked at."""
-    total = 0
-    while True:
-        due = await lease_due(tools, limit=BATCH, lease_seconds=LEASE_SECONDS)
-        await asyncio.gather(*(_resolve_one(tools, merchant_id, transaction_id) for merchant_id, transaction_id in due))
-        total += len(due)
-        if len(due) < BATCH:
-            return total
+    return await do_batches(partial(resolve_batch, tools), size=BATCH)
+
+
+async def resolve_batch(tools: Tools) -> int:
+    """Resolve one batch of what is due, and return how many attempts were looked at."""
+    due = await lease_due(tools, limit=BATCH, lease_seconds=LEASE_SECONDS)
+    await asyncio.gather(*(_resolve_one(tools, merchant_id, transaction_id) for merchant_id, transaction_id in due))
+    return len(due)
 
 
 async def _resolve_one(tools: Tools, merchant_id: int, transaction_id: int) -> None:
-    """Resolve one; what goes wrong with it is no other one's matter, and its lease brings it back."""
-    try:
-        await reconcile(tools, merchant_id=merchant_id, transaction_id=transaction_id)
-    except TollhouseError as error:
-        log.warning("outcome still open", transaction_id=transaction_id, error=type(error).__name__)
+    work = reconcile(tools, merchant_id=merchant_id, transaction_id=transaction_id)
+    await try_one("outcome still open", work, transaction_id=transaction_id)

@@ -1,4 +1,8 @@
-"""Keeping loops alive: each runs until it is told to stop, and one that fell over is set up again after a pause."""
+"""Run loops until they are told to stop. A loop that crashed goes on after a pause.
+
+Every error that reaches a loop is logged with its trace. Between two pieces of work a loop looks at `stop`; work that
+is under way then has the rest of the process's grace to end.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +12,107 @@ from contextlib import suppress
 
 import structlog
 
-from tollhouse.kernel.errors import DatabaseUnavailable
+from tollhouse.kernel.errors import DatabaseUnavailable, Refusal
 
-#: After a loop fell over.
-TROUBLE_PAUSE_SECONDS = 1.0
+#: After a loop crashed; doubled each time until a round succeeds.
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+#: By default, for work under way when the loops are told to stop.
+GRACE_SECONDS = 3.0
 
-Loop = Callable[[], Awaitable[None]]
+#: Called by a loop after each round that succeeded: its heartbeat.
+Beat = Callable[[], None]
+Loop = Callable[[Beat], Awaitable[None]]
 
 log = structlog.get_logger()
 
 
-async def run_loops(loops: Mapping[str, Loop], stop: asyncio.Event) -> None:
-    """Run loops side by side until `stop` is set and each has ended."""
-    await asyncio.gather(*(_keep_alive(name, loop, stop) for name, loop in loops.items()))
+def ignore_beat(*_: str) -> None:
+    """Ignore a heartbeat."""
 
 
-async def run_every(seconds: float, work: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
-    """Do a piece of work again and again, with a pause between, until `stop` is set."""
+async def run_loops(
+    loops: Mapping[str, Loop],
+    stop: asyncio.Event,
+    *,
+    beat: Callable[[str], None] = ignore_beat,
+    seconds_left: Callable[[], float] = lambda: GRACE_SECONDS,
+) -> None:
+    """Run loops side by side until `stop` is set. Those that have not ended when the grace is over are cancelled.
+
+    What they had leased comes back by its leases.
+    """
+    tasks = {asyncio.create_task(_keep_alive(name, loop, stop, beat), name=name) for name, loop in loops.items()}
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        under_way = set(tasks)
+        while under_way and not stop.is_set():
+            await asyncio.wait({*under_way, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            under_way = {task for task in under_way if not task.done()}
+        if under_way:
+            _, under_way = await asyncio.wait(under_way, timeout=seconds_left())
+        if under_way:
+            log.warning("loops.cut_off", loops=sorted(task.get_name() for task in under_way))
+    finally:
+        for task in (*tasks, stopping):
+            task.cancel()
+        await asyncio.gather(*tasks, stopping, return_exceptions=True)
+
+
+async def run_every(
+    seconds: float,
+    work: Callable[[], Awaitable[object]],
+    stop: asyncio.Event,
+    beat: Beat = ignore_beat,
+    *,
+    backlog: int | None = None,
+) -> None:
+    """Do a piece of work again and again, with a pause between, until `stop` is set.
+
+    Where the work returns a count, one of `backlog` or more means that there is more to do: there is no pause then.
+    """
     while not stop.is_set():
-        await work()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), timeout=seconds)
+        count = await work()
+        beat()
+        if backlog is not None and isinstance(count, int) and count >= backlog:
+            await asyncio.sleep(0)
+            continue
+        await sleep_or_stop(seconds, stop)
 
 
-def end_with(stop: asyncio.Event, work: Callable[[], Awaitable[object]], *, drain_seconds: float) -> Loop:
+def every(
+    seconds: float, work: Callable[[], Awaitable[object]], stop: asyncio.Event, *, backlog: int | None = None
+) -> Loop:
+    """Build a loop of a piece of work, as `run_every` does it."""
+    return lambda beat: run_every(seconds, work, stop, beat, backlog=backlog)
+
+
+async def do_batches(work: Callable[[], Awaitable[int]], *, size: int) -> int:
+    """Do one batch after another until one is not full, and return how much was done in all."""
+    total = 0
+    while True:
+        count = await work()
+        total += count
+        if count < size:
+            return total
+
+
+async def try_one(event: str, work: Awaitable[object], **facts: object) -> None:
+    """Do one piece of work of many. If it goes wrong, log that; its lease brings it back, and the others go on.
+
+    A refusal says that it cannot be done at the moment. Everything else is a defect.
+    """
+    try:
+        await work
+    except Refusal as error:
+        log.warning(event, error=type(error).__name__, **facts)
+    except Exception:
+        log.exception(event, **facts)
+
+
+def end_with(
+    stop: asyncio.Event, work: Callable[[], Awaitable[object]], *, drain_seconds: float
+) -> Callable[[], Awaitable[None]]:
     """Bound a piece of work that may wait long for others: when `stop` is set it has some seconds left.
 
     Then it is cancelled; what it had leased comes back by its lease.
@@ -53,15 +134,41 @@ def end_with(stop: asyncio.Event, work: Callable[[], Awaitable[object]], *, drai
     return bounded
 
 
-async def _keep_alive(name: str, loop: Loop, stop: asyncio.Event) -> None:
+async def sleep_or_stop(seconds: float, stop: asyncio.Event) -> None:
+    """Sleep, but no longer than until `stop` is set."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), timeout=seconds)
+
+
+async def _keep_alive(name: str, loop: Loop, stop: asyncio.Event, beat: Callable[[str], None]) -> None:
+    pause = FIRST_PAUSE_SECONDS
+
+    def note_round() -> None:
+        nonlocal pause
+        pause = FIRST_PAUSE_SECONDS
+        beat(name)
+
     while not stop.is_set():
         try:
-            await loop()
+            await loop(note_round)
         except DatabaseUnavailable:
-            log.warning("loop waits for the database", loop=name)
+            pause = FIRST_PAUSE_SECONDS
+            log.warning("loop.database_unavailable", loop=name)
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            log.exception("loop.crashed", loop=name)
         except Exception:
-            log.exception("loop fell over", loop=name)
+            log.exception("loop.crashed", loop=name)
         else:
-            return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), timeout=TROUBLE_PAUSE_SECONDS)
+            if stop.is_set():
+                return
+            log.error("loop.ended_early", loop=name)
+        await sleep_or_stop(pause, stop)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _is_cancelled() -> bool:
+    """Tell whether somebody cancelled this task; else the error came out of a task that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
-if TYPE_CHECKING:
-    from tollhouse.payments.model import Payment
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 
@@ -16,11 +13,30 @@ LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 
+#: Errors are counted where the log is written, and a process has one log.
+ERRORS = Counter(
+    "tollhouse_errors_total", "Lines of the log at the level error, by their name.", ["event"], registry=None
+)
+#: Names are constants; the bound holds should one not be.
+MAX_ERROR_NAMES = 500
+
+_error_names: set[str] = set()
+
+
+def count_error(event: str) -> None:
+    """Count a line of the log at the level error."""
+    if event not in _error_names and len(_error_names) >= MAX_ERROR_NAMES:
+        event = "other"
+    _error_names.add(event)
+    ERRORS.labels(event).inc()
+
+
 class Metrics:
     """The counters of one process, in a registry of their own so that several may live in one test."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.registry.register(ERRORS)
         self._latency = Histogram(
             "tollhouse_request_seconds",
             "Time from the first byte of a request to the last of its answer.",
@@ -68,6 +84,12 @@ class Metrics:
             ["table"],
             registry=self.registry,
         )
+        self._heartbeats = Gauge(
+            "tollhouse_loop_completed_timestamp_seconds",
+            "When a loop of this process last completed a round, in Unix time.",
+            ["loop"],
+            registry=self.registry,
+        )
         self.queue_depth = Gauge(
             "tollhouse_lane_waiting", "Items that wait for the next durable write.", ["lane"], registry=self.registry
         )
@@ -81,9 +103,13 @@ class Metrics:
             series = self._series[key] = self._latency.labels(method, route, str(status))
         series.observe(seconds)
 
-    def count_outcome(self, payment: Payment) -> None:
+    def count_outcome(self, *, mode: str, status: str, code: str) -> None:
         """Count one settled payment."""
-        self._outcomes.labels(payment.mode.value, payment.status.value, payment.code or "").inc()
+        self._outcomes.labels(mode, status, code).inc()
+
+    def beat(self, loop: str) -> None:
+        """Note that a loop has completed a round."""
+        self._heartbeats.labels(loop).set(time.time())
 
     def render(self) -> bytes:
         """Write everything down in the text format of Prometheus."""

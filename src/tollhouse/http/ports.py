@@ -1,0 +1,123 @@
+"""Ports: what is bound, what is announced, and what is allowed come from one place.
+
+A process may be told to listen on every address, or on any free port. Neither is an address that a browser can open, so
+the address to announce is derived from the socket when it is bound.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from tollhouse.kernel.errors import TollhouseError
+
+Address = IPv4Address | IPv6Address
+
+LOOPBACK_NAME = "localhost"
+LOOPBACK_V4 = "127.0.0.1"
+LOOPBACK_V6 = "::1"
+
+
+class PortUnavailable(TollhouseError):
+    """The port cannot be listened on."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPort:
+    """A port that is bound. `host` is as it was given."""
+
+    socket: socket.socket
+    host: str
+
+    @property
+    def number(self) -> int:
+        """The number, also where any free one was asked for."""
+        number: int = self.socket.getsockname()[1]
+        return number
+
+    @property
+    def address(self) -> Address:
+        """The address that is bound; unspecified where that is every one of this machine."""
+        return ip_address(self.socket.getsockname()[0])
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        mapped = getattr(self.address, "ipv4_mapped", None)
+        return (mapped or self.address).is_loopback
+
+    @property
+    def url(self) -> str:
+        """The base URL under which it is reached from this machine."""
+        return build_url(self.host, self.number)
+
+    @property
+    def other_url(self) -> str:
+        """The same port under another host name, so that browsers see two sites; the same URL where there is none."""
+        own = url_host(self.host)
+        names = (
+            name for name in (LOOPBACK_NAME, LOOPBACK_V4, LOOPBACK_V6) if name != own and self._is_reached_by(name)
+        )
+        return build_url(next(names, self.host), self.number)
+
+    def _is_reached_by(self, name: str) -> bool:
+        found: set[Address] = set()
+        with suppress(OSError):
+            found = {ip_address(info[4][0]) for info in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)}
+        return bool(found) and (self.address.is_unspecified or self.address in found)
+
+
+def url_host(host: str) -> str:
+    """Return the host to put into a URL: for every address of this machine one of them, and IPv6 in brackets."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if address.is_unspecified:
+        return LOOPBACK_V4
+    return f"[{address}]".replace("%", "%25") if isinstance(address, IPv6Address) else str(address)
+
+
+def build_url(host: str, port: int) -> str:
+    """Return the base URL of a port."""
+    return f"http://{url_host(host)}:{port}"
+
+
+@contextmanager
+def bind(host: str, port: int, *, option: str = "--port") -> Iterator[OpenPort]:
+    """Bind a port, to listen on it later; 0 is any free one. Raises PortUnavailable."""
+    family, address = _resolve(host, port)
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # `::` is every address, those of IPv4 too, whatever the system's default.
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        try:
+            listener.bind(address)
+        except OSError as error:
+            raise PortUnavailable(_explain(error, host, port, option)) from None
+        yield OpenPort(listener, host)
+
+
+def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError:
+        raise PortUnavailable(f"The host {host} is not known on this machine; choose one of its addresses.") from None
+    family, _, _, _, address = found[0]
+    return family, address
+
+
+def _explain(error: OSError, host: str, port: int, option: str) -> str:
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is not an address of this machine; choose one that is, or 0.0.0.0 for all of them."
+    if error.errno == errno.EAFNOSUPPORT:
+        return f"This machine has no IPv6, so {host} cannot be listened on; choose an IPv4 address."
+    why = {errno.EADDRINUSE: "is taken by another process", errno.EACCES: "may not be taken by this user"}
+    variable = f"TOLLHOUSE_{option.removeprefix('--').replace('-', '_').upper()}"
+    reason = why.get(error.errno or 0, f"cannot be listened on ({error.strerror})")
+    return f"Port {port} of {host} {reason}; choose another with {option} or {variable}."

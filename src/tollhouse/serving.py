@@ -1,0 +1,137 @@
+"""Serving until a process is told to stop, and the steps in which it then ends. A part of the composition root."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import uvicorn
+
+from tollhouse.http.server import Bounds, build_protocol
+
+if TYPE_CHECKING:
+    from tollhouse.http.asgi import Application
+    from tollhouse.http.ports import OpenPort
+
+#: After the sockets are closed, open requests and then the work under way get this long together to end.
+GRACE_SECONDS = 3
+
+log = structlog.get_logger()
+
+
+class Shutdown:
+    """The end of a process, in steps.
+
+    `begun`: the process is told to end; it says that it is not ready, and still serves. `stop`, when the drain time has
+    passed: it takes nothing new. Then its grace runs out, whatever is waited for first.
+    """
+
+    def __init__(self, *, drain_seconds: float = 0.0) -> None:
+        self.begun = asyncio.Event()
+        self.stop = asyncio.Event()
+        self._drain_seconds = drain_seconds
+        self._stopped_at: float | None = None
+
+    def begin(self) -> None:
+        """Begin to end; a second call does so at once, without a drain time."""
+        if self.begun.is_set() or not self._drain_seconds:
+            self.stop_now()
+            return
+        self.begun.set()
+        log.info("process.draining", seconds=self._drain_seconds)
+        asyncio.get_running_loop().call_later(self._drain_seconds, self.stop_now)
+
+    def stop_now(self) -> None:
+        """Take nothing new from now on."""
+        self.begun.set()
+        if self._stopped_at is None:
+            self._stopped_at = time.monotonic()
+            self.stop.set()
+
+    def seconds_left(self) -> float:
+        """Return the rest of the grace."""
+        gone = 0.0 if self._stopped_at is None else time.monotonic() - self._stopped_at
+        return max(GRACE_SECONDS - gone, 0.0)
+
+
+def stop_on_signals(*, drain_seconds: float = 0.0) -> Shutdown:
+    """Return the end of this process, which SIGTERM and SIGINT begin."""
+    shutdown = Shutdown(drain_seconds=drain_seconds)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, shutdown.begin)
+    return shutdown
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the process that it is part of."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture nothing."""
+        yield
+
+
+async def serve(
+    web: Application | Any, port: OpenPort, stop: asyncio.Event, on_started: Callable[[], None], *, bounds: Bounds
+) -> None:
+    """Listen until `stop` is set; then take no more, and let open requests end for a while."""
+    server = _Server(
+        uvicorn.Config(
+            web,
+            http=build_protocol(bounds),
+            ws="none",
+            timeout_keep_alive=math.ceil(bounds.idle_seconds),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            # Whose X-Forwarded-For is believed is our own setting, and not the default of the server's.
+            proxy_headers=False,
+            server_header=False,
+            date_header=True,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+    serving = asyncio.create_task(server.serve([port.socket]))
+    while not server.started and not serving.done():  # noqa: ASYNC110 - the server tells by a flag only
+        await asyncio.sleep(0.01)
+    if not serving.done():
+        on_started()
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        server.should_exit = True
+    await serving
+
+
+@asynccontextmanager
+async def serve_beside(web: Application, port: OpenPort, *, bounds: Bounds) -> AsyncIterator[None]:
+    """Listen on a further port until the block ends."""
+    stop, started = asyncio.Event(), asyncio.Event()
+    serving = asyncio.create_task(serve(web, port, stop, started.set, bounds=bounds))
+    starting = asyncio.create_task(started.wait())
+    try:
+        await asyncio.wait({serving, starting}, return_when=asyncio.FIRST_COMPLETED)
+        yield
+    finally:
+        starting.cancel()
+        stop.set()
+        await serving
+
+
+def settle_memory() -> None:
+    """Take what start-up made out of the garbage collector's rounds, and let those be rarer.
+
+    Nearly everything that a request makes dies with its last reference; a full round over the imported modules would
+    only be a pause in the middle of payments.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

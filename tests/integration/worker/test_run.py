@@ -1,0 +1,140 @@
+"""Loops go on whatever happens in them, show that they live, and end soon after they are told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from structlog.testing import capture_logs
+
+from tollhouse.kernel.errors import Defect, NotFound
+from tollhouse.payments.tools import Running
+from tollhouse.worker.run import Beat, Loop, every, run_loops, try_one
+
+#: Only a hang exceeds it.
+PATIENCE_SECONDS = 10.0
+
+
+@asynccontextmanager
+async def running(loop: Loop, *, beat: Callable[[str], None] = print) -> AsyncIterator[asyncio.Event]:
+    """Run one loop beside the block."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(run_loops({"loop": loop}, stop, beat=beat, seconds_left=lambda: 0.1))
+    yield stop
+    stop.set()
+    await asyncio.wait_for(task, PATIENCE_SECONDS)
+
+
+async def cancel_inside() -> None:
+    """Wait for a task that somebody else cancels."""
+    inner = asyncio.create_task(asyncio.Event().wait())
+    inner.cancel()
+    await inner
+
+
+async def fail() -> None:
+    """Break as a defect does."""
+    raise ZeroDivisionError
+
+
+async def end() -> None:
+    """End, as no loop should."""
+
+
+@pytest.mark.parametrize(
+    ("accident", "event"), [(fail, "loop.crashed"), (cancel_inside, "loop.crashed"), (end, "loop.ended_early")]
+)
+async def test_a_loop_that_broke_goes_on(accident: Callable[[], Awaitable[None]], event: str) -> None:
+    """A loop that crashed, was cancelled from within or ended by itself is logged as an error, and run again."""
+    rounds, again = 0, asyncio.Event()
+
+    async def loop(_: Beat) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            await accident()
+            return
+        again.set()
+        await asyncio.Event().wait()
+
+    with capture_logs() as logs:
+        async with running(loop):
+            await asyncio.wait_for(again.wait(), PATIENCE_SECONDS)
+    assert next((line["event"], line["log_level"], line["loop"]) for line in logs) == (event, "error", "loop")
+
+
+async def test_a_loop_beats_after_each_round() -> None:
+    """The heartbeat comes with each round that succeeded."""
+    beats: asyncio.Queue[str] = asyncio.Queue()
+    stop = asyncio.Event()
+
+    async def work() -> None: ...
+
+    task = asyncio.create_task(run_loops({"loop": every(0.0, work, stop)}, stop, beat=beats.put_nowait))
+    assert [await asyncio.wait_for(beats.get(), PATIENCE_SECONDS) for _ in range(3)] == ["loop"] * 3
+    stop.set()
+    await asyncio.wait_for(task, PATIENCE_SECONDS)
+
+
+async def test_a_loop_with_a_backlog_stops_between_two_batches() -> None:
+    """A full batch is followed by the next without a pause, and by none when the process stops."""
+    batches = 0
+    stop = asyncio.Event()
+
+    async def work() -> int:
+        nonlocal batches
+        batches += 1
+        if batches == 5:
+            stop.set()
+        return 50
+
+    await asyncio.wait_for(run_loops({"loop": every(3_600, work, stop, backlog=50)}, stop), PATIENCE_SECONDS)
+    assert batches == 5
+
+
+async def test_work_that_hangs_is_cut_off() -> None:
+    """A loop whose work does not end in the grace is cancelled, and the log says which."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def loop(_: Beat) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with capture_logs() as logs:
+        async with running(loop):
+            await begun.wait()
+    assert ended.is_set()
+    assert [line["loops"] for line in logs if line["event"] == "loops.cut_off"] == [["loop"]]
+
+
+async def test_a_defect_of_one_piece_of_work_is_an_error_and_a_refusal_a_warning() -> None:
+    """What the gateway has to mend is told apart from what cannot be done at the moment."""
+
+    async def refuse() -> None:
+        raise NotFound
+
+    async def break_down() -> None:
+        raise Defect
+
+    with capture_logs() as logs:
+        for work in (refuse(), break_down(), fail()):
+            await try_one("not done", work, number=1)
+    assert [line["log_level"] for line in logs] == ["warning", "error", "error"]
+    assert {line["event"] for line in logs} == {"not done"}
+
+
+async def test_detached_work_that_breaks_is_an_error_with_its_trace() -> None:
+    """Money work for which nobody waits leaves its defect in the log."""
+    work = Running()
+    with capture_logs() as logs:
+        task = work.start(fail(), name="conclude")
+        await asyncio.wait([task])
+        await asyncio.sleep(0)
+    [line] = [line for line in logs if line["event"] == "work.failed"]
+    assert (line["log_level"], line["work"]) == ("error", "conclude")
+    assert isinstance(line["exc_info"], ZeroDivisionError)
