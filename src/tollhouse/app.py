@@ -56,6 +56,7 @@ from tollhouse.storage.migrate import MigrationUnknown, migrate, pending
 from tollhouse.storage.sweep import Sweep, select_lags
 from tollhouse.storage.time import set_clock
 from tollhouse.threeds.directory import Directory
+from tollhouse.vault.key_check import check_keys
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.ring import KeyRing, RingUnsafe, open_ring
 from tollhouse.vault.security_codes import SWEEPS, SecurityCodes
@@ -199,6 +200,7 @@ async def _check_keys(gateway: Gateway) -> None:
     """Refuse keys that are not those of the database: what they seal nobody else opens, and they open nothing of it."""
     try:
         await gateway.secrets.probe()
+        await check_keys(gateway.database, gateway.vault)
     except SealBroken:
         raise ConfigurationError(
             f"The keys in {gateway.settings.key_path} are not those of this database. Bring back the key file with "

@@ -15,6 +15,7 @@ from tollhouse.billing.settle import SettleRenewal, SwitchAccount, TellExpired
 from tollhouse.billing.subscribe import SettleSubscription
 from tollhouse.ipn.happen import record_happenings
 from tollhouse.ipn.record import RecordEvent
+from tollhouse.kernel.errors import Defect
 from tollhouse.links import store as links
 from tollhouse.notices import store as notices
 from tollhouse.notices.carrier import Carrier, ShownCarrier
@@ -45,8 +46,10 @@ LIVE_LIMITS = Limits(consumer=Limit(30, 10), card=Limit(30, 10), address=Limit(3
 
 
 def build_acquirer(settings: Settings, transport: Transport) -> Acquirer:
-    """Choose the connector."""
+    """Choose the connector. In live none that makes outcomes up, whatever the settings are made of."""
     if settings.acquirer == "approving":
+        if settings.is_live:
+            raise Defect("Live has no acquirer that approves everything.")
         return ApprovingAcquirer()
     return SimulatedAcquirer(
         transport,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from decimal import Decimal
 from itertools import repeat
@@ -26,6 +27,7 @@ from tollhouse.ledger.verify import MOST_VIOLATIONS, Report
 from tollhouse.logs import configure_logs
 from tollhouse.settings import Settings
 from tollhouse.stage.demo import Demo
+from tollhouse.variables import find_unknown
 
 app = typer.Typer(
     help="A card payment gateway you run yourself.",
@@ -166,12 +168,25 @@ def listen(
 
 
 def _read_settings(**given: Any) -> Settings:
+    """Read the settings. A variable that does not exist is refused: it was meant to change something."""
+    unknown = find_unknown(os.environ, Settings.model_fields)
+    for variable, meant in unknown.items():
+        _complain(f"{variable} is not a setting.{f' Did you mean {meant}?' if meant else ''}")
+    if unknown:
+        raise typer.Exit(2)
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         for fault in error.errors(include_input=False):
-            _complain(f"TOLLHOUSE_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}")
+            _complain(_describe_fault(fault))
         raise typer.Exit(2) from None
+
+
+def _describe_fault(fault: Any) -> str:
+    """Name the variable, or the option that has its name, and what is wrong with it; never what it says."""
+    text = fault["msg"].removeprefix("Value error, ")
+    name = f"TOLLHOUSE_{fault['loc'][0]}".upper() if fault["loc"] else ""
+    return f"{name}: {text[:1].lower()}{text[1:]}." if name else f"{text}."
 
 
 def _run(process: Coroutine[Any, Any, Any], settings: Settings) -> Any:
@@ -183,11 +198,20 @@ def _run(process: Coroutine[Any, Any, Any], settings: Settings) -> Any:
         # Its own words are for clients of the API.
         _complain(f"The database cannot be reached: {str(error.__cause__ or '') or 'it did not answer in time.'}")
         raise typer.Exit(1) from None
-    except (TollhouseError, OSError) as error:
+    except TollhouseError as error:
         _complain(str(error))
+        raise typer.Exit(1) from None
+    except OSError as error:
+        _complain(describe_os_error(error))
         raise typer.Exit(1) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         return None
+
+
+def describe_os_error(error: OSError) -> str:
+    """Say what the system refused, and of which file, without its number."""
+    said = error.strerror or type(error).__name__
+    return f"{error.filename}: {said}." if error.filename else f"{said}."
 
 
 def _complain(text: str) -> None:

@@ -22,11 +22,7 @@ from tollhouse.http.ports import OpenPort, build_url
 from tollhouse.kernel.urls import STAGE, AddressPolicy, live_policy
 from tollhouse.notices.model import is_address
 from tollhouse.notices.server import Server, parse_server
-
-
-def _strip_slash(url: str) -> str:
-    return url.rstrip("/")
-
+from tollhouse.variables import check_base_url, check_database_url, check_host
 
 LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
 
@@ -39,18 +35,20 @@ Fingerprint = Annotated[
     AfterValidator(lambda text: text.replace(":", "").lower()),
     StringConstraints(pattern=r"^(?:[0-9A-Fa-f]{2}:?){32}$"),
 ]
-BaseUrl = Annotated[str, AfterValidator(_strip_slash)]
+BaseUrl = Annotated[str, AfterValidator(check_base_url)]
+Host = Annotated[str, AfterValidator(check_host)]
+DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
 
 
 class Settings(BaseSettings):
     """Every setting is an environment variable with the prefix `TOLLHOUSE_`."""
 
-    model_config = SettingsConfigDict(env_prefix="TOLLHOUSE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TOLLHOUSE_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     #: What this deployment is. They differ in hosts, keys and databases, never in code.
     environment: Literal["stage", "live"] = "stage"
     #: Where PostgreSQL is; `tollhouse dev` brings its own when this is not set.
-    database_url: str | None = None
+    database_url: DatabaseUrl | None = None
     #: Connections of one process.
     database_connections: int = Field(10, ge=2, le=200)
     #: The two digits that end every id, 0 to 99; by default drawn once for each database. Two databases that use the
@@ -59,11 +57,11 @@ class Settings(BaseSettings):
     #: Where the embedded database, the key file and `demo.json` are kept.
     data_dir: Path = Path(".tollhouse")
     #: The address on which a process listens.
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     #: The port on which a process listens.
     port: int = Field(8080, ge=0, le=65_535)
     #: The address on which health and metrics are served.
-    health_host: str = "127.0.0.1"
+    health_host: Host = "127.0.0.1"
     #: The port on which `/healthz`, `/readyz` and `/metrics` are served, apart from everything else. By default 1,000
     #: above the port of `serve`, and of `dev` where others reach that; none for `work`; `dev` on loopback has them on
     #: its own port.
@@ -187,6 +185,12 @@ class Settings(BaseSettings):
         if address is not None and not is_address(address):
             raise ValueError("must be one e-mail address")
         return address
+
+    @model_validator(mode="after")
+    def _check_acquirer(self) -> Self:
+        if self.is_live and self.acquirer == "approving":
+            raise ValueError("TOLLHOUSE_ACQUIRER: `approving` approves everything and is for stage only")
+        return self
 
     @model_validator(mode="after")
     def _check_mail(self) -> Self:

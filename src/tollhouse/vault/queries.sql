@@ -223,3 +223,11 @@ update account
 set replaced_by = :account_id, updated_at = now()
 where merchant_id = :merchant_id and (account_id = :replaced_id or replaced_by = :replaced_id)
     and account_id <> :account_id;
+
+-- name: insert_key_check!
+-- Store the value that shows which keys belong to this database, when they are first used.
+insert into key_check (sealed) values (:sealed) on conflict do nothing;
+
+-- name: select_key_check$
+-- Return that value.
+select sealed from key_check;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,22 @@ async def test_other_keys_are_refused_at_the_start(database_dsn: str, tmp_path: 
     with pytest.raises(ConfigurationError, match=f"The keys in {tmp_path}/keys.json are not those of this database"):
         async with open_gateway(settings, database_dsn, NobodyThere()):
             pass
+
+
+async def test_another_root_is_refused_at_the_start(database_dsn: str, tmp_path: Path) -> None:
+    """With another root key no stored card would be found again, although everything opens: that is noticed too."""
+    settings = Settings(data_dir=tmp_path)
+    async with open_gateway(settings, database_dsn, NobodyThere()):
+        pass
+    path = tmp_path / "keys.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"root": base64.b64encode(bytes(32)).decode()}))
+    with pytest.raises(ConfigurationError, match="are not those of this database"):
+        async with open_gateway(settings, database_dsn, NobodyThere()):
+            pass
+    path.write_text(json.dumps(content))
+    async with open_gateway(settings, database_dsn, NobodyThere()):
+        pass
 
 
 async def make_demo(gateway: Gateway) -> None:

@@ -1,0 +1,31 @@
+"""Notice wrong keys at the start, before anything is sealed or looked up with them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from tollhouse.kernel.errors import SealBroken
+from tollhouse.storage.queries import load_queries
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import Database
+    from tollhouse.vault.vault import Vault
+
+PURPOSE = "key check"
+
+queries = load_queries("tollhouse.vault")
+
+
+async def check_keys(database: Database, vault: Vault) -> None:
+    """Check that the keys are those with which the database was first used. Raises SealBroken, DatabaseUnavailable.
+
+    Opening the stored value checks the keys that seal. It holds a digest of a derived key, which checks the root: with
+    another one cards and consumers would not be found again.
+    """
+    digest = hashlib.sha256(vault.keys.derive(PURPOSE)).hexdigest()
+    async with database.acquire() as connection:
+        await queries.insert_key_check(connection, sealed=vault.seal_secret(digest, bound_to=PURPOSE))
+        sealed = await queries.select_key_check(connection)
+    if vault.open_secret(sealed, bound_to=PURPOSE) != digest:
+        raise SealBroken
