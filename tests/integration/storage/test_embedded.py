@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import pwd
 import shutil
@@ -351,15 +352,65 @@ async def test_root_runs_the_server_as_nobody(data_directory: Path) -> None:
     assert (before.st_uid, before.st_mode) == (data_directory.stat().st_uid, data_directory.stat().st_mode)
 
 
-@as_root
-async def test_a_directory_that_nobody_may_not_enter_is_named(tmp_path: Path) -> None:
-    """As root below a closed directory, the start fails naming that directory and what to do, and opens nothing."""
+@pytest.fixture
+def closed_directory(tmp_path: Path) -> Path:
+    """A directory that only root may enter."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     tmp_path.chmod(0o711)
-    closed_way = next(way for way in [*reversed(closed.parents), closed] if not way.stat().st_mode & stat.S_IXOTH)
+    return closed
 
-    with pytest.raises(EmbeddedFailed, match=rf"The user nobody may not enter {closed_way}\..*chmod o\+x {closed_way}"):
-        await EmbeddedPostgres(closed / "data").start()
 
-    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+def read_capabilities(process: int, kind: str) -> int:
+    """Return a set of capabilities of a process."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(f"Cap{kind}:")).split()[1], 16)
+
+
+@as_root
+async def test_root_runs_a_server_where_only_root_may_enter(closed_directory: Path) -> None:
+    """As root below a closed directory the server runs as nobody, passes by one capability, and opens nothing."""
+    data_directory = closed_directory / "data"
+    for _ in range(2):
+        async with running(data_directory) as server:
+            assert await ask(server.dsn, "SELECT current_setting('data_directory')")
+            process = postmaster(data_directory)
+            nobody = pwd.getpwnam("nobody").pw_uid
+            assert f"\nUid:\t{nobody}\t{nobody}" in Path(f"/proc/{process}/status").read_text()
+            dac_override = 1 << 1
+            assert [read_capabilities(process, kind) for kind in ("Eff", "Prm", "Inh", "Amb", "Bnd")] == [
+                dac_override
+            ] * 5
+    assert stat.S_IMODE(closed_directory.stat().st_mode) == 0o700
+
+
+@as_root
+async def test_a_server_that_can_reach_everything_keeps_no_capability(made_directory: Path) -> None:
+    """Where nobody may enter every directory, nothing of root is kept."""
+    async with running(made_directory):
+        assert read_capabilities(postmaster(made_directory), "Prm") == 0
+
+
+def give_up_passing() -> None:
+    """Run what follows without the capability, as a container that dropped it."""
+    drop_from_bounding_set, dac_override = 24, 1
+    assert ctypes.CDLL(None).prctl(drop_from_bounding_set, dac_override, 0, 0, 0) == 0
+
+
+@as_root
+def test_a_directory_that_nobody_may_not_enter_is_named(closed_directory: Path) -> None:
+    """Without the capability the start fails, naming the closed directory and what to do, and opens nothing."""
+    way = next(
+        w for w in [*reversed(closed_directory.parents), closed_directory] if not w.stat().st_mode & stat.S_IXOTH
+    )
+    ended = subprocess.run(
+        [sys.executable, str(OWNER_PROGRAM), str(closed_directory / "data")],
+        preexec_fn=give_up_passing,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert f"The user nobody may not enter {way}." in ended.stderr
+    assert f"chmod o+x {way}" in ended.stderr
+    assert stat.S_IMODE(closed_directory.stat().st_mode) == 0o700
