@@ -37,6 +37,7 @@ class Process:
             "TOLLHOUSE_DATABASE_URL": dsn,
             "TOLLHOUSE_DATA_DIR": str(directory),
             "TOLLHOUSE_SIMULATOR_URL": "http://127.0.0.1:9",
+            "TOLLHOUSE_SIMULATOR_SECRET": "a secret of the test",
             "TOLLHOUSE_PORT": str(self.port),
             "TOLLHOUSE_HEALTH_PORT": str(self.health_port),
             "TOLLHOUSE_LOG_FORMAT": "json",

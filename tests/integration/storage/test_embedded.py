@@ -364,7 +364,7 @@ def closed_directory(tmp_path: Path) -> Path:
 def read_capabilities(process: int, kind: str) -> int:
     """Return a set of capabilities of a process."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(f"Cap{kind}:")).split()[1], 16)
+    return int(next(line for line in lines if line.startswith(f"{kind}:")).split()[1], 16)
 
 
 @as_root
@@ -378,9 +378,9 @@ async def test_root_runs_a_server_where_only_root_may_enter(closed_directory: Pa
             nobody = pwd.getpwnam("nobody").pw_uid
             assert f"\nUid:\t{nobody}\t{nobody}" in Path(f"/proc/{process}/status").read_text()
             dac_override = 1 << 1
-            assert [read_capabilities(process, kind) for kind in ("Eff", "Prm", "Inh", "Amb", "Bnd")] == [
-                dac_override
-            ] * 5
+            assert [
+                read_capabilities(process, kind) for kind in ("CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd")
+            ] == [dac_override] * 5
     assert stat.S_IMODE(closed_directory.stat().st_mode) == 0o700
 
 
@@ -388,7 +388,7 @@ async def test_root_runs_a_server_where_only_root_may_enter(closed_directory: Pa
 async def test_a_server_that_can_reach_everything_keeps_no_capability(made_directory: Path) -> None:
     """Where nobody may enter every directory, nothing of root is kept."""
     async with running(made_directory):
-        assert read_capabilities(postmaster(made_directory), "Prm") == 0
+        assert read_capabilities(postmaster(made_directory), "CapPrm") == 0
 
 
 def give_up_passing() -> None:
