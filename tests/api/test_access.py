@@ -57,14 +57,6 @@ async def test_expired_keys(shop: WebShop) -> None:
     assert (await shop.pay(key=good)).status_code == 201
 
 
-async def test_disabled_merchants(shop: WebShop) -> None:
-    """All keys of a disabled merchant are 403."""
-    await shop.execute("update merchant set state = 'disabled' where merchant_id = $1", shop.merchant.merchant_id)
-    await expect_refusal(shop, await shop.pay(), status=403)
-    assert (await shop.get("/payment/1")).status_code == 403
-    assert (await shop.get("/payment/1", key=shop.other.key)).status_code == 404
-
-
 async def test_addresses_off_the_list(shop: WebShop) -> None:
     """A key with a list of addresses is 403 from anywhere else, whatever the request says of itself."""
     key = await add_key(shop, networks=["198.51.100.0/24", "2001:db8::/32"])

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from litestar import Request
 
 from tollhouse.api.envelope import is_request_id, sent_request_id_of
+from tollhouse.api.purposes import Purpose, purpose_of
 from tollhouse.api.straight import Call
 from tollhouse.kernel.errors import Forbidden, NotAuthenticated, RateLimited
+from tollhouse.merchants.access import MerchantDisabled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,18 +34,24 @@ class Gate:
 
     async def access(self, request: Readable) -> Merchant:
         """Return the merchant who calls. Raises NotAuthenticated, RateLimited and Forbidden."""
-        return await self._doorman.access_merchant(read_key(request), address=self.address_of(request))
+        return await self.access_with(request, read_key(request))
 
-    async def access_with(self, request: AnyRequest, key: str | None) -> Merchant:
+    async def access_with(self, request: Readable, key: str | None) -> Merchant:
         """Return the merchant whose key was sent elsewhere. Raises NotAuthenticated, RateLimited and Forbidden."""
-        return await self._doorman.access_merchant(key, address=self.address_of(request))
+        sells = purpose_of(request.scope) is Purpose.SELLS
+        return await self._doorman.access_merchant(key, address=self.address_of(request), sells=sells)
 
     async def recognise(self, request: Readable) -> Merchant | None:
-        """Return the merchant whose key was sent, where a key is not needed; one that may not be used is ignored."""
+        """Return the merchant whose key was sent, where a key is not needed; one that may not be used is ignored.
+
+        Raises MerchantDisabled.
+        """
         if read_key(request) is None:
             return None
         try:
             return await self.access(request)
+        except MerchantDisabled:
+            raise
         except (NotAuthenticated, Forbidden, RateLimited):
             return None
 

@@ -20,6 +20,7 @@ from tollhouse.api.tokenize import CREATED, find_request_faults, render_minted
 from tollhouse.kernel.card import Cvv, find_brand
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.requests import Reply
+from tollhouse.merchants.access import MerchantDisabled
 from tollhouse.vault.accounts import select_account_holder
 from tollhouse.vault.tokens import Mint, tokenize_account
 from tollhouse.wire.answers import TokenAnswer
@@ -117,15 +118,19 @@ async def _read(request: AnyRequest, context: dict[str, Any]) -> AccountTokenReq
 
 
 async def _find_merchant(database: Database, fields: AccountTokenRequest, merchant: Merchant | None) -> int:
-    """Find the stored card by its two ids, neither of which can be guessed, and return whose it is. Raises Invalid."""
+    """Find the stored card by its two ids, neither of which can be guessed, and return whose it is.
+
+    Raises Invalid and MerchantDisabled.
+    """
     async with database.acquire() as connection:
         holder = await select_account_holder(
             connection, account_id=fields.paymentAccountId, consumer_id=fields.consumerId
         )
-    if holder is None or (merchant is not None and merchant.merchant_id != holder[0]):
+    if holder is None or (merchant is not None and merchant.merchant_id != holder.merchant_id):
         raise Invalid(UNKNOWN_ACCOUNT)
-    merchant_id, brand = holder
-    length = find_brand(brand).cvv_length
+    if not holder.is_merchant_active:
+        raise MerchantDisabled
+    length = find_brand(holder.brand).cvv_length
     if length is not None and len(fields.cvv) != length:
         raise Invalid({"cvv": [f"must have {length} digits"]})
-    return merchant_id
+    return holder.merchant_id

@@ -204,9 +204,11 @@ async def _draw_page(
 def _show_end(till: Till, request: AnyRequest, link: Link) -> Response[str]:
     """Show why there is nothing to pay any more, and the way to the shop."""
     frame = till.frame(request, link)
-    key, mood = {Standing.PAID: ("paid", "good"), Standing.SPENT: ("spent", "bad")}.get(
-        link.standing, ("expired", "late")
-    )
+    key, mood = {
+        Standing.PAID: ("paid", "good"),
+        Standing.SPENT: ("spent", "bad"),
+        Standing.CLOSED: ("refused", "bad"),
+    }.get(link.standing, ("expired", "late"))
     return send(render_end(frame, key, mood, url=_shop_url(link)), status_code=410)  # type: ignore[arg-type]  # moods
 
 

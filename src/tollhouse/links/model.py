@@ -90,6 +90,8 @@ class Standing(Enum):
     #: As many cards were tried as may be.
     SPENT = "spent"
     EXPIRED = "expired"
+    #: The merchant is disabled and sells no more.
+    CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class Link:
     created_at: datetime
     expires_at: datetime
     is_expired: bool
+    is_merchant_active: bool
     #: What the site says of its own looks: linkColor, logoBase64 and so on.
     looks: Mapping[str, Any]
     site_name: str
@@ -120,4 +123,6 @@ class Link:
             return Standing.PAID if self.last.status is Status.SUCCESS else Standing.BUSY
         if self.tries >= MOST_TRIES:
             return Standing.SPENT
-        return Standing.EXPIRED if self.is_expired else Standing.OPEN
+        if self.is_expired:
+            return Standing.EXPIRED
+        return Standing.OPEN if self.is_merchant_active else Standing.CLOSED

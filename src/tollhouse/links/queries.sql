@@ -9,7 +9,7 @@ where merchant_id = :merchant_id;
 -- name: select_link^
 -- Find a link by the key in its address, with the looks of its site and its newest try.
 select l.merchant_id, l.payment_id, l.request_id, l.terms, l.created_at, l.expires_at,
-    l.expires_at <= now() + m.clock_offset as is_expired, s.name as site_name, s.extras as looks, t.transaction_id
+    l.expires_at <= now() + m.clock_offset as is_expired, m.state = 'active' as is_merchant_active, s.name as site_name, s.extras as looks, t.transaction_id
 from payment_link l
 join merchant m using (merchant_id)
 left join site s on s.merchant_id = l.merchant_id and s.site_id = (l.terms -> 'items' -> 0 ->> 'site_id')::bigint

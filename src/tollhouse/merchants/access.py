@@ -25,6 +25,13 @@ UNKNOWN_KEYS_BY_ADDRESS = 30
 IPV6_SHARE_BITS = 64
 
 
+class MerchantDisabled(Forbidden):
+    """The merchant may not sell, charge or capture any more."""
+
+    def __init__(self) -> None:
+        super().__init__("The merchant is disabled: it can read, refund, void and cancel, and no more be paid.")
+
+
 class Doorman:
     """Knows the merchants by their keys."""
 
@@ -41,22 +48,22 @@ class Doorman:
         self._keys = ApiKeys(database, clock)
         self._unknown = Window(unknown_keys_by_address)
 
-    async def access_merchant(self, key: str | None, *, address: str) -> Merchant:
-        """Return the merchant whose key this is.
+    async def access_merchant(self, key: str | None, *, address: str, sells: bool = True) -> Merchant:
+        """Return the merchant whose key this is. `sells` tells that the call sells, charges or captures.
 
         Raises NotAuthenticated when the key is missing, wrong, expired or of the other environment, RateLimited when it
-        is wrong and the address has sent too many wrong ones, and Forbidden when the merchant is disabled or the
-        address is off the key's list.
+        is wrong and the address has sent too many wrong ones, Forbidden when the address is off the
+        key's list, and MerchantDisabled for a disabled merchant's call that sells.
         """
         if not key:
             raise NotAuthenticated("The Authorization header has to hold your API key.")
         merchant = await self._find(key, source=_source_of(address))
         if merchant.key_expires_at is not None and merchant.key_expires_at <= self._clock.now():
             raise NotAuthenticated("The API key has expired.")
-        if not merchant.is_active:
-            raise Forbidden("The merchant is disabled.")
         if not is_address_allowed(merchant, address):
             raise Forbidden("The API key may not be used from this address.")
+        if sells and not merchant.is_active:
+            raise MerchantDisabled
         return merchant
 
     async def _find(self, key: str, *, source: str) -> Merchant:

@@ -10,6 +10,10 @@ where k.digest = any(:digests::bytea []);
 select string_agg(substring(digest from 1 for :bytes), ''::bytea)
 from (select digest from api_key limit :most) as k;
 
+-- name: select_is_merchant_active$
+-- Tell whether a merchant may sell, charge and capture.
+select state = 'active' from merchant where merchant_id = :merchant_id;
+
 -- name: insert_merchant!
 -- Create a merchant; one that exists stays as it is.
 insert into merchant (merchant_id, name, ipn_secret) values (:merchant_id, :name, :ipn_secret)

@@ -21,3 +21,8 @@ async def insert_merchant(connection: PlainConnection, *, merchant_id: int, name
 async def insert_api_key(connection: PlainConnection, *, merchant_id: int, key: str) -> None:
     """Give a merchant an API key, of which a hash and the last four characters are kept."""
     await queries.insert_api_key(connection, merchant_id=merchant_id, digest=digest_api_key(key), hint=key[-4:])
+
+
+async def select_is_merchant_active(connection: PlainConnection, merchant_id: int) -> bool:
+    """Tell whether a merchant may sell, charge and capture."""
+    return bool(await queries.select_is_merchant_active(connection, merchant_id=merchant_id))

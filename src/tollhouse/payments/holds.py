@@ -53,6 +53,7 @@ class DueHold:
     tries: int
     capture_at: datetime | None
     is_expired: bool
+    is_merchant_active: bool
     clock_offset: timedelta
 
 
@@ -152,11 +153,14 @@ async def select_holds_busy(connection: PlainConnection, merchant_id: int) -> bo
 
 
 async def keep_hold(tools: Tools, hold: DueHold) -> None:
-    """Capture or release a leased authorization, and look at it again later if it is there still."""
+    """Capture or release a leased authorization, and look at it again later if it is there still.
+
+    A disabled merchant's captures wait, and its authorizations are released when their time is over.
+    """
     try:
         if hold.is_expired:
             await release(tools, _wish(hold, Mode.VOID, Cause.EXPIRY))
-        elif hold.capture_at is not None:
+        elif hold.capture_at is not None and hold.is_merchant_active:
             await capture(tools, _wish(hold, Mode.CAPTURE, Cause.SCHEDULE))
     except StillRunning:
         log.info("hold waits for an open operation", transaction_id=hold.transaction_id)

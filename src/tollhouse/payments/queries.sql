@@ -414,7 +414,7 @@ set lease = nextval('hold_lease'), lease_until = now() + make_interval(secs => :
 from due join merchant m using (merchant_id)
 where h.merchant_id = due.merchant_id and h.transaction_id = due.transaction_id
 returning h.merchant_id, h.transaction_id, h.lease, h.tries, h.capture_at,
-    h.expires_at <= now() + m.clock_offset as is_expired, m.clock_offset;
+    h.expires_at <= now() + m.clock_offset as is_expired, m.state = 'active' as is_merchant_active, m.clock_offset;
 
 -- name: select_next_hold$
 -- When the next of a merchant's authorizations falls due, in its time.

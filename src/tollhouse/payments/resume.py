@@ -13,6 +13,7 @@ import structlog
 
 from tollhouse.kernel import codes
 from tollhouse.kernel.errors import Defect, Refusal
+from tollhouse.merchants.store import select_is_merchant_active
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authentications import build_proof
 from tollhouse.payments.authorize import authorize, resolve_seconds
@@ -54,11 +55,24 @@ async def conclude(tools: Tools, authentication: Authentication) -> None:
 
 
 async def _follow(tools: Tools, payment: Payment, authentication: Authentication) -> None:
-    if authentication.state is State.PASSED:
+    code = await _find_refusal(tools, payment, authentication)
+    if code is None:
         await resume(tools, payment, authentication)
     else:
-        refused = lifecycle.refuse(payment, REFUSALS[authentication.state], tools.now_of(payment))
+        refused = lifecycle.refuse(payment, code, tools.now_of(payment))
         await settle(tools, payment, refused, erase_code_of=authentication.series_id)
+
+
+async def _find_refusal(tools: Tools, payment: Payment, authentication: Authentication) -> str | None:
+    """Return the code with which the payment ends, or None if the acquirer is asked.
+
+    A merchant who was disabled during the challenge has no way to an acquirer any more.
+    """
+    if authentication.state is not State.PASSED:
+        return REFUSALS[authentication.state]
+    async with tools.database.acquire() as connection:
+        is_active = await select_is_merchant_active(connection, payment.merchant_id)
+    return None if is_active else codes.NO_ROUTE
 
 
 async def resume(tools: Tools, payment: Payment, authentication: Authentication) -> None:

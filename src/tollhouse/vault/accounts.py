@@ -35,6 +35,15 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountHolder:
+    """The merchant of a stored card, and the card's brand."""
+
+    merchant_id: int
+    brand: str
+    is_merchant_active: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ShownAccount:
     """A stored card as far as it may be shown. `expiry_year` has four digits."""
 
@@ -91,10 +100,10 @@ def _read_account(row: Mapping[str, Any]) -> Account:
 
 async def select_account_holder(
     connection: PlainConnection, *, account_id: UUID, consumer_id: str
-) -> tuple[int, str] | None:
-    """Return merchant and brand of a stored card that is this consumer's, or None: nothing tells which id was wrong."""
+) -> AccountHolder | None:
+    """Return whose stored card this is, if it is this consumer's, or None: nothing tells which id was wrong."""
     row = await queries.select_account_holder(connection, account_id=account_id, consumer_id=consumer_id)
-    return (row["merchant_id"], row["brand"]) if row else None
+    return AccountHolder(**row) if row else None
 
 
 async def list_accounts(

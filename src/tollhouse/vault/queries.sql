@@ -116,7 +116,9 @@ join consumer c on c.merchant_id = a.merchant_id and c.consumer_id = a.consumer_
 
 -- name: select_account_holder^
 -- Return whose stored card this is, of whichever merchant: its id cannot be guessed, and the consumer's has to fit.
-select merchant_id, brand from account where account_id = :account_id and consumer_id = :consumer_id;
+select merchant_id, brand, m.state = 'active' as is_merchant_active
+from account join merchant m using (merchant_id)
+where account_id = :account_id and consumer_id = :consumer_id;
 
 -- name: select_accounts
 -- List a consumer's stored cards but those that were replaced, newest first, from after the one that is named if one is.

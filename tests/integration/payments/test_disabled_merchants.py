@@ -1,0 +1,48 @@
+"""What was begun before a merchant was disabled takes no money after it."""
+
+from __future__ import annotations
+
+from tests.support.cardholders import World
+from tests.support.shop import Shop
+
+from tollhouse.worker.holds import keep_due_holds
+
+
+async def test_a_challenge_that_is_passed_later_charges_nothing(world: World) -> None:
+    """The acquirer is not asked; the payment fails with 1030 and an IPN, though the cardholder passed."""
+    answer = await world.pay("challenge", browser=True)
+    await world.fetch("update merchant set state = 'disabled'")
+    await world.report(await world.authentication(answer), "Y")
+    payment = await world.settled(answer)
+    assert (payment.status, payment.code) == ("fail", "1030")
+    assert (await world.authentication(answer)).state == "passed"
+    [event] = await world.fetch("select kind, status from event")
+    assert event["status"] == "fail"
+    assert await world.fetch("select from security_code") == []
+    journal = await world.fetch("select from simulator.journal")
+    assert journal == []
+
+
+async def test_a_capture_by_schedule_waits(shop: Shop) -> None:
+    """A due capture of a disabled merchant is not sent; it is once the merchant is active again."""
+    held = await shop.authorize()
+    await shop.value("update authorization_hold set capture_at = now(), due_at = now()")
+    await shop.value("update merchant set state = 'disabled'")
+    await keep_due_holds(shop.tools)
+    assert shop.acquirer.count("capture") == 0
+    await shop.value("update merchant set state = 'active'")
+    await shop.value("update authorization_hold set due_at = now()")
+    await keep_due_holds(shop.tools)
+    assert shop.acquirer.count("capture") == 1
+    assert (await shop.stored(held.transaction_id)).status == "success"
+
+
+async def test_an_authorization_that_runs_out_is_released(shop: Shop) -> None:
+    """What a disabled merchant holds on a card goes back when its time is over."""
+    await shop.authorize()
+    await shop.value(
+        "update authorization_hold set capture_at = now() - interval '1 second', expires_at = now(), due_at = now()"
+    )
+    await shop.value("update merchant set state = 'disabled'")
+    await keep_due_holds(shop.tools)
+    assert (shop.acquirer.count("capture"), shop.acquirer.count("void")) == (0, 1)
