@@ -41,6 +41,7 @@ from tollhouse.merchants.access import Doorman
 from tollhouse.merchants.clock import read_offsets
 from tollhouse.merchants.secrets import IpnSecrets
 from tollhouse.notices.store import count_waiting
+from tollhouse.payments.reversals import count_late_approvals
 from tollhouse.payments.store import (
     count_unresolved,
     flush_beginnings,
@@ -119,6 +120,7 @@ class Gateway:
         async with self.database.acquire() as connection:
             outbox = await select_outbox_state(connection)
             unresolved = await count_unresolved(connection)
+            late = await count_late_approvals(connection)
             violations = await count_violations(connection)
             letters = await count_waiting(connection)
             renewals = await select_hour(connection)
@@ -126,6 +128,8 @@ class Gateway:
         self.metrics.outbox_depth.set(outbox.depth)
         self.metrics.outbox_age.set(outbox.oldest_age.total_seconds())
         self.metrics.unresolved.set(unresolved)
+        self.metrics.late_approvals.set(late.found)
+        self.metrics.late_approvals_unreversed.set(late.unreversed)
         self.metrics.ledger_violations.set(violations)
         self.metrics.letters_waiting.set(letters)
         self.metrics.renewals_due.set(renewals.due)

@@ -12,7 +12,7 @@ from tollhouse.notices.deliver import deliver_due
 from tollhouse.payments.resume import SWEEP_LIMIT, sweep_authentications
 from tollhouse.storage.sweep import Sweeper
 from tollhouse.storage.time import set_clock
-from tollhouse.worker import cards, holds, resolve
+from tollhouse.worker import cards, holds, resolve, reversals
 from tollhouse.worker.cards import check_card_batch
 from tollhouse.worker.disputes import take_in_all
 from tollhouse.worker.events import deliver_events, number_events
@@ -20,12 +20,14 @@ from tollhouse.worker.holds import keep_hold_batch
 from tollhouse.worker.prove import prove_all
 from tollhouse.worker.renew import renew_due
 from tollhouse.worker.resolve import resolve_batch
+from tollhouse.worker.reversals import reverse_batch
 from tollhouse.worker.run import Loop, end_with, every, run_every
 
 if TYPE_CHECKING:
     from tollhouse.app import Gateway
 
 RESOLVE_EVERY_SECONDS = 1.0
+REVERSE_EVERY_SECONDS = 1.0
 KEEP_HOLDS_EVERY_SECONDS = 1.0
 RENEW_EVERY_SECONDS = 1.0
 CHECK_CARDS_EVERY_SECONDS = 5.0
@@ -64,6 +66,9 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
             SWEEP_ORPHANS_EVERY_SECONDS, OrphanSweep(gateway.database, gateway.metrics.orphans.inc).step, stop
         ),
         "resolve outcomes": every(RESOLVE_EVERY_SECONDS, partial(resolve_batch, tools), stop, backlog=resolve.BATCH),
+        "reverse references": every(
+            REVERSE_EVERY_SECONDS, partial(reverse_batch, tools), stop, backlog=reversals.BATCH
+        ),
         "keep authorizations": every(
             KEEP_HOLDS_EVERY_SECONDS, partial(keep_hold_batch, tools), stop, backlog=holds.BATCH
         ),

@@ -56,6 +56,7 @@ class ScriptedAcquirer:
 
     name: str = "scripted"
     settles: Literal["inquire", "reverse"] = "inquire"
+    can_reverse: bool = True
     timeout_seconds: float = 0.0
     longest_delay_seconds: float = 0.0
     plans: deque[Plan] = field(default_factory=deque)

@@ -30,6 +30,7 @@ class ApprovingAcquirer:
 
     name = "approving"
     settles: Literal["inquire", "reverse"] = "inquire"
+    can_reverse = True
     timeout_seconds = 1.0
     longest_delay_seconds = 0.0
 

@@ -202,12 +202,15 @@ Update = Updated | Unchanged | Closed | AskCardholder | Unknown | NotSent
 class Acquirer(Protocol):
     """A connector. `settles` says how an unknown outcome is cleared: asked about, or reversed.
 
+    `can_reverse` is False for an acquirer that undoes nothing by its reference: then it is only asked again about what
+    was settled without its answer, and an approval that comes too late is left to the operator, who is alerted.
     `longest_delay_seconds` is the longest time after which a request may still be processed: a "not found" before that
     proves nothing.
     """
 
     name: str
     settles: Literal["inquire", "reverse"]
+    can_reverse: bool
     timeout_seconds: float
     longest_delay_seconds: float
 

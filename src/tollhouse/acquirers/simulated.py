@@ -90,6 +90,7 @@ class SimulatedAcquirer:
 
     name = "simulated"
     settles: Literal["inquire", "reverse"] = "inquire"
+    can_reverse = True
 
     def __init__(
         self,

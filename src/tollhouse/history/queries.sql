@@ -31,6 +31,16 @@ where merchant_id = :merchant_id and transaction_id = :transaction_id
 order by step_id
 limit :most;
 
+-- name: select_reversals
+-- References that were reversed after the transaction was settled without the acquirer's answer, or against it.
+select
+    number, acquirer, reference, reason::text, approval_code, merchant_time(merchant_id, opened_at) as opened_at,
+    merchant_time(merchant_id, approved_at) as approved_at, merchant_time(merchant_id, acknowledged_at) as acknowledged_at
+from reversal
+where merchant_id = :merchant_id and transaction_id = :transaction_id
+order by number
+limit :most;
+
 -- name: select_authentications
 -- The 3-D Secure authentications, without the proof of any.
 select

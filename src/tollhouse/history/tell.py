@@ -53,6 +53,7 @@ class Rows:
     transaction: Row
     attempts: Sequence[Row]
     steps: Sequence[Row]
+    reversals: Sequence[Row]
     authentications: Sequence[Row]
     ledger: Sequence[Row]
     deliveries: Sequence[DeliveryEntry]
@@ -67,10 +68,11 @@ def tell(rows: Rows) -> tuple[Entry, ...]:
         *_tell_attempts(rows),
         *_tell_outcome(rows.transaction),
     ]
-    following = [*_tell_ledger(rows.ledger), *_tell_callbacks(rows.deliveries)]
+    following = [*_tell_reversals(rows.reversals), *_tell_ledger(rows.ledger), *_tell_callbacks(rows.deliveries)]
     if settled_at is not None:
         following = [replace(entry, at=max(entry.at, settled_at)) for entry in following]
-    return tuple(sorted([*entries, *following], key=lambda entry: (entry.at, entry.kind)))
+    ranked = [*((entry.at, 0, entry) for entry in entries), *((entry.at, 1, entry) for entry in following)]
+    return tuple(entry for *_, entry in sorted(ranked, key=lambda each: (each[0], each[1], each[2].kind)))
 
 
 def _facts(**facts: Any) -> dict[str, str]:
@@ -170,6 +172,22 @@ def _tell_answer(row: Row, transaction: Row, facts: Mapping[str, str], *, is_pla
         is_answer = row["state"] == "approved" or row["response_code"] is not None
         text = f"Acquirer {row['acquirer']} " + (f"answered: {row['state']}" if is_answer else "was not reached")
         yield Entry(transaction["settled_at"], Kind.ACQUIRER, text, {**facts, **answer})
+
+
+def _tell_reversals(rows: Sequence[Row]) -> Iterator[Entry]:
+    """Tell of what came after the outcome: an approval that was too late, and the reversal of its reference."""
+    for row in rows:
+        facts = _facts(attempt=row["number"], acquirer=row["acquirer"], reference=row["reference"])
+        if row["reason"] == "not_found":
+            text = "The acquirer did not know the request. It is reversed, in case it arrives later"
+            yield Entry(row["opened_at"], Kind.ACQUIRER, text, facts)
+        if row["approved_at"] is not None:
+            text = "The acquirer approved too late. The outcome stays, and the approval is reversed"
+            approval = _facts(approvalCode=row["approval_code"])
+            yield Entry(row["approved_at"], Kind.ACQUIRER, text, {**facts, **approval})
+        if row["acknowledged_at"] is not None and row["reason"] != "reversed":
+            text = f"Acquirer {row['acquirer']} confirmed that nothing is left under the reference"
+            yield Entry(row["acknowledged_at"], Kind.ACQUIRER, text, facts)
 
 
 def _tell_authentications(rows: Sequence[Row]) -> Iterator[Entry]:

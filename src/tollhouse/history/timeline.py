@@ -34,6 +34,7 @@ async def select_timeline(connection: PlainConnection, *, merchant_id: int, tran
         transaction=transaction,
         attempts=await _read(queries.select_attempts(connection, **own, most=MOST)),
         steps=await _read(queries.select_steps(connection, **own, most=MOST)),
+        reversals=await _read(queries.select_reversals(connection, **own, most=MOST)),
         authentications=await _read(queries.select_authentications(connection, **own, most=MOST)),
         ledger=await _read(queries.select_ledger_entries(connection, **own, most=MOST)),
         deliveries=tuple(one for one in deliveries if one.transaction_id == transaction_id),

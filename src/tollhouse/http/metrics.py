@@ -64,6 +64,16 @@ class Metrics:
             registry=self.registry,
         )
         self.unresolved = Gauge("tollhouse_attempts_open", "Attempts whose outcome is open.", registry=self.registry)
+        self.late_approvals = Gauge(
+            "tollhouse_late_approvals",
+            "Approvals that came after their payment had been told as failed.",
+            registry=self.registry,
+        )
+        self.late_approvals_unreversed = Gauge(
+            "tollhouse_late_approvals_unreversed",
+            "Those of them whose reversal the acquirer has not acknowledged yet.",
+            registry=self.registry,
+        )
         self.ledger_violations = Gauge(
             "tollhouse_ledger_violations", "Transactions about which the books are wrong.", registry=self.registry
         )

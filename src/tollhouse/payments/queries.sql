@@ -171,6 +171,92 @@ from unnest(
 )
 on conflict do nothing;
 
+-- name: insert_reversals!
+-- Have references reversed that were settled without the acquirer's answer, and asked about later; what is reversed already is only
+-- asked about.
+insert into reversal (merchant_id, transaction_id, number, acquirer, reference, reason, acknowledged_at, due_at)
+select merchant_id, transaction_id, number, acquirer, reference, reason,
+    case when reason = 'reversed' then clock_timestamp() end,
+    now() + case when reason = 'reversed' then interval '1 hour' else interval '0' end
+from unnest(
+    :merchant_ids::bigint[], :transaction_ids::bigint[], :numbers::smallint[], :acquirers::text[], :references::text[],
+    :reasons::reversal_reason[]
+) as given (merchant_id, transaction_id, number, acquirer, reference, reason)
+on conflict do nothing;
+
+-- name: insert_late_approvals!
+-- Have approvals reversed that came after their attempt was settled otherwise, or while it is being reversed. An attempt that is
+-- approved or still open is left alone.
+insert into reversal as known (
+    merchant_id, transaction_id, number, acquirer, reference, reason, approved_at, approval_code, due_at
+)
+select merchant_id, transaction_id, number, given.acquirer, given.reference, 'late_approval', clock_timestamp(),
+    given.approval_code, now()
+from unnest(
+    :merchant_ids::bigint[], :transaction_ids::bigint[], :numbers::smallint[], :acquirers::text[], :references::text[],
+    :approval_codes::text[]
+) as given (merchant_id, transaction_id, number, acquirer, reference, approval_code)
+join attempt a using (merchant_id, transaction_id, number)
+where a.state in ('declined', 'not_sent', 'reversing', 'reversed')
+order by merchant_id, transaction_id, number
+on conflict (merchant_id, transaction_id, number) do update
+set reason = excluded.reason, approved_at = excluded.approved_at, approval_code = excluded.approval_code,
+    acknowledged_at = null, inquiries = 0, tries = 0, version = known.version + 1, due_at = excluded.due_at
+where known.approved_at is null;
+
+-- name: lease_due_reversals
+-- Take references that are due to be reversed or asked about, for the length of a lease, oldest first. All of it is real time.
+with due as (
+    select merchant_id, transaction_id, number
+    from reversal
+    where due_at <= now()
+    order by due_at
+    limit :limit
+    for no key update skip locked
+),
+leased as (
+    update reversal r
+    set due_at = now() + make_interval(secs => :lease_seconds), version = version + 1
+    from due
+    where r.merchant_id = due.merchant_id and r.transaction_id = due.transaction_id and r.number = due.number
+    returning r.*
+)
+select leased.*, t.amount_minor, t.currency
+from leased join transaction t using (merchant_id, transaction_id);
+
+-- name: update_reversal_acknowledged!
+-- Note that the acquirer acknowledged a reversal; it is asked again so many seconds after the start, or never.
+update reversal
+set acknowledged_at = clock_timestamp(), tries = 0,
+    due_at = coalesce(approved_at, opened_at) + make_interval(secs => :next_seconds)
+where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number and version = :version;
+
+-- name: update_reversal_inquired!
+-- Note that the acquirer has nothing under a reference; it is asked again so many seconds after the start, or never.
+update reversal
+set inquiries = inquiries + 1, tries = 0, acknowledged_at = coalesce(acknowledged_at, clock_timestamp()),
+    due_at = coalesce(approved_at, opened_at) + make_interval(secs => :next_seconds)
+where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number and version = :version;
+
+-- name: update_reversal_approved!
+-- Note that the acquirer has an approval under a reference after all, which is reversed next.
+update reversal
+set reason = 'late_approval', approved_at = clock_timestamp(), approval_code = :approval_code, acknowledged_at = null,
+    inquiries = 0, tries = 0, version = version + 1, due_at = now()
+where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number and version = :version;
+
+-- name: postpone_reversal!
+-- Try a reversal or an inquiry again later.
+update reversal
+set tries = tries + 1, due_at = now() + make_interval(secs => :seconds)
+where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number and version = :version;
+
+-- name: select_late_approvals^
+-- Count approvals that came too late, and those of them whose reversal no acquirer has acknowledged yet.
+select count(*) as found, count(*) filter (where acknowledged_at is null) as unreversed
+from reversal
+where approved_at is not null;
+
 -- name: record_answer!
 -- Record the answer that a client got while its payment went on; one that is there stays.
 update request_claim

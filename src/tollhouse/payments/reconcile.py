@@ -16,18 +16,16 @@ from tollhouse.kernel import codes
 from tollhouse.payments import lifecycle
 from tollhouse.payments.model import AttemptState, Payment
 from tollhouse.payments.partial import give_back_part
+from tollhouse.payments.pauses import LATER_INQUIRIES_SECONDS, pause_after
 from tollhouse.payments.routing import NO_ACQUIRER
 from tollhouse.payments.settle import settle
+from tollhouse.payments.steps import Move
 from tollhouse.payments.store import queries, select_payment
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer
     from tollhouse.payments.tools import Tools
     from tollhouse.storage.database import PlainConnection
-
-#: When to ask again, by how often was asked: then every five minutes.
-INQUIRY_PAUSES_SECONDS = (10.0, 60.0)
-LATER_INQUIRIES_SECONDS = 300.0
 
 log = structlog.get_logger()
 
@@ -69,47 +67,66 @@ async def reconcile(tools: Tools, *, merchant_id: int, transaction_id: int) -> N
         log.error("acquirer not configured", acquirer=payment.attempt.acquirer, transaction_id=transaction_id)
         await _postpone(tools, payment, LATER_INQUIRIES_SECONDS)
         return
-    finding = await _find_out(tools, acquirer, payment)
+    finding = await _inquire(tools, acquirer, payment)
+    is_reversing = payment.attempt.state is AttemptState.REVERSING
+    if finding is None and (is_reversing or _is_to_be_reversed(tools, acquirer, payment)):
+        await _reverse(tools, acquirer, payment)
+    else:
+        await _settle_or_postpone(tools, payment, finding)
+
+
+async def _settle_or_postpone(tools: Tools, payment: Payment, finding: Finding | None) -> None:
+    """Settle an attempt about which something is certain; ask about any other again later."""
     log.info(
         "outcome inquired",
-        transaction_id=transaction_id,
+        transaction_id=payment.transaction_id,
         request_id=payment.request_id,
         finding=type(finding).__name__.lower(),
         inquiries=payment.attempt.inquiries + 1,
     )
-    if isinstance(finding, Approved | Declined | Reversed | NotFound):
+    if finding is not None:
         await settle(tools, payment, lifecycle.apply(payment, finding, tools.now_of(payment)))
     else:
         await _postpone(tools, payment, pause_after(payment.attempt.inquiries), was_asked=True)
 
 
-async def _find_out(tools: Tools, acquirer: Acquirer, payment: Payment) -> Finding | None:
-    """Return what is certain about an attempt, or None when nothing is yet."""
-    if payment.attempt.state is AttemptState.REVERSING:
-        return await _take_back(acquirer, payment)
-    age_seconds = (tools.clock.now() - payment.attempt.sent_at).total_seconds()
-    if acquirer.settles == "inquire":
-        reference, money = payment.attempt.reference, payment.money
-        finding = await give_back_part(acquirer, reference, money, await acquirer.inquire(reference, money))
-        if isinstance(finding, Approved | Declined | Reversed):
-            return finding
-        if isinstance(finding, NotFound):
-            surely_arrived = tools.patience.margin + acquirer.longest_delay_seconds
-            return finding if age_seconds > surely_arrived else None
-        if age_seconds <= tools.patience.reversal:
-            return None
-    return await _take_back(acquirer, payment)
+async def _inquire(
+    tools: Tools, acquirer: Acquirer, payment: Payment
+) -> Approved | Declined | Reversed | NotFound | None:
+    """Return what is certain about an attempt, or None when nothing is yet, or nobody asks any more."""
+    if payment.attempt.state is AttemptState.REVERSING or acquirer.settles != "inquire":
+        return None
+    reference, money = payment.attempt.reference, payment.money
+    finding = await give_back_part(acquirer, reference, money, await acquirer.inquire(reference, money))
+    if isinstance(finding, NotFound):
+        surely_arrived = tools.patience.margin + acquirer.longest_delay_seconds
+        return finding if _age_seconds(tools, payment) > surely_arrived else None
+    return finding if isinstance(finding, Approved | Declined | Reversed) else None
 
 
-async def _take_back(acquirer: Acquirer, payment: Payment) -> Finding | None:
-    """Reverse an attempt; None while that is not acknowledged."""
+def _is_to_be_reversed(tools: Tools, acquirer: Acquirer, payment: Payment) -> bool:
+    """Tell whether nobody waits any longer for an inquiry to be answered."""
+    return acquirer.settles != "inquire" or _age_seconds(tools, payment) > tools.patience.reversal
+
+
+def _age_seconds(tools: Tools, payment: Payment) -> float:
+    return (tools.clock.now() - payment.attempt.sent_at).total_seconds()
+
+
+async def _reverse(tools: Tools, acquirer: Acquirer, payment: Payment) -> None:
+    """Commit that an attempt is reversed, then have the acquirer do it, and settle it when that is acknowledged.
+
+    From the commit on the acquirer's answer to the request counts no more: somebody who hears of an approval in the
+    meantime must not tell it as a success that the reversal then undoes.
+    """
+    if payment.attempt.state is not AttemptState.REVERSING:
+        reversing = lifecycle.move(payment, AttemptState.REVERSING)
+        move = Move(reversing, expected=payment.attempt.state, resolve_seconds=pause_after(0))
+        if not await tools.moves.submit(move):
+            return
+        payment = reversing.with_attempt(inquiries=0)
     finding = await acquirer.reverse(payment.attempt.reference, payment.money)
-    return finding if isinstance(finding, Reversed) else None
-
-
-def pause_after(inquiries: int) -> float:
-    """Return how long to wait before an attempt is asked about again."""
-    return INQUIRY_PAUSES_SECONDS[inquiries] if inquiries < len(INQUIRY_PAUSES_SECONDS) else LATER_INQUIRIES_SECONDS
+    await _settle_or_postpone(tools, payment, finding if isinstance(finding, Reversed) else None)
 
 
 async def _postpone(tools: Tools, payment: Payment, seconds: float, *, was_asked: bool = False) -> None:

@@ -1,7 +1,7 @@
 """Writing down what became of an attempt, and answering by it.
 
 Whoever moves an attempt first is right: the API, the return from a challenge, the sweep and the resolver may race,
-and the losers read what is stored.
+and the losers read what is stored. An approval that loses is reversed (`payments.reversals`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tollhouse.payments.look import show_payment
 from tollhouse.payments.model import Payment, Status
 from tollhouse.payments.records import CREATED
 from tollhouse.payments.repeat import record_answer
+from tollhouse.payments.reversals import choose_reason, report_late_approval
 from tollhouse.payments.steps import Move
 from tollhouse.payments.store import select_payment
 from tollhouse.payments.view import render_answer
@@ -44,9 +45,12 @@ async def settle(tools: Tools, before: Payment, after: Payment, *, erase_code_of
         answer=answer,
         resolve_seconds=None if after.attempt.state.is_final else FIRST_INQUIRY_SECONDS,
         erase_code_of=erase_code_of,
+        reversal=choose_reason(after),
     )
     if not await tools.moves.submit(move):
-        return await recall(tools, after)
+        stored = await _load_stored(tools, after)
+        report_late_approval(after, stored)
+        return await _answer_by(tools, stored)
     if after.status is not Status.PENDING:
         tools.on_settled(after)
     return Reply(CREATED, answer)
@@ -54,12 +58,20 @@ async def settle(tools: Tools, before: Payment, after: Payment, *, erase_code_of
 
 async def recall(tools: Tools, payment: Payment) -> Reply:
     """Answer by what is stored of a payment."""
+    return await _answer_by(tools, await _load_stored(tools, payment))
+
+
+async def _load_stored(tools: Tools, payment: Payment) -> Payment:
     async with tools.database.acquire() as connection:
         stored = await select_payment(
             connection, merchant_id=payment.merchant_id, transaction_id=payment.transaction_id
         )
     if stored is None:
         raise Defect("A payment that was committed is not there.")
+    return stored
+
+
+async def _answer_by(tools: Tools, stored: Payment) -> Reply:
     answer = await show_payment(tools, stored)
     await record_answer(tools, stored, answer)  # what a client hears now stays the answer to its request
     return Reply(CREATED, answer)

@@ -75,7 +75,8 @@ class Move(Struct, frozen=True):
     """An attempt to be moved from the state in which it was seen. `payment` is what it shall be.
 
     `answer` is what a repeat of the request gets; `following` the payment with its next attempt; `challenge` an
-    authentication to be stored with its security code; `erase_code_of` the holder whose code dies with this move.
+    authentication to be stored with its security code; `erase_code_of` the holder whose code dies with this move;
+    `reversal` the reason to have the reference reversed (`payments.reversals`).
     `move_id` is by what a repeated batch knows its own moves again, when the answer to its COMMIT was lost.
     """
 
@@ -88,4 +89,5 @@ class Move(Struct, frozen=True):
     challenge: Authentication | None = None
     code: SealedCode | None = None
     erase_code_of: UUID | None = None
+    reversal: str | None = None
     move_id: UUID = msgspec.field(default_factory=uuid4)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tollhouse.consumers.model import Group
 from tollhouse.kernel.requests import Claim
-from tollhouse.payments import records
-from tollhouse.payments.model import Consequence, Payment, Preparation, Status
+from tollhouse.payments import records, reversal_records
+from tollhouse.payments.model import AttemptState, Consequence, Payment, Preparation, Status
 from tollhouse.payments.steps import Beginning, Begun, Claimed, Committed, DoubleClick, Move, Taken, TokenGone
 from tollhouse.payments.velocity import count_attempts
 from tollhouse.risk.model import NO_LIMITS, Facts, Limits
@@ -108,15 +108,32 @@ async def flush_moves(
     """Commit a batch of moves; return for each whether it was still where it had been seen.
 
     Of two that move one attempt from the same state the earlier counts, as if they had come in two batches. Where
-    nobody was faster, and what follows stands alone, it is one statement, which commits by itself.
+    nobody was faster, and what follows stands alone, it is one statement, which commits by itself. An approval that
+    came too late is reversed: that is committed with the batch that finds it.
     """
     earliest = {_key(move): move for move in reversed(batch)}
+    is_contested = any(_is_approval(move) and move is not earliest[_key(move)] for move in batch)
     ordered = sorted(earliest.values(), key=lambda move: (move.payment.merchant_id, move.payment.transaction_id))
-    moved_keys = await _move_together(clock, consequences, connection, ordered)
+    moved_keys = None if is_contested else await _move_together(clock, consequences, connection, ordered)
     if moved_keys is None:
         async with connection.transaction():
             moved_keys = await _move_in_steps(clock, consequences, connection, ordered)
+            lost = [move for move in batch if _key(move) not in moved_keys or move is not earliest[_key(move)]]
+            await _insert_late_approvals(connection, [move for move in lost if _is_approval(move)])
     return [_key(move) in moved_keys and move is earliest[_key(move)] for move in batch]
+
+
+def _is_approval(move: Move) -> bool:
+    return move.payment.attempt.state is AttemptState.APPROVED
+
+
+async def _insert_late_approvals(connection: PlainConnection, lost: Sequence[Move]) -> None:
+    """Have approvals reversed whose attempts were settled otherwise."""
+    if lost:
+        first = {(move.payment.merchant_id, *_key(move)[:2]): move for move in reversed(lost)}
+        await queries.insert_late_approvals(
+            connection, **reversal_records.columns_of_late_approvals(list(first.values()))
+        )
 
 
 async def _move_together(
@@ -206,6 +223,9 @@ async def _follow_up(connection: PlainConnection, moved: Sequence[Move]) -> None
     following = [move for move in moved if move.following]
     if following:
         await queries.insert_attempts(connection, **records.columns_of_following(following))
+    reversals = [move for move in moved if move.reversal]
+    if reversals:
+        await queries.insert_reversals(connection, **reversal_records.columns_of_reversals(reversals))
     challenges = [move.challenge for move in moved if move.challenge]
     if challenges:
         await insert_authentications(connection, challenges)

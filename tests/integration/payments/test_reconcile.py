@@ -14,9 +14,11 @@ from tests.support.shop import PATIENT, Shop, all_at_once, claim, open_shop
 from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Reversed, Unknown
 from tollhouse.kernel.money import Money
 from tollhouse.payments.model import AttemptState, Payment, Status
-from tollhouse.payments.reconcile import lease_due, pause_after, reconcile
+from tollhouse.payments.pauses import pause_after
+from tollhouse.payments.reconcile import lease_due, reconcile
 from tollhouse.storage.database import Database
 from tollhouse.worker.resolve import resolve_due
+from tollhouse.worker.reversals import reverse_due
 
 
 async def lost(shop: Shop, *, answer: bool = True, outcome: Any = None) -> Payment:
@@ -126,11 +128,12 @@ async def test_unknown_is_reversed_after_patience(shop: Shop) -> None:
     """Without an answer for a quarter of an hour the attempt is reversed, repeatedly until that is acknowledged."""
     payment = await lost(shop)
     await age(shop, PATIENT.reversal + 1)
-    shop.acquirer.find(Unknown("silence"), Unknown("silence"), Unknown("silence"), Reversed())
-    assert (await shop.resolve(payment.transaction_id)).status is Status.PENDING
+    shop.acquirer.find(Unknown("silence"), Unknown("silence"), NotSent("refused"), Reversed())
+    assert (await shop.resolve(payment.transaction_id)).attempt.state is AttemptState.REVERSING
+    assert (await shop.resolve(payment.transaction_id)).attempt.state is AttemptState.REVERSING
     settled = await shop.resolve(payment.transaction_id)
     assert (settled.code, settled.attempt.state) == ("1041", AttemptState.REVERSED)
-    assert (shop.acquirer.count("inquire"), shop.acquirer.count("reverse")) == (2, 2)
+    assert (shop.acquirer.count("inquire"), shop.acquirer.count("reverse")) == (1, 3)
     assert await events(shop) == ["fail"]
 
 
@@ -163,6 +166,9 @@ async def test_a_late_approval_never_revives(shop: Shop) -> None:
     settled = await shop.stored(transaction_id)
     assert (settled.status, settled.attempt.state, await events(shop)) == ("fail", "reversed", ["fail"])
     assert await shop.value("select count(*) from account") == 0
+    assert shop.acquirer.charged == [settled.attempt.reference]
+    await reverse_due(shop.tools)
+    assert shop.acquirer.charged == []
 
 
 # Races

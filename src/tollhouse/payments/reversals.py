@@ -1,0 +1,196 @@
+"""Reverse references that were settled without the acquirer's answer, or against it.
+
+A request may be on its way for longer than anybody waits, and an approval may come after the payment was told as
+failed. The payment stays as it was told. The reference is reversed until the acquirer acknowledges that, and the
+acquirer is asked again later whether there is something under it after all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tollhouse.acquirers.model import Approved, Declined, NotFound, Reversed
+from tollhouse.kernel import codes
+from tollhouse.kernel.money import Currency, Money
+from tollhouse.payments.model import AttemptState, Payment
+from tollhouse.payments.pauses import LATER_INQUIRIES_SECONDS, pause_after
+from tollhouse.payments.store import queries
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from tollhouse.acquirers.model import Acquirer, Finding
+    from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import PlainConnection
+
+#: When the acquirer is asked again, in real time: after an hour and after a day.
+INQUIRIES_SECONDS = (3_600.0, 86_400.0)
+
+log = structlog.get_logger()
+
+
+class Reason(StrEnum):
+    """The way in which a reference came to be reversed."""
+
+    NOT_FOUND = "not_found"
+    REVERSED = "reversed"
+    LATE_APPROVAL = "late_approval"
+
+
+@dataclass(frozen=True, slots=True)
+class DueReversal:
+    """A reference that is due to be reversed, or after that to be asked about. `version` fences its result."""
+
+    merchant_id: int
+    transaction_id: int
+    number: int
+    acquirer: str
+    reference: str
+    money: Money
+    reason: Reason
+    is_acknowledged: bool
+    inquiries: int
+    tries: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class LateApprovals:
+    """The number of approvals that came too late: in all, and of those the ones that are not reversed yet."""
+
+    found: int
+    unreversed: int
+
+
+def choose_reason(settled: Payment) -> Reason | None:
+    """Return the reason to reverse an attempt that is settled now, or None where the acquirer's answer settles it."""
+    state = settled.attempt.state
+    if state is AttemptState.REVERSED:
+        return Reason.REVERSED
+    is_unfound = state is AttemptState.DECLINED and settled.code == codes.ACQUIRER_UNREACHABLE
+    return Reason.NOT_FOUND if is_unfound else None
+
+
+def report_late_approval(approved: Payment, stored: Payment) -> None:
+    """Log the approval of an attempt that was settled otherwise before it came. Its reversal is committed."""
+    attempt = approved.attempt
+    is_same = stored.attempt.number == attempt.number and stored.attempt.state in _HARMLESS
+    if attempt.state is AttemptState.APPROVED and not is_same:
+        _log_late_approval(approved.transaction_id, attempt.number, attempt.acquirer)
+
+
+#: The approval is what is stored, or the attempt is still open and will be inquired about.
+_HARMLESS = frozenset({AttemptState.APPROVED, AttemptState.UNKNOWN, AttemptState.IN_FLIGHT})
+
+
+def _log_late_approval(transaction_id: int, number: int, acquirer: str) -> None:
+    log.error("payment.approved_late", transaction_id=transaction_id, attempt=number, acquirer=acquirer)
+
+
+async def count_late_approvals(connection: PlainConnection) -> LateApprovals:
+    """Count approvals that came too late."""
+    row = await queries.select_late_approvals(connection)
+    return LateApprovals(row["found"], row["unreversed"])
+
+
+async def lease_due_reversals(tools: Tools, *, limit: int, lease_seconds: float) -> list[DueReversal]:
+    """Take references that are due; nobody else gets them before the lease ends."""
+    async with tools.database.transaction() as connection:
+        rows = queries.lease_due_reversals(connection, limit=limit, lease_seconds=lease_seconds)
+        return [_read(row) async for row in rows]
+
+
+async def process_reversal(tools: Tools, due: DueReversal) -> None:
+    """Reverse a due reference, or ask about it when that is done, and record the result or try again later."""
+    acquirer = tools.acquirers.get(due.acquirer)
+    if acquirer is None:
+        log.error("acquirer not configured", acquirer=due.acquirer, transaction_id=due.transaction_id)
+        await _postpone(tools, due, LATER_INQUIRIES_SECONDS)
+    elif acquirer.can_reverse and not due.is_acknowledged:
+        await _reverse(tools, acquirer, due)
+    else:
+        await _look_again(tools, acquirer, due)
+
+
+async def _reverse(tools: Tools, acquirer: Acquirer, due: DueReversal) -> None:
+    finding = await acquirer.reverse(due.reference, due.money)
+    _log_result(due, finding)
+    if not isinstance(finding, Reversed):
+        await _postpone(tools, due, pause_after(due.tries))
+        return
+    async with tools.database.acquire() as connection:
+        await queries.update_reversal_acknowledged(connection, **_key(due), next_seconds=_next_inquiry(due.inquiries))
+
+
+async def _look_again(tools: Tools, acquirer: Acquirer, due: DueReversal) -> None:
+    """Ask what the acquirer has under the reference now; where it cannot be asked, reverse it once more."""
+    can_inquire = acquirer.settles == "inquire"
+    ask = acquirer.inquire if can_inquire else acquirer.reverse
+    finding = await ask(due.reference, due.money)
+    _log_result(due, finding)
+    if isinstance(finding, Reversed | NotFound | Declined):
+        async with tools.database.acquire() as connection:
+            seconds = _next_inquiry(due.inquiries + 1)
+            await queries.update_reversal_inquired(connection, **_key(due), next_seconds=seconds)
+    elif isinstance(finding, Approved) and (due.is_acknowledged or due.reason is not Reason.LATE_APPROVAL):
+        await _reopen(tools, due, finding)
+    else:
+        await _postpone(tools, due, LATER_INQUIRIES_SECONDS)
+
+
+async def _reopen(tools: Tools, due: DueReversal, approval: Approved) -> None:
+    """Record that there is an approval after all; it is reversed next."""
+    _log_late_approval(due.transaction_id, due.number, due.acquirer)
+    async with tools.database.acquire() as connection:
+        await queries.update_reversal_approved(connection, **_key(due), approval_code=approval.approval_code)
+
+
+async def _postpone(tools: Tools, due: DueReversal, seconds: float) -> None:
+    async with tools.database.acquire() as connection:
+        await queries.postpone_reversal(connection, **_key(due), seconds=seconds)
+
+
+def _next_inquiry(inquiries: int) -> float | None:
+    """Return after how many seconds the next inquiry is due, counted from the start; None after the last."""
+    return INQUIRIES_SECONDS[inquiries] if inquiries < len(INQUIRIES_SECONDS) else None
+
+
+def _log_result(due: DueReversal, finding: Finding) -> None:
+    log.info(
+        "reversal.tried",
+        transaction_id=due.transaction_id,
+        attempt=due.number,
+        reason=due.reason,
+        is_acknowledged=due.is_acknowledged,
+        finding=type(finding).__name__.lower(),
+    )
+
+
+def _key(due: DueReversal) -> dict[str, int]:
+    return {
+        "merchant_id": due.merchant_id,
+        "transaction_id": due.transaction_id,
+        "number": due.number,
+        "version": due.version,
+    }
+
+
+def _read(row: Mapping[str, Any]) -> DueReversal:
+    return DueReversal(
+        merchant_id=row["merchant_id"],
+        transaction_id=row["transaction_id"],
+        number=row["number"],
+        acquirer=row["acquirer"],
+        reference=row["reference"],
+        money=Money(row["amount_minor"], Currency.of(row["currency"])),
+        reason=Reason(row["reason"]),
+        is_acknowledged=row["acknowledged_at"] is not None,
+        inquiries=row["inquiries"],
+        tries=row["tries"],
+        version=row["version"],
+    )

@@ -1,0 +1,347 @@
+"""Money that an acquirer takes after its payment was told as failed: it is given back, and somebody hears of it.
+
+The acquirer's books are the judge in each test: no approval may be left there for a payment that is not a success.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+from tests.support.acquirer import Plan, ScriptedAcquirer, approve
+from tests.support.shop import MERCHANT, Shop, claim
+from tests.support.timelines import read_texts
+
+from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Reversed, Unknown
+from tollhouse.payments import lifecycle
+from tollhouse.payments.model import AttemptState, Payment, Status
+from tollhouse.payments.reconcile import reconcile
+from tollhouse.payments.reversals import LateApprovals, count_late_approvals
+from tollhouse.payments.steps import Move
+from tollhouse.worker.reversals import reverse_due
+
+HOUR, DAY = 3_600, 86_400
+
+
+@pytest.fixture
+def logs() -> Iterator[list[Any]]:
+    """What is logged in a test."""
+    with capture_logs() as captured:
+        yield captured
+
+
+def count_alerts(logs: list[Any]) -> int:
+    """Count the errors that tell an operator of a late approval."""
+    return sum((each["event"], each["log_level"]) == ("payment.approved_late", "error") for each in logs)
+
+
+async def fail_unknown(shop: Shop) -> tuple[asyncio.Event, asyncio.Task[Any], Payment]:
+    """Begin a payment whose request is held up on its way, and settle it as `fail` 1040 meanwhile."""
+    held, paying = await shop.start(claim=claim("r1"))
+    transaction_id = int(shop.acquirer.asked[-1].reference.partition("-")[0])
+    settled = await shop.resolve(transaction_id)
+    assert (settled.status, settled.code) == ("fail", "1040")
+    return held, paying, settled
+
+
+async def left_seconds(shop: Shop) -> int | None:
+    """Return in how many seconds the only reversal is due."""
+    seconds = await shop.value("select extract(epoch from due_at - now()) from reversal")
+    return None if seconds is None else round(float(seconds))
+
+
+async def pass_time(shop: Shop, seconds: float) -> None:
+    """Let what is due in the next seconds be due now."""
+    await shop.value(
+        """
+        update reversal
+        set due_at = due_at - $1::interval, opened_at = opened_at - $1::interval,
+            approved_at = approved_at - $1::interval
+        """,
+        timedelta(seconds=seconds),
+    )
+
+
+async def late_approvals(shop: Shop) -> LateApprovals:
+    """Return the numbers of the metrics."""
+    async with shop.tools.database.acquire() as connection:
+        return await count_late_approvals(connection)
+
+
+async def statuses(shop: Shop) -> list[str]:
+    """Return the statuses of the events there are."""
+    return [row["status"] for row in await shop.fetch("select status from event order by event_id")]
+
+
+async def test_an_approval_after_1040_is_reversed(shop: Shop, logs: list[Any]) -> None:
+    """An approval that loses the race is reversed until acknowledged, logged, counted, and shown; the status stays."""
+    held, paying, settled = await fail_unknown(shop)
+    await reverse_due(shop.tools)
+    shop.acquirer.books.clear()  # the worst acquirer: it forgot the reversal, and takes the money
+    held.set()
+    assert (await paying).outcome == ("fail", "1040")
+    assert await late_approvals(shop) == LateApprovals(1, 1)
+    assert shop.acquirer.charged == [settled.attempt.reference]
+
+    shop.acquirer.find(Unknown("silence"), NotSent("refused"))
+    for seconds in (0, 10, 60):
+        await pass_time(shop, seconds)
+        await reverse_due(shop.tools)
+    assert shop.acquirer.charged == []
+    assert await late_approvals(shop) == LateApprovals(1, 0)
+    assert await statuses(shop) == ["fail"]
+    stored = await shop.stored(settled.transaction_id)
+    assert (stored.status, stored.code, stored.attempt.state) == ("fail", "1040", "declined")
+    texts = await read_texts(shop.tools.database, settled.transaction_id)
+    too_late = texts.index("The acquirer approved too late. The outcome stays, and the approval is reversed")
+    assert texts.index("It is settled: fail") < too_late
+    assert texts.index("Acquirer scripted confirmed that nothing is left under the reference") > too_late
+    assert count_alerts(logs) == 1
+
+
+async def test_the_reversal_is_committed_with_the_batch_that_finds_the_approval(shop: Shop) -> None:
+    """A process that dies right after it heard the approval leaves the reversal to the others."""
+    _, _, settled = await fail_unknown(shop)
+    await shop.value("delete from reversal")
+    before = await shop.stored(settled.transaction_id)
+    in_flight = before.with_attempt(state=AttemptState.IN_FLIGHT)
+    approved = lifecycle.apply(in_flight, approve(before.attempt.reference), shop.tools.clock.now())
+    assert not await shop.tools.moves.submit(Move(approved, expected=AttemptState.IN_FLIGHT))
+    [row] = await shop.fetch("select reason::text, approval_code, due_at <= now() as is_due from reversal")
+    assert tuple(row) == ("late_approval", approved.attempt.approval_code, True)
+    await shop.die()
+
+
+@pytest.mark.parametrize("outcome", [Declined("05"), Reversed(), NotFound()])
+async def test_an_approval_and_another_outcome_in_one_batch(shop: Shop, outcome: Any) -> None:
+    """When both stand in one batch, the first one counts, and an approval that is not the first is reversed."""
+    payments = [await shop.begin(metadata=f'{{"n": {n}}}') for n in range(2)]
+    now, moves = shop.tools.clock.now(), shop.tools.moves
+    ends = [(outcome, approve("x")), (approve("x"), outcome)]
+    asked = [
+        Move(lifecycle.apply(payment, end, now), expected=AttemptState.IN_FLIGHT)
+        for payment, pair in zip(payments, ends, strict=True)
+        for end in pair
+    ]
+    assert await asyncio.gather(*map(moves.submit, asked)) == [True, False, True, False]
+    rows = await shop.fetch("select transaction_id from reversal where reason = 'late_approval'")
+    assert [row["transaction_id"] for row in rows] == [payments[0].transaction_id]
+
+
+async def test_the_same_approval_twice_is_no_late_one(shop: Shop, logs: list[Any]) -> None:
+    """When the answer and the resolver tell the same approval, nothing is reversed."""
+    for _ in range(5):
+        held, paying = await shop.start()
+        reference = shop.acquirer.asked[-1].reference
+        shop.acquirer.books[reference] = approve(reference)
+        await reconcile(shop.tools, merchant_id=MERCHANT, transaction_id=int(reference.partition("-")[0]))
+        held.set()
+        assert (await paying).outcome == ("success", "0")
+    await reverse_due(shop.tools)
+    assert len(shop.acquirer.charged) == 5
+    assert await shop.value("select count(*) from reversal") == 0
+    assert count_alerts(logs) == 0
+
+
+async def test_1040_reverses_and_asks_again(shop: Shop) -> None:
+    """What the acquirer does not know is reversed at once, and asked about after an hour and a day; then it ends."""
+    await fail_unknown(shop)
+    await reverse_due(shop.tools)
+    assert shop.acquirer.count("reverse") == 1
+    inquired = shop.acquirer.count("inquire")
+    for number, seconds in enumerate((HOUR, DAY - HOUR)):
+        assert abs((await left_seconds(shop) or 0) - seconds) <= 1
+        await reverse_due(shop.tools)
+        assert shop.acquirer.count("inquire") == inquired + number
+        await pass_time(shop, seconds)
+        await reverse_due(shop.tools)
+    assert await left_seconds(shop) is None
+    assert shop.acquirer.count("inquire") == inquired + 2
+    assert await late_approvals(shop) == LateApprovals(0, 0)
+    await shop.die()
+
+
+@pytest.mark.parametrize("seconds", [HOUR, DAY])
+async def test_an_approval_that_is_found_by_a_later_inquiry(shop: Shop, seconds: int, logs: list[Any]) -> None:
+    """Money that the acquirer took without anybody hearing of it is found after an hour or a day, and given back."""
+    shop.acquirer.plan(Plan(late=True))
+    paid = await shop.pay()
+    assert (await shop.resolve(paid.transaction_id)).code == "1040"
+    [reference] = shop.acquirer.underway
+    await reverse_due(shop.tools)
+    for each in range(HOUR, seconds, DAY - HOUR):
+        await pass_time(shop, each)
+        await reverse_due(shop.tools)
+    shop.acquirer.books.clear()
+    shop.acquirer.arrive(reference)
+    assert shop.acquirer.charged == [reference]
+    await pass_time(shop, seconds)
+    await reverse_due(shop.tools)
+    assert await late_approvals(shop) == LateApprovals(1, 1)
+    await reverse_due(shop.tools)
+    assert (shop.acquirer.charged, await late_approvals(shop)) == ([], LateApprovals(1, 0))
+    assert count_alerts(logs) == 1
+    assert await statuses(shop) == ["fail"]
+
+
+async def test_a_reversed_attempt_is_asked_about_again(shop: Shop) -> None:
+    """A payment that was reversed without being known may arrive later too: 1041 is followed like 1040."""
+    held, paying = await shop.hasty.start()
+    pending = await paying
+    assert (await shop.void(pending.transaction_id)).payment["code"] == "1041"
+    shop.acquirer.books.clear()
+    shop.acquirer.plans.clear()
+    reference = shop.acquirer.asked[-1].reference
+    shop.acquirer.books[reference] = approve(reference)  # its answer never comes
+    assert abs((await left_seconds(shop) or 0) - HOUR) <= 1
+    await pass_time(shop, HOUR)
+    await reverse_due(shop.tools)
+    await reverse_due(shop.tools)
+    assert shop.acquirer.charged == []
+    held.set()
+
+
+async def test_an_acquirer_that_cannot_be_asked_is_told_to_reverse_again(shop: Shop) -> None:
+    """Where there is no inquiry, the reversal itself is repeated after an hour and after a day."""
+    shop.acquirer.settles = "reverse"
+    held, paying = await shop.start()
+    reference = shop.acquirer.asked[-1].reference
+    assert (await shop.resolve(int(reference.partition("-")[0]))).code == "1041"
+    shop.acquirer.books[reference] = approve(reference)
+    await pass_time(shop, HOUR)
+    await reverse_due(shop.tools)
+    assert (shop.acquirer.charged, shop.acquirer.count("inquire")) == ([], 0)
+    held.set()
+    await paying
+
+
+async def test_an_acquirer_that_cannot_reverse(shop: Shop) -> None:
+    """Where nothing can be reversed, a late approval stays counted until the acquirer says that it is gone."""
+    shop.acquirer.can_reverse = False
+    held, paying, settled = await fail_unknown(shop)
+    held.set()
+    await paying
+    for _ in range(3):
+        await reverse_due(shop.tools)
+        await pass_time(shop, 300)
+    assert shop.acquirer.count("reverse") == 0
+    assert await late_approvals(shop) == LateApprovals(1, 1)
+    shop.acquirer.books[settled.attempt.reference] = Reversed()  # by hand
+    await reverse_due(shop.tools)
+    assert await late_approvals(shop) == LateApprovals(1, 0)
+
+
+async def test_a_late_capture_void_and_credit(shop: Shop) -> None:
+    """Operations that were told as failed are undone by their own reference when they turn out to be approved."""
+    held = await shop.authorize()
+    sale = await shop.pay(metadata='{"n": 2}')
+    taken = list(shop.acquirer.charged)
+    for verb, named in (("capture", held), ("void", held), ("credit", sale)):
+        event = asyncio.Event()
+        shop.acquirer.plan(Plan(hold=event))
+        working = asyncio.create_task(getattr(shop, verb)(named.transaction_id))
+        async with asyncio.timeout(5):
+            while shop.acquirer.count(verb) == 0:  # noqa: ASYNC110 - it happens in another task
+                await asyncio.sleep(0.002)
+        operation_id = await shop.value("select max(transaction_id) from transaction where mode = $1", verb)
+        assert (await shop.resolve(operation_id)).code == "1040"
+        event.set()
+        assert (await working).payment["status"] == "fail"
+    assert len(shop.acquirer.charged) == 5
+    await reverse_due(shop.tools)
+    assert shop.acquirer.charged == taken
+
+
+async def test_a_reversal_is_committed_before_it_is_sent(shop: Shop, other_process: Shop) -> None:
+    """While one process reverses, another that hears of the approval does not tell it: it would be undone."""
+    shop.acquirer.plan(Plan(lost="answer"))
+    paid = await shop.pay()
+    await shop.value("update attempt set sent_at = sent_at - interval '1 hour'")
+    sent, heard = asyncio.Event(), asyncio.Event()
+
+    class Slow(ScriptedAcquirer):
+        async def reverse(self, reference: str, money: Any) -> Any:
+            sent.set()
+            await heard.wait()
+            return await super().reverse(reference, money)
+
+    slow = Slow(books=shop.acquirer.books)
+    slow.find(Unknown("silence"))
+    tools = replace(shop.tools, acquirers={"scripted": slow})
+    reversing = asyncio.create_task(reconcile(tools, merchant_id=MERCHANT, transaction_id=paid.transaction_id))
+    await sent.wait()
+    stored = await other_process.stored(paid.transaction_id)
+    assert stored.attempt.state is AttemptState.REVERSING
+    before = stored.with_attempt(state=AttemptState.UNKNOWN)
+    approved = lifecycle.apply(before, approve(stored.attempt.reference), shop.tools.clock.now())
+    assert not await other_process.tools.moves.submit(Move(approved, expected=AttemptState.UNKNOWN))
+    heard.set()
+    await reversing
+    settled = await shop.stored(paid.transaction_id)
+    assert (settled.status, settled.code, slow.charged) == (Status.FAIL, "1041", [])
+
+
+async def test_late_approvals_in_any_order(shop: Shop) -> None:
+    """However approvals, reversals and inquiries follow on each other, no money stays with a failed payment."""
+    for number, order in enumerate(itertools.permutations(("approve", "reverse", "hour"))):
+        held, paying = await shop.start(metadata=json.dumps({"n": number}))
+        reference = shop.acquirer.asked[-1].reference
+        await shop.resolve(int(reference.partition("-")[0]))
+        for step in order:
+            if step == "approve":
+                shop.acquirer.books.pop(reference, None)
+                held.set()
+                await paying
+            elif step == "reverse":
+                await reverse_due(shop.tools)
+            else:
+                await pass_time(shop, HOUR)
+        await reverse_due(shop.tools)
+        assert not [each for each in shop.acquirer.charged if each == reference], order
+        assert isinstance(shop.acquirer.books[reference], Reversed)
+
+
+async def test_two_workers_reverse_once(shop: Shop, other_process: Shop) -> None:
+    """A due reference is leased by one worker, and a result that was overtaken by a late approval does not count."""
+    held, paying, settled = await fail_unknown(shop)
+    both = await asyncio.gather(*(reverse_due(each.tools) for each in (shop, other_process) for _ in range(3)))
+    assert sum(both) == 1
+    await pass_time(shop, HOUR)
+    gate, asked = asyncio.Event(), asyncio.Event()
+
+    class Slow(ScriptedAcquirer):
+        async def inquire(self, reference: str, money: Any) -> NotFound:
+            del reference, money
+            asked.set()
+            await gate.wait()
+            return NotFound()
+
+    slow_tools = replace(shop.tools, acquirers={"scripted": Slow()})
+    looking = asyncio.create_task(reverse_due(slow_tools))
+    await asked.wait()
+    shop.acquirer.books.clear()
+    held.set()
+    await paying
+    gate.set()
+    await looking
+    assert isinstance(shop.acquirer.books[settled.attempt.reference], Approved)
+    await reverse_due(shop.tools)
+    assert shop.acquirer.charged == []
+
+
+async def test_an_acquirer_that_is_not_configured(shop: Shop) -> None:
+    """A reversal at an acquirer that is not there any more waits until it is."""
+    await fail_unknown(shop)
+    await reverse_due(replace(shop.tools, acquirers={}))
+    assert abs((await left_seconds(shop) or 0) - 300) <= 1
+    await pass_time(shop, 300)
+    await reverse_due(shop.tools)
+    assert shop.acquirer.count("reverse") == 1
+    await shop.die()
