@@ -51,16 +51,20 @@ class Network:
 
     async def pass_on(self, request: web.Request) -> web.Response:
         """Pass a request on, whatever becomes of who sent it."""
-        return await asyncio.shield(asyncio.ensure_future(self._pass_on(request.path, await request.read())))
+        return await asyncio.shield(asyncio.ensure_future(self._pass_on(request, await request.read())))
 
-    async def _pass_on(self, path: str, body: bytes) -> web.Response:
+    async def _pass_on(self, request: web.Request, body: bytes) -> web.Response:
+        path, headers = request.path, {"Authorization": request.headers.get("Authorization", "")}
         self.seen.append(path)
         if path in self.forged:
             reference = _read_reference(body)
             return web.Response(body=self.forged[path].replace(b"REFERENCE", reference))
         if path in self.held:
             await self.release.wait()
-        async with aiohttp.ClientSession() as session, session.post(self.target + path, data=body) as response:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(self.target + path, data=body, headers=headers) as response,
+        ):
             answer = await response.read()
         return web.Response(status=response.status, body=answer)
 
@@ -172,7 +176,7 @@ class Deployment:
 async def open_deployment(dsn: str, directory: Path) -> AsyncIterator[Deployment]:
     """Start the processes, and end them."""
     directory.mkdir(parents=True, exist_ok=True)
-    simulator_port, port, worker_port = find_free_port(), find_free_port(), find_free_port()
+    simulator_port, port, health_port, worker_port = (find_free_port() for _ in range(4))
     simulator_url, url = f"http://127.0.0.1:{simulator_port}", f"http://127.0.0.1:{port}"
     demo = await _make_demo(dsn, directory, url)
     processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -187,11 +191,16 @@ async def open_deployment(dsn: str, directory: Path) -> AsyncIterator[Deployment
             "TOLLHOUSE_DATABASE_URL": dsn,
             "TOLLHOUSE_DATA_DIR": str(directory),
             "TOLLHOUSE_LOG_FORMAT": "json",
+            "TOLLHOUSE_SIMULATOR_SECRET": "a secret of the test",
+            "TOLLHOUSE_DRAIN_SECONDS": "0",
         }
         commands = {
             "simulate": (["--port", str(simulator_port)], {"TOLLHOUSE_SIMULATOR_BASE_URL": simulator_url}),
-            "serve": (["--port", str(port)], {"TOLLHOUSE_SIMULATOR_URL": way, "TOLLHOUSE_DATABASE_URL": database_url}),
-            "work": (["--metrics-port", str(worker_port)], {"TOLLHOUSE_SIMULATOR_URL": far_way}),
+            "serve": (
+                ["--port", str(port), "--health-port", str(health_port)],
+                {"TOLLHOUSE_SIMULATOR_URL": way, "TOLLHOUSE_DATABASE_URL": database_url},
+            ),
+            "work": (["--health-port", str(worker_port)], {"TOLLHOUSE_SIMULATOR_URL": far_way}),
         }
         with (directory / "log").open("ab") as log:
             try:
@@ -202,7 +211,7 @@ async def open_deployment(dsn: str, directory: Path) -> AsyncIterator[Deployment
                         stdout=log,
                         stderr=log,
                     )
-                for each in (simulator_port, port, worker_port):
+                for each in (simulator_port, health_port, worker_port):
                     await asyncio.to_thread(_wait_until_ready, f"http://127.0.0.1:{each}/readyz")
                 yield Deployment(url, demo, network, far, database_way, processes)
             finally:

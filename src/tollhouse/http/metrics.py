@@ -52,57 +52,44 @@ class Metrics:
             ["mode", "status", "code"],
             registry=self.registry,
         )
-        self.outbox_depth = Gauge(
-            "tollhouse_outbox_events", "Events that no merchant has acknowledged yet.", registry=self.registry
-        )
-        self.outbox_age = Gauge(
-            "tollhouse_outbox_oldest_seconds", "Age of the oldest unacknowledged event.", registry=self.registry
-        )
+        self.outbox_depth = self._gauge("tollhouse_outbox_events", "Events that no merchant has acknowledged yet.")
+        self.outbox_age = self._gauge("tollhouse_outbox_oldest_seconds", "Age of the oldest unacknowledged event.")
         self.orphans = Counter(
             "tollhouse_callbacks_orphaned_total",
             "Held callbacks that nothing would have freed; the sweep freed them.",
             registry=self.registry,
         )
-        self.unresolved = Gauge("tollhouse_attempts_open", "Attempts whose outcome is open.", registry=self.registry)
-        self.late_approvals = Gauge(
-            "tollhouse_late_approvals",
-            "Approvals that came after their payment had been told as failed.",
-            registry=self.registry,
+        self.unresolved = self._gauge("tollhouse_attempts_open", "Attempts whose outcome is open.")
+        self.late_approvals = self._gauge(
+            "tollhouse_late_approvals", "Approvals that came after their payment had been told as failed."
         )
-        self.late_approvals_unreversed = Gauge(
-            "tollhouse_late_approvals_unreversed",
-            "Those of them whose reversal the acquirer has not acknowledged yet.",
-            registry=self.registry,
+        self.late_approvals_unreversed = self._gauge(
+            "tollhouse_late_approvals_unreversed", "Those of them whose reversal the acquirer has not acknowledged yet."
         )
-        self.ledger_violations = Gauge(
-            "tollhouse_ledger_violations", "Transactions about which the books are wrong.", registry=self.registry
+        self.ledger_violations = self._gauge(
+            "tollhouse_ledger_violations", "Transactions about which the books are wrong."
         )
-        self.renewals_due = Gauge(
-            "tollhouse_renewals_due", "Subscriptions with which there is something to do now.", registry=self.registry
+        self.renewals_due = self._gauge(
+            "tollhouse_renewals_due", "Subscriptions with which there is something to do now."
         )
-        self.renewals_paused = Gauge(
-            "tollhouse_renewals_paused",
-            "1 while renewals are paused because an hour had far more than its forecast.",
-            registry=self.registry,
+        self.renewals_paused = self._gauge(
+            "tollhouse_renewals_paused", "1 while renewals are paused because an hour had far more than its forecast."
         )
-        self.letters_waiting = Gauge(
-            "tollhouse_letters_waiting", "Letters to consumers that were not carried yet.", registry=self.registry
+        self.letters_waiting = self._gauge(
+            "tollhouse_letters_waiting", "Letters to consumers that were not carried yet."
         )
-        self.sweep_lag = Gauge(
-            "tollhouse_sweep_lag_seconds",
-            "For how long the oldest row that has to go has been overdue.",
-            ["table"],
-            registry=self.registry,
+        self.sweep_lag = self._gauge(
+            "tollhouse_sweep_lag_seconds", "For how long the oldest row that has to go has been overdue.", "table"
         )
-        self._heartbeats = Gauge(
+        self._heartbeats = self._gauge(
             "tollhouse_loop_completed_timestamp_seconds",
             "When a loop of this process last completed a round, in Unix time.",
-            ["loop"],
-            registry=self.registry,
+            "loop",
         )
-        self.queue_depth = Gauge(
-            "tollhouse_lane_waiting", "Items that wait for the next durable write.", ["lane"], registry=self.registry
-        )
+        self.queue_depth = self._gauge("tollhouse_lane_waiting", "Items that wait for the next durable write.", "lane")
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
