@@ -1,13 +1,12 @@
 """The log: facts as JSON lines, or as readable ones for a person at a terminal.
 
-Card data cannot get here, since its types do not print; what looks like a card number in a text that somebody sent
-is masked all the same, in the finished line.
+Card data cannot get here, since its types do not print; what the detector of card numbers finds in a text that somebody
+sent is masked all the same, in the finished line.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -17,12 +16,9 @@ import msgspec
 import structlog
 
 from tollhouse.http.metrics import count_error
-from tollhouse.kernel.card import mask_digits
+from tollhouse.kernel.card_search import mask_card_numbers
 from tollhouse.kernel.errors import TollhouseError
 
-#: As many digits as the shortest card number has, or more: the number may stand among others.
-DIGITS = re.compile(r"[0-9]{12,}")
-DIGITS_IN_BYTES = re.compile(DIGITS.pattern.encode())
 #: Of each error of a chain, and errors of a chain.
 MAX_FRAMES = 20
 MAX_CAUSES = 5
@@ -89,12 +85,11 @@ def describe_error(error: BaseException) -> str:
 
 
 def _render(_: Any, __: str, event: dict[str, Any]) -> bytes:
-    line = msgspec.json.encode(event, enc_hook=str)
-    return DIGITS_IN_BYTES.sub(lambda found: mask_digits(found[0].decode()).encode(), line)
+    return mask_card_numbers(msgspec.json.encode(event, enc_hook=str).decode()).encode()
 
 
 def _mask_line(_: Any, __: str, line: str) -> str:
-    return DIGITS.sub(lambda found: mask_digits(found[0]), line)
+    return mask_card_numbers(line)
 
 
 class _Forward(logging.Handler):

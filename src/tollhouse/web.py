@@ -31,6 +31,7 @@ from tollhouse.api.payment_page import payment_page_handlers
 from tollhouse.api.phones import phone_handlers
 from tollhouse.api.problems import answer_defect, answer_http_exception, answer_refusal
 from tollhouse.api.rates import rate_handlers
+from tollhouse.api.screened import Screened
 from tollhouse.api.site import site_handlers
 from tollhouse.api.sku import sku_handlers
 from tollhouse.api.static import static_handlers
@@ -119,7 +120,7 @@ def build_web(
     is_allowed = (lambda _: True) if not settings.is_live else gateway.origins.is_allowed
     straight = StraightWay(parts, {("POST", "/payment"): pay, ("POST", "/tokenize"): make_token})
     pages = Pages(PUBLIC_PAGES if health is None else health.pages(), straight)
-    return Envelope(Cors(Stoppable(pages), is_allowed), gateway.metrics)
+    return Envelope(Cors(Screened(Stoppable(pages)), is_allowed), gateway.metrics)
 
 
 def _build_app(handlers: Sequence[ControllerRouterHandler]) -> Litestar:

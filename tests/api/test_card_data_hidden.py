@@ -223,7 +223,7 @@ async def test_strays_are_named(shop: WebShop) -> None:
         "url.redirectUrl",
         "X-Request-ID",
     )
-    assert {text for texts in errors.values() for text in texts} == {"must not hold the card number"}
+    assert {text for texts in errors.values() for text in texts} == {"must not hold a card number"}
     check_is_hidden(str(answer.headers), NUMBER)
 
 
@@ -244,15 +244,15 @@ async def test_strays_of_a_card_that_is_not_in_the_body(shop: WebShop, kind: str
     await expect_refusal(shop, answer, "metadata.note", "emailOptions", "X-Request-ID", stored=stored)
     check_is_hidden(str(answer.headers), NUMBER)
     sound = shop.payment(source, consumer=named)
-    answers = [await shop.pay(sound, headers={"X-Request-ID": OTHER_NUMBER}) for _ in range(2)]
+    answers = [await shop.pay(sound, headers={"X-Request-ID": "order-1764437907123456"}) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 201]
-    assert {answer.headers["x-request-id"] for answer in answers} == {OTHER_NUMBER}
+    assert {answer.headers["x-request-id"] for answer in answers} == {"order-1764437907123456"}
 
 
 async def test_ids_of_requests_whose_card_nobody_knows(shop: WebShop) -> None:
-    """An X-Request-ID that may be a card number is not repeated where no card says that it is another."""
+    """An X-Request-ID that holds a card number is not repeated, whatever becomes of the request."""
     groups = f"{NUMBER[:4]}-{NUMBER[4:8]}-{NUMBER[8:12]}-{NUMBER[12:]}"
-    for sent in (NUMBER, f"card-{NUMBER}", groups, f"00{NUMBER}99"):
+    for sent in (NUMBER, f"card-{NUMBER}", groups, f"00{NUMBER}", f"%34{NUMBER[1:]}"):
         headers = {"X-Request-ID": sent}
         answers = [
             await shop.get("/payment/1", **headers),
@@ -266,18 +266,113 @@ async def test_ids_of_requests_whose_card_nobody_knows(shop: WebShop) -> None:
         for answer in answers:
             assert answer.headers["x-request-id"]
             check_is_hidden(str(answer.headers), NUMBER)
-    for sent in ("order-4711", "20261122-1234567890", "5f0c2a7e-0000-4000-8000-000000000000"):
+    for sent in ("order-4711", "20261122-1234567890", "1000123456789012", "5f0c2a7e-0000-4000-8000-000000000000"):
         assert (await shop.get("/payment/1", **{"X-Request-ID": sent})).headers["x-request-id"] == sent
 
 
-async def test_other_numbers_are_nobodys_business(shop: WebShop) -> None:
-    """Only the request's own card is looked for: any other number comes back, also one that could be a card's."""
-    metadata = {"order": OTHER_NUMBER, "at": 1611735028123, OTHER_NUMBER: int(OTHER_NUMBER)}
-    body = shop.payment(metadata=metadata)
-    answer = await shop.pay(body, headers={"X-Request-ID": OTHER_NUMBER})
-    assert answer.status_code == 201
+#: Another card's number, as people and programs write it.
+WRITTEN = (
+    OTHER_NUMBER,
+    " ".join(re.findall("....", OTHER_NUMBER)),
+    "/".join(re.findall("....", OTHER_NUMBER)),
+    "_".join(re.findall("....", OTHER_NUMBER)),
+    OTHER_NUMBER.translate({ord("0") + digit: 0xFF10 + digit for digit in range(10)}),
+    OTHER_NUMBER.translate({ord("0") + digit: 0x0660 + digit for digit in range(10)}),
+    "\u200b".join(OTHER_NUMBER),
+    "".join(f"%{ord(digit):02X}" for digit in OTHER_NUMBER),
+)
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+async def test_numbers_of_other_cards_are_refused_too(shop: WebShop, written: str) -> None:
+    """Another card's number is refused in every text of a payment, in keys and values, however it is written."""
+    body = shop.payment(metadata={"order": [{"note": f"card {written}"}], written: 1})
+    body["sku"] |= {"title": f"Card {written}", "description": written}
+    body["consumer"] |= {"externalId": written, "firstName": written, "address": written, "userAgent": written}
+    body["paymentSource"] |= {"cardHolder": written, "unknown": written}
+    answer = await shop.pay(body)
+    named = ["metadata", "metadata.order.0.note", "sku.title", "sku.description", "consumer.externalId"]
+    named += ["consumer.firstName", "consumer.address", "consumer.userAgent"]
+    named += ["paymentSource.cardHolder", "paymentSource.unknown"]
+    assert answer.status_code == 400
+    assert set(named) <= set(answer.json()["errors"])
+    check_is_hidden(answer.text, OTHER_NUMBER)
+
+
+async def test_what_is_no_card_number_is_taken(shop: WebShop) -> None:
+    """Order numbers, times, ids, products, phones and coordinates come back as they were sent."""
+    metadata = {
+        "order": "Order 202604150005 returned",
+        "at": 1611735028123,
+        "id": 1000123456789012,
+        "ean": "4006381333931",
+        "latitude": 48.858370123456785,
+        "uuid": "5f0c2a7e-4024-4000-8000-402400717936",
+        "phone": "+49 1512 3456789",
+    }
+    answer = await shop.pay(shop.payment(metadata=metadata), headers={"X-Request-ID": "1000123456789012"})
+    assert answer.status_code == 201, answer.text
     assert answer.json()["metadata"] == metadata
-    assert answer.headers["x-request-id"] == OTHER_NUMBER
+    assert answer.headers["x-request-id"] == "1000123456789012"
+
+
+async def test_an_id_with_another_cards_number_is_refused(shop: WebShop) -> None:
+    """An X-Request-ID with a card number is refused where it would be kept, and nowhere repeated."""
+    answer = await shop.pay(headers={"X-Request-ID": OTHER_NUMBER})
+    assert list((await expect_refusal(shop, answer, "X-Request-ID")).values()) == [["must not hold a card number"]]
+    check_is_hidden(str(answer.headers), OTHER_NUMBER)
+    seen = await shop.get("/codes", **{"X-Request-ID": OTHER_NUMBER})
+    assert seen.status_code == 200
+    check_is_hidden(str(seen.headers), OTHER_NUMBER)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field"),
+    [
+        ("POST", "/consumer", {"externalId": NUMBER, "email": "a@shop.example"}, "externalId"),
+        ("POST", "/consumer", {"externalId": "u1", "firstName": f"Jane {NUMBER}"}, "firstName"),
+        ("POST", "/sku", {"name": f"SKU {NUMBER}", "title": "x"}, "name"),
+        ("POST", "/sku", {"name": "x", "title": f"x {NUMBER}"}, "title"),
+        ("POST", "/site", {"name": f"{NUMBER}.shop.example"}, "name"),
+        ("POST", "/site", {"ipnUrl": f"https://shop.example/{NUMBER}"}, "ipnUrl"),
+        ("POST", "/paymentPage", {"metadata": {"a": NUMBER}}, "metadata.a"),
+        ("POST", "/paymentPage", {"consumer": {"firstName": NUMBER}}, "consumer.firstName"),
+        ("POST", "/payment/1/credit", {"reason": f"card {NUMBER} lost"}, "reason"),
+        ("POST", "/stage/chargeback/1", {"reason": NUMBER}, "reason"),
+        ("PUT", "/subscription/1/cancel", {"reason": f"card {NUMBER} lost"}, "reason"),
+        ("POST", "/tokenizeWithPaymentAccountId", {"consumerId": NUMBER}, "consumerId"),
+        ("POST", "/antifraud/verification/sms/send", {"phone": "+15005550006", "from": NUMBER}, "from"),
+        ("POST", "/testPaymentData", {"comment": NUMBER}, "comment"),
+    ],
+)
+async def test_every_resource_screens_its_texts(
+    shop: WebShop, method: str, path: str, body: dict[str, Any], field: str
+) -> None:
+    """A card number in any text of any resource is refused by its field."""
+    headers = {"Authorization": shop.merchant.key, "Content-Type": "application/json"}
+    answer = await shop.client.request(
+        method, path, content=dump(body), headers=headers | {"x-requested-with": "XMLHttpRequest"}
+    )
+    assert answer.status_code == 400, (answer.status_code, answer.text)
+    assert answer.json()["errors"].get(field) == ["must not hold a card number"] or field in answer.json()["errors"]
+    check_is_hidden(answer.text, NUMBER)
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        (f"/feed/transactions?orderId={NUMBER}", "orderId"),
+        (f"/feed/transactions?externalId={'+'.join(re.findall('....', NUMBER))}", "externalId"),
+        (f"/feed/transactions?externalId=%34{NUMBER[1:]}", "externalId"),
+        (f"/portal/payments?q={NUMBER}", "q"),
+    ],
+)
+async def test_queries_hold_no_card(shop: WebShop, path: str, field: str) -> None:
+    """A card number in a query is refused: proxies log it, browsers keep it, and pages show it again."""
+    answer = await shop.get(path)
+    assert answer.status_code == 400
+    assert list(answer.json()["errors"]) == [field]
+    check_is_hidden(answer.text, NUMBER)
 
 
 async def test_only_the_vault_keeps_a_card(shop: WebShop) -> None:

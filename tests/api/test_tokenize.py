@@ -59,7 +59,7 @@ FAULTY: tuple[tuple[dict[str, Any], list[str]], ...] = (
     ({"number": ""}, ["number"]),
     ({"number": "1" * 20}, ["number"]),
     ({"expirationMonth": "13"}, ["expirationMonth"]),
-    ({"expirationYear": "2025"}, ["expirationYear"]),
+    ({"expirationYear": "1925"}, ["expirationYear"]),
     ({"cvv": "12345"}, ["cvv"]),
     ({"cvv": "1234"}, ["cvv"]),
     ({"cardHolder": "J" * 65}, ["cardHolder"]),

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.support.webshop import IPN_URL, REDIRECT_URL, WebShop, card, consumer, price
 
 #: The currencies and countries of the public PHP client.
@@ -292,3 +293,43 @@ async def test_amounts_in_every_exponent(shop: WebShop) -> None:
         for amount, is_taken in ((exact, True), (too_exact, False)):
             answer = (await shop.pay(shop.payment({"type": "none"}, sku=shop.sku(price(amount, currency))))).json()
             assert ("sku.price.0.amount" not in answer["errors"]) is is_taken, (currency, amount)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"number": "4024 0071 7936 6348"},
+        {"number": "4024-0071-7936-6348"},
+        {"number": " 4024\u202f0071\u200e7936 6348\u200b "},
+        {"number": "٤٠٢٤٠٠٧١٧٩٣٦٦٣٤٨"},
+        {"number": "４０２４００７１７９３６６３４８"},
+        {"expirationMonth": "3"},
+        {"expirationMonth": "٠٣"},
+        {"expirationYear": "2031"},
+        {"expirationYear": 2031},
+        {"cvv": "００９"},
+    ],
+)
+async def test_cards_as_people_type_them(shop: WebShop, changes: dict[str, Any]) -> None:
+    """What the page takes, the calls take: groups, digits of any script, months of one digit, years of four."""
+    answer = await shop.tokenize(card() | changes)
+    assert answer.status_code == 201, answer.text
+    paid_with = (await paid(shop, shop.payment({"type": "card"} | card() | changes)))["payment"]["source"]
+    month, year = int(changes.get("expirationMonth", "12")), int(changes.get("expirationYear", "25")) % 100
+    assert paid_with["number"] == "402400****6348"
+    assert (paid_with["expirationMonth"], paid_with["expirationYear"]) == (month, year)
+
+
+async def test_a_byte_order_mark_is_skipped(shop: WebShop) -> None:
+    """A body that begins with a byte order mark is read as the same body without it."""
+    answer = await shop.pay(content=b"\xef\xbb\xbf" + json.dumps(shop.payment()).encode())
+    assert answer.status_code == 201, answer.text
+
+
+async def test_texts_that_cannot_be_stored_are_named(shop: WebShop) -> None:
+    """Half of a surrogate pair, which is what remains of an emoji that was cut, is refused by its field."""
+    body = json.dumps(shop.payment()).replace('"title": "', '"title": "Box \\ud83d', 1)
+    assert "\\ud83d" in body
+    answer = await shop.pay(content=body.encode())
+    assert answer.status_code == 400
+    assert list(answer.json()["errors"]) == ["sku.title"]

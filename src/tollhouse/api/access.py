@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import Request
 
-from tollhouse.api.envelope import is_request_id, sent_request_id_of
+from tollhouse.api.envelope import find_request_id_fault, sent_request_id_of
 from tollhouse.api.purposes import Purpose, purpose_of
 from tollhouse.api.straight import Call
 from tollhouse.kernel.errors import Forbidden, NotAuthenticated, RateLimited
@@ -100,6 +100,5 @@ def read_key(request: Readable) -> str | None:
 def find_request_id_faults(request: Readable) -> dict[str, list[str]]:
     """Say what is wrong with the X-Request-ID that was sent, if one was."""
     sent = sent_request_id_of(request.scope)
-    if sent is None or is_request_id(sent):
-        return {}
-    return {"X-Request-ID": ["must have 1 to 128 visible ASCII characters"]}
+    fault = None if sent is None else find_request_id_fault(sent)
+    return {"X-Request-ID": [fault]} if fault else {}

@@ -8,10 +8,11 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, fie
 
 from tollhouse.api.decode import Body
 from tollhouse.kernel.card import Card, CardDataError, CardNumber, Cvv, Expiry
+from tollhouse.kernel.card_texts import read_number, read_plain
 
 
 def _read_number(value: Any) -> CardNumber:
-    return CardNumber.parse(read_digits(value))
+    return CardNumber.parse(read_number(read_digits(value)))
 
 
 def read_digits(value: Any) -> str:
@@ -21,24 +22,32 @@ def read_digits(value: Any) -> str:
     return str(value)
 
 
-def _read_two_digits(value: Any) -> str:
-    """Take `"03"`, and `3` from clients that send numbers."""
-    text = read_digits(value)
-    return text.zfill(2) if isinstance(value, int) else text
+def _read_month(value: Any) -> str:
+    """Take `"03"`, `"3"`, and `3` from clients that send numbers."""
+    text = read_plain(read_digits(value)).strip()
+    return text.zfill(2) if text else text
+
+
+def _read_year(value: Any) -> str:
+    """Take `"30"`, `"2030"`, and both as numbers."""
+    text = read_plain(read_digits(value)).strip()
+    if isinstance(value, int):
+        text = text.zfill(2)
+    return text.removeprefix("20") if len(text) == 4 else text
 
 
 Number = Annotated[
     CardNumber,
     BeforeValidator(_read_number),
-    WithJsonSchema({"type": "string", "pattern": "^[0-9]{12,19}$", "examples": ["4024007179366348"]}),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]([ -]?[0-9]){11,18}$", "examples": ["4024007179366348"]}),
 ]
 Month = Annotated[
     str,
-    BeforeValidator(_read_two_digits),
-    Field(json_schema_extra={"pattern": "^(0[1-9]|1[0-2])$", "examples": ["12"]}),
+    BeforeValidator(_read_month),
+    Field(json_schema_extra={"pattern": "^(0?[1-9]|1[0-2])$", "examples": ["12"]}),
 ]
 Year = Annotated[
-    str, BeforeValidator(_read_two_digits), Field(json_schema_extra={"pattern": "^[0-9]{2}$", "examples": ["30"]})
+    str, BeforeValidator(_read_year), Field(json_schema_extra={"pattern": "^(20)?[0-9]{2}$", "examples": ["30"]})
 ]
 Code = Annotated[Cvv, WithJsonSchema({"type": "string", "pattern": "^[0-9]{3,4}$", "examples": ["009"]})]
 
@@ -46,9 +55,9 @@ Code = Annotated[Cvv, WithJsonSchema({"type": "string", "pattern": "^[0-9]{3,4}$
 class CardFields(Body):
     """The card fields that `/tokenize` and the source `card` share."""
 
-    number: Number = Field(description="The card number, 12 to 19 digits.")
-    expirationMonth: Month = Field(description="Two digits.")
-    expirationYear: Year = Field(description="The last two digits.")
+    number: Number = Field(description="The card number, 12 to 19 digits, in groups or not.")
+    expirationMonth: Month = Field(description="One or two digits.")
+    expirationYear: Year = Field(description="Its last two digits, or all four.")
     cvv: Code | None = Field(None, description="The security code. Never stored beyond the answer.")
     cardHolder: str | None = Field(None, max_length=64, description="The name on the card.", examples=["Jane Smith"])
     zip: str | None = Field(None, max_length=16, description="Of the billing address.")
@@ -73,7 +82,9 @@ class CardFields(Body):
     @classmethod
     def _read_code(cls, value: Any, info: ValidationInfo) -> Cvv:
         number = info.data.get("number")
-        return Cvv.parse(read_digits(value), brand=number.brand if isinstance(number, CardNumber) else None)
+        return Cvv.parse(
+            read_plain(read_digits(value)).strip(), brand=number.brand if isinstance(number, CardNumber) else None
+        )
 
     @property
     def expiry(self) -> Expiry:

@@ -14,10 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from tollhouse.api.access import Gate, Readable, find_request_id_faults
 from tollhouse.api.decode import read_object
-from tollhouse.api.envelope import clear_request_id, request_id_of, sent_request_id_of
+from tollhouse.api.envelope import request_id_of, sent_request_id_of
 from tollhouse.api.problems import describe_faults
 from tollhouse.api.strays import find_strays, read_card_number
 from tollhouse.api.wanted import digest_body
+from tollhouse.http.screen import CARD_FIELDS
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.payments.repeat import recall_claim
@@ -64,8 +65,8 @@ async def read_card_request(
     """
     merchant = await gate.access(request)
     request_id, is_sent = request_id_of(request.scope), sent_request_id_of(request.scope) is not None
-    body = await read_object(request)
-    faults = {**find_cross_faults(body), **find_request_id_faults(request)}
+    body, card_faults = await read_object(request, card_fields=CARD_FIELDS)
+    faults = {**find_cross_faults(body), **find_request_id_faults(request), **card_faults}
     faults |= find_strays(request, parse_number(body), shown_parts(body))
     read: Model | None = None
     try:
@@ -78,7 +79,6 @@ async def read_card_request(
 
 async def answer_order(
     tools: Tools,
-    request: Readable,
     asked: CardAsked[Any],
     order: Awaitable[Order],
     carry_out: Callable[[Order], Awaitable[Reply]],
@@ -94,7 +94,6 @@ async def answer_order(
         reply = await recall_claim(tools, asked.claim) if asked.claim else None
         if reply is None:
             raise
-        clear_request_id(request.scope)  # it was clean the first time
         return reply
     return await carry_out(sound)
 

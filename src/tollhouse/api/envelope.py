@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
-from tollhouse.kernel.card import holds_card_number
+from tollhouse.kernel.card_search import holds_card_number
 from tollhouse.kernel.ids import new_request_id
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 REQUEST_ID_FORM = re.compile(r"[!-~]{1,128}")
 REQUEST_ID = "tollhouse_request_id"
 SENT_REQUEST_ID = "tollhouse_sent_request_id"
-#: What an answer says in the place of an id that may hold a card number, until the request's card clears it.
-SHOWN_REQUEST_ID = "tollhouse_shown_request_id"
 
 #: Paths that are asked for every few seconds and are not worth a line each.
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/stage/inbox/list"})
@@ -48,22 +46,13 @@ def sent_request_id_of(scope: Mapping[str, Any] | HTTPScope) -> str | None:
 def forget_request_id(scope: Mapping[str, Any] | HTTPScope) -> None:
     """Give a request another id in the place of one that must not be repeated."""
     scope["state"][REQUEST_ID] = new_request_id()
-    clear_request_id(scope)
 
 
-def clear_request_id(scope: Mapping[str, Any] | HTTPScope) -> None:
-    """Let the answer repeat an id with long digits: they are not the number of the request's card."""
-    scope["state"].pop(SHOWN_REQUEST_ID, None)
-
-
-def shown_request_id_of(scope: Mapping[str, Any] | HTTPScope) -> str:
-    """Return the id that the answer bears."""
-    return cast("str | None", scope.get("state", {}).get(SHOWN_REQUEST_ID)) or request_id_of(scope)
-
-
-def is_request_id(text: str) -> bool:
-    """Tell whether a text may be an X-Request-ID."""
-    return REQUEST_ID_FORM.fullmatch(text) is not None
+def find_request_id_fault(text: str) -> str | None:
+    """Say why a text may be no X-Request-ID, or nothing."""
+    if REQUEST_ID_FORM.fullmatch(text) is None:
+        return "must have 1 to 128 visible ASCII characters"
+    return "must not hold a card number" if holds_card_number(text) else None
 
 
 class Envelope:
@@ -88,7 +77,7 @@ class Envelope:
                 status = message["status"]
                 message["headers"] = [
                     *message.get("headers", ()),
-                    (b"x-request-id", shown_request_id_of(scope).encode()),
+                    (b"x-request-id", request_id_of(scope).encode()),
                 ]
             await send(message)
 
@@ -99,12 +88,10 @@ class Envelope:
 
     def _name(self, scope: Scope) -> None:
         sent = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), None)
-        request_id = sent if sent is not None and is_request_id(sent) else new_request_id()
+        request_id = sent if sent is not None and find_request_id_fault(sent) is None else new_request_id()
         state: dict[str, Any] = scope.setdefault("state", {})
         state[REQUEST_ID] = request_id
         state[SENT_REQUEST_ID] = sent
-        if holds_card_number(request_id):
-            state[SHOWN_REQUEST_ID] = new_request_id()
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         route = str(scope.get("path_template") or "unknown")
@@ -112,7 +99,7 @@ class Envelope:
         if scope["path"] not in QUIET_PATHS:
             log.info(
                 "request answered",
-                request_id=shown_request_id_of(scope),
+                request_id=request_id_of(scope),
                 method=scope["method"],
                 route=route,
                 status=status,

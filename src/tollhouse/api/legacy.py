@@ -78,9 +78,9 @@ def legacy_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
         `get_ustas_or_create` finds or makes the consumer with this `external_user_id` and returns its id in `ustas`;
         `get` returns what may be paid with.
         """
-        fields = await read_form(request, limit_bytes=MAX_BYTES)
+        fields, faults = await read_form(request, limit_bytes=MAX_BYTES)
         merchant = await gate.access_with(request, fields.get("authentication_key") or read_key(request))
-        asked = _validate(fields)
+        asked = _validate(fields, faults)
         if asked.method == CONSUMER_METHOD:
             content = LegacyAnswer(ustas=await _name_consumer(tools, merchant.merchant_id, asked))
         else:
@@ -91,15 +91,16 @@ def legacy_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
     return [post_legacy]
 
 
-def _validate(fields: dict[str, str]) -> LegacyRequest:
+def _validate(fields: dict[str, str], faults: dict[str, list[str]]) -> LegacyRequest:
     """Read the fields. Raises Invalid, naming every faulty one."""
-    missing = {name: ["is required"] for name in REQUIRED.get(fields.get("method", ""), ()) if not fields.get(name)}
+    required = REQUIRED.get(fields.get("method", ""), ())
+    faults |= {name: ["is required"] for name in required if not fields.get(name)}
     try:
         asked = LegacyRequest.model_validate(fields)
     except ValidationError as error:
-        raise Invalid(describe_faults(error) | missing) from None
-    if missing:
-        raise Invalid(missing)
+        raise Invalid(describe_faults(error) | faults) from None
+    if faults:
+        raise Invalid(faults)
     return asked
 
 

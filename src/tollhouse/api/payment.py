@@ -73,9 +73,7 @@ def build_pay(
             find_cross_faults=find_cross_faults,
             operation=OPERATION,
         )
-        return await answer_order(
-            tools, request, asked, _order(tools, request, asked), lambda order: charge(tools, order)
-        )
+        return await answer_order(tools, asked, _order(tools, request, asked), lambda order: charge(tools, order))
 
     return pay
 

@@ -97,8 +97,8 @@ def payment_page_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[s
 async def _read(tools: Tools, gate: Gate, request: AnyRequest, context: dict[str, Any]) -> _Asked:
     """Authenticate, decode and validate, and collect the faults that the body has by itself."""
     merchant = await gate.access(request)
-    body = await read_object(request)
-    faults = find_cross_faults(body) | find_request_id_faults(request)
+    body, card_faults = await read_object(request)
+    faults = find_cross_faults(body) | find_request_id_faults(request) | card_faults
     model = None
     try:
         model = PaymentPageRequest.model_validate(body, context=context)

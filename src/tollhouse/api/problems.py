@@ -19,6 +19,7 @@ from tollhouse.api.envelope import request_id_of
 from tollhouse.api.fields import COUNTRY_FORM
 from tollhouse.kernel import errors
 from tollhouse.kernel.card import mask_digits
+from tollhouse.kernel.card_search import mask_card_numbers
 from tollhouse.wire.answers import ProblemAnswer
 from tollhouse.wire.render import render
 
@@ -41,8 +42,8 @@ STATUS_CODES: dict[type[Exception], int] = {
     errors.Unavailable: 503,
 }
 
-#: Long runs of digits, as a card number would be.
-DIGITS = re.compile(r"\d{12,19}")
+#: Long runs of digits in a path: its keys are the client's own, perhaps a card number with a typing error.
+DIGITS = re.compile(r"\d{12,}")
 #: The steps that a union adds to the paths of its fields, by the field that holds it: they are no part of the request.
 VARIANTS = {"paymentSource": frozenset(SOURCE_KINDS), "sku": frozenset({"one", "bundle"})}
 #: Further names of fields, by the source that has them: a fault is told under the first.
@@ -91,7 +92,10 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response[bytes]:
     """Build the answer to a refused request."""
-    body = ProblemAnswer(message=mask(message), errors={mask(path): texts for path, texts in (faults or {}).items()})
+    body = ProblemAnswer(
+        message=mask_card_numbers(message),
+        errors={mask_path(path): texts for path, texts in (faults or {}).items()},
+    )
     return Response(render(body), status_code=status, media_type="application/json", headers=dict(headers or {}))
 
 
@@ -146,6 +150,6 @@ def _describe(kind: str, context: Mapping[str, Any]) -> str:
     return TEXTS.get(kind, "is not valid").format(**context)
 
 
-def mask(text: str) -> str:
-    """Mask what might be a card number."""
-    return DIGITS.sub(lambda found: mask_digits(found[0]), text)
+def mask_path(path: str) -> str:
+    """Mask whatever might be a card number in the path of a field."""
+    return DIGITS.sub(lambda found: mask_digits(found[0]), mask_card_numbers(path))

@@ -53,8 +53,8 @@ async def read_request(
     Raises Invalid with every faulty field at once, and whatever `Gate.access` and `read_object` raise.
     """
     merchant = await gate.access(request)
-    content = await read_object(request, limit_bytes=limit_bytes)
-    return Asked(merchant, request_id_of(request.scope), _validate(model, content, {}, context))
+    content, faults = await read_object(request, limit_bytes=limit_bytes)
+    return Asked(merchant, request_id_of(request.scope), _validate(model, content, faults, context))
 
 
 async def read_creation(
@@ -72,8 +72,8 @@ async def read_creation(
     `operation` is the scope of the id beside the merchant. The path belongs to the digest: one id names one request.
     """
     merchant = await gate.access(request)
-    content = await read_object(request, limit_bytes=limit_bytes)
-    body = _validate(model, content, find_request_id_faults(request), context)
+    content, faults = await read_object(request, limit_bytes=limit_bytes)
+    body = _validate(model, content, faults | find_request_id_faults(request), context)
     request_id, claim = request_id_of(request.scope), None
     if sent_request_id_of(request.scope) is not None:
         claim = Claim(merchant.merchant_id, operation, request_id, digest(canonical(request.url.path, content)))

@@ -90,7 +90,6 @@ def account_handler(biller: Biller, gate: Gate, context: Callable[[], dict[str, 
         key = asked.merchant.merchant_id, read_number(subscription_id, MISSING)
         reply = await answer_order(
             biller.tools,
-            request,
             asked,
             _order(biller, request, key, asked),
             lambda order: change_account(biller, order),

@@ -16,6 +16,7 @@ from tollhouse.api.openapi import describe
 from tollhouse.api.problems import describe_faults
 from tollhouse.api.requests import answer
 from tollhouse.api.strays import find_strays, read_card_number
+from tollhouse.http.screen import CARD_FIELDS
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.requests import Reply
 from tollhouse.vault.tokens import Mint, Minted, tokenize
@@ -80,8 +81,8 @@ def render_minted(minted: Minted) -> bytes:
 
 
 async def _read(request: Readable, context: dict[str, Any]) -> TokenizeRequest:
-    body = await read_object(request, limit_bytes=MAX_TOKENIZE_BYTES)
-    faults = find_request_faults(request)
+    body, faults = await read_object(request, limit_bytes=MAX_TOKENIZE_BYTES, card_fields=CARD_FIELDS)
+    faults |= find_request_faults(request)
     if sent_request_id_of(request.scope) is not None:
         faults |= find_strays(request, read_card_number(body.get("number")), {})
     try:

@@ -104,10 +104,10 @@ def build_tokenize_account(
 
 async def _read(request: AnyRequest, context: dict[str, Any]) -> AccountTokenRequest:
     """Return the fields of a sound request. Raises Invalid with every faulty one."""
-    body = await read_object(request, limit_bytes=MAX_TOKENIZE_BYTES)
+    body, faults = await read_object(request, limit_bytes=MAX_TOKENIZE_BYTES)
     if not body.get("paymentAccountId"):
         body["paymentAccountId"] = body.get("paymentAccount")
-    faults = find_request_faults(request)
+    faults |= find_request_faults(request)
     try:
         fields = AccountTokenRequest.model_validate(body, context=context)
     except ValidationError as error:

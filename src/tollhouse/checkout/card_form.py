@@ -9,12 +9,14 @@ from datetime import datetime
 from uuid import UUID
 
 from tollhouse.kernel.card import Card, CardDataError, CardNumber, Cvv, Expiry
+from tollhouse.kernel.card_search import holds_card_number
+from tollhouse.kernel.card_texts import read_number, read_plain
 from tollhouse.links.pay import Means
 
-#: What people put between the digits of a card number.
-SEPARATORS = str.maketrans("", "", " -.\N{NO-BREAK SPACE}\t")
-#: `04/29`, `4 / 2029`, `0429`; and `2029-04`, which some fill in.
-EXPIRY_FORM = re.compile(r"(?P<month>0?[1-9]|1[0-2])\s*[/.\-\s]\s*(?:20)?(?P<year>[0-9]{2})|(?P<joined>[0-9]{4})")
+#: `04/29`, `4 / 2029`, `0429`, `042029`; and `2029-04`, which some fill in.
+EXPIRY_FORM = re.compile(
+    r"(?P<month>0?[1-9]|1[0-2])\s*[/.\-\s]\s*(?:20)?(?P<year>[0-9]{2})|(?P<joined>[0-9]{2})(?:20)?(?P<end>[0-9]{2})"
+)
 EXPIRY_YEAR_FIRST = re.compile(r"20(?P<year>[0-9]{2})-(?P<month>0[1-9]|1[0-2])")
 LONGEST_HOLDER, LONGEST_ZIP = 64, 16
 
@@ -35,9 +37,9 @@ def read_card_form(form: Mapping[str, str], *, today: datetime | None) -> Filled
     number, code = _read_number(form, filled), None
     expiry = _read_expiry(form.get("expiry", ""), filled, today=today)
     code = _read_code(form, filled, number)
-    holder = _read_holder(form.get("holder", "").strip(), filled, number)
-    zip_ = form.get("zip", "").strip()
-    if len(zip_) > LONGEST_ZIP or (number and number.stands_in(zip_)):
+    holder = _read_holder(read_plain(form.get("holder", "")).strip(), filled, number)
+    zip_ = read_plain(form.get("zip", "")).strip()
+    if len(zip_) > LONGEST_ZIP or _holds_number(zip_, number):
         filled.faults["zip"] = "fault_zip"
     if number and expiry and code and not filled.faults:
         filled.means = Means(code, card=Card(number, expiry, holder, zip_ or None))
@@ -60,18 +62,19 @@ def _read_stored(form: Mapping[str, str]) -> Filled:
 
 def _read_number(form: Mapping[str, str], filled: Filled) -> CardNumber | None:
     try:
-        return CardNumber.parse(form.get("number", "").translate(SEPARATORS))
+        return CardNumber.parse(read_number(form.get("number", "")))
     except CardDataError:
         filled.faults["number"] = "fault_number"
         return None
 
 
 def _read_expiry(text: str, filled: Filled, *, today: datetime | None) -> Expiry | None:
-    form = EXPIRY_FORM.fullmatch(text.strip()) or EXPIRY_YEAR_FIRST.fullmatch(text.strip())
+    text = read_plain(text).strip()
+    form = EXPIRY_FORM.fullmatch(text) or EXPIRY_YEAR_FIRST.fullmatch(text)
     try:
         parts = form.groupdict() if form else {}
-        joined = parts.get("joined") or ""
-        expiry = Expiry.parse((joined[:2] or parts.get("month") or "").zfill(2), joined[2:] or parts.get("year") or "")
+        month, year = parts.get("joined") or parts.get("month"), parts.get("end") or parts.get("year")
+        expiry = Expiry.parse((month or "").zfill(2), year or "")
     except CardDataError:
         filled.faults["expiry"] = "fault_expiry"
         return None
@@ -82,14 +85,18 @@ def _read_expiry(text: str, filled: Filled, *, today: datetime | None) -> Expiry
 
 def _read_code(form: Mapping[str, str], filled: Filled, number: CardNumber | None) -> Cvv | None:
     try:
-        return Cvv.parse(form.get("code", "").strip(), brand=number.brand if number else None)
+        return Cvv.parse(read_number(form.get("code", "")), brand=number.brand if number else None)
     except CardDataError:
         filled.faults["code"] = "fault_code"
         return None
 
 
 def _read_holder(text: str, filled: Filled, number: CardNumber | None) -> str:
-    is_name = 0 < len(text) <= LONGEST_HOLDER and text.isprintable() and not (number and number.stands_in(text))
+    is_name = 0 < len(text) <= LONGEST_HOLDER and text.isprintable() and not _holds_number(text, number)
     if not is_name:
         filled.faults["holder"] = "fault_holder"
     return text
+
+
+def _holds_number(text: str, number: CardNumber | None) -> bool:
+    return holds_card_number(text) or (number is not None and number.stands_in(text))

@@ -7,20 +7,15 @@ an acquirer; an import contract and a test keep it there.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import NoReturn
 
+from tollhouse.kernel.card_texts import ONLY_DIGITS, read_texts
+
 SHORTEST_NUMBER, LONGEST_NUMBER = 12, 19
-
-#: What people part the groups of a card number by.
-_NO_SEPARATORS = str.maketrans("", "", " -.\N{NO-BREAK SPACE}")
-
-_LONG_DIGITS = re.compile(r"[0-9]{12,}", re.ASCII)
-_UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
 def mask_digits(digits: str) -> str:
@@ -86,8 +81,8 @@ class CardNumber(_Secret):
         return mask_digits(self._text)
 
     def stands_in(self, text: str) -> bool:
-        """Tell whether the number stands in a text, also in groups parted by spaces, hyphens or points."""
-        return self._text in text.translate(_NO_SEPARATORS)
+        """Tell whether this very number stands in a text, however it is grouped, and among more digits too."""
+        return any(self._text in reading.translate(ONLY_DIGITS) for reading in read_texts(text))
 
     @property
     def brand(self) -> Brand:
@@ -161,23 +156,6 @@ class Brand:
 
 #: A number that no brand claims.
 UNKNOWN_BRAND = Brand("unknown")
-
-
-def holds_card_number(text: str) -> bool:
-    """Tell whether what may be a card number of a known brand stands in a text, also in groups or among more digits."""
-    if _UUID_FORM.fullmatch(text):
-        return False
-    together = text.translate(_NO_SEPARATORS)
-    return any(_may_hold_number(run) for run in _LONG_DIGITS.findall(together))
-
-
-def _may_hold_number(digits: str) -> bool:
-    return any(
-        is_luhn_valid(digits[start : start + length])
-        for start in range(len(digits) - SHORTEST_NUMBER + 1)
-        for length in detect_brand(digits[start:]).lengths
-        if start + length <= len(digits)
-    )
 
 
 def is_luhn_valid(digits: str) -> bool:

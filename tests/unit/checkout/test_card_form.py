@@ -34,6 +34,38 @@ def test_people_write_cards_in_groups() -> None:
     assert (card.number.masked, card.holder, card.zip) == ("402400****6348", "Jane Smith", "10001")
 
 
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("number", "4024\u202f0071\u202f7936\u202f6348"),
+        ("number", "\u200e4024007179366348\u202c"),
+        ("number", "٤٠٢٤ ٠٠٧١ ٧٩٣٦ ٦٣٤٨"),
+        ("number", "４０２４－００７１－７９３６－６３４８"),
+        ("number", "4024/0071/7936/6348"),
+        ("expiry", "٠٤/٢٩"),
+        ("expiry", "０４ ／ ２０２９"),
+        ("expiry", "04\u2009/\u200929"),
+        ("expiry", "042029"),
+        ("code", "１２３"),
+        ("code", "١٢٣\u200f"),
+        ("holder", "Jane\u200c Smith"),
+        ("holder", "Jane\u00a0Smith\u200e"),
+        ("zip", "１０００１"),
+    ],
+)
+def test_typed_text_is_read_as_a_person_reads_it(field: str, text: str) -> None:
+    """Digits of any script, all kinds of blanks and dashes, and characters that nobody sees are no fault."""
+    card = card_of(read(**{field: text}))
+    assert (card.number.masked, card.holder, card.zip) == ("402400****6348", "Jane Smith", "10001")
+    assert card.expiry == Expiry(4, 2029)
+
+
+def test_names_keep_their_letters() -> None:
+    """A name in any script stays what it is, with its accents."""
+    for name in ("Zoe\u0308 Müller", "שרה", "山田 花子", "अनीता", "Đặng Thị Hoa"):
+        assert card_of(read(holder=name)).holder == name
+
+
 @pytest.mark.parametrize("text", ["04/29", "4/29", "04 / 2029", "0429", "2029-04", "04-29", " 04 29 "])
 def test_dates_in_many_forms(text: str) -> None:
     """Whatever people and browsers fill in for April 2029 is April 2029."""

@@ -21,11 +21,20 @@ function group(digits) {
   return parts.join(" ");
 }
 
+// Digits of any script as plain ones: the digits of a script follow each other, from its zero.
+function plain(text) {
+  return text.normalize("NFKC").replace(/\p{Nd}/gu, (digit) => {
+    let value = 0;
+    while (value < 9 && /\p{Nd}/u.test(String.fromCodePoint(digit.codePointAt(0) - value - 1))) value += 1;
+    return /[0-9]/.test(digit) ? digit : String(value);
+  });
+}
+
 // Writes anew what is in a field, with the caret behind the digit that it was behind.
 function rewrite(input, write) {
-  const before = input.value.slice(0, input.selectionStart).replace(/\D/g, "").length;
+  const before = plain(input.value.slice(0, input.selectionStart)).replace(/\D/g, "").length;
   const atEnd = input.selectionStart === input.value.length;
-  input.value = write(input.value.replace(/\D/g, ""));
+  input.value = write(plain(input.value).replace(/\D/g, ""));
   let caret = 0;
   for (let seen = 0; caret < input.value.length && seen < before; caret += 1) {
     if (/\d/.test(input.value[caret])) seen += 1;
@@ -43,7 +52,7 @@ for (const form of document.forms) {
   for (const [name, value] of Object.entries(BROWSER)) form.elements[name].value = value;
   form.elements.number?.addEventListener("input", (event) => rewrite(event.target, (digits) => group(digits.slice(0, 19))));
   form.elements.expiry?.addEventListener("input", (event) => {
-    if (/^\d{0,2}\s?\/?\s?\d{0,4}$/.test(event.target.value) && !event.inputType?.startsWith("delete")) rewrite(event.target, date);
+    if (/^\d{0,2}\s?\/?\s?\d{0,4}$/.test(plain(event.target.value)) && !event.inputType?.startsWith("delete")) rewrite(event.target, date);
   });
   for (const input of form.querySelectorAll("[aria-invalid]")) {
     input.addEventListener("input", () => input.removeAttribute("aria-invalid"), { once: true });

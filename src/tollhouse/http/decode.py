@@ -1,0 +1,177 @@
+"""The one place where bytes of somebody else become data.
+
+JSON with fractions as decimals, bounded depth, no key twice, no text that a database cannot hold; forms with a bounded
+number of fields. What does not pass is `Invalid`, never a defect, and no message holds any of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal, InvalidOperation
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
+
+from tollhouse.kernel.errors import Invalid
+
+MAX_DEPTH = 10
+MAX_FORM_FIELDS = 50
+#: Fewer brackets than this cannot nest too deeply, so no look is needed.
+FEW_BRACKETS = 11
+LONGEST_NUMBER = 40
+#: Of a path in an error: its keys are the client's own.
+LONGEST_PATH = 128
+#: A byte order mark, which some tools write before their text (RFC 8259, 8.1, lets a reader ignore it).
+MARK = b"\xef\xbb\xbf"
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Parse JSON that has to be an object; nothing and `[]` are the empty one. Raises Invalid."""
+    content = parse_json(body) if body else {}
+    if content == []:
+        return {}
+    if not isinstance(content, dict):
+        raise Invalid({}, "The body has to be a JSON object.")
+    return content
+
+
+def parse_form(body: bytes, *, max_fields: int = MAX_FORM_FIELDS) -> dict[str, str]:
+    """Parse form fields; of a field that comes twice the last one counts. Raises Invalid."""
+    try:
+        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=max_fields, errors="strict"))
+    except ValueError:  # bytes that are no UTF-8, or too many fields
+        raise Invalid({}, "The body does not hold form fields.") from None
+    _check_texts(fields)
+    return fields
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse JSON: fractions as decimals, no key twice, no NaN, bounded depth, no text that cannot be stored.
+
+    Raises Invalid, whose message never holds what was sent.
+    """
+    try:
+        text = body.removeprefix(MARK).decode("utf-8")
+    except UnicodeDecodeError:
+        raise Invalid({}, "The body is not UTF-8.") from None
+    try:
+        content = _load(text, _DECODER)
+    except _KeyGivenTwice:
+        content = _load(text, _DECODER_OF_DOUBLES)
+        _check_depth(content, MAX_DEPTH)
+        raise Invalid({path: ["is given twice"] for path in _find_doubles(content, "")}) from None
+    if text.count("{") + text.count("[") >= FEW_BRACKETS:
+        _check_depth(content, MAX_DEPTH)
+    if "\\u" in text or "\0" in text:
+        _check_texts(content)
+    return content
+
+
+def _load(text: str, decoder: json.JSONDecoder) -> Any:
+    try:
+        return decoder.decode(text)
+    except json.JSONDecodeError as error:
+        raise Invalid({}, f"The body is not JSON: line {error.lineno}, column {error.colno}.") from None
+    except RecursionError:
+        raise Invalid({}, "The body is nested too deeply.") from None
+
+
+def _read_decimal(text: str) -> Decimal:
+    if len(text) > LONGEST_NUMBER:
+        raise Invalid({}, "The body has a number with too many digits.")
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # an exponent beyond what decimals have
+        raise Invalid({}, "The body has a number that is too large or too small.") from None
+    if abs(number.adjusted()) > LONGEST_NUMBER:
+        raise Invalid({}, "The body has a number that is too large or too small.")
+    return number
+
+
+def _read_int(text: str) -> int:
+    if len(text) > LONGEST_NUMBER:
+        raise Invalid({}, "The body has a number with too many digits.")
+    return int(text)
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    raise Invalid({}, "The body is not JSON: it has a number that is none.")
+
+
+class _KeyGivenTwice(Exception):
+    """An object has a key that stands more than once."""
+
+
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise _KeyGivenTwice
+    return content
+
+
+def _build_decoder(build_object: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        parse_float=_read_decimal,
+        parse_int=_read_int,
+        parse_constant=_refuse_constant,
+        object_pairs_hook=build_object,
+    )
+
+
+class _Doubled(dict[str, Any]):
+    """An object with keys that stand more than once, which is refused when the path to it is known."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.names = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+
+
+_DECODER, _DECODER_OF_DOUBLES = _build_decoder(_build_object), _build_decoder(_Doubled)
+
+
+def _find_doubles(content: Any, path: str) -> Iterator[str]:
+    """Yield the path of each key that stands more than once, as far as it can be written."""
+    if isinstance(content, _Doubled):
+        for name in content.names:
+            yield _write_path(path, name)
+    children: Iterable[tuple[Any, Any]] = content.items() if isinstance(content, dict) else enumerate(content)
+    for name, child in children:
+        if isinstance(child, dict | list):
+            yield from _find_doubles(child, f"{path}{name}.")
+
+
+def _check_depth(content: Any, left: int) -> None:
+    children = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    if children and not left:
+        raise Invalid({}, "The body is nested too deeply.")
+    for child in children:
+        _check_depth(child, left - 1)
+
+
+def _check_texts(content: Any) -> None:
+    """Refuse what PostgreSQL cannot store: NUL and halves of surrogate pairs. Names each field that has some."""
+    if faulty := list(_find_unstorable(content, "")):
+        raise Invalid({path: ["has a character that is not allowed in texts"] for path in faulty})
+
+
+def _find_unstorable(content: Any, path: str) -> Iterator[str]:
+    if isinstance(content, str):
+        if _is_unstorable(content):
+            yield path.removesuffix(".")
+    elif isinstance(content, dict | list):
+        children: Iterable[tuple[Any, Any]] = content.items() if isinstance(content, dict) else enumerate(content)
+        for name, child in children:
+            if isinstance(name, str) and _is_unstorable(name):
+                yield _write_path(path, name)
+            else:
+                yield from _find_unstorable(child, f"{_write_path(path, name)}.")
+
+
+def _is_unstorable(text: str) -> bool:
+    return "\0" in text or any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _write_path(path: str, name: Any) -> str:
+    """Return the path of a key, as far as it can be written."""
+    return f"{path}{name}".replace("\0", "").encode("utf-8", "replace").decode()[:LONGEST_PATH]

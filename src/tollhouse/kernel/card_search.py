@@ -1,0 +1,169 @@
+"""The detector of card numbers in texts: one for bodies, ids, addresses, messages and the log.
+
+A number begins and ends at the edge of a group of digits (zeros before it aside), has a brand's prefix and length, and
+a right check digit. It may be parted into groups by blanks, dashes, points, slashes and underscores. So the ids of this
+gateway, order numbers and times are none.
+
+What is decided where a sure answer is impossible:
+
+- UnionPay: numbers with a check digit only. Those without would make one of every number that begins with 62. The
+  number of a request's own card is searched for as it is, by `CardNumber.stands_in`.
+- Twelve and thirteen digits: not after a `+` and not in a field for phones; not with the check digit of a GTIN, which
+  is on every product; with Maestro only by the prefixes that the brand has registered.
+- Two groups parted by one point are a decimal fraction.
+- A UUID and a hash in hexadecimal digits are no groups of digits, though some stand in them by chance.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+from tollhouse.kernel.card import (
+    LONGEST_NUMBER,
+    SHORTEST_NUMBER,
+    UNKNOWN_BRAND,
+    Brand,
+    detect_brand,
+    is_luhn_valid,
+    mask_digits,
+)
+from tollhouse.kernel.card_texts import UNSEEN, read_digits, read_texts
+
+#: Twelve digits with little between them, of which the first begins some brand's numbers. Most texts have none, and are
+#: not looked at further.
+_CANDIDATE = re.compile(
+    r"(?<![1-9])(?:[234568]|1[-+_./\\\s\0]{0,4}8)(?:[-+_./\\\s\0]{0,4}[0-9]){10}[-+_./\\\s\0]{0,4}[0-9]", re.ASCII
+)
+_FIRST_DIGITS = frozenset("1234568")
+#: Groups of digits, after `read_digits`. Up to four characters stand between two.
+_RUN = re.compile(r"\+?[0-9](?:[-+.\0]{0,4}[0-9])*", re.ASCII)
+_GROUP = re.compile(r"[0-9](?:\0{0,4}[0-9])*", re.ASCII)
+_OPAQUE = re.compile(
+    r"(?<![0-9A-Za-z])(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{20,})(?![0-9A-Za-z])",
+    re.ASCII | re.IGNORECASE,
+)
+#: Letters that tell a hash from digits with a word beside them.
+MIN_HEX_LETTERS = 4
+#: Numbers of this length and less are as often phones or products.
+LONGEST_AMBIGUOUS = 13
+#: Of Maestro, that have fewer than 16 digits (the brand's registered ranges).
+MAESTRO_SHORT = ("5018", "5020", "5038", "5893", "6304", "6759", "6761", "6762", "6763")
+#: A prefix that only guesses the brand while a number is typed.
+MAESTRO_REGISTERED = ("50", "56", "57", "58", "59", "63", "67", "4936")
+FEWEST_MAESTRO_DIGITS = 16
+#: One in ten numbers of a brand's prefix and length has the right check digit. A run of digits with so many that have
+#: not was made to keep the detector busy, and counts as a number.
+MAX_FAILURES = 300
+
+Span = tuple[int, int]
+
+
+def holds_card_number(text: str, *, is_phone: bool = False) -> bool:
+    """Tell whether a card number stands in a text. In a field for phones shorter numbers are phones."""
+    if len(text) < SHORTEST_NUMBER:
+        return False
+    if text.isascii() and "%" not in text:
+        return _CANDIDATE.search(text) is not None and _has_span(read_digits(text), is_phone=is_phone)
+    if "%" not in text and sum(map(str.isdigit, text)) < SHORTEST_NUMBER:
+        return False
+    readings = (reading.replace(UNSEEN, "") for reading in read_texts(text))
+    return any(_CANDIDATE.search(reading) and _has_span(reading, is_phone=is_phone) for reading in readings)
+
+
+def _has_span(reading: str, *, is_phone: bool) -> bool:
+    return next(_find_spans(reading, is_phone=is_phone), None) is not None
+
+
+def mask_card_numbers(text: str) -> str:
+    """Show of each card number in a text the first six digits and the last four."""
+    if text.isascii() and not _CANDIDATE.search(text):
+        return text
+    masked, end = [], 0
+    reading = read_digits(text)
+    for start, stop in _find_spans(reading):
+        digits = "".join(character for character in reading[start:stop] if character.isdigit())
+        masked += [text[end:start], mask_digits(digits)]
+        end = stop
+    return "".join([*masked, text[end:]])
+
+
+def _find_spans(reading: str, *, is_phone: bool = False) -> Iterator[Span]:
+    """Yield where card numbers stand in a text that was read, none over another."""
+    reading = _OPAQUE.sub(_hide_opaque, reading)
+    for run in _RUN.finditer(reading):
+        if run.end() - run.start() >= SHORTEST_NUMBER:
+            yield from _find_in_run(reading, run, is_phone=is_phone)
+
+
+def _hide_opaque(found: re.Match[str]) -> str:
+    letters = sum(character.isalpha() for character in found[0])
+    is_digits = "-" not in found[0] and letters < MIN_HEX_LETTERS
+    return found[0] if is_digits else "x" * len(found[0])
+
+
+def _find_in_run(reading: str, run: re.Match[str], *, is_phone: bool) -> Iterator[Span]:
+    groups = list(_GROUP.finditer(reading, run.start(), run.end()))
+    texts = [found[0].replace(UNSEEN, "") for found in groups]
+    is_short = is_phone or (run[0].startswith("+") and sum(map(len, texts)) <= LONGEST_AMBIGUOUS)
+    shortest = LONGEST_AMBIGUOUS + 1 if is_short else SHORTEST_NUMBER
+    decimals = _find_decimals(reading, groups)
+    first = failures = 0
+    while first < len(groups):
+        last = None
+        for end in _choose_ends(texts, decimals, first, shortest):
+            digits = "".join(texts[first : end + 1]).lstrip("0")
+            if is_luhn_valid(digits) and (len(digits) > LONGEST_AMBIGUOUS or not is_gtin(digits)):
+                last = end
+                break
+            failures += 1
+        if last is None and failures <= MAX_FAILURES:
+            first += 1
+            continue
+        end = len(groups) - 1 if last is None else last
+        yield groups[first].start(), groups[end].end()
+        first, failures = end + 1, 0
+
+
+def _find_decimals(reading: str, groups: list[re.Match[str]]) -> set[int]:
+    """Return the groups that are the decimals of a fraction: one point before them, and none around that."""
+    joints = [reading[one.end() : other.start()] == "." for one, other in itertools.pairwise(groups)]
+    padded = [False, *joints, False]
+    return {at + 1 for at in range(len(joints)) if padded[at : at + 3] == [False, True, False]}
+
+
+def _choose_ends(texts: list[str], decimals: set[int], first: int, shortest: int) -> Iterator[int]:
+    """Yield the last groups of all that begins with one group and is a number by prefix and length."""
+    digits = texts[first].lstrip("0")
+    if first in decimals or digits[:1] not in _FIRST_DIGITS:
+        return
+    if len(digits) < len(texts[first]):
+        shortest = LONGEST_AMBIGUOUS + 1
+    brand = None
+    for last in range(first, len(texts)):
+        if last > first:
+            digits += texts[last]
+        if len(digits) > LONGEST_NUMBER:
+            return
+        if len(digits) < shortest:
+            continue
+        brand = brand or detect_brand(digits)
+        if brand is UNKNOWN_BRAND:
+            return
+        is_fraction = last == first + 1 and last in decimals
+        if len(digits) in brand.lengths and not is_fraction and _is_registered(brand, digits):
+            yield last
+
+
+def _is_registered(brand: Brand, digits: str) -> bool:
+    """Tell whether a prefix of Maestro is more than the guess while a number is typed."""
+    if brand.name != "maestro":
+        return True
+    return digits.startswith(MAESTRO_REGISTERED if len(digits) >= FEWEST_MAESTRO_DIGITS else MAESTRO_SHORT)
+
+
+def is_gtin(digits: str) -> bool:
+    """Tell whether the check digit is that of a product's number (GS1 General Specifications, 7.9.1)."""
+    total = sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(reversed(digits)))
+    return total % 10 == 0
