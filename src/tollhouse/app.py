@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING
@@ -54,6 +54,7 @@ from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database
 from tollhouse.storage.ids import NumberBlocks, reserve_ids, update_installation
 from tollhouse.storage.migrate import MigrationUnknown, migrate, pending
+from tollhouse.storage.pools import Pools
 from tollhouse.storage.sweep import Sweep, select_lags
 from tollhouse.storage.time import set_clock
 from tollhouse.threeds.directory import Directory
@@ -91,6 +92,8 @@ class Gateway:
     """What every process of the gateway is made of."""
 
     settings: Settings
+    pools: Pools
+    #: The one of the pools that this is for: payments, unless `for_worker` or `for_readers` chose another.
     database: Database
     tools: Tools
     mint: Mint
@@ -113,11 +116,23 @@ class Gateway:
         async with self.database.acquire() as connection:
             await connection.execute("select 1")
 
+    def for_worker(self) -> Gateway:
+        """Return this gateway for the worker's loops, on connections of their own."""
+        return self._on(self.pools.worker)
+
+    def for_readers(self) -> Gateway:
+        """Return this gateway for what only reads and may take long, on connections of its own."""
+        return self._on(self.pools.readers)
+
+    def _on(self, database: Database) -> Gateway:
+        tools = replace(self.tools, database=database)
+        return replace(self, database=database, tools=tools, biller=replace(self.biller, tools=tools))
+
     async def refresh_metrics(self) -> None:
         """Bring the gauges up to date, first those of this process. Raises DatabaseUnavailable."""
         for lane in (self.tools.beginnings, self.tools.moves, self.mint.lane):
             self.metrics.queue_depth.labels(lane.name).set(lane.depth)
-        async with self.database.acquire() as connection:
+        async with self.pools.readers.acquire() as connection:
             outbox = await select_outbox_state(connection)
             unresolved = await count_unresolved(connection)
             late = await count_late_approvals(connection)
@@ -176,9 +191,10 @@ async def open_gateway(
     `seconds_to_drain` is asked at the end how long the money work under way may still take.
     """
     keys = open_keys(settings)
-    database = await Database.connect(dsn, schema="gateway", min_size=2, max_size=settings.database_connections)
+    pools = await Pools.connect(dsn, schema="gateway", sizes=settings.pool_sizes)
+    database = pools.payments
     await _set_installation(settings, database)
-    gateway = build_gateway(settings, database, Vault(keys), transport, directory_transport=directory_transport)
+    gateway = build_gateway(settings, pools, Vault(keys), transport, directory_transport=directory_transport)
     await set_clock(gateway.tools.clock, database)
     await read_offsets(database, gateway.tools.clock)
     await gateway.tools.rates.refresh()
@@ -190,7 +206,7 @@ async def open_gateway(
         if left:
             log.warning("work left to the resolver", pieces=left)
         await gateway.desk.sender.close()
-        await database.close()
+        await pools.close()
 
 
 async def _set_installation(settings: Settings, database: Database) -> None:
@@ -230,13 +246,15 @@ def _open_ring(settings: Settings, vault: Vault) -> KeyRing:
 
 def build_gateway(
     settings: Settings,
-    database: Database,
+    pools: Pools | Database,
     vault: Vault,
     transport: Transport,
     *,
     directory_transport: Transport | None = None,
 ) -> Gateway:
-    """Put a gateway together."""
+    """Put a gateway together, on pools for each purpose or on one for all."""
+    pools = Pools.share(pools) if isinstance(pools, Database) else pools
+    database = pools.payments
     clock, metrics, wake, carrier = DatabaseClock(), Metrics(), asyncio.Event(), build_carrier(settings)
     security_codes = SecurityCodes(_open_ring(settings, vault))
     tools = _build_tools(
@@ -261,6 +279,7 @@ def build_gateway(
     )
     return Gateway(
         settings=settings,
+        pools=pools,
         database=database,
         tools=tools,
         mint=mint,

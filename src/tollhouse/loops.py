@@ -51,7 +51,7 @@ FORGET_KEYS_EVERY_SECONDS = 5.0
 
 def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     """Name the worker's loops. Each runs until `stop` is set."""
-    numbered = asyncio.Event()
+    gateway, numbered = gateway.for_worker(), asyncio.Event()
     tools = gateway.tools
     policy = gateway.settings.address_policy
 

@@ -22,6 +22,7 @@ from tollhouse.http.ports import OpenPort, build_url
 from tollhouse.kernel.urls import STAGE, AddressPolicy, live_policy
 from tollhouse.notices.model import is_address
 from tollhouse.notices.server import Server, parse_server
+from tollhouse.storage.pools import PoolSizes
 from tollhouse.variables import check_base_url, check_database_url, check_host
 
 LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
@@ -49,8 +50,14 @@ class Settings(BaseSettings):
     environment: Literal["stage", "live"] = "stage"
     #: Where PostgreSQL is; `tollhouse dev` brings its own when this is not set.
     database_url: DatabaseUrl | None = None
-    #: Connections of one process.
+    #: Connections that one process may use for payments; it keeps four of them open.
     database_connections: int = Field(10, ge=2, le=200)
+    #: Connections of one process for the worker's loops.
+    database_worker_connections: int = Field(6, ge=2, le=200)
+    #: Connections of one process for searches, the portal and metrics.
+    database_reader_connections: int = Field(4, ge=1, le=200)
+    #: Seconds after which the server ends a statement of a search.
+    database_reader_timeout_seconds: float = Field(5.0, gt=0, le=600)
     #: The two digits that end every id, 0 to 99; by default drawn once for each database. Two databases that use the
     #: same account at an acquirer have to differ in it.
     installation: int | None = Field(None, ge=0, le=99)
@@ -221,6 +228,16 @@ class Settings(BaseSettings):
     def is_live(self) -> bool:
         """Whether money moves."""
         return self.environment == "live"
+
+    @property
+    def pool_sizes(self) -> PoolSizes:
+        """How many connections there may be, for what."""
+        return PoolSizes(
+            payments=self.database_connections,
+            worker=self.database_worker_connections,
+            readers=self.database_reader_connections,
+            reader_timeout_seconds=self.database_reader_timeout_seconds,
+        )
 
     @property
     def egress(self) -> tuple[IPv4Address | IPv6Address, ...]:

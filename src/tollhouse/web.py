@@ -76,7 +76,7 @@ def build_web(
     Without `at_once` each part is built when it is first asked for. Without `health` there is only `/healthz`, as is
     right where strangers may ask.
     """
-    settings = gateway.settings
+    settings, readers = gateway.settings, gateway.for_readers()
     context = partial(_validation_context, settings)
     pay = build_pay(gateway.tools, gateway.gate, context)
     limits = TokenizeLimits(choose_rates(settings))
@@ -98,17 +98,17 @@ def build_web(
         *payment_account_handlers(gateway.tools, gateway.gate),
         *rate_handlers(gateway.tools.rates, gateway.gate, settings.egress),
         *phone_handlers(gateway.desk, gateway.gate, gateway.vault.digest),
-        *callback_handlers(gateway.tools, gateway.gate, partial(_validation_context, settings)),
+        *callback_handlers(gateway.tools, readers.tools, gateway.gate, partial(_validation_context, settings)),
         *code_handlers(),
-        *feed_handlers(gateway.tools, gateway.gate),
+        *feed_handlers(readers.tools, gateway.gate),
         *legacy_handlers(gateway.tools, gateway.gate),
-        *timeline_handlers(gateway.tools, gateway.gate),
+        *timeline_handlers(readers.tools, gateway.gate),
         *document_handlers(parts.routes, settings.public_url, is_live=settings.is_live),
         *static_handlers(),
         *checkout_handlers(gateway.tools, address_of=gateway.gate.address_of),
         results_route(gateway.tools, _build_directory_access(gateway)),
         *pay_handlers(_open_till(gateway)),
-        *portal_handlers(_open_portal(gateway)),
+        *portal_handlers(_open_portal(readers)),
     ]
     if not settings.is_live:
         handlers += _stage_handlers(gateway, others_learn_seconds)

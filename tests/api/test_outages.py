@@ -120,6 +120,25 @@ async def test_a_database_that_is_silent(database_dsn: str) -> None:
     await database.close()
 
 
+async def test_slow_searches_hold_up_no_payment(shop: WebShop, database_dsn: str) -> None:
+    """While searches keep every connection of the readers, further ones are 503, and payments are made as ever."""
+    readers = await Database.connect(database_dsn, schema="gateway", max_size=1)
+    pools = replace(shop.gateway.pools, readers=readers)
+    web = build_web(replace(shop.gateway, pools=pools), shop.simulator, at_once=False)
+    paid = (await shop.pay()).json()["payment"]["transactionId"]
+    headers = {"Authorization": shop.merchant.key}
+    paths = ("/feed/transactions", "/events", f"/payment/{paid}/timeline", f"/transaction/{paid}/ipn")
+    async with open_client(web) as client, readers.acquire():
+        searches = [asyncio.create_task(client.get(path, headers=headers)) for path in paths]
+        await asyncio.sleep(0.1)
+        for _ in range(5):
+            answer = await client.post("/payment", json=shop.payment(), headers=headers)
+            assert answer.json()["payment"]["status"] == "success"
+        assert not any(search.done() for search in searches)
+        assert [answer.status_code for answer in await asyncio.gather(*searches)] == [503] * len(paths)
+    await readers.close()
+
+
 async def test_a_full_lane(shop: WebShop) -> None:
     """When too much waits already, a request is 503 at once, stores nothing, and leaves token and id."""
 

@@ -60,9 +60,11 @@ class EventQuery(Body):
     limit: int = Field(DEFAULT_EVENTS, ge=1, le=MOST_EVENTS, description="How many at most.")
 
 
-def callback_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, Any]]) -> list[HTTPRouteHandler]:
-    """Return the handlers. `context` tells the models what the environment asks of them."""
-    return [*_log_handlers(tools, gate), _resend_handler(tools, gate, context), _events_handler(tools, gate)]
+def callback_handlers(
+    tools: Tools, readers: Tools, gate: Gate, context: Callable[[], dict[str, Any]]
+) -> list[HTTPRouteHandler]:
+    """Return the handlers: lists on `readers`; `context` tells the models what the environment asks of them."""
+    return [*_log_handlers(readers, gate), _resend_handler(tools, gate, context), _events_handler(readers, gate)]
 
 
 def _log_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:

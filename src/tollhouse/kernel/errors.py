@@ -14,6 +14,7 @@
     │   └── Unavailable             503, with Retry-After
     │       ├── QueueFull
     │       └── DatabaseUnavailable
+    │           └── StatementTooSlow
     └── Defect                      ours to mend; the edge turns it into a 500 and somebody is told
         ├── IllegalTransition
         └── SealBroken
@@ -100,6 +101,10 @@ class Stopping(Unavailable):
 
 class DatabaseUnavailable(Unavailable):
     """The database is away; repeat the request with the same X-Request-ID."""
+
+
+class StatementTooSlow(DatabaseUnavailable):
+    """The search took too long; narrow it, for example by its dates."""
 
 
 class Defect(TollhouseError):

@@ -8,13 +8,17 @@ block. Whatever says that the server is away (refused, reset, shut down, no free
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Self
+from math import inf
+from typing import TYPE_CHECKING, Any, Self
 
 import asyncpg
+import structlog
 
-from tollhouse.kernel.errors import DatabaseUnavailable
+from tollhouse.kernel.errors import DatabaseUnavailable, StatementTooSlow
+from tollhouse.storage.hosts import Hosts
 
 if TYPE_CHECKING:
     PlainConnection = asyncpg.Connection[asyncpg.Record]
@@ -30,6 +34,13 @@ STATEMENT_TIMEOUT_SECONDS = 10.0
 #: After so many statements the driver replaces a connection. A new one has its types to learn and its statements to
 #: plan again, 50 ms of processor time in which payments wait; the driver's own bound comes every quarter of a minute.
 STATEMENTS_OF_A_CONNECTION = 10_000_000
+
+#: After how long a connection that nobody uses is closed.
+IDLE_SECONDS = 300.0
+
+#: How long to wait for a connection of ours when the server has none left, and how often that is logged.
+FULL_PAUSE_SECONDS = 0.05
+FULL_LOG_INTERVAL_SECONDS = 10.0
 
 #: What the driver raises when the server, or the way to it, is gone.
 CONNECTION_LOST = (
@@ -50,6 +61,9 @@ CONNECTION_LOST = (
 )
 
 
+log = structlog.get_logger()
+
+
 class Connection(PlainConnection):
     """A connection that is given back as it is.
 
@@ -66,6 +80,7 @@ class Database:
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._pool = pool
+        self._told_full_at = -inf
 
     @classmethod
     async def connect(
@@ -73,25 +88,38 @@ class Database:
         dsn: str,
         *,
         schema: str,
+        role: str = "",
         min_size: int = 1,
         max_size: int = 8,
         statement_seconds: float = STATEMENT_TIMEOUT_SECONDS,
+        server_timeout_seconds: float = 0.0,
+        keeps_idle: bool = False,
     ) -> Self:
-        """Open `min_size` connections now and up to `max_size` when needed. Raises DatabaseUnavailable."""
+        """Open `min_size` connections now and up to `max_size` when needed. Raises DatabaseUnavailable.
+
+        `dsn` may name several hosts: the one that takes writes is used. `role` says on the server what the pool is for.
+        `server_timeout_seconds` is after how long the server itself ends a statement; 0 is never. `keeps_idle` leaves
+        connections open that nobody uses, for a later one might not be had.
+        """
+        connect: Any = Hosts(dsn).connect
         try:
             pool = await asyncpg.create_pool(
                 dsn,
                 min_size=min_size,
                 max_size=max_size,
                 connection_class=Connection,
+                connect=connect,
                 timeout=ACQUIRE_TIMEOUT_SECONDS,
-                command_timeout=statement_seconds,
+                # The server's own time-out comes first: it leaves nothing running.
+                command_timeout=max(statement_seconds, 2 * server_timeout_seconds),
+                max_inactive_connection_lifetime=0.0 if keeps_idle else IDLE_SECONDS,
                 max_queries=STATEMENTS_OF_A_CONNECTION,
                 # Plans of every statement stay prepared, and none is made anew for its parameters.
                 statement_cache_size=500,
                 server_settings={
                     "search_path": schema,
-                    "application_name": f"tollhouse {schema}",
+                    "application_name": f"tollhouse {schema} {role}".rstrip(),
+                    "statement_timeout": f"{server_timeout_seconds * 1000:.0f}",
                     "timezone": "UTC",
                     "jit": "off",
                     # The statements take arrays of any length and are planned once for all of them.
@@ -118,18 +146,43 @@ class Database:
     async def acquire(self) -> AsyncIterator[PlainConnection]:
         """Lend a connection whose statements commit one by one."""
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
-                try:
-                    yield connection  # type: ignore[misc]  # the pool's stand-in for a connection
-                except (asyncio.CancelledError, *CONNECTION_LOST):
-                    # Its state is in doubt: nobody may get it after us.
-                    with suppress(asyncpg.InterfaceError):  # the driver has taken it back already
-                        connection.terminate()
-                    raise
+            connection = await self._borrow()
+            try:
+                yield connection
+            except (asyncio.CancelledError, *CONNECTION_LOST):
+                # Its state is in doubt: nobody may get it after us.
+                with suppress(asyncpg.InterfaceError):  # the driver has taken it back already
+                    connection.terminate()
+                raise
+            finally:
+                await self._pool.release(connection)
         except CONNECTION_LOST as error:
             if isinstance(error, ValueError):  # the driver's word for a parameter that does not fit
                 raise
+            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                # The server became a standby: so did that of every other connection.
+                await self._pool.expire_connections()
+            if isinstance(error, asyncpg.QueryCanceledError):
+                raise StatementTooSlow from error
             raise DatabaseUnavailable from error
+
+    async def _borrow(self) -> Any:
+        """Take a connection. While the server has none left, wait for one of ours that comes back."""
+        give_up_at = time.monotonic() + ACQUIRE_TIMEOUT_SECONDS
+        while True:
+            try:
+                return await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
+            except asyncpg.TooManyConnectionsError:
+                self._tell_full()
+                if time.monotonic() >= give_up_at:
+                    raise
+                await asyncio.sleep(FULL_PAUSE_SECONDS)
+
+    def _tell_full(self) -> None:
+        """Log that the server has no connection left, in one line now and then."""
+        if time.monotonic() - self._told_full_at >= FULL_LOG_INTERVAL_SECONDS:
+            self._told_full_at = time.monotonic()
+            log.error("database.connections_exhausted", open_here=self._pool.get_size())
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PlainConnection]:

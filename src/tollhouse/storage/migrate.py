@@ -19,6 +19,7 @@ import structlog
 
 from tollhouse.kernel.errors import DatabaseUnavailable, TollhouseError
 from tollhouse.storage.database import CONNECTION_LOST, PlainConnection
+from tollhouse.storage.hosts import Hosts
 from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ async def _connect(dsn: str) -> AsyncIterator[PlainConnection]:
     Raises DatabaseUnavailable and DatabaseRefused.
     """
     try:
-        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_SECONDS)
+        connection = await Hosts(dsn).connect(timeout=CONNECT_TIMEOUT_SECONDS)
         try:
             yield connection
         finally:
