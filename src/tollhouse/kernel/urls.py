@@ -209,7 +209,9 @@ def append_query(url: str, fields: Mapping[str, object]) -> str:
     The result is ASCII, as a header has to be.
     """
     head, mark, fragment = url.partition("#")
-    joint = "?" if "?" not in head else "" if head[-1] in "?&" else "&"
+    _, question_mark, query = head.partition("?")
+    # A question mark in the query is a part of its last field.
+    joint = "?" if not question_mark else "" if not query or query.endswith("&") else "&"
     return write_url(f"{head}{joint}{urlencode(fields)}{mark}{fragment}")
 
 

@@ -20,6 +20,7 @@ ADDED = "is_approved=1&orderId=7"
         ("https://shop.example", f"https://shop.example?{ADDED}"),
         ("https://shop.example/", f"https://shop.example/?{ADDED}"),
         ("https://shop.example/a?", f"https://shop.example/a?{ADDED}"),
+        ("https://shop.example/a??", f"https://shop.example/a??&{ADDED}"),
         ("https://shop.example/a?b=1&b=2", f"https://shop.example/a?b=1&b=2&{ADDED}"),
         ("https://shop.example/a#/route?x=1", f"https://shop.example/a?{ADDED}#/route?x=1"),
         ("https://shop.example/?is_approved=9", f"https://shop.example/?is_approved=9&{ADDED}"),
