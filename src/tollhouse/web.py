@@ -143,7 +143,14 @@ def _build_directory_access(gateway: Gateway) -> DirectoryAccess:
 def _open_portal(gateway: Gateway) -> Portal:
     settings = gateway.settings
     is_secure = settings.public_url.startswith("https:")
-    return Portal(gateway.database, PasswordGate(), is_secure=is_secure, is_live=settings.is_live)
+    return Portal(
+        gateway.database,
+        PasswordGate(),
+        browser_key=gateway.vault.keys.derive("portal browser"),
+        address_of=gateway.gate.address_of,
+        is_secure=is_secure,
+        is_live=settings.is_live,
+    )
 
 
 def _open_till(gateway: Gateway) -> Till:

@@ -16,15 +16,18 @@ from tests.support.webshop import card, consumer, open_client, price
 
 import tollhouse.portal
 from tollhouse.ipn.number import number_batch
-from tollhouse.merchants.people import MOST_TRIES, digest_token, ensure_user
-from tollhouse.portal.forms import SESSION, choose_next, form_token, make_cookie
+from tollhouse.merchants.people import digest_token, ensure_user
+from tollhouse.merchants.sign_in import MAX_TRIES_BY_ACCOUNT, MAX_TRIES_BY_SOURCE
+from tollhouse.portal.forms import KNOWN, SESSION, choose_next, form_token, make_cookie
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.webshop import OpenShop, WebShop
 
 EMAIL = "ann@shop.example"
 PASSWORD = "correct horse battery 9"
-PAGES = ["/portal/payments", "/portal/keys", "/portal/sites"]
+PAGES = ["/portal/payments", "/portal/keys", "/portal/sites", "/portal/sign-ins"]
 
 
 class Browser:
@@ -127,16 +130,23 @@ async def test_the_address_is_read_as_people_write_it(browser: Browser) -> None:
 
 
 async def test_ten_tries_lock(browser: Browser, portal: WebShop) -> None:
-    """After ten wrong passwords the right one is refused too, with the same words, for half an hour."""
-    answers = [await browser.sign_in(password="wrong") for _ in range(MOST_TRIES)]
+    """After ten wrong passwords of strangers the right one is refused too, with the same words, for half an hour."""
+    answers = [await browser.sign_in(password="wrong") for _ in range(MAX_TRIES_BY_ACCOUNT)]
     locked = await browser.sign_in()
     assert locked.status_code == 401
     assert locked.text == answers[0].text
-    [row] = await portal.fetch("select locked_until - now() as left from portal_user where email = $1", EMAIL)
-    assert 29 * 60 < row["left"].total_seconds() <= 30 * 60
-    await portal.execute("update portal_user set locked_until = now() where email = $1", EMAIL)
+    rows = await portal.fetch("select ends_at - now() as left from sign_in_budget where used > allowed")
+    assert [29 * 60 < row["left"].total_seconds() <= 30 * 60 for row in rows] == [True]
+    await portal.execute("update sign_in_budget set ends_at = now()")
     assert (await browser.sign_in(password="wrong")).status_code == 401
     assert (await browser.sign_in()).status_code == 303
+
+
+async def test_unknown_accounts_lock_too(browser: Browser) -> None:
+    """The eleventh try looks the same whether the account exists: a lock tells nothing."""
+    for email in (EMAIL, "nobody@shop.example"):
+        answers = [await browser.sign_in(email=email, password="wrong") for _ in range(MAX_TRIES_BY_ACCOUNT + 1)]
+        assert {(answer.status_code, answer.text) for answer in answers} == {(401, answers[0].text)}
 
 
 async def test_tries_at_once_count_too(browser: Browser, portal: WebShop) -> None:
@@ -144,24 +154,144 @@ async def test_tries_at_once_count_too(browser: Browser, portal: WebShop) -> Non
     door = await browser.get("/portal/sign-in")
     await asyncio.gather(*(browser.submit(door, "/portal/sign-in", email=EMAIL, password="wrong") for _ in range(20)))
     assert (await browser.sign_in()).status_code == 401
-    [row] = await portal.fetch("select failed_count from portal_user where email = $1", EMAIL)
-    assert row["failed_count"] == MOST_TRIES
+    rows = await portal.fetch("select is_accepted from sign_in")
+    assert [row["is_accepted"] for row in rows] == [False] * MAX_TRIES_BY_ACCOUNT
 
 
 async def test_success_forgives(browser: Browser, portal: WebShop) -> None:
-    """A right password starts the count anew."""
-    for _ in range(MOST_TRIES - 1):
+    """A right password starts the count anew, and is taken out of the budget of its source."""
+    for _ in range(MAX_TRIES_BY_ACCOUNT - 1):
         await browser.sign_in(password="wrong")
     assert (await browser.sign_in()).status_code == 303
-    [row] = await portal.fetch("select failed_count, locked_until from portal_user where email = $1", EMAIL)
-    assert tuple(row) == (0, None)
+    rows = await portal.fetch("select used from sign_in_budget")
+    assert [row["used"] for row in rows] == [MAX_TRIES_BY_ACCOUNT - 1]
 
 
 async def test_one_lock_locks_nobody_else(browser: Browser) -> None:
     """The tries of one user are not those of another."""
-    for _ in range(MOST_TRIES):
+    for _ in range(MAX_TRIES_BY_ACCOUNT):
         await browser.sign_in(password="wrong")
     assert (await browser.sign_in(email="bob@other.example")).status_code == 303
+
+
+async def test_a_stranger_does_not_lock_the_owner_out(ann: Browser, portal: WebShop) -> None:
+    """However many wrong passwords others send, a browser in which the owner signed in before signs in."""
+    await ann.submit(await ann.get("/portal/payments"), "/portal/sign-out")
+    async with open_client(portal.web) as client:
+        stranger = Browser(client)
+        for _ in range(MAX_TRIES_BY_ACCOUNT + 1):
+            await stranger.sign_in(password="wrong")
+        assert (await stranger.sign_in()).status_code == 401
+        await portal.execute("update sign_in_budget set used = allowed")
+        assert (await stranger.sign_in()).status_code in {401, 429}
+    assert (await ann.sign_in()).status_code == 303
+
+
+async def test_a_known_browser_has_a_budget_too(ann: Browser) -> None:
+    """A browser that is known to an account may try ten passwords there, and is a stranger elsewhere."""
+    answers = [await ann.sign_in(password="wrong") for _ in range(MAX_TRIES_BY_ACCOUNT)]
+    assert {answer.status_code for answer in answers} == {401}
+    assert (await ann.sign_in()).status_code == 401
+    assert (await ann.sign_in(email="bob@other.example")).status_code == 303
+
+
+@pytest.mark.parametrize("change", [lambda text: text[:-1] + "0", lambda text: "x" + text[1:], lambda _: "." * 87])
+async def test_a_forged_cookie_is_none(ann: Browser, portal: WebShop, change: Callable[[str], str]) -> None:
+    """Who makes up the cookie of a known browser, or takes that of another account, is a stranger."""
+    cookie = ann.client.cookies[KNOWN]
+    forged = change(cookie) if change(cookie) != cookie else change(cookie)[:-1] + "1"
+    async with open_client(portal.web) as client:
+        stranger = Browser(client)
+        for _ in range(MAX_TRIES_BY_ACCOUNT):
+            await stranger.sign_in(password="wrong")
+        client.cookies.set(KNOWN, forged, domain="gateway.example", path="/portal")
+        assert (await stranger.sign_in()).status_code == 401
+
+
+async def test_the_cookie_of_a_known_browser(browser: Browser) -> None:
+    """It is kept from scripts and other sites, lasts half a year, and tells neither account nor password."""
+    answer = await browser.sign_in()
+    [cookie] = [one for one in answer.headers.get_list("set-cookie") if one.startswith(f"{KNOWN}=")]
+    parts = {part.strip() for part in cookie.split(";")}
+    assert {"HttpOnly", "SameSite=lax", "Path=/portal", f"Max-Age={180 * 86_400}"} <= parts
+    assert "ann" not in cookie
+    first = browser.client.cookies[KNOWN]
+    await browser.sign_in()
+    assert browser.client.cookies[KNOWN] == first
+
+
+async def test_sprayed_accounts_are_stopped(portal: WebShop) -> None:
+    """One address that tries a password on 150 accounts is stopped before the last; others sign in meanwhile."""
+    async with open_client(portal.web, address="198.51.100.7") as client:
+        spray = Browser(client)
+        door = await spray.get("/portal/sign-in")
+        answers = [
+            await spray.submit(door, "/portal/sign-in", email=f"user{n}@shop.example", password="Summer2026")
+            for n in range(150)
+        ]
+        statuses = [answer.status_code for answer in answers]
+        assert statuses == [401] * MAX_TRIES_BY_SOURCE + [429] * (150 - MAX_TRIES_BY_SOURCE)
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 30 * 60
+        assert (await spray.sign_in()).status_code == 429
+    async with open_client(portal.web, address="198.51.100.8") as client:
+        assert (await Browser(client).sign_in()).status_code == 303
+
+
+async def test_one_network_of_ipv6_is_one_source(portal: WebShop) -> None:
+    """Whoever has a network of IPv6 does not get a budget for each of its addresses."""
+    await portal.execute("truncate sign_in_budget")
+    for n in range(3):
+        async with open_client(portal.web, address=f"2001:db8::{n + 1}") as client:
+            await Browser(client).sign_in(email=f"user{n}@shop.example", password="wrong")
+    rows = await portal.fetch("select used from sign_in_budget order by used")
+    assert [row["used"] for row in rows] == [1, 1, 1, 3]
+
+
+async def test_eighty_sign_ins_at_once_are_served(portal: WebShop, ann: Browser) -> None:
+    """A flood of 80 wrong passwords is answered in its turn, and honest users beside it are signed in, known or not."""
+    async with (
+        open_client(portal.web, address="198.51.100.7") as flooding,
+        open_client(portal.web, address="198.51.100.8") as other,
+    ):
+        flood, bob = Browser(flooding), Browser(other)
+        doors = [await one.get("/portal/sign-in") for one in (flood, bob, ann)]
+        tries = [
+            flood.submit(doors[0], "/portal/sign-in", email=f"user{n}@shop.example", password="wrong")
+            for n in range(80)
+        ]
+        flooded = asyncio.gather(*tries)
+        honest = await asyncio.gather(
+            bob.submit(doors[1], "/portal/sign-in", email="bob@other.example", password=PASSWORD),
+            ann.submit(doors[2], "/portal/sign-in", email=EMAIL, password=PASSWORD),
+        )
+        assert [answer.status_code for answer in honest] == [303, 303]
+        assert {answer.status_code for answer in await flooded} == {401}
+
+
+async def test_sign_ins_are_shown_and_logged(
+    portal: WebShop, browser: Browser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who signed in from where stands in the portal and in the log, wrong passwords too, and no password anywhere."""
+    await browser.sign_in(password="wrong-secret")
+    await browser.sign_in(email="another-secret", password="wrong-secret")
+    await browser.sign_in()
+    page = (await browser.get("/portal/sign-ins")).text
+    rows = re.findall(r"<td>([^<]*@[^<]*)</td><td class=\"mono\">([^<]*)</td><td>([^<]*)</td>", page)
+    assert rows == [(EMAIL, "127.0.0.1", "signed in"), (EMAIL, "127.0.0.1", "wrong password")]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "sign_in." in line]
+    assert [("sign_in.refused" in line, "user_id=" in line) for line in lines] == [
+        (True, True),
+        (True, False),
+        (False, True),
+    ]
+    assert all("127.0.0.1" in line for line in lines)
+    stored = [await portal.fetch(f"select * from {table}") for table in ("sign_in", "sign_in_budget")]  # noqa: S608
+    for secret in ("wrong-secret", "another-secret", PASSWORD):
+        assert secret not in f"{lines}{page}{stored}"
+    async with open_client(portal.web) as client:
+        bob = Browser(client)
+        await bob.sign_in(email="bob@other.example")
+        assert EMAIL not in (await bob.get("/portal/sign-ins")).text
 
 
 async def test_a_form_from_elsewhere_does_not_sign_in(browser: Browser, portal: WebShop) -> None:
@@ -172,7 +302,7 @@ async def test_a_form_from_elsewhere_does_not_sign_in(browser: Browser, portal: 
         answer = await browser.client.post("/portal/sign-in", data=fields)
         assert answer.status_code == 403, token
     assert SESSION not in browser.client.cookies
-    assert not await portal.fetch("select from portal_user where failed_count > 0")
+    assert not await portal.fetch("select from sign_in_budget")
 
 
 async def test_a_form_of_another_browser_does_not_sign_in(browser: Browser, portal: WebShop) -> None:

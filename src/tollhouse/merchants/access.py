@@ -57,7 +57,7 @@ class Doorman:
         """
         if not key:
             raise NotAuthenticated("The Authorization header has to hold your API key.")
-        merchant = await self._find(key, source=_source_of(address))
+        merchant = await self._find(key, source=source_of(address))
         if merchant.key_expires_at is not None and merchant.key_expires_at <= self._clock.now():
             raise NotAuthenticated("The API key has expired.")
         if not is_address_allowed(merchant, address):
@@ -82,7 +82,7 @@ class Doorman:
         return "The API key is wrong."
 
 
-def _source_of(address: str) -> str:
+def source_of(address: str) -> str:
     """Return what is counted of an address: of IPv6, the network that one subscriber has."""
     try:
         parsed = ip_address(address)

@@ -1,6 +1,7 @@
 """Passwords of people: argon2id, off the event loop, and never more than a few at a time.
 
-A hash takes 19 MiB and some 20 ms on purpose; whoever floods the sign-in gets 503 instead of the memory of the process.
+A hash takes 19 MiB and some 20 ms on purpose. Sign-ins wait in queues, one for each source, which take turns: whoever
+floods one waits in it, and everybody else is served in a moment.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from base64 import b64encode
+from collections import Counter
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
@@ -20,7 +22,9 @@ HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=
 
 LONGEST_PASSWORD = 256
 AT_A_TIME = 2
-MOST_WAITING = 32
+#: Checks that wait, of one queue and of all together. 80 people who sign in at once from one address wait a second.
+MOST_WAITING_IN_QUEUE = 128
+MOST_WAITING = 512
 
 
 class WrongPassword(TollhouseError):
@@ -53,23 +57,33 @@ def invent_hash() -> str:
 
 
 class PasswordGate:
-    """Checks the passwords of requests, a few at a time."""
+    """Checks the passwords of requests, a few at a time, and of each queue one after the other."""
 
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(AT_A_TIME)
-        self._waiting = 0
+        self._queues: dict[str, asyncio.Lock] = {}
+        self._waiting: Counter[str] = Counter()
         self._nobodys = invent_hash()
 
-    async def verify(self, password_hash: str | None, password: str) -> None:
-        """Check a password, as long for nobody's hash as for somebody's. Raises WrongPassword and QueueFull."""
-        if self._waiting >= MOST_WAITING:
-            raise QueueFull("Too many people sign in at the moment; try again in a few seconds.")
-        self._waiting += 1
+    async def verify(self, password_hash: str | None, password: str, *, queue: str = "") -> None:
+        """Check a password, as long for nobody's hash as for somebody's. Raises WrongPassword and QueueFull.
+
+        The first of each queue waits for a slot, so that queues take turns whatever their lengths.
+        """
+        if self._waiting[queue] >= MOST_WAITING_IN_QUEUE or self._waiting.total() >= MOST_WAITING:
+            raise QueueFull("Too many sign-in requests. Try again in a few seconds.")
+        self._waiting[queue] += 1
         try:
-            async with self._slots:
+            async with self._queues.setdefault(queue, asyncio.Lock()), self._slots:
                 given = password[:LONGEST_PASSWORD]
                 await asyncio.to_thread(verify_password, password_hash or self._nobodys, given)
         finally:
-            self._waiting -= 1
+            self._leave(queue)
         if password_hash is None or len(password) > LONGEST_PASSWORD:
             raise WrongPassword
+
+    def _leave(self, queue: str) -> None:
+        self._waiting[queue] -= 1
+        if not self._waiting[queue]:
+            del self._waiting[queue]
+            del self._queues[queue]

@@ -40,21 +40,53 @@ select password_hash from portal_user where merchant_id = :merchant_id and email
 -- Create a user, or give one of the same merchant another password.
 insert into portal_user (merchant_id, email, password_hash) values (:merchant_id, :email, :password_hash)
 on conflict (email) do update
-set password_hash = excluded.password_hash, failed_count = 0, locked_until = null
+set password_hash = excluded.password_hash
 where portal_user.merchant_id = excluded.merchant_id;
 
--- name: update_tries^
--- Count a try to sign in, and lock at the last that is allowed. Of a locked user, as of nobody, nothing is returned.
-update portal_user
-set
-    failed_count = case when locked_until is null then failed_count + 1 else 1 end,
-    locked_until = case when locked_until is null and failed_count + 1 >= :most_tries then now() + :locked_for end
-where email = :email and (locked_until is null or locked_until <= now())
-returning merchant_id, user_id, password_hash;
+-- name: select_user_by_email^
+-- Return a user by the address with which they sign in.
+select merchant_id, user_id, password_hash from portal_user where email = :email;
 
--- name: update_tries_forgiven!
--- Forget the tries of a user whose password was right.
-update portal_user set failed_count = 0, locked_until = null where merchant_id = :merchant_id and user_id = :user_id;
+-- name: take_sign_in_budget^
+-- Count a try in a budget, and tell whether it was within it. What lies past the budget is not counted and moves no end.
+insert into sign_in_budget as b (subject, allowed, used, ends_at)
+values (:subject, :allowed, 1, now() + :window::interval)
+on conflict (subject) do update
+set allowed = excluded.allowed,
+    used = case when b.ends_at <= now() then 1 else least(b.used, excluded.allowed) + 1 end,
+    ends_at = case when b.ends_at <= now() or b.used < excluded.allowed then excluded.ends_at else b.ends_at end
+returning used <= allowed as is_within, greatest(extract(epoch from ends_at - now()), 1)::integer as seconds_left;
+
+-- name: give_back_sign_in_budget!
+-- Take a right password out of a budget of wrong ones.
+update sign_in_budget set used = greatest(used - 1, 0) where subject = :subject;
+
+-- name: delete_sign_in_budget!
+-- Forget the wrong passwords before a right one.
+delete from sign_in_budget where subject = :subject;
+
+-- name: delete_ended_sign_in_budgets!
+-- Remove some budgets whose time is over.
+delete from sign_in_budget
+where subject in (
+    select subject from sign_in_budget where ends_at <= now() order by ends_at limit :most for update skip locked
+);
+
+-- name: insert_sign_in!
+-- Note a try to sign in.
+insert into sign_in (merchant_id, user_id, address, is_accepted) values (:merchant_id, :user_id, :address, :is_accepted);
+
+-- name: delete_old_sign_ins!
+-- Remove some tries of long ago.
+delete from sign_in
+where (merchant_id, sign_in_id) in (
+    select merchant_id, sign_in_id
+    from sign_in
+    where signed_in_at <= now() - :kept_for::interval
+    order by signed_in_at
+    limit :most
+    for update skip locked
+);
 
 -- name: insert_session!
 -- Open a session.

@@ -23,12 +23,15 @@ AnyRequest = Request[Any, Any, Any]
 SESSION = "tollhouse_portal"
 #: Held by a browser that is not signed in, for the form with which it does.
 VISITOR = "tollhouse_visitor"
+#: Held by a browser that signed in before, and names the account to which it is known.
+KNOWN = "tollhouse_known"
 PATH = "/portal"
 VISITOR_SECONDS = 3_600
+KNOWN_SECONDS = 180 * 86_400
 
 MAX_FIELDS = 16
 #: Where a browser may be sent after it signed in: pages of the portal.
-OWN_PAGE = re.compile(r"/portal/(payments|keys|sites)(/[0-9]{1,19})?(\?[A-Za-z0-9_.~%&=+@-]{0,512})?")
+OWN_PAGE = re.compile(r"/portal/(payments|keys|sites|sign-ins)(/[0-9]{1,19})?(\?[A-Za-z0-9_.~%&=+@-]{0,512})?")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 

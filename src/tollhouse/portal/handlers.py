@@ -15,9 +15,12 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery
 
 from tollhouse.ipn.resend import MOST_DELIVERIES, resend_delivery
-from tollhouse.kernel.errors import NotAuthenticated, NotFound, Refusal, Unavailable
-from tollhouse.merchants.people import Person, SignInRefused, access_person, sign_in, sign_out
+from tollhouse.kernel.errors import NotAuthenticated, NotFound, QueueFull, RateLimited, Refusal, Unavailable
+from tollhouse.merchants.people import Person, access_person, sign_out
+from tollhouse.merchants.sign_in import SignInRefused, Try, sign_in
 from tollhouse.portal.forms import (
+    KNOWN,
+    KNOWN_SECONDS,
     PATH,
     SESSION,
     VISITOR,
@@ -34,9 +37,18 @@ from tollhouse.portal.forms import (
 from tollhouse.portal.model import Filter
 from tollhouse.portal.pages import go_to, show
 from tollhouse.portal.paging import read_cursor, write_cursor
-from tollhouse.portal.store import read_id, select_api_keys, select_payment, select_payments, select_sites
+from tollhouse.portal.store import (
+    read_id,
+    select_api_keys,
+    select_payment,
+    select_payments,
+    select_sign_ins,
+    select_sites,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from litestar.datastructures import Cookie
     from litestar.handlers import HTTPRouteHandler
 
@@ -48,15 +60,25 @@ PAGE_SIZE = 50
 LONGEST_FILTER = 254
 STATUSES = ("success", "pending", "fail")
 
+STALE = "This page was open for too long. Please try once more."
+REFUSED = "E-mail and password do not go together, or there were too many tries: ten, then half an hour's wait."
+LIMITED = "Too many wrong passwords came from your address. Wait half an hour, or use a browser that signed in before."
+BUSY = "Too many people sign in at this moment. Try again in a few seconds."
+
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """What the pages work with. `is_secure` says that browsers come over TLS only."""
+    """What the pages work with. `is_secure` says that browsers come over TLS only.
+
+    `browser_key` signs the cookies of known browsers; `address_of` returns where a request comes from.
+    """
 
     database: Database
     passwords: PasswordGate
+    browser_key: bytes
+    address_of: Callable[[AnyRequest], str]
     is_secure: bool
     is_live: bool
 
@@ -103,21 +125,23 @@ def _door_routes(portal: Portal) -> list[HTTPRouteHandler]:
     async def come_in(request: AnyRequest) -> Response[str]:
         """Open a session, or say that it is not to be."""
         form = await read_form(request)
-        email, next_page = form.get("email", ""), form.get("next_page", "")
+        wanted = _read_try(portal, request, form)
         try:
             check_form_token(request.cookies.get(VISITOR), form)
-            token = await sign_in(portal.database, portal.passwords, email=email, password=form.get("password", ""))
+            signed_in = await sign_in(portal.database, portal.passwords, portal.browser_key, wanted)
         except StaleForm:
-            problem = "This page was open for too long. Please try once more."
-            return _show_door(portal, request, next_page=next_page, email=email, problem=problem, status_code=403)
+            return _show_door_again(portal, request, form, STALE, status_code=403)
         except SignInRefused:
-            log.info("portal sign-in refused")
-            problem = (
-                "E-mail and password do not go together, or there were too many tries: ten, then half an hour's wait."
-            )
-            return _show_door(portal, request, next_page=next_page, email=email, problem=problem, status_code=401)
-        log.info("portal sign-in")
-        return go_to(choose_next(next_page), cookies=(portal.cookie(SESSION, token),))
+            return _show_door_again(portal, request, form, REFUSED, status_code=401)
+        except (RateLimited, QueueFull) as error:
+            status, text = (429, LIMITED) if isinstance(error, RateLimited) else (503, BUSY)
+            headers = {"Retry-After": str(error.retry_after_seconds)}
+            return _show_door_again(portal, request, form, text, status_code=status, headers=headers)
+        cookies = (
+            portal.cookie(SESSION, signed_in.session),
+            portal.cookie(KNOWN, signed_in.browser, seconds=KNOWN_SECONDS),
+        )
+        return go_to(choose_next(form.get("next_page", "")), cookies=cookies)
 
     @post("/sign-out")
     async def go_out(request: AnyRequest) -> Response[str]:
@@ -128,6 +152,11 @@ def _door_routes(portal: Portal) -> list[HTTPRouteHandler]:
         return go_to(f"{PATH}/sign-in", cookies=(portal.cookie(SESSION, "", seconds=0),))
 
     return [show_door, come_in, go_out]
+
+
+def _read_try(portal: Portal, request: AnyRequest, form: dict[str, str]) -> Try:
+    email, password = form.get("email", ""), form.get("password", "")
+    return Try(email, password, portal.address_of(request), request.cookies.get(KNOWN, ""))
 
 
 def _payment_routes(portal: Portal) -> list[HTTPRouteHandler]:
@@ -201,7 +230,14 @@ def _own_routes(portal: Portal) -> list[HTTPRouteHandler]:
         sites = await select_sites(portal.database, person.merchant_id)
         return _show(portal, request, person, "sites.html", sites=sites)
 
-    return [list_keys, list_sites]
+    @get("/sign-ins")
+    async def list_sign_ins(request: AnyRequest) -> Response[str]:
+        """List who signed in, or tried to, and from where."""
+        person = await portal.access(request)
+        sign_ins = await select_sign_ins(portal.database, person.merchant_id)
+        return _show(portal, request, person, "sign_ins.html", sign_ins=sign_ins)
+
+    return [list_keys, list_sites, list_sign_ins]
 
 
 @get("/portal.css", sync_to_thread=False)
@@ -235,17 +271,40 @@ def _show_door(
     email: str = "",
     problem: str = "",
     status_code: int = 200,
+    headers: dict[str, str] | None = None,
 ) -> Response[str]:
     visitor = take_visitor(request)
     return show(
         "sign_in.html",
         status_code=status_code,
+        headers=headers,
         cookies=(portal.cookie(VISITOR, visitor, seconds=VISITOR_SECONDS),),
         form_token=form_token(visitor),
         next_page=choose_next(next_page),
         email=email[:LONGEST_FILTER],
         problem=problem,
         is_live=portal.is_live,
+    )
+
+
+def _show_door_again(
+    portal: Portal,
+    request: AnyRequest,
+    form: dict[str, str],
+    problem: str,
+    *,
+    status_code: int,
+    headers: dict[str, str] | None = None,
+) -> Response[str]:
+    """Show the form once more, with what was wrong."""
+    return _show_door(
+        portal,
+        request,
+        next_page=form.get("next_page", ""),
+        email=form.get("email", ""),
+        problem=problem,
+        status_code=status_code,
+        headers=headers,
     )
 
 

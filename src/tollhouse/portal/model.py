@@ -123,6 +123,16 @@ class KeyLine:
 
 
 @dataclass(frozen=True, slots=True)
+class SignInLine:
+    """A try to sign in."""
+
+    signed_in_at: datetime
+    address: str
+    is_accepted: bool
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
 class SkuLine:
     """A product with its schedule."""
 

@@ -59,10 +59,10 @@ order by number
 limit :most;
 
 -- name: select_authentications
--- List the 3-D Secure authentications of a transaction, oldest first.
+-- List the 3-D Secure authentications of a transaction, oldest first; the ids of messages after their end.
 select
     merchant_time(merchant_id, created_at) as created_at, state::text, version, trans_status, status_reason, eci,
-    ds_trans_id::text
+    case when state in ('passed', 'failed', 'abandoned', 'superseded') then ds_trans_id::text end as ds_trans_id
 from authentication
 where merchant_id = :merchant_id and transaction_id = :transaction_id
 order by authentication.created_at, number
@@ -74,6 +74,15 @@ select hint, created_at, expires_at, allowed_networks
 from api_key
 where merchant_id = :merchant_id
 order by created_at desc, key_id desc
+limit :most;
+
+-- name: select_sign_ins
+-- List tries to sign in as a user of a merchant, newest first.
+select s.signed_in_at, s.address, s.is_accepted, u.email
+from sign_in s
+join portal_user u using (merchant_id, user_id)
+where s.merchant_id = :merchant_id
+order by s.sign_in_id desc
 limit :most;
 
 -- name: select_sites

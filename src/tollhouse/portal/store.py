@@ -20,6 +20,7 @@ from tollhouse.portal.model import (
     KeyLine,
     PaymentLine,
     PaymentSheet,
+    SignInLine,
     SiteSheet,
     SkuLine,
 )
@@ -78,6 +79,13 @@ async def select_api_keys(database: Database, merchant_id: int) -> list[KeyLine]
             KeyLine(row["hint"], row["created_at"], row["expires_at"], tuple(map(str, row["allowed_networks"])))
             async for row in rows
         ]
+
+
+async def select_sign_ins(database: Database, merchant_id: int) -> list[SignInLine]:
+    """Return the newest tries to sign in as one of a merchant's users."""
+    async with database.acquire() as connection:
+        rows = queries.select_sign_ins(connection, merchant_id=merchant_id, most=MOST)
+        return [SignInLine(**row) async for row in rows]
 
 
 async def select_sites(database: Database, merchant_id: int) -> list[SiteSheet]:

@@ -9,9 +9,11 @@ from argon2.exceptions import VerifyMismatchError
 
 from tollhouse.kernel.errors import QueueFull
 from tollhouse.merchants.passwords import (
+    AT_A_TIME,
     HASHER,
     LONGEST_PASSWORD,
     MOST_WAITING,
+    MOST_WAITING_IN_QUEUE,
     PasswordGate,
     WrongPassword,
     hash_password,
@@ -60,10 +62,38 @@ async def test_a_password_is_not_cut() -> None:
 
 
 async def test_a_flood_is_turned_away() -> None:
-    """Beyond a bound of waiting checks the next is refused at once, and later ones are taken again."""
+    """Beyond a bound of waiting checks of one queue the next is refused at once, and later ones are taken again."""
     gate, hashed = PasswordGate(), hash_password("secret")
     results = await asyncio.gather(
-        *(gate.verify(hashed, "secret") for _ in range(MOST_WAITING + 3)), return_exceptions=True
+        *(gate.verify(hashed, "secret") for _ in range(MOST_WAITING_IN_QUEUE + 3)), return_exceptions=True
     )
     assert sum(isinstance(result, QueueFull) for result in results) == 3
     await gate.verify(hashed, "secret")
+
+
+async def test_queues_take_turns() -> None:
+    """Whoever comes while another queue is long is served after the check under way, not after the queue."""
+    gate, hashed, served = PasswordGate(), hash_password("secret"), []
+
+    async def check(queue: str) -> None:
+        await gate.verify(hashed, "secret", queue=queue)
+        served.append(queue)
+
+    flood = [asyncio.create_task(check("flood")) for _ in range(40)]
+    await asyncio.sleep(0)
+    await check("honest")
+    assert served.index("honest") <= AT_A_TIME + 1
+    await asyncio.gather(*flood)
+
+
+async def test_all_queues_together_are_bounded() -> None:
+    """However many sources there are, no more than a bound of checks wait, and nothing is kept of them afterwards."""
+    gate, hashed = PasswordGate(), hash_password("secret")
+    waiting = [asyncio.create_task(gate.verify(hashed, "secret", queue=str(n))) for n in range(MOST_WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull):
+        await gate.verify(hashed, "secret", queue="one more")
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await gate.verify(hashed, "secret", queue="one more")
