@@ -104,17 +104,21 @@ def bind(host: str, port: int, *, option: str = "--port") -> Iterator[OpenPort]:
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:
+    with suppress(ValueError):
+        address = ip_address(host)
+        if getattr(address, "scope_id", None) is None:
+            return (socket.AF_INET6 if address.version == 6 else socket.AF_INET), (host, port)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError:
+    except (OSError, UnicodeError):
         raise PortUnavailable(f"The host {host} is not known on this machine; choose one of its addresses.") from None
-    family, _, _, _, address = found[0]
-    return family, address
+    family, _, _, _, resolved = found[0]
+    return family, resolved
 
 
 def _explain(error: OSError, host: str, port: int, option: str) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is not an address of this machine; choose one that is, or 0.0.0.0 for all of them."
+        return f"{host} is not an address of this machine; choose one that is, or 0.0.0.0 for all."
     if error.errno == errno.EAFNOSUPPORT:
         return f"This machine has no IPv6, so {host} cannot be listened on; choose an IPv4 address."
     why = {errno.EADDRINUSE: "is taken by another process", errno.EACCES: "may not be taken by this user"}
