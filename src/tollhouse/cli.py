@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from decimal import Decimal
+from enum import StrEnum
 from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,23 +18,26 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from tollhouse import __version__, processes
 from tollhouse import listen as listening
-from tollhouse import processes
 from tollhouse.billing.breaker import Hour, resume_renewals, select_hour
 from tollhouse.ipn.restored import skip_after_restore
+from tollhouse.ipn.samples import KINDS
 from tollhouse.kernel.errors import DatabaseUnavailable, TollhouseError
 from tollhouse.kernel.money import Currency
 from tollhouse.ledger.verify import MOST_VIOLATIONS, Report
 from tollhouse.logs import configure_logs
 from tollhouse.settings import Settings
 from tollhouse.stage.demo import Demo
+from tollhouse.trigger import can_be_sent
+from tollhouse.trigger import trigger as send_samples
 from tollhouse.variables import find_unknown
 
 app = typer.Typer(
     help="A card payment gateway you run yourself.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 rates_app = typer.Typer(help="Exchange rates.", no_args_is_help=True)
@@ -52,19 +56,57 @@ CARDS_TO_TRY = (
     ("4000000000002503", "asks for 3-D Secure; the code is 123456"),
 )
 
+#: What holds where nothing is set; shown in the help.
+DEFAULTS = Settings.model_construct()
+
 #: Of the table of balances: room for three sums of any currency.
 BOOKS_WIDTH = 160
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
-Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
-HealthHost = Annotated[str | None, typer.Option(help="Address for health and metrics.")]
-HealthPort = Annotated[int | None, typer.Option(help="Port for health and metrics.")]
-DataDir = Annotated[Path | None, typer.Option(help="Where the database, the keys and demo.json are.")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default=DEFAULTS.host)]
+Port = Annotated[int | None, typer.Option(help="Port to listen on.", show_default=str(DEFAULTS.port))]
+HealthHost = Annotated[
+    str | None, typer.Option(help="Address for health and metrics.", show_default=DEFAULTS.health_host)
+]
+HealthPort = Annotated[
+    int | None, typer.Option(help="Port for health and metrics.", show_default="1000 above the port")
+]
+WorkerHealthPort = Annotated[int | None, typer.Option(help="Port for health and metrics.", show_default="none")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Where the database, the keys and demo.json are.", show_default=str(DEFAULTS.data_dir)),
+]
+Secret = Annotated[str | None, typer.Option(help="IPN secret.", show_default="the demo's")]
+LogRequests = Annotated[
+    bool | None, typer.Option("--log-requests/--no-log-requests", help="Whether each request is a line of the log.")
+]
+
+
+class SampleForm(StrEnum):
+    """How a sample callback is written."""
+
+    JSON = "json"
+    LEGACY = "legacy"
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line, under its name however it was started."""
+    app(prog_name="tollhouse")
+
+
+def _show_version(is_wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if is_wanted:
+        print(f"tollhouse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def set_options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A card payment gateway you run yourself."""
 
 
 @app.command()
@@ -73,22 +115,40 @@ def dev(
     port: Port = None,
     data_dir: DataDir = None,
     health_host: HealthHost = None,
-    health_port: HealthPort = None,
+    health_port: Annotated[int | None, typer.Option(help="Port for health and metrics.", show_default="--port")] = None,
+    *,
+    log_requests: LogRequests = None,
 ) -> None:
     """Run the whole gateway in one process: database, API, pages, worker and simulated bank."""
-    settings = _read_settings(host=host, port=port, data_dir=data_dir, health_host=health_host, health_port=health_port)
+    settings = _read_settings(
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        health_host=health_host,
+        health_port=health_port,
+        log_requests=log_requests,
+    )
     _run(processes.run_dev(settings, _announce), settings)
 
 
 @app.command()
-def serve(host: Host = None, port: Port = None, health_host: HealthHost = None, health_port: HealthPort = None) -> None:
+def serve(
+    host: Host = None,
+    port: Port = None,
+    health_host: HealthHost = None,
+    health_port: HealthPort = None,
+    *,
+    log_requests: LogRequests = None,
+) -> None:
     """Run the API and the pages: stateless, as many as wanted."""
-    settings = _read_settings(host=host, port=port, health_host=health_host, health_port=health_port)
+    settings = _read_settings(
+        host=host, port=port, health_host=health_host, health_port=health_port, log_requests=log_requests
+    )
     _run(processes.run_serve(settings), settings)
 
 
 @app.command()
-def work(health_host: HealthHost = None, health_port: HealthPort = None) -> None:
+def work(health_host: HealthHost = None, health_port: WorkerHealthPort = None) -> None:
     """Run the worker: delivers IPNs, resolves open outcomes; as many as wanted."""
     settings = _read_settings(health_host=health_host, health_port=health_port)
     _run(processes.run_work(settings), settings)
@@ -159,12 +219,48 @@ def verify(data_dir: DataDir = None) -> None:
 def listen(
     forward_to: Annotated[str | None, typer.Option(help="URL to pass each callback on to.")] = None,
     port: Annotated[int, typer.Option(help="Port to listen on.")] = listening.DEFAULT_PORT,
-    secret: Annotated[str | None, typer.Option(help="IPN secret; by default the demo's.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    secret: Secret = None,
     data_dir: DataDir = None,
+    *,
+    print_bodies: Annotated[bool, typer.Option("--print", help="Print the body of each callback.")] = False,
 ) -> None:
     """Receive IPN callbacks, show them, verify their signatures and pass them on."""
     settings = _read_settings(data_dir=data_dir)
-    _run(listening.listen(forward_to=forward_to, port=port, secret=secret, data_directory=settings.data_dir), settings)
+    work = listening.listen(
+        forward_to=forward_to,
+        host=host,
+        port=port,
+        secret=secret,
+        data_directory=settings.data_dir,
+        shows_bodies=print_bodies,
+    )
+    _run(work, settings)
+
+
+@app.command()
+def trigger(
+    kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}; or all.", show_default=True)] = KINDS[0],
+    to: Annotated[str, typer.Option(help="Listener to send it to.")] = f"http://127.0.0.1:{listening.DEFAULT_PORT}/",
+    form: Annotated[SampleForm, typer.Option("--format", help="Form of the callback.")] = SampleForm.JSON,
+    secret: Secret = None,
+    data_dir: DataDir = None,
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="Of a transaction that was declined.")] = False,
+) -> None:
+    """Send a sample IPN callback, correctly signed, to a listener; exit with 1 unless it is acknowledged."""
+    settings = _read_settings(data_dir=data_dir)
+    if kind not in {*KINDS, "all"}:
+        raise typer.BadParameter(f"must be one of {', '.join(KINDS)}, or all", param_hint="KIND")
+    signing = secret or listening.read_demo_secret(settings.data_dir)
+    if signing is None:
+        _complain("Give --secret: there is no demo.json to take the demo's from.")
+        raise typer.Exit(2)
+    kinds = [each for each in KINDS if can_be_sent(each, form=form.value, failed=failed)] if kind == "all" else [kind]
+    sent = _run(send_samples(kinds, url=to, secret=signing, form=form.value, failed=failed), settings)
+    for each in sent:
+        print(f"{each.kind:<28} {each.status}  {each.milliseconds} ms")
+    raise typer.Exit(0 if all(each.is_acknowledged for each in sent) else 1)
 
 
 def _read_settings(**given: Any) -> Settings:
@@ -178,14 +274,16 @@ def _read_settings(**given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         for fault in error.errors(include_input=False):
-            _complain(_describe_fault(fault))
+            _complain(_describe_fault(fault, given))
         raise typer.Exit(2) from None
 
 
-def _describe_fault(fault: Any) -> str:
-    """Name the variable, or the option that has its name, and what is wrong with it; never what it says."""
+def _describe_fault(fault: Any, given: Mapping[str, Any]) -> str:
+    """Name the option or the variable, and what is wrong with it; never what it says."""
     text = fault["msg"].removeprefix("Value error, ")
-    name = f"TOLLHOUSE_{fault['loc'][0]}".upper() if fault["loc"] else ""
+    setting = str(fault["loc"][0]) if fault["loc"] else ""
+    is_option = given.get(setting) is not None
+    name = f"--{setting.replace('_', '-')}" if is_option else f"TOLLHOUSE_{setting.upper()}" if setting else ""
     return f"{name}: {text[:1].lower()}{text[1:]}." if name else f"{text}."
 
 
@@ -196,7 +294,9 @@ def _run(process: Coroutine[Any, Any, Any], settings: Settings) -> Any:
         return uvloop.run(process)
     except DatabaseUnavailable as error:
         # Its own words are for clients of the API.
-        _complain(f"The database cannot be reached: {str(error.__cause__ or '') or 'it did not answer in time.'}")
+        cause = error.__cause__
+        why = describe_os_error(cause) if isinstance(cause, OSError) else str(cause or "")
+        _complain(f"The database cannot be reached: {why or 'it did not answer in time.'}")
         raise typer.Exit(1) from None
     except TollhouseError as error:
         _complain(str(error))

@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
+from tollhouse.http.ports import bind
 from tollhouse.ipn.legacy import CONTENT_TYPE as FORM_TYPE
 from tollhouse.ipn.signature import SignatureMismatch, verify_status, verify_webhook
 from tollhouse.kernel.errors import TollhouseError
@@ -34,6 +35,7 @@ from tollhouse.transport.urls import build_exact_url
 DEFAULT_PORT = 8081
 MAX_CALLBACK_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 16 * 1024
+MAX_SHOWN_BYTES = 64 * 1024
 FORWARD_TIMEOUT_SECONDS = 14.0
 
 #: Of a legacy form, and where its XML says what it is about.
@@ -93,12 +95,12 @@ async def listen(
     console: Console | None = None,
     stop: asyncio.Event | None = None,
     ready: Callable[[str], None] | None = None,
+    shows_bodies: bool = False,
 ) -> None:
     """Receive callbacks until `stop` is set or the task is cancelled.
 
     `secret` is the merchant's IPN secret, by default that of the demo in `data_directory`; without either, signatures
-    are not checked. Port 0 is any free one; `ready` is told the address. Raises OSError where the port is taken, and
-    ForwardImpossible.
+    are not checked. Port 0 is any free one; `ready` is told the address. Raises PortUnavailable and ForwardImpossible.
     """
     if forward_to is not None:
         _check_address(forward_to)
@@ -115,20 +117,22 @@ async def listen(
             verdict = judge_signature(request.headers, body, secret=secret, now=time.time())
             line = render_line(read_callback(body), verdict, answer, milliseconds if forward_to else None)
             console.print(line, soft_wrap=True)
+            if shows_bodies:
+                console.print(Text(render_body(body), style="dim"), soft_wrap=True)
             return _respond(answer)
 
-        runner = web.AppRunner(_make_app(receive), access_log=None)
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, host, port)
-            await site.start()
-            url = f"http://{host}:{runner.addresses[0][1]}/"
-            console.print(render_banner(url, forward_to=forward_to, checked=secret is not None))
-            if ready is not None:
-                ready(url)
-            await (stop or asyncio.Event()).wait()
-        finally:
-            await runner.cleanup()
+        with bind(host, port) as bound:
+            runner = web.AppRunner(_make_app(receive), access_log=None)
+            await runner.setup()
+            try:
+                await web.SockSite(runner, bound.socket).start()
+                url = f"{bound.url}/"
+                console.print(render_banner(url, forward_to=forward_to, checked=secret is not None))
+                if ready is not None:
+                    ready(url)
+                await (stop or asyncio.Event()).wait()
+            finally:
+                await runner.cleanup()
 
 
 def read_demo_secret(data_directory: Path) -> str | None:
@@ -245,6 +249,18 @@ def render_line(callback: Callback, verdict: Text, answer: Answer, milliseconds:
     if milliseconds is not None:
         parts.append((f" {answer.note or 'from your server'}, {milliseconds} ms", "dim"))
     return Text.assemble(*parts)
+
+
+def render_body(body: bytes) -> str:
+    """Write a body for people: JSON indented, a form with its fields apart. Nothing in it may steer the terminal."""
+    text = body[:MAX_SHOWN_BYTES].decode("utf-8", "replace")
+    try:
+        text = json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        if text.startswith(("ipn=", "sign=")):
+            text = "\n".join(f"{name}: {value}" for name, value in parse_qsl(text, max_num_fields=LEGACY_FIELDS))
+    shown = "".join(each if each == "\n" or each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return shown[:MAX_SHOWN_BYTES]
 
 
 def _check_address(forward_to: str) -> None:

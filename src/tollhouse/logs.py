@@ -7,6 +7,7 @@ sent is masked all the same, in the finished line.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -28,13 +29,15 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 def configure_logs(*, form: Literal["json", "console"] | None, level: str) -> None:
     """Set the log up for this process. Without a form it is readable on a terminal and JSON elsewhere."""
     form = form or ("console" if sys.stderr.isatty() else "json")
-    shared: list[Any] = [structlog.processors.add_log_level, _add_time, _count_error, _render_error]
+    shared: list[Any] = [structlog.processors.add_log_level, _count_error, _render_error]
     if form == "json":
-        processors = [*shared, _render]
+        processors = [_add_time, *shared, _render]
         factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
     else:
-        renderer = structlog.dev.ConsoleRenderer()
-        processors, factory = [*shared, renderer, _mask_line], structlog.PrintLoggerFactory(sys.stderr)
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty() and "NO_COLOR" not in os.environ, pad_event_to=0, pad_level=False
+        )
+        processors, factory = [_add_local_time, *shared, renderer, _mask_line], structlog.PrintLoggerFactory(sys.stderr)
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -47,6 +50,12 @@ def configure_logs(*, form: Literal["json", "console"] | None, level: str) -> No
 def _add_time(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
     """Say when, in UTC to the microsecond. The clock of the system: a log is read beside other logs."""
     event["timestamp"] = datetime.now(UTC).replace(tzinfo=None).isoformat() + "Z"
+    return event
+
+
+def _add_local_time(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Say when, as a person at the terminal reads a clock."""
+    event["timestamp"] = f"{datetime.now().astimezone():%H:%M:%S}"
     return event
 
 

@@ -63,7 +63,7 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
     """
     if settings.is_live:
         raise ConfigurationError("`tollhouse dev` is for stage only; live runs `tollhouse serve` and `tollhouse work`.")
-    settings = draw_secret(settings)
+    settings = draw_secret(settings).model_copy(update={"log_requests": bool(settings.log_requests)})
     shutdown = stop_on_signals(drain_seconds=settings.drain_seconds or 0.0)
     async with AsyncExitStack() as stack:
         # Before the database is started: who has to choose another port should not wait for that.

@@ -161,6 +161,8 @@ class Settings(BaseSettings):
     velocity_declines_by_card: int | None = Field(None, ge=0, le=10_000)
     #: Declines of payments from one address within the window. By default none in stage, in live 50.
     velocity_declines_by_address: int | None = Field(None, ge=0, le=10_000)
+    #: Whether each request is a line of the log. By default yes for `serve`, no for `dev`.
+    log_requests: bool | None = None
     #: `json`, or `console` for people; by default the latter on a terminal.
     log_format: Literal["json", "console"] | None = None
     #: Lines below it are not written.

@@ -120,7 +120,8 @@ def build_web(
     is_allowed = (lambda _: True) if not settings.is_live else gateway.origins.is_allowed
     straight = StraightWay(parts, {("POST", "/payment"): pay, ("POST", "/tokenize"): make_token})
     pages = Pages(PUBLIC_PAGES if health is None else health.pages(), straight)
-    return Envelope(Cors(Screened(Stoppable(pages)), is_allowed), gateway.metrics)
+    logs_requests = settings.log_requests is not False
+    return Envelope(Cors(Screened(Stoppable(pages)), is_allowed), gateway.metrics, logs_requests=logs_requests)
 
 
 def _build_app(handlers: Sequence[ControllerRouterHandler]) -> Litestar:

@@ -58,9 +58,10 @@ def find_request_id_fault(text: str) -> str | None:
 class Envelope:
     """Wraps an application: gives ids, writes the access log, measures."""
 
-    def __init__(self, app: Application, metrics: Metrics) -> None:
+    def __init__(self, app: Application, metrics: Metrics, *, logs_requests: bool = True) -> None:
         self._app = app
         self._metrics = metrics
+        self._logs_requests = logs_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -96,7 +97,7 @@ class Envelope:
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         route = str(scope.get("path_template") or "unknown")
         self._metrics.observe_request(str(scope["method"]), route, status, seconds)
-        if scope["path"] not in QUIET_PATHS:
+        if self._logs_requests and scope["path"] not in QUIET_PATHS:
             log.info(
                 "request answered",
                 request_id=request_id_of(scope),

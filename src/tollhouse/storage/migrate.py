@@ -80,8 +80,10 @@ async def migrate(dsn: str, *, schema: str, directory: Path) -> list[str]:
             name = await _apply_next(connection, schema, migrations)
             if name is None:
                 break
-            log.info("migration applied", schema=schema, name=name)
+            log.debug("migration applied", schema=schema, name=name)
             done.append(name)
+    if done:
+        log.info("database.migrated", schema=schema, count=len(done), newest=done[-1])
     return done
 
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from rich.console import Console
 from tests.support.callbacks import BODY, SECRET, make_delivery, open_endpoint, secrets_of
 
+from tollhouse.http.ports import PortUnavailable
 from tollhouse.ipn.attempt import Limits, post_delivery
 from tollhouse.ipn.model import Attempt
 from tollhouse.ipn.session import open_session
@@ -124,7 +125,7 @@ async def test_taken_port_is_an_error(tmp_path: Path) -> None:
     """A port that somebody else listens on is refused at once, for the command line to say."""
     async with run_listener(tmp_path) as listener:
         port = int(listener.url.rstrip("/").rpartition(":")[2])
-        with pytest.raises(OSError, match="address"):
+        with pytest.raises(PortUnavailable, match="is taken"):
             await listen(port=port, data_directory=tmp_path, console=Console(file=io.StringIO()))
 
 
