@@ -129,9 +129,9 @@ async def run_simulate(settings: Settings) -> None:
     """Run the simulator alone. Raises ConfigurationError in live."""
     if settings.is_live:
         raise ConfigurationError("The simulator is for stage only.")
-    secret = require_secret(settings)
     shutdown = stop_on_signals()
     with bind(settings.host, settings.port) as port:
+        secret = require_secret(settings)
         base_url = settings.simulator_base_url or settings.base_url or port.url
         dsn = _database_url(settings)
         await require_migrated(dsn, schema="simulator", package="tollhouse.simulator")
