@@ -230,9 +230,11 @@ class Faulty(Exception):
         self.faults = faults
 
 
-def card(number: str = NUMBER, *, month: int = 12, year: int = 2029) -> Card:
+def card(
+    number: str = NUMBER, *, month: int = 12, year: int = 2029, holder: str = "Jane Smith", zip_code: str = "90210"
+) -> Card:
     """Return a card."""
-    return Card(CardNumber(number), Expiry(month, year), "Jane Smith", "90210")
+    return Card(CardNumber(number), Expiry(month, year), holder, zip_code)
 
 
 def price(amount_minor: int, offset: str = "0d", *, repeat: bool | int = False, currency: str = "USD") -> Price:
@@ -259,10 +261,16 @@ def _decimal(amount: str | None) -> Decimal | None:
 
 
 def build_wanted(**changes: Any) -> Wanted:
-    """Say what is wanted: fields of Wanted, `number`, `cvv`, `year` of the card, and what `build_references` takes."""
+    """Say what is wanted: fields of Wanted, `number`, `cvv` and so on of the card, what `build_references` takes."""
     kind = kind_of(changes)
     code = changes.get("cvv", CVV)
-    given = card(changes.get("number", NUMBER), year=changes.get("year", 2029))
+    given = card(
+        changes.get("number", NUMBER),
+        month=changes.get("month", 12),
+        year=changes.get("year", 2029),
+        holder=changes.get("holder", "Jane Smith"),
+        zip_code=changes.get("zip", "90210"),
+    )
     prices = changes.get("prices", (price(1999),) if "sku_name" not in changes else ())
     defaults: dict[str, Any] = {
         "merchant_id": MERCHANT,
@@ -284,6 +292,7 @@ def build_wanted(**changes: Any) -> Wanted:
         "emulate_code": None,
         "mid": None,
         "endorsement": None,
+        "receipt": None,
     }
     names = Wanted.__struct_fields__
     return Wanted(**{name: changes.get(name, default) for name, default in defaults.items() if name in names})

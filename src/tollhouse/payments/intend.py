@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tollhouse.catalog.prices import has_later_charges
 from tollhouse.consumers.store import ConsumerRow
 from tollhouse.notices.model import DEFAULT_LANGUAGE, Addressee, is_address
@@ -120,15 +122,46 @@ async def _build_subscribing(tools: Tools, order: Order) -> tuple[Subscribing, .
 
 
 def _digest_of_purchase(tools: Tools, order: Order) -> bytes | None:
-    """Hash what makes two requests one purchase: card, consumer, what is bought, metadata (behaviour, section 3).
+    """Hash what makes two requests one purchase: the whole of the request but its id, token and security code.
 
     A payment page guards its purchase in its own way: whatever card is tried, it is charged once. So does billing; two
-    subscriptions may well be renewed alike in the same moment. The same card for two subscriptions is two purchases.
+    subscriptions may well be renewed alike in the same moment.
     """
     if order.page_try or order.renewing or not order.site.guards_double_clicks:
         return None
+    content = {name: getattr(order, name) for name in Order.__struct_fields__ if name not in NOT_COMPARED}
     is_named = order.is_consumer_known or order.external_id is not None
-    who = order.consumer_id if is_named else _profile_of(order)
-    what = [item_to_json(item) for item in order.items]
-    whose = [order.changing] if order.changing else []
-    return tools.vault.digest(order.fingerprint + render_json([who, what, order.metadata, *whose]))
+    card = order.instrument.card
+    content |= {
+        "site": order.site.site_id,
+        "who": order.consumer_id if is_named else None,
+        "source": order.source.kind,
+        "fingerprint": order.fingerprint,
+        "card": [card.expiry.month, card.expiry.year, card.holder, card.zip],
+        "items": [item_to_json(item) for item in order.items],
+    }
+    return tools.vault.digest(msgspec.json.encode(content, order="deterministic"))
+
+
+#: Two equal requests may differ in their ids, the token and the security code, of which nothing is kept. Not asked but
+#: found out are the route and the state of a card. The rest is in the digest in another form.
+NOT_COMPARED = frozenset(
+    {
+        "request_id",
+        "claim",
+        "token_id",
+        "instrument",
+        "acquirer",
+        "network_transaction_id",
+        "refused_with",
+        "standings",
+        "page_try",
+        "renewing",
+        "site",
+        "consumer_id",
+        "is_consumer_known",
+        "source",
+        "fingerprint",
+        "items",
+    }
+)

@@ -10,7 +10,10 @@ from tests.support.acquirer import Plan
 from tests.support.cardholders import World, payment_request
 from tests.support.shop import OTHER_NUMBER, Shop, claim, price, until_begun
 
+from tollhouse.acquirers.model import Proof
+from tollhouse.notices.model import Wish
 from tollhouse.payments.charge import charge
+from tollhouse.payments.model import Endorsement
 
 
 @pytest.mark.parametrize("first", [None, claim("r1")], ids=["unnamed", "named"])
@@ -69,16 +72,38 @@ async def test_after_the_end_it_is_a_new_payment(shop: Shop) -> None:
         {"prices": (price(1999, currency="EUR"),)},
         {"prices": (price(1999), price(999, "30d"))},
         {"title": "Another thing"},
+        {"year": 2031},
+        {"month": 11},
+        {"holder": "John Smith"},
+        {"zip": "10001"},
+        {"consumer": {"firstName": "Jane", "lastName": "Smith", "email": "jane@shop.example"}},
+        {"consumer_ip": "203.0.113.46"},
+        {"ipn_url": "http://127.0.0.1:9/other"},
+        {"redirect_url": "http://127.0.0.1:9/other"},
+        {"mid": "123"},
+        {"emulate_code": "0000"},
+        {"receipt": Wish(language="de")},
+        {"endorsement": Endorsement(exemption="tra")},
+        {"endorsement": Endorsement("Y", "05", Proof("05", "A" * 28, None, "2.2.0", is_external=True))},
     ],
-    ids=["metadata", "consumer", "card", "amount", "currency", "schedule", "title"],
 )
 async def test_what_makes_another_order(shop: Shop, changes: dict[str, Any]) -> None:
-    """Another card, sum, consumer, metadata or thing bought is another order, also while the first is open."""
+    """A request that differs in anything is another order with a charge of its own, also while the first is open."""
     held, paying = await shop.start()
     other = await shop.pay(**changes)
     held.set()
     assert other.payment["orderId"] != (await paying).payment["orderId"]
     assert len(shop.acquirer.charged) == 2
+
+
+async def test_another_security_code(shop: Shop) -> None:
+    """Nothing may be kept of a security code, so two requests that differ in it alone are a double click."""
+    held, paying = await shop.start()
+    click = asyncio.create_task(shop.pay(cvv="111"))
+    await until_begun(2, shop)
+    held.set()
+    assert (await click).reply.body == (await paying).reply.body
+    assert len(shop.acquirer.charged) == 1
 
 
 async def test_another_token_of_the_same_card(shop: Shop) -> None:
