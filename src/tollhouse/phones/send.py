@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from tollhouse.kernel.errors import Invalid, RateLimited
 from tollhouse.phones.model import Phone, digest_code, digest_phone, draw_code
-from tollhouse.phones.sender import Message, MessageNotSent
+from tollhouse.phones.sender import Message, MessageNotSent, MessageUnconfirmed
 from tollhouse.phones.store import delete_code, insert_code, take_quota
-from tollhouse.storage.claims import create_once, release_claim
+from tollhouse.storage.claims import create_and_send
 
 if TYPE_CHECKING:
     from tollhouse.kernel.requests import Claim, Reply
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
 QUOTA_SPAN = timedelta(hours=1)
+#: How long handing a message over may take: a repeat after that takes the work for abandoned.
+SENDING_LEASE_SECONDS = 30.0
 #: The subject under which all messages of a merchant are counted.
 ALL = b""
 
@@ -37,8 +39,9 @@ async def send_code(
 ) -> Reply:
     """Send a new code, which takes the place of the one before. `render` writes the answer from when the code ends.
 
-    A repeat under the same request id sends nothing. Raises Invalid for a channel that there is not, RateLimited, and
-    MessageNotSent, after which the code is void and the request id free.
+    A repeat under the same request id sends nothing once the message was handed over; before that it raises
+    StillRunning, and sends another code if the first process died. Raises Invalid for a channel that there is not,
+    RateLimited, and MessageNotSent, after which the request id is free, and the code void if it surely did not leave.
     """
     _check_channel(desk, channel)
     code = draw_code()
@@ -51,19 +54,20 @@ async def send_code(
             await insert_code(connection, merchant_id=merchant_id, phone_digest=phone_digest, code_digest=code_digest)
         )
 
-    reply = await create_once(desk.database, claim, create)
-    if reply.is_replay:
-        return reply
-    text = TEXT.format(code=code, sender_name=sender_name)
-    try:
-        await desk.sender.send(Message(merchant_id, channel, phone, sender_name, text))
-    except MessageNotSent:
-        async with desk.database.transaction() as connection:
-            await delete_code(connection, merchant_id=merchant_id, phone_digest=phone_digest, code_digest=code_digest)
-            if claim is not None:
-                await release_claim(connection, claim)
-        raise
-    return reply
+    async def hand_over() -> None:
+        text = TEXT.format(code=code, sender_name=sender_name)
+        try:
+            await desk.sender.send(Message(merchant_id, channel, phone, sender_name, text))
+        except MessageUnconfirmed:
+            raise  # it may have arrived, and then its code is good
+        except MessageNotSent:
+            async with desk.database.transaction() as connection:
+                await delete_code(
+                    connection, merchant_id=merchant_id, phone_digest=phone_digest, code_digest=code_digest
+                )
+            raise
+
+    return await create_and_send(desk.database, claim, create, hand_over, lease_seconds=SENDING_LEASE_SECONDS)
 
 
 def _check_channel(desk: Desk, channel: str) -> None:

@@ -29,6 +29,10 @@ class MessageNotSent(Unavailable):
     """The message could not be handed over; ask for another code."""
 
 
+class MessageUnconfirmed(MessageNotSent):
+    """Nobody knows whether the message was taken over; a code in it stays good until another one is asked for."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Message:
     """A text for a phone. `sender_name` is whom it should come from, where a channel can say so."""
@@ -97,7 +101,7 @@ class WebhookSender:
             )
         except (NotSent, NoAnswer) as error:
             log.warning("message not sent", channel=message.channel, error=type(error).__name__)
-            raise MessageNotSent from error
+            raise (MessageUnconfirmed if isinstance(error, NoAnswer) else MessageNotSent) from error
 
     async def close(self) -> None:
         """Close the connections."""

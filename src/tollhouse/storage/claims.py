@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from tollhouse.kernel.errors import Defect
+from tollhouse.kernel.errors import Defect, StillRunning, TollhouseError
 from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.storage.queries import load_queries
 
@@ -44,6 +44,66 @@ async def create_once(database: Database, claim: Claim | None, create: Create, *
     return recalled
 
 
+async def create_and_send(
+    database: Database,
+    claim: Claim | None,
+    create: Create,
+    send: Callable[[], Awaitable[None]],
+    *,
+    lease_seconds: float,
+) -> Reply:
+    """Run `create` in one transaction, then `send`, which reaches outside; return the answer when both are done.
+
+    The answer is recorded after `send`, so that no repeat is told of something that was never sent. A repeat meanwhile
+    raises StillRunning. When the process died in between, a repeat after `lease_seconds` does both again. When `send`
+    raises, the request id is free; the caller takes back what was created. Raises what `create_once` raises too.
+    """
+    async with database.transaction() as connection:
+        is_taken = claim is None or await _lease(connection, claim, lease_seconds=lease_seconds)
+        reply = Reply(CREATED, await create(connection)) if is_taken else None
+    if reply is None:
+        return await _recall_sent(database, claim)
+    try:
+        await send()
+    except TollhouseError:
+        if claim is not None:
+            async with database.transaction() as connection:
+                await _release(connection, claim)
+        raise
+    if claim is not None:
+        async with database.transaction() as connection:
+            await _record(connection, claim, reply)
+    return reply
+
+
+async def _lease(connection: PlainConnection, claim: Claim, *, lease_seconds: float) -> bool:
+    leased = await queries.lease_claim(
+        connection,
+        merchant_id=claim.merchant_id,
+        operation=claim.operation,
+        request_id=claim.request_id,
+        digest=claim.digest,
+        lease_seconds=lease_seconds,
+    )
+    return leased is not None
+
+
+async def _recall_sent(database: Database, claim: Claim | None) -> Reply:
+    """Return the answer of a request id in other hands. Raises RequestIdReused, and StillRunning without an answer."""
+    if claim is None:
+        raise Defect("A request without an id was taken for a repeat.")
+    async with database.acquire() as connection:
+        row = await queries.select_claim(
+            connection, merchant_id=claim.merchant_id, operation=claim.operation, request_id=claim.request_id
+        )
+    if row is None:  # its work failed in the same moment, and gave it back
+        raise StillRunning
+    claim.check(row["digest"])
+    if row["answer"] is None:
+        raise StillRunning
+    return Reply(row["status"], row["answer"], is_replay=True)
+
+
 async def recall(database: Database, claim: Claim) -> Reply | None:
     """Return the answer that stands under a request id, or None where there is none. Raises RequestIdReused."""
     async with database.acquire() as connection:
@@ -56,8 +116,8 @@ async def recall(database: Database, claim: Claim) -> Reply | None:
     return Reply(row["status"], row["answer"], is_replay=True)
 
 
-async def release_claim(connection: PlainConnection, claim: Claim) -> None:
-    """Give a request id back, in the transaction that takes back what it created."""
+async def _release(connection: PlainConnection, claim: Claim) -> None:
+    """Give a request id back."""
     await queries.delete_claim(
         connection,
         merchant_id=claim.merchant_id,

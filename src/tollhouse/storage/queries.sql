@@ -64,6 +64,17 @@ VALUES (:merchant_id, :operation, :request_id, :digest)
 ON CONFLICT DO NOTHING
 RETURNING true;
 
+-- name: lease_claim(merchant_id, operation, request_id, digest, lease_seconds)$
+-- Take a request id for work that goes on after the commit, waiting for a concurrent claimant; one without an answer is taken over when
+-- its time is over. Nothing comes back when it is in other hands, or has its answer.
+INSERT INTO request_claim AS known (merchant_id, operation, request_id, digest)
+VALUES (:merchant_id, :operation, :request_id, :digest)
+ON CONFLICT (merchant_id, operation, request_id) DO UPDATE
+SET created_at = now()
+WHERE known.answer IS NULL AND known.digest = excluded.digest
+    AND known.created_at <= now() - make_interval(secs => :lease_seconds)
+RETURNING true;
+
 -- name: update_claim_answer(merchant_id, operation, request_id, status, answer)!
 -- Record the answer, in the transaction that took the id.
 UPDATE request_claim

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,13 +12,13 @@ import pytest
 from tests.support.callbacks import insert_merchants
 from tests.support.clock import leap
 
-from tollhouse.kernel.errors import Invalid, RateLimited, RequestIdReused
+from tollhouse.kernel.errors import Invalid, RateLimited, RequestIdReused, StillRunning
 from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.phones.check import Verdict, check_code
 from tollhouse.phones.desk import Desk, Quotas
 from tollhouse.phones.model import Phone
 from tollhouse.phones.send import send_code
-from tollhouse.phones.sender import Message, MessageNotSent, NoSender
+from tollhouse.phones.sender import Message, MessageNotSent, MessageUnconfirmed, NoSender
 from tollhouse.phones.shown import LIMIT, ShownSender
 from tollhouse.phones.store import SWEEPS
 from tollhouse.storage.database import Database
@@ -62,6 +63,71 @@ async def send(desk: Desk, **changes: Any) -> Reply:
 async def check(desk: Desk, code: str, *, merchant_id: int = 1, phone: Phone = PHONE) -> Verdict:
     """Check a code."""
     return await check_code(desk, merchant_id=merchant_id, phone=phone, code=code)
+
+
+class StuckSender(ShownSender):
+    """Takes a message and says nothing, until it is told to fail."""
+
+    def __init__(self) -> None:
+        super().__init__(["sms"])
+        self.asked = asyncio.Event()
+        self.failing = asyncio.Event()
+
+    async def send(self, message: Message) -> None:
+        """Wait, then fail."""
+        del message
+        self.asked.set()
+        await self.failing.wait()
+        raise MessageNotSent
+
+
+async def test_a_repeat_while_the_message_is_on_its_way(desk: Desk, database: Database) -> None:
+    """A repeat is not told that a code was sent before it was; when it was not, the repeat sends one."""
+    stuck = StuckSender()
+    sending = asyncio.create_task(send(replace(desk, sender=stuck), claim=CLAIM))
+    await stuck.asked.wait()
+    with pytest.raises(StillRunning):
+        await send(desk, claim=CLAIM)
+    stuck.failing.set()
+    with pytest.raises(MessageNotSent):
+        await sending
+    assert await count(database, "phone_code") == 0
+    reply = await send(desk, claim=CLAIM)
+    assert not reply.is_replay
+    assert (await send(desk, claim=CLAIM)).is_replay
+
+
+async def test_a_crash_before_the_message_left(desk: Desk, database: Database, sender: ShownSender) -> None:
+    """When a process dies between the code and its message, a repeat is told to wait, and then sends another code."""
+    stuck = StuckSender()
+    sending = asyncio.create_task(send(replace(desk, sender=stuck), claim=CLAIM))
+    await stuck.asked.wait()
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    with pytest.raises(StillRunning):
+        await send(desk, claim=CLAIM)
+    with pytest.raises(RequestIdReused):
+        await send(desk, claim=replace(CLAIM, digest=b"digest of another body"))
+    async with database.acquire() as connection:
+        await connection.execute("update request_claim set created_at = created_at - interval '1 minute'")
+    replies = await asyncio.gather(*(send(desk, claim=CLAIM) for _ in range(3)), return_exceptions=True)
+    assert len([reply for reply in replies if isinstance(reply, Reply) and not reply.is_replay]) == 1
+    assert len(sender.shown(1)) == 1
+    assert (await check(desk, sent(sender))).is_right
+
+
+async def test_nobody_knows_whether_a_message_left(desk: Desk) -> None:
+    """A code whose message may have arrived is good, though the request has to be repeated."""
+
+    class Deaf(ShownSender):
+        async def send(self, message: Message) -> None:
+            await super().send(message)
+            raise MessageUnconfirmed
+
+    deaf = Deaf(["sms"])
+    with pytest.raises(MessageNotSent):
+        await send(replace(desk, sender=deaf), claim=CLAIM)
+    assert (await check(desk, sent(deaf))).is_right
 
 
 def sent(sender: ShownSender, merchant_id: int = 1) -> str:
