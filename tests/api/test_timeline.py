@@ -112,6 +112,21 @@ async def test_a_payment_whose_answer_was_lost(shop: WebShop) -> None:
     assert kinds_of(entries)[-2:] == ["state", "ledger"]
 
 
+@pytest.mark.parametrize("browser", [True, False])
+async def test_a_soft_decline_comes_before_its_challenge(world: World, *, browser: bool) -> None:
+    """An issuer that declines until the cardholder is authenticated did so before the authentication began."""
+    answer = await world.pay("challenge", browser=browser, three_ds=False)
+    assert answer.json["payment"]["action"] == "redirect"
+    await world.call(f"/stage/3ds/{answer.json['payment']['orderId']}", {"result": "pass"})
+    path = f"/payment/{answer.json['payment']['transactionId']}/timeline"
+    texts = [entry["text"] for entry in (await world.get(path, Authorization=world.api_key)).json["data"]]
+    declined = texts.index("The acquirer declined until the cardholder is authenticated")
+    assert texts.index("Acquirer simulated is asked") < declined < texts.index("Authentication begins")
+    assert declined < texts.index("The Directory is asked (AReq)") < texts.index("It is settled: success")
+    assert texts.count("The acquirer declined until the cardholder is authenticated") == 1
+    assert not [text for text in texts if text.endswith("answered: declined")]
+
+
 async def test_a_challenged_payment(world: World) -> None:
     """The messages of 3-D Secure are told in their order, without the proof, and then what the acquirer said."""
     answer = await world.pay("challenge", browser=True)

@@ -45,6 +45,9 @@ STEPS = {
     "declined": "The acquirer turned out to have declined",
 }
 
+#: The one step that is a plain answer: it does not end the transaction.
+SOFT_DECLINE = "The acquirer declined until the cardholder is authenticated"
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -141,6 +144,8 @@ def _tell_attempts(rows: Rows) -> Iterator[Entry]:
         if not is_refused:
             yield Entry(begun, Kind.ROUTE, f"Acquirer {row['acquirer']} was chosen", facts)
         for step in steps:
+            if (step["left_state"], step["reached_state"]) == ("in_flight", "declined"):
+                yield _tell_question(row, facts)
             yield _tell_step(step, facts, settled_at=rows.transaction["settled_at"])
         yield from _tell_answer(row, rows.transaction, facts, is_plain=not steps and not is_refused)
 
@@ -152,15 +157,21 @@ def _tell_step(step: Row, facts: Mapping[str, str], *, settled_at: datetime | No
         return Entry(step["at"], Kind.ACQUIRER, "The acquirer was asked what became of it, and it is still open", facts)
     own = _facts(**{"from": step["left_state"], "to": step["reached_state"], "responseCode": step["response_code"]})
     at = min(step["at"], settled_at) if settled_at else step["at"]
-    return Entry(at, Kind.ACQUIRER, STEPS[step["reached_state"]], {**facts, **own})
+    is_soft_decline = (step["left_state"], step["reached_state"]) == ("in_flight", "declined")
+    text = SOFT_DECLINE if is_soft_decline else STEPS[step["reached_state"]]
+    return Entry(at, Kind.ACQUIRER, text, {**facts, **own})
+
+
+def _tell_question(row: Row, facts: Mapping[str, str]) -> Entry:
+    asked = {**facts, **_real_time(row["sent_at"], row["real_at"])}
+    return Entry(row["sent_at"], Kind.ACQUIRER, f"Acquirer {row['acquirer']} is asked", asked)
 
 
 def _tell_answer(row: Row, transaction: Row, facts: Mapping[str, str], *, is_plain: bool) -> Iterator[Entry]:
     """Tell of the answer that a question had at once, and when it was asked."""
     if not is_plain:
         return
-    asked = {**facts, **_real_time(row["sent_at"], row["real_at"])}
-    yield Entry(row["sent_at"], Kind.ACQUIRER, f"Acquirer {row['acquirer']} is asked", asked)
+    yield _tell_question(row, facts)
     if row["state"] in {"approved", "declined"} and transaction["settled_at"] is not None:
         answer = _facts(
             state=row["state"],

@@ -98,7 +98,7 @@ async def pursue(tools: Tools, payment: Payment, order: Order) -> Reply:
     payment, outcome = await ask(tools, payment, order.instrument, proof=proof)
     if not lifecycle.needs_authentication(payment, outcome):
         return await settle(tools, payment, lifecycle.apply(payment, outcome, tools.now_of(payment)))
-    payment = lifecycle.note_decline(payment, outcome)
+    payment = lifecycle.note_decline(payment, outcome).with_attempt(answered_at=tools.clock.now())
     if not payment.may_redirect:
         refused = lifecycle.refuse(payment, codes.AUTHENTICATION_REQUIRED, tools.now_of(payment))
         return await settle(tools, payment, refused)

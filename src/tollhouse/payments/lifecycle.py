@@ -96,6 +96,7 @@ def next_attempt(
         state=state,
         sent_at=now,
         send_before=send_before,
+        answered_at=None,
         inquiries=0,
         response_code=None,
         advice_code=None,

@@ -120,6 +120,8 @@ class Attempt(Struct, frozen=True):
     #: Until when the request may leave, by `kernel.clock.boot_seconds`. Only the process that committed the intention
     #: knows it: an attempt that was read back may not be sent.
     send_before: float = 0.0
+    #: When the answer came that this process has, in real time, where it does not end the transaction.
+    answered_at: datetime | None = None
     inquiries: int = 0
     response_code: str | None = None
     advice_code: str | None = None

@@ -84,11 +84,11 @@ with given as (
         :response_codes::text[], :advice_codes::text[], :approval_codes::text[],
         :transaction_statuses::transaction_status[], :codes::text[], :network_transaction_ids::text[],
         :settled_at::timestamptz[], :answer_statuses::smallint[], :answers::bytea[], :move_ids::uuid[],
-        :firsts::boolean[]
+        :firsts::boolean[], :answered_at::timestamptz[]
     ) as given (
         merchant_id, transaction_id, payment_id, number, expected, state, resolve_seconds, response_code, advice_code,
         approval_code, transaction_status, code, network_transaction_id, settled_at, answer_status, answer, move_id,
-        is_first
+        is_first, answered_at
     )
 ),
 locked as (
@@ -136,10 +136,12 @@ answered as (
         and c.answer is null and given.answer is not null
 ),
 noted as (
-    insert into attempt_step (merchant_id, transaction_id, number, left_state, reached_state, response_code)
-    select merchant_id, transaction_id, number, expected, given.state, given.response_code
+    insert into attempt_step (merchant_id, transaction_id, number, at, left_state, reached_state, response_code)
+    select merchant_id, transaction_id, number, coalesce(given.answered_at, clock_timestamp()), expected, given.state,
+        given.response_code
     from moved join given using (merchant_id, transaction_id, number, expected)
-    where expected <> 'in_flight' or given.state not in ('approved', 'declined')
+    -- A decline that does not end the transaction leads to a challenge.
+    where expected <> 'in_flight' or given.state not in ('approved', 'declined') or given.transaction_status = 'pending'
 )
 select moved.transaction_id, moved.number, moved.expected, clock_timestamp() as database_time
 from demand(not :whole::boolean or (select count(*) from moved) = cardinality(:transaction_ids::bigint[])) as checked

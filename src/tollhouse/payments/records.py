@@ -103,6 +103,7 @@ def columns_of_moves(batch: Sequence[Move]) -> dict[str, list[Any]]:
         "codes": [payment.code for payment in payments],
         "network_transaction_ids": [payment.network_transaction_id for payment in payments],
         "settled_at": [payment.settled_at for payment in payments],
+        "answered_at": [attempt.answered_at for attempt in attempts],
         "answer_statuses": [CREATED if move.answer else None for move in batch],
         "answers": [move.answer for move in batch],
         "firsts": [payment.mode.is_first for payment in payments],
