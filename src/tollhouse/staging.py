@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tollhouse.acquirers.test_data import TestDataDesk
 from tollhouse.api.chargeback import issuer_handlers
@@ -18,7 +19,7 @@ from tollhouse.payments.resume import sweep_authentications
 from tollhouse.phones.shown import ShownSender
 from tollhouse.stage.advance import Clockwork, advance, look_ahead
 from tollhouse.stage.disputes import Disputes
-from tollhouse.stage.falling import Faller, ask_rows, nothing_due
+from tollhouse.stage.falling import Faller, Mark, ask_rows, nothing_due
 from tollhouse.stage.faults import fault_handlers
 from tollhouse.stage.inbox import Inbox, inbox_handlers
 from tollhouse.stage.mailbox import Mailbox
@@ -33,6 +34,7 @@ from tollhouse.worker.resolve import resolve_due
 
 if TYPE_CHECKING:
     import asyncio
+    from datetime import datetime
 
     from litestar.types import ControllerRouterHandler
 
@@ -42,7 +44,20 @@ if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
     from tollhouse.phones.desk import Desk
     from tollhouse.settings import Settings
+    from tollhouse.storage.database import PlainConnection
     from tollhouse.transport.model import Transport
+
+Found = TypeVar("Found")
+#: A question about a merchant's rows at a mark.
+Ask = Callable[["PlainConnection", int, Mark], Awaitable[Found]]
+
+
+class DueBy(Protocol):
+    """A question whether a merchant's rows were due by a moment of its time."""
+
+    async def __call__(self, connection: PlainConnection, merchant_id: int, *, due_by: datetime) -> bool:
+        """Tell whether any was."""
+        ...
 
 
 def build_stage_handlers(
@@ -90,17 +105,59 @@ def build_fallers(biller: Biller, secrets: IpnSecrets) -> tuple[Faller, ...]:
     Causes stand before what they lead to: whoever looks in this order and finds nothing has overlooked nothing.
     """
     tools = biller.tools
-    ask, disputes = partial(ask_rows, tools.database), Disputes(tools)
+
+    def ask(select: Ask[Found]) -> Callable[[int, Mark], Awaitable[Found]]:
+        return ask_rows(tools.database, select)
+
+    disputes = Disputes(tools)
     sweep = partial(sweep_authentications, tools)
     deliver = partial(deliver_once, tools.database, secrets_of=secrets.of, policy=STAGE)
     return (
-        Faller("authorization", ask(select_next_hold), ask(select_holds_busy), partial(keep_due_holds, tools)),
-        Faller("challenge", ask(select_next_authentication), ask(select_authentications_busy), sweep),
+        Faller(
+            "authorization",
+            ask(_next(select_next_hold)),
+            ask(_due_by(select_holds_busy)),
+            partial(keep_due_holds, tools),
+        ),
+        Faller("challenge", ask(_next(select_next_authentication)), ask(_due_by(select_authentications_busy)), sweep),
         Faller("dispute", disputes.next_due, disputes.is_busy, disputes.run),
-        Faller("card", ask(select_next_card), ask(select_cards_busy), partial(check_due_cards, biller)),
-        Faller("subscription", ask(select_next_due), ask(select_is_busy), partial(renew_due, biller)),
-        Faller("outcome", nothing_due, ask(select_attempts_busy), partial(resolve_due, tools)),
-        Faller("callback", ask(select_next_delivery), ask(select_deliveries_busy), deliver),
+        Faller("card", ask(_next(select_next_card)), ask(_due_by(select_cards_busy)), partial(check_due_cards, biller)),
+        Faller("subscription", ask(_next(select_next_due)), ask(_due_by(select_is_busy)), partial(renew_due, biller)),
+        Faller("outcome", nothing_due, ask(_select_attempts_busy), partial(resolve_due, tools)),
+        Faller("callback", ask(_select_next_delivery), ask(_select_deliveries_busy), deliver),
+    )
+
+
+def _next(select: Callable[[PlainConnection, int], Awaitable[datetime | None]]) -> Ask[datetime | None]:
+    """Return the question when the next thing falls due, whatever the mark."""
+
+    async def ask(connection: PlainConnection, merchant_id: int, mark: Mark) -> datetime | None:
+        del mark
+        return await select(connection, merchant_id)
+
+    return ask
+
+
+def _due_by(select: DueBy) -> Ask[bool]:
+    """Return the question whether something was due at a mark."""
+
+    async def ask(connection: PlainConnection, merchant_id: int, mark: Mark) -> bool:
+        return await select(connection, merchant_id, due_by=mark.time)
+
+    return ask
+
+
+async def _select_attempts_busy(connection: PlainConnection, merchant_id: int, mark: Mark) -> bool:
+    return await select_attempts_busy(connection, merchant_id, sent_by=mark.real_at)
+
+
+async def _select_next_delivery(connection: PlainConnection, merchant_id: int, mark: Mark) -> datetime | None:
+    return await select_next_delivery(connection, merchant_id, with_failing=mark.is_patient)
+
+
+async def _select_deliveries_busy(connection: PlainConnection, merchant_id: int, mark: Mark) -> bool:
+    return await select_deliveries_busy(
+        connection, merchant_id, due_by=mark.time, made_by=mark.real_at, with_failing=mark.is_patient
     )
 
 

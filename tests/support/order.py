@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 #: What is long, by the beginnings of their paths: one group for each worker, together because a group shares processes.
 LONG = (
-    ("tests/api/test_openapi.py", "tests/api/test_books_command.py"),
+    ("tests/api/test_openapi.py", "tests/api/test_books_command.py", "tests/api/test_busy_clock.py"),
     ("tests/browser/",),
     ("tests/torture/", "tests/acceptance/"),
 )

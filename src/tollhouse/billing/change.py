@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tollhouse.billing.lifecycle import is_same_charge
 from tollhouse.billing.model import Case, Happening, HappeningKind, Subscription
 from tollhouse.billing.store import Key, lock_case, select_case, update_subscriptions
 from tollhouse.kernel.errors import NotFound
@@ -39,7 +40,9 @@ async def change_subscription(
             raise NotFound(MISSING)
         after = rule(case)
         if after != case.subscription:
-            await update_subscriptions(connection, [after], are_charging=case.is_charging)
+            await update_subscriptions(
+                connection, [after], are_charging=case.is_charging, keeps_lease=is_same_charge(case.subscription, after)
+            )
             kind = telling(case.subscription, after) if telling else None
             if kind is not None:
                 await biller.tell(connection, [Happening(kind, after, case.now, request_id)])

@@ -167,6 +167,16 @@ def owes_nothing(subscription: Subscription) -> bool:
     return charge is not None and not charge.money.amount_minor
 
 
+def is_same_charge(before: Subscription, after: Subscription) -> bool:
+    """Tell whether a change leaves the next charge as it was: its card, sum and times."""
+    charges = next_charge(before), next_charge(after)
+    facts = [
+        (each.account_id, each.state, each.due_at, each.charge_at, charge and (charge.due_at, charge.money))
+        for each, charge in zip((before, after), charges, strict=True)
+    ]
+    return facts[0] == facts[1]
+
+
 def is_charge_next(subscription: Subscription) -> bool:
     """Tell whether the subscription is charged at its `charge_at`, rather than ended or passed over."""
     is_ending = subscription.waits_for_account or subscription.is_revoked or next_charge(subscription) is None

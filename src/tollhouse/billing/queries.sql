@@ -64,7 +64,7 @@ order by s.subscription_id
 limit :most;
 
 -- name: update_subscriptions!
--- Write where subscriptions stand now; whoever had leased them has them no more.
+-- Write where subscriptions stand now; whoever had leased them has them no more, unless what is to be done with them is the same.
 update subscription s
 set status = given.status, account_id = given.account_id, prices = given.prices, anchor_at = given.anchor_at,
     anchor_months = given.anchor_months, starts_at_anchor = given.starts_at_anchor, first_period = given.first_period,
@@ -73,7 +73,9 @@ set status = given.status, account_id = given.account_id, prices = given.prices,
     cancel_at = given.cancel_at, cancel_reason = given.cancel_reason, tells_consumer = given.tells_consumer,
     waits_for_account = given.waits_for_account, is_revoked = given.is_revoked, ended_with = given.ended_with,
     next_prices = given.next_prices, network_transaction_id = given.network_transaction_id,
-    check_card_at = given.check_card_at, approved_at = given.approved_at, is_charge_next = given.is_charge_next, lease = null, lease_until = null, updated_at = now()
+    check_card_at = given.check_card_at, approved_at = given.approved_at, is_charge_next = given.is_charge_next,
+    lease = case when :keeps_lease::boolean then s.lease end,
+    lease_until = case when :keeps_lease::boolean then s.lease_until end, updated_at = now()
 from unnest(
     :merchant_ids::bigint[], :subscription_ids::bigint[], :statuses::subscription_status[], :account_ids::uuid[],
     :prices::jsonb[], :anchors_at::timestamptz[], :anchor_months::integer[], :starts_at_anchor::boolean[],
@@ -261,11 +263,11 @@ select min(check_card_at) from subscription
 where merchant_id = :merchant_id and status in ('active', 'trial', 'past_due');
 
 -- name: select_is_busy$
--- Tell whether something is due of a merchant's subscriptions that can be done, or under way. While renewals are paused no charge can
+-- Tell whether something was due of a merchant's subscriptions at a moment that can still be done, or is under way. While renewals are paused no charge can
 -- be that is due by real time.
 select exists (
     select from subscription s join merchant m using (merchant_id)
-    where s.merchant_id = :merchant_id and s.due_at <= now() + m.clock_offset
+    where s.merchant_id = :merchant_id and s.due_at <= :due_by
         and may_be_done(
             s.is_charge_next, s.waits_for_account, s.cancel_at, now() + m.clock_offset, m.state = 'active'
         )
@@ -279,11 +281,10 @@ select exists (
 );
 
 -- name: select_cards_busy$
--- Tell whether the card of one of a merchant's subscriptions is to be looked at now.
+-- Tell whether the card of one of a merchant's subscriptions was to be looked at at a moment and still is.
 select exists (
-    select from subscription s join merchant m using (merchant_id)
-    where s.merchant_id = :merchant_id and s.check_card_at <= now() + m.clock_offset
-        and s.status in ('active', 'trial', 'past_due')
+    select from subscription
+    where merchant_id = :merchant_id and check_card_at <= :due_by and status in ('active', 'trial', 'past_due')
 );
 
 -- name: insert_renewal_hour!

@@ -128,14 +128,20 @@ async def select_letter_terms(connection: PlainConnection, keys: Iterable[Key]) 
 
 
 async def update_subscriptions(
-    connection: PlainConnection, subscriptions: Sequence[Subscription], *, are_charging: bool = False
+    connection: PlainConnection,
+    subscriptions: Sequence[Subscription],
+    *,
+    are_charging: bool = False,
+    keeps_lease: bool = False,
 ) -> None:
     """Write where subscriptions stand now; the caller has locked them, or nobody else knows them yet.
 
-    Of one with a charge under way the worker takes no notice before that is settled.
+    Of one with a charge under way the worker takes no notice before that is settled. A lease is lost, unless it is kept
+    because what the worker leased it for is the same as before.
     """
     if subscriptions:
-        await queries.update_subscriptions(connection, **_columns_of(subscriptions, are_charging=are_charging))
+        columns = _columns_of(subscriptions, are_charging=are_charging)
+        await queries.update_subscriptions(connection, keeps_lease=keeps_lease, **columns)
 
 
 def prices_to_json(prices: Sequence[Price]) -> str:
@@ -267,13 +273,13 @@ async def select_next_card(connection: PlainConnection, merchant_id: int) -> dat
     return at
 
 
-async def select_cards_busy(connection: PlainConnection, merchant_id: int) -> bool:
-    """Tell whether the card of one of a merchant's subscriptions is to be looked at now."""
-    is_busy: bool = await queries.select_cards_busy(connection, merchant_id=merchant_id)
+async def select_cards_busy(connection: PlainConnection, merchant_id: int, *, due_by: datetime) -> bool:
+    """Tell whether the card of one of a merchant's subscriptions was to be looked at by a moment of its time."""
+    is_busy: bool = await queries.select_cards_busy(connection, merchant_id=merchant_id, due_by=due_by)
     return is_busy
 
 
-async def select_is_busy(connection: PlainConnection, merchant_id: int) -> bool:
-    """Tell whether there is something to do with a merchant's subscriptions now, or being done."""
-    is_busy: bool = await queries.select_is_busy(connection, merchant_id=merchant_id)
+async def select_is_busy(connection: PlainConnection, merchant_id: int, *, due_by: datetime) -> bool:
+    """Tell whether a merchant's subscriptions were due by a moment of its time and are still, or are being charged."""
+    is_busy: bool = await queries.select_is_busy(connection, merchant_id=merchant_id, due_by=due_by)
     return is_busy

@@ -91,7 +91,7 @@ select
         where m.clock_offset > '0' and h.ready_at <= now() + m.clock_offset and h.ready_at < 'infinity'
     );
 
--- name: select_next_delivery(merchant_id)$
+-- name: select_next_delivery(merchant_id, with_failing)$
 -- When the next attempt at a merchant's callbacks falls due, in its time. An endpoint that is left alone for a while has none before.
 select min(greatest(h.paused_until, d.due_at))
 from delivery_host h
@@ -102,20 +102,26 @@ cross join lateral (
     order by due_at
     limit 1
 ) d
-where h.merchant_id = :merchant_id;
+where h.merchant_id = :merchant_id and (:with_failing or h.failures = 0);
 
--- name: select_deliveries_busy(merchant_id)$
--- Whether any of a merchant's events waits for its number, or any of its callbacks is due or on its way.
+-- name: select_deliveries_busy(merchant_id, due_by, made_by, with_failing)$
+-- Whether any of a merchant's events that were there at a moment waits for its number, or any of its callbacks was due then and still
+-- is, or is on its way; without those to endpoints that fail, if these are not to count.
 select
-    exists (select from event where sequence is null and merchant_id = :merchant_id)
-    or exists (select from delivery where merchant_id = :merchant_id and state = 'leased')
+    exists (select from event where sequence is null and merchant_id = :merchant_id and created_at <= :made_by)
     or exists (
         select
-        from merchant m
-        join delivery_host h using (merchant_id)
+        from delivery d
+        join delivery_host h using (merchant_id, host_id)
+        where d.merchant_id = :merchant_id and d.state = 'leased' and d.created_at <= :made_by
+            and (:with_failing or h.failures = 0)
+    )
+    or exists (
+        select
+        from delivery_host h
         join delivery d using (merchant_id, host_id)
-        where m.merchant_id = :merchant_id and h.paused_until <= now() + m.clock_offset
-            and d.state = 'waiting' and d.due_at <= now() + m.clock_offset
+        where h.merchant_id = :merchant_id and h.paused_until <= :due_by and d.state = 'waiting'
+            and d.due_at <= :due_by and d.created_at <= :made_by and (:with_failing or h.failures = 0)
     );
 
 -- name: lock_ready_hosts(hosts)

@@ -193,15 +193,28 @@ async def select_ready_exist(connection: PlainConnection) -> bool:
     return bool(await queries.select_ready_exist(connection))
 
 
-async def select_next_delivery(connection: PlainConnection, merchant_id: int) -> datetime | None:
-    """Return when the next attempt at a merchant's callbacks falls due, in its time."""
-    due_at: datetime | None = await queries.select_next_delivery(connection, merchant_id=merchant_id)
+async def select_next_delivery(
+    connection: PlainConnection, merchant_id: int, *, with_failing: bool = True
+) -> datetime | None:
+    """Return when the next attempt at a merchant's callbacks falls due, in its time; to failing endpoints if asked."""
+    due_at: datetime | None = await queries.select_next_delivery(
+        connection, merchant_id=merchant_id, with_failing=with_failing
+    )
     return due_at
 
 
-async def select_deliveries_busy(connection: PlainConnection, merchant_id: int) -> bool:
-    """Tell whether any of a merchant's events waits for its number, or any of its callbacks is due or on its way."""
-    return bool(await queries.select_deliveries_busy(connection, merchant_id=merchant_id))
+async def select_deliveries_busy(
+    connection: PlainConnection, merchant_id: int, *, due_by: datetime, made_by: datetime, with_failing: bool = True
+) -> bool:
+    """Tell whether any of a merchant's events waits for its number, or any of its callbacks is due or on its way.
+
+    Those count that were due by a moment of the merchant's time and made by one of real time.
+    """
+    return bool(
+        await queries.select_deliveries_busy(
+            connection, merchant_id=merchant_id, due_by=due_by, made_by=made_by, with_failing=with_failing
+        )
+    )
 
 
 async def claim_runs(connection: PlainConnection, capacity: Capacity) -> list[Run] | None:

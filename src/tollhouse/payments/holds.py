@@ -147,9 +147,9 @@ async def select_next_hold(connection: PlainConnection, merchant_id: int) -> dat
     return due_at
 
 
-async def select_holds_busy(connection: PlainConnection, merchant_id: int) -> bool:
-    """Tell whether any of a merchant's authorizations is due or in somebody's hands."""
-    return bool(await queries.select_holds_busy(connection, merchant_id=merchant_id))
+async def select_holds_busy(connection: PlainConnection, merchant_id: int, *, due_by: datetime) -> bool:
+    """Tell whether any of a merchant's authorizations was due by a moment of its time, or is in somebody's hands."""
+    return bool(await queries.select_holds_busy(connection, merchant_id=merchant_id, due_by=due_by))
 
 
 async def keep_hold(tools: Tools, hold: DueHold) -> None:

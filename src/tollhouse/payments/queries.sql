@@ -331,10 +331,10 @@ leased as (
 select merchant_id, transaction_id, m.clock_offset from leased join merchant m using (merchant_id);
 
 -- name: select_attempts_busy$
--- Whether an acquirer is being asked for a merchant, or is about to be asked for the first time what became of an attempt.
+-- Whether an acquirer is being asked for a merchant since a moment, or is about to be asked for the first time what became of an attempt.
 select exists (
     select from attempt
-    where resolve_at is not null and merchant_id = :merchant_id
+    where resolve_at is not null and merchant_id = :merchant_id and sent_at <= :sent_by
         and (state = 'in_flight' or (state in ('unknown', 'reversing') and inquiries = 0))
 );
 
@@ -509,10 +509,9 @@ returning h.merchant_id, h.transaction_id, h.lease, h.tries, h.capture_at,
 select min(due_at) from authorization_hold where merchant_id = :merchant_id;
 
 -- name: select_holds_busy$
--- Whether any of a merchant's authorizations is due or in somebody's hands.
+-- Whether any of a merchant's authorizations was due at a moment and still is, or is in somebody's hands.
 select exists (
-    select from authorization_hold h join merchant m using (merchant_id)
-    where h.merchant_id = :merchant_id and h.due_at <= now() + m.clock_offset
+    select from authorization_hold where merchant_id = :merchant_id and due_at <= :due_by
 ) or exists (
     select from authorization_hold where merchant_id = :merchant_id and lease_until > now()
 );

@@ -23,6 +23,8 @@ from tollhouse.payments.steps import Move
 from tollhouse.payments.store import queries, select_payment
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tollhouse.acquirers.model import Acquirer
     from tollhouse.payments.tools import Tools
     from tollhouse.storage.database import PlainConnection
@@ -40,12 +42,14 @@ async def lease_due(tools: Tools, *, limit: int, lease_seconds: float) -> list[t
     return [(merchant_id, transaction_id) for merchant_id, transaction_id, _ in due]
 
 
-async def select_attempts_busy(connection: PlainConnection, merchant_id: int) -> bool:
+async def select_attempts_busy(connection: PlainConnection, merchant_id: int, *, sent_by: datetime) -> bool:
     """Tell whether an acquirer is being asked for a merchant, or soon for the first time what became of an attempt.
+
+    Attempts count that were sent by a moment of real time.
 
     What it did not know then may stay open for long, by real time, and nobody waits for that.
     """
-    return bool(await queries.select_attempts_busy(connection, merchant_id=merchant_id))
+    return bool(await queries.select_attempts_busy(connection, merchant_id=merchant_id, sent_by=sent_by))
 
 
 async def reconcile(tools: Tools, *, merchant_id: int, transaction_id: int) -> None:

@@ -2,7 +2,8 @@
 
 So what happens in a year happens in its order, each thing at its own time, as it would if one waited for it. Nothing
 here depends on a worker's polling: what is due is done right here, by the worker's own functions, whose leases let both
-work side by side. If there is no end of it within bounds, the clock stays where it came to.
+work side by side. If there is no end of it within bounds, the clock stays where it came to. What a merchant's other
+calls begin meanwhile, and endpoints that fail for long, do not hold its clock up.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -26,6 +27,7 @@ from tollhouse.merchants.clock import (
     update_clock_released,
     update_clock_taken,
 )
+from tollhouse.stage.falling import Mark
 from tollhouse.wire.render import render_instant
 
 if TYPE_CHECKING:
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
 #: Twenty years of a callback a day that nobody acknowledges are as many.
 MOST_STEPS = 100_000
 MOST_SECONDS = 600.0
+#: Endpoints that fail are waited for so long in a call; after that their callbacks go on beside it.
+MOST_FAILING_SECONDS = 30.0
+#: How often the kinds are waited for at one instant, where they are never quiet all at once.
+MOST_ROUNDS = 2
 
 #: Between two looks while others are at it.
 SHORTEST_PAUSE_SECONDS = 0.002
@@ -62,6 +68,7 @@ class Clockwork:
     others_learn_seconds: float = 0.0
     most_steps: int = MOST_STEPS
     most_seconds: float = MOST_SECONDS
+    most_failing_seconds: float = MOST_FAILING_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,7 @@ class Outlook:
     next: tuple[tuple[str, datetime], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Drive:
     """One call that moves a clock: whose, with which lease, and when it gives up, on the monotonic clock."""
 
@@ -89,6 +96,11 @@ class _Drive:
     merchant_id: int
     lease: UUID
     give_up_at: float
+    #: How long endpoints that fail are still waited for, in all.
+    failing_seconds: float
+    renew_at: float = 0.0
+    #: The last step did not move the clock.
+    has_stayed: bool = False
 
     async def move(self, until: datetime) -> Reading:
         """Move the clock, and let this process know. Raises StillRunning when somebody else took the lease over."""
@@ -97,7 +109,26 @@ class _Drive:
         if reading is None:
             raise StillRunning(OTHERS_ARE_AT_IT)
         self.clockwork.clock.observe_offset(self.merchant_id, reading.offset)
+        self.renew_at = time.monotonic() + LEASE_SECONDS / 3
         return reading
+
+    async def mark(self) -> Mark:
+        """Return what there is to wait for now."""
+        async with self.clockwork.database.acquire() as connection:
+            reading = await select_clock(connection, self.merchant_id)
+        return _mark(reading, is_patient=self.failing_seconds > 0)
+
+    async def find_busy(self, mark: Mark) -> list[Faller]:
+        """Return the kinds of which something is due or under way."""
+        return [faller for faller in self.clockwork.fallers if await faller.is_busy(self.merchant_id, mark)]
+
+    async def is_waited_for(self, faller: Faller, mark: Mark) -> bool:
+        """Tell whether a kind has work that was there at a mark."""
+        return await faller.is_busy(self.merchant_id, replace(mark, is_patient=self.failing_seconds > 0))
+
+    async def waits_for_failing(self, faller: Faller, mark: Mark) -> bool:
+        """Tell whether nothing of a kind is waited for but endpoints that fail."""
+        return not await faller.is_busy(self.merchant_id, replace(mark, is_patient=False))
 
 
 class _OutOfPatience(Exception):
@@ -108,7 +139,8 @@ async def look_ahead(clockwork: Clockwork, merchant_id: int) -> Outlook:
     """Return a merchant's time and what falls due next."""
     async with clockwork.database.acquire() as connection:
         reading = await select_clock(connection, merchant_id)
-    found = [(faller.name, await faller.next_due(merchant_id)) for faller in clockwork.fallers]
+    mark = _mark(reading)
+    found = [(faller.name, await faller.next_due(merchant_id, mark)) for faller in clockwork.fallers]
     due = [(name, max(at, reading.time)) for name, at in found if at is not None]
     return Outlook(reading, tuple(sorted(due, key=lambda pair: pair[1])))
 
@@ -124,7 +156,9 @@ async def advance(clockwork: Clockwork, merchant_id: int, choose_goal: Callable[
         begun = await update_clock_taken(connection, merchant_id, lease=lease)
     if begun is None:
         raise StillRunning(OTHERS_ARE_AT_IT)
-    drive = _Drive(clockwork, merchant_id, lease, time.monotonic() + clockwork.most_seconds)
+    drive = _Drive(
+        clockwork, merchant_id, lease, time.monotonic() + clockwork.most_seconds, clockwork.most_failing_seconds
+    )
     try:
         return await _drive_to(drive, begun, choose_goal(begun.time))
     finally:
@@ -134,13 +168,13 @@ async def advance(clockwork: Clockwork, merchant_id: int, choose_goal: Callable[
 
 async def _drive_to(drive: _Drive, begun: Reading, goal: datetime) -> Advanced:
     """Step to the goal; what was due before the first step comes first."""
-    reading, steps = begun, 0
+    reading, until, steps = begun, begun.time, 0
     try:
-        await _until_quiet(drive, begun.time)
+        await _until_quiet(drive, until)
         while reading.time < goal:
             if steps >= drive.clockwork.most_steps or time.monotonic() >= drive.give_up_at:
                 raise _OutOfPatience
-            until = await _choose_next(drive, goal)
+            until = await _choose_next(drive, until, goal)
             reading = await drive.move(until)
             steps += 1
             await _until_quiet(drive, until)
@@ -158,38 +192,69 @@ async def _drive_to(drive: _Drive, begun: Reading, goal: datetime) -> Advanced:
     return Advanced(reading, by, steps)
 
 
-async def _choose_next(drive: _Drive, goal: datetime) -> datetime:
-    """Return the next instant at which something falls due, or the goal if that comes first."""
-    found = [await faller.next_due(drive.merchant_id) for faller in drive.clockwork.fallers]
-    return min([goal, *(at for at in found if at is not None)])
+async def _choose_next(drive: _Drive, after: datetime, goal: datetime) -> datetime:
+    """Return the next instant at which something falls due, or the goal if that comes first.
+
+    What was due at the instant before, and is so still, cannot be done now: it is no step. What fell due since, as real
+    time goes by, is done before the clock moves on, but only once in a row: other calls may begin such things for ever.
+    """
+    mark = await drive.mark()
+    found = [await faller.next_due(drive.merchant_id, mark) for faller in drive.clockwork.fallers]
+    dues = [at for at in found if at is not None and at > after]
+    if not drive.has_stayed and any(at <= mark.time for at in dues):
+        drive.has_stayed = True
+        return min(goal, mark.time)
+    drive.has_stayed = False
+    return min([goal, *(at for at in dues if at > mark.time)])
 
 
 async def _until_quiet(drive: _Drive, until: datetime) -> None:
     """Do what is due until nothing is, and nobody is at anything. Raises _OutOfPatience.
 
+    A merchant whose other calls go on meanwhile is never quiet. Then each kind is waited for in its order, as far as it
+    had work when its turn came: so causes and what they lead to are done, and what comes later holds no clock up. What
+    leads back to an earlier kind is met by another round.
+    """
+    under_way: set[asyncio.Task[int]] = set()
+    for _ in range(MOST_ROUNDS):
+        for faller in drive.clockwork.fallers:
+            if await _finish(drive, faller, until, under_way):
+                return
+
+
+async def _finish(drive: _Drive, faller: Faller, until: datetime, under_way: set[asyncio.Task[int]]) -> bool:
+    """Wait for the work of a kind that is there now, and return whether all kinds are quiet. Raises _OutOfPatience.
+
     What one run takes on may be another merchant's and last; so runs go on by themselves, and only looks are waited
     for. What goes wrong in a run is raised here.
     """
-    pause, renew_at = SHORTEST_PAUSE_SECONDS, time.monotonic() + LEASE_SECONDS / 3
-    under_way: set[asyncio.Task[int]] = set()
-    while busy := await _find_busy(drive):
-        if time.monotonic() >= drive.give_up_at:
+    pause, mark = SHORTEST_PAUSE_SECONDS, await drive.mark()
+    while True:
+        began_at = time.monotonic()
+        busy = await drive.find_busy(await drive.mark())
+        if not busy or faller not in busy or not await drive.is_waited_for(faller, mark):
+            return not busy
+        if began_at >= drive.give_up_at:
             raise _OutOfPatience
-        if time.monotonic() >= renew_at:
+        if began_at >= drive.renew_at:
             await drive.move(until)
-            renew_at = time.monotonic() + LEASE_SECONDS / 3
-        under_way |= {drive.clockwork.running.start(faller.run(), name=f"due: {faller.name}") for faller in busy}
-        done, under_way = await asyncio.wait(
-            under_way, timeout=LONGEST_PAUSE_SECONDS, return_when=asyncio.FIRST_COMPLETED
-        )
-        drive.clockwork.wake()
-        if sum(task.result() for task in done):
-            pause = SHORTEST_PAUSE_SECONDS
-        else:
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        pause = await _run_due(drive, busy, under_way, pause)
+        if await drive.waits_for_failing(faller, mark):
+            drive.failing_seconds -= time.monotonic() - began_at
 
 
-async def _find_busy(drive: _Drive) -> list[Faller]:
-    """Return the kinds of which something is due or under way."""
-    return [faller for faller in drive.clockwork.fallers if await faller.is_busy(drive.merchant_id)]
+async def _run_due(drive: _Drive, busy: Sequence[Faller], under_way: set[asyncio.Task[int]], pause: float) -> float:
+    """Have done what is due, wait a moment for it, and return how long to wait where all is in other hands."""
+    under_way |= {drive.clockwork.running.start(faller.run(), name=f"due: {faller.name}") for faller in busy}
+    done, _ = await asyncio.wait(under_way, timeout=LONGEST_PAUSE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    under_way -= done
+    drive.clockwork.wake()
+    if sum(task.result() for task in done):
+        return SHORTEST_PAUSE_SECONDS
+    await asyncio.sleep(pause)
+    return min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _mark(reading: Reading, *, is_patient: bool = True) -> Mark:
+    """Return the mark of a moment."""
+    return Mark(reading.time, reading.time - reading.offset, is_patient)

@@ -9,6 +9,7 @@ from tollhouse.payments.disputes import find_next_dispute, take_in_disputes
 
 if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
+    from tollhouse.stage.falling import Mark
 
 
 class Disputes:
@@ -21,17 +22,18 @@ class Disputes:
         self._wanted: dict[int, datetime] = {}
         self._left: dict[int, datetime] = {}
 
-    async def next_due(self, merchant_id: int) -> datetime | None:
+    async def next_due(self, merchant_id: int, mark: Mark) -> datetime | None:
         """Return when the next dispute of a merchant falls due, in its time, if that is still to come."""
+        del mark
         at = await find_next_dispute(self._tools, merchant_id)
         return None if at is None or at <= self._tools.clock.now_of(merchant_id) else at
 
-    async def is_busy(self, merchant_id: int) -> bool:
+    async def is_busy(self, merchant_id: int, mark: Mark) -> bool:
         """Tell whether a dispute of a merchant is due, or any is being taken in."""
         if self._under_way:
             return True
         at = await find_next_dispute(self._tools, merchant_id)
-        if at is None or at > self._tools.clock.now_of(merchant_id) or self._left.get(merchant_id) == at:
+        if at is None or at > mark.time or self._left.get(merchant_id) == at:
             return False
         self._wanted[merchant_id] = at
         return True

@@ -119,11 +119,8 @@ where merchant_id = :merchant_id and authentication_id = :authentication_id and 
 select min(due_at) from authentication where merchant_id = :merchant_id and due_at is not null;
 
 -- name: select_authentications_busy$
--- Whether any of a merchant's authentications is due, which it also is in somebody's hands.
-select exists (
-    select from authentication a join merchant m using (merchant_id)
-    where a.merchant_id = :merchant_id and a.due_at <= now() + m.clock_offset
-);
+-- Whether any of a merchant's authentications was due at a moment and still is, which it also is in somebody's hands.
+select exists (select from authentication where merchant_id = :merchant_id and due_at <= :due_by);
 
 -- name: lease_due_authentications
 -- Take authentications that ran out, or whose decision nobody followed, for the length of a lease, oldest first: by real time, and for

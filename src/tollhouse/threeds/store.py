@@ -166,9 +166,9 @@ async def select_next_authentication(connection: PlainConnection, merchant_id: i
     return due_at
 
 
-async def select_authentications_busy(connection: PlainConnection, merchant_id: int) -> bool:
-    """Tell whether any of a merchant's authentications is due or in somebody's hands."""
-    return bool(await queries.select_authentications_busy(connection, merchant_id=merchant_id))
+async def select_authentications_busy(connection: PlainConnection, merchant_id: int, *, due_by: datetime) -> bool:
+    """Tell whether any of a merchant's authentications was due by a moment of its time, or is in somebody's hands."""
+    return bool(await queries.select_authentications_busy(connection, merchant_id=merchant_id, due_by=due_by))
 
 
 def _key(authentication: Authentication) -> dict[str, Any]:

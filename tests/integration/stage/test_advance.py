@@ -16,7 +16,7 @@ from tollhouse.kernel.errors import Defect, StillRunning, Unavailable
 from tollhouse.merchants.clock import select_clock
 from tollhouse.payments.tools import Running
 from tollhouse.stage.advance import Clockwork, advance, look_ahead
-from tollhouse.stage.falling import Faller
+from tollhouse.stage.falling import Faller, Mark
 from tollhouse.storage.database import Database
 
 MERCHANT = 1
@@ -35,18 +35,21 @@ class Chores:
     #: How often a run finds them in somebody else's hands.
     held: int = 0
     runs: int = 0
+    #: They are callbacks to an endpoint that fails, and takes its time.
+    fails: bool = False
+    #: Somebody brings another as soon as one is done.
+    comes_again: bool = False
     fault: Exception | None = None
 
-    async def next_due(self, merchant_id: int) -> datetime | None:
+    async def next_due(self, merchant_id: int, mark: Mark) -> datetime | None:
         """Return the earliest."""
-        del merchant_id
+        del merchant_id, mark
         return min(self.due, default=None)
 
-    async def is_busy(self, merchant_id: int) -> bool:
-        """Tell whether any is due."""
-        async with self.database.acquire() as connection:
-            reading = await select_clock(connection, merchant_id)
-        return any(at <= reading.time for at in self.due)
+    async def is_busy(self, merchant_id: int, mark: Mark) -> bool:
+        """Tell whether any was due at a mark, of an endpoint that fails only where it is waited for."""
+        del merchant_id
+        return (mark.is_patient or not self.fails) and any(at <= mark.time for at in self.due)
 
     async def run(self) -> int:
         """Do what is due."""
@@ -62,6 +65,8 @@ class Chores:
         for at in ripe:
             self.due.remove(at)
             self.done.append(now)
+            if self.comes_again:
+                self.due.append(now + timedelta(microseconds=1))
             if self.leads_to is not None:
                 self.leads_to.due.append(now)
         return len(ripe)
@@ -145,6 +150,41 @@ async def test_a_run_that_lasts_holds_nobody_up(database: Database, start: datet
     assert len(rent.done) == 1
     hanging.set()
     assert await clockwork.running.drain(seconds=5) == 0
+
+
+async def test_what_others_begin_meanwhile_holds_no_clock_up(database: Database, start: datetime) -> None:
+    """A merchant whose other calls always have something under way is never quiet; its clock is moved all the same."""
+    letters = Chores(database)
+    rent = Chores(database, [start + n * DAY for n in range(1, 31)], leads_to=letters)
+    calls = Chores(database, [start], comes_again=True)
+    moved = await asyncio.wait_for(advance(build(database, rent, calls, letters), MERCHANT, by(60)), timeout=60)
+    assert len(rent.done) == len(letters.done) == 30
+    assert timedelta() <= moved.reading.time - (start + 60 * DAY) < timedelta(minutes=1)
+    for n, at in enumerate(rent.done, start=1):
+        assert timedelta() <= at - (start + n * DAY) < timedelta(minutes=1)
+
+
+async def test_endpoints_that_fail_hold_no_clock_up_for_long(database: Database, start: datetime) -> None:
+    """Callbacks to an endpoint that hangs are waited for a while in all, and then no more; all else is done."""
+    rent = Chores(database, [start + n * DAY for n in range(1, 31)])
+    dead = Chores(database, [start + n * DAY for n in range(1, 31)], fails=True, held=10**9)
+    clockwork = build(database, rent, dead, most_failing_seconds=0.5)
+    await asyncio.wait_for(advance(clockwork, MERCHANT, by(60)), timeout=60)
+    assert (len(rent.done), len(dead.done)) == (30, 0)
+
+
+async def test_what_cannot_be_done_is_no_step(database: Database, start: datetime) -> None:
+    """What is due and waits for something else, as renewals of a disabled merchant do, is no step of the clock."""
+    rent = Chores(database, [start - DAY])
+    faller = replace(rent.as_faller("rent"), is_busy=never)
+    moved = await advance(replace(build(database), fallers=[faller]), MERCHANT, by(3))
+    assert moved.steps == 1
+
+
+async def never(merchant_id: int, mark: Mark) -> bool:
+    """Say that nothing can be done."""
+    del merchant_id, mark
+    return False
 
 
 @pytest.mark.parametrize("bounds", [{"most_steps": 2}, {"most_seconds": 0.2}])
