@@ -65,9 +65,18 @@ def stop_on_signals(*, drain_seconds: float = 0.0) -> Shutdown:
     """Return the end of this process, which SIGTERM and SIGINT begin."""
     shutdown = Shutdown(drain_seconds=drain_seconds)
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(report_lost_error)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, shutdown.begin)
     return shutdown
+
+
+def report_lost_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an error that no task and no caller took, with the way to it; the event loop's own line has its values."""
+    error = context.get("exception")
+    task = context.get("task") or context.get("future")
+    name = task.get_name() if isinstance(task, asyncio.Task) else None
+    log.error("task.error_lost", task=name, exc_info=error if isinstance(error, BaseException) else None)
 
 
 class _Server(uvicorn.Server):
