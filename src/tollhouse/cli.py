@@ -81,6 +81,10 @@ LogRequests = Annotated[
 ]
 
 
+def _complete_kind(begun: str) -> list[str]:
+    return [kind for kind in (*KINDS, "all") if kind.startswith(begun)]
+
+
 class SampleForm(StrEnum):
     """How a sample callback is written."""
 
@@ -240,7 +244,7 @@ def listen(
 
 @app.command()
 def trigger(
-    kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}; or all.", show_default=True)] = KINDS[0],
+    kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}; or all.", autocompletion=_complete_kind)] = KINDS[0],
     to: Annotated[str, typer.Option(help="Listener to send it to.")] = f"http://127.0.0.1:{listening.DEFAULT_PORT}/",
     form: Annotated[SampleForm, typer.Option("--format", help="Form of the callback.")] = SampleForm.JSON,
     secret: Secret = None,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.gateways import SOURCE, START_SECONDS, STOP_SECONDS, find_free_port
+from tests.support.gateways import SOURCE, START_SECONDS, STOP_SECONDS, RunningGateway, find_free_port
 from tests.support.webshop import REDIRECT_URL, card, open_webshop
 
 from tollhouse.vault.keys import FileKeyProvider
@@ -182,3 +182,18 @@ async def test_a_worker_with_a_backlog_stops(database_dsn: str, data_directory: 
         assert not [line for line in log if line["level"] == "error"]
     finally:
         hanging.close()
+
+
+@pytest.mark.slow
+def test_a_database_that_dies_is_no_success(data_directory: Path) -> None:
+    """When the embedded database ends by itself the process ends with a sentence, and not with exit code 0."""
+    gateway = RunningGateway(data_directory)
+    try:
+        gateway.start()
+        postmaster = int((data_directory / "postgres" / "postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGKILL)
+        assert gateway.wait() == 1
+        assert "tollhouse: The embedded database ended by itself; " in gateway.log
+        assert "Traceback" not in gateway.log
+    finally:
+        gateway.close()

@@ -74,6 +74,11 @@ class RunningGateway:
         self._process.wait(timeout=STOP_SECONDS)
         return time.monotonic() - begun
 
+    def wait(self) -> int:
+        """Wait until the process ends by itself, and return its exit code."""
+        assert self._process is not None
+        return self._process.wait(timeout=STOP_SECONDS)
+
     def kill(self) -> None:
         """Kill the process, as a power cut would."""
         assert self._process is not None
