@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -68,18 +70,21 @@ class MemoryRing:
 class FileRing:
     """The ring of a machine: one file a minute, mode 0600, in a directory that lives in memory.
 
-    Nothing is remembered, so that a key that one process erased is gone for all of them.
+    Nothing is remembered, so that a key that one process erased is gone for all of them. `home` is where the rings of
+    this user's deployments are: what those that have ended left there is swept too.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, home: Path | None = None) -> None:
         self._directory = directory
+        self._home = home
 
     def take(self, minute: int) -> bytes:
-        """Return the key of a minute; draw it if there is none yet. Raises OSError if it cannot be kept."""
+        """Return the key of a minute; draw it if there is none yet. Raises OSError and RingUnsafe."""
         key = self.find(minute)
         if key is not None:
             return key
         self.sweep(minute)
+        make_private(self._directory)
         self._write(minute, secrets.token_bytes(KEY_BYTES))
         key = self.find(minute)
         if key is None:
@@ -96,10 +101,12 @@ class FileRing:
 
     def sweep(self, minute: int) -> None:
         """Erase the keys that are too old in this minute."""
-        for path in self._directory.iterdir():
+        for path in list_files(self._directory):
             name = path.name.partition(".")[0]
             if not name.isdigit() or not is_alive(int(name), minute):
                 path.unlink(missing_ok=True)
+        if self._home is not None:
+            _sweep_left_behind(self._home)
 
     def _path(self, minute: int) -> Path:
         return self._directory / f"{minute}.key"
@@ -129,24 +136,44 @@ def open_ring(directory: Path | None, *, name: str) -> KeyRing:
     Raises RingUnsafe for a directory that was set and is not in memory, or that others can read.
     """
     base = directory or SHARED_MEMORY
+    home = base / f"tollhouse-{os.geteuid()}"
     try:
-        return FileRing(_make_private(base / f"tollhouse-{os.geteuid()}" / name, base))
+        if find_file_system(base) not in MEMORY_FILE_SYSTEMS:
+            raise RingUnsafe("it is not in memory (tmpfs).")
+        make_private(home)
     except (OSError, RingUnsafe) as error:
         if directory is not None:
             raise RingUnsafe(f"Keys cannot be kept in {directory}: {error}") from None
         return MemoryRing()
+    return FileRing(home / name, home=home)
 
 
-def _make_private(path: Path, base: Path) -> Path:
-    """Make a directory in memory that only this user can read. Raises RingUnsafe and OSError."""
-    if find_file_system(base) not in MEMORY_FILE_SYSTEMS:
-        raise RingUnsafe("it is not in memory (tmpfs).")
-    for each in (path.parent, path):
-        each.mkdir(mode=0o700, exist_ok=True)
-        status = each.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            raise RingUnsafe(f"{each} is not a directory that only its owner, this user, can read.")
-    return path
+def make_private(path: Path) -> None:
+    """Make a directory that only this user can read, unless it is there. Raises RingUnsafe and OSError."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise RingUnsafe(f"{path} is not a directory that only its owner, this user, can read.")
+
+
+def list_files(directory: Path) -> list[Path]:
+    """Name what is in a directory; nothing if it is not there."""
+    try:
+        return list(directory.iterdir())
+    except OSError:
+        return []
+
+
+def _sweep_left_behind(home: Path) -> None:
+    """Erase old keys of all deployments of this user, and the directories in which there is none."""
+    before = time.time() - 60 * (KEY_LIFE_MINUTES + 1)
+    for ring in list_files(home):
+        for path in list_files(ring):
+            with suppress(OSError):
+                if path.lstat().st_mtime < before:
+                    path.unlink()
+        with suppress(OSError):  # it is made again by the deployment that needs it
+            ring.rmdir()
 
 
 def find_file_system(path: Path) -> str | None:

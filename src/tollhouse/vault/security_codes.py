@@ -19,7 +19,7 @@ from tollhouse.kernel.errors import SealBroken
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
 from tollhouse.storage.sweep import Sweep
-from tollhouse.vault.ring import KeyRing, is_alive
+from tollhouse.vault.ring import KeyRing, RingUnsafe, is_alive
 from tollhouse.vault.seal import seal_under, unseal_under
 
 #: How long a code may live, from the request that brought it.
@@ -53,8 +53,8 @@ class SecurityCodes:
         minute = _minute_of(now)
         try:
             key = self._ring.take(minute)
-        except OSError as error:
-            log.warning("ring.key_not_kept", error=type(error).__name__, errno=error.errno)
+        except (OSError, RingUnsafe) as error:
+            log.warning("ring.key_not_kept", error=type(error).__name__)
             return None
         sealed = seal_under(key, code.reveal().encode(), bound_to=f"challenge|{holder_id}|{minute}")
         return SealedCode(holder_id, minute.to_bytes(MINUTE_BYTES, "big") + sealed, expires_at)

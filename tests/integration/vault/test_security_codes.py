@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -125,7 +127,7 @@ def test_only_the_owner_reads_a_key(tmp_path: Path) -> None:
 
 def test_a_full_memory_stops_no_payment(tmp_path: Path) -> None:
     """Where no key can be kept no code is sealed, and nothing is raised: the payment goes on without."""
-    codes = SecurityCodes(FileRing(tmp_path / "gone"))
+    codes = SecurityCodes(FileRing(tmp_path / "gone" / "ring"))
     assert codes.seal(Cvv(CVV), holder_id=HOLDER, now=NOW, expires_at=NOW + CODE_LIFE) is None
 
 
@@ -141,13 +143,30 @@ def test_a_ring_is_in_memory_and_private(tmp_path: Path) -> None:
     name = uuid4().hex
     ring = open_ring(None, name=name)
     assert isinstance(ring, FileRing)
-    directory = Path(f"/dev/shm/tollhouse-{os.geteuid()}/{name}")  # noqa: S108 - what the ring made
+    directory = Path(f"/dev/shm/tollhouse-{os.geteuid()}/{name}")  # noqa: S108 - what the ring makes
+    assert not directory.exists()
+    seal(ring, now=datetime.now(UTC))
     assert directory.stat().st_mode & 0o777 == 0o700
     directory.chmod(0o755)
-    assert isinstance(open_ring(None, name=name), MemoryRing)
     with pytest.raises(RingUnsafe, match="only its owner"):
-        open_ring(Path("/dev/shm"), name=name)  # noqa: S108
-    directory.rmdir()
+        ring.take(int(time.time()) // 60 + 1)
+    shutil.rmtree(directory)
+
+
+def test_what_ended_deployments_left_is_swept(tmp_path: Path) -> None:
+    """Keys that nobody sweeps any more are erased by any process of the same user, and so are empty directories."""
+    left, running = tmp_path / "left", tmp_path / "running"
+    for directory in (left, running, tmp_path / "empty"):
+        directory.mkdir(mode=0o700)
+    minute = int(time.time()) // 60
+    old, fresh = FileRing(left), FileRing(running)
+    old.take(minute)
+    fresh.take(minute)
+    hour_ago = time.time() - 3_600
+    os.utime(left / f"{minute}.key", (hour_ago, hour_ago))
+    FileRing(tmp_path / "own", home=tmp_path).sweep(minute)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["running"]
+    assert fresh.find(minute) is not None
 
 
 async def test_codes_are_stored_once(database: Database) -> None:
