@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -257,6 +257,7 @@ def build_gateway(
     database = pools.payments
     clock, metrics, wake, carrier = DatabaseClock(), Metrics(), asyncio.Event(), build_carrier(settings)
     security_codes = SecurityCodes(_open_ring(settings, vault))
+    secrets = IpnSecrets(database, lambda merchant_id, sealed: vault.open_secret(sealed, bound_to=f"ipn|{merchant_id}"))
     tools = _build_tools(
         settings,
         database,
@@ -266,6 +267,7 @@ def build_gateway(
         transport=transport,
         directory=Directory(directory_transport or transport),
         carrier=carrier,
+        ipn_secrets=secrets.of,
         on_settled=partial(_tell_settled, metrics, wake),
     )
     mint = Mint(
@@ -286,9 +288,7 @@ def build_gateway(
         gate=Gate(doorman, trusted_proxies=settings.trusted_proxies),
         vault=vault,
         metrics=metrics,
-        secrets=IpnSecrets(
-            database, lambda merchant_id, sealed: vault.open_secret(sealed, bound_to=f"ipn|{merchant_id}")
-        ),
+        secrets=secrets,
         desk=Desk(
             database,
             build_sender(settings),
@@ -314,6 +314,7 @@ def _build_tools(
     transport: Transport,
     directory: Directory,
     carrier: Carrier | None,
+    ipn_secrets: Callable[[int], Awaitable[Sequence[str]]],
     on_settled: Callable[[Payment], None],
 ) -> Tools:
     limits = choose_limits(settings)
@@ -341,6 +342,7 @@ def _build_tools(
         mids=dict.fromkeys(settings.mids, acquirer.name),
         takes_test_mids=not settings.is_live,
         base_url=settings.public_url,
+        ipn_secrets=ipn_secrets,
         on_settled=on_settled,
         patience=Patience(
             answer=settings.answer_seconds,

@@ -11,9 +11,9 @@ import aiohttp
 
 from tollhouse.ipn.attempt import ACKNOWLEDGED, build_headers, write_body
 from tollhouse.ipn.form import Form
-from tollhouse.ipn.samples import SUBSCRIPTION_KINDS, build_sample
+from tollhouse.ipn.samples import DISPUTE_KINDS, SUBSCRIPTION_KINDS, build_sample
 from tollhouse.kernel.errors import TollhouseError
-from tollhouse.payments.model import Mode
+from tollhouse.payments.public_names import DISPUTE_WON
 
 TIMEOUT_SECONDS = 15.0
 
@@ -69,4 +69,6 @@ def can_be_sent(kind: str, *, form: Form, failed: bool) -> bool:
     """Tell whether there is such an event."""
     if kind in SUBSCRIPTION_KINDS:
         return form == "json" and not failed
-    return not failed or kind != Mode.CHARGEBACK
+    if kind in DISPUTE_KINDS:
+        return not failed and not (form == "legacy" and kind == DISPUTE_WON)
+    return True

@@ -6,16 +6,18 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest_asyncio
 from tests.support.callbacks import open_endpoint
 from tests.support.cardholders import REDIRECT_URL, World, open_world
 from tests.support.issuing import number_of
-from tests.support.pages import attempt_all
+from tests.support.pages import attempt_all, work_until
 from tests.support.payment_pages import PayPage
 from tests.support.webshop import WebShop, card, clone_database, price
 
+from tollhouse.ledger.verify import verify_books
 from tollhouse.links.model import MOST_TRIES
 from tollhouse.links.store import SWEEPS
 from tollhouse.stage.demo import SITE_ID
@@ -34,24 +36,27 @@ async def charge_back(shop: WebShop, body: Any = None, **payment: Any) -> dict[s
 
 
 async def test_a_chargeback_as_it_is_told(shop: WebShop) -> None:
-    """The answer, the look-up, the feed and the signed callback tell the same: mode chargeback, status fail."""
+    """The answer, the look-up, the feed, the timeline and the signed callback tell the same, without a subscription."""
     async with open_endpoint() as endpoint:
         url = {"ipnUrl": endpoint.url, "redirectUrl": REDIRECT_URL}
         content = await charge_back(shop, {"reason": "Fraud"}, url=url, metadata={"cart": 7})
         await attempt_all(shop)
     payment = content["payment"]
-    assert (payment["mode"], payment["status"], payment["code"]) == ("chargeback", "fail", "1050")
-    assert (payment["amount"], payment["amountUsd"], payment["action"]) == (19.99, 19.99, "charge")
+    assert (payment["mode"], payment["status"], payment["code"]) == ("chargebackFirst", "chargeback", "0")
+    assert (payment["amount"], payment["amountUsd"], payment["action"]) == (19.99, 19.99, "chargeback")
+    assert payment["description"] == "Fraud"
+    assert "subscription" not in content
     transaction_id = payment["transactionId"]
     assert (await shop.get(f"/payment/{transaction_id}")).json() == content
     story = (await shop.get(f"/payment/{transaction_id}/timeline")).json()
     assert [entry["kind"] for entry in story["data"]][:2] == ["request", "state"], story
-    listed = (await shop.get("/feed/transactions?mode=chargeback")).json()
+    assert story["data"][0]["facts"]["mode"] == "chargebackFirst"
+    listed = (await shop.get("/feed/transactions?mode=chargebackFirst&status=chargeback")).json()
     assert transaction_id in json.dumps(listed)
-    [seen] = [seen for seen in endpoint.seen if b'"chargeback"' in seen.body]
+    [seen] = [seen for seen in endpoint.seen if b'"chargebackFirst"' in seen.body]
     told = json.loads(seen.body)
     assert {name: told[name] for name in content} == content
-    signature = hashlib.sha256(f"secret{transaction_id}fail".encode()).hexdigest()
+    signature = hashlib.sha256(f"secret{transaction_id}chargeback".encode()).hexdigest()
     assert seen.headers["X-Signature"] == signature
 
 
@@ -69,40 +74,113 @@ async def test_a_card_that_is_charged_back(shop: WebShop) -> None:
         return await take_in_all(shop.gateway.tools)
 
     assert [await count_after(days) for days in (0, 2, 3, 4)] == [0, 0, 2, 0]
-    listed = (await shop.get("/feed/transactions?mode=chargeback")).json()["data"]
+    listed = (await shop.get("/feed/transactions?mode=chargebackFirst")).json()["data"]
     told = {
         entry["payment"]["orderId"]: (entry["payment"]["status"], entry["payment"]["code"], entry["payment"]["amount"])
         for entry in listed
     }
-    assert told == {sold["orderId"]: ("fail", "1050", 19.99), held["orderId"]: ("fail", "1050", 5)}
-    events = await shop.fetch("select body from event where kind = 'chargeback'")
+    assert told == {sold["orderId"]: ("chargeback", "0", 19.99), held["orderId"]: ("chargeback", "0", 5)}
+    events = await shop.fetch("select body from event where kind = 'chargebackFirst'")
     assert len(events) == 2
 
 
 FAULTY: list[tuple[Any, list[str]]] = [
-    ({"amount": "x", "reason": "r" * 256}, ["amount", "reason"]),
+    ({"amount": "x", "reason": "r" * 256}, ["reason", "amount"]),
     ({"amount": 0}, ["amount"]),
-    ({"amount": 20}, ["amount"]),
+    ({"amount": ""}, ["amount"]),
+    ({"amount": 5, "currency": "EUR"}, ["currency"]),
+    ({"amuont": 5}, ["amuont"]),
+    ({"mode": "chargeback"}, ["mode"]),
+    ({"mode": "chargebackFirst", "won": True}, ["won"]),
+    ({"mode": "chargebackRepresent", "won": True}, ["transactionId"]),
     ({"amount": 1.001}, ["amount"]),
     ({"reason": f"card {number_of('visa')}"}, ["reason"]),
 ]
 
 
 async def test_what_stage_refuses(shop: WebShop) -> None:
-    """Faults are named, an authorization has nothing to take back, strangers find nothing; nothing is stored."""
+    """Faults are named, nobody wins what was not charged back, strangers find nothing; nothing is stored."""
     paid = (await shop.pay()).json()["payment"]["transactionId"]
-    held = (await shop.pay(shop.payment(sku=shop.sku(price(offset="3d"))))).json()["payment"]["transactionId"]
     before = await shop.count_rows()
     for body, paths in FAULTY:
         answer = await shop.post(f"/stage/chargeback/{paid}", body)
         assert (answer.status_code, list(answer.json()["errors"])) == (400, paths), answer.text
-    answer = await shop.post(f"/stage/chargeback/{held}", {})
-    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["transactionId"])
     for wanted in ("1", "x"):
         assert (await shop.post(f"/stage/chargeback/{wanted}", {})).status_code == 404
     assert (await shop.post(f"/stage/chargeback/{paid}", {}, key=shop.other.key)).status_code == 404
     assert (await shop.post(f"/stage/chargeback/{paid}", {}, key="")).status_code == 401
     assert await shop.count_rows() == before
+
+
+STEPS: list[tuple[dict[str, Any], str]] = [
+    ({"mode": "chargebackRetrieval"}, "retrieved"),
+    ({"mode": "chargebackRepresent"}, "represented"),
+    ({}, "chargeback"),
+    ({"mode": "chargebackRepresent", "won": True}, "represented"),
+    ({"mode": "chargebackSecond"}, "chargeback_2nd"),
+    ({"mode": "chargebackCollector"}, "send_ca"),
+]
+
+
+async def is_all_posted(shop: WebShop) -> bool:
+    """Tell whether all that is to be posted has been."""
+    [row] = await shop.fetch(
+        "select (select count(*) from event where url <> '')"
+        " = (select count(distinct event_id) from delivery_attempt) as is_all"
+    )
+    return bool(row["is_all"])
+
+
+async def test_stage_makes_every_step(shop: WebShop) -> None:
+    """Each mode can be made, is found by its own mode and status, and is posted; a won dispute only if asked for."""
+    async with open_endpoint() as endpoint:
+        url = {"ipnUrl": endpoint.url, "redirectUrl": REDIRECT_URL}
+        for asks in (False, True):
+            if asks:
+                await shop.put(f"/site/{shop.merchant.site_id}", {"extraEvents": ["dispute.won"]})
+            paid = (await shop.pay(shop.payment(url=url, metadata={"asks": asks}))).json()["payment"]
+            made = []
+            for body, status in STEPS:
+                answer = await shop.post(f"/stage/chargeback/{paid['transactionId']}", body)
+                assert answer.status_code == 201, answer.text
+                told = answer.json()["payment"]
+                mode = body.get("mode", "chargebackFirst")
+                assert (told["action"], told["mode"], told["status"]) == ("chargeback", mode, status)
+                found = await shop.get(
+                    f"/feed/transactions?orderId={paid['orderId']}&mode={mode}&status={told['status']}"
+                )
+                assert told in [event["payment"] for event in found.json()["data"]]
+                made.append(told)
+            await work_until(shop, partial(is_all_posted, shop))
+            bodies = [json.loads(seen.body) for seen in endpoint.seen]
+            posted = [body["payment"]["transactionId"] for body in bodies if body["metadata"] == {"asks": asks}]
+            won = made[3]["transactionId"]
+            expected = [paid["transactionId"], *(each["transactionId"] for each in made)]
+            assert sorted(posted) == sorted(each for each in expected if asks or each != won)
+    success = (await shop.get("/feed/transactions?status=success")).json()["data"]
+    assert {event["payment"]["mode"] for event in success} == {"sale"}
+    assert (await verify_books(shop.gateway.database)).violations == ()
+
+
+async def test_a_notice_has_no_link(shop: WebShop) -> None:
+    """A request for information has taken nothing that could be paid again."""
+    asked = (await charge_back(shop, {"mode": "chargebackRetrieval"}))["payment"]
+    assert (await shop.get(f"/chargeback/{asked['transactionId']}/repaidLink")).status_code == 404
+
+
+async def test_what_is_too_much_is_shown(shop: WebShop) -> None:
+    """A charge-back of more than is left says by how much, in the answer, the feed and the timeline."""
+    paid = (await shop.pay()).json()["payment"]["transactionId"]
+    await shop.post(f"/payment/{paid}/credit", {"reason": "Late", "amount": 15})
+    taken = (await shop.post(f"/stage/chargeback/{paid}", {"amount": 19.99})).json()["payment"]
+    assert (taken["amount"], taken["excessAmount"]) == (19.99, 15)
+    [listed] = (await shop.get("/feed/transactions?mode=chargebackFirst")).json()["data"]
+    assert listed["payment"] == taken
+    story = (await shop.get(f"/payment/{taken['transactionId']}/timeline")).json()["data"]
+    assert any(entry["facts"].get("excessAmount") == "15.00 USD" for entry in story)
+    refused = await shop.post(f"/payment/{paid}/credit", {"reason": "Late"})
+    assert (refused.status_code, list(refused.json()["errors"])) == (400, ["amount"])
+    assert (await verify_books(shop.gateway.database)).violations == ()
 
 
 async def test_a_request_id(shop: WebShop) -> None:

@@ -78,6 +78,9 @@ async def test_a_charge_back_on_the_third_day(shop: WebShop) -> None:
     await advance(shop, "2d")
     assert [mode for mode, _, _ in await history(shop)] == ["sale"]
     await advance(shop, "2d")
-    assert [(mode, status) for mode, status, _ in await history(shop)] == [("sale", "success"), ("chargeback", "fail")]
+    assert [(mode, status) for mode, status, _ in await history(shop)] == [
+        ("sale", "success"),
+        ("chargebackFirst", "chargeback"),
+    ]
     await advance(shop, "5d")
     assert len(await history(shop)) == 2

@@ -55,10 +55,10 @@ async def test_parameters_are_named_as_on_the_wire(refusing_shop: WebShop) -> No
 
 
 async def test_the_callback_is_part_of_the_document(refusing_shop: WebShop) -> None:
-    """The document describes the IPNs as webhooks with their signatures: of payments, and of subscriptions."""
+    """The document describes the IPNs as webhooks with their signatures: of payments, subscriptions and their cards."""
     webhooks = (await read_document(refusing_shop))["webhooks"]
-    assert webhooks.keys() == {"payment", "subscription"}
-    for name, model in (("payment", "PaymentEvent"), ("subscription", "SubscriptionEvent")):
+    assert webhooks.keys() == {"payment", "subscription", "card"}
+    for name, model in (("payment", "PaymentEvent"), ("subscription", "SubscriptionEvent"), ("card", "CardEvent")):
         callback = webhooks[name]["post"]
         assert {"X-Signature", "webhook-signature"} <= {parameter["name"] for parameter in callback["parameters"]}
         assert callback["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith(f"/{model}")

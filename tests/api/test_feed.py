@@ -90,7 +90,7 @@ async def test_the_feed_has_every_transaction(sold: WebShop) -> None:
         ("auth", "success"),
         ("void", "success"),
         ("sale", "success"),
-        ("credit", "success"),
+        ("refund", "success"),
     ]
 
 
@@ -132,7 +132,7 @@ def checks_of(events: list[dict[str, Any]], site_id: int) -> dict[str, list[Chec
         ],
         "mode": [
             ({"mode": mode}, lambda e, m=mode: e["payment"]["mode"] == m)  # type: ignore[misc]
-            for mode in ("sale", "credit", "chargeback")
+            for mode in ("sale", "refund", "chargebackFirst")
         ],
     }
     return checks
@@ -153,8 +153,10 @@ async def test_every_pair_of_filters(sold: WebShop) -> None:
 
 async def test_times_are_from_inclusive_to_exclusive(sold: WebShop) -> None:
     """`from` is the first moment that fits and `to` the first that does not, in every form of a moment."""
-    rows = await sold.fetch("select created_at from transaction where merchant_id = 1 order by created_at desc")
-    moments = [row["created_at"] for row in rows]
+    rows = await sold.fetch(
+        "select coalesce(settled_at, created_at) as shown_at from transaction where merchant_id = 1 order by 1 desc"
+    )
+    moments = [row["shown_at"] for row in rows]
     first, last = moments[5], moments[2]
     found = await read_all(sold, **{"from": first.isoformat(), "to": last.isoformat().replace("+00:00", "Z")})
     assert len(found) == sum(first <= moment < last for moment in moments)
@@ -164,6 +166,28 @@ async def test_times_are_from_inclusive_to_exclusive(sold: WebShop) -> None:
     assert await read_all(sold, **{"from": int(tomorrow.timestamp())}) == []
     assert len(await read_all(sold, to=f"{tomorrow:%Y-%m-%d}")) >= len(moments) - 1
     assert await read_all(sold, to="0001-01-01") == []
+
+
+async def test_a_span_is_about_the_time_that_is_shown(sold: WebShop) -> None:
+    """What was made before a span and settled in it is found, however late, by whatever else is asked; and once."""
+    paid = [(await sold.pay(sold.payment(metadata={"n": n}))).json() for n in range(4)]
+    ids = [each["payment"]["transactionId"] for each in paid]
+    for transaction_id, days in zip(ids, (30, 20, 10, 0), strict=True):
+        await sold.execute(
+            "update transaction set created_at = created_at - make_interval(days => $2),"
+            " settled_at = settled_at + interval '1 day' where transaction_id = $1",
+            int(transaction_id),
+            days,
+        )
+    [shown] = {event["payment"]["timestamp"]["dateTime"][:10] for event in await read_all(sold, transactionId=ids[0])}
+    span = {"from": f"{shown}T00:00:00", "to": f"{shown}T23:59:59"}
+    asked = [{}, {"mode": "sale"}, {"status": "success"}, {"orderId": paid[1]["payment"]["orderId"]}, {"limit": 1}]
+    for query in asked:
+        expected = {ids[1]} if "orderId" in query else set(ids)
+        found = [id_of(event) for event in await read_all(sold, **span, **query)]
+        assert set(found) == expected, query
+        assert len(found) == len(expected), query
+    await sold.execute("delete from transaction where transaction_id = any($1::bigint[])", [int(each) for each in ids])
 
 
 async def test_new_transactions_do_not_move_the_pages(sold: WebShop) -> None:
@@ -230,6 +254,12 @@ async def test_others_see_their_own(sold: WebShop) -> None:
         ("cursor=1&limit=0", {"cursor", "limit"}),
         ("cursor=1-2-3&limit=101", {"cursor", "limit"}),
         ("limit=x", {"limit"}),
+        ("mode=capture", {"mode"}),
+        ("mode=credit", {"mode"}),
+        ("orderID=1&limit=0&form=2026-01-01", {"orderID", "form", "limit"}),
+        ("since=2026-01-01", {"since"}),
+        ("unknown=", {"unknown"}),
+        ("status=fail&status=success", {"status"}),
     ],
 )
 async def test_faults_are_named(sold: WebShop, query: str, faulty: set[str]) -> None:

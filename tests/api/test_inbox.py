@@ -195,8 +195,12 @@ async def test_older_callbacks_are_on_the_next_page(shop: WebShop) -> None:
 async def test_the_thanks_page_says_how_it_ended(shop: WebShop) -> None:
     """The demo's redirect address shows what the gateway appended to it, and leads to the inbox."""
     for query, words in (
-        ("is_approved=1&orderId=100000001&transactionId=10000001", ["Thank you", "100000001", "10000001"]),
-        ("is_approved=0&orderId=100000001", ["Not approved", "100000001"]),
+        (
+            "is_approved=1&order_id=100000001&cb_code=0&cb_transaction_id=10000001",
+            ["Thank you", "100000001", "10000001"],
+        ),
+        ("is_approved=0&order_id=100000001&cb_code=5051", ["Not approved", "100000001"]),
+        ("is_approved=0&order_id=100000001", ["Not known yet", "100000001"]),
         ("", ["You are back"]),
     ):
         page = (await shop.client.get(f"/stage/thanks?{query}")).text
@@ -206,7 +210,7 @@ async def test_the_thanks_page_says_how_it_ended(shop: WebShop) -> None:
 
 async def test_the_thanks_page_shows_and_does_not_run(shop: WebShop) -> None:
     """What stands in the address is shown as text, and not at any length."""
-    page = (await shop.client.get("/stage/thanks", params={"orderId": "<script>" + "x" * 500})).text
+    page = (await shop.client.get("/stage/thanks", params={"order_id": "<script>" + "x" * 500})).text
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert "x" * 100 not in page

@@ -48,15 +48,17 @@ async def test_a_credit_as_clients_read_it(shop: WebShop) -> None:
     assert (answer.status_code, set(content)) == (201, {"payment", "consumer", "metadata"})
     assert (content["consumer"], content["metadata"]) == (whole["consumer"], whole["metadata"])
     payment = content["payment"]
-    same = ("orderId", "currency", "descriptor", "source", "apiPaymentSource", "action")
+    same = ("orderId", "currency", "descriptor", "source", "apiPaymentSource")
     assert {name: payment[name] for name in same} == {name: whole["payment"][name] for name in same}
-    assert (payment["code"], payment["status"], payment["mode"], payment["amount"]) == ("0", "success", "credit", 5)
+    assert (payment["code"], payment["status"], payment["amount"]) == ("0", "success", 5)
+    assert (payment["action"], payment["mode"]) == ("credit", "refund")
+    assert payment["parentTransactionId"] == transaction_id
     assert payment["amountUsd"] == 5
     assert payment["transactionId"] != transaction_id
     shown = await shop.get(f"/payment/{payment['transactionId']}")
     assert (shown.status_code, shown.content) == (200, answer.content)
     [row] = await shop.fetch("select kind, status, convert_from(body, 'utf8') as body from event where kind <> 'sale'")
-    assert (row["kind"], row["status"]) == ("credit", "success")
+    assert (row["kind"], row["status"]) == ("refund", "success")
     assert row["body"].startswith(answer.text[:-1])
 
 
@@ -64,7 +66,8 @@ async def test_a_purchase_from_authorization_to_void(shop: WebShop) -> None:
     """Authorize, capture a part with `[]` bodies where nothing is said, credit the rest; the portal's tables add up."""
     first = await authorize(shop)
     captured = read(await shop.post(f"/payment/{first}/capture", {"amount": 9.99}))
-    assert (captured["mode"], captured["amount"]) == ("capture", 9.99)
+    assert (captured["action"], captured["mode"], captured["amount"]) == ("charge", "settle", 9.99)
+    assert captured["parentTransactionId"] == first
     assert (
         read(await shop.post(f"/payment/{captured['transactionId']}/credit", REASON | {"amount": 0.99}))["amount"]
         == 0.99
@@ -128,6 +131,13 @@ FAULTY: list[tuple[Any, list[str]]] = [
     (REASON | {"amount": 10**20}, ["amount"]),
     ({"reason": f"paid with {number_of('visa')}"}, ["reason"]),
     ({"reason": "4024 0071 7936 6348"}, ["reason"]),
+    (REASON | {"amount": ""}, ["amount"]),
+    (REASON | {"amount": None}, ["amount"]),
+    (REASON | {"amount": []}, ["amount"]),
+    (REASON | {"sum": 5}, ["sum"]),
+    ({"amount": None, "sum": 5}, ["amount", "sum", "reason"]),
+    (REASON | {"amount": 5, "currency": "EUR"}, ["currency"]),
+    (REASON | {"currency": "EUR"}, ["currency"]),
 ]
 
 
@@ -140,9 +150,34 @@ async def test_faulty_credits(shop: WebShop) -> None:
     assert await shop.count_rows() == before
 
 
+#: What would capture or void all, and may have been meant otherwise.
+MISTAKEN: list[tuple[str, Any, list[str]]] = [
+    ("capture", {"amount": ""}, ["amount"]),
+    ("capture", {"amount": None}, ["amount"]),
+    ("capture", {"Amount": 5}, ["Amount"]),
+    ("capture", {"amount": 5, "currency": "EUR"}, ["currency"]),
+    ("void", {"amount": 5}, ["amount"]),
+    ("void", {"amount": None}, ["amount"]),
+    ("void", {"sum": 5}, ["sum"]),
+    ("credit", REASON | {"amount": 5}, ["amount"]),
+    ("credit", REASON | {"amount": 19.98}, ["amount"]),
+]
+
+
+async def test_what_would_move_all_by_mistake(shop: WebShop) -> None:
+    """A blank amount, an unknown field beside a missing one and another currency are refused; nothing is stored."""
+    transaction_id = await authorize(shop)
+    before = await shop.count_rows()
+    for operation, body, paths in MISTAKEN:
+        await refused(await shop.post(f"/payment/{transaction_id}/{operation}", body), *paths)
+    assert await shop.count_rows() == before
+    body = {"amount": 5, "currency": "usd", "note": "ignored beside an amount"}
+    assert read(await shop.post(f"/payment/{transaction_id}/capture", body))["amount"] == 5
+
+
 async def test_credits_at_the_bounds(shop: WebShop) -> None:
-    """A blank amount is none, a reason may have 255 characters, and all that was paid may go back."""
-    for body in (REASON | {"amount": ""}, REASON | {"amount": None}, {"reason": "r" * 255, "amount": 19.99}):
+    """A missing amount is all, a reason may have 255 characters, and all that was paid may go back."""
+    for body in (REASON, REASON | {"currency": ""}, {"reason": "r" * 255, "amount": 19.99, "currency": "USD"}):
         assert read(await shop.post(f"/payment/{await pay(shop)}/credit", body))["amount"] == 19.99
 
 
@@ -161,10 +196,6 @@ async def test_what_is_not_there(shop: WebShop, operation: str) -> None:
 async def test_what_follows_what(shop: WebShop) -> None:
     """What cannot be done any more is 400 and says what can; what is still open is 409 with Retry-After."""
     first, second = await authorize(shop), await authorize(shop, "operation_never_arrives")
-    assert (
-        "void it"
-        in (await refused(await shop.post(f"/payment/{first}/credit", REASON), "transactionId"))["transactionId"][0]
-    )
     captured = read(await shop.post(f"/payment/{first}/capture", []))["transactionId"]
     await refused(await shop.post(f"/payment/{first}/capture", []), "transactionId")
     credited = read(await shop.post(f"/payment/{first}/credit", REASON | {"amount": 1}))["transactionId"]
@@ -188,8 +219,20 @@ async def test_request_ids(shop: WebShop) -> None:
     await refused(await shop.post(f"/payment/{first}/credit", REASON | {"amount": 2}, headers=named), status=422)
     await refused(await shop.post(f"/payment/{second}/credit", REASON | {"amount": 1}, headers=named), status=422)
     assert read(await shop.post(f"/payment/{second}/void", [], headers=named))["mode"] == "void"
-    [row] = await shop.fetch("select request_id from event where kind = 'credit'")
+    [row] = await shop.fetch("select request_id from event where kind = 'refund'")
     assert row["request_id"] == "credit-1"
+
+
+async def test_a_credit_voids_what_nobody_captured(shop: WebShop) -> None:
+    """A credit of a whole authorization is its void, in the answer, the event and at the bank."""
+    transaction_id = await authorize(shop)
+    voided = read(await shop.post(f"/payment/{transaction_id}/credit", REASON | {"amount": "19.99"}))
+    assert (voided["action"], voided["mode"], voided["status"]) == ("credit", "void", "success")
+    assert voided["parentTransactionId"] == transaction_id
+    [row] = await shop.fetch("select kind, status from event where kind <> 'auth'")
+    assert tuple(row) == ("void", "success")
+    assert len(await shop.fetch("select from simulator.journal where voided_at is not null")) == 1
+    await refused(await shop.post(f"/payment/{transaction_id}/credit", REASON), "transactionId")
 
 
 async def test_credits_at_once(shop: WebShop) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import re
 from collections.abc import AsyncIterator
@@ -70,6 +71,10 @@ def result_of(answer: Answer) -> dict[str, str]:
     return query
 
 
+#: What every return says, in this order.
+RETURNED = ["order_id", "ustas", "consumer_id", "sh", "is_approved", "cb_code", "cb_transaction_id"]
+
+
 async def event_of(world: World, transaction_id: Any) -> Any:
     """Return the body of the one IPN about a transaction."""
     [row] = await world.fetch("select body from event where transaction_id = $1", int(transaction_id))
@@ -79,14 +84,15 @@ async def event_of(world: World, transaction_id: Any) -> Any:
 async def test_a_card_pays(world: World, page: PayPage) -> None:
     """A sound card is charged, the shop gets its customer back with the result, and one IPN."""
     result = result_of(await page.follow(await page.pay()))
-    assert result["is_approved"] == "1"
-    body = await event_of(world, result["transactionId"])
-    assert (body["payment"]["orderId"], body["payment"]["status"]) == (result["orderId"], "success")
+    assert list(result) == RETURNED
+    assert (result["is_approved"], result["cb_code"]) == ("1", "0")
+    body = await event_of(world, result["cb_transaction_id"])
+    assert (body["payment"]["orderId"], body["payment"]["status"]) == (result["order_id"], "success")
     assert (body["payment"]["amount"], body["payment"]["apiPaymentSource"]) == (19.99, "card")
     assert body["metadata"] == {"order": 7}
     assert (body["consumer"]["firstName"], body["consumer"]["lastName"]) == ("Jane", "Smith")
     [row] = await world.fetch(
-        "select consumer ->> 'ip' as ip from payment where payment_id = $1", int(result["orderId"])
+        "select consumer ->> 'ip' as ip from payment where payment_id = $1", int(result["order_id"])
     )
     assert row["ip"] == "127.0.0.1"
 
@@ -98,7 +104,7 @@ async def test_what_is_paid_is_over(page: PayPage) -> None:
     gone = await page.open()
     assert gone.status == 410
     assert "This is paid" in gone.text
-    assert f"transactionId={first['transactionId']}" in gone.text
+    assert f"cb_transaction_id={first['cb_transaction_id']}" in gone.text
     assert result_of(await page.follow(await page.send(form | {"number": number_of("mastercard")}))) == first
     assert len(await page.transactions()) == 1
 
@@ -114,7 +120,7 @@ async def test_a_declined_card_and_then_another(world: World, page: PayPage) -> 
     result = result_of(await page.follow(await page.pay("mastercard")))
     tries = await page.transactions()
     assert [row["status"] for row in tries] == ["fail", "success"]
-    assert {str(row["payment_id"]) for row in tries} == {result["orderId"]}
+    assert {str(row["payment_id"]) for row in tries} == {result["order_id"]}
     assert (await event_of(world, tries[0]["transaction_id"]))["payment"]["code"] == "5051"
 
 
@@ -206,7 +212,10 @@ async def test_a_page_that_ran_out(world: World, page: PayPage) -> None:
     late = await page.open()
     assert late.status == 410
     assert "This page has run out" in late.text
-    assert 'href="' + REDIRECT_URL + '"' in late.text
+    [way] = re.findall(r'href="(http://[^"]*)"', late.text)
+    told = dict(parse_qsl(urlsplit(html.unescape(way)).query))
+    assert set(told) == {"order", "order_id", "sh", "is_approved"}
+    assert (told["order"], told["is_approved"]) == ("7", "0")
     assert (await page.follow(await page.send(form))).headers["Location"] == urlsplit(page.url).path
     assert await page.transactions() == []
 
@@ -262,7 +271,7 @@ async def test_what_is_sold_is_shown_and_charged(world: World) -> None:
     ):
         assert words in text
     result = result_of(await page.follow(await page.pay()))
-    body = await event_of(world, result["transactionId"])
+    body = await event_of(world, result["cb_transaction_id"])
     assert (body["payment"]["amount"], body["payment"]["currency"]) == (6.5, "EUR")
     assert body["subscription"]["status"] == "active"
     assert body["consumer"]["externalId"] == "buyer-1"
@@ -359,7 +368,7 @@ async def test_stored_cards_are_the_buyers_own(world: World) -> None:
     assert theirs.status == 400
     assert "cannot be used any more" in theirs.text
     result = result_of(await page.follow(await page.send(form | {"code": "009"})))
-    body = await event_of(world, result["transactionId"])
+    body = await event_of(world, result["cb_transaction_id"])
     assert body["payment"]["apiPaymentSource"] == "paymentAccountIdWithCvv"
     assert body["payment"]["source"]["paymentAccountId"] == form["account"]
     await world.fetch("update account set disabled = true where account_id = $1::text::uuid", form["account"])

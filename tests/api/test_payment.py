@@ -73,7 +73,7 @@ def check_answer(answer: dict[str, Any]) -> None:
     timestamp = payment["timestamp"]
     assert set(timestamp) == {"dateTime", "timezone", "unixTime"}
     moment = datetime.fromisoformat(timestamp["dateTime"] + timestamp["timezone"])
-    assert timestamp["unixTime"] == str(int(moment.timestamp()))
+    assert timestamp["unixTime"] == int(moment.timestamp())
     assert 5 <= len(answer["consumer"]["id"]) <= 36
     assert answer["consumer"]["blocked"] is False
     assert "metadata" in answer

@@ -181,7 +181,7 @@ async def test_credits(php: PhpClient, php_shop: WebShop) -> None:
     """A part of a payment is given back, then the rest; the answer has a consumer and metadata as payments do."""
     answer = await paid(php, php_shop, "credited", 30.0)
     part = await php.credit(answer.payment["transactionId"], reason="Returned / broken", amount=12.5)
-    assert (part.payment["mode"], part.payment["amount"], part.payment["status"]) == ("credit", 12.5, "success")
+    assert (part.payment["mode"], part.payment["amount"], part.payment["status"]) == ("refund", 12.5, "success")
     assert part.consumer["id"] == answer.consumer["id"]
     rest = await php.credit(answer.payment["transactionId"], reason="All of it")
     assert rest.payment["amount"] == 17.5
@@ -219,7 +219,7 @@ async def test_charge_backs(php: PhpClient, php_shop: WebShop) -> None:
     answer = await paid(php, php_shop, "charged-back")
     taken = await php_shop.post(f"/stage/chargeback/{answer.payment['transactionId']}", {"amount": 4.5})
     told = read_answer(taken.json()).payment
-    assert (told["mode"], told["status"], told["amount"]) == ("chargeback", "fail", 4.5)
+    assert (told["mode"], told["status"], told["amount"]) == ("chargebackFirst", "chargeback", 4.5)
     link = await php.get_chargeback_id_repaid_link(told["transactionId"])
     assert (await php.http.get(link["url"])).status_code == 200
     with pytest.raises(ClientError) as missing:

@@ -102,7 +102,7 @@ async def test_what_falls_due_happens_at_its_time(shop: WebShop, listener: Liste
     moved = await advance(shop, "10d")
     assert moved["steps"] == 4
     modes = [one["body"]["payment"]["mode"] for one in listener.callbacks]
-    assert modes == ["auth"] * 3 + ["capture"] * 3
+    assert modes == ["auth"] * 3 + ["settle"] * 3
     assert listener.forged == 0
     times = [datetime.fromtimestamp(int(one["body"]["timestamp"]["unixTime"]), UTC) for one in listener.callbacks[3:]]
     begun = datetime.fromisoformat(before["now"])
@@ -249,7 +249,7 @@ async def test_beside_a_worker_in_another_process(opened: OpenShop, listener: Li
     try:
         await advance(here, "20d")
         modes = [one["body"]["payment"]["mode"] for one in listener.callbacks]
-        assert sorted(modes) == ["auth"] * 6 + ["capture"] * 6
+        assert sorted(modes) == ["auth"] * 6 + ["settle"] * 6
         async with asyncio.timeout(10):
             while not is_about(there.gateway.tools.clock.offset_of(1), days=20):  # noqa: ASYNC110 - a loop reads it
                 await asyncio.sleep(0.01)

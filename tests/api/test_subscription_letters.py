@@ -96,7 +96,7 @@ async def test_nobody_carries_letters(opened: OpenShop) -> None:
     subscriber = await sign_up(live, url=urls, paymentSource={"type": "card"} | card(expirationYear="40"))
     await subscriber.put("/cancel", {"sendEmail": True})
     assert await letters(live) == []
-    assert (await subscriber.events())[-1] == "subscription.canceled"
+    assert (await subscriber.events())[-1] == "canceled"
 
 
 async def work(shop: WebShop, endpoint: Endpoint, *, count: int) -> None:
@@ -114,27 +114,71 @@ async def work(shop: WebShop, endpoint: Endpoint, *, count: int) -> None:
         numbered.set()
 
 
-async def test_events_are_posted_when_the_site_asks(shop: WebShop) -> None:
-    """They are always listed, and posted where the site asks for it, signed over the subscription and its status."""
+async def test_events_are_posted_from_the_start(shop: WebShop) -> None:
+    """Each has a payment of its own that moves nothing, signed like any other; a site may turn them off."""
     async with open_endpoint(200) as endpoint:
         url = {"ipnUrl": endpoint.url, "redirectUrl": REDIRECT_URL}
+        site = f"/site/{shop.merchant.site_id}"
+        assert read(await shop.get(site))["subscriptionEvents"] is True
+        told = await sign_up(shop, url=url, metadata={"order": 7})
+        await told.put("/cancel", {"keepActiveUntilNextRebill": True, "reason": "Too dear"})
+        await told.put("/recover")
+        await told.put("/cancel", headers={"X-Request-ID": "why"})
+        assert read(await shop.put(site, {"subscriptionEvents": "false"}))["subscriptionEvents"] is False
+        await told.put("/recover")
         quiet = await sign_up(shop, url=url)
         await quiet.put("/cancel")
-        site = f"/site/{shop.merchant.site_id}"
-        assert read(await shop.get(site))["subscriptionEvents"] is False
-        assert read(await shop.put(site, {"subscriptionEvents": "true"}))["subscriptionEvents"] is True
-        told = await sign_up(shop, url=url, metadata={"order": 7})
-        await told.put("/cancel", headers={"X-Request-ID": "why"})
-        await told.put("/recover")
-        await work(shop, endpoint, count=4)
+        await work(shop, endpoint, count=5)
     bodies = [json.loads(seen.body) for seen in endpoint.seen]
-    posted = [(body, seen) for body, seen in zip(bodies, endpoint.seen, strict=True) if "payment" not in body]
-    assert [body["event"] for body, _ in posted] == ["subscription.canceled", "subscription.recovered"]
-    body, seen = posted[0]
-    assert set(body) == {"event", "subscription", "consumer", "metadata", "timestamp"}
-    assert (body["metadata"], body["consumer"]["id"]) == ({"order": 7}, told.answer["consumer"]["id"])
-    assert body["subscription"]["eventTime"] == body["timestamp"]["dateTime"]
-    signed = hashlib.sha256(f"secret{told.subscription_id}canceled".encode()).hexdigest()
-    assert (seen.headers["X-Signature"], seen.headers["X-Request-ID"]) == (signed, "why")
+    posted = [(body, seen) for body, seen in zip(bodies, endpoint.seen, strict=True) if "cancel" in seen.body.decode()]
+    posted = [(body, seen) for body, seen in posted if body["payment"]["action"] == "cancel"]
+    assert [body["payment"]["status"] for body, _ in posted] == ["delayed", "recovered", "canceled"]
+    for body, seen in posted:
+        assert set(body) == {"payment", "subscription", "consumer", "metadata", "timestamp"}
+        payment = body["payment"]
+        assert {name: payment[name] for name in ("code", "description", "mode", "amount", "currency")} == {
+            "code": "0", "description": "APPROVED", "mode": "cancel", "amount": 0, "currency": "USD",
+        }  # fmt: skip
+        assert payment["orderId"] == told.answer["payment"]["orderId"]
+        signed = hashlib.sha256(f"secret{payment['transactionId']}{payment['status']}".encode()).hexdigest()
+        assert seen.headers["X-Signature"] == signed
+        assert (body["metadata"], body["consumer"]["id"]) == ({"order": 7}, told.answer["consumer"]["id"])
+        assert body["subscription"]["eventTime"] == body["timestamp"]["dateTime"]
+    reasons = [body["payment"].get("reason") for body, _ in posted]
+    assert reasons == ["Too dear", None, "canceled by the merchant"]
+    assert posted[-1][1].headers["X-Request-ID"] == "why"
+    ids = {body["payment"]["transactionId"] for body in bodies}
+    assert len(ids) == len(bodies)
     listed = read(await shop.get("/events"))["data"]
-    assert [event["kind"] for event in listed].count("subscription.canceled") == 2
+    assert [(event["kind"], event["status"]) for event in listed].count(("cancel", "canceled")) == 2
+    [last] = [body for body, _ in posted if body["payment"]["status"] == "canceled"]
+    record = read(await shop.get(f"/transaction/{last['payment']['transactionId']}/ipn"))
+    assert (record["state"], record["orderId"]) == ("delivered", last["payment"]["orderId"])
+    assert json.loads(record["request"]) == last
+
+
+async def test_an_end_by_declines_says_so(shop: WebShop) -> None:
+    """What its renewals ended is told as canceled, with the code of the decline, under the last order that was paid."""
+    subscriber = await sign_up(shop)
+    await subscriber.renew(days=30, minutes=1)
+    paid = (await subscriber.charged())[-1]
+    assert paid
+    await subscriber.change_card({"type": "card", "emulateCode": "0000"} | card("decline_43"))
+    await subscriber.renew(days=30, minutes=1)
+    assert (await subscriber.get())["status"] == "expired"
+    last = (await shop.fetch("select kind, status, body from event order by event_id"))[-1]
+    body = json.loads(last["body"])
+    assert (last["kind"], last["status"], body["subscription"]["status"]) == ("cancel", "canceled", "expired")
+    payment = body["payment"]
+    [row] = await shop.fetch("select payment_id::text from renewal where state = 'paid'")
+    assert (payment["reason"], payment["orderId"]) == ("rebill declined, 5043", row["payment_id"])
+
+
+async def test_the_plugin_hears_nothing_of_subscriptions(shop: WebShop) -> None:
+    """The preset of the plugin has no word for what happens to a subscription, and posts none; it is recorded."""
+    site = f"/site/{shop.merchant.site_id}"
+    await shop.put(site, {"ipnFormat": "plugin"})
+    subscriber = await sign_up(shop)
+    await subscriber.put("/cancel")
+    rows = await shop.fetch("select kind, url from event order by event_id")
+    assert [(row["kind"], bool(row["url"])) for row in rows] == [("sale", True), ("cancel", False)]

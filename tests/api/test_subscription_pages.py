@@ -50,7 +50,7 @@ async def test_a_sign_up_on_a_payment_page(world: World) -> None:
     await page.follow(await page.pay("decline_51"))
     back = await page.follow(await page.pay())
     result = dict(parse_qsl(urlsplit(back.headers["Location"]).query))
-    payment = (await get(world, f"/payment/{result['transactionId']}")).json
+    payment = (await get(world, f"/payment/{result['cb_transaction_id']}")).json
     subscription = payment["subscription"]
     assert (subscription["status"], subscription["cycle"]) == ("active", 0)
     assert (await get(world, f"/subscription/{subscription['id']}")).json == subscription

@@ -73,7 +73,7 @@ def test_pages_fit_a_phone(gateway: RunningGateway, browser: Browser) -> None:
     pay(gateway, 74.04)
     context = browser.new_context(viewport=PHONE, java_script_enabled=False)
     page = context.new_page()
-    for path in ("/", "/docs", "/stage/inbox", "/stage/thanks?is_approved=1&orderId=1", "/portal"):
+    for path in ("/", "/docs", "/stage/inbox", "/stage/thanks?is_approved=1&order_id=1", "/portal"):
         page.goto(gateway.url + path)
         assert page.locator("html").evaluate("html => html.scrollWidth") <= PHONE["width"], path
     page.goto(f"{gateway.url}/stage/inbox")

@@ -79,9 +79,9 @@ def come_back(page: Page, shop: MerchantSite) -> dict[str, str]:
 
 def check_callback(listener: Listener, query: dict[str, str], *, status: str = "success") -> None:
     """Check that one signed callback told what the address told."""
-    [callback] = listener.wait_for(query["transactionId"])
+    [callback] = listener.wait_for(query["cb_transaction_id"])
     payment = callback["body"]["payment"]
-    assert (payment["orderId"], payment["status"], payment["amount"]) == (query["orderId"], status, 19.99)
+    assert (payment["orderId"], payment["status"], payment["amount"]) == (query["order_id"], status, 19.99)
     assert listener.forged == 0
 
 
@@ -141,7 +141,7 @@ def test_a_declined_card_and_then_another(page: Page, url: str, shop: MerchantSi
     query = come_back(page, shop)
     check_callback(listener, query)
     orders = {callback["body"]["payment"]["orderId"] for callback in listener.callbacks}
-    assert orders == {query["orderId"]}
+    assert orders == {query["order_id"]}
 
 
 def test_a_double_click_without_scripts(
@@ -159,7 +159,7 @@ def test_a_double_click_without_scripts(
     query = come_back(page, shop)
     context.close()
     check_callback(listener, query)
-    _, feed = request(f"{gateway.url}/payment/{query['transactionId']}", key=gateway.demo["apiKey"])
+    _, feed = request(f"{gateway.url}/payment/{query['cb_transaction_id']}", key=gateway.demo["apiKey"])
     assert feed["payment"]["status"] == "success"
     assert len(listener.callbacks) == 1
 
@@ -174,7 +174,7 @@ def test_two_tabs(page: Page, url: str, shop: MerchantSite, listener: Listener) 
     query = come_back(page, shop)
     press(other)
     assert come_back(other, shop) == query
-    assert len(listener.wait_for(query["transactionId"])) == len(listener.callbacks) == 1
+    assert len(listener.wait_for(query["cb_transaction_id"])) == len(listener.callbacks) == 1
 
 
 def test_a_stored_card(page: Page, gateway: RunningGateway, shop: MerchantSite, listener: Listener) -> None:

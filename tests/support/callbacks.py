@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -97,12 +98,16 @@ async def insert_merchants(database: Database, merchant_ids: Iterable[int]) -> N
         )
 
 
+#: A transaction has one event of each status.
+_transaction_ids = itertools.count(1_000_000)
+
+
 async def insert_event(connection: PlainConnection, url: str, **fields: Any) -> int:
     """Insert an event as the finish of a payment does, and return the id that it has until it is numbered."""
     row = {
         "merchant_id": 1,
         "payment_id": None,
-        "transaction_id": 12345,
+        "transaction_id": next(_transaction_ids),
         "site_id": 1,
         "kind": "sale",
         "status": "success",

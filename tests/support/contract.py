@@ -64,7 +64,7 @@ CALLS = (
 SOURCES = frozenset({
     "payid", "mybank", "applePay", "consumer", "gash", "bancontact", "sofortbanking", "xone", "ideal", "token",
     "cc_token", "onlinebanking", "paysafecard", "eps", "paymentAccountId", "card", "pps", "sepa", "crypto",
-    "przelewytwofour", "ach", "giropay", "paymentAccountIdWithCvv",
+    "przelewytwofour", "ach", "giropay", "paymentAccountIdWithCvv", "pix",
 })  # fmt: skip
 
 #: The sources that are cards; the others are of other kinds of money.

@@ -24,9 +24,11 @@ from tollhouse.payments.capture import capture
 from tollhouse.payments.charge import charge
 from tollhouse.payments.chargeback import record_chargeback
 from tollhouse.payments.credit import credit
+from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import OPERATION, Mode, Order, Payment
 from tollhouse.payments.operate import Wish
 from tollhouse.payments.order import build_order
+from tollhouse.payments.position import ALL, Sum
 from tollhouse.payments.reconcile import reconcile
 from tollhouse.payments.sources import resolve
 from tollhouse.payments.store import select_payment
@@ -135,17 +137,19 @@ class Shop:
     async def capture(self, transaction_id: int, amount: str | None = None, **wish: Any) -> Paid:
         """Capture an authorization."""
         asked = build_wish(transaction_id, Mode.CAPTURE, **wish)
-        return Paid(await capture(self.tools, asked, _decimal(amount)))
+        return Paid(await capture(self.tools, asked, _sum(amount)))
 
     async def credit(self, transaction_id: int, amount: str | None = None, **wish: Any) -> Paid:
         """Credit a sale or a capture."""
         asked = build_wish(transaction_id, Mode.CREDIT, **{"reason": "returned", **wish})
-        return Paid(await credit(self.tools, asked, _decimal(amount)))
+        return Paid(await credit(self.tools, asked, _sum(amount)))
 
-    async def charge_back(self, transaction_id: int, amount: str | None = None, **wish: Any) -> Paid:
-        """Let the issuer take a sale or a capture back."""
+    async def charge_back(
+        self, transaction_id: int, amount: str | None = None, *, step: DisputeStep = DisputeStep.FIRST, **wish: Any
+    ) -> Paid:
+        """Let the issuer take a sale or a capture back, or another step of a dispute happen."""
         asked = build_wish(transaction_id, Mode.CHARGEBACK, **wish)
-        return Paid(await record_chargeback(self.tools, asked, _decimal(amount)))
+        return Paid(await record_chargeback(self.tools, asked, _sum(amount), step))
 
     async def void(self, transaction_id: int, **wish: Any) -> Paid:
         """Void a payment."""
@@ -256,8 +260,8 @@ def build_wish(transaction_id: int, mode: Mode, **changes: Any) -> Wish:
     return Wish(merchant_id, transaction_id, request_id, mode, claim=claimed, **changes)
 
 
-def _decimal(amount: str | None) -> Decimal | None:
-    return None if amount is None else Decimal(amount)
+def _sum(amount: str | None) -> Sum:
+    return ALL if amount is None else Sum(Decimal(amount))
 
 
 def build_wanted(**changes: Any) -> Wanted:

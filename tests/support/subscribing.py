@@ -67,8 +67,9 @@ class Subscriber:
         return [(write_time(row["due_at"]), f"{row['amount_minor'] / 100:.2f}") for row in rows]
 
     async def events(self) -> list[Any]:
-        """Return the kinds of the events that were recorded, oldest first."""
-        return [row["kind"] for row in await self.shop.fetch("select kind from event order by event_id")]
+        """Return the events that were recorded, oldest first: by their kinds, those about its end by their status."""
+        rows = await self.shop.fetch("select kind, status from event order by event_id")
+        return [row["status"] if row["kind"] == "cancel" else row["kind"] for row in rows]
 
 
 async def sign_up(shop: WebShop, *prices: Mapping[str, Any], name: str = "visa", **changes: Any) -> Subscriber:

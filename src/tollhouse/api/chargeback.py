@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.envelope import request_id_of
 from tollhouse.api.openapi import describe
-from tollhouse.api.operations import LONGEST_REASON, AmountFields, refuse_card_numbers
+from tollhouse.api.operations import AmountFields, ReasonFields, read_sum
 from tollhouse.api.payment import read_transaction_id
 from tollhouse.api.requests import answer, read_creation
 from tollhouse.kernel.errors import NotFound
 from tollhouse.links.repay import NO_CHARGEBACK, find_repaid_link
 from tollhouse.payments.chargeback import record_chargeback
+from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import Mode
 from tollhouse.payments.operate import Wish
+from tollhouse.payments.public_names import STEPS, ChargebackMode
 from tollhouse.wire.answers import RepaidLinkAnswer
 
 if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
 
 
-class ChargebackRequest(AmountFields):
-    """How much an issuer takes back, and why."""
+class ChargebackRequest(AmountFields, ReasonFields):
+    """How much an issuer takes back, why, and which step of the dispute it is."""
 
-    reason: str | None = Field(None, max_length=LONGEST_REASON)
+    mode: ChargebackMode = Field("chargebackFirst", description="The step of the dispute.")
+    won: bool = Field(False, description="With `chargebackRepresent`: the dispute is won, and the sum comes back.")
 
-    @field_validator("reason")
+    @field_validator("won")
     @classmethod
-    def _check_reason(cls, reason: str | None) -> str | None:
-        return refuse_card_numbers(reason) if reason else None
+    def _check_won(cls, won: Any, info: ValidationInfo) -> Any:
+        if won and info.data.get("mode") not in {None, "chargebackRepresent"}:
+            raise ValueError("is for chargebackRepresent only")
+        return won
+
+    @property
+    def step(self) -> DisputeStep:
+        """The step in the words of the house."""
+        return DisputeStep.WON if self.won else STEPS[self.mode]
 
 
 def chargeback_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
@@ -67,7 +77,10 @@ def issuer_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
 
     @post("/stage/chargeback/{transaction_id:str}")
     async def post_chargeback(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
-        """Charge a payment back, all that is left of it or a part. Stage only."""
+        """Record a step of a dispute about a payment, of all that is left of it or of an amount. Stage only.
+
+        An issuer takes what it likes: also more than is left, and of a payment that is open, failed or was voided.
+        """
         asked = await read_creation(gate, request, ChargebackRequest, operation="chargeback", digest=tools.vault.digest)
         wish = Wish(
             merchant_id=asked.merchant.merchant_id,
@@ -77,7 +90,7 @@ def issuer_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
             claim=asked.claim,
             reason=asked.body.reason,
         )
-        return answer(await record_chargeback(tools, wish, asked.body.amount))
+        return answer(await record_chargeback(tools, wish, read_sum(asked.body), asked.body.step))
 
     return [post_chargeback]
 

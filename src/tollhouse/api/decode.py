@@ -82,12 +82,34 @@ def _drop_blanks(content: Any) -> Any:
     return content
 
 
+TEXT_OF_UNKNOWN = "is no field of this request"
+
+
+def names_of(model: type[BaseModel]) -> frozenset[str]:
+    """Return the names of a model's fields, as on the wire."""
+    return frozenset(field.alias or name for name, field in model.model_fields.items())
+
+
 class Body(BaseModel):
     """What all request models share: unknown fields are ignored, numbers may stand for texts, blanks are absent."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="ignore", coerce_numbers_to_str=True, arbitrary_types_allowed=True, hide_input_in_errors=True
     )
+
+    #: Fields without which the call does the most that it can. One must not be blank, and beside its absence an unknown
+    #: field is refused, which may be a misspelling of it. One that the model does not have is always absent.
+    decisive: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def find_decisive_faults(cls, content: dict[str, Any]) -> dict[str, list[str]]:
+        """Return the faults of decisive fields, by the fields' names."""
+        blank = {name for name in cls.decisive if name in content and content[name] in (None, "", [])}
+        faults = {name: ["must not be blank; leave it out, or say what is meant"] for name in sorted(blank)}
+        known = names_of(cls)
+        if cls.decisive <= (known & content.keys()) - blank:
+            return faults
+        return faults | {name: [TEXT_OF_UNKNOWN] for name in content if name not in known}
 
     @model_validator(mode="before")
     @classmethod

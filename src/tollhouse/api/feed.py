@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from litestar import Response, get
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -15,7 +15,7 @@ from tollhouse.api.ids import LARGEST_NUMBER
 from tollhouse.api.openapi import describe
 from tollhouse.api.requests import read_query
 from tollhouse.payments.feed import EARLIEST, LATEST, Filter, Place, select_page
-from tollhouse.payments.model import Mode, Status
+from tollhouse.payments.public_names import PublicMode, PublicStatus, find_mode, find_status
 from tollhouse.payments.view import render_event
 from tollhouse.wire.feed import FeedAnswer, FeedMeta
 from tollhouse.wire.render import render
@@ -71,12 +71,14 @@ class FeedQuery(Body):
         None, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$", description="Your own id of the consumer."
     )
     siteId: Number | None = None
-    status: Literal["success", "pending", "fail"] | None = None
-    mode: Literal["sale", "auth", "capture", "void", "credit", "chargeback"] | None = None
+    status: PublicStatus | None = None
+    mode: PublicMode | None = None
     since: Moment | None = Field(
-        None, alias="from", description="Made then or later: Unix seconds, or ISO 8601, in UTC where no zone is given."
+        None,
+        alias="from",
+        description="Of that time or later, by `payment.timestamp`: Unix seconds, or ISO 8601, in UTC without a zone.",
     )
-    until: Moment | None = Field(None, alias="to", description="Made before that.")
+    until: Moment | None = Field(None, alias="to", description="Before that, by `payment.timestamp`.")
     cursor: str | None = Field(None, pattern=f"^{_CURSOR.pattern}$", description="`meta.cursor` of the page before.")
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MOST, description="How many at most.")
 
@@ -90,6 +92,8 @@ class FeedQuery(Body):
 
     def to_filter(self) -> Filter:
         """Say it in the words of the house."""
+        by_mode, by_status = find_mode(self.mode), find_status(self.status)
+        both = [each.steps for each in (by_mode, by_status) if each.steps is not None]
         return Filter(
             transaction_id=_to_int(self.transactionId),
             payment_id=_to_int(self.orderId),
@@ -97,8 +101,9 @@ class FeedQuery(Body):
             consumer_id=self.consumerId,
             external_id=self.externalId,
             site_id=_to_int(self.siteId),
-            status=Status(self.status) if self.status else None,
-            mode=Mode(self.mode) if self.mode else None,
+            status=by_status.status,
+            mode=by_mode.mode or by_status.mode,
+            steps=frozenset.intersection(*both) if both else None,
             since=self.since or EARLIEST,
             until=self.until or LATEST,
         )
@@ -115,8 +120,8 @@ def feed_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
     async def list_transactions(request: AnyRequest) -> Response[bytes]:
         """Return transactions as callbacks tell of them, newest first, pending ones too.
 
-        Captures, voids and credits are transactions of their own. New ones do not move the pages that follow. A
-        transaction that waits for its cardholder has the way there in `GET /payment/{transactionId}` only.
+        Captures, voids, refunds and charge-backs are transactions of their own. New ones do not move the pages that
+        follow. A transaction that waits for its cardholder has the way there in `GET /payment/{transactionId}` only.
         """
         asked = await read_query(gate, request, FeedQuery)
         query = asked.body

@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 from tollhouse import __version__
 from tollhouse.api.examples import examples_of
-from tollhouse.wire.answers import PaymentEvent, ProblemAnswer, SubscriptionEvent
+from tollhouse.wire.answers import CardEvent, PaymentEvent, ProblemAnswer, SubscriptionEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,7 +43,7 @@ REFUSALS = {
     429: "There were too many requests; repeat it later.",
     503: "The gateway cannot take the request now; repeat it later.",
 }
-EVENTS = (PaymentEvent, SubscriptionEvent)
+EVENTS = (PaymentEvent, SubscriptionEvent, CardEvent)
 RETRYING = frozenset({409, 429, 503})
 
 TOKENS = ("Tokens", "Card data go from the browser straight to the gateway, and come back as a token.")
@@ -208,9 +208,10 @@ def build_document(routes: Sequence[BaseRoute], *, base_url: str) -> dict[str, A
                 "post": _build_callback(
                     SubscriptionEvent,
                     "receive_subscription_ipn",
-                    "A subscription was cancelled, recovered or expired, or its card expires soon",
+                    "A subscription has ended, will end at a date, or was recovered",
                 )
             },
+            "card": {"post": _build_callback(CardEvent, "receive_card_ipn", "A subscription's card expires soon")},
         },
         "components": {
             "schemas": _build_schemas(operations),

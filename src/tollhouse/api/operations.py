@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
@@ -23,6 +23,7 @@ from tollhouse.payments.capture import capture
 from tollhouse.payments.credit import credit
 from tollhouse.payments.model import Mode
 from tollhouse.payments.operate import Wish
+from tollhouse.payments.position import Sum
 from tollhouse.payments.void import void
 from tollhouse.wire.answers import PaymentAnswer
 
@@ -53,16 +54,32 @@ class OperationFields(Body):
         return code
 
 
-class VoidRequest(OperationFields):
-    """Nothing has to be said to void a payment."""
+class ReasonFields(Body):
+    """What may be given a reason."""
+
+    reason: str | None = Field(None, max_length=LONGEST_REASON, description="Why, in your own words.")
+
+    @field_validator("reason")
+    @classmethod
+    def _check_reason(cls, reason: str | None) -> str | None:
+        return refuse_card_numbers(reason) if reason else None
+
+
+class VoidRequest(ReasonFields, OperationFields):
+    """Nothing has to be said to void a payment, which is always done as a whole: an amount is refused."""
+
+    decisive: ClassVar[frozenset[str]] = frozenset({"amount"})
 
 
 class AmountFields(Body):
     """What takes or gives back an amount. Its decimals depend on the payment's currency, which is not known here."""
 
+    decisive: ClassVar[frozenset[str]] = frozenset({"amount"})
+
     amount: Annotated[Decimal, WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "examples": [9.99]})] | None = (
         Field(None, description="In the currency of the payment, above 0; without it all that there is.")
     )
+    currency: str | None = Field(None, max_length=3, description="That of the payment, if it is said at all.")
 
     @field_validator("amount", mode="before")
     @classmethod
@@ -83,7 +100,7 @@ class AmountFields(Body):
         return amount
 
 
-class CaptureRequest(AmountFields, OperationFields):
+class CaptureRequest(AmountFields, ReasonFields, OperationFields):
     """How much of an authorization to take."""
 
 
@@ -98,6 +115,11 @@ class CreditRequest(AmountFields, OperationFields):
     @classmethod
     def _check_reason(cls, reason: str) -> str:
         return refuse_card_numbers(reason)
+
+
+def read_sum(body: AmountFields) -> Sum:
+    """Return what a sound request says of an amount."""
+    return Sum(body.amount, body.currency.upper() if body.currency else None)
 
 
 def refuse_card_numbers(reason: str) -> str:
@@ -136,7 +158,8 @@ def operation_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str,
         asked = await read_creation(
             gate, request, CaptureRequest, operation="capture", digest=tools.vault.digest, context=context()
         )
-        return answer(await capture(tools, _wish(asked, transaction_id, Mode.CAPTURE), asked.body.amount))
+        wish = _wish(asked, transaction_id, Mode.CAPTURE, reason=asked.body.reason)
+        return answer(await capture(tools, wish, read_sum(asked.body)))
 
     @post(
         "/payment/{transaction_id:str}/void",
@@ -151,7 +174,7 @@ def operation_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str,
         asked = await read_creation(
             gate, request, VoidRequest, operation="void", digest=tools.vault.digest, context=context()
         )
-        return answer(await void(tools, _wish(asked, transaction_id, Mode.VOID)))
+        return answer(await void(tools, _wish(asked, transaction_id, Mode.VOID, reason=asked.body.reason)))
 
     @post(
         "/payment/{transaction_id:str}/credit",
@@ -162,13 +185,14 @@ def operation_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str,
     async def post_credit(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
         """Give captured money back: all that is left of it, or a part, as often as there is something left.
 
-        The issuer may decline a credit; then the answer is 201 with status `fail`, and the amount is free again.
+        An authorization that was not captured is voided: all of it, and a part is refused. The issuer may decline a
+        credit; then the answer is 201 with status `fail`, and the amount is free again.
         """
         asked = await read_creation(
             gate, request, CreditRequest, operation="credit", digest=tools.vault.digest, context=context()
         )
         wish = _wish(asked, transaction_id, Mode.CREDIT, reason=asked.body.reason)
-        return answer(await credit(tools, wish, asked.body.amount))
+        return answer(await credit(tools, wish, read_sum(asked.body)))
 
     return [post_capture, post_void, post_credit]
 

@@ -12,7 +12,7 @@ from litestar import Response
 from pydantic import BaseModel, ValidationError
 
 from tollhouse.api.access import AnyRequest, Gate, find_request_id_faults
-from tollhouse.api.decode import MAX_BODY_BYTES, read_object
+from tollhouse.api.decode import MAX_BODY_BYTES, Body, names_of, read_object
 from tollhouse.api.envelope import request_id_of, sent_request_id_of
 from tollhouse.api.problems import describe_faults
 from tollhouse.kernel.errors import Invalid
@@ -81,9 +81,15 @@ async def read_creation(
 
 
 async def read_query(gate: Gate, request: AnyRequest, model: type[Model]) -> Asked[Model]:
-    """Authenticate a request that reads, and validate what stands after its question mark."""
+    """Authenticate a request that reads, and validate what stands after its question mark.
+
+    A parameter that the call does not know is refused: it would narrow nothing, and be taken for a filter.
+    """
     merchant = await gate.access(request)
-    return Asked(merchant, request_id_of(request.scope), _validate(model, dict(request.query_params), {}, None))
+    given = request.query_params
+    faults = {name: ["is no parameter of this call"] for name in given if name not in names_of(model)}
+    faults |= {name: ["is given twice"] for name in given if name not in faults and len(given.getall(name)) > 1}
+    return Asked(merchant, request_id_of(request.scope), _validate(model, dict(given), faults, None))
 
 
 def canonical(path: str, content: Mapping[str, Any]) -> bytes:
@@ -118,6 +124,8 @@ def answer(reply: Reply) -> Response[bytes]:
 def _validate(
     model: type[Model], content: dict[str, Any], faults: dict[str, list[str]], context: Mapping[str, Any] | None
 ) -> Model:
+    if issubclass(model, Body):
+        faults = model.find_decisive_faults(content) | faults if model.decisive else faults
     try:
         body = model.model_validate(content, context=dict(context or {}))
     except ValidationError as error:

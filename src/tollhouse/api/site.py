@@ -17,7 +17,7 @@ from tollhouse.api.ids import read_number
 from tollhouse.api.openapi import describe
 from tollhouse.api.requests import answer, read_creation, read_request
 from tollhouse.billing.dunning import read_policy
-from tollhouse.catalog.model import IpnFormat, SiteChange, SiteEntry, ThreeDsRule
+from tollhouse.catalog.model import ExtraEvent, IpnFormat, SiteChange, SiteEntry, ThreeDsRule
 from tollhouse.catalog.sites import create_site
 from tollhouse.catalog.store import select_site_entry, update_site
 from tollhouse.kernel.errors import NotFound
@@ -38,6 +38,8 @@ HOST_FORM = re.compile(r"([a-z0-9]+(-[a-z0-9]+)*\.)+[a-z]{2,}")
 COLOR_FORM = "^#?([0-9A-Fa-f]{3}){1,2}$"
 #: Of a logo in base64: about 30 KB of image.
 LONGEST_LOGO = 40_000
+
+MOST_EXTRA_EVENTS = 10
 
 ExternalId = Annotated[str, Field(min_length=3, max_length=64)]
 Color = Annotated[str, Field(pattern=COLOR_FORM, examples=["#ffcc00"])]
@@ -63,6 +65,7 @@ SETTINGS = {
     "threeDs": "three_ds",
     "ipnFormat": "ipn_format",
     "subscriptionEvents": "subscription_events",
+    "extraEvents": "extra_events",
 }
 
 
@@ -95,7 +98,10 @@ class SiteChangeRequest(Body):
         None, description="The form of its callbacks; `plugin` is for the WooCommerce plugin, `none` sends nothing."
     )
     subscriptionEvents: bool | None = Field(
-        None, description="Whether you are told when a subscription ends, is recovered, or its card expires soon."
+        None, description="Whether you are told when a subscription ends, will end at a date, or is recovered."
+    )
+    extraEvents: list[ExtraEvent] | None = Field(
+        None, max_length=MOST_EXTRA_EVENTS, description="Events that are posted only if you ask for them here."
     )
     trackingCode: str | None = Field(None, max_length=255, description=OWN)
     rebillRetryPolicy: str | None = Field(
@@ -222,6 +228,7 @@ def show_site(entry: SiteEntry) -> bytes:
             threeDs=site.three_ds,
             ipnFormat=site.ipn_format,
             subscriptionEvents=entry.subscription_events,
+            extraEvents=list(entry.extra_events),
             **{name: text for name, text in entry.extras.items() if name in EXTRAS},
         )
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tollhouse.billing import lifecycle
 from tollhouse.billing.change import change_subscription
-from tollhouse.billing.model import CANCELED, HappeningKind, State, Subscription
+from tollhouse.billing.model import CANCELED, DELAYED, HappeningKind, State, Subscription
 
 if TYPE_CHECKING:
     from tollhouse.billing.store import Key
@@ -40,4 +40,6 @@ async def cancel(biller: Biller, key: Key, wish: Cancellation, *, request_id: st
 
 
 def _tell_end(before: Subscription, after: Subscription) -> HappeningKind | None:
-    return CANCELED if after.state is State.CANCELED and before.state is not State.CANCELED else None
+    if after.state is State.CANCELED:
+        return CANCELED if before.state is not State.CANCELED else None
+    return DELAYED if after.cancel_at != before.cancel_at else None

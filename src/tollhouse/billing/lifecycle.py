@@ -6,7 +6,7 @@ trial | past_due ──> active               a try was paid
 past_due ──> active | trial               what is owed costs nothing by new prices
 active | trial | past_due ──> canceled    by the merchant, at once or at a date
 active | trial | past_due ──> expired     unpaid, refused, revoked, or nothing is left to charge
-canceled ──> active | trial               taken back while what was paid for lasts
+canceled ──> active | trial               taken back; periods that fell due meanwhile are not charged
 
 The rules are those of the design, `behaviour` section 6: periods fall due by the schedule, however late the one before
 was paid; what was missed is made up for at most once in 24 hours. All times that merchants see are whole seconds, so
@@ -25,7 +25,7 @@ from tollhouse.billing import dunning
 from tollhouse.billing.card_dates import choose_card_check
 from tollhouse.billing.declines import is_decline
 from tollhouse.billing.model import Case, Decline, End, State, Subscription
-from tollhouse.billing.schedule import Charge, Plan, find_charge, replan
+from tollhouse.billing.schedule import Charge, Plan, find_charge, find_period_after, replan
 from tollhouse.kernel.clock import ceil_second, floor_second
 from tollhouse.kernel.errors import Invalid
 
@@ -260,20 +260,27 @@ def cancel(
 
 
 def recover(case: Case) -> Subscription:
-    """Return the subscription with its cancellation taken back, on its old anchor.
+    """Return the subscription with its cancellation taken back, on its old anchor: next is the next date of that.
 
-    Raises Invalid for one that has expired, and for one whose paid time is over.
+    What fell due while it was canceled is not charged. Raises Invalid for one that has expired, and for one that has
+    nothing left to charge.
     """
     subscription, now = case.subscription, case.now
     if subscription.state is State.EXPIRED:
         raise Invalid({}, "The subscription has expired.")
-    is_over = subscription.paid_until is None or subscription.paid_until <= now
-    if subscription.state is State.CANCELED and is_over:
-        raise Invalid({}, "What was paid for is over; begin a new subscription.")
     recovered = replace(subscription, cancel_at=None, cancel_reason=None, tells_consumer=False, ended_with=None)
     if subscription.state.is_running:
         return recovered
-    return _look_at_next(replace(recovered, state=_state_without_debt(subscription)), now)
+    is_over = subscription.paid_until is None or subscription.paid_until <= now
+    state = State.ACTIVE if is_over else _state_without_debt(subscription)
+    if case.is_charging:  # its outcome says what is next
+        return _look_at_next(replace(recovered, state=state), now)
+    period = find_period_after(subscription.plan, subscription.next_period, now)
+    if period is None and is_over:
+        raise Invalid({}, "Nothing is left to charge; begin a new subscription.")
+    if period is not None and period != subscription.next_period:
+        recovered = replace(recovered, next_period=period, tries=0)
+    return _look_at_next(replace(recovered, state=state), now)
 
 
 def change_prices(case: Case, prices: Sequence[Price]) -> Subscription:

@@ -157,8 +157,14 @@ class Decline(Struct, frozen=True):
 
 
 HappeningKind = Literal[
-    "subscription.canceled", "subscription.recovered", "subscription.expired", "subscription.card_expiring"
+    "subscription.canceled",
+    "subscription.delayed",
+    "subscription.recovered",
+    "subscription.expired",
+    "subscription.card_expiring",
 ]
+#: It will end at a date.
+DELAYED: Final = "subscription.delayed"
 CANCELED: Final = "subscription.canceled"
 RECOVERED: Final = "subscription.recovered"
 EXPIRED: Final = "subscription.expired"
@@ -166,7 +172,7 @@ CARD_EXPIRING: Final = "subscription.card_expiring"
 
 
 class Happening(Struct, frozen=True):
-    """Something that happened to a subscription without a payment; its site may ask to hear of it."""
+    """Something that happened to a subscription without a payment; its site hears of it unless it does not want to."""
 
     kind: HappeningKind
     subscription: Subscription

@@ -1,4 +1,4 @@
-"""Recovering: a cancellation is taken back while what was paid for lasts, and the schedule goes on as it was."""
+"""Recovering: a cancellation is taken back, also after the end, and the schedule goes on at its own dates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 async def recover(biller: Biller, key: Key, *, request_id: str) -> Subscription:
     """Take a cancellation back, and return the subscription; one that is not cancelled stays as it is.
 
-    Raises NotFound, and Invalid for one that has expired or whose paid time is over.
+    Raises NotFound, and Invalid for one that has expired or has nothing left to charge.
     """
     return await change_subscription(
         biller, key, lifecycle.recover, request_id=request_id, telling=lambda _before, _after: RECOVERED

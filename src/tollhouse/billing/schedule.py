@@ -136,6 +136,28 @@ def list_charges(plan: Plan, from_period: int, limit: int) -> list[Charge]:
     return charges
 
 
+def find_period_after(plan: Plan, period: int, moment: datetime) -> int | None:
+    """Return the first period from one on whose charge falls due after a moment, or None if there is none.
+
+    Dates grow with the periods, so it takes about as many looks as the number of periods has binary digits, twice.
+    """
+
+    def is_past(candidate: int) -> bool:
+        charge = find_charge(plan, candidate)
+        return charge is not None and charge.due_at <= moment
+
+    if not is_past(period):
+        return period if find_charge(plan, period) else None
+    step = 1
+    while is_past(period + step):
+        step *= 2
+    past, after = period + step // 2, period + step
+    while after - past > 1:
+        middle = (past + after) // 2
+        past, after = (middle, after) if is_past(middle) else (past, middle)
+    return after if find_charge(plan, after) else None
+
+
 def replan(plan: Plan, prices: tuple[Price, ...], period: int) -> Plan:
     """Return the plan after a change of price, while `period` is the next charge.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +13,8 @@ from tollhouse.kernel.money import Currency, Money
 ThreeDsRule = Literal["when_asked", "always"]
 #: `plugin` is what the public WooCommerce plugin understands; see `tollhouse.ipn.form`.
 IpnFormat = Literal["json", "legacy", "both", "plugin", "none"]
+#: Events that no public client knows; a site asks for each.
+ExtraEvent = Literal["subscription.card_expiring", "dispute.won"]
 SkuKind = Literal["one-time", "subscription"]
 
 
@@ -88,6 +90,8 @@ class SiteEntry:
     auto_redirect: bool
     #: Whether what happens to subscriptions without a payment is posted.
     subscription_events: bool
+    #: The kinds of events that are posted because it asks for them.
+    extra_events: Sequence[ExtraEvent]
     extras: Mapping[str, str]
     created_at: datetime
     updated_at: datetime
@@ -111,6 +115,7 @@ class SiteChange:
     three_ds: ThreeDsRule | None = None
     ipn_format: IpnFormat | None = None
     subscription_events: bool | None = None
+    extra_events: Sequence[ExtraEvent] | None = None
     extras: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -81,7 +81,7 @@ select true from made;
 -- Return all about a merchant's site.
 select merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
     guards_double_clicks, three_ds, goes_on_unauthenticated, ipn_format, is_enabled, auto_redirect,
-    subscription_events, extras,
+    subscription_events, extra_events, extras,
     merchant_time(merchant_id, created_at) as created_at,
     merchant_time(merchant_id, updated_at) as updated_at
 from site
@@ -105,12 +105,13 @@ set
     three_ds = coalesce(:three_ds::three_ds_rule, three_ds),
     ipn_format = coalesce(:ipn_format::ipn_format, ipn_format),
     subscription_events = coalesce(:subscription_events, subscription_events),
+    extra_events = coalesce(:extra_events::text[], extra_events),
     extras = extras || :extras::jsonb,
     updated_at = now()
 where merchant_id = :merchant_id and site_id = :site_id
 returning merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
     guards_double_clicks, three_ds, goes_on_unauthenticated, ipn_format, is_enabled, auto_redirect,
-    subscription_events, extras,
+    subscription_events, extra_events, extras,
     merchant_time(merchant_id, created_at) as created_at,
     merchant_time(merchant_id, updated_at) as updated_at;
 

@@ -118,6 +118,7 @@ def _read_site(row: Mapping[str, Any]) -> SiteEntry:
         external_id=row["external_id"],
         auto_redirect=row["auto_redirect"],
         subscription_events=row["subscription_events"],
+        extra_events=tuple(row["extra_events"]),
         extras=json.loads(row["extras"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],

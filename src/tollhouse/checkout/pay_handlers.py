@@ -33,9 +33,9 @@ from tollhouse.kernel.limits import Window
 from tollhouse.links.find import find_link, find_stored_cards
 from tollhouse.links.model import Standing
 from tollhouse.links.pay import Buyer, draw_form, is_form_of, pay_link
-from tollhouse.payments.authentications import leave_url
 from tollhouse.payments.look import find_challenge_url
 from tollhouse.payments.pages import PATH
+from tollhouse.payments.returns import leave_untried_url, leave_url
 from tollhouse.threeds.model import BrowserData
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ FORMS_BY_ADDRESS = 120
 MAX_BODY_BYTES = 16 * 1024
 
 #: How long a buyer waits for an outcome that is open; then the shop gets them back, and hears the outcome by IPN.
-LONGEST_WAIT = timedelta(seconds=60)
+LONGEST_WAIT = timedelta(seconds=10)
 #: A page that would only say "wait" is held back this long, in case that it need not.
 INLINE_WAIT_SECONDS = 1.5
 PAUSE_SECONDS = 0.1
@@ -120,7 +120,7 @@ def _routes(till: Till) -> list[HTTPRouteHandler]:
             return redirect(await _find_challenge(till, link) or f"{PATH}/{key}/done")
         if link.standing is Standing.OPEN:
             return send(await _draw_page(till, request, link, key=key))
-        return _show_end(till, request, link)
+        return await _show_end(till, request, link)
 
     @post("/{key:str}", status_code=200)
     async def take_form(request: AnyRequest, key: FromPath[str]) -> Response[str]:
@@ -133,10 +133,10 @@ def _routes(till: Till) -> list[HTTPRouteHandler]:
     async def show_result(request: AnyRequest, key: FromPath[str]) -> Response[str]:
         link = await _wait_a_moment(till, check_key(key))
         if link.standing is Standing.PAID and link.last:
-            return leave(leave_url(link.last, is_approved=True))
+            return leave(await leave_url(till.tools, link.last))
         if link.standing is Standing.BUSY and link.last:
             if till.tools.clock.now() - link.last.attempt.sent_at > LONGEST_WAIT:
-                return leave(leave_url(link.last, is_approved=False))
+                return leave(await leave_url(till.tools, link.last))
             return send(render_busy(till.frame(request, link), path=f"{PATH}/{key}/done"))
         return redirect(f"{PATH}/{key}")
 
@@ -201,7 +201,7 @@ async def _draw_page(
     return render_form(till.frame(request, link), link, drawn)
 
 
-def _show_end(till: Till, request: AnyRequest, link: Link) -> Response[str]:
+async def _show_end(till: Till, request: AnyRequest, link: Link) -> Response[str]:
     """Show why there is nothing to pay any more, and the way to the shop."""
     frame = till.frame(request, link)
     key, mood = {
@@ -209,14 +209,17 @@ def _show_end(till: Till, request: AnyRequest, link: Link) -> Response[str]:
         Standing.SPENT: ("spent", "bad"),
         Standing.CLOSED: ("refused", "bad"),
     }.get(link.standing, ("expired", "late"))
-    return send(render_end(frame, key, mood, url=_shop_url(link)), status_code=410)  # type: ignore[arg-type]  # moods
+    return send(render_end(frame, key, mood, url=await _shop_url(till, link)), status_code=410)  # type: ignore[arg-type]  # moods
 
 
-def _shop_url(link: Link) -> str | None:
-    """Return the way to the shop: with the result where there is one, else as the merchant gave it."""
+async def _shop_url(till: Till, link: Link) -> str | None:
+    """Return the way to the shop with the result, which is only the order where no card was tried."""
     if link.last is not None:
-        return leave_url(link.last, is_approved=link.standing is Standing.PAID)
-    return link.terms.redirect_url
+        return await leave_url(till.tools, link.last)
+    url = link.terms.redirect_url
+    if url is None:
+        return None
+    return await leave_untried_url(till.tools, merchant_id=link.merchant_id, payment_id=link.payment_id, url=url)
 
 
 async def _find_challenge(till: Till, link: Link) -> str | None:

@@ -47,7 +47,12 @@ class Source(Answer, frozen=True, kw_only=True, rename="camel"):
 
 
 class Payment(Answer, frozen=True, kw_only=True, rename="camel"):
-    """One transaction of an order: `mode` says which, `status` how it went."""
+    """One transaction of an order: `mode` says which, `status` how it went.
+
+    Money goes out and comes back by `action`: `charge` (`sale`, `auth`, `settle`), `credit` (`refund`, `void`) and
+    `chargeback`, whose five modes have statuses of their own. `cancel` is about a subscription and moves nothing.
+    `parent_transaction_id` names the transaction that was acted upon.
+    """
 
     transaction_id: str
     order_id: str
@@ -59,6 +64,9 @@ class Payment(Answer, frozen=True, kw_only=True, rename="camel"):
     mode: str = "sale"
     code_category: int | None = None
     amount: Decimal = Decimal(0)
+    excess_amount: Decimal | None = None
+    reason: str | None = None
+    parent_transaction_id: str | None = None
     currency: str = ""
     amount_usd: Decimal | None = None
     descriptor: str = ""
@@ -68,8 +76,8 @@ class Payment(Answer, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def is_approved(self) -> bool:
-        """Whether the money is sure. A pending payment is not: its callback tells."""
-        return self.status == "success" and self.code == APPROVED
+        """Whether it was done: the money is sure. A pending payment is not: its callback tells."""
+        return self.status in {"success", "confirmed"} and self.code == APPROVED
 
     @property
     def is_pending(self) -> bool:
@@ -185,7 +193,8 @@ class Site(Answer, frozen=True, kw_only=True, rename="camel"):
     updated_at: str = ""
     status: bool = True
     cors_enabled: bool = False
-    subscription_events: bool = False
+    subscription_events: bool = True
+    extra_events: list[str] = []
 
 
 class Price(Answer, frozen=True, kw_only=True, rename="camel"):

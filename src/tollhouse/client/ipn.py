@@ -16,8 +16,8 @@ class Ipn(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A callback whose signatures hold.
 
     `webhook_id` names the event: it is the same when the callback comes again, so a listener that has seen it has
-    nothing to do. `sequence` counts the merchant's events from 1 without a gap. One that is about a subscription and no
-    payment has `event`, such as `subscription.canceled`.
+    nothing to do. `sequence` counts the merchant's events from 1 without a gap. One about the end of a subscription has
+    a payment with action `cancel`; one about a card that expires soon has no payment and `event` instead.
     """
 
     event: str | None = None

@@ -6,7 +6,8 @@
 select
     t.transaction_id, t.payment_id, t.mode::text, t.status::text, t.amount_minor, t.currency, t.source, t.initiator::text,
     t.reason::text, t.code, t.created_at, t.settled_at, t.page_try, coalesce(o.request_id, p.request_id) as request_id,
-    p.terms, p.consumer_id, o.basis_id, o.cause::text, o.reason as given_reason, r.subscription_id, r.period, r.try
+    p.terms, p.consumer_id, o.basis_id, o.cause::text, o.reason as given_reason,
+    o.dispute_step::text, o.moved_minor, o.excess_minor, r.subscription_id, r.period, r.try
 from transaction t
 join payment p on p.merchant_id = t.merchant_id and p.payment_id = t.payment_id
 left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id

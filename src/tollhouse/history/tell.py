@@ -18,6 +18,9 @@ from tollhouse.history.model import Entry, Kind
 from tollhouse.ipn.model import DeliveryEntry
 from tollhouse.kernel import codes
 from tollhouse.kernel.money import Currency, Money
+from tollhouse.payments.dispute_steps import DisputeStep
+from tollhouse.payments.model import Mode, Status
+from tollhouse.payments.public_names import PublicName, name_transaction
 from tollhouse.wire.render import render_instant
 
 Row = Mapping[str, Any]
@@ -32,6 +35,16 @@ CAUSES = {
     "schedule": "fell due by the schedule of its price",
     "expiry": "releases an authorization that nobody captured",
     "issuer": "was decided by the issuer",
+}
+#: What later transactions are, in words; the others go by their mode.
+OPERATIONS = {"credit": "A refund", "chargeback": "A charge-back", "auth": "An authorization"}
+DISPUTES = {
+    "retrieval": "A request for information about a dispute",
+    "answer": "An answer to a dispute",
+    "first": "A charge-back",
+    "second": "A second charge-back",
+    "collection": "A hand-over to a collecting agency",
+    "won": "A dispute that was won",
 }
 #: What an attempt came to, where that was not the plain answer to the plain question.
 STEPS = {
@@ -92,9 +105,11 @@ def _tell_request(row: Row) -> Iterator[Entry]:
     source, terms = json.loads(row["source"]), json.loads(row["terms"])
     amount = Money(row["amount_minor"], Currency.of(row["currency"])).to_text()
     changing = None if row["cause"] else terms.get("changing")
+    name = _name(row)
     facts = _facts(
         requestId=row["request_id"],
-        mode=row["mode"],
+        action=name.action,
+        mode=name.mode,
         amount=amount,
         source=source["kind"],
         brand=source["brand"],
@@ -109,7 +124,14 @@ def _tell_request(row: Row) -> Iterator[Entry]:
         period=row["period"],
         renewalTry=row["try"],
     )
-    yield Entry(row["created_at"], Kind.REQUEST, f"A {row['mode']} of {amount} {_tell_cause(row, changing)}", facts)
+    word = DISPUTES.get(row["dispute_step"]) or OPERATIONS.get(row["mode"], f"A {row['mode']}")
+    yield Entry(row["created_at"], Kind.REQUEST, f"{word} of {amount} {_tell_cause(row, changing)}", facts)
+
+
+def _name(row: Row) -> PublicName:
+    """Return the public name of the transaction."""
+    step = DisputeStep(row["dispute_step"]) if row["dispute_step"] else None
+    return name_transaction(Mode(row["mode"]), Status(row["status"]), step)
 
 
 def _tell_cause(row: Row, changing: int | None) -> str:
@@ -124,11 +146,15 @@ def _tell_cause(row: Row, changing: int | None) -> str:
 def _tell_outcome(row: Row) -> Iterator[Entry]:
     if row["settled_at"] is None:
         return
-    code = codes.describe(row["code"])
-    facts = _facts(status=row["status"], code=code.code, description=code.text, codeCategory=code.category)
+    code, status = codes.describe(row["code"]), _name(row).status
+    facts = _facts(status=status, code=code.code, description=code.text, codeCategory=code.category)
     if code.code in RULES:
         yield Entry(row["settled_at"], Kind.RULE, f"A rule of the gateway refused it: {code.text}", facts)
-    yield Entry(row["settled_at"], Kind.STATE, f"It is settled: {row['status']}", facts)
+    yield Entry(row["settled_at"], Kind.STATE, f"It is settled: {status}", facts)
+    if row["excess_minor"]:
+        excess = Money(row["excess_minor"], Currency.of(row["currency"])).to_text()
+        text = f"{excess} of it is more than was left of the payment"
+        yield Entry(row["settled_at"], Kind.STATE, text, _facts(excessAmount=excess))
 
 
 def _tell_attempts(rows: Rows) -> Iterator[Entry]:

@@ -15,37 +15,33 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from tollhouse.ipn.php import serialize
 from tollhouse.kernel.codes import describe
+from tollhouse.payments.public_names import name_transaction
 
 if TYPE_CHECKING:
     from tollhouse.payments.model import Payment
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 
-#: Operations by the words of the legacy form; the others have the same name there.
-_MODES: Mapping[str, str] = {"credit": "refund"}
+#: Statuses by the words of the legacy form. It has none for charge-backs, which keep their own.
+_STATUSES: Mapping[str, str] = {"success": "successful", "fail": "declined"}
 _GIVEN_BACK = "refunded"
 
 
-def name_mode(kind: str) -> str:
-    """Return the legacy word for what an event is about."""
-    return _MODES.get(kind, kind)
-
-
 def name_status(kind: str, status: str) -> str:
-    """Return the legacy word for how it ended."""
-    if status != "success":
-        return "declined"
-    return _GIVEN_BACK if kind == "credit" else "successful"
+    """Return the legacy word for how it ended. Modes have the same names in both forms."""
+    is_given_back = kind in {"refund", "void"} and status == "success"
+    return _GIVEN_BACK if is_given_back else _STATUSES.get(status, status)
 
 
 def build_xml(payment: Payment) -> bytes:
     """Write the XML about a settled payment."""
-    kind, status = payment.mode.value, payment.status.value
+    dispute = payment.dispute
+    _, kind, status = name_transaction(payment.mode, payment.status, dispute.step if dispute else None)
     root = Element("ipn")
     transaction = SubElement(root, "transaction", id=str(payment.transaction_id))
     for name, text in (
         ("orderId", str(payment.payment_id)),
-        ("mode", name_mode(kind)),
+        ("mode", kind),
         ("status", name_status(kind, status)),
         ("responseText", describe(payment.code or "0").text),
         ("ppGetData", encode_metadata(payment.metadata)),
@@ -63,7 +59,7 @@ def encode_metadata(metadata: str) -> str:
 
 def sign(secret: str, *, order_id: str, kind: str, status: str) -> str:
     """Return the field `sign`: lower-case hex SHA-1, as its only readers compare it."""
-    text = "_".join((secret, order_id, name_mode(kind), name_status(kind, status), secret))
+    text = "_".join((secret, order_id, kind, name_status(kind, status), secret))
     return hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - the form is given; it guards nothing that is new
 
 

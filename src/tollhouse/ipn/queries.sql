@@ -11,7 +11,7 @@ select pg_try_advisory_xact_lock(hashtextextended('tollhouse number events', 0))
 
 -- name: select_unnumbered_events(batch)
 -- The oldest events without a number, without their bodies.
-select merchant_id, event_id, coalesce(payment_id, -subscription_id) as thread, url, format::text, created_at
+select merchant_id, event_id, coalesce(-subscription_id, payment_id) as thread, url, format::text, created_at
 from event
 where sequence is null
 order by event_id
@@ -490,28 +490,83 @@ select * from unnest(
     :merchant_ids::bigint[], :payment_ids::bigint[], :transaction_ids::bigint[], :subscription_ids::bigint[],
     :site_ids::bigint[], :kinds::text[], :statuses::text[], :urls::text[], :formats::ipn_format[], :bodies::bytea[],
     :legacy_xmls::bytea[], :request_ids::text[]
-);
+)
+on conflict (merchant_id, transaction_id, status) where transaction_id is not null do nothing;
+
+-- name: lock_payments
+-- Let nobody else finish a refund of these payments until the transaction ends.
+select p.merchant_id, p.payment_id
+from payment p
+join unnest(:merchant_ids::bigint[], :payment_ids::bigint[]) as given (merchant_id, payment_id)
+    using (merchant_id, payment_id)
+order by p.merchant_id, p.payment_id
+for no key update of p;
+
+-- name: select_spent_payments
+-- Return those of some payments of which nothing is left: all that was taken was refunded or charged back.
+select t.merchant_id, t.payment_id
+from (
+    select distinct merchant_id, payment_id
+    from unnest(:merchant_ids::bigint[], :payment_ids::bigint[]) as given (merchant_id, payment_id)
+) given
+join transaction t using (merchant_id, payment_id)
+left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
+where t.status = 'success'
+group by t.merchant_id, t.payment_id
+having sum(case
+    when t.mode in ('sale', 'capture') then t.amount_minor
+    when t.mode = 'credit' then -t.amount_minor
+    when o.dispute_step in ('first', 'second') then -o.moved_minor
+    when o.dispute_step = 'won' then o.moved_minor
+    else 0
+end) <= 0;
+
+-- name: select_extra_events
+-- Return the kinds of events that sites ask for beside the usual ones.
+select distinct s.merchant_id, s.site_id, kind
+from unnest(:merchant_ids::bigint[], :site_ids::bigint[]) as given (merchant_id, site_id)
+join site s using (merchant_id, site_id)
+cross join lateral unnest(s.extra_events) as kind;
 
 -- name: select_subscription_terms
--- Return what events about subscriptions need: what their first payments said, and what their sites want.
+-- Return what events about subscriptions need: what their first payments said, what their sites want, the last order that was paid,
+-- and the code with which a renewal was declined last.
 select s.merchant_id, s.subscription_id, p.metadata::text as metadata, p.consumer, p.ipn_url, site.ipn_format::text,
-    site.subscription_events
+    site.subscription_events,
+    coalesce(
+        (
+            select r.payment_id from renewal r
+            where r.merchant_id = s.merchant_id and r.subscription_id = s.subscription_id and r.state = 'paid'
+            order by r.period desc
+            limit 1
+        ),
+        s.payment_id
+    ) as last_payment_id,
+    (
+        select t.code from renewal r
+        join transaction t on t.merchant_id = r.merchant_id and t.transaction_id = r.transaction_id
+        where r.merchant_id = s.merchant_id and r.subscription_id = s.subscription_id and r.state = 'failed'
+        order by r.period desc, r.try desc
+        limit 1
+    ) as last_decline
 from unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merchant_id, subscription_id)
 join subscription s using (merchant_id, subscription_id)
 join payment p on p.merchant_id = s.merchant_id and p.payment_id = s.payment_id
 join site on site.merchant_id = s.merchant_id and site.site_id = s.site_id;
 
 -- name: select_transaction_status(merchant_id, transaction_id)$
--- How a merchant's transaction stands; nothing when there is none.
-select status::text from transaction where merchant_id = :merchant_id and transaction_id = :transaction_id;
+-- How a merchant's transaction stands, or the event that has its id; nothing when there is neither.
+select status::text from transaction where merchant_id = :merchant_id and transaction_id = :transaction_id
+union all
+select status from event where merchant_id = :merchant_id and transaction_id = :transaction_id
+limit 1;
 
 -- name: lock_transaction_event(merchant_id, transaction_id)^
--- The event of a transaction, locked against others who send it again, with the address that the payment has.
+-- The newest event of a transaction, locked against others who send it again, with the address that the payment has.
 select e.event_id, e.format::text, p.ipn_url
-from transaction t
+from event e
 join payment p using (merchant_id, payment_id)
-join event e on e.merchant_id = t.merchant_id and e.payment_id = t.payment_id and e.transaction_id = t.transaction_id
-where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id and e.sequence is not null
+where e.merchant_id = :merchant_id and e.transaction_id = :transaction_id and e.sequence is not null
 order by e.event_id desc
 limit 1
 for no key update of e;
@@ -569,12 +624,11 @@ select
     case d.form when 'legacy' then e.legacy_xml else e.body end as body,
     coalesce(a.number, 0) as number, merchant_time(a.merchant_id, a.started_at) as started_at, a.duration_ms, a.status,
     a.error, a.excerpt
-from transaction t
-join event e on e.merchant_id = t.merchant_id and e.payment_id = t.payment_id and e.transaction_id = t.transaction_id
+from event e
 join delivery d on d.merchant_id = e.merchant_id and d.event_id = e.event_id
 left join delivery_attempt a
     on a.merchant_id = d.merchant_id and a.event_id = d.event_id and a.delivery_number = d.number
-where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id and e.sequence is not null
+where e.merchant_id = :merchant_id and e.transaction_id = :transaction_id and e.sequence is not null
 order by a.started_at desc nulls last, d.event_id desc, d.number desc
 limit 1;
 

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import get_args
 from uuid import UUID
 
-from tollhouse.billing.model import Happening, HappeningKind, State, Subscription
+from msgspec.structs import replace
+
+from tollhouse.billing.model import (
+    CANCELED,
+    CARD_EXPIRING,
+    EXPIRED,
+    End,
+    Happening,
+    HappeningKind,
+    State,
+    Subscription,
+)
 from tollhouse.billing.schedule import Plan
 from tollhouse.catalog.model import Offset, Price
-from tollhouse.ipn.form import Form
-from tollhouse.ipn.happen import render_happening
+from tollhouse.ipn.form import CANCEL, Form
+from tollhouse.ipn.happen import STATUSES, render_cancel, render_card
 from tollhouse.ipn.legacy import build_xml
 from tollhouse.ipn.model import Delivery
 from tollhouse.ipn.record import RecordEvent
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.payments.model import Attempt, AttemptState, Item, Mode, Payment, Source, Status
+from tollhouse.payments.dispute_steps import Dispute, DisputeStep
+from tollhouse.payments.model import Attempt, AttemptState, Basis, Item, Mode, Payment, Source, Status
+from tollhouse.payments.public_names import OPERATIONS, name_event
 
 MERCHANT_ID = 1
 SITE_ID = 983_759_353
@@ -31,8 +45,19 @@ CODES: Mapping[Status, str] = {Status.SUCCESS: "0", Status.FAIL: "5051"}
 USD = Currency.of("USD")
 PRICE = Money(1999, USD)
 
-#: The kinds about transactions, and those about subscriptions.
-TRANSACTION_KINDS = tuple(mode.value for mode in Mode)
+#: What about a subscription its event says besides.
+TERMS = {
+    "consumer": json.dumps(CONSUMER),
+    "metadata": METADATA,
+    "last_payment_id": ORDER_ID,
+    "last_decline": CODES[Status.FAIL],
+}
+STATES: Mapping[str, State] = {CANCELED: State.CANCELED, EXPIRED: State.EXPIRED}
+
+#: The kinds about transactions with what they are, and those about subscriptions by what happened.
+OPERATION_KINDS: Mapping[str, Mode] = {name_event(mode): mode for mode in OPERATIONS}
+DISPUTE_KINDS: Mapping[str, DisputeStep] = {name_event(Mode.CHARGEBACK, step): step for step in DisputeStep}
+TRANSACTION_KINDS = (*OPERATION_KINDS, *DISPUTE_KINDS)
 SUBSCRIPTION_KINDS: tuple[str, ...] = get_args(HappeningKind)
 KINDS = TRANSACTION_KINDS + SUBSCRIPTION_KINDS
 
@@ -43,7 +68,9 @@ def build_sample(kind: str, *, at: datetime, url: str, form: Form = "json", fail
         if form == "legacy" or failed:
             raise ValueError("An event about a subscription has no legacy form, and does not fail.")
         return _build_subscription_sample(kind, at=at, url=url)
-    payment = _build_payment(Mode(kind), Status.FAIL if failed else Status.SUCCESS, at)
+    if kind in DISPUTE_KINDS and failed:
+        raise ValueError("A charge-back does not fail.")
+    payment = _build_transaction(kind, Status.FAIL if failed else Status.SUCCESS, at)
     [row] = RecordEvent().rows(payment)
     body = row.body if form == "json" else build_xml(payment)
     return _deliver(
@@ -58,11 +85,39 @@ def build_sample(kind: str, *, at: datetime, url: str, form: Form = "json", fail
 
 
 def _build_subscription_sample(kind: str, *, at: datetime, url: str) -> Delivery:
-    subscription = _build_subscription(at)
+    subscription = _build_subscription(at, STATES.get(kind, State.ACTIVE))
     found: HappeningKind = next(each for each in get_args(HappeningKind) if each == kind)
     happening = Happening(found, subscription, at, "")
-    body = render_happening(happening, consumer=CONSUMER, metadata=METADATA)
-    return _deliver(kind, subscription.state.value, body, url=url, subscription_id=subscription.subscription_id)
+    subscription_id = subscription.subscription_id
+    if found == CARD_EXPIRING:
+        body = render_card(happening, TERMS)
+        return _deliver(kind, subscription.state.value, body, url=url, subscription_id=subscription_id)
+    body = render_cancel(happening, TERMS, transaction_id=ORDER_ID + 200)
+    return _deliver(
+        CANCEL,
+        STATUSES[found],
+        body,
+        url=url,
+        payment_id=ORDER_ID,
+        transaction_id=ORDER_ID + 200,
+        subscription_id=subscription_id,
+    )
+
+
+def _build_transaction(kind: str, status: Status, at: datetime) -> Payment:
+    """Build the transaction that a kind is about; one that acts on another names it."""
+    step = DISPUTE_KINDS.get(kind)
+    mode = Mode.CHARGEBACK if step else OPERATION_KINDS[kind]
+    payment = _build_payment(mode, status, at)
+    if mode.is_first:
+        return payment
+    moved = PRICE.amount_minor if step in {DisputeStep.FIRST, DisputeStep.SECOND, DisputeStep.WON} else 0
+    return replace(
+        payment,
+        transaction_id=payment.transaction_id + 100,
+        basis=Basis(payment.transaction_id, Mode.SALE),
+        dispute=Dispute(step, moved, 0) if step else None,
+    )
 
 
 def _deliver(
@@ -147,8 +202,8 @@ def _build_payment(mode: Mode, status: Status, at: datetime) -> Payment:
     )
 
 
-def _build_subscription(at: datetime) -> Subscription:
-    """Build a subscription that ends at a moment."""
+def _build_subscription(at: datetime, state: State) -> Subscription:
+    """Build a subscription to which something happens at a moment."""
     prices = (
         Price(Offset(0, "d"), PRICE, repeat=False),
         Price(Offset(30, "d"), PRICE, repeat=True),
@@ -162,7 +217,7 @@ def _build_subscription(at: datetime) -> Subscription:
         account_id=UUID(int=7),
         sku_name=None,
         title="Sample",
-        state=State.CANCELED,
+        state=state,
         plan=Plan(prices, at),
         next_period=1,
         tries=0,
@@ -173,5 +228,6 @@ def _build_subscription(at: datetime) -> Subscription:
         charge_at=None,
         charged_at=at,
         paid_until=at + timedelta(days=30),
-        cancel_at=at,
+        cancel_at=at if state is State.CANCELED else None,
+        ended_with=End.UNPAID if state is State.EXPIRED else None,
     )

@@ -21,7 +21,8 @@ ACCOUNT_DISABLED = "1020"
 NO_ROUTE = "1030"
 ACQUIRER_UNREACHABLE = "1040"
 REVERSED = "1041"
-CHARGED_BACK = "1050"
+#: Reserved: a payment in a crypto currency that expired, or of which too little came. No issuer's response maps to it.
+ORDER_EXPIRED = "5099"
 
 #: The issuer wants the cardholder authenticated and would then look at the same payment again.
 SOFT_DECLINE = "5201"
@@ -84,13 +85,15 @@ def describe(code: str) -> Code:
 def from_response(response_code: str, *, brand: str) -> Code:
     """Translate an issuer's decline (ISO 8583 field 39) into ours: 5000 plus the number, or as the table says.
 
-    A brand's own row comes before the common one. An unknown number keeps its number; unknown letters are 5299.
+    A brand's own row comes before the common one. An unknown number keeps its number; unknown letters, and the number
+    99, are 5299.
     """
     table = _table()
     row = table.get(f"iso_{brand}", {}).get(response_code) or table["iso"].get(response_code)
     if row is not None:
         return _code(row.get("code", f"50{response_code}"), row)
     is_numeric = response_code.isascii() and response_code.isdigit() and len(response_code) == 2
+    is_numeric = is_numeric and f"50{response_code}" != ORDER_EXPIRED
     return _unknown(f"50{response_code}") if is_numeric else _unknown(table["iso_unknown"]["code"])
 
 

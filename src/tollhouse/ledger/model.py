@@ -21,7 +21,8 @@ class Account(StrEnum):
     MONEY_MERCHANTS = "money.merchants"
     #: What was given back to cardholders out of that.
     MONEY_CREDITS = "money.credits"
-    #: What issuers took back out of that.
+    #: What issuers took back out of that, less what disputes that were won have brought back. It may be more than was
+    #: taken and not credited: a merchant's balance may go below zero.
     MONEY_CHARGEBACKS = "money.chargebacks"
 
     @property
@@ -36,7 +37,7 @@ class Account(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a movement is: the modes of transactions that may move money."""
+    """What a movement is: the modes of transactions that may move money, and a dispute that was won."""
 
     SALE = "sale"
     AUTH = "auth"
@@ -44,6 +45,7 @@ class Kind(StrEnum):
     VOID = "void"
     CREDIT = "credit"
     CHARGEBACK = "chargeback"
+    DISPUTE_WON = "dispute_won"
 
     @property
     def needs_held(self) -> bool:

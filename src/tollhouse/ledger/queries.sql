@@ -48,15 +48,21 @@ with chosen as materialized (
     join transaction t using (merchant_id, transaction_id)
 )
 select t.merchant_id, t.transaction_id, t.mode::text, t.amount_minor, t.currency, booked.entries, booked.total_minor,
-    t.amount_minor > 0 and (t.status = 'success' or t.mode = 'chargeback' and t.status = 'fail') as has_moved
+    t.status = 'success' and coalesce(o.moved_minor, t.amount_minor) > 0 as has_moved
 from chosen t
+left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
 cross join lateral (
     select count(*) as entries,
         count(*) filter (where e.currency <> t.currency) as foreign_entries,
         coalesce(sum(e.amount_minor), 0)::bigint as total_minor,
         coalesce(sum(e.amount_minor) filter (where e.debit = 'holds.issuers'), 0) as held,
         coalesce(sum(e.amount_minor) filter (where e.debit = 'holds.merchants'), 0) as released,
-        coalesce(sum(e.amount_minor) filter (where e.debit = 'money.acquirers'), 0) as taken,
+        coalesce(
+            sum(e.amount_minor) filter (where e.debit = 'money.acquirers' and e.credit = 'money.merchants'), 0
+        ) as taken,
+        coalesce(
+            sum(e.amount_minor) filter (where e.debit = 'money.acquirers' and e.credit = 'money.chargebacks'), 0
+        ) as won,
         coalesce(sum(e.amount_minor) filter (where e.debit = 'money.merchants'), 0) as undone,
         coalesce(sum(e.amount_minor) filter (where e.debit = 'money.credits'), 0) as credited,
         coalesce(sum(e.amount_minor) filter (where e.debit = 'money.chargebacks'), 0) as charged_back
@@ -64,8 +70,7 @@ cross join lateral (
     where e.merchant_id = t.merchant_id and e.transaction_id = t.transaction_id
 ) booked
 where case
-    when t.amount_minor = 0 or t.status <> 'success' and not (t.mode = 'chargeback' and t.status = 'fail')
-        then booked.entries > 0
+    when t.amount_minor = 0 or t.status <> 'success' then booked.entries > 0
     when booked.foreign_entries > 0 then true
     when t.mode = 'sale' then booked.entries <> 1 or booked.taken <> t.amount_minor
     when t.mode = 'auth' then booked.entries <> 1 or booked.held <> t.amount_minor
@@ -76,13 +81,20 @@ where case
     when t.mode = 'void'
         then booked.entries <> 1 or t.amount_minor not in (booked.released, booked.undone)
     when t.mode = 'credit' then booked.entries <> 1 or booked.credited <> t.amount_minor
-    when t.mode = 'chargeback' then booked.entries <> 1 or booked.charged_back <> t.amount_minor
+    when t.mode = 'chargeback' and o.dispute_step = 'first'
+        then booked.entries <> 1 or booked.charged_back <> t.amount_minor
+    when t.mode = 'chargeback' and o.dispute_step = 'second'
+        then booked.entries > 1 or booked.charged_back <> booked.total_minor or booked.total_minor <> o.moved_minor
+            or o.moved_minor > t.amount_minor
+    when t.mode = 'chargeback' and o.dispute_step = 'won' then booked.entries <> 1 or booked.won <> t.amount_minor
+    when t.mode = 'chargeback' and o.dispute_step is not null then booked.entries > 0
     else true
 end
 limit :most;
 
 -- name: find_purchase_faults
--- Return captures, voids, credits and charge-backs of purchases in whose books they do not fit.
+-- Return captures, voids, credits and charge-backs of purchases in whose books they do not fit. Issuers may take back more than was
+-- taken; nobody wins more than was charged back.
 with chosen as materialized (
     (
         select merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency
@@ -103,7 +115,12 @@ cross join lateral (
     select
         coalesce(sum(e.amount_minor) filter (where e.debit = 'holds.issuers'), 0)::bigint as held_minor,
         coalesce(sum(e.amount_minor) filter (where e.debit = 'holds.merchants'), 0)::bigint as released_minor,
-        coalesce(sum(e.amount_minor) filter (where e.debit = 'money.acquirers'), 0)::bigint as taken_minor,
+        coalesce(
+            sum(e.amount_minor) filter (where e.debit = 'money.acquirers' and e.credit = 'money.merchants'), 0
+        )::bigint as taken_minor,
+        coalesce(
+            sum(e.amount_minor) filter (where e.debit = 'money.acquirers' and e.credit = 'money.chargebacks'), 0
+        )::bigint as won_minor,
         coalesce(sum(e.amount_minor) filter (where e.debit = 'money.merchants'), 0)::bigint as undone_minor,
         coalesce(sum(e.amount_minor) filter (where e.debit = 'money.credits'), 0)::bigint as credited_minor,
         coalesce(sum(e.amount_minor) filter (where e.debit = 'money.chargebacks'), 0)::bigint as charged_back_minor
@@ -116,7 +133,7 @@ where t.mode not in ('sale', 'auth') and t.status <> 'pending'
         released_minor > held_minor
         or t.mode = 'capture' and t.status = 'success' and (taken_minor > held_minor or released_minor <> held_minor)
         or credited_minor + undone_minor > taken_minor
-        or charged_back_minor > taken_minor
+        or won_minor > charged_back_minor
     )
 limit :most;
 

@@ -5,7 +5,8 @@ auth        issuers hold, for merchants
 capture     the hold ends, all of it; what was captured is taken as by a sale
 void        the hold ends; or, where nothing is held any more, what was taken is undone
 credit      acquirers owe less, out of what merchants are owed
-chargeback  the same, by the issuer's decision
+chargeback  the same, by the issuer's decision, however much is left
+dispute_won a charge-back is undone
 """
 
 from __future__ import annotations
@@ -24,6 +25,16 @@ TAKE: Way = (Account.MONEY_ACQUIRERS, Account.MONEY_MERCHANTS)
 UNDO: Way = (Account.MONEY_MERCHANTS, Account.MONEY_ACQUIRERS)
 GIVE_BACK: Way = (Account.MONEY_CREDITS, Account.MONEY_ACQUIRERS)
 LOSE: Way = (Account.MONEY_CHARGEBACKS, Account.MONEY_ACQUIRERS)
+WIN: Way = (Account.MONEY_ACQUIRERS, Account.MONEY_CHARGEBACKS)
+
+#: Of the kinds that go one way, whatever is held.
+WAYS: Mapping[Kind, Way] = {
+    Kind.SALE: TAKE,
+    Kind.AUTH: HOLD,
+    Kind.CREDIT: GIVE_BACK,
+    Kind.CHARGEBACK: LOSE,
+    Kind.DISPUTE_WON: WIN,
+}
 
 
 def derive_entries(movements: Iterable[Movement], held_minor: Mapping[tuple[int, int], int]) -> list[Entry]:
@@ -40,18 +51,12 @@ def _find_steps(movement: Movement, held: int) -> list[tuple[Way, int]]:
     """Return which ways a movement goes, and how far."""
     amount = movement.money.amount_minor
     match movement.kind:
-        case Kind.SALE:
-            return [(TAKE, amount)]
-        case Kind.AUTH:
-            return [(HOLD, amount)]
         case Kind.CAPTURE:
             return [(RELEASE, amount), (TAKE, amount), (RELEASE, max(held - amount, 0))]
         case Kind.VOID:
             return [(RELEASE if held else UNDO, amount)]
-        case Kind.CREDIT:
-            return [(GIVE_BACK, amount)]
-        case Kind.CHARGEBACK:
-            return [(LOSE, amount)]
+        case _:
+            return [(WAYS[movement.kind], amount)]
 
 
 def _number(movement: Movement, steps: Iterable[tuple[Way, int]]) -> list[Entry]:

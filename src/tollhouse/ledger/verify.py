@@ -114,7 +114,8 @@ def describe_purchase_fault(row: Any) -> str:
         return f"{order} {held} was authorized and {taken} captured"
     back = Money(row["credited_minor"] + row["undone_minor"], Currency.of(row["currency"]))
     return (
-        f"{order} {taken} was taken, {back.to_text()} given back and {_money(row, 'charged_back_minor')} charged back"
+        f"{order} {taken} was taken, {back.to_text()} given back, {_money(row, 'charged_back_minor')} charged back and"
+        f" {_money(row, 'won_minor')} of that won"
     )
 
 

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from tollhouse.catalog.model import Offset, Price
 from tollhouse.kernel.errors import NotFound
+from tollhouse.kernel.money import Money
 from tollhouse.links.create import MADE
 from tollhouse.links.model import Standing, Terms
 from tollhouse.links.store import insert_link, lock_repayment, renew_link, select_link, update_repayment
 from tollhouse.notices.model import Wish
-from tollhouse.payments.model import Item, Mode, Payment
+from tollhouse.payments.dispute_steps import DisputeStep
+from tollhouse.payments.model import Item, Payment
 from tollhouse.payments.pages import page_address, page_digest
 from tollhouse.payments.store import select_payment
 from tollhouse.wire.render import render_json
@@ -37,7 +39,7 @@ async def find_repaid_link(tools: Tools, *, merchant_id: int, transaction_id: in
     """Return the address of the page on which a charge-back is repaid, or say that it was. Raises NotFound."""
     async with tools.database.acquire() as connection:
         chargeback = await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
-    if chargeback is None or chargeback.mode is not Mode.CHARGEBACK:
+    if chargeback is None or not _has_taken(chargeback):
         raise NotFound(NO_CHARGEBACK)
     fresh_id = await tools.payment_numbers.take()
     async with tools.database.transaction() as connection:
@@ -75,10 +77,17 @@ async def _open_page(
     return payment_id
 
 
+def _has_taken(payment: Payment) -> bool:
+    """Tell whether a transaction is a charge-back that took money, and no notice of a dispute."""
+    dispute = payment.dispute
+    return dispute is not None and dispute.step is not DisputeStep.WON and dispute.moved_minor > 0
+
+
 def build_terms(chargeback: Payment) -> Terms:
     """Say what the page sells: what was charged back, to the same consumer, at the same site."""
     addressee = chargeback.addressee
-    price = Price(Offset(0, "d"), chargeback.money, repeat=False)
+    moved = chargeback.dispute.moved_minor if chargeback.dispute else chargeback.money.amount_minor
+    price = Price(Offset(0, "d"), Money(moved, chargeback.money.currency), repeat=False)
     return Terms(
         items=(Item(chargeback.site_id, None, chargeback.title, (price,)),),
         consumer=chargeback.consumer,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from tollhouse.acquirers.model import Proof
-from tollhouse.kernel.urls import append_query
 from tollhouse.threeds.elements import encode_base64url
 from tollhouse.threeds.model import Answer, Authentication, Question, State
 
@@ -176,16 +175,6 @@ def method_key(tools: Tools, authentication_id: UUID) -> str:
 def digest_key(key: str) -> bytes:
     """Hash a key for storage and look-up; it is random enough for a plain hash."""
     return hashlib.sha256(key.encode()).digest()
-
-
-def leave_url(payment: Payment, *, is_approved: bool) -> str:
-    """Return the merchant's redirectUrl with the result appended to its query."""
-    result = {
-        "is_approved": int(is_approved),
-        "orderId": payment.payment_id,
-        "transactionId": payment.transaction_id,
-    }
-    return append_query(payment.redirect_url, result)
 
 
 def _key(tools: Tools, purpose: str, id_: UUID) -> str:

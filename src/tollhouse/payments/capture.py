@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tollhouse.payments.operate import Wish, operate
-from tollhouse.payments.position import judge_capture
+from tollhouse.payments.position import ALL, Sum, judge_capture
 
 if TYPE_CHECKING:
     from tollhouse.kernel.requests import Reply
     from tollhouse.payments.tools import Tools
 
 
-async def capture(tools: Tools, wish: Wish, amount: Decimal | None = None) -> Reply:
+async def capture(tools: Tools, wish: Wish, wanted: Sum = ALL) -> Reply:
     """Capture an authorization, all of it unless an amount is given. Raises what `operate` raises."""
-    return await operate(tools, wish, partial(judge_capture, amount=amount))
+    return await operate(tools, wish, partial(judge_capture, wanted=wanted))

@@ -1,13 +1,13 @@
-"""Charge-backs: the issuer takes captured money back, all that is left of it or a part.
+"""Record charge-backs: the steps of a dispute between an issuer and a merchant.
 
-Nobody is asked: the issuer has decided. A charge-back is a transaction of the same purchase that is settled as it is
-written, with status `fail`, and everything that follows from it is written with it.
+No acquirer call is made because the issuer has already decided. A charge-back is a fact: it is recorded and posted
+whatever was done with the payment before, also beyond what is left of it. It is a transaction of the same purchase
+that is settled as it is written, and everything that follows from it is written with it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,11 @@ from msgspec.structs import replace
 from tollhouse.kernel import codes
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.kernel.requests import Reply
+from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import Cause, Payment, Status
 from tollhouse.payments.operate import Wish, build_further, is_committed, load_named, recall_reply, run_once, take_claim
 from tollhouse.payments.operations import insert_chargeback, lock_position
-from tollhouse.payments.position import Verdict, judge_chargeback, judge_dispute
+from tollhouse.payments.position import ALL, Sum, Verdict, judge_chargeback, judge_dispute
 from tollhouse.payments.records import CREATED, build_no_attempt
 from tollhouse.payments.store import write_consequences
 from tollhouse.payments.view import render_answer
@@ -30,16 +31,19 @@ if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
 
 
-async def record_chargeback(tools: Tools, wish: Wish, amount: Decimal | None = None) -> Reply:
-    """Record that a sale or a capture was charged back, all that is left of it unless an amount is given.
+async def record_chargeback(
+    tools: Tools, wish: Wish, wanted: Sum = ALL, step: DisputeStep = DisputeStep.FIRST
+) -> Reply:
+    """Record a step of a dispute, about all that is left of the payment unless an amount is given.
 
     The answer is the charge-back. Raises what `operate` raises.
     """
-    return await run_once(tools, wish, partial(_record, tools, wish, partial(judge_chargeback, amount=amount)))
+    judge = partial(judge_chargeback, wanted=wanted, step=step)
+    return await run_once(tools, wish, partial(_record, tools, wish, judge))
 
 
 async def record_dispute(tools: Tools, wish: Wish, money: Money) -> Reply:
-    """Record what an issuer charged back by its own account, or what is left of that. Raises as `record_chargeback`."""
+    """Record what an issuer charged back by its own account, all of it. Raises as `record_chargeback`."""
     return await run_once(tools, wish, partial(_record, tools, wish, partial(judge_dispute, money=money)))
 
 
@@ -70,5 +74,5 @@ def _build_chargeback(tools: Tools, wish: Wish, named: Payment, verdict: Verdict
     attempt = build_no_attempt(now)
     by_issuer = dataclasses.replace(wish, cause=Cause.ISSUER, emulate_code=None)
     opened = build_further(named, by_issuer, verdict, transaction_id=transaction_id, attempt=attempt, now=now)
-    chargeback = replace(opened, status=Status.FAIL, code=codes.CHARGED_BACK, settled_at=now, initiator="customer")
+    chargeback = replace(opened, status=Status.SUCCESS, code=codes.APPROVED, settled_at=now, initiator="customer")
     return replace(chargeback, rendered=render_answer(chargeback))

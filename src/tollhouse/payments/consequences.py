@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tollhouse.consumers.store import LastAccountRow, update_last_accounts
+from tollhouse.kernel.money import Money
 from tollhouse.ledger.model import Kind, Movement
 from tollhouse.ledger.post import post_movements
 from tollhouse.notices.model import Facts
 from tollhouse.notices.model import Kind as Letter
 from tollhouse.notices.store import NoticeRow, insert_notices
+from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import Mode, Payment, Status
 from tollhouse.vault.accounts import AccountRow, keep_accounts
 
@@ -78,12 +80,16 @@ class PostLines:
     stands_alone = True
 
     def rows(self, payment: Payment) -> Sequence[Movement]:
-        """Return the movement of a payment that was settled above zero. A charge-back moves money also as `fail`."""
-        kind = Kind(payment.mode.value)
-        has_moved = payment.status is Status.SUCCESS or (kind is Kind.CHARGEBACK and payment.status is Status.FAIL)
-        if not has_moved or not payment.money.amount_minor:
+        """Return the movement of a payment that succeeded; of a charge-back only what it moved."""
+        if payment.status is not Status.SUCCESS:
             return ()
-        return (Movement(payment.merchant_id, payment.payment_id, payment.transaction_id, kind, payment.money),)
+        kind, money = Kind(payment.mode.value), payment.money
+        if payment.dispute is not None:
+            money = Money(payment.dispute.moved_minor, money.currency)
+            kind = Kind.DISPUTE_WON if payment.dispute.step is DisputeStep.WON else kind
+        if not money.amount_minor:
+            return ()
+        return (Movement(payment.merchant_id, payment.payment_id, payment.transaction_id, kind, money),)
 
     async def write(self, connection: PlainConnection, rows: Sequence[Movement]) -> None:
         """Post the movements of a batch."""

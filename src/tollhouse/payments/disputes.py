@@ -1,5 +1,7 @@
 """Disputes: what issuers charged back is asked of the acquirers, recorded once each, and then acknowledged.
 
+Only what was recorded is acknowledged. Nothing about the payment keeps a dispute from being recorded.
+
     ask ──> record the charge-back (durable) ──> acknowledge
 
 An acquirer tells a dispute until it is acknowledged, and a dispute is recorded under a request id that follows from its
@@ -21,17 +23,18 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tollhouse.acquirers.model import Dispute, DisputeQuery, NotSent, Unknown
-from tollhouse.kernel.errors import Invalid, NotFound, TollhouseError, Unavailable
+from tollhouse.kernel.errors import NotFound, TollhouseError, Unavailable
 from tollhouse.kernel.requests import Claim
 from tollhouse.payments.chargeback import record_dispute
 from tollhouse.payments.lifecycle import read_reference
-from tollhouse.payments.model import Cause, Mode
-from tollhouse.payments.operate import Wish
+from tollhouse.payments.model import Cause, Mode, Payment
+from tollhouse.payments.operate import NO_OPERATION_ON, Wish
 from tollhouse.payments.store import queries, select_payment
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer
     from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import PlainConnection
 
 #: Under which request ids of disputes are taken: no client's are, so that they never meet.
 OPERATION = "dispute"
@@ -121,13 +124,11 @@ async def _record(tools: Tools, acquirer: str, dispute: Dispute) -> bool:
     where = {"acquirer": acquirer, "dispute_id": dispute.dispute_id, "reference": dispute.reference}
     try:
         await record_dispute(tools, await _build_wish(tools, acquirer, dispute), dispute.money)
-    except Invalid as error:  # nothing is left to take: the gateway believes that it was given back already
-        log.warning("dispute not recorded", errors=error.errors, **where)
     except NotFound:
-        log.warning("dispute about an unknown payment", **where)
+        log.warning("dispute.payment_unknown", **where)
         return False
-    except TollhouseError as error:  # an operation on the payment is open, or the database is away: it is told again
-        log.info("dispute not recorded yet", error=type(error).__name__, **where)
+    except TollhouseError as error:  # the database is away: it is told again
+        log.warning("dispute.import_failed", error=type(error).__name__, **where)
         return False
     return True
 
@@ -140,16 +141,28 @@ async def _build_wish(tools: Tools, acquirer: str, dispute: Dispute) -> Wish:
     merchant_id = int(dispute.acceptor)
     async with tools.database.acquire() as connection:
         named = await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
-    if named is None or (named.attempt.acquirer, named.attempt.reference) != (acquirer, dispute.reference):
-        raise NotFound
+        if named is None or (named.attempt.acquirer, named.attempt.reference) != (acquirer, dispute.reference):
+            raise NotFound
+        named = await _find_disputed(connection, named)
     request_id = f"{acquirer}-{dispute.dispute_id}"
     digest = tools.vault.digest(f"{request_id}|{dispute.reference}".encode())
     return Wish(
         merchant_id=merchant_id,
-        transaction_id=transaction_id,
+        transaction_id=named.transaction_id,
         request_id=request_id,
         mode=Mode.CHARGEBACK,
         claim=Claim(merchant_id, OPERATION, request_id, digest),
         cause=Cause.ISSUER,
         reason=dispute.reason,
     )
+
+
+async def _find_disputed(connection: PlainConnection, named: Payment) -> Payment:
+    """Return the sale, authorization or capture that a dispute is about, which may name a later operation on it."""
+    while named.mode in NO_OPERATION_ON and named.basis is not None:
+        basis_id = named.basis.transaction_id
+        found = await select_payment(connection, merchant_id=named.merchant_id, transaction_id=basis_id)
+        if found is None:
+            raise NotFound
+        named = found
+    return named

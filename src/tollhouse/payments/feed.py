@@ -5,16 +5,20 @@ index it is depends on the filter: an id and a request id know their few transac
 indexes of their own, as have operations; all else is the merchant's own order of time. A page looks at
 so many transactions and no more. It may therefore hold fewer than were asked for, or none, and still say where
 to go on; it never costs more.
+
+Pages are in the order in which transactions were made, which never changes. A span of time is about the time that they
+show, which is when they were settled: the few that took long to settle are looked at by an index of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import CHANGE_OPERATION, OPERATION, Mode, Payment, Status
 from tollhouse.payments.store import queries, select_payments
 
@@ -33,6 +37,10 @@ EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 
 
+#: What took longer than this from its beginning to its outcome is in the index `transaction_settled_late`.
+LATE = timedelta(hours=1)
+
+
 class Place(NamedTuple):
     """Where a page ends; the next one begins after it."""
 
@@ -42,7 +50,11 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What is looked for; None narrows nothing. `until` is the first moment that is too late."""
+    """What is looked for; None narrows nothing.
+
+    `steps` are those of charge-backs; a status is never that of one. `since` and `until` are about the time that a
+    transaction shows; `until` is the first moment that is too late.
+    """
 
     transaction_id: int | None = None
     payment_id: int | None = None
@@ -52,14 +64,16 @@ class Filter:
     site_id: int | None = None
     status: Status | None = None
     mode: Mode | None = None
+    steps: frozenset[DisputeStep] | None = None
     since: datetime = EARLIEST
     until: datetime = LATEST
 
     @property
     def is_order_of_time(self) -> bool:
         """Whether all that falls into the time fits."""
-        others = (self.transaction_id, self.payment_id, self.request_id, self.consumer_id, self.external_id)
-        return all(each is None for each in (*others, self.site_id, self.status, self.mode))
+        ids = (self.transaction_id, self.payment_id, self.request_id, self.consumer_id, self.external_id)
+        others = (*ids, self.site_id, self.status, self.mode, self.steps)
+        return all(each is None for each in others) and (self.since, self.until) == (EARLIEST, LATEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,15 @@ class _Search:
 
 
 #: Returns a stretch of an index: places before one, newest first, as many at most.
-Look = Callable[..., Any]
+Find = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A walk along an index: how a stretch of it is found, and where it begins."""
+
+    find: Find
+    start: Place
 
 
 async def select_page(
@@ -103,26 +125,36 @@ async def select_page(
         if consumer_id is None or wanted.consumer_id not in {None, consumer_id}:
             return Page((), None)
     search = _Search(connection, merchant_id, wanted, consumer_id, most_examined)
-    start = Place(wanted.until, 0)
-    places, following = await _gather(
-        search, await _choose_look(search), start=min(start, after) if after else start, most=most
-    )
+    places, following = await _gather(search, await _choose_looks(search), after=after, most=most)
     return Page(await _read(search, places), following)
 
 
-async def _choose_look(search: _Search) -> Look:
-    """Choose the index that has the fewest to look at."""
-    wanted, look = search.wanted, queries.select_feed_recent
-    own: dict[str, Any] = {"merchant_id": search.merchant_id, "since": wanted.since}
+async def _choose_looks(search: _Search) -> list[Look]:
+    """Choose the index that has the fewest to look at; only what was made before `until` can have been settled then."""
+    wanted, start = search.wanted, Place(search.wanted.until, 0)
+    own: dict[str, Any] = {"merchant_id": search.merchant_id}
     if wanted.transaction_id is not None or wanted.request_id is not None:
-        look, own["transaction_ids"] = queries.select_feed_of_ids, await _find_ids(search)
+        find = partial(queries.select_feed_of_ids, transaction_ids=await _find_ids(search))
     elif wanted.payment_id is not None:
-        look, own["payment_id"] = queries.select_feed_of_order, wanted.payment_id
+        find = partial(queries.select_feed_of_order, payment_id=wanted.payment_id)
     elif search.consumer_id is not None and await _is_short(search):
-        look, own["consumer_id"] = queries.select_feed_of_consumer, search.consumer_id
-    elif wanted.mode is not None and not wanted.mode.is_first:
-        look = queries.select_feed_later
-    return partial(look, search.connection, **own)
+        find = partial(queries.select_feed_of_consumer, consumer_id=search.consumer_id)
+    else:
+        return _look_along_time(search, start)
+    return [Look(partial(find, search.connection, **own), start)]
+
+
+def _look_along_time(search: _Search, start: Place) -> list[Look]:
+    """Look at what was made in the span of time, and then at what was made earlier and settled late."""
+    wanted = search.wanted
+    is_later = wanted.mode is not None and not wanted.mode.is_first
+    recent = queries.select_feed_later if is_later else queries.select_feed_recent
+    since = max(wanted.since, EARLIEST + LATE) - LATE
+    looks = [Look(partial(recent, search.connection, merchant_id=search.merchant_id, since=since), start)]
+    if since > EARLIEST:
+        find = partial(queries.select_feed_late, search.connection, merchant_id=search.merchant_id)
+        looks.append(Look(find, Place(since, 0)))
+    return looks
 
 
 async def _find_ids(search: _Search) -> list[int]:
@@ -147,23 +179,26 @@ async def _is_short(search: _Search) -> bool:
     return count <= MOST_OF_CONSUMER
 
 
-async def _gather(search: _Search, look: Look, *, start: Place, most: int) -> tuple[list[Place], Place | None]:
+async def _gather(
+    search: _Search, looks: Sequence[Look], *, after: Place | None, most: int
+) -> tuple[list[Place], Place | None]:
     """Look at one stretch after another until the page is full; return what fits, and where the next page begins."""
     found: list[Place] = []
-    examined, stretch = 0, most + 1
-    while True:
-        places = [
-            Place(row["created_at"], row["transaction_id"]) async for row in look(**start._asdict(), most=stretch)
-        ]
-        found += await _keep_fitting(search, places)
-        if len(found) > most:
-            return found[:most], found[most - 1]
-        if len(places) < stretch:
-            return found, None
-        examined, start = examined + len(places), places[-1]
-        if examined >= search.most_examined:
-            return found, start
-        stretch = min(4 * stretch, STRETCH)
+    examined = 0
+    for look in looks:
+        start, stretch, is_over = min(look.start, after) if after else look.start, most + 1, False
+        while not is_over:
+            rows = look.find(**start._asdict(), most=stretch)
+            places = [Place(row["created_at"], row["transaction_id"]) async for row in rows]
+            found += await _keep_fitting(search, places)
+            if len(found) > most:
+                return found[:most], found[most - 1]
+            examined, start = examined + len(places), places[-1] if places else start
+            is_over = len(places) < stretch
+            if examined >= search.most_examined and not (is_over and look is looks[-1]):
+                return found, start
+            stretch = min(4 * stretch, STRETCH)
+    return found, None
 
 
 async def _keep_fitting(search: _Search, places: list[Place]) -> list[Place]:
@@ -176,6 +211,9 @@ async def _keep_fitting(search: _Search, places: list[Place]) -> list[Place]:
         transaction_ids=[place.transaction_id for place in places],
         status=wanted.status,
         mode=wanted.mode,
+        steps=None if wanted.steps is None else sorted(wanted.steps),
+        since=wanted.since,
+        until=wanted.until,
         payment_id=wanted.payment_id,
         site_id=wanted.site_id,
         consumer_id=search.consumer_id,

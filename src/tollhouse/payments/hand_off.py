@@ -102,7 +102,7 @@ async def open_page(tools: Tools, key: str) -> Step:
     authentication = await _find_by_page(tools, key)
     payment = await load_payment(tools, authentication)
     if authentication.state is State.ABANDONED:
-        return Ended(payment, way_back(tools, payment, is_approved=False))
+        return Ended(payment, await way_back(tools, payment))
     if _awaits_outcome(payment, authentication):
         return await _wait_or_leave(tools, payment, authentication)
     return await _go_on(tools, payment, authentication)
@@ -253,13 +253,13 @@ def _awaits_outcome(payment: Payment, authentication: Authentication) -> bool:
 async def _wait_or_leave(tools: Tools, payment: Payment, authentication: Authentication) -> Step:
     """Wait for an outcome that is open, 10 s at most, then go to the merchant with what is known."""
     if payment.status is not Status.PENDING:
-        return Leave(way_back(tools, payment, is_approved=payment.status is Status.SUCCESS))
+        return Leave(await way_back(tools, payment))
     if authentication.waiting_since is None:
         async with tools.database.acquire() as connection:
             authentication = await store.update_waiting(connection, authentication) or authentication
     if not _is_older(tools, authentication.waiting_since, LONGEST_WAIT):
         return Wait(payment)
-    return Leave(way_back(tools, payment, is_approved=authentication.state is State.PASSED))
+    return Leave(await way_back(tools, payment))
 
 
 async def wait_on_page(tools: Tools, key: str, *, seconds: float) -> bool:

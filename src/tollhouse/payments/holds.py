@@ -69,7 +69,8 @@ class TrackHold:
             is_held = payment.status is Status.SUCCESS and payment.money.amount_minor > 0
             return (payment,) if is_held else ()
         basis = payment.basis
-        return (payment,) if basis is not None and basis.mode is Mode.AUTH else ()
+        is_end = payment.mode in {Mode.CAPTURE, Mode.VOID} and basis is not None and basis.mode is Mode.AUTH
+        return (payment,) if is_end else ()
 
     async def write(self, connection: PlainConnection, rows: Sequence[Payment]) -> None:
         """Write the holds of a batch, in the order of their keys."""

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from tollhouse.acquirers.model import Initiator, Proof, Reason
 from tollhouse.kernel.card import Card, Cvv
 from tollhouse.kernel.money import Money
+from tollhouse.payments.dispute_steps import Dispute
 
 if TYPE_CHECKING:
     from tollhouse.catalog.model import IpnFormat, Price, Site
@@ -59,6 +60,8 @@ class Status(StrEnum):
 
     PENDING = "pending"
     SUCCESS = "success"
+    #: Of a bank transfer whose money has arrived, after `success`. No method reaches it yet.
+    CONFIRMED = "confirmed"
     FAIL = "fail"
 
 
@@ -265,6 +268,8 @@ class Payment(Struct, frozen=True):
     holding: Holding | None = None
     #: Of an operation: what it acts on.
     basis: Basis | None = None
+    #: Of a charge-back.
+    dispute: Dispute | None = None
     #: The answer, where it was written already: the event is made from it.
     rendered: bytes = b""
 

@@ -161,7 +161,7 @@ def build_further(
     return replace(
         named,
         transaction_id=transaction_id,
-        mode=wish.mode,
+        mode=verdict.mode or wish.mode,
         status=Status.PENDING,
         money=verdict.money,
         request_id=wish.request_id,
@@ -181,6 +181,7 @@ def build_further(
         holding=None,
         emulate_code=wish.emulate_code,
         basis=Basis(verdict.basis.transaction_id, verdict.basis.mode, wish.cause, wish.reason),
+        dispute=verdict.dispute,
         rendered=b"",
     )
 

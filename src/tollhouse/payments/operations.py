@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tollhouse.kernel.errors import Defect
 from tollhouse.kernel.money import Currency
 from tollhouse.payments import records
+from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import AttemptState, Mode, Payment, Status
 from tollhouse.payments.position import MAX_TRANSACTIONS, Position, Step
 from tollhouse.payments.store import queries
@@ -52,14 +53,15 @@ async def lock_position(connection: PlainConnection, named: Payment) -> Position
     if first is None:
         raise Defect("A payment that was committed is not there.")
     return Position(
-        first=_read_step(first),
-        later=tuple(step for step in map(_read_step, rows) if not step.mode.is_first),
+        first=_read_step(first, first["currency"]),
+        later=tuple(_read_step(row, first["currency"]) for row in rows if not Mode(row["mode"]).is_first),
         currency=Currency.of(first["currency"]),
         is_expired=first["is_expired"],
     )
 
 
-def _read_step(row: Mapping[str, Any]) -> Step:
+def _read_step(row: Mapping[str, Any], currency: str) -> Step:
+    """Read a transaction. A charge-back in another currency than the purchase takes nothing of what is left of it."""
     return Step(
         transaction_id=row["transaction_id"],
         mode=Mode(row["mode"]),
@@ -69,6 +71,8 @@ def _read_step(row: Mapping[str, Any]) -> Step:
         reference=row["reference"],
         state=AttemptState(row["state"]) if row["state"] else None,
         attempt_number=row["number"],
+        dispute_step=DisputeStep(row["dispute_step"]) if row["dispute_step"] else None,
+        moved_minor=row["moved_minor"] or 0 if row["currency"] == currency else 0,
     )
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tollhouse.payments.authentications import digest_key, leave_url
+from tollhouse.payments.authentications import digest_key
 from tollhouse.payments.model import Status
+from tollhouse.payments.returns import leave_url
 from tollhouse.threeds.elements import encode_base64url
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def page_address(tools: Tools, *, merchant_id: int, payment_id: int) -> str:
     return f"{tools.base_url}{PATH}/{page_key(tools, merchant_id=merchant_id, payment_id=payment_id)}"
 
 
-def way_back(tools: Tools, payment: Payment, *, is_approved: bool) -> str:
+async def way_back(tools: Tools, payment: Payment) -> str:
     """Return where a browser goes that is done with 3-D Secure: to the merchant, or to the page for another card."""
-    if payment.page_try is None or is_approved or payment.status is Status.SUCCESS:
-        return leave_url(payment, is_approved=is_approved)
+    if payment.page_try is None or payment.status is Status.SUCCESS:
+        return await leave_url(tools, payment)
     return f"{page_address(tools, merchant_id=payment.merchant_id, payment_id=payment.payment_id)}/done"

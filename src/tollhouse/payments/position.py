@@ -4,7 +4,8 @@ authorization ──> capture ──> credit, credit ...
        │             │
        └──> void     └──> void, while nothing was credited
 sale ──> credit, credit ...     or void, while nothing was credited
-The issuer may charge back what was captured and not credited.
+An issuer takes back what it likes, whatever is left: that is a fact and no wish. What can be credited is then nothing,
+and never less.
 
 What is open counts as done where that would take money away from somebody else: an open credit is not left to credit,
 an open capture or void lets nothing else begin. One that failed never was.
@@ -18,6 +19,7 @@ from decimal import Decimal
 
 from tollhouse.kernel.errors import Invalid, StillRunning
 from tollhouse.kernel.money import AmountError, Currency, Money
+from tollhouse.payments.dispute_steps import Dispute, DisputeStep
 from tollhouse.payments.model import AttemptState, Mode, Status
 
 #: Of one purchase, its first one among them.
@@ -41,6 +43,9 @@ class Step:
     reference: str | None
     state: AttemptState | None
     attempt_number: int | None
+    #: Of a charge-back: which step of a dispute it is, and what it moved in the currency of the purchase.
+    dispute_step: DisputeStep | None = None
+    moved_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +66,17 @@ class Position:
 
     @property
     def left_minor(self) -> int:
-        """What can be credited: captured less credited, less what is being credited, less charged back."""
+        """What can be credited, never below 0: captured less credited or being credited, less charged back."""
         captured = self.captured
-        if captured is None or any(self._select(Mode.VOID, Status.SUCCESS)):
+        if captured is None or self.is_voided():
             return 0
-        returned = [*self._select(Mode.CREDIT, Status.SUCCESS, Status.PENDING)]
-        returned += self._select(Mode.CHARGEBACK, Status.SUCCESS, Status.PENDING, Status.FAIL)
-        return captured.amount_minor - sum(step.amount_minor for step in returned)
+        returned = sum(step.amount_minor for step in self._select(Mode.CREDIT, Status.SUCCESS, Status.PENDING))
+        return max(captured.amount_minor - returned - self.charged_back_minor, 0)
+
+    @property
+    def charged_back_minor(self) -> int:
+        """What issuers have of it: taken by charge-backs, less what came back by disputes that were won."""
+        return sum(TAKES.get(step.dispute_step, 0) * step.moved_minor for step in self.later if step.dispute_step)
 
     def is_open(self, *modes: Mode) -> bool:
         """Tell whether an operation of one of these modes has no outcome yet."""
@@ -75,9 +84,7 @@ class Position:
 
     def has_returned(self) -> bool:
         """Tell whether money went back, or is about to."""
-        return any(self._select(Mode.CREDIT, Status.SUCCESS)) or any(
-            step.mode is Mode.CHARGEBACK for step in self.later
-        )
+        return any(self._select(Mode.CREDIT, Status.SUCCESS)) or self.charged_back_minor > 0
 
     def is_voided(self) -> bool:
         """Tell whether all of it was undone."""
@@ -88,20 +95,39 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class Sum:
+    """An amount as it was asked for, in the currency of the purchase; without one all that there is."""
+
+    amount: Decimal | None = None
+    currency: str | None = None
+
+
+ALL = Sum()
+
+#: Which steps of a dispute move money: from the merchant, or back.
+TAKES: dict[DisputeStep | None, int] = {DisputeStep.FIRST: 1, DisputeStep.SECOND: 1, DisputeStep.WON: -1}
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """What may be done: how much, and on which transaction."""
+    """What may be done: how much, and on which transaction.
+
+    `mode` is what is done instead of what was asked for, `dispute` what a charge-back moves.
+    """
 
     money: Money
     basis: Step
+    mode: Mode | None = None
+    dispute: Dispute | None = None
 
 
-def judge_capture(position: Position, amount: Decimal | None) -> Verdict:
+def judge_capture(position: Position, wanted: Sum) -> Verdict:
     """Say how much is captured: all that is held, or a part. Raises Invalid and StillRunning."""
     first = position.first
     held = _find_held(position)
     if position.is_expired:
         raise Invalid({PATH: ["is an authorization whose time is over; its hold is released"]})
-    money = _read_amount(position, amount, first.amount_minor, "was authorized") if amount is not None else held
+    money = _read_sum(position, wanted, first.amount_minor, "was authorized") or held
     return Verdict(money, first)
 
 
@@ -123,42 +149,74 @@ def judge_void(position: Position) -> Verdict:
     return Verdict(Money(captured.amount_minor, position.currency), captured)
 
 
-def judge_credit(position: Position, amount: Decimal | None) -> Verdict:
-    """Say how much is given back: all that is left, or a part of it. Raises Invalid and StillRunning."""
-    return _judge_return(position, amount, verb="credit", instead="void it instead")
+def judge_credit(position: Position, wanted: Sum) -> Verdict:
+    """Say how much is given back: all that is left, or a part of it. Raises Invalid and StillRunning.
 
-
-def judge_chargeback(position: Position, amount: Decimal | None) -> Verdict:
-    """Say how much the issuer takes back: all that is left, or a part of it. Raises Invalid and StillRunning."""
-    return _judge_return(position, amount, verb="charge back", instead="there is nothing to charge back")
-
-
-def judge_dispute(position: Position, money: Money) -> Verdict:
-    """Say how much the issuer takes back that says how much: no more than is left. Raises Invalid and StillRunning.
-
-    A credit that is under way, or what was charged back by hand, may leave less than the issuer believes.
+    All of an authorization that nobody captured is given back by a void.
     """
-    verdict = judge_chargeback(position, None)
-    if money.currency != position.currency:
-        raise Invalid({"currency": [f"is not that of the payment, {position.currency.code}"]})
-    return Verdict(min(verdict.money, money, key=lambda each: each.amount_minor), verdict.basis)
-
-
-def _judge_return(position: Position, amount: Decimal | None, *, verb: str, instead: str) -> Verdict:
-    """Say how much goes back to the cardholder. Raises Invalid and StillRunning."""
     _check_first(position)
     captured = position.captured
     if position.is_voided():
-        raise Invalid({PATH: [f"was voided; there is nothing to {verb}"]})
+        raise Invalid({PATH: ["was voided; there is nothing to credit"]})
     if position.is_open(Mode.CAPTURE, Mode.VOID):
         raise StillRunning(STILL_OPEN)
     if captured is None:
-        raise Invalid({PATH: [f"is an authorization that was not captured; {instead}"]})
+        return _judge_credit_of_hold(position, wanted)
     if position.left_minor <= 0:
-        raise Invalid({"amount": [f"is more than is left to {verb}, which is nothing"]})
-    left = Money(position.left_minor, position.currency)
-    money = left if amount is None else _read_amount(position, amount, left.amount_minor, f"is left to {verb}")
-    return Verdict(money, captured)
+        raise Invalid({"amount": ["is more than is left to credit, which is nothing"]})
+    left = position.left_minor
+    return Verdict(
+        _read_sum(position, wanted, left, "is left to credit") or Money(left, position.currency),
+        captured,
+    )
+
+
+def _judge_credit_of_hold(position: Position, wanted: Sum) -> Verdict:
+    held = _find_held(position)
+    if _read_sum(position, wanted, held.amount_minor, "is held") not in {None, held}:
+        text = f"is a part of an authorization that was not captured; capture it first, or credit all {held.to_text()}"
+        raise Invalid({"amount": [text]})
+    return Verdict(held, position.first, Mode.VOID)
+
+
+def judge_chargeback(position: Position, wanted: Sum, step: DisputeStep = DisputeStep.FIRST) -> Verdict:
+    """Say what a step of a dispute is about, and how much it moves; it is never refused for what was done before.
+
+    Without an amount it is about all that is left, or of a payment of which nothing is left about the whole of it.
+    Raises Invalid for an amount that is none, and for more won than was charged back.
+    """
+    if step is DisputeStep.WON:
+        return _judge_won(position, wanted)
+    money = _read_sum(position, wanted)
+    if money is not None:
+        return judge_dispute(position, money, step)
+    basis = position.captured or position.first
+    charged_back = position.charged_back_minor if step is not DisputeStep.FIRST else 0
+    amount_minor = charged_back or position.left_minor or basis.amount_minor
+    if not amount_minor:
+        raise Invalid({"amount": ["is required: the payment itself is of nothing"]})
+    return judge_dispute(position, Money(amount_minor, position.currency), step)
+
+
+def judge_dispute(position: Position, money: Money, step: DisputeStep = DisputeStep.FIRST) -> Verdict:
+    """Say how much of a sum a step of a dispute moves, and how much of that is beyond what is left. Refuses nothing.
+
+    A second charge-back takes what the issuer does not have since the first.
+    """
+    is_own = money.currency == position.currency
+    moved = money.amount_minor if step in TAKES else 0
+    if step is DisputeStep.SECOND and is_own:
+        moved = max(moved - max(position.charged_back_minor, 0), 0)
+    excess = max(moved - (position.left_minor if is_own else 0), 0)
+    return Verdict(money, position.captured or position.first, dispute=Dispute(step, moved, excess))
+
+
+def _judge_won(position: Position, wanted: Sum) -> Verdict:
+    most = position.charged_back_minor
+    if most <= 0:
+        raise Invalid({PATH: ["has no charge-back that could be won"]})
+    money = _read_sum(position, wanted, most, "was charged back") or Money(most, position.currency)
+    return Verdict(money, position.captured or position.first, dispute=Dispute(DisputeStep.WON, money.amount_minor, 0))
 
 
 def _find_held(position: Position) -> Money:
@@ -186,14 +244,20 @@ def _check_first(position: Position) -> None:
         raise Invalid({PATH: ["has had too many operations"]})
 
 
-def _read_amount(position: Position, amount: Decimal, most_minor: int, what: str) -> Money:
+def _read_sum(position: Position, wanted: Sum, most_minor: int | None = None, what: str = "") -> Money | None:
+    """Read a sum above zero, of `most_minor` at most; None where all is wanted. Raises Invalid."""
+    own = position.currency.code
+    if wanted.currency not in {None, own}:
+        raise Invalid({"currency": [f"is not that of the payment, {own}"]})
+    if wanted.amount is None:
+        return None
     try:
-        money = Money.parse(amount, position.currency)
+        money = Money.parse(wanted.amount, position.currency)
     except AmountError as error:
         raise Invalid({"amount": [str(error)]}) from None
     if money.amount_minor == 0:
         raise Invalid({"amount": ["must be above 0"]})
-    if money.amount_minor > most_minor:
+    if most_minor is not None and money.amount_minor > most_minor:
         most = Money(most_minor, position.currency).to_text()
         raise Invalid({"amount": [f"is more than {what}, which is {most}"]})
     return money

@@ -270,7 +270,8 @@ where merchant_id = :merchant_id and payment_id = :payment_id and answer is null
 -- Return payments by the ids of some of their transactions, each with its newest attempt. A charge-back has none.
 select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, p.terms, p.consumer,
     p.metadata::text as metadata, p.ipn_url, p.redirect_url, coalesce(o.request_id, p.request_id) as request_id,
-    coalesce(o.created_at, p.created_at) as created_at, o.basis_id, o.basis_mode, o.cause, o.reason as why,
+    t.created_at, o.basis_id, o.basis_mode, o.cause, o.reason as why,
+    o.dispute_step, o.moved_minor, o.excess_minor,
     t.mode, t.status, t.amount_minor, t.currency, t.source, t.initiator, t.reason, t.code, t.network_transaction_id,
     t.double_click_digest, t.page_try, t.settled_at,
     a.number, a.acquirer, a.reference, a.state, a.sealed_card, a.key_version, a.fingerprint, a.sent_at, a.inquiries,
@@ -367,6 +368,7 @@ select from payment where merchant_id = :merchant_id and payment_id = :payment_i
 -- name: select_transactions
 -- List the transactions of a payment, each with its newest attempt. Of an authorization also whether its time is over.
 select t.transaction_id, t.mode, t.status, t.amount_minor, t.currency, a.acquirer, a.reference, a.state, a.number,
+    o.dispute_step, o.moved_minor,
     h.expires_at is null or h.expires_at <= now() + m.clock_offset as is_expired
 from transaction t
 join merchant m using (merchant_id)
@@ -377,6 +379,7 @@ left join lateral (
     limit 1
 ) a on true
 left join authorization_hold h on h.merchant_id = t.merchant_id and h.transaction_id = t.transaction_id
+left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
 where t.merchant_id = :merchant_id and t.payment_id = :payment_id
 order by t.created_at, t.transaction_id
 limit :most;
@@ -421,10 +424,12 @@ with inserted as (
     )
 )
 insert into operation (
-    merchant_id, transaction_id, payment_id, basis_id, basis_mode, cause, reason, request_id, created_at
+    merchant_id, transaction_id, payment_id, basis_id, basis_mode, cause, reason, request_id, created_at, dispute_step,
+    moved_minor, excess_minor
 )
 values (
-    :merchant_id, :transaction_id, :payment_id, :basis_id, :basis_mode, :cause, :why, :request_id, :created_at
+    :merchant_id, :transaction_id, :payment_id, :basis_id, :basis_mode, :cause, :why, :request_id, :created_at,
+    :dispute_step, :moved_minor, :excess_minor
 );
 
 -- name: select_clocks_ahead
@@ -569,31 +574,40 @@ where merchant_id = :merchant_id and (mode not in ('sale', 'auth') or page_try >
 order by created_at desc, transaction_id desc
 limit :most;
 
--- name: select_feed_of_order(merchant_id, payment_id, since, created_at, transaction_id, most)
+-- name: select_feed_late(merchant_id, created_at, transaction_id, most)
+-- The newest of a merchant's transactions before a place that were settled more than an hour after they were made.
+select transaction_id, created_at
+from transaction
+where merchant_id = :merchant_id and settled_at - created_at > interval '1 hour'
+    and (created_at, transaction_id) < (:created_at, :transaction_id)
+order by created_at desc, transaction_id desc
+limit :most;
+
+-- name: select_feed_of_order(merchant_id, payment_id, created_at, transaction_id, most)
 -- The same of one order.
 select transaction_id, created_at
 from transaction
 where merchant_id = :merchant_id and payment_id = :payment_id
-    and created_at >= :since and (created_at, transaction_id) < (:created_at, :transaction_id)
+    and (created_at, transaction_id) < (:created_at, :transaction_id)
 order by created_at desc, transaction_id desc
 limit :most;
 
--- name: select_feed_of_consumer(merchant_id, consumer_id, since, created_at, transaction_id, most)
+-- name: select_feed_of_consumer(merchant_id, consumer_id, created_at, transaction_id, most)
 -- The same of one consumer.
 select t.transaction_id, t.created_at
 from payment p
 join transaction t on t.merchant_id = p.merchant_id and t.payment_id = p.payment_id
 where p.merchant_id = :merchant_id and p.consumer_id = :consumer_id
-    and t.created_at >= :since and (t.created_at, t.transaction_id) < (:created_at, :transaction_id)
+    and (t.created_at, t.transaction_id) < (:created_at, :transaction_id)
 order by t.created_at desc, t.transaction_id desc
 limit :most;
 
--- name: select_feed_of_ids(merchant_id, transaction_ids, since, created_at, transaction_id, most)
+-- name: select_feed_of_ids(merchant_id, transaction_ids, created_at, transaction_id, most)
 -- The same of some that are known by their ids.
 select transaction_id, created_at
 from transaction
 where merchant_id = :merchant_id and transaction_id = any(:transaction_ids::bigint[])
-    and created_at >= :since and (created_at, transaction_id) < (:created_at, :transaction_id)
+    and (created_at, transaction_id) < (:created_at, :transaction_id)
 order by created_at desc, transaction_id desc
 limit :most;
 
@@ -616,12 +630,15 @@ select count(*) from (
 select consumer_id from consumer where merchant_id = :merchant_id and external_id = :external_id;
 
 -- name: select_feed_matches
--- Which of some transactions fit. A null narrows nothing.
+-- Which of some transactions fit. A null narrows nothing. A charge-back has the status of its step, and no other.
 select t.transaction_id
 from transaction t
 join payment p on p.merchant_id = t.merchant_id and p.payment_id = t.payment_id
+left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
 where t.merchant_id = :merchant_id and t.transaction_id = any(:transaction_ids::bigint[])
-    and (:status::text is null or t.status::text = :status)
+    and coalesce(t.settled_at, t.created_at) >= :since and coalesce(t.settled_at, t.created_at) < :until
+    and (:status::text is null or t.status::text = :status and o.dispute_step is null)
+    and (:steps::text[] is null or o.dispute_step::text = any(:steps::text[]))
     and (:mode::text is null or t.mode::text = :mode)
     and (:payment_id::bigint is null or t.payment_id = :payment_id)
     and (:site_id::bigint is null or p.site_id = :site_id)

@@ -16,12 +16,13 @@ from tollhouse.catalog.model import price_from_json, price_to_json
 from tollhouse.kernel.errors import Defect
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.notices.model import Addressee
+from tollhouse.payments.dispute_steps import columns_of_dispute, read_dispute
+from tollhouse.payments.endorsements import endorsement_to_json, read_endorsement
 from tollhouse.payments.model import (
     Attempt,
     AttemptState,
     Basis,
     Cause,
-    Endorsement,
     Holding,
     Item,
     Mode,
@@ -154,11 +155,17 @@ def columns_of_operation(payment: Payment, *, resolve_seconds: float) -> dict[st
 
 def columns_of_chargeback(payment: Payment) -> dict[str, Any]:
     """Return the columns of `insert_chargeback`."""
-    return _columns_of_step(payment) | {
-        "status": payment.status,
-        "code": payment.code,
-        "settled_at": payment.settled_at,
-    }
+    if payment.dispute is None:
+        raise Defect("A charge-back is no step of a dispute.")
+    return (
+        _columns_of_step(payment)
+        | columns_of_dispute(payment.dispute)
+        | {
+            "status": payment.status,
+            "code": payment.code,
+            "settled_at": payment.settled_at,
+        }
+    )
 
 
 def build_no_attempt(at: datetime) -> Attempt:
@@ -240,10 +247,11 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         goes_on_unauthenticated=terms["goesOnUnauthenticated"],
         page_try=row["page_try"],
         mid=terms.get("mid"),
-        endorsement=_read_endorsement(terms.get("endorsement")),
+        endorsement=read_endorsement(terms.get("endorsement")),
         addressee=Addressee(**terms["addressee"]) if "addressee" in terms else None,
         holding=_read_holding(terms.get("holding")) if mode.is_first else None,
         basis=_read_basis(row),
+        dispute=read_dispute(row),
     )
 
 
@@ -262,7 +270,7 @@ def _terms_of(payment: Payment) -> dict[str, Any]:
     if payment.usd_per_unit is not None:
         terms["usdPerUnit"] = str(payment.usd_per_unit)
     if payment.endorsement:
-        terms["endorsement"] = _endorsement_to_json(payment.endorsement)
+        terms["endorsement"] = endorsement_to_json(payment.endorsement)
     if payment.addressee:
         terms["addressee"] = asdict(payment.addressee)
     if payment.holding:
@@ -294,16 +302,6 @@ def item_to_json(item: Item) -> dict[str, Any]:
 def _read_item(item: Mapping[str, Any]) -> Item:
     prices = tuple(price_from_json(price) for price in item["prices"])
     return Item(item["siteId"], item.get("skuName"), item["title"], prices, item.get("extras", {}))
-
-
-def _endorsement_to_json(endorsement: Endorsement) -> dict[str, Any]:
-    """Write down what was said, without the proof: the acquirer has it, and nobody needs it again."""
-    facts = {"status": endorsement.status, "eci": endorsement.eci, "exemption": endorsement.exemption}
-    return {name: value for name, value in facts.items() if value is not None}
-
-
-def _read_endorsement(facts: Mapping[str, Any] | None) -> Endorsement | None:
-    return Endorsement(**facts) if facts is not None else None
 
 
 def _consumer_of(payment: Payment) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -112,6 +112,8 @@ class Tools:
     foresee: Foresight
     #: Where the cardholder's pages are: `https://pay.example`.
     base_url: str
+    #: A merchant's IPN secrets, the current one first.
+    ipn_secrets: Callable[[int], Awaitable[Sequence[str]]]
     #: Called with each payment that this process settled: metrics, and a nudge to whoever delivers IPNs.
     on_settled: Callable[[Any], None]
     patience: Patience = Patience()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 
 from tollhouse.catalog.model import Price
@@ -9,6 +11,7 @@ from tollhouse.catalog.prices import first_renewal, sum_due_at_once, take_due_at
 from tollhouse.kernel import codes
 from tollhouse.kernel.money import Money
 from tollhouse.payments.model import Payment, Standing, Status, Subscribing
+from tollhouse.payments.public_names import name_transaction
 from tollhouse.rates.model import convert
 from tollhouse.wire.answers import (
     ConsumerBlock,
@@ -18,7 +21,7 @@ from tollhouse.wire.answers import (
     SubscriptionBlock,
     VatBlock,
 )
-from tollhouse.wire.render import build_timestamp, render, render_date
+from tollhouse.wire.render import build_moment, build_timestamp, render, render_date
 
 #: What the body says while the outcome is open.
 PENDING_TEXT = "PENDING"
@@ -51,28 +54,49 @@ def build_answer(payment: Payment, *, url: str | None = None) -> PaymentAnswer:
 
 def build_payment_block(payment: Payment, url: str | None) -> PaymentBlock:
     """Build the `payment` object. An open outcome has code `0`, which is no promise: its status says `pending`."""
-    is_pending = payment.status is Status.PENDING
     code = codes.describe(payment.code or codes.APPROVED)
-    amount, rate = payment.money.to_decimal(), payment.usd_per_unit
+    dispute, basis = payment.dispute, payment.basis
+    name = name_transaction(payment.mode, payment.status, dispute.step if dispute else None)
+    excess = Money(dispute.excess_minor, payment.money.currency) if dispute and dispute.excess_minor else None
     return PaymentBlock(
         code=code.code,
-        description=PENDING_TEXT if is_pending else code.text,
-        action="redirect" if url else "charge",
+        description=_describe_code(payment, code),
+        action="redirect" if url else name.action,
         url=url,
-        mode=payment.mode.value,
-        status=payment.status.value,
+        mode=name.mode,
+        status=name.status,
         codeCategory=code.category,
-        amount=amount,
+        amount=payment.money.to_decimal(),
+        excessAmount=None if excess is None else excess.to_decimal(),
         currency=payment.money.currency.code,
-        amountUsd=amount if rate == 1 else None if rate is None else convert(payment.money, rate),
+        amountUsd=_convert_to_usd(payment),
         orderId=str(payment.payment_id),
         transactionId=str(payment.transaction_id),
+        parentTransactionId=None if basis is None else str(basis.transaction_id),
         descriptor=payment.descriptor,
         apiPaymentSource=payment.source.kind,
         source=build_source_block(payment),
-        timestamp=build_timestamp(payment.settled_at or payment.created_at),
+        timestamp=build_moment(payment.settled_at or payment.created_at),
         vat=build_vat_block(payment),
     )
+
+
+def _describe_code(payment: Payment, code: codes.Code) -> str:
+    """Return the code in words; of a charge-back the reason that the issuer gave."""
+    if payment.status is Status.PENDING:
+        return PENDING_TEXT
+    if payment.dispute is not None and payment.basis is not None and payment.basis.reason:
+        return payment.basis.reason
+    return code.text
+
+
+def _convert_to_usd(payment: Payment) -> Decimal | None:
+    """Return the amount in US dollars by the rate of the purchase; a charge-back in another currency has none."""
+    rate, currency = payment.usd_per_unit, payment.money.currency
+    prices = charged_prices(payment) if payment.dispute else []
+    if rate is None or any(price.money.currency != currency for price in prices):
+        return None
+    return payment.money.to_decimal() if rate == 1 else convert(payment.money, rate)
 
 
 def build_vat_block(payment: Payment) -> VatBlock | None:

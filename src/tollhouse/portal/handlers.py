@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,9 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 16 * 1024
 PAGE_SIZE = 50
 LONGEST_FILTER = 254
-STATUSES = ("success", "pending", "fail")
+STATUSES = ("success", "pending", "fail", "chargeback")
+#: Days before and after these are none that anybody looks for.
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(9998, 12, 31)
 
 STALE = "This page was open for too long. Please try once more."
 REFUSED = "E-mail and password do not go together, or there were too many tries: ten, then half an hour's wait."
@@ -176,7 +179,13 @@ def _payment_routes(portal: Portal) -> list[HTTPRouteHandler]:
     ) -> Response[str]:
         """List payments, newest first."""
         person = await portal.access(request)
-        wanted = Filter(status if status in STATUSES else "", _clean(order), _clean(email))
+        wanted = Filter(
+            status if status in STATUSES else "",
+            _clean(order),
+            _clean(email),
+            since=_read_day(request.query_params.get("from", "")),
+            until=_read_day(request.query_params.get("to", "")),
+        )
         lines = await select_payments(
             portal.database, person.merchant_id, wanted, after=read_cursor(cursor), most=PAGE_SIZE + 1
         )
@@ -306,6 +315,14 @@ def _show_door_again(
         status_code=status_code,
         headers=headers,
     )
+
+
+def _read_day(text: str) -> date | None:
+    """Read a day as browsers send it; what is none narrows nothing."""
+    try:
+        return min(max(date.fromisoformat(text), FIRST_DAY), LAST_DAY)
+    except ValueError:
+        return None
 
 
 def _clean(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from tollhouse.catalog.model import Price
@@ -30,11 +30,25 @@ class Filter:
     status: str = ""
     order: str = ""
     email: str = ""
+    #: Days in UTC, both included: of the time that the list shows.
+    since: date | None = None
+    until: date | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether everything is asked for."""
-        return not (self.status or self.order or self.email)
+        return self == Filter()
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The filter as the parameters of its page."""
+        return {
+            "status": self.status,
+            "order": self.order,
+            "email": self.email,
+            "from": self.since.isoformat() if self.since else "",
+            "to": self.until.isoformat() if self.until else "",
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +57,11 @@ class PaymentLine:
 
     payment_id: int
     transaction_id: int
+    #: When its order was begun, in whose order the list is; when it was begun itself, and settled.
     created_at: datetime
+    begun_at: datetime
+    settled_at: datetime | None
+    #: Its public names.
     mode: str
     status: str
     code: Code | None
@@ -52,6 +70,11 @@ class PaymentLine:
     card_number: str
     email: str
     title: str
+
+    @property
+    def shown_at(self) -> datetime:
+        """When its status became what it is."""
+        return self.settled_at or self.begun_at
 
     @property
     def cursor(self) -> Cursor:
@@ -92,7 +115,11 @@ class PaymentSheet:
     """All about one transaction."""
 
     line: PaymentLine
-    settled_at: datetime | None
+    #: Of an operation: what it acts on, and the reason that was given for it.
+    parent_id: int | None
+    given_reason: str
+    #: Of a charge-back: what of it is beyond what was left of the payment.
+    excess: Money | None
     site_id: int
     site_name: str
     sku_name: str

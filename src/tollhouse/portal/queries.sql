@@ -3,18 +3,24 @@
 select set_config('statement_timeout', cast(:milliseconds::integer as text), true);
 
 -- name: select_payments
--- List a merchant's transactions from a place on, newest order first.
+-- List a merchant's transactions from a place on, newest order first. A span of time is about the time that the list shows.
 select
-    t.payment_id, t.transaction_id, p.created_at, t.mode::text, t.status::text, t.code, t.amount_minor, t.currency,
-    t.source ->> 'brand' as brand, t.source ->> 'number' as card_number,
+    t.payment_id, t.transaction_id, p.created_at, t.created_at as begun_at, t.settled_at, t.mode::text, t.status::text,
+    o.dispute_step::text, t.code, t.amount_minor, t.currency, t.source ->> 'brand' as brand, t.source ->> 'number' as card_number,
     coalesce(p.consumer ->> 'email', '') as email, coalesce(p.terms ->> 'title', '') as title
 from payment p
 join transaction t using (merchant_id, payment_id)
+left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
 where
     p.merchant_id = :merchant_id and t.merchant_id = :merchant_id
     and p.created_at <= :created_at
     and (p.created_at, p.payment_id, t.transaction_id) < (:created_at, :payment_id, :transaction_id)
-    and (:status::text = '' or t.status::text = :status)
+    and (
+        :status::text = ''
+        or :status = 'chargeback' and o.dispute_step is not null
+        or t.status::text = :status and o.dispute_step is null
+    )
+    and coalesce(t.settled_at, t.created_at) >= :since and coalesce(t.settled_at, t.created_at) < :until
     and (:email::text = '' or lower(p.consumer ->> 'email') = :email)
 order by p.created_at desc, p.payment_id desc, t.transaction_id desc
 limit :most;
@@ -22,14 +28,20 @@ limit :most;
 -- name: select_payments_of_order
 -- List the transactions of one order, newest first.
 select
-    t.payment_id, t.transaction_id, p.created_at, t.mode::text, t.status::text, t.code, t.amount_minor, t.currency,
-    t.source ->> 'brand' as brand, t.source ->> 'number' as card_number,
+    t.payment_id, t.transaction_id, p.created_at, t.created_at as begun_at, t.settled_at, t.mode::text, t.status::text,
+    o.dispute_step::text, t.code, t.amount_minor, t.currency, t.source ->> 'brand' as brand, t.source ->> 'number' as card_number,
     coalesce(p.consumer ->> 'email', '') as email, coalesce(p.terms ->> 'title', '') as title
 from payment p
 join transaction t using (merchant_id, payment_id)
+left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
 where
     p.merchant_id = :merchant_id and p.payment_id = :payment_id and t.merchant_id = :merchant_id
-    and (:status::text = '' or t.status::text = :status)
+    and (
+        :status::text = ''
+        or :status = 'chargeback' and o.dispute_step is not null
+        or t.status::text = :status and o.dispute_step is null
+    )
+    and coalesce(t.settled_at, t.created_at) >= :since and coalesce(t.settled_at, t.created_at) < :until
     and (:email::text = '' or lower(p.consumer ->> 'email') = :email)
 order by t.transaction_id desc
 limit :most;
@@ -37,14 +49,15 @@ limit :most;
 -- name: select_payment^
 -- Return all about one transaction of a merchant.
 select
-    t.payment_id, t.transaction_id, p.created_at, t.mode::text, t.status::text, t.code, t.amount_minor, t.currency,
-    t.source ->> 'brand' as brand, t.source ->> 'number' as card_number,
+    t.payment_id, t.transaction_id, p.created_at, t.created_at as begun_at, t.settled_at, t.mode::text, t.status::text,
+    o.dispute_step::text, t.code, t.amount_minor, t.currency, t.source ->> 'brand' as brand, t.source ->> 'number' as card_number,
     coalesce(p.consumer ->> 'email', '') as email, coalesce(p.terms ->> 'title', '') as title,
-    t.settled_at, p.site_id, coalesce(s.name, '') as site_name, coalesce(p.terms ->> 'skuName', '') as sku_name,
+    o.excess_minor, o.basis_id, o.reason as given_reason, p.site_id, coalesce(s.name, '') as site_name, coalesce(p.terms ->> 'skuName', '') as sku_name,
     p.terms ->> 'descriptor' as descriptor, p.consumer_id, p.consumer, t.source, t.initiator::text, t.reason::text,
     p.request_id, p.ipn_url, p.redirect_url, p.metadata
 from transaction t
 join payment p using (merchant_id, payment_id)
+left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
 left join site s on s.merchant_id = p.merchant_id and s.site_id = p.site_id
 where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id and p.merchant_id = :merchant_id;
 

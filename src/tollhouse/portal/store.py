@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tollhouse.catalog.model import price_from_json
@@ -12,6 +12,9 @@ from tollhouse.history.timeline import select_timeline
 from tollhouse.ipn.log import select_payment_deliveries
 from tollhouse.kernel.codes import describe
 from tollhouse.kernel.money import Currency, Money
+from tollhouse.payments.dispute_steps import DisputeStep
+from tollhouse.payments.model import Mode, Status
+from tollhouse.payments.public_names import name_transaction
 from tollhouse.portal.model import (
     AttemptLine,
     AuthenticationLine,
@@ -34,6 +37,8 @@ MOST = 200
 #: What a search may take of the database's time.
 SEARCH_MILLISECONDS = 5_000
 LARGEST_ID = 2**63 - 1
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+ONE_DAY = timedelta(days=1)
 BEGINNING = Cursor(datetime(9999, 1, 1, tzinfo=UTC), LARGEST_ID, LARGEST_ID)
 
 queries = load_queries("tollhouse.portal")
@@ -48,6 +53,8 @@ async def select_payments(
         fitting: dict[str, Any] = {
             "merchant_id": merchant_id,
             "status": wanted.status,
+            "since": _begin_of(wanted.since) if wanted.since else EARLIEST,
+            "until": _begin_of(wanted.until) + ONE_DAY if wanted.until else BEGINNING.created_at,
             "email": wanted.email.lower(),
             "most": most,
         }
@@ -111,7 +118,9 @@ async def _read_sheet(connection: PlainConnection, merchant_id: int, row: Mappin
     timeline = await select_timeline(connection, merchant_id=merchant_id, transaction_id=row["transaction_id"])
     return PaymentSheet(
         line=_read_line(row),
-        settled_at=row["settled_at"],
+        parent_id=row["basis_id"],
+        given_reason=row["given_reason"] or "",
+        excess=Money(row["excess_minor"], Currency.of(row["currency"])) if row["excess_minor"] else None,
         site_id=row["site_id"],
         site_name=row["site_name"],
         sku_name=row["sku_name"],
@@ -134,13 +143,21 @@ async def _read_sheet(connection: PlainConnection, merchant_id: int, row: Mappin
     )
 
 
+def _begin_of(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
 def _read_line(row: Mapping[str, Any]) -> PaymentLine:
+    step = DisputeStep(row["dispute_step"]) if row["dispute_step"] else None
+    name = name_transaction(Mode(row["mode"]), Status(row["status"]), step)
     return PaymentLine(
         payment_id=row["payment_id"],
         transaction_id=row["transaction_id"],
         created_at=row["created_at"],
-        mode=row["mode"],
-        status=row["status"],
+        begun_at=row["begun_at"],
+        settled_at=row["settled_at"],
+        mode=name.mode,
+        status=name.status,
         code=describe(row["code"]) if row["code"] else None,
         money=Money(row["amount_minor"], Currency.of(row["currency"])),
         brand=row["brand"],

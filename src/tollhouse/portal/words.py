@@ -9,8 +9,9 @@ from tollhouse.ipn.log import ATTEMPT_TEXTS
 from tollhouse.ipn.model import AttemptEntry, DeliveryEntry
 
 UNITS = {"d": "day", "w": "week", "m": "month", "y": "year"}
-MOODS = {"success": "good", "approved": "good", "passed": "good", "delivered": "good"} | dict.fromkeys(
-    ("fail", "declined", "not_sent", "reversed", "failed", "abandoned"), "bad"
+MOODS = dict.fromkeys(("success", "confirmed", "approved", "passed", "delivered"), "good") | dict.fromkeys(
+    ("fail", "declined", "not_sent", "reversed", "failed", "abandoned", "chargeback", "chargeback_2nd", "send_ca"),
+    "bad",
 )
 DELIVERY_STATES = {
     "held": "waits for the one before it",

@@ -67,6 +67,9 @@ def fault_handlers(transport: Transport, authenticate: Authenticate) -> list[HTT
     async def show_journal(request: AnyRequest) -> Response[bytes]:
         """Show what the issuer believes happened to the merchant's payments, the newest first. Stage only."""
         merchant = await authenticate(request)
+        unknown = [name for name in request.query_params if name != "limit"]
+        if unknown:
+            raise Invalid({name: ["is no parameter of this call"] for name in unknown})
         wanted = {"acceptor": name_merchant(merchant), "limit": read_limit(request.query_params.get("limit"))}
         return _send(await ask_world(transport, "/control/journal", wanted))
 

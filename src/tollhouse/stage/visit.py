@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.exceptions import NotFoundException
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath
 
 from tollhouse.stage.pages import show
 
@@ -32,7 +32,13 @@ ENDS = {
     "1": ("good", "Thank you", "The payment is approved."),
     "0": ("bad", "Not approved", "The payment did not go through. Nothing was charged."),
 }
+NOT_KNOWN = ("", "Not known yet", "The outcome is still open. The callback will tell it.")
+#: What a return says, in its order.
+RETURNED = ("order_id", "ustas", "consumer_id", "sh", "is_approved", "cb_code", "cb_transaction_id")
 OPEN_END = ("", "You are back", "This is where a cardholder lands after 3-D Secure.")
+
+
+AnyRequest = Request[Any, Any, Any]
 
 
 def visit_handlers() -> list[HTTPRouteHandler]:
@@ -44,15 +50,14 @@ def visit_handlers() -> list[HTTPRouteHandler]:
         return show("landing.html", cards=CARDS_TO_TRY)
 
     @get("/stage/thanks", sync_to_thread=False)
-    def show_thanks(
-        is_approved: FromQuery[str] = "",
-        orderId: FromQuery[str] = "",  # noqa: N803 - as on the wire
-        transactionId: FromQuery[str] = "",  # noqa: N803 - as on the wire
-    ) -> Response[str]:
+    def show_thanks(request: AnyRequest) -> Response[str]:
         """Stand in for the page of a shop to which the cardholder comes back."""
+        given = request.query_params
+        is_approved = given.get("is_approved", "")
         mood, heading, text = ENDS.get(is_approved, OPEN_END)
-        given = (("is_approved", is_approved), ("orderId", orderId), ("transactionId", transactionId))
-        facts = [(name, value[:LONGEST_SHOWN]) for name, value in given if value]
+        if is_approved == "0" and not given.get("cb_code"):
+            mood, heading, text = NOT_KNOWN
+        facts = [(name, given[name][:LONGEST_SHOWN]) for name in RETURNED if given.get(name)]
         return show("thanks.html", mood=mood, heading=heading, text=text, facts=facts)
 
     @get("/stage/{name:str}", sync_to_thread=False)

@@ -13,6 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 Amount = Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0})]
 
 
+#: What a transaction does, and how it ended; `confirmed` and `payout` are of methods that are to come.
+PaymentMode = Literal[
+    "sale", "auth", "settle", "payout", "refund", "void",
+    "chargebackRetrieval", "chargebackRepresent", "chargebackFirst", "chargebackSecond", "chargebackCollector",
+]  # fmt: skip
+PaymentStatus = Literal[
+    "success", "pending", "fail", "confirmed", "retrieved", "represented", "chargeback", "chargeback_2nd", "send_ca"
+]
+
 #: A card number as it may be shown.
 MASKED_FORM = r"^\d{4}(\d\d)?\*{4}\d{4}$"
 
@@ -21,6 +30,14 @@ class Answer(BaseModel):
     """What all answers share: names as on the wire, and no surprises in them."""
 
     model_config = ConfigDict(populate_by_name=True, extra="forbid")
+
+
+class Moment(Answer):
+    """A moment in three forms, as a `payment` has it."""
+
+    dateTime: str = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
+    timezone: str = Field(description="Always `+00:00`.")
+    unixTime: int = Field(description="Unix seconds, as a number.")
 
 
 class Timestamp(Answer):
@@ -55,18 +72,22 @@ class PaymentBlock(Answer):
 
     code: str = Field(description="`0` approved or still open; anything else is a decline, see the table of codes.")
     description: str = Field(description="The code in words.")
-    action: Literal["charge", "redirect"] = Field(
-        description="`redirect`: send the cardholder to `url`; `charge`: nothing to do."
+    action: Literal["charge", "credit", "chargeback", "redirect"] = Field(
+        description="The family of its mode; `redirect`: send the cardholder to `url`."
     )
     url: str | None = Field(None, description="Where to send the cardholder; only with action `redirect`.")
-    mode: Literal["sale", "auth", "capture", "void", "credit", "chargeback", "payout"] = Field(
-        description="What the transaction does."
+    mode: PaymentMode = Field(
+        description="What the transaction does; `settle` captures an authorization, `refund` gives money back."
     )
-    status: Literal["success", "pending", "fail"] = Field(
-        description="`pending` until the callback tells more; the other two are final."
+    status: PaymentStatus = Field(
+        description="`pending` until the callback tells more; all others are final. A charge-back has that of its mode."
     )
     codeCategory: int | None = Field(None, description="1 never retry, 2 retry later, 3 fix the data, 4 other.")
     amount: Amount
+    excessAmount: Amount | None = Field(
+        None,
+        description="Of a charge-back: how much of it is beyond what was left of the payment, where that is not all 0.",
+    )
     currency: str = Field(description="ISO 4217.")
     amountUsd: Amount | None = Field(
         None,
@@ -74,10 +95,13 @@ class PaymentBlock(Answer):
     )
     orderId: str = Field(description="Names the purchase.")
     transactionId: str = Field(description="Names this operation on it; never changes.")
+    parentTransactionId: str | None = Field(
+        None, description="The transaction that was settled, refunded, voided or charged back."
+    )
     descriptor: str = Field(description="What stands on the cardholder's statement.")
     apiPaymentSource: str = Field(description="The `paymentSource.type` of the request.")
     source: SourceAnswer = Field(description="The card.")
-    timestamp: Timestamp = Field(description="When the status became what it is.")
+    timestamp: Moment = Field(description="When the status became what it is.")
     vat: VatBlock | None = Field(None, description="The taxes in the amount, where its prices tell of any.")
 
 
@@ -134,12 +158,38 @@ class PaymentEvent(PaymentAnswer):
     timestamp: Timestamp = Field(description="When the status became final.")
 
 
-class SubscriptionEvent(Answer):
-    """The body of an IPN about a subscription without a payment; sites ask for these with `subscriptionEvents`."""
+class CancelBlock(Answer):
+    """What happened to a subscription, in the form of a payment that moves nothing."""
 
-    event: Literal[
-        "subscription.canceled", "subscription.recovered", "subscription.expired", "subscription.card_expiring"
-    ] = Field(description="What happened.")
+    code: Literal["0"] = "0"
+    description: Literal["APPROVED"] = "APPROVED"
+    action: Literal["cancel"] = "cancel"
+    mode: Literal["cancel"] = "cancel"
+    status: Literal["canceled", "delayed", "recovered"] = Field(
+        description="`canceled`: it has ended; `delayed`: it will end at its `cancelDate`; `recovered`: it goes on."
+    )
+    reason: str | None = Field(None, description="Who ended it and why; for a declined renewal with its code.")
+    amount: Amount = Field(Decimal(0), description="Always 0.")
+    currency: str = Field(description="ISO 4217.")
+    orderId: str = Field(description="The last order of the subscription that was paid.")
+    transactionId: str = Field(description="Of its own: no payment has it.")
+    timestamp: Moment = Field(description="When it happened.")
+
+
+class SubscriptionEvent(Answer):
+    """The body of an IPN about the end of a subscription, or about its going on."""
+
+    payment: CancelBlock
+    subscription: SubscriptionBlock
+    consumer: ConsumerBlock
+    metadata: Annotated[Any, WithJsonSchema({"type": ["object", "array"], "description": "Of the first payment."})]
+    timestamp: Timestamp = Field(description="When it happened.")
+
+
+class CardEvent(Answer):
+    """The body of an IPN about the card of a subscription, without a payment; sites ask for it with `extraEvents`."""
+
+    event: Literal["subscription.card_expiring"] = Field(description="What happened.")
     subscription: SubscriptionBlock
     consumer: ConsumerBlock
     metadata: Annotated[Any, WithJsonSchema({"type": ["object", "array"], "description": "Of the first payment."})]

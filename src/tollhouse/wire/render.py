@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-from tollhouse.wire.answers import Timestamp
+from tollhouse.wire.answers import Moment, Timestamp
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -43,6 +43,11 @@ def render_duration(span: timedelta) -> str:
     days = f"{span.days}D" if span.days else ""
     rest = "".join(f"{count}{unit}" for count, unit in ((hours, "H"), (minutes, "M"), (seconds, "S")) if count)
     return f"P{days}T{rest}" if rest else f"P{days}" if days else "PT0S"
+
+
+def build_moment(moment: datetime) -> Moment:
+    """Write a moment in the three forms of a `payment` object."""
+    return Moment(dateTime=render_date(moment), timezone="+00:00", unixTime=int(moment.timestamp()))
 
 
 def build_timestamp(moment: datetime) -> Timestamp:

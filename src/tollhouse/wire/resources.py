@@ -36,6 +36,9 @@ class SiteAnswer(Answer):
     subscriptionEvents: bool = Field(
         description="Whether what happens to its subscriptions without a payment is posted."
     )
+    extraEvents: list[Literal["subscription.card_expiring", "dispute.won"]] = Field(
+        description="Events that are posted because you asked for them."
+    )
     trackingCode: str | None = Field(None, description=OWN)
     rebillRetryPolicy: str | None = Field(None, description="When failed renewals are tried again, as you sent it.")
     memberExpirationDatePadding: str | None = Field(None, description=OWN)

@@ -52,7 +52,7 @@ async def test_cancelled_at_once(billing: Billing) -> None:
     subscription_id = await billing.subscribe()
     ended = await end(billing, subscription_id, reason="too dear")
     assert (ended.state, ended.cancel_reason, ended.due_at) == (State.CANCELED, "too dear", None)
-    assert (await billing.events())[-1] == ("subscription.canceled", "canceled")
+    assert (await billing.events())[-1] == ("cancel", "canceled")
     assert await end(billing, subscription_id) == ended
     await billing.advance(days=90)
     assert await billing.renew() == []
@@ -68,7 +68,7 @@ async def test_cancelled_at_the_next_rebill(billing: Billing) -> None:
     await billing.advance(days=30, minutes=1)
     assert await billing.renew() == []
     assert await billing.standing(subscription_id) == ("canceled", 0)
-    assert (await billing.events())[-1] == ("subscription.canceled", "canceled")
+    assert (await billing.events())[-1] == ("cancel", "canceled")
 
 
 async def test_cancelled_at_a_date(billing: Billing) -> None:
@@ -93,7 +93,7 @@ async def test_recovered(billing: Billing) -> None:
     await billing.advance(days=20)
     after = await take_back(billing, subscription_id)
     assert (after.state, after.cancel_at, after.renewal_at) == (State.ACTIVE, None, before.renewal_at)
-    assert (await billing.events())[-1] == ("subscription.recovered", "active")
+    assert (await billing.events())[-1] == ("cancel", "recovered")
     await billing.advance(days=10, minutes=1)
     assert await billing.renew() == [(1, 1, "paid")]
 
@@ -109,13 +109,22 @@ async def test_recovered_before_it_ended(billing: Billing) -> None:
     assert await billing.renew() == [(1, 1, "paid")]
 
 
-async def test_too_late_to_recover(billing: Billing) -> None:
-    """When the paid time is over, or the subscription has expired, it is not taken back."""
+async def test_recovered_after_the_end(billing: Billing) -> None:
+    """When the paid time is over it is taken back too: what fell due is not charged, the next date of its anchor is."""
     subscription_id = await billing.subscribe()
+    before = (await billing.case(subscription_id)).subscription
     await end(billing, subscription_id)
-    await billing.advance(days=31)
-    with pytest.raises(Invalid, match="is over"):
-        await take_back(billing, subscription_id)
+    await billing.advance(days=71)
+    after = await take_back(billing, subscription_id)
+    assert (after.state, after.next_period, after.cycle) == (State.ACTIVE, 3, 0)
+    assert after.renewal_at == before.plan.base_at + timedelta(days=90)
+    assert await billing.renew() == []
+    await billing.advance(days=19, minutes=1)
+    assert await billing.renew() == [(3, 1, "paid")]
+
+
+async def test_what_has_expired_is_not_recovered(billing: Billing) -> None:
+    """A subscription that has expired is neither taken back nor ended nor given other prices."""
     expired = await billing.subscribe()
     await billing.advance(days=31)
     billing.shop.acquirer.plan(Plan(Declined("04")))

@@ -61,7 +61,7 @@ async def test_what_was_declined_for_good_is_tried_for_nobody(billing: Billing, 
     await billing.advance(days=5)
     assert len(await billing.renew()) == 1
     assert await states(billing, ids) == ["expired", "expired"]
-    assert (await billing.events())[-1] == ("subscription.expired", "expired")
+    assert (await billing.events())[-1] == ("cancel", "canceled")
 
 
 async def test_a_card_that_is_approved_again_is_charged_again(billing: Billing) -> None:

@@ -141,7 +141,7 @@ async def test_a_schedule_comes_to_its_end(billing: Billing) -> None:
     await billing.advance(days=1)
     await billing.renew()
     assert await billing.standing(subscription_id) == ("expired", 2)
-    assert (await billing.events())[-1] == ("subscription.expired", "expired")
+    assert (await billing.events())[-1] == ("cancel", "canceled")
     await billing.advance(days=100)
     assert len(await billing.renew()) == 2
 
@@ -255,7 +255,7 @@ async def test_it_is_tried_again_by_its_days(billing: Billing, code: str) -> Non
         assert len(await billing.renew()) == tries + 1
     assert await billing.tries() == [(1, number, "failed") for number in range(1, 6)]
     assert await billing.standing(subscription_id) == ("expired", 0)
-    assert (await billing.events())[-2:] == [("sale", "fail"), ("subscription.expired", "expired")]
+    assert (await billing.events())[-2:] == [("sale", "fail"), ("cancel", "canceled")]
 
 
 async def test_a_late_payment_returns_to_the_anchor(billing: Billing) -> None:

@@ -20,7 +20,7 @@ async def test_a_void_of_the_sign_up_ends_the_subscription(billing: Billing) -> 
     await billing.shop.void(paid.transaction_id)
     ended = (await billing.case(subscription_id)).subscription
     assert (ended.state.value, ended.cancel_reason) == ("canceled", "The sign-up was voided.")
-    assert sorted(await billing.events())[-2:] == [("subscription.canceled", "canceled"), ("void", "success")]
+    assert sorted((await billing.events())[-2:]) == [("cancel", "canceled"), ("void", "success")]
     await billing.advance(days=90)
     assert await billing.renew() == []
 
@@ -34,7 +34,7 @@ async def test_a_void_of_the_sign_up_ends_each_subscription_of_a_bundle(billing:
     rows = await billing.shop.fetch("select status::text from subscription order by subscription_id")
     assert [row["status"] for row in rows] == ["canceled", "active"]
     assert (await billing.standing(other))[0] == "active"
-    assert [kind for kind, _ in await billing.events()].count("subscription.canceled") == 1
+    assert [kind for kind, _ in await billing.events()].count("cancel") == 1
 
 
 @pytest.mark.parametrize("amount", [None, "1.00"])

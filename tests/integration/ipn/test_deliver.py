@@ -71,7 +71,7 @@ async def expire_leases(database: Database) -> None:
 
 async def test_claim_brings_all_that_a_post_needs(merchants: Database) -> None:
     """A claimed delivery has URL, body, ids and number of its event: nothing more is read for it."""
-    [event_id] = await send(merchants, [URL], subscription_id=8, body=b"{}", request_id="r")
+    [event_id] = await send(merchants, [URL], transaction_id=12345, subscription_id=8, body=b"{}", request_id="r")
     [delivery] = await claim(merchants)
     assert delivery == Delivery(
         merchant_id=1,

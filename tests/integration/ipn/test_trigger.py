@@ -14,13 +14,14 @@ import pytest
 from rich.console import Console
 from tests.support.callbacks import SECRET, open_endpoint
 
+from tollhouse.billing.model import HappeningKind
 from tollhouse.ipn.attempt import build_headers, write_body
 from tollhouse.ipn.form import Form
 from tollhouse.ipn.samples import KINDS, build_sample
 from tollhouse.listen import listen, render_body, verify_callback
-from tollhouse.payments.model import Mode
+from tollhouse.payments.public_names import DISPUTE_WON, PublicMode
 from tollhouse.trigger import SampleNotSent, can_be_sent, trigger
-from tollhouse.wire.answers import PaymentEvent, SubscriptionEvent
+from tollhouse.wire.answers import CardEvent, PaymentEvent, SubscriptionEvent
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SENDABLE = [
@@ -34,9 +35,8 @@ SENDABLE = [
 
 def test_there_is_a_sample_of_every_kind() -> None:
     """Whatever a callback may be about can be triggered."""
-    assert {mode.value for mode in Mode} | set(get_args(SubscriptionEvent.model_fields["event"].annotation)) == set(
-        KINDS
-    )
+    transactions = {*get_args(PublicMode), DISPUTE_WON}
+    assert transactions | set(get_args(HappeningKind)) == set(KINDS)
 
 
 @pytest.mark.parametrize(("kind", "form", "failed"), SENDABLE)
@@ -46,7 +46,8 @@ def test_samples_are_signed_as_real_callbacks(kind: str, form: Form, failed: boo
     headers, body = build_headers(sample, [SECRET], timestamp=int(time.time())), write_body(sample, SECRET)
     verify_callback(headers, body, secret=SECRET, now=time.time())
     if form == "json":
-        model = SubscriptionEvent if kind.startswith("subscription.") else PaymentEvent
+        models = {"subscription.card_expiring": CardEvent}
+        model = models.get(kind, SubscriptionEvent if kind.startswith("subscription.") else PaymentEvent)
         model.model_validate(json.loads(body))
 
 

@@ -226,10 +226,15 @@ DAMAGES = {
         14,
         "2.00 USD was taken, 3.00 USD given back",
     ),
-    "charged back more than taken": (
-        lower(18, 300),
+    "charged back otherwise than it says": (
+        "update ledger_entry set amount_minor = 300 where transaction_id = 19",
         19,
-        "4.00 USD charged back",
+        "3.00 USD",
+    ),
+    "notice with an entry": (
+        "update operation set dispute_step = 'retrieval', moved_minor = 0 where transaction_id = 19",
+        19,
+        "moved nothing",
     ),
 }
 

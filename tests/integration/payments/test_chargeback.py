@@ -1,4 +1,4 @@
-"""Charge-backs: settled as they are written, never more than there is, and told like everything else."""
+"""Charge-backs: settled as they are written, whatever is left, and told like everything else."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from tests.support.acquirer import Plan
 from tests.support.shop import OTHER_MERCHANT, Paid, Shop, all_at_once, open_shop
 
 from tollhouse.acquirers.model import Declined
-from tollhouse.kernel.errors import Invalid, NotFound, RequestIdReused, StillRunning
+from tollhouse.ipn.record import RecordEvent, insert_events
+from tollhouse.kernel.errors import Invalid, NotFound, RequestIdReused
 from tollhouse.ledger.verify import verify_books
+from tollhouse.payments.dispute_steps import DisputeStep
 
 BACK = "select coalesce(sum(amount_minor), 0) from transaction where mode in ('credit', 'chargeback')"
+
+LOST = "select coalesce(sum(amount_minor), 0)::bigint from ledger_line where account = 'money.chargebacks'"
 
 
 async def faults_of(work: Any) -> dict[str, list[str]]:
@@ -26,16 +30,17 @@ async def faults_of(work: Any) -> dict[str, list[str]]:
 
 
 async def test_all_of_a_sale(shop: Shop) -> None:
-    """The issuer takes all of a sale back: a transaction that failed, its event and its entry, and nobody was asked."""
+    """The issuer takes all of a sale back: a transaction with its event and its entry, and nobody was asked."""
     paid = await shop.pay(metadata='{"cart": 7}')
     taken = await shop.charge_back(paid.transaction_id, request="r-back", reason="10.4")
     own = {
-        "mode": "chargeback",
-        "status": "fail",
-        "code": "1050",
-        "description": "Charged back by the issuer",
-        "codeCategory": 4,
+        "action": "chargeback",
+        "mode": "chargebackFirst",
+        "status": "chargeback",
+        "code": "0",
+        "description": "10.4",
         "transactionId": taken.payment["transactionId"],
+        "parentTransactionId": paid.payment["transactionId"],
         "timestamp": taken.payment["timestamp"],
     }
     assert taken.payment == paid.payment | own
@@ -43,9 +48,11 @@ async def test_all_of_a_sale(shop: Shop) -> None:
     assert (taken.body["consumer"], taken.body["metadata"]) == (paid.body["consumer"], {"cart": 7})
     assert shop.acquirer.operated == []
     [event] = await shop.fetch("select kind, status, request_id, body from event where kind <> 'sale'")
-    assert tuple(event)[:3] == ("chargeback", "fail", "r-back")
+    assert tuple(event)[:3] == ("chargebackFirst", "chargeback", "r-back")
     assert event["body"].startswith(taken.reply.body[:-1])
-    assert json.loads(event["body"])["timestamp"] == taken.payment["timestamp"]
+    told = json.loads(event["body"])["timestamp"]
+    assert told | {"unixTime": int(told["unixTime"])} == taken.payment["timestamp"]
+    assert told["unixTime"] == str(taken.payment["timestamp"]["unixTime"])
     [row] = await shop.fetch("select basis_id, basis_mode::text, cause::text, reason from operation")
     assert tuple(row) == (paid.transaction_id, "sale", "issuer", "10.4")
     [entry] = await shop.fetch(
@@ -54,7 +61,7 @@ async def test_all_of_a_sale(shop: Shop) -> None:
     )
     assert tuple(entry) == ("money.chargebacks", "money.acquirers", 1999)
     stored = await shop.stored(taken.transaction_id)
-    assert (stored.status, stored.code, stored.basis and stored.basis.reason) == ("fail", "1050", "10.4")
+    assert (stored.status, stored.code, stored.basis and stored.basis.reason) == ("success", "0", "10.4")
     assert await contradictions(shop) == []
     assert (await verify_books(shop.tools.database)).violations == ()
 
@@ -62,19 +69,14 @@ async def test_all_of_a_sale(shop: Shop) -> None:
 async def test_parts_of_a_capture(shop: Shop) -> None:
     """By either id a part of a capture is taken back; the rest can be credited, and not more."""
     paid = await shop.authorize()
-    assert "transactionId" in await faults_of(shop.charge_back(paid.transaction_id))
     captured = await shop.capture(paid.transaction_id, "15.00")
     assert (await shop.charge_back(paid.transaction_id, "4.00")).payment["amount"] == 4
     taken = await shop.charge_back(captured.transaction_id, "1.00")
-    assert await faults_of(shop.charge_back(paid.transaction_id, "10.01")) == {
-        "amount": ["is more than is left to charge back, which is 10.00 USD"]
-    }
     assert "transactionId" in await faults_of(shop.void(paid.transaction_id))
     assert "amount" in await faults_of(shop.credit(paid.transaction_id, "10.01"))
     assert (await shop.credit(captured.transaction_id)).payment["amount"] == 10
-    assert await faults_of(shop.charge_back(paid.transaction_id)) == {
-        "amount": ["is more than is left to charge back, which is nothing"]
-    }
+    beyond = (await shop.charge_back(paid.transaction_id, "10.01")).payment
+    assert (beyond["amount"], beyond["excessAmount"]) == (Decimal("10.01"), Decimal("10.01"))
     assert await faults_of(shop.credit(taken.transaction_id)) == {
         "transactionId": ["is a charge-back; name the payment that it took back"]
     }
@@ -82,31 +84,69 @@ async def test_parts_of_a_capture(shop: Shop) -> None:
     assert (await verify_books(shop.tools.database)).violations == ()
 
 
-async def test_what_cannot_be_charged_back(shop: Shop) -> None:
-    """What failed, was voided, is still open or is another merchant's is not charged back, and nothing is written."""
+async def test_whatever_became_of_it(shop: Shop) -> None:
+    """What failed, was voided or is still open is charged back too, beyond what is left; another merchant's is not."""
     voided = await shop.pay()
     await shop.void(voided.transaction_id)
     shop.acquirer.plan(Plan(Declined("05")))
     declined = await shop.pay(external_id="user-2")
     for paid in (voided, declined):
-        assert "transactionId" in await faults_of(shop.charge_back(paid.transaction_id))
+        taken = (await shop.charge_back(paid.transaction_id)).payment
+        assert (taken["amount"], taken["excessAmount"]) == (Decimal("19.99"), Decimal("19.99"))
     good = await shop.pay(external_id="user-3")
-    for amount in ("0", "19.991", "20"):
+    for amount in ("0", "19.991"):
         assert "amount" in await faults_of(shop.charge_back(good.transaction_id, amount))
+    assert (await shop.charge_back(good.transaction_id, "20")).payment["excessAmount"] == Decimal("0.01")
     with pytest.raises(NotFound):
         await shop.charge_back(good.transaction_id, merchant_id=OTHER_MERCHANT)
     held, paying = await shop.start(external_id="user-4")
-    with pytest.raises(StillRunning):
-        await shop.charge_back(int(shop.acquirer.asked[-1].reference.partition("-")[0]))
+    await shop.charge_back(int(shop.acquirer.asked[-1].reference.partition("-")[0]))
     held.set()
-    await paying
-    assert await shop.value(BACK) == 0
+    assert (await paying).payment["status"] == "success"
+    assert await shop.value(BACK) == 3 * 1999 + 2000
+    assert (await verify_books(shop.tools.database)).violations == ()
+
+
+STEPS = [
+    (DisputeStep.RETRIEVAL, "chargebackRetrieval", "retrieved", 0),
+    (DisputeStep.ANSWER, "chargebackRepresent", "represented", 0),
+    (DisputeStep.FIRST, "chargebackFirst", "chargeback", -1999),
+    (DisputeStep.WON, "chargebackRepresent", "represented", 1999),
+    (DisputeStep.SECOND, "chargebackSecond", "chargeback_2nd", -1999),
+    (DisputeStep.COLLECTION, "chargebackCollector", "send_ca", 0),
+]
+
+
+async def test_the_steps_of_a_dispute(shop: Shop) -> None:
+    """Each step has its public mode and status, one event, and moves what it should and nothing else."""
+    paid = await shop.pay()
+    for step, mode, status, moved in STEPS:
+        before = await shop.value(LOST)
+        told = (await shop.charge_back(paid.transaction_id, step=step, reason="13.1")).payment
+        assert (told["action"], told["mode"], told["status"], told["code"]) == ("chargeback", mode, status, "0")
+        assert (told["amount"], told["description"]) == (Decimal("19.99"), "13.1")
+        assert told["parentTransactionId"] == paid.payment["transactionId"]
+        assert "excessAmount" not in told
+        assert before - await shop.value(LOST) == moved
+    kinds = [row["kind"] for row in await shop.fetch("select kind from event order by event_id")]
+    assert kinds == ["sale", *("dispute.won" if step is DisputeStep.WON else mode for step, mode, *_ in STEPS)]
+    assert (await verify_books(shop.tools.database)).violations == ()
+
+
+async def test_a_fact_is_told_once(shop: Shop) -> None:
+    """The database lets a transaction have one event of each status, whoever records it again."""
+    paid = await shop.pay()
+    rows = "select * from event where transaction_id = $1"
+    again = [RecordEvent().rows(await shop.stored(paid.transaction_id))[0]] * 2
+    async with shop.tools.database.transaction() as connection:
+        await insert_events(connection, again)
+    assert len(await shop.fetch(rows, paid.transaction_id)) == 1
 
 
 async def test_repeats(shop: Shop) -> None:
     """A request id is good for one charge-back: a repeat gets its bytes, another body 422; a refusal frees it."""
     paid = await shop.pay()
-    await faults_of(shop.charge_back(paid.transaction_id, "20", request="r1"))
+    await faults_of(shop.charge_back(paid.transaction_id, "0", request="r1"))
     first = await shop.charge_back(paid.transaction_id, "1.00", request="r1")
     await shop.value("update account set disabled = true")  # an answer that is written anew would say so
     again = await shop.charge_back(paid.transaction_id, "1.00", request="r1")
@@ -117,22 +157,16 @@ async def test_repeats(shop: Shop) -> None:
 
 
 async def test_at_the_same_time(shop: Shop) -> None:
-    """However many credits and charge-backs come at once, in two processes, together they take what was paid."""
+    """However many credits and charge-backs come at once, all charge-backs are booked, and credits never take more."""
     other = open_shop(shop.tools.database, shop.acquirer)
     paid = await shop.pay()
-    wanted = [
-        work
-        for process in (shop, other)
-        for n in range(4)
-        for work in (
-            process.charge_back(paid.transaction_id, "3.00"),
-            process.credit(paid.transaction_id, f"{n + 1}.00"),
-        )
-    ]
-    results = await all_at_once(*wanted)
+    processes = [process for process in (shop, other) for _ in range(4)]
+    taken = [process.charge_back(paid.transaction_id, "3.00") for process in processes]
+    wanted = [process.credit(paid.transaction_id, f"{n % 4 + 1}.00") for n, process in enumerate(processes)]
+    results = await all_at_once(*taken, *wanted)
     done = [result.payment["amount"] for result in results if isinstance(result, Paid)]
-    assert all(isinstance(result, Paid | Invalid) for result in results), results
-    assert Decimal(0) < sum(done) <= Decimal("19.99")
-    assert len(done) < len(results)
+    assert all(isinstance(result, Paid) for result in results[:8]), results
+    assert all(isinstance(result, Paid | Invalid) for result in results[8:]), results
+    assert sum(done[8:]) <= Decimal("19.99")
     assert await shop.value(BACK) == sum(done) * 100
     assert (await verify_books(shop.tools.database)).violations == ()

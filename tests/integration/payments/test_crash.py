@@ -20,7 +20,9 @@ CONTRADICTIONS = """
 select 'settled without event' from transaction t
     where status <> 'pending' and (select count(*) from event e where e.transaction_id = t.transaction_id) <> 1
 union all select 'event of an open transaction' from event e join transaction t using (transaction_id)
-    where t.status = 'pending' or t.status::text <> e.status
+    where t.status = 'pending' or t.status::text <> e.status and t.mode <> 'chargeback'
+        or t.mode = 'chargeback'
+            and e.status not in ('retrieved', 'represented', 'chargeback', 'chargeback_2nd', 'send_ca')
 union all select 'approved without account' from transaction t
     where status = 'success' and not exists (
         select from account a where a.account_id = (t.source ->> 'accountId')::uuid
@@ -197,7 +199,7 @@ async def test_chargebacks_whose_commits_had_no_answer(shop: Shop, lossy: tuple[
     for request in ("b1", None):
         way.losing = 1
         charged_back = await far.charge_back(paid.transaction_id, "5.00", request=request)
-        assert (way.losing, charged_back.outcome) == (0, ("fail", "1050"))
+        assert (way.losing, charged_back.outcome) == (0, ("chargeback", "0"))
     assert (await far.charge_back(paid.transaction_id, "5.00", request="b1")).reply.is_replay
     assert await shop.value("select sum(amount_minor) from transaction where mode = 'chargeback'") == 1000
     assert await contradictions(shop) == []

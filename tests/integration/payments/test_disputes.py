@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.integration.payments.test_chargeback import faults_of
 from tests.integration.payments.test_crash import contradictions
 from tests.integration.payments.test_holds import advance
 from tests.support.acquirer import Plan, ScriptedAcquirer
 from tests.support.shop import MERCHANT, OTHER_MERCHANT, Paid, Shop, open_shop
 
-from tollhouse.acquirers.model import Dispute
+from tollhouse.acquirers.model import Declined, Dispute
 from tollhouse.kernel.errors import Unavailable
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.ledger.verify import verify_books
@@ -20,7 +22,7 @@ from tollhouse.payments.disputes import find_next_dispute, take_in_disputes
 from tollhouse.worker.disputes import take_in_all
 
 RECORDED = """
-    select t.amount_minor, t.status::text, t.code, o.basis_id, o.cause::text, o.reason
+    select t.amount_minor, o.dispute_step::text, t.code, o.basis_id, o.cause::text, o.reason, o.excess_minor
     from transaction t join operation o using (merchant_id, transaction_id)
     where t.mode = 'chargeback' order by t.transaction_id
 """
@@ -52,9 +54,9 @@ async def test_a_dispute_is_recorded(shop: Shop) -> None:
     paid = await shop.pay()
     await dispute(shop, paid)
     assert await take_in_all(shop.tools) == 1
-    assert await recorded(shop) == [(1999, "fail", "1050", paid.transaction_id, "issuer", "10.4")]
+    assert await recorded(shop) == [(1999, "first", "0", paid.transaction_id, "issuer", "10.4", 0)]
     assert shop.acquirer.acknowledged == {"d-1"}
-    assert await shop.value("select count(*) from event where kind = 'chargeback'") == 1
+    assert await shop.value("select count(*) from event where kind = 'chargebackFirst'") == 1
     entries = "select count(*) from ledger_entry where debit::text = 'money.chargebacks'"
     assert await shop.value(entries) == 1
     assert await take_in_all(shop.tools) == 0
@@ -83,42 +85,125 @@ async def test_a_dispute_is_told_again(shop: Shop, other_process: Shop) -> None:
     shop.acquirer.hears_acknowledgements = True
     assert await take_in_disputes(other_process.tools) == 1
     assert [row[0] for row in await recorded(shop)] == [700]
-    assert await shop.value("select count(*) from event where kind = 'chargeback'") == 1
+    assert await shop.value("select count(*) from event where kind = 'chargebackFirst'") == 1
     assert await contradictions(shop) == []
 
 
 async def test_two_disputes_of_one_payment(shop: Shop) -> None:
-    """Two disputes about one payment are two charge-backs, together no more than was paid."""
+    """Each dispute about one payment is a charge-back of all that it says, and what is too much is said of it."""
     paid = await shop.pay()
     for name in ("d-1", "d-2", "d-3"):
         await dispute(shop, paid, name, money=Money(1200, Currency.of("USD")))
     await take_in_all(shop.tools)
-    assert [row[0] for row in await recorded(shop)] == [1200, 799]
+    assert sorted((row[0], row[-1]) for row in await recorded(shop)) == [(1200, 0), (1200, 401), (1200, 1200)]
     assert shop.acquirer.acknowledged == {"d-1", "d-2", "d-3"}
     assert (await verify_books(shop.tools.database)).violations == ()
 
 
-async def test_what_waits_for_another_operation(shop: Shop) -> None:
-    """While a void is open a dispute waits, and is told again; the others are recorded meanwhile."""
-    waiting, other = await shop.pay(), await shop.pay(external_id="user-2")
-    shop.acquirer.plan(Plan(late=True))
-    voided = await shop.hasty.void(waiting.transaction_id)
-    assert voided.payment["status"] == "pending"
-    await dispute(shop, waiting, "d-1")
-    await dispute(shop, other, "d-2")
-    assert await take_in_all(shop.tools) == 1
-    assert shop.acquirer.acknowledged == {"d-2"}
-    assert [row[3] for row in await recorded(shop)] == [other.transaction_id]
-
-
-async def test_what_was_given_back(shop: Shop) -> None:
-    """A dispute about a payment of which nothing is left is acknowledged, and nothing is written."""
+async def test_an_open_void_keeps_no_dispute_back(shop: Shop) -> None:
+    """A dispute is recorded while a void is open, which goes on: the money is then gone twice, and both are booked."""
     paid = await shop.pay()
+    shop.acquirer.plan(Plan(late=True))
+    voided = await shop.hasty.void(paid.transaction_id)
+    assert voided.payment["status"] == "pending"
     await dispute(shop, paid)
-    await shop.credit(paid.transaction_id)
-    await take_in_all(shop.tools)
-    assert await recorded(shop) == []
-    assert shop.acquirer.acknowledged == {"d-1"}
+    assert await take_in_all(shop.tools) == 1
+    shop.acquirer.arrive(f"{voided.transaction_id}-1")
+    await shop.resolve(voided.transaction_id)
+    assert [(row[0], row[-1]) for row in await recorded(shop)] == [(1999, 0)]
+    assert await balance(shop) == -1999
+    assert (await verify_books(shop.tools.database)).violations == ()
+
+
+async def test_an_open_credit_goes_on(shop: Shop) -> None:
+    """A dispute during a credit is booked in full: if the credit fails the merchant has paid once, else twice."""
+    for outcome, expected in ((None, -1999), (Declined("05"), 0)):
+        paid = await shop.pay(external_id=f"user-{expected}")
+        shop.acquirer.plan(Plan(outcome, late=True))
+        credited = await shop.hasty.credit(paid.transaction_id)
+        assert credited.payment["status"] == "pending"
+        await dispute(shop, paid, f"d{expected}")
+        before = await balance(shop)
+        assert await take_in_all(shop.tools) == 1
+        assert await balance(shop) == before - 1999
+        shop.acquirer.arrive(f"{credited.transaction_id}-1")
+        await shop.resolve(credited.transaction_id)
+        assert await balance(shop) == before - 1999 + min(expected, 0)
+        assert "amount" in await faults_of(shop.credit(paid.transaction_id))
+    assert [row[-1] for row in await recorded(shop)] == [1999, 1999]
+    assert await contradictions(shop) == []
+    assert (await verify_books(shop.tools.database)).violations == ()
+
+
+async def balance(shop: Shop) -> int:
+    """Return what is owed to the merchant."""
+    owed: int = await shop.value(
+        "select coalesce(-sum(amount_minor), 0)::bigint from ledger_line"
+        " where account in ('money.merchants', 'money.credits', 'money.chargebacks')"
+    )
+    return owed
+
+
+async def test_disputes_of_what_was_not_taken(shop: Shop) -> None:
+    """What was given back, voided, declined, or is open is charged back all the same, acknowledged and booked."""
+    credited, voided, held = [await shop.pay(external_id=f"user-{n}") for n in range(3)]
+    await shop.credit(credited.transaction_id)
+    await shop.void(voided.transaction_id)
+    shop.acquirer.plan(Plan(Declined("05")))
+    declined = await shop.pay(external_id="user-4")
+    authorized = await shop.authorize(external_id="user-5")
+    for n, paid in enumerate((credited, voided, held, declined, authorized)):
+        await dispute(shop, paid, f"d-{n}")
+    assert await take_in_all(shop.tools) == 5
+    paid_of = {row[3]: (row[0], row[-1]) for row in await recorded(shop)}
+    assert paid_of == {
+        credited.transaction_id: (1999, 1999),
+        voided.transaction_id: (1999, 1999),
+        held.transaction_id: (1999, 0),
+        declined.transaction_id: (1999, 1999),
+        authorized.transaction_id: (1999, 1999),
+    }
+    assert len(shop.acquirer.acknowledged) == 5
+    assert await balance(shop) == -4 * 1999
+    assert (await shop.capture(authorized.transaction_id)).payment["status"] == "success"
+    assert (await verify_books(shop.tools.database)).violations == ()
+
+
+async def test_a_dispute_of_an_open_payment(shop: Shop) -> None:
+    """A payment whose outcome is open is charged back, and gets its outcome later."""
+    held, paying = await shop.start()
+    reference = shop.acquirer.asked[-1].reference
+    transaction_id = int(reference.partition("-")[0])
+    stored = await shop.stored(transaction_id)
+    shop.acquirer.disputes.append(
+        Dispute("d-1", str(MERCHANT), reference, stored.money, "10.4", due_at=stored.created_at)
+    )
+    assert await take_in_all(shop.tools) == 1
+    held.set()
+    assert (await paying).payment["status"] == "success"
+    assert await balance(shop) == 0
+    assert "amount" in await faults_of(shop.credit(transaction_id))
+    assert (await verify_books(shop.tools.database)).violations == ()
+
+
+async def test_a_dispute_in_another_currency(shop: Shop) -> None:
+    """An issuer's own currency is recorded as it was told, and takes nothing of what is left in the payment's."""
+    paid = await shop.pay()
+    await dispute(shop, paid, money=Money(2100, Currency.of("EUR")))
+    assert await take_in_all(shop.tools) == 1
+    [row] = await shop.fetch("select amount_minor, currency from transaction where mode = 'chargeback'")
+    assert tuple(row) == (2100, "EUR")
+    assert (await shop.credit(paid.transaction_id)).payment["amount"] == Decimal("19.99")
+    assert (await verify_books(shop.tools.database)).violations == ()
+
+
+async def test_a_dispute_that_names_a_refund(shop: Shop) -> None:
+    """A dispute under the reference of a refund is about the sale that it gave back."""
+    paid = await shop.pay()
+    refund = await shop.credit(paid.transaction_id, "5.00")
+    await dispute(shop, refund)
+    assert await take_in_all(shop.tools) == 1
+    assert [(row[0], row[3]) for row in await recorded(shop)] == [(500, paid.transaction_id)]
 
 
 @pytest.mark.parametrize(

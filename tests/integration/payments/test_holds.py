@@ -67,7 +67,7 @@ async def test_a_capture_that_falls_due(shop: Shop) -> None:
     assert await keep_due_holds(shop.tools) == 0
     assert await shop.value("select count(*) from authorization_hold") == 0
     events = await shop.fetch("select kind, payment_id from event order by event_id")
-    assert [event["kind"] for event in events] == ["auth", "capture"]
+    assert [event["kind"] for event in events] == ["auth", "settle"]
     assert {event["payment_id"] for event in events} == {int(paid.payment["orderId"])}
     assert await contradictions(shop) == []
 

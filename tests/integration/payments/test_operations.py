@@ -44,8 +44,9 @@ async def test_a_capture_of_all(shop: Shop) -> None:
     paid = await shop.authorize(metadata='{"cart": 7}')
     captured = await shop.capture(paid.transaction_id, request="r-capture")
     assert captured.payment | {"timestamp": None} == paid.payment | {
-        "mode": "capture",
+        "mode": "settle",
         "transactionId": captured.payment["transactionId"],
+        "parentTransactionId": paid.payment["transactionId"],
         "timestamp": None,
     }
     assert captured.transaction_id != paid.transaction_id
@@ -55,7 +56,7 @@ async def test_a_capture_of_all(shop: Shop) -> None:
     assert sent.money.amount_minor == 1999
     assert sent.reference == f"{captured.transaction_id}-1"
     events = await shop.fetch("select kind, status, request_id, body from event order by event_id")
-    assert [(row["kind"], row["status"]) for row in events] == [("auth", "success"), ("capture", "success")]
+    assert [(row["kind"], row["status"]) for row in events] == [("auth", "success"), ("settle", "success")]
     assert events[1]["request_id"] == "r-capture"
     assert events[1]["body"].startswith(captured.reply.body[:-1])
     assert await contradictions(shop) == []
@@ -76,7 +77,9 @@ async def test_a_capture_is_credited_by_either_id(shop: Shop, named: str) -> Non
     paid = await shop.authorize()
     captured = await shop.capture(paid.transaction_id)
     credited = await shop.credit((paid if named == "auth" else captured).transaction_id, reason="Broken")
-    assert (credited.payment["mode"], credited.payment["orderId"]) == ("credit", paid.payment["orderId"])
+    told = credited.payment
+    assert (told["action"], told["mode"], told["orderId"]) == ("credit", "refund", paid.payment["orderId"])
+    assert told["parentTransactionId"] == captured.payment["transactionId"]
     assert shop.acquirer.operated[-1][1].original_reference == f"{captured.transaction_id}-1"
     [row] = await shop.fetch("select basis_mode::text, reason, cause::text from operation where reason is not null")
     assert tuple(row) == ("capture", "Broken", "request")
@@ -162,18 +165,34 @@ async def test_amounts_that_cannot_be_captured(shop: Shop, amount: str, fault: s
 
 
 async def test_what_has_to_be_another_way(shop: Shop) -> None:
-    """A sale is not captured, what failed or was only authorized not credited; others' payments are not there."""
+    """A sale is not captured, what failed is not credited; others' payments are not there."""
     sale = await shop.pay()
     assert await faults_of(shop.capture(sale.transaction_id)) == {"transactionId": ["was captured already"]}
     shop.acquirer.plan(Plan(Declined("05")))
     failed = await shop.pay(metadata='{"n": 2}')
     for work in (shop.credit(failed.transaction_id), shop.void(failed.transaction_id)):
         assert await faults_of(work) == {"transactionId": ["is a payment that failed"]}
-    auth = await shop.authorize(metadata='{"n": 3}')
-    assert "void it" in (await faults_of(shop.credit(auth.transaction_id)))["transactionId"][0]
     for work in (shop.void(sale.transaction_id, merchant_id=OTHER_MERCHANT), shop.void(1)):
         with pytest.raises(NotFound):
             await work
+
+
+@pytest.mark.parametrize("amount", [None, "19.99"])
+async def test_a_credit_of_what_nobody_captured_is_its_void(shop: Shop, amount: str | None) -> None:
+    """All of an authorization is released by one transaction that says void, and a repeat agrees; a part is refused."""
+    auth = await shop.authorize()
+    assert list(await faults_of(shop.credit(auth.transaction_id, "5.00", request="r1"))) == ["amount"]
+    voided = await shop.credit(auth.transaction_id, amount, request="r1", reason="Gone")
+    told = voided.payment
+    assert (told["action"], told["mode"], told["status"], told["amount"]) == (
+        "credit", "void", "success", Decimal("19.99"),
+    )  # fmt: skip
+    assert told["parentTransactionId"] == auth.payment["transactionId"]
+    assert [verb for verb, _ in shop.acquirer.operated] == ["void"]
+    assert (await shop.credit(auth.transaction_id, amount, request="r1")).reply.body == voided.reply.body
+    assert "transactionId" in await faults_of(shop.capture(auth.transaction_id))
+    assert await shop.value("select count(*) from authorization_hold") == 0
+    assert await contradictions(shop) == []
 
 
 async def test_a_credit_makes_no_card_the_last_one(shop: Shop) -> None:
@@ -303,7 +322,7 @@ async def test_an_unknown_credit(shop: Shop, plan: Plan, booked: Any, status: st
     assert (settled.status, settled.code) == (status, code)
     assert (settled.basis and settled.basis.reason) == "returned"
     assert len(shop.acquirer.operated) == 1
-    assert await shop.value("select count(*) from event where kind = 'credit'") == 1
+    assert await shop.value("select count(*) from event where kind = 'refund'") == 1
     assert await shop.value(CREDITED) == 1999 - left
     again = await shop.credit(paid.transaction_id, request="r1")
     assert again.reply.body == credited.reply.body

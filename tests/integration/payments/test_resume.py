@@ -13,6 +13,7 @@ from tests.support.cardholders import PAGE_FIELDS, REDIRECT_URL, Answer, World
 from tests.support.clock import leap
 
 from tollhouse.payments.resume import abandon, conclude, sweep_authentications
+from tollhouse.payments.returns import sign_return
 from tollhouse.stage.demo import MERCHANT_ID
 from tollhouse.threeds.store import select_by_trans_id
 
@@ -42,11 +43,11 @@ async def test_a_passed_challenge_in_a_browser(world: World) -> None:
     returned = await world.come_back(page)
     left = way_back(await world.get(returned.headers["Location"]))
     payment = await world.settled(answer)
-    assert left == {
-        "is_approved": "1",
-        "orderId": str(payment.payment_id),
-        "transactionId": str(payment.transaction_id),
-    }
+    [secret] = await world.tools.ipn_secrets(payment.merchant_id)
+    told = {"order_id": str(payment.payment_id), "cb_transaction_id": str(payment.transaction_id)}
+    told |= {"is_approved": "1", "cb_code": "0"}
+    consumer = dict.fromkeys(("ustas", "consumer_id"), payment.consumer_id)
+    assert left == told | consumer | {"sh": sign_return(secret, told)}
     assert (payment.status, payment.attempt.number, payment.attempt.card) == ("success", 1, None)
     [row] = await world.fetch("select cavv, spent_by from simulator.authentication")
     assert row["spent_by"] == payment.attempt.reference
@@ -166,21 +167,23 @@ async def test_nobody_waits_longer_than_ten_seconds(world: World) -> None:
     back = await _return_address(world, await world.challenge(answer))
     await world.post(back, {})
     await world.fetch("update authentication set waiting_since = waiting_since - interval '11 seconds'")
-    assert way_back(await world.get(back))["is_approved"] == "0"
+    left = way_back(await world.get(back))
+    assert (left["is_approved"], "cb_code" in left) == ("0", False)
     await world.answer_bank(answer, "pass")
     assert (await world.settled(answer)).status == "success"
     assert way_back(await world.get(back))["is_approved"] == "1"
 
 
-async def test_a_passed_challenge_with_an_open_outcome_is_told_as_approved(world: World) -> None:
-    """When the acquirer takes longer than ten seconds, is_approved says how the challenge went."""
+async def test_a_passed_challenge_with_an_open_outcome_is_not_told_as_approved(world: World) -> None:
+    """When the acquirer takes longer than ten seconds nobody knows yet: is_approved is 0, and there is no code."""
     answer = await world.pay("challenge")
     page = await world.challenge(answer)
     await world.fetch(
         "update authentication set state = 'passed', result_at = now(), due_at = null,"
         " waiting_since = now() - interval '11 seconds'"
     )
-    assert way_back(await world.get(page))["is_approved"] == "1"
+    left = way_back(await world.get(page))
+    assert (left["is_approved"], "cb_code" in left) == ("0", False)
 
 
 async def test_a_repeated_result_changes_nothing(world: World) -> None:
@@ -262,7 +265,7 @@ async def test_an_abandoned_challenge_ends_and_stays_ended(world: World) -> None
     ended = await world.get(answer.json["payment"]["url"])
     assert ended.status == 200
     assert "Not confirmed in time" in ended.text
-    assert "is_approved=0&amp;orderId" in ended.text
+    assert "is_approved=0&amp;cb_code=1011&amp;cb_transaction_id=" in ended.text
     assert await sweep_authentications(world.tools) == 0
 
 

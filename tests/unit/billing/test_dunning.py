@@ -107,7 +107,7 @@ def test_a_mastercard_may_ask_for_its_cardholder() -> None:
         ("1030", RETRY),
         ("1040", RETRY),
         ("1041", RETRY),
-        ("1050", LEAVE),
+        ("5099", LEAVE),
         ("0", LEAVE),
         ("", LEAVE),
         ("no code", LEAVE),

@@ -30,6 +30,7 @@ from tests.support.subscriptions import (
 
 from tollhouse.billing import lifecycle
 from tollhouse.billing.model import End, State, Subscription
+from tollhouse.billing.schedule import find_period_after, list_charges
 from tollhouse.kernel.errors import Invalid
 
 
@@ -77,7 +78,7 @@ TABLE = {
     "cancel": (C, C, C, C, REFUSED),
     "cancel later": (A, T, P, C, REFUSED),
     "recover": (A, T, P, A, REFUSED),
-    "recover late": (A, T, P, REFUSED, REFUSED),
+    "recover late": (A, T, P, A, REFUSED),
     "reprice": (A, T, P, REFUSED, REFUSED),
     "switch": (A, T, P, C, E),
     "fail on old card": (P, P, P, C, E),
@@ -250,6 +251,34 @@ def test_cancelled_and_recovered_it_is_as_before() -> None:
     for wish in ({}, {"at": after(40)}, {"at_next_rebill": True}):
         cancelled = cancel(subscription, after(30), reason="dear", **wish)
         assert lifecycle.recover(seen(cancelled, after(31))) == subscription
+
+
+def test_recovered_after_the_end_it_goes_on_at_the_next_date() -> None:
+    """What fell due meanwhile is not charged; the next date of the old anchor is, and there has to be one."""
+    subscription = pay(sign_up(*MONTHLY), after(28, plus=SECOND))
+    cancelled = cancel(subscription, after(30))
+    recovered = lifecycle.recover(seen(cancelled, after(400)))
+    charge = lifecycle.next_charge(recovered)
+    assert charge is not None
+    assert (recovered.state, recovered.tries, recovered.cancel_at) == (State.ACTIVE, 0, None)
+    assert recovered.plan == subscription.plan
+    assert recovered.charge_at == recovered.renewal_at == charge.due_at
+    assert after(400) < charge.due_at <= after(432)
+    once = cancel(sign_up(price(0, "0d"), price(5, "10d")), after(1))
+    with pytest.raises(Invalid):
+        lifecycle.recover(seen(once, after(11)))
+
+
+@pytest.mark.parametrize("days", [0, 1, 29, 31, 59, 365, 3_650, 36_500])
+def test_the_first_period_after_a_moment(days: int) -> None:
+    """The period that is found is the first whose charge is due later: the one before it is not."""
+    plan = sign_up(*MONTHLY).plan
+    period = find_period_after(plan, 1, after(days))
+    assert period is not None
+    [charge] = list_charges(plan, period, 1)
+    assert charge.due_at > after(days)
+    if period > 1:
+        assert list_charges(plan, period - 1, 1)[0].due_at <= after(days)
 
 
 def test_a_cancellation_comes_before_a_charge() -> None:

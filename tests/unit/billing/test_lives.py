@@ -29,6 +29,7 @@ from tests.support.subscriptions import (
 
 from tollhouse.billing import lifecycle
 from tollhouse.billing.model import Case, Decline, State, Subscription
+from tollhouse.billing.schedule import find_period_after
 from tollhouse.catalog.model import Price
 from tollhouse.kernel.errors import Invalid
 
@@ -130,10 +131,19 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def recover(self) -> None:
-        """Take the cancellation back: the schedule is what it was."""
-        plan, renewal_at = self.subscription.plan, self.subscription.renewal_at
+        """Take the cancellation back: the schedule is what it was, and what fell due after the end is passed over."""
+        before = self.subscription
         self.attempt(lambda: lifecycle.recover(self.case))
-        assert (self.subscription.plan, self.subscription.renewal_at) == (plan, renewal_at)
+        skipped = self.subscription.next_period - before.next_period
+        self.passes += skipped
+        assert self.subscription.plan == before.plan
+        if skipped:
+            assert before.state is State.CANCELED
+            assert self.subscription.renewal_at is not None
+            assert self.subscription.renewal_at > self.now
+            assert find_period_after(before.plan, before.next_period, self.now) == self.subscription.next_period
+        else:
+            assert self.subscription.renewal_at == before.renewal_at
 
     @rule(prices=st.sampled_from([DEARER, FREE, MONTHLY, DAILY[1:], (price(7, "3d"),)]))
     def reprice(self, prices: tuple[Price, ...]) -> None:

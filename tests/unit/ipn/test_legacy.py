@@ -17,11 +17,12 @@ from tests.support.callbacks import make_delivery
 from tests.support.payments import payment
 
 from tollhouse.ipn.attempt import write_body
-from tollhouse.ipn.form import choose_format
+from tollhouse.ipn.form import choose_condition, choose_format
 from tollhouse.ipn.legacy import build_xml, sign
 from tollhouse.ipn.php import serialize
 from tollhouse.kernel.card import CardNumber
 from tollhouse.payments.model import Mode, Payment, Status
+from tollhouse.payments.public_names import CHARGEBACK_MODES
 
 KEY = "test-key"
 
@@ -155,15 +156,16 @@ def test_plugin_understands_payments(mode: str, status: str, code: str, effect: 
 @pytest.mark.parametrize(
     ("kind", "status", "words"),
     [
-        ("void", "success", ("void", "successful")),
-        ("credit", "success", ("refund", "refunded")),
-        ("credit", "fail", ("refund", "declined")),
+        ("void", "success", ("void", "refunded")),
+        ("refund", "success", ("refund", "refunded")),
+        ("refund", "fail", ("refund", "declined")),
         ("void", "fail", ("void", "declined")),
-        ("capture", "success", ("capture", "successful")),
+        ("settle", "success", ("settle", "successful")),
+        ("chargebackFirst", "chargeback", ("chargebackFirst", "chargeback")),
     ],
 )
 def test_words_of_operations(kind: str, status: str, words: tuple[str, str]) -> None:
-    """A credit is a refund to the plugin; one that failed is a pair that changes nothing there."""
+    """What gave money back says so; a refund that failed, and a charge-back, are pairs that change nothing there."""
     plain = "_".join([KEY, "77", *words, KEY])
     assert sign(KEY, order_id="77", kind=kind, status=status) == hashlib.sha1(plain.encode()).hexdigest()  # noqa: S324
 
@@ -201,22 +203,36 @@ def test_php_takes_plain_data_only() -> None:
         serialize(CardNumber("4024007179366348"))
 
 
-@pytest.mark.parametrize(
-    ("wanted", "kind", "format_"),
-    [
-        ("json", "void", "json"),
-        ("legacy", "sale", "legacy"),
-        ("both", "credit", "both"),
-        ("none", "sale", None),
-        ("plugin", "sale", "json"),
-        ("plugin", "auth", "json"),
-        ("plugin", "void", "legacy"),
-        ("plugin", "credit", "legacy"),
-        ("plugin", "capture", None),
-        ("plugin", "chargeback", None),
-        ("plugin", "payout", None),
-    ],
-)
-def test_formats_of_a_site(wanted: Any, kind: str, format_: str | None) -> None:
-    """A site's format decides for each kind of event; the plugin hears of payments and of money that went back."""
-    assert choose_format(wanted, kind) == format_
+STATUSES = ("success", "fail", "confirmed")
+KINDS = ("sale", "auth", "settle", "void", "refund", "payout", "cancel", "dispute.won", "subscription.card_expiring")
+#: All that the plugin gets, and how.
+PLUGIN = {
+    ("sale", "success"): "json",
+    ("sale", "fail"): "json",
+    ("auth", "success"): "json",
+    ("auth", "fail"): "json",
+    ("settle", "fail"): "json",
+    ("void", "success"): "legacy",
+    ("refund", "success"): "legacy",
+}
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *CHARGEBACK_MODES])
+@pytest.mark.parametrize("status", [*STATUSES, "chargeback", "represented", "canceled", "delayed", "recovered"])
+def test_formats_of_a_site(kind: str, status: str) -> None:
+    """The plugin gets what it cannot misread and nothing else; the legacy form has no words for what moves nothing."""
+    has_words = kind != "cancel" and "." not in kind
+    assert choose_format("json", kind, status) == "json"
+    assert choose_format("legacy", kind, status) == ("legacy" if has_words else None)
+    assert choose_format("both", kind, status) == ("both" if has_words else "json")
+    assert choose_format("none", kind, status) is None
+    assert choose_format("plugin", kind, status) == PLUGIN.get((kind, status))
+
+
+def test_conditions() -> None:
+    """The plugin hears of a refund when nothing is left; what no public client knows is asked for by the site."""
+    assert choose_condition("plugin", "refund") == "nothing_left"
+    assert choose_condition("plugin", "void") is None
+    assert choose_condition("json", "refund") is None
+    assert choose_condition("json", "dispute.won") == choose_condition("both", "subscription.card_expiring")
+    assert choose_condition("json", "dispute.won") == "asked_for"

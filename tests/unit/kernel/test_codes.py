@@ -61,7 +61,7 @@ def test_our_own_codes_are_in_the_table() -> None:
         ("R1", "mastercard", "5211"),
         ("R3", "visa", "5213"),
         ("Z3", "visa", "5299"),
-        ("99", "visa", "5099"),
+        ("99", "visa", "5299"),
         ("00", "visa", "5000"),
         ("", "visa", "5299"),
         ("123", "visa", "5299"),
@@ -69,7 +69,7 @@ def test_our_own_codes_are_in_the_table() -> None:
     ],
 )
 def test_issuers_codes(response: str, brand: str, code: str) -> None:
-    """A numeric answer keeps its number, named letters have theirs, and all others are 5299."""
+    """A numeric answer keeps its number but for 99, named letters have theirs, and all others are 5299."""
     assert codes.from_response(response, brand=brand).code == code
 
 

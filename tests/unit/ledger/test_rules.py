@@ -14,6 +14,7 @@ from tollhouse.kernel.money import Currency, Money
 from tollhouse.ledger.model import Account, Entry, Kind, Movement
 from tollhouse.ledger.rules import derive_entries
 from tollhouse.payments.consequences import PostLines
+from tollhouse.payments.dispute_steps import Dispute, DisputeStep
 from tollhouse.payments.model import Mode, Status
 
 
@@ -45,6 +46,7 @@ def test_each_kind() -> None:
     assert move(Kind.AUTH) == [("holds.issuers", "holds.merchants", 1999)]
     assert move(Kind.CREDIT) == [("money.credits", "money.acquirers", 1999)]
     assert move(Kind.CHARGEBACK) == [("money.chargebacks", "money.acquirers", 1999)]
+    assert move(Kind.DISPUTE_WON) == [("money.acquirers", "money.chargebacks", 1999)]
 
 
 def test_a_capture_ends_the_hold() -> None:
@@ -86,13 +88,23 @@ def test_batches_do_not_matter(settled: list[Settled]) -> None:
 @pytest.mark.parametrize("mode", Mode)
 def test_what_a_payment_posts(mode: Mode) -> None:
     """Approved movements above zero are posted; declines, verifications and what is open are not."""
-    settled = payment(mode=mode, status=Status.SUCCESS)
+    dispute = Dispute(DisputeStep.FIRST, 1999, 0) if mode is Mode.CHARGEBACK else None
+    settled = payment(mode=mode, status=Status.SUCCESS, dispute=dispute)
     [movement] = PostLines().rows(settled)
     assert (movement.kind.value, movement.money) == (mode.value, settled.money)
     for changes in (
         {"status": Status.SUCCESS, "money": Money(0, Currency.of("USD"))},
         {"status": Status.PENDING},
+        {"status": Status.FAIL},
     ):
         assert not PostLines().rows(payment(mode=mode, **changes))
-    is_chargeback = mode.value == "chargeback"
-    assert bool(PostLines().rows(payment(mode=mode, status=Status.FAIL))) is is_chargeback
+
+
+@pytest.mark.parametrize("step", DisputeStep)
+def test_what_a_step_of_a_dispute_posts(step: DisputeStep) -> None:
+    """A charge-back posts what it moved, which may be less than its amount; a notice posts nothing."""
+    moved = 700 if step in {DisputeStep.FIRST, DisputeStep.SECOND, DisputeStep.WON} else 0
+    settled = payment(mode=Mode.CHARGEBACK, status=Status.SUCCESS, dispute=Dispute(step, moved, 0))
+    kind = Kind.DISPUTE_WON if step is DisputeStep.WON else Kind.CHARGEBACK
+    posted = [(movement.kind, movement.money.amount_minor) for movement in PostLines().rows(settled)]
+    assert posted == ([(kind, moved)] if moved else [])

@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 
 from tollhouse.kernel.errors import Invalid, Refusal, StillRunning
 from tollhouse.kernel.money import Currency, Money
+from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import AttemptState, Mode, Status
 from tollhouse.payments.position import (
+    ALL,
     MAX_TRANSACTIONS,
     Position,
     Step,
+    Sum,
     Verdict,
     judge_capture,
     judge_chargeback,
@@ -42,6 +45,12 @@ def step(mode: Mode, amount_minor: int = 1000, status: Status = Status.SUCCESS, 
     return Step(number, mode, status, amount_minor, "scripted", f"{number}-1", AttemptState.APPROVED, 1)
 
 
+def back(moved_minor: int, dispute_step: DisputeStep = DisputeStep.FIRST, number: int = 9) -> Step:
+    """Return a charge-back."""
+    plain = step(Mode.CHARGEBACK, moved_minor, number=number)
+    return replace(plain, dispute_step=dispute_step, moved_minor=moved_minor)
+
+
 def position(first: Mode = Mode.AUTH, *later: Step, amount_minor: int = 1000, **changes: Any) -> Position:
     """Return where a purchase of 10.00 stands."""
     return replace(Position(step(first, amount_minor), later, USD, is_expired=False), **changes)
@@ -60,18 +69,23 @@ def position(first: Mode = Mode.AUTH, *later: Step, amount_minor: int = 1000, **
     ),
 )
 def test_never_more_than_there_is(first: Mode, wishes: list[tuple[Mode, int | None, Status, Status]]) -> None:
-    """Whatever is wished in whatever order and however it ends: captured <= authorized, gone back <= captured."""
+    """Whatever is wished in whatever order and however it ends: captured <= authorized, credited <= captured."""
     now = position(first)
     for mode, amount, at_once, in_the_end in wishes:
         try:
-            verdict: Verdict = JUDGES[mode](now, amount and Decimal(amount) / 100)
+            verdict: Verdict = JUDGES[mode](now, Sum(None if amount is None else Decimal(amount) / 100))
         except Refusal:
             # Meanwhile what is open comes to its end.
             now = replace(now, later=tuple(_end(each, in_the_end) for each in now.later))
             continue
-        assert 0 < verdict.money.amount_minor <= verdict.basis.amount_minor
-        status = Status.FAIL if mode is Mode.CHARGEBACK else at_once
-        done = step(mode, verdict.money.amount_minor, status, number=len(now.later) + 2)
+        number, moved = len(now.later) + 2, verdict.money.amount_minor
+        assert moved > 0
+        if verdict.dispute is not None:
+            done = back(moved, number=number)
+            assert verdict.dispute.moved_minor - verdict.dispute.excess_minor <= now.left_minor
+        else:
+            assert moved <= verdict.basis.amount_minor
+            done = step(verdict.mode or mode, moved, at_once, number=number)
         now = replace(now, later=(*now.later, done))
         check(now)
         check(replace(now, later=tuple(_end(each, Status.SUCCESS) for each in now.later)))
@@ -89,13 +103,12 @@ def check(now: Position) -> None:
 
     done = [each for each in now.later if each.status is Status.SUCCESS]
     captured = now.first.amount_minor if now.first.mode is Mode.SALE else total(Mode.CAPTURE)
-    charged_back = sum(each.amount_minor for each in now.later if each.mode is Mode.CHARGEBACK)
     assert captured <= now.first.amount_minor
-    assert total(Mode.CREDIT) + charged_back <= captured
+    assert total(Mode.CREDIT) <= captured
     assert sum(each.mode is Mode.CAPTURE for each in done) <= 1
     assert sum(each.mode is Mode.VOID for each in done) <= 1
-    assert not (total(Mode.VOID) and total(Mode.CREDIT) + charged_back)
-    assert now.left_minor >= 0
+    assert not (total(Mode.VOID) and total(Mode.CREDIT))
+    assert now.left_minor == max(now.left_minor, 0)
 
 
 CAPTURED = step(Mode.CAPTURE, 600)
@@ -104,10 +117,9 @@ CAPTURED = step(Mode.CAPTURE, 600)
 def judges_of(now: Position) -> dict[str, Callable[[], Verdict]]:
     """Return the rules by their names, for all that there is."""
     return {
-        "capture": partial(judge_capture, now, None),
+        "capture": partial(judge_capture, now, ALL),
         "void": partial(judge_void, now),
-        "credit": partial(judge_credit, now, None),
-        "charge back": partial(judge_chargeback, now, None),
+        "credit": partial(judge_credit, now, ALL),
         "release": partial(judge_release, now),
     }
 
@@ -115,30 +127,31 @@ def judges_of(now: Position) -> dict[str, Callable[[], Verdict]]:
 @pytest.mark.parametrize(
     ("now", "may"),
     [
-        (position(), {"capture", "void", "release"}),
-        (position(is_expired=True), {"void", "release"}),
+        (position(), {"capture", "void", "credit", "release"}),
+        (position(is_expired=True), {"void", "credit", "release"}),
         (position(Mode.AUTH, CAPTURED), {"void", "credit"}),
         (position(Mode.SALE), {"void", "credit"}),
         (position(Mode.SALE, step(Mode.CREDIT, 400)), {"credit"}),
         (position(Mode.SALE, step(Mode.CREDIT, 1000)), set()),
         (position(Mode.SALE, step(Mode.CREDIT, 400, Status.FAIL)), {"void", "credit"}),
-        (position(Mode.SALE, step(Mode.CHARGEBACK, 400, Status.FAIL)), {"credit"}),
-        (position(Mode.SALE, step(Mode.CHARGEBACK, 1000, Status.FAIL)), set()),
+        (position(Mode.SALE, back(400)), {"credit"}),
+        (position(Mode.SALE, back(1000)), set()),
+        (position(Mode.SALE, back(1500)), set()),
+        (position(Mode.SALE, back(1000), back(1000, DisputeStep.WON)), {"void", "credit"}),
+        (position(Mode.SALE, back(0, DisputeStep.RETRIEVAL), back(0, DisputeStep.ANSWER)), {"void", "credit"}),
         (position(Mode.SALE, step(Mode.VOID)), set()),
         (position(Mode.AUTH, step(Mode.VOID)), set()),
         (position(Mode.AUTH, CAPTURED, step(Mode.VOID, 600)), set()),
-        (position(Mode.AUTH, step(Mode.CAPTURE, 600, Status.FAIL)), {"capture", "void", "release"}),
-        (position(Mode.AUTH, step(Mode.VOID, 1000, Status.FAIL)), {"capture", "void", "release"}),
+        (position(Mode.AUTH, step(Mode.CAPTURE, 600, Status.FAIL)), {"capture", "void", "credit", "release"}),
+        (position(Mode.AUTH, step(Mode.VOID, 1000, Status.FAIL)), {"capture", "void", "credit", "release"}),
         (position(amount_minor=0), set()),
         (replace(position(), first=step(Mode.AUTH, 1000, Status.FAIL)), set()),
         (position(Mode.SALE, *[step(Mode.CREDIT, 1, Status.FAIL)] * MAX_TRANSACTIONS), set()),
     ],
 )
 def test_what_may_follow_what(now: Position, may: set[str]) -> None:
-    """Each state lets certain operations begin and refuses the others; what can be credited can be charged back."""
-    judges = judges_of(now)
-    may = may | {"charge back"} if "credit" in may else may
-    for name, judge in judges.items():
+    """Each state lets certain operations begin and refuses the others."""
+    for name, judge in judges_of(now).items():
         if name in may:
             assert judge().money.amount_minor > 0
         else:
@@ -159,43 +172,108 @@ def test_what_may_follow_what(now: Position, may: set[str]) -> None:
 def test_what_waits_for_what(now: Position, held_up: set[str]) -> None:
     """While something is open whose outcome decides, an operation is refused for now and not for good."""
     judges = judges_of(now)
-    for name in held_up | {"charge back"} if "credit" in held_up else held_up:
+    for name in held_up:
         with pytest.raises(StillRunning):
             judges[name]()
 
 
 def test_what_is_left() -> None:
-    """Left is what was captured, less credits that succeeded or are open, less what was charged back."""
+    """Left is what was captured, less credits that succeeded or are open, less what issuers took, plus what was won."""
     credits_ = [step(Mode.CREDIT, 100), step(Mode.CREDIT, 50, Status.PENDING), step(Mode.CREDIT, 25, Status.FAIL)]
-    charged_back = step(Mode.CHARGEBACK, 200, Status.FAIL)
-    assert position(Mode.AUTH, CAPTURED, *credits_, charged_back).left_minor == 250
+    assert position(Mode.AUTH, CAPTURED, *credits_, back(200)).left_minor == 250
+    assert position(Mode.AUTH, CAPTURED, *credits_, back(200), back(150, DisputeStep.WON)).left_minor == 400
+    assert position(Mode.AUTH, CAPTURED, *credits_, back(5000)).left_minor == 0
     assert position(Mode.AUTH).left_minor == 0
-    assert judge_credit(position(Mode.AUTH, CAPTURED, *credits_), None).money.amount_minor == 450
+    assert judge_credit(position(Mode.AUTH, CAPTURED, *credits_), ALL).money.amount_minor == 450
 
 
 def test_what_an_operation_acts_on() -> None:
     """A credit or void of a captured authorization acts on the capture; before, on the authorization."""
     capture = replace(CAPTURED, transaction_id=7)
-    assert judge_credit(position(Mode.AUTH, capture), None).basis is capture
+    assert judge_credit(position(Mode.AUTH, capture), ALL).basis is capture
     assert judge_void(position(Mode.AUTH, capture)).basis is capture
     assert judge_void(position()).basis.mode is Mode.AUTH
 
 
-@given(credited=st.integers(1, 999), asked=st.integers(1, 2000))
-def test_a_dispute_takes_what_is_left(credited: int, asked: int) -> None:
-    """An issuer takes what it says, and no more than was not given back."""
-    sold = position(Mode.SALE, step(Mode.CREDIT, credited, number=2))
-    verdict = judge_dispute(sold, Money(asked, USD))
-    assert verdict.money == Money(min(asked, 1000 - credited), USD)
-    assert verdict.basis == sold.first
+@pytest.mark.parametrize("wanted", [ALL, Sum(Decimal("10.00")), Sum(Decimal(10), "USD")])
+def test_a_credit_voids_what_nobody_captured(wanted: Sum) -> None:
+    """A credit of all that an authorization holds is its void; of a part it is refused, and says how to do it."""
+    verdict = judge_credit(position(), wanted)
+    assert (verdict.mode, verdict.money.amount_minor) == (Mode.VOID, 1000)
+    with pytest.raises(Invalid) as refused:
+        judge_credit(position(), Sum(Decimal("9.99")))
+    assert list(refused.value.errors) == ["amount"]
 
 
-def test_what_is_not_disputed() -> None:
-    """Another currency, or a payment of which nothing is left, is refused; one with an open capture waits."""
-    money = Money(1000, USD)
+@pytest.mark.parametrize("judge", [judge_capture, judge_credit, judge_chargeback])
+def test_another_currency_is_refused(judge: Callable[[Position, Sum], Verdict]) -> None:
+    """A sum in another currency than the payment's is refused, and so is another currency without a sum."""
+    now = position() if judge is judge_capture else position(Mode.SALE)
+    for wanted in (Sum(Decimal(1), "EUR"), Sum(None, "EUR")):
+        with pytest.raises(Invalid) as refused:
+            judge(now, wanted)
+        assert list(refused.value.errors) == ["currency"]
+
+
+#: A payment that nobody would think of charging back.
+ODD = [
+    position(),
+    position(Mode.SALE, step(Mode.VOID)),
+    position(Mode.SALE, step(Mode.VOID, status=Status.PENDING)),
+    position(Mode.SALE, step(Mode.CREDIT, 1000)),
+    position(Mode.SALE, step(Mode.CREDIT, 1000, Status.PENDING)),
+    position(Mode.AUTH, step(Mode.CAPTURE, 600, Status.PENDING)),
+    replace(position(Mode.SALE), first=step(Mode.SALE, 1000, Status.PENDING)),
+    replace(position(Mode.SALE), first=step(Mode.SALE, 1000, Status.FAIL)),
+    position(amount_minor=0),
+    position(Mode.SALE, *[step(Mode.CREDIT, 1, Status.FAIL)] * MAX_TRANSACTIONS),
+]
+
+
+@given(
+    now=st.sampled_from([*ODD, position(Mode.SALE)]), asked=st.integers(1, 5000), code=st.sampled_from(["USD", "JPY"])
+)
+def test_a_dispute_is_a_fact(now: Position, asked: int, code: str) -> None:
+    """An issuer takes what it says, whatever became of the payment; how much of it was not left any more is said."""
+    verdict = judge_dispute(now, Money(asked, Currency.of(code)))
+    left = now.left_minor if code == "USD" else 0
+    assert verdict.money == Money(asked, Currency.of(code))
+    assert verdict.dispute is not None
+    assert (verdict.dispute.moved_minor, verdict.dispute.excess_minor) == (asked, max(asked - left, 0))
+
+
+def test_what_is_charged_back_without_an_amount() -> None:
+    """All that is left; where nothing is, all of the payment; and of a payment of nothing an amount has to be said."""
+    assert judge_chargeback(position(Mode.SALE, step(Mode.CREDIT, 400)), ALL).money.amount_minor == 600
+    assert judge_chargeback(position(Mode.SALE, step(Mode.CREDIT, 1000)), ALL).money.amount_minor == 1000
+    assert judge_chargeback(position(), ALL).money.amount_minor == 1000
     with pytest.raises(Invalid):
-        judge_dispute(position(Mode.SALE), Money(1000, Currency.of("EUR")))
-    with pytest.raises(Invalid):
-        judge_dispute(position(Mode.SALE, step(Mode.CREDIT, number=2)), money)
-    with pytest.raises(StillRunning):
-        judge_dispute(position(Mode.AUTH, step(Mode.CAPTURE, status=Status.PENDING, number=2)), money)
+        judge_chargeback(position(amount_minor=0), ALL)
+
+
+@pytest.mark.parametrize("step_", [DisputeStep.RETRIEVAL, DisputeStep.ANSWER, DisputeStep.COLLECTION])
+def test_a_notice_moves_nothing(step_: DisputeStep) -> None:
+    """A request for information, its answer and a hand-over are about the sum and move none of it."""
+    verdict = judge_chargeback(position(Mode.SALE, back(1000)), ALL, step_)
+    assert verdict.dispute is not None
+    assert (verdict.money.amount_minor, verdict.dispute.moved_minor, verdict.dispute.excess_minor) == (1000, 0, 0)
+
+
+def test_a_second_charge_back_takes_what_the_issuer_does_not_have() -> None:
+    """After the first alone nothing more goes; after a dispute that was won the sum goes again."""
+    second = judge_chargeback(position(Mode.SALE, back(1000)), ALL, DisputeStep.SECOND).dispute
+    assert second is not None
+    assert (second.moved_minor, second.excess_minor) == (0, 0)
+    won = position(Mode.SALE, back(1000), back(1000, DisputeStep.WON))
+    again = judge_chargeback(won, ALL, DisputeStep.SECOND).dispute
+    assert again is not None
+    assert (again.moved_minor, again.excess_minor) == (1000, 0)
+
+
+def test_nobody_wins_more_than_was_charged_back() -> None:
+    """A dispute that was won brings back what was taken, or a part of it, and never more."""
+    now = position(Mode.SALE, back(700))
+    assert judge_chargeback(now, ALL, DisputeStep.WON).money.amount_minor == 700
+    for refused, wanted in ((now, Sum(Decimal("7.01"))), (position(Mode.SALE), ALL)):
+        with pytest.raises(Invalid):
+            judge_chargeback(refused, wanted, DisputeStep.WON)

@@ -1,0 +1,94 @@
+"""The public names of transactions: `action`, `mode` and `status` on the wire.
+
+Our own words are those of the trade (capture, refund, void, charge-back) and stay in paths, code and database. The
+public ones are here, in one table, for answers, callbacks, the feed, the timeline and the portal. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, get_args
+
+from tollhouse.payments.dispute_steps import DisputeStep
+from tollhouse.payments.model import Mode, Status
+
+PublicAction = Literal["charge", "credit", "chargeback"]
+ChargebackMode = Literal[
+    "chargebackRetrieval", "chargebackRepresent", "chargebackFirst", "chargebackSecond", "chargebackCollector"
+]
+PublicMode = Literal[
+    "sale", "auth", "settle", "refund", "void",
+    "chargebackRetrieval", "chargebackRepresent", "chargebackFirst", "chargebackSecond", "chargebackCollector",
+]  # fmt: skip
+ChargebackStatus = Literal["retrieved", "represented", "chargeback", "chargeback_2nd", "send_ca"]
+PublicStatus = Literal[
+    "success", "pending", "fail", "confirmed", "retrieved", "represented", "chargeback", "chargeback_2nd", "send_ca"
+]
+
+CHARGEBACK_MODES: tuple[ChargebackMode, ...] = get_args(ChargebackMode)
+
+#: The kind of the event about a dispute that was won: public clients know no word for it.
+DISPUTE_WON = "dispute.won"
+
+
+class PublicName(NamedTuple):
+    """How a transaction is called on the wire."""
+
+    action: PublicAction
+    mode: PublicMode
+    status: PublicStatus
+
+
+OPERATIONS: Mapping[Mode, tuple[PublicAction, PublicMode]] = {
+    Mode.SALE: ("charge", "sale"),
+    Mode.AUTH: ("charge", "auth"),
+    Mode.CAPTURE: ("charge", "settle"),
+    Mode.CREDIT: ("credit", "refund"),
+    Mode.VOID: ("credit", "void"),
+}
+#: A charge-back has the status of its step, and never `success`, which clients take for money received.
+DISPUTES: Mapping[DisputeStep, tuple[ChargebackMode, ChargebackStatus]] = {
+    DisputeStep.RETRIEVAL: ("chargebackRetrieval", "retrieved"),
+    DisputeStep.ANSWER: ("chargebackRepresent", "represented"),
+    DisputeStep.FIRST: ("chargebackFirst", "chargeback"),
+    DisputeStep.SECOND: ("chargebackSecond", "chargeback_2nd"),
+    DisputeStep.COLLECTION: ("chargebackCollector", "send_ca"),
+    DisputeStep.WON: ("chargebackRepresent", "represented"),
+}
+#: What somebody who names a charge-back by its public mode means by it.
+STEPS: Mapping[str, DisputeStep] = {
+    DISPUTES[step][0]: step for step in reversed(DisputeStep) if step is not DisputeStep.WON
+}
+
+
+def name_transaction(mode: Mode, status: Status, step: DisputeStep | None = None) -> PublicName:
+    """Return the public name of a transaction; `step` is that of a charge-back."""
+    if step is not None:
+        return PublicName("chargeback", *DISPUTES[step])
+    return PublicName(*OPERATIONS[mode], status.value)
+
+
+def name_event(mode: Mode, step: DisputeStep | None = None) -> str:
+    """Return the kind of the event about a transaction: its public mode, or the word for a dispute that was won."""
+    return DISPUTE_WON if step is DisputeStep.WON else name_transaction(mode, Status.SUCCESS, step).mode
+
+
+class Sought(NamedTuple):
+    """The transactions that a public mode, or a public status, stands for; None narrows nothing."""
+
+    mode: Mode | None = None
+    status: Status | None = None
+    steps: frozenset[DisputeStep] | None = None
+
+
+def find_mode(mode: str | None) -> Sought:
+    """Return what a public mode stands for."""
+    steps = frozenset(step for step, names in DISPUTES.items() if names[0] == mode)
+    ours = next((ours for ours, names in OPERATIONS.items() if names[1] == mode), None)
+    return Sought(Mode.CHARGEBACK, steps=steps) if steps else Sought(ours)
+
+
+def find_status(status: str | None) -> Sought:
+    """Return what a public status stands for: of a charge-back its step, of all others how they ended."""
+    steps = frozenset(step for step, names in DISPUTES.items() if names[1] == status)
+    return Sought(Mode.CHARGEBACK, steps=steps) if steps else Sought(status=Status(status) if status else None)

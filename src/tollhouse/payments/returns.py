@@ -1,0 +1,57 @@
+"""Build the address at the merchant to which a browser returns.
+
+Seven parameters are appended to the merchant's own address, the same ones on every return. They are a signal for the
+page that the customer sees; the callback alone says that the money is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tollhouse.kernel.urls import append_query
+from tollhouse.payments.model import Payment, Status
+
+if TYPE_CHECKING:
+    from tollhouse.payments.tools import Tools
+
+#: Of `sh`: hexadecimal digits of a signature, as many as clients know it with.
+SIGNATURE_LENGTH = 40
+
+
+async def leave_url(tools: Tools, payment: Payment) -> str:
+    """Return the merchant's redirectUrl with the result of a payment appended.
+
+    An open outcome is not approved, and has no code: an approval has the code `0`, and so would it.
+    """
+    code = None if payment.status is Status.PENDING else payment.code
+    result = {
+        "order_id": str(payment.payment_id),
+        "ustas": payment.consumer_id,
+        "consumer_id": payment.consumer_id,
+        "sh": "",
+        "is_approved": "1" if payment.status is Status.SUCCESS else "0",
+        "cb_code": code,
+        "cb_transaction_id": str(payment.transaction_id),
+    }
+    return await _append(tools, payment.merchant_id, payment.redirect_url, result)
+
+
+async def leave_untried_url(tools: Tools, *, merchant_id: int, payment_id: int, url: str) -> str:
+    """Return an address of a merchant with what is known of an order that nobody has tried to pay."""
+    result = {"order_id": str(payment_id), "sh": "", "is_approved": "0"}
+    return await _append(tools, merchant_id, url, result)
+
+
+async def _append(tools: Tools, merchant_id: int, url: str, result: Mapping[str, str | None]) -> str:
+    secret = (await tools.ipn_secrets(merchant_id))[0]
+    signed = {name: text for name, text in result.items() if text is not None} | {"sh": sign_return(secret, result)}
+    return append_query(url, signed)
+
+
+def sign_return(secret: str, result: Mapping[str, str | None]) -> str:
+    """Return `sh`: the beginning of an HMAC-SHA-256 over the result's lines; what is left out is an empty line."""
+    lines = [result.get(name) or "" for name in ("order_id", "cb_transaction_id", "is_approved", "cb_code")]
+    return hmac.new(secret.encode(), "\n".join(lines).encode(), hashlib.sha256).hexdigest()[:SIGNATURE_LENGTH]
