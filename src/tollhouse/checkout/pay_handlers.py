@@ -97,8 +97,10 @@ def pay_handlers(till: Till) -> list[Router]:
         return send(render_end(till.frame(request), "unknown", "bad"), status_code=error.status_code)
 
     def show_defect(request: AnyRequest, error: Exception) -> Response[str]:
+        """Look at the page again: the acquirer may have been asked, so nobody may say that nothing was charged."""
         log.error("defect", page="payment", error=type(error).__name__, exc_info=error)
-        return send(render_end(till.frame(request), "refused", "bad"), status_code=500)
+        page = render_busy(till.frame(request), path=None, seconds=TROUBLE_REFRESH_SECONDS)
+        return send(page, status_code=500)
 
     handlers = {Refusal: show_refusal, HTTPException: show_faulty, Exception: show_defect}
     return [
