@@ -392,3 +392,30 @@ async def test_previews_are_for_merchants(shop: WebShop) -> None:
     )
     theirs = await shop.post("/subscription/preview", {"sku": {"name": own.json()["name"]}}, key=shop.other.key)
     await refused(theirs, "sku.name")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"cancelDate": ""}, "cancelDate"),
+        ({"cancelDate": None}, "cancelDate"),
+        ({"keepActiveUntilNextRebill": None}, "keepActiveUntilNextRebill"),
+        ({"keepActiveUntilNextRebill": ""}, "keepActiveUntilNextRebill"),
+        ({"canceldate": "2999-01-01 00:00:00"}, "canceldate"),
+        ({"cancel_date": "2999-01-01 00:00:00", "reason": "dear"}, "cancel_date"),
+    ],
+)
+async def test_no_slip_ends_a_subscription(shop: WebShop, body: dict[str, Any], field: str) -> None:
+    """A blank date, or a misspelled field where it is missing, is rejected by name, and the subscription goes on."""
+    subscription_id = (await shop.pay(shop.payment(sku=shop.sku(*MONTHLY)))).json()["subscription"]["id"]
+    answer = await shop.put(f"/subscription/{subscription_id}/cancel", body)
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, [field])
+    assert (await shop.get(f"/subscription/{subscription_id}")).json()["status"] == "active"
+
+
+async def test_other_currencies_are_rejected(shop: WebShop) -> None:
+    """The currency of a running subscription cannot change; each price in another one is named."""
+    subscription_id = (await shop.pay(shop.payment(sku=shop.sku(*MONTHLY)))).json()["subscription"]["id"]
+    prices = [price(5, "EUR", offset="30d"), price(6, "EUR", offset="30d", repeat=True)]
+    answer = await shop.put(f"/subscription/{subscription_id}", {"price": prices})
+    assert (answer.status_code, sorted(answer.json()["errors"])) == (400, ["price.0.currency", "price.1.currency"])

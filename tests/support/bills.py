@@ -128,6 +128,8 @@ class Bills:
         is_tried = bool(self.tries) and self.tries[-1].period == each.next_period and self.tries[-1].state == "failed"
         if each.ended_with is End.FINISHED:
             return ["it finished with something left to charge"] if next_due else []
+        if each.ended_with in {End.UNPAID, End.REFUSED} and not (self.tries and self.tries[-1].is_decline):
+            return [f"it is {each.ended_with} and the issuer did not decline"]
         if each.state in {State.EXPIRED, State.PAST_DUE}:
             return [] if is_tried or each.is_revoked else [f"it is {each.state} and was not declined"]
         is_owed = each.state.is_running and next_due is not None and next_due.at <= self.now
