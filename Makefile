@@ -83,7 +83,7 @@ torture: $(DEV) ## kill, pause and stop processes under load for TORTURE_SECONDS
 
 years: $(DEV) ## bill SCHEDULES random schedules for ten years each by the pure rules, and compare with a calendar
 	@echo "seed $(SEED): again with make years SCHEDULES=$(SCHEDULES) SEED=$(SEED)"
-	@YEARS_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest -q -n 2 tests/unit/billing/test_years.py --hypothesis-seed=$(SEED) $(PYTEST_ARGS)
+	@YEARS_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest -q -n 2 tests/unit/billing/test_years.py tests/unit/billing/test_dunning_lives.py --hypothesis-seed=$(SEED) $(PYTEST_ARGS)
 
 years-db: SCHEDULES = 1000
 years-db: $(DEV) ## the same on PostgreSQL with kills and outages, for SCHEDULES subscriptions
