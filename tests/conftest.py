@@ -153,7 +153,7 @@ def postgres(session_directory: Path) -> Iterator[EmbeddedPostgres]:
 @pytest.fixture(scope="session")
 def postgres_dsn(postgres: EmbeddedPostgres) -> str:
     """The server's own database, for administration; tests write into clones."""
-    return postgres.dsn
+    return postgres.owner_dsn
 
 
 @pytest.fixture(scope="session")

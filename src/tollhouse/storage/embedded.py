@@ -35,20 +35,20 @@ import structlog
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.storage import embedded_child
 from tollhouse.storage.embedded_commands import (
+    OWNER_ROLE,
     PORT,
+    PROGRAM_ROLE,
     SOCKET_NAME,
-    USER,
     EmbeddedMissing,
     find_binaries,
     initdb_command,
     server_command,
 )
-from tollhouse.storage.queries import load_queries
+from tollhouse.storage.embedded_roles import DATABASE, prepare_database
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
-DATABASE = "tollhouse"
 MAINTENANCE_DATABASE = "postgres"
 
 #: What the kernel takes (sun_path in unix(7), less the closing zero).
@@ -71,7 +71,6 @@ WATCH_PAUSE_SECONDS = 0.2
 __all__ = ["EmbeddedFailed", "EmbeddedInUse", "EmbeddedMissing", "EmbeddedPostgres", "find_binaries"]
 
 log = structlog.get_logger()
-queries = load_queries("tollhouse.storage")
 
 
 class EmbeddedInUse(TollhouseError):
@@ -104,8 +103,16 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """Where the running server's database is, for asyncpg and for libpq. Raises EmbeddedFailed before `start`."""
-        return self._dsn_of(DATABASE)
+        """Where the running server's database is, for asyncpg and for libpq. Raises EmbeddedFailed before `start`.
+
+        Its role owns the database and is no superuser.
+        """
+        return self._dsn_of(DATABASE, PROGRAM_ROLE)
+
+    @property
+    def owner_dsn(self) -> str:
+        """The same database as a superuser sees it: for tools and tests. Raises EmbeddedFailed before `start`."""
+        return self._owner_dsn_of(DATABASE)
 
     async def start(self) -> str:
         """Make the cluster if there is none, run the server, and return its DSN when it answers a query.
@@ -240,12 +247,10 @@ class EmbeddedPostgres:
             )
 
     async def _until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait for an answer to a query, and see to it that our database exists."""
+        """Wait for an answer to a query, and see to it that our role and our database exist."""
         connection = await self._first_connection(process)
         try:
-            if not await queries.select_database_exists(connection, name=DATABASE):
-                await queries.update_role_logging(connection)
-                await queries.create_database(connection)
+            await prepare_database(connection, self._owner_dsn_of)
         finally:
             await connection.close()
 
@@ -253,7 +258,7 @@ class EmbeddedPostgres:
         give_up_at = time.monotonic() + READY_SECONDS
         while process.poll() is None and time.monotonic() < give_up_at:
             try:
-                return await asyncpg.connect(self._dsn_of(MAINTENANCE_DATABASE), timeout=READY_SECONDS)
+                return await asyncpg.connect(self._owner_dsn_of(MAINTENANCE_DATABASE), timeout=READY_SECONDS)
             except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError):
                 await asyncio.sleep(PAUSE_SECONDS)
         raise self._failure("The database did not start")
@@ -271,20 +276,23 @@ class EmbeddedPostgres:
         if self._identity is not None:
             os.chown(directory, *self._identity)
 
-    def _dsn_of(self, database: str) -> str:
+    def _owner_dsn_of(self, database: str) -> str:
+        return self._dsn_of(database, OWNER_ROLE)
+
+    def _dsn_of(self, database: str, role: str) -> str:
         if self._socket_directory is None:
             raise EmbeddedFailed("PostgreSQL is not running.")
-        return _name_dsn(database, self._socket_directory)
+        return _name_dsn(database, self._socket_directory, role)
 
 
 def running_dsn(data_directory: Path) -> str:
     """Return where the database is that another process runs in a data directory."""
     socket_directory = (Path(data_directory).absolute() / "socket").resolve()
-    return _name_dsn(DATABASE, socket_directory)
+    return _name_dsn(DATABASE, socket_directory, PROGRAM_ROLE)
 
 
-def _name_dsn(database: str, socket_directory: Path) -> str:
-    return f"postgresql://{USER}@/{database}?host={quote(str(socket_directory), safe='')}&port={PORT}"
+def _name_dsn(database: str, socket_directory: Path, role: str) -> str:
+    return f"postgresql://{role}@/{database}?host={quote(str(socket_directory), safe='')}&port={PORT}"
 
 
 def _choose_identity(cluster: Path) -> tuple[int, int] | None:

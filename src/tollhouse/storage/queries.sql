@@ -5,17 +5,62 @@
 -- The time of the books.
 SELECT clock_timestamp();
 
--- name: select_database_exists(name)$
--- Whether the server has a database of this name.
-SELECT EXISTS (SELECT FROM pg_database WHERE datname = :name);
+-- name: select_is_standby()$
+-- Whether this server follows another one.
+SELECT pg_is_in_recovery();
 
--- name: update_role_logging()#
--- Keep the details of failed statements, which carry the values of rows, out of the log.
-ALTER ROLE tollhouse SET log_error_verbosity TO terse;
+-- name: select_role_exists(name)$
+-- Whether the server has a role of this name.
+SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :name);
+
+-- name: create_program_role()#
+-- Make the role of the program, and keep the details of failed statements, which carry the values of rows, out of its log.
+CREATE ROLE tollhouse_program LOGIN;
+ALTER ROLE tollhouse_program SET log_error_verbosity TO terse;
+
+-- name: select_database_owner(name)$
+-- Return the role that owns a database; nothing when there is no such database.
+SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = :name;
 
 -- name: create_database()#
 -- Make our database on a new cluster; outside of any transaction, as PostgreSQL wants it.
-CREATE DATABASE tollhouse;
+CREATE DATABASE tollhouse OWNER tollhouse_program;
+
+-- name: hand_over_database()#
+-- Give the database, and all that migrations made in it, to the role of the program: all of it or nothing.
+DO $$
+DECLARE
+    own record;
+BEGIN
+    FOR own IN
+        SELECT 'SCHEMA' AS kind, quote_ident(nspname) AS name
+        FROM pg_namespace WHERE nspname IN ('gateway', 'simulator')
+        UNION ALL
+        SELECT 'TABLE', c.oid::regclass::text
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname IN ('gateway', 'simulator') AND c.relkind IN ('r', 'p', 'v', 'm')
+        UNION ALL
+        -- Those of identity columns go with their tables.
+        SELECT 'SEQUENCE', c.oid::regclass::text
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname IN ('gateway', 'simulator') AND c.relkind = 'S' AND NOT EXISTS (
+            SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')
+        )
+        UNION ALL
+        SELECT 'ROUTINE', p.oid::regprocedure::text
+        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+        WHERE n.nspname IN ('gateway', 'simulator')
+        UNION ALL
+        SELECT 'TYPE', t.oid::regtype::text
+        FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+        WHERE n.nspname IN ('gateway', 'simulator') AND t.typtype IN ('e', 'd')
+        UNION ALL
+        SELECT 'DATABASE', quote_ident(current_database())
+    LOOP
+        EXECUTE format('ALTER %s %s OWNER TO tollhouse_program', own.kind, own.name);
+    END LOOP;
+END
+$$;
 
 -- name: lock_migrations(schema)$
 -- Wait for whoever migrates this schema now; the lock ends with the transaction.

@@ -122,7 +122,7 @@ async def test_a_first_start_makes_a_durable_server_for_unix_sockets_only(data_d
 
     assert wanted == found
     assert who is not None
-    assert tuple(who) == ("tollhouse", "tollhouse", False, "É")
+    assert tuple(who) == ("tollhouse_program", "tollhouse", False, "É")
 
 
 async def test_only_tests_give_durability_away(postgres_dsn: str) -> None:
@@ -373,7 +373,7 @@ async def test_root_runs_a_server_where_only_root_may_enter(closed_directory: Pa
     data_directory = closed_directory / "data"
     for _ in range(2):
         async with running(data_directory) as server:
-            assert await ask(server.dsn, "SELECT current_setting('data_directory')")
+            assert await ask(server.owner_dsn, "SELECT current_setting('data_directory')")
             process = postmaster(data_directory)
             nobody = pwd.getpwnam("nobody").pw_uid
             assert f"\nUid:\t{nobody}\t{nobody}" in Path(f"/proc/{process}/status").read_text()

@@ -34,7 +34,7 @@ class Cluster:
 
     async def run(self, server: EmbeddedPostgres, statement: str) -> None:
         """Run a statement on one of the servers."""
-        connection = await asyncpg.connect(server.dsn)
+        connection = await asyncpg.connect(server.owner_dsn)
         await connection.execute(statement)
         await connection.close()
 
@@ -52,7 +52,7 @@ async def cluster(data_directory: Path) -> AsyncIterator[Cluster]:
     await primary.start()
     second.mkdir(mode=0o711)
     copy = [str(find_binaries() / "pg_basebackup"), f"--pgdata={second / 'postgres'}", "--write-recovery-conf"]
-    own = f"--dbname={primary.dsn}"
+    own = f"--dbname={primary.owner_dsn}"
     await asyncio.to_thread(subprocess.run, [*copy, own, "--checkpoint=fast"], check=True, env={"PATH": os.defpath})
     owner = (first / "postgres").stat()
     for path in [second / "postgres", *(second / "postgres").rglob("*")]:
@@ -79,7 +79,7 @@ async def is_standby(database: Database) -> bool:
 
 async def wait_until_copied(cluster: Cluster) -> None:
     """Wait until the standby has everything."""
-    connection = await asyncpg.connect(cluster.primary.dsn)
+    connection = await asyncpg.connect(cluster.primary.owner_dsn)
     async with asyncio.timeout(30):
         while not await connection.fetchval(  # noqa: ASYNC110 - another process
             "select bool_and(replay_lsn >= pg_current_wal_lsn()) from pg_stat_replication"
@@ -132,7 +132,7 @@ async def test_a_server_that_turns_read_only_is_left(cluster: Cluster) -> None:
             places.add(await connection.fetchval("select timeline_id from pg_control_checkpoint()"))
             await connection.execute("insert into public.number values (9) on conflict do nothing")
     await database.close()
-    connection = await asyncpg.connect(cluster.standby.dsn)
+    connection = await asyncpg.connect(cluster.standby.owner_dsn)
     assert await connection.fetchval("select count(*) from public.number") == 2
     await connection.close()
 
