@@ -11,6 +11,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 import uvloop
 from pydantic import ValidationError
@@ -310,6 +311,11 @@ def _run(process: Coroutine[Any, Any, Any], settings: Settings) -> Any:
         raise typer.Exit(1) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         return None
+    except Exception:  # noqa: BLE001 - the last one who can tell
+        # The way to it, and none of its values: Python's own traceback shows them.
+        structlog.get_logger().exception("process.crashed")
+        _complain("Something is wrong with the program itself; the line before says where.")
+        raise typer.Exit(1) from None
 
 
 def describe_os_error(error: OSError) -> str:

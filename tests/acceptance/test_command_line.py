@@ -119,3 +119,30 @@ def test_a_directory_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> Non
     path.write_text("")
     ended = run("dev", "--data-dir", str(path), "--port", "0")
     assert (ended.returncode, ended.stderr) == (1, f"tollhouse: {path}/postgres.lock: Not a directory.\n")
+
+
+CRASH = """
+import typer
+from tollhouse.cli import _run
+from tollhouse.settings import Settings
+
+async def crash(cvv):
+    return int(cvv)
+
+try:
+    _run(crash("12x"), Settings(log_format="json"))
+except typer.Exit as ended:
+    raise SystemExit(ended.exit_code) from None
+"""
+
+
+def test_a_defect_shows_the_way_and_none_of_its_values() -> None:
+    """A program that crashes logs where, without what was in its hands, and does not end with exit code 0."""
+    ended = subprocess.run(
+        [sys.executable, "-c", CRASH], env={"PYTHONPATH": str(SOURCE)}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert '"event":"process.crashed"' in ended.stderr
+    assert " crash" in ended.stderr
+    assert "12x" not in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tollhouse.acquirers.model import Dispute, DisputeQuery, NotSent, Unknown
-from tollhouse.kernel.errors import NotFound, TollhouseError, Unavailable
+from tollhouse.kernel.errors import NotFound, Refusal, Unavailable
 from tollhouse.kernel.requests import Claim
 from tollhouse.payments.chargeback import record_dispute
 from tollhouse.payments.lifecycle import read_reference
@@ -127,8 +127,11 @@ async def _record(tools: Tools, acquirer: str, dispute: Dispute) -> bool:
     except NotFound:
         log.warning("dispute.payment_unknown", **where)
         return False
-    except TollhouseError as error:  # the database is away: it is told again
+    except Refusal as error:  # the database is away: it is told again
         log.warning("dispute.import_failed", error=type(error).__name__, **where)
+        return False
+    except Exception:  # it is told again, and the others of the page are recorded
+        log.exception("dispute.import_failed", **where)
         return False
     return True
 

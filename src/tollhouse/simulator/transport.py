@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tollhouse.kernel.clock import boot_seconds
-from tollhouse.kernel.errors import TollhouseError
+from tollhouse.kernel.errors import Refusal
 from tollhouse.simulator.model import Silence
 from tollhouse.transport.model import NoAnswer, NotSent
 
@@ -38,7 +38,7 @@ class InProcessTransport:
                     await asyncio.sleep(answer.seconds)
         except TimeoutError as error:
             raise NoAnswer from error
-        except TollhouseError as error:
+        except Refusal as error:
             log.info("simulator refused", path=path, cause=type(error).__name__)
             raise NoAnswer from error
         except Exception as error:
