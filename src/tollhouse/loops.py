@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tollhouse.ipn.deliver import DeliveryRules
 from tollhouse.ipn.repair import OrphanSweep
 from tollhouse.merchants.clock import read_offsets
 from tollhouse.notices.deliver import deliver_due
@@ -15,7 +16,7 @@ from tollhouse.storage.time import set_clock
 from tollhouse.worker import cards, holds, resolve, reversals
 from tollhouse.worker.cards import check_card_batch
 from tollhouse.worker.disputes import take_in_all
-from tollhouse.worker.events import deliver_events, number_events
+from tollhouse.worker.events import Bounds, deliver_events, number_events
 from tollhouse.worker.holds import keep_hold_batch
 from tollhouse.worker.prove import prove_all
 from tollhouse.worker.renew import renew_due
@@ -60,7 +61,17 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
             gateway.database, stop=stop, wake=gateway.wake, numbered=numbered, beat=beat
         ),
         "deliver events": lambda beat: deliver_events(
-            gateway.database, secrets_of=gateway.secrets.of, policy=policy, stop=stop, wake=numbered, beat=beat
+            gateway.database,
+            secrets_of=gateway.secrets.of,
+            policy=policy,
+            stop=stop,
+            wake=numbered,
+            rules=DeliveryRules(slots=gateway.settings.callback_places_by_endpoint),
+            bounds=Bounds(
+                total=gateway.settings.callback_places, at_address=gateway.settings.callback_places_by_address
+            ),
+            beat=beat,
+            count=gateway.metrics.count_piece,
         ),
         "free orphaned callbacks": every(
             SWEEP_ORPHANS_EVERY_SECONDS, OrphanSweep(gateway.database, gateway.metrics.orphans.inc).step, stop

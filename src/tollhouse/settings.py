@@ -110,6 +110,12 @@ class Settings(BaseSettings):
     #: Private networks into which callbacks may go in live, separated by commas. In stage they may go to loopback and
     #: to all private networks.
     callback_networks: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
+    #: Callbacks that one worker sends at a time. A merchant gets a quarter of these, and slow endpoints share a half.
+    callback_places: int = Field(512, ge=16, le=4_096)
+    #: Callbacks at a time to one endpoint of a merchant: scheme, host and port.
+    callback_places_by_endpoint: int = Field(4, ge=1, le=64)
+    #: Callbacks at a time of one merchant to one address, from one worker.
+    callback_places_by_address: int = Field(16, ge=1, le=256)
     #: Where messages to phones are posted: an endpoint of yours that knows a provider. By default nowhere; stage shows
     #: them in its inbox page.
     phone_sender_url: BaseUrl | None = None

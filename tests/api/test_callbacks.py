@@ -137,11 +137,15 @@ async def test_sent_once_for_a_request_id(working: WebShop, endpoint: Endpoint) 
     assert refused.status_code == 422
 
 
-async def test_an_address_is_checked_at_the_attempt(working: WebShop, endpoint: Endpoint) -> None:
-    """Where callbacks may not go a resend does not go either: the record says so."""
+async def test_an_address_that_is_refused_at_every_attempt_is_refused_at_once(
+    working: WebShop, endpoint: Endpoint
+) -> None:
+    """A resend to where callbacks may never go is 400, and makes no delivery."""
     block = await pay(working, endpoint)
-    record = (await resend(working, block["transactionId"], {"url": "http://169.254.169.254/latest"})).json()
-    assert (record["error"], record["httpCode"], record["response"]) == ("address_refused", "", "")
+    for url in ("http://169.254.169.254/latest", "http://a:b@127.0.0.1/", "http://127.0.0.1:0/", "http://127.1/"):
+        answer = await resend(working, block["transactionId"], {"url": url})
+        assert (answer.status_code, set(answer.json()["errors"])) == (400, {"url"})
+    assert len(endpoint.seen) == 1
 
 
 @pytest.mark.parametrize("url", ["ftp://a.example/", "nowhere", 7, {"a": 1}, "http://a.example/" + "x" * 2048])

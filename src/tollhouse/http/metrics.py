@@ -54,6 +54,12 @@ class Metrics:
         )
         self.outbox_depth = self._gauge("tollhouse_outbox_events", "Events that no merchant has acknowledged yet.")
         self.outbox_age = self._gauge("tollhouse_outbox_oldest_seconds", "Age of the oldest unacknowledged event.")
+        self._pieces = Counter(
+            "tollhouse_queue_pieces_total",
+            "Pieces of leased work that a worker handled, by how they ended.",
+            ["queue", "outcome"],
+            registry=self.registry,
+        )
         self.orphans = Counter(
             "tollhouse_callbacks_orphaned_total",
             "Held callbacks that nothing would have freed; the sweep freed them.",
@@ -107,6 +113,10 @@ class Metrics:
     def beat(self, loop: str) -> None:
         """Note that a loop has completed a round."""
         self._heartbeats.labels(loop).set(time.time())
+
+    def count_piece(self, queue: str, outcome: str) -> None:
+        """Count one piece of leased work."""
+        self._pieces.labels(queue, outcome).inc()
 
     def render(self) -> bytes:
         """Write everything down in the text format of Prometheus."""

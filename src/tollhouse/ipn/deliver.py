@@ -12,16 +12,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import groupby
 
 import structlog
 
-from tollhouse.ipn import schedule, store
+from tollhouse.ipn import claims, schedule, store
 from tollhouse.ipn.attempt import Limits
+from tollhouse.ipn.claims import Capacity, Claim, Share
 from tollhouse.ipn.model import Attempt, Delivery, Outcome, Run
-from tollhouse.ipn.store import Capacity, HostChange, HostKey
+from tollhouse.ipn.schedule import choose_pause
+from tollhouse.ipn.store import HostChange, HostKey
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database, PlainConnection
 
@@ -48,6 +50,7 @@ class DeliveryRules:
     limits: Limits = field(default_factory=Limits)
     run_seconds: float = 3.0
     lease_seconds: float = 26.0
+    slow_after_seconds: float = 1.0
     waits: Sequence[timedelta] = schedule.WAITS
     horizon: timedelta = schedule.HORIZON
     probe_after: int = schedule.PROBE_AFTER_FAILURES
@@ -59,8 +62,16 @@ class DeliveryRules:
             raise ValueError("A lease has to outlast a run and its last attempt.")
 
     def capacity(self, room: int) -> Capacity:
-        """Return what a claim for `room` runs may take."""
-        return Capacity(self.slots, self.depth, room, timedelta(seconds=self.lease_seconds), self.probe_after)
+        """Return what a claim for `room` runs may take, whoever they are for."""
+        return Capacity(
+            slots=self.slots,
+            depth=self.depth,
+            quick_room=room,
+            slow_room=room,
+            lease_for=timedelta(seconds=self.lease_seconds),
+            probe_after=self.probe_after,
+            share=Share(room, room),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +79,13 @@ class Means:
     """What a run is made with.
 
     `post` makes an attempt and never raises, and returns None if it could not begin; `record` returns whether the lease
-    still held; `chance` draws from 0 to 1; `stopping` says that no further attempt is to be begun.
+    still held; `chance` draws from 0 to 1; `stopping` says of a run that no further attempt is to be begun.
     """
 
     post: Callable[[Delivery], Awaitable[Attempt | None]]
     record: Callable[[Outcome], Awaitable[bool]]
     chance: Callable[[], float]
-    stopping: Callable[[], bool]
+    stopping: Callable[[Run], bool]
 
 
 def make_recorder(database: Database, rules: DeliveryRules) -> Coalescer[Outcome, bool]:
@@ -84,21 +95,34 @@ def make_recorder(database: Database, rules: DeliveryRules) -> Coalescer[Outcome
         async with connection.transaction():
             return await record_outcomes(connection, outcomes, rules=rules)
 
-    return Coalescer("ipn outcomes", record, database, batch_limit=BATCH, gather_seconds=GATHER_SECONDS)
+    return Coalescer(
+        "ipn outcomes",
+        record,
+        database,
+        batch_limit=BATCH,
+        gather_seconds=GATHER_SECONDS,
+        # An outcome is a fact from outside: it is kept for as long as its lease can hold.
+        patience_seconds=rules.lease_seconds,
+    )
+
+
+async def claim(database: Database, capacity: Capacity) -> Claim:
+    """Lease runs from the hosts whose turn it is."""
+    for _ in range(CLAIM_TRIES):
+        async with database.acquire() as connection:
+            if not await claims.select_ready_exist(connection):
+                break
+        async with database.transaction() as connection:
+            claimed = await claims.claim_runs(connection, capacity)
+        if claimed is not None:
+            return claimed
+        await asyncio.sleep(HELD_PAUSE_SECONDS)
+    return Claim([], capacity.after)
 
 
 async def claim_runs(database: Database, rules: DeliveryRules, *, room: int) -> list[Run]:
-    """Lease up to `room` runs from the hosts that have been ready longest."""
-    for _ in range(CLAIM_TRIES):
-        async with database.acquire() as connection:
-            if not await store.select_ready_exist(connection):
-                return []
-        async with database.transaction() as connection:
-            runs = await store.claim_runs(connection, rules.capacity(room))
-        if runs is not None:
-            return runs
-        await asyncio.sleep(HELD_PAUSE_SECONDS)
-    return []
+    """Lease up to `room` runs, without a bound for any merchant."""
+    return (await claim(database, rules.capacity(room))).runs
 
 
 async def deliver_run(run: Run, means: Means, rules: DeliveryRules) -> None:
@@ -106,7 +130,7 @@ async def deliver_run(run: Run, means: Means, rules: DeliveryRules) -> None:
     give_up_at = time.monotonic() + rules.run_seconds
     recording: list[asyncio.Task[None]] = []
     for delivery in run.deliveries:
-        over = time.monotonic() >= give_up_at or means.stopping()
+        over = time.monotonic() >= give_up_at or means.stopping(run)
         attempt = None if over else await means.post(delivery)
         if attempt is None or attempt.error is not None:
             give_up_at = 0.0
@@ -144,7 +168,9 @@ async def record_outcomes(
     woken = await store.release_held(connection, [thread for thread in finished if thread is not None])
     await store.update_finished_hosts(
         connection,
-        summarize_hosts([(moved[_key(outcome)][0], outcome) for outcome in ours], woken=woken),
+        summarize_hosts(
+            [(moved[_key(outcome)][0], outcome) for outcome in ours], woken=woken, slow_after=rules.slow_after_seconds
+        ),
         probe_after=rules.probe_after,
         first_pause=rules.first_pause,
         longest_pause=rules.longest_pause,
@@ -152,14 +178,16 @@ async def record_outcomes(
     return [_key(outcome) in moved for outcome in outcomes]
 
 
-def summarize_hosts(outcomes: Sequence[tuple[HostKey, Outcome]], *, woken: set[HostKey]) -> dict[HostKey, HostChange]:
+def summarize_hosts(
+    outcomes: Sequence[tuple[HostKey, Outcome]], *, woken: set[HostKey], slow_after: float
+) -> dict[HostKey, HostChange]:
     """Say for each host what a batch means: failures since the last acknowledgement, and if anything is due again."""
-    changes = dict.fromkeys(woken, HostChange(failures=0, acknowledged=False, woken=True))
+    changes = dict.fromkeys(woken, HostChange(woken=True))
     by_host = groupby(sorted(outcomes, key=lambda pair: pair[0]), key=lambda pair: pair[0])
     for host, pairs in by_host:
-        change = changes.get(host, HostChange(failures=0, acknowledged=False, woken=False))
+        change = changes.get(host, HostChange())
         for _, outcome in pairs:
-            change = _add(change, outcome)
+            change = _add(change, outcome, slow_after)
         changes[host] = change
     return changes
 
@@ -167,10 +195,10 @@ def summarize_hosts(outcomes: Sequence[tuple[HostKey, Outcome]], *, woken: set[H
 async def release_runs(database: Database, runs: Sequence[Run], rules: DeliveryRules) -> None:
     """Give back what these runs hold, so that another worker need not wait for the leases to run out."""
     async with database.transaction() as connection:
-        hosts = await store.release_leases(connection, [run.lease for run in runs])
+        hosts = await claims.release_leases(connection, [run.lease for run in runs])
         await store.update_finished_hosts(
             connection,
-            dict.fromkeys(hosts, HostChange(failures=0, acknowledged=False, woken=True)),
+            dict.fromkeys(hosts, HostChange(woken=True)),
             probe_after=rules.probe_after,
             first_pause=rules.first_pause,
             longest_pause=rules.longest_pause,
@@ -210,8 +238,20 @@ def _key(outcome: Outcome) -> tuple[int, int, int]:
     return outcome.delivery.merchant_id, outcome.delivery.event_id, outcome.delivery.number
 
 
-def _add(change: HostChange, outcome: Outcome) -> HostChange:
-    if outcome.state == "delivered":
-        return HostChange(failures=0, acknowledged=True, woken=change.woken)
-    failed = outcome.attempt is not None
-    return HostChange(change.failures + failed, change.acknowledged, change.woken or outcome.state == "waiting")
+def _add(change: HostChange, outcome: Outcome, slow_after: float) -> HostChange:
+    attempt = outcome.attempt
+    if attempt is None:
+        return replace(change, woken=True)
+    slow = attempt.duration_ms >= slow_after * 1000
+    if attempt.error is None:
+        return replace(change, failures=0, acknowledged=True, slow=slow)
+    asked_for = choose_pause(attempt.retry_after_seconds)
+    if asked_for is None or (change.asked_for is not None and change.asked_for > asked_for):
+        asked_for = change.asked_for
+    return replace(
+        change,
+        failures=change.failures + 1,
+        woken=change.woken or outcome.state == "waiting",
+        slow=slow,
+        asked_for=asked_for,
+    )

@@ -54,12 +54,17 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Deliveries to one host that share a lease and are posted one after the other: one slot of that host."""
+    """Deliveries to one host that share a lease and are posted one after the other: one slot of that host.
+
+    A host that never acknowledged, or was slow when it was last called, is `unproven`.
+    """
 
     merchant_id: int
     host_id: int
     lease: int
     deliveries: tuple[Delivery, ...]
+    unproven: bool = False
+    slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,26 +124,71 @@ select
             and d.due_at <= :due_by and d.created_at <= :made_by and (:with_failing or h.failures = 0)
     );
 
--- name: lock_ready_hosts(hosts)
--- Take the hosts that have been ready longest, leaving out those that another claim holds.
-with plain as (
-    select merchant_id, host_id
-    from delivery_host
-    where ready_at <= now() and ready_at < 'infinity'
-    order by ready_at
-    limit :hosts
-    for no key update skip locked
-), advanced as (
+-- name: lock_ready_hosts(after, merchants, hosts_of_merchant, takes_slow, full_merchants, before_all)
+-- Give turns to merchants with a host that is ready, in the order of their ids after a given one and then from the first; in each
+-- turn take the hosts that have been ready longest. Hosts that another claim holds come back as not locked.
+with recursive turn (merchant_id, wrapped, place) as (
+    select :after::bigint, false, 0
+    union all
+    select next.merchant_id, next.wrapped, turn.place + 1
+    from turn
+    cross join lateral (
+        select candidate.merchant_id, candidate.wrapped
+        from (
+            (
+                select h.merchant_id, turn.wrapped
+                from delivery_host h
+                where h.merchant_id > turn.merchant_id and h.ready_at <= now() and h.ready_at < 'infinity'
+                    and (:takes_slow::boolean or not h.slow) and h.merchant_id <> all(:full_merchants::bigint[])
+                order by h.merchant_id
+                limit 1
+            )
+            union all
+            (
+                select m.merchant_id, turn.wrapped
+                from merchant m
+                where m.clock_offset > '0' and m.merchant_id > turn.merchant_id
+                    and m.merchant_id <> all(:full_merchants::bigint[])
+                    and exists (
+                        select from delivery_host h
+                        where h.merchant_id = m.merchant_id and h.ready_at <= now() + m.clock_offset
+                            and h.ready_at < 'infinity' and (:takes_slow::boolean or not h.slow)
+                    )
+                order by m.merchant_id
+                limit 1
+            )
+            union all
+            select :before_all::bigint, true
+            where not turn.wrapped
+        ) candidate
+        order by candidate.wrapped, candidate.merchant_id
+        limit 1
+    ) next
+    where turn.place < :merchants::integer and (not next.wrapped or next.merchant_id <= :after::bigint)
+), candidate as materialized (
+    select turn.merchant_id, host.host_id, turn.place, host.rank
+    from turn
+    join merchant m using (merchant_id)
+    cross join lateral (
+        select ready.host_id, row_number() over (order by ready.ready_at, ready.host_id) as rank
+        from (
+            select h.host_id, h.ready_at
+            from delivery_host h
+            where h.merchant_id = turn.merchant_id and h.ready_at <= now() + m.clock_offset and h.ready_at < 'infinity'
+                and (:takes_slow::boolean or not h.slow)
+            order by h.ready_at
+            limit :hosts_of_merchant
+        ) ready
+    ) host
+    where turn.place > 0 and turn.merchant_id <> all(:full_merchants::bigint[])
+), locked as (
     select h.merchant_id, h.host_id
-    from merchant m join delivery_host h using (merchant_id)
-    where m.clock_offset > '0'
-        and h.ready_at > now() and h.ready_at <= now() + m.clock_offset and h.ready_at < 'infinity'
-    limit :hosts
+    from candidate join delivery_host h using (merchant_id, host_id)
     for no key update of h skip locked
 )
-select merchant_id, host_id from plain
-union all
-select merchant_id, host_id from advanced;
+select c.merchant_id, c.host_id, c.place, c.rank, locked.host_id is not null as is_locked
+from candidate c left join locked using (merchant_id, host_id)
+order by c.rank, c.place;
 
 -- name: release_expired_leases(merchant_ids, host_ids)!
 -- Take back what was leased by a process that is gone or too slow.
@@ -158,15 +203,21 @@ from (
 ) expired
 where d.merchant_id = expired.merchant_id and d.event_id = expired.event_id and d.number = expired.number;
 
--- name: lease_deliveries(probe_after, slots, depth, merchant_ids, host_ids, room, lease_for)
--- Lease what locked hosts have room for, oldest first, dealt out among their free slots; a lease is one slot.
+-- name: lease_deliveries(probe_after, slots, depth, merchant_ids, host_ids, places, ranks, merchant_rooms, unproven_rooms, quick_room, slow_room, lease_for, worker_id)
+-- Lease what locked hosts have room for, oldest first, dealt out among their free slots; a lease is one slot. Slots are granted
+-- by turns: first one of each merchant, then a second one. A host that never acknowledged, or was slow, is unproven.
 with host as materialized (
     select
-        h.merchant_id, h.host_id, h.ready_at,
+        h.merchant_id, h.host_id, h.slow, given.place, given.rank, given.merchant_room, given.unproven_room,
+        h.slow or not h.acknowledged as unproven,
         now() + m.clock_offset as merchant_now,
-        case when h.failures >= :probe_after then 1 else coalesce(h.slots, :slots) end - busy.slots as free,
-        case when h.failures > 0 then 1 else :depth::integer end as depth
-    from unnest(:merchant_ids::bigint[], :host_ids::bigint[]) as given (merchant_id, host_id)
+        case when h.failures >= :probe_after or not h.acknowledged then 1 else coalesce(h.slots, :slots) end
+            - busy.slots as free,
+        case when h.failures > 0 or not h.acknowledged then 1 else :depth::integer end as depth
+    from unnest(
+        :merchant_ids::bigint[], :host_ids::bigint[], :places::bigint[], :ranks::bigint[], :merchant_rooms::bigint[],
+        :unproven_rooms::bigint[]
+    ) as given (merchant_id, host_id, place, rank, merchant_room, unproven_room)
     join delivery_host h using (merchant_id, host_id)
     join merchant m using (merchant_id)
     cross join lateral (
@@ -174,18 +225,14 @@ with host as materialized (
         from delivery d
         where d.merchant_id = h.merchant_id and d.host_id = h.host_id and d.state = 'leased'
     ) busy
-), granted as materialized (
+), wanted as (
     select
-        host.*,
-        least(
-            wanted.slots,
-            :room::bigint - coalesce(
-                sum(wanted.slots) over (order by ready_at, host_id rows between unbounded preceding and 1 preceding), 0
-            )
-        ) as runs
+        host.*, due.nth,
+        row_number() over (partition by host.merchant_id order by due.nth, host.rank) as of_merchant,
+        row_number() over (partition by host.merchant_id, host.unproven order by due.nth, host.rank) as of_kind
     from host
     cross join lateral (
-        select count(*) as slots
+        select row_number() over () as nth
         from (
             select
             from delivery d
@@ -193,8 +240,17 @@ with host as materialized (
                 and d.state = 'waiting' and d.due_at <= host.merchant_now
             order by d.due_at
             limit greatest(host.free, 0)
-        ) due
-    ) wanted
+        ) waiting
+    ) due
+), dealt as (
+    select *, row_number() over (partition by slow order by of_merchant, place) as of_all
+    from wanted
+    where of_merchant <= merchant_room and (not unproven or of_kind <= unproven_room)
+), granted as materialized (
+    select merchant_id, host_id, merchant_now, depth, count(*) as runs
+    from dealt
+    where of_all <= case when slow then :slow_room::bigint else :quick_room::bigint end
+    group by merchant_id, host_id, merchant_now, depth
 ), picked as materialized (
     select
         g.merchant_id, g.host_id, g.merchant_now, d.event_id, d.number,
@@ -205,16 +261,15 @@ with host as materialized (
         from delivery d
         where d.merchant_id = g.merchant_id and d.host_id = g.host_id and d.state = 'waiting' and d.due_at <= g.merchant_now
         order by d.due_at, d.event_id
-        limit greatest(g.runs * g.depth, 0)
+        limit g.runs * g.depth
         for no key update skip locked
     ) d
-    where g.runs > 0
 ), lease as materialized (
     select merchant_id, host_id, slot, nextval('delivery_lease') as lease
     from (select distinct merchant_id, host_id, slot from picked order by merchant_id, host_id, slot) as taken
 ), leased as (
     update delivery d
-    set state = 'leased', lease = lease.lease, lease_until = now() + :lease_for::interval
+    set state = 'leased', lease = lease.lease, lease_until = now() + :lease_for::interval, worker_id = :worker_id
     from picked join lease using (merchant_id, host_id, slot)
     where d.merchant_id = picked.merchant_id and d.event_id = picked.event_id and d.number = picked.number
     returning
@@ -224,22 +279,32 @@ with host as materialized (
 select
     l.merchant_id, l.event_id, l.number, l.form::text, l.host_id, l.lease, l.url,
     case l.form when 'legacy' then e.legacy_xml else e.body end as body,
-    e.sequence, e.kind, e.payment_id, e.transaction_id, e.subscription_id, e.status, e.request_id, l.attempts, l.age
-from leased l join event e using (merchant_id, event_id)
+    e.sequence, e.kind, e.payment_id, e.transaction_id, e.subscription_id, e.status, e.request_id, l.attempts, l.age,
+    h.slow or not h.acknowledged as unproven, h.slow
+from leased l
+join event e using (merchant_id, event_id)
+join delivery_host h on h.merchant_id = l.merchant_id and h.host_id = l.host_id
 order by l.lease, l.due_at, l.event_id;
 
--- name: update_claimed_hosts(probe_after, slots, merchant_ids, host_ids)!
--- Say when locked hosts are to be looked at again: when something is due and a slot is free, or a lease runs out.
+-- name: update_claimed_hosts(probe_after, slots, merchant_ids, host_ids, served)!
+-- Say when locked hosts are to be looked at again: when something is due and a slot is free, or a lease runs out. A host that
+-- was served and has more goes to the end of its merchant's queue.
 update delivery_host h
 set ready_at = greatest(
     h.paused_until,
     case
-        when busy.slots >= case when h.failures >= :probe_after then 1 else coalesce(h.slots, :slots) end
+        when busy.slots >= case when h.failures >= :probe_after or not h.acknowledged then 1 else coalesce(h.slots, :slots) end
         then busy.until + m.clock_offset
-        else least(coalesce(waiting.due_at, 'infinity'), coalesce(busy.until + m.clock_offset, 'infinity'))
+        else least(
+            greatest(
+                coalesce(waiting.due_at, 'infinity'),
+                case when given.served then now() + m.clock_offset else '-infinity' end
+            ),
+            coalesce(busy.until + m.clock_offset, 'infinity')
+        )
     end
 )
-from unnest(:merchant_ids::bigint[], :host_ids::bigint[]) as given (merchant_id, host_id)
+from unnest(:merchant_ids::bigint[], :host_ids::bigint[], :served::boolean[]) as given (merchant_id, host_id, served)
 join merchant m using (merchant_id)
 cross join lateral (
     select count(distinct d.lease) as slots, min(d.lease_until) as until
@@ -351,46 +416,120 @@ from (
 ) h
 order by h.merchant_id, h.event_id, h.number;
 
--- name: update_finished_hosts(merchant_ids, host_ids, failures, acknowledged, woken, probe_after, longest_pause, first_pause)!
--- Count failures in a row, pause an endpoint that fails, and have a claim look at hosts with something to deliver. Locked
--- whatever `ready_at` says: a claim that is under way may be about to raise it, not having seen what we made due.
+-- name: update_finished_hosts(merchant_ids, host_ids, failures, acknowledged, woken, slow, asked_for, probe_after, longest_pause, first_pause)
+-- Count failures in a row, pause an endpoint that fails or asks for it, and have a claim look at hosts with something to deliver.
+-- Locked whatever `ready_at` says: a claim that is under way may be about to raise it, not having seen what we made due. Returned
+-- is whether a host that failed has acknowledged again.
 with given as (
     select * from unnest(
-        :merchant_ids::bigint[], :host_ids::bigint[], :failures::integer[], :acknowledged::boolean[], :woken::boolean[]
-    ) as given (merchant_id, host_id, failures, acknowledged, woken)
+        :merchant_ids::bigint[], :host_ids::bigint[], :failures::integer[], :acknowledged::boolean[], :woken::boolean[],
+        :slow::boolean[], :asked_for::interval[]
+    ) as given (merchant_id, host_id, failures, acknowledged, woken, slow, asked_for)
 ), locked as (
     select
         h.merchant_id, h.host_id, h.paused_until, given.failures as fresh_failures, given.acknowledged,
         given.failures + case when given.acknowledged then 0 else h.failures end as failures,
-        now() + m.clock_offset as merchant_now
+        now() + m.clock_offset as merchant_now,
+        greatest(h.asked_until, now() + m.clock_offset + given.asked_for) as asked_until,
+        coalesce(given.slow, h.slow) as slow,
+        given.acknowledged and h.failures >= :probe_after as is_recovered
     from given
     join delivery_host h using (merchant_id, host_id)
     join merchant m using (merchant_id)
-    where given.woken or given.failures > 0 or h.failures > 0 or exists (
-        select from delivery d
-        where d.merchant_id = given.merchant_id and d.host_id = given.host_id and d.state = 'waiting'
-    )
+    where given.woken or given.failures > 0 or h.failures > 0 or given.slow <> h.slow
+        or (given.acknowledged and not h.acknowledged) or exists (
+            select from delivery d
+            where d.merchant_id = given.merchant_id and d.host_id = given.host_id and d.state = 'waiting'
+        )
     order by h.merchant_id, h.host_id
     for no key update of h
 ), paused as (
     select
         *,
-        case
-            when fresh_failures > 0 and failures >= :probe_after then merchant_now + least(
-                :longest_pause::interval, :first_pause::interval * power(2, least(failures - :probe_after, 16))
-            )
-            when acknowledged then '-infinity'
-            else paused_until
-        end as pause
+        greatest(
+            case when asked_until > merchant_now then asked_until else '-infinity' end,
+            case
+                when fresh_failures > 0 and failures >= :probe_after then merchant_now + least(
+                    :longest_pause::interval, :first_pause::interval * power(2, least(failures - :probe_after, 16))
+                )
+                when acknowledged then '-infinity'
+                else paused_until
+            end
+        ) as pause
     from locked
 )
 update delivery_host h
 set
     failures = paused.failures,
+    acknowledged = h.acknowledged or paused.acknowledged,
+    slow = paused.slow,
+    asked_until = paused.asked_until,
     paused_until = paused.pause,
     ready_at = greatest(paused.pause, least(h.ready_at, paused.merchant_now))
 from paused
-where h.merchant_id = paused.merchant_id and h.host_id = paused.host_id;
+where h.merchant_id = paused.merchant_id and h.host_id = paused.host_id
+returning h.merchant_id, h.host_id, paused.is_recovered;
+
+-- name: update_recovered_deliveries(merchant_ids, host_ids, most)!
+-- Try at once what waits for endpoints that acknowledge again after they failed. What somebody else holds is left out: these rows
+-- are locked after those of their hosts.
+update delivery d
+set due_at = waiting.merchant_now
+from (
+    select e.merchant_id, e.event_id, e.number, now() + m.clock_offset as merchant_now
+    from unnest(:merchant_ids::bigint[], :host_ids::bigint[]) as given (merchant_id, host_id)
+    join merchant m using (merchant_id)
+    cross join lateral (
+        select d.merchant_id, d.event_id, d.number
+        from delivery d
+        where d.merchant_id = given.merchant_id and d.host_id = given.host_id and d.state = 'waiting'
+            and d.due_at > now() + m.clock_offset
+        order by d.due_at, d.event_id
+        limit :most
+        for no key update skip locked
+    ) e
+) waiting
+where d.merchant_id = waiting.merchant_id and d.event_id = waiting.event_id and d.number = waiting.number;
+
+-- name: upsert_worker(worker_id)!
+-- Say that a worker is there.
+insert into delivery_worker (worker_id) values (:worker_id)
+on conflict (worker_id) do update set seen_at = now();
+
+-- name: delete_worker(worker_id)!
+-- Say that a worker has gone.
+delete from delivery_worker where worker_id = :worker_id;
+
+-- name: delete_silent_workers(silent_for, most)$
+-- Remove workers that have been silent, and return how many these were.
+with silent as (
+    select worker_id
+    from delivery_worker
+    where seen_at < now() - :silent_for::interval
+    order by worker_id
+    limit :most
+    for update skip locked
+), gone as (
+    delete from delivery_worker w using silent where w.worker_id = silent.worker_id
+    returning w.worker_id
+)
+select count(*) from gone;
+
+-- name: release_stray_leases(most)
+-- Take back what is leased by workers that are gone.
+with stray as (
+    select d.merchant_id, d.event_id, d.number
+    from delivery d
+    where d.state = 'leased' and d.worker_id is not null
+        and not exists (select from delivery_worker w where w.worker_id = d.worker_id)
+    limit :most
+    for no key update skip locked
+)
+update delivery d
+set state = 'waiting', lease_until = null
+from stray
+where d.merchant_id = stray.merchant_id and d.event_id = stray.event_id and d.number = stray.number
+returning d.merchant_id, d.host_id;
 
 -- name: release_leases(leases)
 -- Give back what was leased, at the end of a worker.

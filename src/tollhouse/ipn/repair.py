@@ -36,7 +36,7 @@ async def free_orphans(database: Database, after: HeldKey, *, batch: int = BATCH
             hosts = await store.release_held(connection, [delivery.thread for delivery in orphans])
             await store.update_finished_hosts(
                 connection,
-                dict.fromkeys(hosts, HostChange(failures=0, acknowledged=False, woken=True)),
+                dict.fromkeys(hosts, HostChange(woken=True)),
                 probe_after=1,
                 first_pause=timedelta(),
                 longest_pause=timedelta(),

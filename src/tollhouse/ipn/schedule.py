@@ -38,9 +38,9 @@ LONGEST_RETRY_AFTER = timedelta(hours=24)
 PROBE_AFTER_FAILURES = 5
 
 #: ... with a pause after each failed one that doubles from the first to the longest. Short enough that a developer who
-#: has just started the server need not wait long, long enough that a dead endpoint with a long queue costs nothing.
+#: has just started the server need not wait long: what is due comes within ten seconds after an outage.
 FIRST_PROBE_PAUSE = timedelta(seconds=1)
-LONGEST_PROBE_PAUSE = timedelta(seconds=30)
+LONGEST_PROBE_PAUSE = timedelta(seconds=8)
 
 
 def choose_retry(
@@ -61,10 +61,15 @@ def choose_retry(
     wait = waits[min(attempts, len(waits)) - 1] * (1 - JITTER * chance)
     if age + wait > horizon:
         return None
-    if retry_after_seconds is not None:
-        asked = min(timedelta(seconds=min(retry_after_seconds, 1e6)), LONGEST_RETRY_AFTER)
-        wait = min(max(wait, asked), horizon - age)
-    return wait
+    asked = choose_pause(retry_after_seconds)
+    return wait if asked is None else min(max(wait, asked), horizon - age)
+
+
+def choose_pause(retry_after_seconds: float | None) -> timedelta | None:
+    """Return how long an endpoint is left alone that asked for it, or None if it did not."""
+    if retry_after_seconds is None:
+        return None
+    return min(timedelta(seconds=min(retry_after_seconds, 1e6)), LONGEST_RETRY_AFTER)
 
 
 def parse_retry_after(text: str | None, *, now: datetime) -> float | None:

@@ -60,9 +60,9 @@ class CallbackSession:
     `names` are the names that both look up, `places` the attempts at each merchant and address.
     """
 
-    def __init__(self, policy: AddressPolicy, lookup: Lookup) -> None:
+    def __init__(self, policy: AddressPolicy, lookup: Lookup, *, at_address: int) -> None:
         self.names = Names(policy, lookup)
-        self.places: Places[tuple[int, str]] = Places(MAX_ATTEMPTS_AT_ADDRESS)
+        self.places: Places[tuple[int, str]] = Places(at_address)
         self.kept = _open(policy, self.names, keepalive_timeout=KEEP_ALIVE_SECONDS)
         self.fresh = _open(policy, self.names, force_close=True)
 
@@ -79,9 +79,11 @@ class CallbackSession:
         self.names.close()
 
 
-def open_session(policy: AddressPolicy, *, lookup: Lookup | None = None) -> CallbackSession:
+def open_session(
+    policy: AddressPolicy, *, lookup: Lookup | None = None, at_address: int = MAX_ATTEMPTS_AT_ADDRESS
+) -> CallbackSession:
     """Open a session under an address policy, for the caller to close. `lookup` stands in for the system's resolver."""
-    return CallbackSession(policy, lookup or look_up)
+    return CallbackSession(policy, lookup or look_up, at_address=at_address)
 
 
 def _open(policy: AddressPolicy, names: Names, **options: Any) -> aiohttp.ClientSession:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import groupby
-from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tollhouse.ipn.form import Form
-from tollhouse.ipn.model import Attempt, Delivery, OutboxState, Outcome, Run
+from tollhouse.ipn.model import Attempt, OutboxState, Outcome
 from tollhouse.storage.ids import ID_STEP, reserve_ids
 from tollhouse.storage.queries import load_queries
 
@@ -19,6 +17,9 @@ if TYPE_CHECKING:
 
 #: What is counted of the outbox; a longer one is estimated.
 MOST_COUNTED = 10_000
+
+#: Deliveries of one host that are brought forward when it has recovered.
+MAX_BROUGHT_FORWARD = 1_000
 
 queries = load_queries("tollhouse.ipn")
 
@@ -89,27 +90,19 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Capacity:
-    """What a claim may take: `slots` of a host, `depth` deliveries for each, `room` slots in all, for `lease_for`."""
-
-    slots: int
-    depth: int
-    room: int
-    lease_for: timedelta
-    probe_after: int
-
-
-@dataclass(frozen=True, slots=True)
 class HostChange:
     """What a batch of outcomes says of a host.
 
     `failures` are those since the last acknowledgement in the batch, or all if there was none; `woken` says that the
-    batch made something due again.
+    batch made something due again; `slow` whether the last attempt was; `asked_for` how long the host wants to be left
+    alone.
     """
 
-    failures: int
-    acknowledged: bool
-    woken: bool
+    failures: int = 0
+    acknowledged: bool = False
+    woken: bool = False
+    slow: bool | None = None
+    asked_for: timedelta | None = None
 
 
 async def select_unnumbered_exist(connection: PlainConnection) -> bool:
@@ -188,11 +181,6 @@ async def insert_deliveries(connection: PlainConnection, routes: Sequence[Route]
     )
 
 
-async def select_ready_exist(connection: PlainConnection) -> bool:
-    """Say whether a claim would find a host to look at."""
-    return bool(await queries.select_ready_exist(connection))
-
-
 async def select_next_delivery(
     connection: PlainConnection, merchant_id: int, *, with_failing: bool = True
 ) -> datetime | None:
@@ -215,25 +203,6 @@ async def select_deliveries_busy(
             connection, merchant_id=merchant_id, due_by=due_by, made_by=made_by, with_failing=with_failing
         )
     )
-
-
-async def claim_runs(connection: PlainConnection, capacity: Capacity) -> list[Run] | None:
-    """Lease what ready hosts have room for, or return None where all of them are held by somebody else.
-
-    The transaction should end soon: it holds the hosts.
-    """
-    hosts = [HostKey(*row) async for row in queries.lock_ready_hosts(connection, hosts=capacity.room)]
-    if not hosts:
-        return None
-    keys = _host_columns(hosts)
-    limits = {"slots": capacity.slots, "probe_after": capacity.probe_after}
-    await queries.release_expired_leases(connection, **keys)
-    rows = queries.lease_deliveries(
-        connection, **keys, **limits, depth=capacity.depth, room=capacity.room, lease_for=capacity.lease_for
-    )
-    deliveries = [Delivery(**row) async for row in rows]
-    await queries.update_claimed_hosts(connection, **keys, **limits)
-    return [_make_run(tuple(group)) for _, group in groupby(deliveries, key=attrgetter("lease"))]
 
 
 async def lock_sibling_deliveries(connection: PlainConnection, outcomes: Sequence[Outcome]) -> None:
@@ -309,25 +278,28 @@ async def update_finished_hosts(
     first_pause: timedelta,
     longest_pause: timedelta,
 ) -> None:
-    """Count failures, pause endpoints that fail, and have a claim look at the others."""
+    """Count failures, pause endpoints that fail, and have a claim look at the others.
+
+    What waits for an endpoint that has recovered is brought forward.
+    """
     ordered = sorted(changes)
     if not ordered:
         return
-    await queries.update_finished_hosts(
+    rows = queries.update_finished_hosts(
         connection,
-        **_host_columns(ordered),
+        **host_columns(ordered),
         failures=[changes[key].failures for key in ordered],
         acknowledged=[changes[key].acknowledged for key in ordered],
         woken=[changes[key].woken for key in ordered],
+        slow=[changes[key].slow for key in ordered],
+        asked_for=[changes[key].asked_for for key in ordered],
         probe_after=probe_after,
         first_pause=first_pause,
         longest_pause=longest_pause,
     )
-
-
-async def release_leases(connection: PlainConnection, leases: Sequence[int]) -> set[HostKey]:
-    """Give back what these leases hold, and return the hosts that it is for."""
-    return {HostKey(*row) async for row in queries.release_leases(connection, leases=leases)}
+    recovered = [HostKey(row["merchant_id"], row["host_id"]) async for row in rows if row["is_recovered"]]
+    if recovered:
+        await queries.update_recovered_deliveries(connection, **host_columns(recovered), most=MAX_BROUGHT_FORWARD)
 
 
 async def select_outbox_state(connection: PlainConnection, *, most: int = MOST_COUNTED) -> OutboxState:
@@ -336,12 +308,8 @@ async def select_outbox_state(connection: PlainConnection, *, most: int = MOST_C
     return OutboxState(depth=row["depth"], oldest_age=row["oldest_age"])
 
 
-def _make_run(deliveries: tuple[Delivery, ...]) -> Run:
-    first = deliveries[0]
-    return Run(first.merchant_id, first.host_id, first.lease, deliveries)
-
-
-def _host_columns(hosts: Sequence[HostKey]) -> dict[str, list[int]]:
+def host_columns(hosts: Sequence[HostKey]) -> dict[str, list[int]]:
+    """Spread hosts into the columns that queries take."""
     return {"merchant_ids": [key.merchant_id for key in hosts], "host_ids": [key.host_id for key in hosts]}
 
 

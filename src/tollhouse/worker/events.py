@@ -7,71 +7,82 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from random import SystemRandom
 
 import structlog
 
 from tollhouse.ipn.attempt import SecretsOf, post_delivery
-from tollhouse.ipn.deliver import DeliveryRules, Means, claim_runs, deliver_run, make_recorder, release_runs
-from tollhouse.ipn.model import Run
+from tollhouse.ipn.claims import BEFORE_ALL, Capacity, Share
+from tollhouse.ipn.deliver import DeliveryRules, Means, claim, claim_runs, deliver_run, make_recorder, release_runs
+from tollhouse.ipn.model import Attempt, Delivery, Run
 from tollhouse.ipn.number import BATCH, number_batch
-from tollhouse.ipn.session import open_session
+from tollhouse.ipn.session import MAX_ATTEMPTS_AT_ADDRESS, open_session
+from tollhouse.ipn.workers import Presence
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.kernel.urls import AddressPolicy
 from tollhouse.storage.database import Database
+from tollhouse.worker.queue import BUSY_PAUSE_SECONDS, Count, LeasedQueue, UnderWay, Work, ignore_count, look_for_work
 from tollhouse.worker.run import Beat, ignore_beat
 
-#: Between two looks while there is work; what comes in meanwhile is taken in one go. A look costs as much as a payment,
-#: and in a process that also serves it is paid by the payments.
-BUSY_PAUSE_SECONDS = 0.06
-
-#: The same while endpoints have more than their slots take in one go.
+#: Between two looks while endpoints have more than their slots take in one go.
 CROWDED_PAUSE_SECONDS = 0.03
 
-#: Between two looks while there is none: from the shortest, growing to the longest. A wake-up ends it.
-SHORTEST_PAUSE_SECONDS = 0.02
-LONGEST_PAUSE_SECONDS = 0.2
-
-#: After a look that went wrong.
-TROUBLE_PAUSE_SECONDS = 1.0
+#: How often a worker says that it is there.
+BEAT_SECONDS = 1.0
 
 #: How long a merchant's secrets are remembered, and those of how many merchants.
 SECRETS_SECONDS = 5.0
 SECRETS_LIMIT = 1_000
 
+#: Hosts that asked to be left alone and are remembered until what they said is recorded.
+MAX_ASKING_HOSTS = 10_000
+
 log = structlog.get_logger()
-
-
-class Look(Enum):
-    """What a look for work found."""
-
-    NOTHING = auto()
-    SOME = auto()
-    CROWD = auto()
-    PLENTY = auto()
-
-
-PAUSES_SECONDS = {Look.SOME: BUSY_PAUSE_SECONDS, Look.CROWD: CROWDED_PAUSE_SECONDS, Look.PLENTY: 0.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """How many runs go on at a time.
 
-    `quick` bounds those younger than `slow_after_seconds`, `total` all of them: endpoints that hang fill up the
-    difference, and the others have their places still.
+    `total` are the places of all. Runs that already took longer than `slow_after_seconds`, and those to endpoints that
+    did so before, have one half of them, the others the other half. A merchant has a quarter of all, and a half of
+    these for endpoints that never acknowledged or are slow; `at_address` of them go to one address. One claim takes
+    `of_claim` of each half.
     """
 
-    quick: int = 64
     total: int = 512
+    at_address: int = MAX_ATTEMPTS_AT_ADDRESS
+    of_claim: int = 64
     slow_after_seconds: float = 1.0
-    #: A moment less than the grace of a process, so that what is left can be given back.
     drain_seconds: float = 2.5
+
+    def choose_capacity(self, rules: DeliveryRules, under_way: Sequence[UnderWay[Run]], *, now: float) -> Capacity:
+        """Return what a claim may take beside the runs that are under way."""
+        half = self.total // 2
+        slow = sum(each.piece.slow or now - each.since > self.slow_after_seconds for each in under_way)
+        quick = len(under_way) - slow + max(0, slow - half)
+        share = Share(max(1, self.total // 4), max(1, self.total // 8))
+        return replace(
+            rules.capacity(0),
+            quick_room=max(0, min(half - quick, self.of_claim)),
+            slow_room=max(0, min(half - slow, self.of_claim)),
+            share=share,
+            shares=_shares_left(share, under_way),
+        )
+
+
+def _shares_left(share: Share, under_way: Sequence[UnderWay[Run]]) -> dict[int, Share]:
+    """Return what is left of the shares of merchants that have runs under way."""
+    left: dict[int, Share] = {}
+    for each in under_way:
+        run = each.piece
+        mine = left.get(run.merchant_id, share)
+        left[run.merchant_id] = Share(mine.all - 1, mine.unproven - run.unproven)
+    return left
 
 
 async def number_events(
@@ -85,13 +96,13 @@ async def number_events(
 ) -> None:
     """Number events as they come. `wake` may be set when there are new ones; `numbered` is set after each batch."""
 
-    async def look() -> Look:
+    async def look() -> float | None:
         count = await number_batch(database, batch=batch)
         if count and numbered is not None:
             numbered.set()
-        return Look.PLENTY if count == batch else Look.SOME if count else Look.NOTHING
+        return 0.0 if count == batch else BUSY_PAUSE_SECONDS if count else None
 
-    await _look_for_work("number events", look, stop=stop, wake=wake, beat=beat)
+    await look_for_work("number events", look, stop=stop, wake=wake, beat=beat)
 
 
 async def deliver_events(
@@ -104,33 +115,35 @@ async def deliver_events(
     rules: DeliveryRules | None = None,
     bounds: Bounds | None = None,
     beat: Beat = ignore_beat,
+    count: Count = ignore_count,
 ) -> None:
     """Deliver events as they fall due. `wake` may be set when there are some; give it the other loop's `numbered`.
 
     When `stop` is set, attempts under way have a few seconds to end; the rest is given back.
     """
     rules, bounds = rules or DeliveryRules(), bounds or Bounds()
-    async with open_session(policy) as session:
+    presence = Presence(database)
+    async with open_session(policy, at_address=bounds.at_address) as session, _stay_present(presence):
         post = partial(
             post_delivery, session, secrets_of=remember_secrets(secrets_of), policy=policy, limits=rules.limits
         )
-        record = make_recorder(database, rules).submit
-        means = Means(post, record, SystemRandom().random, stop.is_set)
-        runs = _Runs(bounds, deliver=lambda run: deliver_run(run, means, rules), ended=wake)
-
-        async def look() -> Look:
-            room = runs.room()
-            claimed = await claim_runs(database, rules, room=room) if room else []
-            runs.start(claimed)
-            if any(len(run.deliveries) == rules.depth for run in claimed):
-                return Look.CROWD
-            return Look.SOME if claimed else Look.NOTHING
-
-        try:
-            await _look_for_work("deliver events", look, stop=stop, wake=wake, beat=beat)
-        finally:
-            if left := await runs.drain():
-                await release_runs(database, left, rules)
+        asking = _AskingHosts()
+        means = Means(
+            partial(asking.post, post),
+            make_recorder(database, rules).submit,
+            SystemRandom().random,
+            lambda run: stop.is_set() or asking.is_asking(run),
+        )
+        claims = _Claims(database, rules, bounds, presence.worker_id)
+        work = Work(
+            "deliver events",
+            lease=claims.take,
+            handle=lambda run: deliver_run(run, means, rules),
+            release=lambda runs: release_runs(database, runs, rules),
+            pause=partial(_choose_pause, depth=rules.depth),
+        )
+        queue = LeasedQueue(work, drain_seconds=bounds.drain_seconds, count=count)
+        await queue.run(stop=stop, wake=wake, beat=beat)
 
 
 async def deliver_once(database: Database, *, secrets_of: SecretsOf, policy: AddressPolicy) -> int:
@@ -140,12 +153,12 @@ async def deliver_once(database: Database, *, secrets_of: SecretsOf, policy: Add
     """
     rules = DeliveryRules()
     numbered = await number_batch(database)
-    runs = await claim_runs(database, rules, room=Bounds().quick)
+    runs = await claim_runs(database, rules, room=Bounds().of_claim)
     if not runs:
         return numbered
     async with open_session(policy) as session:
         post = partial(post_delivery, session, secrets_of=secrets_of, policy=policy, limits=rules.limits)
-        means = Means(post, make_recorder(database, rules).submit, SystemRandom().random, lambda: False)
+        means = Means(post, make_recorder(database, rules).submit, SystemRandom().random, lambda _: False)
         await asyncio.gather(*(deliver_run(run, means, rules) for run in runs))
     return numbered + len(runs)
 
@@ -169,74 +182,70 @@ def remember_secrets(secrets_of: SecretsOf, *, seconds: float = SECRETS_SECONDS)
 
 
 @dataclass(slots=True)
-class _Runs:
-    """The runs that go on, and how many more may begin."""
+class _Claims:
+    """Claims of one worker; each begins with the merchant after the last one that had a turn."""
 
+    database: Database
+    rules: DeliveryRules
     bounds: Bounds
-    deliver: Callable[[Run], Awaitable[None]]
-    ended: asyncio.Event
-    _tasks: dict[asyncio.Task[None], tuple[Run, float]] = field(default_factory=dict)
+    worker_id: int
+    after: int = BEFORE_ALL
 
-    def room(self) -> int:
-        slow_before = time.monotonic() - self.bounds.slow_after_seconds
-        quick = sum(begun > slow_before for _, begun in self._tasks.values())
-        return max(0, min(self.bounds.quick - quick, self.bounds.total - len(self._tasks)))
+    async def take(self, under_way: Sequence[UnderWay[Run]]) -> Sequence[Run]:
+        """Lease runs for which there is room."""
+        capacity = self.bounds.choose_capacity(self.rules, under_way, now=time.monotonic())
+        if not capacity.quick_room and not capacity.slow_room:
+            return ()
+        claimed = await claim(self.database, replace(capacity, after=self.after, worker_id=self.worker_id))
+        self.after = claimed.after
+        return claimed.runs
 
-    def start(self, runs: Sequence[Run]) -> None:
-        for run in runs:
-            task = asyncio.create_task(self._deliver(run), name=f"ipn run {run.lease}")
-            self._tasks[task] = (run, time.monotonic())
-            task.add_done_callback(self._forget)
 
-    async def drain(self) -> list[Run]:
-        """Wait for the runs to end, end those that do not, and return these."""
-        if not self._tasks:
-            return []
-        _, pending = await asyncio.wait(self._tasks, timeout=self.bounds.drain_seconds)
-        left = [self._tasks[task][0] for task in pending]
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-        return left
+class _AskingHosts:
+    """Hosts that asked by `Retry-After` to be left alone, for the runs that are under way to them."""
 
-    async def _deliver(self, run: Run) -> None:
+    def __init__(self) -> None:
+        self._until: dict[tuple[int, int], float] = {}
+
+    async def post(self, post: Callable[[Delivery], Awaitable[Attempt | None]], delivery: Delivery) -> Attempt | None:
+        """Post, and note what the host asked for."""
+        attempt = await post(delivery)
+        if attempt is not None and attempt.error is not None and attempt.retry_after_seconds:
+            if len(self._until) >= MAX_ASKING_HOSTS:
+                self._until.clear()
+            self._until[delivery.merchant_id, delivery.host_id] = time.monotonic() + attempt.retry_after_seconds
+        return attempt
+
+    def is_asking(self, run: Run) -> bool:
+        """Tell whether the host of a run asked to be left alone now."""
+        until = self._until.get((run.merchant_id, run.host_id))
+        return until is not None and time.monotonic() < until
+
+
+@asynccontextmanager
+async def _stay_present(presence: Presence) -> AsyncIterator[None]:
+    """Say again and again that the worker is there, until the block ends."""
+    task = asyncio.create_task(_beat(presence), name="presence")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        with suppress(DatabaseUnavailable):
+            await presence.leave()
+
+
+async def _beat(presence: Presence) -> None:
+    while True:
         try:
-            await self.deliver(run)
-        except Exception:
-            log.exception("ipn run broke", merchant_id=run.merchant_id, lease=run.lease)
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        del self._tasks[task]
-        self.ended.set()
-
-
-async def _look_for_work(
-    name: str, look: Callable[[], Awaitable[Look]], *, stop: asyncio.Event, wake: asyncio.Event, beat: Beat
-) -> None:
-    """Look for work until stopped, less often the longer there is none. Nothing that goes wrong ends it."""
-    pause = SHORTEST_PAUSE_SECONDS
-    while not stop.is_set():
-        wake.clear()
-        try:
-            found = await look()
+            if taken_back := await presence.beat():
+                log.warning("callback.leases_taken_back", hosts=taken_back)
         except DatabaseUnavailable:
-            log.warning("database away", loop=name)
-            await _sleep(TROUBLE_PAUSE_SECONDS, stop)
-            continue
+            log.debug("database away", loop="presence")
         except Exception:
-            log.exception("loop stumbled", loop=name)
-            await _sleep(TROUBLE_PAUSE_SECONDS, stop)
-            continue
-        beat()
-        if found is Look.NOTHING:
-            await _sleep(pause, wake)
-            pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
-        else:
-            pause = SHORTEST_PAUSE_SECONDS
-            await asyncio.sleep(PAUSES_SECONDS[found])
+            log.exception("loop stumbled", loop="presence")
+        await asyncio.sleep(BEAT_SECONDS)
 
 
-async def _sleep(seconds: float, event: asyncio.Event) -> None:
-    """Sleep, or until an event is set."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+def _choose_pause(runs: Sequence[Run], *, depth: int) -> float:
+    return CROWDED_PAUSE_SECONDS if any(len(run.deliveries) == depth for run in runs) else BUSY_PAUSE_SECONDS

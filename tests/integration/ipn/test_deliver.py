@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.support.callbacks import fetch, insert_events, insert_merchants, select_event_ids
+from tests.support.callbacks import fetch, insert_events, insert_merchants, prove_hosts, select_event_ids
 from tests.support.clock import leap
 
+from tollhouse.ipn.claims import BEFORE_ALL, Claim, Share
 from tollhouse.ipn.deliver import DeliveryRules, claim_runs, record_outcomes, release_runs
+from tollhouse.ipn.deliver import claim as claim_capacity
 from tollhouse.ipn.model import Attempt, Delivery, Outcome
 from tollhouse.ipn.number import number_batch
 from tollhouse.ipn.store import select_outbox_state
@@ -35,6 +38,7 @@ async def send(database: Database, urls: Sequence[str], **fields: Any) -> list[i
     """Insert events and number them, and return their ids."""
     await insert_events(database, urls, **fields)
     await number_batch(database)
+    await prove_hosts(database)
     return (await select_event_ids(database, fields.get("merchant_id", 1)))[-len(urls) :]
 
 
@@ -135,11 +139,11 @@ async def test_host_has_as_many_runs_as_slots(merchants: Database) -> None:
 
 async def test_claim_keeps_to_its_room(merchants: Database) -> None:
     """A worker with room for three runs gets three, whatever the hosts have; the rest is there for the next claim."""
-    # Two slots of the first host, and one of the second that takes both of its deliveries.
+    # One slot of each of three hosts, which takes both of its deliveries; then two slots of the fourth.
     await send(merchants, [f"https://{letter}.example/" for letter in "abcd"] * 2)
     runs = await claim_runs(merchants, RULES, room=3)
     assert len(runs) == 3
-    assert len(await claim_runs(merchants, RULES, room=100)) == 4
+    assert len(await claim_runs(merchants, RULES, room=100)) == 2
 
 
 async def test_host_may_have_slots_of_its_own(merchants: Database) -> None:
@@ -324,7 +328,7 @@ async def test_failing_endpoint_gets_one_probe_at_a_time(merchants: Database) ->
 
 
 async def test_pauses_grow_to_a_limit(merchants: Database) -> None:
-    """The pause after a failed probe doubles from a second to half a minute."""
+    """The pause after a failed probe doubles from one second to eight."""
     await send(merchants, [URL] * 20)
     await fail(merchants, times=4)
     pauses = []
@@ -333,7 +337,7 @@ async def test_pauses_grow_to_a_limit(merchants: Database) -> None:
         [row] = await fetch(merchants, "select paused_until - now() as pause from delivery_host")
         pauses.append(round(row["pause"].total_seconds()))
         await unpause(merchants)
-    assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert pauses == [1, 2, 4, 8, 8, 8, 8, 8]
 
 
 async def test_failures_of_one_endpoint_are_its_own(merchants: Database) -> None:
@@ -383,3 +387,76 @@ async def test_outbox_past_what_is_counted_is_estimated(merchants: Database) -> 
         estimated = await select_outbox_state(connection, most=10)
     assert estimated.depth == 31
     assert timedelta(minutes=5) <= estimated.oldest_age < timedelta(minutes=6)
+
+
+async def test_turns_go_round_merchants(merchants: Database) -> None:
+    """However many endpoints of one merchant are ready, every other merchant has its turn in each claim."""
+    await send(merchants, [f"https://{number}.example/" for number in range(50)])
+    await send(merchants, [URL], merchant_id=2)
+    claimed = await claim_by_turns(merchants, room=4)
+    assert [run.merchant_id for run in claimed.runs].count(2) == 1
+    assert len(claimed.runs) == 4
+
+
+async def test_next_claim_begins_after_the_last_turn(database: Database) -> None:
+    """When there is room for few, the next claim goes on with the merchants that had no turn in this one."""
+    await insert_merchants(database, range(1, 8))
+    for merchant_id in range(1, 8):
+        await send(database, [URL] * 4, merchant_id=merchant_id)
+    served, after = [], BEFORE_ALL
+    for _ in range(4):
+        claimed = await claim_by_turns(database, room=2, after=after)
+        served += [run.merchant_id for run in claimed.runs]
+        after = claimed.after
+    assert sorted(served) == [1, 1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_turns_of_a_merchant_go_round_its_hosts(merchants: Database) -> None:
+    """A host with a long queue does not keep the merchant's other hosts from their turn."""
+    await send(merchants, [URL] * 40)
+    await send(merchants, ["https://b.example/"])
+    claimed = await claim_by_turns(merchants, room=1)
+    assert claimed.runs[0].deliveries[0].url == URL
+    claimed = await claim_by_turns(merchants, room=1, after=claimed.after)
+    assert claimed.runs[0].deliveries[0].url == "https://b.example/"
+
+
+async def test_claim_keeps_to_the_share_of_each_merchant(merchants: Database) -> None:
+    """A merchant gets what is left of its share, and of that part which is for endpoints that never acknowledged."""
+    await send(merchants, [f"https://{number}.example/" for number in range(10)])
+    await send(merchants, [URL], merchant_id=2)
+    shares = {1: Share(5, 3), 2: Share(5, 3)}
+    claimed = await claim_by_turns(merchants, room=100, shares=shares)
+    assert [run.merchant_id for run in claimed.runs].count(1) == 5
+    async with merchants.acquire() as connection:
+        await connection.execute("update delivery_host set acknowledged = false")
+    claimed = await claim_by_turns(merchants, room=100, shares={1: Share(5, 3)})
+    assert [run.merchant_id for run in claimed.runs] == [1, 1, 1]
+    assert all(run.unproven for run in claimed.runs)
+    assert (await claim_by_turns(merchants, room=100, shares={1: Share(0, 0)})).runs == []
+
+
+async def test_slow_hosts_have_places_of_their_own(merchants: Database) -> None:
+    """Endpoints that were slow wait for places among the slow ones, and take none of the others'."""
+    await send(merchants, [f"https://{number}.example/" for number in range(6)])
+    async with merchants.acquire() as connection:
+        await connection.execute("update delivery_host set slow = true where host_id % 2 = 0")
+    claimed = await claim_by_turns(merchants, room=100, slow_room=1)
+    assert sorted(run.slow for run in claimed.runs) == [False, False, False, True]
+    assert (await claim_by_turns(merchants, room=100, slow_room=0)).runs == []
+
+
+async def test_new_endpoint_has_one_place_until_it_acknowledges(merchants: Database) -> None:
+    """An endpoint that never acknowledged gets one event at a time, and all its places after the first."""
+    await send(merchants, [URL] * 10)
+    async with merchants.acquire() as connection:
+        await connection.execute("update delivery_host set acknowledged = false")
+    [only] = await claim(merchants)
+    assert await claim(merchants) == []
+    await record(merchants, [only], GOOD)
+    assert len(await claim_runs(merchants, RULES, room=100)) == RULES.slots
+
+
+async def claim_by_turns(database: Database, *, room: int, **changes: Any) -> Claim:
+    """Claim as a worker does."""
+    return await claim_capacity(database, replace(RULES.capacity(room), **changes))

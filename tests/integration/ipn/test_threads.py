@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import permutations
 
 import pytest
-from tests.support.callbacks import fetch, insert_events, insert_merchants
+from tests.support.callbacks import fetch, insert_events, insert_merchants, prove_hosts, select_event_ids
 
 from tollhouse.ipn.deliver import DeliveryRules, claim_runs, record_outcomes
 from tollhouse.ipn.model import Attempt, Delivery, Outcome
@@ -31,9 +31,10 @@ async def merchants(database: Database) -> Database:
 
 async def send(database: Database, count: int, *, payment_id: int = 9) -> list[int]:
     """Number events of one payment in both forms."""
-    event_ids = await insert_events(database, [URL] * count, payment_id=payment_id, format="both", legacy_xml=b"<ipn/>")
+    await insert_events(database, [URL] * count, payment_id=payment_id, format="both", legacy_xml=b"<ipn/>")
     await number_batch(database)
-    return event_ids
+    await prove_hosts(database)
+    return (await select_event_ids(database, 1))[-count:]
 
 
 async def claim(database: Database) -> list[Delivery]:

@@ -14,27 +14,30 @@ import pytest
 from aiohttp import web
 from tests.support.callbacks import (
     SECRET,
+    Endpoint,
     fetch,
     hang,
     insert_events,
     insert_merchants,
     open_endpoint,
+    prove_hosts,
     select_event_ids,
     wait_until,
 )
 
 from tollhouse.ipn.attempt import Limits
-from tollhouse.ipn.deliver import DeliveryRules, claim_runs
+from tollhouse.ipn.deliver import DeliveryRules, claim, claim_runs
 from tollhouse.ipn.log import select_event_deliveries, select_payment_deliveries, select_recent_deliveries
 from tollhouse.ipn.number import number_batch
+from tollhouse.ipn.workers import Presence
 from tollhouse.kernel.urls import STAGE
 from tollhouse.storage.database import Database
 from tollhouse.worker.events import Bounds, deliver_events, number_events, remember_secrets
 
 RULES = DeliveryRules(
-    limits=Limits(connect_seconds=0.2, total_seconds=0.4),
+    limits=Limits(connect_seconds=0.2, total_seconds=0.4, place_seconds=0.2),
     run_seconds=0.5,
-    lease_seconds=1.0,
+    lease_seconds=1.5,
     waits=[timedelta(milliseconds=50)],
     horizon=timedelta(milliseconds=500),
     first_pause=timedelta(milliseconds=20),
@@ -177,16 +180,116 @@ async def test_hanging_endpoint_delays_no_other(merchants: Database) -> None:
     rules = replace(
         RULES, limits=Limits(total_seconds=30), run_seconds=30, lease_seconds=90, horizon=timedelta(seconds=120)
     )
-    bounds = Bounds(quick=4, total=100, slow_after_seconds=0.05, drain_seconds=0.1)
+    bounds = Bounds(total=16, slow_after_seconds=0.05, drain_seconds=0.1)
     async with open_endpoint(hang) as hanging, open_endpoint() as healthy:
-        # One endpoint of three merchants counts as three; four slots each fill the places for quick runs three times.
+        # One endpoint of three merchants counts as three; it has never acknowledged, so it has one place of each.
         for merchant_id in (1, 2, 3):
             await insert_events(merchants, [hanging.url] * 20, merchant_id=merchant_id)
         async with work(merchants, rules=rules, bounds=bounds):
-            await wait_until(lambda: hanging.under_way == 12)
+            await wait_until(lambda: hanging.under_way == 3)
             await insert_events(merchants, [healthy.url] * 20)
             await wait_until(lambda: len(healthy.seen) == 20, seconds=20)
-            assert len(hanging.seen) == hanging.under_way == hanging.most_under_way == 12
+            assert len(hanging.seen) == hanging.under_way == hanging.most_under_way == 3
+
+
+@asynccontextmanager
+async def open_many(count: int) -> AsyncIterator[tuple[list[str], Endpoint]]:
+    """Open one server that hangs on many addresses of this machine, and yield their URLs."""
+    endpoint = Endpoint("", [hang])
+    app = web.Application()
+    app.router.add_post("/{path:.*}", endpoint.answer)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.01)
+    await runner.setup()
+    await web.TCPSite(runner, "0.0.0.0", 0).start()  # noqa: S104 - all addresses of this machine, for a moment
+    port = runner.addresses[0][1]
+    yield [f"http://127.9.{number // 250}.{1 + number % 250}:{port}/" for number in range(count)], endpoint
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("proven", [False, True], ids=["never acknowledged", "acknowledged before"])
+async def test_one_merchant_takes_no_more_than_its_share(merchants: Database, *, proven: bool) -> None:
+    """A merchant with many hanging endpoints has its share of the places, and another's events go out meanwhile."""
+    rules = replace(
+        RULES, limits=Limits(total_seconds=60), run_seconds=30, lease_seconds=120, horizon=timedelta(seconds=300)
+    )
+    bounds = Bounds(total=128, of_claim=32, slow_after_seconds=0.05, drain_seconds=0.1)
+    share = 32 if proven else 16
+    async with open_many(300) as (urls, hanging), open_endpoint() as healthy:
+        await insert_events(merchants, urls)
+        await number_batch(merchants)
+        if proven:
+            await prove_hosts(merchants)
+        async with work(merchants, rules=rules, bounds=bounds):
+            await wait_until(lambda: hanging.under_way == share)
+            await insert_events(merchants, [healthy.url] * 20, merchant_id=2)
+            await wait_until(lambda: len(healthy.seen) == 20, seconds=20)
+            assert len(hanging.seen) == hanging.under_way == share
+
+
+async def test_retry_after_binds_the_endpoint(merchants: Database) -> None:
+    """An endpoint that asks for time by `Retry-After` is left alone, with all that waits for it; another one is not."""
+
+    async def ask(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=429, headers={"Retry-After": "3600"})
+
+    async with open_endpoint(200, ask) as endpoint, open_endpoint() as other, work(merchants):
+        await insert_events(merchants, [endpoint.url])
+        await wait_until_settled(merchants)
+        await insert_events(merchants, [endpoint.url] * 20)
+        await wait_until(lambda: len(endpoint.seen) >= 2)
+        await insert_events(merchants, [endpoint.url] * 20)
+        await insert_events(merchants, [other.url] * 5)
+        await wait_until(lambda: len(other.seen) == 5)
+        [host] = await fetch(
+            merchants, "select paused_until - now() as pause from delivery_host where asked_until > now()"
+        )
+    assert host["pause"] > timedelta(minutes=50)
+    assert len(endpoint.seen) <= 1 + RULES.slots
+
+
+async def test_recovered_endpoint_gets_all_that_waits(merchants: Database) -> None:
+    """When an endpoint acknowledges again after it failed, what waits for it is tried at once, at its full pace."""
+    rules = replace(RULES, waits=[timedelta(hours=1)], horizon=timedelta(days=5), probe_after=3)
+    is_down = True
+
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=503 if is_down else 200)
+
+    async with open_endpoint(answer) as endpoint, work(merchants, rules=rules):
+        await insert_events(merchants, [endpoint.url] * 8)
+        await wait_until(lambda: len(endpoint.seen) == 8)
+        is_down = False
+        await insert_events(merchants, [endpoint.url])
+        await wait_until_settled(merchants)
+    assert len(endpoint.seen) == 17
+
+
+async def test_leases_of_a_dead_worker_are_taken_back(merchants: Database) -> None:
+    """What a worker had leased that is silent goes to another one long before the leases run out."""
+    rules = replace(RULES, lease_seconds=600)
+    await insert_events(merchants, ["https://a.example/"])
+    await number_batch(merchants)
+    dead, alive = (Presence(merchants, silent_after=timedelta(milliseconds=200)) for _ in range(2))
+    await dead.beat()
+    claimed = await claim(merchants, replace(rules.capacity(10), worker_id=dead.worker_id))
+    assert len(claimed.runs) == 1
+    assert await alive.beat() == 0
+    await asyncio.sleep(0.3)
+    assert await alive.beat() == 1
+    assert len(await claim_runs(merchants, rules, room=10)) == 1
+
+
+async def test_nobody_is_taken_for_dead_after_an_outage(merchants: Database) -> None:
+    """A worker that has just come, or comes back to the database, does not judge those that could not speak either."""
+    first, second = (Presence(merchants, silent_after=timedelta(milliseconds=200)) for _ in range(2))
+    await insert_events(merchants, ["https://a.example/"])
+    await number_batch(merchants)
+    await first.beat()
+    await claim(merchants, replace(RULES.capacity(10), worker_id=first.worker_id))
+    await asyncio.sleep(0.3)
+    assert await second.beat() == 0
+    await first.beat()
+    assert await second.beat() == 0
 
 
 async def test_host_sees_no_more_connections_than_slots(merchants: Database) -> None:
@@ -232,7 +335,7 @@ async def test_stop_gives_back_what_hangs(merchants: Database) -> None:
     async with open_endpoint(hang) as endpoint:
         async with work(merchants, rules=rules, bounds=bounds):
             await insert_events(merchants, [endpoint.url] * 2)
-            await wait_until(lambda: endpoint.under_way == 2)
+            await wait_until(lambda: endpoint.under_way == 1)
         assert [row["state"] for row in await fetch(merchants, "select state::text from delivery")] == ["waiting"] * 2
         endpoint.replies = [200]
         async with work(merchants):
@@ -259,7 +362,7 @@ async def test_refused_address_is_a_failed_attempt(merchants: Database) -> None:
     """An address that callbacks may not go to is never connected to; the log says so."""
     rules = replace(RULES, horizon=timedelta(0))
     async with work(merchants, rules=rules):
-        await insert_events(merchants, ["http://169.254.169.254/latest", "http://10.0.0.1/", "nonsense"])
+        await insert_events(merchants, ["http://169.254.169.254/latest", "http://169.254.1.1/", "nonsense"])
         await wait_until_settled(merchants)
     event_ids = await select_event_ids(merchants)
     async with merchants.acquire() as connection:

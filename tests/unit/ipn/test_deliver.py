@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -53,10 +54,10 @@ def test_outcome_follows_from_the_attempt(
 @pytest.mark.parametrize(
     ("attempts", "change"),
     [
-        ([GOOD], HostChange(0, acknowledged=True, woken=False)),
-        ([BAD, BAD], HostChange(2, acknowledged=False, woken=True)),
-        ([BAD, GOOD], HostChange(0, acknowledged=True, woken=True)),
-        ([GOOD, BAD], HostChange(1, acknowledged=True, woken=True)),
+        ([GOOD], HostChange(0, acknowledged=True, woken=False, slow=False)),
+        ([BAD, BAD], HostChange(2, acknowledged=False, woken=True, slow=False)),
+        ([BAD, GOOD], HostChange(0, acknowledged=True, woken=True, slow=False)),
+        ([GOOD, BAD], HostChange(1, acknowledged=True, woken=True, slow=False)),
         ([None], HostChange(0, acknowledged=False, woken=True)),
     ],
 )
@@ -65,14 +66,26 @@ def test_host_counts_failures_since_the_last_acknowledgement(
 ) -> None:
     """An acknowledgement ends a row of failures; what is given back is none, and makes the host worth a look."""
     outcomes = [(HOST, outcome(attempt)) for attempt in attempts]
-    assert summarize_hosts(outcomes, woken=set()) == {HOST: change}
+    assert summarize_hosts(outcomes, woken=set(), slow_after=1.0) == {HOST: change}
 
 
 def test_host_of_a_released_event_is_woken() -> None:
     """A host for which a held event was let go is looked at, even if nothing was posted to it."""
     other = HostKey(1, 2)
-    changes = summarize_hosts([(HOST, outcome(GOOD))], woken={other})
+    changes = summarize_hosts([(HOST, outcome(GOOD))], woken={other}, slow_after=1.0)
     assert changes[other] == HostChange(0, acknowledged=False, woken=True)
+
+
+def test_host_that_was_slow_or_asked_for_time_is_noted() -> None:
+    """A host is slow as its last attempt was, and is left alone for the longest time that it asked for."""
+    slow = replace(GOOD, duration_ms=1_000)
+    asking = [replace(BAD, retry_after_seconds=seconds) for seconds in (30.0, 60.0, 1e9, 5.0)]
+    changes = summarize_hosts([(HOST, outcome(each)) for each in (GOOD, slow)], woken=set(), slow_after=1.0)
+    assert changes[HOST].slow is True
+    changes = summarize_hosts([(HOST, outcome(each)) for each in asking[:2]], woken=set(), slow_after=1.0)
+    assert changes[HOST].asked_for == timedelta(seconds=60)
+    changes = summarize_hosts([(HOST, outcome(each)) for each in asking], woken=set(), slow_after=1.0)
+    assert changes[HOST].asked_for == timedelta(hours=24)
 
 
 def test_lease_outlasts_a_run() -> None:
@@ -95,7 +108,7 @@ async def run(
         return True
 
     deliveries = tuple(delivery(event_id) for event_id in range(count))
-    means = Means(post, record, chance=lambda: 0.0, stopping=lambda: stopping)
+    means = Means(post, record, chance=lambda: 0.0, stopping=lambda _: stopping)
     await deliver_run(Run(1, 1, 1, deliveries), means, rules)
     return recorded
 
@@ -132,6 +145,6 @@ async def test_outcome_that_cannot_be_recorded_does_not_end_the_run() -> None:
         recorded.append(outcome.delivery.event_id)
         return True
 
-    means = Means(post, record, chance=lambda: 0.0, stopping=lambda: False)
+    means = Means(post, record, chance=lambda: 0.0, stopping=lambda _: False)
     await deliver_run(Run(1, 1, 1, (delivery(0), delivery(1))), means, RULES)
     assert recorded == [1]
