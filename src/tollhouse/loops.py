@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from tollhouse.ipn.deliver import DeliveryRules
 from tollhouse.ipn.repair import OrphanSweep
 from tollhouse.merchants.clock import read_offsets
-from tollhouse.notices.deliver import deliver_due
 from tollhouse.payments.resume import SWEEP_LIMIT, sweep_authentications
 from tollhouse.storage.sweep import Sweeper
 from tollhouse.storage.time import set_clock
@@ -18,11 +17,12 @@ from tollhouse.worker.cards import check_card_batch
 from tollhouse.worker.disputes import take_in_all
 from tollhouse.worker.events import Bounds, deliver_events, number_events
 from tollhouse.worker.holds import keep_hold_batch
+from tollhouse.worker.letters import carry_letters
 from tollhouse.worker.prove import prove_all
 from tollhouse.worker.renew import renew_due
 from tollhouse.worker.resolve import resolve_batch
 from tollhouse.worker.reversals import reverse_batch
-from tollhouse.worker.run import Loop, end_with, every, run_every
+from tollhouse.worker.run import Loop, every, run_every
 
 if TYPE_CHECKING:
     from tollhouse.app import Gateway
@@ -38,10 +38,6 @@ SWEEP_INTERVAL_SECONDS = 5.0
 PROVE_BOOKS_EVERY_SECONDS = 5.0
 SWEEP_ORPHANS_EVERY_SECONDS = 5.0
 READ_ORIGINS_EVERY_SECONDS = 5.0
-#: A receipt may take a second.
-CARRY_LETTERS_EVERY_SECONDS = 1.0
-#: What a mail server is waited for when the process is to end.
-DRAIN_LETTERS_SECONDS = 2.0
 READ_TIME_EVERY_SECONDS = 5.0
 #: Where a clock was advanced, every process knows within a second.
 READ_OFFSETS_EVERY_SECONDS = 0.5
@@ -110,11 +106,14 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
 
 def _build_letter_loop(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     """Name the loop that carries letters to consumers, where somebody does."""
-    if gateway.carrier is None:
+    carrier = gateway.carrier
+    if carrier is None:
         return {}
-    deliver = partial(deliver_due, gateway.database, gateway.carrier)
-    carry = end_with(stop, deliver, drain_seconds=DRAIN_LETTERS_SECONDS)
-    return {"carry letters": every(CARRY_LETTERS_EVERY_SECONDS, carry, stop)}
+    return {
+        "carry letters": lambda beat: carry_letters(
+            gateway.database, carrier, stop=stop, beat=beat, count=gateway.metrics.count_piece
+        )
+    }
 
 
 def build_web_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:

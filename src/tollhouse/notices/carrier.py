@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,14 +35,19 @@ Outcome = Carried | Delayed | Refused
 class Carrier(Protocol):
     """Whoever carries letters."""
 
-    async def carry(self, letters: Sequence[Letter]) -> Sequence[Outcome]:
-        """Carry letters, and say of each how it went. Does not raise for what the other side or the network does."""
+    def carry(self, letters: Sequence[Letter]) -> AsyncGenerator[Outcome]:
+        """Carry letters one after the other over one connection, and yield of each how it went, as soon as it is known.
+
+        A letter is begun only when the next outcome is asked for. Does not raise for what the other side or the network
+        does, nor for a letter that cannot be written.
+        """
         ...
 
 
 class ShownCarrier:
     """The carrier of stage: nothing leaves. The inbox page shows the letters from their rows."""
 
-    async def carry(self, letters: Sequence[Letter]) -> Sequence[Outcome]:
+    async def carry(self, letters: Sequence[Letter]) -> AsyncGenerator[Outcome]:
         """Take every letter."""
-        return [Carried() for _ in letters]
+        for _ in letters:
+            yield Carried()

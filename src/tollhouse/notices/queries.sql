@@ -33,9 +33,15 @@ set state = given.state::notice_state, error = given.error, lease = null,
     due_at = now() + coalesce(given.delay, interval '0'),
     ended_at = case when given.state = 'waiting' then null else now() end
 from unnest(
-    :merchant_ids::bigint[], :notice_ids::bigint[], :states::text[], :errors::text[], :delays::interval[]
-) as given (merchant_id, notice_id, state, error, delay)
-where (n.merchant_id, n.notice_id) = (given.merchant_id, given.notice_id) and n.lease = :lease;
+    :merchant_ids::bigint[], :notice_ids::bigint[], :leases::uuid[], :states::text[], :errors::text[], :delays::interval[]
+) as given (merchant_id, notice_id, lease, state, error, delay)
+where (n.merchant_id, n.notice_id) = (given.merchant_id, given.notice_id) and n.lease = given.lease;
+
+-- name: release_notices!
+-- Give back letters that were leased and not tried.
+update notice
+set lease = null, attempts = attempts - 1, due_at = now()
+where state = 'waiting' and lease = any(:leases::uuid[]);
 
 -- name: select_recent_notices
 -- List a merchant's letters, newest first.

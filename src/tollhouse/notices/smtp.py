@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -36,6 +36,10 @@ POLICY = SMTP.clone(cte_type="7bit")
 log = structlog.get_logger()
 
 
+class Lost(Delayed):
+    """The letter was delayed because the server is away, as all after it in its batch are."""
+
+
 class SmtpCarrier:
     """Carries letters to one server, from one address. Without a TLS context the system says who is trusted."""
 
@@ -44,20 +48,35 @@ class SmtpCarrier:
         self._sender = sender
         self._tls_context = tls_context
 
-    async def carry(self, letters: Sequence[Letter]) -> Sequence[Outcome]:
+    async def carry(self, letters: Sequence[Letter]) -> AsyncGenerator[Outcome]:
         """Carry letters one after the other. Once the connection is lost the rest is delayed."""
         client = self._open_client()
-        outcomes: list[Outcome] = []
+        outcome: Outcome = Carried()
         try:
-            await client.connect()
             for letter in letters:
-                outcomes.append(await self._carry_one(client, letter))  # noqa: PERF401 - a failure keeps what was done
-        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            log.warning("mail server failed", server=repr(self._server), error=type(error).__name__)
-            outcomes += [Delayed(describe(error))] * (len(letters) - len(outcomes))
+                if not isinstance(outcome, Lost):
+                    outcome = await self._try_one(client, letter)
+                yield outcome
         finally:
             await _part(client)
-        return outcomes
+
+    async def _try_one(self, client: aiosmtplib.SMTP, letter: Letter) -> Outcome:
+        """Carry one letter. One that cannot be written concerns no other."""
+        try:
+            message = build_message(letter, sender=self._sender)
+        except Exception:
+            log.exception("letter.not_written", name=letter.name)
+            return Delayed("internal")
+        try:
+            if not client.is_connected:
+                await client.connect()
+            return await self._carry_one(client, letter, message)
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            log.warning("mail server failed", server=repr(self._server), error=type(error).__name__)
+            return Lost(describe(error))
+        except Exception:
+            log.exception("letter.not_carried", name=letter.name)
+            return Delayed("internal")
 
     def _open_client(self) -> aiosmtplib.SMTP:
         server = self._server
@@ -72,8 +91,7 @@ class SmtpCarrier:
             timeout=ANSWER_SECONDS,
         )
 
-    async def _carry_one(self, client: aiosmtplib.SMTP, letter: Letter) -> Outcome:
-        message = build_message(letter, sender=self._sender)
+    async def _carry_one(self, client: aiosmtplib.SMTP, letter: Letter, message: EmailMessage) -> Outcome:
         try:
             async with asyncio.timeout(LETTER_SECONDS):
                 await client.send_message(message, sender=self._sender, recipients=[letter.to])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,6 +42,7 @@ class Ending(NamedTuple):
 
     merchant_id: int
     notice_id: int
+    lease: UUID
     state: State
     error: str | None = None
     delay: timedelta | None = None
@@ -60,17 +62,36 @@ async def insert_notices(connection: PlainConnection, rows: Sequence[NoticeRow])
     )
 
 
-async def claim_notices(connection: PlainConnection, *, lease: UUID, span: timedelta, most: int) -> list[Notice]:
+@dataclass(frozen=True, slots=True)
+class ClaimedNotice:
+    """A letter that was leased, not read yet: one that cannot be read must not keep the others of its batch."""
+
+    merchant_id: int
+    notice_id: int
+    attempts: int
+    row: Mapping[str, Any]
+
+    def read(self) -> Notice:
+        """Read it. Raises ValueError, TypeError or KeyError if its facts are broken."""
+        return _read_notice(self.row)
+
+
+async def claim_notices(connection: PlainConnection, *, lease: UUID, span: timedelta, most: int) -> list[ClaimedNotice]:
     """Lease letters that are due."""
     rows = queries.claim_notices(connection, lease=lease, span=span, most=most)
-    return [_read_notice(row) async for row in rows]
+    return [ClaimedNotice(row["merchant_id"], row["notice_id"], row["attempts"], dict(row)) async for row in rows]
 
 
-async def end_notices(connection: PlainConnection, endings: Sequence[Ending], *, lease: UUID) -> None:
-    """Write down how it went, as far as the lease still holds."""
+async def release_notices(connection: PlainConnection, leases: Sequence[UUID]) -> None:
+    """Give back the letters under these leases, as if they had not been tried."""
+    await queries.release_notices(connection, leases=leases)
+
+
+async def end_notices(connection: PlainConnection, endings: Sequence[Ending]) -> None:
+    """Write down how it went, as far as the leases still hold."""
     await queries.end_notices(
         connection,
-        lease=lease,
+        leases=[ending.lease for ending in endings],
         merchant_ids=[ending.merchant_id for ending in endings],
         notice_ids=[ending.notice_id for ending in endings],
         states=[ending.state.value for ending in endings],

@@ -26,7 +26,7 @@ from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.kernel.urls import AddressPolicy
 from tollhouse.storage.database import Database
 from tollhouse.worker.queue import BUSY_PAUSE_SECONDS, Count, LeasedQueue, UnderWay, Work, ignore_count, look_for_work
-from tollhouse.worker.run import Beat, ignore_beat
+from tollhouse.worker.run import Beat, ignore_beat, sleep_or_stop
 
 #: Between two looks while endpoints have more than their slots take in one go.
 CROWDED_PAUSE_SECONDS = 0.03
@@ -225,18 +225,20 @@ class _AskingHosts:
 @asynccontextmanager
 async def _stay_present(presence: Presence) -> AsyncIterator[None]:
     """Say again and again that the worker is there, until the block ends."""
-    task = asyncio.create_task(_beat(presence), name="presence")
+    gone = asyncio.Event()
+    task = asyncio.create_task(_beat(presence, gone), name="presence")
     try:
         yield
     finally:
+        gone.set()  # a cancellation may be swallowed by a wait that ends at the same moment
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         with suppress(DatabaseUnavailable):
             await presence.leave()
 
 
-async def _beat(presence: Presence) -> None:
-    while True:
+async def _beat(presence: Presence, gone: asyncio.Event) -> None:
+    while not gone.is_set():
         try:
             if taken_back := await presence.beat():
                 log.warning("callback.leases_taken_back", hosts=taken_back)
@@ -244,7 +246,7 @@ async def _beat(presence: Presence) -> None:
             log.debug("database away", loop="presence")
         except Exception:
             log.exception("loop stumbled", loop="presence")
-        await asyncio.sleep(BEAT_SECONDS)
+        await sleep_or_stop(BEAT_SECONDS, gone)
 
 
 def _choose_pause(runs: Sequence[Run], *, depth: int) -> float:

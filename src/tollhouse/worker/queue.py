@@ -61,7 +61,7 @@ class Work(Generic[Piece]):
 
     `lease` leases what there is room for beside the pieces under way; `handle` handles one piece and records its
     outcome; `release` gives back pieces whose handling was cut off; `pause` is the time until the next look after one
-    that found these pieces.
+    that found these pieces, `idle_seconds` the longest time between two looks that find nothing.
     """
 
     name: str
@@ -69,6 +69,7 @@ class Work(Generic[Piece]):
     handle: Callable[[Piece], Awaitable[None]]
     release: Callable[[Sequence[Piece]], Awaitable[None]]
     pause: Callable[[Sequence[Piece]], float] = lambda _: BUSY_PAUSE_SECONDS
+    idle_seconds: float = MAX_PAUSE_SECONDS
 
 
 def ignore_count(_queue: str, _outcome: str) -> None:
@@ -89,7 +90,8 @@ class LeasedQueue(Generic[Piece]):
         """Handle pieces as they fall due, until `stop` is set. `wake` may be set when there are some."""
         self._ended = wake or self._ended
         try:
-            await look_for_work(self._work.name, self._look, stop=stop, wake=self._ended, beat=beat)
+            name, idle_seconds = self._work.name, self._work.idle_seconds
+            await look_for_work(name, self._look, stop=stop, wake=self._ended, beat=beat, idle_seconds=idle_seconds)
         finally:
             await self._drain()
 
@@ -150,7 +152,13 @@ class LeasedQueue(Generic[Piece]):
 
 
 async def look_for_work(
-    name: str, look: Look, *, stop: asyncio.Event, wake: asyncio.Event, beat: Beat = ignore_beat
+    name: str,
+    look: Look,
+    *,
+    stop: asyncio.Event,
+    wake: asyncio.Event,
+    beat: Beat = ignore_beat,
+    idle_seconds: float = MAX_PAUSE_SECONDS,
 ) -> None:
     """Look for work until stopped, less often the longer there is none. Nothing that goes wrong ends it."""
     pause = MIN_PAUSE_SECONDS
@@ -169,7 +177,7 @@ async def look_for_work(
         beat()
         if next_look is None:
             await _sleep(pause, wake)
-            pause = min(pause * 1.5, MAX_PAUSE_SECONDS)
+            pause = min(pause * 1.5, idle_seconds)
         else:
             pause = MIN_PAUSE_SECONDS
             await asyncio.sleep(next_look)

@@ -110,30 +110,6 @@ async def try_one(event: str, work: Awaitable[object], **facts: object) -> None:
         log.exception(event, **facts)
 
 
-def end_with(
-    stop: asyncio.Event, work: Callable[[], Awaitable[object]], *, drain_seconds: float
-) -> Callable[[], Awaitable[None]]:
-    """Bound a piece of work that may wait long for others: when `stop` is set it has some seconds left.
-
-    Then it is cancelled; what it had leased comes back by its lease.
-    """
-
-    async def bounded() -> None:
-        working, stopping = asyncio.ensure_future(work()), asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
-                await asyncio.wait({working}, timeout=drain_seconds)
-            if working.done():
-                working.result()
-        finally:
-            working.cancel()
-            stopping.cancel()
-            await asyncio.gather(working, stopping, return_exceptions=True)
-
-    return bounded
-
-
 async def sleep_or_stop(seconds: float, stop: asyncio.Event) -> None:
     """Sleep, but no longer than until `stop` is set."""
     with suppress(TimeoutError):

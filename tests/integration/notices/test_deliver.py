@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.callbacks import wait_until
 from tests.support.letters import facts
 from tests.support.mail_server import MailServer, make_certificate, open_mail_server
 
@@ -20,6 +21,7 @@ from tollhouse.notices.smtp import SmtpCarrier
 from tollhouse.notices.store import SWEEPS, NoticeRow, insert_notices
 from tollhouse.storage.database import Database
 from tollhouse.storage.sweep import Sweeper
+from tollhouse.worker.letters import carry_letters
 
 SENDER = "receipts@pay.example"
 
@@ -136,9 +138,10 @@ async def test_a_server_that_is_away(database: Database) -> None:
 class LosingCarrier:
     """Takes the first letter, and then the connection is lost."""
 
-    async def carry(self, letters: Sequence[Letter]) -> Sequence[Outcome]:
+    async def carry(self, letters: Sequence[Letter]) -> AsyncGenerator[Outcome]:
         """Carry the first."""
-        return [Carried(), *[Delayed("SMTPServerDisconnected")] * (len(letters) - 1)]
+        for number, _ in enumerate(letters):
+            yield Delayed("SMTPServerDisconnected") if number else Carried()
 
 
 async def test_a_lost_connection_loses_nothing(database: Database, mail: MailServer) -> None:
@@ -158,11 +161,86 @@ class WaitingCarrier:
         self.go = asyncio.Event()
         self._carrier = carrier
 
-    async def carry(self, letters: Sequence[Letter]) -> Sequence[Outcome]:
+    async def carry(self, letters: Sequence[Letter]) -> AsyncGenerator[Outcome]:
         """Wait, then carry."""
         self.has_some.set()
         await self.go.wait()
-        return await self._carrier.carry(letters)
+        async for outcome in self._carrier.carry(letters):
+            yield outcome
+
+
+async def test_each_outcome_is_recorded_as_it_comes(database: Database, mail: MailServer) -> None:
+    """When a process dies in the middle of a batch, what was carried before is not carried again."""
+    await write(database, 3)
+
+    class DyingCarrier:
+        async def carry(self, letters: Sequence[Letter]) -> AsyncGenerator[Outcome]:
+            """Carry the first two, and never end with the third."""
+            number = 0
+            async for outcome in carrier_to(mail).carry(letters[:2]):
+                number += 1
+                yield outcome
+            await asyncio.Event().wait()
+
+    dying = asyncio.create_task(deliver_due(database, DyingCarrier()))
+    await wait_until(lambda: states_are(database, ["sent", "sent", "waiting"]))
+    dying.cancel()
+    await asyncio.gather(dying, return_exceptions=True)
+    await fall_due(database)
+    await deliver_due(database, carrier_to(mail))
+    assert sorted(envelope[1] for envelope in mail.envelopes) == [[f"jane{number}@shop.example"] for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        'facts = facts || \'{"at": "never"}\'',
+        "facts = '[]'",
+        'facts = facts || \'{"currency": "???"}\'',
+        "recipient = 'jane@[broken'",
+    ],
+)
+async def test_a_broken_letter_fails_alone(database: Database, mail: MailServer, change: str) -> None:
+    """A letter that cannot be read, written or carried is tried again and given up; the others go out once."""
+    await write(database, 3)
+    async with database.acquire() as connection:
+        await connection.execute(f"update notice set {change} where transaction_id = 1")  # noqa: S608 - of this test
+    for _ in range(len(DELAYS) + 2):
+        await deliver_due(database, carrier_to(mail))
+        await fall_due(database)
+    assert await states_are(database, ["failed", "sent", "sent"])
+    assert len(mail.letters) == 2
+
+
+async def test_a_graceful_stop_repeats_nothing(database: Database, mail: MailServer) -> None:
+    """A worker that stops in the middle of a batch gives back what it has not begun, and nothing is carried twice."""
+    await write(database, BATCH)
+    stop = asyncio.Event()
+
+    class StoppingCarrier:
+        async def carry(self, letters: Sequence[Letter]) -> AsyncGenerator[Outcome]:
+            """Tell the process to stop after the fifth letter."""
+            number = 0
+            async for outcome in carrier_to(mail).carry(letters):
+                number += 1
+                if number == 5:
+                    stop.set()
+                yield outcome
+
+    async with asyncio.timeout(30):
+        await carry_letters(database, StoppingCarrier(), stop=stop)
+    assert len(mail.letters) == 5
+    assert {(row["state"], row["attempts"], row["lease"]) for row in await rows_of(database)} == {
+        ("sent", 1, None),
+        ("waiting", 0, None),
+    }
+    assert await deliver_due(database, carrier_to(mail)) == BATCH - 5
+    assert len({letter["Message-ID"] for letter in mail.letters}) == len(mail.letters) == BATCH
+
+
+async def states_are(database: Database, states: list[str]) -> bool:
+    """Say whether these are the states of the letters."""
+    return sorted(row["state"] for row in await rows_of(database)) == states
 
 
 async def test_two_workers_share(database: Database, mail: MailServer) -> None:

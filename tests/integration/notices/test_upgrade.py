@@ -38,5 +38,5 @@ async def test_letters_that_wait_are_carried_after_the_migration(empty_dsn: str,
     async with database.transaction() as session:
         claimed = await claim_notices(session, lease=uuid4(), span=timedelta(minutes=1), most=10)
     await database.close()
-    assert {notice.facts.transaction_id for notice in claimed} == {"1", "2"}
+    assert {notice.read().facts.transaction_id for notice in claimed} == {"1", "2"}
     assert len({notice.notice_id for notice in claimed}) == 2

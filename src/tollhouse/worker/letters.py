@@ -1,0 +1,53 @@
+"""The loop that carries letters: some batches at a time, each over one connection to the mail server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tollhouse.notices.deliver import Batch, carry_batch, claim_batch, make_recorder, release_batches
+from tollhouse.worker.queue import Count, LeasedQueue, UnderWay, Work, ignore_count
+from tollhouse.worker.run import Beat, ignore_beat
+
+if TYPE_CHECKING:
+    from tollhouse.notices.carrier import Carrier
+    from tollhouse.storage.database import Database
+
+#: Batches, and so connections to the mail server, at a time.
+MAX_BATCHES = 4
+#: Between two looks while no letter is due: a receipt may take a second.
+IDLE_PAUSE_SECONDS = 1.0
+#: A mail server is waited for when the process is to end.
+DRAIN_SECONDS = 2.0
+
+
+async def carry_letters(
+    database: Database,
+    carrier: Carrier,
+    *,
+    stop: asyncio.Event,
+    beat: Beat = ignore_beat,
+    count: Count = ignore_count,
+) -> None:
+    """Carry letters as they fall due, until `stop` is set. It is looked at between two letters."""
+    recorder = make_recorder(database)
+
+    async def lease(under_way: Sequence[UnderWay[Batch]]) -> Sequence[Batch]:
+        batch = await claim_batch(database) if len(under_way) < MAX_BATCHES else None
+        return (batch,) if batch else ()
+
+    async def handle(batch: Batch) -> None:
+        await carry_batch(batch, carrier, recorder, is_stopping=stop.is_set)
+        if stop.is_set():
+            await release_batches(database, [batch])
+
+    work = Work(
+        "carry letters",
+        lease=lease,
+        handle=handle,
+        release=lambda batches: release_batches(database, batches),
+        pause=lambda _: 0.0,
+        idle_seconds=IDLE_PAUSE_SECONDS,
+    )
+    await LeasedQueue(work, drain_seconds=DRAIN_SECONDS, count=count).run(stop=stop, beat=beat)

@@ -1,0 +1,120 @@
+"""The loop of everything that is leased."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+from tests.support.callbacks import wait_until
+
+from tollhouse.kernel.errors import DatabaseUnavailable
+from tollhouse.worker.queue import LeasedQueue, UnderWay, Work
+
+
+class Rows:
+    """Numbers to be handled, as rows of a table would be; at most `room` at a time."""
+
+    def __init__(self, numbers: Sequence[int], handle: Callable[[int], Awaitable[None]], *, room: int = 3) -> None:
+        self.due = list(numbers)
+        self.room = room
+        self.released: list[int] = []
+        self.most_under_way = 0
+        self.work = Work("numbers", lease=self.lease, handle=handle, release=self.release, pause=lambda _: 0.001)
+
+    async def lease(self, under_way: Sequence[UnderWay[int]]) -> Sequence[int]:
+        """Lease what there is room for."""
+        self.most_under_way = max(self.most_under_way, len(under_way))
+        count = self.room - len(under_way)
+        taken, self.due = self.due[:count], self.due[count:]
+        return taken
+
+    async def release(self, pieces: Sequence[int]) -> None:
+        """Note what is given back."""
+        self.released += pieces
+
+
+async def test_all_are_handled_with_few_under_way() -> None:
+    """Each piece is handled once, no more of them at a time than there is room for."""
+    handled: list[int] = []
+
+    async def handle(piece: int) -> None:
+        await asyncio.sleep(0)
+        handled.append(piece)
+
+    rows = Rows(range(50), handle)
+    assert await LeasedQueue(rows.work).empty() == 50
+    assert sorted(handled) == list(range(50))
+    assert rows.most_under_way <= 3
+
+
+async def test_a_broken_piece_concerns_no_other() -> None:
+    """A piece that breaks is counted as failed, whatever it raises; all others are handled."""
+    counts: Counter[str] = Counter()
+
+    async def handle(piece: int) -> None:
+        if piece % 10 == 0:
+            raise (ValueError, DatabaseUnavailable, KeyError)[piece // 10 % 3]
+
+    rows = Rows(range(30), handle)
+    await LeasedQueue(rows.work, count=lambda _, outcome: counts.update([outcome])).empty()
+    assert counts == {"done": 27, "failed": 3}
+
+
+async def test_a_slow_piece_keeps_one_place() -> None:
+    """While one piece hangs, the others go on beside it; there is no batch to wait for."""
+    handled: list[int] = []
+
+    async def handle(piece: int) -> None:
+        if piece == 0:
+            await asyncio.Event().wait()
+        handled.append(piece)
+
+    rows = Rows(range(20), handle)
+    stop = asyncio.Event()
+    running = asyncio.create_task(LeasedQueue(rows.work, drain_seconds=0.01).run(stop=stop))
+    await wait_until(lambda: len(handled) == 19)
+    stop.set()
+    await asyncio.wait_for(running, 10)
+    assert rows.released == [0]
+
+
+async def test_stop_ends_between_two_pieces() -> None:
+    """With a backlog that never ends, a stop lets pieces under way end and leases nothing more."""
+    stop = asyncio.Event()
+    handled: list[int] = []
+
+    async def handle(piece: int) -> None:
+        await asyncio.sleep(0.01)
+        handled.append(piece)
+        if len(handled) == 7:
+            stop.set()
+
+    rows = Rows(range(100_000), handle)
+    await asyncio.wait_for(LeasedQueue(rows.work).run(stop=stop), 30)
+    assert len(handled) <= 7 + rows.room
+    assert rows.released == []
+    assert len(handled) + len(rows.due) == 100_000
+
+
+async def test_a_look_that_breaks_is_no_end() -> None:
+    """A lease that fails is tried again after a pause, and the loop goes on."""
+    stop = asyncio.Event()
+    looks = 0
+
+    async def lease(_under_way: Sequence[UnderWay[int]]) -> Sequence[int]:
+        nonlocal looks
+        looks += 1
+        if looks < 3:
+            raise (DatabaseUnavailable, ValueError)[looks - 1]
+        stop.set()
+        return ()
+
+    async def handle(_piece: int) -> None:
+        """Do nothing."""
+
+    async def release(_pieces: Sequence[int]) -> None:
+        """Do nothing."""
+
+    await asyncio.wait_for(LeasedQueue(Work("numbers", lease=lease, handle=handle, release=release)).run(stop=stop), 30)
+    assert looks == 3
