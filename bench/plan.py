@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 
+from bench import callbacks
 from bench.gateway import BenchFailed, Gateway, data_directory, dsn_of, fetch, find_port, run_gateway, stop_process
 from bench.limit import read_sample, run_database, run_pgbench
 from bench.load import run_wrk
@@ -265,6 +266,12 @@ async def measure_memory(bench: Bench) -> None:
         bench.memory["after_load_mib"] = read_rss_mib(gateway.process)
 
 
+async def measure_callbacks(bench: Bench) -> None:
+    """The delay of callbacks to healthy endpoints, alone and beside others; a table of its own."""
+    await wait_until_quiet(bench.patience_seconds)
+    await callbacks.measure(bench.seconds)
+
+
 SECTIONS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "limit": measure_limit,
     "payment": measure_payment,
@@ -272,6 +279,7 @@ SECTIONS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "tokenize": measure_tokenize,
     "paced": measure_paced,
     "ipn": measure_ipn,
+    "callbacks": measure_callbacks,
     "renewals": measure_renewals,
     "clock": measure_clock,
     "memory": measure_memory,
