@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import asyncpg
 import structlog
@@ -15,6 +15,7 @@ import structlog
 from tollhouse.app import ConfigurationError, migrate_all, open_gateway, require_migrated
 from tollhouse.bank import draw_secret, open_simulator, open_way, require_directory, require_secret, require_simulator
 from tollhouse.http.connections import choose_max_connections
+from tollhouse.http.headers import Completed
 from tollhouse.http.health import Health, Pages
 from tollhouse.http.ports import bind
 from tollhouse.http.server import Bounds
@@ -34,6 +35,7 @@ from tollhouse.worker.run import run_loops
 
 if TYPE_CHECKING:
     from tollhouse.app import Gateway
+    from tollhouse.http.asgi import Application
     from tollhouse.ledger.verify import Report
     from tollhouse.settings import Settings
     from tollhouse.storage.database import PlainConnection
@@ -136,7 +138,8 @@ async def run_simulate(settings: Settings) -> None:
         dsn = _database_url(settings)
         await require_migrated(dsn, schema="simulator", package="tollhouse.simulator")
         async with open_simulator(settings, dsn, base_url=base_url) as simulator:
-            web = create_simulator_app(simulator, secret=secret)
+            simulating = cast("Application", create_simulator_app(simulator, secret=secret))
+            web = Completed(simulating, is_secure=base_url.startswith("https:"))
             started = partial(log.info, "simulating", url=base_url)
             await serve(web, port, shutdown.stop, started, bounds=_choose_bounds(settings))
 

@@ -5,7 +5,7 @@ The part of the composition root that only processes with a port need.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ from tollhouse.checkout.handlers import checkout_handlers
 from tollhouse.checkout.pay_handlers import Till, pay_handlers
 from tollhouse.checkout.results import DirectoryAccess, results_route
 from tollhouse.choices import choose_rates
+from tollhouse.http.headers import Completed
 from tollhouse.http.health import PUBLIC_PAGES, Pages
 from tollhouse.kernel.errors import Refusal
 from tollhouse.merchants.passwords import PasswordGate
@@ -120,8 +121,15 @@ def build_web(
     is_allowed = (lambda _: True) if not settings.is_live else gateway.origins.is_allowed
     straight = StraightWay(parts, {("POST", "/payment"): pay, ("POST", "/tokenize"): make_token})
     pages = Pages(PUBLIC_PAGES if health is None else health.pages(), straight)
-    logs_requests = settings.log_requests is not False
-    return Envelope(Cors(Screened(Stoppable(pages)), is_allowed), gateway.metrics, logs_requests=logs_requests)
+    return _wrap(pages, gateway, is_allowed)
+
+
+def _wrap(pages: Application, gateway: Gateway, is_allowed: Callable[[str], bool]) -> Application:
+    """Give every request and every response what all of them have, whatever is asked for."""
+    settings = gateway.settings
+    screened = Cors(Screened(Stoppable(pages)), is_allowed)
+    completed = Completed(screened, is_secure=settings.public_url.startswith("https:"))
+    return Envelope(completed, gateway.metrics, logs_requests=settings.log_requests is not False)
 
 
 def _build_app(handlers: Sequence[ControllerRouterHandler]) -> Litestar:

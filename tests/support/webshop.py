@@ -223,7 +223,7 @@ async def open_webshop(
         await simulator.start()
         stack.push_async_callback(simulator.close)
         gateway = build_gateway(
-            Settings(environment=environment, base_url=BASE_URL, **settings),
+            Settings(**{"environment": environment, "base_url": BASE_URL, **settings}),
             database,
             Vault(keys or FileKeyProvider({1: secrets.token_bytes(32)}, secrets.token_bytes(32))),
             InProcessTransport(simulator),

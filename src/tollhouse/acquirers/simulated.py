@@ -36,6 +36,7 @@ from tollhouse.acquirers.simulated_disputes import encode_ids, encode_query, is_
 from tollhouse.kernel.card import CardDataError, CardNumber, Expiry
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.money import Money
+from tollhouse.kernel.unreadable import UNREADABLE
 from tollhouse.transport import model as transport
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def _read(body: bytes, reference: str, money: Money) -> Finding:
     """Read an answer. Only a complete one about this reference and this sum means anything."""
     try:
         answer = _decoder.decode(body)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return Unknown("answer not understood")
     echoed = answer.amount or _Amount()
     echo = Echo(answer.reference, echoed.minor, echoed.currency)
@@ -212,7 +213,7 @@ def _read_update(body: bytes, query: AccountQuery) -> Update:
         if answer.card is None:
             return Unknown("update without a card")
         number = CardNumber.parse(answer.card.number)
-    except (msgspec.MsgspecError, CardDataError):
+    except (*UNREADABLE, CardDataError):
         return Unknown("answer not understood")
     return Updated(replace(query.card, number=number, expiry=Expiry(answer.card.expiry_month, answer.card.expiry_year)))
 

@@ -9,6 +9,7 @@ import msgspec
 
 from tollhouse.acquirers.model import Dispute, Unknown
 from tollhouse.kernel.money import Currency, Money
+from tollhouse.kernel.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +62,7 @@ def read_page(body: bytes) -> tuple[Dispute, ...] | Unknown:
     """Read a page, all of it or nothing."""
     try:
         return tuple(_build(told) for told in _page.decode(body).disputes)
-    except (msgspec.MsgspecError, KeyError):
+    except (*UNREADABLE, KeyError):
         return Unknown("answer not understood")
 
 
@@ -74,7 +75,7 @@ def is_acknowledged(body: bytes, dispute_ids: Sequence[str]) -> bool:
     """Tell whether all of these will be told no more."""
     try:
         return set(dispute_ids) <= set(_acknowledged.decode(body).ids)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return False
 
 

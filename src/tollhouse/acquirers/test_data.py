@@ -12,6 +12,7 @@ import msgspec
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import NotFound, RequestIdReused, Unavailable
 from tollhouse.kernel.money import Currency, Money
+from tollhouse.kernel.unreadable import UNREADABLE
 from tollhouse.transport.model import NoAnswer, NotSent, Transport
 
 Type = Literal["maestro", "mastercard", "sepa", "visa", "discover", "unionpay", "jcb", "diners", "amex"]
@@ -141,7 +142,7 @@ class TestDataDesk:
                 send_before=boot_seconds() + TIMEOUT_SECONDS,
             )
             return decoder.decode(answer)
-        except (NotSent, NoAnswer, msgspec.MsgspecError) as error:
+        except (NotSent, NoAnswer, *UNREADABLE) as error:
             raise Unavailable("The simulator did not answer.") from error
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tollhouse.catalog.names import is_public_suffix
 from tollhouse.catalog.store import select_cors_names
 
 if TYPE_CHECKING:
@@ -63,10 +64,9 @@ async def _answer_preflight(headers: list[tuple[bytes, bytes]], send: Send) -> N
         (b"access-control-allow-methods", b"POST"),
         (b"access-control-allow-headers", ALLOWED_HEADERS.encode()),
         (b"access-control-max-age", str(MAX_AGE_SECONDS).encode()),
-        (b"content-length", b"0"),
     ]
     is_allowed = any(name == b"access-control-allow-origin" for name, _ in headers)
-    answer = [*headers, *(preflight if is_allowed else preflight[-1:])]
+    answer = [*headers, *(preflight if is_allowed else ())]
     await send({"type": "http.response.start", "status": 204, "headers": answer})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -90,7 +90,9 @@ class AllowedOrigins:
     async def refresh(self) -> None:
         """Read the names anew."""
         async with self._database.acquire() as connection:
-            self._names = await select_cors_names(connection)
+            names = await select_cors_names(connection)
+        # A site may bear a name from before such names were refused, or from before the list knew it.
+        self._names = frozenset(name for name in names if not is_public_suffix(name))
 
     def is_allowed(self, origin: str) -> bool:
         """Tell whether pages of this origin may call."""

@@ -18,6 +18,7 @@ from tollhouse.api.openapi import describe
 from tollhouse.api.requests import answer, read_creation, read_request
 from tollhouse.billing.dunning import read_policy
 from tollhouse.catalog.model import ExtraEvent, IpnFormat, SiteChange, SiteEntry, ThreeDsRule
+from tollhouse.catalog.names import is_public_suffix
 from tollhouse.catalog.sites import create_site
 from tollhouse.catalog.store import select_site_entry, update_site
 from tollhouse.kernel.errors import NotFound
@@ -130,6 +131,8 @@ class SiteChangeRequest(Body):
     def _check_name(cls, name: str | None) -> str | None:
         if name is not None and not HOST_FORM.fullmatch(name):
             raise ValueError("must be a host name in lower case with a dot in it, such as shop.example.com")
+        if name is not None and is_public_suffix(name):
+            raise ValueError("must be your own: anybody may register names below this one")
         return name
 
     @field_validator("rebillRetryPolicy")

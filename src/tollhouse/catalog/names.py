@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import cache
+
+from publicsuffixlist import PublicSuffixList
 
 #: Of a product's name (wire contract, 1.4).
 LONGEST_NAME = 36
@@ -23,6 +26,19 @@ def build_stem(site_name: str, currency: str) -> str:
 def build_name(stem: str, count: int) -> str:
     """Return the name of a stem's first, second, ... product; the first goes without a number."""
     return stem if count == 1 else f"{stem}_{count}"
+
+
+def is_public_suffix(host: str) -> bool:
+    """Tell whether anybody may register names below a host, as below `co.uk` or `github.io`: it is nobody's site.
+
+    By the public suffix list that comes with its library, with the suffixes of companies.
+    """
+    return bool(_suffixes().is_public(host))
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    return PublicSuffixList()
 
 
 def is_technical(name: str) -> bool:

@@ -17,6 +17,7 @@ from uuid import uuid4
 import msgspec
 
 from tollhouse import __version__
+from tollhouse.kernel.unreadable import UNREADABLE
 
 Answer = TypeVar("Answer")
 
@@ -178,7 +179,7 @@ class Exchange(Generic[Answer]):
             return None
         try:
             answer: Answer = msgspec.json.decode(content, type=self._call.answer)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             return self._doubt(f"The answer ({status}) could not be read: {error}.", status)
         return answer
 
@@ -212,7 +213,7 @@ def _read_problem(content: bytes) -> _Problem:
     """Read the body of a refusal; something between client and gateway may have written another one."""
     try:
         return msgspec.json.decode(content, type=_Problem)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return _Problem("The answer gives no reason.", is_ours=False)
 
 

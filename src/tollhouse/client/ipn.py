@@ -10,6 +10,7 @@ import msgspec
 
 from tollhouse.client.answers import Consumer, Payment, Subscription, Timestamp
 from tollhouse.ipn.signature import SignatureMismatch, verify_status, verify_webhook
+from tollhouse.kernel.unreadable import UNREADABLE
 
 
 class Ipn(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -58,7 +59,7 @@ def _read_with(secret: str, body: bytes, headers: Mapping[str, str], now: float)
     )
     try:
         ipn = msgspec.json.decode(body, type=Ipn)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         raise SignatureMismatch("The body is no callback.") from None
     subject_id, status = _subject_of(ipn)
     verify_status(secret, headers.get("x-signature", ""), subject_id=subject_id, status=status)

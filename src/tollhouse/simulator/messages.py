@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from tollhouse.kernel.card import LONGEST_NUMBER, SHORTEST_NUMBER, CardNumber, Expiry
 from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.unreadable import UNREADABLE
 from tollhouse.simulator.cards import find_card
 from tollhouse.simulator.model import Operation, OperationKind, Order, ProofShown
 
@@ -242,6 +243,6 @@ def decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
     """Decode. Raises Invalid. What msgspec says names the place and the kind of fault, never the value."""
     try:
         return decoder.decode(body)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (*UNREADABLE, ValueError) as error:
         text, _, path = str(error).partition(" - at ")
         raise Invalid({path.strip("`$.") or "body": [text]}) from None

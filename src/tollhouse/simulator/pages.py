@@ -82,12 +82,13 @@ def render_return(authentication: Authentication, *, session_data: str) -> Page:
 
 def render_method(transaction_id: str, url: str) -> Page:
     """Render the 3DS Method: a frame that posts straight back."""
-    return _render("method.html", form_action="*", action=url, data=build_method_answer(transaction_id))
+    data = build_method_answer(transaction_id)
+    return _render("method.html", form_action="*", ancestors=_origin(url), action=url, data=data)
 
 
 def render_silent_method() -> Page:
     """Render a 3DS Method that does nothing."""
-    return _render("method.html", form_action="'none'", action=None)
+    return _render("method.html", form_action="'none'", ancestors="*", action=None)
 
 
 def render_problem(heading: str, text: str) -> Page:
@@ -111,8 +112,15 @@ def _describe_problem(left: int, *, is_empty: bool) -> str | None:
     return "That code is not right." if left < MOST_CODES else None
 
 
-def _render(template: str, *, form_action: str, **values: Any) -> Page:
+def _origin(url: str) -> str:
+    """Return the origin of an address, as a policy names it; what could end the policy's list is no part of one."""
+    parts = urlsplit(url)
+    return "".join(character for character in f"{parts.scheme}://{parts.netloc}" if character not in "; ,'")
+
+
+def _render(template: str, *, form_action: str, ancestors: str = "'none'", **values: Any) -> Page:
     nonce = secrets.token_urlsafe(16)
     ours = f"'nonce-{nonce}'"
     policy = f"default-src 'none'; style-src {ours}; script-src {ours}; form-action {form_action}; base-uri 'none'"
+    policy += f"; frame-ancestors {ancestors}"
     return Page(_environment.get_template(template).render(nonce=nonce, **values), policy)

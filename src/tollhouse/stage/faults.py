@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from litestar import Request, Response, delete, get, post
 
+from tollhouse.http.decode import parse_object
 from tollhouse.kernel.card import CardDataError, CardNumber
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import AmountError, Currency, Money
@@ -83,7 +83,7 @@ def name_merchant(merchant: Merchant) -> str:
 
 def read_fault(body: bytes) -> dict[str, Any]:
     """Read a wish for the simulator. Raises Invalid with every faulty field."""
-    content = _read_object(body)
+    content = parse_object(body)
     faults: dict[str, list[str]] = {}
     calls, seconds = content.get("calls", 1), content.get("seconds", DEFAULT_SECONDS)
     wanted = {
@@ -126,22 +126,6 @@ def _show_fault(fault: Mapping[str, Any]) -> dict[str, Any]:
         money = Money(fault["amount"]["minor"], Currency.of(fault["amount"]["currency"]))
         shown |= {"amount": money.to_decimal(), "currency": money.currency.code}
     return shown
-
-
-def _read_object(body: bytes) -> dict[str, Any]:
-    try:
-        content = json.loads(body or b"{}", parse_float=Decimal, parse_constant=_refuse_constant)
-    except (ValueError, InvalidOperation, RecursionError):
-        raise Invalid({}, "The body is not JSON.") from None
-    if content == []:
-        return {}
-    if not isinstance(content, dict):
-        raise Invalid({}, "The body has to be a JSON object.")
-    return content
-
-
-def _refuse_constant(_: str) -> None:
-    raise ValueError("not a number")
 
 
 def _is_number(value: Any) -> bool:

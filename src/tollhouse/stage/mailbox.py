@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import msgspec
-
+from tollhouse.http.decode import parse_json
 from tollhouse.ipn.legacy import CONTENT_TYPE as FORM_TYPE
 from tollhouse.ipn.signature import SignatureMismatch, verify_status, verify_webhook
+from tollhouse.kernel.errors import Invalid
 
 LIMIT = 200
 MAX_HEADERS = 32
@@ -91,8 +91,8 @@ def _find_fault(secret: str, headers: Mapping[str, str], body: bytes) -> str:
 def _read_subject(body: bytes) -> tuple[str, str]:
     """Return the id and the status that `X-Signature` covers; empty where the body does not say."""
     try:
-        content = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        content = parse_json(body)
+    except Invalid:
         return "", ""
     for name, id_name in (("payment", "transactionId"), ("subscription", "id")):
         part = content.get(name) if isinstance(content, dict) else None

@@ -16,6 +16,7 @@ import structlog
 from litestar import Request, Response, post
 from litestar.params import FromPath
 
+from tollhouse.http.decode import parse_object
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import Invalid, NotFound, Unavailable
 from tollhouse.kernel.requests import Reply
@@ -145,11 +146,7 @@ def three_ds_handler(
 
 def read_result(body: bytes) -> Outcome:
     """Read `{"result": ...}`. Raises Invalid."""
-    try:
-        content = msgspec.json.decode(body)
-    except msgspec.MsgspecError:
-        raise Invalid({}, "The body is not JSON.") from None
-    result = content.get("result") if isinstance(content, dict) else None
+    result = parse_object(body).get("result")
     if result not in get_args(Outcome):
         raise Invalid({"result": [f"must be one of {', '.join(get_args(Outcome))}"]})
     return cast("Outcome", result)

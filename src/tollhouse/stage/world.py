@@ -9,6 +9,7 @@ import structlog
 
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import Unavailable
+from tollhouse.kernel.unreadable import UNREADABLE
 from tollhouse.transport.model import NoAnswer, NotSent
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ async def ask_world(transport: Transport, path: str, message: object) -> dict[st
             send_before=boot_seconds() + TIMEOUT_SECONDS,
         )
         content: dict[str, Any] = msgspec.json.decode(answer, type=dict[str, Any])
-    except (NotSent, NoAnswer, msgspec.MsgspecError) as error:
+    except (NotSent, NoAnswer, *UNREADABLE) as error:
         log.warning("simulator did not answer", path=path, cause=type(error).__name__)
         raise Unavailable("The simulator did not answer.") from error
     return content

@@ -391,3 +391,27 @@ async def test_disputes_and_updates_over_http(far_acquirer: SimulatedAcquirer) -
     assert [dispute.reference for dispute in page] == [sale.reference]
     assert await far_acquirer.acknowledge_disputes([page[0].dispute_id])
     assert await far_acquirer.update_account(AccountQuery("q-1", order("closed").card)) == Closed()
+
+
+@pytest.mark.parametrize("path", MACHINE_PATHS)
+@pytest.mark.parametrize("content", [b'{"a": "\xff"}', b"[" * 60_000, b'{"a":' * 5_000, b'"\\ud83d"', b"{"])
+async def test_messages_that_cannot_be_read_are_refused(
+    machine: aiohttp.ClientSession, path: str, content: bytes
+) -> None:
+    """Bad UTF-8 and endless brackets are no defect of the simulator, at whatever path."""
+    async with machine.post(f"/simulator{path}", data=content) as answer:
+        assert answer.status < 500, await answer.text()
+
+
+async def test_pages_of_the_bank_are_not_framed(browser: aiohttp.ClientSession) -> None:
+    """A page that asks for a code is framed by nobody; that of the 3DS Method only by the one who asked for it."""
+    async with browser.get("/simulator/acs/challenge") as page:
+        assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+    data = pack(
+        {
+            "threeDSServerTransID": "3f4b6f3e-54c4-4f2a-9d6f-0f4c5a1c2b3d",
+            "threeDSMethodNotificationURL": "https://gateway.example/3ds/method/x",
+        }
+    )
+    async with browser.post("/simulator/acs/method", data={"threeDSMethodData": data}) as page:
+        assert "frame-ancestors https://gateway.example" in page.headers["Content-Security-Policy"]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.issuing import encode, number_of, order
 
@@ -141,6 +141,8 @@ async def test_an_incomplete_answer_decides_nothing(answer: dict[str, Any]) -> N
 
 
 @given(st.binary())
+@example(b'{"reference": "r\xff"}')
+@example(b'{"reference": "r", "disputes": ' + b"[" * 60_000)
 async def test_garbage_decides_nothing(body: bytes) -> None:
     """Bytes that are no answer are Unknown, for every verb."""
     acquirer = SimulatedAcquirer(Line(body))

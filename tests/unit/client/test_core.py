@@ -163,11 +163,20 @@ def test_the_gateways_own_refusal_is_final(status: int) -> None:
         exchange(calls.void("1"), Outcome(None, cause=OSError()), Outcome(status, b"<html>"))[1].answer()
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"message": 1}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b'{"message": 1}', b'{"message": "\xff"}', b'{"message":' * 60_000]
+)
 def test_a_refusal_without_a_reason_is_a_refusal(body: bytes) -> None:
     """Something between client and gateway may refuse a request, in a form of its own."""
     with pytest.raises(ApiError, match="413: The answer gives no reason"):
         exchange(calls.payment("1"), Outcome(413, body))[1].answer()
+
+
+@pytest.mark.parametrize("body", [b'{"payment": "\xff"}', b'{"payment":' * 60_000])
+def test_an_answer_that_cannot_be_read_leaves_the_outcome_unknown(body: bytes) -> None:
+    """Bad UTF-8 and endless brackets in a 201 say nothing of what became of the request."""
+    with pytest.raises(NotAnswered):
+        exchange(calls.void("1"), Outcome(201, body))[1].answer()
 
 
 def test_answers_are_exact_and_forgiving() -> None:
