@@ -127,7 +127,7 @@ class _Drive:
         return await faller.is_busy(self.merchant_id, replace(mark, is_patient=self.failing_seconds > 0))
 
     async def waits_for_failing(self, faller: Faller, mark: Mark) -> bool:
-        """Tell whether nothing of a kind is waited for but endpoints that fail."""
+        """Tell whether a kind, which has work, is waited for because of endpoints that fail and nothing else."""
         return not await faller.is_busy(self.merchant_id, replace(mark, is_patient=False))
 
 
@@ -238,8 +238,9 @@ async def _finish(drive: _Drive, faller: Faller, until: datetime, under_way: set
             raise _OutOfPatience
         if began_at >= drive.renew_at:
             await drive.move(until)
+        waits_for_failing = await drive.waits_for_failing(faller, mark)
         pause = await _run_due(drive, busy, under_way, pause)
-        if await drive.waits_for_failing(faller, mark):
+        if waits_for_failing:
             drive.failing_seconds -= time.monotonic() - began_at
 
 

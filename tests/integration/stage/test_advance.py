@@ -173,6 +173,17 @@ async def test_endpoints_that_fail_hold_no_clock_up_for_long(database: Database,
     assert (len(rent.done), len(dead.done)) == (30, 0)
 
 
+async def test_other_work_is_not_counted_as_waiting_for_endpoints_that_fail(
+    database: Database, start: datetime
+) -> None:
+    """However long other work takes, endpoints that fail are waited for as long as ever."""
+    rent = Chores(database, [start + n * DAY for n in range(1, 21)], held=40)
+    failing = Chores(database, [start + 30 * DAY], fails=True, held=2)
+    clockwork = build(database, rent, failing, most_failing_seconds=1.0)
+    await asyncio.wait_for(advance(clockwork, MERCHANT, by(40)), timeout=60)
+    assert (len(rent.done), len(failing.done)) == (20, 1)
+
+
 async def test_what_cannot_be_done_is_no_step(database: Database, start: datetime) -> None:
     """What is due and waits for something else, as renewals of a disabled merchant do, is no step of the clock."""
     rent = Chores(database, [start - DAY])
