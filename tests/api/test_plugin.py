@@ -142,6 +142,41 @@ async def test_refunds(wordpress: WordPress) -> None:
     assert b"payment" not in wordpress.endpoint.seen[-1].body[:10]
 
 
+async def test_a_refund_of_a_part(wordpress: WordPress) -> None:
+    """The plugin, which takes any refund for one of the whole order, hears of refunds when nothing is left."""
+    order, _ = await wordpress.buy()
+    await wordpress.callbacks()
+    seen, path = len(wordpress.endpoint.seen), f"/payment/{order.stored['transaction']}/credit"
+    first, second = [await wordpress.shop.post(path, {"reason": "returned", "amount": amount}) for amount in (15, 4.99)]
+    assert (first.status_code, second.status_code) == (201, 201)
+    await wordpress.callbacks()
+    assert (len(wordpress.endpoint.seen), order.status) == (seen + 1, "refunded")
+    assert await told_refunds(wordpress, order) == [False, True]
+
+
+async def told_refunds(wordpress: WordPress, order: Order) -> list[bool]:
+    """Return of each refund of an order whether it is posted, oldest first."""
+    rows = await wordpress.shop.fetch(
+        "select e.url <> '' as is_posted from event e join transaction t using (merchant_id, payment_id)"
+        " where e.kind = 'refund' and t.transaction_id = $1 order by e.event_id",
+        int(order.stored["transaction"]),
+    )
+    return [row["is_posted"] for row in rows]
+
+
+async def test_two_refunds_at_once(wordpress: WordPress) -> None:
+    """Of two refunds that together give all back exactly one is told, whichever is settled last."""
+    for _ in range(5):
+        order, _ = await wordpress.buy()
+        await wordpress.callbacks()
+        path = f"/payment/{order.stored['transaction']}/credit"
+        bodies = [{"reason": "returned", "amount": amount} for amount in (10, 9.99)]
+        answers = await asyncio.gather(*(wordpress.shop.post(path, body) for body in bodies))
+        assert [answer.status_code for answer in answers] == [201, 201]
+        await wordpress.callbacks()
+        assert sorted(await told_refunds(wordpress, order)) == [False, True]
+
+
 async def test_voids(wordpress: WordPress) -> None:
     """A void does likewise."""
     order, _ = await wordpress.buy()

@@ -268,6 +268,28 @@ async def test_eighty_sign_ins_at_once_are_served(portal: WebShop, ann: Browser)
         assert {answer.status_code for answer in await flooded} == {401}
 
 
+async def test_the_list_is_narrowed_to_days(portal: WebShop, ann: Browser) -> None:
+    """Days are those of the time that the list shows, which of a refund is its own; charge-backs have a status."""
+    paid = (await portal.pay()).json()["payment"]["transactionId"]
+    refund = (await portal.post(f"/payment/{paid}/credit", {"reason": "Late", "amount": 1})).json()["payment"]
+    taken = (await portal.post(f"/stage/chargeback/{paid}", {"amount": 50})).json()["payment"]
+    await portal.execute(
+        "update transaction set created_at = created_at - interval '9 days',"
+        " settled_at = settled_at - interval '9 days' where transaction_id = $1",
+        int(paid),
+    )
+    today = refund["timestamp"]["dateTime"][:10]
+    page = (await ann.get(f"/portal/payments?from={today}&to={today}")).text
+    assert [each in page for each in (refund["transactionId"], taken["transactionId"], paid)] == [True, True, False]
+    assert "refund" in page
+    assert paid in (await ann.get("/portal/payments?to=2999-12-31")).text
+    assert paid in (await ann.get("/portal/payments?from=nonsense")).text
+    backs = (await ann.get("/portal/payments?status=chargeback")).text
+    assert [each in backs for each in (taken["transactionId"], refund["transactionId"])] == [True, False]
+    sheet = (await ann.get(f"/portal/payments/{taken['transactionId']}")).text
+    assert "31.01 USD of it is more than was left of the payment" in sheet
+
+
 async def test_sign_ins_are_shown_and_logged(
     portal: WebShop, browser: Browser, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -398,3 +398,28 @@ async def test_what_every_source_may_carry(shop: WebShop, kind: str) -> None:
         )
     )[0]
     assert tuple(terms) == ("123", "5051")
+
+
+@pytest.mark.parametrize(
+    ("at_request", "at_sku", "told"),
+    [
+        (None, None, ("site", "site")),
+        ({}, {}, ("site", "site")),
+        ([], [], ("site", "site")),
+        ({"ipnUrl": "http://127.0.0.1:9/mine"}, None, ("mine", "site")),
+        ({"redirectUrl": "http://127.0.0.1:9/mine"}, None, ("site", "mine")),
+        (None, {"ipnUrl": "http://127.0.0.1:9/sku"}, ("sku", "site")),
+        ({"redirectUrl": "http://127.0.0.1:9/mine"}, {"ipnUrl": "http://127.0.0.1:9/sku"}, ("sku", "mine")),
+        ({"ipnUrl": "http://127.0.0.1:9/mine"}, {"ipnUrl": "http://127.0.0.1:9/sku"}, ("mine", "site")),
+    ],
+)
+async def test_each_address_is_resolved_by_itself(shop: WebShop, at_request: Any, at_sku: Any, told: Any) -> None:
+    """Each of the two is the request's own, else the SKU's, else the site's, whose addresses alone suffice."""
+    site = {"ipnUrl": "http://127.0.0.1:9/site", "redirectUrl": "http://127.0.0.1:9/site"}
+    assert (await shop.put(f"/site/{shop.merchant.site_id}", site)).status_code == 200
+    sku = shop.sku() if at_sku is None else shop.sku() | {"url": at_sku}
+    body = {name: value for name, value in shop.payment(sku=sku).items() if name != "url"}
+    answer = await shop.pay(body if at_request is None else body | {"url": at_request})
+    assert answer.status_code == 201, answer.text
+    [row] = await shop.fetch("select ipn_url, redirect_url from payment order by created_at desc limit 1")
+    assert tuple(url.rpartition("/")[2] for url in row) == told

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 #: Every transaction with the request that asked for it: the payment's own, or the operation's.
 TRANSACTIONS = """
     select
-        coalesce(o.request_id, p.request_id) as request_id,
-        t.transaction_id::text, t.payment_id::text, t.mode::text, t.status::text, t.amount_minor
+        coalesce(o.request_id, p.request_id) as request_id, t.transaction_id::text, t.payment_id::text, t.mode::text,
+        case when o.dispute_step::text = 'first' then 'chargeback' else t.status::text end as status, t.amount_minor
     from gateway.transaction t
     join gateway.payment p using (merchant_id, payment_id)
     left join gateway.operation o using (merchant_id, transaction_id)
@@ -45,7 +45,7 @@ NOT_APPROVED_ONCE = """
     left join gateway.attempt a on a.merchant_id = t.merchant_id and a.transaction_id = t.transaction_id
     left join simulator.journal j
         on j.reference = a.reference and j.approval_code is not null and j.reversed_at is null
-    where t.status::text = 'success' and t.mode::text not like 'chargeback%'
+    where t.status::text = 'success' and t.mode::text <> 'chargeback'
     group by t.merchant_id, t.transaction_id, t.mode
     having count(j.reference) <> 1
 """
@@ -55,6 +55,24 @@ OVERDRAWN = """
     select reference, amount_minor, captured_minor, credited_minor from simulator.journal
     where credited_minor > greatest(captured_minor, case kind::text when 'sale' then amount_minor else 0 end)
         or captured_minor > amount_minor
+"""
+
+#: Charge-backs of which the books do not say all.
+NOT_BOOKED = """
+    select t.transaction_id::text, t.amount_minor, sum(e.amount_minor) as booked_minor
+    from gateway.transaction t
+    join gateway.operation o using (merchant_id, transaction_id)
+    left join gateway.ledger_entry e using (merchant_id, transaction_id)
+    where o.dispute_step::text = 'first'
+    group by t.merchant_id, t.transaction_id, t.amount_minor
+    having coalesce(sum(e.amount_minor), 0) <> t.amount_minor
+"""
+
+#: Disputes that the gateway has acknowledged and not recorded.
+NOT_RECORDED = """
+    select d.dispute_id from simulator.dispute d
+    where d.taken_at is not null
+        and not exists (select from gateway.operation o where o.request_id like '%-' || d.dispute_id::text)
 """
 
 OPEN = """
@@ -143,7 +161,7 @@ async def _check_acknowledged(connection: asyncpg.Connection[Any], records: Reco
         row = stored.get(heard["transactionId"])
         if row is None:
             wrong.append(f"{request_id} was acknowledged and is not stored")
-        elif heard["status"] not in {row["status"], "pending"} and not row["mode"].startswith("chargeback"):
+        elif heard["status"] not in {row["status"], "pending"}:
             wrong.append(f"{request_id} was {heard['status']} and is {row['status']}")
         elif round(heard["amount"] * 100) != row["amount_minor"]:
             wrong.append(f"{request_id} changed its amount")
@@ -177,6 +195,11 @@ async def _check_money(connection: asyncpg.Connection[Any]) -> list[str]:
         for row in await connection.fetch(NOT_APPROVED_ONCE)
     ]
     wrong += [f"more went back than was taken: {dict(row)}" for row in await connection.fetch(OVERDRAWN)]
+    wrong += [f"a charge-back is not in the books: {dict(row)}" for row in await connection.fetch(NOT_BOOKED)]
+    wrong += [
+        f"dispute {row['dispute_id']} was acknowledged and is not recorded"
+        for row in await connection.fetch(NOT_RECORDED)
+    ]
     return wrong + [
         f"subscription {row['subscription_id']} paid {row['count']} times for period {row['period']}"
         for row in await connection.fetch(PAID_TWICE)
@@ -207,7 +230,7 @@ async def _check_events(connection: asyncpg.Connection[Any], listener: Listener)
     wrong += [
         f"transaction {row['transaction_id']} was never told as {row['status']}"
         for row in stored
-        if not row["mode"].startswith("chargeback") and (row["transaction_id"], row["status"]) not in told
+        if (row["transaction_id"], row["status"]) not in told
     ]
     wrong += _find_disorder(listener)
     return wrong + ([f"{listener.forged} callbacks had a wrong signature"] if listener.forged else [])

@@ -153,13 +153,13 @@ class Client:
             await self._operate(payment, "void")
 
     async def pay_and_be_charged_back(self) -> None:
-        """Pay; the issuer takes the money back, sometimes while a refund is under way."""
+        """Pay; the issuer takes the money back, sometimes while a refund is under way. That is never refused."""
         payment = await self.pay_by_card()
         if payment is None or payment["status"] != "success":
             return
         refund = [self._operate(payment, "credit")] if self._chance.random() < 0.3 else []
         path = f"/stage/chargeback/{payment['transactionId']}"
-        await asyncio.gather(self.ask(self._name("chargeback"), path, {}, may_be_refused=True), *refund)
+        await asyncio.gather(self.ask(self._name("chargeback"), path, {}), *refund)
 
     async def subscribe(self) -> None:
         """Start a subscription, which the worker renews as the clock goes on."""
