@@ -68,6 +68,24 @@ def test_the_printed_login_opens_the_portal(gateway: RunningGateway, page: Page)
     expect(page.locator("h1")).to_have_text("Sign in")
 
 
+def test_the_portal_fits_a_phone(gateway: RunningGateway, browser: Browser) -> None:
+    """The list and a charge-back that takes too much are no wider than a phone."""
+    paid, login = pay(gateway, 75.05), gateway.demo["portal"]
+    path = f"/stage/chargeback/{paid['transactionId']}"
+    _, back = request(gateway.url + path, key=gateway.demo["apiKey"], body={"amount": 99})
+    context = browser.new_context(viewport=PHONE)
+    page = context.new_page()
+    page.goto(login["url"])
+    page.fill("#email", login["email"])
+    page.fill("#password", login["password"])
+    page.click("text=Sign in >> visible=true >> nth=-1")
+    for path in ("payments", f"payments/{back['payment']['transactionId']}"):
+        page.goto(f"{gateway.url}/portal/{path}")
+        expect(page.locator("main")).to_contain_text("chargeback")
+        assert page.locator("html").evaluate("html => html.scrollWidth") <= PHONE["width"], path
+    context.close()
+
+
 def test_pages_fit_a_phone(gateway: RunningGateway, browser: Browser) -> None:
     """No page is wider than a phone, and the inbox needs no script."""
     pay(gateway, 74.04)

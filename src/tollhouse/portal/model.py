@@ -12,6 +12,7 @@ from tollhouse.history.model import Entry
 from tollhouse.ipn.model import DeliveryEntry
 from tollhouse.kernel.codes import Code
 from tollhouse.kernel.money import Money
+from tollhouse.payments.public_names import CHARGEBACK_MODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,11 @@ class PaymentLine:
     def shown_at(self) -> datetime:
         """When its status became what it is."""
         return self.settled_at or self.begun_at
+
+    @property
+    def is_dispute(self) -> bool:
+        """Whether it is a step of a dispute, whose status says which."""
+        return self.mode in CHARGEBACK_MODES
 
     @property
     def cursor(self) -> Cursor:
