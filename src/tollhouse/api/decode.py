@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from tollhouse.api.straight import Call, ClientGone
 from tollhouse.http.decode import parse_form, parse_object
 from tollhouse.http.screen import find_card_numbers
+from tollhouse.kernel.card_search import may_hold_card_number
 from tollhouse.kernel.errors import Invalid, TooLarge, WrongMediaType
 
 MAX_BODY_BYTES = 64 * 1024
@@ -35,7 +36,7 @@ async def read_object(
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise WrongMediaType
     content = parse_object(body)
-    return content, find_card_numbers(content, allowed=card_fields)
+    return content, find_card_numbers(content, allowed=card_fields) if may_hold_card_number(body) else {}
 
 
 async def read_form(

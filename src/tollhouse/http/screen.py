@@ -6,7 +6,7 @@ request with a card number there, its own card's or another's, is rejected, so t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -45,25 +45,34 @@ def _holds_any(text: str, name: str) -> bool:
 
 def _find(content: Any, path: str, holds: Holds, allowed: frozenset[str]) -> Iterator[str]:
     """Yield the paths of what holds a number. The decoder has bounded the depth."""
-    if path in allowed:
-        return
     if isinstance(content, dict):
         if any(len(name) >= SHORTEST_NUMBER and holds(name, "") for name in content):
             yield path
-        for name, child in content.items():
-            yield from _find(child, f"{path}.{name}" if path else _write_name(name), holds, allowed)
+        children: Iterable[tuple[Any, Any]] = content.items()
     elif isinstance(content, list):
-        for index, child in enumerate(content):
-            yield from _find(child, f"{path}.{index}" if path else str(index), holds, allowed)
-    elif content is not None and not isinstance(content, bool):
-        text = write_scalar(content)
-        if len(text) >= SHORTEST_NUMBER and holds(text, path.rpartition(".")[2]):
+        children = enumerate(content)
+    else:
+        children = ()
+        if _holds_scalar(content, path.rpartition(".")[2], holds):
             yield path
+    for name, child in children:
+        if isinstance(child, str) and len(child) < SHORTEST_NUMBER:
+            continue
+        below = f"{path}.{name}" if path else _write_name(str(name))
+        if below not in allowed:
+            yield from _find(child, below, holds, allowed)
+
+
+def _holds_scalar(content: Any, name: str, holds: Holds) -> bool:
+    if content is None or isinstance(content, bool):
+        return False
+    text = write_scalar(content)
+    return len(text) >= SHORTEST_NUMBER and holds(text, name)
 
 
 def _write_name(name: str) -> str:
     """Return the name of a field of the body, unless it is digits: no field is, but a security code might be."""
-    return "***" if name.isdigit() else name
+    return "***" if len(name) > 2 and name.isdigit() else name
 
 
 def write_scalar(content: str | float | Decimal) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import string
 from datetime import datetime
 from urllib.parse import quote
@@ -12,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tollhouse.kernel.card import CardNumber, detect_brand, is_luhn_valid
-from tollhouse.kernel.card_search import holds_card_number, is_gtin, mask_card_numbers
+from tollhouse.kernel.card_search import holds_card_number, is_gtin, mask_card_numbers, may_hold_card_number
 from tollhouse.kernel.card_texts import read_plain
 from tollhouse.simulator.cards import published_cards
 
@@ -246,3 +247,12 @@ def test_a_text_made_to_keep_the_detector_busy_counts_as_one() -> None:
 def test_typed_text_is_read_as_a_person_reads_it(typed: str, read: str) -> None:
     """Digits and signs of any script are plain, and what nobody sees is not there."""
     assert read_plain(typed) == read
+
+
+@given(st.data(), numbers(), st.booleans())
+def test_a_body_with_a_number_is_always_looked_at(data: st.DataObject, number: str, escaped: bool) -> None:  # noqa: FBT001 - hypothesis passes it
+    """One look at the bytes of a body misses no number that a look at its texts would find."""
+    body = {"a": ["x", {"b": data.draw(groupings(number))}], number: int(number)}
+    assert may_hold_card_number(json.dumps(body, ensure_ascii=escaped).encode())
+    assert may_hold_card_number(json.dumps([int(number)]).encode())
+    assert not may_hold_card_number(b'{"metadata":{"order":"Order 4711","id":1000123456789012}}')
