@@ -41,7 +41,7 @@ BACKLOG = 20
 
 INSERT = """
 insert into event (merchant_id, transaction_id, site_id, kind, status, url, body)
-select merchant_id, 1, 1, 'sale', 'success', url, '{}'
+select merchant_id, (random() * 1e15)::bigint, 1, 'sale', 'success', url, '{}'
 from unnest($1::bigint[], $2::text[]) as given (merchant_id, url)
 """
 DELAYS = """

@@ -106,6 +106,7 @@ async def _lock_hosts(connection: PlainConnection, capacity: Capacity) -> list[M
         hosts_of_merchant=MAX_HOSTS_OF_TURN,
         takes_slow=capacity.slow_room > 0,
         full_merchants=[merchant_id for merchant_id, share in capacity.shares.items() if share.all <= 0],
+        strained_merchants=[merchant_id for merchant_id, share in capacity.shares.items() if share.unproven <= 0],
         before_all=BEFORE_ALL,
     )
     return [row async for row in rows]

@@ -124,9 +124,10 @@ select
             and d.due_at <= :due_by and d.created_at <= :made_by and (:with_failing or h.failures = 0)
     );
 
--- name: lock_ready_hosts(after, merchants, hosts_of_merchant, takes_slow, full_merchants, before_all)
+-- name: lock_ready_hosts(after, merchants, hosts_of_merchant, takes_slow, full_merchants, strained_merchants, before_all)
 -- Give turns to merchants with a host that is ready, in the order of their ids after a given one and then from the first; in each
--- turn take the hosts that have been ready longest. Hosts that another claim holds come back as not locked.
+-- turn take the hosts that have been ready longest. Left out are merchants that have no place left, and of strained merchants, which
+-- have none left for unproven hosts, these. Hosts that another claim holds come back as not locked.
 with recursive turn (merchant_id, wrapped, place) as (
     select :after::bigint, false, 0
     union all
@@ -140,6 +141,7 @@ with recursive turn (merchant_id, wrapped, place) as (
                 from delivery_host h
                 where h.merchant_id > turn.merchant_id and h.ready_at <= now() and h.ready_at < 'infinity'
                     and (:takes_slow::boolean or not h.slow) and h.merchant_id <> all(:full_merchants::bigint[])
+                    and (h.acknowledged and not h.slow or h.merchant_id <> all(:strained_merchants::bigint[]))
                 order by h.merchant_id
                 limit 1
             )
@@ -153,6 +155,7 @@ with recursive turn (merchant_id, wrapped, place) as (
                         select from delivery_host h
                         where h.merchant_id = m.merchant_id and h.ready_at <= now() + m.clock_offset
                             and h.ready_at < 'infinity' and (:takes_slow::boolean or not h.slow)
+                            and (h.acknowledged and not h.slow or m.merchant_id <> all(:strained_merchants::bigint[]))
                     )
                 order by m.merchant_id
                 limit 1
@@ -176,6 +179,7 @@ with recursive turn (merchant_id, wrapped, place) as (
             from delivery_host h
             where h.merchant_id = turn.merchant_id and h.ready_at <= now() + m.clock_offset and h.ready_at < 'infinity'
                 and (:takes_slow::boolean or not h.slow)
+                and (h.acknowledged and not h.slow or h.merchant_id <> all(:strained_merchants::bigint[]))
             order by h.ready_at
             limit :hosts_of_merchant
         ) ready

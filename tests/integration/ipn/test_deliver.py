@@ -436,6 +436,19 @@ async def test_claim_keeps_to_the_share_of_each_merchant(merchants: Database) ->
     assert (await claim_by_turns(merchants, room=100, shares={1: Share(0, 0)})).runs == []
 
 
+async def test_unproven_hosts_do_not_stand_before_the_others(merchants: Database) -> None:
+    """A merchant whose share for unproven endpoints is used up still has its turn for those that acknowledge."""
+    await send(merchants, [f"https://{number}.example/" for number in range(40)])
+    async with merchants.acquire() as connection:
+        await connection.execute("update delivery_host set acknowledged = false, ready_at = now() - interval '1 hour'")
+    await insert_events(merchants, ["https://proven.example/"])
+    await number_batch(merchants)
+    async with merchants.acquire() as connection:
+        await connection.execute("update delivery_host set acknowledged = true where origin like '%proven%'")
+    claimed = await claim_by_turns(merchants, room=100, shares={1: Share(5, 0)})
+    assert [run.deliveries[0].url for run in claimed.runs] == ["https://proven.example/"]
+
+
 async def test_slow_hosts_have_places_of_their_own(merchants: Database) -> None:
     """Endpoints that were slow wait for places among the slow ones, and take none of the others'."""
     await send(merchants, [f"https://{number}.example/" for number in range(6)])
