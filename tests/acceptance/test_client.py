@@ -1,10 +1,9 @@
-"""The Python client, the examples and the README's own snippet, against a gateway as `make run` starts it."""
+"""The Python client and the listeners of the examples, against a gateway as `make run` starts it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
 import subprocess
 import sys
 import time
@@ -20,8 +19,7 @@ from tests.support.gateways import SOURCE, RunningGateway, find_free_port
 
 from tollhouse.client import ApiError, AsyncClient, Client, NotAnswered, Retries, account, card, consumer, price
 
-ROOT = Path(__file__).parents[2]
-EXAMPLES = ROOT / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 CARD = card("4024007179366348", month="12", year="30", cvv="009", holder="Jane Smith")
 BUYER = {"externalId": "client-test", "firstName": "Jane", "lastName": "Smith", "ip": "203.0.113.45"}
 START_SECONDS = 30.0
@@ -116,40 +114,6 @@ def test_the_listeners_of_the_examples(
             post(url + path, b'{"payment": {}}')
         with caught.value as refusal:
             assert refusal.code == 400
-
-
-def test_the_first_payment_of_the_readme(gateway: RunningGateway) -> None:
-    """The README's Python pays, as it stands."""
-    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    for code in [*snippets, None]:
-        program = ["-c", code] if code else [str(EXAMPLES / "pay.py"), ".tollhouse/demo.json"]
-        said = run(program, directory=demo_directory(gateway))
-        assert said.split()[0] == "success"
-
-
-def demo_directory(gateway: RunningGateway) -> Path:
-    """Return a directory in which `.tollhouse` is the gateway's own."""
-    directory = gateway.data_directory.parent / "shop"
-    directory.mkdir(exist_ok=True)
-    link = directory / ".tollhouse"
-    if not link.exists():
-        link.symlink_to(gateway.data_directory)
-    return directory
-
-
-def run(program: list[str], *, directory: Path) -> str:
-    """Run a Python program and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, *program],
-        cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @contextmanager

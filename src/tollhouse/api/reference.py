@@ -23,6 +23,7 @@ from tollhouse.wire.pretty import set_out
 from tollhouse.wire.render import render_json
 
 METHODS = ("post", "get", "put", "delete")
+JSON = "application/json"
 PROBLEM = "ProblemAnswer"
 
 #: The secret with which the example of a callback is signed, so that readers can do it after.
@@ -167,24 +168,30 @@ def _samples(content: Mapping[str, Any]) -> tuple[Sample, ...]:
 
 
 def _build_calls(operation: Mapping[str, Any], method: str, url: str, request: Mapping[str, Any]) -> Iterator[Sample]:
-    """Yield the commands that make the call, one for each example of a body."""
+    """Yield the commands that make the call, one for each example of a body. Each does what it shows when it is run."""
     for parameter in operation["parameters"]:
         url = url.replace(f"{{{parameter['name']}}}", parameter.get("example", parameter["name"].upper()))
-    lines = [f"curl {url}"] + ([] if method in {"get", "post"} else [f"-X {method.upper()}"])
+    media_type = next(iter(operation.get("requestBody", {}).get("content", {})), None)
+    examples = request.get("examples", {})
+    # curl sends GET, or POST with a body, unless it is told otherwise.
+    is_named = method != ("post" if examples else "get")
+    lines = [f"curl {url}"] + ([f"-X {method.upper()}"] if is_named else [])
     lines += ["-H 'Authorization: YOUR_API_KEY'"] if operation["security"] else []
-    media_types = operation.get("requestBody", {}).get("content", {})
-    lines += ["-H 'Content-Type: application/json'"] if "application/json" in media_types else []
+    lines += ["-H 'Content-Type: application/json'"] if examples and media_type == JSON else []
     lines += [
         f"-H '{parameter['name']}: {parameter['schema']['const']}'"
         for parameter in operation["parameters"]
         if "const" in parameter["schema"]
     ]
     head = " \\\n  ".join(lines)
-    samples = _samples(request)
-    for sample in samples:
-        content = sample.content.replace("'", "'\\''").replace("\n", "\n  ")
-        yield Sample(sample.title, content, before=head + " \\\n  -d '", after="'")
-    if not samples:
+    for title, example in examples.items():
+        if media_type == JSON:
+            content = set_out(render_json(example["value"])).replace("'", "'\\''").replace("\n", "\n  ")
+            yield Sample(title, content, before=head + " \\\n  -d '", after="'")
+        else:
+            fields = [f"--data-urlencode '{name}={value}'" for name, value in example["value"].items()]
+            yield Sample(title, "", before=" \\\n  ".join([head, *fields]))
+    if not examples:
         yield Sample(operation["summary"], "", before=head)
 
 
