@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from litestar import Response, get, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.decode import Body
@@ -53,18 +53,14 @@ class SubscriptionChangeRequest(Body):
         return prices
 
 
-#: The fields that say when a subscription ends.
-TIMES = frozenset({"cancelDate", "keepActiveUntilNextRebill"})
-
-
 class SubscriptionCancelRequest(Body):
     """When a subscription ends, and whether its consumer hears of it. Without any of these it ends at once.
 
-    So a blank field that would say when is rejected, and beside a missing `cancelDate` any field that is not known: it
-    may be a misspelled one.
+    So a blank field that would say when is rejected, and where one is missing any field that is not known: it may be a
+    misspelled one.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    decisive: ClassVar[frozenset[str]] = frozenset({"cancelDate", "keepActiveUntilNextRebill"})
 
     sendEmail: bool = Field(False, description="Write to the consumer when it ends.")
     keepActiveUntilNextRebill: bool = Field(False, description="End it when the next charge would fall due.")
@@ -75,16 +71,6 @@ class SubscriptionCancelRequest(Body):
     reason: str | None = Field(
         None, min_length=1, max_length=LONGEST_REASON, description="Kept with it.", examples=["Too dear"]
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_leniently(cls, content: Any) -> Any:
-        if not isinstance(content, dict):
-            return content
-        blank = {name for name, value in content.items() if value is None or value == ""}
-        kept = {name: "" if name in blank else value for name, value in content.items() if name not in blank - TIMES}
-        known = cls.model_fields if content.get("cancelDate") else kept
-        return {name: value for name, value in kept.items() if name in known}
 
     @field_validator("reason")
     @classmethod

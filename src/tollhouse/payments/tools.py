@@ -11,6 +11,7 @@ import structlog
 
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import Refusal, Unavailable
+from tollhouse.payments.model import Superseded
 from tollhouse.payments.routing import Routes
 from tollhouse.risk.model import NO_LIMITS, Limits
 
@@ -83,7 +84,7 @@ class Running:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Unavailable):  # the resolver goes on with it
             log.warning("work.interrupted", work=task.get_name(), error=type(error).__name__)
-        elif isinstance(error, Refusal):  # it was told to the caller
+        elif isinstance(error, Refusal | Superseded):  # it was told to the caller, who handles it
             log.debug("work.refused", work=task.get_name(), error=type(error).__name__)
         elif error is not None:
             log.error("work.failed", work=task.get_name(), exc_info=error)

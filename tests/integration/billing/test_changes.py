@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from tests.support.acquirer import Plan
 from tests.support.billing import Billing, give_card
 from tests.support.shop import MERCHANT, OTHER_NUMBER, Shop, price
@@ -17,6 +18,7 @@ from tollhouse.billing.cancel import Cancellation, cancel
 from tollhouse.billing.change import access_subscription
 from tollhouse.billing.model import State, Subscription
 from tollhouse.billing.recover import recover
+from tollhouse.billing.renew import lease_due, load_due, renew
 from tollhouse.billing.reprice import reprice
 from tollhouse.billing.upcoming import list_upcoming
 from tollhouse.kernel.errors import Invalid, NotFound
@@ -439,3 +441,15 @@ async def test_upcoming_is_what_is_charged(billing: Billing) -> None:
     )
     assert [tuple(row) for row in rows] == [(each.period, each.due_at, each.money.amount_minor) for each in told]
     assert sum(row["amount_minor"] for row in rows) == 500 + 3 * 900 + 3 * 1999
+
+
+async def test_a_renewal_that_a_change_overtook_is_no_defect(billing: Billing) -> None:
+    """A renewal whose subscription was changed since it was leased is not begun, and the log reports no error of it."""
+    subscription_id = await billing.subscribe()
+    await billing.advance(days=30, minutes=1)
+    [due] = await load_due(billing.biller, await lease_due(billing.biller, limit=10))
+    await give_prices(billing, subscription_id, price(2999, "30d", repeat=True))
+    with capture_logs() as logs:
+        assert await renew(billing.biller, due) is None
+        await billing.shop.quiet()
+    assert [entry for entry in logs if entry["log_level"] == "error"] == []
