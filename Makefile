@@ -6,6 +6,7 @@ DATA_DIR ?= $(or $(TOLLHOUSE_DATA_DIR),.tollhouse)
 WORKERS ?= 3
 CHECKS_AT_A_TIME ?= 3
 TORTURE_SECONDS ?= 60
+TORMENTED := $(addprefix tests/torture/,test_late_approvals.py test_restore.py test_stop.py test_processes.py)
 SCHEDULES ?= 10000
 SEED ?= $(shell date +%s)
 
@@ -78,8 +79,8 @@ docs: $(DEV) ## write the reference pages that come from the code
 bench: $(DEV) ## measure this machine and print the table; SECONDS=5 ONLY=limit,payment shorten it
 	@$(BIN)/python -m bench $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only "$(ONLY)") $(BENCH_ARGS)
 
-torture: $(DEV) ## kill, pause and stop processes under load for TORTURE_SECONDS, then judge; SEED= repeats a run
-	@TORTURE_SECONDS=$(TORTURE_SECONDS) SEED=$(SEED) $(BIN)/python -m pytest -s tests/torture/test_processes.py $(PYTEST_ARGS)
+torture: $(DEV) ## pause, stop and restore processes, then torment them under load for TORTURE_SECONDS; SEED= repeats a run
+	@TORTURE_SECONDS=$(TORTURE_SECONDS) SEED=$(SEED) $(BIN)/python -m pytest -s $(TORMENTED) $(PYTEST_ARGS)
 
 years: $(DEV) ## bill SCHEDULES random schedules for ten years each by the pure rules, and compare with a calendar
 	@echo "seed $(SEED): again with make years SCHEDULES=$(SCHEDULES) SEED=$(SEED)"

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
-import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.support.gateways import SOURCE, START_SECONDS, STOP_SECONDS, find_free_port, request
+from tests.support.gateways import request
 from tests.support.issuing import number_of
+from tests.support.processes import Node, build_environment, find_free_port, get, has_status, run_nodes
 
 CALLBACK_SECONDS = 20.0
 
@@ -38,38 +35,33 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
 
 @contextmanager
 def run_dev(data_directory: Path, *options: str) -> Iterator[dict[str, Any]]:
-    """Run `tollhouse dev` until the block ends, and give what stands in demo.json."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")}
-    own |= {"PYTHONPATH": str(SOURCE)}
+    """Run `tollhouse dev` until the block ends, and give the content of demo.json."""
     command = [sys.executable, "-m", "tollhouse", "dev", "--data-dir", str(data_directory), *options]
-    with subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            yield wait_for_demo(process, data_directory)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            said, _ = process.communicate(timeout=STOP_SECONDS)
-            assert process.returncode == 0, said
+    log = data_directory.parent / f"{data_directory.name}.log"
+    node = Node("dev", command, build_environment(), log, is_ready=lambda: is_demo_answering(data_directory))
+    with run_nodes(node):
+        yield read_demo(data_directory)
 
 
-def wait_for_demo(process: subprocess.Popen[str], data_directory: Path) -> dict[str, Any]:
-    """Return the demo once its address answers."""
-    give_up_at = time.monotonic() + START_SECONDS
-    while time.monotonic() < give_up_at and process.poll() is None:
-        try:
-            demo: dict[str, Any] = json.loads((data_directory / "demo.json").read_text())
-            read(f"{demo['baseUrl']}/healthz")
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return demo
-    raise AssertionError("it did not start")
+def is_demo_answering(data_directory: Path) -> bool:
+    """Return whether demo.json exists and the address in it answers."""
+    try:
+        return has_status(f"{read_demo(data_directory)['baseUrl']}/healthz", 200)
+    except OSError:
+        return False
+
+
+def read_demo(data_directory: Path) -> dict[str, Any]:
+    """Return the content of demo.json."""
+    demo: dict[str, Any] = json.loads((data_directory / "demo.json").read_text())
+    return demo
 
 
 def read(url: str) -> str:
-    """Get a page."""
-    with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own address
-        content: bytes = response.read()
-        return content.decode()
+    """Return the content of a page that exists."""
+    status, content = get(url)
+    assert status == 200, content
+    return content.decode()
 
 
 def is_acknowledged(demo: dict[str, Any], transaction_id: str) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 import sys
 import time
 import urllib.error
@@ -15,14 +13,14 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.support.gateways import SOURCE, RunningGateway, find_free_port
+from tests.support.gateways import RunningGateway
+from tests.support.processes import Node, build_environment, find_free_port, wait_until
 
 from tollhouse.client import ApiError, AsyncClient, Client, NotAnswered, Retries, account, card, consumer, price
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CARD = card("4024007179366348", month="12", year="30", cvv="009", holder="Jane Smith")
 BUYER = {"externalId": "client-test", "firstName": "Jane", "lastName": "Smith", "ip": "203.0.113.45"}
-START_SECONDS = 30.0
 
 
 @pytest.fixture
@@ -109,7 +107,7 @@ def test_the_listeners_of_the_examples(
     with listening(command, gateway.demo["ipnSecret"], tmp_path / "out") as (url, output):
         paid = client.pay(source=CARD, sku=sku(), consumer=BUYER, url={"ipnUrl": url + path})
         line = f"sale {paid.payment.order_id} success 19.99"
-        wait_for(lambda: line in output.read_text(), what=f"{line!r} in what the listener printed")
+        wait_until(lambda: line in output.read_text(), f"{line!r} in what the listener printed")
         with pytest.raises(urllib.error.HTTPError) as caught:
             post(url + path, b'{"payment": {}}')
         with caught.value as refusal:
@@ -120,18 +118,19 @@ def test_the_listeners_of_the_examples(
 def listening(command: list[str], secret: str, output: Path) -> Iterator[tuple[str, Path]]:
     """Run a listener in a process of its own and return its address and what it prints."""
     port = find_free_port()
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "IPN_SECRET": secret}
-    with output.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command, "--port", str(port)], env=environment, stdout=out, stderr=out
-        )
+    url = f"http://127.0.0.1:{port}"
+    node = Node(
+        "the listener",
+        [sys.executable, "-m", *command, "--port", str(port)],
+        build_environment(IPN_SECRET=secret),
+        output,
+        is_ready=lambda: is_answering(url),
+    )
     try:
-        url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: is_answering(url), what=f"a listener: {output.read_text()}")
+        node.start()
         yield url, output
     finally:
-        process.terminate()
-        process.wait(timeout=10)
+        node.close()
 
 
 def post(url: str, body: bytes) -> None:
@@ -148,15 +147,6 @@ def is_answering(url: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def wait_for(condition: object, *, what: str) -> None:
-    """Wait until something holds."""
-    assert callable(condition)
-    give_up_at = time.monotonic() + START_SECONDS
-    while not condition():
-        assert time.monotonic() < give_up_at, f"waited in vain for {what}"
-        time.sleep(0.05)
 
 
 def test_a_subscription(client: Client) -> None:

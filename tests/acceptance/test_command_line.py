@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tests.support.gateways import SOURCE
+from tests.support.processes import build_environment, run_tollhouse
 
 from tollhouse import __version__
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the program to its end."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")}
-    return subprocess.run(
-        [sys.executable, "-m", "tollhouse", *arguments],
-        env=own | {"PYTHONPATH": str(SOURCE), "COLUMNS": "120", "NO_COLOR": "1"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_tollhouse(*arguments, environment=build_environment(COLUMNS="120", NO_COLOR="1") | environment)
 
 
 def test_help_has_a_short_form_and_shows_defaults() -> None:
@@ -139,7 +130,7 @@ except typer.Exit as ended:
 def test_a_defect_shows_the_way_and_none_of_its_values() -> None:
     """A program that crashes logs where, without what was in its hands, and does not end with exit code 0."""
     ended = subprocess.run(
-        [sys.executable, "-c", CRASH], env={"PYTHONPATH": str(SOURCE)}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", CRASH], env=build_environment(), capture_output=True, text=True, check=False
     )
     assert ended.returncode == 1
     assert '"event":"process.crashed"' in ended.stderr

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.documents import PAGES, PYTHON, ROOT, SHELL, Block, read_blocks, run_shell
-from tests.support.gateways import SOURCE, Gateways, RunningGateway
+from tests.support.gateways import Gateways, RunningGateway
+from tests.support.processes import SOURCE
 
 from tollhouse.client import Client
 from tollhouse.ipn.signature import sign_status, sign_webhook

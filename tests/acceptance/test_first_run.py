@@ -6,15 +6,14 @@ import http.client
 import json
 import socket
 import stat
-import subprocess
-import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support.gateways import SOURCE, RunningGateway, request
+from tests.support.gateways import RunningGateway, request
 from tests.support.listener import Listener
+from tests.support.processes import SOURCE, run_tollhouse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +72,7 @@ def test_a_second_start_has_the_same_demo_and_the_same_payments(data_directory: 
         gateway.start()
         demo = gateway.demo
         _, paid = request(f"{gateway.url}/payment", body=build_payment(gateway), key=demo["apiKey"])
-        took = gateway.stop()
+        took = gateway.terminate()
         assert took < 5
         assert not (data_directory / "postgres" / "postmaster.pid").exists()
 
@@ -96,7 +95,7 @@ def test_a_request_that_a_stop_cuts_off_is_told_to_come_again(data_directory: Pa
         with closing(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)) as connection:
             connection.request("POST", "/payment", body, own)
             time.sleep(0.5)
-            took = gateway.stop()
+            took = gateway.terminate()
             answer = connection.getresponse()
             said = json.loads(answer.read())
         assert (answer.status, answer.headers["Retry-After"], answer.headers["X-Request-ID"]) == (503, "2", "cut-1")
@@ -126,14 +125,8 @@ def test_a_taken_port_is_told_in_a_line(command: str, tmp_path: Path) -> None:
     option = "--health-port" if command == "work" else "--port"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = subprocess.run(
-            [sys.executable, "-m", "tollhouse", command, option, str(port)],
-            env={"PYTHONPATH": str(SOURCE), "PATH": "", "TOLLHOUSE_DATA_DIR": str(tmp_path / "data")},
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        environment = {"PYTHONPATH": str(SOURCE), "PATH": "", "TOLLHOUSE_DATA_DIR": str(tmp_path / "data")}
+        ended = run_tollhouse(command, option, str(port), environment=environment)
 
     told = f"tollhouse: Port {port} of 127.0.0.1 is taken by another process; choose another with {option} or "
     assert (ended.returncode, ended.stdout) == (1, "")

@@ -5,33 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from tests.support.gateways import SOURCE, START_SECONDS, find_free_port
+from tests.support.processes import SOURCE, build_node_environment, find_free_port, run_tollhouse
 
 
 def start(command: str, dsn: str, directory: Path, *, without: str = "") -> str:
     """Start a process that has to end by itself with 1, and return what it said."""
-    own = {
-        "PYTHONPATH": str(SOURCE),
-        "PATH": "",
-        "TOLLHOUSE_DATABASE_URL": dsn,
-        "TOLLHOUSE_DATA_DIR": str(directory),
-        "TOLLHOUSE_SIMULATOR_URL": "http://127.0.0.1:9",
-        "TOLLHOUSE_SIMULATOR_SECRET": "a secret of the test",
-        "TOLLHOUSE_PORT": str(find_free_port()),
-    }
-    ended = subprocess.run(
-        [sys.executable, "-m", "tollhouse", command],
-        env={name: value for name, value in own.items() if name != without},
-        capture_output=True,
-        text=True,
-        timeout=START_SECONDS,
-        check=False,
-    )
+    own = build_node_environment(dsn, directory, PATH="", TOLLHOUSE_PORT=str(find_free_port()))
+    del own["TOLLHOUSE_LOG_FORMAT"]
+    own.pop(without, None)
+    ended = run_tollhouse(command, environment=own)
     assert (ended.returncode, ended.stdout) == (1, "")
     return ended.stderr
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import asyncpg
-from tests.support.gateways import SOURCE, RunningGateway
+from tests.support.gateways import RunningGateway
+from tests.support.processes import build_environment, run_tollhouse
 
 from tollhouse.storage.embedded import EmbeddedPostgres, running_dsn
 
@@ -30,11 +28,8 @@ def verify(data_directory: Path, **environment: str) -> tuple[int, str]:
 
 def run(*arguments: str, data_directory: Path, **environment: str) -> tuple[int, str]:
     """Run a command on a data directory, and return its exit status and what it said."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")} | environment
-    command = [sys.executable, "-m", "tollhouse", *arguments, "--data-dir", str(data_directory)]
-    done = subprocess.run(
-        command, env=own | {"PYTHONPATH": str(SOURCE)}, capture_output=True, text=True, check=False, timeout=60
-    )
+    options = ("--data-dir", str(data_directory))
+    done = run_tollhouse(*arguments, *options, environment=build_environment(**environment))
     return done.returncode, done.stdout + done.stderr
 
 

@@ -4,107 +4,48 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import signal
-import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-SOURCE = Path(__file__).parents[2] / "src"
-START_SECONDS = 60.0
-STOP_SECONDS = 8.0
+from tests.support.processes import Node, build_environment, find_free_port, has_status
 
 
-def find_free_port() -> int:
-    """Return a port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class RunningGateway:
-    """One gateway process, which may be stopped, killed and started again on the same data."""
+class RunningGateway(Node):
+    """One gateway process, which may be terminated, killed and started again on the same data."""
 
     def __init__(self, data_directory: Path, **environment: str) -> None:
         self.data_directory = data_directory
-        self.port = find_free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._environment = environment
-        self._process: subprocess.Popen[bytes] | None = None
+        port = find_free_port()
+        url = f"http://127.0.0.1:{port}"
+        super().__init__(
+            "the gateway",
+            [sys.executable, "-m", "tollhouse", "dev", "--port", str(port), "--data-dir", str(data_directory)],
+            build_environment(**{"TOLLHOUSE_LOG_FORMAT": "json"} | environment),
+            data_directory.parent / f"{data_directory.name}.log",
+            is_ready=lambda: has_status(f"{url}/readyz", HTTPStatus.OK),
+            port=port,
+            health_port=port,
+        )
 
     @property
     def demo(self) -> dict[str, Any]:
-        """What stands in demo.json."""
+        """The content of demo.json."""
         content: dict[str, Any] = json.loads((self.data_directory / "demo.json").read_text())
         return content
 
-    @property
-    def log(self) -> str:
-        """What the process has written so far."""
-        return (self.data_directory.parent / f"{self.data_directory.name}.log").read_text()
-
-    @property
-    def pid(self) -> int:
-        """The process."""
-        assert self._process is not None
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start the process and wait until it takes payments."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")}
-        own |= {"PYTHONPATH": str(SOURCE), "TOLLHOUSE_LOG_FORMAT": "json"} | self._environment
-        command = [sys.executable, "-m", "tollhouse", "dev", "--port", str(self.port)]
-        with (self.data_directory.parent / f"{self.data_directory.name}.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "--data-dir", str(self.data_directory)], env=own, stdout=log, stderr=log
-            )
-        self._wait_until_ready()
-
-    def stop(self) -> float:
-        """Ask the process to stop, and return how many seconds it took."""
-        assert self._process is not None
-        begun = time.monotonic()
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(timeout=STOP_SECONDS)
-        return time.monotonic() - begun
-
-    def wait(self) -> int:
-        """Wait until the process ends by itself, and return its exit code."""
-        assert self._process is not None
-        return self._process.wait(timeout=STOP_SECONDS)
-
-    def kill(self) -> None:
-        """Kill the process, as a power cut would."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(timeout=STOP_SECONDS)
-
     def close(self) -> None:
-        """End the process, however it is."""
-        if self._process is not None and self._process.poll() is None:
-            try:
-                self.stop()
-            except subprocess.TimeoutExpired:
-                self.kill()
-
-    def _wait_until_ready(self) -> None:
-        assert self._process is not None
-        give_up_at = time.monotonic() + START_SECONDS
-        while time.monotonic() < give_up_at:
-            if self._process.poll() is not None:
-                raise AssertionError(f"the gateway ended with {self._process.returncode}:\n{self.log[-4000:]}")
-            try:
-                with urllib.request.urlopen(f"{self.url}/readyz", timeout=1):  # noqa: S310 - our own address
-                    return
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError(f"the gateway did not get ready:\n{self.log[-4000:]}")
+        """End the process, with SIGTERM first: its database is on disk when it has ended."""
+        if self.is_running:
+            self.resume()
+            self.request_stop()
+            with suppress(AssertionError):
+                self.wait_for_exit()
+        super().close()
 
 
 class Gateways:

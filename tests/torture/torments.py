@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import asyncpg
-from tests.torture.deployment import Deployment, Node
+from tests.support.processes import Node
+from tests.torture.deployment import Deployment
 
 #: Paused past the time at which the resolver takes an attempt for lost, and not quite so long.
 PAUSE_SECONDS = (0.5, 2.0, 7.0)

@@ -59,6 +59,14 @@ def test_tests_patch_nothing() -> None:
     assert not patching
 
 
+def test_one_module_starts_processes() -> None:
+    """Tests start `tollhouse` by `tests/support/processes.py`, which inherits no setting and waits and ends one way."""
+    starting = re.compile(r'startswith\("TOLLHOUSE_"\)|"-m",\s+"tollhouse"')
+    found = {name(path) for path in ROOT.glob("tests/**/*.py") if starting.search(path.read_text())}
+    allowed = {"tests/support/processes.py", "tests/support/gateways.py", "tests/acceptance/test_addresses.py"}
+    assert found <= allowed | {name(Path(__file__))}
+
+
 def test_skips_give_their_reason() -> None:
     """A test that is skipped says why."""
     silent = [

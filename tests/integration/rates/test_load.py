@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.support.gateways import SOURCE
+from tests.support.processes import build_environment, run_tollhouse
 
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.rates.access import Rates
@@ -93,9 +91,7 @@ def test_the_command_says_what_it_did(database_dsn: str, tmp_path: Path) -> None
 
 def run_command(*arguments: str, database_url: str) -> subprocess.CompletedProcess[str]:
     """Run the command line on a database."""
-    environment = os.environ | {"PYTHONPATH": str(SOURCE), "TOLLHOUSE_DATABASE_URL": database_url}
-    command = [sys.executable, "-m", "tollhouse", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return run_tollhouse(*arguments, environment=build_environment(TOLLHOUSE_DATABASE_URL=database_url))
 
 
 async def stored(database: Database) -> set[tuple[str, Decimal]]:

@@ -12,7 +12,7 @@ import aiohttp
 import asyncpg
 import pytest
 from tests.support.cardholders import BROWSER
-from tests.support.deployments import Deployment, open_deployment
+from tests.torture.networks import NetworkedDeployment, open_deployment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,12 +38,12 @@ def build_payment(number: str, **source: Any) -> dict[str, Any]:
     }
 
 
-async def pay(deployment: Deployment, body: dict[str, Any]) -> dict[str, Any]:
+async def pay(deployment: NetworkedDeployment, body: dict[str, Any]) -> dict[str, Any]:
     """Pay, and return the answer's payment."""
     headers = {"Authorization": deployment.demo.apiKey}
     async with (
         aiohttp.ClientSession() as session,
-        session.post(f"{deployment.url}/payment", json=body, headers=headers) as response,
+        session.post(f"{deployment.serve.url}/payment", json=body, headers=headers) as response,
     ):
         answer = await response.json()
         if response.status == 503:
@@ -60,7 +60,7 @@ async def wait_for(connection: asyncpg.Connection[Any], statement: str, expected
             await asyncio.sleep(0.1)
 
 
-async def wait_until_seen(deployment: Deployment, path: str, paying: asyncio.Task[Any]) -> None:
+async def wait_until_seen(deployment: NetworkedDeployment, path: str, paying: asyncio.Task[Any]) -> None:
     """Wait until a message of a payment is on its way."""
     async with asyncio.timeout(WAIT_SECONDS):
         while path not in deployment.network.seen:
@@ -81,10 +81,10 @@ async def test_a_paused_process_sends_nothing_afterwards(database_dsn: str, data
         )
         async with asyncio.timeout(WAIT_SECONDS):
             await way.is_held.wait()
-        deployment.pause("serve")
+        await asyncio.to_thread(deployment.serve.pause)
         await wait_for(connection, "select count(*) from gateway.transaction where code = '1040'", 1)
         way.release.set()
-        deployment.resume("serve")
+        deployment.serve.resume()
 
         payment = await paying
         assert payment["code"] in {"1040", UNAVAILABLE}  # the latter on a machine so slow that the statement timed out
@@ -103,13 +103,13 @@ async def test_a_request_that_arrives_after_all_is_reversed(database_dsn: str, d
         far.forged["/acquirer/reverse"] = b'{"reference":"REFERENCE","result":"reversed"}'
         paying = asyncio.create_task(pay(deployment, build_payment(APPROVES)))
         await wait_until_seen(deployment, "/acquirer/authorize", paying)
-        deployment.pause("serve")
+        await asyncio.to_thread(deployment.serve.pause)
         await wait_for(connection, "select code from gateway.transaction", "1040")
         await wait_for(connection, "select acknowledged_at is not null from gateway.reversal", expected=True)
         far.forged.clear()
         network.release.set()
         await wait_for(connection, COUNT_TAKEN, 1)
-        deployment.resume("serve")
+        deployment.serve.resume()
 
         payment = await paying
         assert (payment["status"], payment["code"]) in {("fail", "1040"), ("pending", "0")}

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
-import urllib.request
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from tests.support.gateways import SOURCE, START_SECONDS, STOP_SECONDS, RunningGateway, find_free_port, request
+from tests.support.gateways import RunningGateway, request
+from tests.support.processes import (
+    START_SECONDS,
+    Node,
+    build_node,
+    build_node_environment,
+    run_nodes,
+    run_tollhouse,
+)
 
 from tollhouse.storage.embedded import find_binaries
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 APPROVES = "4024007179366348"
 NO_FUNDS = "4000000050510009"
@@ -30,81 +33,39 @@ class Site:
     def __init__(self, dsn: str, directory: Path) -> None:
         self._dsn = dsn
         self._directory = directory
-        self._bank_port = find_free_port()
-        self.port = find_free_port()
+        self._addresses: dict[str, str] = {}
+        self.bank = self._build("bank", "simulate")
+        self._addresses["TOLLHOUSE_SIMULATOR_URL"] = self.bank.url
+        self.serve = self._build("shop", "serve", TOLLHOUSE_DRAIN_SECONDS="0")
+        self._addresses["TOLLHOUSE_BASE_URL"] = self.serve.url
+        self.work = self._build("shop", "work")
 
     def dsn_of(self, database: str) -> str:
         """Name one of the server's databases."""
         return self._dsn.replace("/tollhouse?", f"/{database}?", 1)
 
-    def environment(self, database: str) -> dict[str, str]:
-        """Return what a process of this site is given."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")}
-        return own | {
-            "PYTHONPATH": str(SOURCE),
-            "TOLLHOUSE_DATABASE_URL": self.dsn_of(database),
-            "TOLLHOUSE_DATA_DIR": str(self._directory),
-            "TOLLHOUSE_SIMULATOR_SECRET": "a secret of the test",
-            "TOLLHOUSE_SIMULATOR_URL": f"http://127.0.0.1:{self._bank_port}",
-            "TOLLHOUSE_BASE_URL": f"http://127.0.0.1:{self.port}",
-        }
-
     def run(self, database: str, *arguments: str) -> str:
         """Run a command of the program to its end, and return what it printed."""
-        return _run([sys.executable, "-m", "tollhouse", *arguments], self.environment(database))
+        done = run_tollhouse(*arguments, environment=build_node_environment(self.dsn_of(database), self._directory))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
-    def use(self, program: str, *arguments: str) -> str:
+    def use(self, program: str, *arguments: str, script: str | None = None) -> str:
         """Run a program of PostgreSQL to its end."""
-        return _run([str(find_binaries() / program), *arguments], {"PATH": os.defpath})
+        command = [str(find_binaries() / program), *arguments]
+        done = subprocess.run(
+            command, env={"PATH": os.defpath}, input=script, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
-    @contextmanager
-    def bank(self) -> Iterator[None]:
-        """Run the simulated bank on a database that is never restored."""
-        with self._process("bank", "simulate", self._bank_port):
-            yield
-
-    @contextmanager
-    def gateway(self) -> Iterator[None]:
+    def gateway(self) -> AbstractContextManager[None]:
         """Run the API and a worker on the gateway's database."""
-        with self._process("shop", "serve", self.port), self._process("shop", "work", None):
-            yield
+        return run_nodes(self.serve, self.work)
 
-    @contextmanager
-    def _process(self, database: str, command: str, port: int | None) -> Iterator[None]:
-        options = ["--port", str(port)] if port else []
-        with (
-            (self._directory / f"{command}.log").open("ab") as log,
-            subprocess.Popen(
-                [sys.executable, "-m", "tollhouse", command, *options],
-                env=self.environment(database),
-                stdout=log,
-                stderr=log,
-            ) as process,
-        ):
-            try:
-                if port:
-                    _wait_until_ready(process, port)
-                yield
-            finally:
-                process.terminate()
-                process.wait(timeout=STOP_SECONDS)
-
-
-def _run(command: list[str], environment: dict[str, str]) -> str:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
-    give_up_at = time.monotonic() + START_SECONDS
-    while time.monotonic() < give_up_at and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError("the process did not get ready")
+    def _build(self, database: str, command: str, **own: str) -> Node:
+        environment = build_node_environment(self.dsn_of(database), self._directory, **self._addresses, **own)
+        return build_node(command, environment, self._directory / f"{command}.log")
 
 
 @pytest.mark.slow
@@ -119,7 +80,7 @@ def test_no_approval_from_before_a_restore_comes_back(data_directory: Path) -> N
         demo.start()
         site = Site(_dsn_of(data_directory), data_directory)
         _copy_to_own_databases(site)
-        stack.enter_context(site.bank())
+        stack.enter_context(run_nodes(site.bank))
         with site.gateway():
             old = [pay(site, demo.demo, APPROVES)]
             dump = str(data_directory / "yesterday.dump")
@@ -153,15 +114,7 @@ def _copy_to_own_databases(site: Site) -> None:
     for name in ("shop", "bank"):
         site.use("createdb", f"--maintenance-db={site.dsn_of('postgres')}", name)
     dump = site.use("pg_dump", f"--dbname={site.dsn_of('tollhouse')}", "--schema=gateway")
-    script = subprocess.run(
-        [str(find_binaries() / "psql"), "--quiet", "--set=ON_ERROR_STOP=1", site.dsn_of("shop")],
-        input=dump,
-        text=True,
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-    assert script.returncode == 0, script.stderr
+    site.use("psql", "--quiet", "--set=ON_ERROR_STOP=1", site.dsn_of("shop"), script=dump)
     site.run("shop", "migrate")
     site.run("bank", "migrate")
 
@@ -175,7 +128,7 @@ def pay(site: Site, demo: dict[str, Any], number: str) -> dict[str, Any]:
         "sku": {"siteId": demo["siteId"], "title": "Box", "price": [price]},
         "consumer": {"id": "user-1", "firstName": "Jane", "lastName": "Smith", "ip": "203.0.113.45"},
     }
-    status, answer = request(f"http://127.0.0.1:{site.port}/payment", body=body, key=demo["apiKey"])
+    status, answer = request(f"{site.serve.url}/payment", body=body, key=demo["apiKey"])
     assert status == 201, answer
     payment: dict[str, Any] = answer["payment"]
     return payment
@@ -185,7 +138,7 @@ def read_events(site: Site, demo: dict[str, Any], *, count: int, after: int = 0)
     """Return a merchant's events after a number, once there are as many as wanted."""
     give_up_at = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up_at:
-        status, answer = request(f"http://127.0.0.1:{site.port}/events?after={after}", key=demo["apiKey"])
+        status, answer = request(f"{site.serve.url}/events?after={after}", key=demo["apiKey"])
         assert status == 200, answer
         events: list[dict[str, Any]] = answer["data"]
         if len(events) >= count:

@@ -7,12 +7,6 @@ which holds messages up or forges their answers.
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
-import time
-import urllib.request
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 from aiohttp import web
-from tests.support.gateways import SOURCE, START_SECONDS, STOP_SECONDS, find_free_port
+from tests.support.processes import Node, build_node, build_node_environment, find_free_port
 
 from tollhouse.stage.demo import Demo, ensure_demo, read_or_draw_demo
 from tollhouse.storage.database import Database
@@ -149,73 +143,44 @@ async def open_database_way(dsn: str) -> AsyncIterator[tuple[DatabaseWay, str]]:
         server.close()
 
 
-@dataclass(slots=True)
-class Deployment:
-    """The processes, by name, and how to reach them."""
+@dataclass(frozen=True, slots=True)
+class NetworkedDeployment:
+    """`serve`, `work` and `simulate`, and what lies between them and what they call."""
 
-    url: str
+    serve: Node
     demo: Demo
     network: Network
     worker_network: Network
     #: The way of `serve` to the database.
     database_way: DatabaseWay
-    processes: dict[str, subprocess.Popen[bytes]]
-
-    def pause(self, name: str) -> None:
-        """Stop a process where it stands, and wait until it is."""
-        pid = self.processes[name].pid
-        os.kill(pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
-
-    def resume(self, name: str) -> None:
-        """Let a paused process go on."""
-        os.kill(self.processes[name].pid, signal.SIGCONT)
 
 
 @asynccontextmanager
-async def open_deployment(dsn: str, directory: Path) -> AsyncIterator[Deployment]:
+async def open_deployment(dsn: str, directory: Path) -> AsyncIterator[NetworkedDeployment]:
     """Start the processes, and end them."""
     directory.mkdir(parents=True, exist_ok=True)
-    simulator_port, port, health_port, worker_port = (find_free_port() for _ in range(4))
-    simulator_url, url = f"http://127.0.0.1:{simulator_port}", f"http://127.0.0.1:{port}"
-    demo = await _make_demo(dsn, directory, url)
-    processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def build(command: str, **own: str) -> Node:
+        environment = build_node_environment(dsn, directory, TOLLHOUSE_DRAIN_SECONDS="0", **QUICK) | own
+        return build_node(command, environment, directory / "log")
+
+    simulate = build("simulate")
     async with (
-        open_network(simulator_url) as (network, way),
-        open_network(simulator_url) as (far, far_way),
+        open_network(simulate.url) as (network, way),
+        open_network(simulate.url) as (far, far_way),
         open_database_way(dsn) as (database_way, database_url),
     ):
-        own = {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")} | QUICK
-        own |= {
-            "PYTHONPATH": str(SOURCE),
-            "TOLLHOUSE_DATABASE_URL": dsn,
-            "TOLLHOUSE_DATA_DIR": str(directory),
-            "TOLLHOUSE_LOG_FORMAT": "json",
-            "TOLLHOUSE_SIMULATOR_SECRET": "a secret of the test",
-            "TOLLHOUSE_DRAIN_SECONDS": "0",
-        }
-        commands = {
-            "simulate": (["--port", str(simulator_port)], {"TOLLHOUSE_SIMULATOR_BASE_URL": simulator_url}),
-            "serve": (
-                ["--port", str(port), "--health-port", str(health_port)],
-                {"TOLLHOUSE_SIMULATOR_URL": way, "TOLLHOUSE_DATABASE_URL": database_url},
-            ),
-            "work": (["--health-port", str(worker_port)], {"TOLLHOUSE_SIMULATOR_URL": far_way}),
-        }
-        with (directory / "log").open("ab") as log:
-            try:
-                for name, (options, environment) in commands.items():
-                    processes[name] = subprocess.Popen(
-                        [sys.executable, "-m", "tollhouse", name, *options],
-                        env=own | environment,
-                        stdout=log,
-                        stderr=log,
-                    )
-                for each in (simulator_port, health_port, worker_port):
-                    await asyncio.to_thread(_wait_until_ready, f"http://127.0.0.1:{each}/readyz")
-                yield Deployment(url, demo, network, far, database_way, processes)
-            finally:
-                _end(processes)
+        serve = build("serve", TOLLHOUSE_SIMULATOR_URL=way, TOLLHOUSE_DATABASE_URL=database_url)
+        work = build("work", TOLLHOUSE_SIMULATOR_URL=far_way)
+        demo = await _make_demo(dsn, directory, serve.url)
+        nodes = (simulate, serve, work)
+        try:
+            for node in nodes:
+                await asyncio.to_thread(node.start)
+            yield NetworkedDeployment(serve, demo, network, far, database_way)
+        finally:
+            for node in nodes:
+                node.close()
 
 
 async def _make_demo(dsn: str, directory: Path, url: str) -> Demo:
@@ -229,27 +194,3 @@ async def _make_demo(dsn: str, directory: Path, url: str) -> Demo:
     )
     await database.close()
     return demo
-
-
-def _wait_until_ready(url: str) -> None:
-    give_up_at = time.monotonic() + START_SECONDS
-    while time.monotonic() < give_up_at:
-        try:
-            with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - our own address
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError(f"nobody is ready at {url}")
-
-
-def _end(processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    for process in processes.values():
-        if process.poll() is None:
-            process.send_signal(signal.SIGCONT)
-            process.send_signal(signal.SIGTERM)
-    for process in processes.values():
-        try:
-            process.wait(timeout=STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
