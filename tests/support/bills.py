@@ -6,7 +6,7 @@ Times are compared with `tests.support.due_dates`, and charges with the acquirer
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -61,6 +61,10 @@ class Bills:
     tries: Sequence[Try]
     calendar: Calendar
     now: datetime
+    #: The card was declined for good, perhaps for another subscription on it.
+    is_card_refused: bool = False
+    #: Periods that fell due after an end that was taken back: they are not made up for.
+    skipped: Collection[int] = ()
 
     @property
     def dues(self) -> list[Due]:
@@ -107,6 +111,7 @@ class Bills:
         agreed = [n for n, due in enumerate(self.dues, start=1) if due.amount_minor]
         wanted = [period for period in agreed if period < self.subscription.next_period]
         paid = [each.period for each in self.paid]
+        wanted = [period for period in wanted if period not in self.skipped or period in paid]
         faults = [] if paid == wanted else [f"the periods {paid} were paid instead of {wanted}"]
         return faults + ([] if self.subscription.cycle == len(paid) else ["the cycle is wrong"])
 
@@ -128,6 +133,8 @@ class Bills:
         is_tried = bool(self.tries) and self.tries[-1].period == each.next_period and self.tries[-1].state == "failed"
         if each.ended_with is End.FINISHED:
             return ["it finished with something left to charge"] if next_due else []
+        if each.ended_with is End.REFUSED and self.is_card_refused:
+            return []
         if each.ended_with in {End.UNPAID, End.REFUSED} and not (self.tries and self.tries[-1].is_decline):
             return [f"it is {each.ended_with} and the issuer did not decline"]
         if each.state in {State.EXPIRED, State.PAST_DUE}:
