@@ -93,9 +93,9 @@ select clock_timestamp();
 
 -- name: select_token^
 -- Return a token with its sealed card and, if there is one, its sealed security code. It ages by real time and by what the clock of
--- the merchant who is about to use it advanced since it was made, so that it runs out that much earlier.
+-- the merchant who is about to use it advanced since it was made, so that it runs out that much earlier: at the second that was shown.
 select t.merchant_id, t.account_id, t.sealed_card, t.used_by,
-    t.expires_at - coalesce(
+    date_trunc('second', t.expires_at) - coalesce(
         m.clock_offset - clock_offset_at(m.merchant_id, t.expires_at - :life::interval), '0'
     ) as expires_at,
     c.sealed as sealed_code, c.expires_at as code_expires_at

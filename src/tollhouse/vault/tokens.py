@@ -101,12 +101,12 @@ async def _store(
     card: bytes | None = None,
     account_id: UUID | None = None,
 ) -> Minted:
-    token_id, expires_at = derive_token_id(token), floor_second(mint.clock.now()) + TOKEN_LIFE
+    token_id, expires_at = derive_token_id(token), mint.clock.now() + TOKEN_LIFE
     sealed_code = None
     if code is not None:
         sealed_code = SealedCode(token_id, mint.vault.seal_token_code(code, token=token), expires_at)
     await mint.lane.submit(NewToken(token_id, merchant_id, card, sealed_code, expires_at, account_id))
-    return Minted(token, expires_at)
+    return Minted(token, floor_second(expires_at))
 
 
 async def flush_tokens(clock: DatabaseClock, connection: PlainConnection, tokens: Sequence[NewToken]) -> list[None]:

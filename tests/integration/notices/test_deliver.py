@@ -184,8 +184,9 @@ async def test_each_outcome_is_recorded_as_it_comes(database: Database, mail: Ma
 
     dying = asyncio.create_task(deliver_due(database, DyingCarrier()))
     await wait_until(lambda: states_are(database, ["sent", "sent", "waiting"]))
-    dying.cancel()
-    await asyncio.gather(dying, return_exceptions=True)
+    while not dying.done():  # the mail library loses a cancellation that comes together with an answer of the server
+        dying.cancel()
+        await asyncio.sleep(0.01)
     await fall_due(database)
     await deliver_due(database, carrier_to(mail))
     assert sorted(envelope[1] for envelope in mail.envelopes) == [[f"jane{number}@shop.example"] for number in range(3)]

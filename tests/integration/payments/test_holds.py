@@ -54,8 +54,10 @@ async def test_a_capture_that_falls_due(shop: Shop) -> None:
     paid = await shop.authorize("3d")
     [row] = await shop.fetch(
         """
-        select h.capture_at - t.settled_at as after, h.expires_at - t.settled_at as life, h.due_at = h.capture_at as due
-        from authorization_hold h join transaction t using (merchant_id, transaction_id)
+        select h.capture_at - s.second as after, h.expires_at - s.second as life, h.due_at = h.capture_at as due
+        from authorization_hold h
+        join transaction t using (merchant_id, transaction_id)
+        cross join lateral (select date_trunc('second', t.settled_at) as second) as s
         """
     )
     assert (row["after"].days, row["life"].days, row["due"]) == (3, 7, True)
