@@ -78,6 +78,9 @@ FORWARDED = (
     ((ALLOWED, "203.0.113.9"), 403),
     (("203.0.113.9", ALLOWED), 404),
     ((f"::ffff:{ALLOWED}",), 404),
+    ((f"{ALLOWED}:49152",), 404),
+    ((f"[::ffff:{ALLOWED}]:443, 10.9.9.9:80",), 404),
+    ((f"{ALLOWED}, 203.0.113.9:80",), 403),
     ((f"{ALLOWED}, unknown",), 403),
     ((), 403),
     (("",), 403),
@@ -86,12 +89,16 @@ FORWARDED = (
 
 async def test_addresses_behind_proxies(opened: OpenShop) -> None:
     """Behind trusted proxies the caller is the nearest address that is none of theirs; what is before may be forged."""
-    shop = await opened(trusted_proxies="10.0.0.0/8, 2001:db8:ffff::/48")
-    key = await add_key(shop, networks=["198.51.100.0/24"])
-    for forwarded, status in FORWARDED:
-        for proxy in (PROXY, "2001:db8:ffff::1", f"::ffff:{PROXY}"):
-            assert await look_up(shop, key, address=proxy, forwarded=forwarded) == status, (proxy, forwarded)
-        assert await look_up(shop, key, address="203.0.113.1", forwarded=forwarded) == 403
+    for proxies, network in (
+        ("10.0.0.0/8, 2001:db8:ffff::/48", "198.51.100.0/24"),
+        ("::ffff:10.0.0.0/104, 2001:db8:ffff::/48", "::ffff:198.51.100.0/120"),
+    ):
+        shop = await opened(trusted_proxies=proxies)
+        key = await add_key(shop, networks=[network])
+        for forwarded, status in FORWARDED:
+            for proxy in (PROXY, "2001:db8:ffff::1", f"::ffff:{PROXY}"):
+                assert await look_up(shop, key, address=proxy, forwarded=forwarded) == status, (proxy, forwarded)
+            assert await look_up(shop, key, address="203.0.113.1", forwarded=forwarded) == 403
 
 
 async def test_the_challenge(shop: WebShop) -> None:

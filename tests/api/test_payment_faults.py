@@ -59,10 +59,10 @@ def without_luhn_digit(number: str) -> str:
         ("cvv", 9),
         ("cvv", True),
         ("cvv", ["009"]),
-        ("cardHolder", "J" * 65),
+        ("cardHolder", "J" * 256),
         ("cardHolder", ["Jane"]),
         ("cardHolder", True),
-        ("zip", "1" * 17),
+        ("zip", "1" * 256),
         ("zip", {}),
         ("emulateCode", "000"),
         ("emulateCode", "0000000"),
@@ -177,7 +177,7 @@ async def test_faulty_sources(refusing_shop: WebShop, source: Any, path: str | l
         ({"siteId": "983759353", "price": [price(), "x"]}, ["sku.price.1"]),
         ({"siteId": "983759353", "price": [[]]}, ["sku.price.0.amount", "sku.price.0.currency"]),
         ({"siteId": "983759353", "price": [price()] * 21}, ["sku.price"]),
-        ({"siteId": "983759353", "price": [price()], "title": "T" * 65}, ["sku.title"]),
+        ({"siteId": "983759353", "price": [price()], "title": "T" * 256}, ["sku.title"]),
         ({"siteId": "983759353", "price": [price()], "title": ["T"]}, ["sku.title"]),
         ({"siteId": "983759353", "price": [price()], "url": "x"}, ["sku.url"]),
         ({"siteId": "983759353", "price": [price()], "url": {"ipnUrl": "x"}}, ["sku.url.ipnUrl"]),
@@ -226,15 +226,23 @@ async def test_faulty_amounts(refusing_shop: WebShop, amount: Any, currency: str
 
 
 async def test_decimals_beyond_what_a_float_has(refusing_shop: WebShop) -> None:
-    """However far behind the point a digit stands, it is a decimal too many."""
+    """A digit that a double can tell is a decimal too many, as a number and as a text."""
     shop = refusing_shop
-    body = json.dumps(shop.payment(sku=shop.sku(price("AMOUNT")))).replace('"AMOUNT"', "1." + "0" * 32 + "1")
-    await expect_refusal(shop, await shop.pay(content=body), "sku.price.0.amount")
+    for amount in ("1." + "0" * 13 + "1", "1.00000000000001", "0.305", "0.3000000000001"):
+        for written in (amount, f'"{amount}"'):
+            body = json.dumps(shop.payment(sku=shop.sku(price("AMOUNT")))).replace('"AMOUNT"', written)
+            await expect_refusal(shop, await shop.pay(content=body), "sku.price.0.amount")
 
 
-@pytest.mark.parametrize("currency", ["XXY", "usd", "US", "USDX", "840", "U$D", 840, True, ["USD"], {}, "", None])
+@pytest.mark.parametrize(
+    "currency",
+    [
+        *("XXY", "XXX", "xts", "XAU", "CLF", "CHE", "u\u017fd", " USD", "US", "USDX", "840", "U$D"),
+        *(840, True, ["USD"], {}, "", None),
+    ],
+)
 async def test_unknown_currencies(refusing_shop: WebShop, currency: Any) -> None:
-    """A currency is one of ISO 4217 by its letters."""
+    """A currency is one of ISO 4217 by its letters, in which somebody can be paid."""
     shop = refusing_shop
     await expect_refusal(shop, await shop.pay(shop.payment(sku=shop.sku(price(1, currency)))), "sku.price.0.currency")
 
@@ -286,17 +294,17 @@ async def test_faulty_schedules(refusing_shop: WebShop) -> None:
         ({"ip": "shop.example"}, ["consumer.ip"]),
         ({"ip": "203.0.113"}, ["consumer.ip"]),
         ({"ip": "203.0.113.256"}, ["consumer.ip"]),
-        ({"ip": "203.0.113.45:80"}, ["consumer.ip"]),
+        ({"ip": "203.0.113.45:"}, ["consumer.ip"]),
+        ({"ip": "unknown, 203.0.113.45"}, ["consumer.ip"]),
         ({"ip": 5}, ["consumer.ip"]),
         ({"ip": ["203.0.113.45"]}, ["consumer.ip"]),
         ({"firstName": None}, ["consumer.firstName"]),
         ({"firstName": "", "lastName": ""}, ["consumer.firstName", "consumer.lastName"]),
         ({"firstName": None, "lastName": None, "ip": None}, ["consumer.firstName", "consumer.lastName", "consumer.ip"]),
-        ({"ip": "fe80::1%eth0"}, ["consumer.ip"]),
-        ({"firstName": "J" * 33, "lastName": "S" * 33}, ["consumer.firstName", "consumer.lastName"]),
-        ({"address": "a" * 65}, ["consumer.address"]),
+        ({"firstName": "J" * 256, "lastName": "S" * 256}, ["consumer.firstName", "consumer.lastName"]),
+        ({"address": "a" * 256}, ["consumer.address"]),
         ({"deviceId": "d" * 1025}, ["consumer.deviceId"]),
-        ({"browserLanguage": "l" * 36}, ["consumer.browserLanguage"]),
+        ({"browserLanguage": "l" * 256}, ["consumer.browserLanguage"]),
         ({"birthday": "31.01.1990"}, ["consumer.birthday"]),
         ({"birthday": "1990-02-30"}, ["consumer.birthday"]),
         (
@@ -312,9 +320,10 @@ async def test_faulty_schedules(refusing_shop: WebShop) -> None:
         ({"id": ["user-1"]}, ["consumer.id"]),
         ({"externalId": "e" * 256}, ["consumer.externalId"]),
         ({"externalId": {"id": 1}}, ["consumer.externalId"]),
-        ({"email": "e" * 255}, ["consumer.email"]),
+        ({"email": "e" * 256}, ["consumer.email"]),
         ({"email": ["jane@shop.example"]}, ["consumer.email"]),
-        ({"country": "us"}, ["consumer.country"]),
+        ({"country": "u"}, ["consumer.country"]),
+        ({"country": "zz"}, ["consumer.country"]),
         ({"country": "USAA"}, ["consumer.country"]),
         ({"phone": ["1"]}, ["consumer.phone"]),
         ({"browserJavaEnabled": ["x"]}, ["consumer.browserJavaEnabled"]),
@@ -334,9 +343,9 @@ async def test_faulty_consumers(refusing_shop: WebShop, changes: dict[str, Any],
 async def test_the_form_of_a_field_is_told(refusing_shop: WebShop) -> None:
     """Where a common form is not the one that is asked for, the fault says which is."""
     urls = {"ipnUrl": "https://shop.example/" + "x" * 2048, "redirectUrl": "https://shop.example:99999/"}
-    body = refusing_shop.payment(consumer=consumer(country="US"), url=urls)
+    body = refusing_shop.payment(consumer=consumer(country="United States"), url=urls)
     assert (await refusing_shop.pay(body)).json()["errors"] == {
-        "consumer.country": ["must be three capital letters, as USA or DEU (ISO 3166-1 alpha-3)"],
+        "consumer.country": ["must be a country of ISO 3166-1, with two letters or three, as US or USA"],
         "url.ipnUrl": ["must have at most 2048 characters"],
         "url.redirectUrl": ["must be a URL; its host or its port is none"],
     }
@@ -403,7 +412,7 @@ async def test_all_faults_at_once(refusing_shop: WebShop) -> None:
     body = {
         "paymentSource": {"type": "card", "number": "4024007179366349", "expirationMonth": "13", "cvv": "x"},
         "sku": {"siteId": "1", "name": "GOLD", "title": ["x"], "price": [price(-1), price(1.999), price(1, "XXY")]},
-        "consumer": {"firstName": "", "country": "us"},
+        "consumer": {"firstName": "", "country": "u"},
         "url": {"ipnUrl": "nowhere"},
         "metadata": "text",
     }

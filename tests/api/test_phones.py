@@ -69,6 +69,10 @@ async def test_the_sender_is_the_merchant_unless_it_says_otherwise(shop: WebShop
         ({"phone": "+1 500 call me"}, {"phone"}),
         ({"phone": PHONE, "from": "a\nb: c"}, {"from"}),
         ({"phone": {}}, {"phone"}),
+        ({"phone": "212 555-1234"}, {"phone"}),
+        ({"phone": 15005550006}, {"phone"}),
+        ({"phone": "212 555-1234", "region": "Narnia"}, {"region"}),
+        ({"phone": "212 555-1234", "region": "ZZ", "from": "x"}, {"region", "from"}),
     ],
 )
 async def test_faults_are_named(shop: WebShop, body: Any, faults: set[str]) -> None:
@@ -80,10 +84,24 @@ async def test_faults_are_named(shop: WebShop, body: Any, faults: set[str]) -> N
 
 
 async def test_bounds_are_taken(shop: WebShop) -> None:
-    """Seven and eighteen characters of phone, three and sixteen of sender; a number may be a number."""
-    for phone, sender in (("5005551", "abc"), ("+1 (500) 555 00061", "x" * 16), (15005550006, 12345)):
-        answer = await shop.post(f"{PATH}/sms/send", {"phone": phone, "from": sender})
+    """The shortest and the longest phone, three and sixteen characters of sender; a number may be a number."""
+    for phone, sender in (("+2908123", "abc"), ("+1 - (500) - 555 - 0006", "x" * 16), (5005550006, 12345)):
+        answer = await shop.post(f"{PATH}/sms/send", {"phone": phone, "from": sender, "region": "US"})
         assert answer.status_code == 201, answer.text
+
+
+async def test_a_national_number_is_of_its_region(shop: WebShop) -> None:
+    """With a region a national number is one of that country, for each of the calls, and not one of another country."""
+    for region in ("US", "usa"):
+        sent = await shop.post(f"{PATH}/sms/send", {"phone": "(212) 555-1234", "region": region})
+        assert sent.status_code == 201, sent.text
+        assert last_message(shop).phone.number == "+12125551234"
+    code = last_message(shop).text[:6]
+    for path in (f"{PATH}/212%20555-1234", f"{PATH}/212%20555-1234/{code}"):
+        assert (await shop.get(path)).json()["errors"].keys() == {"phone"}
+    assert (await shop.get(f"{PATH}/212%20555-1234?region=US")).json() == {"channels": ["sms"]}
+    assert (await shop.get(f"{PATH}/212%20555-1234/{code}?region=USA")).json()["verified"] is True
+    assert (await shop.get(f"{PATH}/212%20555-1234?region=ZZ")).json()["errors"].keys() == {"region"}
 
 
 async def test_paths_that_name_no_phone(shop: WebShop) -> None:

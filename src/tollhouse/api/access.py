@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Any
 
 from litestar import Request
@@ -11,12 +9,14 @@ from litestar import Request
 from tollhouse.api.envelope import find_request_id_fault, sent_request_id_of
 from tollhouse.api.purposes import Purpose, purpose_of
 from tollhouse.api.straight import Call
+from tollhouse.kernel.addresses import is_within, normalize_address
 from tollhouse.kernel.errors import Forbidden, NotAuthenticated, RateLimited
 from tollhouse.merchants.access import MerchantDisabled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tollhouse.kernel.addresses import Network
     from tollhouse.merchants.access import Doorman
     from tollhouse.merchants.model import Merchant
 
@@ -28,7 +28,7 @@ Readable = AnyRequest | Call
 class Gate:
     """Lets merchants in by their API key and their address."""
 
-    def __init__(self, doorman: Doorman, *, trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()) -> None:
+    def __init__(self, doorman: Doorman, *, trusted_proxies: Sequence[Network] = ()) -> None:
         self._doorman = doorman
         self._trusted_proxies = tuple(trusted_proxies)
 
@@ -60,35 +60,21 @@ class Gate:
 
         A proxy adds to the end: to the last header of that name, or as one more. What comes before may be forged.
         """
-        address = _normalise(request.client.host if request.client else "")
+        address = normalize_address(request.client.host if request.client else "")
         if not self._trusted_proxies:
             return address
         for hop in reversed(",".join(request.headers.getall("x-forwarded-for", [])).split(",")):
             if not self._is_trusted(address):
                 break
-            address = _normalise(hop.strip()) or address
+            address = normalize_address(hop.strip()) or address
         return address
 
     def comes_from_proxy(self, request: Readable) -> bool:
         """Tell whether a trusted proxy is at the other end of the connection."""
-        return self._is_trusted(_normalise(request.client.host if request.client else ""))
+        return self._is_trusted(normalize_address(request.client.host if request.client else ""))
 
     def _is_trusted(self, address: str) -> bool:
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._trusted_proxies)
-
-
-@lru_cache(maxsize=4096)
-def _normalise(address: str) -> str:
-    """Write an IPv4 address that came over an IPv6 socket as what it is (RFC 4291, 2.5.5.2)."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    return str(parsed.ipv4_mapped or parsed) if isinstance(parsed, IPv6Address) else address
+        return is_within(address, self._trusted_proxies)
 
 
 def read_key(request: Readable) -> str | None:

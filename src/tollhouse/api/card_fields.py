@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from tollhouse.api.decode import Body
+from tollhouse.api.fields import TypedText
 from tollhouse.kernel.card import Card, CardDataError, CardNumber, Cvv, Expiry
 from tollhouse.kernel.card_texts import read_number, read_plain
 
@@ -59,8 +60,8 @@ class CardFields(Body):
     expirationMonth: Month = Field(description="One or two digits.")
     expirationYear: Year = Field(description="Its last two digits, or all four.")
     cvv: Code | None = Field(None, description="The security code. Never stored beyond the answer.")
-    cardHolder: str | None = Field(None, max_length=64, description="The name on the card.", examples=["Jane Smith"])
-    zip: str | None = Field(None, max_length=16, description="Of the billing address.")
+    cardHolder: TypedText | None = Field(None, description="The name on the card.", examples=["Jane Smith"])
+    zip: TypedText | None = Field(None, description="Of the billing address.")
 
     @field_validator("expirationMonth")
     @classmethod

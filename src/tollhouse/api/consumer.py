@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from litestar import Response, get, post, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field
 
 from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.decode import Body
-from tollhouse.api.fields import COUNTRY_FORM, EMAIL_FORM, read_day
+from tollhouse.api.fields import EMAIL_FORM, Country, Day, TypedText
 from tollhouse.api.ids import read_name
 from tollhouse.api.openapi import describe
 from tollhouse.api.requests import answer, read_creation, read_request
@@ -41,20 +41,15 @@ GroupId = Annotated[
 class ConsumerChangeRequest(Body):
     """What is to be changed of a consumer; what is left out, null or empty stays."""
 
-    username: str | None = Field(None, max_length=255)
-    email: str | None = Field(None, max_length=254, pattern=EMAIL_FORM, examples=["jane.smith@shop.example"])
-    firstName: str | None = Field(None, max_length=32)
-    lastName: str | None = Field(None, max_length=32)
-    birthday: str | None = Field(None, max_length=10, description="`YYYY-MM-DD`.")
-    country: str | None = Field(None, pattern=COUNTRY_FORM, description="ISO 3166-1, three letters.")
+    username: TypedText | None = None
+    email: TypedText | None = Field(None, pattern=EMAIL_FORM, examples=["jane.smith@shop.example"])
+    firstName: TypedText | None = None
+    lastName: TypedText | None = None
+    birthday: Day = Field(None, description="`YYYY-MM-DD`; `0000-00-00` is none.")
+    country: Country | None = Field(None, description="ISO 3166-1, three letters or two, in any case.")
     groupId: GroupId | None = Field(
         None, description="1 whitelist, 2 blacklist, 3 junior, 4 senior, 5 expert. Payments of group 2 are refused."
     )
-
-    @field_validator("birthday")
-    @classmethod
-    def _check_birthday(cls, text: str | None) -> str | None:
-        return text and read_day(text)
 
     def to_change(self) -> ConsumerChange:
         """Return what is given, in the words of the house."""
@@ -65,7 +60,7 @@ class ConsumerChangeRequest(Body):
 class ConsumerRequest(ConsumerChangeRequest):
     """A consumer to be made, or to be described anew."""
 
-    externalId: str = Field(min_length=3, max_length=64, description="Your own id.", examples=["user-00123"])
+    externalId: str = Field(min_length=3, max_length=255, description="Your own id.", examples=["user-00123"])
 
 
 def consumer_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tollhouse.api.decode import Body
-from tollhouse.api.fields import COUNTRY_FORM, Scalar, read_day, text
+from tollhouse.api.fields import Country, Day, IpAddress, Scalar, TypedText, text
 
-#: Of what a customer typed, and of what a browser says of itself.
-LONGEST_TYPED = 255
+#: Of what a browser says of itself.
 LONGEST_SAID = 4_096
 
 
 class BuyerFields(Body):
     """What may be said of a consumer, all of it optional.
 
-    The bounds are those of the public client, but for what the public plugin sends as a customer typed it or a browser
-    said it: that is taken up to a generous length, since a payment should not fail for it.
+    What customers type and browsers say is taken up to a generous length, whatever it is: no payment should fail over
+    it. Messages to issuers and letters have it as short as they need it.
     """
 
     id: text(36) | None = Field(  # type: ignore[valid-type]
@@ -27,21 +24,20 @@ class BuyerFields(Body):
     externalId: text(255) | None = Field(  # type: ignore[valid-type]
         None, description="Your own id: finds the consumer, or makes one."
     )
-    email: str | None = Field(
+    email: TypedText | None = Field(
         None,
-        max_length=254,
-        description="As it was typed. Letters go to well-formed ones only.",
+        description="As it was typed. Letters go to e-mail addresses only.",
         examples=["jane.smith@shop.example"],
     )
-    firstName: str | None = Field(None, max_length=32, description="Required with source `card`.", examples=["Jane"])
-    lastName: str | None = Field(None, max_length=32, description="Required with source `card`.", examples=["Smith"])
-    birthday: str | None = Field(None, max_length=10, description="`YYYY-MM-DD`.")
-    phone: str | None = Field(None, max_length=LONGEST_TYPED, description="As it was typed.")
-    country: str | None = Field(None, pattern=COUNTRY_FORM, description="ISO 3166-1, three letters.", examples=["USA"])
-    state: str | None = Field(None, max_length=LONGEST_TYPED)
-    city: str | None = Field(None, max_length=LONGEST_TYPED)
-    address: str | None = Field(None, max_length=64)
-    zip: str | None = Field(None, max_length=LONGEST_TYPED)
+    firstName: TypedText | None = Field(None, description="Required with source `card`.", examples=["Jane"])
+    lastName: TypedText | None = Field(None, description="Required with source `card`.", examples=["Smith"])
+    birthday: Day = Field(None, description="`YYYY-MM-DD`; `0000-00-00` is none.")
+    phone: TypedText | None = Field(None, description="As it was typed.")
+    country: Country | None = Field(None, description="ISO 3166-1, three letters or two, in any case.")
+    state: TypedText | None = None
+    city: TypedText | None = None
+    address: TypedText | None = None
+    zip: TypedText | None = None
     userAgent: str | None = Field(
         None,
         max_length=LONGEST_SAID,
@@ -49,51 +45,23 @@ class BuyerFields(Body):
     )
     deviceId: str | None = Field(None, max_length=1024)
     browserAcceptHeader: str | None = Field(None, max_length=LONGEST_SAID)
-    browserLanguage: str | None = Field(None, max_length=35)
+    browserLanguage: TypedText | None = None
     browserJavaEnabled: Scalar | None = None
     browserColorDepth: Scalar | None = None
     browserScreenHeight: Scalar | None = None
     browserScreenWidth: Scalar | None = None
-    browserTimezone: str | None = Field(None, max_length=16, description="Offset from UTC as the browser has it.")
-
-    @field_validator("birthday")
-    @classmethod
-    def _check_birthday(cls, text: str | None) -> str | None:
-        return text and read_day(text)
+    browserTimezone: TypedText | None = Field(None, description="Offset from UTC as the browser has it.")
 
 
 class ConsumerFields(BuyerFields):
     """Who pays. Only the address is required; names are when a card comes in the clear."""
 
-    ip: str = Field(description="The customer's address, IPv4 or IPv6.", examples=["203.0.113.45"])
-
-    @field_validator("ip")
-    @classmethod
-    def _check_ip(cls, text: str) -> str:
-        return read_ip(text)
+    ip: IpAddress = Field(
+        description="The customer's address, IPv4 or IPv6; with a port, in brackets, or the first of a list too."
+    )
 
 
 class PageConsumerFields(BuyerFields):
     """Who buys. Where the page is not told it sees for itself."""
 
-    ip: str | None = Field(None, description="The customer's address; else the one from which the page is paid.")
-
-    @field_validator("ip")
-    @classmethod
-    def _check_ip(cls, text: str | None) -> str | None:
-        return None if text is None else read_ip(text)
-
-
-def _refuse_zone(text: str) -> str:
-    """Refuse the zone of a link-local address: it means nothing to anybody else."""
-    if "%" in text:
-        raise ValueError
-    return text
-
-
-def read_ip(text: str) -> str:
-    """Read an address of IPv4 or IPv6. Raises ValueError with a text that is fit for an answer."""
-    try:
-        return str(ip_address(_refuse_zone(text.strip())))
-    except ValueError:
-        raise ValueError("must be an IPv4 or IPv6 address") from None
+    ip: IpAddress | None = Field(None, description="The customer's address; else the one from which the page is paid.")

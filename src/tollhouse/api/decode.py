@@ -74,12 +74,12 @@ def _read_length(declared: str) -> int:
         raise Invalid({}, "The Content-Length is not a number.") from None
 
 
-def _drop_blanks(content: Any) -> Any:
-    """Read `[]` as `{}`, and a field that is null or an empty text as one that is not there."""
+def _drop_blanks(content: Any, *, decisive: Collection[str]) -> Any:
+    """Read `[]` as `{}`, and a field that is null or an empty text as one that is not there, unless it is decisive."""
     if content == []:
         return {}
     if isinstance(content, dict):
-        return {name: value for name, value in content.items() if value is not None and value != ""}
+        return {name: value for name, value in content.items() if value not in (None, "") or name in decisive}
     return content
 
 
@@ -115,4 +115,4 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_leniently(cls, content: Any) -> Any:
-        return _drop_blanks(content)
+        return _drop_blanks(content, decisive=cls.decisive & names_of(cls))

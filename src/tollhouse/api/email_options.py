@@ -9,10 +9,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from tollhouse.api.decode import Body
-from tollhouse.notices.model import LONGEST_ADDRESS, Wish, is_address
+from tollhouse.api.fields import MAX_TYPED_CHARACTERS, TypedText
+from tollhouse.notices.model import Wish
 
 WORDS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -21,15 +22,8 @@ class EmailOptions(Body):
     """Whether the consumer gets letters about this purchase, and how."""
 
     send: bool = True
-    to: str | None = Field(None, max_length=LONGEST_ADDRESS)
+    to: TypedText | None = None
     language: str | None = Field(None, min_length=2, max_length=16)
-
-    @field_validator("to")
-    @classmethod
-    def _check_to(cls, text: str | None) -> str | None:
-        if text is not None and not is_address(text):
-            raise ValueError("must be one e-mail address")
-        return text
 
     def to_wish(self) -> Wish | None:
         """Return what is asked for, or None."""
@@ -51,7 +45,11 @@ SCHEMA = {
     "type": ["boolean", "object"],
     "properties": {
         "send": {"type": "boolean", "description": "True unless said otherwise."},
-        "to": {"type": "string", "maxLength": LONGEST_ADDRESS, "description": "By default the consumer's `email`."},
+        "to": {
+            "type": "string",
+            "maxLength": MAX_TYPED_CHARACTERS,
+            "description": "By default the consumer's `email`. What is no e-mail address gets no letters.",
+        },
         "language": {"type": "string", "minLength": 2, "maxLength": 16, "description": "`en`, `de`, `fr` or `es`."},
     },
 }

@@ -10,6 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
+from tollhouse.kernel.addresses import MAX_TEXT_CHARACTERS, read_address
+from tollhouse.kernel.card_texts import read_plain
+from tollhouse.kernel.countries import NO_COUNTRY, read_country
 from tollhouse.kernel.urls import (
     LIVE,
     MAX_URL_LENGTH,
@@ -21,12 +24,18 @@ from tollhouse.kernel.urls import (
 )
 from tollhouse.wire.render import render_json
 
-#: Of a country: ISO 3166-1 alpha-3. Any three letters, for shops send some that the standard has not.
-COUNTRY_FORM = "^[A-Z]{3}$"
+#: Of a country as it may be sent: two letters or three.
+COUNTRY_FORM = "^[A-Za-z]{2,3}$"
+#: Of everything that customers type: names, addresses, e-mail addresses, titles. Nobody types more; no client's own
+#: bounds are assumed, since no payment should fail over them.
+MAX_TYPED_CHARACTERS = 255
 EMAIL_FORM = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)*$"
 MOMENT_FORM = re.compile(
     r"\d{4}-\d\d-\d\d(?P<parting>[ T])\d\d:\d\d:\d\d(\.\d{1,6})?(?P<zone>Z|[+-]\d\d:?\d\d)?", re.ASCII
 )
+#: `0000-00-00`, with a zero time too.
+ZERO_DAY = re.compile(r"0000-00-00([ T]00:00(:00(\.0+)?)?Z?)?")
+MAX_DAY_CHARACTERS = 64
 LONGEST_METADATA = 16 * 1024
 LONGEST_SCALAR = 64
 
@@ -36,8 +45,14 @@ def text(longest: int, shortest: int = 1) -> Any:
     return Annotated[str, Field(min_length=shortest, max_length=longest)]
 
 
-def read_day(text: str) -> str:
-    """Read a day of the calendar. Raises ValueError with a text that is fit for an answer."""
+def read_day(value: Any) -> str | None:
+    """Read a day of the calendar; a zero date, which databases have for none, is none.
+
+    Raises ValueError with a text that is fit for an answer.
+    """
+    text = read_plain(value).strip() if isinstance(value, str) and len(value) <= MAX_DAY_CHARACTERS else ""
+    if ZERO_DAY.fullmatch(text):
+        return None
     try:
         is_day = date.fromisoformat(text).isoformat() == text
     except ValueError:
@@ -108,6 +123,42 @@ def _read_metadata(value: Any) -> dict[str, Any] | list[Any]:
         raise ValueError(f"must have at most {LONGEST_METADATA} bytes")
     return value
 
+
+def _read_country(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(NO_COUNTRY)
+    return read_country(value)
+
+
+def _read_ip(value: Any) -> str:
+    try:
+        return str(read_address(value if isinstance(value, str) else ""))
+    except ValueError:
+        raise ValueError("must be an IPv4 or IPv6 address") from None
+
+
+#: Typed by customers, or shown to them.
+TypedText = Annotated[str, Field(max_length=MAX_TYPED_CHARACTERS)]
+
+Country = Annotated[
+    str,
+    BeforeValidator(_read_country),
+    Field(json_schema_extra={"pattern": COUNTRY_FORM, "examples": ["USA"]}),
+]
+
+#: Of a person. The form of the wire, and none for a zero date.
+Day = Annotated[
+    str | None,
+    BeforeValidator(read_day),
+    WithJsonSchema({"anyOf": [{"type": "string", "maxLength": MAX_DAY_CHARACTERS}, {"type": "null"}]}),
+]
+
+#: With a port, in brackets, or first of a list too, as shops find it in headers.
+IpAddress = Annotated[
+    str,
+    BeforeValidator(_read_ip),
+    Field(json_schema_extra={"maxLength": MAX_TEXT_CHARACTERS, "examples": ["203.0.113.45"]}),
+]
 
 Scalar = Annotated[
     Any, BeforeValidator(_read_scalar), WithJsonSchema({"type": ["string", "integer", "boolean"], "maxLength": 64})

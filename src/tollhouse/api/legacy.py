@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from tollhouse.api.access import AnyRequest, Gate, read_key
 from tollhouse.api.decode import Body, read_form
+from tollhouse.api.fields import TypedText
 from tollhouse.api.openapi import describe
 from tollhouse.api.problems import answer_refusal, describe_faults
 from tollhouse.consumers.model import derive_consumer_id
@@ -45,11 +46,9 @@ class LegacyRequest(Body):
     authentication_key: str | None = Field(
         None, max_length=256, description="The API key; an `Authorization` header does as well."
     )
-    fmt: str | None = Field(None, max_length=16, description="`json`, whatever it says.")
+    fmt: TypedText | None = Field(None, description="`json`, whatever it says.")
     method: Literal["get_ustas_or_create", "get"]
-    username: str | None = Field(
-        None, max_length=254, description="The consumer's e-mail address, for the first method."
-    )
+    username: TypedText | None = Field(None, description="The consumer's e-mail address, for the first method.")
     external_user_id: str | None = Field(
         None, max_length=255, description="Your own id of the consumer. Required for the first method."
     )
@@ -57,8 +56,8 @@ class LegacyRequest(Body):
     sku_name: str | None = Field(
         None, max_length=36, description="`TECH_` and a site's id. Required for the second method."
     )
-    customer_remote_addr: str | None = Field(None, max_length=45)
-    load_cc_mid_info: str | None = Field(None, max_length=16)
+    customer_remote_addr: TypedText | None = Field(None, description="Taken and not used.")
+    load_cc_mid_info: TypedText | None = Field(None, description="Taken and not used.")
 
 
 def legacy_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:

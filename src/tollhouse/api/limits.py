@@ -9,13 +9,16 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
+from tollhouse.kernel.addresses import group_address
 from tollhouse.kernel.limits import Window
 
 if TYPE_CHECKING:
     from tollhouse.merchants.model import Merchant
+
+#: A network of IPv4 that is counted as one; of IPv6 it is a customer's.
+IPV4_NETWORK_BITS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +50,9 @@ class TokenizeLimits:
         else:
             self._address.check(address)
             if self._limits_networks:
-                self._network.check(network_of(address))
+                self._network.check(group_address(address, ipv4_bits=IPV4_NETWORK_BITS))
         if self._limits_cards:
             self._card.check(self._hash(card))
 
     def _hash(self, card: object) -> bytes:
         return hmac.digest(self._secret, str(hash(card)).encode(), hashlib.sha256)
-
-
-def network_of(address: str) -> str:
-    """Return the network of an address: /24 of IPv4, /64 of IPv6."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    return str(ip_network(f"{parsed}/{24 if parsed.version == 4 else 64}", strict=False))

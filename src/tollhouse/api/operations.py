@@ -13,7 +13,7 @@ from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
 
 from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.decode import Body
-from tollhouse.api.money_fields import AMOUNT_FORM
+from tollhouse.api.money_fields import AnyCurrency, read_number
 from tollhouse.api.openapi import describe
 from tollhouse.api.payment import read_transaction_id
 from tollhouse.api.requests import answer, read_creation
@@ -79,18 +79,12 @@ class AmountFields(Body):
     amount: Annotated[Decimal, WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "examples": [9.99]})] | None = (
         Field(None, description="In the currency of the payment, above 0; without it all that there is.")
     )
-    currency: str | None = Field(None, max_length=3, description="That of the payment, if it is said at all.")
+    currency: AnyCurrency | None = Field(None, description="That of the payment, if it is said at all.")
 
     @field_validator("amount", mode="before")
     @classmethod
     def _read_amount(cls, value: Any) -> Any:
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-            raise ValueError("must be a number")
-        if isinstance(value, str) and not AMOUNT_FORM.fullmatch(value):
-            raise ValueError("must be a number")
-        return value
+        return None if value is None else read_number(value)
 
     @field_validator("amount")
     @classmethod
@@ -119,7 +113,7 @@ class CreditRequest(AmountFields, OperationFields):
 
 def read_sum(body: AmountFields) -> Sum:
     """Return what a sound request says of an amount."""
-    return Sum(body.amount, body.currency.upper() if body.currency else None)
+    return Sum(body.amount, body.currency)
 
 
 def refuse_card_numbers(reason: str) -> str:

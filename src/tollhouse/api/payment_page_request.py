@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from tollhouse.api.consumer_fields import PageConsumerFields
 from tollhouse.api.decode import Body
 from tollhouse.api.email_options import EMAIL_OPTIONS_TEXT, AnyEmailOptions
-from tollhouse.api.fields import Metadata, Url, text
+from tollhouse.api.fields import Country, Metadata, Url, text
+from tollhouse.api.money_fields import read_amount
 from tollhouse.api.sku_fields import AnySku, SkuFields
 from tollhouse.api.source_fields import EMULATE_CODE_FORM
 from tollhouse.kernel.money import Currency, Money
@@ -46,28 +48,27 @@ def _check_method(method: str) -> str:
 class FeeItem(Body):
     """What a fee is for a method."""
 
+    decisive: ClassVar[frozenset[str]] = frozenset({"paymentMethod"})
+
     paymentMethod: str = Field(ANY, max_length=32, description="A method, or `ALL`.", examples=["card"])
-    value: Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0, "examples": [0.5]})] = Field(
-        description="An amount in the currency of the purchase."
-    )
+    value: Annotated[
+        Decimal,
+        BeforeValidator(partial(read_amount, currency=None)),
+        WithJsonSchema({"type": "number", "minimum": 0, "examples": [0.5]}),
+    ] = Field(description="An amount in the currency of the purchase.")
 
     @field_validator("paymentMethod")
     @classmethod
     def _check_paymentMethod(cls, method: str) -> str:  # noqa: N802 - named as on the wire
         return method if method == ANY else _check_method(method)
 
-    @field_validator("value")
-    @classmethod
-    def _check_value(cls, value: Decimal) -> Decimal:
-        if not value.is_finite() or value < 0:
-            raise ValueError("must be 0 or more")
-        return value
-
 
 class FeePlace(Body):
     """What a fee is in a country."""
 
-    geo: str = Field(ANY, pattern="^[A-Z]{3}$", description="ISO 3166-1, three letters, or `ALL`.", examples=["USA"])
+    decisive: ClassVar[frozenset[str]] = frozenset({"geo"})
+
+    geo: Country = Field(ANY, description="ISO 3166-1, three letters or two, or `ALL`.")
     items: list[FeeItem] = Field(min_length=1, max_length=len(METHODS) + 1)
 
 

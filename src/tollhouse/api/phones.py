@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 from litestar import Response, get, post
 from litestar.params import FromPath
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.decode import Body
+from tollhouse.api.fields import COUNTRY_FORM, MAX_TYPED_CHARACTERS
 from tollhouse.api.openapi import describe
-from tollhouse.api.requests import Digest, answer, read_creation
+from tollhouse.api.requests import Digest, answer, read_creation, read_query
+from tollhouse.kernel.countries import NO_COUNTRY, read_country, to_alpha_2
 from tollhouse.kernel.errors import Invalid
 from tollhouse.phones.check import check_code
 from tollhouse.phones.model import LONGEST_CODE, TRIES, Phone, PhoneMisshapen
@@ -33,13 +35,32 @@ JSON = "application/json"
 UNSTORED = {"Cache-Control": "no-store"}
 
 
+def _read_region(value: Any) -> str:
+    region = to_alpha_2(read_country(value)) if isinstance(value, str) else None
+    if region is None:
+        raise ValueError(NO_COUNTRY)
+    return region
+
+
+Region = Annotated[
+    str, BeforeValidator(_read_region), Field(json_schema_extra={"pattern": COUNTRY_FORM, "examples": ["US"]})
+]
+REGION_TEXT = "The country of a phone that is written without `+` and its country code."
+
+
+class PhoneQuery(Body):
+    """How the phone of a path is read."""
+
+    region: Region | None = Field(None, description=REGION_TEXT)
+
+
 class SendCodeRequest(Body):
     """A phone to send a code to."""
 
+    region: Region | None = Field(None, description=REGION_TEXT)
     phone: str = Field(
-        min_length=7,
-        max_length=18,
-        description="With its country code; any usual form.",
+        max_length=MAX_TYPED_CHARACTERS,
+        description="With `+` and its country code, in any usual form; without them `region` is required.",
         examples=["+1 (500) 555.0006"],
     )
     sender: str | None = Field(
@@ -53,9 +74,10 @@ class SendCodeRequest(Body):
 
     @field_validator("phone")
     @classmethod
-    def _check_phone(cls, text: str) -> str:
-        Phone.parse(text)
-        return text
+    def _check_phone(cls, text: str, info: ValidationInfo) -> str:
+        if "region" not in info.data:  # it is faulty, and named for itself
+            return text
+        return Phone.parse(text, region=info.data["region"]).number
 
     @field_validator("sender")
     @classmethod
@@ -68,11 +90,11 @@ class SendCodeRequest(Body):
 def phone_handlers(desk: Desk, gate: Gate, digest: Digest) -> list[HTTPRouteHandler]:
     """Return the handlers."""
 
-    @get(f"{PATH}/{{phone:str}}", opt=describe("List the channels to a phone", answer=ChannelsAnswer, refuses=[400]))
+    @get(f"{PATH}/{{phone:str}}", opt=describe("List the channels to a phone", query=PhoneQuery, answer=ChannelsAnswer))
     async def list_channels(request: AnyRequest, phone: FromPath[str]) -> Response[bytes]:
         """Return the ways on which a code can be sent to a phone."""
-        await gate.access(request)
-        read_phone(phone)
+        asked = await read_query(gate, request, PhoneQuery)
+        read_phone(phone, asked.body.region)
         return Response(render(ChannelsAnswer(channels=list(desk.sender.channels))), media_type=JSON)
 
     @post(
@@ -106,13 +128,16 @@ def phone_handlers(desk: Desk, gate: Gate, digest: Digest) -> list[HTTPRouteHand
 
     @get(
         f"{PATH}/{{phone:str}}/{{code:str}}",
-        opt=describe("Check a code", answer=CodeCheckedAnswer, refuses=[400]),
+        opt=describe("Check a code", query=PhoneQuery, answer=CodeCheckedAnswer),
     )
     async def get_verdict(request: AnyRequest, phone: FromPath[str], code: FromPath[str]) -> Response[bytes]:
         """Say whether a code is the one that was sent to this phone last. A right code is right once."""
-        merchant = await gate.access(request)
+        asked = await read_query(gate, request, PhoneQuery)
         verdict = await check_code(
-            desk, merchant_id=merchant.merchant_id, phone=read_phone(phone), code=code[:LONGEST_CODE]
+            desk,
+            merchant_id=asked.merchant.merchant_id,
+            phone=read_phone(phone, asked.body.region),
+            code=code[:LONGEST_CODE],
         )
         checked = CodeCheckedAnswer(verified=verdict.is_right, triesLeft=verdict.tries_left)
         return Response(render(checked), media_type=JSON, headers=UNSTORED)
@@ -120,9 +145,9 @@ def phone_handlers(desk: Desk, gate: Gate, digest: Digest) -> list[HTTPRouteHand
     return [list_channels, post_code, get_verdict]
 
 
-def read_phone(text: str) -> Phone:
+def read_phone(text: str, region: str | None = None) -> Phone:
     """Read the phone of a path. Raises Invalid."""
     try:
-        return Phone.parse(text)
+        return Phone.parse(text, region=region)
     except PhoneMisshapen as error:
         raise Invalid({"phone": [str(error)]}) from None

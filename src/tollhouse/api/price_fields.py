@@ -16,7 +16,8 @@ from pydantic import (
 )
 
 from tollhouse.api.decode import Body
-from tollhouse.api.money_fields import read_amount, read_currency
+from tollhouse.api.fields import TypedText
+from tollhouse.api.money_fields import AnyCurrency, read_amount
 from tollhouse.catalog.model import Price, Tax
 from tollhouse.catalog.prices import parse_offset
 from tollhouse.catalog.taxes import TaxError, TaxTerms
@@ -36,12 +37,12 @@ class PriceFields(Body):
     The currency is read first, since the decimals of amounts depend on it; the amount after what may stand for it.
     """
 
-    currency: str = Field(min_length=3, max_length=3, description="ISO 4217.", examples=["USD"])
+    currency: AnyCurrency = Field(description="ISO 4217.")
     beforeTaxes: Amount | None = Field(None, description="The amount without its taxes.")
     afterTaxes: Amount | None = Field(None, description="The amount again, with its taxes.")
     taxes: Amount | None = Field(None, description="What of the amount is tax.")
     taxRate: Decimal | None = Field(None, ge=0, le=1, decimal_places=10, description="A fraction: 0.2 for 20 %.")
-    taxName: str | None = Field(None, max_length=64, json_schema_extra={"examples": ["VAT"]})
+    taxName: TypedText | None = Field(None, json_schema_extra={"examples": ["VAT"]})
     amount: Amount | None = Field(
         None,
         validate_default=True,
@@ -55,7 +56,7 @@ class PriceFields(Body):
     repeat: bool | int = Field(
         False, description="Again and again at its offset: without end, or so many times in all."
     )
-    title: str | None = Field(None, max_length=64, description="What this charge is for, in words.")
+    title: TypedText | None = Field(None, description="What this charge is for, in words.")
     _price: Price = PrivateAttr()
 
     @field_validator("offset")
@@ -73,11 +74,6 @@ class PriceFields(Body):
                 raise ValueError("is required")
             return None
         return read_amount(amount, info.data.get("currency"))
-
-    @field_validator("currency")
-    @classmethod
-    def _check_currency(cls, code: str) -> str:
-        return read_currency(code)
 
     @field_validator("repeat", mode="before")
     @classmethod

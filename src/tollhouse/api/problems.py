@@ -16,7 +16,6 @@ from litestar.exceptions import HTTPException
 from pydantic import ValidationError
 
 from tollhouse.api.envelope import request_id_of
-from tollhouse.api.fields import COUNTRY_FORM
 from tollhouse.kernel import errors
 from tollhouse.kernel.card import mask_digits
 from tollhouse.kernel.card_search import mask_card_numbers
@@ -80,9 +79,6 @@ TEXTS = {
     "literal_error": "must be {expected}",
 }
 
-#: What a form asks for, where callers often have another one.
-FORMS = {COUNTRY_FORM: "must be three capital letters, as USA or DEU (ISO 3166-1 alpha-3)"}
-
 
 def problem(
     status: int,
@@ -145,8 +141,6 @@ def _write_path(location: Iterable[int | str], *, is_missing_tag: bool) -> str:
 def _describe(kind: str, context: Mapping[str, Any]) -> str:
     if kind == "value_error":
         return str(context.get("error", "is not valid"))
-    if context.get("pattern") in FORMS:
-        return FORMS[context["pattern"]]
     return TEXTS.get(kind, "is not valid").format(**context)
 
 

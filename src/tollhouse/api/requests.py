@@ -69,11 +69,16 @@ async def read_creation(
 ) -> Asked[Model]:
     """Authenticate, decode and validate a request that creates something, and claim its X-Request-ID.
 
+    Where a field is decisive, a query is refused: the field may have been put there by mistake.
+
     `operation` is the scope of the id beside the merchant. The path belongs to the digest: one id names one request.
     """
     merchant = await gate.access(request)
     content, faults = await read_object(request, limit_bytes=limit_bytes)
-    body = _validate(model, content, faults | find_request_id_faults(request), context)
+    faults |= find_request_id_faults(request)
+    if issubclass(model, Body) and model.decisive:
+        faults |= {name: ["is no parameter of this call"] for name in request.query_params}
+    body = _validate(model, content, faults, context)
     request_id, claim = request_id_of(request.scope), None
     if sent_request_id_of(request.scope) is not None:
         claim = Claim(merchant.merchant_id, operation, request_id, digest(canonical(request.url.path, content)))

@@ -13,8 +13,9 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, fie
 
 from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.decode import Body
+from tollhouse.api.fields import TypedText
 from tollhouse.api.ids import LARGEST_NUMBER, read_name
-from tollhouse.api.money_fields import check_schedule, read_amount, read_currency
+from tollhouse.api.money_fields import AnyCurrency, check_schedule, read_amount
 from tollhouse.api.openapi import describe
 from tollhouse.api.price_fields import PriceFields
 from tollhouse.api.requests import answer, read_creation, read_request
@@ -56,16 +57,14 @@ class SkuChangeRequest(Body):
     """What is to be changed of a product; what is left out, null or empty stays."""
 
     siteId: str | None = Field(None, min_length=1, max_length=36, description="The site that sells it.")
-    title: str | None = Field(None, max_length=64, description="What it is, in words.")
+    title: TypedText | None = Field(None, description="What it is, in words.")
     type: SkuKind | None = Field(None, description="A subscription has a charge after the first.")
     price: Annotated[list[PriceFields], Complaining] = Field(
         default_factory=list,
         max_length=MAX_PRICES,
         description="Its charges; of a one-time product one that does not repeat.",
     )
-    currency: Annotated[str | None, Complaining] = Field(
-        None, min_length=3, max_length=3, description="ISO 4217, with `amount`."
-    )
+    currency: Annotated[AnyCurrency | None, Complaining] = Field(None, description="ISO 4217, with `amount`.")
     amount: Annotated[Decimal | None, WithJsonSchema({"type": "number", "minimum": 0})] = Field(
         None, description="In the place of `price`: one charge, due at once."
     )
@@ -103,11 +102,6 @@ class SkuChangeRequest(Body):
         check_schedule([price.to_price() for price in prices])
         return prices
 
-    @field_validator("currency")
-    @classmethod
-    def _check_currency(cls, code: str | None) -> str | None:
-        return code and read_currency(code)
-
     @field_validator("amount", mode="before")
     @classmethod
     def _check_amount(cls, amount: Any, info: ValidationInfo) -> Decimal:
@@ -136,7 +130,7 @@ class SkuRequest(SkuChangeRequest):
     """A product to be made. It has `price`, or `amount` and `currency`."""
 
     siteId: str = Field(min_length=1, max_length=36, description="The site that sells it.", examples=["983759353"])  # type: ignore[mutable-override]
-    title: str = Field(max_length=64, description="What it is, in words.", examples=["Premium"])  # type: ignore[mutable-override]
+    title: TypedText = Field(description="What it is, in words.", examples=["Premium"])  # type: ignore[mutable-override]
     type: SkuKind = Field(description="A subscription has a charge after the first.")  # type: ignore[mutable-override]
 
     @model_validator(mode="before")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from tollhouse.api.decode import Body
-from tollhouse.api.fields import ReturnUrl, Url, read_empty_list, text
+from tollhouse.api.fields import ReturnUrl, TypedText, Url, read_empty_list, text
 from tollhouse.api.money_fields import check_schedule
 from tollhouse.api.price_fields import PriceFields
 from tollhouse.catalog.prices import MAX_PRICES
@@ -42,7 +42,7 @@ class SkuFields(Body):
     name: text(36) | None = Field(  # type: ignore[valid-type]
         None, description="A product of the portal. Required, or `siteId`.", examples=["PREMIUM_MONTHLY"]
     )
-    title: str | None = Field(None, max_length=64, description="What the cardholder bought, in words.")
+    title: TypedText | None = Field(None, description="What the cardholder bought, in words.")
     price: list[PriceFields] = Field(
         default_factory=list,
         max_length=MAX_PRICES,

@@ -14,6 +14,7 @@ from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.card_request import CardAsked, answer_order, read_card_request, refuse_strays
 from tollhouse.api.consumer_fields import PageConsumerFields
 from tollhouse.api.decode import Body
+from tollhouse.api.fields import IpAddress
 from tollhouse.api.ids import read_number
 from tollhouse.api.mpi_fields import find_mpi_faults
 from tollhouse.api.openapi import describe
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 class HolderFields(PageConsumerFields):
     """What may be said of who holds the new card. Nothing of it has to be: the consumer stays the subscription's."""
 
-    ip: str | None = Field(None, description="The customer's address; else that of the sign-up.")
+    ip: IpAddress | None = Field(None, description="The customer's address; else that of the sign-up.")
 
 
 class SubscriptionAccountRequest(Body):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import partial
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
 from litestar import Response, delete, get, post, put
@@ -24,9 +23,10 @@ from tollhouse.acquirers.test_data import Type, Wish
 from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.decode import Body
 from tollhouse.api.ids import read_number
-from tollhouse.api.money_fields import read_amount, read_currency
+from tollhouse.api.money_fields import AnyCurrency, read_amount
 from tollhouse.api.openapi import describe
 from tollhouse.api.requests import answer, read_creation, read_query, read_request
+from tollhouse.kernel.addresses import parse_address
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import AmountError, Currency, Money
 from tollhouse.storage.claims import create_once
@@ -57,10 +57,9 @@ def _check_address(value: str) -> str:
     if len(value) > LONGEST_ADDRESS or "%" in value:
         raise ValueError("is no IP address")
     try:
-        ip_address(value)
+        return str(parse_address(value))
     except ValueError:
         raise ValueError("is no IP address") from None
-    return value
 
 
 #: Without its currency at first: its decimals are counted where that is known.
@@ -74,9 +73,7 @@ class TestPaymentDataRequest(Body):
     """What is to be made."""
 
     type: Type = Field(description="The brand of a card, or `sepa` for an account.")
-    currency: Annotated[str, AfterValidator(read_currency)] = Field(
-        "USD", description="ISO 4217.", min_length=3, max_length=3
-    )
+    currency: AnyCurrency = Field("USD", description="ISO 4217.")
     balance: Balance = Field(
         DEFAULT_BALANCE, description="Charges take from it. No more decimals than the currency has."
     )

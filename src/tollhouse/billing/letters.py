@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tollhouse.billing.model import CANCELED, Happening
 from tollhouse.billing.store import select_letter_terms
-from tollhouse.notices.model import DEFAULT_LANGUAGE, Addressee, Facts, Kind, is_address
+from tollhouse.notices.model import DEFAULT_LANGUAGE, Addressee, Facts, Kind, read_recipient
 from tollhouse.notices.store import NoticeRow, insert_notices
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def choose_addressee(given: Mapping[str, str] | None, consumer: Mapping[str, Any
     """
     if given is not None:
         return Addressee(given["to"], given["language"], shop)
-    to = consumer.get("email")
-    if to is None or not is_address(to):
+    to = read_recipient(consumer.get("email"))
+    if to is None:
         return None
     return Addressee(to, consumer.get("browserLanguage") or DEFAULT_LANGUAGE, shop)

@@ -18,7 +18,7 @@ EXPIRY_FORM = re.compile(
     r"(?P<month>0?[1-9]|1[0-2])\s*[/.\-\s]\s*(?:20)?(?P<year>[0-9]{2})|(?P<joined>[0-9]{2})(?:20)?(?P<end>[0-9]{2})"
 )
 EXPIRY_YEAR_FIRST = re.compile(r"20(?P<year>[0-9]{2})-(?P<month>0[1-9]|1[0-2])")
-LONGEST_HOLDER, LONGEST_ZIP = 64, 16
+LONGEST_HOLDER, LONGEST_ZIP = 255, 255
 
 
 @dataclass(slots=True)

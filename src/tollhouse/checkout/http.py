@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from litestar import Request, Response
 
 from tollhouse.checkout.pages import Page, render_app
+from tollhouse.kernel.addresses import normalize_address
 from tollhouse.kernel.errors import NotFound
 from tollhouse.kernel.urls import is_web_url
 
@@ -63,4 +64,4 @@ async def read_form(request: AnyRequest) -> dict[str, str]:
 
 def peer_of(request: AnyRequest) -> str:
     """Return the address of who is connected."""
-    return request.client.host if request.client else ""
+    return normalize_address(request.client.host) if request.client else ""

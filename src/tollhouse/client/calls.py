@@ -300,24 +300,31 @@ def rate(currency: str) -> Call[Rate]:
     return Call("GET", path_of("/currency-exchange-rate/{}", currency), Rate)
 
 
-def verification_channels(phone: str) -> Call[dict[str, Any]]:
-    """Return the channels through which a verification code can be sent to a phone."""
-    return Call("GET", path_of("/antifraud/verification/{}", phone), dict[str, Any])
+def verification_channels(phone: str, *, region: str | None = None) -> Call[dict[str, Any]]:
+    """Return the channels through which a verification code can be sent to a phone.
+
+    `region` is the country of a phone that is written without `+` and its country code.
+    """
+    path = path_of("/antifraud/verification/{}", phone)
+    return Call("GET", path, dict[str, Any], query={"region": region} if region else {})
 
 
-def send_verification(channel: str, *, phone: str, sender: str | None = None) -> Call[dict[str, Any]]:
+def send_verification(
+    channel: str, *, phone: str, region: str | None = None, sender: str | None = None
+) -> Call[dict[str, Any]]:
     """Send a verification code."""
     return Call(
         "POST",
         path_of("/antifraud/verification/{}/send", channel),
         dict[str, Any],
-        {"phone": phone, "from": sender},
+        {"phone": phone, "region": region, "from": sender},
     )
 
 
-def check_verification(phone: str, code: str) -> Call[dict[str, Any]]:
+def check_verification(phone: str, code: str, *, region: str | None = None) -> Call[dict[str, Any]]:
     """Check a verification code. It may be tried a few times, and is right once."""
-    return Call("GET", path_of("/antifraud/verification/{}/{}", phone, code), dict[str, Any])
+    path = path_of("/antifraud/verification/{}/{}", phone, code)
+    return Call("GET", path, dict[str, Any], query={"region": region} if region else {})
 
 
 def transaction_ipn(transaction_id: str) -> Call[IpnRecord]:

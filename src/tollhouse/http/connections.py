@@ -9,16 +9,12 @@ from __future__ import annotations
 import itertools
 import resource
 from collections.abc import Sequence
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Protocol
 
-Network = IPv4Network | IPv6Network
+from tollhouse.kernel.addresses import Network, group_address, is_within
 
 #: Connections that are looked at, oldest first, to find one that may end.
 MAX_SCANNED = 1_024
-#: An IPv6 customer has a network of this length, not one address (RFC 6177).
-IPV6_PREFIX = 64
 #: Files that a process asks to be allowed to open; most are connections.
 MAX_FILES = 65_536
 MAX_CONNECTIONS = 16_384
@@ -85,10 +81,7 @@ class Connections:
             del self._by_address[key]
 
     def _is_exempt(self, address: str) -> bool:
-        if not self._exempt:
-            return False
-        parsed = _parse(address)
-        return parsed is not None and any(parsed in network for network in self._exempt)
+        return bool(self._exempt) and is_within(address, self._exempt)
 
 
 def _evict_one(connections: dict[Connection, str] | dict[Connection, None]) -> bool:
@@ -98,20 +91,3 @@ def _evict_one(connections: dict[Connection, str] | dict[Connection, None]) -> b
         return False
     oldest.evict()
     return True
-
-
-@lru_cache(maxsize=4_096)
-def group_address(address: str) -> str:
-    """Return the address itself for IPv4, mapped or not, and the /64 network for IPv6."""
-    parsed = _parse(address)
-    if isinstance(parsed, IPv6Address):
-        return str(ip_network((parsed, IPV6_PREFIX), strict=False))
-    return str(parsed) if parsed else address
-
-
-def _parse(address: str) -> IPv4Address | IPv6Address | None:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return None
-    return parsed.ipv4_mapped or parsed if isinstance(parsed, IPv6Address) else parsed

@@ -24,8 +24,9 @@ import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tollhouse.http.connections import Connections, Network
+from tollhouse.http.connections import Connections
 from tollhouse.http.refusals import REFUSALS, build_refusal
+from tollhouse.kernel.addresses import Network
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application

@@ -6,9 +6,9 @@ are limited by the address that sends them; a known key is good from there all t
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
+from tollhouse.kernel.addresses import group_address
 from tollhouse.kernel.errors import Forbidden, NotAuthenticated
 from tollhouse.kernel.limits import Window
 from tollhouse.merchants.keys import ApiKeys
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 LONGEST_KEY = 256
 #: Unknown keys a minute from one address.
 UNKNOWN_KEYS_BY_ADDRESS = 30
-#: One subscriber's share of IPv6; it has more addresses than anybody can count.
-IPV6_SHARE_BITS = 64
 
 
 class MerchantDisabled(Forbidden):
@@ -57,7 +55,7 @@ class Doorman:
         """
         if not key:
             raise NotAuthenticated("The Authorization header has to hold your API key.")
-        merchant = await self._find(key, source=source_of(address))
+        merchant = await self._find(key, source=group_address(address))
         if merchant.key_expires_at is not None and merchant.key_expires_at <= self._clock.now():
             raise NotAuthenticated("The API key has expired.")
         if not is_address_allowed(merchant, address):
@@ -80,14 +78,3 @@ class Doorman:
             if other != self._environment and key.startswith(f"th_{other}_"):
                 return f"This is a key for {other}, and this gateway is {self._environment}."
         return "The API key is wrong."
-
-
-def source_of(address: str) -> str:
-    """Return what is counted of an address: of IPv6, the network that one subscriber has."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        return f"{int(parsed) >> (128 - IPV6_SHARE_BITS):x}"
-    return address

@@ -6,8 +6,9 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Literal
+
+from tollhouse.kernel.addresses import Network, is_within
 
 Environment = Literal["stage", "live"]
 
@@ -23,7 +24,7 @@ class Merchant:
     name: str
     is_active: bool
     clock_offset: timedelta
-    allowed_networks: tuple[IPv4Network | IPv6Network, ...]
+    allowed_networks: tuple[Network, ...]
     key_expires_at: datetime | None
 
 
@@ -39,10 +40,4 @@ def digest_api_key(key: str) -> bytes:
 
 def is_address_allowed(merchant: Merchant, address: str) -> bool:
     """Tell whether the key may be used from this address. An empty list allows every address."""
-    if not merchant.allowed_networks:
-        return True
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in merchant.allowed_networks)
+    return not merchant.allowed_networks or is_within(address, merchant.allowed_networks)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tollhouse.kernel.addresses import group_address
 from tollhouse.kernel.errors import NotAuthenticated, RateLimited
-from tollhouse.merchants.access import source_of
 from tollhouse.merchants.passwords import WrongPassword
 from tollhouse.merchants.people import IDLE_FOR, LONGEST_SESSION, digest_token
 from tollhouse.merchants.store import queries
@@ -84,7 +84,7 @@ async def sign_in(database: Database, gate: PasswordGate, key: bytes, wanted: Tr
     the password is looked at: of any number of tries at once, ten are made.
     """
     known = read_browser(key, wanted)
-    source = source_of(wanted.address)
+    source = group_address(wanted.address)
     subject = _subject("browser", known) if known else _subject("account", wanted.account)
     user = await _take_try(database, wanted, subject, None if known else _subject("source", source))
     password_hash = user["password_hash"] if user else None

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
+import idna
+
 from tollhouse.kernel.money import Currency, Money
 
 #: One address, as SMTP takes it without quoting: what stands before the @ is a dot-atom, after it is a host with a dot.
@@ -121,6 +123,17 @@ class Letter:
     text: str
     html: str
     at: datetime
+
+
+def read_recipient(text: str | None) -> str | None:
+    """Return the address to which a letter goes, its host in ASCII (IDNA, UTS 46); None if the text is no address."""
+    local, mark, domain = (text or "").strip().rpartition("@")
+    try:
+        host = domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
+    except UnicodeError:  # the library's own errors are of this kind
+        return None
+    address = f"{local}{mark}{host}"
+    return address if is_address(address) else None
 
 
 def is_address(text: str | None) -> bool:

@@ -8,7 +8,7 @@ import msgspec
 
 from tollhouse.catalog.prices import has_later_charges
 from tollhouse.consumers.store import ConsumerRow
-from tollhouse.notices.model import DEFAULT_LANGUAGE, Addressee, is_address
+from tollhouse.notices.model import DEFAULT_LANGUAGE, Addressee, read_recipient
 from tollhouse.payments.lifecycle import name_attempt
 from tollhouse.payments.model import Attempt, AttemptState, Holding, Mode, Order, Payment, Status, Subscribing
 from tollhouse.payments.records import item_to_json
@@ -82,8 +82,8 @@ def _choose_addressee(order: Order) -> Addressee | None:
     wish = order.receipt
     if wish is None:
         return None
-    to = wish.to or order.consumer.get("email")
-    if to is None or not is_address(to):
+    to = read_recipient(wish.to or order.consumer.get("email"))
+    if to is None:
         return None
     language = wish.language or order.consumer.get("browserLanguage") or DEFAULT_LANGUAGE
     return Addressee(to, language, order.site.name)

@@ -14,10 +14,13 @@ from datetime import timedelta
 
 import phonenumbers
 
+from tollhouse.kernel.card_texts import read_plain
+
 #: The form of the wire contract, section 2.1, and its length in characters.
-PHONE_FORM = re.compile(r"[+0-9][0-9 .()-]{5,24}")
-SHORTEST, LONGEST = 7, 18
-FEWEST_DIGITS = 5
+PHONE_FORM = re.compile(r"[+0-9(][0-9 .()-]{4,24}")
+#: The shortest number with its country code has seven characters; a national one may have fewer digits.
+SHORTEST, LONGEST = 5, 25
+IMPOSSIBLE = "is no number of a phone: it has too few or too many digits for its country"
 
 CODE_DIGITS = 6
 CODE_LIFE = timedelta(minutes=10)
@@ -31,19 +34,27 @@ class PhoneMisshapen(ValueError):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Phone:
-    """A phone number: `+` and digits where it could be read as an international one (E.164), else its digits."""
+    """A phone number of E.164: `+`, the country code and the number."""
 
     number: str
 
     @classmethod
-    def parse(cls, text: str) -> Phone:
-        """Read a number as people write it. Raises PhoneMisshapen."""
-        if not SHORTEST <= len(text) <= LONGEST:
+    def parse(cls, text: str, *, region: str | None = None) -> Phone:
+        """Read a number as people write it. Raises PhoneMisshapen.
+
+        Without `+` and country code it is a number of `region`, a country of two letters; without both it may be the
+        number of somebody in another country, and is refused.
+        """
+        plain = read_plain(text).strip()
+        if not SHORTEST <= len(plain) <= LONGEST:
             raise PhoneMisshapen(f"must have {SHORTEST} to {LONGEST} characters")
-        digits = "".join(character for character in text if "0" <= character <= "9")
-        if not PHONE_FORM.fullmatch(text) or len(digits) < FEWEST_DIGITS:
+        if not PHONE_FORM.fullmatch(plain):
             raise PhoneMisshapen("must be digits, with spaces, dots, hyphens or brackets between; a + may come first")
-        return cls(_to_international(digits) or digits)
+        if plain.startswith("00"):
+            plain = f"+{plain[2:]}"
+        if not plain.startswith("+") and region is None:
+            raise PhoneMisshapen("must begin with + and its country code, or be of a region")
+        return cls(_write_international(plain, region))
 
     def __repr__(self) -> str:
         return "Phone(...)"
@@ -51,12 +62,16 @@ class Phone:
     __str__ = __repr__
 
 
-def _to_international(digits: str) -> str | None:
-    """Read digits as country code and number, with or without the 00 in front; None where no country has them."""
+def _write_international(text: str, region: str | None) -> str:
+    """Write a number as E.164. Raises PhoneMisshapen for one that no phone of its country can have."""
     try:
-        known = phonenumbers.parse("+" + digits.removeprefix("00"))
-    except phonenumbers.NumberParseException:
-        return None
+        known = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException as error:
+        if error.error_type == phonenumbers.NumberParseException.INVALID_COUNTRY_CODE:
+            raise PhoneMisshapen("has no country code that exists, or is of a region that has none") from None
+        raise PhoneMisshapen(IMPOSSIBLE) from None
+    if not phonenumbers.is_possible_number(known):
+        raise PhoneMisshapen(IMPOSSIBLE)
     return phonenumbers.format_number(known, phonenumbers.PhoneNumberFormat.E164)
 
 

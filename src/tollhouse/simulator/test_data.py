@@ -6,12 +6,12 @@ Messages in, answers out, as everywhere in the simulator. What is not there is a
 from __future__ import annotations
 
 from datetime import datetime
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from tollhouse.kernel.addresses import parse_address
 from tollhouse.kernel.card import CardNumber
 from tollhouse.simulator.messages import Message, decode, encode
 from tollhouse.simulator.model import PublishedCard
@@ -179,7 +179,7 @@ def is_allowed(address: str | None, allowed: Sequence[str]) -> bool:
     if not allowed:
         return True
     try:
-        return address is not None and ip_address(address) in {ip_address(entry) for entry in allowed}
+        return address is not None and parse_address(address) in map(parse_address, allowed)
     except ValueError:
         return False
 

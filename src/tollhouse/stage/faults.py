@@ -151,7 +151,7 @@ def _read_amount(content: Mapping[str, Any], faults: dict[str, list[str]]) -> di
         faults["amount"] = ["must be a number"]
         return None
     try:
-        money = Money.parse(Decimal(amount), Currency.of(str(content.get("currency", "USD"))))
+        money = Money.parse(Decimal(amount), Currency.parse(str(content.get("currency") or "USD")))
     except KeyError:
         faults["currency"] = ["is no currency of ISO 4217"]
         return None

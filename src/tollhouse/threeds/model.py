@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from ipaddress import ip_address
 from typing import Any, Self
 from uuid import UUID
 
+from tollhouse.kernel.addresses import parse_address
 from tollhouse.kernel.card import Card
 from tollhouse.kernel.money import Money
 
@@ -255,7 +255,7 @@ def _read_text(value: Any) -> str:
 def _read_address(text: str) -> str:
     """Return an IP address without the zone of a link-local one, or nothing."""
     try:
-        return str(ip_address(text.partition("%")[0]))
+        return str(parse_address(text))
     except ValueError:
         return ""
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.api.limits import TokenizeLimits, TokenizeRates, network_of
+from tollhouse.api.limits import TokenizeLimits, TokenizeRates
 from tollhouse.kernel.card import CardNumber
 from tollhouse.kernel.errors import RateLimited
 from tollhouse.kernel.limits import Window
@@ -59,14 +59,17 @@ def test_others_are_not_held_up() -> None:
     [
         ("203.0.113.1", "203.0.113.255", True),
         ("203.0.113.1", "203.0.114.1", False),
+        ("203.0.113.1", "::ffff:203.0.113.77", True),
         ("2001:db8:1:2::1", "2001:db8:1:2:ffff::1", True),
         ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
         ("nonsense", "nonsense", True),
     ],
 )
 def test_networks(one: str, other: str, *, same: bool) -> None:
-    """A network is a /24 of IPv4 or a /64 of IPv6."""
-    assert (network_of(one) == network_of(other)) is same
+    """Calls of one network count together: a /24 of IPv4, also in the spelling of IPv6, or a /64 of IPv6."""
+    limits = TokenizeLimits(TokenizeRates(by_network=1))
+    assert calls(limits, address=one) == 1
+    assert (calls(limits, address=other) == 0) is same
 
 
 def test_a_window_without_limit_remembers_nobody() -> None:

@@ -2,62 +2,80 @@
 
 from __future__ import annotations
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tollhouse.phones.model import Phone, PhoneMisshapen, digest_code, digest_phone, draw_code
 
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("+1 (500) 555.0006", "+15005550006"),
-        ("+15005550006", "+15005550006"),
-        ("15005550006", "+15005550006"),
-        ("0015005550006", "+15005550006"),
-        ("+49 30 901820", "+4930901820"),
-        ("(500) 555-0006"[1:], "5005550006"),
-        ("0171 2345678", "01712345678"),
-        ("1(23)45 ", "12345"),
-    ],
-)
-def test_phones_are_read_as_written(text: str, number: str) -> None:
-    """However it is set out, a number is one number; what no country has is its digits."""
-    assert Phone.parse(text).number in {number, f"+{number}"}
+FORMS = [
+    phonenumbers.PhoneNumberFormat.E164,
+    phonenumbers.PhoneNumberFormat.INTERNATIONAL,
+    phonenumbers.PhoneNumberFormat.NATIONAL,
+    phonenumbers.PhoneNumberFormat.RFC3966,
+]
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "region", "number"),
     [
-        "",
-        "+12345",
-        "+1234567890123456789",
-        "(500) 555-0006",
-        "+1 500 call",
-        "+......",
-        "+1500555000\n",
-        "١٢٣٤٥٦٧٨",
-        "++1500555",
+        ("+1 (500) 555.0006", None, "+15005550006"),
+        ("+15005550006", None, "+15005550006"),
+        ("0015005550006", None, "+15005550006"),
+        (" +49 30 901820 ", None, "+4930901820"),
+        ("\uff0b49\u00a030\u2011901820\u200e", None, "+4930901820"),
+        ("+44 (0)20 7946 0018", None, "+442079460018"),
+        ("212 555-1234", "US", "+12125551234"),
+        ("(212) 555-1234", "US", "+12125551234"),
+        ("1 212 555 1234", "US", "+12125551234"),
+        ("0171 2345678", "DE", "+491712345678"),
+        ("+49 171 2345678", "US", "+491712345678"),
+        ("0049 171 2345678", "FR", "+491712345678"),
     ],
 )
-def test_what_is_no_phone_is_refused(text: str) -> None:
-    """Too short, too long, another character, or hardly a digit: refused, in words that do not repeat it."""
-    with pytest.raises(PhoneMisshapen) as refused:
+def test_phones_are_read_as_written(text: str, region: str | None, number: str) -> None:
+    """However it is set out, a number is one number; a region says of which country a national one is."""
+    assert Phone.parse(text, region=region).number == number
+
+
+@pytest.mark.parametrize(
+    "text", ["212 555-1234", "(212) 555-1234", "15005550006", "0171 2345678", "5005551", "491712345678"]
+)
+def test_national_numbers_need_a_region(text: str) -> None:
+    """Digits alone may be a number of any country, and are the number of nobody until a country is named."""
+    with pytest.raises(PhoneMisshapen, match="region"):
         Phone.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "region"),
+    [
+        *((text, None) for text in ("", "+12345", "+1234567890123456789", "+1 500 call", "+......", "+1500555\n0001")),
+        *(
+            (text, None)
+            for text in ("++1500555", "+999 1234567", "+1 212 555", "+49 1", "+1 212 555 12345", "+0 12345")
+        ),
+        *(("212 555-1234", region) for region in ("XX", "AQ", "us", "USA")),
+        *(("555", "US"), ("12345678901234", "US"), ("", "US")),
+    ],
+)
+def test_what_is_no_phone_is_refused(text: str, region: str | None) -> None:
+    """Too short or too long for its country, another character, or no country with phones: refused, unrepeated."""
+    with pytest.raises(PhoneMisshapen) as refused:
+        Phone.parse(text, region=region)
     assert not text or text not in str(refused.value)
 
 
-@given(st.from_regex(r"\A[+0-9][0-9 .()-]{6,17}\Z"))
-def test_whatever_has_the_form_is_taken(text: str) -> None:
-    """A text of the contract's form with some digits is a phone, and how it is set out makes no difference."""
-    digits = [character for character in text if character.isdigit()]
-    if len(digits) < 5:
-        return
-    phone = Phone.parse(text)
-    assert phone.number.removeprefix("+").isdigit()
-    if len(digits) >= 7:
-        assert Phone.parse("".join(digits)) == phone
+@given(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)), st.sampled_from(FORMS))
+def test_every_form_of_a_number_is_the_same(region: str, form: int) -> None:
+    """A country's own example, written in any form that is used for phones, is one number, and it is possible."""
+    example = phonenumbers.example_number(region)
+    assert example
+    written = phonenumbers.format_number(example, form).removeprefix("tel:").partition(";")[0]
+    expected = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+    assert Phone.parse(written, region=region).number == expected
+    assert written.startswith("+") is (form != phonenumbers.PhoneNumberFormat.NATIONAL)
 
 
 def test_phones_do_not_print() -> None:
