@@ -79,7 +79,7 @@ REFUSED = {
     "nothing to get": ({"method": "get"}, None, 400, {"ustas", "sku_name"}),
     "nobody": (NAMED | {"external_user_id": ""}, None, 400, {"external_user_id"}),
     "too long": (
-        NAMED | {"external_user_id": "x" * 256, "username": "x" * 255},
+        NAMED | {"external_user_id": "x" * 256, "username": "x" * 256},
         None,
         400,
         {"external_user_id", "username"},

@@ -170,6 +170,7 @@ async def test_what_would_move_all_by_mistake(shop: WebShop) -> None:
     before = await shop.count_rows()
     for operation, body, paths in MISTAKEN:
         await refused(await shop.post(f"/payment/{transaction_id}/{operation}", body), *paths)
+        await refused(await shop.post(f"/payment/{transaction_id}/{operation}?amount=5", REASON), "amount")
     assert await shop.count_rows() == before
     body = {"amount": 5, "currency": "usd", "note": "ignored beside an amount"}
     assert read(await shop.post(f"/payment/{transaction_id}/capture", body))["amount"] == 5

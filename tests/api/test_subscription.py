@@ -410,6 +410,8 @@ async def test_no_slip_ends_a_subscription(shop: WebShop, body: dict[str, Any], 
     subscription_id = (await shop.pay(shop.payment(sku=shop.sku(*MONTHLY)))).json()["subscription"]["id"]
     answer = await shop.put(f"/subscription/{subscription_id}/cancel", body)
     assert (answer.status_code, list(answer.json()["errors"])) == (400, [field])
+    misplaced = await shop.put(f"/subscription/{subscription_id}/cancel?cancelDate=2999-01-01", {})
+    assert (misplaced.status_code, list(misplaced.json()["errors"])) == (400, ["cancelDate"])
     assert (await shop.get(f"/subscription/{subscription_id}")).json()["status"] == "active"
 
 

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, fie
 
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import TypedText
-from tollhouse.kernel.card import Card, CardDataError, CardNumber, Cvv, Expiry
+from tollhouse.kernel.card import Brand, Card, CardDataError, CardNumber, Cvv, Expiry
 from tollhouse.kernel.card_texts import read_number, read_plain
 
 
@@ -21,6 +21,11 @@ def read_digits(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise CardDataError("must be digits only")
     return str(value)
+
+
+def read_code(value: Any, brand: Brand | None = None) -> Cvv:
+    """Take a security code as a text or a number, with digits of any script. Raises CardDataError."""
+    return Cvv.parse(read_plain(read_digits(value)).strip(), brand=brand)
 
 
 def _read_month(value: Any) -> str:
@@ -83,9 +88,7 @@ class CardFields(Body):
     @classmethod
     def _read_code(cls, value: Any, info: ValidationInfo) -> Cvv:
         number = info.data.get("number")
-        return Cvv.parse(
-            read_plain(read_digits(value)).strip(), brand=number.brand if isinstance(number, CardNumber) else None
-        )
+        return read_code(value, number.brand if isinstance(number, CardNumber) else None)
 
     @property
     def expiry(self) -> Expiry:

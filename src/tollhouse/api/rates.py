@@ -44,7 +44,7 @@ def rate_handlers(
     async def get_rate(request: AnyRequest, iso: FromPath[str]) -> Response[bytes]:
         """Return what one currency is worth in US dollars."""
         await gate.access(request)
-        rate = rates.all().get(iso)
+        rate = rates.all().get(iso.upper())
         if rate is None:
             raise NotFound("There is no rate of that currency.")
         return Response(render(build_rate(rate)), media_type=JSON)

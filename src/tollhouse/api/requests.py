@@ -54,6 +54,7 @@ async def read_request(
     """
     merchant = await gate.access(request)
     content, faults = await read_object(request, limit_bytes=limit_bytes)
+    faults |= _find_query_faults(request, model)
     return Asked(merchant, request_id_of(request.scope), _validate(model, content, faults, context))
 
 
@@ -69,15 +70,11 @@ async def read_creation(
 ) -> Asked[Model]:
     """Authenticate, decode and validate a request that creates something, and claim its X-Request-ID.
 
-    Where a field is decisive, a query is refused: the field may have been put there by mistake.
-
     `operation` is the scope of the id beside the merchant. The path belongs to the digest: one id names one request.
     """
     merchant = await gate.access(request)
     content, faults = await read_object(request, limit_bytes=limit_bytes)
-    faults |= find_request_id_faults(request)
-    if issubclass(model, Body) and model.decisive:
-        faults |= {name: ["is no parameter of this call"] for name in request.query_params}
+    faults |= find_request_id_faults(request) | _find_query_faults(request, model)
     body = _validate(model, content, faults, context)
     request_id, claim = request_id_of(request.scope), None
     if sent_request_id_of(request.scope) is not None:
@@ -95,6 +92,13 @@ async def read_query(gate: Gate, request: AnyRequest, model: type[Model]) -> Ask
     faults = {name: ["is no parameter of this call"] for name in given if name not in names_of(model)}
     faults |= {name: ["is given twice"] for name in given if name not in faults and len(given.getall(name)) > 1}
     return Asked(merchant, request_id_of(request.scope), _validate(model, dict(given), faults, None))
+
+
+def _find_query_faults(request: AnyRequest, model: type[BaseModel]) -> dict[str, list[str]]:
+    """Name the parameters of a call with decisive fields: one of them may have been put there by mistake."""
+    if not (issubclass(model, Body) and model.decisive):
+        return {}
+    return {name: ["is no parameter of this call; the body has it"] for name in request.query_params}
 
 
 def canonical(path: str, content: Mapping[str, Any]) -> bytes:

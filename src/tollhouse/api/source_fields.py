@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Discriminator, Field, ValidationInfo, field_validator
 
-from tollhouse.api.card_fields import CardFields, Code, read_digits
+from tollhouse.api.card_fields import CardFields, Code, read_code
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import read_empty_list, text
 from tollhouse.api.mpi_fields import MpiParameters
@@ -82,7 +82,7 @@ class AccountWithCodeSource(SourceFields):
     @field_validator("cvv", mode="before")
     @classmethod
     def _read_code(cls, value: Any) -> Cvv:
-        return Cvv.parse(read_digits(value))
+        return read_code(value)
 
 
 class ConsumerSource(SourceFields):

@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import Field, ValidationError, field_validator
 
 from tollhouse.api.access import AnyRequest, Gate
-from tollhouse.api.card_fields import Code, read_digits
+from tollhouse.api.card_fields import Code, read_code
 from tollhouse.api.decode import MAX_TOKENIZE_BYTES, Body, read_object
 from tollhouse.api.fields import text
 from tollhouse.api.openapi import describe
@@ -58,7 +58,7 @@ class AccountTokenRequest(Body):
     @field_validator("cvv", mode="before")
     @classmethod
     def _read_code(cls, value: Any) -> Cvv:
-        return Cvv.parse(read_digits(value))
+        return read_code(value)
 
 
 def tokenize_account_handlers(make_token: Callable[[AnyRequest], Awaitable[Reply]]) -> list[HTTPRouteHandler]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from tollhouse.ipn.names import spell
 from tollhouse.ipn.schedule import parse_retry_after
 from tollhouse.ipn.session import CallbackSession, Peer, peer
 from tollhouse.ipn.signature import sign_status, sign_webhook
+from tollhouse.kernel.addresses import parse_address
 from tollhouse.kernel.urls import AddressPolicy, AddressRefused, check_url
 from tollhouse.transport.urls import build_exact_url
 
@@ -171,7 +171,7 @@ async def _find_place(session: CallbackSession, url: URL, limits: Limits, noted:
     """
     host = url.host or ""
     try:
-        address = ipaddress.ip_address(host)
+        address = parse_address(host)
     except ValueError:
         try:
             async with asyncio.timeout(limits.connect_seconds):
@@ -180,7 +180,7 @@ async def _find_place(session: CallbackSession, url: URL, limits: Limits, noted:
             raise aiohttp.ConnectionTimeoutError from None
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, "The host has no address.") from None
-        address = ipaddress.ip_address(spell(found[0][4]))
+        address = parse_address(spell(found[0][4]))
     return noted.merchant_id, f"{address}:{url.port}" if address.is_loopback else str(address)
 
 

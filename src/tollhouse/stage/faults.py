@@ -11,6 +11,7 @@ from litestar import Request, Response, delete, get, post
 
 from tollhouse.http.decode import parse_object
 from tollhouse.kernel.card import CardDataError, CardNumber
+from tollhouse.kernel.card_texts import read_number
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import AmountError, Currency, Money
 from tollhouse.stage.world import ask_world
@@ -137,7 +138,7 @@ def _read_card(value: Any, faults: dict[str, list[str]]) -> str | None:
     if value is None:
         return None
     try:
-        return CardNumber.parse(str(value)).masked
+        return CardNumber.parse(read_number(str(value))).masked
     except CardDataError as error:
         faults["card"] = [str(error)]
         return None

@@ -18,7 +18,9 @@ from tollhouse.api.consumer_fields import ConsumerFields
 from tollhouse.api.operations import CaptureRequest, CreditRequest
 from tollhouse.api.payment_page_request import FeeFields
 from tollhouse.api.price_fields import PriceFields
-from tollhouse.api.source_fields import TokenSource
+from tollhouse.api.source_fields import AccountWithCodeSource, TokenSource
+from tollhouse.api.tokenize_account import AccountTokenRequest
+from tollhouse.kernel.card import Cvv
 
 FULL_WIDTH = str.maketrans("0123456789.", "\uff10\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18\uff19\uff0e")
 ARABIC = str.maketrans("0123456789", "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669")
@@ -54,6 +56,14 @@ def test_amounts(minor: int, code: str) -> None:
             assert float(model.model_validate({"amount": form, **more}).amount or 0) == pytest.approx(float(amount))
         fee = {"type": "t", "items": [{"items": [{"value": form}]}]}
         assert float(FeeFields.model_validate(fee).items[0].items[0].value) == pytest.approx(float(amount))
+
+
+@pytest.mark.parametrize("blank", ["", None])
+def test_blank_places_of_fees_are_no_places(blank: str | None) -> None:
+    """A fee for a country or a method that is blank is refused; it would be a fee for all of them."""
+    for place, item in (({"geo": blank}, {}), ({}, {"paymentMethod": blank})):
+        with pytest.raises(ValueError, match=r"geo|paymentMethod"):
+            FeeFields.model_validate({"type": "t", "items": [{**place, "items": [{"value": 1, **item}]}]})
 
 
 @pytest.mark.parametrize(
@@ -112,6 +122,16 @@ def test_cards(month: int, year: int, number: str) -> None:
         assert (read.number, read.expiry) == (canonical.number, canonical.expiry)
 
 
+@given(st.integers(100, 9_999))
+def test_security_codes(code: int) -> None:
+    """A security code is the same as a number, as a text, with spaces around and with digits of any script."""
+    account = {"paymentAccountId": TOKEN}
+    for form in (code, f"{code}", f" {code} ", f"{code}".translate(FULL_WIDTH), f"{code}".translate(ARABIC)):
+        source = AccountWithCodeSource.model_validate({"type": "paymentAccountIdWithCvv", **account, "cvv": form})
+        stored = AccountTokenRequest.model_validate({**account, "consumerId": "c1234", "cvv": form})
+        assert source.cvv == stored.cvv == Cvv.parse(f"{code}")
+
+
 @pytest.mark.parametrize(
     ("forms", "value"), [((True, "true", "True", "1", 1, "TRUE"), True), ((False, "false", "0", 0, "", None), False)]
 )
@@ -120,7 +140,7 @@ def test_switches(name: str, forms: tuple[Any, ...], value: bool) -> None:  # no
     """A switch is on or off in whatever form it comes; no other text switches anything."""
     for form in forms:
         assert TokenSource.model_validate({"type": "token", "token": TOKEN, name: form}).authenticate is value
-    others: tuple[Any, ...] = ("perhaps", 2, "01", [], "tru")
+    others: tuple[Any, ...] = ("perhaps", 2, "01", [], "yesno")
     for other in others:
         with pytest.raises(ValueError, match="valid boolean"):
             TokenSource.model_validate({"type": "token", "token": TOKEN, name: other})

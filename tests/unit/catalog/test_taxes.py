@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 from tollhouse.api.price_fields import PriceFields
 from tollhouse.catalog.model import Tax, price_from_json, price_to_json
 from tollhouse.catalog.taxes import TOLERANCE_MINOR, TaxError, TaxTerms
-from tollhouse.kernel.money import RETIRED_EXPONENTS, Currency, Money
+from tollhouse.kernel.money import FUND_CODES, RETIRED_EXPONENTS, SHARED_CURRENCIES, Currency, Money
 
 USD = Currency.of("USD")
-CURRENCIES = [Currency.of(known.code) for known in iso4217.Currency] + [Currency.of(code) for code in RETIRED_EXPONENTS]
+CURRENCIES = [
+    Currency.of(code)
+    for code in [*(known.code for known in iso4217.Currency), *RETIRED_EXPONENTS]
+    if code not in FUND_CODES and (not code.startswith("X") or code in SHARED_CURRENCIES)
+]
 
 
 def settle(**parts: Any) -> tuple[int, Tax | None]:
