@@ -236,6 +236,13 @@ def open_keys(settings: Settings) -> FileKeyProvider:
     return FileKeyProvider.open(settings.key_path)
 
 
+def open_vault(settings: Settings) -> Vault:
+    """Open the vault with the keys of the deployment. Raises ConfigurationError where there are none."""
+    if not settings.key_path.is_file():
+        raise ConfigurationError(f"There is no key file {settings.key_path}.")
+    return Vault(open_keys(settings))
+
+
 def _open_ring(settings: Settings, vault: Vault) -> KeyRing:
     """Open this machine's ring of keys. It is named by the key file, so that two deployments share none."""
     try:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Coroutine, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from itertools import repeat
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import structlog
 import typer
-import uvloop
-from pydantic import ValidationError
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -22,17 +16,16 @@ from rich.table import Table
 from tollhouse import __version__, processes
 from tollhouse import listen as listening
 from tollhouse.billing.breaker import Hour, resume_renewals, select_hour
+from tollhouse.callback_commands import secret_app
+from tollhouse.command import DEFAULTS, DataDir, complain, read_settings, run
 from tollhouse.ipn.restored import skip_after_restore
 from tollhouse.ipn.samples import KINDS
-from tollhouse.kernel.errors import DatabaseUnavailable, TollhouseError
 from tollhouse.kernel.money import Currency
 from tollhouse.ledger.verify import MOST_VIOLATIONS, Report
-from tollhouse.logs import configure_logs
 from tollhouse.settings import Settings
 from tollhouse.stage.demo import Demo
 from tollhouse.trigger import can_be_sent
 from tollhouse.trigger import trigger as send_samples
-from tollhouse.variables import find_unknown
 
 app = typer.Typer(
     help="A card payment gateway you run yourself.",
@@ -47,6 +40,8 @@ app.add_typer(rates_app, name="rates")
 renewals_app = typer.Typer(help="Renewals of subscriptions.", no_args_is_help=True)
 app.add_typer(renewals_app, name="renewals")
 
+app.add_typer(secret_app, name="secret")
+
 ledger = typer.Typer(help="The books.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")
 
@@ -56,9 +51,6 @@ CARDS_TO_TRY = (
     ("4000000050510009", "declines: insufficient funds"),
     ("4000000000002503", "asks for 3-D Secure; the code is 123456"),
 )
-
-#: What holds where nothing is set; shown in the help.
-DEFAULTS = Settings.model_construct()
 
 #: Of the table of balances: room for three sums of any currency.
 BOOKS_WIDTH = 160
@@ -72,10 +64,6 @@ HealthPort = Annotated[
     int | None, typer.Option(help="Port for health and metrics.", show_default="1000 above the port")
 ]
 WorkerHealthPort = Annotated[int | None, typer.Option(help="Port for health and metrics.", show_default="none")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Where the database, the keys and demo.json are.", show_default=str(DEFAULTS.data_dir)),
-]
 Secret = Annotated[str | None, typer.Option(help="IPN secret.", show_default="the demo's")]
 LogRequests = Annotated[
     bool | None, typer.Option("--log-requests/--no-log-requests", help="Whether each request is a line of the log.")
@@ -125,7 +113,7 @@ def dev(
     log_requests: LogRequests = None,
 ) -> None:
     """Run the whole gateway in one process: database, API, pages, worker and simulated bank."""
-    settings = _read_settings(
+    settings = read_settings(
         host=host,
         port=port,
         data_dir=data_dir,
@@ -133,7 +121,7 @@ def dev(
         health_port=health_port,
         log_requests=log_requests,
     )
-    _run(processes.run_dev(settings, _announce), settings)
+    run(processes.run_dev(settings, _announce), settings)
 
 
 @app.command()
@@ -146,39 +134,39 @@ def serve(
     log_requests: LogRequests = None,
 ) -> None:
     """Run the API and the pages: stateless, as many as wanted."""
-    settings = _read_settings(
+    settings = read_settings(
         host=host, port=port, health_host=health_host, health_port=health_port, log_requests=log_requests
     )
-    _run(processes.run_serve(settings), settings)
+    run(processes.run_serve(settings), settings)
 
 
 @app.command()
 def work(health_host: HealthHost = None, health_port: WorkerHealthPort = None) -> None:
     """Run the worker: delivers IPNs, resolves open outcomes; as many as wanted."""
-    settings = _read_settings(health_host=health_host, health_port=health_port)
-    _run(processes.run_work(settings), settings)
+    settings = read_settings(health_host=health_host, health_port=health_port)
+    run(processes.run_work(settings), settings)
 
 
 @app.command()
 def simulate(host: Host = None, port: Port = None) -> None:
     """Run the simulated bank alone. Stage only."""
-    settings = _read_settings(host=host, port=port)
-    _run(processes.run_simulate(settings), settings)
+    settings = read_settings(host=host, port=port)
+    run(processes.run_simulate(settings), settings)
 
 
 @app.command()
 def migrate() -> None:
     """Bring the database up to date, once per release."""
-    settings = _read_settings()
-    applied = _run(processes.run_migrate(settings), settings)
+    settings = read_settings()
+    applied = run(processes.run_migrate(settings), settings)
     Console().print("\n".join(f"applied {name}" for name in applied) or "nothing to apply", highlight=False)
 
 
 @app.command()
 def restored(data_dir: DataDir = None) -> None:
     """Skip the event numbers and ids that a restored database has forgotten; run it before anything else."""
-    settings = _read_settings(data_dir=data_dir)
-    merchants = _run(processes.run_on_connection(settings, skip_after_restore), settings)
+    settings = read_settings(data_dir=data_dir)
+    merchants = run(processes.run_on_connection(settings, skip_after_restore), settings)
     text = f"Event numbers of {merchants:,} merchant(s) continue after the next multiple of 1,000,000,000."
     Console().print(text, highlight=False)
 
@@ -188,8 +176,8 @@ def load_rates(
     file: Annotated[Path, typer.Argument(help="XML or CSV of the European Central Bank.")], data_dir: DataDir = None
 ) -> None:
     """Load reference rates: the daily file or a longer one. All of it is taken, or nothing."""
-    settings = _read_settings(data_dir=data_dir)
-    loaded = _run(processes.run_load_rates(settings, file), settings)
+    settings = read_settings(data_dir=data_dir)
+    loaded = run(processes.run_load_rates(settings, file), settings)
     changed = f"{loaded.changed} changed" if loaded.changed else "nothing changed"
     text = f"{loaded.days} day(s), {loaded.rates} rates, the newest of {loaded.newest}: {changed}"
     Console().print(text, highlight=False)
@@ -198,8 +186,8 @@ def load_rates(
 @renewals_app.command("status")
 def show_renewals(data_dir: DataDir = None) -> None:
     """Tell how many renewals this hour has had, how many are due, and whether they are paused; then exit with 1."""
-    settings = _read_settings(data_dir=data_dir)
-    hour = _run(processes.run_on_connection(settings, select_hour), settings)
+    settings = read_settings(data_dir=data_dir)
+    hour = run(processes.run_on_connection(settings, select_hour), settings)
     _show_hour(hour)
     raise typer.Exit(1 if hour.paused_at else 0)
 
@@ -207,15 +195,15 @@ def show_renewals(data_dir: DataDir = None) -> None:
 @renewals_app.command("resume")
 def resume(data_dir: DataDir = None) -> None:
     """Let renewals go on that were paused: what is due now is to be charged."""
-    settings = _read_settings(data_dir=data_dir)
-    _show_hour(_run(processes.run_on_connection(settings, resume_renewals), settings))
+    settings = read_settings(data_dir=data_dir)
+    _show_hour(run(processes.run_on_connection(settings, resume_renewals), settings))
 
 
 @ledger.command()
 def verify(data_dir: DataDir = None) -> None:
     """Prove the books; exit with 1 and name what is wrong if they do not hold."""
-    settings = _read_settings(data_dir=data_dir)
-    report = _run(processes.run_verify(settings), settings)
+    settings = read_settings(data_dir=data_dir)
+    report = run(processes.run_verify(settings), settings)
     _show_books(report)
     raise typer.Exit(1 if report.violations else 0)
 
@@ -231,7 +219,7 @@ def listen(
     print_bodies: Annotated[bool, typer.Option("--print", help="Print the body of each callback.")] = False,
 ) -> None:
     """Receive IPN callbacks, show them, verify their signatures and pass them on."""
-    settings = _read_settings(data_dir=data_dir)
+    settings = read_settings(data_dir=data_dir)
     work = listening.listen(
         forward_to=forward_to,
         host=host,
@@ -240,7 +228,7 @@ def listen(
         data_directory=settings.data_dir,
         shows_bodies=print_bodies,
     )
-    _run(work, settings)
+    run(work, settings)
 
 
 @app.command()
@@ -254,78 +242,18 @@ def trigger(
     failed: Annotated[bool, typer.Option("--failed", help="Of a transaction that was declined.")] = False,
 ) -> None:
     """Send a sample IPN callback, correctly signed, to a listener; exit with 1 unless it is acknowledged."""
-    settings = _read_settings(data_dir=data_dir)
+    settings = read_settings(data_dir=data_dir)
     if kind not in {*KINDS, "all"}:
         raise typer.BadParameter(f"must be one of {', '.join(KINDS)}, or all", param_hint="KIND")
     signing = secret or listening.read_demo_secret(settings.data_dir)
     if signing is None:
-        _complain("Give --secret: there is no demo.json to take the demo's from.")
+        complain("Give --secret: there is no demo.json to take the demo's from.")
         raise typer.Exit(2)
     kinds = [each for each in KINDS if can_be_sent(each, form=form.value, failed=failed)] if kind == "all" else [kind]
-    sent = _run(send_samples(kinds, url=to, secret=signing, form=form.value, failed=failed), settings)
+    sent = run(send_samples(kinds, url=to, secret=signing, form=form.value, failed=failed), settings)
     for each in sent:
         print(f"{each.kind:<28} {each.status}  {each.milliseconds} ms")
     raise typer.Exit(0 if all(each.is_acknowledged for each in sent) else 1)
-
-
-def _read_settings(**given: Any) -> Settings:
-    """Read the settings. A variable that does not exist is refused: it was meant to change something."""
-    unknown = find_unknown(os.environ, Settings.model_fields)
-    for variable, meant in unknown.items():
-        _complain(f"{variable} is not a setting.{f' Did you mean {meant}?' if meant else ''}")
-    if unknown:
-        raise typer.Exit(2)
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        for fault in error.errors(include_input=False):
-            _complain(_describe_fault(fault, given))
-        raise typer.Exit(2) from None
-
-
-def _describe_fault(fault: Any, given: Mapping[str, Any]) -> str:
-    """Name the option or the variable, and what is wrong with it; never what it says."""
-    text = fault["msg"].removeprefix("Value error, ")
-    setting = str(fault["loc"][0]) if fault["loc"] else ""
-    is_option = given.get(setting) is not None
-    name = f"--{setting.replace('_', '-')}" if is_option else f"TOLLHOUSE_{setting.upper()}" if setting else ""
-    return f"{name}: {text[:1].lower()}{text[1:]}." if name else f"{text}."
-
-
-def _run(process: Coroutine[Any, Any, Any], settings: Settings) -> Any:
-    """Run a process to its end; what keeps it from running is a sentence, not a traceback."""
-    configure_logs(form=settings.log_format, level=settings.log_level)
-    try:
-        return uvloop.run(process)
-    except DatabaseUnavailable as error:
-        # Its own words are for clients of the API.
-        cause = error.__cause__
-        why = describe_os_error(cause) if isinstance(cause, OSError) else str(cause or "")
-        _complain(f"The database cannot be reached: {why or 'it did not answer in time.'}")
-        raise typer.Exit(1) from None
-    except TollhouseError as error:
-        _complain(str(error))
-        raise typer.Exit(1) from None
-    except OSError as error:
-        _complain(describe_os_error(error))
-        raise typer.Exit(1) from None
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return None
-    except Exception:  # noqa: BLE001 - the last one who can tell
-        # The way to it, and none of its values: Python's own traceback shows them.
-        structlog.get_logger().exception("process.crashed")
-        _complain("Something is wrong with the program itself; the line before says where.")
-        raise typer.Exit(1) from None
-
-
-def describe_os_error(error: OSError) -> str:
-    """Say what the system refused, and of which file, without its number."""
-    said = error.strerror or type(error).__name__
-    return f"{error.filename}: {said}." if error.filename else f"{said}."
-
-
-def _complain(text: str) -> None:
-    Console(stderr=True).print(f"tollhouse: {text}", style="red", highlight=False, soft_wrap=True)
 
 
 def _show_books(report: Report) -> None:
@@ -351,7 +279,7 @@ def _show_hour(hour: Hour) -> None:
     text = f"{hour.begun:,} renewals this hour, of {hour.limit:,} that may be; {hour.due:,} due now."
     Console(highlight=False).print(text)
     if hour.paused_at:
-        _complain(
+        complain(
             f"renewals are paused since {hour.paused_at:%Y-%m-%d %H:%M} UTC; `tollhouse renewals resume` ends that."
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -27,7 +28,7 @@ from tollhouse.rates.load import Loaded, load_rates
 from tollhouse.serving import Shutdown, serve, serve_beside, settle_memory, stop_on_signals
 from tollhouse.simulator.app import create_simulator_app
 from tollhouse.simulator.transport import InProcessTransport
-from tollhouse.stage.demo import Demo, ensure_demo, read_or_draw_demo, write_demo
+from tollhouse.stage.demo import MERCHANT_ID, Demo, ensure_demo, read_or_draw_demo, write_demo
 from tollhouse.storage.database import Database
 from tollhouse.storage.embedded import EmbeddedInUse, EmbeddedPostgres, running_dsn
 from tollhouse.web import build_web
@@ -320,5 +321,7 @@ async def _prepare_demo(settings: Settings, gateway: Gateway) -> Demo:
         demo,
         seal_ipn_secret=lambda merchant_id, secret: gateway.vault.seal_secret(secret, bound_to=f"ipn|{merchant_id}"),
     )
+    # It may have been rotated.
+    demo = replace(demo, ipnSecret=(await gateway.secrets.of(MERCHANT_ID))[0])
     write_demo(path, demo)
     return demo

@@ -114,14 +114,14 @@ def test_a_directory_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> Non
 
 CRASH = """
 import typer
-from tollhouse.cli import _run
+from tollhouse.command import run
 from tollhouse.settings import Settings
 
 async def crash(cvv):
     return int(cvv)
 
 try:
-    _run(crash("12x"), Settings(log_format="json"))
+    run(crash("12x"), Settings(log_format="json"))
 except typer.Exit as ended:
     raise SystemExit(ended.exit_code) from None
 """

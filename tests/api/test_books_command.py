@@ -1,4 +1,4 @@
-"""Commands beside a running gateway, and where there is none: `ledger verify` and `rates load`."""
+"""Commands beside a running gateway, and where there is none: `ledger verify`, `rates load` and `secret rotate`."""
 
 from __future__ import annotations
 
@@ -51,6 +51,27 @@ async def test_the_command(running_gateway: RunningGateway) -> None:
     finally:
         await connection.execute(REPAIR)
         await connection.close()
+
+
+def test_secret_is_rotated_and_shown_once(running_gateway: RunningGateway) -> None:
+    """The new secret alone is printed, once. A second rotation is refused until the first has ended or is canceled."""
+    directory = running_gateway.data_directory
+    done = run_tollhouse("secret", "rotate", "--data-dir", str(directory), environment=build_environment())
+    try:
+        assert done.returncode == 0, done.stderr
+        assert re.fullmatch(r"ipn_[0-9a-f]{64}\n", done.stdout)
+        assert done.stdout.strip() not in done.stderr
+        code, said = run("secret", "status", data_directory=directory)
+        assert (code, said.startswith("Two secrets are valid until ")) == (0, True)
+        code, said = run("secret", "rotate", data_directory=directory)
+        assert code == 1
+        assert "is under way" in said
+    finally:
+        code, said = run("secret", "cancel", data_directory=directory)
+    assert code == 0
+    assert said.startswith("Only the old secret is valid.\n")
+    assert run("secret", "finish", data_directory=directory)[0] == 1
+    assert run("secret", "rotate", "--merchant", "nobody", data_directory=directory)[0] == 1
 
 
 def test_an_older_database(postgres: EmbeddedPostgres) -> None:

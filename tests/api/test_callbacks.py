@@ -6,28 +6,43 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
+from aiohttp import web
 from tests.support.callbacks import Endpoint, hang, open_endpoint, wait_until
 from tests.support.webshop import REDIRECT_URL, OpenShop, WebShop, card
 
+from tollhouse.client import SignatureMismatch, read_ipn
+from tollhouse.ipn.attempt import SecretsOf
+from tollhouse.ipn.deliver import DeliveryRules
 from tollhouse.kernel.urls import STAGE
+from tollhouse.merchants.secrets import IpnSecrets, begin_rotation, finish_rotation, new_ipn_secret
 from tollhouse.worker.events import deliver_events, number_events
 
 LONG = 2**63
 
 
 @asynccontextmanager
-async def work(shop: WebShop) -> AsyncIterator[None]:
+async def work(
+    shop: WebShop, *, secrets_of: SecretsOf | None = None, rules: DeliveryRules | None = None
+) -> AsyncIterator[None]:
     """Number and deliver events, as a worker does."""
     stop, numbered, database = asyncio.Event(), asyncio.Event(), shop.gateway.database
     async with asyncio.TaskGroup() as group:
         group.create_task(number_events(database, stop=stop, wake=shop.gateway.wake, numbered=numbered))
         group.create_task(
-            deliver_events(database, secrets_of=shop.gateway.secrets.of, policy=STAGE, stop=stop, wake=numbered)
+            deliver_events(
+                database,
+                secrets_of=secrets_of or shop.gateway.secrets.of,
+                policy=STAGE,
+                stop=stop,
+                wake=numbered,
+                rules=rules,
+            )
         )
         try:
             yield
@@ -293,3 +308,88 @@ async def test_faulty_queries_are_named(refusing_shop: WebShop, query: str, faul
     """Every faulty parameter is named."""
     answer = await refusing_shop.get(f"/events?{query}")
     assert (answer.status_code, set(answer.json()["errors"])) == (400, faulty)
+
+
+class ExactListener:
+    """A listener that knows one secret and compares as the public PHP client does."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+        self.heard: list[str] = []
+        self.refused = 0
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Acknowledge a callback whose signature is made with the listener's secret."""
+        payment = (await request.json())["payment"]
+        signed = f"{self.secret}{payment['transactionId']}{payment['status']}"
+        if request.headers["X-Signature"] != hashlib.sha256(signed.encode()).hexdigest():
+            self.refused += 1
+            return web.Response(status=401)
+        self.heard.append(payment["transactionId"])
+        return web.Response()
+
+
+@asynccontextmanager
+async def work_with_fresh_secrets(shop: WebShop) -> AsyncIterator[None]:
+    """Deliver as a worker that starts now and repeats after a moment; it has not remembered any secret yet."""
+    vault, moment = shop.gateway.vault, timedelta(seconds=0.05)
+    fresh = IpnSecrets(
+        shop.gateway.database,
+        lambda merchant_id, sealed: vault.open_secret(sealed, bound_to=f"ipn|{merchant_id}"),
+    )
+    rules = DeliveryRules(waits=[moment] * 13, first_pause=moment, longest_pause=moment)
+    async with work(shop, secrets_of=fresh.of, rules=rules):
+        yield
+
+
+@pytest.mark.parametrize("switches", ["before the rotation is finished", "after it is finished"])
+async def test_listener_that_switches_secrets_misses_nothing(shop: WebShop, switches: str) -> None:
+    """Whenever a listener that compares exactly takes up the new secret, each callback is acknowledged in the end."""
+    listener, merchant_id, vault = ExactListener("secret"), shop.merchant.merchant_id, shop.gateway.vault
+    new = new_ipn_secret()
+    async with open_endpoint(listener.answer) as endpoint:
+
+        async def sell() -> str:
+            answer = await shop.pay(shop.payment(url=urls(endpoint)))
+            assert answer.status_code == 201, answer.text
+            return str(answer.json()["payment"]["transactionId"])
+
+        async with work_with_fresh_secrets(shop):
+            sold = [await sell()]
+            await wait_until(lambda: listener.heard == sold)
+        async with shop.gateway.database.transaction() as connection:
+            sealed = vault.seal_secret(new, bound_to=f"ipn|{merchant_id}")
+            await begin_rotation(connection, merchant_id=merchant_id, sealed=sealed)
+        async with work_with_fresh_secrets(shop):
+            sold.append(await sell())
+            await wait_until(lambda: listener.heard == sold)
+            if switches.startswith("before"):
+                listener.secret = new
+                sold.append(await sell())
+                await wait_until(lambda: listener.refused > 0)
+        async with shop.gateway.database.transaction() as connection:
+            await finish_rotation(connection, merchant_id=merchant_id)
+        async with work_with_fresh_secrets(shop):
+            if switches.startswith("after"):
+                sold.append(await sell())
+                await wait_until(lambda: listener.refused > 0)
+                listener.secret = new
+            sold.append(await sell())
+            await wait_until(lambda: sorted(listener.heard) == sorted(sold))
+
+
+async def test_modern_signature_has_both_secrets(shop: WebShop, endpoint: Endpoint) -> None:
+    """In a rotation the client takes a callback with the old secret, with the new one and with both."""
+    merchant_id, new = shop.merchant.merchant_id, new_ipn_secret()
+    async with shop.gateway.database.transaction() as connection:
+        sealed = shop.gateway.vault.seal_secret(new, bound_to=f"ipn|{merchant_id}")
+        await begin_rotation(connection, merchant_id=merchant_id, sealed=sealed)
+    async with work_with_fresh_secrets(shop):
+        block = await pay(shop, endpoint)
+    [seen] = endpoint.seen
+    for secrets in ("secret", new, ["secret", new]):
+        ipn = read_ipn(seen.body, seen.headers, secrets)
+        assert ipn.payment is not None
+        assert ipn.payment.transaction_id == block["transactionId"]
+    with pytest.raises(SignatureMismatch):
+        read_ipn(seen.body, seen.headers, "another")

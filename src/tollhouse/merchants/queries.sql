@@ -28,9 +28,40 @@ on conflict (digest) do nothing;
 -- Return the id of the first merchant, if there is one.
 select merchant_id from merchant order by merchant_id limit 1;
 
--- name: select_ipn_secret$
--- Return a merchant's sealed IPN secret.
-select ipn_secret from merchant where merchant_id = :merchant_id;
+-- name: select_ipn_secrets^
+-- Return a merchant's sealed IPN secret, and during a rotation the one that follows.
+select
+    case when next_ipn_secret_from <= now() then next_ipn_secret else ipn_secret end as ipn_secret,
+    case when next_ipn_secret_from > now() then next_ipn_secret end as next_ipn_secret,
+    case when next_ipn_secret_from > now() then next_ipn_secret_from end as next_ipn_secret_from
+from merchant
+where merchant_id = :merchant_id;
+
+-- name: select_merchants_named(name, most)
+-- Find merchants by their id or their name.
+select merchant_id from merchant where merchant_id::text = :name or name = :name order by merchant_id limit :most;
+
+-- name: update_ipn_secret_next^
+-- Begin a rotation of a merchant's IPN secret; nothing comes back while another one is under way.
+update merchant
+set ipn_secret = case when next_ipn_secret_from is null then ipn_secret else next_ipn_secret end,
+    next_ipn_secret = :sealed, next_ipn_secret_from = now() + :overlap::interval
+where merchant_id = :merchant_id and coalesce(next_ipn_secret_from <= now(), true)
+returning next_ipn_secret_from;
+
+-- name: update_ipn_secret_taken^
+-- End a rotation: the next IPN secret takes the place of the one before. Nothing comes back when none is under way.
+update merchant
+set ipn_secret = next_ipn_secret, next_ipn_secret = null, next_ipn_secret_from = null
+where merchant_id = :merchant_id and next_ipn_secret_from > now()
+returning merchant_id;
+
+-- name: update_ipn_secret_kept^
+-- Withdraw the next IPN secret. Nothing comes back when no rotation is under way.
+update merchant
+set next_ipn_secret = null, next_ipn_secret_from = null
+where merchant_id = :merchant_id and next_ipn_secret_from > now()
+returning merchant_id;
 
 -- name: select_password$
 -- Return the password hash of a merchant's user.

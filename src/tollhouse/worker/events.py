@@ -34,10 +34,6 @@ CROWDED_PAUSE_SECONDS = 0.03
 #: How often a worker says that it is there.
 BEAT_SECONDS = 1.0
 
-#: How long a merchant's secrets are remembered, and those of how many merchants.
-SECRETS_SECONDS = 5.0
-SECRETS_LIMIT = 1_000
-
 #: Hosts that asked to be left alone and are remembered until what they said is recorded.
 MAX_ASKING_HOSTS = 10_000
 
@@ -124,9 +120,7 @@ async def deliver_events(
     rules, bounds = rules or DeliveryRules(), bounds or Bounds()
     presence = Presence(database)
     async with open_session(policy, at_address=bounds.at_address) as session, _stay_present(presence):
-        post = partial(
-            post_delivery, session, secrets_of=remember_secrets(secrets_of), policy=policy, limits=rules.limits
-        )
+        post = partial(post_delivery, session, secrets_of=secrets_of, policy=policy, limits=rules.limits)
         asking = _AskingHosts()
         means = Means(
             partial(asking.post, post),
@@ -161,24 +155,6 @@ async def deliver_once(database: Database, *, secrets_of: SecretsOf, policy: Add
         means = Means(post, make_recorder(database, rules).submit, SystemRandom().random, lambda _: False)
         await asyncio.gather(*(deliver_run(run, means, rules) for run in runs))
     return numbered + len(runs)
-
-
-def remember_secrets(secrets_of: SecretsOf, *, seconds: float = SECRETS_SECONDS) -> SecretsOf:
-    """Ask for a merchant's secrets no more often than every few seconds."""
-    known: dict[int, tuple[float, Sequence[str]]] = {}
-
-    async def remembered(merchant_id: int) -> Sequence[str]:
-        asked_at, secrets = known.get(merchant_id, (float("-inf"), ()))
-        if time.monotonic() - asked_at < seconds:
-            return secrets
-        if len(known) >= SECRETS_LIMIT:
-            known.clear()
-        asked_at = time.monotonic()
-        secrets = await secrets_of(merchant_id)
-        known[merchant_id] = (asked_at, secrets)
-        return secrets
-
-    return remembered
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ from tollhouse.ipn.number import number_batch
 from tollhouse.ipn.workers import Presence
 from tollhouse.kernel.urls import STAGE
 from tollhouse.storage.database import Database
-from tollhouse.worker.events import Bounds, deliver_events, number_events, remember_secrets
+from tollhouse.worker.events import Bounds, deliver_events, number_events
 
 RULES = DeliveryRules(
     limits=Limits(connect_seconds=0.2, total_seconds=0.4, place_seconds=0.2),
@@ -390,17 +390,3 @@ async def test_log_shows_a_payment_and_the_newest(merchants: Database) -> None:
     assert [entry.event_id for entry in newest + older] == [third, second, first]
     assert all(len(entry.attempts) == 1 and entry.state == "delivered" for entry in of_payment)
     assert of_payment[0].request_id == "req-1"
-
-
-async def test_secrets_are_asked_for_once_in_a_while() -> None:
-    """A merchant's secrets are remembered for their time and then asked for again."""
-    asked: list[int] = []
-
-    async def secrets_of(merchant_id: int) -> Sequence[str]:
-        asked.append(merchant_id)
-        return [str(len(asked))]
-
-    remembered = remember_secrets(secrets_of, seconds=0.5)
-    assert [await remembered(1), await remembered(1), await remembered(2)] == [["1"], ["1"], ["2"]]
-    await asyncio.sleep(0.51)
-    assert await remembered(1) == ["3"]
