@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tollhouse.http.ports import OpenPort, build_url
+from tollhouse.kernel.addresses import normalize_network, parse_address
 from tollhouse.kernel.urls import STAGE, AddressPolicy, live_policy
 from tollhouse.notices.model import is_address
 from tollhouse.notices.server import Server, parse_server
@@ -39,6 +40,9 @@ Fingerprint = Annotated[
 BaseUrl = Annotated[str, AfterValidator(check_base_url)]
 Host = Annotated[str, AfterValidator(check_host)]
 DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
+#: In one spelling: what holds addresses of IPv4 is theirs.
+AnyNetwork = Annotated[IPvAnyNetwork, AfterValidator(normalize_network)]
+AnyAddress = Annotated[IPvAnyAddress, AfterValidator(lambda address: parse_address(str(address)))]
 
 
 class Settings(BaseSettings):
@@ -101,15 +105,15 @@ class Settings(BaseSettings):
     #: Merchant accounts at the acquirer that a request may name as its `mid`, separated by commas.
     mids: Annotated[tuple[str, ...], NoDecode] = ()
     #: Networks of proxies whose X-Forwarded-For is believed, separated by commas.
-    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
+    trusted_proxies: Annotated[tuple[AnyNetwork, ...], NoDecode] = ()
     #: Connections that one address may hold open, or one /64 network of IPv6; 0 is no limit. Proxies that are trusted
     #: are exempt.
     connections_per_address: int = Field(256, ge=0, le=65_536)
     #: Addresses from which callbacks leave, separated by commas; what `GET /ips` lists. By default loopback in stage.
-    egress_addresses: Annotated[tuple[IPvAnyAddress, ...], NoDecode] = ()
+    egress_addresses: Annotated[tuple[AnyAddress, ...], NoDecode] = ()
     #: Private networks into which callbacks may go in live, separated by commas. In stage they may go to loopback and
     #: to all private networks.
-    callback_networks: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
+    callback_networks: Annotated[tuple[AnyNetwork, ...], NoDecode] = ()
     #: Callbacks that one worker sends at a time. A merchant gets a quarter of these, and slow endpoints share a half.
     callback_places: int = Field(512, ge=16, le=4_096)
     #: Callbacks at a time to one endpoint of a merchant: scheme, host and port.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.support.webshop import TABLES, OpenShop, WebShop, add_key, card, expect_refusal, open_client
+from tests.support.webshop import TABLES, OpenShop, WebShop, add_key, card, consumer, expect_refusal, open_client
 
 ALLOWED = "198.51.100.7"
 PROXY = "10.0.0.1"
@@ -99,6 +99,29 @@ async def test_addresses_behind_proxies(opened: OpenShop) -> None:
             for proxy in (PROXY, "2001:db8:ffff::1", f"::ffff:{PROXY}"):
                 assert await look_up(shop, key, address=proxy, forwarded=forwarded) == status, (proxy, forwarded)
             assert await look_up(shop, key, address="203.0.113.1", forwarded=forwarded) == 403
+
+
+SPELLINGS = ("203.0.113.45", "::ffff:203.0.113.45", "203.0.113.45:443", "[::FFFF:203.0.113.45]:80")
+
+
+async def test_limits_count_one_address_once(opened: OpenShop) -> None:
+    """Whatever limits an address counts it as one, in whichever spelling it comes, and another address as another."""
+    for setting, value, status in (("tokenize_by_address", 3, 429), ("unknown_keys_by_address", 3, 429)):
+        shop = await opened(trusted_proxies="127.0.0.0/8", **{setting: value})
+        statuses = []
+        for address in (*SPELLINGS, "203.0.113.46"):
+            headers = {"X-Forwarded-For": address}
+            if setting == "tokenize_by_address":
+                statuses.append((await shop.tokenize(headers=headers)).status_code)
+            else:
+                statuses.append((await shop.pay(key="th_stage_unknown", headers=headers)).status_code)
+        assert [code == status for code in statuses] == [False, False, False, True, False], (setting, statuses)
+    shop = await opened(velocity_attempts_by_address=3)
+    codes = []
+    for number, address in enumerate((*SPELLINGS, "203.0.113.46")):
+        answer = await shop.pay(shop.payment(consumer=consumer(id=f"user-{number}", ip=address)))
+        codes.append(answer.json()["payment"]["code"])
+    assert codes == ["0", "0", "0", "1002", "0"]
 
 
 async def test_the_challenge(shop: WebShop) -> None:

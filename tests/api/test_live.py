@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.support.webshop import IPN_URL, REDIRECT_URL, OpenShop, WebShop, card, expect_refusal
 
 URLS = {"ipnUrl": "https://shop.example/ipn", "redirectUrl": "https://shop.example/thanks"}
@@ -96,9 +97,10 @@ async def test_apps_may_be_returned_to(opened: OpenShop, shop: WebShop) -> None:
         assert (await at.pay(live_payment(at, url=urls))).status_code == 201
 
 
-async def test_callbacks_into_named_networks(opened: OpenShop) -> None:
-    """Live takes addresses in the private networks that a setting names."""
-    live = await opened(environment="live", callback_networks="10.1.0.0/16")
+@pytest.mark.parametrize("networks", ["10.1.0.0/16", "::ffff:10.1.0.0/112"])
+async def test_callbacks_into_named_networks(opened: OpenShop, networks: str) -> None:
+    """Live takes addresses in the private networks that a setting names, in either spelling."""
+    live = await opened(environment="live", callback_networks=networks)
     answer = await live.pay(live_payment(live, url=URLS | {"ipnUrl": "https://10.2.2.3/ipn"}))
     await expect_refusal(live, answer, "url.ipnUrl")
     answer = await live.pay(live_payment(live, url=URLS | {"ipnUrl": "https://10.1.2.3/ipn"}))

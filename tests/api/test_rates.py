@@ -57,7 +57,7 @@ async def test_our_addresses(opened: OpenShop) -> None:
     for environment, given, listed in (
         ("stage", "", ["127.0.0.1", "::1"]),
         ("live", "", []),
-        ("live", "192.0.2.1, 2001:DB8:0:0::1", ["192.0.2.1", "2001:db8::1"]),
+        ("live", "192.0.2.1, 2001:DB8:0:0::1, ::ffff:192.0.2.7", ["192.0.2.1", "2001:db8::1", "192.0.2.7"]),
     ):
         shop = await opened(environment=environment, egress_addresses=given)
         assert (await shop.get("/ips", key="")).json() == listed

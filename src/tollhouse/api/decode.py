@@ -79,7 +79,9 @@ def _drop_blanks(content: Any, *, decisive: Collection[str]) -> Any:
     if content == []:
         return {}
     if isinstance(content, dict):
-        return {name: value for name, value in content.items() if value not in (None, "") or name in decisive}
+        return {
+            name: value for name, value in content.items() if (value is not None and value != "") or name in decisive
+        }
     return content
 
 
@@ -115,4 +117,4 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_leniently(cls, content: Any) -> Any:
-        return _drop_blanks(content, decisive=cls.decisive & names_of(cls))
+        return _drop_blanks(content, decisive=cls.decisive)

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 16 * 1024
 PAGE_SIZE = 50
-LONGEST_FILTER = 254
+LONGEST_FILTER = 255
 STATUSES = ("success", "pending", "fail", "chargeback")
 #: Days before and after these are none that anybody looks for.
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(9998, 12, 31)
