@@ -116,12 +116,12 @@ def test_a_challenge(page: Page, url: str, shop: MerchantSite, listener: Listene
 
 
 def test_a_failed_challenge_leads_back_to_the_page(page: Page, url: str, shop: MerchantSite) -> None:
-    """Who cancels at the bank may take another card."""
+    """A consumer who cancels at the bank is told so, and may take another card."""
     page.goto(url)
     fill(page, CHALLENGED)
     press(page)
     page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_role("alert")).to_contain_text("The payment did not go through")
+    expect(page.get_by_role("alert")).to_contain_text("You canceled the confirmation at your bank")
     fill(page, APPROVED)
     press(page)
     assert come_back(page, shop)["is_approved"] == "1"

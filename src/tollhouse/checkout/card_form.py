@@ -1,4 +1,8 @@
-"""Reading the form of a payment page. Faults are named by field; nothing of what was typed goes back into the page."""
+"""Reading the form of a payment page. Faults are named by field.
+
+What was typed goes back into the page, so that a slip does not empty the form; but never a card number or a security
+code, in whatever field either was typed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from uuid import UUID
 
 from tollhouse.kernel.card import Card, CardDataError, CardNumber, Cvv, Expiry
 from tollhouse.kernel.card_search import holds_card_number
-from tollhouse.kernel.card_texts import read_number, read_plain
+from tollhouse.kernel.card_texts import read_digits, read_number, read_plain
 from tollhouse.links.pay import Means
 
 #: `04/29`, `4 / 2029`, `0429`, `042029`; and `2029-04`, which some fill in.
@@ -19,14 +23,22 @@ EXPIRY_FORM = re.compile(
 )
 EXPIRY_YEAR_FIRST = re.compile(r"20(?P<year>[0-9]{2})-(?P<month>0[1-9]|1[0-2])")
 LONGEST_HOLDER, LONGEST_ZIP = 255, 255
+#: Of a postal code; more digits may be those of a card.
+MAX_KEPT_DIGITS = 9
+#: Of a security code of any brand.
+CODE_LENGTHS = (3, 4)
 
 
 @dataclass(slots=True)
 class Filled:
-    """A form as it was filled in: what to pay with, or the keys of the words that say what is wrong, by field."""
+    """A form as it was filled in: what to pay with, or the keys of the words that say what is wrong, by field.
+
+    `kept` is what may be shown again, by field.
+    """
 
     means: Means | None = None
     faults: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, str] = field(default_factory=dict)
 
 
 def read_card_form(form: Mapping[str, str], *, today: datetime | None) -> Filled:
@@ -41,6 +53,7 @@ def read_card_form(form: Mapping[str, str], *, today: datetime | None) -> Filled
     zip_ = read_plain(form.get("zip", "")).strip()
     if len(zip_) > LONGEST_ZIP or _holds_number(zip_, number):
         filled.faults["zip"] = "fault_zip"
+    filled.kept = _choose_kept(form, filled.faults, number, expiry)
     if number and expiry and code and not filled.faults:
         filled.means = Means(code, card=Card(number, expiry, holder, zip_ or None))
     return filled
@@ -96,6 +109,34 @@ def _read_holder(text: str, filled: Filled, number: CardNumber | None) -> str:
     if not is_name:
         filled.faults["holder"] = "fault_holder"
     return text
+
+
+def _choose_kept(
+    form: Mapping[str, str], faults: Mapping[str, str], number: CardNumber | None, expiry: Expiry | None
+) -> dict[str, str]:
+    """Return what may be shown again: a date that is one, a name without digits, a postal code that is nothing else.
+
+    As long as there is no security code, as many digits as one has may be it, typed into the wrong field.
+    """
+    typed = {name: read_plain(text).strip() for name, text in form.items()}
+    secrets = [read_number(form.get(name, "")) for name in ("number", "code")]
+    length = number.brand.cvv_length if number else None
+    code_lengths = (length,) if length else CODE_LENGTHS
+
+    def is_secret(digits: str) -> bool:
+        may_be_code = "code" in faults and len(digits) in code_lengths
+        return bool(digits) and (may_be_code or any(digits in one or (one and one in digits) for one in secrets))
+
+    kept = {}
+    date, holder, zip_ = (typed.get(name, "") for name in ("expiry", "holder", "zip"))
+    if expiry is not None and not (date.isdigit() and is_secret(date)):
+        kept["expiry"] = f"{expiry.month:02d} / {expiry.year % 100:02d}"
+    if len(holder) <= LONGEST_HOLDER and not any(map(str.isdigit, holder)):
+        kept["holder"] = holder
+    digits = "".join(filter(str.isdigit, read_digits(zip_)))
+    if len(zip_) <= LONGEST_ZIP and len(digits) <= MAX_KEPT_DIGITS and not is_secret(digits):
+        kept["zip"] = zip_
+    return kept
 
 
 def _holds_number(text: str, number: CardNumber | None) -> bool:

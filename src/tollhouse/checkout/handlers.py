@@ -13,8 +13,20 @@ from litestar.params import FromPath
 from tollhouse.checkout import pages
 from tollhouse.checkout.assets import PATH as ASSETS_PATH
 from tollhouse.checkout.assets import TYPES, read_asset
-from tollhouse.checkout.http import AnyRequest, check_key, leave, peer_of, read_form, redirect, send, tell
+from tollhouse.checkout.http import (
+    AnyRequest,
+    check_key,
+    choose_page_words,
+    leave,
+    peer_of,
+    read_form,
+    redirect,
+    send,
+    speak,
+    tell,
+)
 from tollhouse.kernel.errors import NotFound, Refusal, Unavailable
+from tollhouse.links.find import find_language
 from tollhouse.payments.hand_off import (
     Challenge,
     Collect,
@@ -24,6 +36,7 @@ from tollhouse.payments.hand_off import (
     Step,
     Wait,
     complete_method,
+    find_payment,
     look_after_return,
     open_page,
     receive_return,
@@ -37,6 +50,7 @@ if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler
     from litestar.types import ControllerRouterHandler
 
+    from tollhouse.checkout.words import Words
     from tollhouse.payments.tools import Tools
 
 AddressOf = Callable[[AnyRequest], str]
@@ -70,18 +84,21 @@ def checkout_handlers(tools: Tools, *, address_of: AddressOf | None = None) -> l
 
 def _page_routes(tools: Tools, address_of: AddressOf) -> list[HTTPRouteHandler]:
     @get("/3ds/{key:str}")
-    async def show_page(key: FromPath[str]) -> Response[str]:
+    async def show_page(request: AnyRequest, key: FromPath[str]) -> Response[str]:
         key = check_key(key)
         step = await _settle_on(lambda: open_page(tools, key), lambda s: wait_on_page(tools, key, seconds=s))
-        return _show(step, path=f"/3ds/{key}")
+        return _show(step, await _find_words(tools, request, step), path=f"/3ds/{key}")
 
     @post("/3ds/{key:str}", status_code=200)
     async def take_browser(request: AnyRequest, key: FromPath[str]) -> Response[str]:
         key = check_key(key)
         form = await read_form(request)
-        await submit_browser(tools, key, BrowserData.from_page(form, request.headers, ip=address_of(request)))
+        wanted = await find_language(tools, await find_payment(tools, key))
+        browser = BrowserData.from_page(form, request.headers, ip=address_of(request))
+        await submit_browser(tools, key, speak(browser, wanted))
         # No redirect: the way may lead to the shop, and the policy of the page with the form would not let it go there.
-        return send(pages.render_wait(None, path=f"/3ds/{key}", poll_path=None))
+        words = choose_page_words(request, wanted)
+        return send(pages.render_wait(None, words, path=f"/3ds/{key}", poll_path=None))
 
     @get("/3ds/{key:str}/wait")
     async def poll_page(key: FromPath[str]) -> Response[dict[str, bool]]:
@@ -98,12 +115,12 @@ def _return_routes(tools: Tools) -> list[HTTPRouteHandler]:
         return redirect(f"/3ds/return/{key}")
 
     @get("/3ds/return/{key:str}")
-    async def show_return(key: FromPath[str]) -> Response[str]:
+    async def show_return(request: AnyRequest, key: FromPath[str]) -> Response[str]:
         key = check_key(key)
         step = await _settle_on(
             lambda: look_after_return(tools, key), lambda s: wait_after_return(tools, key, seconds=s)
         )
-        return _show(step, path=f"/3ds/return/{key}")
+        return _show(step, await _find_words(tools, request, step), path=f"/3ds/return/{key}")
 
     @get("/3ds/return/{key:str}/wait")
     async def poll_return(key: FromPath[str]) -> Response[dict[str, bool]]:
@@ -140,37 +157,41 @@ async def _settle_on(look: Callable[[], Awaitable[Step]], wait: Callable[[float]
     return await look() if isinstance(step, Wait) and await wait(INLINE_WAIT_SECONDS) else step
 
 
-def _show(step: Step, *, path: str) -> Response[str]:
+async def _find_words(tools: Tools, request: AnyRequest, step: Step) -> Words:
+    """Return the words of a step: in the language of the payment's page, or else in the browser's."""
+    wanted = None if isinstance(step, Leave) else await find_language(tools, step.payment)
+    return choose_page_words(request, wanted)
+
+
+def _show(step: Step, words: Words, *, path: str) -> Response[str]:
     match step:
         case Leave():
-            return leave(step.url)
+            return leave(step.url, words)
         case Collect():
-            return send(pages.render_collect(step, path=path))
+            return send(pages.render_collect(step, words, path=path))
         case Challenge():
-            return send(pages.render_challenge(step))
+            return send(pages.render_challenge(step, words))
         case Confirm():
-            return send(pages.render_confirm(step, path=path, poll_path=f"{path}/wait"))
+            page = pages.render_wait(step.payment, words, path=path, poll_path=f"{path}/wait", about="confirm")
+            return send(page)
         case Wait():
-            return send(pages.render_wait(step.payment, path=path, poll_path=f"{path}/wait"))
+            return send(pages.render_wait(step.payment, words, path=path, poll_path=f"{path}/wait"))
         case Ended():
-            return send(pages.render_ended(step))
+            return send(pages.render_ended(step, words))
 
 
-def _show_refusal(_: AnyRequest, error: Exception) -> Response[str]:
+def _show_refusal(request: AnyRequest, error: Exception) -> Response[str]:
+    words = choose_page_words(request)
     if isinstance(error, Unavailable):
-        text = "We cannot look at your payment at this moment. This page tries again by itself."
-        page = pages.render_problem("One moment, please", text, comes_back=True)
+        page = pages.render_problem("away", words, comes_back=True)
         return send(page, status_code=503, headers={"Retry-After": str(error.retry_after_seconds)})
-    text = "This address leads to no payment. Go back to the shop and try again from there."
-    return send(pages.render_problem("Nothing to confirm here", text), status_code=404)
+    return send(pages.render_problem("nothing", words), status_code=404)
 
 
-def _show_faulty(_: AnyRequest, error: HTTPException) -> Response[str]:
-    page = pages.render_problem("That did not work", "Go back to the shop and try again from there.")
-    return send(page, status_code=error.status_code)
+def _show_faulty(request: AnyRequest, error: HTTPException) -> Response[str]:
+    return send(pages.render_problem("faulty", choose_page_words(request)), status_code=error.status_code)
 
 
-def _show_defect(_: AnyRequest, error: Exception) -> Response[str]:
+def _show_defect(request: AnyRequest, error: Exception) -> Response[str]:
     log.error("defect", page="challenge", error=type(error).__name__, exc_info=error)
-    text = "Something is wrong at our side. Go back to the shop: it will know whether you have paid."
-    return send(pages.render_problem("That did not work", text), status_code=500)
+    return send(pages.render_problem("defect", choose_page_words(request)), status_code=500)

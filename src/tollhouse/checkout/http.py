@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from litestar import Request, Response
 
 from tollhouse.checkout.pages import Page, render_app
+from tollhouse.checkout.words import choose_words, languages
 from tollhouse.kernel.addresses import normalize_address
 from tollhouse.kernel.errors import NotFound
 from tollhouse.kernel.urls import is_web_url
+
+if TYPE_CHECKING:
+    from tollhouse.checkout.words import Words
+    from tollhouse.threeds.model import BrowserData
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -36,9 +42,20 @@ def redirect(url: str) -> Response[str]:
     return Response("", media_type="text/html", headers={**HEADERS, "Location": url}, status_code=303)
 
 
-def leave(url: str) -> Response[str]:
+def leave(url: str, words: Words) -> Response[str]:
     """Send the browser to the merchant: by a redirect, or by a link if the URL is one of an app."""
-    return redirect(url) if is_web_url(url) else send(render_app(url))
+    return redirect(url) if is_web_url(url) else send(render_app(url, words))
+
+
+def choose_page_words(request: AnyRequest, wanted: str | None = None) -> Words:
+    """Return the words of the merchant's language, or else of the browser's."""
+    return choose_words(wanted, request.headers.get("accept-language", ""))
+
+
+def speak(browser: BrowserData, wanted: str | None) -> BrowserData:
+    """Let the bank speak the language that the merchant chose for its pages."""
+    is_other = wanted is not None and wanted in languages() and browser.language.partition("-")[0].lower() != wanted
+    return replace(browser, language=wanted) if is_other and wanted else browser
 
 
 def tell(*, ready: bool) -> Response[dict[str, bool]]:

@@ -6,7 +6,6 @@ No cookie, nothing from anywhere else, no script but our own files.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,7 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from tollhouse.checkout.assets import asset, integrity
 
 if TYPE_CHECKING:
-    from tollhouse.payments.hand_off import Challenge, Collect, Confirm, Ended
+    from tollhouse.checkout.words import Words
+    from tollhouse.payments.hand_off import Challenge, Collect, Ended
     from tollhouse.payments.model import Payment
 
 STYLED = "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
@@ -42,95 +42,82 @@ class Page:
     policy: str
 
 
-def render_collect(step: Collect, *, path: str) -> Page:
+def render_collect(step: Collect, words: Words, *, path: str) -> Page:
     """Render the page that asks the browser what it is, and shows it to the bank where there is a 3DS Method."""
     method = _origin(step.method_url) if step.method_url else ""
     policy = f"{SCRIPTED}; form-action 'self' {method}".rstrip()
     policy += f"; frame-src 'self' {method}" if method else ""
-    return _render(
-        "collect.html", policy, step.payment, path=path, method_url=step.method_url, method_data=step.method_data
-    )
+    more = {"path": path, "method_url": step.method_url, "method_data": step.method_data}
+    return _render("collect.html", policy, words, step.payment, **more)
 
 
-def render_challenge(step: Challenge) -> Page:
+def render_challenge(step: Challenge, words: Words) -> Page:
     """Render the form that takes the browser to the ACS.
 
     An ACS may redirect what is posted to it to wherever it likes, and browsers hold that against `form-action` too.
     """
-    return _render("challenge.html", f"{SCRIPTED}; form-action *", step.payment, acs_url=step.acs_url, creq=step.creq)
+    policy = f"{SCRIPTED}; form-action *"
+    return _render("challenge.html", policy, words, step.payment, acs_url=step.acs_url, creq=step.creq)
 
 
-def render_wait(payment: Payment | None, *, path: str, poll_path: str | None) -> Page:
-    """Render a wait; with a path to poll it goes on when there is something new, without one at once."""
-    return _render_wait(
-        payment,
-        path=path,
-        poll_path=poll_path,
-        heading="One moment",
-        text="Your payment is being completed. Please keep this page open.",
-    )
+def render_wait(
+    payment: Payment | None, words: Words, *, path: str, poll_path: str | None, about: str = "busy"
+) -> Page:
+    """Render a wait; with a path to poll it goes on when there is something new, without one at once.
 
-
-def render_confirm(step: Confirm, *, path: str, poll_path: str) -> Page:
-    """Render the wait for a confirmation in the bank's app."""
-    return _render_wait(
-        step.payment,
-        path=path,
-        poll_path=poll_path,
-        heading="Confirm in your bank's app",
-        text="Your bank has sent you a message. Confirm the payment there; this page then goes on by itself.",
-    )
-
-
-def render_ended(step: Ended) -> Page:
-    """Render the end of a link that ran out."""
-    return _render("ended.html", f"{STYLED}; form-action 'none'", step.payment, url=step.url)
-
-
-def render_app(url: str) -> Page:
-    """Render the link to an app.
-
-    A browser does not follow a redirect to an app's own scheme if it comes from a form whose page has a policy.
+    `about` is the beginning of its words: `confirm` for a confirmation in the bank's app.
     """
-    return _render("app.html", f"{STYLED}; form-action 'none'", None, url=url)
-
-
-def render_method() -> Page:
-    """Render what the hidden frame shows at the end of a 3DS Method; only our own page may frame it."""
-    policy = "default-src 'none'; script-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'self'"
-    return _render("method.html", policy, None)
-
-
-def render_problem(heading: str, text: str, *, comes_back: bool = False) -> Page:
-    """Render a page for a browser that cannot be served; one whose trouble will pass looks again by itself."""
-    refresh = TROUBLE_REFRESH_SECONDS if comes_back else None
-    return _render(
-        "problem.html", f"{STYLED}; form-action 'none'", None, heading=heading, text=text, refresh_seconds=refresh
-    )
-
-
-def format_amount(payment: Payment) -> str:
-    """Format an amount with all decimals of its currency: 1,019.90."""
-    money = payment.money
-    return f"{Decimal(money.amount_minor).scaleb(-money.currency.exponent):,f}"
-
-
-def _render_wait(payment: Payment | None, *, path: str, poll_path: str | None, heading: str, text: str) -> Page:
     return _render(
         "wait.html",
         f"{SCRIPTED}; connect-src 'self'; form-action 'none'",
+        words,
         payment,
         path=path,
         poll_path=poll_path,
         refresh_seconds=REFRESH_SECONDS if poll_path else 0,
-        heading=heading,
-        text=text,
+        heading=words.say(f"{about}_title"),
+        text=words.say(f"{about}_text"),
     )
 
 
-def _render(template: str, policy: str, payment: Payment | None, **values: Any) -> Page:
-    shown = {"amount": format_amount(payment), "last_four": payment.source.masked_number[-4:]} if payment else {}
-    html = environment.get_template(template).render(payment=payment, **shown, **values)
+def render_ended(step: Ended, words: Words) -> Page:
+    """Render the end of a link that ran out."""
+    return _render("ended.html", f"{STYLED}; form-action 'none'", words, step.payment, url=step.url)
+
+
+def render_app(url: str, words: Words) -> Page:
+    """Render the link to an app.
+
+    A browser does not follow a redirect to an app's own scheme if it comes from a form whose page has a policy.
+    """
+    return _render("app.html", f"{STYLED}; form-action 'none'", words, None, url=url)
+
+
+def render_method() -> Page:
+    """Render the end of a 3DS Method in the hidden frame, which only our own page may frame."""
+    policy = "default-src 'none'; script-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'self'"
+    return Page(environment.get_template("method.html").render(), policy)
+
+
+def render_problem(about: str, words: Words, *, comes_back: bool = False) -> Page:
+    """Render a page for a browser that cannot be served: the words that begin with `about`.
+
+    One whose trouble will pass looks again by itself.
+    """
+    return _render(
+        "problem.html",
+        f"{STYLED}; form-action 'none'",
+        words,
+        None,
+        heading=words.say(f"{about}_title"),
+        text=words.say(f"{about}_text"),
+        refresh_seconds=TROUBLE_REFRESH_SECONDS if comes_back else None,
+    )
+
+
+def _render(template: str, policy: str, words: Words, payment: Payment | None, **values: Any) -> Page:
+    shown = {"amount": words.money(payment.money), "last_four": payment.source.masked_number[-4:]} if payment else {}
+    html = environment.get_template(template).render(words=words, payment=payment, **shown, **values)
     return Page(html, policy)
 
 

@@ -3,6 +3,7 @@
     GET  /pay/KEY        the form, or why there is none
     POST /pay/KEY        one try
     GET  /pay/KEY/done   where a try has led: to the shop, to the form again, or to a wait
+    GET  /pay/KEY/back   back to the shop, with what is known
 
 A browser gets no redirect for a POST: the way leads to the shop, and the policy of the page with the form would not
 let it go there. It gets a page that goes on by itself.
@@ -14,7 +15,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -24,16 +25,25 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 
 from tollhouse.checkout.card_form import read_card_form
-from tollhouse.checkout.http import AnyRequest, check_key, leave, peer_of, read_form, redirect, send
+from tollhouse.checkout.http import (
+    AnyRequest,
+    check_key,
+    choose_page_words,
+    leave,
+    peer_of,
+    read_form,
+    redirect,
+    send,
+    speak,
+)
 from tollhouse.checkout.pages import TROUBLE_REFRESH_SECONDS, Page
 from tollhouse.checkout.pay_pages import NEW_CARD, Form, Frame, render_busy, render_end, render_form
-from tollhouse.checkout.words import choose_words
 from tollhouse.kernel.errors import Invalid, RateLimited, Refusal, Unavailable
 from tollhouse.kernel.limits import Window
 from tollhouse.links.find import find_link, find_stored_cards
 from tollhouse.links.model import Standing
 from tollhouse.links.pay import Buyer, draw_form, is_form_of, pay_link
-from tollhouse.payments.look import find_challenge_url
+from tollhouse.payments.look import find_challenge_url, is_canceled
 from tollhouse.payments.pages import PATH
 from tollhouse.payments.returns import leave_untried_url, leave_url
 from tollhouse.threeds.model import BrowserData
@@ -74,8 +84,12 @@ class Till:
 
     def frame(self, request: AnyRequest, link: Link | None = None) -> Frame:
         """Return what the page of a request has in common with all others."""
-        wanted = link.terms.language if link else None
-        return Frame(choose_words(wanted, request.headers.get("accept-language", "")), self.is_stage, link)
+        return Frame(choose_page_words(request, link.terms.language if link else None), self.is_stage, link)
+
+    async def frame_with_way(self, request: AnyRequest, link: Link) -> Frame:
+        """Return the same, with the way to the shop and whether the consumer stopped the last try."""
+        is_stopped = link.last is not None and await is_canceled(self.tools, link.last)
+        return replace(self.frame(request, link), shop_url=await _find_shop_url(self, link), is_canceled=is_stopped)
 
 
 def pay_handlers(till: Till) -> list[Router]:
@@ -84,13 +98,11 @@ def pay_handlers(till: Till) -> list[Router]:
     def show_refusal(request: AnyRequest, error: Refusal) -> Response[str]:
         frame = till.frame(request)
         if isinstance(error, Unavailable):
-            page = render_busy(frame, path=None, seconds=TROUBLE_REFRESH_SECONDS)
+            page = render_busy(frame, path=request.url.path, seconds=TROUBLE_REFRESH_SECONDS)
             return send(page, status_code=503, headers={"Retry-After": str(error.retry_after_seconds)})
         if isinstance(error, RateLimited):
             page = render_end(frame, "limited", "late", url=request.url.path, to_page=True)
             return send(page, status_code=429, headers={"Retry-After": str(error.retry_after_seconds)})
-        if isinstance(error, Invalid):
-            return send(render_end(frame, "refused", "bad"), status_code=409)
         return send(render_end(frame, "unknown", "bad"), status_code=404)
 
     def show_faulty(request: AnyRequest, error: HTTPException) -> Response[str]:
@@ -99,14 +111,14 @@ def pay_handlers(till: Till) -> list[Router]:
     def show_defect(request: AnyRequest, error: Exception) -> Response[str]:
         """Look at the page again: the acquirer may have been asked, so nobody may say that nothing was charged."""
         log.error("defect", page="payment", error=type(error).__name__, exc_info=error)
-        page = render_busy(till.frame(request), path=None, seconds=TROUBLE_REFRESH_SECONDS)
+        page = render_busy(till.frame(request), path=request.url.path, seconds=TROUBLE_REFRESH_SECONDS)
         return send(page, status_code=500)
 
     handlers = {Refusal: show_refusal, HTTPException: show_faulty, Exception: show_defect}
     return [
         Router(
             PATH,
-            route_handlers=_routes(till),
+            route_handlers=[*_routes(till), _back_route(till)],
             request_max_body_size=MAX_BODY_BYTES,
             include_in_schema=False,
             exception_handlers=handlers,  # type: ignore[arg-type]  # each is given what it is for
@@ -129,20 +141,34 @@ def _routes(till: Till) -> list[HTTPRouteHandler]:
         link = await find_link(till.tools, check_key(key))
         till.by_link.check((link.merchant_id, link.payment_id))
         till.by_address.check(till.address_of(request))
-        return await _take_form(till, request, link, key=key, form=await read_form(request))
+        try:
+            return await _take_form(till, request, link, key=key, form=await read_form(request))
+        except Invalid:
+            frame = await till.frame_with_way(request, link)
+            return send(render_end(frame, "refused", "bad"), status_code=409)
 
     @get("/{key:str}/done")
     async def show_result(request: AnyRequest, key: FromPath[str]) -> Response[str]:
         link = await _wait_a_moment(till, check_key(key))
         if link.standing is Standing.PAID and link.last:
-            return leave(await leave_url(till.tools, link.last))
+            return leave(await leave_url(till.tools, link.last), till.frame(request, link).words)
         if link.standing is Standing.BUSY and link.last:
             if till.tools.clock.now() - link.last.attempt.sent_at > LONGEST_WAIT:
-                return leave(await leave_url(till.tools, link.last))
+                return leave(await leave_url(till.tools, link.last), till.frame(request, link).words)
             return send(render_busy(till.frame(request, link), path=f"{PATH}/{key}/done"))
         return redirect(f"{PATH}/{key}")
 
     return [show_page, take_form, show_result]
+
+
+def _back_route(till: Till) -> HTTPRouteHandler:
+    @get("/{key:str}/back")
+    async def go_back(request: AnyRequest, key: FromPath[str]) -> Response[str]:
+        link = await find_link(till.tools, check_key(key))
+        url = await _find_shop_url(till, link)
+        return leave(url, till.frame(request, link).words) if url else redirect(f"{PATH}/{key}")
+
+    return go_back
 
 
 async def _take_form(
@@ -158,12 +184,14 @@ async def _take_form(
         return _go_on(till, request, link, f"{PATH}/{key}/done")
     filled = read_card_form(form, today=till.today())
     if filled.means is None:
-        page = await _draw_page(till, request, link, key=key, faults=filled.faults, form=form)
+        page = await _draw_page(till, request, link, key=key, faults=filled.faults, form=form, kept=filled.kept)
         return send(page, status_code=400)
     try:
-        reply = await pay_link(till.tools, link, filled.means, _describe_buyer(till, request, form), number=number)
+        reply = await pay_link(
+            till.tools, link, filled.means, _describe_buyer(till, request, link, form), number=number
+        )
     except Invalid as error:
-        page = await _draw_page(till, request, link, key=key, faults=_name_faults(error), form=form)
+        page = await _draw_page(till, request, link, key=key, faults=_name_faults(error), form=form, kept=filled.kept)
         return send(page, status_code=400)
     return _go_on(till, request, link, _find_way(reply.body if reply else None) or f"{PATH}/{key}/done")
 
@@ -195,31 +223,34 @@ async def _draw_page(
     key: str,
     faults: Mapping[str, str] | None = None,
     form: Mapping[str, str] | None = None,
+    kept: Mapping[str, str] | None = None,
 ) -> Page:
     number, proof = draw_form(till.tools, link)
     cards = await find_stored_cards(till.tools, link)
     chosen = (form.get("account") or NEW_CARD) if form else ""
-    drawn = Form(f"{PATH}/{key}", number, proof, cards, faults or {}, chosen)
-    return render_form(till.frame(request, link), link, drawn)
+    drawn = Form(f"{PATH}/{key}", number, proof, cards, faults or {}, chosen, kept or {})
+    frame = await till.frame_with_way(request, link)
+    back = f"{PATH}/{key}/back" if frame.shop_url else None
+    return render_form(replace(frame, shop_url=back), link, drawn)
 
 
 async def _show_end(till: Till, request: AnyRequest, link: Link) -> Response[str]:
     """Show why there is nothing to pay any more, and the way to the shop."""
-    frame = till.frame(request, link)
+    frame = await till.frame_with_way(request, link)
     key, mood = {
         Standing.PAID: ("paid", "good"),
         Standing.SPENT: ("spent", "bad"),
         Standing.CLOSED: ("refused", "bad"),
     }.get(link.standing, ("expired", "late"))
-    return send(render_end(frame, key, mood, url=await _shop_url(till, link)), status_code=410)  # type: ignore[arg-type]  # moods
+    return send(render_end(frame, key, mood), status_code=410)  # type: ignore[arg-type]  # moods
 
 
-async def _shop_url(till: Till, link: Link) -> str | None:
+async def _find_shop_url(till: Till, link: Link) -> str | None:
     """Return the way to the shop with the result, which is only the order where no card was tried."""
     if link.last is not None:
         return await leave_url(till.tools, link.last)
-    url = link.terms.redirect_url
-    if url is None:
+    url = link.terms.redirect_url or link.site_redirect_url
+    if not url:
         return None
     return await leave_untried_url(till.tools, merchant_id=link.merchant_id, payment_id=link.payment_id, url=url)
 
@@ -238,9 +269,10 @@ async def _wait_a_moment(till: Till, key: str) -> Link:
     return link
 
 
-def _describe_buyer(till: Till, request: AnyRequest, form: Mapping[str, str]) -> Buyer:
+def _describe_buyer(till: Till, request: AnyRequest, link: Link, form: Mapping[str, str]) -> Buyer:
     address = till.address_of(request)
-    return Buyer(address, BrowserData.from_page(form, request.headers, ip=address))
+    browser = BrowserData.from_page(form, request.headers, ip=address)
+    return Buyer(address, speak(browser, link.terms.language))
 
 
 def _read_number(form: Mapping[str, str]) -> int:

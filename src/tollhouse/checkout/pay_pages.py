@@ -25,7 +25,10 @@ NEW_CARD = "new"
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a form of the page has in it. `faults` are keys of words by field; `chosen` is the form that was sent."""
+    """What a form of the page has in it.
+
+    `faults` are keys of words by field, `chosen` is the form that was sent, and `kept` what it said that may be shown.
+    """
 
     path: str
     number: int
@@ -33,19 +36,22 @@ class Form:
     cards: Sequence[StoredCard] = ()
     faults: Mapping[str, str] = field(default_factory=dict)
     chosen: str = ""
+    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What all pages of a link have in common."""
+    """What all pages of a link have in common. `is_canceled`: the consumer stopped the last try at the bank."""
 
     words: Words
     is_stage: bool
     link: Link | None = None
+    shop_url: str | None = None
+    is_canceled: bool = False
 
 
 def render_form(frame: Frame, link: Link, form: Form) -> Page:
-    """Render the page that takes a card. What is typed there comes back in no page."""
+    """Render the page that takes a card. A card number and a security code come back in no page."""
     words, consumer = frame.words, link.terms.consumer
     summary = build_summary(link, words)
     names = (str(consumer.get(name, "")) for name in ("firstName", "lastName"))
@@ -60,11 +66,12 @@ def render_form(frame: Frame, link: Link, form: Form) -> Page:
         cards=[_show_card(card) for card in form.cards],
         faults=form.faults,
         chosen=form.chosen,
-        setback=None if form.faults else describe_setback(link.last, words),
+        faulty=[words.say(name) for name in form.faults if name != "account"],
+        setback=None if form.faults else describe_setback(link.last, words, is_canceled=frame.is_canceled),
         summary=summary,
         has_later=any(line.note for line in summary.lines),
-        holder=" ".join(filter(None, names)),
-        zip=consumer.get("zip", ""),
+        values={"holder": " ".join(filter(None, names)), "zip": consumer.get("zip", ""), **form.kept},
+        shop_url=frame.shop_url,
     )
 
 
@@ -72,6 +79,8 @@ def render_end(frame: Frame, key: str, mood: Mood, *, url: str | None = None, to
     """Render a page with one thing to say: the words that begin with a key. `url` leads on."""
     words, link = frame.words, frame.link
     filled = _fill(link, words)
+    is_spent = link is not None and link.standing is Standing.SPENT
+    setback = describe_setback(link.last, words, is_canceled=frame.is_canceled) if link and is_spent else None
     return _render(
         "pay_end.html",
         frame,
@@ -79,16 +88,16 @@ def render_end(frame: Frame, key: str, mood: Mood, *, url: str | None = None, to
         text=words.say(f"{key}_text", **filled),
         mood=mood,
         summary=build_summary(link, words) if link else None,
-        setback=describe_setback(link.last, words) if link and link.standing is Standing.SPENT else None,
-        link_url=url,
+        setback=setback,
+        link_url=url or frame.shop_url,
         link_text=words.say("back_to_page" if to_page else "back_to_shop"),
         refresh_seconds=None,
         refresh_path=None,
     )
 
 
-def render_busy(frame: Frame, *, path: str | None, seconds: int = REFRESH_SECONDS) -> Page:
-    """Render a wait that goes on to a path by itself, or looks at its own address again."""
+def render_busy(frame: Frame, *, path: str, seconds: int = REFRESH_SECONDS) -> Page:
+    """Render a wait that goes on to a path by itself."""
     words = frame.words
     return _render(
         "pay_end.html",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tollhouse.catalog.prices import sum_due_at_once
-from tollhouse.kernel import codes
+from tollhouse.checkout.reasons import choose_reason
 from tollhouse.kernel.money import Money
 from tollhouse.links.fees import choose_fees, due_now, total_of
 from tollhouse.links.pay import METHOD
@@ -49,7 +49,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Setback:
-    """Why the last try failed; `text` is the issuer's or ours, in English."""
+    """The reason why the last try failed, in the language of the page."""
 
     heading: str
     text: str
@@ -110,9 +110,9 @@ def _describe_price(price: Price, words: Words) -> str:
     return words.say("later_once", amount=amount, when=words.when(price.offset))
 
 
-def describe_setback(last: Payment | None, words: Words) -> Setback | None:
-    """Say why the last try failed, if there was one."""
+def describe_setback(last: Payment | None, words: Words, *, is_canceled: bool = False) -> Setback | None:
+    """Give the reason why the last try failed, if there was one. `is_canceled`: the consumer stopped at the bank."""
     if last is None or last.code is None:
         return None
-    code = codes.describe(last.code)
-    return Setback(words.say("declined" if code.code.startswith("5") else "failed"), code.text)
+    heading = "declined" if last.code.startswith("5") else "failed"
+    return Setback(words.say(heading), words.say(choose_reason(last.code, is_canceled=is_canceled)))

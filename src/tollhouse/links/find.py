@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tollhouse.kernel.errors import NotFound
-from tollhouse.links.store import select_link
+from tollhouse.links.store import select_language, select_link
 from tollhouse.payments.authentications import digest_key
 from tollhouse.payments.wallet import list_cards
 
 if TYPE_CHECKING:
     from tollhouse.links.model import Link
+    from tollhouse.payments.model import Payment
     from tollhouse.payments.tools import Tools
     from tollhouse.payments.wallet import StoredCard
 
@@ -28,5 +29,19 @@ async def find_link(tools: Tools, key: str) -> Link:
 
 
 async def find_stored_cards(tools: Tools, link: Link) -> list[StoredCard]:
-    """Return the buyer's stored cards that are enabled, newest first; none where the merchant did not say who buys."""
-    return await list_cards(tools, merchant_id=link.merchant_id, consumer_id=link.terms.consumer_id, most=MOST_CARDS)
+    """Return the buyer's stored cards that can pay, newest first; none where the merchant did not say who buys."""
+    return await list_cards(
+        tools,
+        merchant_id=link.merchant_id,
+        consumer_id=link.terms.consumer_id,
+        at=link.merchant_time,
+        most=MOST_CARDS,
+    )
+
+
+async def find_language(tools: Tools, payment: Payment) -> str | None:
+    """Return the language that the merchant chose for the page of a payment; None if there is no page, or no choice."""
+    if payment.page_try is None:
+        return None
+    async with tools.database.acquire() as connection:
+        return await select_language(connection, payment.merchant_id, payment.payment_id)

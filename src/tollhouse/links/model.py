@@ -106,9 +106,11 @@ class Link:
     expires_at: datetime
     is_expired: bool
     is_merchant_active: bool
+    merchant_time: datetime
     #: What the site says of its own looks: linkColor, logoBase64 and so on.
     looks: Mapping[str, Any]
     site_name: str
+    site_redirect_url: str
     last: Payment | None
 
     @property

@@ -92,7 +92,11 @@ async def _build_order(tools: Tools, link: Link, means: Means, buyer: Buyer) -> 
     resolved = Resolved(skus=skus, consumer=consumer)
     if means.account_id is not None:
         resolved.account = await find_card(
-            tools, merchant_id=link.merchant_id, account_id=means.account_id, consumer_id=consumer.consumer_id
+            tools,
+            merchant_id=link.merchant_id,
+            account_id=means.account_id,
+            consumer_id=consumer.consumer_id,
+            at=link.merchant_time,
         )
         if resolved.account is None:
             raise Invalid({"account": ["is not one of this buyer's"]})

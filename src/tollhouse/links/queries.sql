@@ -9,7 +9,8 @@ where merchant_id = :merchant_id;
 -- name: select_link^
 -- Find a link by the key in its address, with the looks of its site and its newest try.
 select l.merchant_id, l.payment_id, l.request_id, l.terms, l.created_at, l.expires_at,
-    l.expires_at <= now() + m.clock_offset as is_expired, m.state = 'active' as is_merchant_active, s.name as site_name, s.extras as looks, t.transaction_id
+    l.expires_at <= now() + m.clock_offset as is_expired, m.state = 'active' as is_merchant_active,
+    now() + m.clock_offset as merchant_time, s.name as site_name, s.redirect_url as site_redirect_url, s.extras as looks, t.transaction_id
 from payment_link l
 join merchant m using (merchant_id)
 left join site s on s.merchant_id = l.merchant_id and s.site_id = (l.terms -> 'items' -> 0 ->> 'site_id')::bigint
@@ -20,6 +21,12 @@ left join lateral (
     limit 1
 ) t on true
 where l.digest = :digest;
+
+-- name: select_language$
+-- Return the language that the page of a purchase was made with, or nothing.
+select terms ->> 'language'
+from payment_link
+where merchant_id = :merchant_id and payment_id = :payment_id;
 
 -- name: renew_link!
 -- Let a link run out so many seconds from now, in the merchant's time.

@@ -59,6 +59,12 @@ async def select_link(connection: PlainConnection, digest: bytes) -> Link | None
     return Link(last=last, **columns)
 
 
+async def select_language(connection: PlainConnection, merchant_id: int, payment_id: int) -> str | None:
+    """Return the language that a link was made with, or None."""
+    language: str | None = await queries.select_language(connection, merchant_id=merchant_id, payment_id=payment_id)
+    return language
+
+
 async def renew_link(connection: PlainConnection, merchant_id: int, payment_id: int, *, ttl: timedelta) -> None:
     """Let a link run out so long from now, in the caller's transaction."""
     await queries.renew_link(connection, merchant_id=merchant_id, payment_id=payment_id, seconds=ttl.total_seconds())

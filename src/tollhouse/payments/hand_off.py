@@ -162,6 +162,11 @@ async def _begin_anew(tools: Tools, payment: Payment, authentication: Authentica
     return _build_collect(tools, payment, successor) if won else Wait(payment)
 
 
+async def find_payment(tools: Tools, key: str) -> Payment:
+    """Return the payment of a page. Raises NotFound for a key that leads nowhere."""
+    return await load_payment(tools, await _find_by_page(tools, key))
+
+
 async def submit_browser(tools: Tools, key: str, browser: BrowserData) -> None:
     """Take what the browser is and send the AReq, once; the page then shows where that led. Raises NotFound."""
     authentication = await _find_by_page(tools, key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tollhouse.kernel import codes
 from tollhouse.payments.authentications import page_url
 from tollhouse.payments.model import AttemptState, Payment
 from tollhouse.payments.view import render_answer
@@ -29,3 +30,14 @@ async def find_challenge_url(tools: Tools, payment: Payment) -> str | None:
     if authentication is None or authentication.state.is_decided:
         return None
     return page_url(tools, authentication)
+
+
+async def is_canceled(tools: Tools, payment: Payment) -> bool:
+    """Return whether the cardholder stopped the challenge of a failed payment at the bank."""
+    if payment.code != codes.AUTHENTICATION_FAILED:
+        return False
+    async with tools.database.acquire() as connection:
+        authentication = await select_newest(
+            connection, merchant_id=payment.merchant_id, transaction_id=payment.transaction_id
+        )
+    return authentication is not None and authentication.is_canceled

@@ -30,10 +30,13 @@ from tollhouse.simulator.emv_messages import read_method_data
 from tollhouse.simulator.host import CHALLENGES, Simulator
 from tollhouse.simulator.messages import encode
 from tollhouse.simulator.model import Authentication, Silence
+from tollhouse.simulator.words import choose_words
 
 if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler
     from litestar.types import ControllerRouterHandler
+
+    from tollhouse.simulator.words import Words
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_FORM_FIELDS = 16
@@ -157,8 +160,8 @@ def _page_routes(simulator: Simulator) -> list[HTTPRouteHandler]:
         try:
             authentication = await control.open(form.get("creq", ""))
         except (Invalid, NotFound):
-            return _show_unknown()
-        return _show(authentication, form, action)
+            return _show_unknown(request)
+        return _show(request, authentication, form, action)
 
     @post("/acs/challenge/answer", status_code=200)
     async def answer_challenge(request: AnyRequest) -> Response[str]:
@@ -166,13 +169,13 @@ def _page_routes(simulator: Simulator) -> list[HTTPRouteHandler]:
         try:
             authentication = await _act(simulator, form)
         except (Invalid, NotFound):
-            return _show_unknown()
+            return _show_unknown(request)
         is_empty = form.get("act", "submit") == "submit" and not form.get("code", "").strip()
-        return _show(authentication, form, action, is_empty=is_empty)
+        return _show(request, authentication, form, action, is_empty=is_empty)
 
     @get(["/acs/challenge", "/acs/challenge/answer"])
-    async def explain() -> Response[str]:
-        return _show_unknown()
+    async def explain(request: AnyRequest) -> Response[str]:
+        return _show_unknown(request)
 
     @post("/acs/method", status_code=200)
     async def run_method(request: AnyRequest) -> Response[str]:
@@ -180,7 +183,7 @@ def _page_routes(simulator: Simulator) -> list[HTTPRouteHandler]:
         try:
             transaction_id, url = read_method_data(form.get("threeDSMethodData", ""))
         except ProtocolError:
-            return _show_unknown()
+            return _show_unknown(request)
         return _send(pages.render_method(transaction_id, url))
 
     @post("/acs/method/silent", status_code=200)
@@ -207,20 +210,25 @@ async def _act(simulator: Simulator, form: dict[str, str]) -> Authentication:
 
 
 def _show(
-    authentication: Authentication, form: dict[str, str], action: str, *, is_empty: bool = False
+    request: AnyRequest, authentication: Authentication, form: dict[str, str], action: str, *, is_empty: bool = False
 ) -> Response[str]:
     """Show the state that a challenge is in: the question, or the way back."""
-    session_data = form.get("threeDSSessionData", "")[:MAX_SESSION_DATA]
+    session_data, words = form.get("threeDSSessionData", "")[:MAX_SESSION_DATA], _words_of(request)
     if authentication.is_open:
-        return _send(
-            pages.render_challenge(authentication, session_data=session_data, action=action, is_empty=is_empty)
+        page = pages.render_challenge(
+            authentication, words, session_data=session_data, action=action, is_empty=is_empty
         )
-    return _send(pages.render_return(authentication, session_data=session_data))
+        return _send(page)
+    return _send(pages.render_return(authentication, words, session_data=session_data))
 
 
-def _show_unknown() -> Response[str]:
-    text = "This page knows no payment. Go back to the shop and try again from there."
-    return _send(pages.render_problem("Nothing to confirm", text), status_code=400)
+def _show_unknown(request: AnyRequest) -> Response[str]:
+    return _send(pages.render_problem(_words_of(request)), status_code=400)
+
+
+def _words_of(request: AnyRequest) -> Words:
+    """Return the words of the language that is in the address of a challenge, or else of the browser's first."""
+    return choose_words(request.query_params.get("lang") or request.headers.get("accept-language", "")[:2])
 
 
 def _send(page: pages.Page, *, status_code: int = 200) -> Response[str]:

@@ -10,6 +10,7 @@ from tollhouse.simulator.authentications import insert_authentication
 from tollhouse.simulator.emv_fields import ProtocolError
 from tollhouse.simulator.emv_messages import build_ares, build_erro, build_pres, read_areq
 from tollhouse.simulator.test_data import find_test_card
+from tollhouse.simulator.words import choose_language
 
 if TYPE_CHECKING:
     from tollhouse.simulator.access_control import AccessControl
@@ -40,7 +41,7 @@ class Directory:
             authentication = await insert_authentication(connection, request, rules.assess(request), life_seconds=life)
         if authentication.first_status == "D" and authentication.is_open:
             self._access_control.start_decoupled(authentication)
-        return build_ares(authentication, base_url=self._base_url)
+        return build_ares(authentication, base_url=self._base_url, language=choose_language(request.language))
 
     async def list_ranges(self, body: bytes) -> bytes:
         """Answer a PReq with versions and 3DS Method URLs of the published cards."""

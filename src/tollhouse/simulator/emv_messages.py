@@ -26,6 +26,7 @@ from tollhouse.simulator.emv_fields import (
 )
 from tollhouse.simulator.model import AuthenticationRequest
 from tollhouse.simulator.rules import PROVING
+from tollhouse.simulator.words import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,11 +75,16 @@ def read_areq(body: bytes) -> AuthenticationRequest:
         notification_url=message["notificationURL"],
         threeds_server_url=message["threeDSServerURL"],
         takes_decoupled=message.get("threeDSRequestorDecReqInd") == "Y",
+        language=message["browserLanguage"],
     )
 
 
-def build_ares(authentication: Authentication, *, base_url: str) -> bytes:
-    """Build the answer to an AReq: as it was at first, also when it is asked for again later."""
+def build_ares(authentication: Authentication, *, base_url: str, language: str) -> bytes:
+    """Build the answer to an AReq: as it was at first, also when it is asked for again later.
+
+    The address of the challenge has the language of its pages in it, unless that is English.
+    """
+    query = "" if language == DEFAULT else f"?lang={language}"
     status = authentication.first_status
     proving = status in PROVING
     return _encode(
@@ -90,7 +96,7 @@ def build_ares(authentication: Authentication, *, base_url: str) -> bytes:
             "transStatusReason": authentication.status_reason if status not in "CD" else None,
             "eci": authentication.eci if status not in "CD" else None,
             "authenticationValue": authentication.cavv if proving else None,
-            "acsURL": f"{base_url}/acs/challenge" if status == "C" else None,
+            "acsURL": f"{base_url}/acs/challenge{query}" if status == "C" else None,
             "acsChallengeMandated": "Y" if status == "C" else "N" if status == "D" else None,
             "authenticationType": "02" if status in "CD" else None,
             "acsDecConInd": "Y" if status == "D" else None,

@@ -202,6 +202,8 @@ class AuthenticationRequest:
     notification_url: str
     threeds_server_url: str
     takes_decoupled: bool
+    #: A tag such as `de-CH`.
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True)

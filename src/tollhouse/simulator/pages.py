@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from tollhouse.kernel.money import Currency
 from tollhouse.simulator.access_control import MOST_CODES, RIGHT_CODE
 from tollhouse.simulator.emv_messages import build_cres, build_method_answer
+from tollhouse.simulator.words import choose_words
 
 if TYPE_CHECKING:
     from tollhouse.simulator.model import Authentication
+    from tollhouse.simulator.words import Words
 
 _environment = Environment(
     loader=PackageLoader("tollhouse.simulator"),
@@ -30,7 +30,7 @@ _environment = Environment(
 #: Brands as they write themselves, where that is not a capital first letter.
 BRANDS = {"amex": "American Express", "jcb": "JCB", "unionpay": "UnionPay"}
 
-HEADINGS = {"Y": "Identity confirmed", "01": "Payment canceled", "04": "Time is up", "05": "Time is up"}
+HEADINGS = {"Y": "passed", "01": "canceled", "04": "timed_out", "05": "timed_out"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,75 +41,68 @@ class Page:
     policy: str
 
 
-def render_challenge(authentication: Authentication, *, session_data: str, action: str, is_empty: bool = False) -> Page:
+def render_challenge(
+    authentication: Authentication, words: Words, *, session_data: str, action: str, is_empty: bool = False
+) -> Page:
     """Render the page that asks for the code, at path `action`; `is_empty` says that it came back without one."""
     left = MOST_CODES - authentication.wrong_codes
     return _render(
         "challenge.html",
+        words,
         # Only here, so that a form of ours never leaves us.
         form_action="'self'",
-        action=action,
+        action=f"{action}?lang={words.language}",
         acs_trans_id=authentication.acs_trans_id,
         attempt=authentication.wrong_codes,
         session_data=session_data,
         merchant=authentication.merchant_name,
-        amount=format_amount(authentication.amount_minor, authentication.currency),
+        amount=words.amount(authentication.amount_minor, authentication.currency),
         currency=authentication.currency,
         brand=BRANDS.get(authentication.brand, authentication.brand.capitalize()),
         last_four=authentication.masked_number[-4:],
-        date=f"{authentication.created_at.day} {authentication.created_at:%B %Y}",
-        problem=_describe_problem(left, is_empty=is_empty),
+        date=words.date(authentication.created_at),
+        problem="no_code" if is_empty else "wrong_code" if left < MOST_CODES else None,
         attempts_left=left,
         right_code=RIGHT_CODE,
     )
 
 
-def render_return(authentication: Authentication, *, session_data: str) -> Page:
+def render_return(authentication: Authentication, words: Words, *, session_data: str) -> Page:
     """Render the form that takes the browser, with the CRes, back to the 3DS Server."""
     status = authentication.challenge_cancel or authentication.final_status or ""
     session = {"threeDSSessionData": session_data} if session_data else {}
     return _render(
         "return.html",
+        words,
         # What answers there may redirect anywhere, and browsers hold redirects of a form against this list too.
         form_action="*",
         action=authentication.notification_url,
         fields={"cres": build_cres(authentication), **session},
         merchant=authentication.merchant_name,
         passed=authentication.final_status == "Y",
-        heading=HEADINGS.get(status, "Payment not confirmed"),
+        heading=words.say(HEADINGS.get(status, "failed")),
     )
 
 
 def render_method(transaction_id: str, url: str) -> Page:
     """Render the 3DS Method: a frame that posts straight back."""
     data = build_method_answer(transaction_id)
-    return _render("method.html", form_action="*", ancestors=_origin(url), action=url, data=data)
+    return _render("method.html", choose_words(None), form_action="*", ancestors=_origin(url), action=url, data=data)
 
 
 def render_silent_method() -> Page:
     """Render a 3DS Method that does nothing."""
-    return _render("method.html", form_action="'none'", ancestors="*", action=None)
+    return _render("method.html", choose_words(None), form_action="'none'", ancestors="*", action=None)
 
 
-def render_problem(heading: str, text: str) -> Page:
+def render_problem(words: Words) -> Page:
     """Render a page for a browser that came with nothing we know."""
-    return _render("problem.html", form_action="'none'", heading=heading, text=text)
-
-
-def format_amount(amount_minor: int, currency: str) -> str:
-    """Format an amount with all decimals of its currency: 1,019.90."""
-    return f"{Decimal(amount_minor).scaleb(-Currency.of(currency).exponent):,f}"
+    return _render("problem.html", words, form_action="'none'")
 
 
 def answer_path(base_url: str) -> str:
     """Return the path that the challenge page posts to, on whatever host it was opened."""
     return f"{urlsplit(base_url).path}/acs/challenge/answer"
-
-
-def _describe_problem(left: int, *, is_empty: bool) -> str | None:
-    if is_empty:
-        return "Enter the code first."
-    return "That code is not right." if left < MOST_CODES else None
 
 
 def _origin(url: str) -> str:
@@ -118,9 +111,9 @@ def _origin(url: str) -> str:
     return "".join(character for character in f"{parts.scheme}://{parts.netloc}" if character not in "; ,'")
 
 
-def _render(template: str, *, form_action: str, ancestors: str = "'none'", **values: Any) -> Page:
+def _render(template: str, words: Words, *, form_action: str, ancestors: str = "'none'", **values: Any) -> Page:
     nonce = secrets.token_urlsafe(16)
     ours = f"'nonce-{nonce}'"
     policy = f"default-src 'none'; style-src {ours}; script-src {ours}; form-action {form_action}; base-uri 'none'"
     policy += f"; frame-ancestors {ancestors}"
-    return Page(_environment.get_template(template).render(nonce=nonce, **values), policy)
+    return Page(_environment.get_template(template).render(nonce=nonce, words=words, **values), policy)

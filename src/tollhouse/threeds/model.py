@@ -14,6 +14,10 @@ from tollhouse.kernel.addresses import parse_address
 from tollhouse.kernel.card import Card
 from tollhouse.kernel.money import Money
 
+#: The element of an RReq that says how a challenge was stopped, and its value if the cardholder did
+#: (EMV 3DS core specification 2.2.0, table A.1: challengeCancel).
+CHALLENGE_CANCEL, BY_CARDHOLDER = "challengeCancel", "01"
+
 #: The depths that EMV 3DS knows (core specification 2.2.0, table A.1: browserColorDepth).
 COLOR_DEPTHS = (1, 4, 8, 15, 16, 24, 32, 48)
 LONGEST_LANGUAGE = 8
@@ -206,7 +210,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """One row of the table of authentications; the migration tells what each column is for."""
+    """One row of the table of authentications; the migration tells what each column is for.
+
+    `status_reason` ends with `challengeCancel` and its value if the challenge was stopped.
+    """
 
     merchant_id: int
     authentication_id: UUID
@@ -239,6 +246,11 @@ class Authentication:
     opened_at: datetime | None = None
     result_at: datetime | None = None
     waiting_since: datetime | None = None
+
+    @property
+    def is_canceled(self) -> bool:
+        """Whether the cardholder stopped the challenge."""
+        return (self.status_reason or "").endswith(f"{CHALLENGE_CANCEL} {BY_CARDHOLDER}")
 
     @property
     def is_decoupled(self) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 
 from tollhouse.storage.queries import load_queries
 from tollhouse.threeds.lifecycle import origins_of
-from tollhouse.threeds.model import Answer, Authentication, BrowserData, Result, State
+from tollhouse.threeds.model import CHALLENGE_CANCEL, Answer, Authentication, BrowserData, Result, State
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
@@ -99,12 +99,18 @@ async def update_result(
         **_key(authentication),
         state=state,
         trans_status=result.status,
-        status_reason=result.reason,
+        status_reason=write_reason(result),
         eci=result.eci,
         cavv=result.cavv,
         grace_seconds=GRACE_SECONDS,
     )
     return _read(row)
+
+
+def write_reason(result: Result) -> str | None:
+    """Return the reason of a result, and how the challenge was stopped if it was."""
+    stopped = f"{CHALLENGE_CANCEL} {result.challenge_cancel}" if result.challenge_cancel else None
+    return " ".join(filter(None, (result.reason, stopped))) or None
 
 
 async def select_is_proof_used(connection: PlainConnection, cavv: str, *, authentication_id: UUID) -> bool:

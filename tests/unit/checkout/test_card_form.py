@@ -125,3 +125,28 @@ def test_whatever_is_typed_is_read_or_named(form: dict[str, str]) -> None:
     """No form breaks the page: it has something to pay with, or faults."""
     filled = read_card_form(form, today=TODAY)
     assert (filled.means is None) == bool(filled.faults)
+
+
+def test_a_slip_keeps_what_was_right() -> None:
+    """Date, name and postal code are kept as they may be shown again; what is faulty is not."""
+    assert read(code="").kept == {"expiry": "04 / 29", "holder": "Jane Smith", "zip": "10001"}
+    assert read(expiry="13/29", zip="1" * 256).kept == {"holder": "Jane Smith"}
+
+
+@given(
+    st.permutations(["4024007179366348", "739", "", "4024 0071 7936 634", "7399", "٧٣٩"]),
+    st.sampled_from([{}, {"number": "4024007179366348", "code": "739"}]),
+)
+@settings(deadline=None)
+def test_no_card_data_is_kept(texts: list[str], sound: dict[str, str]) -> None:
+    """A number and a code are kept in no field, in whichever they were typed, whole or in part."""
+    fields = dict(zip(("holder", "zip", "expiry", "code", "number"), texts, strict=False))
+    kept = read(**fields | sound).kept
+    assert not any(digits in text for text in kept.values() for digits in ("4024", "7179366348", "739"))
+
+
+@pytest.mark.parametrize("code", ["", "1229"])
+def test_a_code_in_the_field_of_the_date_is_not_kept(code: str) -> None:
+    """Four digits in a row are kept as a date only beside a code that is another."""
+    assert "expiry" not in read(expiry="1229", code=code, number="374245455400126").kept
+    assert read(expiry="1229").kept["expiry"] == "12 / 29"
