@@ -24,7 +24,18 @@ CARDS = {
     "4000000090010002": 8,  # approves, and the answer is lost
     "4000000090020001": 5,  # never arrives
     "4000000090060007": 5,  # arrives twice
+    "4000000090050008": 3,  # approves, and an inquiry finds nothing for 20 s: the approval comes too late
 }
+#: Cards whose refunds stay open for a while, and how they end.
+OPEN_REFUND_CARDS = (
+    "4000000091030009",  # declined
+    "4000000091110009",  # approved, and the answer is lost
+    "4000000091120008",  # never arrives
+    "4000000091130007",  # approved, and answered after 30 s
+    "4000000091150005",  # approved, and an inquiry finds nothing for 20 s
+)
+#: The issuer charges back by itself three days later.
+DISPUTED_CARD = "4000000092010000"
 APPROVING_CARD = "4024007179366348"
 CHALLENGED_CARD = "4000000000002503"
 SITE_ID = "983759353"
@@ -90,7 +101,9 @@ class Client:
             self.authorize_and_go_on: 8,
             self.pay_and_refund: 10,
             self.pay_and_void: 4,
-            self.pay_and_be_charged_back: 3,
+            self.pay_and_be_charged_back: 4,
+            self.pay_and_be_charged_back_during_refund: 4,
+            self.pay_with_disputed_card: 4,
             self.subscribe: 4,
         }
 
@@ -153,19 +166,37 @@ class Client:
             await self._operate(payment, "void")
 
     async def pay_and_be_charged_back(self) -> None:
-        """Pay; the issuer takes the money back, sometimes while a refund is under way. That is never refused."""
+        """Pay, sometimes void or refund; the issuer takes the money back, whatever became of the payment before."""
         payment = await self.pay_by_card()
+        if payment is None:
+            return
+        await self._operate(payment, self._chance.choice([None, "void", "credit"]))
+        times = self._chance.choice([1, 1, 2])
+        await asyncio.gather(*(self._charge_back(payment) for _ in range(times)))
+
+    async def pay_and_be_charged_back_during_refund(self) -> None:
+        """Pay with a card whose refund stays open; the issuer takes the money back meanwhile."""
+        order = self._order(card_source(self._chance.choice(OPEN_REFUND_CARDS)))
+        payment = await self.ask(self._name("open-refund"), "/payment", order)
         if payment is None or payment["status"] != "success":
             return
-        refund = [self._operate(payment, "credit")] if self._chance.random() < 0.3 else []
-        path = f"/stage/chargeback/{payment['transactionId']}"
-        await asyncio.gather(self.ask(self._name("chargeback"), path, {}), *refund)
+        refunding = asyncio.create_task(self._operate(payment, "credit"))
+        await asyncio.sleep(self._chance.uniform(0, 2))
+        await asyncio.gather(refunding, self._charge_back(payment))
+
+    async def pay_with_disputed_card(self) -> None:
+        """Pay with a card whose issuer charges back by itself on the third day, and sometimes refund or void before."""
+        payment = await self.ask(self._name("disputed"), "/payment", self._order(card_source(DISPUTED_CARD)))
+        if payment is not None and payment["status"] == "success":
+            await self._operate(payment, self._chance.choice([None, None, "credit", "void"]))
 
     async def subscribe(self) -> None:
-        """Start a subscription, which the worker renews as the clock goes on."""
+        """Start a subscription, which the worker renews as the clock goes on; sometimes void it, which ends it."""
         order = self._order(card_source(APPROVING_CARD))
         order["sku"] = {"name": "PREMIUM_MONTHLY"}
-        await self.ask(self._name("subscription"), "/payment", order)
+        payment = await self.ask(self._name("subscription"), "/payment", order)
+        if payment is not None:
+            await self._operate(payment, self._chance.choice([None, None, "void"]))
 
     async def ask(
         self, request_id: str, path: str, body: Mapping[str, Any], *, may_be_refused: bool = False
@@ -224,6 +255,12 @@ class Client:
             body["amount"] = round(float(payment["amount"]) / 2, 2)
         path = f"/payment/{payment['transactionId']}/{operation}"
         await self.ask(self._name(operation), path, body, may_be_refused=True)
+
+    async def _charge_back(self, payment: Mapping[str, Any]) -> None:
+        """Charge back what is left of a payment, a part of it, or more than was ever taken. Nothing refuses that."""
+        factor = self._chance.choice([None, 0.5, 1.5])
+        body = {} if factor is None else {"amount": round(float(payment["amount"]) * factor, 2)}
+        await self.ask(self._name("chargeback"), f"/stage/chargeback/{payment['transactionId']}", body)
 
     def _order(self, source: Mapping[str, Any], *, price: Mapping[str, Any] | None = None) -> dict[str, Any]:
         amount = self._chance.randrange(100, 90_000) / 100
