@@ -1,7 +1,8 @@
-"""Commands about callbacks: rotation of IPN secrets."""
+"""Commands about callbacks: rotation of IPN secrets, and sending many callbacks again."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated
@@ -11,7 +12,9 @@ import typer
 from tollhouse import processes
 from tollhouse.app import ConfigurationError, open_vault
 from tollhouse.command import DataDir, read_settings, run
+from tollhouse.ipn.resend_many import Wanted, resend_events, select_last_sequence
 from tollhouse.kernel.errors import SealBroken
+from tollhouse.kernel.urls import origin_of
 from tollhouse.merchants.secrets import (
     DEFAULT_OVERLAP,
     MAX_OVERLAP,
@@ -29,6 +32,10 @@ from tollhouse.storage.database import PlainConnection
 
 ONE_HOUR = timedelta(hours=1)
 
+#: Past the number of any event.
+LARGEST_SEQUENCE = 2**63 - 1
+
+ipn_app = typer.Typer(help="Callbacks.", no_args_is_help=True)
 secret_app = typer.Typer(help="IPN secrets, which sign callbacks.", no_args_is_help=True)
 
 Merchant = Annotated[str, typer.Option(help="The merchant's id or name.", show_default="the demo")]
@@ -108,3 +115,62 @@ async def _read_end(merchant: str, connection: PlainConnection) -> datetime | No
 
 def _show(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+@ipn_app.command("resend")
+def resend(
+    *,
+    merchant: Merchant = DEMO,
+    after: Annotated[int, typer.Option(help="Events after this number.", min=0)] = 0,
+    until: Annotated[
+        int | None, typer.Option(help="Events up to this number.", min=0, show_default="the last one")
+    ] = None,
+    since: Annotated[datetime | None, typer.Option("--from", help="Events of that time or later, UTC.")] = None,
+    before: Annotated[datetime | None, typer.Option("--to", help="Events before that time, UTC.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="Callbacks to the scheme, host and port of this URL.", show_default="any")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also what was acknowledged.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Send callbacks of a range of events again: what failed, or everything. What is on its way is left out."""
+    settings = read_settings(data_dir=data_dir)
+    wanted = Wanted(
+        after=after,
+        until=LARGEST_SEQUENCE if until is None else until,
+        since=_in_utc(since),
+        before=_in_utc(before),
+        origin=None if endpoint is None else origin_of(endpoint),
+        only_failed=not everything,
+    )
+    if wanted.origin == "invalid":
+        raise typer.BadParameter("must be a URL that begins with http:// or https://", param_hint="--endpoint")
+    total = run(_resend(settings, merchant, wanted), settings)
+    print(f"{total} callback(s) sent again.")
+
+
+async def _resend(settings: Settings, merchant: str, wanted: Wanted) -> int:
+    """Send all batches again, each in a transaction of its own, and say how far it got. Returns how many it sent."""
+
+    async def read_range(connection: PlainConnection) -> tuple[int, int]:
+        merchant_id = await find_merchant(connection, merchant)
+        return merchant_id, await select_last_sequence(connection, merchant_id)
+
+    total = 0
+    async with processes.open_some_database(settings) as database:
+        async with database.transaction() as connection:
+            merchant_id, last = await read_range(connection)
+        wanted = replace(wanted, until=min(wanted.until, last))
+        has_more = wanted.after < wanted.until
+        while has_more:
+            async with database.transaction() as connection:
+                resent = await resend_events(connection, merchant_id=merchant_id, wanted=wanted)
+            total, has_more = total + resent.count, resent.has_more
+            skipped = f", {resent.skipped} left out after 100 deliveries" if resent.skipped else ""
+            print(f"events {wanted.after + 1} to {resent.last}: {resent.count} sent again{skipped}", flush=True)
+            wanted = replace(wanted, after=resent.last)
+    return total
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=moment.tzinfo or UTC)

@@ -16,7 +16,7 @@ from rich.table import Table
 from tollhouse import __version__, processes
 from tollhouse import listen as listening
 from tollhouse.billing.breaker import Hour, resume_renewals, select_hour
-from tollhouse.callback_commands import secret_app
+from tollhouse.callback_commands import ipn_app, secret_app
 from tollhouse.command import DEFAULTS, DataDir, complain, read_settings, run
 from tollhouse.ipn.restored import skip_after_restore
 from tollhouse.ipn.samples import KINDS
@@ -41,6 +41,7 @@ renewals_app = typer.Typer(help="Renewals of subscriptions.", no_args_is_help=Tr
 app.add_typer(renewals_app, name="renewals")
 
 app.add_typer(secret_app, name="secret")
+app.add_typer(ipn_app, name="ipn")
 
 ledger = typer.Typer(help="The books.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")

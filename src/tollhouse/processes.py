@@ -186,11 +186,17 @@ async def run_verify(settings: Settings) -> Report:
 
 async def run_on_connection(settings: Settings, work: Callable[[PlainConnection], Awaitable[Result]]) -> Result:
     """Do a piece of work in one transaction, whether or not a gateway runs. Raises ConfigurationError."""
+    async with open_some_database(settings) as database, database.transaction() as connection:
+        return await work(connection)
+
+
+@asynccontextmanager
+async def open_some_database(settings: Settings) -> AsyncIterator[Database]:
+    """Connect to the gateway's database, whether or not a gateway runs. Raises ConfigurationError."""
     async with _some_database(settings) as dsn:
         database = await Database.connect(dsn, schema="gateway", max_size=1)
         try:
-            async with database.transaction() as connection:
-                return await work(connection)
+            yield database
         finally:
             await database.close()
 

@@ -291,6 +291,9 @@ DOES: dict[str | tuple[str, str], Callable[[Outcome], object]] = {
     "get-sku": lambda one: one.body["name"] == one.only,
     "put-sku": lambda one: "12.99" in json.dumps(one.read("/sku/SHOP_EXAMPLE_USD")),
     "post-transaction-ipn": lambda one: one.body["transactionId"] == one.only and one.body["deliveryNumber"] == 2,
+    "post-events-resend": lambda one: (
+        (one.body["skipped"], one.body["hasMore"]) == (0, False) and one.body["after"] > 0
+    ),
     "get-transaction-ipn": lambda one: one.body["transactionId"] == one.only,
     "get-order-ipn": lambda one: one.body["orderId"] == one.only,
     "list-transactions": lambda one: one.body["data"][0]["payment"]["transactionId"],

@@ -74,6 +74,19 @@ def test_secret_is_rotated_and_shown_once(running_gateway: RunningGateway) -> No
     assert run("secret", "rotate", "--merchant", "nobody", data_directory=directory)[0] == 1
 
 
+def test_callbacks_are_sent_again_up_to_the_last_event(running_gateway: RunningGateway) -> None:
+    """The command says how far it got, ends where no event is left, and refuses what is no endpoint."""
+    directory = running_gateway.data_directory
+    code, said = run("ipn", "resend", "--after", "1000000000000", data_directory=directory)
+    assert code == 0, said
+    assert said.endswith("0 callback(s) sent again.\n")
+    code, said = run("ipn", "resend", "--endpoint", "http://127.0.0.1:1", data_directory=directory)
+    assert code == 0, said
+    assert said.endswith("0 callback(s) sent again.\n")
+    code, said = run("ipn", "resend", "--endpoint", "shop", data_directory=directory)
+    assert code == 2
+
+
 def test_an_older_database(postgres: EmbeddedPostgres) -> None:
     """A database that was not brought up to date is said to be one."""
     code, said = verify(Path("/nowhere"), TOLLHOUSE_DATABASE_URL=postgres.dsn)

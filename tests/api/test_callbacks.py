@@ -393,3 +393,38 @@ async def test_modern_signature_has_both_secrets(shop: WebShop, endpoint: Endpoi
         assert ipn.payment.transaction_id == block["transactionId"]
     with pytest.raises(SignatureMismatch):
         read_ipn(seen.body, seen.headers, "another")
+
+
+async def test_many_are_sent_again_once_for_a_request_id(working: WebShop, endpoint: Endpoint) -> None:
+    """A repeat with the same X-Request-ID gets the first answer and sends nothing."""
+    for _ in range(2):
+        await pay(working, endpoint)
+    body = {"onlyFailed": False, "endpoint": endpoint.url}
+    first = await working.post("/events/resend", body, headers={"X-Request-ID": "again"})
+    assert (first.status_code, first.json()) == (201, {"resent": 2, "skipped": 0, "after": 2, "hasMore": False})
+    await wait_until(lambda: len(endpoint.seen) == 4)
+    repeat = await working.post("/events/resend", body, headers={"X-Request-ID": "again"})
+    assert (repeat.content, repeat.headers["idempotent-replay"]) == (first.content, "true")
+    assert (await working.post("/events/resend", {"after": 2})).json() == {
+        "resent": 0, "skipped": 0, "after": 2, "hasMore": False
+    }  # fmt: skip
+    assert len(endpoint.seen) == 4
+    assert sorted(endpoint.event_ids[:2]) == sorted(endpoint.event_ids[2:])
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"upTo": 3}, "upTo"),
+        ({"until": ""}, "until"),
+        ({"endpoint": ""}, "endpoint"),
+        ({"endpoint": "shop"}, "endpoint"),
+        ({"from": "yesterday"}, "from"),
+        ({"after": -1}, "after"),
+    ],
+)
+async def test_doubtful_range_sends_nothing(shop: WebShop, body: dict[str, Any], field: str) -> None:
+    """A blank or misspelled bound is refused, for without it the call would send more than was meant."""
+    refused = await shop.post("/events/resend", body)
+    assert refused.status_code == 400
+    assert field in refused.json()["errors"]

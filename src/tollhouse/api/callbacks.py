@@ -14,18 +14,27 @@ from pydantic import Field
 
 from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.decode import Body
-from tollhouse.api.fields import Url
+from tollhouse.api.fields import Moment, Url
 from tollhouse.api.ids import read_number
 from tollhouse.api.openapi import describe
 from tollhouse.api.requests import answer, read_creation, read_query
 from tollhouse.ipn.log import select_events_after, select_first_record, select_order_records, select_transaction_record
 from tollhouse.ipn.model import EventEntry, Record
 from tollhouse.ipn.resend import DeliveryKey, resend_transaction
+from tollhouse.ipn.resend_many import Wanted, resend_events
 from tollhouse.kernel.errors import Defect, NotFound
 from tollhouse.kernel.requests import Reply
+from tollhouse.kernel.urls import origin_of
 from tollhouse.payments.sources import LARGEST_ID
 from tollhouse.storage.claims import create_once
-from tollhouse.wire.callbacks import EventAnswer, EventListAnswer, EventListMeta, IpnRecordAnswer, OrderIpnAnswer
+from tollhouse.wire.callbacks import (
+    EventAnswer,
+    EventListAnswer,
+    EventListMeta,
+    IpnRecordAnswer,
+    OrderIpnAnswer,
+    ResentAnswer,
+)
 from tollhouse.wire.render import render, render_date, render_json
 
 if TYPE_CHECKING:
@@ -53,6 +62,20 @@ class ResendRequest(Body):
     url: Url | None = Field(None, description="By default the payment's own `url.ipnUrl`.")
 
 
+class ResendEventsRequest(Body):
+    """Which callbacks to send again; what is left out narrows nothing."""
+
+    after: int | None = Field(None, ge=0, le=LARGEST_ID, description="Events after this number; `after` of the answer.")
+    until: int | None = Field(None, ge=0, le=LARGEST_ID, description="Events up to this number.")
+    since: Moment | None = Field(None, alias="from", description="Events of that time or later, by `createdAt`.")
+    before: Moment | None = Field(None, alias="to", description="Events before that time.")
+    endpoint: Url | None = Field(None, description="Callbacks to the scheme, host and port of this URL.")
+    onlyFailed: bool = Field(True, description="Leave out what was acknowledged.")
+
+    #: Without them, and with a misspelling, the call would send more than was meant.
+    decisive = frozenset({"after", "until", "from", "to", "endpoint"})
+
+
 class EventQuery(Body):
     """Which events to read."""
 
@@ -64,7 +87,12 @@ def callback_handlers(
     tools: Tools, readers: Tools, gate: Gate, context: Callable[[], dict[str, Any]]
 ) -> list[HTTPRouteHandler]:
     """Return the handlers: lists on `readers`; `context` tells the models what the environment asks of them."""
-    return [*_log_handlers(readers, gate), _resend_handler(tools, gate, context), _events_handler(readers, gate)]
+    return [
+        *_log_handlers(readers, gate),
+        _resend_handler(tools, gate, context),
+        _resend_events_handler(tools, gate, context),
+        _events_handler(readers, gate),
+    ]
 
 
 def _log_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
@@ -133,6 +161,42 @@ def _resend_handler(tools: Tools, gate: Gate, context: Callable[[], dict[str, An
         return answer(Reply(reply.status, render(build_record(record)), is_replay=reply.is_replay))
 
     return post_transaction_ipn
+
+
+def _resend_events_handler(tools: Tools, gate: Gate, context: Callable[[], dict[str, Any]]) -> HTTPRouteHandler:
+    described = describe(
+        "Send many callbacks again", request=ResendEventsRequest, answer=ResentAnswer, takes_request_id=True
+    )
+
+    @post("/events/resend", opt=described)
+    async def post_events_resend(request: AnyRequest) -> Response[bytes]:
+        """Send the callbacks of a range of events again, to the same URLs, and tell how far it got.
+
+        One call looks at 5000 events and sends 100 again at most; while `hasMore`, ask again with the `after` of the
+        answer and another X-Request-ID. What is still on its way is left out. Events of one payment keep their order.
+        """
+        asked = await read_creation(
+            gate, request, ResendEventsRequest, operation="resend-events", digest=tools.vault.digest, context=context()
+        )
+        merchant_id, body = asked.merchant.merchant_id, asked.body
+        wanted = Wanted(
+            after=body.after or 0,
+            until=LARGEST_ID if body.until is None else body.until,
+            since=body.since,
+            before=body.before,
+            origin=None if body.endpoint is None else origin_of(body.endpoint),
+            only_failed=body.onlyFailed,
+        )
+
+        async def create(connection: PlainConnection) -> bytes:
+            resent = await resend_events(connection, merchant_id=merchant_id, wanted=wanted)
+            return render(
+                ResentAnswer(resent=resent.count, skipped=resent.skipped, after=resent.last, hasMore=resent.has_more)
+            )
+
+        return answer(await create_once(tools.database, asked.claim, create))
+
+    return post_events_resend
 
 
 def _events_handler(tools: Tools, gate: Gate) -> HTTPRouteHandler:

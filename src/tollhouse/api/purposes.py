@@ -43,6 +43,7 @@ PURPOSES: Mapping[tuple[str, str], Purpose] = {
     ("DELETE", "/testPaymentData/{test_data_id}"): Purpose.SETS_UP,
     ("POST", "/consumer"): Purpose.SETS_UP,
     ("POST", "/epayment/lib/paypage_api/pay.php"): Purpose.SETS_UP,
+    ("POST", "/events/resend"): Purpose.SETS_UP,
     ("POST", "/paymentAccount/{payment_account_id}/disable"): Purpose.SETS_UP,
     ("POST", "/paymentAccount/{payment_account_id}/enable"): Purpose.SETS_UP,
     ("POST", "/site"): Purpose.SETS_UP,

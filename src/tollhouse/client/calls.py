@@ -343,6 +343,22 @@ def resend_ipn(transaction_id: str, *, url: str | None = None, request_id: str |
     return Call("POST", path, IpnRecord, {"url": url}, request_id=request_id)
 
 
+def resend_events(
+    *,
+    after: int | None = None,
+    until: int | None = None,
+    since: str | None = None,
+    before: str | None = None,
+    endpoint: str | None = None,
+    only_failed: bool = True,
+    request_id: str | None = None,
+) -> Call[dict[str, Any]]:
+    """Deliver the callbacks of a range of events again; while the answer has `hasMore`, go on with its `after`."""
+    given = {"after": after, "until": until, "from": since, "to": before, "endpoint": endpoint}
+    body = {name: value for name, value in given.items() if value is not None} | {"onlyFailed": only_failed}
+    return Call("POST", "/events/resend", dict[str, Any], body, request_id=request_id)
+
+
 def events(*, after: int = 0, limit: int | None = None) -> Call[dict[str, Any]]:
     """Return the events that came after a sequence number: what a listener missed."""
     return Call("GET", "/events", dict[str, Any], query={"after": after, "limit": limit})

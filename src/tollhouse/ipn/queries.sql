@@ -733,6 +733,85 @@ select m.merchant_id, :event_id, :number, :form::text::delivery_form, :host_id, 
 from merchant m
 where m.merchant_id = :merchant_id;
 
+-- name: select_repeatable_events(merchant_id, after, until, since, before, origin, only_failed, looked_at, most)^
+-- Look at some of a merchant's events after a number and up to another one, and return the ids of those to send again: the newest
+-- delivery in one of its forms, at the endpoint if one is named, has failed, or was acknowledged. Returned too are the number of the
+-- last event looked at, and whether there are more.
+with looked as materialized (
+    select event_id, sequence, merchant_time(merchant_id, created_at) as at
+    from event
+    where merchant_id = :merchant_id and sequence > :after and sequence <= :until
+    order by sequence
+    limit :looked_at
+), fitting as materialized (
+    select l.event_id, l.sequence
+    from looked l
+    where (:since::timestamptz is null or l.at >= :since) and (:before::timestamptz is null or l.at < :before)
+        and exists (
+            select
+            from (
+                select distinct on (d.form) d.state
+                from delivery d
+                join delivery_host h using (merchant_id, host_id)
+                where d.merchant_id = :merchant_id and d.event_id = l.event_id
+                    and (:origin::text is null or h.origin = :origin)
+                order by d.form, d.number desc
+            ) newest
+            where newest.state = 'failed' or (newest.state = 'delivered' and not :only_failed::boolean)
+        )
+    order by l.sequence
+    limit :most::integer
+), reached as (
+    select case
+        when (select count(*) from fitting) = :most::integer then (select max(sequence) from fitting)
+        else coalesce((select max(sequence) from looked), :after::bigint)
+    end as last
+)
+select
+    array(select event_id from fitting order by event_id) as event_ids, reached.last,
+    exists (
+        select from event where merchant_id = :merchant_id and sequence > reached.last and sequence <= :until
+    ) as has_more
+from reached;
+
+-- name: lock_events(merchant_id, event_ids)!
+-- Lock events against others who send them again.
+select event_id
+from event
+where merchant_id = :merchant_id and event_id = any(:event_ids::bigint[])
+order by event_id
+for no key update;
+
+-- name: select_repeatable_deliveries(merchant_id, event_ids, origin, only_failed)
+-- The newest delivery of locked events in each form, at the endpoint if one is named, where it has failed, or was acknowledged.
+select
+    e.event_id, newest.form::text, newest.url, coalesce(-e.subscription_id, e.payment_id) as thread,
+    (select max(d.number) from delivery d where d.merchant_id = e.merchant_id and d.event_id = e.event_id) as last_number,
+    now() as created_at
+from event e
+cross join lateral (
+    select distinct on (d.form) d.form, d.state, d.url
+    from delivery d
+    join delivery_host h using (merchant_id, host_id)
+    where d.merchant_id = e.merchant_id and d.event_id = e.event_id and (:origin::text is null or h.origin = :origin)
+    order by d.form, d.number desc
+) newest
+where e.merchant_id = :merchant_id and e.event_id = any(:event_ids::bigint[])
+    and (newest.state = 'failed' or (newest.state = 'delivered' and not :only_failed::boolean))
+order by e.event_id, newest.form;
+
+-- name: lock_unfinished_events(merchant_id, threads)
+-- The events of a merchant's threads that are under way, their deliveries locked.
+select d.thread, d.event_id
+from delivery d
+where d.merchant_id = :merchant_id and d.thread = any(:threads::bigint[]) and d.state in ('held', 'waiting', 'leased')
+order by d.event_id, d.number
+for no key update of d;
+
+-- name: select_last_sequence(merchant_id)$
+-- The number of a merchant's last event, 0 without any.
+select coalesce(max(sequence), 0) from event where merchant_id = :merchant_id and sequence is not null;
+
 -- name: select_order_records(merchant_id, payment_id, most)
 -- The attempts at the callbacks of an order, newest first, and then the deliveries that had none yet.
 select

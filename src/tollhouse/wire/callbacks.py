@@ -62,3 +62,14 @@ class EventListAnswer(Answer):
 
     data: list[EventAnswer]
     meta: EventListMeta
+
+
+class ResentAnswer(Answer):
+    """How far a call got that sends many callbacks again."""
+
+    resent: int = Field(description="Callbacks that are on their way again.")
+    skipped: int = Field(
+        description="Callbacks that were left out because their event was delivered 100 times already."
+    )
+    after: int = Field(description="The number of the last event that was looked at; go on after it.")
+    hasMore: bool = Field(description="Whether there are more events in the range.")

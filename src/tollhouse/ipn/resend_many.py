@@ -1,0 +1,124 @@
+"""Sending many callbacks again: a range of events, one bounded batch at a time.
+
+Unlike a single resend, these deliveries keep the order within a payment: each waits for the earlier events of its
+payment that are under way. Which deliveries are final is read after the events are locked, so that two who send the
+same range again send each event once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from tollhouse.ipn.resend import MOST_DELIVERIES
+from tollhouse.ipn.store import (
+    OriginKey,
+    Route,
+    UnnumberedEvent,
+    insert_deliveries,
+    queries,
+    upsert_hosts,
+)
+from tollhouse.kernel.urls import origin_of
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+#: Events that one batch looks at, and events that it sends again.
+MAX_EVENTS_LOOKED_AT = 5_000
+MAX_EVENTS_RESENT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events to send again: after a number and up to another one, of a time, at an endpoint, failed or all.
+
+    Times are the merchant's. `origin` is scheme, host and port.
+    """
+
+    after: int
+    until: int
+    since: datetime | None = None
+    before: datetime | None = None
+    origin: str | None = None
+    only_failed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """What a batch did: deliveries made, and left out for their number; the last event looked at; if there is more."""
+
+    count: int
+    skipped: int
+    last: int
+    has_more: bool
+
+
+async def resend_events(connection: PlainConnection, *, merchant_id: int, wanted: Wanted) -> Resent:
+    """Send the first batch of a range again, in the caller's transaction."""
+    kind = {"origin": wanted.origin, "only_failed": wanted.only_failed}
+    found = await queries.select_repeatable_events(
+        connection,
+        merchant_id=merchant_id,
+        after=wanted.after,
+        until=wanted.until,
+        since=wanted.since,
+        before=wanted.before,
+        looked_at=MAX_EVENTS_LOOKED_AT,
+        most=MAX_EVENTS_RESENT,
+        **kind,
+    )
+    chosen = {"merchant_id": merchant_id, "event_ids": found["event_ids"]}
+    await queries.lock_events(connection, **chosen)
+    rows = [dict(row) async for row in queries.select_repeatable_deliveries(connection, **chosen, **kind)]
+    allowed = [row for row in rows if row["last_number"] + len(rows_of(rows, row["event_id"])) <= MOST_DELIVERIES]
+    await _insert(connection, merchant_id, allowed)
+    return Resent(len(allowed), len(rows) - len(allowed), found["last"], has_more=found["has_more"])
+
+
+async def select_last_sequence(connection: PlainConnection, merchant_id: int) -> int:
+    """Return the number of a merchant's last event, 0 without any."""
+    last: int = await queries.select_last_sequence(connection, merchant_id=merchant_id)
+    return last
+
+
+def rows_of(rows: Sequence[Mapping[str, Any]], event_id: int) -> list[Mapping[str, Any]]:
+    """Return the rows of one event."""
+    return [row for row in rows if row["event_id"] == event_id]
+
+
+def plan_resends(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    merchant_id: int,
+    unfinished: Collection[tuple[int, int]],
+    hosts: Mapping[OriginKey, int],
+) -> list[Route]:
+    """Give each delivery its number, its host, and whether it waits for an earlier event of its thread.
+
+    `rows` are in the order of events; `unfinished` are threads with events under way.
+    """
+    first: dict[int, int] = {}
+    for thread, event_id in [*unfinished, *((row["thread"], row["event_id"]) for row in rows)]:
+        if thread is not None:
+            first[thread] = min(first.get(thread, event_id), event_id)
+    routes: list[Route] = []
+    for row in rows:
+        event_id, thread, url = row["event_id"], row["thread"], row["url"]
+        number = row["last_number"] + 1 + sum(route.event.event_id == event_id for route in routes)
+        event = UnnumberedEvent(merchant_id, event_id, thread, url, row["form"], row["created_at"])
+        held = thread is not None and first[thread] < event_id
+        routes.append(Route(event, number, row["form"], hosts[OriginKey(merchant_id, origin_of(url))], held))
+    return routes
+
+
+async def _insert(connection: PlainConnection, merchant_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    threads = sorted({row["thread"] for row in rows if row["thread"] is not None})
+    under_way = queries.lock_unfinished_events(connection, merchant_id=merchant_id, threads=threads)
+    unfinished = {(row["thread"], row["event_id"]) async for row in under_way}
+    hosts = await upsert_hosts(connection, {OriginKey(merchant_id, origin_of(row["url"])) for row in rows})
+    await insert_deliveries(connection, plan_resends(rows, merchant_id=merchant_id, unfinished=unfinished, hosts=hosts))
