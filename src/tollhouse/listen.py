@@ -11,31 +11,37 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import aiohttp
-from aiohttp import web
 from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
+from tollhouse.http.decode import MARK, parse_json
 from tollhouse.http.ports import bind
+from tollhouse.http.server import Bounds
 from tollhouse.ipn.legacy import CONTENT_TYPE as FORM_TYPE
 from tollhouse.ipn.signature import SignatureMismatch, verify_status, verify_webhook
-from tollhouse.kernel.errors import TollhouseError
+from tollhouse.kernel.errors import Invalid, TollhouseError
 from tollhouse.kernel.urls import ANYWHERE, AddressRefused, check_url
+from tollhouse.serving import serve_beside
 from tollhouse.transport.urls import build_exact_url
+
+if TYPE_CHECKING:
+    from tollhouse.http.asgi import Receive, Scope, Send
 
 DEFAULT_PORT = 8081
 MAX_CALLBACK_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 16 * 1024
 MAX_SHOWN_BYTES = 64 * 1024
+MAX_CONNECTIONS = 256
 FORWARD_TIMEOUT_SECONDS = 14.0
 
 #: Of a legacy form, and where its XML says what it is about.
@@ -75,6 +81,10 @@ class Callback:
     subscription_id: str
 
 
+class ClientGone(Exception):
+    """The client closed the connection before its body had ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the gateway is told. `note` is for the printed line."""
@@ -108,31 +118,60 @@ async def listen(
     secret = secret or read_demo_secret(data_directory)
     timeout = aiohttp.ClientTimeout(total=FORWARD_TIMEOUT_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False, trust_env=False) as session:
-
-        async def receive(request: web.Request) -> web.Response:
-            body = await request.read()
-            begun = time.monotonic()
-            answer = await _pass_on(session, forward_to, request.headers, body)
-            milliseconds = round((time.monotonic() - begun) * 1000)
-            verdict = judge_signature(request.headers, body, secret=secret, now=time.time())
-            line = render_line(read_callback(body), verdict, answer, milliseconds if forward_to else None)
-            console.print(line, soft_wrap=True)
-            if shows_bodies:
-                console.print(Text(render_body(body), style="dim"), soft_wrap=True)
-            return _respond(answer)
-
+        listener = Listener(session, console, forward_to=forward_to, secret=secret, shows_bodies=shows_bodies)
         with bind(host, port) as bound:
-            runner = web.AppRunner(_make_app(receive), access_log=None)
-            await runner.setup()
-            try:
-                await web.SockSite(runner, bound.socket).start()
+            async with serve_beside(listener, bound, bounds=Bounds(max_connections=MAX_CONNECTIONS)):
                 url = f"{bound.url}/"
                 console.print(render_banner(url, forward_to=forward_to, checked=secret is not None))
                 if ready is not None:
                     ready(url)
                 await (stop or asyncio.Event()).wait()
-            finally:
-                await runner.cleanup()
+
+
+class Listener:
+    """The application behind the port: it takes a POST to any path, passes it on and prints it."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        console: Console,
+        *,
+        forward_to: str | None,
+        secret: str | None,
+        shows_bodies: bool,
+    ) -> None:
+        self._session = session
+        self._console = console
+        self._forward_to = forward_to
+        self._secret = secret
+        self._shows_bodies = shows_bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["method"] != "POST":
+            await _respond(send, Answer(HTTPStatus.METHOD_NOT_ALLOWED))
+            return
+        try:
+            body = await _read_body(receive)
+        except ClientGone:
+            return
+        if body is None:
+            await _respond(send, Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE))
+            return
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        await _respond(send, await self._take(headers, body))
+
+    async def _take(self, headers: Sequence[tuple[str, str]], body: bytes) -> Answer:
+        """Pass a callback on, and print a line."""
+        begun = time.monotonic()
+        answer = await _pass_on(self._session, self._forward_to, headers, body)
+        milliseconds = round((time.monotonic() - begun) * 1000)
+        verdict = judge_signature(dict(headers), body, secret=self._secret, now=time.time())
+        line = render_line(read_callback(body), verdict, answer, milliseconds if self._forward_to else None)
+        self._console.print(line, soft_wrap=True)
+        if self._shows_bodies:
+            self._console.print(Text(render_body(body), style="dim"), soft_wrap=True)
+        return answer
 
 
 def read_demo_secret(data_directory: Path) -> str | None:
@@ -148,8 +187,8 @@ def read_demo_secret(data_directory: Path) -> str | None:
 def read_callback(body: bytes) -> Callback:
     """Read what a callback is about; what is missing is empty, for the body may be anything."""
     try:
-        content = json.loads(body)
-    except ValueError:
+        content = parse_json(body)
+    except Invalid:
         return read_legacy_callback(body)
     payment, subscription = _child(content, "payment"), _child(content, "subscription")
     return Callback(
@@ -183,11 +222,12 @@ def verify_callback(headers: Mapping[str, str], body: bytes, *, secret: str, now
     A legacy form bears no X-Signature.
     """
     callback = read_callback(body)
+    named = {name.lower(): value for name, value in headers.items()}
     try:
-        if headers.get("Content-Type") != FORM_TYPE:
+        if named.get("content-type") != FORM_TYPE:
             verify_status(
                 secret,
-                headers.get("X-Signature", ""),
+                named.get("x-signature", ""),
                 subject_id=callback.transaction_id or callback.subscription_id,
                 status=callback.status,
             )
@@ -196,9 +236,9 @@ def verify_callback(headers: Mapping[str, str], body: bytes, *, secret: str, now
     try:
         verify_webhook(
             secret,
-            headers.get("webhook-signature", ""),
-            webhook_id=headers.get("webhook-id", ""),
-            timestamp=headers.get("webhook-timestamp", ""),
+            named.get("webhook-signature", ""),
+            webhook_id=named.get("webhook-id", ""),
+            timestamp=named.get("webhook-timestamp", ""),
             body=body,
             now=now,
         )
@@ -255,8 +295,9 @@ def render_body(body: bytes) -> str:
     """Write a body for people: JSON indented, a form with its fields apart. Nothing in it may steer the terminal."""
     text = body[:MAX_SHOWN_BYTES].decode("utf-8", "replace")
     try:
-        text = json.dumps(json.loads(body), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
+        parse_json(body)
+        text = json.dumps(json.loads(body.removeprefix(MARK)), indent=2, ensure_ascii=False)
+    except Invalid:
         if text.startswith(("ipn=", "sign=")):
             text = "\n".join(f"{name}: {value}" for name, value in parse_qsl(text, max_num_fields=LEGACY_FIELDS))
     shown = "".join(each if each == "\n" or each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
@@ -273,19 +314,27 @@ def _check_address(forward_to: str) -> None:
         ) from None
 
 
-def _make_app(receive: Callable[[web.Request], Any]) -> web.Application:
-    app = web.Application(client_max_size=MAX_CALLBACK_BYTES)
-    app.router.add_post("/{path:.*}", receive)
-    return app
+async def _read_body(receive: Receive) -> bytes | None:
+    """Return a body, or None for one that is too large. Raises ClientGone."""
+    body, has_more = bytearray(), True
+    while has_more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body += message.get("body", b"")
+        if len(body) > MAX_CALLBACK_BYTES:
+            return None
+        has_more = message.get("more_body", False)
+    return bytes(body)
 
 
 async def _pass_on(
-    session: aiohttp.ClientSession, forward_to: str | None, headers: Mapping[str, str], body: bytes
+    session: aiohttp.ClientSession, forward_to: str | None, headers: Sequence[tuple[str, str]], body: bytes
 ) -> Answer:
     """Forward a callback and return what came back; no answer is an answer too, so that the gateway tries again."""
     if forward_to is None:
         return Answer(HTTPStatus.OK)
-    kept = {name: value for name, value in headers.items() if name.lower() not in _NOT_FORWARDED}
+    kept = [(name, value) for name, value in headers if name not in _NOT_FORWARDED]
     try:
         async with session.post(
             build_exact_url(forward_to), data=body, headers=kept, allow_redirects=False
@@ -298,9 +347,12 @@ async def _pass_on(
         return Answer(HTTPStatus.BAD_GATEWAY, note=f"not reached: {error}")
 
 
-def _respond(answer: Answer) -> web.Response:
-    headers = {"Retry-After": answer.retry_after} if answer.retry_after else {}
-    return web.Response(status=answer.status, body=answer.body, headers=headers)
+async def _respond(send: Send, answer: Answer) -> None:
+    headers = [(b"content-length", str(len(answer.body)).encode())]
+    if answer.retry_after:
+        headers.append((b"retry-after", answer.retry_after.encode("latin-1", "replace")))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 def _ids(callback: Callback) -> tuple[tuple[str, str], ...]:

@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 import pytest
+from tests.support.every_route import find_parts
 from tests.support.webshop import OpenShop, WebShop, card, expect_refusal
 
-from tollhouse.api.parts import Parts
 from tollhouse.api.purposes import PURPOSES, Purpose, purpose_of
 
 #: What browsers, the Directory and machines that watch open without an API key.
@@ -29,18 +29,6 @@ async def disable(shop: WebShop) -> None:
     """Disable the merchant; its keys are remembered for some seconds, so they are forgotten."""
     await shop.execute("update merchant set state = 'disabled' where merchant_id = $1", shop.merchant.merchant_id)
     shop.gateway.gate._doorman._keys._known.clear()  # noqa: SLF001 - five seconds are long in a test
-
-
-def find_parts(app: Any) -> Parts:
-    """Return the routes of an application, within all that is wrapped around them."""
-    wrapped = [app]
-    while wrapped:
-        app = wrapped.pop()
-        if isinstance(app, Parts):
-            return app
-        names = [*getattr(app, "__dict__", {}), *getattr(type(app), "__slots__", ())]
-        wrapped += [value for name in names if callable(value := getattr(app, name))]
-    raise AssertionError("The application has no routes.")
 
 
 def find_calls(shop: WebShop) -> list[tuple[str, str]]:

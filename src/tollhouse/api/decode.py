@@ -13,9 +13,7 @@ from litestar.exceptions import InternalServerException
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from tollhouse.api.straight import Call, ClientGone
-from tollhouse.http.decode import parse_form, parse_object
-from tollhouse.http.screen import find_card_numbers
-from tollhouse.kernel.card_search import may_hold_card_number
+from tollhouse.http.screen import read_screened_form, read_screened_object
 from tollhouse.kernel.errors import Invalid, TooLarge, WrongMediaType
 
 MAX_BODY_BYTES = 64 * 1024
@@ -35,8 +33,7 @@ async def read_object(
         return {}, {}
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise WrongMediaType
-    content = parse_object(body)
-    return content, find_card_numbers(content, allowed=card_fields) if may_hold_card_number(body) else {}
+    return read_screened_object(body, allowed=card_fields)
 
 
 async def read_form(
@@ -46,8 +43,7 @@ async def read_form(
 
     Of a field that comes twice the last one counts. Raises TooLarge and Invalid.
     """
-    fields = parse_form(await _read_bytes(request, limit_bytes))
-    return fields, find_card_numbers(fields)
+    return read_screened_form(await _read_bytes(request, limit_bytes))
 
 
 async def _read_bytes(request: Request[Any, Any, Any] | Call, limit_bytes: int) -> bytes:

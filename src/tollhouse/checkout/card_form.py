@@ -27,6 +27,8 @@ LONGEST_HOLDER, LONGEST_ZIP = 255, 255
 MAX_KEPT_DIGITS = 9
 #: Of a security code of any brand.
 CODE_LENGTHS = (3, 4)
+#: The field for a card number, and those in which one is a slip that the page points out.
+CARD_FIELDS = frozenset({"number", "holder", "zip", "code"})
 
 
 @dataclass(slots=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from litestar import Request, Response
 
 from tollhouse.checkout.pages import Page, render_app
 from tollhouse.checkout.words import choose_words, languages
+from tollhouse.http.screen import read_page_form
 from tollhouse.kernel.addresses import normalize_address
 from tollhouse.kernel.errors import NotFound
 from tollhouse.kernel.urls import is_web_url
@@ -70,13 +70,9 @@ def check_key(key: str) -> str:
     return key
 
 
-async def read_form(request: AnyRequest) -> dict[str, str]:
-    """Read a form as browsers post it. A field that comes twice counts once."""
-    body = (await request.body()).decode("utf-8", errors="replace")
-    try:
-        return dict(parse_qsl(body, max_num_fields=MAX_FORM_FIELDS))
-    except ValueError:
-        return {}
+async def read_form(request: AnyRequest, *, card_fields: Collection[str] = ()) -> dict[str, str]:
+    """Read a form as browsers post it. A card number stands in one of `card_fields`, or its field is left out."""
+    return read_page_form(await request.body(), allowed=card_fields, max_fields=MAX_FORM_FIELDS)
 
 
 def peer_of(request: AnyRequest) -> str:

@@ -24,7 +24,7 @@ from litestar import Response, Router, get, post
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 
-from tollhouse.checkout.card_form import read_card_form
+from tollhouse.checkout.card_form import CARD_FIELDS, read_card_form
 from tollhouse.checkout.http import (
     AnyRequest,
     check_key,
@@ -141,8 +141,9 @@ def _routes(till: Till) -> list[HTTPRouteHandler]:
         link = await find_link(till.tools, check_key(key))
         till.by_link.check((link.merchant_id, link.payment_id))
         till.by_address.check(till.address_of(request))
+        form = await read_form(request, card_fields=CARD_FIELDS)
         try:
-            return await _take_form(till, request, link, key=key, form=await read_form(request))
+            return await _take_form(till, request, link, key=key, form=form)
         except Invalid:
             frame = await till.frame_with_way(request, link)
             return send(render_end(frame, "refused", "bad"), status_code=409)

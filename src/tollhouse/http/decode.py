@@ -26,6 +26,14 @@ LONGEST_PATH = 128
 MARK = b"\xef\xbb\xbf"
 
 
+class GivenTwice(Invalid):
+    """An object has a key that stands more than once. `content` is the body, with the last value of each key."""
+
+    def __init__(self, errors: dict[str, list[str]], content: Any) -> None:
+        super().__init__(errors)
+        self.content = content
+
+
 def parse_object(body: bytes) -> dict[str, Any]:
     """Parse JSON that has to be an object; nothing and `[]` are the empty one. Raises Invalid."""
     content = parse_json(body) if body else {}
@@ -60,7 +68,7 @@ def parse_json(body: bytes) -> Any:
     except _KeyGivenTwice:
         content = _load(text, _DECODER_OF_DOUBLES)
         _check_depth(content, MAX_DEPTH)
-        raise Invalid({path: ["is given twice"] for path in _find_doubles(content, "")}) from None
+        raise GivenTwice({path: ["is given twice"] for path in _find_doubles(content, "")}, content) from None
     if text.count("{") + text.count("[") >= FEW_BRACKETS:
         _check_depth(content, MAX_DEPTH)
     if "\\u" in text or "\0" in text:

@@ -10,8 +10,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
+from tollhouse.http.decode import MAX_FORM_FIELDS, parse_form, parse_object
 from tollhouse.kernel.card import SHORTEST_NUMBER, CardNumber
-from tollhouse.kernel.card_search import holds_card_number
+from tollhouse.kernel.card_search import holds_card_number, may_hold_card_number
+from tollhouse.kernel.errors import Invalid
 
 MESSAGE = "must not hold a card number"
 #: Fields for phones, in which a number of up to thirteen digits is a phone.
@@ -20,6 +22,38 @@ PHONE_FIELDS = frozenset({"phone", "phoneNumber"})
 CARD_FIELDS = frozenset({"number", "paymentSource.number"})
 
 Holds = Callable[[str, str], bool]
+
+
+def read_screened_object(body: bytes, *, allowed: Collection[str] = ()) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Parse JSON that has to be an object, and name the fields in which a card number must not stand. Raises Invalid.
+
+    `allowed` are the paths at which the body may have a card number.
+    """
+    content = parse_object(body)
+    return content, find_card_numbers(content, allowed=allowed) if may_hold_card_number(body) else {}
+
+
+def read_screened_form(body: bytes) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Parse form fields of a program, and name those in which a card number stands. Raises Invalid."""
+    fields = parse_form(body)
+    return fields, find_card_numbers(fields)
+
+
+def read_page_form(body: bytes, *, allowed: Collection[str] = (), max_fields: int = MAX_FORM_FIELDS) -> dict[str, str]:
+    """Parse the form of a page, which a person sent. A field with a card number that is not `allowed` one is left out.
+
+    So it is neither kept nor shown again, and the page asks for it as for any field that was left empty. A body that is
+    no form has no fields.
+    """
+    try:
+        fields = parse_form(body, max_fields=max_fields)
+    except Invalid:
+        return {}
+    return {
+        name: value
+        for name, value in fields.items()
+        if not _holds_any(name, "") and (name in allowed or not _holds_any(value, name))
+    }
 
 
 def find_card_numbers(content: Any, *, allowed: Collection[str] = (), path: str = "") -> dict[str, list[str]]:

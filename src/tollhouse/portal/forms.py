@@ -11,11 +11,11 @@ import hmac
 import re
 import secrets
 from typing import Any
-from urllib.parse import parse_qsl
 
 from litestar import Request
 from litestar.datastructures import Cookie
 
+from tollhouse.http.screen import read_page_form
 from tollhouse.kernel.errors import Forbidden
 
 AnyRequest = Request[Any, Any, Any]
@@ -30,6 +30,7 @@ VISITOR_SECONDS = 3_600
 KNOWN_SECONDS = 180 * 86_400
 
 MAX_FIELDS = 16
+PASSWORD_FIELDS = frozenset({"password"})
 #: Where a browser may be sent after it signed in: pages of the portal.
 OWN_PAGE = re.compile(r"/portal/(payments|keys|sites|sign-ins)(/[0-9]{1,19})?(\?[A-Za-z0-9_.~%&=+@-]{0,512})?")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -63,12 +64,8 @@ def check_form_token(cookie: str | None, form: dict[str, str]) -> None:
 
 
 async def read_form(request: AnyRequest) -> dict[str, str]:
-    """Read a form as browsers post it. A field that comes twice counts once; what no text can hold is dropped."""
-    body = (await request.body()).decode("utf-8", "replace").replace("%00", "").replace("\0", "")
-    try:
-        return dict(parse_qsl(body, max_num_fields=MAX_FIELDS, keep_blank_values=True))
-    except ValueError:
-        return {}
+    """Read a form as browsers post it. A password is compared and neither kept nor shown, whatever stands in it."""
+    return read_page_form(await request.body(), allowed=PASSWORD_FIELDS, max_fields=MAX_FIELDS)
 
 
 def choose_next(path: str) -> str:

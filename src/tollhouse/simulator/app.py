@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
@@ -23,6 +23,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
+from tollhouse.http.screen import read_page_form
 from tollhouse.kernel.errors import Invalid, NotAuthenticated, NotFound, Refusal, Unavailable
 from tollhouse.simulator import pages
 from tollhouse.simulator.emv_fields import ProtocolError
@@ -156,7 +157,7 @@ def _page_routes(simulator: Simulator) -> list[HTTPRouteHandler]:
 
     @post("/acs/challenge", status_code=200)
     async def open_challenge(request: AnyRequest) -> Response[str]:
-        form = _read_form(await request.body())
+        form = read_page_form(await request.body(), max_fields=MAX_FORM_FIELDS)
         try:
             authentication = await control.open(form.get("creq", ""))
         except (Invalid, NotFound):
@@ -165,7 +166,7 @@ def _page_routes(simulator: Simulator) -> list[HTTPRouteHandler]:
 
     @post("/acs/challenge/answer", status_code=200)
     async def answer_challenge(request: AnyRequest) -> Response[str]:
-        form = _read_form(await request.body())
+        form = read_page_form(await request.body(), max_fields=MAX_FORM_FIELDS)
         try:
             authentication = await _act(simulator, form)
         except (Invalid, NotFound):
@@ -179,7 +180,7 @@ def _page_routes(simulator: Simulator) -> list[HTTPRouteHandler]:
 
     @post("/acs/method", status_code=200)
     async def run_method(request: AnyRequest) -> Response[str]:
-        form = _read_form(await request.body())
+        form = read_page_form(await request.body(), max_fields=MAX_FORM_FIELDS)
         try:
             transaction_id, url = read_method_data(form.get("threeDSMethodData", ""))
         except ProtocolError:
@@ -299,11 +300,3 @@ def _answer_defect(_request: AnyRequest, error: Exception) -> Response[bytes]:
     log.error("simulator failed", error=type(error).__name__, exc_info=error)
     body = encode({"message": "Something is wrong at our side; the log says what.", "errors": {}})
     return Response(body, media_type="application/json", status_code=500)
-
-
-def _read_form(body: bytes) -> dict[str, str]:
-    """Read a form; the last of two fields of one name counts. What is no form has no fields."""
-    try:
-        return {name: values[-1] for name, values in parse_qs(body.decode(), max_num_fields=MAX_FORM_FIELDS).items()}
-    except ValueError:
-        return {}

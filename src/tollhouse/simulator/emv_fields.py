@@ -6,10 +6,12 @@ payment in a browser is required, what it leaves open is checked when it comes, 
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
+
+from tollhouse.http.decode import GivenTwice, parse_json
+from tollhouse.kernel.errors import Invalid
 
 VERSIONS = ("2.1.0", "2.2.0")
 
@@ -112,9 +114,9 @@ CREQ = (
 )
 
 
-def read_message(text: bytes | str, message_type: str, elements: tuple[Element, ...]) -> dict[str, Any]:
+def read_message(text: bytes, message_type: str, elements: tuple[Element, ...]) -> dict[str, Any]:
     """Read one message of a type. Raises ProtocolError 101, 102, 201, 203 and 204, in this order."""
-    message = _read_object(text)
+    message = read_object(text)
     if message.get("messageType") != message_type:
         raise ProtocolError("101", "messageType", message)
     if "messageVersion" not in message:
@@ -145,20 +147,14 @@ def _is_absent(message: dict[str, Any], name: str) -> bool:
     return value is None or value == ""
 
 
-def _read_object(text: bytes | str) -> dict[str, Any]:
+def read_object(text: bytes) -> dict[str, Any]:
+    """Read a JSON object in which no name occurs twice. Raises ProtocolError."""
     try:
-        message = json.loads(text, object_pairs_hook=_refuse_twins)
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, ProtocolError):
-            raise
+        message = parse_json(text)
+    except GivenTwice as error:
+        raise ProtocolError("204", "message", error.content if isinstance(error.content, dict) else {}) from None
+    except Invalid:
         raise ProtocolError("203", "message") from None
     if not isinstance(message, dict):
         raise ProtocolError("203", "message")
-    return message
-
-
-def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    message = dict(pairs)
-    if len(message) < len(pairs):
-        raise ProtocolError("204", "message", message)
     return message

@@ -23,6 +23,7 @@ from tollhouse.simulator.emv_fields import (
     Element,
     ProtocolError,
     read_message,
+    read_object,
 )
 from tollhouse.simulator.model import AuthenticationRequest
 from tollhouse.simulator.rules import PROVING
@@ -159,11 +160,9 @@ def build_cres(authentication: Authentication) -> str:
 
 def read_method_data(data: str) -> tuple[str, str]:
     """Read `threeDSMethodData`: the transaction id and where to post back. Raises ProtocolError."""
-    try:
-        message = json.loads(decode_base64url(data))
-        transaction_id, url = message["threeDSServerTransID"], message["threeDSMethodNotificationURL"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise ProtocolError("203", "threeDSMethodData") from None
+    message = read_object(decode_base64url(data))
+    transaction_id = str(message.get("threeDSServerTransID", ""))
+    url = str(message.get("threeDSMethodNotificationURL", ""))
     if not (Element("id", UUID_FORM).fits(transaction_id) and Element("url", URL_FORM, 256).fits(url)):
         raise ProtocolError("203", "threeDSMethodData")
     return transaction_id, url

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from tollhouse.http.decode import parse_json
 from tollhouse.kernel.card import LONGEST_NUMBER, SHORTEST_NUMBER, CardNumber, Expiry
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.unreadable import UNREADABLE
@@ -240,7 +241,11 @@ def _build_entry(row: Record) -> dict[str, Any]:
 
 
 def decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
-    """Decode. Raises Invalid. What msgspec says names the place and the kind of fault, never the value."""
+    """Decode what passes the rules for all JSON. Raises Invalid.
+
+    What msgspec says names the place and the kind of fault, never the value.
+    """
+    parse_json(body)
     try:
         return decoder.decode(body)
     except (*UNREADABLE, ValueError) as error:

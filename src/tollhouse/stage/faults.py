@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import Request, Response, delete, get, post
 
-from tollhouse.http.decode import parse_object
+from tollhouse.http.screen import read_screened_object
 from tollhouse.kernel.card import CardDataError, CardNumber
 from tollhouse.kernel.card_texts import read_number
 from tollhouse.kernel.errors import Invalid
@@ -31,6 +31,7 @@ MAX_BODY_BYTES = 8 * 1024
 MAX_CALLS = 1_000
 MAX_SECONDS = 60
 DEFAULT_SECONDS = 5
+CARD_FIELDS = frozenset({"card"})
 MAX_ENTRIES = 500
 DEFAULT_ENTRIES = 100
 
@@ -84,8 +85,7 @@ def name_merchant(merchant: Merchant) -> str:
 
 def read_fault(body: bytes) -> dict[str, Any]:
     """Read a wish for the simulator. Raises Invalid with every faulty field."""
-    content = parse_object(body)
-    faults: dict[str, list[str]] = {}
+    content, faults = read_screened_object(body, allowed=CARD_FIELDS)
     calls, seconds = content.get("calls", 1), content.get("seconds", DEFAULT_SECONDS)
     wanted = {
         "fault": content.get("fault"),

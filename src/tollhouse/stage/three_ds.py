@@ -16,7 +16,7 @@ import structlog
 from litestar import Request, Response, post
 from litestar.params import FromPath
 
-from tollhouse.http.decode import parse_object
+from tollhouse.http.screen import read_screened_object
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import Invalid, NotFound, Unavailable
 from tollhouse.kernel.requests import Reply
@@ -146,7 +146,10 @@ def three_ds_handler(
 
 def read_result(body: bytes) -> Outcome:
     """Read `{"result": ...}`. Raises Invalid."""
-    result = parse_object(body).get("result")
+    content, faults = read_screened_object(body)
+    result = content.get("result")
     if result not in get_args(Outcome):
-        raise Invalid({"result": [f"must be one of {', '.join(get_args(Outcome))}"]})
+        faults = {"result": [f"must be one of {', '.join(get_args(Outcome))}"]} | faults
+    if faults:
+        raise Invalid(faults)
     return cast("Outcome", result)

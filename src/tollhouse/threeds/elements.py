@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from tollhouse.http.decode import GivenTwice, parse_json
+from tollhouse.kernel.errors import Invalid
+
 #: What we speak, oldest first.
 VERSIONS = ("2.1.0", "2.2.0")
 
@@ -70,7 +73,7 @@ def optional(name: str, form: str) -> Element:
     return Element(name, form, required=False)
 
 
-def read_message(body: bytes | str, message_type: str, elements: Sequence[Element]) -> dict[str, Any]:
+def read_message(body: bytes, message_type: str, elements: Sequence[Element]) -> dict[str, Any]:
     """Read a message of one type. Raises ProtocolError; elements that are not named here are left unread."""
     message = read_object(body)
     if message.get("messageType") != message_type:
@@ -117,21 +120,14 @@ def decode_base64url(text: str) -> bytes:
         raise ProtocolError(FORM, "base64url") from None
 
 
-def read_object(body: bytes | str) -> dict[str, Any]:
+def read_object(body: bytes) -> dict[str, Any]:
     """Read a JSON object in which no name occurs twice. Raises ProtocolError."""
     try:
-        message = json.loads(body, object_pairs_hook=_refuse_twins)
-    except ProtocolError:
-        raise
-    except (ValueError, RecursionError):
+        message = parse_json(body)
+    except GivenTwice as error:
+        raise ProtocolError(TWICE, "message", error.content if isinstance(error.content, dict) else {}) from None
+    except Invalid:
         raise ProtocolError(FORM, "message") from None
     if not isinstance(message, dict):
         raise ProtocolError(FORM, "message")
-    return message
-
-
-def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    message = dict(pairs)
-    if len(message) < len(pairs):
-        raise ProtocolError(TWICE, "message", message)
     return message

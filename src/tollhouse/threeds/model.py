@@ -12,6 +12,7 @@ from uuid import UUID
 
 from tollhouse.kernel.addresses import parse_address
 from tollhouse.kernel.card import Card
+from tollhouse.kernel.card_search import mask_card_numbers
 from tollhouse.kernel.money import Money
 
 #: The element of an RReq that says how a challenge was stopped, and its value if the cardholder did
@@ -259,9 +260,9 @@ class Authentication:
 
 
 def _read_text(value: Any) -> str:
-    """Return a text without what cannot be printed, and so neither stored as JSON nor sent."""
+    """Return a text without what cannot be printed, and so neither stored as JSON nor sent; card numbers are masked."""
     text = value if isinstance(value, str) else ""
-    return "".join(filter(str.isprintable, text)).strip()[:LONGEST_HEADER]
+    return mask_card_numbers("".join(filter(str.isprintable, text)).strip())[:LONGEST_HEADER]
 
 
 def _read_address(text: str) -> str:

@@ -13,8 +13,10 @@ import pytest
 from aiohttp import web
 from rich.console import Console
 from tests.support.callbacks import BODY, SECRET, make_delivery, open_endpoint, secrets_of
+from tests.support.every_route import RUBBISH
+from tests.support.raw_http import Raw
 
-from tollhouse.http.ports import PortUnavailable
+from tollhouse.http.ports import PortUnavailable, bind
 from tollhouse.ipn.attempt import Limits, post_delivery
 from tollhouse.ipn.model import Attempt
 from tollhouse.ipn.session import open_session
@@ -46,7 +48,7 @@ class Listener:
 
 @asynccontextmanager
 async def run_listener(
-    data_directory: Path, *, forward_to: str | None = None, secret: str | None = SECRET
+    data_directory: Path, *, forward_to: str | None = None, secret: str | None = SECRET, shows_bodies: bool = False
 ) -> AsyncIterator[Listener]:
     """Run a listener on a free port."""
     stop, screen, addresses = asyncio.Event(), io.StringIO(), asyncio.Queue[str]()
@@ -59,6 +61,7 @@ async def run_listener(
             console=Console(file=screen, width=100),
             stop=stop,
             ready=addresses.put_nowait,
+            shows_bodies=shows_bodies,
         )
     )
     yield Listener(await addresses.get(), screen)
@@ -102,10 +105,11 @@ async def test_same_callback_is_passed_on(tmp_path: Path) -> None:
         attempt = await listener.call()
     [seen] = endpoint.seen
     assert (seen.path, seen.body) == ("/ipn", BODY)
-    assert seen.headers["webhook-id"] == "evt_7"
-    assert "X-Signature" in seen.headers
-    assert "webhook-signature" in seen.headers
-    assert seen.headers["User-Agent"].startswith("Tollhouse/")
+    named = {name.lower(): value for name, value in seen.headers.items()}
+    assert named["webhook-id"] == "evt_7"
+    assert "x-signature" in named
+    assert "webhook-signature" in named
+    assert named["user-agent"].startswith("Tollhouse/")
     assert seen.headers["Host"] in endpoint.url
     assert (attempt.status, attempt.excerpt, attempt.retry_after_seconds) == (503, "later", 7.0)
     assert "503 from your server" in listener.last_line
@@ -136,3 +140,51 @@ async def test_an_address_that_is_none_is_told_at_once(tmp_path: Path, forward_t
     """An address without its scheme, or with nothing behind it, ends with a sentence before any callback is lost."""
     with pytest.raises(ForwardImpossible, match="--forward-to has to be a URL"):
         await listen(forward_to=forward_to, port=0, data_directory=tmp_path)
+
+
+async def exchange(listener: Listener, sent: bytes) -> int:
+    """Send bytes as they are, and return the status of the response."""
+    connection = await Raw.open(int(listener.url.rstrip("/").rpartition(":")[2]))
+    await connection.send(sent)
+    status = (await connection.read_response())[0]
+    connection.close()
+    return status
+
+
+async def test_no_rubbish_is_a_defect(tmp_path: Path) -> None:
+    """A body that is no JSON, or JSON that nobody should read, is taken and shown as one that says nothing."""
+    async with run_listener(tmp_path, shows_bodies=True) as listener:
+        for body in RUBBISH:
+            head = f"POST /ipn HTTP/1.1\r\nHost: a\r\nX-Signature: \xe9\r\nContent-Length: {len(body)}\r\n\r\n"
+            assert await exchange(listener, head.encode("latin-1") + body) == 200
+    assert "Traceback" not in listener.screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n" + b"x" * 1_048_577, 413),
+        (b"POST / HTTP/1.1\r\nHost: a\r\n" + b"X-Many: 1\r\n" * 101 + b"\r\n", 431),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nX-Large: " + b"a" * 70_000 + b"\r\n\r\n", 431),
+        (b"POST /" + b"a" * 17_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    ],
+)
+async def test_the_listener_has_the_servers_bounds(tmp_path: Path, sent: bytes, status: int) -> None:
+    """A listener's port bounds methods, bodies, headers and their framing as the ports of the gateway do."""
+    async with run_listener(tmp_path) as listener:
+        assert await exchange(listener, sent) == status
+
+
+async def test_a_listener_that_is_cancelled_frees_its_port(tmp_path: Path) -> None:
+    """Ctrl-C ends a listener whole: its port can be taken again at once."""
+    addresses = asyncio.Queue[str]()
+    console = Console(file=io.StringIO())
+    task = asyncio.create_task(listen(port=0, data_directory=tmp_path, console=console, ready=addresses.put_nowait))
+    port = int((await addresses.get()).rstrip("/").rpartition(":")[2])
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with bind("127.0.0.1", port) as bound:
+        assert bound.number == port
