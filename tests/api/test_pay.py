@@ -97,6 +97,22 @@ async def test_a_card_pays(world: World, page: PayPage) -> None:
     assert row["ip"] == "127.0.0.1"
 
 
+async def test_long_texts_of_a_buyer(world: World) -> None:
+    """Whatever a merchant passes on of a buyer, the page can be paid as it is filled in."""
+    typed = dict.fromkeys(
+        ("firstName", "lastName", "email", "phone", "address", "state", "city", "zip"), "\u00e4" * 255
+    )
+    sku = {"siteId": str(SITE_ID), "title": "T" * 255, "price": [{"amount": 19.99, "currency": "usd"}]}
+    urls = {"ipnUrl": "http://127.0.0.1:9/ipn", "redirectUrl": REDIRECT_URL}
+    page = await make_page(world, consumer={"externalId": "e" * 255, **typed}, sku=sku | {"url": urls})
+    text = (await page.open()).text
+    filled_in = {
+        name: html.unescape(value) for name, value in re.findall(r'name="(holder|zip)"[^>]* value="([^"]*)"', text)
+    }
+    assert filled_in == {"holder": "\u00e4" * 255, "zip": "\u00e4" * 255}
+    assert result_of(await page.follow(await page.pay(**filled_in)))["is_approved"] == "1"
+
+
 async def test_what_is_paid_is_over(page: PayPage) -> None:
     """A page that was paid is gone, leads to the shop, and a form that comes again sees the first result."""
     form = await page.form() | CARD | {"number": number_of("visa")}

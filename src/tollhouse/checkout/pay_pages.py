@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from tollhouse.checkout.card_form import LONGEST_HOLDER
 from tollhouse.checkout.looks import build_style, name_digest, read_logo
 from tollhouse.checkout.pages import REFRESH_SECONDS, Page, environment
 from tollhouse.checkout.pay_view import build_summary, describe_setback
@@ -70,7 +71,7 @@ def render_form(frame: Frame, link: Link, form: Form) -> Page:
         setback=None if form.faults else describe_setback(link.last, words, is_canceled=frame.is_canceled),
         summary=summary,
         has_later=any(line.note for line in summary.lines),
-        values={"holder": " ".join(filter(None, names)), "zip": consumer.get("zip", ""), **form.kept},
+        values={"holder": " ".join(filter(None, names))[:LONGEST_HOLDER], "zip": consumer.get("zip", ""), **form.kept},
         shop_url=frame.shop_url,
     )
 
