@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
+DESK: ViewportSize = {"width": 1280, "height": 900}
 
 
 def pay(gateway: RunningGateway, amount: float, **changes: Any) -> dict[str, Any]:
@@ -84,6 +85,26 @@ def test_the_portal_fits_a_phone(gateway: RunningGateway, browser: Browser) -> N
         expect(page.locator("main")).to_contain_text("chargeback")
         assert page.locator("html").evaluate("html => html.scrollWidth") <= PHONE["width"], path
     context.close()
+
+
+def test_the_portal_fits_long_texts(gateway: RunningGateway, browser: Browser) -> None:
+    """Names, titles and addresses of 255 letters without a blank widen no page, on a phone or a desk."""
+    login, word = gateway.demo["portal"], "Wolfeschlegelsteinhausenbergerdorff" * 7
+    sku = {"siteId": gateway.demo["siteId"], "title": word, "price": [{"amount": 76.06, "currency": "USD"}]}
+    buyer = dict.fromkeys(("firstName", "lastName", "email", "address", "city"), word) | {"ip": "203.0.113.45"}
+    paid = pay(gateway, 76.06, sku=sku, consumer=buyer)
+    for viewport in (PHONE, DESK):
+        context = browser.new_context(viewport=viewport)
+        page = context.new_page()
+        page.goto(login["url"])
+        page.fill("#email", login["email"])
+        page.fill("#password", login["password"])
+        page.click("text=Sign in >> visible=true >> nth=-1")
+        for path in ("payments", f"payments/{paid['transactionId']}"):
+            page.goto(f"{gateway.url}/portal/{path}")
+            expect(page.locator("main")).to_contain_text(word)
+            assert page.locator("html").evaluate("html => html.scrollWidth") <= viewport["width"], path
+        context.close()
 
 
 def test_pages_fit_a_phone(gateway: RunningGateway, browser: Browser) -> None:
