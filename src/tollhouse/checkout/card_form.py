@@ -55,7 +55,7 @@ def read_card_form(form: Mapping[str, str], *, today: datetime | None) -> Filled
     zip_ = read_plain(form.get("zip", "")).strip()
     if len(zip_) > LONGEST_ZIP or _holds_number(zip_, number):
         filled.faults["zip"] = "fault_zip"
-    filled.kept = _choose_kept(form, filled.faults, number, expiry)
+    filled.kept = _choose_kept(form, filled.faults, expiry)
     if number and expiry and code and not filled.faults:
         filled.means = Means(code, card=Card(number, expiry, holder, zip_ or None))
     return filled
@@ -113,20 +113,16 @@ def _read_holder(text: str, filled: Filled, number: CardNumber | None) -> str:
     return text
 
 
-def _choose_kept(
-    form: Mapping[str, str], faults: Mapping[str, str], number: CardNumber | None, expiry: Expiry | None
-) -> dict[str, str]:
+def _choose_kept(form: Mapping[str, str], faults: Mapping[str, str], expiry: Expiry | None) -> dict[str, str]:
     """Return what may be shown again: a date that is one, a name without digits, a postal code that is nothing else.
 
     As long as there is no security code, as many digits as one has may be it, typed into the wrong field.
     """
     typed = {name: read_plain(text).strip() for name, text in form.items()}
     secrets = [read_number(form.get(name, "")) for name in ("number", "code")]
-    length = number.brand.cvv_length if number else None
-    code_lengths = (length,) if length else CODE_LENGTHS
 
     def is_secret(digits: str) -> bool:
-        may_be_code = "code" in faults and len(digits) in code_lengths
+        may_be_code = "code" in faults and len(digits) in CODE_LENGTHS
         return bool(digits) and (may_be_code or any(digits in one or (one and one in digits) for one in secrets))
 
     kept = {}
