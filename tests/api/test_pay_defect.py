@@ -17,9 +17,13 @@ class BrokenWay:
 
     way: Any
 
-    async def post(self, path: str, body: bytes, *, timeout_seconds: float, send_before: float) -> bytes:
+    async def post(
+        self, path: str, body: bytes, *, timeout_seconds: float, send_before: float, is_repeatable: bool = False
+    ) -> bytes:
         """Carry a message."""
-        answer: bytes = await self.way.post(path, body, timeout_seconds=timeout_seconds, send_before=send_before)
+        answer: bytes = await self.way.post(
+            path, body, timeout_seconds=timeout_seconds, send_before=send_before, is_repeatable=is_repeatable
+        )
         if path == "/acquirer/authorize":
             raise RuntimeError("a bug")
         return answer

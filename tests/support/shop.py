@@ -59,9 +59,11 @@ HASTY_SECONDS = 0.3
 class NobodyThere:
     """A transport to a Directory that is not there."""
 
-    async def post(self, path: str, body: bytes, *, timeout_seconds: float, send_before: float) -> bytes:
+    async def post(
+        self, path: str, body: bytes, *, timeout_seconds: float, send_before: float, is_repeatable: bool = False
+    ) -> bytes:
         """Refuse the connection."""
-        del path, body, timeout_seconds, send_before
+        del path, body, timeout_seconds, send_before, is_repeatable
         raise NotSent
 
 

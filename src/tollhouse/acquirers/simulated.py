@@ -162,15 +162,17 @@ class SimulatedAcquirer:
         )
 
     async def _post_soon(self, path: str, body: bytes) -> bytes | Unknown | NotSent:
-        """Post what does no harm when it is late, but is of no use then."""
+        """Post what does no harm when it is late or arrives twice, but is of no use when it is late."""
         seconds = self._inquiry_timeout_seconds
-        return await self._post(path, body, seconds, send_before=boot_seconds() + seconds)
+        return await self._post(path, body, seconds, send_before=boot_seconds() + seconds, is_repeatable=True)
 
     async def _post(
-        self, path: str, body: bytes, timeout_seconds: float, *, send_before: float
+        self, path: str, body: bytes, timeout_seconds: float, *, send_before: float, is_repeatable: bool = False
     ) -> bytes | Unknown | NotSent:
         try:
-            return await self._transport.post(path, body, timeout_seconds=timeout_seconds, send_before=send_before)
+            return await self._transport.post(
+                path, body, timeout_seconds=timeout_seconds, send_before=send_before, is_repeatable=is_repeatable
+            )
         except transport.NotSent as error:
             return NotSent(_describe(error))
         except transport.NoAnswer as error:

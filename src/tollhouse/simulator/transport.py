@@ -24,11 +24,14 @@ class InProcessTransport:
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
 
-    async def post(self, path: str, body: bytes, *, timeout_seconds: float, send_before: float) -> bytes:
+    async def post(
+        self, path: str, body: bytes, *, timeout_seconds: float, send_before: float, is_repeatable: bool = False
+    ) -> bytes:
         """Hand over a body and return the answer.
 
         Raises NotSent past the deadline, and NoAnswer after silence, at the time-out, and for a refusal.
         """
+        del is_repeatable  # there is no connection that could break
         if boot_seconds() >= send_before:
             raise NotSent("The deadline for sending had passed.")
         try:

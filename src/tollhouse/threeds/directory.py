@@ -101,6 +101,7 @@ class Directory:
                     build_preq(three_ds_server_trans_id=trans_id),
                     timeout_seconds=RANGES_TIMEOUT_SECONDS,
                     send_before=boot_seconds() + RANGES_TIMEOUT_SECONDS,
+                    is_repeatable=True,
                 )
             self._ranges = parse_pres(body, three_ds_server_trans_id=trans_id)
         except (NotSent, NoAnswer, TimeoutError, ProtocolError) as error:

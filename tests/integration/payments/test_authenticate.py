@@ -153,11 +153,15 @@ class DeadDirectory:
         self._way = way
         self.is_dead = True
 
-    async def post(self, path: str, body: bytes, *, timeout_seconds: float, send_before: float) -> bytes:
+    async def post(
+        self, path: str, body: bytes, *, timeout_seconds: float, send_before: float, is_repeatable: bool = False
+    ) -> bytes:
         """Lose what goes to the Directory."""
         if self.is_dead and path.startswith("/directory"):
             raise NoAnswer
-        return await self._way.post(path, body, timeout_seconds=timeout_seconds, send_before=send_before)
+        return await self._way.post(
+            path, body, timeout_seconds=timeout_seconds, send_before=send_before, is_repeatable=is_repeatable
+        )
 
 
 @pytest.fixture

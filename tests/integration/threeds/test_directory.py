@@ -53,9 +53,11 @@ class Scripted:
         self.answers = list(answers)
         self.asked: list[str] = []
 
-    async def post(self, path: str, body: bytes, *, timeout_seconds: float, send_before: float) -> bytes:
+    async def post(
+        self, path: str, body: bytes, *, timeout_seconds: float, send_before: float, is_repeatable: bool = False
+    ) -> bytes:
         """Give the next answer; the last one again and again."""
-        del timeout_seconds, send_before
+        del timeout_seconds, send_before, is_repeatable
         self.asked.append(path)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):

@@ -170,6 +170,82 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
         assert await transport.post("/", b"{}", timeout_seconds=2, send_before=soon()) == b"{}"
 
 
+# What is sent once more
+
+
+def closing_idle_connections(then: Answering) -> Answering:
+    """Answer the first request of a connection, and close on the second; from the third on as told."""
+    answered: set[int] = set()
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        if id(writer.transport) in answered:
+            writer.transport.abort()
+        elif len(answered) < 2:
+            answered.add(id(writer.transport))
+            await whole(b"{}")(writer)
+        else:
+            await then(writer)
+
+    return answer
+
+
+async def keep_two_connections(transport: HttpTransport) -> None:
+    """Leave two idle connections behind, so that a second try could meet another one of the kind."""
+    posts = [transport.post("/", b"{}", timeout_seconds=9, send_before=soon()) for _ in range(2)]
+    assert await asyncio.gather(*posts) == [b"{}"] * 2
+
+
+async def test_repeatable_message_survives_a_closed_idle_connection() -> None:
+    """A message that does no more when it arrives twice goes once more, on a connection that was not open before."""
+    requests: list[bytes] = []
+    async with party(closing_idle_connections(whole(b'{"ok":1}')), requests=requests) as transport:
+        await keep_two_connections(transport)
+        answer = await transport.post("/", b"{}", timeout_seconds=9, send_before=soon(), is_repeatable=True)
+        assert answer == b'{"ok":1}'
+    assert len(requests) == 4
+
+
+async def test_request_for_money_is_not_repeated() -> None:
+    """A message that may have arrived is not sent again."""
+    requests: list[bytes] = []
+    async with party(closing_idle_connections(whole(b"{}")), requests=requests) as transport:
+        await keep_two_connections(transport)
+        with pytest.raises(NoAnswer):
+            await transport.post("/", b"{}", timeout_seconds=9, send_before=soon())
+    assert len(requests) == 3
+
+
+async def test_second_try_has_what_is_left_of_the_time() -> None:
+    """Both tries together keep to the time of one, and the message counts as sent."""
+    requests: list[bytes] = []
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        if len(requests) == 1:
+            await whole(b"{}")(writer)
+        elif len(requests) == 2:
+            await asyncio.sleep(0.4)
+            writer.transport.abort()
+        else:
+            await asyncio.Event().wait()
+
+    async with party(answer, requests=requests) as transport:
+        await transport.post("/", b"{}", timeout_seconds=9, send_before=soon())
+        begun = time.monotonic()
+        with pytest.raises(NoAnswer):
+            await transport.post("/", b"{}", timeout_seconds=0.6, send_before=soon(), is_repeatable=True)
+        assert time.monotonic() - begun < 5
+    assert len(requests) == 3
+
+
+async def test_new_connection_that_breaks_is_not_tried_again() -> None:
+    """A party that hangs up at once is down, or means it."""
+    requests: list[bytes] = []
+    async with party(reset, requests=requests) as transport:
+        with pytest.raises(NoAnswer):
+            await transport.post("/", b"{}", timeout_seconds=9, send_before=soon(), is_repeatable=True)
+    assert len(requests) == 1
+
+
 # What surely did not leave
 
 

@@ -54,9 +54,11 @@ class Line:
         self.answer = answer
         self.posted: list[tuple[str, bytes, float]] = []
 
-    async def post(self, path: str, body: bytes, *, timeout_seconds: float, send_before: float) -> bytes:
+    async def post(
+        self, path: str, body: bytes, *, timeout_seconds: float, send_before: float, is_repeatable: bool = False
+    ) -> bytes:
         """Keep the message and answer."""
-        del send_before
+        del send_before, is_repeatable
         self.posted.append((path, body, timeout_seconds))
         if isinstance(self.answer, Exception):
             raise self.answer
