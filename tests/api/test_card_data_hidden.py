@@ -326,25 +326,26 @@ async def test_an_id_with_another_cards_number_is_refused(shop: WebShop) -> None
     check_is_hidden(str(seen.headers), OTHER_NUMBER)
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body", "field"),
-    [
-        ("POST", "/consumer", {"externalId": NUMBER, "email": "a@shop.example"}, "externalId"),
-        ("POST", "/consumer", {"externalId": "u1", "firstName": f"Jane {NUMBER}"}, "firstName"),
-        ("POST", "/sku", {"name": f"SKU {NUMBER}", "title": "x"}, "name"),
-        ("POST", "/sku", {"name": "x", "title": f"x {NUMBER}"}, "title"),
-        ("POST", "/site", {"name": f"{NUMBER}.shop.example"}, "name"),
-        ("POST", "/site", {"ipnUrl": f"https://shop.example/{NUMBER}"}, "ipnUrl"),
-        ("POST", "/paymentPage", {"metadata": {"a": NUMBER}}, "metadata.a"),
-        ("POST", "/paymentPage", {"consumer": {"firstName": NUMBER}}, "consumer.firstName"),
-        ("POST", "/payment/1/credit", {"reason": f"card {NUMBER} lost"}, "reason"),
-        ("POST", "/stage/chargeback/1", {"reason": NUMBER}, "reason"),
-        ("PUT", "/subscription/1/cancel", {"reason": f"card {NUMBER} lost"}, "reason"),
-        ("POST", "/tokenizeWithPaymentAccountId", {"consumerId": NUMBER}, "consumerId"),
-        ("POST", "/antifraud/verification/sms/send", {"phone": "+15005550006", "from": NUMBER}, "from"),
-        ("POST", "/testPaymentData", {"comment": NUMBER}, "comment"),
-    ],
-)
+#: A card number in a text of each resource, and the field that it stands in.
+RESOURCES = [
+    ("POST", "/consumer", {"externalId": NUMBER, "email": "a@shop.example"}, "externalId"),
+    ("POST", "/consumer", {"externalId": "u1", "firstName": f"Jane {NUMBER}"}, "firstName"),
+    ("POST", "/sku", {"name": f"SKU {NUMBER}", "title": "x"}, "name"),
+    ("POST", "/sku", {"name": "x", "title": f"x {NUMBER}"}, "title"),
+    ("POST", "/site", {"name": f"{NUMBER}.shop.example"}, "name"),
+    ("POST", "/site", {"ipnUrl": f"https://shop.example/{NUMBER}"}, "ipnUrl"),
+    ("POST", "/paymentPage", {"metadata": {"a": NUMBER}}, "metadata.a"),
+    ("POST", "/paymentPage", {"consumer": {"firstName": NUMBER}}, "consumer.firstName"),
+    ("POST", "/payment/1/credit", {"reason": f"card {NUMBER} lost"}, "reason"),
+    ("POST", "/stage/chargeback/1", {"reason": NUMBER}, "reason"),
+    ("PUT", "/subscription/1/cancel", {"reason": f"card {NUMBER} lost"}, "reason"),
+    ("POST", "/tokenizeWithPaymentAccountId", {"consumerId": NUMBER}, "consumerId"),
+    ("POST", "/antifraud/verification/sms/send", {"phone": "+15005550006", "from": NUMBER}, "from"),
+    ("POST", "/testPaymentData", {"comment": NUMBER}, "comment"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "field"), RESOURCES)
 async def test_every_resource_screens_its_texts(
     shop: WebShop, method: str, path: str, body: dict[str, Any], field: str
 ) -> None:
@@ -356,6 +357,20 @@ async def test_every_resource_screens_its_texts(
     assert answer.status_code == 400, (answer.status_code, answer.text)
     assert answer.json()["errors"].get(field) == ["must not hold a card number"] or field in answer.json()["errors"]
     check_is_hidden(answer.text, NUMBER)
+
+
+@pytest.mark.parametrize("text", ["202604150005", "1028755198940266", "4024007179366349", "14:30 29.11.2026"])
+@pytest.mark.parametrize(("method", "path", "body"), [resource[:3] for resource in RESOURCES])
+async def test_no_resource_takes_other_numbers_for_cards(
+    shop: WebShop, method: str, path: str, body: dict[str, Any], text: str
+) -> None:
+    """No resource calls an order number, an id, a time or a number with a wrong check digit a card number."""
+    harmless = json.loads(dump(body).replace(NUMBER.encode(), text.encode()))
+    headers = {"Authorization": shop.merchant.key, "Content-Type": "application/json"}
+    answer = await shop.client.request(
+        method, path, content=dump(harmless), headers=headers | {"x-requested-with": "XMLHttpRequest"}
+    )
+    assert "card number" not in answer.text
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tollhouse.api.fields import Moment
 from tollhouse.api.ids import read_number
 from tollhouse.api.money_fields import check_schedule
 from tollhouse.api.openapi import describe
-from tollhouse.api.operations import LONGEST_REASON, refuse_card_numbers
+from tollhouse.api.operations import LONGEST_REASON
 from tollhouse.api.price_fields import PriceFields
 from tollhouse.api.requests import read_request
 from tollhouse.api.subscription_account import account_handler
@@ -71,11 +71,6 @@ class SubscriptionCancelRequest(Body):
     reason: str | None = Field(
         None, min_length=1, max_length=LONGEST_REASON, description="Kept with it.", examples=["Too dear"]
     )
-
-    @field_validator("reason")
-    @classmethod
-    def _check_reason(cls, reason: str | None) -> str | None:
-        return reason and refuse_card_numbers(reason)
 
     def to_cancellation(self) -> Cancellation:
         """Return the same in the words of billing."""
