@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -20,7 +21,10 @@ import pytest
 from tests.support.documents import PAGES, PYTHON, ROOT, SHELL, Block, read_blocks, run_shell
 from tests.support.gateways import Gateways, RunningGateway
 from tests.support.processes import SOURCE
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from tollhouse.cli import app
 from tollhouse.client import Client
 from tollhouse.ipn.signature import sign_status, sign_webhook
 
@@ -74,6 +78,9 @@ def is_advanced(printed: str) -> object:
     told = json.loads(printed)
     return told["advanced"].startswith("P") and told["ahead"].startswith("P")
 
+
+#: A command of the program in a block.
+PROGRAM = re.compile(r"(?:^|[ /])tollhouse ([a-z].*)")
 
 #: A callback, as the variables of the pages name its parts.
 SECRET, BODY, AT = "test-key", b'{"payment": {}}', int(time.time())
@@ -274,3 +281,20 @@ def test_the_banner_pays(reader: Reader) -> None:
     command = reader.gateway.log.partition("First payment:\n")[2].partition("\nThe same is in")[0]
     [printed] = run_shell([command], directory=reader.directory)
     assert json.loads(printed)["payment"]["status"] == "success"
+
+
+def test_every_command_of_the_program_exists() -> None:
+    """Blocks that are run in another way name commands and options that there are."""
+    lines = [
+        line for page in PAGES for block in read_blocks(page) if block.kind in SHELL for line in block.body.splitlines()
+    ]
+    calls = [match for line in lines if (match := PROGRAM.search(line))]
+    assert len(calls) > 10
+    for call in calls:
+        command: Any = get_command(app)
+        words = call[1].partition("#")[0].split()
+        while words and isinstance(command, TyperGroup):
+            assert words[0] in command.commands, call[0]
+            command = command.commands[words.pop(0)]
+        options = {name for parameter in command.params for name in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, call[0]
