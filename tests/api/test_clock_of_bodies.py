@@ -86,7 +86,7 @@ async def test_no_time_in_a_body_is_behind_the_clock(shop: WebShop) -> None:
     assert times["testPaymentData"]
 
 
-@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%SZ", "next"])
+@pytest.mark.parametrize("form", ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "next"])
 async def test_what_is_due_at_a_shown_second_is_done_at_it(shop: WebShop, form: str) -> None:
     """A clock that is moved to the shown date of a renewal, or of what falls due next, renews."""
     paid = await sign_up(shop, price(9.99, offset="0d"), MONTHLY)

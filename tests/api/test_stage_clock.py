@@ -304,6 +304,7 @@ async def test_others_know_when_it_answers(opened: OpenShop) -> None:
         ({"until": "2999-01-01T00:00:00Z"}, {"until"}),
         ({"until": "2027-01-31T12:00:00"}, {"until"}),
         ({"until": "2027-02-30T12:00:00Z"}, {"until"}),
+        ({"until": "2027-02-30 12:00:00"}, {"until"}),
         ({"until": "2027-01-31"}, {"until"}),
         ({"until": 1893456000}, {"until"}),
         ({"until": "x", "advance": "x", "more": 1}, {"until", "advance", "more"}),

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, WithJso
 
 from tollhouse.api.access import AnyRequest, Gate
 from tollhouse.api.decode import Body
+from tollhouse.api.fields import Moment
 from tollhouse.api.openapi import describe
 from tollhouse.api.requests import read_request
 from tollhouse.catalog.model import Offset
@@ -35,9 +36,7 @@ LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 
 #: Hours, minutes and seconds; `m` in an offset is months.
 DURATION_FORM = re.compile(r"PT(?=[0-9])(?:([0-9]{1,6})H)?(?:([0-9]{1,7})M)?(?:([0-9]{1,9})S)?")
-MOMENT_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 ADVANCE_TEXT = "must be an offset such as 30d, 2w, 1m (a month), 1y, or hours, minutes and seconds: PT36H, PT15M, PT90S"
-UNTIL_TEXT = "must be a date and time with its zone such as 2027-01-31T12:00:00Z"
 
 
 class Reading(Protocol):
@@ -98,23 +97,15 @@ def read_advance(value: Any) -> Offset | timedelta:
         raise ValueError(ADVANCE_TEXT) from None
 
 
-def read_until(value: Any) -> datetime:
-    """Read to when the clock is to be moved. Raises ValueError."""
-    if not isinstance(value, str) or MOMENT_FORM.fullmatch(value) is None:
-        raise ValueError(UNTIL_TEXT)
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueError(UNTIL_TEXT) from None
-
-
 class ClockRequest(Body):
     """How far the clock is moved: one of the two is given."""
 
     model_config = ConfigDict(extra="forbid")
 
-    until: Annotated[datetime, BeforeValidator(read_until), WithJsonSchema({"type": "string"})] | None = Field(
-        None, description="To when, with its zone; later than your time.", examples=["2027-01-31T12:00:00Z"]
+    until: Moment | None = Field(
+        None,
+        description="To when: with its zone, or as bodies show times, in UTC. Later than your time.",
+        examples=["2027-01-31T12:00:00Z", "2027-01-31 12:00:00"],
     )
     advance: Annotated[Offset | timedelta, BeforeValidator(read_advance), WithJsonSchema({"type": "string"})] | None = (
         Field(
