@@ -209,7 +209,8 @@ where d.merchant_id = expired.merchant_id and d.event_id = expired.event_id and 
 
 -- name: lease_deliveries(probe_after, slots, depth, merchant_ids, host_ids, places, ranks, merchant_rooms, unproven_rooms, quick_room, slow_room, lease_for, worker_id)
 -- Lease what locked hosts have room for, oldest first, dealt out among their free slots; a lease is one slot. Slots are granted
--- by turns: first one of each merchant, then a second one. A host that never acknowledged, or was slow, is unproven.
+-- by turns: first one of each merchant, then a second one. A host that never acknowledged, or was slow, is unproven, and gets one
+-- delivery in each slot: it would not come to the others in time, and they would be given back.
 with host as materialized (
     select
         h.merchant_id, h.host_id, h.slow, given.place, given.rank, given.merchant_room, given.unproven_room,
@@ -217,7 +218,7 @@ with host as materialized (
         now() + m.clock_offset as merchant_now,
         case when h.failures >= :probe_after or not h.acknowledged then 1 else coalesce(h.slots, :slots) end
             - busy.slots as free,
-        case when h.failures > 0 or not h.acknowledged then 1 else :depth::integer end as depth
+        case when h.failures > 0 or h.slow or not h.acknowledged then 1 else :depth::integer end as depth
     from unnest(
         :merchant_ids::bigint[], :host_ids::bigint[], :places::bigint[], :ranks::bigint[], :merchant_rooms::bigint[],
         :unproven_rooms::bigint[]

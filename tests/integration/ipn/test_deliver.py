@@ -459,6 +459,15 @@ async def test_slow_hosts_have_places_of_their_own(merchants: Database) -> None:
     assert (await claim_by_turns(merchants, room=100, slow_room=0)).runs == []
 
 
+async def test_slow_endpoint_gets_one_delivery_in_each_place(merchants: Database) -> None:
+    """A claim takes as many events of a slow endpoint as it has places, so that none is given back untried."""
+    await send(merchants, [URL] * 40)
+    async with merchants.acquire() as connection:
+        await connection.execute("update delivery_host set slow = true")
+    runs = await claim_runs(merchants, RULES, room=100)
+    assert [len(run.deliveries) for run in runs] == [1] * RULES.slots
+
+
 async def test_new_endpoint_has_one_place_until_it_acknowledges(merchants: Database) -> None:
     """An endpoint that never acknowledged gets one event at a time, and all its places after the first."""
     await send(merchants, [URL] * 10)
