@@ -157,10 +157,26 @@ LEFT_BEHIND = """
 """
 
 
+#: What happened, for the line that says what was tried.
+MONEY_FACTS = """
+    select 'reversals: ' || reason::text as fact, count(*) as count from gateway.reversal group by 1
+    union all select 'disputes of the issuer', count(*) from simulator.dispute where taken_at is not null
+    union all select 'charge-backs beyond what was left', count(*) from gateway.operation where excess_minor > 0
+    union all select 'renewals paid', count(*) from gateway.renewal where state::text = 'paid'
+    union all
+    select mode::text || ' ' || status::text, count(*) from gateway.transaction group by 1
+"""
+
+
 async def count_unfinished(connection: asyncpg.Connection[Any]) -> int:
     """Return how much is still to be resolved, numbered or delivered."""
     unfinished = (OPEN, OPEN_REVERSALS, DUE_DISPUTES, UNDELIVERED)
     return sum([len(await connection.fetch(statement)) for statement in unfinished])
+
+
+async def count_facts(connection: asyncpg.Connection[Any]) -> dict[str, int]:
+    """Return how often each kind of movement happened."""
+    return {row["fact"]: row["count"] for row in await connection.fetch(MONEY_FACTS)}
 
 
 async def find_violations(connection: asyncpg.Connection[Any], records: Records, listener: Listener) -> list[str]:

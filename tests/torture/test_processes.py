@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import time
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import asyncpg
 from tests.support.listener import Listener
-from tests.torture.checker import count_unfinished, find_violations
+from tests.torture.checker import count_facts, count_unfinished, find_violations
 from tests.torture.deployment import Deployment
 from tests.torture.faults import find_unseen_faults
 from tests.torture.load import Records, press
@@ -31,11 +32,25 @@ DRAIN_SECONDS = 240.0
 LATE_SECONDS = 22.0
 REST_DAYS = 6
 INQUIRE_AGAIN = "update gateway.reversal set due_at = now() where due_at is not null"
+MAX_LISTENER_SECONDS = 0.5
+
+
+class SlowListener(Listener):
+    """A listener that takes its time, each time another one: callbacks that do not wait for each other overtake."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__()
+        self._chance = chance
+
+    def take(self, body: bytes, headers: dict[str, str]) -> None:
+        """Remember a callback after a while."""
+        time.sleep(self._chance.random() ** 4 * MAX_LISTENER_SECONDS)
+        super().take(body, headers)
 
 
 async def test_nothing_acknowledged_is_lost_and_nothing_is_taken_twice(data_directory: Path) -> None:
     """After any torments every answer holds, no money is taken twice or kept without a success, every event arrives."""
-    deployment, listener, records = Deployment(data_directory), Listener(), Records()
+    deployment, listener, records = Deployment(data_directory), SlowListener(random.Random(SEED)), Records()
     torments = Torments(deployment, SEED)
     print(f"seed {SEED}")  # noqa: T201 - a failure is repeated with it
     try:
@@ -47,6 +62,7 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_taken_twice(data_dire
         await connection.execute(INQUIRE_AGAIN)  # an hour later
         await drain(connection)
         violations = await find_violations(connection, records, listener)
+        money = await count_facts(connection)
         unseen = [] if violations else await find_unseen_faults(connection, records, listener)
         await connection.close()
         violations += await asyncio.to_thread(deployment.find_ledger_violations)
@@ -55,8 +71,8 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_taken_twice(data_dire
         listener.close()
 
     facts = (
-        f"seed {SEED}: {dict(torments.done)}, {len(records.asked)} requests, {records.clock_days} days,"
-        f" {len(listener.callbacks)} callbacks"
+        f"seed {SEED}: {dict(torments.done)}, {len(records.asked)} requests, {records.clock_days} days"
+        f" {dict(records.clock_answers)}, {len(listener.callbacks)} callbacks, {money}"
     )
     print(facts)  # noqa: T201 - it says what was tried
     assert violations == [], "\n".join([facts, *violations[:30]])
