@@ -51,7 +51,7 @@ async def test_tls_is_declared(opened: OpenShop) -> None:
 
 
 async def test_no_length_on_the_wire_without_a_body(shop: WebShop) -> None:
-    """A preflight's 204 and a 304 have no Content-Length, and the connection goes on; HEAD tells that of GET."""
+    """A preflight's 204 and a 304 have no Content-Length, and the connection goes on."""
     async with serve(shop.web, Bounds()) as port:
         connection = await Raw.open(port)
         origin = b"Origin: https://shop.example\r\nAccess-Control-Request-Method: POST\r\n"
@@ -67,6 +67,35 @@ async def test_no_length_on_the_wire_without_a_body(shop: WebShop) -> None:
         assert (status, "content-length" in headers, "transfer-encoding" in headers) == (304, False, False)
         await connection.send(b"GET /codes HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (await connection.read_response())[0] == 200
+        connection.close()
+
+
+@pytest.mark.parametrize("path", [b"/static/tollhouse.css", b"/codes", b"/healthz", b"/nowhere", b"/3ds/unknown"])
+async def test_head_on_the_wire(shop: WebShop, path: bytes) -> None:
+    """HEAD answers with the status and length of GET and without its body, so that the connection goes on."""
+    async with serve(shop.web, Bounds()) as port:
+        connection = await Raw.open(port)
+        await connection.send(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+        got = await connection.read_response()
+        await connection.send(b"HEAD " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+        status, headers = await connection.read_head()
+        assert (status, headers["content-length"]) == (got[0], str(len(got[2])))
+        await connection.send(b"GET /codes HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await connection.read_response())[0] == 200
+        connection.close()
+
+
+async def test_an_interim_response_on_the_wire(shop: WebShop) -> None:
+    """A client that waits for 100 Continue gets it once, without a length, and then the response to its body."""
+    async with serve(shop.web, Bounds()) as port:
+        connection = await Raw.open(port)
+        head = b"POST /payment HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Type: application/json\r\n"
+        key = f"Authorization: {shop.merchant.key}\r\n".encode()
+        await connection.send(head + key + b"Content-Length: 2\r\n\r\n")
+        assert await connection.read_head() == (100, {})
+        await connection.send(b"{}")
+        status, headers, _ = await connection.read_response()
+        assert (status, "content-length" in headers) == (400, True)
         connection.close()
 
 

@@ -120,12 +120,18 @@ class Raw:
 
     async def read_response(self) -> tuple[int, dict[str, str], bytes]:
         """Read one response that says its length."""
+        status, headers = await self.read_head()
+        async with asyncio.timeout(HANG_SECONDS):
+            body = await self._reader.readexactly(int(headers.get("content-length", "0")))
+        return status, headers, body
+
+    async def read_head(self) -> tuple[int, dict[str, str]]:
+        """Read the status and the headers of a response."""
         async with asyncio.timeout(HANG_SECONDS):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            status_line, *lines = head.strip().split("\r\n")
-            headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-            body = await self._reader.readexactly(int(headers.get("content-length", "0")))
-        return int(status_line.split()[1]), headers, body
+        status_line, *lines = head.strip().split("\r\n")
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        return int(status_line.split()[1]), headers
 
     def close(self) -> None:
         """Close the connection."""
