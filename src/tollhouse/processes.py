@@ -106,7 +106,7 @@ async def run_serve(settings: Settings) -> None:
         health = Health(shutdown.begun.is_set)
         health_url = await _serve_health(stack, settings, health)
         settings = settings.at(port)
-        gateway = await stack.enter_async_context(_gateway_alone(settings, shutdown))
+        gateway = await stack.enter_async_context(open_gateway_alone(settings, shutdown))
         # Others learn of a moved clock by their loops; who moves one answers when they know.
         web = build_web(gateway, others_learn_seconds=2 * READ_OFFSETS_EVERY_SECONDS)
         started = _on_started(health, gateway, lambda: log.info("serving", url=settings.public_url, health=health_url))
@@ -122,7 +122,7 @@ async def run_work(settings: Settings) -> None:
         health, health_url = Health(shutdown.begun.is_set), None
         if settings.health_port is not None:
             health_url = await _serve_health(stack, settings, health)
-        gateway = await stack.enter_async_context(_gateway_alone(settings, shutdown))
+        gateway = await stack.enter_async_context(open_gateway_alone(settings, shutdown))
         async with _run_beside(gateway, build_loops(gateway, shutdown.stop), shutdown):
             _on_started(health, gateway, lambda: log.info("working", health=health_url))()
             await shutdown.stop.wait()
@@ -299,7 +299,8 @@ async def _embedded(settings: Settings, shutdown: Shutdown) -> AsyncIterator[str
 
 
 @asynccontextmanager
-async def _gateway_alone(settings: Settings, shutdown: Shutdown) -> AsyncIterator[Gateway]:
+async def open_gateway_alone(settings: Settings, shutdown: Shutdown) -> AsyncIterator[Gateway]:
+    """Open the gateway of a process that is one of several: on a migrated database, with the simulator elsewhere."""
     require_simulator(settings)
     dsn = _database_url(settings)
     await require_migrated(dsn, schema="gateway", package="tollhouse.storage")

@@ -63,6 +63,7 @@ Span = tuple[int, int]
 
 def may_hold_card_number(body: bytes) -> bool:
     """Tell whether any text of a JSON body has to be looked at: one look at plain bytes spares twenty at texts."""
+    body = body.replace(b"\\/", b"/")  # an escape that PHP writes, and that hides nothing
     is_plain = body.isascii() and b"%" not in body and b"\\" not in body
     return not is_plain or _CANDIDATE_IN_BYTES.search(body) is not None
 

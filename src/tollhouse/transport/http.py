@@ -140,7 +140,7 @@ async def _bound(timeout_seconds: float, send_before: float) -> AsyncIterator[_S
     try:
         async with sending.patience:
             yield sending
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+    except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:  # the last: a host that is no name
         raise (NoAnswer if sending.is_sent else NotSent) from error
     finally:
         _sending.reset(token)

@@ -274,6 +274,15 @@ async def test_a_deadline_that_passes_while_a_name_is_looked_up() -> None:
     assert len(requests) == 1
 
 
+@pytest.mark.parametrize("host", ["a." * 130 + "localhost", "a..localhost", f"{'x' * 64}.localhost"])
+async def test_a_name_that_leads_nowhere(host: str) -> None:
+    """A name that cannot be looked up, or is none, got nothing of the message."""
+    transport = HttpTransport(f"http://{host}:9/base")
+    with pytest.raises(NotSent):
+        await transport.post("/", b"{}", timeout_seconds=2, send_before=boot_seconds() + 5)
+    await transport.close()
+
+
 async def test_waiting_for_a_place() -> None:
     """A message for which there is no connection by its deadline is not sent; one that gets its place in time is."""
     requests: list[bytes] = []
