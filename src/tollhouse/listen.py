@@ -298,7 +298,7 @@ def render_body(body: bytes) -> str:
         parse_json(body)
         text = json.dumps(json.loads(body.removeprefix(MARK)), indent=2, ensure_ascii=False)
     except Invalid:
-        if text.startswith(("ipn=", "sign=")):
+        if text.startswith(("ipn=", "sign=")) and text.count("&") < LEGACY_FIELDS:
             text = "\n".join(f"{name}: {value}" for name, value in parse_qsl(text, max_num_fields=LEGACY_FIELDS))
     shown = "".join(each if each == "\n" or each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
     return shown[:MAX_SHOWN_BYTES]
