@@ -16,10 +16,10 @@ import phonenumbers
 
 from tollhouse.kernel.card_texts import read_plain
 
-#: The form of the wire contract, section 2.1, and its length in characters.
-PHONE_FORM = re.compile(r"[+0-9(][0-9 .()-]{4,24}")
+#: The form of the wire contract, section 2.1, and its length: from 5, but some countries have numbers of 4.
+PHONE_FORM = re.compile(r"[+0-9(][0-9 .()-]{3,24}")
 #: The shortest number with its country code has seven characters; a national one may have fewer digits.
-SHORTEST, LONGEST = 5, 25
+SHORTEST, LONGEST = 4, 25
 IMPOSSIBLE = "is no number of a phone: it has too few or too many digits for its country"
 
 CODE_DIGITS = 6
