@@ -9,7 +9,7 @@ import pytest
 from tests.support.listener import Listener
 from tests.support.webshop import REDIRECT_URL, WebShop, price
 
-DAYS = 10
+DAYS = 6
 DAILY = (price(1, offset="0d"), price(1, offset="1d", repeat=True))
 MONTHLY = (price(1, offset="0d"), price(2, offset="30d", repeat=True))
 

@@ -16,7 +16,8 @@ T = TypeVar("T")
 LONG = (
     ("tests/api/test_openapi.py", "tests/api/test_books_command.py", "tests/api/test_busy_clock.py"),
     ("tests/browser/",),
-    ("tests/torture/", "tests/acceptance/"),
+    ("tests/torture/test_processes.py", "tests/torture/test_years.py", "tests/torture/test_restore.py"),
+    ("tests/torture/test_late_approvals.py", "tests/torture/test_stop.py", "tests/acceptance/"),
 )
 
 

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from tests.support.listener import Listener
     from tests.torture.load import Records
 
-#: One successful sale by a client of which nothing was given back, with its entry in the issuer's journal.
+#: One sale whose client heard of its success, of which nothing was given back, with its entry in the issuer's journal.
 SALE = """
     select t.merchant_id, t.transaction_id, p.request_id, a.number, a.reference
     from gateway.transaction t
     join gateway.payment p using (merchant_id, payment_id)
     join gateway.attempt a using (merchant_id, transaction_id)
     join simulator.journal j using (reference)
+    join gateway.request_claim c on c.merchant_id = t.merchant_id and c.request_id = p.request_id
     where t.mode::text = 'sale' and t.status::text = 'success' and a.state::text = 'approved'
+        and convert_from(c.answer, 'utf8') like '%"status":"success"%'
         and p.request_id like 'card-%' and j.voided_at is null and j.credited_minor = 0
     order by t.transaction_id
     limit 1

@@ -24,7 +24,7 @@ from tests.torture.torments import Torments
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECONDS = float(os.environ.get("TORTURE_SECONDS", "10"))
+SECONDS = float(os.environ.get("TORTURE_SECONDS", "8"))
 SEED = int(os.environ.get("SEED") or time.time_ns() % 1_000_000)
 CLIENTS = 16
 DRAIN_SECONDS = 240.0

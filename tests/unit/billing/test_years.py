@@ -16,7 +16,7 @@ from tests.support.years import CALM, ROUGH, World, live
 
 from tollhouse.catalog.model import Price
 
-SCHEDULES = int(os.environ.get("YEARS_SCHEDULES", "100"))
+SCHEDULES = int(os.environ.get("YEARS_SCHEDULES", "60"))
 #: Years do not shrink in any time: what fails is looked into by its seed.
 PHASES = (Phase.explicit, Phase.generate)
 #: Calm lives are long, and tell less.
