@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -123,7 +124,11 @@ def _environment(directory: Path, *, acquirer: str, database_url: str | None) ->
     given = {name: value for name, value in os.environ.items() if not name.startswith("TOLLHOUSE_")}
     own = {"PYTHONPATH": str(ROOT / "src"), "TOLLHOUSE_ACQUIRER": acquirer, "TOLLHOUSE_DATA_DIR": str(directory)}
     if database_url:
-        own |= {"TOLLHOUSE_DATABASE_URL": database_url, "TOLLHOUSE_SIMULATOR_URL": "http://127.0.0.1:9"}
+        own |= {
+            "TOLLHOUSE_DATABASE_URL": database_url,
+            "TOLLHOUSE_SIMULATOR_URL": "http://127.0.0.1:9",
+            "TOLLHOUSE_SIMULATOR_SECRET": secrets.token_hex(16),
+        }
     return {**given, **own}
 
 
