@@ -156,7 +156,7 @@ def _ending_handlers(biller: Biller, gate: Gate) -> list[HTTPRouteHandler]:
         ),
     )
     async def recover_subscription(request: AnyRequest, subscription_id: FromPath[str]) -> Response[bytes]:
-        """Take a cancellation back, as long as what was paid for lasts; the charges keep their dates.
+        """Take a cancellation back, also after the end; the next charge is made at the next date of the old schedule.
 
         A subscription that is not cancelled stays as it is.
         """

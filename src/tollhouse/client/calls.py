@@ -155,7 +155,7 @@ def cancel_subscription(
 
 
 def recover_subscription(subscription_id: str) -> Call[Subscription]:
-    """Take a cancellation back, as long as what was paid for lasts."""
+    """Take a cancellation back, also after the end. Nothing that fell due meanwhile is charged."""
     return Call("PUT", path_of("/subscription/{}/recover", subscription_id), Subscription, {})
 
 
