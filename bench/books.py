@@ -1,4 +1,4 @@
-"""How long it takes to prove the books: generated transactions with their entries, and `verify_books` over them.
+"""How long it takes to prove the books: generated transactions with their entries, and `verify_ledger` over them.
 
 python -m bench.books --transactions 1000000
 """
@@ -13,8 +13,8 @@ from importlib.resources import as_file, files
 import asyncpg
 
 from bench.gateway import data_directory
-from tollhouse.ledger.prove import prove_books
-from tollhouse.ledger.verify import verify_books
+from tollhouse.ledger.prove import verify_new_entries
+from tollhouse.ledger.verify import verify_ledger
 from tollhouse.storage.database import Database
 from tollhouse.storage.embedded import EmbeddedPostgres
 from tollhouse.storage.migrate import migrate
@@ -86,11 +86,11 @@ async def measure(dsn: str) -> None:
     try:
         for _ in range(2):
             started = time.monotonic()
-            report = await verify_books(database)
+            report = await verify_ledger(database)
             seconds = time.monotonic() - started
             print(f"{report.entries:,} entries, {len(report.violations)} violations, {seconds:.2f} s")
         started = time.monotonic()
-        await prove_books(database)
+        await verify_new_entries(database)
         print(f"a step of the worker: {(time.monotonic() - started) * 1000:.0f} ms")
         for violation in report.violations[:5]:
             print(violation)

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from tollhouse.ipn.store import select_outbox_state
-from tollhouse.payments.feed import Filter, select_page
 from tollhouse.payments.model import Mode, Status
+from tollhouse.payments.reading.feed import Filter, select_page
 from tollhouse.storage.database import Database
 from tollhouse.storage.embedded import EmbeddedPostgres
 from tollhouse.storage.migrate import migrate
@@ -59,7 +59,7 @@ select
     t.merchant_id, t.payment_id, case when t.payment_id % 1000 = 5 then 8 else 7 end,
     case when t.payment_id % 10 = 0 then 'cguest' else 'c' || t.payment_id % 50000 end,
     '{"items": [{"siteId": 7, "title": "Premium", "prices": []}], "descriptor": "SHOP", "ipnFormat": "json",
-        "mayRedirect": true, "goesOnUnauthenticated": true}',
+        "mayRedirect": true, "proceedWithout3ds": true}',
     '{"email": "jane@shop.example", "ip": "203.0.113.45"}', '{"cart": "A-1001"}', 'http://127.0.0.1:9/ipn',
     'http://127.0.0.1:9/thanks', 'r' || t.payment_id, t.created_at
 from transaction t

@@ -34,7 +34,7 @@ REST_SECONDS = 10.0
 ENDPOINTS = (1, 16)
 BACKLOG = 150_000
 #: Past this part of the requests what is measured is not what was meant.
-MOST_ERRORS = 0.01
+MAX_ERRORS = 0.01
 
 NOT_POSTED = "update site set ipn_format = 'none'"
 #: Copies of one event, each a thread of its own, for as many addresses as there are endpoints.
@@ -88,7 +88,7 @@ class Bench:
             numbers["ratio"] = numbers["rate"] / self.limit
         self.figures.append(Figure(section, setting, numbers))
         print_figure(self.figures[-1])
-        if gateway and numbers.get("errors", 0) > MOST_ERRORS * numbers.get("requests", 0):
+        if gateway and numbers.get("errors", 0) > MAX_ERRORS * numbers.get("requests", 0):
             raise BenchFailed(f"Too much went wrong for a figure. The gateway said:\n{gateway.read_complaints()}")
 
 

@@ -146,7 +146,7 @@ def tabulate_limits(table: dict[str, Any]) -> list[str]:
 
 def tabulate_policies(table: dict[str, Any]) -> list[str]:
     """Say how a site sets a schedule of its own."""
-    most, longest = dunning.MOST_RETRIES, dunning.LONGEST_DAYS
+    most, longest = dunning.MAX_RETRIES, dunning.MAX_DAYS
     return [
         "## A site's own schedule",
         "",
@@ -185,7 +185,7 @@ def describe_advice(advice_code: str) -> str:
     return "As the code says" if advised == plain else describe(advised)
 
 
-def describe(course: dunning.Course) -> str:
+def describe(course: dunning.DunningRule) -> str:
     """Say what a course leads to."""
     if course.then == "retry":
         wait_hours = round(course.wait.total_seconds() / 3600)

@@ -22,14 +22,14 @@ from pydantic.fields import FieldInfo
 from dunning_page import render_dunning
 from markdown_pages import markdown_table, page
 from tollhouse.api.problems import SOURCE_KINDS
-from tollhouse.app import build_gateway
+from tollhouse.composition.app import build_gateway
+from tollhouse.composition.logs import configure_logs
+from tollhouse.composition.settings import Settings
+from tollhouse.composition.web import build_web
 from tollhouse.kernel import codes
-from tollhouse.logs import configure_logs
-from tollhouse.settings import Settings
 from tollhouse.storage.database import Database
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.vault import Vault
-from tollhouse.web import build_web
 
 DOCS = Path(__file__).parent
 

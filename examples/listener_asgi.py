@@ -13,7 +13,7 @@ from typing import Any
 from tollhouse.client import Ipn, SignatureMismatch, read_ipn
 
 SECRET = os.environ["IPN_SECRET"]
-LONGEST_BODY = 256 * 1024
+MAX_BODY = 256 * 1024
 
 #: Events that were seen: a callback may come twice. Keep them in your database, written with what they book.
 seen: set[str] = set()
@@ -46,7 +46,7 @@ def book(ipn: Ipn) -> None:
 async def read_body(receive: Any) -> bytes:
     """Read a body, up to a bound."""
     body = b""
-    while len(body) < LONGEST_BODY:
+    while len(body) < MAX_BODY:
         message = await receive()
         body += message.get("body", b"")
         if not message.get("more_body"):

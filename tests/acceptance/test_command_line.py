@@ -114,8 +114,8 @@ def test_a_directory_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> Non
 
 CRASH = """
 import typer
-from tollhouse.command import run
-from tollhouse.settings import Settings
+from tollhouse.cli.command import run
+from tollhouse.composition.settings import Settings
 
 async def crash(cvv):
     return int(cvv)

@@ -24,9 +24,9 @@ from tests.support.processes import SOURCE
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from tollhouse.cli import app
+from tollhouse.cli.main import app
 from tollhouse.client import Client
-from tollhouse.ipn.signature import sign_status, sign_webhook
+from tollhouse.ipn.message.signature import sign_status, sign_webhook
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,7 +140,7 @@ PRELUDES = {
         "import time, uuid",
         "from types import SimpleNamespace",
         "from tollhouse.client import Client, card, price",
-        "from tollhouse.ipn.signature import sign_status, sign_webhook",
+        "from tollhouse.ipn.message.signature import sign_status, sign_webhook",
         "order, change = (SimpleNamespace(request_id=str(uuid.uuid4())) for _ in range(2))",
         "source = card('4024007179366348', month='12', year='30', cvv='009')",
         "monthly = [price('9.99', 'EUR'), price('9.99', 'EUR', offset='1m', repeat=True)]",
@@ -169,7 +169,7 @@ SAYS = {
         "assert ipn.payment.transaction_id == '1'",
     ),
     "docs/reference/ipn.md": (
-        "from tollhouse.ipn.signature import sign_status",
+        "from tollhouse.ipn.message.signature import sign_status",
         "verify('test-key', sign_status('test-key', '12345', 'success'), '12345', 'success')",
     ),
 }

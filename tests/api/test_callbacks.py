@@ -17,8 +17,8 @@ from tests.support.callbacks import Endpoint, hang, open_endpoint, wait_until
 from tests.support.webshop import REDIRECT_URL, OpenShop, WebShop, card
 
 from tollhouse.client import SignatureMismatch, read_ipn
-from tollhouse.ipn.attempt import SecretsOf
-from tollhouse.ipn.deliver import DeliveryRules
+from tollhouse.ipn.delivery.attempt import SecretsOf
+from tollhouse.ipn.delivery.deliver import DeliveryRules
 from tollhouse.kernel.urls import STAGE
 from tollhouse.merchants.secrets import IpnSecrets, begin_rotation, finish_rotation, new_ipn_secret
 from tollhouse.worker.events import deliver_events, number_events

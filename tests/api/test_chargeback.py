@@ -17,13 +17,13 @@ from tests.support.pages import attempt_all, work_until
 from tests.support.payment_pages import PayPage
 from tests.support.webshop import WebShop, card, clone_database, price
 
-from tollhouse.ledger.verify import verify_books
-from tollhouse.links.model import MOST_TRIES
+from tollhouse.ledger.verify import verify_ledger
+from tollhouse.links.model import MAX_TRIES
 from tollhouse.links.store import SWEEPS
 from tollhouse.stage.demo import SITE_ID
 from tollhouse.storage.database import Database
 from tollhouse.storage.sweep import Sweeper
-from tollhouse.worker.disputes import take_in_all
+from tollhouse.worker.disputes import import_all_disputes
 
 
 async def charge_back(shop: WebShop, body: Any = None, **payment: Any) -> dict[str, Any]:
@@ -71,7 +71,7 @@ async def test_a_card_that_is_charged_back(shop: WebShop) -> None:
 
     async def count_after(days: int) -> int:
         await shop.execute("update merchant set clock_offset = make_interval(days => $1) where merchant_id = 1", days)
-        return await take_in_all(shop.gateway.tools)
+        return await import_all_disputes(shop.gateway.tools)
 
     assert [await count_after(days) for days in (0, 2, 3, 4)] == [0, 0, 2, 0]
     listed = (await shop.get("/feed/transactions?mode=chargebackFirst")).json()["data"]
@@ -159,7 +159,7 @@ async def test_stage_makes_every_step(shop: WebShop) -> None:
             assert sorted(posted) == sorted(each for each in expected if asks or each != won)
     success = (await shop.get("/feed/transactions?status=success")).json()["data"]
     assert {event["payment"]["mode"] for event in success} == {"sale"}
-    assert (await verify_books(shop.gateway.database)).violations == ()
+    assert (await verify_ledger(shop.gateway.database)).violations == ()
 
 
 async def test_a_notice_has_no_link(shop: WebShop) -> None:
@@ -180,7 +180,7 @@ async def test_what_is_too_much_is_shown(shop: WebShop) -> None:
     assert any(entry["facts"].get("excessAmount") == "15.00 USD" for entry in story)
     refused = await shop.post(f"/payment/{paid}/credit", {"reason": "Late"})
     assert (refused.status_code, list(refused.json()["errors"])) == (400, ["amount"])
-    assert (await verify_books(shop.gateway.database)).violations == ()
+    assert (await verify_ledger(shop.gateway.database)).violations == ()
 
 
 async def test_a_request_id(shop: WebShop) -> None:
@@ -262,7 +262,7 @@ async def test_repaying(world: World) -> None:
     assert await link_of(world, transaction_id) == link
     assert (await page.open()).status == 200
     # Cards are declined until no more may be tried: there is another page.
-    for _ in range(MOST_TRIES):
+    for _ in range(MAX_TRIES):
         await page.pay("decline_05")
     assert (await page.open()).status == 410
     again = await link_of(world, transaction_id)

@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 from tests.support.webshop import WebShop, card, clone_database, consumer, open_webshop
 
-from tollhouse.payments.feed import Filter, select_page
 from tollhouse.payments.model import Mode
+from tollhouse.payments.reading.feed import Filter, select_page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -116,7 +116,7 @@ async def test_the_outbox(shop: WebShop) -> None:
     samples = await read_metrics(shop)
     assert samples["tollhouse_outbox_events"] == 2
     assert 90 <= samples["tollhouse_outbox_oldest_seconds"] < 120
-    assert samples["tollhouse_attempts_open"] == 1
+    assert samples["tollhouse_attempts_unresolved"] == 1
 
 
 async def test_metrics_without_the_database(shop: WebShop) -> None:
@@ -125,7 +125,7 @@ async def test_metrics_without_the_database(shop: WebShop) -> None:
     await shop.gateway.database.close()
     samples = await read_metrics(shop)
     assert samples['tollhouse_payments_total{code="0",mode="sale",status="success"}'] == 1
-    lanes = {name for name in samples if name.startswith("tollhouse_lane_waiting{")}
+    lanes = {name for name in samples if name.startswith("tollhouse_write_queue_depth{")}
     assert {re.sub(r'.*lane="(.*)".*', r"\1", name) for name in lanes} == {"begin", "move", "tokens"}
 
 

@@ -12,14 +12,14 @@ from tests.support.clock import leap
 from tests.support.pages import attempt_all, newest_event, sign
 from tests.support.webshop import IPN_URL
 
+from tollhouse.ipn.message.signature import sign_webhook
 from tollhouse.ipn.number import number_batch
-from tollhouse.ipn.signature import sign_webhook
 from tollhouse.notices.carrier import ShownCarrier
 from tollhouse.notices.deliver import deliver_due
 from tollhouse.simulator.cards import published_cards
+from tollhouse.stage.home import CARDS_TO_TRY
 from tollhouse.stage.inbox import describe_span
 from tollhouse.stage.mailbox import LIMIT, Arrival, Mailbox, judge
-from tollhouse.stage.visit import CARDS_TO_TRY
 
 if TYPE_CHECKING:
     from tests.support.webshop import OpenShop, WebShop

@@ -9,7 +9,7 @@ import pytest
 from tests.support.webshop import WebShop, card, consumer
 
 from tollhouse.acquirers.model import Updated
-from tollhouse.payments.account_update import apply_update, ask_for_update
+from tollhouse.payments.charge.account_update import apply_update, ask_for_update
 
 
 async def sign_up(shop: WebShop, name: str, **source: Any) -> dict[str, Any]:

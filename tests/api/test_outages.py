@@ -21,13 +21,13 @@ import uvicorn
 from tests.support.callbacks import wait_until
 from tests.support.webshop import OpenShop, WebShop, card, dump, expect_refusal, open_client, open_webshop
 
-from tollhouse.app import migrate_all
+from tollhouse.composition.app import migrate_all
+from tollhouse.composition.settings import Settings
+from tollhouse.composition.web import build_web
 from tollhouse.kernel.errors import DatabaseUnavailable
-from tollhouse.settings import Settings
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database
 from tollhouse.storage.embedded import EmbeddedPostgres
-from tollhouse.web import build_web
 
 HEADERS = {"X-Request-ID": "order-4711"}
 

@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 from tests.support.webshop import price
 
+from tollhouse.composition.settings import Settings
 from tollhouse.rates.load import load_rates
-from tollhouse.settings import Settings
 
 if TYPE_CHECKING:
     from tests.support.webshop import OpenShop, WebShop

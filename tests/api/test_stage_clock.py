@@ -24,10 +24,10 @@ from tests.support.webshop import (
     price,
 )
 
-from tollhouse.ipn.schedule import HORIZON, JITTER, WAITS
-from tollhouse.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_loops
+from tollhouse.composition.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_loops
+from tollhouse.composition.web import build_web
+from tollhouse.ipn.delivery.schedule import HORIZON, JITTER, WAITS
 from tollhouse.vault.keys import FileKeyProvider
-from tollhouse.web import build_web
 from tollhouse.worker.run import run_loops
 
 PATH = "/stage/clock"

@@ -16,7 +16,7 @@ from tests.support.pages import attempt_all
 from tests.support.subscribing import sign_up
 from tests.support.webshop import WebShop, card
 
-from tollhouse.payments.reconcile import reconcile
+from tollhouse.payments.resolve.resolve_attempts import resolve_attempt
 from tollhouse.storage.database import Database
 
 
@@ -105,7 +105,7 @@ async def test_a_payment_whose_answer_was_lost(shop: WebShop) -> None:
     assert block["status"] == "pending"
     before = await read(shop, block["transactionId"])
     assert [entry["facts"].get("to") for entry in before if entry["kind"] == "acquirer"] == ["unknown"]
-    await reconcile(shop.gateway.tools, merchant_id=1, transaction_id=int(block["transactionId"]))
+    await resolve_attempt(shop.gateway.tools, merchant_id=1, transaction_id=int(block["transactionId"]))
     entries = await read(shop, block["transactionId"])
     told = [entry["facts"].get("to") for entry in entries if entry["kind"] == "acquirer"]
     assert told == ["unknown", "approved"]

@@ -8,15 +8,15 @@ from typing import Any
 
 from tests.support.shop import MERCHANT, OTHER_NUMBER, SITE, Shop, card, price
 
-from tollhouse.billing.change_account import NewSource, build_change, change_account, resolve_change
-from tollhouse.billing.model import Case
-from tollhouse.billing.renew import lease_due, load_due, renew
+from tollhouse.billing.changes.change_account import NewSource, build_change, change_account, resolve_change
+from tollhouse.billing.model import SubscriptionContext
+from tollhouse.billing.renewals.renew import lease_due, load_due, renew
 from tollhouse.billing.store import select_case
-from tollhouse.billing.tools import Biller
-from tollhouse.ipn.happen import record_happenings
+from tollhouse.billing.tools import BillingDependencies
+from tollhouse.ipn.message.lifecycle_events import record_lifecycle_events
 from tollhouse.kernel.card import Cvv
 from tollhouse.kernel.requests import Reply
-from tollhouse.payments.wanted import References
+from tollhouse.payments.charge.requested_payment import References
 from tollhouse.worker.renew import renew_due
 
 #: 9.99 at once, then 19.99 every 30 days.
@@ -30,9 +30,9 @@ class Billing:
     shop: Shop
 
     @property
-    def biller(self) -> Biller:
+    def biller(self) -> BillingDependencies:
         """What the verbs of billing work with."""
-        return Biller(self.shop.tools, record_happenings)
+        return BillingDependencies(self.shop.tools, record_lifecycle_events)
 
     async def subscribe(self, **changes: Any) -> int:
         """Sign up, for `MONTHLY` unless the changes say otherwise, and return the subscription's id."""
@@ -70,7 +70,7 @@ class Billing:
         )
         return [tuple(row) for row in rows]
 
-    async def case(self, subscription_id: int) -> Case:
+    async def case(self, subscription_id: int) -> SubscriptionContext:
         """Return a subscription with what decides about it."""
         async with self.shop.tools.database.acquire() as connection:
             case = await select_case(connection, (MERCHANT, subscription_id))

@@ -20,11 +20,12 @@ import aiohttp
 import uvicorn
 from tests.support.issuing import number_of
 
-from tollhouse.app import Gateway, build_gateway
+from tollhouse.composition.app import Gateway, build_gateway
+from tollhouse.composition.settings import Settings
+from tollhouse.composition.web import build_web
 from tollhouse.payments.model import Payment
 from tollhouse.payments.store import select_payment_by_order
 from tollhouse.payments.tools import Tools
-from tollhouse.settings import Settings
 from tollhouse.simulator.host import Simulator
 from tollhouse.simulator.transport import InProcessTransport
 from tollhouse.stage.demo import MERCHANT_ID, SITE_ID, ensure_demo, read_or_draw_demo
@@ -33,7 +34,6 @@ from tollhouse.threeds.model import Authentication
 from tollhouse.threeds.store import select_newest
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.vault import Vault
-from tollhouse.web import build_web
 
 #: What a shop's server says of its customer's browser when it says everything.
 BROWSER = {

@@ -16,7 +16,7 @@ from tests.support.shop import price
 
 from tollhouse.catalog.model import Offset, Price
 
-MOST_DUES = 4_000
+MAX_DUES = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def plan_dues(prices: Sequence[Price], signed_up_at: datetime, until: datetime) 
 def take(dues: Iterator[Due], until: datetime) -> list[Due]:
     """Take charges up to a time, and one more."""
     taken: list[Due] = []
-    for due in islice(dues, MOST_DUES):
+    for due in islice(dues, MAX_DUES):
         taken.append(due)
         if due.at > until:
             break

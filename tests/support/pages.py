@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.support.webshop import WebShop
 
-from tollhouse.loops import build_loops
+from tollhouse.composition.loops import build_loops
 from tollhouse.worker.run import run_loops
 
 #: The IPN secret of the merchants of a web shop.

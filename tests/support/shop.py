@@ -13,29 +13,29 @@ from uuid import UUID, uuid4
 from tests.support.acquirer import Plan, ScriptedAcquirer
 
 from tollhouse.acquirers.model import Approved, Declined
-from tollhouse.app import Gateway, build_gateway
 from tollhouse.catalog.access import Catalog
 from tollhouse.catalog.model import Price
 from tollhouse.catalog.prices import parse_offset
+from tollhouse.composition.app import Gateway, build_gateway
+from tollhouse.composition.settings import Settings
 from tollhouse.kernel.card import Card, CardNumber, Cvv, Expiry
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.kernel.requests import Claim, Reply
-from tollhouse.payments.capture import capture
-from tollhouse.payments.charge import charge
-from tollhouse.payments.chargeback import record_chargeback
-from tollhouse.payments.credit import credit
+from tollhouse.payments.charge.charge import charge
+from tollhouse.payments.charge.order import build_order
+from tollhouse.payments.charge.requested_payment import References, RequestedItem, RequestedPayment, SkuReference
+from tollhouse.payments.charge.sources import resolve
 from tollhouse.payments.dispute_steps import DisputeStep
+from tollhouse.payments.disputes.chargeback import record_chargeback
 from tollhouse.payments.model import OPERATION, Mode, Order, Payment
-from tollhouse.payments.operate import Wish
-from tollhouse.payments.order import build_order
-from tollhouse.payments.position import ALL, Sum
-from tollhouse.payments.reconcile import reconcile
-from tollhouse.payments.sources import resolve
+from tollhouse.payments.operations.balance import ALL, Sum
+from tollhouse.payments.operations.capture import capture
+from tollhouse.payments.operations.credit import credit
+from tollhouse.payments.operations.operate import OperationRequest
+from tollhouse.payments.operations.void import void
+from tollhouse.payments.resolve.resolve_attempts import resolve_attempt
 from tollhouse.payments.store import select_payment
-from tollhouse.payments.tools import Patience, Tools
-from tollhouse.payments.void import void
-from tollhouse.payments.wanted import References, SkuReference, Wanted, WantedItem
-from tollhouse.settings import Settings
+from tollhouse.payments.tools import PaymentTimeouts, Tools
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database
 from tollhouse.transport.model import NotSent
@@ -52,7 +52,7 @@ OTHER_NUMBER = "4111111111111111"
 CVV = "937"
 KEYS = FileKeyProvider({1: bytes(range(32))}, bytes(range(32, 64)))
 #: Longer than any test waits, so that what is expected at once is not mistaken for what comes in time.
-PATIENT = Patience(answer=20.0, margin=0.0, challenge=60.0, reversal=900.0)
+PATIENT = PaymentTimeouts(answer=20.0, margin=0.0, challenge=60.0, reversal=900.0)
 HASTY_SECONDS = 0.3
 
 
@@ -194,7 +194,7 @@ class Shop:
 
     async def resolve(self, transaction_id: int) -> Payment:
         """Let the resolver look at a payment, and return it as it then is."""
-        await reconcile(self.tools, merchant_id=MERCHANT, transaction_id=transaction_id)
+        await resolve_attempt(self.tools, merchant_id=MERCHANT, transaction_id=transaction_id)
         return await self.stored(transaction_id)
 
     async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
@@ -253,20 +253,20 @@ def claim(request_id: str, *, digest: bytes = b"d" * 32, merchant_id: int = MERC
     return Claim(merchant_id, OPERATION, request_id, digest)
 
 
-def build_wish(transaction_id: int, mode: Mode, **changes: Any) -> Wish:
+def build_wish(transaction_id: int, mode: Mode, **changes: Any) -> OperationRequest:
     """Say what is wished: fields of Wish, and `request`, an X-Request-ID to claim."""
     request = changes.pop("request", None)
     merchant_id = changes.pop("merchant_id", MERCHANT)
     claimed = request and Claim(merchant_id, mode.value, request, changes.pop("digest", b"d" * 32))
     request_id = request or f"request-{uuid4()}"
-    return Wish(merchant_id, transaction_id, request_id, mode, claim=claimed, **changes)
+    return OperationRequest(merchant_id, transaction_id, request_id, mode, claim=claimed, **changes)
 
 
 def _sum(amount: str | None) -> Sum:
     return ALL if amount is None else Sum(Decimal(amount))
 
 
-def build_wanted(**changes: Any) -> Wanted:
+def build_wanted(**changes: Any) -> RequestedPayment:
     """Say what is wanted: fields of Wanted, `number`, `cvv` and so on of the card, what `build_references` takes."""
     kind = kind_of(changes)
     code = changes.get("cvv", CVV)
@@ -285,7 +285,7 @@ def build_wanted(**changes: Any) -> Wanted:
         "source_kind": kind,
         "card": given if kind == "card" else None,
         "code": Cvv(code) if code and (kind == "card" or "cvv" in changes) else None,
-        "items": (WantedItem(changes.get("title", "Premium"), prices),),
+        "items": (RequestedItem(changes.get("title", "Premium"), prices),),
         "external_id": changes.get("consumer_id", "user-1"),
         "consumer": {"firstName": "Jane", "lastName": "Smith"},
         "consumer_ip": "203.0.113.45",
@@ -300,8 +300,8 @@ def build_wanted(**changes: Any) -> Wanted:
         "endorsement": None,
         "receipt": None,
     }
-    names = Wanted.__struct_fields__
-    return Wanted(**{name: changes.get(name, default) for name, default in defaults.items() if name in names})
+    names = RequestedPayment.__struct_fields__
+    return RequestedPayment(**{name: changes.get(name, default) for name, default in defaults.items() if name in names})
 
 
 def build_references(**changes: Any) -> References:
@@ -336,7 +336,7 @@ def _text(value: Any) -> str | None:
 def open_shop(
     database: Database,
     *acquirers: ScriptedAcquirer,
-    patience: Patience = PATIENT,
+    patience: PaymentTimeouts = PATIENT,
     vault: Vault | None = None,
     settings: Settings | None = None,
 ) -> Shop:

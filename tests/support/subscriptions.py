@@ -11,7 +11,7 @@ from tests.support.shop import price
 
 from tollhouse.billing import lifecycle
 from tollhouse.billing.dunning import Policy
-from tollhouse.billing.model import Case, Decline, State, Subscription
+from tollhouse.billing.model import Decline, State, Subscription, SubscriptionContext
 from tollhouse.billing.schedule import Plan
 from tollhouse.catalog.model import Price
 from tollhouse.kernel.card import Expiry
@@ -41,9 +41,11 @@ def sign_up(*prices: Price, at: datetime = START, is_trial: bool = False) -> Sub
     return lifecycle.begin(recorded, at, EXPIRY)
 
 
-def seen(subscription: Subscription, now: datetime, **facts: Any) -> Case:
+def seen(subscription: Subscription, now: datetime, **facts: Any) -> SubscriptionContext:
     """Return the case of a subscription at a time."""
-    return Case(**{"subscription": subscription, "now": now, "is_charging": False, "policy": Policy((1, 3)), **facts})
+    return SubscriptionContext(
+        **{"subscription": subscription, "now": now, "is_charging": False, "policy": Policy((1, 3)), **facts}
+    )
 
 
 def decline(subscription: Subscription, at: datetime, code: str = FUNDS, **facts: Any) -> Subscription:

@@ -15,20 +15,20 @@ import asyncpg
 import httpx
 from tests.support.issuing import number_of
 
-from tollhouse.app import Gateway, build_gateway
 from tollhouse.catalog.model import Offset, Price
 from tollhouse.catalog.store import insert_site, insert_sku
+from tollhouse.composition.app import Gateway, build_gateway
+from tollhouse.composition.settings import Settings
+from tollhouse.composition.web import build_web
 from tollhouse.http.health import Health
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.merchants.model import digest_api_key, new_api_key
 from tollhouse.merchants.store import insert_api_key, insert_merchant
-from tollhouse.settings import Settings
 from tollhouse.simulator.host import Simulator
 from tollhouse.simulator.transport import InProcessTransport
 from tollhouse.storage.database import Database
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.vault import Vault
-from tollhouse.web import build_web
 
 BASE_URL = "http://127.0.0.1:8080"
 IPN_URL = "http://127.0.0.1:9/ipn"

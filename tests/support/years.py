@@ -19,7 +19,7 @@ from tests.support.subscriptions import pay, sign_up, switch
 
 from tollhouse.billing import lifecycle
 from tollhouse.billing.dunning import Policy, choose_allowed_time, read_policy
-from tollhouse.billing.model import Case, Decline, Subscription
+from tollhouse.billing.model import Decline, Subscription, SubscriptionContext
 from tollhouse.billing.schedule import Charge
 from tollhouse.billing.upcoming import list_upcoming
 from tollhouse.catalog.model import Price
@@ -34,7 +34,7 @@ DECLINES = ["5051"] * 12 + ["5005"] * 3 + ["5091"] * 2 + ["5054"] * 2 + ["5043"]
 POLICIES = ["default", "default", "1,3,5,7", "2,4", "disabled", "5,10,20"]
 #: Seconds between two steps of a worker: as a rule none to speak of, now and then more than a lease.
 PAUSES = [0.0, 0.1, 0.5, 2.0, 30.0, 90.0]
-MOST_LOOKS = 40_000
+MAX_LOOKS = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +83,12 @@ class World:
         """The newest tries, which are all that one period and the limits of the schemes can be about."""
         return self.tries[-60:]
 
-    def read(self) -> Case:
+    def read(self) -> SubscriptionContext:
         """Return what the view `subscription_case` does."""
         tried = [each for each in self.recent if each.period == self.subscription.next_period]
         failed = [each for each in tried if each.state == "failed"]
         declines = [each.settled_at for each in self.recent if each.is_decline and each.settled_at]
-        return Case(
+        return SubscriptionContext(
             subscription=self.subscription,
             now=self.now,
             is_charging=self.is_charging,
@@ -102,7 +102,7 @@ class World:
             declines=[at for at in declines[-50:] if at > self.now - timedelta(days=30)],
         )
 
-    def take(self) -> Case | None:
+    def take(self) -> SubscriptionContext | None:
         """Lease what is due and not leased by anybody else."""
         due_at = None if self.is_charging else self.subscription.due_at
         is_leased = self.lease_until is not None and self.lease_until > self.now
@@ -116,7 +116,7 @@ class World:
         """Write the subscription; whoever had leased it has it no more."""
         self.subscription, self.lease, self.lease_until = subscription, None, None
 
-    def begin(self, case: Case, charge: Charge) -> int | None:
+    def begin(self, case: SubscriptionContext, charge: Charge) -> int | None:
         """Write a try down and return its index; None if the subscription is not as it was leased."""
         each = self.subscription
         if self.lease != case.lease or each.next_period != charge.period or self.is_charging:
@@ -173,11 +173,11 @@ class World:
         yield
         self.settle(index, self.books[index])
 
-    def do_without_charge(self, case: Case) -> None:
+    def do_without_charge(self, case: SubscriptionContext) -> None:
         """End what is over and pass over what costs nothing, as it is now."""
         fresh = self.read()
         if self.lease == case.lease:
-            self.write(lifecycle.end_what_is_over(fresh) or lifecycle.pass_over(fresh))
+            self.write(lifecycle.end_what_is_over(fresh) or lifecycle.skip_free_period(fresh))
 
     def decide(self) -> str | None:
         """Approve or decline, as the issuer pleases."""
@@ -277,7 +277,7 @@ def live(prices: tuple[Price, ...], at: datetime, seed: int, trouble: Trouble, l
     policy = read_policy(chance.choice(POLICIES))
     world = World(subscription, plan_dues(prices, at, until), chance, trouble, policy, now=at, until=until)
     world.foretold = [each.charge for each in list_upcoming(world.read(), most=366)]
-    for _ in range(MOST_LOOKS):
+    for _ in range(MAX_LOOKS):
         due_at = world.subscription.due_at
         if due_at is None or due_at > until:
             return world

@@ -20,9 +20,9 @@ from tests.support.due_dates import Calendar, plan_dues
 from tests.support.shop import MERCHANT, card, open_shop, price
 
 from tollhouse.acquirers.model import Declined
-from tollhouse.billing.cancel import Cancellation, cancel
-from tollhouse.billing.recover import recover
-from tollhouse.billing.reprice import reprice
+from tollhouse.billing.changes.cancel import Cancellation, cancel
+from tollhouse.billing.changes.recover import recover
+from tollhouse.billing.changes.reprice import reprice
 from tollhouse.catalog.model import Price
 from tollhouse.kernel.card import is_luhn_valid
 from tollhouse.kernel.errors import Refusal, TollhouseError
@@ -61,8 +61,8 @@ REPRICES: Sequence[tuple[Price, ...]] = (
 )
 #: Hours that go by between two looks of the workers; the long ones are outages.
 LEAPS = [1, 5, 24, 24, 48, 48, 72, 96, 168, 168, 24 * 45]
-LONGEST_HOLD_SECONDS = 0.02
-MOST_ROUNDS = 20
+MAX_HOLD_SECONDS = 0.02
+MAX_ROUNDS = 20
 MOODS_PER_ROUND = 200
 #: Of so many subscriptions one or two are changed at a time.
 SIZE_OF_WISHES = 30
@@ -165,7 +165,7 @@ class Town:
         if mood != Plan() or self.chance.random() > 0.1:
             return mood
         hold = asyncio.Event()
-        asyncio.get_running_loop().call_later(self.chance.random() * LONGEST_HOLD_SECONDS, hold.set)
+        asyncio.get_running_loop().call_later(self.chance.random() * MAX_HOLD_SECONDS, hold.set)
         return Plan(hold=hold)
 
     async def attempt(self, work: Awaitable[Any]) -> None:
@@ -179,7 +179,7 @@ class Town:
         """Kill a process at any moment, three times out of ten, and start another in its place."""
         if self.chance.random() > 0.3:
             return
-        await asyncio.sleep(self.chance.random() * LONGEST_HOLD_SECONDS)
+        await asyncio.sleep(self.chance.random() * MAX_HOLD_SECONDS)
         number = self.chance.randrange(2)
         await self.processes[number].shop.die()
         self.processes[number] = await self.start(self.databases[number])
@@ -206,7 +206,7 @@ class Town:
         """Let the merchant want something of any subscription, at any process."""
         subscription_id, billing = self.chance.choice(list(self.lives)), self.chance.choice(self.processes)
         verbs = [self.cancel, self.recover, self.recover, self.reprice, self.change_card, self.change_card]
-        await asyncio.sleep(self.chance.random() * LONGEST_HOLD_SECONDS / 2)
+        await asyncio.sleep(self.chance.random() * MAX_HOLD_SECONDS / 2)
         await self.attempt(self.chance.choice(verbs)(billing, subscription_id))
         self.wishes += 1
 
@@ -259,7 +259,7 @@ class Town:
     async def come_to_rest(self) -> None:
         """Let everything be settled and done that is due, with an acquirer in its best mood."""
         self.acquirer.plans.clear()
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             await self.settle_all()
             if not await renew_due(self.processes[0].biller):
                 break

@@ -15,7 +15,7 @@ from tests.support.bills import Bills
 from tests.support.shop import furnish
 from tests.support.years_db import UNTOLD, Town
 
-from tollhouse.ledger.verify import verify_books
+from tollhouse.ledger.verify import verify_ledger
 from tollhouse.storage.database import Database
 
 SUBSCRIPTIONS = int(os.environ.get("YEARS_SUBSCRIPTIONS", "30"))
@@ -40,7 +40,7 @@ async def test_every_due_period_is_billed_once(database: Database, database_dsn:
     faults = [f"{number}: {fault}" for number, bill in bills.items() for fault in bill.find_faults()]
     shop = town.processes[0].shop
     approved = {row["reference"] for row in await shop.fetch("select reference from attempt where state = 'approved'")}
-    untold, report = await shop.fetch(UNTOLD), await verify_books(database)
+    untold, report = await shop.fetch(UNTOLD), await verify_ledger(database)
     await other.close()
     assert faults == [], "\n".join([f"seed {SEED}", *faults[:20]])
     assert approved == set(town.acquirer.charged)

@@ -10,7 +10,7 @@ import pytest
 NUMBER = "4024007179366348"
 SAY = f"""
 import structlog
-from tollhouse.logs import configure_logs
+from tollhouse.composition.logs import configure_logs
 configure_logs(form={{form!r}}, level="info")
 structlog.get_logger().info("somebody said", text="pay {NUMBER} now")
 """
@@ -32,7 +32,7 @@ BREAK = """
 import structlog
 from tollhouse.http.metrics import Metrics
 from tollhouse.kernel.errors import Defect
-from tollhouse.logs import configure_logs
+from tollhouse.composition.logs import configure_logs
 configure_logs(form={form!r}, level="info")
 def read(cvv):
     try:

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tollhouse.acquirers.approving import ApprovingAcquirer
-from tollhouse.choices import build_acquirer
-from tollhouse.kernel.errors import Defect
-from tollhouse.settings import Settings
+from tollhouse.composition.choices import build_acquirer
+from tollhouse.composition.settings import Settings
+from tollhouse.composition.variables import find_unknown
+from tollhouse.kernel.errors import InternalError
 from tollhouse.transport.http import HttpTransport
-from tollhouse.variables import find_unknown
 
 URLS = ("base_url", "simulator_url", "simulator_base_url", "phone_sender_url")
 
@@ -131,5 +131,5 @@ def test_live_never_approves_everything() -> None:
     with pytest.raises(ValidationError, match="stage only"):
         Settings(environment="live", acquirer="approving")
     unchecked = Settings.model_construct(environment="live", acquirer="approving")
-    with pytest.raises(Defect):
+    with pytest.raises(InternalError):
         build_acquirer(unchecked, HttpTransport(""))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tollhouse.acquirers.model import DisputeQuery
 
-MOST_AT_A_TIME = 100
+MAX_AT_A_TIME = 100
 
 
 class _Amount(msgspec.Struct):
@@ -34,7 +34,7 @@ class _Dispute(msgspec.Struct, rename="camel"):
 
 
 class _Page(msgspec.Struct):
-    disputes: Annotated[list[_Dispute], msgspec.Meta(max_length=MOST_AT_A_TIME)]
+    disputes: Annotated[list[_Dispute], msgspec.Meta(max_length=MAX_AT_A_TIME)]
 
 
 class _Acknowledged(msgspec.Struct):

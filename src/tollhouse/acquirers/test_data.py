@@ -66,7 +66,7 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class TestDataRequest:
     """What a merchant wants made. `request_key` and `request_digest` name the request, so that it is done once."""
 
     type: Type
@@ -89,7 +89,7 @@ class TestDataDesk:
         self._transport = transport
         self._now_of = now_of
 
-    async def create(self, merchant_id: int, wish: Wish) -> TestPaymentData:
+    async def create(self, merchant_id: int, wish: TestDataRequest) -> TestPaymentData:
         """Have test data made. Raises RequestIdReused."""
         found = await self._ask(
             _one,

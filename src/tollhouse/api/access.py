@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tollhouse.kernel.addresses import Network
-    from tollhouse.merchants.access import Doorman
+    from tollhouse.merchants.access import MerchantAuthenticator
     from tollhouse.merchants.model import Merchant
 
 AnyRequest = Request[Any, Any, Any]
@@ -25,10 +25,10 @@ AnyRequest = Request[Any, Any, Any]
 Readable = AnyRequest | Call
 
 
-class Gate:
+class RequestAuthenticator:
     """Lets merchants in by their API key and their address."""
 
-    def __init__(self, doorman: Doorman, *, trusted_proxies: Sequence[Network] = ()) -> None:
+    def __init__(self, doorman: MerchantAuthenticator, *, trusted_proxies: Sequence[Network] = ()) -> None:
         self._doorman = doorman
         self._trusted_proxies = tuple(trusted_proxies)
 

@@ -12,7 +12,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from pydantic import Field
 
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import Moment, Url
 from tollhouse.api.ids import read_number
@@ -21,11 +21,11 @@ from tollhouse.api.requests import answer, read_creation, read_query
 from tollhouse.ipn.log import select_events_after, select_first_record, select_order_records, select_transaction_record
 from tollhouse.ipn.model import EventEntry, Record
 from tollhouse.ipn.resend import DeliveryKey, resend_transaction
-from tollhouse.ipn.resend_many import Wanted, resend_events
-from tollhouse.kernel.errors import Defect, NotFound
+from tollhouse.ipn.resend_many import ResendFilter, resend_events
+from tollhouse.kernel.errors import InternalError, NotFound
 from tollhouse.kernel.requests import Reply
 from tollhouse.kernel.urls import origin_of
-from tollhouse.payments.sources import LARGEST_ID
+from tollhouse.payments.charge.sources import MAX_ID
 from tollhouse.storage.claims import create_once
 from tollhouse.wire.callbacks import (
     EventAnswer,
@@ -49,11 +49,11 @@ NO_CALLBACK = "There is no callback of it yet."
 
 #: Looks at whether the first attempt of a resend was made.
 FIRST_PAUSE_SECONDS = 0.01
-LONGEST_PAUSE_SECONDS = 0.2
-LONGEST_WAIT_SECONDS = 5.0
+MAX_PAUSE_SECONDS = 0.2
+MAX_WAIT_SECONDS = 5.0
 
 DEFAULT_EVENTS = 50
-MOST_EVENTS = 100
+MAX_EVENTS = 100
 
 
 class ResendRequest(Body):
@@ -65,8 +65,8 @@ class ResendRequest(Body):
 class ResendEventsRequest(Body):
     """Which callbacks to send again; what is left out narrows nothing."""
 
-    after: int | None = Field(None, ge=0, le=LARGEST_ID, description="Events after this number; `after` of the answer.")
-    until: int | None = Field(None, ge=0, le=LARGEST_ID, description="Events up to this number.")
+    after: int | None = Field(None, ge=0, le=MAX_ID, description="Events after this number; `after` of the answer.")
+    until: int | None = Field(None, ge=0, le=MAX_ID, description="Events up to this number.")
     since: Moment | None = Field(None, alias="from", description="Events of that time or later, by `createdAt`.")
     before: Moment | None = Field(None, alias="to", description="Events before that time.")
     endpoint: Url | None = Field(None, description="Callbacks to the scheme, host and port of this URL.")
@@ -79,12 +79,12 @@ class ResendEventsRequest(Body):
 class EventQuery(Body):
     """Which events to read."""
 
-    after: int = Field(0, ge=0, le=LARGEST_ID, description="The number of the last event that you have.")
-    limit: int = Field(DEFAULT_EVENTS, ge=1, le=MOST_EVENTS, description="How many at most.")
+    after: int = Field(0, ge=0, le=MAX_ID, description="The number of the last event that you have.")
+    limit: int = Field(DEFAULT_EVENTS, ge=1, le=MAX_EVENTS, description="How many at most.")
 
 
 def callback_handlers(
-    tools: Tools, readers: Tools, gate: Gate, context: Callable[[], dict[str, Any]]
+    tools: Tools, readers: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
 ) -> list[HTTPRouteHandler]:
     """Return the handlers: lists on `readers`; `context` tells the models what the environment asks of them."""
     return [
@@ -95,7 +95,7 @@ def callback_handlers(
     ]
 
 
-def _log_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
+def _log_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
     @get(
         "/transaction/{transaction_id:str}/ipn",
         opt=describe("Look up the callback of a transaction", answer=IpnRecordAnswer, may_miss=True),
@@ -130,7 +130,9 @@ def _log_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
     return [get_transaction_ipn, get_order_ipn]
 
 
-def _resend_handler(tools: Tools, gate: Gate, context: Callable[[], dict[str, Any]]) -> HTTPRouteHandler:
+def _resend_handler(
+    tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+) -> HTTPRouteHandler:
     described = describe(
         "Send a callback again", request=ResendRequest, answer=IpnRecordAnswer, takes_request_id=True, may_miss=True
     )
@@ -156,14 +158,16 @@ def _resend_handler(tools: Tools, gate: Gate, context: Callable[[], dict[str, An
         reply = await create_once(tools.database, asked.claim, create)
         key = DeliveryKey(*msgspec.json.decode(reply.body))
         record = await _wait_for_attempt(
-            tools.database, merchant_id, key, seconds=min(tools.patience.answer, LONGEST_WAIT_SECONDS)
+            tools.database, merchant_id, key, seconds=min(tools.patience.answer, MAX_WAIT_SECONDS)
         )
         return answer(Reply(reply.status, render(build_record(record)), is_replay=reply.is_replay))
 
     return post_transaction_ipn
 
 
-def _resend_events_handler(tools: Tools, gate: Gate, context: Callable[[], dict[str, Any]]) -> HTTPRouteHandler:
+def _resend_events_handler(
+    tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+) -> HTTPRouteHandler:
     described = describe(
         "Send many callbacks again", request=ResendEventsRequest, answer=ResentAnswer, takes_request_id=True
     )
@@ -179,9 +183,9 @@ def _resend_events_handler(tools: Tools, gate: Gate, context: Callable[[], dict[
             gate, request, ResendEventsRequest, operation="resend-events", digest=tools.vault.digest, context=context()
         )
         merchant_id, body = asked.merchant.merchant_id, asked.body
-        wanted = Wanted(
+        wanted = ResendFilter(
             after=body.after or 0,
-            until=LARGEST_ID if body.until is None else body.until,
+            until=MAX_ID if body.until is None else body.until,
             since=body.since,
             before=body.before,
             origin=None if body.endpoint is None else origin_of(body.endpoint),
@@ -199,7 +203,7 @@ def _resend_events_handler(tools: Tools, gate: Gate, context: Callable[[], dict[
     return post_events_resend
 
 
-def _events_handler(tools: Tools, gate: Gate) -> HTTPRouteHandler:
+def _events_handler(tools: Tools, gate: RequestAuthenticator) -> HTTPRouteHandler:
     @get("/events", opt=describe("Read events again", query=EventQuery, answer=EventListAnswer))
     async def list_events(request: AnyRequest) -> Response[bytes]:
         """Return your events after a number, in their order and without a gap: what callbacks told, or would tell.
@@ -231,12 +235,12 @@ async def _wait_for_attempt(database: Database, merchant_id: int, key: DeliveryK
                 connection, merchant_id=merchant_id, event_id=key.event_id, number=key.number
             )
         if found is None:
-            raise Defect("A delivery that was committed is not there.")
+            raise InternalError("A delivery that was committed is not there.")
         record, is_paused = found
         if record.number or is_paused or time.monotonic() + pause > give_up_at:
             return record
         await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        pause = min(2 * pause, MAX_PAUSE_SECONDS)
 
 
 def build_record(record: Record) -> IpnRecordAnswer:

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tollhouse.api.access import Gate, Readable, find_request_id_faults
+from tollhouse.api.access import Readable, RequestAuthenticator, find_request_id_faults
 from tollhouse.api.decode import read_object
 from tollhouse.api.envelope import request_id_of, sent_request_id_of
 from tollhouse.api.problems import describe_faults
-from tollhouse.api.strays import find_strays, read_card_number
+from tollhouse.api.strays import find_misplaced_card_numbers, read_card_number
 from tollhouse.api.wanted import digest_body
 from tollhouse.http.screen import CARD_FIELDS
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.requests import Claim, Reply
-from tollhouse.payments.repeat import recall_claim
+from tollhouse.payments.idempotency import recall_claim
 
 if TYPE_CHECKING:
     from tollhouse.kernel.card import CardNumber
@@ -36,7 +36,7 @@ SHOWN_PARTS = ("sku", "consumer", "url", "metadata", "emailOptions")
 
 
 @dataclass(frozen=True, slots=True)
-class CardAsked(Generic[Model]):
+class CardRequest(Generic[Model]):
     """A request as far as it was read. `faults` are those that the body has by itself."""
 
     merchant: Merchant
@@ -49,7 +49,7 @@ class CardAsked(Generic[Model]):
 
 async def read_card_request(
     tools: Tools,
-    gate: Gate,
+    gate: RequestAuthenticator,
     request: Readable,
     context: dict[str, Any],
     *,
@@ -57,7 +57,7 @@ async def read_card_request(
     find_cross_faults: Callable[[dict[str, Any]], Mapping[str, list[str]]],
     operation: str,
     scope: str = "",
-) -> CardAsked[Model]:
+) -> CardRequest[Model]:
     """Authenticate, decode and validate, and collect the faults that the body has by itself.
 
     `operation` is that of the X-Request-ID, `scope` what the request is about besides its body. Raises whatever
@@ -67,19 +67,19 @@ async def read_card_request(
     request_id, is_sent = request_id_of(request.scope), sent_request_id_of(request.scope) is not None
     body, card_faults = await read_object(request, card_fields=CARD_FIELDS)
     faults = {**find_cross_faults(body), **find_request_id_faults(request), **card_faults}
-    faults |= find_strays(request, parse_number(body), shown_parts(body))
+    faults |= find_misplaced_card_numbers(request, parse_number(body), shown_parts(body))
     read: Model | None = None
     try:
         read = model.model_validate(body, context=context)
     except ValidationError as error:
         faults = describe_faults(error) | faults
     claim = Claim(merchant.merchant_id, operation, request_id, digest_body(tools, body, scope)) if is_sent else None
-    return CardAsked(merchant, request_id, claim, body, read, faults)
+    return CardRequest(merchant, request_id, claim, body, read, faults)
 
 
 async def answer_order(
     tools: Tools,
-    asked: CardAsked[Any],
+    asked: CardRequest[Any],
     order: Awaitable[Order],
     carry_out: Callable[[Order], Awaitable[Reply]],
 ) -> Reply:
@@ -98,11 +98,11 @@ async def answer_order(
     return await carry_out(sound)
 
 
-def refuse_strays(request: Readable, order: Order, asked: CardAsked[Any]) -> None:
+def reject_misplaced_card_numbers(request: Readable, order: Order, asked: CardRequest[Any]) -> None:
     """Raise Invalid where the number of a token's or a stored card stands in the request."""
     if order.source.kind == "card":  # one that stands in the body was looked for there before
         return
-    strays = find_strays(request, order.instrument.card.number, shown_parts(asked.body))
+    strays = find_misplaced_card_numbers(request, order.instrument.card.number, shown_parts(asked.body))
     if strays:
         raise Invalid(strays)
 

@@ -9,7 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from pydantic import Field, ValidationInfo, field_validator
 
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.envelope import request_id_of
 from tollhouse.api.openapi import describe
 from tollhouse.api.operations import AmountFields, ReasonFields, read_sum
@@ -17,11 +17,11 @@ from tollhouse.api.payment import read_transaction_id
 from tollhouse.api.requests import answer, read_creation
 from tollhouse.kernel.errors import NotFound
 from tollhouse.links.repay import NO_CHARGEBACK, find_repaid_link
-from tollhouse.payments.chargeback import record_chargeback
 from tollhouse.payments.dispute_steps import DisputeStep
+from tollhouse.payments.disputes.chargeback import record_chargeback
 from tollhouse.payments.model import Mode
-from tollhouse.payments.operate import Wish
-from tollhouse.payments.public_names import STEPS, ChargebackMode
+from tollhouse.payments.operations.operate import OperationRequest
+from tollhouse.payments.reading.public_names import STEPS, ChargebackMode
 from tollhouse.wire.answers import RepaidLinkAnswer
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ChargebackRequest(AmountFields, ReasonFields):
         return DisputeStep.WON if self.won else STEPS[self.mode]
 
 
-def chargeback_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
+def chargeback_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
     """Return the handlers."""
 
     @get(
@@ -72,7 +72,7 @@ def chargeback_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
     return [get_repaid_link]
 
 
-def issuer_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
+def issuer_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
     """Return what stands in for an issuer, in stage."""
 
     @post("/stage/chargeback/{transaction_id:str}")
@@ -82,7 +82,7 @@ def issuer_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
         An issuer takes what it likes: also more than is left, and of a payment that is open, failed or was voided.
         """
         asked = await read_creation(gate, request, ChargebackRequest, operation="chargeback", digest=tools.vault.digest)
-        wish = Wish(
+        wish = OperationRequest(
             merchant_id=asked.merchant.merchant_id,
             transaction_id=read_transaction_id(transaction_id),
             request_id=asked.request_id,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from litestar import Response, get, post
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
 
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import Moment
 from tollhouse.api.openapi import describe
@@ -148,7 +148,7 @@ def _ceil_millisecond(at: datetime) -> datetime:
     return at + timedelta(microseconds=-at.microsecond % 1000)
 
 
-def clock_handlers(gate: Gate, advance: Advance, look: Look) -> list[HTTPRouteHandler]:
+def clock_handlers(gate: RequestAuthenticator, advance: Advance, look: Look) -> list[HTTPRouteHandler]:
     """Return the handlers. `advance` and `look` are told whose clock it is."""
 
     @post(

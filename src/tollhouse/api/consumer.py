@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from pydantic import BeforeValidator, Field
 
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import EMAIL_FORM, Country, Day, TypedText
 from tollhouse.api.ids import read_name
@@ -63,7 +63,7 @@ class ConsumerRequest(ConsumerChangeRequest):
     externalId: str = Field(min_length=3, max_length=255, description="Your own id.", examples=["user-00123"])
 
 
-def consumer_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
+def consumer_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
     """Return the handlers."""
 
     @post(

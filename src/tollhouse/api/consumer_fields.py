@@ -8,7 +8,7 @@ from tollhouse.api.decode import Body
 from tollhouse.api.fields import Country, Day, IpAddress, Scalar, TypedText, text
 
 #: Of what a browser says of itself.
-LONGEST_SAID = 4_096
+MAX_SAID_LENGTH = 4_096
 
 
 class BuyerFields(Body):
@@ -40,11 +40,11 @@ class BuyerFields(Body):
     zip: TypedText | None = None
     userAgent: str | None = Field(
         None,
-        max_length=LONGEST_SAID,
+        max_length=MAX_SAID_LENGTH,
         description="This and the `browser...` fields save a step of 3-D Secure if all are there.",
     )
     deviceId: str | None = Field(None, max_length=1024)
-    browserAcceptHeader: str | None = Field(None, max_length=LONGEST_SAID)
+    browserAcceptHeader: str | None = Field(None, max_length=MAX_SAID_LENGTH)
     browserLanguage: TypedText | None = None
     browserJavaEnabled: Scalar | None = None
     browserColorDepth: Scalar | None = None

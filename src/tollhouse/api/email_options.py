@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import MAX_TYPED_CHARACTERS, TypedText
-from tollhouse.notices.model import Wish
+from tollhouse.notices.model import ReceiptRequest
 
 WORDS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -25,9 +25,9 @@ class EmailOptions(Body):
     to: TypedText | None = None
     language: str | None = Field(None, min_length=2, max_length=16)
 
-    def to_wish(self) -> Wish | None:
+    def to_wish(self) -> ReceiptRequest | None:
         """Return what is asked for, or None."""
-        return Wish(self.to, self.language) if self.send else None
+        return ReceiptRequest(self.to, self.language) if self.send else None
 
 
 def read_email_options(value: Any) -> Any:

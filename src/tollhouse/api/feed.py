@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 from litestar import Response, get
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.decode import Body
-from tollhouse.api.ids import LARGEST_NUMBER
+from tollhouse.api.ids import MAX_NUMBER
 from tollhouse.api.openapi import describe
 from tollhouse.api.requests import read_query
-from tollhouse.payments.feed import EARLIEST, LATEST, Filter, Place, select_page
-from tollhouse.payments.public_names import PublicMode, PublicStatus, find_mode, find_status
-from tollhouse.payments.view import render_event
+from tollhouse.payments.reading.feed import EARLIEST, LATEST, Filter, Place, select_page
+from tollhouse.payments.reading.public_names import PublicMode, PublicStatus, find_mode, find_status
+from tollhouse.payments.reading.view import render_event
 from tollhouse.wire.feed import FeedAnswer, FeedMeta
 from tollhouse.wire.render import render
 
@@ -49,7 +49,7 @@ def _read_moment(value: object) -> datetime:
 
 
 def _check_number(text: str) -> str:
-    if int(text) > LARGEST_NUMBER:
+    if int(text) > MAX_NUMBER:
         raise ValueError("is not an id")
     return text
 
@@ -113,7 +113,7 @@ def _to_int(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-def feed_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
+def feed_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
     """Return the handlers."""
 
     @get("/feed/transactions", opt=describe("List transactions", query=FeedQuery, answer=FeedAnswer))
@@ -155,4 +155,4 @@ def read_cursor(text: str | None) -> Place | None:
     if found is None:
         return None
     moment = EPOCH + timedelta(microseconds=int(found[1]))
-    return Place(moment, min(int(found[2]), LARGEST_NUMBER))
+    return Place(moment, min(int(found[2]), MAX_NUMBER))

@@ -36,8 +36,8 @@ MOMENT_FORM = re.compile(
 #: `0000-00-00`, with a zero time too.
 ZERO_DAY = re.compile(r"0000-00-00([ T]00:00(:00(\.0+)?)?Z?)?")
 MAX_DAY_CHARACTERS = 64
-LONGEST_METADATA = 16 * 1024
-LONGEST_SCALAR = 64
+MAX_METADATA_LENGTH = 16 * 1024
+MAX_SCALAR_LENGTH = 64
 
 
 def text(longest: int, shortest: int = 1) -> Any:
@@ -111,7 +111,7 @@ def choose_policy(context: Mapping[str, Any] | None) -> AddressPolicy:
 
 def _read_scalar(value: Any) -> str | int | Decimal:
     """Take what shops send for a number or a switch, as it is: it may be a text."""
-    if not isinstance(value, str | int | Decimal) or len(str(value)) > LONGEST_SCALAR:
+    if not isinstance(value, str | int | Decimal) or len(str(value)) > MAX_SCALAR_LENGTH:
         raise ValueError("must be a text, a number, true or false")
     return value
 
@@ -119,8 +119,8 @@ def _read_scalar(value: Any) -> str | int | Decimal:
 def _read_metadata(value: Any) -> dict[str, Any] | list[Any]:
     if not isinstance(value, dict | list):
         raise ValueError("must be an object")
-    if len(render_json(value)) > LONGEST_METADATA:
-        raise ValueError(f"must have at most {LONGEST_METADATA} bytes")
+    if len(render_json(value)) > MAX_METADATA_LENGTH:
+        raise ValueError(f"must have at most {MAX_METADATA_LENGTH} bytes")
     return value
 
 

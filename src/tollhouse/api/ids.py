@@ -7,21 +7,21 @@ from uuid import UUID
 from tollhouse.kernel.errors import NotFound
 
 #: The largest number of a 64-bit id; nothing above it was ever issued.
-LARGEST_NUMBER = 2**63 - 1
-LONGEST_NAME = 36
+MAX_NUMBER = 2**63 - 1
+MAX_NAME_LENGTH = 36
 
 
 def read_number(text: str, missing: str) -> int:
     """Read the id of a site or the like: digits. Raises NotFound with the message `missing`."""
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_NUMBER))
-    if not is_number or int(text) > LARGEST_NUMBER:
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_NUMBER))
+    if not is_number or int(text) > MAX_NUMBER:
         raise NotFound(missing)
     return int(text)
 
 
 def read_name(text: str, missing: str) -> str:
     """Read the name of a product or the id of a consumer: up to 36 characters. Raises NotFound."""
-    if not text.isprintable() or not 1 <= len(text) <= LONGEST_NAME:
+    if not text.isprintable() or not 1 <= len(text) <= MAX_NAME_LENGTH:
         raise NotFound(missing)
     return text
 

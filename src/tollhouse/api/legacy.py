@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from litestar import Response, post
 from pydantic import Field, ValidationError
 
-from tollhouse.api.access import AnyRequest, Gate, read_key
+from tollhouse.api.access import AnyRequest, RequestAuthenticator, read_key
 from tollhouse.api.decode import Body, read_form
 from tollhouse.api.fields import TypedText
 from tollhouse.api.openapi import describe
@@ -60,7 +60,7 @@ class LegacyRequest(Body):
     load_cc_mid_info: TypedText | None = Field(None, description="Taken and not used.")
 
 
-def legacy_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
+def legacy_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
     """Return the handlers."""
     described = describe(
         "Name a consumer, or the payment methods",

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from tollhouse.acquirers.model import Proof
 from tollhouse.api.decode import Body
-from tollhouse.payments.model import Endorsement
+from tollhouse.payments.model import ExternalAuthentication
 
 #: Bytes of a CAVV or AAV (EMV 3DS, authenticationValue).
 CAVV_BYTES = 20
@@ -75,12 +75,12 @@ class MpiParameters(Body):
         except ValueError:
             raise ValueError("must be a UUID") from None
 
-    def to_endorsement(self) -> Endorsement | None:
+    def to_endorsement(self) -> ExternalAuthentication | None:
         """Return what was found elsewhere; None when nothing was said."""
         status = self.authStatus or ("Y" if self.cavv else None)
         if status is None and self.scaExemption is None:
             return None
-        return Endorsement(status, self.eci, self._to_proof(status), self.scaExemption)
+        return ExternalAuthentication(status, self.eci, self._to_proof(status), self.scaExemption)
 
     def _to_proof(self, status: str | None) -> Proof | None:
         if status not in PROVED or self.cavv is None or self.eci is None:

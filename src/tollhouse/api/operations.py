@@ -10,28 +10,28 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
 
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.money_fields import AnyCurrency, read_number
 from tollhouse.api.openapi import describe
 from tollhouse.api.payment import read_transaction_id
 from tollhouse.api.requests import answer, read_creation
 from tollhouse.api.source_fields import EMULATE_CODE_FORM
-from tollhouse.payments.capture import capture
-from tollhouse.payments.credit import credit
 from tollhouse.payments.model import Mode
-from tollhouse.payments.operate import Wish
-from tollhouse.payments.position import Sum
-from tollhouse.payments.void import void
+from tollhouse.payments.operations.balance import Sum
+from tollhouse.payments.operations.capture import capture
+from tollhouse.payments.operations.credit import credit
+from tollhouse.payments.operations.operate import OperationRequest
+from tollhouse.payments.operations.void import void
 from tollhouse.wire.answers import PaymentAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tollhouse.api.requests import Asked
+    from tollhouse.api.requests import AuthenticatedRequest
     from tollhouse.payments.tools import Tools
 
-LONGEST_REASON = 255
+MAX_REASON_LENGTH = 255
 
 
 class OperationFields(Body):
@@ -52,7 +52,7 @@ class OperationFields(Body):
 class ReasonFields(Body):
     """What may be given a reason."""
 
-    reason: str | None = Field(None, max_length=LONGEST_REASON, description="Why, in your own words.")
+    reason: str | None = Field(None, max_length=MAX_REASON_LENGTH, description="Why, in your own words.")
 
     @field_validator("reason")
     @classmethod
@@ -97,7 +97,7 @@ class CreditRequest(AmountFields, OperationFields):
     """How much to give back, and why."""
 
     reason: str = Field(
-        min_length=1, max_length=LONGEST_REASON, description="Why the money goes back.", examples=["Returned goods"]
+        min_length=1, max_length=MAX_REASON_LENGTH, description="Why the money goes back.", examples=["Returned goods"]
     )
 
 
@@ -106,7 +106,9 @@ def read_sum(body: AmountFields) -> Sum:
     return Sum(body.amount, body.currency)
 
 
-def operation_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, Any]]) -> list[HTTPRouteHandler]:
+def operation_handlers(
+    tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+) -> list[HTTPRouteHandler]:
     """Return the handlers. `context` tells the models what the environment asks of them."""
 
     @post(
@@ -166,9 +168,11 @@ def operation_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str,
     return [post_capture, post_void, post_credit]
 
 
-def _wish(asked: Asked[Any], transaction_id: str, mode: Mode, *, reason: str | None = None) -> Wish:
+def _wish(
+    asked: AuthenticatedRequest[Any], transaction_id: str, mode: Mode, *, reason: str | None = None
+) -> OperationRequest:
     """Say in the words of the house what a sound request wishes. Raises NotFound for an id that was never issued."""
-    return Wish(
+    return OperationRequest(
         merchant_id=asked.merchant.merchant_id,
         transaction_id=read_transaction_id(transaction_id),
         request_id=asked.request_id,

@@ -8,19 +8,19 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from tollhouse.api.access import AnyRequest, Gate, Readable
-from tollhouse.api.card_request import CardAsked, answer_order, read_card_request, refuse_strays
+from tollhouse.api.access import AnyRequest, Readable, RequestAuthenticator
+from tollhouse.api.card_request import CardRequest, answer_order, read_card_request, reject_misplaced_card_numbers
 from tollhouse.api.openapi import describe
 from tollhouse.api.payment_request import PaymentRequest, find_cross_faults
 from tollhouse.api.requests import answer
 from tollhouse.api.wanted import build_wanted, read_references
 from tollhouse.kernel.errors import Invalid, NotFound
 from tollhouse.kernel.requests import Reply
-from tollhouse.payments.charge import charge
-from tollhouse.payments.look import show_payment
+from tollhouse.payments.charge.charge import charge
+from tollhouse.payments.charge.order import build_order
+from tollhouse.payments.charge.sources import MAX_ID, resolve
 from tollhouse.payments.model import OPERATION, Order
-from tollhouse.payments.order import build_order
-from tollhouse.payments.sources import LARGEST_ID, resolve
+from tollhouse.payments.reading.stored_payment import show_payment
 from tollhouse.payments.store import select_payment
 from tollhouse.wire.answers import PaymentAnswer
 
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 NO_TRANSACTION = "There is no such transaction."
 
 
-def payment_handlers(tools: Tools, gate: Gate, pay: Callable[[Readable], Awaitable[Reply]]) -> list[HTTPRouteHandler]:
+def payment_handlers(
+    tools: Tools, gate: RequestAuthenticator, pay: Callable[[Readable], Awaitable[Reply]]
+) -> list[HTTPRouteHandler]:
     """Return the handlers. `pay` is what `build_pay` returned."""
 
     @post("/payment", opt=describe("Pay", request=PaymentRequest, answer=PaymentAnswer, takes_request_id=True))
@@ -59,7 +61,7 @@ def payment_handlers(tools: Tools, gate: Gate, pay: Callable[[Readable], Awaitab
 
 
 def build_pay(
-    tools: Tools, gate: Gate, context: Callable[[], dict[str, Any]]
+    tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
 ) -> Callable[[Readable], Awaitable[Reply]]:
     """Return what answers `POST /payment`. `context` tells the models what the environment asks of them."""
 
@@ -80,13 +82,13 @@ def build_pay(
 
 def read_transaction_id(text: str) -> int:
     """Read the id of a transaction from a path. Raises NotFound for what was never issued."""
-    is_id = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))
-    if not is_id or int(text) > LARGEST_ID:
+    is_id = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_ID))
+    if not is_id or int(text) > MAX_ID:
         raise NotFound(NO_TRANSACTION)
     return int(text)
 
 
-async def _order(tools: Tools, request: Readable, asked: CardAsked[PaymentRequest]) -> Order:
+async def _order(tools: Tools, request: Readable, asked: CardRequest[PaymentRequest]) -> Order:
     """Put the order of a request together. Raises Invalid with all its faults."""
     merchant_id = asked.merchant.merchant_id
     resolved = await resolve(tools, read_references(merchant_id, asked.body))
@@ -97,5 +99,5 @@ async def _order(tools: Tools, request: Readable, asked: CardAsked[PaymentReques
         asked.model, asked.body, merchant_id=merchant_id, request_id=asked.request_id, claim=asked.claim
     )
     order = await build_order(tools, wanted, resolved)
-    refuse_strays(request, order, asked)
+    reject_misplaced_card_numbers(request, order, asked)
     return order

@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from pydantic import Field
 
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.consumer import find_consumer
 from tollhouse.api.decode import Body
 from tollhouse.api.ids import read_uuid
@@ -24,18 +24,18 @@ from tollhouse.wire.resources import AccountAnswer, AccountListAnswer
 if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
 
-MOST_ACCOUNTS = 100
+MAX_ACCOUNTS = 100
 MISSING = "There is no such payment account."
 
 
 class AccountsQuery(Body):
     """Which part of a list is asked for."""
 
-    limit: int = Field(MOST_ACCOUNTS, ge=1, le=MOST_ACCOUNTS, description="How many at most.")
+    limit: int = Field(MAX_ACCOUNTS, ge=1, le=MAX_ACCOUNTS, description="How many at most.")
     cursor: UUID | None = Field(None, description="The last `paymentAccountId` of the part before.")
 
 
-def payment_account_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
+def payment_account_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
     """Return the handlers. What a body says does not matter to those that switch."""
 
     @get(
@@ -78,7 +78,9 @@ def payment_account_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]
     return [get_accounts, enable_account, disable_account]
 
 
-async def _switch(tools: Tools, gate: Gate, request: AnyRequest, text: str, *, disabled: bool) -> Response[bytes]:
+async def _switch(
+    tools: Tools, gate: RequestAuthenticator, request: AnyRequest, text: str, *, disabled: bool
+) -> Response[bytes]:
     merchant = await gate.access(request)
     account_id = read_uuid(text, MISSING)
     async with tools.database.acquire() as connection:

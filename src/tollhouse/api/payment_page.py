@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from litestar import Response, post
 from pydantic import ValidationError
 
-from tollhouse.api.access import AnyRequest, Gate, find_request_id_faults
+from tollhouse.api.access import AnyRequest, RequestAuthenticator, find_request_id_faults
 from tollhouse.api.decode import read_object
 from tollhouse.api.envelope import request_id_of, sent_request_id_of
 from tollhouse.api.openapi import describe
@@ -26,10 +26,10 @@ from tollhouse.links.create import create_link
 from tollhouse.links.fees import total_of
 from tollhouse.links.model import Terms
 from tollhouse.links.pay import METHOD
-from tollhouse.payments.order import choose_items, choose_payer
-from tollhouse.payments.sources import resolve
-from tollhouse.payments.wanted import Wanted
-from tollhouse.storage.claims import recall
+from tollhouse.payments.charge.order import choose_items, choose_payer
+from tollhouse.payments.charge.requested_payment import RequestedPayment
+from tollhouse.payments.charge.sources import resolve
+from tollhouse.storage.claims import load_stored_response
 from tollhouse.wire.answers import PaymentPageAnswer
 from tollhouse.wire.render import render_json
 
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler
 
     from tollhouse.merchants.model import Merchant
-    from tollhouse.notices.model import Wish
-    from tollhouse.payments.sources import Resolved
+    from tollhouse.notices.model import ReceiptRequest
+    from tollhouse.payments.charge.sources import Resolved
     from tollhouse.payments.tools import Tools
 
 OPERATION = "paymentPage"
@@ -56,7 +56,9 @@ class _Asked:
     faults: dict[str, list[str]]
 
 
-def payment_page_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, Any]]) -> list[HTTPRouteHandler]:
+def payment_page_handlers(
+    tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+) -> list[HTTPRouteHandler]:
     """Return the handlers. `context` tells the models what the environment asks of them."""
 
     @post(
@@ -76,7 +78,7 @@ def payment_page_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[s
             terms, ttl = await _build_terms(tools, asked)
         except Invalid:
             # What was true at the first time may be so no more: the product is gone, the site off.
-            reply = await recall(tools.database, asked.claim) if asked.claim else None
+            reply = await load_stored_response(tools.database, asked.claim) if asked.claim else None
             if reply is None:
                 raise
             return answer(reply)
@@ -94,7 +96,7 @@ def payment_page_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[s
     return [post_payment_page]
 
 
-async def _read(tools: Tools, gate: Gate, request: AnyRequest, context: dict[str, Any]) -> _Asked:
+async def _read(tools: Tools, gate: RequestAuthenticator, request: AnyRequest, context: dict[str, Any]) -> _Asked:
     """Authenticate, decode and validate, and collect the faults that the body has by itself."""
     merchant = await gate.access(request)
     body, card_faults = await read_object(request)
@@ -144,13 +146,13 @@ async def _build_terms(tools: Tools, asked: _Asked) -> tuple[Terms, timedelta]:
     return _set_urls(terms, wanted, resolved), model.life
 
 
-def _choose_receipt(model: PaymentPageRequest) -> Wish | None:
+def _choose_receipt(model: PaymentPageRequest) -> ReceiptRequest | None:
     """Say whether a receipt is asked for: in its own language, else in the page's."""
     wish = model.emailOptions.to_wish() if model.emailOptions else None
     return replace(wish, language=wish.language or model.template.language) if wish else None
 
 
-def _set_urls(terms: Terms, wanted: Wanted, resolved: Resolved) -> Terms:
+def _set_urls(terms: Terms, wanted: RequestedPayment, resolved: Resolved) -> Terms:
     """Say where the result goes: as the request says, else as the site does now."""
     site = resolved.site
     return replace(
@@ -176,9 +178,9 @@ def _name_paths(faults: dict[str, list[str]], body: dict[str, Any]) -> dict[str,
     return named
 
 
-def _build_wanted(asked: _Asked, model: PaymentPageRequest) -> Wanted:
+def _build_wanted(asked: _Asked, model: PaymentPageRequest) -> RequestedPayment:
     consumer = model.consumer
-    return Wanted(
+    return RequestedPayment(
         merchant_id=asked.merchant.merchant_id,
         request_id="",
         claim=None,

@@ -8,7 +8,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import COUNTRY_FORM, MAX_TYPED_CHARACTERS
 from tollhouse.api.openapi import describe
@@ -16,7 +16,7 @@ from tollhouse.api.requests import Digest, answer, read_creation, read_query
 from tollhouse.kernel.countries import NO_COUNTRY, read_country, to_alpha_2
 from tollhouse.kernel.errors import Invalid
 from tollhouse.phones.check import check_code
-from tollhouse.phones.model import LONGEST_CODE, TRIES, Phone, PhoneMisshapen
+from tollhouse.phones.model import MAX_CODE_LENGTH, TRIES, Phone, PhoneMisshapen
 from tollhouse.phones.send import send_code
 from tollhouse.wire.phones import ChannelsAnswer, CodeCheckedAnswer, CodeSentAnswer
 from tollhouse.wire.render import render
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from litestar.handlers import HTTPRouteHandler
 
-    from tollhouse.phones.desk import Desk
+    from tollhouse.phones.desk import PhoneDependencies
 
 PATH = "/antifraud/verification"
 OPERATION = "phone code"
@@ -87,7 +87,7 @@ class SendCodeRequest(Body):
         return text
 
 
-def phone_handlers(desk: Desk, gate: Gate, digest: Digest) -> list[HTTPRouteHandler]:
+def phone_handlers(desk: PhoneDependencies, gate: RequestAuthenticator, digest: Digest) -> list[HTTPRouteHandler]:
     """Return the handlers."""
 
     @get(f"{PATH}/{{phone:str}}", opt=describe("List the channels to a phone", query=PhoneQuery, answer=ChannelsAnswer))
@@ -137,7 +137,7 @@ def phone_handlers(desk: Desk, gate: Gate, digest: Digest) -> list[HTTPRouteHand
             desk,
             merchant_id=asked.merchant.merchant_id,
             phone=read_phone(phone, asked.body.region),
-            code=code[:LONGEST_CODE],
+            code=code[:MAX_CODE_LENGTH],
         )
         checked = CodeCheckedAnswer(verified=verdict.is_right, triesLeft=verdict.tries_left)
         return Response(render(checked), media_type=JSON, headers=UNSTORED)

@@ -33,7 +33,7 @@ STATUS_CODES: dict[type[Exception], int] = {
     errors.NotAuthenticated: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
-    errors.StillRunning: 409,
+    errors.RequestInProgress: 409,
     errors.TooLarge: 413,
     errors.WrongMediaType: 415,
     errors.RequestIdReused: 422,
@@ -47,7 +47,7 @@ DIGITS = re.compile(r"\d{12,}")
 VARIANTS = {"paymentSource": frozenset(SOURCE_KINDS), "sku": frozenset({"one", "bundle"})}
 #: Further names of fields, by the source that has them: a fault is told under the first.
 OTHER_NAMES = {("token", "value"): "token", ("consumer", "value"): "id"}
-LONGEST_PATH = 128
+MAX_PATH_LENGTH = 128
 #: How to authenticate (RFC 9110, 11.6.1): the key after `Bearer`, or bare, for which there is no name.
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="tollhouse"'}
 
@@ -135,7 +135,7 @@ def _write_path(location: Iterable[int | str], *, is_missing_tag: bool) -> str:
     if len(parts) > 1 and parts[1] in VARIANTS.get(parts[0], ()):
         variant = parts.pop(1)
         parts[1:2] = [OTHER_NAMES.get((variant, name), name) for name in parts[1:2]]
-    return ".".join([*parts, "type"] if is_missing_tag else parts)[:LONGEST_PATH]
+    return ".".join([*parts, "type"] if is_missing_tag else parts)[:MAX_PATH_LENGTH]
 
 
 def _describe(kind: str, context: Mapping[str, Any]) -> str:

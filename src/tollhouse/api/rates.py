@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from litestar import Response, get
 from litestar.params import FromPath
 
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.openapi import describe
 from tollhouse.kernel.errors import NotFound
 from tollhouse.wire.rates import AddressListAnswer, RateAnswer, RateListAnswer
@@ -25,7 +25,7 @@ JSON = "application/json"
 
 
 def rate_handlers(
-    rates: Rates, gate: Gate, egress_addresses: Sequence[IPv4Address | IPv6Address]
+    rates: Rates, gate: RequestAuthenticator, egress_addresses: Sequence[IPv4Address | IPv6Address]
 ) -> list[HTTPRouteHandler]:
     """Return the handlers."""
 

@@ -18,7 +18,7 @@ from tollhouse.api.reference_fields import (
     ref_of,
     slug,
 )
-from tollhouse.ipn.signature import sign_status, sign_webhook
+from tollhouse.ipn.message.signature import sign_status, sign_webhook
 from tollhouse.wire.pretty import set_out
 from tollhouse.wire.render import render_json
 

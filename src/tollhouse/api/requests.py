@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from litestar import Response
 from pydantic import BaseModel, ValidationError
 
-from tollhouse.api.access import AnyRequest, Gate, find_request_id_faults
+from tollhouse.api.access import AnyRequest, RequestAuthenticator, find_request_id_faults
 from tollhouse.api.decode import MAX_BODY_BYTES, Body, names_of, read_object
 from tollhouse.api.envelope import request_id_of, sent_request_id_of
 from tollhouse.api.problems import describe_faults
@@ -31,7 +31,7 @@ Digest = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(Generic[Model]):
+class AuthenticatedRequest(Generic[Model]):
     """A sound request: who sent it, what it says, and the claim of its request id if it creates and sent one."""
 
     merchant: Merchant
@@ -41,13 +41,13 @@ class Asked(Generic[Model]):
 
 
 async def read_request(
-    gate: Gate,
+    gate: RequestAuthenticator,
     request: AnyRequest,
     model: type[Model],
     *,
     context: Mapping[str, Any] | None = None,
     limit_bytes: int = MAX_BODY_BYTES,
-) -> Asked[Model]:
+) -> AuthenticatedRequest[Model]:
     """Authenticate, decode and validate a request that changes something. Its X-Request-ID is only for the log.
 
     Raises Invalid with every faulty field at once, and whatever `Gate.access` and `read_object` raise.
@@ -55,11 +55,11 @@ async def read_request(
     merchant = await gate.access(request)
     content, faults = await read_object(request, limit_bytes=limit_bytes)
     faults |= _find_query_faults(request, model)
-    return Asked(merchant, request_id_of(request.scope), _validate(model, content, faults, context))
+    return AuthenticatedRequest(merchant, request_id_of(request.scope), _validate(model, content, faults, context))
 
 
 async def read_creation(
-    gate: Gate,
+    gate: RequestAuthenticator,
     request: AnyRequest,
     model: type[Model],
     *,
@@ -67,7 +67,7 @@ async def read_creation(
     digest: Digest,
     context: Mapping[str, Any] | None = None,
     limit_bytes: int = MAX_BODY_BYTES,
-) -> Asked[Model]:
+) -> AuthenticatedRequest[Model]:
     """Authenticate, decode and validate a request that creates something, and claim its X-Request-ID.
 
     `operation` is the scope of the id beside the merchant. The path belongs to the digest: one id names one request.
@@ -79,10 +79,12 @@ async def read_creation(
     request_id, claim = request_id_of(request.scope), None
     if sent_request_id_of(request.scope) is not None:
         claim = Claim(merchant.merchant_id, operation, request_id, digest(canonical(request.url.path, content)))
-    return Asked(merchant, request_id, body, claim)
+    return AuthenticatedRequest(merchant, request_id, body, claim)
 
 
-async def read_query(gate: Gate, request: AnyRequest, model: type[Model]) -> Asked[Model]:
+async def read_query(
+    gate: RequestAuthenticator, request: AnyRequest, model: type[Model]
+) -> AuthenticatedRequest[Model]:
     """Authenticate a request that reads, and validate what stands after its question mark.
 
     A parameter that the call does not know is refused: it would narrow nothing, and be taken for a filter.
@@ -91,7 +93,7 @@ async def read_query(gate: Gate, request: AnyRequest, model: type[Model]) -> Ask
     given = request.query_params
     faults = {name: ["is no parameter of this call"] for name in given if name not in names_of(model)}
     faults |= {name: ["is given twice"] for name in given if name not in faults and len(given.getall(name)) > 1}
-    return Asked(merchant, request_id_of(request.scope), _validate(model, dict(given), faults, None))
+    return AuthenticatedRequest(merchant, request_id_of(request.scope), _validate(model, dict(given), faults, None))
 
 
 def _find_query_faults(request: AnyRequest, model: type[BaseModel]) -> dict[str, list[str]]:

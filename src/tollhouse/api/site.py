@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from pydantic import Field, field_validator
 
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import ReturnUrl, Url
 from tollhouse.api.ids import read_number
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 MISSING = "There is no such site."
 #: Of a host name (RFC 1035, 2.3.4).
-LONGEST_HOST = 253
+MAX_HOST_LENGTH = 253
 HOST_FORM = re.compile(r"([a-z0-9]+(-[a-z0-9]+)*\.)+[a-z]{2,}")
 COLOR_FORM = "^#?([0-9A-Fa-f]{3}){1,2}$"
 #: Of a logo in base64: about 30 KB of image.
-LONGEST_LOGO = 40_000
+MAX_LOGO_LENGTH = 40_000
 
-MOST_EXTRA_EVENTS = 10
+MAX_EXTRA_EVENTS = 10
 
 ExternalId = Annotated[str, Field(min_length=3, max_length=64)]
 Color = Annotated[str, Field(pattern=COLOR_FORM, examples=["#ffcc00"])]
@@ -62,7 +62,7 @@ SETTINGS = {
     "autoRedirect": "auto_redirect",
     "delayedCapture": "delayed_capture",
     "guardsDoubleClicks": "guards_double_clicks",
-    "goesOnUnauthenticated": "goes_on_unauthenticated",
+    "proceedWithout3ds": "proceed_without_3ds",
     "threeDs": "three_ds",
     "ipnFormat": "ipn_format",
     "subscriptionEvents": "subscription_events",
@@ -74,7 +74,7 @@ class SiteChangeRequest(Body):
     """What is to be changed of a site; what is left out, null or empty stays."""
 
     name: str | None = Field(
-        None, max_length=LONGEST_HOST, description="A host name in lower case.", examples=["shop.example.com"]
+        None, max_length=MAX_HOST_LENGTH, description="A host name in lower case.", examples=["shop.example.com"]
     )
     externalId: ExternalId | None = Field(None, description="Your own id.")
     ipnUrl: Url | None = Field(None, description="Where callbacks go when a payment names no address.")
@@ -91,7 +91,7 @@ class SiteChangeRequest(Body):
     guardsDoubleClicks: bool | None = Field(
         None, description="Give the second of two equal payments at the same time the first one's answer."
     )
-    goesOnUnauthenticated: bool | None = Field(
+    proceedWithout3ds: bool | None = Field(
         None, description="Go on with a payment when authentication could not be performed."
     )
     threeDs: ThreeDsRule | None = Field(None, description="When cardholders are authenticated.")
@@ -102,7 +102,7 @@ class SiteChangeRequest(Body):
         None, description="Whether you are told when a subscription ends, will end at a date, or is recovered."
     )
     extraEvents: list[ExtraEvent] | None = Field(
-        None, max_length=MOST_EXTRA_EVENTS, description="Events that are posted only if you ask for them here."
+        None, max_length=MAX_EXTRA_EVENTS, description="Events that are posted only if you ask for them here."
     )
     trackingCode: str | None = Field(None, max_length=255, description=OWN)
     rebillRetryPolicy: str | None = Field(
@@ -123,7 +123,7 @@ class SiteChangeRequest(Body):
     textColor2: Color | None = Field(None, description=OWN)
     textColor3: Color | None = Field(None, description=OWN)
     logoBase64: str | None = Field(
-        None, max_length=LONGEST_LOGO, pattern="^[A-Za-z0-9+/]+={0,2}$", description="An image in base64. " + OWN
+        None, max_length=MAX_LOGO_LENGTH, pattern="^[A-Za-z0-9+/]+={0,2}$", description="An image in base64. " + OWN
     )
 
     @field_validator("name")
@@ -153,12 +153,16 @@ class SiteRequest(SiteChangeRequest):
     """A site to be made."""
 
     # These three may not be left out here, which only narrows what is taken.
-    name: str = Field(max_length=LONGEST_HOST, description="A host name in lower case.", examples=["shop.example.com"])  # type: ignore[mutable-override]
+    name: str = Field(
+        max_length=MAX_HOST_LENGTH, description="A host name in lower case.", examples=["shop.example.com"]
+    )  # type: ignore[mutable-override]
     externalId: ExternalId = Field(description="Your own id.", examples=["shop-1"])  # type: ignore[mutable-override]
     ipnUrl: Url = Field(description="Where callbacks go when a payment names no address.")  # type: ignore[mutable-override]
 
 
-def site_handlers(tools: Tools, gate: Gate, context: Callable[[], dict[str, Any]]) -> list[HTTPRouteHandler]:
+def site_handlers(
+    tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+) -> list[HTTPRouteHandler]:
     """Return the handlers. `context` tells the models what the environment asks of them."""
 
     @post("/site", opt=describe("Make a site", request=SiteRequest, answer=SiteAnswer, takes_request_id=True))
@@ -227,7 +231,7 @@ def show_site(entry: SiteEntry) -> bytes:
             descriptor=site.descriptor,
             delayedCapture=site.delayed_capture,
             guardsDoubleClicks=site.guards_double_clicks,
-            goesOnUnauthenticated=site.goes_on_unauthenticated,
+            proceedWithout3ds=site.proceed_without_3ds,
             threeDs=site.three_ds,
             ipnFormat=site.ipn_format,
             subscriptionEvents=entry.subscription_events,

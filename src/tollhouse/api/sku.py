@@ -11,10 +11,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import TypedText
-from tollhouse.api.ids import LARGEST_NUMBER, read_name
+from tollhouse.api.ids import MAX_NUMBER, read_name
 from tollhouse.api.money_fields import AnyCurrency, check_schedule, read_amount
 from tollhouse.api.openapi import describe
 from tollhouse.api.price_fields import PriceFields
@@ -92,7 +92,7 @@ class SkuChangeRequest(Body):
     @classmethod
     def _check_site_id(cls, text: str | None) -> str | None:
         is_number = text is None or (text.isascii() and text.isdigit() and len(text) <= 19)
-        if not is_number or int(text or 0) > LARGEST_NUMBER:
+        if not is_number or int(text or 0) > MAX_NUMBER:
             raise ValueError("is unknown")
         return text
 
@@ -151,7 +151,7 @@ class SkuRequest(SkuChangeRequest):
         )
 
 
-def sku_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
+def sku_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
     """Return the handlers."""
 
     @post("/sku", opt=describe("Make a product", request=SkuRequest, answer=SkuAnswer, takes_request_id=True))

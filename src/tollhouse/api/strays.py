@@ -15,7 +15,9 @@ from tollhouse.http.screen import MESSAGE, find_number
 from tollhouse.kernel.card import CardDataError, CardNumber
 
 
-def find_strays(request: Readable, number: CardNumber | None, parts: Mapping[str, Any]) -> dict[str, list[str]]:
+def find_misplaced_card_numbers(
+    request: Readable, number: CardNumber | None, parts: Mapping[str, Any]
+) -> dict[str, list[str]]:
     """Name the fields of these parts, and the X-Request-ID, in which the number of the request's card stands.
 
     An id that holds it is forgotten: neither the answer nor the log repeats it.

@@ -9,24 +9,24 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from pydantic import Field, field_validator
 
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import Moment
 from tollhouse.api.ids import read_number
 from tollhouse.api.money_fields import check_schedule
 from tollhouse.api.openapi import describe
-from tollhouse.api.operations import LONGEST_REASON
+from tollhouse.api.operations import MAX_REASON_LENGTH
 from tollhouse.api.price_fields import PriceFields
 from tollhouse.api.requests import read_request
 from tollhouse.api.subscription_account import account_handler
 from tollhouse.api.subscription_charges import charge_handlers
-from tollhouse.billing.cancel import Cancellation, cancel
-from tollhouse.billing.change import MISSING, access_subscription
-from tollhouse.billing.recover import recover
-from tollhouse.billing.reprice import reprice
-from tollhouse.billing.settle import stand
+from tollhouse.billing.changes.cancel import Cancellation, cancel
+from tollhouse.billing.changes.change import MISSING, access_subscription
+from tollhouse.billing.changes.recover import recover
+from tollhouse.billing.changes.reprice import reprice
+from tollhouse.billing.settle import summarize_subscription
 from tollhouse.catalog.prices import MAX_PRICES
-from tollhouse.payments.view import build_subscription_block
+from tollhouse.payments.reading.view import build_subscription_block
 from tollhouse.wire.answers import SubscriptionBlock
 from tollhouse.wire.render import render
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tollhouse.billing.model import Subscription
-    from tollhouse.billing.tools import Biller
+    from tollhouse.billing.tools import BillingDependencies
 
 
 class SubscriptionChangeRequest(Body):
@@ -69,7 +69,7 @@ class SubscriptionCancelRequest(Body):
         description="End it then, whatever `keepActiveUntilNextRebill` says; a time that has passed means at once.",
     )
     reason: str | None = Field(
-        None, min_length=1, max_length=LONGEST_REASON, description="Kept with it.", examples=["Too dear"]
+        None, min_length=1, max_length=MAX_REASON_LENGTH, description="Kept with it.", examples=["Too dear"]
     )
 
     def to_cancellation(self) -> Cancellation:
@@ -86,7 +86,9 @@ class SubscriptionRecoverRequest(Body):
     """Nothing has to be said to take a cancellation back."""
 
 
-def subscription_handlers(biller: Biller, gate: Gate, context: Callable[[], dict[str, Any]]) -> list[HTTPRouteHandler]:
+def subscription_handlers(
+    biller: BillingDependencies, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+) -> list[HTTPRouteHandler]:
     """Return the handlers of all calls about subscriptions. `context` tells the models what the environment asks."""
     return [
         *_subscription_handlers(biller, gate),
@@ -96,7 +98,7 @@ def subscription_handlers(biller: Biller, gate: Gate, context: Callable[[], dict
     ]
 
 
-def _subscription_handlers(biller: Biller, gate: Gate) -> list[HTTPRouteHandler]:
+def _subscription_handlers(biller: BillingDependencies, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
     @get(
         "/subscription/{subscription_id:str}",
         opt=describe("Look a subscription up", answer=SubscriptionBlock, may_miss=True),
@@ -132,7 +134,7 @@ def _subscription_handlers(biller: Biller, gate: Gate) -> list[HTTPRouteHandler]
     return [get_subscription, put_subscription]
 
 
-def _ending_handlers(biller: Biller, gate: Gate) -> list[HTTPRouteHandler]:
+def _ending_handlers(biller: BillingDependencies, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
     @put(
         "/subscription/{subscription_id:str}/cancel",
         opt=describe(
@@ -169,4 +171,6 @@ def _ending_handlers(biller: Biller, gate: Gate) -> list[HTTPRouteHandler]:
 
 def show(subscription: Subscription) -> Response[bytes]:
     """Answer with a subscription as its merchant sees it."""
-    return Response(render(build_subscription_block(stand(subscription))), media_type="application/json")
+    return Response(
+        render(build_subscription_block(summarize_subscription(subscription))), media_type="application/json"
+    )

@@ -10,8 +10,8 @@ from litestar.params import FromPath
 from msgspec.structs import replace
 from pydantic import Field
 
-from tollhouse.api.access import AnyRequest, Gate
-from tollhouse.api.card_request import CardAsked, answer_order, read_card_request, refuse_strays
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
+from tollhouse.api.card_request import CardRequest, answer_order, read_card_request, reject_misplaced_card_numbers
 from tollhouse.api.consumer_fields import PageConsumerFields
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import IpAddress
@@ -21,8 +21,8 @@ from tollhouse.api.openapi import describe
 from tollhouse.api.requests import answer
 from tollhouse.api.source_fields import AnySource
 from tollhouse.api.wanted import NOT_PROFILE, card_of, code_of, read_browser, read_references
-from tollhouse.billing.change import MISSING
-from tollhouse.billing.change_account import NewSource, build_change, change_account, resolve_change
+from tollhouse.billing.changes.change import MISSING
+from tollhouse.billing.changes.change_account import NewSource, build_change, change_account, resolve_change
 from tollhouse.kernel.errors import Invalid
 from tollhouse.payments.model import CHANGE_OPERATION
 from tollhouse.wire.answers import PaymentAnswer
@@ -30,7 +30,7 @@ from tollhouse.wire.answers import PaymentAnswer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tollhouse.billing.tools import Biller
+    from tollhouse.billing.tools import BillingDependencies
     from tollhouse.payments.model import Order
 
 
@@ -58,7 +58,9 @@ def find_cross_faults(body: Mapping[str, Any]) -> dict[str, list[str]]:
     return faults
 
 
-def account_handler(biller: Biller, gate: Gate, context: Callable[[], dict[str, Any]]) -> HTTPRouteHandler:
+def account_handler(
+    biller: BillingDependencies, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+) -> HTTPRouteHandler:
     """Return the handler. `context` tells the models what the environment asks of them."""
 
     @put(
@@ -101,7 +103,10 @@ def account_handler(biller: Biller, gate: Gate, context: Callable[[], dict[str, 
 
 
 async def _order(
-    biller: Biller, request: AnyRequest, key: tuple[int, int], asked: CardAsked[SubscriptionAccountRequest]
+    biller: BillingDependencies,
+    request: AnyRequest,
+    key: tuple[int, int],
+    asked: CardRequest[SubscriptionAccountRequest],
 ) -> Order:
     """Put the verification together. Raises NotFound, and Invalid with all faults of the request."""
     change = await resolve_change(biller, key, read_references(key[0], asked.body))
@@ -109,11 +114,11 @@ async def _order(
     if asked.model is None or faults:
         raise Invalid(faults)
     order = await build_change(biller, change, _build_source(asked.model, asked))
-    refuse_strays(request, order, asked)
+    reject_misplaced_card_numbers(request, order, asked)
     return order
 
 
-def _build_source(model: SubscriptionAccountRequest, asked: CardAsked[SubscriptionAccountRequest]) -> NewSource:
+def _build_source(model: SubscriptionAccountRequest, asked: CardRequest[SubscriptionAccountRequest]) -> NewSource:
     source, consumer = model.paymentSource, model.consumer
     return NewSource(
         kind=source.type,

@@ -9,7 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import Moment, text
 from tollhouse.api.ids import read_number
@@ -17,8 +17,8 @@ from tollhouse.api.money_fields import check_schedule
 from tollhouse.api.openapi import describe
 from tollhouse.api.price_fields import PriceFields
 from tollhouse.api.requests import read_query, read_request
-from tollhouse.billing.change import MISSING, access_subscription
-from tollhouse.billing.upcoming import MOST_CHARGES, Upcoming, list_upcoming, preview
+from tollhouse.billing.changes.change import MISSING, access_subscription
+from tollhouse.billing.upcoming import MAX_CHARGES, Upcoming, list_upcoming, preview
 from tollhouse.catalog.prices import MAX_PRICES
 from tollhouse.kernel.errors import Invalid
 from tollhouse.wire.render import render, render_date
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tollhouse.billing.schedule import Charge
-    from tollhouse.billing.tools import Biller
+    from tollhouse.billing.tools import BillingDependencies
     from tollhouse.catalog.model import Price
 
 DEFAULT_CHARGES = 12
@@ -38,7 +38,7 @@ LIMIT_TEXT = "How many charges at most."
 class UpcomingQuery(Body):
     """How far to look ahead."""
 
-    limit: int = Field(DEFAULT_CHARGES, ge=1, le=MOST_CHARGES, description=LIMIT_TEXT)
+    limit: int = Field(DEFAULT_CHARGES, ge=1, le=MAX_CHARGES, description=LIMIT_TEXT)
 
 
 class PreviewSku(Body):
@@ -60,7 +60,7 @@ class PreviewRequest(Body):
         description="The charges, as of a product. Required, or `sku`.",
     )
     at: Moment | None = Field(None, description="When the sign-up would be; by default now.")
-    limit: int = Field(DEFAULT_CHARGES, ge=1, le=MOST_CHARGES, description=LIMIT_TEXT)
+    limit: int = Field(DEFAULT_CHARGES, ge=1, le=MAX_CHARGES, description=LIMIT_TEXT)
 
     @field_validator("price", mode="after")
     @classmethod
@@ -75,7 +75,7 @@ class PreviewRequest(Body):
         return prices
 
 
-def charge_handlers(biller: Biller, gate: Gate) -> list[HTTPRouteHandler]:
+def charge_handlers(biller: BillingDependencies, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
     """Return the handlers."""
 
     @get(
@@ -113,7 +113,7 @@ def charge_handlers(biller: Biller, gate: Gate) -> list[HTTPRouteHandler]:
     return [list_upcoming_charges, preview_subscription]
 
 
-async def _find_prices(biller: Biller, merchant_id: int, sku: PreviewSku | None) -> Sequence[Price]:
+async def _find_prices(biller: BillingDependencies, merchant_id: int, sku: PreviewSku | None) -> Sequence[Price]:
     """Return the prices of a product. Raises Invalid for one that is unknown, or has none."""
     found = await biller.tools.catalog.sku(merchant_id, sku.name) if sku else None
     if found is None:

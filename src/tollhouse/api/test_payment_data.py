@@ -19,8 +19,8 @@ from pydantic import (
     field_validator,
 )
 
-from tollhouse.acquirers.test_data import Type, Wish
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.acquirers.test_data import TestDataRequest, Type
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.ids import read_number
 from tollhouse.api.money_fields import AnyCurrency, read_amount
@@ -47,14 +47,14 @@ PATH = "/testPaymentData"
 #: What is on a card when nobody says.
 DEFAULT_BALANCE = Decimal(1_000_000)
 MAX_ADDRESSES = 50
-LONGEST_ADDRESS = 45
-LONGEST_COMMENT = 255
+MAX_ADDRESS_LENGTH = 45
+MAX_COMMENT_LENGTH = 255
 MAX_LIMIT = 100
 MAX_OFFSET = 2**31
 
 
 def _check_address(value: str) -> str:
-    if len(value) > LONGEST_ADDRESS or "%" in value:
+    if len(value) > MAX_ADDRESS_LENGTH or "%" in value:
         raise ValueError("is no IP address")
     try:
         return str(parse_address(value))
@@ -82,7 +82,7 @@ class TestPaymentDataRequest(Body):
     )
     emulate3ds: bool = Field(False, description="Challenge every payment by its holder.")
     expired: bool = Field(False, description="Decline every charge as expired.")
-    comment: str | None = Field(None, max_length=LONGEST_COMMENT, description="Yours.")
+    comment: str | None = Field(None, max_length=MAX_COMMENT_LENGTH, description="Yours.")
 
     @field_validator("balance", mode="after")
     @classmethod
@@ -91,9 +91,9 @@ class TestPaymentDataRequest(Body):
             Money.parse(balance, Currency.of(info.data["currency"]))
         return balance
 
-    def to_wish(self, claim: Claim | None) -> Wish:
+    def to_wish(self, claim: Claim | None) -> TestDataRequest:
         """Say it in the words of the issuer; what claims the request names it there too."""
-        return Wish(
+        return TestDataRequest(
             type=self.type,
             balance=Money.parse(self.balance, Currency.of(self.currency)),
             allowed_ips=list(dict.fromkeys(self.allowedIps)),
@@ -131,13 +131,15 @@ class TestPaymentDataQuery(Body):
 
 
 def test_payment_data_handlers(
-    desk: TestDataDesk, gate: Gate, database: Database, digest: Digest
+    desk: TestDataDesk, gate: RequestAuthenticator, database: Database, digest: Digest
 ) -> list[HTTPRouteHandler]:
     """Return the handlers."""
     return [*_making_handlers(desk, gate, database, digest), *_changing_handlers(desk, gate), *_switches(desk, gate)]
 
 
-def _making_handlers(desk: TestDataDesk, gate: Gate, database: Database, digest: Digest) -> list[HTTPRouteHandler]:
+def _making_handlers(
+    desk: TestDataDesk, gate: RequestAuthenticator, database: Database, digest: Digest
+) -> list[HTTPRouteHandler]:
     @post(
         PATH,
         opt=describe(
@@ -173,7 +175,7 @@ def _making_handlers(desk: TestDataDesk, gate: Gate, database: Database, digest:
     return [post_test_payment_data, list_test_payment_data]
 
 
-def _changing_handlers(desk: TestDataDesk, gate: Gate) -> list[HTTPRouteHandler]:
+def _changing_handlers(desk: TestDataDesk, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
     one = f"{PATH}/{{test_data_id:str}}"
 
     @get(one, opt=describe("Look a test card up", answer=TestPaymentDataAnswer, may_miss=True))
@@ -217,7 +219,7 @@ def _changing_handlers(desk: TestDataDesk, gate: Gate) -> list[HTTPRouteHandler]
     return [get_test_payment_data, delete_test_payment_data, put_test_balance, put_test_addresses]
 
 
-def _switches(desk: TestDataDesk, gate: Gate) -> list[HTTPRouteHandler]:
+def _switches(desk: TestDataDesk, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
     """Return the calls whose path says it all; a body is not read."""
     one = f"{PATH}/{{test_data_id:str}}"
 

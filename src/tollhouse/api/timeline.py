@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from litestar import Response, get
 from litestar.params import FromPath
 
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.ids import read_number
 from tollhouse.api.openapi import describe
 from tollhouse.history.model import Entry
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MISSING = "There is no such transaction."
 
 
-def timeline_handlers(tools: Tools, gate: Gate) -> list[HTTPRouteHandler]:
+def timeline_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
     """Return the handlers."""
 
     @get(

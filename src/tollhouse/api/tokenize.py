@@ -8,14 +8,14 @@ from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
 from pydantic import ValidationError
 
-from tollhouse.api.access import AnyRequest, Gate, Readable, find_request_id_faults
+from tollhouse.api.access import AnyRequest, Readable, RequestAuthenticator, find_request_id_faults
 from tollhouse.api.card_fields import CardFields
 from tollhouse.api.decode import MAX_TOKENIZE_BYTES, read_object
 from tollhouse.api.envelope import sent_request_id_of
 from tollhouse.api.openapi import describe
 from tollhouse.api.problems import describe_faults
 from tollhouse.api.requests import answer
-from tollhouse.api.strays import find_strays, read_card_number
+from tollhouse.api.strays import find_misplaced_card_numbers, read_card_number
 from tollhouse.http.screen import CARD_FIELDS
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.requests import Reply
@@ -60,7 +60,7 @@ def tokenize_handlers(make_token: Callable[[Readable], Awaitable[Reply]]) -> lis
 
 
 def build_tokenize(
-    mint: Mint, gate: Gate, limits: TokenizeLimits, context: Callable[[], dict[str, Any]]
+    mint: Mint, gate: RequestAuthenticator, limits: TokenizeLimits, context: Callable[[], dict[str, Any]]
 ) -> Callable[[Readable], Awaitable[Reply]]:
     """Return what answers `POST /tokenize`. `context` tells the models what the environment asks of them."""
 
@@ -84,7 +84,7 @@ async def _read(request: Readable, context: dict[str, Any]) -> TokenizeRequest:
     body, faults = await read_object(request, limit_bytes=MAX_TOKENIZE_BYTES, card_fields=CARD_FIELDS)
     faults |= find_request_faults(request)
     if sent_request_id_of(request.scope) is not None:
-        faults |= find_strays(request, read_card_number(body.get("number")), {})
+        faults |= find_misplaced_card_numbers(request, read_card_number(body.get("number")), {})
     try:
         fields = TokenizeRequest.model_validate(body, context=context)
     except ValidationError as error:

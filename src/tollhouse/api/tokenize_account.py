@@ -9,7 +9,7 @@ from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
 from pydantic import Field, ValidationError, field_validator
 
-from tollhouse.api.access import AnyRequest, Gate
+from tollhouse.api.access import AnyRequest, RequestAuthenticator
 from tollhouse.api.card_fields import Code, read_code
 from tollhouse.api.decode import MAX_TOKENIZE_BYTES, Body, read_object
 from tollhouse.api.fields import text
@@ -87,7 +87,11 @@ def tokenize_account_handlers(make_token: Callable[[AnyRequest], Awaitable[Reply
 
 
 def build_tokenize_account(
-    mint: Mint, database: Database, gate: Gate, limits: TokenizeLimits, context: Callable[[], dict[str, Any]]
+    mint: Mint,
+    database: Database,
+    gate: RequestAuthenticator,
+    limits: TokenizeLimits,
+    context: Callable[[], dict[str, Any]],
 ) -> Callable[[AnyRequest], Awaitable[Reply]]:
     """Return what answers the call. `context` tells the models what the environment asks of them."""
 

@@ -10,7 +10,7 @@ from tollhouse.api.card_fields import CardFields
 from tollhouse.api.payment_request import PaymentRequest, skus_of
 from tollhouse.api.requests import leave_out_codes
 from tollhouse.api.source_fields import AccountWithCodeSource
-from tollhouse.payments.wanted import References, SkuReference, Wanted, WantedItem
+from tollhouse.payments.charge.requested_payment import References, RequestedItem, RequestedPayment, SkuReference
 from tollhouse.threeds.model import BrowserData
 from tollhouse.wire.render import render_json
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
 
 #: Of anything that a request points at: site, SKU, token, account, consumer.
-LONGEST_REFERENCE = 36
-LONGEST_EXTERNAL_ID = 255
+MAX_REFERENCE_LENGTH = 36
+MAX_EXTERNAL_ID_LENGTH = 255
 #: Fields of the request's consumer that are no part of the consumer.
 NOT_PROFILE = {"id", "externalId", "ip"}
 
@@ -47,7 +47,7 @@ def read_references(merchant_id: int, body: dict[str, Any]) -> References:
         else None,
         source_consumer_id=_text(source, "id", "value") if kind == "consumer" else None,
         consumer_id=_text(consumer, "id"),
-        external_id=_text(consumer, "externalId", longest=LONGEST_EXTERNAL_ID),
+        external_id=_text(consumer, "externalId", longest=MAX_EXTERNAL_ID_LENGTH),
         mid=_text(source, "mid"),
         has_ipn_url=any(each.get("ipnUrl") for each in urls),
         has_redirect_url=any(each.get("redirectUrl") for each in urls),
@@ -59,7 +59,7 @@ def _object(body: dict[str, Any], name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _text(content: dict[str, Any], *names: str, longest: int = LONGEST_REFERENCE) -> str | None:
+def _text(content: dict[str, Any], *names: str, longest: int = MAX_REFERENCE_LENGTH) -> str | None:
     """Return the first of these that is there, as the model reads it; what is no text or too long was never issued."""
     text = next((str(content[name]) for name in names if _is_scalar(content.get(name))), "")
     return text if 0 < len(text) <= longest else None
@@ -71,11 +71,11 @@ def _is_scalar(value: Any) -> bool:
 
 def build_wanted(
     model: PaymentRequest, body: dict[str, Any], *, merchant_id: int, request_id: str, claim: Claim | None
-) -> Wanted:
+) -> RequestedPayment:
     """Say what a sound request wants."""
     source, consumer = model.paymentSource, model.consumer
     urls = [model.url, *(sku.url for sku in model.skus)]
-    return Wanted(
+    return RequestedPayment(
         merchant_id=merchant_id,
         request_id=request_id,
         claim=claim,
@@ -109,13 +109,13 @@ def code_of(source: AnySource) -> Cvv | None:
     return source.cvv if isinstance(source, CardFields | AccountWithCodeSource) else None
 
 
-def build_items(skus: Iterable[SkuFields]) -> tuple[WantedItem, ...]:
+def build_items(skus: Iterable[SkuFields]) -> tuple[RequestedItem, ...]:
     """Say what is sold, as the request describes it."""
     return tuple(map(_build_item, skus))
 
 
-def _build_item(sku: SkuFields) -> WantedItem:
-    return WantedItem(sku.title or "", tuple(price.to_price() for price in sku.price), sku.extras)
+def _build_item(sku: SkuFields) -> RequestedItem:
+    return RequestedItem(sku.title or "", tuple(price.to_price() for price in sku.price), sku.extras)
 
 
 def first_url(urls: Iterable[str | None]) -> str | None:

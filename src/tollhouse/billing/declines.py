@@ -25,5 +25,5 @@ def is_for_good(decline: Decline) -> bool:
     return _choose_course(decline).is_for_good
 
 
-def _choose_course(decline: Decline) -> dunning.Course:
+def _choose_course(decline: Decline) -> dunning.DunningRule:
     return dunning.choose_course(decline.code, decline.advice_code)

@@ -22,11 +22,11 @@ from tollhouse.kernel import codes
 Then = Literal["retry", "hold", "end"]
 
 #: So many of a card's newest declines are all that any limit of the data can ask for.
-MOST_DECLINES = 50
+MAX_DECLINES = 50
 
 #: The bounds of a schedule of a site's own.
-MOST_RETRIES = 10
-LONGEST_DAYS = 60
+MAX_RETRIES = 10
+MAX_DAYS = 60
 
 DEFAULT_WORDS = frozenset({"", "default", "enable", "enabled"})
 DISABLED_WORDS = frozenset({"disable", "disabled"})
@@ -71,7 +71,7 @@ class Failure:
     tries: int
     #: When the next period falls due; None if this was the last charge of the schedule.
     next_due_at: datetime | None
-    #: When this card was declined at this merchant before: all, or the newest `MOST_DECLINES`, in any order.
+    #: When this card was declined at this merchant before: all, or the newest `MAX_DECLINES`, in any order.
     earlier_declines: Sequence[datetime] = ()
 
 
@@ -102,7 +102,7 @@ Decision = Retry | Hold | End
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class DunningRule:
     """What a kind of failure leads to if there is time. A retry has no reason; `wait` counts from the failure."""
 
     then: Then
@@ -147,7 +147,7 @@ def decide(failure: Failure, policy: Policy) -> Decision:
     return _choose_retry(failure, policy, course, end)
 
 
-def choose_course(code: str, advice_code: str | None) -> Course:
+def choose_course(code: str, advice_code: str | None) -> DunningRule:
     """Return what a decline leads to by its payment code and its advice: the stricter of the two.
 
     With one exception: a code that gives no ground of its own, because it is unknown or only says not to send the
@@ -177,7 +177,7 @@ def choose_end(due_at: datetime, next_due_at: datetime | None, policy: Policy) -
 def choose_allowed_time(at: datetime, *, brand: str, declines: Sequence[datetime]) -> datetime:
     """Return the first time from `at` on at which a try on a card cannot break a limit of its scheme.
 
-    `declines` are those of this card at this merchant: all, or the newest `MOST_DECLINES`, in any order. A window
+    `declines` are those of this card at this merchant: all, or the newest `MAX_DECLINES`, in any order. A window
     reaches from after its beginning to its end, so a decline leaves it when it is as old as the window is long.
     """
     newest = sorted(declines, reverse=True)
@@ -211,8 +211,7 @@ def read_policy(text: str) -> Policy:
     days = tuple(int(day) for day in word.split(",")) if DAYS_FORM.fullmatch(word) else ()
     if not _is_schedule(days):
         raise ValueError(
-            f"must be default, disabled, or up to {MOST_RETRIES} ascending days from 1 to {LONGEST_DAYS},"
-            " such as 1,3,5,7"
+            f"must be default, disabled, or up to {MAX_RETRIES} ascending days from 1 to {MAX_DAYS}, such as 1,3,5,7"
         )
     return Policy(days)
 
@@ -227,10 +226,10 @@ def choose_policy(text: str | None) -> Policy:
 
 def _is_schedule(days: Sequence[int]) -> bool:
     ascends = all(earlier < later for earlier, later in pairwise(days))
-    return ascends and 0 < len(days) <= MOST_RETRIES and days[-1] <= LONGEST_DAYS
+    return ascends and 0 < len(days) <= MAX_RETRIES and days[-1] <= MAX_DAYS
 
 
-def _choose_retry(failure: Failure, policy: Policy, course: Course, end: datetime) -> Decision:
+def _choose_retry(failure: Failure, policy: Policy, course: DunningRule, end: datetime) -> Decision:
     if not policy.retry_days:
         return Hold(end, "retries_disabled")
     if failure.tries > len(policy.retry_days):
@@ -265,13 +264,13 @@ def _choose_time_after_fault(failure: Failure, policy: Policy) -> datetime:
     return choose_allowed_time(at, brand=failure.brand, declines=failure.earlier_declines)
 
 
-def _follow_category(code: codes.Code) -> Course:
+def _follow_category(code: codes.Code) -> DunningRule:
     """Return what the table of codes says of a code. Its advice to merchants binds us too."""
     if code.category == 1:
-        return Course("end", "never_again")
+        return DunningRule("end", "never_again")
     if code.category == 3:
-        return Course("hold", "new_account_needed")
-    return Course("retry") if code.retry == "later" else Course("hold", "not_to_be_repeated")
+        return DunningRule("hold", "new_account_needed")
+    return DunningRule("retry") if code.retry == "later" else DunningRule("hold", "not_to_be_repeated")
 
 
 @cache
@@ -280,12 +279,12 @@ def _table() -> dict[str, Any]:
 
 
 @cache
-def _code_courses() -> dict[str, Course]:
+def _code_courses() -> dict[str, DunningRule]:
     return {code: _read_course(row) for code, row in _table()["codes"].items()}
 
 
 @cache
-def _advice_courses() -> dict[str, Course]:
+def _advice_courses() -> dict[str, DunningRule]:
     return {code: _read_course(row) for code, row in _table()["advice"].items() if row["then"] != "as_declined"}
 
 
@@ -296,9 +295,9 @@ def _limits() -> tuple[Limit, ...]:
     )
 
 
-def _read_course(row: dict[str, Any]) -> Course:
+def _read_course(row: dict[str, Any]) -> DunningRule:
     wait = timedelta(hours=row.get("wait_hours", 0))
-    return Course(
+    return DunningRule(
         row["then"],
         row.get("reason"),
         wait,

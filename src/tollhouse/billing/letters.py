@@ -9,16 +9,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tollhouse.billing.model import CANCELED, Happening
+from tollhouse.billing.model import CANCELED, LifecycleEvent
 from tollhouse.billing.store import select_letter_terms
-from tollhouse.notices.model import DEFAULT_LANGUAGE, Addressee, Facts, Kind, read_recipient
+from tollhouse.notices.model import DEFAULT_LANGUAGE, Facts, Kind, Recipient, read_recipient
 from tollhouse.notices.store import NoticeRow, insert_notices
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
 
-async def write_letters(connection: PlainConnection, happenings: Sequence[Happening]) -> None:
+async def write_letters(connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> None:
     """Write down what consumers are told of what happened; the worker carries it afterwards."""
     told = [each for each in happenings if each.kind == CANCELED and each.subscription.tells_consumer]
     if not told:
@@ -28,7 +28,7 @@ async def write_letters(connection: PlainConnection, happenings: Sequence[Happen
     await insert_notices(connection, [row for row in rows if row is not None])
 
 
-def _build_row(happening: Happening, terms: Mapping[str, Any]) -> NoticeRow | None:
+def _build_row(happening: LifecycleEvent, terms: Mapping[str, Any]) -> NoticeRow | None:
     """Return the letter, or None where there is no address to which one can go."""
     subscription = happening.subscription
     addressee = choose_addressee(
@@ -55,14 +55,14 @@ def _build_row(happening: Happening, terms: Mapping[str, Any]) -> NoticeRow | No
     )
 
 
-def choose_addressee(given: Mapping[str, str] | None, consumer: Mapping[str, Any], *, shop: str) -> Addressee | None:
+def choose_addressee(given: Mapping[str, str] | None, consumer: Mapping[str, Any], *, shop: str) -> Recipient | None:
     """Say to whom a letter goes: where the sign-up's receipts go, else to its consumer. Pure.
 
     None where that is no address.
     """
     if given is not None:
-        return Addressee(given["to"], given["language"], shop)
+        return Recipient(given["to"], given["language"], shop)
     to = read_recipient(consumer.get("email"))
     if to is None:
         return None
-    return Addressee(to, consumer.get("browserLanguage") or DEFAULT_LANGUAGE, shop)
+    return Recipient(to, consumer.get("browserLanguage") or DEFAULT_LANGUAGE, shop)

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from tollhouse.billing import dunning
 from tollhouse.billing.card_dates import choose_card_check
 from tollhouse.billing.declines import is_decline
-from tollhouse.billing.model import Case, Decline, End, State, Subscription
+from tollhouse.billing.model import Decline, End, State, Subscription, SubscriptionContext
 from tollhouse.billing.schedule import Charge, Plan, find_charge, find_period_after, replan
 from tollhouse.kernel.clock import ceil_second, floor_second
 from tollhouse.kernel.errors import Invalid
@@ -86,7 +86,7 @@ def pay(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscriptio
     return _look_at_next(take_next_prices(paid), at)
 
 
-def pass_over(case: Case) -> Subscription:
+def skip_free_period(case: SubscriptionContext) -> Subscription:
     """Return the subscription after a period that costs nothing, which is no cycle and leaves nothing owed."""
     subscription = case.subscription
     charge = next_charge(subscription)
@@ -102,7 +102,7 @@ def pass_over(case: Case) -> Subscription:
     return _look_at_next(passed, case.now)
 
 
-def fail(case: Case, decline: Decline) -> Subscription:
+def fail(case: SubscriptionContext, decline: Decline) -> Subscription:
     """Return the subscription after a try for its next period was declined."""
     failed = take_next_prices(case.subscription)
     if not failed.state.is_running:
@@ -122,7 +122,7 @@ def fail(case: Case, decline: Decline) -> Subscription:
             return _expire(late, ENDS.get(decision.reason, End.UNPAID))
 
 
-def _follow_new_prices(case: Case, subscription: Subscription) -> Subscription:
+def _follow_new_prices(case: SubscriptionContext, subscription: Subscription) -> Subscription:
     """Return a past-due subscription with the dunning of its new prices: as if they had held when it was declined.
 
     What is due now is tried now, if there is time. Where there is none by the new prices, the wait for a new card is
@@ -183,7 +183,7 @@ def is_charge_next(subscription: Subscription) -> bool:
     return not is_ending and not owes_nothing(subscription)
 
 
-def _describe_failure(case: Case, decline: Decline, *, tries: int) -> dunning.Failure:
+def _describe_failure(case: SubscriptionContext, decline: Decline, *, tries: int) -> dunning.Failure:
     """Say what dunning asks of a failure.
 
     A period that was declined first long after its time counts from its first try. What was no decline leaves it owed
@@ -208,7 +208,7 @@ def _describe_failure(case: Case, decline: Decline, *, tries: int) -> dunning.Fa
     )
 
 
-def end_what_is_over(case: Case) -> Subscription | None:
+def end_what_is_over(case: SubscriptionContext) -> Subscription | None:
     """Return the subscription as the time that has come ends it; None when it is not over."""
     subscription, now = case.subscription, case.now
     if not subscription.state.is_running:
@@ -221,7 +221,7 @@ def end_what_is_over(case: Case) -> Subscription | None:
     return _expire(subscription, reason) if reason else None
 
 
-def _find_end_of_due(case: Case) -> End | None:
+def _find_end_of_due(case: SubscriptionContext) -> End | None:
     """Return why a subscription that is due ends instead of being charged; for a disabled merchant that waits."""
     subscription = case.subscription
     if not subscription.waits_for_account and next_charge(subscription) is None:
@@ -233,14 +233,14 @@ def _find_end_of_due(case: Case) -> End | None:
     return End.REFUSED if is_charge_next(subscription) and is_card_refused(case) else None
 
 
-def is_card_refused(case: Case) -> bool:
+def is_card_refused(case: SubscriptionContext) -> bool:
     """Tell whether the card was declined for good since it was last approved for this subscription."""
     approved_at = case.subscription.approved_at
     return case.refused_at is not None and (approved_at is None or approved_at < case.refused_at)
 
 
 def cancel(
-    case: Case, *, at: datetime | None, at_next_rebill: bool, reason: str | None, tells_consumer: bool
+    case: SubscriptionContext, *, at: datetime | None, at_next_rebill: bool, reason: str | None, tells_consumer: bool
 ) -> Subscription:
     """Return the subscription as the merchant cancels it: at once, at a date, or when the next charge is due.
 
@@ -259,7 +259,7 @@ def cancel(
     return _cancel(noted, now) if at is None or at <= now else replace(noted, cancel_at=at)
 
 
-def recover(case: Case) -> Subscription:
+def recover(case: SubscriptionContext) -> Subscription:
     """Return the subscription with its cancellation taken back, on its old anchor: next is the next date of that.
 
     What fell due while it was canceled is not charged. Raises Invalid for one that has expired, and for one that has
@@ -283,7 +283,7 @@ def recover(case: Case) -> Subscription:
     return _look_at_next(replace(recovered, state=state), now)
 
 
-def change_prices(case: Case, prices: Sequence[Price]) -> Subscription:
+def change_prices(case: SubscriptionContext, prices: Sequence[Price]) -> Subscription:
     """Return the subscription with other prices from its next charge on, which keeps its date.
 
     Where a charge is under way they take effect when that is settled. What is owed is owed by the new prices, and so

@@ -105,7 +105,7 @@ class Subscription(Struct, frozen=True):
         return self.merchant_id, self.subscription_id
 
 
-class Case(Struct, frozen=True):
+class SubscriptionContext(Struct, frozen=True):
     """A subscription with all that a rule needs to decide about it."""
 
     subscription: Subscription
@@ -171,7 +171,7 @@ EXPIRED: Final = "subscription.expired"
 CARD_EXPIRING: Final = "subscription.card_expiring"
 
 
-class Happening(Struct, frozen=True):
+class LifecycleEvent(Struct, frozen=True):
     """Something that happened to a subscription without a payment; its site hears of it unless it does not want to."""
 
     kind: HappeningKind

@@ -29,7 +29,7 @@ class ScheduleError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class SchedulePosition:
     """Where a schedule stands: so many whole months after an anchor.
 
     The anchor keeps its day: 31 January and one month is the end of February, and with one month more 31 March.
@@ -43,7 +43,7 @@ class Position:
         """The moment in UTC, on the last day of a month that lacks the anchor's; None after the end of time."""
         return _add(self.anchor_at, Offset(self.months, "m"))
 
-    def step(self, offset: Offset, times: int = 1) -> Position | None:
+    def step(self, offset: Offset, times: int = 1) -> SchedulePosition | None:
         """Return the position so many offsets later, or None if days or weeks lead past the end of time.
 
         After days and weeks the moment that was reached is the new anchor. No step at all leaves the old one.
@@ -52,9 +52,9 @@ class Position:
         if count == 0:
             return self
         if offset.unit in "my":
-            return Position(self.anchor_at, self.months + count * (12 if offset.unit == "y" else 1))
+            return SchedulePosition(self.anchor_at, self.months + count * (12 if offset.unit == "y" else 1))
         reached = self.moment and _add(self.moment, Offset(count, offset.unit))
-        return Position(reached) if reached else None
+        return SchedulePosition(reached) if reached else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Charge:
 class _Place:
     """A charge as it was located: the position, its moment, and the prices that fall due there."""
 
-    position: Position
+    position: SchedulePosition
     due_at: datetime
     prices: tuple[Price, ...]
 
@@ -174,7 +174,7 @@ def replan(plan: Plan, prices: tuple[Price, ...], period: int) -> Plan:
 def _locate(plan: Plan, period: int) -> _Place | None:
     """Find a charge by stepping over whole groups of prices; None before the first and after the last."""
     wanted = period - plan.first_period + 1
-    position: Position | None = Position(plan.base_at, plan.base_months)
+    position: SchedulePosition | None = SchedulePosition(plan.base_at, plan.base_months)
     # The charge on the base itself takes no step.
     unstepped = 1 if plan.starts_at_base else 0
     for group in _group_prices(plan):
@@ -203,7 +203,7 @@ def _count_charges(price: Price) -> int | None:
     return None if price.repeat is True else max(1, price.repeat)
 
 
-def _arrive(position: Position | None, prices: tuple[Price, ...]) -> _Place | None:
+def _arrive(position: SchedulePosition | None, prices: tuple[Price, ...]) -> _Place | None:
     """Return what is charged at a position, or None after the end of time."""
     moment = position and position.moment
     return _Place(position, moment, prices) if position and moment else None

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tollhouse.billing.declines import ends_all_on_card, is_decline, is_for_good
 from tollhouse.billing.lifecycle import fail, fail_on_old_account, pay, revoke, switch_account
-from tollhouse.billing.model import EXPIRED, Case, Decline, Happening, State, Subscription
+from tollhouse.billing.model import EXPIRED, Decline, LifecycleEvent, State, Subscription, SubscriptionContext
 from tollhouse.billing.store import (
     Key,
     lock_cases,
@@ -20,13 +20,13 @@ from tollhouse.billing.store import (
     update_subscriptions,
 )
 from tollhouse.kernel.card import Expiry
-from tollhouse.kernel.errors import Defect
-from tollhouse.payments.model import Payment, Renewing, Standing, Status, Superseded
+from tollhouse.kernel.errors import InternalError
+from tollhouse.payments.model import ConcurrentChange, Payment, Renewing, Status, SubscriptionSummary
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tollhouse.billing.tools import Tell
+    from tollhouse.billing.tools import RecordEvents
     from tollhouse.storage.database import Database, PlainConnection
 
 #: A payment with the period that it is a try for.
@@ -72,7 +72,7 @@ async def _expect_own(connection: PlainConnection, payments: Sequence[Payment]) 
     )
     own = {row["transaction_id"] async for row in rows}
     if any(payment.transaction_id not in own for payment in payments):
-        raise Superseded("The subscription was changed.")
+        raise ConcurrentChange("The subscription was changed.")
 
 
 class SettleRenewal:
@@ -89,7 +89,7 @@ class SettleRenewal:
         """Write what becomes of the subscriptions of a batch."""
         cases = await lock_cases(connection, [_key_of(payment) for payment in rows])
         await _settle_tries(connection, rows)
-        settled = [(settle(_find(cases, payment), payment), payment) for payment in rows]
+        settled = [(apply_renewal_outcome(_find(cases, payment), payment), payment) for payment in rows]
         await update_subscriptions(connection, [subscription for subscription, _ in settled])
         for subscription, payment in settled:
             if payment.status is Status.FAIL and ends_all_on_card(_describe(payment)):
@@ -102,7 +102,7 @@ class TellExpired:
     rank = 91
     stands_alone = False
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, tell: RecordEvents) -> None:
         self._tell = tell
 
     def rows(self, payment: Payment) -> Sequence[Payment]:
@@ -117,7 +117,7 @@ class TellExpired:
         await self._tell(
             connection,
             [
-                Happening(EXPIRED, _find(cases, payment).subscription, _time_of(payment), payment.request_id)
+                LifecycleEvent(EXPIRED, _find(cases, payment).subscription, _time_of(payment), payment.request_id)
                 for payment in expired
             ],
         )
@@ -148,13 +148,13 @@ class SwitchAccount:
             await update_subscriptions(connection, [switched], are_charging=case.is_charging)
 
 
-class Foretell:
+class ForecastSubscription:
     """Tells what a settled payment makes of its subscription, for its answer; what is written a lock decides."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def __call__(self, payment: Payment) -> tuple[Standing, ...]:
+    async def __call__(self, payment: Payment) -> tuple[SubscriptionSummary, ...]:
         """Return where the subscription will stand; nothing where it is gone."""
         case = payment.renewing.case if payment.renewing else None
         if case is None:
@@ -163,14 +163,14 @@ class Foretell:
         if case is None:
             return ()
         if payment.renewing is None:
-            return (stand(case.subscription),)
+            return (summarize_subscription(case.subscription),)
         tried = replace(case.subscription, tries=payment.renewing.number)
-        return (stand(settle(replace(case, subscription=tried), payment)),)
+        return (summarize_subscription(apply_renewal_outcome(replace(case, subscription=tried), payment)),)
 
 
-def stand(subscription: Subscription) -> Standing:
+def summarize_subscription(subscription: Subscription) -> SubscriptionSummary:
     """Return where a subscription stands, as answers tell it."""
-    return Standing(
+    return SubscriptionSummary(
         subscription_id=subscription.subscription_id,
         status=subscription.state.value,
         cycle=subscription.cycle,
@@ -182,7 +182,7 @@ def stand(subscription: Subscription) -> Standing:
     )
 
 
-def settle(case: Case, payment: Payment) -> Subscription:
+def apply_renewal_outcome(case: SubscriptionContext, payment: Payment) -> Subscription:
     """Return the subscription after a try. Pure; while the try is open nothing changes."""
     if payment.status is Status.PENDING:
         return case.subscription
@@ -223,11 +223,11 @@ async def _revoke_others(connection: PlainConnection, payment: Payment, subscrip
         await update_subscriptions(connection, [revoked], are_charging=case.is_charging)
 
 
-def _find(cases: dict[Key, Case], payment: Payment) -> Case:
+def _find(cases: dict[Key, SubscriptionContext], payment: Payment) -> SubscriptionContext:
     """Return the case of a renewed subscription; its rows are never deleted."""
     case = cases.get(_key_of(payment))
     if case is None:
-        raise Defect("A subscription that was renewed is not there.")
+        raise InternalError("A subscription that was renewed is not there.")
     return case
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from tollhouse.billing.dunning import choose_policy
 from tollhouse.billing.lifecycle import is_charge_next
-from tollhouse.billing.model import Agreement, Case, Decline, End, State, Subscription
+from tollhouse.billing.model import Agreement, Decline, End, State, Subscription, SubscriptionContext
 from tollhouse.billing.schedule import Plan
 from tollhouse.catalog.model import Price, price_from_json, price_to_json
 from tollhouse.storage.queries import load_queries
@@ -25,22 +25,22 @@ queries = load_queries("tollhouse.billing")
 Key = tuple[int, int]
 
 #: Of one card.
-MOST_ON_ACCOUNT = 1_000
+MAX_ON_ACCOUNT = 1_000
 
 
-async def select_case(connection: PlainConnection, key: Key) -> Case | None:
+async def select_case(connection: PlainConnection, key: Key) -> SubscriptionContext | None:
     """Return a subscription with what decides about it, or None: also for one whose first payment is open."""
     return (await select_cases(connection, [key])).get(key)
 
 
-async def select_cases(connection: PlainConnection, keys: Iterable[Key]) -> dict[Key, Case]:
+async def select_cases(connection: PlainConnection, keys: Iterable[Key]) -> dict[Key, SubscriptionContext]:
     """Return subscriptions with what decides about them, as far as they are there."""
     rows = queries.select_cases(connection, **_columns_of_keys(keys))
     cases = [read_case(row) async for row in rows]
     return {case.subscription.key: case for case in cases}
 
 
-async def lock_cases(connection: PlainConnection, keys: Iterable[Key]) -> dict[Key, Case]:
+async def lock_cases(connection: PlainConnection, keys: Iterable[Key]) -> dict[Key, SubscriptionContext]:
     """Lock subscriptions in the order of their keys, and return them as they are now."""
     sought = sorted(set(keys))
     async for _ in queries.lock_subscriptions(connection, **_columns_of_keys(sought)):
@@ -49,19 +49,19 @@ async def lock_cases(connection: PlainConnection, keys: Iterable[Key]) -> dict[K
     return await select_cases(connection, sought)
 
 
-async def lock_case(connection: PlainConnection, key: Key) -> Case | None:
+async def lock_case(connection: PlainConnection, key: Key) -> SubscriptionContext | None:
     """Lock one subscription and return it as it is now, or None."""
     return (await lock_cases(connection, [key])).get(key)
 
 
 async def select_keys_on_account(connection: PlainConnection, subscription: Subscription) -> list[Key]:
-    """Return the other running subscriptions that are charged to the same card, up to `MOST_ON_ACCOUNT`."""
+    """Return the other running subscriptions that are charged to the same card, up to `MAX_ON_ACCOUNT`."""
     rows = queries.select_keys_on_account(
         connection,
         merchant_id=subscription.merchant_id,
         account_id=subscription.account_id,
         subscription_id=subscription.subscription_id,
-        most=MOST_ON_ACCOUNT,
+        most=MAX_ON_ACCOUNT,
     )
     return [(row["merchant_id"], row["subscription_id"]) async for row in rows]
 
@@ -78,20 +78,20 @@ async def select_keys_of_payments(connection: PlainConnection, payments: Iterabl
 
 
 async def select_keys_on_card(connection: PlainConnection, subscription: Subscription) -> list[Key]:
-    """Return the other running subscriptions that are charged to its card, of any consumer, up to `MOST_ON_ACCOUNT`."""
+    """Return the other running subscriptions that are charged to its card, of any consumer, up to `MAX_ON_ACCOUNT`."""
     rows = queries.select_keys_on_card(
         connection,
         merchant_id=subscription.merchant_id,
         account_id=subscription.account_id,
         subscription_id=subscription.subscription_id,
-        most=MOST_ON_ACCOUNT,
+        most=MAX_ON_ACCOUNT,
     )
     return [(row["merchant_id"], row["subscription_id"]) async for row in rows]
 
 
 async def lease_due_subscriptions(
     connection: PlainConnection, *, limit: int, charge_limit: int, lease_seconds: float
-) -> list[Case]:
+) -> list[SubscriptionContext]:
     """Take subscriptions with which there is something to do, for the length of a lease.
 
     By real time at most `charge_limit` that are charged, and at most `limit` with which something else is to be done;
@@ -105,7 +105,9 @@ async def lease_due_subscriptions(
     return sorted(cases, key=lambda case: (case.subscription.due_at or case.now, case.subscription.key))
 
 
-async def release_subscriptions(connection: PlainConnection, cases: Sequence[Case], *, pause_seconds: float) -> None:
+async def release_subscriptions(
+    connection: PlainConnection, cases: Sequence[SubscriptionContext], *, pause_seconds: float
+) -> None:
     """Give leased subscriptions back; nobody takes them before the pause is over."""
     await queries.release_subscriptions(
         connection,
@@ -189,9 +191,9 @@ def _columns_of_keys(keys: Iterable[Key]) -> dict[str, list[Any]]:
     }
 
 
-def read_case(row: Mapping[str, Any]) -> Case:
+def read_case(row: Mapping[str, Any]) -> SubscriptionContext:
     """Read a row of the view `subscription_case`."""
-    return Case(
+    return SubscriptionContext(
         subscription=_read_subscription(row),
         now=row["merchant_now"],
         is_charging=row["is_charging"],
@@ -254,7 +256,7 @@ def _read_agreement(row: Mapping[str, Any]) -> Agreement:
     )
 
 
-async def lease_cards(connection: PlainConnection, *, limit: int, pause: timedelta) -> list[Case]:
+async def lease_cards(connection: PlainConnection, *, limit: int, pause: timedelta) -> list[SubscriptionContext]:
     """Take subscriptions whose cards are to be looked at; nobody else does before the pause is over."""
     rows = queries.lease_cards(connection, limit=limit, pause=pause)
     keys = [(row["merchant_id"], row["subscription_id"]) async for row in rows]

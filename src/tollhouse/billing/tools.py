@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tollhouse.billing.model import Happening
+    from tollhouse.billing.model import LifecycleEvent
     from tollhouse.payments.tools import Tools
     from tollhouse.storage.database import PlainConnection
 
 
-class Tell(Protocol):
+class RecordEvents(Protocol):
     """Writes down what happened to subscriptions, in the transaction that made it so: by a package above this one."""
 
-    async def __call__(self, connection: PlainConnection, happenings: Sequence[Happening]) -> None:
+    async def __call__(self, connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> None:
         """Write the happenings of a batch, of subscriptions that the caller has locked."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Biller:
+class BillingDependencies:
     """What payments are made with, and whom to tell what happens without one."""
 
     tools: Tools
-    tell: Tell
+    tell: RecordEvents

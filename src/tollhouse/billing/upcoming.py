@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tollhouse.billing.lifecycle import end_what_is_over, next_charge, owes_nothing, pass_over, pay
-from tollhouse.billing.model import Case, Subscription
+from tollhouse.billing.lifecycle import end_what_is_over, next_charge, owes_nothing, pay, skip_free_period
+from tollhouse.billing.model import Subscription, SubscriptionContext
 from tollhouse.billing.schedule import Charge, Plan, list_charges
 from tollhouse.catalog.prices import sum_due_at_once
 from tollhouse.kernel.card import Expiry
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tollhouse.catalog.model import Price
 
 #: As many as one may ask for.
-MOST_CHARGES = 366
+MAX_CHARGES = 366
 #: The dates of charges do not depend on when the card expires.
 LATE_EXPIRY = Expiry(12, 2099)
 
@@ -37,7 +37,7 @@ class Upcoming(Struct, frozen=True):
     waits_until: datetime | None = None
 
 
-def list_upcoming(case: Case, *, most: int) -> list[Upcoming]:
+def list_upcoming(case: SubscriptionContext, *, most: int) -> list[Upcoming]:
     """Return the charges that are still to come, if nothing changes: none after a cancellation takes effect.
 
     One that is under way is the first of them. One that waits is the last. Each is followed by the rules by which it
@@ -57,7 +57,7 @@ def list_upcoming(case: Case, *, most: int) -> list[Upcoming]:
     return listed
 
 
-def _find_next(case: Case) -> Upcoming | None:
+def _find_next(case: SubscriptionContext) -> Upcoming | None:
     """Return the next charge, or None where the subscription ends before."""
     subscription, charge = case.subscription, next_charge(case.subscription)
     if charge is None or subscription.charge_at is None or subscription.is_revoked:
@@ -74,10 +74,10 @@ def _find_next(case: Case) -> Upcoming | None:
     return Upcoming(charge, at)
 
 
-def _follow(case: Case, at: datetime) -> Subscription:
+def _follow(case: SubscriptionContext, at: datetime) -> Subscription:
     """Return the subscription after its next charge."""
     if owes_nothing(case.subscription):
-        return pass_over(replace(case, now=at))
+        return skip_free_period(replace(case, now=at))
     return pay(case.subscription, at, LATE_EXPIRY)
 
 

@@ -76,7 +76,7 @@ class Site:
     delayed_capture: bool
     guards_double_clicks: bool
     three_ds: ThreeDsRule
-    goes_on_unauthenticated: bool
+    proceed_without_3ds: bool
     ipn_format: IpnFormat
     is_enabled: bool = True
 
@@ -111,7 +111,7 @@ class SiteChange:
     auto_redirect: bool | None = None
     delayed_capture: bool | None = None
     guards_double_clicks: bool | None = None
-    goes_on_unauthenticated: bool | None = None
+    proceed_without_3ds: bool | None = None
     three_ds: ThreeDsRule | None = None
     ipn_format: IpnFormat | None = None
     subscription_events: bool | None = None

@@ -8,18 +8,18 @@ from functools import cache
 from publicsuffixlist import PublicSuffixList
 
 #: Of a product's name (wire contract, 1.4).
-LONGEST_NAME = 36
+MAX_NAME_LENGTH = 36
 #: What a name may count up to: seven digits after an underscore.
-LARGEST_COUNT = 9_999_999
+MAX_COUNT = 9_999_999
 TECHNICAL_PREFIX = "TECH_"
 
 #: What is left for the site between these ends.
-_LONGEST_SITE = LONGEST_NAME - len("_USD") - len(f"_{LARGEST_COUNT}")
+_MAX_SITE = MAX_NAME_LENGTH - len("_USD") - len(f"_{MAX_COUNT}")
 
 
 def build_stem(site_name: str, currency: str) -> str:
     """Return what the names of a site's products in one currency have in common."""
-    site = re.sub(r"[^A-Z0-9]+", "_", site_name.upper()).strip("_")[:_LONGEST_SITE].rstrip("_")
+    site = re.sub(r"[^A-Z0-9]+", "_", site_name.upper()).strip("_")[:_MAX_SITE].rstrip("_")
     return f"{site or 'SKU'}_{currency}"
 
 

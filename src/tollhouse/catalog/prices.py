@@ -13,7 +13,7 @@ from tollhouse.kernel.money import MAX_AMOUNT_MINOR, Money
 
 #: Offsets are at most thirteen characters (wire contract, 1.3) and at most a century.
 OFFSET_FORM = re.compile(r"([0-9]{1,5})([dwmy])")
-LONGEST_DAYS = {"d": 36_525, "w": 5_217, "m": 1_200, "y": 100}
+MAX_DAYS = {"d": 36_525, "w": 5_217, "m": 1_200, "y": 100}
 
 MAX_PRICES = 20
 
@@ -25,7 +25,7 @@ class OffsetError(ValueError):
 def parse_offset(text: str) -> Offset:
     """Read an offset. Raises OffsetError with a text that is fit for an API answer."""
     form = OFFSET_FORM.fullmatch(text)
-    if form is None or int(form[1]) > LONGEST_DAYS[form[2]]:
+    if form is None or int(form[1]) > MAX_DAYS[form[2]]:
         raise OffsetError("must be a number of days, weeks, months or years such as 0d, 30d, 2w, 1m, 1y")
     return Offset(int(form[1]), form[2])  # type: ignore[arg-type]  # the form admits the four units only
 

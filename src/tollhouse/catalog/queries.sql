@@ -1,7 +1,7 @@
 -- name: select_site^
 -- Return a merchant's site.
 select merchant_id, site_id, name, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
-    guards_double_clicks, three_ds, goes_on_unauthenticated, ipn_format, is_enabled
+    guards_double_clicks, three_ds, proceed_without_3ds, ipn_format, is_enabled
 from site
 where merchant_id = :merchant_id and site_id = :site_id;
 
@@ -80,7 +80,7 @@ select true from made;
 -- name: select_site_entry^
 -- Return all about a merchant's site.
 select merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
-    guards_double_clicks, three_ds, goes_on_unauthenticated, ipn_format, is_enabled, auto_redirect,
+    guards_double_clicks, three_ds, proceed_without_3ds, ipn_format, is_enabled, auto_redirect,
     subscription_events, extra_events, extras,
     merchant_time(merchant_id, created_at) as created_at,
     merchant_time(merchant_id, updated_at) as updated_at
@@ -101,7 +101,7 @@ set
     auto_redirect = coalesce(:auto_redirect, auto_redirect),
     delayed_capture = coalesce(:delayed_capture, delayed_capture),
     guards_double_clicks = coalesce(:guards_double_clicks, guards_double_clicks),
-    goes_on_unauthenticated = coalesce(:goes_on_unauthenticated, goes_on_unauthenticated),
+    proceed_without_3ds = coalesce(:proceed_without_3ds, proceed_without_3ds),
     three_ds = coalesce(:three_ds::three_ds_rule, three_ds),
     ipn_format = coalesce(:ipn_format::ipn_format, ipn_format),
     subscription_events = coalesce(:subscription_events, subscription_events),
@@ -110,7 +110,7 @@ set
     updated_at = now()
 where merchant_id = :merchant_id and site_id = :site_id
 returning merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
-    guards_double_clicks, three_ds, goes_on_unauthenticated, ipn_format, is_enabled, auto_redirect,
+    guards_double_clicks, three_ds, proceed_without_3ds, ipn_format, is_enabled, auto_redirect,
     subscription_events, extra_events, extras,
     merchant_time(merchant_id, created_at) as created_at,
     merchant_time(merchant_id, updated_at) as updated_at;

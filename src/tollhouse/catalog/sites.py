@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tollhouse.catalog.store import insert_site, update_site
-from tollhouse.kernel.errors import Defect
+from tollhouse.kernel.errors import InternalError
 from tollhouse.storage.ids import reserve_ids
 
 if TYPE_CHECKING:
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
 #: Numbers that may be found taken in a row: by sites whose ids somebody chose.
-MOST_TRIES = 100
+MAX_TRIES = 100
 
 
 async def create_site(connection: PlainConnection, *, merchant_id: int, wanted: SiteChange) -> SiteEntry:
     """Create a site, with the technical product that every site has, in the caller's transaction."""
-    for _ in range(MOST_TRIES):
+    for _ in range(MAX_TRIES):
         site_id = await reserve_ids(connection, "object", 1)
         is_made = await insert_site(
             connection,
@@ -34,4 +34,4 @@ async def create_site(connection: PlainConnection, *, merchant_id: int, wanted: 
         entry = is_made and await update_site(connection, merchant_id=merchant_id, site_id=site_id, change=wanted)
         if entry:
             return entry
-    raise Defect("The numbers for new sites are taken.")
+    raise InternalError("The numbers for new sites are taken.")

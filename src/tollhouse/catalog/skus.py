@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tollhouse.catalog.model import Sku, SkuChange, SkuDraft, SkuEntry
-from tollhouse.catalog.names import LARGEST_COUNT, build_name, build_stem, is_technical
+from tollhouse.catalog.names import MAX_COUNT, build_name, build_stem, is_technical
 from tollhouse.catalog.prices import find_kind_fault
 from tollhouse.catalog.store import (
     count_sku_stem,
@@ -15,13 +15,13 @@ from tollhouse.catalog.store import (
     select_site_entry,
     update_sku,
 )
-from tollhouse.kernel.errors import Defect, Invalid, NotFound
+from tollhouse.kernel.errors import InternalError, Invalid, NotFound
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
 #: Names that may be found taken in a row: by products whose names somebody chose.
-MOST_TRIES = 1_000
+MAX_TRIES = 1_000
 
 
 async def create_sku(connection: PlainConnection, *, merchant_id: int, draft: SkuDraft) -> SkuEntry:
@@ -35,15 +35,15 @@ async def create_sku(connection: PlainConnection, *, merchant_id: int, draft: Sk
     if faults or site is None:
         raise Invalid(faults)
     stem = build_stem(site.site.name, draft.sku.prices[0].money.currency.code)
-    for _ in range(MOST_TRIES):
+    for _ in range(MAX_TRIES):
         count = await count_sku_stem(connection, merchant_id=merchant_id, stem=stem)
-        if count > LARGEST_COUNT:
+        if count > MAX_COUNT:
             break
         named = replace(draft, sku=replace(draft.sku, name=build_name(stem, count)))
         entry = await insert_named_sku(connection, merchant_id=merchant_id, entry=named)
         if entry:
             return entry
-    raise Defect("The names for the products of a site are used up.")
+    raise InternalError("The names for the products of a site are used up.")
 
 
 async def change_sku(connection: PlainConnection, *, merchant_id: int, name: str, change: SkuChange) -> SkuEntry:

@@ -22,7 +22,7 @@ EXPIRY_FORM = re.compile(
     r"(?P<month>0?[1-9]|1[0-2])\s*[/.\-\s]\s*(?:20)?(?P<year>[0-9]{2})|(?P<joined>[0-9]{2})(?:20)?(?P<end>[0-9]{2})"
 )
 EXPIRY_YEAR_FIRST = re.compile(r"20(?P<year>[0-9]{2})-(?P<month>0[1-9]|1[0-2])")
-LONGEST_HOLDER, LONGEST_ZIP = 255, 255
+MAX_HOLDER_LENGTH, MAX_ZIP = 255, 255
 #: Of a postal code; more digits may be those of a card.
 MAX_KEPT_DIGITS = 9
 #: Of a security code of any brand.
@@ -53,7 +53,7 @@ def read_card_form(form: Mapping[str, str], *, today: datetime | None) -> Filled
     code = _read_code(form, filled, number)
     holder = _read_holder(read_plain(form.get("holder", "")).strip(), filled, number)
     zip_ = read_plain(form.get("zip", "")).strip()
-    if len(zip_) > LONGEST_ZIP or _holds_number(zip_, number):
+    if len(zip_) > MAX_ZIP or _holds_number(zip_, number):
         filled.faults["zip"] = "fault_zip"
     filled.kept = _choose_kept(form, filled.faults, expiry)
     if number and expiry and code and not filled.faults:
@@ -107,7 +107,7 @@ def _read_code(form: Mapping[str, str], filled: Filled, number: CardNumber | Non
 
 
 def _read_holder(text: str, filled: Filled, number: CardNumber | None) -> str:
-    is_name = 0 < len(text) <= LONGEST_HOLDER and text.isprintable() and not _holds_number(text, number)
+    is_name = 0 < len(text) <= MAX_HOLDER_LENGTH and text.isprintable() and not _holds_number(text, number)
     if not is_name:
         filled.faults["holder"] = "fault_holder"
     return text
@@ -129,10 +129,10 @@ def _choose_kept(form: Mapping[str, str], faults: Mapping[str, str], expiry: Exp
     date, holder, zip_ = (typed.get(name, "") for name in ("expiry", "holder", "zip"))
     if expiry is not None and not (date.isdigit() and is_secret(date)):
         kept["expiry"] = f"{expiry.month:02d} / {expiry.year % 100:02d}"
-    if len(holder) <= LONGEST_HOLDER and not any(map(str.isdigit, holder)):
+    if len(holder) <= MAX_HOLDER_LENGTH and not any(map(str.isdigit, holder)):
         kept["holder"] = holder
     digits = "".join(filter(str.isdigit, read_digits(zip_)))
-    if len(zip_) <= LONGEST_ZIP and len(digits) <= MAX_KEPT_DIGITS and not is_secret(digits):
+    if len(zip_) <= MAX_ZIP and len(digits) <= MAX_KEPT_DIGITS and not is_secret(digits):
         kept["zip"] = zip_
     return kept
 

@@ -21,18 +21,18 @@ from tollhouse.checkout.http import (
     peer_of,
     read_form,
     redirect,
+    respond_readiness,
     send,
     speak,
-    tell,
 )
 from tollhouse.kernel.errors import NotFound, Refusal, Unavailable
 from tollhouse.links.find import find_language
-from tollhouse.payments.hand_off import (
+from tollhouse.payments.authentication.challenge_flow import (
     Challenge,
     Collect,
     Confirm,
     Ended,
-    Leave,
+    Redirect,
     Step,
     Wait,
     complete_method,
@@ -102,7 +102,7 @@ def _page_routes(tools: Tools, address_of: AddressOf) -> list[HTTPRouteHandler]:
 
     @get("/3ds/{key:str}/wait")
     async def poll_page(key: FromPath[str]) -> Response[dict[str, bool]]:
-        return tell(ready=await wait_on_page(tools, check_key(key), seconds=POLL_SECONDS))
+        return respond_readiness(ready=await wait_on_page(tools, check_key(key), seconds=POLL_SECONDS))
 
     return [show_page, take_browser, poll_page]
 
@@ -124,7 +124,7 @@ def _return_routes(tools: Tools) -> list[HTTPRouteHandler]:
 
     @get("/3ds/return/{key:str}/wait")
     async def poll_return(key: FromPath[str]) -> Response[dict[str, bool]]:
-        return tell(ready=await wait_after_return(tools, check_key(key), seconds=POLL_SECONDS))
+        return respond_readiness(ready=await wait_after_return(tools, check_key(key), seconds=POLL_SECONDS))
 
     return [take_return, show_return, poll_return]
 
@@ -159,13 +159,13 @@ async def _settle_on(look: Callable[[], Awaitable[Step]], wait: Callable[[float]
 
 async def _find_words(tools: Tools, request: AnyRequest, step: Step) -> Words:
     """Return the words of a step: in the language of the payment's page, or else in the browser's."""
-    wanted = None if isinstance(step, Leave) else await find_language(tools, step.payment)
+    wanted = None if isinstance(step, Redirect) else await find_language(tools, step.payment)
     return choose_page_words(request, wanted)
 
 
 def _show(step: Step, words: Words, *, path: str) -> Response[str]:
     match step:
-        case Leave():
+        case Redirect():
             return leave(step.url, words)
         case Collect():
             return send(pages.render_collect(step, words, path=path))

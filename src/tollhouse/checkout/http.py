@@ -58,7 +58,7 @@ def speak(browser: BrowserData, wanted: str | None) -> BrowserData:
     return replace(browser, language=wanted) if is_other and wanted else browser
 
 
-def tell(*, ready: bool) -> Response[dict[str, bool]]:
+def respond_readiness(*, ready: bool) -> Response[dict[str, bool]]:
     """Answer a page that waits."""
     return Response({"ready": ready}, headers=HEADERS)
 

@@ -16,7 +16,7 @@ COLOUR = re.compile(r"#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
 #: Images that browsers show in place of text, as the site has them: base64 of PNG, JPEG, GIF or WebP.
 IMAGE_KINDS = {"iVBORw0KGgo": "png", "/9j/": "jpeg", "R0lGOD": "gif", "UklGR": "webp"}
 BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
-LONGEST_LOGO = 300_000
+MAX_LOGO_LENGTH = 300_000
 
 #: Below this luminance white ink has more contrast than black (WCAG 2.2, relative luminance).
 MIDDLE = 0.179
@@ -42,7 +42,7 @@ def name_digest(style: str) -> str:
 def read_logo(looks: Mapping[str, Any]) -> str | None:
     """Return the shop's logo as the address of an image, or None where there is none that may be shown."""
     text = str(looks.get("logoBase64") or "").rpartition(",")[2].strip()
-    if not 16 <= len(text) <= LONGEST_LOGO or not BASE64.fullmatch(text):
+    if not 16 <= len(text) <= MAX_LOGO_LENGTH or not BASE64.fullmatch(text):
         return None
     kind = next((kind for start, kind in IMAGE_KINDS.items() if text.startswith(start)), None)
     return f"data:image/{kind};base64,{text}" if kind else None

@@ -15,7 +15,7 @@ from tollhouse.checkout.assets import asset, integrity
 
 if TYPE_CHECKING:
     from tollhouse.checkout.words import Words
-    from tollhouse.payments.hand_off import Challenge, Collect, Ended
+    from tollhouse.payments.authentication.challenge_flow import Challenge, Collect, Ended
     from tollhouse.payments.model import Payment
 
 STYLED = "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"

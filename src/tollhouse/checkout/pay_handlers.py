@@ -41,10 +41,10 @@ from tollhouse.checkout.pay_pages import NEW_CARD, Form, Frame, render_busy, ren
 from tollhouse.kernel.errors import Invalid, RateLimited, Refusal, Unavailable
 from tollhouse.kernel.limits import Window
 from tollhouse.links.find import find_link, find_stored_cards
-from tollhouse.links.model import Standing
+from tollhouse.links.model import LinkState
 from tollhouse.links.pay import Buyer, draw_form, is_form_of, pay_link
-from tollhouse.payments.look import find_challenge_url, is_canceled
 from tollhouse.payments.pages import PATH
+from tollhouse.payments.reading.stored_payment import find_challenge_url, is_canceled
 from tollhouse.payments.returns import leave_untried_url, leave_url
 from tollhouse.threeds.model import BrowserData
 
@@ -62,17 +62,17 @@ FORMS_BY_ADDRESS = 120
 MAX_BODY_BYTES = 16 * 1024
 
 #: How long a buyer waits for an outcome that is open; then the shop gets them back, and hears the outcome by IPN.
-LONGEST_WAIT = timedelta(seconds=10)
+MAX_WAIT = timedelta(seconds=10)
 #: A page that would only say "wait" is held back this long, in case that it need not.
 INLINE_WAIT_SECONDS = 1.5
 PAUSE_SECONDS = 0.1
-LONGEST_NUMBER = 4
+MAX_NUMBER_LENGTH = 4
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Till:
+class PaymentPageDependencies:
     """What the pages work with. `today` is asked where a card whose expiry is past is refused in the form."""
 
     tools: Tools
@@ -92,7 +92,7 @@ class Till:
         return replace(self.frame(request, link), shop_url=await _find_shop_url(self, link), is_canceled=is_stopped)
 
 
-def pay_handlers(till: Till) -> list[Router]:
+def pay_handlers(till: PaymentPageDependencies) -> list[Router]:
     """Return the routes."""
 
     def show_refusal(request: AnyRequest, error: Refusal) -> Response[str]:
@@ -126,13 +126,13 @@ def pay_handlers(till: Till) -> list[Router]:
     ]
 
 
-def _routes(till: Till) -> list[HTTPRouteHandler]:
+def _routes(till: PaymentPageDependencies) -> list[HTTPRouteHandler]:
     @get("/{key:str}")
     async def show_page(request: AnyRequest, key: FromPath[str]) -> Response[str]:
         link = await find_link(till.tools, check_key(key))
-        if link.standing is Standing.BUSY:
+        if link.standing is LinkState.BUSY:
             return redirect(await _find_challenge(till, link) or f"{PATH}/{key}/done")
-        if link.standing is Standing.OPEN:
+        if link.standing is LinkState.OPEN:
             return send(await _draw_page(till, request, link, key=key))
         return await _show_end(till, request, link)
 
@@ -151,10 +151,10 @@ def _routes(till: Till) -> list[HTTPRouteHandler]:
     @get("/{key:str}/done")
     async def show_result(request: AnyRequest, key: FromPath[str]) -> Response[str]:
         link = await _wait_a_moment(till, check_key(key))
-        if link.standing is Standing.PAID and link.last:
+        if link.standing is LinkState.PAID and link.last:
             return leave(await leave_url(till.tools, link.last), till.frame(request, link).words)
-        if link.standing is Standing.BUSY and link.last:
-            if till.tools.clock.now() - link.last.attempt.sent_at > LONGEST_WAIT:
+        if link.standing is LinkState.BUSY and link.last:
+            if till.tools.clock.now() - link.last.attempt.sent_at > MAX_WAIT:
                 return leave(await leave_url(till.tools, link.last), till.frame(request, link).words)
             return send(render_busy(till.frame(request, link), path=f"{PATH}/{key}/done"))
         return redirect(f"{PATH}/{key}")
@@ -162,7 +162,7 @@ def _routes(till: Till) -> list[HTTPRouteHandler]:
     return [show_page, take_form, show_result]
 
 
-def _back_route(till: Till) -> HTTPRouteHandler:
+def _back_route(till: PaymentPageDependencies) -> HTTPRouteHandler:
     @get("/{key:str}/back")
     async def go_back(request: AnyRequest, key: FromPath[str]) -> Response[str]:
         link = await find_link(till.tools, check_key(key))
@@ -173,7 +173,7 @@ def _back_route(till: Till) -> HTTPRouteHandler:
 
 
 async def _take_form(
-    till: Till, request: AnyRequest, link: Link, *, key: str, form: Mapping[str, str]
+    till: PaymentPageDependencies, request: AnyRequest, link: Link, *, key: str, form: Mapping[str, str]
 ) -> Response[str]:
     """Try to pay with what a form says; or show it again, with what is wrong."""
     number = _read_number(form)
@@ -181,7 +181,7 @@ async def _take_form(
     if not is_own or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         page = render_end(till.frame(request, link), "stale", "bad", url=f"{PATH}/{key}", to_page=True)
         return send(page, status_code=403)
-    if link.standing is not Standing.OPEN or number != link.tries + 1:
+    if link.standing is not LinkState.OPEN or number != link.tries + 1:
         return _go_on(till, request, link, f"{PATH}/{key}/done")
     filled = read_card_form(form, today=till.today())
     if filled.means is None:
@@ -212,12 +212,12 @@ def _find_way(answer: bytes | None) -> str | None:
     return way
 
 
-def _go_on(till: Till, request: AnyRequest, link: Link, path: str) -> Response[str]:
+def _go_on(till: PaymentPageDependencies, request: AnyRequest, link: Link, path: str) -> Response[str]:
     return send(render_busy(till.frame(request, link), path=path, seconds=0))
 
 
 async def _draw_page(
-    till: Till,
+    till: PaymentPageDependencies,
     request: AnyRequest,
     link: Link,
     *,
@@ -235,18 +235,18 @@ async def _draw_page(
     return render_form(replace(frame, shop_url=back), link, drawn)
 
 
-async def _show_end(till: Till, request: AnyRequest, link: Link) -> Response[str]:
+async def _show_end(till: PaymentPageDependencies, request: AnyRequest, link: Link) -> Response[str]:
     """Show why there is nothing to pay any more, and the way to the shop."""
     frame = await till.frame_with_way(request, link)
     key, mood = {
-        Standing.PAID: ("paid", "good"),
-        Standing.SPENT: ("spent", "bad"),
-        Standing.CLOSED: ("refused", "bad"),
+        LinkState.PAID: ("paid", "good"),
+        LinkState.SPENT: ("spent", "bad"),
+        LinkState.CLOSED: ("refused", "bad"),
     }.get(link.standing, ("expired", "late"))
     return send(render_end(frame, key, mood), status_code=410)  # type: ignore[arg-type]  # moods
 
 
-async def _find_shop_url(till: Till, link: Link) -> str | None:
+async def _find_shop_url(till: PaymentPageDependencies, link: Link) -> str | None:
     """Return the way to the shop with the result, which is only the order where no card was tried."""
     if link.last is not None:
         return await leave_url(till.tools, link.last)
@@ -256,21 +256,21 @@ async def _find_shop_url(till: Till, link: Link) -> str | None:
     return await leave_untried_url(till.tools, merchant_id=link.merchant_id, payment_id=link.payment_id, url=url)
 
 
-async def _find_challenge(till: Till, link: Link) -> str | None:
+async def _find_challenge(till: PaymentPageDependencies, link: Link) -> str | None:
     return await find_challenge_url(till.tools, link.last) if link.last else None
 
 
-async def _wait_a_moment(till: Till, key: str) -> Link:
+async def _wait_a_moment(till: PaymentPageDependencies, key: str) -> Link:
     """Return a link, after a moment if the outcome of its try is open."""
     give_up_at = time.monotonic() + INLINE_WAIT_SECONDS
     link = await find_link(till.tools, key)
-    while link.standing is Standing.BUSY and time.monotonic() < give_up_at:
+    while link.standing is LinkState.BUSY and time.monotonic() < give_up_at:
         await asyncio.sleep(PAUSE_SECONDS)
         link = await find_link(till.tools, key)
     return link
 
 
-def _describe_buyer(till: Till, request: AnyRequest, link: Link, form: Mapping[str, str]) -> Buyer:
+def _describe_buyer(till: PaymentPageDependencies, request: AnyRequest, link: Link, form: Mapping[str, str]) -> Buyer:
     address = till.address_of(request)
     browser = BrowserData.from_page(form, request.headers, ip=address)
     return Buyer(address, speak(browser, link.terms.language))
@@ -278,4 +278,4 @@ def _describe_buyer(till: Till, request: AnyRequest, link: Link, form: Mapping[s
 
 def _read_number(form: Mapping[str, str]) -> int:
     text = form.get("try", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_NUMBER_LENGTH else 0

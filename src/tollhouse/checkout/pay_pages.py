@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from tollhouse.checkout.card_form import LONGEST_HOLDER
+from tollhouse.checkout.card_form import MAX_HOLDER_LENGTH
 from tollhouse.checkout.looks import build_style, name_digest, read_logo
 from tollhouse.checkout.pages import REFRESH_SECONDS, Page, environment
 from tollhouse.checkout.pay_view import build_summary, describe_setback
-from tollhouse.links.model import Standing
+from tollhouse.links.model import LinkState
 
 if TYPE_CHECKING:
     from tollhouse.checkout.words import Words
     from tollhouse.links.model import Link
-    from tollhouse.payments.wallet import StoredCard
+    from tollhouse.payments.charge.wallet import StoredCard
 
 #: What a page of this kind is about: `busy` looks again by itself.
 Mood = Literal["busy", "good", "late", "bad"]
@@ -71,7 +71,11 @@ def render_form(frame: Frame, link: Link, form: Form) -> Page:
         setback=None if form.faults else describe_setback(link.last, words, is_canceled=frame.is_canceled),
         summary=summary,
         has_later=any(line.note for line in summary.lines),
-        values={"holder": " ".join(filter(None, names))[:LONGEST_HOLDER], "zip": consumer.get("zip", ""), **form.kept},
+        values={
+            "holder": " ".join(filter(None, names))[:MAX_HOLDER_LENGTH],
+            "zip": consumer.get("zip", ""),
+            **form.kept,
+        },
         shop_url=frame.shop_url,
     )
 
@@ -80,7 +84,7 @@ def render_end(frame: Frame, key: str, mood: Mood, *, url: str | None = None, to
     """Render a page with one thing to say: the words that begin with a key. `url` leads on."""
     words, link = frame.words, frame.link
     filled = _fill(link, words)
-    is_spent = link is not None and link.standing is Standing.SPENT
+    is_spent = link is not None and link.standing is LinkState.SPENT
     setback = describe_setback(link.last, words, is_canceled=frame.is_canceled) if link and is_spent else None
     return _render(
         "pay_end.html",

@@ -19,7 +19,7 @@ from litestar import Response, post
 
 from tollhouse.checkout.http import AnyRequest
 from tollhouse.kernel.errors import NotAuthenticated
-from tollhouse.payments.results import receive_result
+from tollhouse.payments.authentication.results import receive_result
 
 if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "en"
 #: Of the browser's languages no more are looked at.
-MOST_ACCEPTED = 20
+MAX_ACCEPTED = 20
 
 #: A code that stands in the place of a symbol needs a space where a symbol does not.
 LETTER_BEFORE_DIGIT = re.compile(r"(?<=[A-Z])(?=[0-9])")
@@ -99,6 +99,6 @@ def choose_words(wanted: str | None, accepted: str) -> Words:
 
     Browsers write their languages in the order in which they are liked, so weights need not be read.
     """
-    tags = [wanted or "", *(part.partition(";")[0] for part in accepted.split(",")[:MOST_ACCEPTED])]
+    tags = [wanted or "", *(part.partition(";")[0] for part in accepted.split(",")[:MAX_ACCEPTED])]
     known = (tag.strip()[:2].lower() for tag in tags if tag.strip()[2:3] in {"", "-"})
     return words_of(next((tag for tag in known if tag in languages()), DEFAULT))

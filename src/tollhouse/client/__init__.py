@@ -22,7 +22,7 @@ from tollhouse.client.core import ApiError, ClientError, NotAnswered, Retries
 from tollhouse.client.ipn import Ipn, read_ipn
 from tollhouse.client.sources import account, card, consumer, price, token
 from tollhouse.client.sync import Client
-from tollhouse.ipn.signature import SignatureMismatch
+from tollhouse.ipn.message.signature import SignatureMismatch
 
 __all__ = [
     "ApiError",

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tollhouse.client.answers import Consumer, Payment, Subscription, Timestamp
-from tollhouse.ipn.signature import SignatureMismatch, verify_status, verify_webhook
+from tollhouse.ipn.message.signature import SignatureMismatch, verify_status, verify_webhook
 from tollhouse.kernel.unreadable import UNREADABLE
 
 

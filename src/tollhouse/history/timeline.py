@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tollhouse.history.build_timeline import Rows, build_timeline
 from tollhouse.history.model import Timeline
-from tollhouse.history.tell import Rows, tell
 from tollhouse.ipn.log import select_payment_deliveries
 from tollhouse.storage.queries import load_queries
 
@@ -39,7 +39,7 @@ async def select_timeline(connection: PlainConnection, *, merchant_id: int, tran
         ledger=await _read(queries.select_ledger_entries(connection, **own, most=MOST)),
         deliveries=tuple(one for one in deliveries if one.transaction_id == transaction_id),
     )
-    return Timeline(payment_id, transaction_id, tell(rows))
+    return Timeline(payment_id, transaction_id, build_timeline(rows))
 
 
 async def _read(rows: Any) -> tuple[Any, ...]:

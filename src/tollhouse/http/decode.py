@@ -19,9 +19,9 @@ MAX_DEPTH = 10
 MAX_FORM_FIELDS = 50
 #: Fewer brackets than this cannot nest too deeply, so no look is needed.
 FEW_BRACKETS = 11
-LONGEST_NUMBER = 40
+MAX_NUMBER_LENGTH = 40
 #: Of a path in an error: its keys are the client's own.
-LONGEST_PATH = 128
+MAX_PATH_LENGTH = 128
 #: A byte order mark, which some tools write before their text (RFC 8259, 8.1, lets a reader ignore it).
 MARK = b"\xef\xbb\xbf"
 
@@ -86,19 +86,19 @@ def _load(text: str, decoder: json.JSONDecoder) -> Any:
 
 
 def _read_decimal(text: str) -> Decimal:
-    if len(text) > LONGEST_NUMBER:
+    if len(text) > MAX_NUMBER_LENGTH:
         raise Invalid({}, "The body has a number with too many digits.")
     try:
         number = Decimal(text)
     except InvalidOperation:  # an exponent beyond what decimals have
         raise Invalid({}, "The body has a number that is too large or too small.") from None
-    if abs(number.adjusted()) > LONGEST_NUMBER:
+    if abs(number.adjusted()) > MAX_NUMBER_LENGTH:
         raise Invalid({}, "The body has a number that is too large or too small.")
     return number
 
 
 def _read_int(text: str) -> int:
-    if len(text) > LONGEST_NUMBER:
+    if len(text) > MAX_NUMBER_LENGTH:
         raise Invalid({}, "The body has a number with too many digits.")
     return int(text)
 
@@ -182,4 +182,4 @@ def _is_unstorable(text: str) -> bool:
 
 def _write_path(path: str, name: Any) -> str:
     """Return the path of a key, as far as it can be written."""
-    return f"{path}{name}".replace("\0", "").encode("utf-8", "replace").decode()[:LONGEST_PATH]
+    return f"{path}{name}".replace("\0", "").encode("utf-8", "replace").decode()[:MAX_PATH_LENGTH]

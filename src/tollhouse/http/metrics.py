@@ -65,7 +65,7 @@ class Metrics:
             "Held callbacks that nothing would have freed; the sweep freed them.",
             registry=self.registry,
         )
-        self.unresolved = self._gauge("tollhouse_attempts_open", "Attempts whose outcome is open.")
+        self.unresolved = self._gauge("tollhouse_attempts_unresolved", "Attempts whose outcome is open.")
         self.late_approvals = self._gauge(
             "tollhouse_late_approvals", "Approvals that came after their payment had been told as failed."
         )
@@ -92,7 +92,9 @@ class Metrics:
             "When a loop of this process last completed a round, in Unix time.",
             "loop",
         )
-        self.queue_depth = self._gauge("tollhouse_lane_waiting", "Items that wait for the next durable write.", "lane")
+        self.queue_depth = self._gauge(
+            "tollhouse_write_queue_depth", "Items that wait for the next durable write.", "lane"
+        )
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, registry=self.registry)

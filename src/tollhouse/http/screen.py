@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from tollhouse.http.decode import MAX_FORM_FIELDS, parse_form, parse_object
-from tollhouse.kernel.card import SHORTEST_NUMBER, CardNumber
+from tollhouse.kernel.card import MIN_NUMBER_LENGTH, CardNumber
 from tollhouse.kernel.card_search import holds_card_number, may_hold_card_number
 from tollhouse.kernel.errors import Invalid
 
@@ -96,7 +96,7 @@ def _holds_any(text: str, name: str) -> bool:
 def _find(content: Any, path: str, holds: Holds, allowed: frozenset[str]) -> Iterator[str]:
     """Yield the paths of what holds a number. The decoder has bounded the depth."""
     if isinstance(content, dict):
-        if any(len(name) >= SHORTEST_NUMBER and holds(name, "") for name in content):
+        if any(len(name) >= MIN_NUMBER_LENGTH and holds(name, "") for name in content):
             yield path
         children: Iterable[tuple[Any, Any]] = content.items()
     elif isinstance(content, list):
@@ -106,7 +106,7 @@ def _find(content: Any, path: str, holds: Holds, allowed: frozenset[str]) -> Ite
         if _holds_scalar(content, path.rpartition(".")[2], holds):
             yield path
     for name, child in children:
-        if isinstance(child, str) and len(child) < SHORTEST_NUMBER:
+        if isinstance(child, str) and len(child) < MIN_NUMBER_LENGTH:
             continue
         below = f"{path}.{name}" if path else _write_name(str(name))
         if below not in allowed:
@@ -117,7 +117,7 @@ def _holds_scalar(content: Any, name: str, holds: Holds) -> bool:
     if content is None or isinstance(content, bool):
         return False
     text = write_scalar(content)
-    return len(text) >= SHORTEST_NUMBER and holds(text, name)
+    return len(text) >= MIN_NUMBER_LENGTH and holds(text, name)
 
 
 def _write_name(name: str) -> str:

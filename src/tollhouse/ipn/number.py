@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 
 from tollhouse.ipn import store
 from tollhouse.ipn.form import forms_of
-from tollhouse.ipn.store import OriginKey, Route, ThreadKey, UnnumberedEvent
+from tollhouse.ipn.store import OrderingKey, OriginKey, Route, UnnumberedEvent
 from tollhouse.kernel.urls import origin_of
 from tollhouse.storage.database import Database
 
@@ -46,7 +46,7 @@ def is_delivered(event: UnnumberedEvent) -> bool:
 
 
 def plan_routes(
-    events: Sequence[UnnumberedEvent], *, unfinished: Collection[ThreadKey], hosts: dict[OriginKey, int]
+    events: Sequence[UnnumberedEvent], *, unfinished: Collection[OrderingKey], hosts: dict[OriginKey, int]
 ) -> list[Route]:
     """Give each event its host, once for each of its forms.
 
@@ -64,7 +64,7 @@ def plan_routes(
     return routes
 
 
-def _threads_of(events: Sequence[UnnumberedEvent]) -> list[ThreadKey]:
+def _threads_of(events: Sequence[UnnumberedEvent]) -> list[OrderingKey]:
     return [thread for event in events if (thread := event.thread_key) is not None]
 
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tollhouse.ipn.form import Form, forms_of
 from tollhouse.ipn.store import OriginKey, queries, upsert_hosts
-from tollhouse.kernel.errors import Invalid, NotFound, StillRunning
+from tollhouse.kernel.errors import Invalid, NotFound, RequestInProgress
 from tollhouse.kernel.urls import origin_of
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
 #: Deliveries of one event, the regular ones among them.
-MOST_DELIVERIES = 100
+MAX_DELIVERIES = 100
 
 
 class DeliveryKey(NamedTuple):
@@ -33,14 +33,14 @@ async def resend_transaction(
 ) -> DeliveryKey:
     """Send the event of a transaction again, in its own form, to a URL or the payment's own; return the delivery.
 
-    In the caller's transaction. Raises NotFound, StillRunning while there is no event yet, and Invalid.
+    In the caller's transaction. Raises NotFound, RequestInProgress while there is no event yet, and Invalid.
     """
     own = {"merchant_id": merchant_id, "transaction_id": transaction_id}
     if await queries.select_transaction_status(connection, **own) is None:
         raise NotFound("There is no such transaction.")
     event = await queries.lock_transaction_event(connection, **own)
     if event is None:
-        raise StillRunning("The transaction has no callback yet; it has one when it is final.")
+        raise RequestInProgress("The transaction has no callback yet; it has one when it is final.")
     return await _insert(
         connection, merchant_id, event["event_id"], url=url or event["ipn_url"], forms=forms_of(event["format"])
     )
@@ -61,7 +61,7 @@ async def _insert(
     if not url:
         raise Invalid({"url": ["is required: the payment has none"]})
     last: int = await queries.select_last_delivery(connection, merchant_id=merchant_id, event_id=event_id)
-    if last + len(forms) > MOST_DELIVERIES:
+    if last + len(forms) > MAX_DELIVERIES:
         raise Invalid({}, f"This callback was delivered {last} times already; read it instead.")
     origin = OriginKey(merchant_id, origin_of(url))
     host_id = (await upsert_hosts(connection, [origin]))[origin]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tollhouse.ipn.resend import MOST_DELIVERIES
+from tollhouse.ipn.resend import MAX_DELIVERIES
 from tollhouse.ipn.store import (
     OriginKey,
     Route,
@@ -32,7 +32,7 @@ MAX_EVENTS_RESENT = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ResendFilter:
     """Which events to send again: after a number and up to another one, of a time, at an endpoint, failed or all.
 
     Times are the merchant's. `origin` is scheme, host and port.
@@ -56,7 +56,7 @@ class Resent:
     has_more: bool
 
 
-async def resend_events(connection: PlainConnection, *, merchant_id: int, wanted: Wanted) -> Resent:
+async def resend_events(connection: PlainConnection, *, merchant_id: int, wanted: ResendFilter) -> Resent:
     """Send the first batch of a range again, in the caller's transaction."""
     kind = {"origin": wanted.origin, "only_failed": wanted.only_failed}
     found = await queries.select_repeatable_events(
@@ -73,7 +73,7 @@ async def resend_events(connection: PlainConnection, *, merchant_id: int, wanted
     chosen = {"merchant_id": merchant_id, "event_ids": found["event_ids"]}
     await queries.lock_events(connection, **chosen)
     rows = [dict(row) async for row in queries.select_repeatable_deliveries(connection, **chosen, **kind)]
-    allowed = [row for row in rows if row["last_number"] + len(rows_of(rows, row["event_id"])) <= MOST_DELIVERIES]
+    allowed = [row for row in rows if row["last_number"] + len(rows_of(rows, row["event_id"])) <= MAX_DELIVERIES]
     await _insert(connection, merchant_id, allowed)
     return Resent(len(allowed), len(rows) - len(allowed), found["last"], has_more=found["has_more"])
 

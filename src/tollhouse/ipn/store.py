@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
 #: What is counted of the outbox; a longer one is estimated.
-MOST_COUNTED = 10_000
+MAX_COUNTED = 10_000
 
 #: Deliveries of one host that are brought forward when it has recovered.
 MAX_BROUGHT_FORWARD = 1_000
@@ -31,7 +31,7 @@ class HostKey(NamedTuple):
     host_id: int
 
 
-class ThreadKey(NamedTuple):
+class OrderingKey(NamedTuple):
     """Events that go one after the other."""
 
     merchant_id: int
@@ -50,7 +50,7 @@ class HeldDelivery(NamedTuple):
     """A held delivery. An orphan waits for an event that is finished already, so nothing will free it."""
 
     key: HeldKey
-    thread: ThreadKey
+    thread: OrderingKey
     is_orphan: bool
 
 
@@ -73,9 +73,9 @@ class UnnumberedEvent:
     created_at: datetime
 
     @property
-    def thread_key(self) -> ThreadKey | None:
+    def thread_key(self) -> OrderingKey | None:
         """The thread, if the event belongs to one."""
-        return None if self.thread is None else ThreadKey(self.merchant_id, self.thread)
+        return None if self.thread is None else OrderingKey(self.merchant_id, self.thread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ async def skip_event_sequences(connection: PlainConnection) -> int:
     return moved
 
 
-async def lock_unfinished_threads(connection: PlainConnection, threads: Iterable[ThreadKey]) -> set[ThreadKey]:
+async def lock_unfinished_threads(connection: PlainConnection, threads: Iterable[OrderingKey]) -> set[OrderingKey]:
     """Return which threads have an event under way, locked until the transaction ends."""
     ordered = sorted(set(threads))
     if not ordered:
@@ -151,7 +151,7 @@ async def lock_unfinished_threads(connection: PlainConnection, threads: Iterable
         merchant_ids=[key.merchant_id for key in ordered],
         threads=[key.thread for key in ordered],
     )
-    return {ThreadKey(*row) async for row in rows}
+    return {OrderingKey(*row) async for row in rows}
 
 
 async def upsert_hosts(connection: PlainConnection, origins: Iterable[OriginKey]) -> dict[OriginKey, int]:
@@ -216,7 +216,7 @@ async def lock_sibling_deliveries(connection: PlainConnection, outcomes: Sequenc
 
 async def finish_deliveries(
     connection: PlainConnection, outcomes: Sequence[Outcome]
-) -> dict[tuple[int, int, int], tuple[HostKey, ThreadKey | None]]:
+) -> dict[tuple[int, int, int], tuple[HostKey, OrderingKey | None]]:
     """Write outcomes whose lease still holds, and return those by merchant, event and delivery number."""
     attempts = [outcome.attempt for outcome in outcomes]
     rows = queries.finish_deliveries(
@@ -232,13 +232,13 @@ async def finish_deliveries(
     return {
         (row["merchant_id"], row["event_id"], row["number"]): (
             HostKey(row["merchant_id"], row["host_id"]),
-            None if row["thread"] is None else ThreadKey(row["merchant_id"], row["thread"]),
+            None if row["thread"] is None else OrderingKey(row["merchant_id"], row["thread"]),
         )
         async for row in rows
     }
 
 
-async def release_held(connection: PlainConnection, threads: Iterable[ThreadKey]) -> set[HostKey]:
+async def release_held(connection: PlainConnection, threads: Iterable[OrderingKey]) -> set[HostKey]:
     """Let the next event of each thread go, where none is under way, and return the hosts that they go to."""
     ordered = sorted(set(threads))
     if not ordered:
@@ -263,7 +263,7 @@ async def select_held(connection: PlainConnection, after: HeldKey, *, most: int)
     return [
         HeldDelivery(
             HeldKey(row["merchant_id"], row["event_id"], row["number"]),
-            ThreadKey(row["merchant_id"], row["thread"]),
+            OrderingKey(row["merchant_id"], row["thread"]),
             is_orphan=row["is_orphan"],
         )
         async for row in rows
@@ -302,7 +302,7 @@ async def update_finished_hosts(
         await queries.update_recovered_deliveries(connection, **host_columns(recovered), most=MAX_BROUGHT_FORWARD)
 
 
-async def select_outbox_state(connection: PlainConnection, *, most: int = MOST_COUNTED) -> OutboxState:
+async def select_outbox_state(connection: PlainConnection, *, most: int = MAX_COUNTED) -> OutboxState:
     """Return how much is not finished, and how old the oldest is. The depth is an estimate if it is above `most`."""
     row = await queries.select_outbox_state(connection, most=most)
     return OutboxState(depth=row["depth"], oldest_age=row["oldest_age"])

@@ -15,12 +15,12 @@ from typing import NoReturn
 
 from tollhouse.kernel.card_texts import ONLY_DIGITS, read_texts
 
-SHORTEST_NUMBER, LONGEST_NUMBER = 12, 19
+MIN_NUMBER_LENGTH, MAX_NUMBER_LENGTH = 12, 19
 
 
 def mask_digits(digits: str) -> str:
     """Show the first six and the last four of a card number; of the shortest the first four, or two would be hidden."""
-    shown = 4 if len(digits) <= SHORTEST_NUMBER else 6
+    shown = 4 if len(digits) <= MIN_NUMBER_LENGTH else 6
     return f"{digits[:shown]}****{digits[-4:]}"
 
 
@@ -69,8 +69,8 @@ class CardNumber(_Secret):
         """Read a card number. Raises CardDataError with a text that is fit for an API answer."""
         if not (text.isascii() and text.isdigit()):
             raise CardDataError("must be digits only")
-        if not SHORTEST_NUMBER <= len(text) <= LONGEST_NUMBER:
-            raise CardDataError(f"must have {SHORTEST_NUMBER} to {LONGEST_NUMBER} digits")
+        if not MIN_NUMBER_LENGTH <= len(text) <= MAX_NUMBER_LENGTH:
+            raise CardDataError(f"must have {MIN_NUMBER_LENGTH} to {MAX_NUMBER_LENGTH} digits")
         if detect_brand(text).luhn and not is_luhn_valid(text):
             raise CardDataError("is not a card number: its check digit is wrong")
         return cls(text)

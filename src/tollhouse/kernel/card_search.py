@@ -21,8 +21,8 @@ import re
 from collections.abc import Iterator
 
 from tollhouse.kernel.card import (
-    LONGEST_NUMBER,
-    SHORTEST_NUMBER,
+    MAX_NUMBER_LENGTH,
+    MIN_NUMBER_LENGTH,
     UNKNOWN_BRAND,
     Brand,
     detect_brand,
@@ -48,12 +48,12 @@ _OPAQUE = re.compile(
 #: Letters that tell a hash from digits with a word beside them.
 MIN_HEX_LETTERS = 4
 #: Numbers of this length and less are as often phones or products.
-LONGEST_AMBIGUOUS = 13
+MAX_AMBIGUOUS = 13
 #: Of Maestro, that have fewer than 16 digits (the brand's registered ranges).
 MAESTRO_SHORT = ("5018", "5020", "5038", "5893", "6304", "6759", "6761", "6762", "6763")
 #: A prefix that only guesses the brand while a number is typed.
 MAESTRO_REGISTERED = ("50", "56", "57", "58", "59", "63", "67", "4936")
-FEWEST_MAESTRO_DIGITS = 16
+MIN_MAESTRO_DIGITS = 16
 #: One in ten numbers of a brand's prefix and length has the right check digit. A run of digits with so many that have
 #: not was made to keep the detector busy, and counts as a number.
 MAX_FAILURES = 300
@@ -70,11 +70,11 @@ def may_hold_card_number(body: bytes) -> bool:
 
 def holds_card_number(text: str, *, is_phone: bool = False) -> bool:
     """Tell whether a card number stands in a text. In a field for phones shorter numbers are phones."""
-    if len(text) < SHORTEST_NUMBER:
+    if len(text) < MIN_NUMBER_LENGTH:
         return False
     if text.isascii() and "%" not in text:
         return _CANDIDATE.search(text) is not None and _has_span(read_digits(text), is_phone=is_phone)
-    if "%" not in text and sum(map(str.isdigit, text)) < SHORTEST_NUMBER:
+    if "%" not in text and sum(map(str.isdigit, text)) < MIN_NUMBER_LENGTH:
         return False
     readings = (reading.replace(UNSEEN, "") for reading in read_texts(text))
     return any(_CANDIDATE.search(reading) and _has_span(reading, is_phone=is_phone) for reading in readings)
@@ -101,7 +101,7 @@ def _find_spans(reading: str, *, is_phone: bool = False) -> Iterator[Span]:
     """Yield where card numbers stand in a text that was read, none over another."""
     reading = _OPAQUE.sub(_hide_opaque, reading)
     for run in _RUN.finditer(reading):
-        if run.end() - run.start() >= SHORTEST_NUMBER:
+        if run.end() - run.start() >= MIN_NUMBER_LENGTH:
             yield from _find_in_run(reading, run, is_phone=is_phone)
 
 
@@ -114,15 +114,15 @@ def _hide_opaque(found: re.Match[str]) -> str:
 def _find_in_run(reading: str, run: re.Match[str], *, is_phone: bool) -> Iterator[Span]:
     groups = list(_GROUP.finditer(reading, run.start(), run.end()))
     texts = [found[0].replace(UNSEEN, "") for found in groups]
-    is_short = is_phone or (run[0].startswith("+") and sum(map(len, texts)) <= LONGEST_AMBIGUOUS)
-    shortest = LONGEST_AMBIGUOUS + 1 if is_short else SHORTEST_NUMBER
+    is_short = is_phone or (run[0].startswith("+") and sum(map(len, texts)) <= MAX_AMBIGUOUS)
+    shortest = MAX_AMBIGUOUS + 1 if is_short else MIN_NUMBER_LENGTH
     decimals = _find_decimals(reading, groups)
     first = failures = 0
     while first < len(groups):
         last = None
         for end in _choose_ends(texts, decimals, first, shortest):
             digits = "".join(texts[first : end + 1]).lstrip("0")
-            if is_luhn_valid(digits) and (len(digits) > LONGEST_AMBIGUOUS or not is_gtin(digits)):
+            if is_luhn_valid(digits) and (len(digits) > MAX_AMBIGUOUS or not is_gtin(digits)):
                 last = end
                 break
             failures += 1
@@ -147,12 +147,12 @@ def _choose_ends(texts: list[str], decimals: set[int], first: int, shortest: int
     if first in decimals or digits[:1] not in _FIRST_DIGITS:
         return
     if len(digits) < len(texts[first]):
-        shortest = LONGEST_AMBIGUOUS + 1
+        shortest = MAX_AMBIGUOUS + 1
     brand = None
     for last in range(first, len(texts)):
         if last > first:
             digits += texts[last]
-        if len(digits) > LONGEST_NUMBER:
+        if len(digits) > MAX_NUMBER_LENGTH:
             return
         if len(digits) < shortest:
             continue
@@ -168,7 +168,7 @@ def _is_registered(brand: Brand, digits: str) -> bool:
     """Tell whether a prefix of Maestro is more than the guess while a number is typed."""
     if brand.name != "maestro":
         return True
-    return digits.startswith(MAESTRO_REGISTERED if len(digits) >= FEWEST_MAESTRO_DIGITS else MAESTRO_SHORT)
+    return digits.startswith(MAESTRO_REGISTERED if len(digits) >= MIN_MAESTRO_DIGITS else MAESTRO_SHORT)
 
 
 def is_gtin(digits: str) -> bool:

@@ -6,7 +6,7 @@
     │   ├── NotAuthenticated        401
     │   ├── Forbidden               403
     │   ├── NotFound                404
-    │   ├── StillRunning            409, with Retry-After
+    │   ├── RequestInProgress            409, with Retry-After
     │   ├── TooLarge                413
     │   ├── WrongMediaType          415
     │   ├── RequestIdReused         422
@@ -59,7 +59,7 @@ class NotFound(Refusal):
     """There is no such thing."""
 
 
-class StillRunning(Refusal):
+class RequestInProgress(Refusal):
     """The same request is still running; repeat it later with the same X-Request-ID."""
 
     retry_after_seconds = 2
@@ -107,13 +107,13 @@ class StatementTooSlow(DatabaseUnavailable):
     """The search took too long; narrow it, for example by its dates."""
 
 
-class Defect(TollhouseError):
+class InternalError(TollhouseError):
     """The gateway met a state that it should never be in."""
 
 
-class IllegalTransition(Defect):
+class IllegalTransition(InternalError):
     """A payment was asked to move where its state does not lead."""
 
 
-class SealBroken(Defect):
+class SealBroken(InternalError):
     """A sealed value could not be opened: it was changed, moved, or sealed under another key."""

@@ -13,7 +13,7 @@ import structlog
 
 from tollhouse.ledger import store
 from tollhouse.ledger.store import Scope
-from tollhouse.ledger.verify import MOST_VIOLATIONS, find_violations
+from tollhouse.ledger.verify import MAX_VIOLATIONS, find_violations
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import Database
@@ -23,12 +23,12 @@ NEW_FACTS = 500
 ROUND_STEP = 1_000
 
 #: Violations that are remembered.
-MOST_REMEMBERED = 1_000
+MAX_REMEMBERED = 1_000
 
 log = structlog.get_logger()
 
 
-async def prove_books(database: Database, *, new_facts: int = NEW_FACTS, round_step: int = ROUND_STEP) -> int:
+async def verify_new_entries(database: Database, *, new_facts: int = NEW_FACTS, round_step: int = ROUND_STEP) -> int:
     """Prove what is new and the next step of the round, which may be none; return how much was new.
 
     Raises DatabaseUnavailable.
@@ -42,12 +42,12 @@ async def prove_books(database: Database, *, new_facts: int = NEW_FACTS, round_s
         scope = Scope(reached, reached, 0, tuple(new))
         if round_step:
             scope = await store.select_scope(connection, reached, size=round_step, singles=new)
-        found = await find_violations(connection, scope, most=MOST_VIOLATIONS)
+        found = await find_violations(connection, scope, most=MAX_VIOLATIONS)
         faults = {violation.key: violation.fault for violation in found if violation.key}
-        await store.replace_violations(connection, scope, list(faults.items()), most=MOST_REMEMBERED)
+        await store.replace_violations(connection, scope, list(faults.items()), most=MAX_REMEMBERED)
         if facts:
             await store.upsert_proof(connection, facts[-1])
         await store.update_round(connection, scope.upto)
     for (merchant_id, transaction_id), fault in faults.items():
-        log.error("books do not balance", merchant_id=merchant_id, transaction_id=transaction_id, fault=fault)
+        log.error("ledger.violation_found", merchant_id=merchant_id, transaction_id=transaction_id, fault=fault)
     return len(facts)

@@ -1,6 +1,6 @@
 """Proving the books: what moved has exactly its entries, entries have what moved, and balances are where they can be.
 
-`verify_books` looks at everything as of one instant, slice by slice; `find_violations` at the part that it is given.
+`verify_ledger` looks at everything as of one instant, slice by slice; `find_violations` at the part that it is given.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Transactions of one slice: well within the time that a statement may take.
 SLICE = 20_000
 #: Violations that are named; there may be more.
-MOST_VIOLATIONS = 100
+MAX_VIOLATIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The books as of one instant. With `MOST_VIOLATIONS` violations there may be more."""
+    """The books as of one instant. With `MAX_VIOLATIONS` violations there may be more."""
 
     entries: int
     transactions: int
@@ -44,7 +44,7 @@ class Report:
     violations: tuple[Violation, ...]
 
 
-async def verify_books(database: Database, *, slice_size: int = SLICE) -> Report:
+async def verify_ledger(database: Database, *, slice_size: int = SLICE) -> Report:
     """Prove all of the books and report. Raises DatabaseUnavailable."""
     async with (
         database.acquire() as connection,
@@ -54,11 +54,11 @@ async def verify_books(database: Database, *, slice_size: int = SLICE) -> Report
         entries, transactions = await store.count_books(connection)
         violations = find_balance_violations(balances)
         after = START
-        while after != END and len(violations) < MOST_VIOLATIONS:
+        while after != END and len(violations) < MAX_VIOLATIONS:
             scope = await store.select_scope(connection, after, size=slice_size)
-            violations += await find_violations(connection, scope, most=MOST_VIOLATIONS - len(violations))
+            violations += await find_violations(connection, scope, most=MAX_VIOLATIONS - len(violations))
             after = scope.upto
-    return Report(entries, transactions, tuple(balances), tuple(violations[:MOST_VIOLATIONS]))
+    return Report(entries, transactions, tuple(balances), tuple(violations[:MAX_VIOLATIONS]))
 
 
 async def find_violations(connection: PlainConnection, scope: Scope, *, most: int) -> list[Violation]:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from tollhouse.kernel.errors import NotFound
 from tollhouse.links.store import select_language, select_link
 from tollhouse.payments.authentications import digest_key
-from tollhouse.payments.wallet import list_cards
+from tollhouse.payments.charge.wallet import list_cards
 
 if TYPE_CHECKING:
     from tollhouse.links.model import Link
+    from tollhouse.payments.charge.wallet import StoredCard
     from tollhouse.payments.model import Payment
     from tollhouse.payments.tools import Tools
-    from tollhouse.payments.wallet import StoredCard
 
 #: Stored cards that a page offers, the newest.
-MOST_CARDS = 5
+MAX_CARDS = 5
 
 
 async def find_link(tools: Tools, key: str) -> Link:
@@ -35,7 +35,7 @@ async def find_stored_cards(tools: Tools, link: Link) -> list[StoredCard]:
         merchant_id=link.merchant_id,
         consumer_id=link.terms.consumer_id,
         at=link.merchant_time,
-        most=MOST_CARDS,
+        most=MAX_CARDS,
     )
 
 

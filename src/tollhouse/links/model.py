@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from tollhouse.catalog.model import Offset, Price
 from tollhouse.kernel.money import Money
-from tollhouse.notices.model import Wish
+from tollhouse.notices.model import ReceiptRequest
 from tollhouse.payments.model import Item, Payment, Status
 
 if TYPE_CHECKING:
     from tollhouse.kernel.money import Currency
 
 #: Cards that may be tried on one page. Card testers live from pages that take any number of them.
-MOST_TRIES = 5
+MAX_TRIES = 5
 
 #: What stands for every country and for every method in rules for fees.
 ANY = "ALL"
@@ -66,7 +66,7 @@ class Terms:
     asks_authentication: bool = False
     emulate_code: str | None = None
     mid: str | None = None
-    receipt: Wish | None = None
+    receipt: ReceiptRequest | None = None
 
     @property
     def site_id(self) -> int:
@@ -79,7 +79,7 @@ class Terms:
         return self.items[0].prices[0].money.currency
 
 
-class Standing(Enum):
+class LinkState(Enum):
     """Where a link stands."""
 
     #: A card may be tried; the last one, if there was one, was declined.
@@ -119,12 +119,12 @@ class Link:
         return (self.last.page_try or 0) if self.last else 0
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> LinkState:
         """Where the link stands. What is under way or paid stays so, however late it is."""
         if self.last is not None and self.last.status is not Status.FAIL:
-            return Standing.PAID if self.last.status is Status.SUCCESS else Standing.BUSY
-        if self.tries >= MOST_TRIES:
-            return Standing.SPENT
+            return LinkState.PAID if self.last.status is Status.SUCCESS else LinkState.BUSY
+        if self.tries >= MAX_TRIES:
+            return LinkState.SPENT
         if self.is_expired:
-            return Standing.EXPIRED
-        return Standing.OPEN if self.is_merchant_active else Standing.CLOSED
+            return LinkState.EXPIRED
+        return LinkState.OPEN if self.is_merchant_active else LinkState.CLOSED

@@ -18,15 +18,15 @@ from tollhouse.consumers.model import Consumer
 from tollhouse.consumers.store import select_consumer
 from tollhouse.kernel.errors import Invalid
 from tollhouse.links.fees import choose_fees
-from tollhouse.links.model import Link, Standing
+from tollhouse.links.model import Link, LinkState
 from tollhouse.links.records import write_terms
-from tollhouse.payments.charge import charge
+from tollhouse.payments.charge.charge import charge
+from tollhouse.payments.charge.order import build_order
+from tollhouse.payments.charge.requested_payment import RequestedItem, RequestedPayment
+from tollhouse.payments.charge.sources import Resolved, ResolvedSku
+from tollhouse.payments.charge.wallet import find_card
 from tollhouse.payments.model import Item, PageTry
-from tollhouse.payments.order import build_order
 from tollhouse.payments.pages import form_key
-from tollhouse.payments.sources import Resolved, ResolvedSku
-from tollhouse.payments.wallet import find_card
-from tollhouse.payments.wanted import Wanted, WantedItem
 
 if TYPE_CHECKING:
     from tollhouse.kernel.card import Card, Cvv
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tollhouse.threeds.model import BrowserData
 
 METHOD = "card"
-LONGEST_NAME = 64
+MAX_NAME_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ async def pay_link(tools: Tools, link: Link, means: Means, buyer: Buyer, *, numb
     It is not when the page ran out, was paid, or has seen this try already: then where the link stands tells the
     result. Raises Invalid for a stored card that is none of the buyer's.
     """
-    if link.standing is not Standing.OPEN or number != link.tries + 1:
+    if link.standing is not LinkState.OPEN or number != link.tries + 1:
         return None
     order = await _build_order(tools, link, means, buyer)
     earlier = tuple(one.subscription_id for one in link.last.subscribing) if link.last else ()
@@ -126,16 +126,16 @@ async def _find_consumer(tools: Tools, link: Link) -> tuple[Consumer, bool]:
     return Consumer(link.merchant_id, terms.consumer_id, terms.external_id, {}), False
 
 
-def _build_wanted(link: Link, means: Means, buyer: Buyer) -> Wanted:
+def _build_wanted(link: Link, means: Means, buyer: Buyer) -> RequestedPayment:
     terms = link.terms
-    return Wanted(
+    return RequestedPayment(
         merchant_id=link.merchant_id,
         request_id=link.request_id,
         claim=None,
         source_kind="card" if means.card else "paymentAccountIdWithCvv",
         card=means.card,
         code=means.code,
-        items=tuple(WantedItem(item.title, item.prices, item.extras) for item in _items_with_fees(link)),
+        items=tuple(RequestedItem(item.title, item.prices, item.extras) for item in _items_with_fees(link)),
         external_id=terms.external_id,
         consumer=_describe_buyer(link, means),
         consumer_ip=link.last.consumer_ip if link.last else terms.consumer_ip or buyer.address,
@@ -157,7 +157,7 @@ def _items_with_fees(link: Link) -> list[Item]:
     fees = choose_fees(terms, method=METHOD)
     return [
         *terms.items,
-        *(Item(terms.site_id, None, f"Fee: {fee.kind}"[:LONGEST_NAME], (fee.to_price(),)) for fee in fees),
+        *(Item(terms.site_id, None, f"Fee: {fee.kind}"[:MAX_NAME_LENGTH], (fee.to_price(),)) for fee in fees),
     ]
 
 

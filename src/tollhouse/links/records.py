@@ -9,7 +9,7 @@ from typing import Any
 
 from tollhouse.catalog.model import price_from_json, price_to_json
 from tollhouse.links.model import FeeRule, Terms
-from tollhouse.notices.model import Wish
+from tollhouse.notices.model import ReceiptRequest
 from tollhouse.payments.model import Item
 from tollhouse.wire.render import render_json
 
@@ -32,7 +32,7 @@ def read_terms(text: str) -> Terms:
     return Terms(
         items=tuple(_read_item(item) for item in content["items"]),
         fee_rules=tuple(FeeRule(*rule) for rule in content["fee_rules"]),
-        receipt=Wish(*content["receipt"]) if content.get("receipt") else None,
+        receipt=ReceiptRequest(*content["receipt"]) if content.get("receipt") else None,
         **{name: content[name] for name in PLAIN if name in content},
     )
 

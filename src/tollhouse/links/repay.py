@@ -13,9 +13,9 @@ from tollhouse.catalog.model import Offset, Price
 from tollhouse.kernel.errors import NotFound
 from tollhouse.kernel.money import Money
 from tollhouse.links.create import MADE
-from tollhouse.links.model import Standing, Terms
+from tollhouse.links.model import LinkState, Terms
 from tollhouse.links.store import insert_link, lock_repayment, renew_link, select_link, update_repayment
-from tollhouse.notices.model import Wish
+from tollhouse.notices.model import ReceiptRequest
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import Item, Payment
 from tollhouse.payments.pages import page_address, page_digest
@@ -57,14 +57,14 @@ async def _open_page(
     payment_id = await lock_repayment(connection, merchant_id, transaction_id, payment_id=fresh_id)
     link = await select_link(connection, page_digest(tools, merchant_id=merchant_id, payment_id=payment_id))
     standing = link.standing if link else None
-    if standing is Standing.PAID:
+    if standing is LinkState.PAID:
         return None
-    if standing is Standing.EXPIRED:
+    if standing is LinkState.EXPIRED:
         await renew_link(connection, merchant_id, payment_id, ttl=TTL)
-    if standing is Standing.SPENT:
+    if standing is LinkState.SPENT:
         payment_id = fresh_id
         await update_repayment(connection, merchant_id, transaction_id, payment_id=fresh_id)
-    if standing in {None, Standing.SPENT}:
+    if standing in {None, LinkState.SPENT}:
         await insert_link(
             connection,
             merchant_id=merchant_id,
@@ -96,5 +96,5 @@ def build_terms(chargeback: Payment) -> Terms:
         metadata=chargeback.metadata,
         ipn_url=chargeback.ipn_url or None,
         redirect_url=chargeback.redirect_url or None,
-        receipt=Wish(addressee.to, addressee.language) if addressee else None,
+        receipt=ReceiptRequest(addressee.to, addressee.language) if addressee else None,
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tollhouse.kernel.clock import DatabaseClock
     from tollhouse.storage.database import Database
 
-LONGEST_KEY = 256
+MAX_KEY_LENGTH = 256
 #: Unknown keys a minute from one address.
 UNKNOWN_KEYS_BY_ADDRESS = 30
 
@@ -30,7 +30,7 @@ class MerchantDisabled(Forbidden):
         super().__init__("The merchant is disabled: it can read, refund, void and cancel, and no more be paid.")
 
 
-class Doorman:
+class MerchantAuthenticator:
     """Knows the merchants by their keys."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Doorman:
 
     async def _find(self, key: str, *, source: str) -> Merchant:
         """Return the merchant of a key, or count that it has none. Raises NotAuthenticated and RateLimited."""
-        if len(key) <= LONGEST_KEY:
+        if len(key) <= MAX_KEY_LENGTH:
             merchant = await self._keys.find(digest_api_key(key), is_suspect=self._unknown.is_spent(source))
             if merchant is not None:
                 return merchant

@@ -20,11 +20,11 @@ from tollhouse.kernel.errors import QueueFull, TollhouseError
 #: What OWASP's Password Storage Cheat Sheet asks of argon2id at least: 19 MiB, two passes, one lane.
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
 
-LONGEST_PASSWORD = 256
+MAX_PASSWORD_LENGTH = 256
 AT_A_TIME = 2
 #: Checks that wait, of one queue and of all together. 80 people who sign in at once from one address wait a second.
-MOST_WAITING_IN_QUEUE = 128
-MOST_WAITING = 512
+MAX_WAITING_IN_QUEUE = 128
+MAX_WAITING = 512
 
 
 class WrongPassword(TollhouseError):
@@ -70,16 +70,16 @@ class PasswordGate:
 
         The first of each queue waits for a slot, so that queues take turns whatever their lengths.
         """
-        if self._waiting[queue] >= MOST_WAITING_IN_QUEUE or self._waiting.total() >= MOST_WAITING:
+        if self._waiting[queue] >= MAX_WAITING_IN_QUEUE or self._waiting.total() >= MAX_WAITING:
             raise QueueFull("Too many sign-in requests. Try again in a few seconds.")
         self._waiting[queue] += 1
         try:
             async with self._queues.setdefault(queue, asyncio.Lock()), self._slots:
-                given = password[:LONGEST_PASSWORD]
+                given = password[:MAX_PASSWORD_LENGTH]
                 await asyncio.to_thread(verify_password, password_hash or self._nobodys, given)
         finally:
             self._leave(queue)
-        if password_hash is None or len(password) > LONGEST_PASSWORD:
+        if password_hash is None or len(password) > MAX_PASSWORD_LENGTH:
             raise WrongPassword
 
     def _leave(self, queue: str) -> None:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 IDLE_FOR = timedelta(minutes=15)
 #: Nobody works longer than this without signing in again.
-LONGEST_SESSION = timedelta(hours=12)
+MAX_SESSION_LENGTH = timedelta(hours=12)
 
-LONGEST_TOKEN = 64
+MAX_TOKEN_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ async def ensure_user(connection: PlainConnection, *, merchant_id: int, email: s
 
 async def access_person(database: Database, token: str | None) -> Person:
     """Return who has this session, and keep it alive. Raises NotAuthenticated when there is none or it is over."""
-    if not token or len(token) > LONGEST_TOKEN:
+    if not token or len(token) > MAX_TOKEN_LENGTH:
         raise NotAuthenticated("You are not signed in.")
     async with database.acquire() as connection:
         row = await queries.update_session_seen(
-            connection, digest=digest_token(token), idle_for=IDLE_FOR, longest=LONGEST_SESSION
+            connection, digest=digest_token(token), idle_for=IDLE_FOR, longest=MAX_SESSION_LENGTH
         )
     if row is None:
         raise NotAuthenticated("You were signed out after 15 minutes without a request.")

@@ -22,7 +22,7 @@ import structlog
 from tollhouse.kernel.addresses import group_address
 from tollhouse.kernel.errors import NotAuthenticated, RateLimited
 from tollhouse.merchants.passwords import WrongPassword
-from tollhouse.merchants.people import IDLE_FOR, LONGEST_SESSION, digest_token
+from tollhouse.merchants.people import IDLE_FOR, MAX_SESSION_LENGTH, digest_token
 from tollhouse.merchants.store import queries
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ NOTES_KEPT_FOR = timedelta(days=90)
 #: What is over and is swept at a sign-in.
 SWEPT_AT_ONCE = 100
 
-LONGEST_EMAIL = 254
-LONGEST_ADDRESS = 64
+MAX_EMAIL_LENGTH = 254
+MAX_ADDRESS_LENGTH = 64
 BROWSER = re.compile(r"([A-Za-z0-9_-]{22})\.([0-9a-f]{64})")
 
 log = structlog.get_logger()
@@ -66,7 +66,7 @@ class Try:
     @property
     def account(self) -> str:
         """The address of the account, as it is stored."""
-        return self.email.strip().lower()[: LONGEST_EMAIL + 1]
+        return self.email.strip().lower()[: MAX_EMAIL_LENGTH + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,9 @@ async def _open_session(
     token = secrets.token_urlsafe(32)
     whose = {"merchant_id": user["merchant_id"], "user_id": user["user_id"]}
     async with database.transaction() as connection:
-        await queries.delete_over_sessions(connection, idle_for=IDLE_FOR, longest=LONGEST_SESSION, most=SWEPT_AT_ONCE)
+        await queries.delete_over_sessions(
+            connection, idle_for=IDLE_FOR, longest=MAX_SESSION_LENGTH, most=SWEPT_AT_ONCE
+        )
         await queries.delete_ended_sign_in_budgets(connection, most=SWEPT_AT_ONCE)
         await queries.delete_old_sign_ins(connection, kept_for=NOTES_KEPT_FOR, most=SWEPT_AT_ONCE)
         await queries.delete_sign_in_budget(connection, subject=subject)
@@ -169,5 +171,5 @@ async def _open_session(
 
 
 def _note(wanted: Try, user: Mapping[str, Any]) -> dict[str, Any]:
-    address = wanted.address[:LONGEST_ADDRESS]
+    address = wanted.address[:MAX_ADDRESS_LENGTH]
     return {"merchant_id": user["merchant_id"], "user_id": user["user_id"], "address": address}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from tollhouse.notices.model import Letter
+    from tollhouse.notices.model import Email
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class Refused:
 Outcome = Carried | Delayed | Refused
 
 
-class Carrier(Protocol):
+class MailTransport(Protocol):
     """Whoever carries letters."""
 
-    def carry(self, letters: Sequence[Letter]) -> AsyncGenerator[Outcome]:
+    def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
         """Carry letters one after the other over one connection, and yield of each how it went, as soon as it is known.
 
         A letter is begun only when the next outcome is asked for. Does not raise for what the other side or the network
@@ -47,7 +47,7 @@ class Carrier(Protocol):
 class ShownCarrier:
     """The carrier of stage: nothing leaves. The inbox page shows the letters from their rows."""
 
-    async def carry(self, letters: Sequence[Letter]) -> AsyncGenerator[Outcome]:
+    async def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
         """Take every letter."""
         for _ in letters:
             yield Carried()

@@ -13,13 +13,13 @@ import structlog
 
 from tollhouse.notices.carrier import Carried, Delayed, Outcome, Refused
 from tollhouse.notices.letter import build_letter
-from tollhouse.notices.model import Letter, State
+from tollhouse.notices.model import Email, State
 from tollhouse.notices.schedule import choose_retry
 from tollhouse.notices.store import ClaimedNotice, Ending, claim_notices, end_notices, release_notices
 from tollhouse.storage.coalesce import Coalescer
 
 if TYPE_CHECKING:
-    from tollhouse.notices.carrier import Carrier
+    from tollhouse.notices.carrier import MailTransport
     from tollhouse.storage.database import Database, PlainConnection
 
 #: Letters of one connection to the mail server, and for how long nobody else takes them: longer than all of them may
@@ -63,13 +63,13 @@ async def claim_batch(database: Database) -> Batch | None:
 
 
 async def carry_batch(
-    batch: Batch, carrier: Carrier, recorder: Recorder, *, is_stopping: Callable[[], bool] = lambda: False
+    batch: Batch, carrier: MailTransport, recorder: Recorder, *, is_stopping: Callable[[], bool] = lambda: False
 ) -> None:
     """Carry a batch, and record of each letter how it went before the next one is begun.
 
     A letter that breaks is tried again like one that was delayed, and given up like one.
     """
-    written: list[tuple[ClaimedNotice, Letter]] = []
+    written: list[tuple[ClaimedNotice, Email]] = []
     for notice in batch.notices:
         letter = _write(notice)
         if letter is None:
@@ -89,7 +89,7 @@ async def release_batches(database: Database, batches: Sequence[Batch]) -> None:
         await release_notices(connection, [batch.lease for batch in batches])
 
 
-async def deliver_due(database: Database, carrier: Carrier) -> int:
+async def deliver_due(database: Database, carrier: MailTransport) -> int:
     """Carry letters batch by batch until none is due, and return how many were tried. Raises DatabaseUnavailable."""
     recorder, total = make_recorder(database), 0
     while (batch := await claim_batch(database)) is not None:
@@ -98,7 +98,7 @@ async def deliver_due(database: Database, carrier: Carrier) -> int:
     return total
 
 
-def _write(notice: ClaimedNotice) -> Letter | None:
+def _write(notice: ClaimedNotice) -> Email | None:
     try:
         return build_letter(notice.read())
     except Exception:

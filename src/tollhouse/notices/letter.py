@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from tollhouse.notices.model import DEFAULT_LANGUAGE, ENCODED_WORD, Letter
+from tollhouse.notices.model import DEFAULT_LANGUAGE, ENCODED_WORD, Email
 
 if TYPE_CHECKING:
     from tollhouse.kernel.money import Money
     from tollhouse.notices.model import Facts, Notice
 
-LONGEST_NAME = 64
+MAX_NAME_LENGTH = 64
 
 
 _environment = Environment(
@@ -45,7 +45,7 @@ def choose_language(wanted: str) -> str:
     return language if language in load_words() else DEFAULT_LANGUAGE
 
 
-def build_letter(notice: Notice) -> Letter:
+def build_letter(notice: Notice) -> Email:
     """Write a letter."""
     language, facts = choose_language(notice.language), notice.facts
     words = load_words()[language]
@@ -61,10 +61,10 @@ def build_letter(notice: Notice) -> Letter:
         "rows": _build_rows(facts, words),
         "foot": words["subscription_foot" if facts.subscription_id else "foot"].format(shop=shop),
     }
-    return Letter(
+    return Email(
         name=_name(notice),
         to=notice.recipient,
-        sender_name=shop[:LONGEST_NAME],
+        sender_name=shop[:MAX_NAME_LENGTH],
         subject=values["subject"],
         text=_environment.get_template("letter.txt").render(**values),
         html=_environment.get_template("letter.html").render(**values),

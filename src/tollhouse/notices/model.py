@@ -17,7 +17,7 @@ from tollhouse.kernel.money import Currency, Money
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 ADDRESS_FORM = re.compile(rf"(?=.{{1,64}}@){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
-LONGEST_ADDRESS = 254
+MAX_ADDRESS_LENGTH = 254
 #: How an encoded word begins (RFC 2047), which mail libraries read as what it stands for: maybe a line end.
 ENCODED_WORD = "=?"
 
@@ -41,7 +41,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ReceiptRequest:
     """A receipt as a request asks for it: to whom, if not to the consumer's own address, and in which language."""
 
     to: str | None = None
@@ -49,7 +49,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Addressee:
+class Recipient:
     """To whom the letters about a purchase go, in which language, and in whose name. Fixed when the purchase begins."""
 
     to: str
@@ -113,7 +113,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class Email:
     """A letter as it is carried. `name` is the same at every attempt; the part of its Message-ID before the @."""
 
     name: str
@@ -138,6 +138,6 @@ def read_recipient(text: str | None) -> str | None:
 
 def is_address(text: str | None) -> bool:
     """Tell whether a text is one address to which a letter can go."""
-    if text is None or len(text) > LONGEST_ADDRESS or ENCODED_WORD in text:
+    if text is None or len(text) > MAX_ADDRESS_LENGTH or ENCODED_WORD in text:
         return False
     return ADDRESS_FORM.fullmatch(text) is not None

@@ -23,7 +23,7 @@ from tollhouse.notices.carrier import Carried, Delayed, Outcome, Refused
 from tollhouse.notices.server import Security
 
 if TYPE_CHECKING:
-    from tollhouse.notices.model import Letter
+    from tollhouse.notices.model import Email
     from tollhouse.notices.server import Server
 
 #: For one answer of the server, and for everything about one letter.
@@ -48,7 +48,7 @@ class SmtpCarrier:
         self._sender = sender
         self._tls_context = tls_context
 
-    async def carry(self, letters: Sequence[Letter]) -> AsyncGenerator[Outcome]:
+    async def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
         """Carry letters one after the other. Once the connection is lost the rest is delayed."""
         client = self._open_client()
         outcome: Outcome = Carried()
@@ -60,7 +60,7 @@ class SmtpCarrier:
         finally:
             await _part(client)
 
-    async def _try_one(self, client: aiosmtplib.SMTP, letter: Letter) -> Outcome:
+    async def _try_one(self, client: aiosmtplib.SMTP, letter: Email) -> Outcome:
         """Carry one letter. One that cannot be written concerns no other."""
         try:
             message = build_message(letter, sender=self._sender)
@@ -91,7 +91,7 @@ class SmtpCarrier:
             timeout=ANSWER_SECONDS,
         )
 
-    async def _carry_one(self, client: aiosmtplib.SMTP, letter: Letter, message: EmailMessage) -> Outcome:
+    async def _carry_one(self, client: aiosmtplib.SMTP, letter: Email, message: EmailMessage) -> Outcome:
         try:
             async with asyncio.timeout(LETTER_SECONDS):
                 await client.send_message(message, sender=self._sender, recipients=[letter.to])
@@ -105,7 +105,7 @@ class SmtpCarrier:
         return Carried()
 
 
-def build_message(letter: Letter, *, sender: str) -> EmailMessage:
+def build_message(letter: Email, *, sender: str) -> EmailMessage:
     """Put a letter into the form of mail, as plain text and as HTML.
 
     The library refuses a line end in a header; what goes into one has been put on one line before.

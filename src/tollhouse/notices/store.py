@@ -22,7 +22,7 @@ queries = load_queries("tollhouse.notices")
 #: How long a letter is kept after it was carried or given up.
 KEPT = timedelta(days=30)
 #: As far as waiting letters are counted.
-MOST_COUNTED = 10_000
+MAX_COUNTED = 10_000
 
 
 class NoticeRow(NamedTuple):
@@ -120,7 +120,7 @@ SWEEPS = (
 
 async def count_waiting(connection: PlainConnection) -> int:
     """Count the letters that wait, no further than to a bound."""
-    count: int = await queries.count_waiting_notices(connection, most=MOST_COUNTED)
+    count: int = await queries.count_waiting_notices(connection, most=MAX_COUNTED)
     return count
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from tollhouse.acquirers.model import Answer, Authorization, NotSent, Proof
 from tollhouse.kernel.requests import Reply
 from tollhouse.payments import lifecycle
-from tollhouse.payments.model import AttemptState, Instrument, Mode, Payment
-from tollhouse.payments.partial import give_back_part
+from tollhouse.payments.finish import finish_attempt
+from tollhouse.payments.model import AttemptState, Mode, Payment, PlaintextCard
+from tollhouse.payments.partial import reverse_partial_approval
 from tollhouse.payments.routing import choose_acquirer
-from tollhouse.payments.settle import settle
-from tollhouse.payments.steps import Move
+from tollhouse.payments.steps import FinishRecord
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 async def authorize(
     tools: Tools,
     payment: Payment,
-    instrument: Instrument,
+    instrument: PlaintextCard,
     *,
     proof: Proof | None = None,
     erase_code_of: UUID | None = None,
@@ -30,11 +30,11 @@ async def authorize(
     """Ask for a payment whose intention is committed, and settle it by the answer, whatever that is."""
     payment, outcome = await ask(tools, payment, instrument, proof=proof)
     after = lifecycle.apply(payment, outcome, tools.now_of(payment))
-    return await settle(tools, payment, after, erase_code_of=erase_code_of)
+    return await finish_attempt(tools, payment, after, erase_code_of=erase_code_of)
 
 
 async def ask(
-    tools: Tools, payment: Payment, instrument: Instrument, *, proof: Proof | None = None
+    tools: Tools, payment: Payment, instrument: PlaintextCard, *, proof: Proof | None = None
 ) -> tuple[Payment, Answer]:
     """Ask the acquirer, and the next one when the request surely never left; return the attempt that got the answer."""
     outcome = await _ask_one(tools, payment, instrument, proof)
@@ -46,13 +46,13 @@ async def ask(
     return payment, outcome
 
 
-async def _ask_one(tools: Tools, payment: Payment, instrument: Instrument, proof: Proof | None) -> Answer:
+async def _ask_one(tools: Tools, payment: Payment, instrument: PlaintextCard, proof: Proof | None) -> Answer:
     acquirer = tools.acquirers[payment.attempt.acquirer]
     outcome = await acquirer.authorize(build_authorization(payment, instrument, proof))
-    return await give_back_part(acquirer, payment.attempt.reference, payment.money, outcome)
+    return await reverse_partial_approval(acquirer, payment.attempt.reference, payment.money, outcome)
 
 
-def build_authorization(payment: Payment, instrument: Instrument, proof: Proof | None) -> Authorization:
+def build_authorization(payment: Payment, instrument: PlaintextCard, proof: Proof | None) -> Authorization:
     """Put together what the acquirer is asked. Merchant-initiated charges carry no security code."""
     return Authorization(
         reference=payment.attempt.reference,
@@ -89,7 +89,7 @@ async def _turn_to_next_acquirer(tools: Tools, payment: Payment) -> Payment | No
     following = lifecycle.next_attempt(
         payment, acquirer=acquirer, now=tools.clock.now(), send_before=tools.patience.send_before()
     )
-    move = Move(
+    move = FinishRecord(
         lifecycle.move(payment, AttemptState.NOT_SENT),
         expected=payment.attempt.state,
         following=following,

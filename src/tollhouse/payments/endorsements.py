@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tollhouse.payments.model import Endorsement
+from tollhouse.payments.model import ExternalAuthentication
 
 
-def endorsement_to_json(endorsement: Endorsement) -> dict[str, Any]:
+def endorsement_to_json(endorsement: ExternalAuthentication) -> dict[str, Any]:
     """Write down what was said, without the proof: the acquirer has it, and nobody needs it again."""
     facts = {"status": endorsement.status, "eci": endorsement.eci, "exemption": endorsement.exemption}
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def read_endorsement(facts: Mapping[str, Any] | None) -> Endorsement | None:
+def read_endorsement(facts: Mapping[str, Any] | None) -> ExternalAuthentication | None:
     """Read it back; None where there was none."""
-    return Endorsement(**facts) if facts is not None else None
+    return ExternalAuthentication(**facts) if facts is not None else None

@@ -40,21 +40,21 @@ def apply(
         case Approved():
             approved = replace(payment, network_transaction_id=outcome.network_transaction_id)
             approved = approved.with_attempt(response_code=outcome.response_code, approval_code=outcome.approval_code)
-            return settle(approved, AttemptState.APPROVED, codes.APPROVED, now)
+            return conclude(approved, AttemptState.APPROVED, codes.APPROVED, now)
         case Declined():
             code = codes.from_response(outcome.response_code, brand=payment.source.brand).code
-            return settle(note_decline(payment, outcome), AttemptState.DECLINED, code, now)
+            return conclude(note_decline(payment, outcome), AttemptState.DECLINED, code, now)
         case NotSent():
-            return settle(payment, AttemptState.NOT_SENT, codes.ACQUIRER_UNREACHABLE, now)
+            return conclude(payment, AttemptState.NOT_SENT, codes.ACQUIRER_UNREACHABLE, now)
         case NotFound():
-            return settle(payment, AttemptState.DECLINED, codes.ACQUIRER_UNREACHABLE, now)
+            return conclude(payment, AttemptState.DECLINED, codes.ACQUIRER_UNREACHABLE, now)
         case Reversed():
-            return settle(payment, AttemptState.REVERSED, codes.REVERSED, now)
+            return conclude(payment, AttemptState.REVERSED, codes.REVERSED, now)
         case Unknown():
             return move(payment, AttemptState.UNKNOWN)
 
 
-def settle(payment: Payment, state: AttemptState, code: str, now: datetime) -> Payment:
+def conclude(payment: Payment, state: AttemptState, code: str, now: datetime) -> Payment:
     """Return the payment with its attempt final and its transaction settled under a code."""
     status = Status.SUCCESS if code == codes.APPROVED else Status.FAIL
     return replace(move(payment, state), status=status, code=code, settled_at=now)
@@ -62,7 +62,7 @@ def settle(payment: Payment, state: AttemptState, code: str, now: datetime) -> P
 
 def refuse(payment: Payment, code: str, now: datetime) -> Payment:
     """Return the payment as refused by a rule of ours: the acquirer was never asked, or is not asked again."""
-    return settle(payment, AttemptState.DECLINED, code, now)
+    return conclude(payment, AttemptState.DECLINED, code, now)
 
 
 def move(payment: Payment, state: AttemptState) -> Payment:

@@ -28,7 +28,7 @@ from tollhouse.payments.dispute_steps import Dispute
 if TYPE_CHECKING:
     from tollhouse.catalog.model import IpnFormat, Price, Site
     from tollhouse.kernel.requests import Claim
-    from tollhouse.notices.model import Addressee, Wish
+    from tollhouse.notices.model import ReceiptRequest, Recipient
     from tollhouse.storage.database import PlainConnection
     from tollhouse.threeds.model import BrowserData
     from tollhouse.vault.seal import Sealed
@@ -167,7 +167,7 @@ class Renewing(Struct, frozen=True):
     case: Any = None
 
 
-class Standing(Struct, frozen=True):
+class SubscriptionSummary(Struct, frozen=True):
     """Where a subscription stands, as answers tell it."""
 
     subscription_id: int
@@ -180,7 +180,7 @@ class Standing(Struct, frozen=True):
     cancel_at: datetime | None
 
 
-class Endorsement(Struct, frozen=True):
+class ExternalAuthentication(Struct, frozen=True):
     """What the merchant's own 3-D Secure server found, or the exemption that was claimed in its place.
 
     `status` is the transStatus of EMV 3DS; `proof` is there when it is Y or A.
@@ -199,7 +199,7 @@ class Holding(Struct, frozen=True):
     valid_days: int
 
 
-class Basis(Struct, frozen=True):
+class OriginalTransaction(Struct, frozen=True):
     """What an operation acts on, why it was begun, and the reason that was given."""
 
     transaction_id: int
@@ -247,7 +247,7 @@ class Payment(Struct, frozen=True):
     #: The subscription that has another card once this verification is approved.
     changing: int | None = None
     #: Where the subscriptions stand that it concerns, as far as that was looked up.
-    standings: tuple[Standing, ...] = ()
+    standings: tuple[SubscriptionSummary, ...] = ()
     #: US dollars for one unit of its currency when the purchase began, or None. It holds for all its operations.
     usd_per_unit: Decimal | None = None
     #: Equal for two requests that are the same purchase; None where the site does not guard against double clicks.
@@ -255,19 +255,19 @@ class Payment(Struct, frozen=True):
     #: Whether a soft decline leads to a challenge rather than to `fail` 1012.
     may_redirect: bool = True
     #: Whether it goes on when authentication could not be performed (status U).
-    goes_on_unauthenticated: bool = True
+    proceed_without_3ds: bool = True
     #: Which try of a payment page's purchase this is, from 1; None for what was not paid on a page.
     page_try: int | None = None
     #: The merchant account that the request named; then no other is asked.
     mid: str | None = None
     #: Without its proof once it was read back: that went to the acquirer and is kept nowhere.
-    endorsement: Endorsement | None = None
+    endorsement: ExternalAuthentication | None = None
     #: To whom letters about this purchase go; None where none was asked for, or there is no address.
-    addressee: Addressee | None = None
+    addressee: Recipient | None = None
     #: Of an authorization that is captured later.
     holding: Holding | None = None
     #: Of an operation: what it acts on.
-    basis: Basis | None = None
+    basis: OriginalTransaction | None = None
     #: Of a charge-back.
     dispute: Dispute | None = None
     #: The answer, where it was written already: the event is made from it.
@@ -288,7 +288,7 @@ class Payment(Struct, frozen=True):
         return replace(self, attempt=replace(self.attempt, **changes))
 
 
-class Instrument(Struct, frozen=True):
+class PlaintextCard(Struct, frozen=True):
     """The card in the clear, for as long as one request lives."""
 
     card: Card
@@ -325,7 +325,7 @@ class Order(Struct, frozen=True):
     redirect_url: str
     source: Source
     fingerprint: bytes
-    instrument: Instrument
+    instrument: PlaintextCard
     token_id: UUID | None
     network_transaction_id: str | None
     initiator: Initiator
@@ -336,8 +336,8 @@ class Order(Struct, frozen=True):
     emulate_code: str | None
     acquirer: str
     mid: str | None = None
-    endorsement: Endorsement | None = None
-    receipt: Wish | None = None
+    endorsement: ExternalAuthentication | None = None
+    receipt: ReceiptRequest | None = None
     #: A refusal that needs no acquirer: a payment code such as 1020, or None.
     refused_with: str | None = None
     page_try: PageTry | None = None
@@ -345,10 +345,10 @@ class Order(Struct, frozen=True):
     renewing: Renewing | None = None
     changing: int | None = None
     #: Where that subscription stands, for an answer before the outcome is known.
-    standings: tuple[Standing, ...] = ()
+    standings: tuple[SubscriptionSummary, ...] = ()
 
 
-class Superseded(ValueError):
+class ConcurrentChange(ValueError):
     """An intention is not to be written: what it rests on has changed since it was read."""
 
 
@@ -367,10 +367,10 @@ class Preparation(Protocol):
         ...
 
 
-class Foresight(Protocol):
+class SubscriptionForecast(Protocol):
     """Tells what a settled payment makes of the subscription that it renews, before that is written: for its answer."""
 
-    async def __call__(self, payment: Payment) -> tuple[Standing, ...]:
+    async def __call__(self, payment: Payment) -> tuple[SubscriptionSummary, ...]:
         """Return where the subscription will stand, unless somebody else changes it in the same moment."""
         ...
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Outcome = TypeVar("Outcome", bound="Answer | Finding")
 
 
-async def give_back_part(
+async def reverse_partial_approval(
     acquirer: Acquirer, reference: str, money: Money, outcome: Outcome
 ) -> Outcome | Declined | Unknown:
     """Reverse an approval of part of the amount and return a decline; unknown while it is not acknowledged.

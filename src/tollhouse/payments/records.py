@@ -13,35 +13,35 @@ from uuid import UUID
 import msgspec
 
 from tollhouse.catalog.model import price_from_json, price_to_json
-from tollhouse.kernel.errors import Defect
+from tollhouse.kernel.errors import InternalError
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.notices.model import Addressee
+from tollhouse.notices.model import Recipient
 from tollhouse.payments.dispute_steps import columns_of_dispute, read_dispute
 from tollhouse.payments.endorsements import endorsement_to_json, read_endorsement
 from tollhouse.payments.model import (
     Attempt,
     AttemptState,
-    Basis,
     Cause,
     Holding,
     Item,
     Mode,
+    OriginalTransaction,
     Payment,
     Renewing,
     Source,
-    Standing,
     Status,
     Subscribing,
+    SubscriptionSummary,
 )
 from tollhouse.vault.seal import Sealed
 
 if TYPE_CHECKING:
-    from tollhouse.payments.steps import Beginning, Move
+    from tollhouse.payments.steps import BeginRecord, FinishRecord
 
 CREATED = 201
 
 
-def columns_of_beginnings(batch: Sequence[Beginning]) -> dict[str, list[Any]]:
+def columns_of_beginnings(batch: Sequence[BeginRecord]) -> dict[str, list[Any]]:
     """Return the columns of `begin_payments`, one list each."""
     payments = [item.payment for item in batch]
     claims = [item.claim for item in batch]
@@ -85,7 +85,7 @@ def columns_of_beginnings(batch: Sequence[Beginning]) -> dict[str, list[Any]]:
     }
 
 
-def columns_of_moves(batch: Sequence[Move]) -> dict[str, list[Any]]:
+def columns_of_moves(batch: Sequence[FinishRecord]) -> dict[str, list[Any]]:
     """Return the columns of `move_attempts`, one list each."""
     payments = [move.payment for move in batch]
     attempts = [payment.attempt for payment in payments]
@@ -112,7 +112,7 @@ def columns_of_moves(batch: Sequence[Move]) -> dict[str, list[Any]]:
     }
 
 
-def columns_of_own_moves(batch: Sequence[Move]) -> dict[str, list[Any]]:
+def columns_of_own_moves(batch: Sequence[FinishRecord]) -> dict[str, list[Any]]:
     """Return the columns of `select_own_moves`, one list each."""
     return {
         "merchant_ids": [move.payment.merchant_id for move in batch],
@@ -123,7 +123,7 @@ def columns_of_own_moves(batch: Sequence[Move]) -> dict[str, list[Any]]:
     }
 
 
-def columns_of_following(batch: Sequence[Move]) -> dict[str, list[Any]]:
+def columns_of_following(batch: Sequence[FinishRecord]) -> dict[str, list[Any]]:
     """Return the columns of `insert_attempts` for the moves that are followed by a further attempt."""
     pairs = [(move.following, move.following_resolve_seconds) for move in batch if move.following]
     attempts = [payment.attempt for payment, _ in pairs]
@@ -156,7 +156,7 @@ def columns_of_operation(payment: Payment, *, resolve_seconds: float) -> dict[st
 def columns_of_chargeback(payment: Payment) -> dict[str, Any]:
     """Return the columns of `insert_chargeback`."""
     if payment.dispute is None:
-        raise Defect("A charge-back is no step of a dispute.")
+        raise InternalError("A charge-back is no step of a dispute.")
     return (
         _columns_of_step(payment)
         | columns_of_dispute(payment.dispute)
@@ -184,7 +184,7 @@ def build_no_attempt(at: datetime) -> Attempt:
 def _columns_of_step(payment: Payment) -> dict[str, Any]:
     basis = payment.basis
     if basis is None:
-        raise Defect("An operation acts on nothing.")
+        raise InternalError("An operation acts on nothing.")
     return {
         "merchant_id": payment.merchant_id,
         "payment_id": payment.payment_id,
@@ -244,11 +244,11 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         usd_per_unit=_read_rate(terms.get("usdPerUnit")),
         double_click_digest=row["double_click_digest"],
         may_redirect=terms["mayRedirect"],
-        goes_on_unauthenticated=terms["goesOnUnauthenticated"],
+        proceed_without_3ds=terms["proceedWithout3ds"],
         page_try=row["page_try"],
         mid=terms.get("mid"),
         endorsement=read_endorsement(terms.get("endorsement")),
-        addressee=Addressee(**terms["addressee"]) if "addressee" in terms else None,
+        addressee=Recipient(**terms["addressee"]) if "addressee" in terms else None,
         holding=_read_holding(terms.get("holding")) if mode.is_first else None,
         basis=_read_basis(row),
         dispute=read_dispute(row),
@@ -261,7 +261,7 @@ def _terms_of(payment: Payment) -> dict[str, Any]:
         "descriptor": payment.descriptor,
         "ipnFormat": payment.ipn_format,
         "mayRedirect": payment.may_redirect,
-        "goesOnUnauthenticated": payment.goes_on_unauthenticated,
+        "proceedWithout3ds": payment.proceed_without_3ds,
         "items": [item_to_json(item) for item in payment.items],
         "skuName": payment.sku_name,
         "emulateCode": payment.emulate_code,
@@ -378,19 +378,19 @@ def _read_renewing(content: Mapping[str, Any] | None) -> Renewing | None:
     return Renewing(content["id"], content["period"], content["number"], due_at, account_id)
 
 
-def _read_standings(text: str | None) -> tuple[Standing, ...]:
+def _read_standings(text: str | None) -> tuple[SubscriptionSummary, ...]:
     """Read where the subscriptions of a payment stand now."""
-    return () if text is None else tuple(msgspec.convert(each, Standing) for each in json.loads(text))
+    return () if text is None else tuple(msgspec.convert(each, SubscriptionSummary) for each in json.loads(text))
 
 
 def _read_holding(holding: Mapping[str, Any] | None) -> Holding | None:
     return Holding(holding["captureDays"], holding["validDays"]) if holding else None
 
 
-def _read_basis(row: Mapping[str, Any]) -> Basis | None:
+def _read_basis(row: Mapping[str, Any]) -> OriginalTransaction | None:
     if row["basis_id"] is None:
         return None
-    return Basis(row["basis_id"], Mode(row["basis_mode"]), Cause(row["cause"]), row["why"])
+    return OriginalTransaction(row["basis_id"], Mode(row["basis_mode"]), Cause(row["cause"]), row["why"])
 
 
 def _write(content: Mapping[str, Any]) -> str:

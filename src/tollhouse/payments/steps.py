@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tollhouse.vault.security_codes import SealedCode
 
 
-class Beginning(Struct, frozen=True):
+class BeginRecord(Struct, frozen=True):
     """An intention to be committed. `resolve_seconds` is when the resolver may look at it."""
 
     payment: Payment
@@ -40,12 +40,12 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class KeyAlreadyClaimed:
     """The request id is somebody else's; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
-class TokenGone:
+class TokenAlreadyUsed:
     """The token was used or ran out meanwhile; nothing was written."""
 
 
@@ -56,7 +56,7 @@ class DoubleClick:
     payment_id: int
 
 
-Begun = Committed | Taken | TokenGone | DoubleClick
+Begun = Committed | KeyAlreadyClaimed | TokenAlreadyUsed | DoubleClick
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Claimed:
     transaction_id: int | None = None
 
 
-class Move(Struct, frozen=True):
+class FinishRecord(Struct, frozen=True):
     """An attempt to be moved from the state in which it was seen. `payment` is what it shall be.
 
     `answer` is what a repeat of the request gets; `following` the payment with its next attempt; `challenge` an

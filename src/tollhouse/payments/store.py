@@ -18,7 +18,16 @@ from tollhouse.consumers.model import Group
 from tollhouse.kernel.requests import Claim
 from tollhouse.payments import records, reversal_records
 from tollhouse.payments.model import AttemptState, Consequence, Payment, Preparation, Status
-from tollhouse.payments.steps import Beginning, Begun, Claimed, Committed, DoubleClick, Move, Taken, TokenGone
+from tollhouse.payments.steps import (
+    BeginRecord,
+    Begun,
+    Claimed,
+    Committed,
+    DoubleClick,
+    FinishRecord,
+    KeyAlreadyClaimed,
+    TokenAlreadyUsed,
+)
 from tollhouse.payments.velocity import count_attempts
 from tollhouse.risk.model import NO_LIMITS, Facts, Limits
 from tollhouse.storage.bundle import Bundle, Overtaken
@@ -40,7 +49,7 @@ async def flush_beginnings(
     clock: DatabaseClock,
     preparations: Sequence[Preparation],
     connection: PlainConnection,
-    batch: Sequence[Beginning],
+    batch: Sequence[BeginRecord],
     *,
     limits: Limits = NO_LIMITS,
 ) -> list[Begun]:
@@ -63,7 +72,9 @@ async def flush_beginnings(
     return begun
 
 
-async def _begin_payments(clock: DatabaseClock, connection: PlainConnection, batch: Sequence[Beginning]) -> list[Begun]:
+async def _begin_payments(
+    clock: DatabaseClock, connection: PlainConnection, batch: Sequence[BeginRecord]
+) -> list[Begun]:
     """Commit intentions in one round trip, and return what became of each."""
     rows = [row async for row in queries.begin_payments(connection, **records.columns_of_beginnings(batch))]
     clock.observe(rows[0]["database_time"])
@@ -74,9 +85,9 @@ async def _begin_payments(clock: DatabaseClock, connection: PlainConnection, bat
 def _read_begun(row: Mapping[str, Any]) -> Begun:
     outcome = row["outcome"]
     if outcome == "claimed":
-        return Taken()
+        return KeyAlreadyClaimed()
     if outcome == "token_gone":
-        return TokenGone()
+        return TokenAlreadyUsed()
     if outcome == "double_click":
         return DoubleClick(row["holder_id"])
     group = row["group_id"]
@@ -85,7 +96,7 @@ def _read_begun(row: Mapping[str, Any]) -> Begun:
 
 
 async def _count_attempts(
-    connection: PlainConnection, limits: Limits, batch: Sequence[Beginning], begun: Sequence[Begun]
+    connection: PlainConnection, limits: Limits, batch: Sequence[BeginRecord], begun: Sequence[Begun]
 ) -> list[Begun]:
     """Add to what was found with intentions how often there was the same before."""
     committed = {
@@ -103,7 +114,10 @@ async def _count_attempts(
 
 
 async def flush_moves(
-    clock: DatabaseClock, consequences: Sequence[Consequence], connection: PlainConnection, batch: Sequence[Move]
+    clock: DatabaseClock,
+    consequences: Sequence[Consequence],
+    connection: PlainConnection,
+    batch: Sequence[FinishRecord],
 ) -> list[bool]:
     """Commit a batch of moves; return for each whether it was still where it had been seen.
 
@@ -123,11 +137,11 @@ async def flush_moves(
     return [_key(move) in moved_keys and move is earliest[_key(move)] for move in batch]
 
 
-def _is_approval(move: Move) -> bool:
+def _is_approval(move: FinishRecord) -> bool:
     return move.payment.attempt.state is AttemptState.APPROVED
 
 
-async def _insert_late_approvals(connection: PlainConnection, lost: Sequence[Move]) -> None:
+async def _insert_late_approvals(connection: PlainConnection, lost: Sequence[FinishRecord]) -> None:
     """Have approvals reversed whose attempts were settled otherwise."""
     if lost:
         first = {(move.payment.merchant_id, *_key(move)[:2]): move for move in reversed(lost)}
@@ -137,7 +151,10 @@ async def _insert_late_approvals(connection: PlainConnection, lost: Sequence[Mov
 
 
 async def _move_together(
-    clock: DatabaseClock, consequences: Sequence[Consequence], connection: PlainConnection, moves: Sequence[Move]
+    clock: DatabaseClock,
+    consequences: Sequence[Consequence],
+    connection: PlainConnection,
+    moves: Sequence[FinishRecord],
 ) -> set[MoveKey] | None:
     """Move all of these in one statement with all that follows; where that is not possible, move nothing: None."""
     settled = _find_settled(moves)
@@ -169,7 +186,10 @@ def _find_following(
 
 
 async def _move_in_steps(
-    clock: DatabaseClock, consequences: Sequence[Consequence], connection: PlainConnection, moves: Sequence[Move]
+    clock: DatabaseClock,
+    consequences: Sequence[Consequence],
+    connection: PlainConnection,
+    moves: Sequence[FinishRecord],
 ) -> set[MoveKey]:
     """Move those of these that are still where they had been seen, then write what follows from them."""
     moved_keys = await _move_attempts(clock, connection, moves, whole=False)
@@ -182,7 +202,7 @@ async def _move_in_steps(
 
 
 async def _move_attempts(
-    clock: DatabaseClock, connection: PlainConnection, moves: Sequence[Move], *, whole: bool
+    clock: DatabaseClock, connection: PlainConnection, moves: Sequence[FinishRecord], *, whole: bool
 ) -> set[MoveKey]:
     """Move attempts, and return those that were still where they had been seen; raise unless that is the `whole`."""
     rows = [row async for row in queries.move_attempts(connection, **records.columns_of_moves(moves), whole=whole)]
@@ -190,7 +210,7 @@ async def _move_attempts(
     return {(row["transaction_id"], row["number"], row["expected"]) for row in rows if row["transaction_id"]}
 
 
-def _find_settled(moves: Iterable[Move]) -> list[Payment]:
+def _find_settled(moves: Iterable[FinishRecord]) -> list[Payment]:
     return [move.payment for move in moves if move.payment.status is not Status.PENDING]
 
 
@@ -208,17 +228,17 @@ async def write_consequences(
             await consequence.write(connection, following)
 
 
-async def _find_own_moves(connection: PlainConnection, missed: Sequence[Move]) -> set[MoveKey]:
+async def _find_own_moves(connection: PlainConnection, missed: Sequence[FinishRecord]) -> set[MoveKey]:
     """Return those of the moves that an earlier try of this batch has committed, with all that follows from them."""
     rows = queries.select_own_moves(connection, **records.columns_of_own_moves(missed))
     return {(row["transaction_id"], row["number"], row["expected"]) async for row in rows}
 
 
-def _key(move: Move) -> MoveKey:
+def _key(move: FinishRecord) -> MoveKey:
     return (move.payment.transaction_id, move.payment.attempt.number, move.expected)
 
 
-async def _follow_up(connection: PlainConnection, moved: Sequence[Move]) -> None:
+async def _follow_up(connection: PlainConnection, moved: Sequence[FinishRecord]) -> None:
     """Write what a move brings with it besides its settlement."""
     following = [move for move in moved if move.following]
     if following:

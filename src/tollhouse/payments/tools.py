@@ -11,7 +11,7 @@ import structlog
 
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import Refusal, Unavailable
-from tollhouse.payments.model import Superseded
+from tollhouse.payments.model import ConcurrentChange
 from tollhouse.payments.routing import Routes
 from tollhouse.risk.model import NO_LIMITS, Limits
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tollhouse.catalog.access import Catalog
     from tollhouse.kernel.clock import DatabaseClock
     from tollhouse.kernel.requests import Reply
-    from tollhouse.payments.model import Consequence, Foresight, Payment
-    from tollhouse.payments.steps import Beginning, Begun, Move
+    from tollhouse.payments.model import Consequence, Payment, SubscriptionForecast
+    from tollhouse.payments.steps import BeginRecord, Begun, FinishRecord
     from tollhouse.rates.access import Rates
     from tollhouse.storage.coalesce import Coalescer
     from tollhouse.storage.database import Database
@@ -38,7 +38,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class PaymentTimeouts:
     """How long things may take, in seconds."""
 
     #: Until a client gets `pending` for a payment that goes on.
@@ -84,7 +84,7 @@ class Running:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Unavailable):  # the resolver goes on with it
             log.warning("work.interrupted", work=task.get_name(), error=type(error).__name__)
-        elif isinstance(error, Refusal | Superseded):  # it was told to the caller, who handles it
+        elif isinstance(error, Refusal | ConcurrentChange):  # it was told to the caller, who handles it
             log.debug("work.refused", work=task.get_name(), error=type(error).__name__)
         elif error is not None:
             log.error("work.failed", work=task.get_name(), exc_info=error)
@@ -105,19 +105,19 @@ class Tools:
     payment_numbers: NumberBlocks
     transaction_numbers: NumberBlocks
     subscription_numbers: NumberBlocks
-    beginnings: Coalescer[Beginning, Begun]
-    moves: Coalescer[Move, bool]
+    beginnings: Coalescer[BeginRecord, Begun]
+    moves: Coalescer[FinishRecord, bool]
     #: What is written with an outcome, whoever writes it.
     consequences: Sequence[Consequence]
     #: Tells what payments make of subscriptions.
-    foresee: Foresight
+    foresee: SubscriptionForecast
     #: Where the cardholder's pages are: `https://pay.example`.
     base_url: str
     #: A merchant's IPN secrets, the current one first.
     ipn_secrets: Callable[[int], Awaitable[Sequence[str]]]
     #: Called with each payment that this process settled: metrics, and a nudge to whoever delivers IPNs.
     on_settled: Callable[[Any], None]
-    patience: Patience = Patience()
+    patience: PaymentTimeouts = PaymentTimeouts()
     #: How often a consumer, a card and an address may pay.
     limits: Limits = NO_LIMITS
     running: Running = field(default_factory=Running)

@@ -10,7 +10,7 @@ from tollhouse.phones.model import Phone, digest_code, digest_phone
 from tollhouse.phones.store import delete_code, lock_code, update_tries
 
 if TYPE_CHECKING:
-    from tollhouse.phones.desk import Desk
+    from tollhouse.phones.desk import PhoneDependencies
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Verdict:
     tries_left: int
 
 
-async def check_code(desk: Desk, *, merchant_id: int, phone: Phone, code: str) -> Verdict:
+async def check_code(desk: PhoneDependencies, *, merchant_id: int, phone: Phone, code: str) -> Verdict:
     """Check a code. One that was not sent, ran out, was used or was tried too often is wrong like any other."""
     phone_digest = digest_phone(desk.key, merchant_id=merchant_id, phone=phone)
     code_digest = digest_code(desk.key, merchant_id=merchant_id, phone=phone, code=code)

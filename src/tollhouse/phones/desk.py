@@ -19,7 +19,7 @@ class Quotas:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Desk:
+class PhoneDependencies:
     """Where codes are given out and checked. `key` is of keyed digests and for nothing else."""
 
     database: Database

@@ -25,7 +25,7 @@ IMPOSSIBLE = "is no number of a phone: it has too few or too many digits for its
 CODE_DIGITS = 6
 CODE_LIFE = timedelta(minutes=10)
 TRIES = 5
-LONGEST_CODE = 32
+MAX_CODE_LENGTH = 32
 
 
 class PhoneMisshapen(ValueError):

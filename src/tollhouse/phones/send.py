@@ -15,7 +15,7 @@ from tollhouse.storage.claims import create_and_send
 
 if TYPE_CHECKING:
     from tollhouse.kernel.requests import Claim, Reply
-    from tollhouse.phones.desk import Desk
+    from tollhouse.phones.desk import PhoneDependencies
     from tollhouse.storage.database import PlainConnection
 
 QUOTA_SPAN = timedelta(hours=1)
@@ -28,7 +28,7 @@ TEXT = "{code} is your code for {sender_name}. It is good for 10 minutes. Nobody
 
 
 async def send_code(
-    desk: Desk,
+    desk: PhoneDependencies,
     *,
     merchant_id: int,
     channel: str,
@@ -40,7 +40,7 @@ async def send_code(
     """Send a new code, which takes the place of the one before. `render` writes the answer from when the code ends.
 
     A repeat under the same request id sends nothing once the message was handed over; before that it raises
-    StillRunning, and sends another code if the first process died. Raises Invalid for a channel that there is not,
+    RequestInProgress, and sends another code if the first process died. Raises Invalid for a channel that there is not,
     RateLimited, and MessageNotSent, after which the request id is free, and the code void if it surely did not leave.
     """
     _check_channel(desk, channel)
@@ -70,14 +70,16 @@ async def send_code(
     return await create_and_send(desk.database, claim, create, hand_over, lease_seconds=SENDING_LEASE_SECONDS)
 
 
-def _check_channel(desk: Desk, channel: str) -> None:
+def _check_channel(desk: PhoneDependencies, channel: str) -> None:
     if not desk.sender.channels:
         raise Invalid({"channel": ["cannot be any: this gateway is not set up to send messages"]})
     if channel not in desk.sender.channels:
         raise Invalid({"channel": [f"must be one of {', '.join(desk.sender.channels)}"]})
 
 
-async def _count(connection: PlainConnection, desk: Desk, *, merchant_id: int, phone_digest: bytes) -> None:
+async def _count(
+    connection: PlainConnection, desk: PhoneDependencies, *, merchant_id: int, phone_digest: bytes
+) -> None:
     """Count the message for its merchant and its phone. Raises RateLimited, and then nothing is counted."""
     for limit, subject in ((desk.quotas.by_merchant, ALL), (desk.quotas.by_phone, phone_digest)):
         if not limit:

@@ -15,7 +15,7 @@ from litestar import Response, Router, get, post
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery
 
-from tollhouse.ipn.resend import MOST_DELIVERIES, resend_delivery
+from tollhouse.ipn.resend import MAX_DELIVERIES, resend_delivery
 from tollhouse.kernel.errors import NotAuthenticated, NotFound, QueueFull, RateLimited, Refusal, Unavailable
 from tollhouse.merchants.people import Person, access_person, sign_out
 from tollhouse.merchants.sign_in import SignInRefused, Try, sign_in
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 16 * 1024
 PAGE_SIZE = 50
-LONGEST_FILTER = 255
+MAX_FILTER_LENGTH = 255
 STATUSES = ("success", "pending", "fail", "chargeback")
 #: Days before and after these are none that anybody looks for.
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(9998, 12, 31)
@@ -120,12 +120,12 @@ def portal_handlers(portal: Portal) -> list[Router]:
 
 def _door_routes(portal: Portal) -> list[HTTPRouteHandler]:
     @get("/sign-in")
-    async def show_door(request: AnyRequest, next_page: FromQuery[str] = "") -> Response[str]:
+    async def show_sign_in(request: AnyRequest, next_page: FromQuery[str] = "") -> Response[str]:
         """Ask for e-mail and password."""
         return _show_door(portal, request, next_page=next_page)
 
     @post("/sign-in")
-    async def come_in(request: AnyRequest) -> Response[str]:
+    async def submit_sign_in(request: AnyRequest) -> Response[str]:
         """Open a session, or say that it is not to be."""
         form = await read_form(request)
         wanted = _read_try(portal, request, form)
@@ -147,14 +147,14 @@ def _door_routes(portal: Portal) -> list[HTTPRouteHandler]:
         return go_to(choose_next(form.get("next_page", "")), cookies=cookies)
 
     @post("/sign-out")
-    async def go_out(request: AnyRequest) -> Response[str]:
+    async def submit_sign_out(request: AnyRequest) -> Response[str]:
         """End the session."""
         token = request.cookies.get(SESSION)
         check_form_token(token, await read_form(request))
         await sign_out(portal.database, token or "")
         return go_to(f"{PATH}/sign-in", cookies=(portal.cookie(SESSION, "", seconds=0),))
 
-    return [show_door, come_in, go_out]
+    return [show_sign_in, submit_sign_in, submit_sign_out]
 
 
 def _read_try(portal: Portal, request: AnyRequest, form: dict[str, str]) -> Try:
@@ -216,7 +216,7 @@ def _payment_routes(portal: Portal) -> list[HTTPRouteHandler]:
                 connection,
                 merchant_id=person.merchant_id,
                 event_id=read_id(event_id),
-                number=min(read_id(number), MOST_DELIVERIES),
+                number=min(read_id(number), MAX_DELIVERIES),
             )
         log.info("callback sent again", merchant_id=person.merchant_id, event_id=key.event_id, number=key.number)
         return go_to(f"{PATH}/payments/{read_id(transaction_id)}")
@@ -290,7 +290,7 @@ def _show_door(
         cookies=(portal.cookie(VISITOR, visitor, seconds=VISITOR_SECONDS),),
         form_token=form_token(visitor),
         next_page=choose_next(next_page),
-        email=email[:LONGEST_FILTER],
+        email=email[:MAX_FILTER_LENGTH],
         problem=problem,
         is_live=portal.is_live,
     )
@@ -326,7 +326,7 @@ def _read_day(text: str) -> date | None:
 
 
 def _clean(text: str) -> str:
-    return text.replace("\0", "").strip()[:LONGEST_FILTER]
+    return text.replace("\0", "").strip()[:MAX_FILTER_LENGTH]
 
 
 def _send_to_door(request: AnyRequest, _: Exception) -> Response[str]:

@@ -12,7 +12,7 @@ from tollhouse.history.model import Entry
 from tollhouse.ipn.model import DeliveryEntry
 from tollhouse.kernel.codes import Code
 from tollhouse.kernel.money import Money
-from tollhouse.payments.public_names import CHARGEBACK_MODES
+from tollhouse.payments.reading.public_names import CHARGEBACK_MODES
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from tollhouse.kernel.codes import describe
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import Mode, Status
-from tollhouse.payments.public_names import name_transaction
+from tollhouse.payments.reading.public_names import name_transaction
 from tollhouse.portal.model import (
     AttemptLine,
     AuthenticationLine,
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 MOST = 200
 #: What a search may take of the database's time.
 SEARCH_MILLISECONDS = 5_000
-LARGEST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 ONE_DAY = timedelta(days=1)
-BEGINNING = Cursor(datetime(9999, 1, 1, tzinfo=UTC), LARGEST_ID, LARGEST_ID)
+BEGINNING = Cursor(datetime(9999, 1, 1, tzinfo=UTC), MAX_ID, MAX_ID)
 
 queries = load_queries("tollhouse.portal")
 
@@ -108,7 +108,7 @@ async def select_sites(database: Database, merchant_id: int) -> list[SiteSheet]:
 
 def read_id(text: str) -> int:
     """Read an id that somebody typed; what cannot be one is 0, which nothing has."""
-    is_id = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID)) and int(text) <= LARGEST_ID
+    is_id = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_ID)) and int(text) <= MAX_ID
     return int(text) if is_id else 0
 
 

@@ -26,7 +26,7 @@ _RATE = Context(prec=RATE_DIGITS, rounding=ROUND_HALF_UP)
 _WIDE = Context(prec=60, rounding=ROUND_HALF_UP)
 
 #: How many parities may lead from one currency to another until a currency of the table is reached.
-LONGEST_CHAIN = 3
+MAX_CHAIN_LENGTH = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def build_rates(table: Table, parities: Mapping[str, Parity]) -> dict[str, Rate]
     per_euro = {**table.per_euro, EURO: Decimal(1)}
     rates: dict[str, Rate] = {}
     for currency in sorted({*per_euro, *parities, DOLLAR}):
-        worth = _find_worth(currency, per_euro, parities, LONGEST_CHAIN)
+        worth = _find_worth(currency, per_euro, parities, MAX_CHAIN_LENGTH)
         if worth is not None:
             dollars, units, is_dated = worth
             rates[currency] = Rate(

@@ -25,12 +25,12 @@ from litestar.types import Receive, Scope, Send
 
 from tollhouse.http.screen import read_page_form
 from tollhouse.kernel.errors import Invalid, NotAuthenticated, NotFound, Refusal, Unavailable
-from tollhouse.simulator import pages
-from tollhouse.simulator.emv_fields import ProtocolError
-from tollhouse.simulator.emv_messages import read_method_data
 from tollhouse.simulator.host import CHALLENGES, Simulator
 from tollhouse.simulator.messages import encode
 from tollhouse.simulator.model import Authentication, Silence
+from tollhouse.simulator.threeds import pages
+from tollhouse.simulator.threeds.emv_fields import ProtocolError
+from tollhouse.simulator.threeds.emv_messages import read_method_data
 from tollhouse.simulator.words import choose_words
 
 if TYPE_CHECKING:

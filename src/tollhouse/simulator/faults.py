@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: How many of a merchant may be waiting.
-MOST_FAULTS = 100
+MAX_FAULTS = 100
 
 DELIVERIES = {
     "latency": Delivery.SLOW,
@@ -91,7 +91,7 @@ class Faults:
     async def add(self, body: bytes) -> bytes:
         """Take a fault, and show all that wait for the merchant; one too many is `isFull`. Raises Invalid."""
         wanted: _Ask = decode(_ask, body)
-        if sum(fault.acceptor == wanted.acceptor for fault in self._waiting) >= MOST_FAULTS:
+        if sum(fault.acceptor == wanted.acceptor for fault in self._waiting) >= MAX_FAULTS:
             return encode({"faults": [], "isFull": True})
         amount = wanted.amount
         self._waiting.append(

@@ -7,15 +7,15 @@ from uuid import UUID
 
 from tollhouse.kernel.errors import NotFound
 from tollhouse.simulator import messages
-from tollhouse.simulator.access_control import AccessControl
-from tollhouse.simulator.directory import Directory
-from tollhouse.simulator.disputes import DisputeDesk
 from tollhouse.simulator.faults import Faults
-from tollhouse.simulator.issuer import Issuer
-from tollhouse.simulator.reports import Reporter
+from tollhouse.simulator.issuing.disputes import DisputeService
+from tollhouse.simulator.issuing.issuer import Issuer
+from tollhouse.simulator.issuing.updater import update_account
 from tollhouse.simulator.store import queries
 from tollhouse.simulator.test_data import TestDataOffice
-from tollhouse.simulator.updater import update_account
+from tollhouse.simulator.threeds.access_control import AccessControl
+from tollhouse.simulator.threeds.directory import Directory
+from tollhouse.simulator.threeds.reports import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -62,7 +62,7 @@ class Simulator:
             database, self.access_control, base_url=self.base_url, challenge_life_seconds=challenge_life_seconds
         )
         test_data = TestDataOffice(database)
-        disputes = DisputeDesk(database)
+        disputes = DisputeService(database)
         self._answers: Mapping[str, Answer] = {
             "/acquirer/authorize": self._issuer.authorize,
             "/acquirer/capture": self._issuer.capture,

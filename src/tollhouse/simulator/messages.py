@@ -12,11 +12,11 @@ import msgspec
 from msgspec import Meta
 
 from tollhouse.http.decode import parse_json
-from tollhouse.kernel.card import LONGEST_NUMBER, SHORTEST_NUMBER, CardNumber, Expiry
+from tollhouse.kernel.card import MAX_NUMBER_LENGTH, MIN_NUMBER_LENGTH, CardNumber, Expiry
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.unreadable import UNREADABLE
 from tollhouse.simulator.cards import find_card
-from tollhouse.simulator.model import Operation, OperationKind, Order, ProofShown
+from tollhouse.simulator.model import FaultRule, Operation, OperationKind, ProofShown
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -96,7 +96,7 @@ def decode_card_number(kind: type, value: object) -> CardNumber:
         isinstance(value, str)
         and value.isascii()
         and value.isdigit()
-        and SHORTEST_NUMBER <= len(value) <= LONGEST_NUMBER
+        and MIN_NUMBER_LENGTH <= len(value) <= MAX_NUMBER_LENGTH
     ):
         raise ValueError("a card number was not 12 to 19 digits")
     return CardNumber(value)
@@ -110,11 +110,11 @@ _challenge = msgspec.json.Decoder(ChallengeResult)
 encode = msgspec.json.Encoder().encode
 
 
-def read_authorize(body: bytes) -> Order:
+def read_authorize(body: bytes) -> FaultRule:
     """Read an authorization. Raises Invalid, without any of its values."""
     message = decode(_authorize, body)
     number = message.card.number
-    return Order(
+    return FaultRule(
         reference=message.reference,
         acceptor=message.acceptor,
         number=number,

@@ -98,7 +98,7 @@ class ProofShown:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class FaultRule:
     """An authorization as the issuer sees it. `card` is None for a number that is not published."""
 
     reference: str
@@ -160,7 +160,7 @@ class Result:
 class Entry:
     """One authorization on its way into the journal."""
 
-    order: Order
+    order: FaultRule
     result: Result
     conditions: tuple[Condition, ...]
     #: Whether an approval is answered even where the reversal came first, as if the two had met only in the books.

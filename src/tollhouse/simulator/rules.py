@@ -9,7 +9,7 @@ from tollhouse.kernel.money import Currency
 from tollhouse.simulator.model import Assessment, Condition, Delivery, Verdict
 
 if TYPE_CHECKING:
-    from tollhouse.simulator.model import AuthenticationRequest, Operation, Order, PublishedCard
+    from tollhouse.simulator.model import AuthenticationRequest, FaultRule, Operation, PublishedCard
 
 APPROVED = "00"
 #: "No reason to decline": how an issuer approves the verification of an account (ISO 8583 field 39).
@@ -50,7 +50,7 @@ ECI = {"Y": "05", "A": "06", "U": "07", "I": "07"}
 ECI_MASTERCARD = {"Y": "02", "A": "01", "U": "00", "I": "06"}
 
 
-def judge(order: Order) -> Verdict:
+def judge(order: FaultRule) -> Verdict:
     """Decide an authorization. A past expiry never declines by itself.
 
     What the merchant initiates has to show the network transaction id of the approval by which the customer agreed.
@@ -69,7 +69,7 @@ def judge(order: Order) -> Verdict:
     return Verdict(_verify(APPROVED, order), conditions=tuple(_conditions(order.card, order)))
 
 
-def _judge_renewal(card: PublishedCard, order: Order) -> Verdict:
+def _judge_renewal(card: PublishedCard, order: FaultRule) -> Verdict:
     """Decide what the merchant initiates, where the card itself would approve. Nobody is asked for a proof."""
     if order.agreement is None:
         return Verdict(INVALID_TRANSACTION)
@@ -80,7 +80,7 @@ def _judge_renewal(card: PublishedCard, order: Order) -> Verdict:
     return Verdict(_verify(APPROVED, order), conditions=(Condition.AGREEMENT, *tries, *_conditions(card, order)))
 
 
-def _has_new_expiry(card: PublishedCard, order: Order) -> bool:
+def _has_new_expiry(card: PublishedCard, order: FaultRule) -> bool:
     """Whether the card is one that was renewed, and the merchant knows its new date."""
     return card.updater == "new_expiry" and card.new_expiry == f"{order.expiry.year:04d}-{order.expiry.month:02d}"
 
@@ -122,7 +122,7 @@ def choose_eci(status: str, brand: str) -> str | None:
     return (ECI_MASTERCARD if brand in {"mastercard", "maestro"} else ECI).get(status)
 
 
-def _respond(card: PublishedCard, order: Order) -> str:
+def _respond(card: PublishedCard, order: FaultRule) -> str:
     """What the card itself says, before a proof is asked for or looked at, and before its balance."""
     if card.amount_decides:
         return respond_by_amount(order.amount_minor, order.currency)
@@ -143,13 +143,13 @@ def respond_by_amount(amount_minor: int, currency: str) -> str:
     return f"{whole % 100:02d}" if whole in DECIDING_AMOUNTS else APPROVED
 
 
-def _lacks_proof(card: PublishedCard, order: Order) -> bool:
+def _lacks_proof(card: PublishedCard, order: FaultRule) -> bool:
     """Whether the cardholder has to be authenticated first."""
     asks = card.authentication is not None and card.authentication not in NOTED
     return asks and order.proof is None
 
 
-def _conditions(card: PublishedCard, order: Order) -> list[Condition]:
+def _conditions(card: PublishedCard, order: FaultRule) -> list[Condition]:
     conditions = []
     if order.proof is not None and not order.proof.is_external:
         conditions.append(Condition.PROOF)
@@ -160,7 +160,7 @@ def _conditions(card: PublishedCard, order: Order) -> list[Condition]:
     return conditions
 
 
-def _verify(response_code: str, order: Order) -> str:
+def _verify(response_code: str, order: FaultRule) -> str:
     """An approval of nothing is a verification."""
     return VERIFIED if response_code == APPROVED and not order.amount_minor else response_code
 
@@ -170,6 +170,6 @@ def choose_operation_delivery(operation: Operation, card: PublishedCard | None) 
     return card.operation_delivery if card and operation.emulate_code is None else Delivery.PROMPT
 
 
-def choose_delivery(order: Order) -> Delivery:
+def choose_delivery(order: FaultRule) -> Delivery:
     """Choose what happens on the way. An emulated code is answered at once."""
     return order.card.delivery if order.card and order.emulate_code is None else Delivery.PROMPT

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from asyncpg import Record
 
-    from tollhouse.simulator.model import Entry, Order, PublishedCard
+    from tollhouse.simulator.model import Entry, FaultRule, PublishedCard
     from tollhouse.storage.database import PlainConnection
 
 queries = load_queries("tollhouse.simulator")
@@ -70,7 +70,7 @@ async def insert_entries(connection: PlainConnection, entries: Sequence[Entry]) 
     return [results[entry.order.reference] if id(entry) in answered else REFUSED for entry in entries]
 
 
-def _content(order: Order) -> tuple[object, ...]:
+def _content(order: FaultRule) -> tuple[object, ...]:
     """Return the parts of an authorization that a repeat of it has to have too, as the journal keeps them."""
     cavv = order.proof.cavv if order.proof else None
     money = (order.amount_minor, order.currency)
@@ -138,7 +138,7 @@ async def _check_conditions(connection: PlainConnection, entries: Sequence[Entry
     return declined
 
 
-def _decline(condition: Condition, order: Order) -> Result:
+def _decline(condition: Condition, order: FaultRule) -> Result:
     if condition is not Condition.TRIES:
         return Result(condition.value, None, None, None)
     card = _card(order)
@@ -154,7 +154,7 @@ async def _turn_down(connection: PlainConnection, declined: Mapping[str, Result]
     )
 
 
-async def _find_agreements(connection: PlainConnection, orders: Sequence[Order]) -> set[str]:
+async def _find_agreements(connection: PlainConnection, orders: Sequence[FaultRule]) -> set[str]:
     """Tell which of the shown ids were given out for the card, or for one whose place it took."""
     shown = [(order, name) for order in orders for name in names_of(_card(order))]
     rows = queries.select_agreements(
@@ -166,7 +166,7 @@ async def _find_agreements(connection: PlainConnection, orders: Sequence[Order])
     return {row["reference"] async for row in rows}
 
 
-async def _count_tries(connection: PlainConnection, orders: Sequence[Order]) -> set[str]:
+async def _count_tries(connection: PlainConnection, orders: Sequence[FaultRule]) -> set[str]:
     """Tell which orders have had as many tries before them as their card declines."""
     rows = queries.select_tried_enough(
         connection,
@@ -176,7 +176,7 @@ async def _count_tries(connection: PlainConnection, orders: Sequence[Order]) -> 
     return {row["reference"] async for row in rows}
 
 
-async def _spend_proofs(connection: PlainConnection, orders: Sequence[Order]) -> set[str]:
+async def _spend_proofs(connection: PlainConnection, orders: Sequence[FaultRule]) -> set[str]:
     shown = [(order, order.proof, _card(order)) for order in orders if order.proof is not None]
     rows = queries.update_proofs_spent(
         connection,
@@ -191,7 +191,7 @@ async def _spend_proofs(connection: PlainConnection, orders: Sequence[Order]) ->
     return {row["reference"] async for row in rows}
 
 
-async def _spend_notes(connection: PlainConnection, orders: Sequence[Order]) -> set[str]:
+async def _spend_notes(connection: PlainConnection, orders: Sequence[FaultRule]) -> set[str]:
     held = set()
     for order in orders:
         spent = await queries.update_note_spent(
@@ -206,7 +206,7 @@ async def _spend_notes(connection: PlainConnection, orders: Sequence[Order]) -> 
     return held
 
 
-async def _take_balances(connection: PlainConnection, orders: Sequence[Order]) -> set[str]:
+async def _take_balances(connection: PlainConnection, orders: Sequence[FaultRule]) -> set[str]:
     held = set()
     for order in sorted(orders, key=lambda order: _card(order).name):
         card = _card(order)
@@ -248,7 +248,7 @@ def _columns(
     }
 
 
-def _kind(order: Order) -> str:
+def _kind(order: FaultRule) -> str:
     if not order.amount_minor:
         return "verification"
     return "sale" if order.capture else "authorization"
@@ -258,7 +258,7 @@ def _outrun_or_refuse(entry: Entry) -> Result:
     return entry.result if entry.outruns_reversal else Result(rules.REVERSED_BEFORE, None, None, None)
 
 
-def _card(order: Order) -> PublishedCard:
+def _card(order: FaultRule) -> PublishedCard:
     """Conditions come from a card, so there is one."""
     if order.card is None:
         raise ValueError("a condition was set for a number that is not published")

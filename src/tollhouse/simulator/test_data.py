@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import Database, PlainConnection
 
 #: How often a number is drawn that somebody has already; the ranges have at least ten million.
-MOST_DRAWS = 10
+MAX_DRAWS = 10
 
 #: How many numbers may be masked alike.
-MOST_ALIKE = 1_000
+MAX_ALIKE = 1_000
 
 BLOCKED = "62"
 EXPIRED = "54"
@@ -151,7 +151,7 @@ async def find_test_card(
     connection: PlainConnection, number: CardNumber, *, address: str | None = None, by_customer: bool = True
 ) -> PublishedCard | None:
     """Return a merchant's test card as the issuer treats it, or None. `address` is the consumer's."""
-    rows = queries.select_test_cards(connection, masked_number=number.masked, row_limit=MOST_ALIKE)
+    rows = queries.select_test_cards(connection, masked_number=number.masked, row_limit=MAX_ALIKE)
     row = next(iter([row async for row in rows if CardNumber(row["number"]) == number]), None)
     if row is None:
         return None
@@ -208,7 +208,7 @@ async def _find_made(connection: PlainConnection, wanted: _Create) -> int | None
 
 async def _insert(connection: PlainConnection, wanted: _Create) -> int | None:
     """Store with a number that nobody has; None where the request's key is another's."""
-    for _ in range(MOST_DRAWS):
+    for _ in range(MAX_DRAWS):
         made: int | None = await queries.insert_test_data(
             connection,
             merchant_id=wanted.merchant_id,

@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from tollhouse.kernel.errors import StillRunning, Unavailable
+from tollhouse.kernel.errors import RequestInProgress, Unavailable
 from tollhouse.merchants.clock import (
     LEASE_SECONDS,
     Reading,
@@ -27,26 +27,26 @@ from tollhouse.merchants.clock import (
     update_clock_released,
     update_clock_taken,
 )
-from tollhouse.stage.falling import Mark
+from tollhouse.stage.clock_tasks import Mark
 from tollhouse.wire.render import render_instant
 
 if TYPE_CHECKING:
     from tollhouse.kernel.clock import DatabaseClock
     from tollhouse.payments.tools import Running
-    from tollhouse.stage.falling import Faller
+    from tollhouse.stage.clock_tasks import ClockDrivenTask
     from tollhouse.storage.database import Database
 
 #: Twenty years of a callback a day that nobody acknowledges are as many.
-MOST_STEPS = 100_000
-MOST_SECONDS = 600.0
+MAX_STEPS = 100_000
+MAX_SECONDS = 600.0
 #: Endpoints that fail are waited for so long in a call; after that their callbacks go on beside it.
-MOST_FAILING_SECONDS = 30.0
+MAX_FAILING_SECONDS = 30.0
 #: How often the kinds are waited for at one instant, where they are never quiet all at once.
-MOST_ROUNDS = 2
+MAX_ROUNDS = 2
 
 #: Between two looks while others are at it.
-SHORTEST_PAUSE_SECONDS = 0.002
-LONGEST_PAUSE_SECONDS = 0.05
+MIN_PAUSE_SECONDS = 0.002
+MAX_PAUSE_SECONDS = 0.05
 
 OTHERS_ARE_AT_IT = "The clock is being advanced by another call; wait for that to end."
 
@@ -61,14 +61,14 @@ class Clockwork:
     clock: DatabaseClock
     running: Running
     #: In the order in which one leads to another: who finds an earlier one quiet, and then a later one, missed nothing.
-    fallers: Sequence[Faller]
+    fallers: Sequence[ClockDrivenTask]
     #: Nudges the loops of this process that number and deliver.
     wake: Callable[[], None]
     #: How long other processes take to learn of an offset; 0 where this is the only one.
     others_learn_seconds: float = 0.0
-    most_steps: int = MOST_STEPS
-    most_seconds: float = MOST_SECONDS
-    most_failing_seconds: float = MOST_FAILING_SECONDS
+    most_steps: int = MAX_STEPS
+    most_seconds: float = MAX_SECONDS
+    most_failing_seconds: float = MAX_FAILING_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +103,11 @@ class _Drive:
     has_stayed: bool = False
 
     async def move(self, until: datetime) -> Reading:
-        """Move the clock, and let this process know. Raises StillRunning when somebody else took the lease over."""
+        """Move the clock, and let this process know. Raises RequestInProgress when somebody else took the lease over."""
         async with self.clockwork.database.acquire() as connection:
             reading = await update_clock_moved(connection, self.merchant_id, lease=self.lease, until=until)
         if reading is None:
-            raise StillRunning(OTHERS_ARE_AT_IT)
+            raise RequestInProgress(OTHERS_ARE_AT_IT)
         self.clockwork.clock.observe_offset(self.merchant_id, reading.offset)
         self.renew_at = time.monotonic() + LEASE_SECONDS / 3
         return reading
@@ -118,15 +118,15 @@ class _Drive:
             reading = await select_clock(connection, self.merchant_id)
         return _mark(reading, is_patient=self.failing_seconds > 0)
 
-    async def find_busy(self, mark: Mark) -> list[Faller]:
+    async def find_busy(self, mark: Mark) -> list[ClockDrivenTask]:
         """Return the kinds of which something is due or under way."""
         return [faller for faller in self.clockwork.fallers if await faller.is_busy(self.merchant_id, mark)]
 
-    async def is_waited_for(self, faller: Faller, mark: Mark) -> bool:
+    async def is_waited_for(self, faller: ClockDrivenTask, mark: Mark) -> bool:
         """Tell whether a kind has work that was there at a mark."""
         return await faller.is_busy(self.merchant_id, replace(mark, is_patient=self.failing_seconds > 0))
 
-    async def waits_for_failing(self, faller: Faller, mark: Mark) -> bool:
+    async def waits_for_failing(self, faller: ClockDrivenTask, mark: Mark) -> bool:
         """Tell whether a kind, which has work, is waited for because of endpoints that fail and nothing else."""
         return not await faller.is_busy(self.merchant_id, replace(mark, is_patient=False))
 
@@ -148,14 +148,14 @@ async def look_ahead(clockwork: Clockwork, merchant_id: int) -> Outlook:
 async def advance(clockwork: Clockwork, merchant_id: int, choose_goal: Callable[[datetime], datetime]) -> Advanced:
     """Move a merchant's clock to a goal that is chosen by its time, and return when all is done that fell due.
 
-    Raises what `choose_goal` raises, StillRunning while another call moves the clock, and Unavailable when a bound was
+    Raises what `choose_goal` raises, RequestInProgress while another call moves the clock, and Unavailable when a bound was
     met before the goal; the message says how far it came, and a call to the same goal goes on from there.
     """
     lease = uuid4()
     async with clockwork.database.acquire() as connection:
         begun = await update_clock_taken(connection, merchant_id, lease=lease)
     if begun is None:
-        raise StillRunning(OTHERS_ARE_AT_IT)
+        raise RequestInProgress(OTHERS_ARE_AT_IT)
     drive = _Drive(
         clockwork, merchant_id, lease, time.monotonic() + clockwork.most_seconds, clockwork.most_failing_seconds
     )
@@ -216,19 +216,19 @@ async def _until_quiet(drive: _Drive, until: datetime) -> None:
     leads back to an earlier kind is met by another round.
     """
     under_way: set[asyncio.Task[int]] = set()
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         for faller in drive.clockwork.fallers:
             if await _finish(drive, faller, until, under_way):
                 return
 
 
-async def _finish(drive: _Drive, faller: Faller, until: datetime, under_way: set[asyncio.Task[int]]) -> bool:
+async def _finish(drive: _Drive, faller: ClockDrivenTask, until: datetime, under_way: set[asyncio.Task[int]]) -> bool:
     """Wait for the work of a kind that is there now, and return whether all kinds are quiet. Raises _OutOfPatience.
 
     What one run takes on may be another merchant's and last; so runs go on by themselves, and only looks are waited
     for. What goes wrong in a run is raised here.
     """
-    pause, mark = SHORTEST_PAUSE_SECONDS, await drive.mark()
+    pause, mark = MIN_PAUSE_SECONDS, await drive.mark()
     while True:
         began_at = time.monotonic()
         busy = await drive.find_busy(await drive.mark())
@@ -244,16 +244,18 @@ async def _finish(drive: _Drive, faller: Faller, until: datetime, under_way: set
             drive.failing_seconds -= time.monotonic() - began_at
 
 
-async def _run_due(drive: _Drive, busy: Sequence[Faller], under_way: set[asyncio.Task[int]], pause: float) -> float:
+async def _run_due(
+    drive: _Drive, busy: Sequence[ClockDrivenTask], under_way: set[asyncio.Task[int]], pause: float
+) -> float:
     """Have done what is due, wait a moment for it, and return how long to wait where all is in other hands."""
     under_way |= {drive.clockwork.running.start(faller.run(), name=f"due: {faller.name}") for faller in busy}
-    done, _ = await asyncio.wait(under_way, timeout=LONGEST_PAUSE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait(under_way, timeout=MAX_PAUSE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     under_way -= done
     drive.clockwork.wake()
     if sum(task.result() for task in done):
-        return SHORTEST_PAUSE_SECONDS
+        return MIN_PAUSE_SECONDS
     await asyncio.sleep(pause)
-    return min(2 * pause, LONGEST_PAUSE_SECONDS)
+    return min(2 * pause, MAX_PAUSE_SECONDS)
 
 
 def _mark(reading: Reading, *, is_patient: bool = True) -> Mark:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from urllib.parse import urlsplit
 
-from tollhouse.ipn.attempt import build_headers
+from tollhouse.ipn.delivery.attempt import build_headers
 from tollhouse.ipn.log import ATTEMPT_TEXTS
 from tollhouse.ipn.model import AttemptEntry, Delivery, DeliveryEntry
 from tollhouse.kernel.money import Currency, Money

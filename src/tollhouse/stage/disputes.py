@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from tollhouse.payments.disputes import find_next_dispute, take_in_disputes
+from tollhouse.payments.disputes.import_disputes import find_next_dispute, import_disputes
 
 if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
-    from tollhouse.stage.falling import Mark
+    from tollhouse.stage.clock_tasks import Mark
 
 
 class Disputes:
@@ -43,7 +43,7 @@ class Disputes:
         wanted = dict(self._wanted)
         self._under_way += 1
         try:
-            return await take_in_disputes(self._tools)
+            return await import_disputes(self._tools)
         finally:
             self._under_way -= 1
             self._left.update(wanted)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tollhouse.http.decode import parse_json
-from tollhouse.ipn.legacy import CONTENT_TYPE as FORM_TYPE
-from tollhouse.ipn.signature import SignatureMismatch, verify_status, verify_webhook
+from tollhouse.ipn.message.legacy import CONTENT_TYPE as FORM_TYPE
+from tollhouse.ipn.message.signature import SignatureMismatch, verify_status, verify_webhook
 from tollhouse.kernel.errors import Invalid
 
 LIMIT = 200

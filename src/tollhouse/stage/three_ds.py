@@ -20,11 +20,11 @@ from tollhouse.http.screen import read_screened_object
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import Invalid, NotFound, Unavailable
 from tollhouse.kernel.requests import Reply
+from tollhouse.payments.authentication.challenge_flow import open_page, submit_browser
+from tollhouse.payments.authentication.resume import abandon
 from tollhouse.payments.authentications import page_key
-from tollhouse.payments.hand_off import open_page, submit_browser
-from tollhouse.payments.look import show_payment
 from tollhouse.payments.model import Payment, Status
-from tollhouse.payments.resume import abandon
+from tollhouse.payments.reading.stored_payment import show_payment
 from tollhouse.payments.store import select_payment_by_order
 from tollhouse.threeds.model import Authentication, BrowserData, State
 from tollhouse.threeds.store import select_newest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import asyncpg
 
-from tollhouse.kernel.errors import Defect
+from tollhouse.kernel.errors import InternalError
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
@@ -58,7 +58,7 @@ class Bundle:
 
     async def fetchrow(self, *_: Any) -> NoReturn:
         """Refuse: a part cannot be read before all is sent."""
-        raise Defect("A statement of a bundle wanted to read.")
+        raise InternalError("A statement of a bundle wanted to read.")
 
     fetchval = fetchrow
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from tollhouse.kernel.errors import Defect, StillRunning, TollhouseError
+from tollhouse.kernel.errors import InternalError, RequestInProgress, TollhouseError
 from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.storage.queries import load_queries
 
@@ -38,9 +38,9 @@ async def create_once(database: Database, claim: Claim | None, create: Create, *
             reply = Reply(status, await create(connection))
             await _record(connection, claim, reply)
             return reply
-    recalled = await recall(database, claim)
+    recalled = await load_stored_response(database, claim)
     if recalled is None:
-        raise Defect("A request id was taken without an answer.")
+        raise InternalError("A request id was taken without an answer.")
     return recalled
 
 
@@ -55,7 +55,7 @@ async def create_and_send(
     """Run `create` in one transaction, then `send`, which reaches outside; return the answer when both are done.
 
     The answer is recorded after `send`, so that no repeat is told of something that was never sent. A repeat meanwhile
-    raises StillRunning. When the process died in between, a repeat after `lease_seconds` does both again. When `send`
+    raises RequestInProgress. When the process died in between, a repeat after `lease_seconds` does both again. When `send`
     raises, the request id is free; the caller takes back what was created. Raises what `create_once` raises too.
     """
     async with database.transaction() as connection:
@@ -89,22 +89,22 @@ async def _lease(connection: PlainConnection, claim: Claim, *, lease_seconds: fl
 
 
 async def _recall_sent(database: Database, claim: Claim | None) -> Reply:
-    """Return the answer of a request id in other hands. Raises RequestIdReused, and StillRunning without an answer."""
+    """Return the answer of a request id in other hands. Raises RequestIdReused, and RequestInProgress without an answer."""
     if claim is None:
-        raise Defect("A request without an id was taken for a repeat.")
+        raise InternalError("A request without an id was taken for a repeat.")
     async with database.acquire() as connection:
         row = await queries.select_claim(
             connection, merchant_id=claim.merchant_id, operation=claim.operation, request_id=claim.request_id
         )
     if row is None:  # its work failed in the same moment, and gave it back
-        raise StillRunning
+        raise RequestInProgress
     claim.check(row["digest"])
     if row["answer"] is None:
-        raise StillRunning
+        raise RequestInProgress
     return Reply(row["status"], row["answer"], is_replay=True)
 
 
-async def recall(database: Database, claim: Claim) -> Reply | None:
+async def load_stored_response(database: Database, claim: Claim) -> Reply | None:
     """Return the answer that stands under a request id, or None where there is none. Raises RequestIdReused."""
     async with database.acquire() as connection:
         row = await queries.select_claim(

@@ -31,7 +31,7 @@ from typing import Generic, NamedTuple, TypeVar
 import asyncpg
 import structlog
 
-from tollhouse.kernel.errors import DatabaseUnavailable, Defect, QueueFull
+from tollhouse.kernel.errors import DatabaseUnavailable, InternalError, QueueFull
 from tollhouse.storage.database import Database, PlainConnection
 
 Item = TypeVar("Item")
@@ -164,7 +164,9 @@ class Coalescer(Generic[Item, Result]):
                 async with self._database.acquire() as connection:
                     results = await self._flush(connection, [item for item, _ in batch])
                     if len(results) != len(batch):
-                        raise Defect(f"A flush of {self.name} had {len(results)} results for {len(batch)} items.")
+                        raise InternalError(
+                            f"A flush of {self.name} had {len(results)} results for {len(batch)} items."
+                        )
                     is_written = True
                     # Before the connection goes back, which takes some turns of the loop.
                     _deliver(batch, results)

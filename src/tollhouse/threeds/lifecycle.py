@@ -34,7 +34,7 @@ ABANDONING = frozenset({"03", "04", "08"})
 NEVER_OPENED = "05"
 
 
-def judge(status: TransStatus, *, goes_on_unauthenticated: bool) -> State:
+def judge(status: TransStatus, *, proceed_without_3ds: bool) -> State:
     """Return where a status leads.
 
     Y and A prove something, I says that no more is wanted: the payment goes on. N and R forbid it. U is left to the
@@ -44,21 +44,21 @@ def judge(status: TransStatus, *, goes_on_unauthenticated: bool) -> State:
         case TransStatus.AUTHENTICATED | TransStatus.ATTEMPTED | TransStatus.INFORMATIONAL:
             return State.PASSED
         case TransStatus.UNAVAILABLE:
-            return State.PASSED if goes_on_unauthenticated else State.FAILED
+            return State.PASSED if proceed_without_3ds else State.FAILED
         case TransStatus.DENIED | TransStatus.REJECTED:
             return State.FAILED
         case TransStatus.CHALLENGE | TransStatus.DECOUPLED:
             return State.CHALLENGED
 
 
-def judge_result(result: Result, *, goes_on_unauthenticated: bool) -> State:
+def judge_result(result: Result, *, proceed_without_3ds: bool) -> State:
     """Return where the end of a challenge leads. A cardholder who went away did not fail."""
     if result.status not in PROVING:
         if result.challenge_cancel == NEVER_OPENED:
             return State.LAPSED
         if result.challenge_cancel in ABANDONING:
             return State.ABANDONED
-    return judge(result.status, goes_on_unauthenticated=goes_on_unauthenticated)
+    return judge(result.status, proceed_without_3ds=proceed_without_3ds)
 
 
 def origins_of(state: State) -> list[State]:

@@ -21,8 +21,8 @@ CHALLENGE_CANCEL, BY_CARDHOLDER = "challengeCancel", "01"
 
 #: The depths that EMV 3DS knows (core specification 2.2.0, table A.1: browserColorDepth).
 COLOR_DEPTHS = (1, 4, 8, 15, 16, 24, 32, 48)
-LONGEST_LANGUAGE = 8
-LONGEST_HEADER = 2048
+MAX_LANGUAGE_LENGTH = 8
+MAX_HEADER_LENGTH = 2048
 #: No zone is further from UTC, in minutes; and in hours no number is as large as the smallest offset in minutes.
 FURTHEST_ZONE_MINUTES = 14 * 60
 FURTHEST_ZONE_HOURS = 14
@@ -262,7 +262,7 @@ class Authentication:
 def _read_text(value: Any) -> str:
     """Return a text without what cannot be printed, and so neither stored as JSON nor sent; card numbers are masked."""
     text = value if isinstance(value, str) else ""
-    return mask_card_numbers("".join(filter(str.isprintable, text)).strip())[:LONGEST_HEADER]
+    return mask_card_numbers("".join(filter(str.isprintable, text)).strip())[:MAX_HEADER_LENGTH]
 
 
 def _read_address(text: str) -> str:
@@ -276,10 +276,10 @@ def _read_address(text: str) -> str:
 def _read_language(value: Any) -> str | None:
     """Shorten a language tag to what fits: `zh-Hans-CN` becomes `zh-Hans`."""
     parts = _read_text(value).split("-")
-    while len("-".join(parts)) > LONGEST_LANGUAGE and len(parts) > 1:
+    while len("-".join(parts)) > MAX_LANGUAGE_LENGTH and len(parts) > 1:
         parts.pop()
     tag = "-".join(parts)
-    return tag if tag and len(tag) <= LONGEST_LANGUAGE and tag.isascii() and tag.replace("-", "").isalnum() else None
+    return tag if tag and len(tag) <= MAX_LANGUAGE_LENGTH and tag.isascii() and tag.replace("-", "").isalnum() else None
 
 
 def _read_switch(value: Any) -> bool | None:

@@ -30,7 +30,7 @@ class SiteAnswer(Answer):
     guardsDoubleClicks: bool = Field(
         description="Whether the second of two equal payments gets the first one's answer."
     )
-    goesOnUnauthenticated: bool = Field(description="Whether a payment goes on when nobody could authenticate it.")
+    proceedWithout3ds: bool = Field(description="Whether a payment goes on when nobody could authenticate it.")
     threeDs: Literal["when_asked", "always"] = Field(description="When cardholders are authenticated.")
     ipnFormat: Literal["json", "legacy", "both", "plugin", "none"] = Field(description="The form of its callbacks.")
     subscriptionEvents: bool = Field(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tollhouse.kernel.errors import DatabaseUnavailable, Unavailable
-from tollhouse.payments.disputes import take_in_disputes
+from tollhouse.payments.disputes.import_disputes import import_disputes
 
 if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-async def take_in_all(tools: Tools, *, is_stopping: Callable[[], bool] = lambda: False) -> int:
+async def import_all_disputes(tools: Tools, *, is_stopping: Callable[[], bool] = lambda: False) -> int:
     """Record what is due, and return how many charge-backs that were. An acquirer that is away is asked next time."""
     try:
-        return await take_in_disputes(tools, is_stopping=is_stopping)
+        return await import_disputes(tools, is_stopping=is_stopping)
     except DatabaseUnavailable:
         raise
     except Unavailable as error:

@@ -15,13 +15,21 @@ from random import SystemRandom
 
 import structlog
 
-from tollhouse.ipn.attempt import SecretsOf, post_delivery
-from tollhouse.ipn.claims import BEFORE_ALL, Capacity, Share
-from tollhouse.ipn.deliver import DeliveryRules, Means, claim, claim_runs, deliver_run, make_recorder, release_runs
+from tollhouse.ipn.delivery.attempt import SecretsOf, post_delivery
+from tollhouse.ipn.delivery.claims import BEFORE_ALL, Capacity, Share
+from tollhouse.ipn.delivery.deliver import (
+    DeliveryDependencies,
+    DeliveryRules,
+    claim,
+    claim_runs,
+    deliver_run,
+    make_recorder,
+    release_runs,
+)
+from tollhouse.ipn.delivery.session import MAX_ATTEMPTS_AT_ADDRESS, open_session
+from tollhouse.ipn.delivery.workers import Presence
 from tollhouse.ipn.model import Attempt, Delivery, Run
 from tollhouse.ipn.number import BATCH, number_batch
-from tollhouse.ipn.session import MAX_ATTEMPTS_AT_ADDRESS, open_session
-from tollhouse.ipn.workers import Presence
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.kernel.urls import AddressPolicy
 from tollhouse.storage.database import Database
@@ -122,7 +130,7 @@ async def deliver_events(
     async with open_session(policy, at_address=bounds.at_address) as session, _stay_present(presence):
         post = partial(post_delivery, session, secrets_of=secrets_of, policy=policy, limits=rules.limits)
         asking = _AskingHosts()
-        means = Means(
+        means = DeliveryDependencies(
             partial(asking.post, post),
             make_recorder(database, rules).submit,
             SystemRandom().random,
@@ -152,7 +160,9 @@ async def deliver_once(database: Database, *, secrets_of: SecretsOf, policy: Add
         return numbered
     async with open_session(policy) as session:
         post = partial(post_delivery, session, secrets_of=secrets_of, policy=policy, limits=rules.limits)
-        means = Means(post, make_recorder(database, rules).submit, SystemRandom().random, lambda _: False)
+        means = DeliveryDependencies(
+            post, make_recorder(database, rules).submit, SystemRandom().random, lambda _: False
+        )
         await asyncio.gather(*(deliver_run(run, means, rules) for run in runs))
     return numbered + len(runs)
 
@@ -219,7 +229,7 @@ async def _beat(presence: Presence, gone: asyncio.Event) -> None:
             if taken_back := await presence.beat():
                 log.warning("callback.leases_taken_back", hosts=taken_back)
         except DatabaseUnavailable:
-            log.debug("database away", loop="presence")
+            log.debug("database.connection_lost", loop="presence")
         except Exception:
             log.exception("loop stumbled", loop="presence")
         await sleep_or_stop(BEAT_SECONDS, gone)

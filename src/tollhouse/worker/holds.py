@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tollhouse.payments.holds import keep_hold, lease_due_holds
+from tollhouse.payments.operations.holds import lease_due_holds, process_due_hold
 from tollhouse.worker.run import do_batches, try_one
 
 if TYPE_CHECKING:
@@ -27,6 +27,6 @@ async def keep_hold_batch(tools: Tools) -> int:
     """Capture and release one batch of what is due, and return how many authorizations were looked at."""
     due = await lease_due_holds(tools, limit=BATCH, lease_seconds=LEASE_SECONDS)
     await asyncio.gather(
-        *(try_one("hold still due", keep_hold(tools, hold), transaction_id=hold.transaction_id) for hold in due)
+        *(try_one("hold still due", process_due_hold(tools, hold), transaction_id=hold.transaction_id) for hold in due)
     )
     return len(due)

@@ -11,7 +11,7 @@ from tollhouse.worker.queue import Count, LeasedQueue, UnderWay, Work, ignore_co
 from tollhouse.worker.run import Beat, ignore_beat
 
 if TYPE_CHECKING:
-    from tollhouse.notices.carrier import Carrier
+    from tollhouse.notices.carrier import MailTransport
     from tollhouse.storage.database import Database
 
 #: Batches, and so connections to the mail server, at a time.
@@ -24,7 +24,7 @@ DRAIN_SECONDS = 2.0
 
 async def carry_letters(
     database: Database,
-    carrier: Carrier,
+    carrier: MailTransport,
     *,
     stop: asyncio.Event,
     beat: Beat = ignore_beat,

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tollhouse.ledger.prove import NEW_FACTS, prove_books
+from tollhouse.ledger.prove import NEW_FACTS, verify_new_entries
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import Database
 
 #: Pieces at a time; what is left then waits for the next look.
-MOST_PIECES = 50
+MAX_PIECES = 50
 
 
 async def prove_all(database: Database, *, is_stopping: Callable[[], bool] = lambda: False) -> int:
     """Prove what is new and one step of the round, and return how many facts were new."""
-    total = new = await prove_books(database)
-    for _ in range(MOST_PIECES - 1):
+    total = new = await verify_new_entries(database)
+    for _ in range(MAX_PIECES - 1):
         if new < NEW_FACTS or is_stopping():
             break
-        new = await prove_books(database, round_step=0)
+        new = await verify_new_entries(database, round_step=0)
         total += new
     return total

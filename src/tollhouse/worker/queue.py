@@ -167,7 +167,7 @@ async def look_for_work(
         try:
             next_look = await look()
         except DatabaseUnavailable:
-            log.warning("database away", loop=name)
+            log.warning("database.connection_lost", loop=name)
             await _sleep(TROUBLE_PAUSE_SECONDS, stop)
             continue
         except Exception:

@@ -6,22 +6,25 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tollhouse.billing.renew import Due, lease_due, load_due, renew
+from tollhouse.billing.renewals.renew import Due, lease_due, load_due, renew
 from tollhouse.worker.run import try_one
 
 if TYPE_CHECKING:
-    from tollhouse.billing.tools import Biller
+    from tollhouse.billing.tools import BillingDependencies
 
 #: Charges under way at a time, and how many subscriptions are taken in one look. What is under way shares the two
 #: durable steps with all other payments, so more would only make these wait.
-MOST_UNDER_WAY = 128
+MAX_UNDER_WAY = 128
 BATCH = 64
 #: While all that is under way is slow.
 LOOK_AGAIN_SECONDS = 1.0
 
 
 async def renew_due(
-    biller: Biller, *, is_stopping: Callable[[], bool] = lambda: False, beat: Callable[[], None] = lambda: None
+    biller: BillingDependencies,
+    *,
+    is_stopping: Callable[[], bool] = lambda: False,
+    beat: Callable[[], None] = lambda: None,
 ) -> int:
     """Renew what is due, and return how many subscriptions were looked at.
 
@@ -33,14 +36,14 @@ async def renew_due(
     try:
         while True:
             beat()
-            limit = 0 if is_stopping() else min(BATCH, MOST_UNDER_WAY - len(under_way))
+            limit = 0 if is_stopping() else min(BATCH, MAX_UNDER_WAY - len(under_way))
             cases = await lease_due(biller, limit=limit) if limit else []
             total += len(cases)
             dues = await load_due(biller, cases) if cases else []
             under_way |= {asyncio.create_task(_renew_one(biller, due), name="renew") for due in dues}
             if not cases and not under_way:
                 return total
-            if not cases or len(under_way) >= MOST_UNDER_WAY:
+            if not cases or len(under_way) >= MAX_UNDER_WAY:
                 _, under_way = await asyncio.wait(
                     under_way, timeout=LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
@@ -51,6 +54,6 @@ async def renew_due(
             await asyncio.gather(*under_way, return_exceptions=True)
 
 
-async def _renew_one(biller: Biller, due: Due) -> None:
+async def _renew_one(biller: BillingDependencies, due: Due) -> None:
     subscription_id = due.case.subscription.subscription_id
     await try_one("renewal still due", renew(biller, due), subscription_id=subscription_id)

@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tollhouse.payments.reconcile import lease_due, reconcile
+from tollhouse.payments.resolve.resolve_attempts import lease_due, resolve_attempt
 from tollhouse.worker.run import do_batches, try_one
 
 if TYPE_CHECKING:
@@ -31,5 +31,5 @@ async def resolve_batch(tools: Tools) -> int:
 
 
 async def _resolve_one(tools: Tools, merchant_id: int, transaction_id: int) -> None:
-    work = reconcile(tools, merchant_id=merchant_id, transaction_id=transaction_id)
+    work = resolve_attempt(tools, merchant_id=merchant_id, transaction_id=transaction_id)
     await try_one("outcome still open", work, transaction_id=transaction_id)

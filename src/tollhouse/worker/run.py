@@ -16,7 +16,7 @@ from tollhouse.kernel.errors import DatabaseUnavailable, Refusal
 
 #: After a loop crashed; doubled each time until a round succeeds.
 FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 30.0
+MAX_PAUSE_SECONDS = 30.0
 #: By default, for work under way when the loops are told to stop.
 GRACE_SECONDS = 3.0
 
@@ -141,7 +141,7 @@ async def _keep_alive(name: str, loop: Loop, stop: asyncio.Event, beat: Callable
                 return
             log.error("loop.ended_early", loop=name)
         await sleep_or_stop(pause, stop)
-        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        pause = min(2 * pause, MAX_PAUSE_SECONDS)
 
 
 def _is_cancelled() -> bool:

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.support.billing import Billing
 
-from tollhouse.billing.breaker import FLOOR, Hour, note_renewals, resume_renewals, select_hour
+from tollhouse.billing.renewals.breaker import FLOOR, Hour, note_renewals, resume_renewals, select_hour
 
 #: Longer than any test here runs.
 LAST_SECONDS = 15

@@ -14,12 +14,12 @@ from tests.support.billing import Billing, give_card
 from tests.support.shop import MERCHANT, OTHER_NUMBER, Shop, price
 
 from tollhouse.acquirers.model import Declined
-from tollhouse.billing.cancel import Cancellation, cancel
-from tollhouse.billing.change import access_subscription
+from tollhouse.billing.changes.cancel import Cancellation, cancel
+from tollhouse.billing.changes.change import access_subscription
+from tollhouse.billing.changes.recover import recover
+from tollhouse.billing.changes.reprice import reprice
 from tollhouse.billing.model import State, Subscription
-from tollhouse.billing.recover import recover
-from tollhouse.billing.renew import lease_due, load_due, renew
-from tollhouse.billing.reprice import reprice
+from tollhouse.billing.renewals.renew import lease_due, load_due, renew
 from tollhouse.billing.upcoming import list_upcoming
 from tollhouse.kernel.errors import Invalid, NotFound
 

@@ -14,7 +14,7 @@ from tests.support.shop import Shop, all_at_once, price
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.billing.model import State
-from tollhouse.billing.renew import lease_due, load_due, renew
+from tollhouse.billing.renewals.renew import lease_due, load_due, renew
 
 
 async def test_nothing_is_charged_early(billing: Billing) -> None:

@@ -22,7 +22,7 @@ async def test_a_site_with_its_rules(catalog: Catalog) -> None:
     site = await catalog.site(1, 100)
     assert site is not None
     assert (site.name, site.descriptor, site.ipn_url) == ("shop.example", "SHOP", "http://127.0.0.1:9/site-ipn")
-    assert (site.guards_double_clicks, site.cors_enabled, site.goes_on_unauthenticated) == (True, True, True)
+    assert (site.guards_double_clicks, site.cors_enabled, site.proceed_without_3ds) == (True, True, True)
     assert (site.delayed_capture, site.three_ds, site.ipn_format) == (False, "when_asked", "json")
 
 

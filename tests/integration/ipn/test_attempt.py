@@ -14,11 +14,11 @@ import pytest
 from aiohttp import web
 from tests.support.callbacks import BODY, SECRET, hang, make_delivery, open_endpoint, secrets_of
 
-from tollhouse.ipn.attempt import MAX_ANSWER_BYTES, Limits, post_delivery
+from tollhouse.ipn.delivery.attempt import MAX_ANSWER_BYTES, Limits, post_delivery
+from tollhouse.ipn.delivery.names import AddressInfo
+from tollhouse.ipn.delivery.session import MAX_ATTEMPTS_AT_ADDRESS, CallbackSession, open_session
+from tollhouse.ipn.message.signature import verify_webhook
 from tollhouse.ipn.model import Attempt
-from tollhouse.ipn.names import AddressInfo
-from tollhouse.ipn.session import MAX_ATTEMPTS_AT_ADDRESS, CallbackSession, open_session
-from tollhouse.ipn.signature import verify_webhook
 from tollhouse.kernel.urls import LIVE, STAGE, AddressPolicy
 
 #: For endpoints that answer, however busy this machine is; and for those that are to be given up.

@@ -12,9 +12,9 @@ import pytest
 from tests.support.callbacks import fetch, insert_events, insert_merchants, prove_hosts, select_event_ids
 from tests.support.clock import leap
 
-from tollhouse.ipn.claims import BEFORE_ALL, Claim, Share
-from tollhouse.ipn.deliver import DeliveryRules, claim_runs, record_outcomes, release_runs
-from tollhouse.ipn.deliver import claim as claim_capacity
+from tollhouse.ipn.delivery.claims import BEFORE_ALL, Claim, Share
+from tollhouse.ipn.delivery.deliver import DeliveryRules, claim_runs, record_outcomes, release_runs
+from tollhouse.ipn.delivery.deliver import claim as claim_capacity
 from tollhouse.ipn.model import Attempt, Delivery, Outcome
 from tollhouse.ipn.number import number_batch
 from tollhouse.ipn.store import select_outbox_state

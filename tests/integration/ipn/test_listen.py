@@ -16,12 +16,12 @@ from tests.support.callbacks import BODY, SECRET, make_delivery, open_endpoint, 
 from tests.support.every_route import RUBBISH
 from tests.support.raw_http import Raw
 
+from tollhouse.cli.listen import ForwardImpossible, listen
 from tollhouse.http.ports import PortUnavailable, bind
-from tollhouse.ipn.attempt import Limits, post_delivery
+from tollhouse.ipn.delivery.attempt import Limits, post_delivery
+from tollhouse.ipn.delivery.session import open_session
 from tollhouse.ipn.model import Attempt
-from tollhouse.ipn.session import open_session
 from tollhouse.kernel.urls import STAGE
-from tollhouse.listen import ForwardImpossible, listen
 
 
 @dataclass(frozen=True, slots=True)

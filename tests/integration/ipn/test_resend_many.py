@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.support.callbacks import fetch, insert_events, insert_merchants, select_event_ids
 
+from tollhouse.ipn.delivery.repair import START, free_orphans
 from tollhouse.ipn.number import number_batch
-from tollhouse.ipn.repair import START, free_orphans
-from tollhouse.ipn.resend_many import MAX_EVENTS_RESENT, Resent, Wanted, resend_events
+from tollhouse.ipn.resend_many import MAX_EVENTS_RESENT, ResendFilter, Resent, resend_events
 from tollhouse.storage.database import Database
 
 SHOP, OTHER = "http://127.0.0.1:9001/ipn", "http://127.0.0.1:9002/ipn"
-FAILED = Wanted(after=0, until=2**63 - 1)
+FAILED = ResendFilter(after=0, until=2**63 - 1)
 ALL = replace(FAILED, only_failed=False)
 
 
@@ -50,7 +50,7 @@ async def set_state(database: Database, event_ids: Sequence[int], state: str) ->
         )
 
 
-async def resend(database: Database, wanted: Wanted) -> Resent:
+async def resend(database: Database, wanted: ResendFilter) -> Resent:
     """Send a batch of the first merchant's events again."""
     async with database.transaction() as connection:
         return await resend_events(connection, merchant_id=1, wanted=wanted)

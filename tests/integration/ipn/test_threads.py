@@ -10,10 +10,10 @@ from itertools import permutations
 import pytest
 from tests.support.callbacks import fetch, insert_events, insert_merchants, prove_hosts, select_event_ids
 
-from tollhouse.ipn.deliver import DeliveryRules, claim_runs, record_outcomes
+from tollhouse.ipn.delivery.deliver import DeliveryRules, claim_runs, record_outcomes
+from tollhouse.ipn.delivery.repair import START, OrphanSweep, free_orphans
 from tollhouse.ipn.model import Attempt, Delivery, Outcome
 from tollhouse.ipn.number import number_batch
-from tollhouse.ipn.repair import START, OrphanSweep, free_orphans
 from tollhouse.storage.database import Database, PlainConnection
 
 URL = "https://a.example/ipn"

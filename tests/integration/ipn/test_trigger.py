@@ -15,12 +15,12 @@ from rich.console import Console
 from tests.support.callbacks import SECRET, open_endpoint
 
 from tollhouse.billing.model import HappeningKind
-from tollhouse.ipn.attempt import build_headers, write_body
+from tollhouse.cli.listen import listen, render_body, verify_callback
+from tollhouse.cli.trigger import SampleNotSent, can_be_sent, trigger
+from tollhouse.ipn.delivery.attempt import build_headers, write_body
 from tollhouse.ipn.form import Form
-from tollhouse.ipn.samples import KINDS, build_sample
-from tollhouse.listen import listen, render_body, verify_callback
-from tollhouse.payments.public_names import DISPUTE_WON, PublicMode
-from tollhouse.trigger import SampleNotSent, can_be_sent, trigger
+from tollhouse.ipn.message.samples import KINDS, build_sample
+from tollhouse.payments.reading.public_names import DISPUTE_WON, PublicMode
 from tollhouse.wire.answers import CardEvent, PaymentEvent, SubscriptionEvent
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

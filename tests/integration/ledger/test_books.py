@@ -17,8 +17,8 @@ from tests.support.shop import Shop, claim, price
 from tollhouse.acquirers.model import Declined
 from tollhouse.kernel.errors import Invalid
 from tollhouse.ledger.post import post_movements
-from tollhouse.ledger.prove import prove_books
-from tollhouse.ledger.verify import Report, verify_books
+from tollhouse.ledger.prove import verify_new_entries
+from tollhouse.ledger.verify import Report, verify_ledger
 from tollhouse.storage.database import Database
 
 _merchants = itertools.count(1_000)
@@ -56,7 +56,7 @@ async def test_random_histories(database: Database, settled: list[Settled], cuts
     """After any history, in whatever batches, lines sum to zero and accounts hold what plain arithmetic says."""
     merchant_id = next(_merchants)
     await settle(database, settled, merchant_id=merchant_id, cuts=[cut for cut in cuts if cut < len(settled)])
-    report = await verify_books(database, slice_size=slice_size)
+    report = await verify_ledger(database, slice_size=slice_size)
     assert report.violations == ()
     async with database.acquire() as connection:
         lines = await connection.fetch(
@@ -80,7 +80,7 @@ async def test_payments(shop: Shop) -> None:
     assert (await shop.pay()).outcome[0] == "fail"
     assert (await shop.pay(prices=(price(0), price(999, "30d")))).outcome[0] == "success"
     held, paying = await shop.start(consumer_id="user-2")
-    report = await verify_books(shop.tools.database)
+    report = await verify_ledger(shop.tools.database)
     assert report.violations == ()
     assert (report.entries, report.transactions) == (2, 2)
     assert balances_of(report) == {
@@ -127,7 +127,7 @@ async def test_operations(shop: Shop, wishes: list[tuple[str, int, bool]]) -> No
         )
         for row in rows
     ]
-    report = await verify_books(database, slice_size=3)
+    report = await verify_ledger(database, slice_size=3)
     assert report.violations == ()
     assert balances_of(report) == expected_balances(settled)
 
@@ -252,7 +252,7 @@ async def test_accounts_below_zero(database: Database) -> None:
     await settle(database, HISTORY)
     await settle(database, HISTORY, merchant_id=2)
     await damage(database, lower(15, 400))
-    found = [str(violation) for violation in (await verify_books(database)).violations if violation.key is None]
+    found = [str(violation) for violation in (await verify_ledger(database)).violations if violation.key is None]
     assert found == [
         f"The account holds.{side} in JPY is below zero for 2 merchants" for side in ("issuers", "merchants")
     ]
@@ -262,14 +262,14 @@ async def test_accounts_below_zero(database: Database) -> None:
 async def test_damage_is_found(database: Database, kind: str) -> None:
     """Each kind of damage is named with its transaction, by the whole verification and by the round of the worker."""
     await settle(database, HISTORY)
-    assert (await verify_books(database)).violations == ()
+    assert (await verify_ledger(database)).violations == ()
     statements, transaction_id, word = DAMAGES[kind]
     await damage(database, statements)
-    report = await verify_books(database, slice_size=2)
+    report = await verify_ledger(database, slice_size=2)
     named = [violation for violation in report.violations if violation.key and violation.key[1] == transaction_id]
     assert named, report.violations
     assert any(word in str(violation) for violation in named), named
-    await prove_books(database)
+    await verify_new_entries(database)
     async with database.acquire() as connection:
         remembered = await connection.fetch("select transaction_id, fault from ledger_violation")
     assert (transaction_id, named[0].fault) in {tuple(row) for row in remembered}

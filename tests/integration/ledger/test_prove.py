@@ -7,7 +7,7 @@ from typing import Any
 from tests.support.shop import Shop, all_at_once
 
 from tollhouse.ipn.number import number_batch
-from tollhouse.ledger.prove import prove_books
+from tollhouse.ledger.prove import verify_new_entries
 from tollhouse.ledger.store import count_violations
 from tollhouse.storage.database import Database
 from tollhouse.worker.prove import prove_all
@@ -37,7 +37,7 @@ async def test_new_facts_are_proved_as_they_are_numbered(shop: Shop) -> None:
     for new, found in ((1, []), (1, paid[1:2]), (1, paid[1:]), (0, paid[1:])):
         # The round is kept where there is nothing.
         await shop.value("update ledger_round set merchant_id = 999")
-        assert await prove_books(shop.tools.database, new_facts=1) == new
+        assert await verify_new_entries(shop.tools.database, new_facts=1) == new
         assert await violations(shop) == found
 
 
@@ -50,13 +50,13 @@ async def test_the_round_meets_what_was_changed_later(shop: Shop) -> None:
     assert await violations(shop) == []
     await shop.value(SPOIL, sold[1])
     for _ in range(2):
-        await prove_books(database, round_step=2)
+        await verify_new_entries(database, round_step=2)
     assert await violations(shop) == [sold[1]]
     async with database.acquire() as connection:
         assert await count_violations(connection) == 1
     await repair(database, "delete from ledger_entry where number = 2")
     for _ in range(2):
-        await prove_books(database, round_step=2)
+        await verify_new_entries(database, round_step=2)
     assert await violations(shop) == []
     assert await shop.value("select rounds from ledger_round") >= 2
 
@@ -67,7 +67,7 @@ async def test_without_a_step_of_the_round(shop: Shop) -> None:
     await number_batch(shop.tools.database)
     for each in paid:
         await shop.value(SPOIL, each)
-    assert await prove_books(shop.tools.database, new_facts=1, round_step=0) == 1
+    assert await verify_new_entries(shop.tools.database, new_facts=1, round_step=0) == 1
     assert await violations(shop) == paid[:1]
     assert await shop.value("select (merchant_id, transaction_id, rounds) = (0, 0, 0) from ledger_round")
 
@@ -78,7 +78,7 @@ async def test_several_workers(shop: Shop) -> None:
     for _ in range(4):
         await shop.pay()
     await number_batch(database)
-    found = await all_at_once(*(prove_books(database, new_facts=4) for _ in range(4)))
+    found = await all_at_once(*(verify_new_entries(database, new_facts=4) for _ in range(4)))
     assert sorted(found) == [0, 0, 0, 4]
     assert await shop.value("select proven_sequence from ledger_proof") == 4
 

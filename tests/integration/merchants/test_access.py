@@ -7,7 +7,7 @@ from tests.support.shop import furnish
 
 from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import Forbidden, NotAuthenticated, NotFound
-from tollhouse.merchants.access import Doorman
+from tollhouse.merchants.access import MerchantAuthenticator
 from tollhouse.merchants.model import new_api_key
 from tollhouse.merchants.secrets import IpnSecrets
 from tollhouse.merchants.store import insert_api_key
@@ -27,9 +27,9 @@ async def key(database: Database) -> str:
 
 
 @pytest.fixture
-def doorman(database: Database) -> Doorman:
+def doorman(database: Database) -> MerchantAuthenticator:
     """A doorman who has seen nobody yet."""
-    return Doorman(database, DatabaseClock(), environment="stage")
+    return MerchantAuthenticator(database, DatabaseClock(), environment="stage")
 
 
 async def run(database: Database, statement: str) -> None:
@@ -38,14 +38,14 @@ async def run(database: Database, statement: str) -> None:
         await connection.execute(statement)
 
 
-async def test_a_key_finds_its_merchant(doorman: Doorman, key: str) -> None:
+async def test_a_key_finds_its_merchant(doorman: MerchantAuthenticator, key: str) -> None:
     """A key is the merchant's, from any address where it has no list."""
     merchant = await doorman.access_merchant(key, address=HOME)
     assert (merchant.merchant_id, merchant.name) == (1, "A")
 
 
 @pytest.mark.parametrize("wrong", [None, "", "x", "th_stage_" + "0" * 40, "x" * 10_000, "ключ"])
-async def test_wrong_keys(doorman: Doorman, key: str, wrong: str | None) -> None:
+async def test_wrong_keys(doorman: MerchantAuthenticator, key: str, wrong: str | None) -> None:
     """A missing and a wrong key are not let in, whatever they look like, and are not echoed."""
     assert key
     with pytest.raises(NotAuthenticated) as refused:
@@ -54,25 +54,25 @@ async def test_wrong_keys(doorman: Doorman, key: str, wrong: str | None) -> None
 
 
 @pytest.mark.parametrize("change", [str.upper, lambda key: key[:-1], lambda key: key + " ", lambda key: key + "0"])
-async def test_nearly_right_keys(doorman: Doorman, key: str, change: object) -> None:
+async def test_nearly_right_keys(doorman: MerchantAuthenticator, key: str, change: object) -> None:
     """A key that is nearly right is wrong."""
     assert callable(change)
     with pytest.raises(NotAuthenticated):
         await doorman.access_merchant(change(key), address=HOME)
 
 
-async def test_a_key_of_the_other_environment(doorman: Doorman) -> None:
+async def test_a_key_of_the_other_environment(doorman: MerchantAuthenticator) -> None:
     """A key for live is told to be one, before anybody looks for it elsewhere."""
     with pytest.raises(NotAuthenticated, match="key for live"):
         await doorman.access_merchant(new_api_key("live"), address=HOME)
 
 
-async def test_expired_keys(database: Database, doorman: Doorman, key: str) -> None:
+async def test_expired_keys(database: Database, doorman: MerchantAuthenticator, key: str) -> None:
     """A key with an end is good until then, by the database's time."""
     await run(database, "update api_key set expires_at = now() + interval '1 hour'")
     await doorman.access_merchant(key, address=HOME)
     await run(database, "update api_key set expires_at = now() - interval '1 second'")
-    fresh = Doorman(database, DatabaseClock(), environment="stage")
+    fresh = MerchantAuthenticator(database, DatabaseClock(), environment="stage")
     with pytest.raises(NotAuthenticated, match="expired"):
         await fresh.access_merchant(key, address=HOME)
 
@@ -80,7 +80,7 @@ async def test_expired_keys(database: Database, doorman: Doorman, key: str) -> N
 async def test_a_key_that_runs_out_while_it_is_remembered(database: Database, key: str) -> None:
     """A remembered key is held against the time at each call."""
     clock = DatabaseClock()
-    doorman = Doorman(database, clock, environment="stage")
+    doorman = MerchantAuthenticator(database, clock, environment="stage")
     await run(database, "update api_key set expires_at = now() + interval '1 hour'")
     merchant = await doorman.access_merchant(key, address=HOME)
     assert merchant.key_expires_at is not None
@@ -89,7 +89,7 @@ async def test_a_key_that_runs_out_while_it_is_remembered(database: Database, ke
         await doorman.access_merchant(key, address=HOME)
 
 
-async def test_disabled_merchants(database: Database, doorman: Doorman, key: str) -> None:
+async def test_disabled_merchants(database: Database, doorman: MerchantAuthenticator, key: str) -> None:
     """The key of a disabled merchant is known and forbidden."""
     await run(database, "update merchant set state = 'disabled'")
     with pytest.raises(Forbidden, match="disabled"):
@@ -111,7 +111,7 @@ async def test_disabled_merchants(database: Database, doorman: Doorman, key: str
     ],
 )
 async def test_address_lists(
-    database: Database, doorman: Doorman, key: str, networks: str, address: str, *, allowed: bool
+    database: Database, doorman: MerchantAuthenticator, key: str, networks: str, address: str, *, allowed: bool
 ) -> None:
     """A key with a list is good from the addresses on it only."""
     await run(database, f"update api_key set allowed_networks = '{{{networks}}}'")  # noqa: S608 - made up above
@@ -122,7 +122,7 @@ async def test_address_lists(
             await doorman.access_merchant(key, address=address)
 
 
-async def test_two_keys_overlap(database: Database, doorman: Doorman, key: str) -> None:
+async def test_two_keys_overlap(database: Database, doorman: MerchantAuthenticator, key: str) -> None:
     """During a rotation the old key and the new one are good; a key is stored as a hash and its last characters."""
     new = new_api_key("stage")
     async with database.acquire() as connection:

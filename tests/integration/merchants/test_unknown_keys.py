@@ -11,7 +11,7 @@ from tests.support.shop import furnish
 
 from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import NotAuthenticated, RateLimited
-from tollhouse.merchants.access import UNKNOWN_KEYS_BY_ADDRESS, Doorman
+from tollhouse.merchants.access import UNKNOWN_KEYS_BY_ADDRESS, MerchantAuthenticator
 from tollhouse.merchants.keys import MAX_REMEMBERED, ApiKeys
 from tollhouse.merchants.model import digest_api_key, new_api_key
 from tollhouse.merchants.store import insert_api_key
@@ -44,12 +44,12 @@ def count_look_ups(database: CountingDatabase) -> int:
     return sum("from api_key" in statement for statement in database.statements)
 
 
-def open_door(database: CountingDatabase) -> Doorman:
+def open_door(database: CountingDatabase) -> MerchantAuthenticator:
     """Return a doorman who has seen nobody yet."""
-    return Doorman(database, DatabaseClock(), environment="stage")
+    return MerchantAuthenticator(database, DatabaseClock(), environment="stage")
 
 
-async def refuse(doorman: Doorman, key: str, *, address: str = HOME) -> type[Exception]:
+async def refuse(doorman: MerchantAuthenticator, key: str, *, address: str = HOME) -> type[Exception]:
     """Send a key that is not let in, and return the refusal."""
     with pytest.raises((NotAuthenticated, RateLimited)) as refused:
         await doorman.access_merchant(key, address=address)

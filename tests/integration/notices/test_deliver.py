@@ -12,9 +12,9 @@ from tests.support.callbacks import wait_until
 from tests.support.letters import facts
 from tests.support.mail_server import MailServer, make_certificate, open_mail_server
 
-from tollhouse.notices.carrier import Carried, Carrier, Delayed, Outcome
+from tollhouse.notices.carrier import Carried, Delayed, MailTransport, Outcome
 from tollhouse.notices.deliver import BATCH, deliver_due
-from tollhouse.notices.model import Letter
+from tollhouse.notices.model import Email
 from tollhouse.notices.schedule import DELAYS
 from tollhouse.notices.server import Security, Server
 from tollhouse.notices.smtp import SmtpCarrier
@@ -138,7 +138,7 @@ async def test_a_server_that_is_away(database: Database) -> None:
 class LosingCarrier:
     """Takes the first letter, and then the connection is lost."""
 
-    async def carry(self, letters: Sequence[Letter]) -> AsyncGenerator[Outcome]:
+    async def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
         """Carry the first."""
         for number, _ in enumerate(letters):
             yield Delayed("SMTPServerDisconnected") if number else Carried()
@@ -156,12 +156,12 @@ async def test_a_lost_connection_loses_nothing(database: Database, mail: MailSer
 class WaitingCarrier:
     """Holds letters until it is let go."""
 
-    def __init__(self, carrier: Carrier) -> None:
+    def __init__(self, carrier: MailTransport) -> None:
         self.has_some = asyncio.Event()
         self.go = asyncio.Event()
         self._carrier = carrier
 
-    async def carry(self, letters: Sequence[Letter]) -> AsyncGenerator[Outcome]:
+    async def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
         """Wait, then carry."""
         self.has_some.set()
         await self.go.wait()
@@ -174,7 +174,7 @@ async def test_each_outcome_is_recorded_as_it_comes(database: Database, mail: Ma
     await write(database, 3)
 
     class DyingCarrier:
-        async def carry(self, letters: Sequence[Letter]) -> AsyncGenerator[Outcome]:
+        async def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
             """Carry the first two, and never end with the third."""
             number = 0
             async for outcome in carrier_to(mail).carry(letters[:2]):
@@ -219,7 +219,7 @@ async def test_a_graceful_stop_repeats_nothing(database: Database, mail: MailSer
     stop = asyncio.Event()
 
     class StoppingCarrier:
-        async def carry(self, letters: Sequence[Letter]) -> AsyncGenerator[Outcome]:
+        async def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
             """Tell the process to stop after the fifth letter."""
             number = 0
             async for outcome in carrier_to(mail).carry(letters):

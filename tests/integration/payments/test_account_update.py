@@ -12,7 +12,7 @@ from tests.support.shop import MERCHANT, NUMBER, OTHER_MERCHANT, OTHER_NUMBER, S
 from tollhouse.acquirers.model import Closed, NotSent, Unchanged, Updated
 from tollhouse.kernel.card import Card
 from tollhouse.kernel.errors import NotFound
-from tollhouse.payments.account_update import apply_update, ask_for_update
+from tollhouse.payments.charge.account_update import apply_update, ask_for_update
 from tollhouse.vault.accounts import Account, select_account, update_account_disabled
 
 THIRD_NUMBER = "4000006966642547"

@@ -42,7 +42,7 @@ async def test_the_proof_reaches_the_issuer_and_is_kept(world: World) -> None:
 
 async def test_unavailable_is_refused_where_the_site_says_so(world: World) -> None:
     """Status U ends as 1010 at a site that takes no payment without authentication."""
-    await world.fetch("update site set goes_on_unauthenticated = false")
+    await world.fetch("update site set proceed_without_3ds = false")
     answer = await world.pay("unavailable", browser=True)
     assert (answer.json["payment"]["status"], answer.json["payment"]["code"]) == ("fail", "1010")
     assert await world.fetch("select from simulator.journal") == []

@@ -12,9 +12,9 @@ from tests.support.acquirer import Plan
 from tests.support.shop import OTHER_MERCHANT, Paid, Shop, all_at_once, open_shop
 
 from tollhouse.acquirers.model import Declined
-from tollhouse.ipn.record import RecordEvent, insert_events
+from tollhouse.ipn.message.record import RecordEvent, insert_events
 from tollhouse.kernel.errors import Invalid, NotFound, RequestIdReused
-from tollhouse.ledger.verify import verify_books
+from tollhouse.ledger.verify import verify_ledger
 from tollhouse.payments.dispute_steps import DisputeStep
 
 BACK = "select coalesce(sum(amount_minor), 0) from transaction where mode in ('credit', 'chargeback')"
@@ -63,7 +63,7 @@ async def test_all_of_a_sale(shop: Shop) -> None:
     stored = await shop.stored(taken.transaction_id)
     assert (stored.status, stored.code, stored.basis and stored.basis.reason) == ("success", "0", "10.4")
     assert await contradictions(shop) == []
-    assert (await verify_books(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.tools.database)).violations == ()
 
 
 async def test_parts_of_a_capture(shop: Shop) -> None:
@@ -81,7 +81,7 @@ async def test_parts_of_a_capture(shop: Shop) -> None:
         "transactionId": ["is a charge-back; name the payment that it took back"]
     }
     assert await contradictions(shop) == []
-    assert (await verify_books(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.tools.database)).violations == ()
 
 
 async def test_whatever_became_of_it(shop: Shop) -> None:
@@ -104,7 +104,7 @@ async def test_whatever_became_of_it(shop: Shop) -> None:
     held.set()
     assert (await paying).payment["status"] == "success"
     assert await shop.value(BACK) == 3 * 1999 + 2000
-    assert (await verify_books(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.tools.database)).violations == ()
 
 
 STEPS = [
@@ -130,7 +130,7 @@ async def test_the_steps_of_a_dispute(shop: Shop) -> None:
         assert before - await shop.value(LOST) == moved
     kinds = [row["kind"] for row in await shop.fetch("select kind from event order by event_id")]
     assert kinds == ["sale", *("dispute.won" if step is DisputeStep.WON else mode for step, mode, *_ in STEPS)]
-    assert (await verify_books(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.tools.database)).violations == ()
 
 
 async def test_a_fact_is_told_once(shop: Shop) -> None:
@@ -169,4 +169,4 @@ async def test_at_the_same_time(shop: Shop) -> None:
     assert all(isinstance(result, Paid | Invalid) for result in results[8:]), results
     assert sum(done[8:]) <= Decimal("19.99")
     assert await shop.value(BACK) == sum(done) * 100
-    assert (await verify_books(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.tools.database)).violations == ()

@@ -9,7 +9,7 @@ import pytest
 from tests.support.clock import leap
 from tests.support.shop import MERCHANT, OTHER_MERCHANT, OTHER_SITE, Faulty, Shop
 
-from tollhouse.payments.reconcile import lease_due
+from tollhouse.payments.resolve.resolve_attempts import lease_due
 from tollhouse.worker.holds import keep_due_holds
 
 AHEAD = timedelta(days=40)

@@ -10,10 +10,10 @@ import pytest
 from tests.support.database import CountingDatabase
 from tests.support.shop import Shop, all_at_once, claim, open_shop, price
 
+from tollhouse.composition.settings import Settings
 from tollhouse.consumers.store import queries as of_consumers
 from tollhouse.ipn.store import queries as of_ipn
 from tollhouse.payments.store import queries as of_payments
-from tollhouse.settings import Settings
 from tollhouse.storage.database import Database
 
 #: Of each transaction: its beginning and its end.

@@ -12,8 +12,8 @@ from tests.support.acquirer import Plan, ScriptedAcquirer
 from tests.support.proxy import LossyWay, open_lossy_way
 from tests.support.shop import Paid, Shop, all_at_once, claim, open_shop, price
 
-from tollhouse.kernel.errors import StillRunning
-from tollhouse.payments.charge import charge
+from tollhouse.kernel.errors import RequestInProgress
+from tollhouse.payments.charge.charge import charge
 from tollhouse.storage.database import Database
 
 CONTRADICTIONS = """
@@ -144,7 +144,7 @@ async def test_a_process_that_dies_at_any_moment(shop: Shop, database_dsn: str, 
     before = await approved(shop)
     assert before <= set(shop.acquirer.charged)
     for n in range(6):
-        with suppress(StillRunning):
+        with suppress(RequestInProgress):
             await shop.hasty.pay(external_id=f"user-{n}", claim=claim(f"r{n}"))
     assert await approved(shop) == set(shop.acquirer.charged)
     assert await shop.value("select count(*) from transaction") == 7

@@ -11,9 +11,9 @@ from tests.support.cardholders import World, payment_request
 from tests.support.shop import OTHER_NUMBER, Shop, claim, price, until_begun
 
 from tollhouse.acquirers.model import Proof
-from tollhouse.notices.model import Wish
-from tollhouse.payments.charge import charge
-from tollhouse.payments.model import Endorsement
+from tollhouse.notices.model import ReceiptRequest
+from tollhouse.payments.charge.charge import charge
+from tollhouse.payments.model import ExternalAuthentication
 
 
 @pytest.mark.parametrize("first", [None, claim("r1")], ids=["unnamed", "named"])
@@ -82,9 +82,9 @@ async def test_after_the_end_it_is_a_new_payment(shop: Shop) -> None:
         {"redirect_url": "http://127.0.0.1:9/other"},
         {"mid": "123"},
         {"emulate_code": "0000"},
-        {"receipt": Wish(language="de")},
-        {"endorsement": Endorsement(exemption="tra")},
-        {"endorsement": Endorsement("Y", "05", Proof("05", "A" * 28, None, "2.2.0", is_external=True))},
+        {"receipt": ReceiptRequest(language="de")},
+        {"endorsement": ExternalAuthentication(exemption="tra")},
+        {"endorsement": ExternalAuthentication("Y", "05", Proof("05", "A" * 28, None, "2.2.0", is_external=True))},
     ],
 )
 async def test_what_makes_another_order(shop: Shop, changes: dict[str, Any]) -> None:

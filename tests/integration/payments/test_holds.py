@@ -13,8 +13,8 @@ from tests.support.clock import leap
 from tests.support.shop import Paid, Shop, all_at_once
 
 from tollhouse.acquirers.model import Declined
-from tollhouse.kernel.errors import Invalid, StillRunning
-from tollhouse.payments.holds import MAX_TRIES, keep_hold, lease_due_holds, pause_after
+from tollhouse.kernel.errors import Invalid, RequestInProgress
+from tollhouse.payments.operations.holds import MAX_TRIES, lease_due_holds, pause_after, process_due_hold
 from tollhouse.worker.holds import keep_due_holds
 
 DONE = """
@@ -123,9 +123,9 @@ async def test_a_worker_whose_lease_ended(shop: Shop, other_process: Shop) -> No
     [fresh] = await lease_due_holds(other_process.tools, limit=5, lease_seconds=60)
     assert await lease_due_holds(shop.tools, limit=5, lease_seconds=60) == []
     shop.acquirer.plan(Plan(lost="answer"))
-    await keep_hold(shop.tools, stale)
+    await process_due_hold(shop.tools, stale)
     assert await shop.value("select tries from authorization_hold") == 0
-    await keep_hold(other_process.tools, fresh)
+    await process_due_hold(other_process.tools, fresh)
     assert await shop.value("select tries from authorization_hold") == 1
     assert len(shop.acquirer.operated) == 1
     await shop.resolve(await shop.value("select transaction_id from transaction where mode = 'capture'"))
@@ -205,9 +205,9 @@ async def test_a_capture_against_the_expiry(shop: Shop, other_process: Shop) -> 
         await shop.value("update authorization_hold set capture_at = null, due_at = now()")
         [hold] = await lease_due_holds(other_process.tools, limit=1, lease_seconds=60)
         expired = replace(hold, is_expired=True)
-        work = (shop.capture(paid.transaction_id), keep_hold(other_process.tools, expired))
+        work = (shop.capture(paid.transaction_id), process_due_hold(other_process.tools, expired))
         result = await all_at_once(*work if n % 2 else reversed(work))
-        assert isinstance(result[0 if n % 2 else 1], Paid | Invalid | StillRunning)
+        assert isinstance(result[0 if n % 2 else 1], Paid | Invalid | RequestInProgress)
         successes = [each for each in (await done(shop))[-1:] if each[1] == "success"]
         assert successes
         await shop.value("delete from authorization_hold")

@@ -22,9 +22,9 @@ from tests.support.timelines import read_texts
 from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Reversed, Unknown
 from tollhouse.payments import lifecycle
 from tollhouse.payments.model import AttemptState, Payment, Status
-from tollhouse.payments.reconcile import reconcile
+from tollhouse.payments.resolve.resolve_attempts import resolve_attempt
 from tollhouse.payments.reversals import LateApprovals, count_late_approvals
-from tollhouse.payments.steps import Move
+from tollhouse.payments.steps import FinishRecord
 from tollhouse.worker.reversals import reverse_due
 
 HOUR, DAY = 3_600, 86_400
@@ -113,7 +113,7 @@ async def test_the_reversal_is_committed_with_the_batch_that_finds_the_approval(
     before = await shop.stored(settled.transaction_id)
     in_flight = before.with_attempt(state=AttemptState.IN_FLIGHT)
     approved = lifecycle.apply(in_flight, approve(before.attempt.reference), shop.tools.clock.now())
-    assert not await shop.tools.moves.submit(Move(approved, expected=AttemptState.IN_FLIGHT))
+    assert not await shop.tools.moves.submit(FinishRecord(approved, expected=AttemptState.IN_FLIGHT))
     [row] = await shop.fetch("select reason::text, approval_code, due_at <= now() as is_due from reversal")
     assert tuple(row) == ("late_approval", approved.attempt.approval_code, True)
     await shop.die()
@@ -126,7 +126,7 @@ async def test_an_approval_and_another_outcome_in_one_batch(shop: Shop, outcome:
     now, moves = shop.tools.clock.now(), shop.tools.moves
     ends = [(outcome, approve("x")), (approve("x"), outcome)]
     asked = [
-        Move(lifecycle.apply(payment, end, now), expected=AttemptState.IN_FLIGHT)
+        FinishRecord(lifecycle.apply(payment, end, now), expected=AttemptState.IN_FLIGHT)
         for payment, pair in zip(payments, ends, strict=True)
         for end in pair
     ]
@@ -141,7 +141,7 @@ async def test_the_same_approval_twice_is_no_late_one(shop: Shop, logs: list[Any
         held, paying = await shop.start()
         reference = shop.acquirer.asked[-1].reference
         shop.acquirer.books[reference] = approve(reference)
-        await reconcile(shop.tools, merchant_id=MERCHANT, transaction_id=int(reference.partition("-")[0]))
+        await resolve_attempt(shop.tools, merchant_id=MERCHANT, transaction_id=int(reference.partition("-")[0]))
         held.set()
         assert (await paying).outcome == ("success", "0")
     await reverse_due(shop.tools)
@@ -275,13 +275,13 @@ async def test_a_reversal_is_committed_before_it_is_sent(shop: Shop, other_proce
     slow = Slow(books=shop.acquirer.books)
     slow.find(Unknown("silence"))
     tools = replace(shop.tools, acquirers={"scripted": slow})
-    reversing = asyncio.create_task(reconcile(tools, merchant_id=MERCHANT, transaction_id=paid.transaction_id))
+    reversing = asyncio.create_task(resolve_attempt(tools, merchant_id=MERCHANT, transaction_id=paid.transaction_id))
     await sent.wait()
     stored = await other_process.stored(paid.transaction_id)
     assert stored.attempt.state is AttemptState.REVERSING
     before = stored.with_attempt(state=AttemptState.UNKNOWN)
     approved = lifecycle.apply(before, approve(stored.attempt.reference), shop.tools.clock.now())
-    assert not await other_process.tools.moves.submit(Move(approved, expected=AttemptState.UNKNOWN))
+    assert not await other_process.tools.moves.submit(FinishRecord(approved, expected=AttemptState.UNKNOWN))
     heard.set()
     await reversing
     settled = await shop.stored(paid.transaction_id)

@@ -12,7 +12,7 @@ from tests.support.acquirer import Plan
 from tests.support.shop import OTHER_MERCHANT, OTHER_NUMBER, Paid, Shop, all_at_once, claim, price
 
 from tollhouse.acquirers.model import Declined, Reversed, Unknown
-from tollhouse.kernel.errors import Invalid, NotFound, RequestIdReused, StillRunning
+from tollhouse.kernel.errors import Invalid, NotFound, RequestIdReused, RequestInProgress
 from tollhouse.payments.model import AttemptState, Status
 
 CREDITED = "select coalesce(sum(amount_minor), 0) from transaction where mode = 'credit' and status <> 'fail'"
@@ -271,7 +271,7 @@ async def test_a_credit_against_a_void(shop: Shop, other_process: Shop) -> None:
         work = (shop.credit(paid.transaction_id), other_process.void(paid.transaction_id))
         results = await all_at_once(*(work if n % 2 else reversed(work)))
         assert sorted(isinstance(one, Paid) for one in results) == [False, True]
-        assert all(isinstance(one, Paid | Invalid | StillRunning) for one in results)
+        assert all(isinstance(one, Paid | Invalid | RequestInProgress) for one in results)
 
 
 async def test_an_open_operation_holds_up_the_others(shop: Shop) -> None:
@@ -285,13 +285,13 @@ async def test_an_open_operation_holds_up_the_others(shop: Shop) -> None:
         shop.void(auth.transaction_id),
         shop.credit(pending.transaction_id),
     ):
-        with pytest.raises(StillRunning):
+        with pytest.raises(RequestInProgress):
             await work
     await shop.resolve(pending.transaction_id)
     shop.acquirer.plan(Plan(lost="answer"))
     assert (await shop.credit(auth.transaction_id, "15.00")).outcome == ("pending", "0")
     assert "4.99 USD" in (await faults_of(shop.credit(auth.transaction_id, "5.00")))["amount"][0]
-    with pytest.raises(StillRunning):
+    with pytest.raises(RequestInProgress):
         await shop.void(auth.transaction_id)
     assert (await shop.credit(auth.transaction_id)).payment["amount"] == Decimal("4.99")
 

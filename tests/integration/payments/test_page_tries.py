@@ -11,7 +11,7 @@ from tests.support.shop import Paid, Shop, all_at_once
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.kernel.errors import Invalid
-from tollhouse.payments.charge import charge
+from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.model import PageTry
 
 PAGE = 777

@@ -15,7 +15,7 @@ from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Rev
 from tollhouse.kernel.money import Money
 from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.pauses import pause_after
-from tollhouse.payments.reconcile import lease_due, reconcile
+from tollhouse.payments.resolve.resolve_attempts import lease_due, resolve_attempt
 from tollhouse.storage.database import Database
 from tollhouse.worker.resolve import resolve_due
 from tollhouse.worker.reversals import reverse_due
@@ -183,7 +183,7 @@ async def test_the_answer_and_the_resolver_race(shop: Shop) -> None:
         shop.acquirer.books[reference] = approve(reference)
         held.set()
         await asyncio.gather(
-            paying, *(reconcile(shop.tools, merchant_id=1, transaction_id=transaction_id) for _ in range(3))
+            paying, *(resolve_attempt(shop.tools, merchant_id=1, transaction_id=transaction_id) for _ in range(3))
         )
         assert (await paying).outcome == ("success", "0")
     assert await events(shop) == ["success"] * 10
@@ -194,7 +194,7 @@ async def test_contradicting_answers(shop: Shop) -> None:
     held, paying = await shop.start(outcome=Declined("05"))
     transaction_id = int(shop.acquirer.asked[-1].reference.partition("-")[0])
     shop.acquirer.find(approve("x"))
-    await reconcile(shop.tools, merchant_id=1, transaction_id=transaction_id)
+    await resolve_attempt(shop.tools, merchant_id=1, transaction_id=transaction_id)
     held.set()
     assert (await paying).outcome == ("success", "0")
     assert await events(shop) == ["success"]
@@ -205,7 +205,9 @@ async def test_two_resolvers_at_once(shop: Shop, other_process: Shop) -> None:
     payment = await lost(shop)
     both = (shop, other_process)
     work = [
-        reconcile(each.tools, merchant_id=1, transaction_id=payment.transaction_id) for each in both for _ in range(4)
+        resolve_attempt(each.tools, merchant_id=1, transaction_id=payment.transaction_id)
+        for each in both
+        for _ in range(4)
     ]
     assert await all_at_once(*work) == [None] * 8
     assert await events(shop) == ["success"]
@@ -261,8 +263,8 @@ async def test_a_final_payment_is_left_alone(shop: Shop) -> None:
     """Nobody asks about what is settled, nor about what is not there."""
     paid = await shop.pay()
     await shop.resolve(paid.transaction_id)
-    await reconcile(shop.tools, merchant_id=1, transaction_id=1)
-    await reconcile(shop.tools, merchant_id=2, transaction_id=paid.transaction_id)
+    await resolve_attempt(shop.tools, merchant_id=1, transaction_id=1)
+    await resolve_attempt(shop.tools, merchant_id=2, transaction_id=paid.transaction_id)
     assert shop.acquirer.count("inquire") == 0
 
 

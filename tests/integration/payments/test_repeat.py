@@ -11,10 +11,10 @@ from tests.support.acquirer import Plan
 from tests.support.shop import Paid, Shop, all_at_once, claim
 
 from tollhouse.acquirers.model import Declined
-from tollhouse.kernel.errors import DatabaseUnavailable, Invalid, RequestIdReused, StillRunning
-from tollhouse.payments.charge import charge
-from tollhouse.payments.repeat import recall_claim
-from tollhouse.payments.tools import Patience
+from tollhouse.kernel.errors import DatabaseUnavailable, Invalid, RequestIdReused, RequestInProgress
+from tollhouse.payments.charge.charge import charge
+from tollhouse.payments.idempotency import recall_claim
+from tollhouse.payments.tools import PaymentTimeouts
 
 OTHER_DIGEST = b"o" * 32
 
@@ -75,7 +75,7 @@ async def test_a_repeat_waits_for_the_first(shop: Shop, other_process: Shop) -> 
 async def test_a_repeat_does_not_wait_for_ever(shop: Shop, other_process: Shop) -> None:
     """A repeat whose first request gives no answer in time is told to come again."""
     await shop.begin(claim=claim("r1"))
-    with pytest.raises(StillRunning):
+    with pytest.raises(RequestInProgress):
         await other_process.hasty.pay(claim=claim("r1"))
 
 
@@ -172,10 +172,10 @@ async def test_a_database_that_went_away_before_the_end(shop: Shop) -> None:
         async def submit(self, _: object) -> bool:
             raise DatabaseUnavailable
 
-    broken = replace(shop.tools, moves=Broken(), patience=Patience(answer=0.3, margin=0))  # type: ignore[arg-type]
+    broken = replace(shop.tools, moves=Broken(), patience=PaymentTimeouts(answer=0.3, margin=0))  # type: ignore[arg-type]
     with pytest.raises(DatabaseUnavailable):
         await charge(broken, await shop.order(claim=claim("r1")))
-    with pytest.raises(StillRunning):
+    with pytest.raises(RequestInProgress):
         await shop.hasty.pay(claim=claim("r1"))
     await shop.resolve(await shop.value("select transaction_id from transaction"))
     assert Paid((await shop.pay(claim=claim("r1"))).reply).outcome == ("success", "0")

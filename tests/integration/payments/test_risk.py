@@ -9,9 +9,9 @@ from tests.support.acquirer import Plan
 from tests.support.shop import OTHER_MERCHANT, OTHER_NUMBER, OTHER_SITE, Paid, Shop, all_at_once, claim, open_shop
 
 from tollhouse.acquirers.model import Declined
-from tollhouse.payments.charge import charge
+from tollhouse.composition.settings import Settings
+from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.velocity import build_sweeps
-from tollhouse.settings import Settings
 from tollhouse.storage.sweep import Sweeper
 
 

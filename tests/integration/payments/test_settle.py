@@ -14,10 +14,10 @@ from tests.support.shop import Shop, claim
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.payments import lifecycle
-from tollhouse.payments.charge import charge
+from tollhouse.payments.charge.charge import charge
+from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.model import AttemptState, Payment
-from tollhouse.payments.settle import settle
-from tollhouse.payments.steps import Move
+from tollhouse.payments.steps import FinishRecord
 from tollhouse.payments.store import flush_moves
 from tollhouse.storage.coalesce import Coalescer
 
@@ -27,7 +27,7 @@ async def test_two_outcomes_in_one_batch(shop: Shop) -> None:
     payment = await shop.begin(claim=claim("r1"))
     now = shop.tools.clock.now()
     outcomes = [lifecycle.apply(payment, outcome, now) for outcome in (approve("x"), Declined("05"), approve("y"))]
-    replies = await asyncio.gather(*(settle(shop.tools, payment, outcome) for outcome in outcomes))
+    replies = await asyncio.gather(*(finish_attempt(shop.tools, payment, outcome) for outcome in outcomes))
     [row] = await shop.fetch("select status::text, code from transaction")
     events = await shop.fetch("select status from event")
     assert [event["status"] for event in events] == [row["status"]]
@@ -38,8 +38,8 @@ async def test_the_first_outcome_counts(shop: Shop) -> None:
     """Whoever comes second moves nothing and answers by what is stored."""
     payment = await shop.begin()
     now = shop.tools.clock.now()
-    first = await settle(shop.tools, payment, lifecycle.apply(payment, approve("x"), now))
-    second = await settle(shop.tools, payment, lifecycle.apply(payment, Declined("05"), now))
+    first = await finish_attempt(shop.tools, payment, lifecycle.apply(payment, approve("x"), now))
+    second = await finish_attempt(shop.tools, payment, lifecycle.apply(payment, Declined("05"), now))
     assert second.body == first.body
     assert await shop.value("select count(*) from event") == 1
 
@@ -48,10 +48,10 @@ async def test_who_was_overtaken_keeps_nobody_back(shop: Shop) -> None:
     """In one batch with an attempt that somebody else has moved, another is moved all the same, and followed up."""
     taken, free = await shop.begin(), await shop.begin(metadata='{"n": 2}')
     now = shop.tools.clock.now()
-    first = await settle(shop.tools, taken, lifecycle.apply(taken, approve("x"), now))
+    first = await finish_attempt(shop.tools, taken, lifecycle.apply(taken, approve("x"), now))
     late, moved = await asyncio.gather(
-        settle(shop.tools, taken, lifecycle.apply(taken, Declined("05"), now)),
-        settle(shop.tools, free, lifecycle.apply(free, approve("y"), now)),
+        finish_attempt(shop.tools, taken, lifecycle.apply(taken, Declined("05"), now)),
+        finish_attempt(shop.tools, free, lifecycle.apply(free, approve("y"), now)),
     )
     assert late.body == first.body != moved.body
     rows = await shop.fetch("select transaction_id, status::text from transaction")
@@ -81,7 +81,7 @@ async def test_everything_follows_or_nothing(shop: Shop) -> None:
     moves = Coalescer("move", partial(flush_moves, shop.tools.clock, consequences), shop.tools.database)
     tools = replace(shop.tools, moves=moves)
     with pytest.raises(Exception, match="event_counter"):
-        await settle(tools, payment, lifecycle.apply(payment, approve("x"), tools.clock.now()))
+        await finish_attempt(tools, payment, lifecycle.apply(payment, approve("x"), tools.clock.now()))
     assert (await shop.stored(payment.transaction_id)).attempt.state is AttemptState.IN_FLIGHT
     for table in ("account", "event"):
         assert await shop.value(f"select count(*) from {table}") == 0  # noqa: S608 - two names of our own
@@ -103,16 +103,20 @@ async def test_a_move_from_a_state_that_is_gone(shop: Shop) -> None:
     """A move expects the state in which the attempt was seen."""
     payment = await shop.begin()
     moved = lifecycle.move(payment, AttemptState.UNKNOWN)
-    assert await shop.tools.moves.submit(Move(moved, expected=AttemptState.IN_FLIGHT, resolve_seconds=1)) is True
-    assert await shop.tools.moves.submit(Move(moved, expected=AttemptState.IN_FLIGHT, resolve_seconds=1)) is False
-    assert await shop.tools.moves.submit(Move(moved, expected=AttemptState.CHALLENGED)) is False
+    assert (
+        await shop.tools.moves.submit(FinishRecord(moved, expected=AttemptState.IN_FLIGHT, resolve_seconds=1)) is True
+    )
+    assert (
+        await shop.tools.moves.submit(FinishRecord(moved, expected=AttemptState.IN_FLIGHT, resolve_seconds=1)) is False
+    )
+    assert await shop.tools.moves.submit(FinishRecord(moved, expected=AttemptState.CHALLENGED)) is False
 
 
 async def test_a_final_attempt_forgets_its_card(shop: Shop) -> None:
     """The sealed card stays with an attempt until it is final, and no longer."""
     payment = await shop.begin()
     assert payment.attempt.card is not None
-    await settle(shop.tools, payment, lifecycle.apply(payment, Declined("05"), shop.tools.clock.now()))
+    await finish_attempt(shop.tools, payment, lifecycle.apply(payment, Declined("05"), shop.tools.clock.now()))
     assert (await shop.stored(payment.transaction_id)).attempt.card is None
 
 

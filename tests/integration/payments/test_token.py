@@ -13,8 +13,8 @@ from tests.support.shop import CVV, MERCHANT, NUMBER, OTHER_MERCHANT, OTHER_SITE
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.kernel.errors import Invalid
-from tollhouse.payments.charge import charge
-from tollhouse.payments.repeat import recall_claim
+from tollhouse.payments.charge.charge import charge
+from tollhouse.payments.idempotency import recall_claim
 from tollhouse.vault.seal import derive_token_id
 from tollhouse.vault.tokens import select_token
 

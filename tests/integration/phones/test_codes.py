@@ -12,10 +12,10 @@ import pytest
 from tests.support.callbacks import insert_merchants
 from tests.support.clock import leap
 
-from tollhouse.kernel.errors import Invalid, RateLimited, RequestIdReused, StillRunning
+from tollhouse.kernel.errors import Invalid, RateLimited, RequestIdReused, RequestInProgress
 from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.phones.check import Verdict, check_code
-from tollhouse.phones.desk import Desk, Quotas
+from tollhouse.phones.desk import PhoneDependencies, Quotas
 from tollhouse.phones.model import Phone
 from tollhouse.phones.send import send_code
 from tollhouse.phones.sender import Message, MessageNotSent, MessageUnconfirmed, NoSender
@@ -42,12 +42,12 @@ async def merchants(database: Database) -> None:
 
 
 @pytest.fixture
-def desk(database: Database, sender: ShownSender) -> Desk:
+def desk(database: Database, sender: ShownSender) -> PhoneDependencies:
     """Where codes are given out."""
-    return Desk(database, sender, KEY, Quotas())
+    return PhoneDependencies(database, sender, KEY, Quotas())
 
 
-async def send(desk: Desk, **changes: Any) -> Reply:
+async def send(desk: PhoneDependencies, **changes: Any) -> Reply:
     """Send a code."""
     arguments: dict[str, Any] = {
         "merchant_id": 1,
@@ -60,7 +60,7 @@ async def send(desk: Desk, **changes: Any) -> Reply:
     return await send_code(desk, **(arguments | changes))
 
 
-async def check(desk: Desk, code: str, *, merchant_id: int = 1, phone: Phone = PHONE) -> Verdict:
+async def check(desk: PhoneDependencies, code: str, *, merchant_id: int = 1, phone: Phone = PHONE) -> Verdict:
     """Check a code."""
     return await check_code(desk, merchant_id=merchant_id, phone=phone, code=code)
 
@@ -81,12 +81,12 @@ class StuckSender(ShownSender):
         raise MessageNotSent
 
 
-async def test_a_repeat_while_the_message_is_on_its_way(desk: Desk, database: Database) -> None:
+async def test_a_repeat_while_the_message_is_on_its_way(desk: PhoneDependencies, database: Database) -> None:
     """A repeat is not told that a code was sent before it was; when it was not, the repeat sends one."""
     stuck = StuckSender()
     sending = asyncio.create_task(send(replace(desk, sender=stuck), claim=CLAIM))
     await stuck.asked.wait()
-    with pytest.raises(StillRunning):
+    with pytest.raises(RequestInProgress):
         await send(desk, claim=CLAIM)
     stuck.failing.set()
     with pytest.raises(MessageNotSent):
@@ -97,14 +97,16 @@ async def test_a_repeat_while_the_message_is_on_its_way(desk: Desk, database: Da
     assert (await send(desk, claim=CLAIM)).is_replay
 
 
-async def test_a_crash_before_the_message_left(desk: Desk, database: Database, sender: ShownSender) -> None:
+async def test_a_crash_before_the_message_left(
+    desk: PhoneDependencies, database: Database, sender: ShownSender
+) -> None:
     """When a process dies between the code and its message, a repeat is told to wait, and then sends another code."""
     stuck = StuckSender()
     sending = asyncio.create_task(send(replace(desk, sender=stuck), claim=CLAIM))
     await stuck.asked.wait()
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
-    with pytest.raises(StillRunning):
+    with pytest.raises(RequestInProgress):
         await send(desk, claim=CLAIM)
     with pytest.raises(RequestIdReused):
         await send(desk, claim=replace(CLAIM, digest=b"digest of another body"))
@@ -116,7 +118,7 @@ async def test_a_crash_before_the_message_left(desk: Desk, database: Database, s
     assert (await check(desk, sent(sender))).is_right
 
 
-async def test_nobody_knows_whether_a_message_left(desk: Desk) -> None:
+async def test_nobody_knows_whether_a_message_left(desk: PhoneDependencies) -> None:
     """A code whose message may have arrived is good, though the request has to be repeated."""
 
     class Deaf(ShownSender):
@@ -147,7 +149,7 @@ async def count(database: Database, table: str) -> int:
     return counted
 
 
-async def test_a_right_code_is_right_once(desk: Desk, sender: ShownSender) -> None:
+async def test_a_right_code_is_right_once(desk: PhoneDependencies, sender: ShownSender) -> None:
     """The code of the message is right, and then used up."""
     await send(desk)
     code = sent(sender)
@@ -155,7 +157,7 @@ async def test_a_right_code_is_right_once(desk: Desk, sender: ShownSender) -> No
     assert await check(desk, code) == Verdict(is_right=False, tries_left=0)
 
 
-async def test_wrong_codes_cost_tries(desk: Desk, sender: ShownSender) -> None:
+async def test_wrong_codes_cost_tries(desk: PhoneDependencies, sender: ShownSender) -> None:
     """After five wrong ones the right one is wrong too."""
     await send(desk)
     code = sent(sender)
@@ -163,7 +165,7 @@ async def test_wrong_codes_cost_tries(desk: Desk, sender: ShownSender) -> None:
     assert not (await check(desk, code)).is_right
 
 
-async def test_tries_at_once_are_no_more_tries(desk: Desk, sender: ShownSender) -> None:
+async def test_tries_at_once_are_no_more_tries(desk: PhoneDependencies, sender: ShownSender) -> None:
     """Of twenty checks at once five are looked at; of twenty right ones at once one is right."""
     await send(desk)
     code = sent(sender)
@@ -175,7 +177,7 @@ async def test_tries_at_once_are_no_more_tries(desk: Desk, sender: ShownSender) 
     assert sum(verdict.is_right for verdict in verdicts) == 1
 
 
-async def test_a_code_belongs_to_its_phone_and_merchant(desk: Desk, sender: ShownSender) -> None:
+async def test_a_code_belongs_to_its_phone_and_merchant(desk: PhoneDependencies, sender: ShownSender) -> None:
     """Another phone and another merchant cannot use it, and spend none of its tries."""
     await send(desk)
     code = sent(sender)
@@ -184,7 +186,7 @@ async def test_a_code_belongs_to_its_phone_and_merchant(desk: Desk, sender: Show
     assert (await check(desk, code, phone=Phone.parse("500-555-0006", region="US"))).is_right
 
 
-async def test_a_new_code_takes_the_place_of_the_old(desk: Desk, sender: ShownSender) -> None:
+async def test_a_new_code_takes_the_place_of_the_old(desk: PhoneDependencies, sender: ShownSender) -> None:
     """Only the last code counts, with tries of its own."""
     await send(desk)
     first = sent(sender)
@@ -196,7 +198,7 @@ async def test_a_new_code_takes_the_place_of_the_old(desk: Desk, sender: ShownSe
     assert (await check(desk, second)).is_right
 
 
-async def test_a_code_ends_after_ten_minutes(desk: Desk, sender: ShownSender, database: Database) -> None:
+async def test_a_code_ends_after_ten_minutes(desk: PhoneDependencies, sender: ShownSender, database: Database) -> None:
     """A code is good for ten minutes, and swept away after."""
     reply = await send(desk)
     async with database.acquire() as connection:
@@ -209,7 +211,9 @@ async def test_a_code_ends_after_ten_minutes(desk: Desk, sender: ShownSender, da
     assert await count(database, "phone_quota") == 2
 
 
-async def test_a_code_ends_by_the_merchants_clock(desk: Desk, sender: ShownSender, database: Database) -> None:
+async def test_a_code_ends_by_the_merchants_clock(
+    desk: PhoneDependencies, sender: ShownSender, database: Database
+) -> None:
     """Ten minutes by the merchant's clock end a code, as do ten real ones."""
     await leap(database, 1, days=1)
     await send(desk)
@@ -222,7 +226,7 @@ async def test_a_code_ends_by_the_merchants_clock(desk: Desk, sender: ShownSende
 
 async def test_messages_are_counted(database: Database, sender: ShownSender) -> None:
     """A phone gets so many an hour, a merchant sends so many, another merchant is not held up, and an hour ends."""
-    desk = Desk(database, sender, KEY, Quotas(by_phone=2, by_merchant=3))
+    desk = PhoneDependencies(database, sender, KEY, Quotas(by_phone=2, by_merchant=3))
     await send(desk)
     await send(desk)
     with pytest.raises(RateLimited, match="to this phone") as refused:
@@ -245,7 +249,7 @@ async def test_messages_are_counted(database: Database, sender: ShownSender) -> 
 
 async def test_messages_at_once_are_counted(database: Database, sender: ShownSender) -> None:
     """Of ten at once as many leave as may; what was refused is not counted."""
-    desk = Desk(database, sender, KEY, Quotas(by_phone=3, by_merchant=0))
+    desk = PhoneDependencies(database, sender, KEY, Quotas(by_phone=3, by_merchant=0))
     ended = await asyncio.gather(*(send(desk) for _ in range(10)), return_exceptions=True)
     assert sum(isinstance(one, RateLimited) for one in ended) == 7
     assert len(sender.shown(1)) == 3
@@ -253,7 +257,7 @@ async def test_messages_at_once_are_counted(database: Database, sender: ShownSen
         assert [row["used"] for row in await connection.fetch("select used from phone_quota")] == [3]
 
 
-async def test_a_repeat_sends_nothing(desk: Desk, sender: ShownSender) -> None:
+async def test_a_repeat_sends_nothing(desk: PhoneDependencies, sender: ShownSender) -> None:
     """The same request id gets the same answer, and its code stays the one that was sent."""
     first = await send(desk, claim=CLAIM)
     again = await send(desk, claim=CLAIM)
@@ -284,7 +288,7 @@ class FailingSender(NoSender):
 async def test_what_was_not_sent_may_be_sent_again(database: Database) -> None:
     """When the message could not be handed over there is no code, and the same request id may try again."""
     sender = FailingSender()
-    desk = Desk(database, sender, KEY, Quotas())
+    desk = PhoneDependencies(database, sender, KEY, Quotas())
     with pytest.raises(MessageNotSent):
         await send(desk, claim=CLAIM)
     assert await count(database, "phone_code") == 0
@@ -293,18 +297,18 @@ async def test_what_was_not_sent_may_be_sent_again(database: Database) -> None:
     assert (await check(desk, message.text[:6])).is_right
 
 
-async def test_channels_that_there_are_not(desk: Desk, database: Database) -> None:
+async def test_channels_that_there_are_not(desk: PhoneDependencies, database: Database) -> None:
     """Another channel is refused by name; where nothing is set up, that is said."""
     with pytest.raises(Invalid) as refused:
         await send(desk, channel="pigeon")
     assert refused.value.errors == {"channel": ["must be one of sms"]}
     with pytest.raises(Invalid) as refused:
-        await send(Desk(database, NoSender(), KEY, Quotas()))
+        await send(PhoneDependencies(database, NoSender(), KEY, Quotas()))
     assert "not set up" in refused.value.errors["channel"][0]
     assert await count(database, "phone_quota") == 0
 
 
-async def test_nothing_is_kept_in_the_clear(desk: Desk, sender: ShownSender, database: Database) -> None:
+async def test_nothing_is_kept_in_the_clear(desk: PhoneDependencies, sender: ShownSender, database: Database) -> None:
     """Neither the phone nor the code stands in any row."""
     await send(desk, claim=CLAIM)
     async with database.acquire() as connection:

@@ -26,11 +26,11 @@ async def desk(edge: str) -> AsyncIterator[data.TestDataDesk]:
     await way.close()
 
 
-def wish(kind: data.Type = "visa", key: str | None = None, digest: str | None = None) -> data.Wish:
+def wish(kind: data.Type = "visa", key: str | None = None, digest: str | None = None) -> data.TestDataRequest:
     """Wish for a card with 100.00 USD that says as much as a card may."""
     ips = [f"2001:db8:1111:2222:3333:4444:5555:{n:04x}" for n in range(50)]
     comment = "\N{SNOWMAN}" * 255
-    return data.Wish(
+    return data.TestDataRequest(
         kind, HUNDRED, ips, emulate3ds=False, expired=False, comment=comment, request_key=key, request_digest=digest
     )
 

@@ -12,11 +12,11 @@ import pytest
 from tests.support.callbacks import insert_merchants
 
 from tollhouse.kernel.clock import DatabaseClock
-from tollhouse.kernel.errors import Defect, StillRunning, Unavailable
+from tollhouse.kernel.errors import InternalError, RequestInProgress, Unavailable
 from tollhouse.merchants.clock import select_clock
 from tollhouse.payments.tools import Running
 from tollhouse.stage.advance import Clockwork, advance, look_ahead
-from tollhouse.stage.falling import Faller, Mark
+from tollhouse.stage.clock_tasks import ClockDrivenTask, Mark
 from tollhouse.storage.database import Database
 
 MERCHANT = 1
@@ -71,9 +71,9 @@ class Chores:
                 self.leads_to.due.append(now)
         return len(ripe)
 
-    def as_faller(self, name: str) -> Faller:
+    def as_faller(self, name: str) -> ClockDrivenTask:
         """Offer them to who moves the clock."""
-        return Faller(name, self.next_due, self.is_busy, self.run)
+        return ClockDrivenTask(name, self.next_due, self.is_busy, self.run)
 
 
 @pytest.fixture
@@ -219,8 +219,8 @@ async def test_bounds(database: Database, start: datetime, bounds: dict[str, Any
 @pytest.mark.usefixtures("start")
 async def test_a_fault_ends_the_call_and_gives_the_clock_back(database: Database, start: datetime) -> None:
     """What goes wrong in a run is raised; the clock may be moved again, and was not moved past what went wrong."""
-    rent = Chores(database, [start + DAY], fault=Defect())
-    with pytest.raises(Defect):
+    rent = Chores(database, [start + DAY], fault=InternalError())
+    with pytest.raises(InternalError):
         await advance(build(database, rent), MERCHANT, by(10))
     rent.fault = None
     moved = await advance(build(database, rent), MERCHANT, by(0))
@@ -238,10 +238,10 @@ async def test_a_clock_that_was_taken_over(database: Database, start: datetime) 
         return await rent.run()
 
     faller = replace(rent.as_faller("rent"), run=lose_lease)
-    with pytest.raises(StillRunning):
+    with pytest.raises(RequestInProgress):
         await advance(replace(build(database), fallers=[faller]), MERCHANT, by(10))
     assert len(rent.done) == 1
-    with pytest.raises(StillRunning):
+    with pytest.raises(RequestInProgress):
         await advance(build(database), MERCHANT, by(10))
 
 
@@ -250,7 +250,7 @@ async def test_who_comes_second(database: Database, start: datetime) -> None:
     rent, seconds = Chores(database, [start + DAY]), build(database)
 
     async def try_meanwhile() -> int:
-        with pytest.raises(StillRunning):
+        with pytest.raises(RequestInProgress):
             await advance(seconds, MERCHANT, by(1))
         return await rent.run()
 
@@ -266,9 +266,9 @@ async def test_the_goal_is_chosen_by_the_merchants_time(database: Database) -> N
     clockwork = build(database)
 
     def refuse(_: datetime) -> datetime:
-        raise Defect
+        raise InternalError
 
-    with pytest.raises(Defect):
+    with pytest.raises(InternalError):
         await advance(clockwork, MERCHANT, refuse)
     await advance(clockwork, MERCHANT, by(1))
     later = await advance(clockwork, MERCHANT, by(1))

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tollhouse.kernel.errors import Defect
+from tollhouse.kernel.errors import InternalError
 from tollhouse.storage.bundle import Bundle, Overtaken
 from tollhouse.storage.database import Database
 
@@ -91,5 +91,5 @@ async def test_an_error_of_a_part_takes_all_back(database: Database) -> None:
 async def test_a_part_cannot_read(database: Database) -> None:
     """What it would read is not there before all is sent."""
     async with database.acquire() as connection:
-        with pytest.raises(Defect):
+        with pytest.raises(InternalError):
             await Bundle(connection).fetchval("select 1")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tollhouse.choices import choose_sweeps
+from tollhouse.composition.choices import choose_sweeps
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.risk.model import NO_LIMITS
 from tollhouse.storage.database import Database

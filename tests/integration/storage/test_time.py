@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tests.support.shop import NobodyThere
 
-from tollhouse.app import open_gateway
+from tollhouse.composition.app import open_gateway
+from tollhouse.composition.loops import build_loops, build_web_loops
+from tollhouse.composition.settings import Settings
 from tollhouse.kernel.clock import DatabaseClock
-from tollhouse.loops import build_loops, build_web_loops
-from tollhouse.settings import Settings
 from tollhouse.storage.database import Database
 from tollhouse.storage.time import set_clock
 from tollhouse.worker.run import ignore_beat

@@ -9,11 +9,11 @@ from aiohttp import web
 from pydantic import SecretStr
 from tests.support.issuing import number_of
 
+from tollhouse.composition.processes import open_gateway_alone
+from tollhouse.composition.serving import Shutdown
+from tollhouse.composition.settings import Settings
 from tollhouse.kernel.card import CardNumber
 from tollhouse.kernel.clock import boot_seconds
-from tollhouse.processes import open_gateway_alone
-from tollhouse.serving import Shutdown
-from tollhouse.settings import Settings
 from tollhouse.transport.http import MAX_CONNECTIONS
 from tollhouse.transport.model import NoAnswer, NotSent
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests.support.shop import NobodyThere
 
-from tollhouse.app import ConfigurationError, Gateway, open_gateway
-from tollhouse.settings import Settings
+from tollhouse.composition.app import ConfigurationError, Gateway, open_gateway
+from tollhouse.composition.settings import Settings
 from tollhouse.stage.demo import ensure_demo, read_or_draw_demo
 
 

@@ -25,11 +25,11 @@ from tests.support.callbacks import (
     wait_until,
 )
 
-from tollhouse.ipn.attempt import Limits
-from tollhouse.ipn.deliver import DeliveryRules, claim, claim_runs
+from tollhouse.ipn.delivery.attempt import Limits
+from tollhouse.ipn.delivery.deliver import DeliveryRules, claim, claim_runs
+from tollhouse.ipn.delivery.workers import Presence
 from tollhouse.ipn.log import select_event_deliveries, select_payment_deliveries, select_recent_deliveries
 from tollhouse.ipn.number import number_batch
-from tollhouse.ipn.workers import Presence
 from tollhouse.kernel.urls import STAGE
 from tollhouse.storage.database import Database
 from tollhouse.worker.events import Bounds, deliver_events, number_events

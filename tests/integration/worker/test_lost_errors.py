@@ -7,7 +7,7 @@ import gc
 
 from structlog.testing import capture_logs
 
-from tollhouse.serving import report_lost_error
+from tollhouse.composition.serving import report_lost_error
 
 
 async def break_down() -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from tollhouse.kernel.errors import Defect, NotFound
+from tollhouse.kernel.errors import InternalError, NotFound
 from tollhouse.payments.tools import Running
 from tollhouse.worker.run import Beat, Loop, every, run_loops, try_one
 
@@ -119,7 +119,7 @@ async def test_a_defect_of_one_piece_of_work_is_an_error_and_a_refusal_a_warning
         raise NotFound
 
     async def break_down() -> None:
-        raise Defect
+        raise InternalError
 
     with capture_logs() as logs:
         for work in (refuse(), break_down(), fail()):

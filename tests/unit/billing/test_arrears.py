@@ -101,7 +101,7 @@ def test_a_price_of_nothing_settles_the_debt_at_once(code: str) -> None:
     free = reprice(decline(sign_up(), after(10), code), after(12), FREE, code)
     assert (free.state, free.waits_for_account, free.renewal_at) == (State.ACTIVE, False, after(10))
     assert lifecycle.end_what_is_over(seen(free, after(25))) is None
-    passed = lifecycle.pass_over(seen(free, after(12)))
+    passed = lifecycle.skip_free_period(seen(free, after(12)))
     assert (passed.state, passed.next_period, passed.charge_at) == (State.ACTIVE, 2, after(20))
 
 

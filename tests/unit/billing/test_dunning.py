@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tollhouse.billing.dunning import (
-    MOST_DECLINES,
+    MAX_DECLINES,
     Decision,
     End,
     Failure,
@@ -268,7 +268,7 @@ def test_the_limits_of_a_brand(brand: str, limits: list[tuple[int, int]]) -> Non
     """Visa has 20 declines in 30 days, Mastercard 10 in a day and 35 in 30 days, and the others have a careful rule."""
     found = [(limit.declines, limit.window / timedelta(days=1)) for limit in choose_limits(brand)]
     assert found == limits
-    assert all(count <= MOST_DECLINES for count, _ in found)
+    assert all(count <= MAX_DECLINES for count, _ in found)
 
 
 def test_a_retry_beyond_a_limit_is_moved_to_the_first_instant_within_it() -> None:

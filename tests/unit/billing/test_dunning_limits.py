@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollhouse.billing.dunning import (
-    MOST_DECLINES,
+    MAX_DECLINES,
     End,
     Failure,
     Hold,
@@ -44,7 +44,7 @@ failures = st.builds(
     due_at=times,
     tries=st.integers(1, 12),
     next_due_at=st.none() | times,
-    earlier_declines=st.lists(times, max_size=MOST_DECLINES),
+    earlier_declines=st.lists(times, max_size=MAX_DECLINES),
 )
 
 
@@ -83,7 +83,7 @@ def test_no_retry_when_the_next_period_is_due(failure: Failure, policy: Policy) 
         assert decision.at >= failure.failed_at + choose_course(failure.code, failure.advice_code).wait
 
 
-@given(times, st.sampled_from(sorted(LIMITS)), st.lists(times, max_size=MOST_DECLINES))
+@given(times, st.sampled_from(sorted(LIMITS)), st.lists(times, max_size=MAX_DECLINES))
 def test_the_first_allowed_time_is_allowed_and_the_first(at: datetime, brand: str, declines: list[datetime]) -> None:
     """A try at the time that is chosen keeps to every limit, and a moment before it would not, if it was moved."""
     past = [moment for moment in declines if moment <= at]
@@ -112,7 +112,7 @@ class Card:
         heapq.heapify(events)
         while events and events[0][0] < START + YEAR:
             at, due_at, next_due_at, tries, days = heapq.heappop(events)
-            newest = self.declined_at[-MOST_DECLINES:]
+            newest = self.declined_at[-MAX_DECLINES:]
             allowed = choose_allowed_time(at, brand=self.brand, declines=newest) if asks_again else at
             if allowed > at:
                 self.moved += 1
@@ -143,7 +143,7 @@ class Card:
             due_at=due_at,
             tries=tries,
             next_due_at=next_due_at,
-            earlier_declines=self.declined_at[-MOST_DECLINES - 1 : -1],
+            earlier_declines=self.declined_at[-MAX_DECLINES - 1 : -1],
         )
 
 

@@ -23,7 +23,7 @@ from tollhouse.billing.model import Decline, State, Subscription
 LIVES = int(os.environ.get("YEARS_SCHEDULES", "300"))
 CODES = [FUNDS] * 6 + [UNREACHED] * 4 + [NEW_CARD_NEEDED, FOR_GOOD]
 LATENESS_HOURS = [0, 0, 0, 0, 5, 30, 24 * 9]
-MOST_FAILURES = 12
+MAX_FAILURES = 12
 PERIODS = [1, 2, 3, 5, 7, 10, 30, 60]
 
 
@@ -57,7 +57,7 @@ def test_a_renewal_that_fails_follows_the_documents(
     due_at = START + period * DAY
     model = OwedPeriod(due_at, None if is_last else due_at + period * DAY, days)
     policy, last, now = Policy(days), None, due_at
-    for _ in range(MOST_FAILURES):
+    for _ in range(MAX_FAILURES):
         assert subscription.charge_at is not None
         now = max(now, subscription.charge_at) + timedelta(hours=chance.choice(LATENESS_HOURS))
         code = chance.choice(CODES)

@@ -177,7 +177,7 @@ def test_the_last_of_several_changes_counts() -> None:
 def test_a_period_that_became_free_leaves_no_debt() -> None:
     """Past due, given a price of nothing: it is passed over, active again, and the next period has all its tries."""
     free = lifecycle.change_prices(seen(live(State.PAST_DUE), NOW), FREE)
-    passed = lifecycle.pass_over(seen(free, after(11)))
+    passed = lifecycle.skip_free_period(seen(free, after(11)))
     assert (passed.state, passed.tries, passed.cycle, passed.next_period) == (State.ACTIVE, 0, 0, 2)
     assert passed.charge_at == passed.renewal_at == after(20)
 

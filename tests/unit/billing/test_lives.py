@@ -28,7 +28,7 @@ from tests.support.subscriptions import (
 )
 
 from tollhouse.billing import lifecycle
-from tollhouse.billing.model import Case, Decline, State, Subscription
+from tollhouse.billing.model import Decline, State, Subscription, SubscriptionContext
 from tollhouse.billing.schedule import find_period_after
 from tollhouse.catalog.model import Price
 from tollhouse.kernel.errors import Invalid
@@ -57,7 +57,7 @@ class Lives(RuleBasedStateMachine):
         self.subscription = sign_up(*prices, is_trial=not prices[0].money.amount_minor)
 
     @property
-    def case(self) -> Case:
+    def case(self) -> SubscriptionContext:
         """What the store would read."""
         return seen(self.subscription, self.now, is_charging=self.is_charging, first_tried_at=self.first_tried_at)
 
@@ -107,7 +107,7 @@ class Lives(RuleBasedStateMachine):
             self.subscription = replace(self.subscription, tries=self.subscription.tries + 1)
         else:
             self.passes += 1
-            self.become(lifecycle.pass_over(self.case))
+            self.become(lifecycle.skip_free_period(self.case))
         return self.is_charging
 
     @precondition(lambda self: self.is_charging)

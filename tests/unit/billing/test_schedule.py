@@ -10,7 +10,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.support.schedules import expect_charges, find_hand, put_hand
 
-from tollhouse.billing.schedule import END_OF_TIME, Plan, Position, ScheduleError, find_charge, list_charges, replan
+from tollhouse.billing.schedule import (
+    END_OF_TIME,
+    Plan,
+    ScheduleError,
+    SchedulePosition,
+    find_charge,
+    list_charges,
+    replan,
+)
 from tollhouse.catalog.model import Offset, Price
 from tollhouse.catalog.prices import (
     MAX_PRICES,
@@ -306,11 +314,11 @@ def test_prices_after_the_end_of_time_are_never_due() -> None:
 
 def test_a_position_is_an_anchor_and_months() -> None:
     """Months are counted beside the anchor, and days begin where it was shown."""
-    position = Position(at("2024-01-31")).step(Offset(1, "m"))
-    assert position == Position(at("2024-01-31"), 1)
+    position = SchedulePosition(at("2024-01-31")).step(Offset(1, "m"))
+    assert position == SchedulePosition(at("2024-01-31"), 1)
     assert position.moment == at("2024-02-29")
-    assert position.step(Offset(1, "y"), 3) == Position(at("2024-01-31"), 37)
-    assert position.step(Offset(1, "w"), 2) == Position(at("2024-03-14"))
+    assert position.step(Offset(1, "y"), 3) == SchedulePosition(at("2024-01-31"), 37)
+    assert position.step(Offset(1, "w"), 2) == SchedulePosition(at("2024-03-14"))
     assert position.step(Offset(0, "d")) == position.step(Offset(30, "d"), 0) == position
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tollhouse.client import SignatureMismatch, read_ipn
-from tollhouse.ipn.signature import sign_status, sign_webhook
+from tollhouse.ipn.message.signature import sign_status, sign_webhook
 
 SECRET = "th_stage_secret"
 NOW = 1_795_372_127

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.callbacks import SECRET, make_delivery
 
 from tollhouse import __version__
-from tollhouse.ipn.attempt import (
+from tollhouse.ipn.delivery.attempt import (
     EXCERPT_BYTES,
     build_headers,
     classify_error,
@@ -19,8 +19,8 @@ from tollhouse.ipn.attempt import (
     judge_status,
     write_body,
 )
-from tollhouse.ipn.legacy import sign
-from tollhouse.ipn.signature import sign_status, verify_webhook
+from tollhouse.ipn.message.legacy import sign
+from tollhouse.ipn.message.signature import sign_status, verify_webhook
 from tollhouse.kernel.urls import AddressRefused
 
 

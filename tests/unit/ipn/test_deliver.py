@@ -8,8 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.support.callbacks import make_delivery
 
-from tollhouse.ipn.attempt import Limits
-from tollhouse.ipn.deliver import DeliveryRules, Means, choose_outcome, deliver_run, summarize_hosts
+from tollhouse.ipn.delivery.attempt import Limits
+from tollhouse.ipn.delivery.deliver import (
+    DeliveryDependencies,
+    DeliveryRules,
+    choose_outcome,
+    deliver_run,
+    summarize_hosts,
+)
 from tollhouse.ipn.model import Attempt, Delivery, Outcome, Run
 from tollhouse.ipn.store import HostChange, HostKey
 
@@ -108,7 +114,7 @@ async def run(
         return True
 
     deliveries = tuple(delivery(event_id) for event_id in range(count))
-    means = Means(post, record, chance=lambda: 0.0, stopping=lambda _: stopping)
+    means = DeliveryDependencies(post, record, chance=lambda: 0.0, stopping=lambda _: stopping)
     await deliver_run(Run(1, 1, 1, deliveries), means, rules)
     return recorded
 
@@ -145,6 +151,6 @@ async def test_outcome_that_cannot_be_recorded_does_not_end_the_run() -> None:
         recorded.append(outcome.delivery.event_id)
         return True
 
-    means = Means(post, record, chance=lambda: 0.0, stopping=lambda _: False)
+    means = DeliveryDependencies(post, record, chance=lambda: 0.0, stopping=lambda _: False)
     await deliver_run(Run(1, 1, 1, (delivery(0), delivery(1))), means, RULES)
     assert recorded == [1]

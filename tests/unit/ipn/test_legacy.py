@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from tests.support.callbacks import make_delivery
 from tests.support.payments import payment
 
-from tollhouse.ipn.attempt import write_body
+from tollhouse.ipn.delivery.attempt import write_body
 from tollhouse.ipn.form import choose_condition, choose_format
-from tollhouse.ipn.legacy import build_xml, sign
-from tollhouse.ipn.php import serialize
+from tollhouse.ipn.message.legacy import build_xml, sign
+from tollhouse.ipn.message.php import serialize
 from tollhouse.kernel.card import CardNumber
 from tollhouse.payments.model import Mode, Payment, Status
-from tollhouse.payments.public_names import CHARGEBACK_MODES
+from tollhouse.payments.reading.public_names import CHARGEBACK_MODES
 
 KEY = "test-key"
 

@@ -14,10 +14,7 @@ from rich.text import Text
 from tests.support.callbacks import BODY, SECRET, make_delivery
 from tests.support.payments import payment
 
-from tollhouse.ipn.attempt import build_headers, write_body
-from tollhouse.ipn.legacy import build_xml
-from tollhouse.ipn.signature import SignatureMismatch
-from tollhouse.listen import (
+from tollhouse.cli.listen import (
     Answer,
     Callback,
     judge_signature,
@@ -27,6 +24,9 @@ from tollhouse.listen import (
     render_line,
     verify_callback,
 )
+from tollhouse.ipn.delivery.attempt import build_headers, write_body
+from tollhouse.ipn.message.legacy import build_xml
+from tollhouse.ipn.message.signature import SignatureMismatch
 from tollhouse.payments.model import Status
 
 NOW = 1_700_000_000

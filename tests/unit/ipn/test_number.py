@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tollhouse.ipn.number import is_delivered, plan_routes
-from tollhouse.ipn.store import OriginKey, ThreadKey, UnnumberedEvent
+from tollhouse.ipn.store import OrderingKey, OriginKey, UnnumberedEvent
 
 URL = "https://example.com/ipn"
 HOSTS = {OriginKey(1, "https://example.com:443"): 5, OriginKey(2, "https://example.com:443"): 6}
@@ -33,13 +33,13 @@ def test_first_of_a_thread_goes_and_the_others_wait() -> None:
 
 def test_event_waits_for_one_that_is_under_way() -> None:
     """An event whose payment has an earlier one undelivered is held back."""
-    routes = plan_routes([event(2, thread=9)], unfinished={ThreadKey(1, 9)}, hosts=HOSTS)
+    routes = plan_routes([event(2, thread=9)], unfinished={OrderingKey(1, 9)}, hosts=HOSTS)
     assert [route.held for route in routes] == [True]
 
 
 def test_events_without_a_thread_never_wait() -> None:
     """What belongs to no payment and no subscription goes at once."""
-    routes = plan_routes([event(1), event(2)], unfinished={ThreadKey(1, 9)}, hosts=HOSTS)
+    routes = plan_routes([event(1), event(2)], unfinished={OrderingKey(1, 9)}, hosts=HOSTS)
     assert [route.held for route in routes] == [False, False]
 
 

@@ -11,10 +11,10 @@ from typing import Any, get_args
 import pytest
 from tests.support.callbacks import BODY, SECRET, make_delivery
 
-from tollhouse.ipn.attempt import build_headers
+from tollhouse.ipn.delivery.attempt import build_headers
+from tollhouse.ipn.delivery.schedule import WAITS
+from tollhouse.ipn.message.signature import sign_status
 from tollhouse.ipn.model import AttemptError
-from tollhouse.ipn.schedule import WAITS
-from tollhouse.ipn.signature import sign_status
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "ipn.md").read_text()
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.ipn.schedule import HORIZON, JITTER, LONGEST_RETRY_AFTER, WAITS, choose_retry, parse_retry_after
+from tollhouse.ipn.delivery.schedule import HORIZON, JITTER, MAX_RETRY_AFTER, WAITS, choose_retry, parse_retry_after
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 chances = st.floats(0, 1)
@@ -51,7 +51,7 @@ def test_retry_after_only_lengthens(attempts: int, age: timedelta, chance: float
         assert asked is None
     else:
         assert asked is not None
-        assert plain <= asked <= max(plain, LONGEST_RETRY_AFTER)
+        assert plain <= asked <= max(plain, MAX_RETRY_AFTER)
         assert age + asked <= HORIZON
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.ipn.signature import (
+from tollhouse.ipn.message.signature import (
     SignatureMismatch,
     encode_key,
     sign_status,

@@ -7,7 +7,7 @@ from tollhouse.catalog.prices import parse_offset
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.links.model import FeeRule, Terms
 from tollhouse.links.records import read_terms, write_terms
-from tollhouse.notices.model import Wish
+from tollhouse.notices.model import ReceiptRequest
 from tollhouse.payments.model import Item
 
 
@@ -28,6 +28,6 @@ def test_terms_come_back_as_they_were() -> None:
         asks_authentication=True,
         emulate_code="5051",
         mid="123",
-        receipt=Wish("jane@shop.example", "de"),
+        receipt=ReceiptRequest("jane@shop.example", "de"),
     )
     assert read_terms(write_terms(terms)) == terms

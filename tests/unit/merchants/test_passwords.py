@@ -11,9 +11,9 @@ from tollhouse.kernel.errors import QueueFull
 from tollhouse.merchants.passwords import (
     AT_A_TIME,
     HASHER,
-    LONGEST_PASSWORD,
-    MOST_WAITING,
-    MOST_WAITING_IN_QUEUE,
+    MAX_PASSWORD_LENGTH,
+    MAX_WAITING,
+    MAX_WAITING_IN_QUEUE,
     PasswordGate,
     WrongPassword,
     hash_password,
@@ -54,7 +54,7 @@ def test_an_invented_hash_is_as_dear_as_a_real_one() -> None:
 
 async def test_a_password_is_not_cut() -> None:
     """A password that is too long is wrong, also where its beginning is right."""
-    password = "x" * LONGEST_PASSWORD
+    password = "x" * MAX_PASSWORD_LENGTH
     gate, hashed = PasswordGate(), hash_password(password)
     await gate.verify(hashed, password)
     with pytest.raises(WrongPassword):
@@ -65,7 +65,7 @@ async def test_a_flood_is_turned_away() -> None:
     """Beyond a bound of waiting checks of one queue the next is refused at once, and later ones are taken again."""
     gate, hashed = PasswordGate(), hash_password("secret")
     results = await asyncio.gather(
-        *(gate.verify(hashed, "secret") for _ in range(MOST_WAITING_IN_QUEUE + 3)), return_exceptions=True
+        *(gate.verify(hashed, "secret") for _ in range(MAX_WAITING_IN_QUEUE + 3)), return_exceptions=True
     )
     assert sum(isinstance(result, QueueFull) for result in results) == 3
     await gate.verify(hashed, "secret")
@@ -89,7 +89,7 @@ async def test_queues_take_turns() -> None:
 async def test_all_queues_together_are_bounded() -> None:
     """However many sources there are, no more than a bound of checks wait, and nothing is kept of them afterwards."""
     gate, hashed = PasswordGate(), hash_password("secret")
-    waiting = [asyncio.create_task(gate.verify(hashed, "secret", queue=str(n))) for n in range(MOST_WAITING)]
+    waiting = [asyncio.create_task(gate.verify(hashed, "secret", queue=str(n))) for n in range(MAX_WAITING)]
     await asyncio.sleep(0)
     with pytest.raises(QueueFull):
         await gate.verify(hashed, "secret", queue="one more")

@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from tollhouse.choices import build_carrier
+from tollhouse.composition.choices import build_carrier
+from tollhouse.composition.settings import Settings
 from tollhouse.notices.carrier import ShownCarrier
 from tollhouse.notices.schedule import DELAYS, choose_retry
 from tollhouse.notices.server import Security, Server, parse_server
 from tollhouse.notices.smtp import SmtpCarrier
-from tollhouse.settings import Settings
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.kernel.errors import Invalid, Refusal, StillRunning
+from tollhouse.kernel.errors import Invalid, Refusal, RequestInProgress
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import AttemptState, Mode, Status
-from tollhouse.payments.position import (
+from tollhouse.payments.operations.balance import (
     ALL,
     MAX_TRANSACTIONS,
-    Position,
+    PaymentBalance,
     Step,
     Sum,
     Verdict,
@@ -51,9 +51,9 @@ def back(moved_minor: int, dispute_step: DisputeStep = DisputeStep.FIRST, number
     return replace(plain, dispute_step=dispute_step, moved_minor=moved_minor)
 
 
-def position(first: Mode = Mode.AUTH, *later: Step, amount_minor: int = 1000, **changes: Any) -> Position:
+def position(first: Mode = Mode.AUTH, *later: Step, amount_minor: int = 1000, **changes: Any) -> PaymentBalance:
     """Return where a purchase of 10.00 stands."""
-    return replace(Position(step(first, amount_minor), later, USD, is_expired=False), **changes)
+    return replace(PaymentBalance(step(first, amount_minor), later, USD, is_expired=False), **changes)
 
 
 @given(
@@ -95,7 +95,7 @@ def _end(each: Step, status: Status) -> Step:
     return replace(each, status=status) if each.status is Status.PENDING else each
 
 
-def check(now: Position) -> None:
+def check(now: PaymentBalance) -> None:
     """Hold what was captured, voided and credited against each other."""
 
     def total(mode: Mode) -> int:
@@ -114,7 +114,7 @@ def check(now: Position) -> None:
 CAPTURED = step(Mode.CAPTURE, 600)
 
 
-def judges_of(now: Position) -> dict[str, Callable[[], Verdict]]:
+def judges_of(now: PaymentBalance) -> dict[str, Callable[[], Verdict]]:
     """Return the rules by their names, for all that there is."""
     return {
         "capture": partial(judge_capture, now, ALL),
@@ -149,7 +149,7 @@ def judges_of(now: Position) -> dict[str, Callable[[], Verdict]]:
         (position(Mode.SALE, *[step(Mode.CREDIT, 1, Status.FAIL)] * MAX_TRANSACTIONS), set()),
     ],
 )
-def test_what_may_follow_what(now: Position, may: set[str]) -> None:
+def test_what_may_follow_what(now: PaymentBalance, may: set[str]) -> None:
     """Each state lets certain operations begin and refuses the others."""
     for name, judge in judges_of(now).items():
         if name in may:
@@ -169,11 +169,11 @@ def test_what_may_follow_what(now: Position, may: set[str]) -> None:
         (replace(position(), first=step(Mode.AUTH, 1000, Status.PENDING)), {"capture", "void", "credit", "release"}),
     ],
 )
-def test_what_waits_for_what(now: Position, held_up: set[str]) -> None:
+def test_what_waits_for_what(now: PaymentBalance, held_up: set[str]) -> None:
     """While something is open whose outcome decides, an operation is refused for now and not for good."""
     judges = judges_of(now)
     for name in held_up:
-        with pytest.raises(StillRunning):
+        with pytest.raises(RequestInProgress):
             judges[name]()
 
 
@@ -206,7 +206,7 @@ def test_a_credit_voids_what_nobody_captured(wanted: Sum) -> None:
 
 
 @pytest.mark.parametrize("judge", [judge_capture, judge_credit, judge_chargeback])
-def test_another_currency_is_refused(judge: Callable[[Position, Sum], Verdict]) -> None:
+def test_another_currency_is_refused(judge: Callable[[PaymentBalance, Sum], Verdict]) -> None:
     """A sum in another currency than the payment's is refused, and so is another currency without a sum."""
     now = position() if judge is judge_capture else position(Mode.SALE)
     for wanted in (Sum(Decimal(1), "EUR"), Sum(None, "EUR")):
@@ -233,7 +233,7 @@ ODD = [
 @given(
     now=st.sampled_from([*ODD, position(Mode.SALE)]), asked=st.integers(1, 5000), code=st.sampled_from(["USD", "JPY"])
 )
-def test_a_dispute_is_a_fact(now: Position, asked: int, code: str) -> None:
+def test_a_dispute_is_a_fact(now: PaymentBalance, asked: int, code: str) -> None:
     """An issuer takes what it says, whatever became of the payment; how much of it was not left any more is said."""
     verdict = judge_dispute(now, Money(asked, Currency.of(code)))
     left = now.left_minor if code == "USD" else 0

@@ -16,7 +16,7 @@ from tollhouse.catalog.prices import parse_offset
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.payments import lifecycle
 from tollhouse.payments.model import Payment, Subscribing
-from tollhouse.payments.view import render_answer, render_event
+from tollhouse.payments.reading.view import render_answer, render_event
 from tollhouse.wire.answers import PaymentEvent
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.issuing import areq, encode, number_of
 
-from tollhouse.simulator.emv_fields import ProtocolError
-from tollhouse.simulator.emv_messages import (
+from tollhouse.simulator.threeds.emv_fields import ProtocolError
+from tollhouse.simulator.threeds.emv_messages import (
     build_erro,
     build_pres,
     decode_base64url,

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollhouse.simulator.cards import published_cards
+from tollhouse.simulator.issuing.positions import BalanceChange, CardBalance, carry_out, judge, undo
 from tollhouse.simulator.model import Operation, OperationKind
-from tollhouse.simulator.positions import Move, Position, carry_out, judge, undo
 
-AUTHORIZATION = Position(
+AUTHORIZATION = CardBalance(
     "r", "authorization", "400000****0000", "visa", "1", "USD", 1000, 0, 0, 0, is_live=True, is_voided=False
 )
 
@@ -26,7 +26,7 @@ def operation(kind: OperationKind, amount_minor: int, currency: str = "USD", emu
     return Operation(kind, "o", "r", amount_minor, currency, emulate)
 
 
-def moved(position: Position, move: Move) -> Position:
+def moved(position: CardBalance, move: BalanceChange) -> CardBalance:
     """Apply a move as the database does."""
     return replace(
         position,

@@ -14,16 +14,16 @@ from tollhouse.kernel import codes
 from tollhouse.kernel.card import CardNumber, Expiry
 from tollhouse.simulator import rules
 from tollhouse.simulator.cards import published_cards
-from tollhouse.simulator.model import AuthenticationRequest, Condition, Delivery, Order, ProofShown
+from tollhouse.simulator.model import AuthenticationRequest, Condition, Delivery, FaultRule, ProofShown
 
 CARDS = published_cards()
 PROOF = ProofShown("05", "A" * 28, "ds")
 
 
-def order(name: str | None = "visa", **changes: Any) -> Order:
+def order(name: str | None = "visa", **changes: Any) -> FaultRule:
     """Build an order with a published card, or with a number that is none."""
     card = CARDS[name] if name else None
-    plain = Order(
+    plain = FaultRule(
         reference="r",
         acceptor="1",
         number=CardNumber(card.number if card else "4242424242424242"),

@@ -25,13 +25,13 @@ from tollhouse.threeds.model import Result, State, TransStatus
 @pytest.mark.parametrize("goes_on", [True, False])
 def test_what_a_status_means(status: str, state: str, *, goes_on: bool) -> None:
     """No policy of a site changes what the issuer's side said."""
-    assert judge(TransStatus(status), goes_on_unauthenticated=goes_on) == state
+    assert judge(TransStatus(status), proceed_without_3ds=goes_on) == state
 
 
 @pytest.mark.parametrize(("goes_on", "state"), [(True, "passed"), (False, "failed")])
 def test_unavailable_is_left_to_the_site(state: str, *, goes_on: bool) -> None:
     """Only U, which says nothing, is a matter of policy."""
-    assert judge(TransStatus.UNAVAILABLE, goes_on_unauthenticated=goes_on) == state
+    assert judge(TransStatus.UNAVAILABLE, proceed_without_3ds=goes_on) == state
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_unavailable_is_left_to_the_site(state: str, *, goes_on: bool) -> None:
 def test_how_a_challenge_was_left(status: str, cancel: str | None, state: str) -> None:
     """Who went away did not fail, and who never came may come again; a proof is a proof."""
     result = Result("2.2.0", uuid4(), uuid4(), uuid4(), TransStatus(status), None, None, None, cancel)
-    assert judge_result(result, goes_on_unauthenticated=True) == state
+    assert judge_result(result, proceed_without_3ds=True) == state
 
 
 def test_what_is_decided_stays_decided() -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from tollhouse.kernel.card import Card, CardNumber, Expiry
 from tollhouse.kernel.money import RETIRED_EXPONENTS, Currency, Money
-from tollhouse.simulator import emv_messages
-from tollhouse.simulator.emv_fields import ProtocolError as SimulatorRefused
+from tollhouse.simulator.threeds import emv_messages
+from tollhouse.simulator.threeds.emv_fields import ProtocolError as SimulatorRefused
 from tollhouse.threeds.elements import ProtocolError, read_object
 from tollhouse.threeds.messages import (
     CurrencyUnknown,

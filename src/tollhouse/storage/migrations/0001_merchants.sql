@@ -52,7 +52,7 @@ create table site (
     guards_double_clicks boolean not null default true,
     three_ds three_ds_rule not null default 'when_asked',
     -- Whether a payment goes on when authentication could not be performed (status U).
-    goes_on_unauthenticated boolean not null default true,
+    proceed_without_3ds boolean not null default true,
     ipn_format ipn_format not null default 'json',
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),

@@ -1,0 +1,1 @@
+"""Change, cancel and recover subscriptions by request."""

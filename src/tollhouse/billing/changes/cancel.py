@@ -1,0 +1,45 @@
+"""Cancelling: at once, at a date, or when the next charge is due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tollhouse.billing import lifecycle
+from tollhouse.billing.changes.change import change_subscription
+from tollhouse.billing.model import CANCELED, DELAYED, HappeningKind, State, Subscription
+
+if TYPE_CHECKING:
+    from tollhouse.billing.store import Key
+    from tollhouse.billing.tools import BillingDependencies
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """How a merchant wants a subscription to end. `at` is in UTC; without it and `at_next_rebill` it ends at once."""
+
+    at: datetime | None = None
+    at_next_rebill: bool = False
+    reason: str | None = None
+    #: Whether the consumer is told by letter.
+    tells_consumer: bool = False
+
+
+async def cancel(biller: BillingDependencies, key: Key, wish: Cancellation, *, request_id: str) -> Subscription:
+    """Cancel a subscription, and return it. Raises NotFound, and Invalid for one that has expired."""
+    rule = partial(
+        lifecycle.cancel,
+        at=wish.at,
+        at_next_rebill=wish.at_next_rebill,
+        reason=wish.reason,
+        tells_consumer=wish.tells_consumer,
+    )
+    return await change_subscription(biller, key, rule, request_id=request_id, telling=_tell_end)
+
+
+def _tell_end(before: Subscription, after: Subscription) -> HappeningKind | None:
+    if after.state is State.CANCELED:
+        return CANCELED if before.state is not State.CANCELED else None
+    return DELAYED if after.cancel_at != before.cancel_at else None

@@ -1,0 +1,49 @@
+"""Changing a subscription: it is locked, a pure rule says what becomes of it, and that is written with what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tollhouse.billing.lifecycle import is_same_charge
+from tollhouse.billing.model import HappeningKind, LifecycleEvent, Subscription, SubscriptionContext
+from tollhouse.billing.store import Key, lock_case, select_case, update_subscriptions
+from tollhouse.kernel.errors import NotFound
+
+if TYPE_CHECKING:
+    from tollhouse.billing.tools import BillingDependencies
+
+MISSING = "There is no such subscription."
+
+#: Says what becomes of a subscription, or raises Invalid.
+Rule = Callable[[SubscriptionContext], Subscription]
+#: Says what there is to tell of a change, from what was before and what is now: the kind of a happening, or None.
+Telling = Callable[[Subscription, Subscription], HappeningKind | None]
+
+
+async def access_subscription(biller: BillingDependencies, key: Key) -> SubscriptionContext:
+    """Return a merchant's subscription with what decides about it. Raises NotFound."""
+    async with biller.tools.database.acquire() as connection:
+        case = await select_case(connection, key)
+    if case is None:
+        raise NotFound(MISSING)
+    return case
+
+
+async def change_subscription(
+    biller: BillingDependencies, key: Key, rule: Rule, *, request_id: str, telling: Telling | None = None
+) -> Subscription:
+    """Change a subscription by a rule, and return it as it is then. Raises NotFound, and what the rule raises."""
+    async with biller.tools.database.transaction() as connection:
+        case = await lock_case(connection, key)
+        if case is None:
+            raise NotFound(MISSING)
+        after = rule(case)
+        if after != case.subscription:
+            await update_subscriptions(
+                connection, [after], are_charging=case.is_charging, keeps_lease=is_same_charge(case.subscription, after)
+            )
+            kind = telling(case.subscription, after) if telling else None
+            if kind is not None:
+                await biller.tell(connection, [LifecycleEvent(kind, after, case.now, request_id)])
+    return after

@@ -1,0 +1,23 @@
+"""Recovering: a cancellation is taken back, also after the end, and the schedule goes on at its own dates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tollhouse.billing import lifecycle
+from tollhouse.billing.changes.change import change_subscription
+from tollhouse.billing.model import RECOVERED, Subscription
+
+if TYPE_CHECKING:
+    from tollhouse.billing.store import Key
+    from tollhouse.billing.tools import BillingDependencies
+
+
+async def recover(biller: BillingDependencies, key: Key, *, request_id: str) -> Subscription:
+    """Take a cancellation back, and return the subscription; one that is not cancelled stays as it is.
+
+    Raises NotFound, and Invalid for one that has expired or has nothing left to charge.
+    """
+    return await change_subscription(
+        biller, key, lifecycle.recover, request_id=request_id, telling=lambda _before, _after: RECOVERED
+    )

@@ -1,0 +1,25 @@
+"""Changing the price: the next charge keeps its date, and the new list of prices counts on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tollhouse.billing import lifecycle
+from tollhouse.billing.changes.change import change_subscription
+from tollhouse.billing.model import Subscription
+
+if TYPE_CHECKING:
+    from tollhouse.billing.store import Key
+    from tollhouse.billing.tools import BillingDependencies
+    from tollhouse.catalog.model import Price
+
+
+async def reprice(biller: BillingDependencies, key: Key, prices: Sequence[Price], *, request_id: str) -> Subscription:
+    """Give a subscription other prices from its next charge on, and return it.
+
+    Raises NotFound, and Invalid for one that is over.
+    """
+    rule = partial(lifecycle.change_prices, prices=prices)
+    return await change_subscription(biller, key, rule, request_id=request_id)

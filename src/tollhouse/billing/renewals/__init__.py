@@ -1,0 +1,1 @@
+"""Charge renewals and check the cards of subscriptions."""

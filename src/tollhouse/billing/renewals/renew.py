@@ -1,0 +1,243 @@
+"""Renewing: what is due is leased, and each subscription is charged for its next period, ended, or put off.
+
+    lease ──> load ──> begin (durable, if nobody changed it since) ──> ask the acquirer ──> settle (durable)
+
+The lease spares work. That a period is charged once is seen to where the intention is written (`billing.settle`): the
+subscription is locked, has to be as it was leased, and a unique index lets no second try be open or paid.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tollhouse.billing.dunning import choose_allowed_time
+from tollhouse.billing.lifecycle import end_what_is_over, next_charge, skip_free_period
+from tollhouse.billing.model import (
+    CANCELED,
+    EXPIRED,
+    Agreement,
+    HappeningKind,
+    LifecycleEvent,
+    State,
+    Subscription,
+    SubscriptionContext,
+)
+from tollhouse.billing.renewals.breaker import note_renewals
+from tollhouse.billing.store import (
+    lease_due_subscriptions,
+    lock_cases,
+    release_subscriptions,
+    select_agreements,
+    update_subscriptions,
+)
+from tollhouse.catalog.model import Offset, Price
+from tollhouse.kernel.ids import new_request_id
+from tollhouse.notices.model import ReceiptRequest
+from tollhouse.payments.charge.recurring import Mandate, StoredCard, charge_mandate, find_cards
+from tollhouse.payments.model import ConcurrentChange, Item, Renewing
+
+if TYPE_CHECKING:
+    from tollhouse.billing.schedule import Charge
+    from tollhouse.billing.tools import BillingDependencies
+    from tollhouse.catalog.model import Site
+    from tollhouse.kernel.requests import Reply
+    from tollhouse.storage.database import PlainConnection
+
+#: For how long nobody else takes what is leased: it is begun within seconds, and what was begun needs no lease.
+LEASE_SECONDS = 60.0
+#: Until something is looked at again that could not be charged for a reason of ours.
+TROUBLE_PAUSE_SECONDS = 300.0
+
+AT_ONCE = Offset(0, "d")
+
+log = structlog.get_logger()
+
+
+class Due(Struct, frozen=True):
+    """A charge that may be made now, with all that it takes."""
+
+    case: SubscriptionContext
+    charge: Charge
+    account: StoredCard
+    agreement: Agreement
+    site: Site
+
+
+async def lease_due(biller: BillingDependencies, *, limit: int) -> list[SubscriptionContext]:
+    """Take what there is something to do with; this process knows its merchants' clocks afterwards.
+
+    While renewals are paused (`billing.breaker`) nothing is charged by real time; all else that is due is taken.
+    """
+    async with biller.tools.database.acquire() as connection:
+        hour = await note_renewals(connection, 0)
+        cases = await lease_due_subscriptions(
+            connection, limit=limit, charge_limit=min(limit, hour.room), lease_seconds=LEASE_SECONDS
+        )
+    for case in cases:
+        biller.tools.clock.observe_offset(case.subscription.merchant_id, case.clock_offset)
+    return cases
+
+
+async def load_due(biller: BillingDependencies, cases: Sequence[SubscriptionContext]) -> list[Due]:
+    """Return the charges that may be made now; all else that is due is done: ended, passed over, or put off.
+
+    Each by real time counts for its hour.
+    """
+    charging = [(case, charge) for case in cases if (charge := _find_due_charge(case)) is not None]
+    charging_keys = {case.subscription.key for case, _ in charging}
+    await _settle_others(biller, [case for case in cases if case.subscription.key not in charging_keys])
+    if not charging:
+        return []
+    async with biller.tools.database.acquire() as connection:
+        agreements = await select_agreements(connection, charging_keys)
+    accounts = await find_cards(
+        biller.tools, {(case.subscription.merchant_id, case.subscription.account_id) for case, _ in charging}
+    )
+    found = await _put_together(biller, charging, agreements, accounts)
+    if counted := sum(not due.case.clock_offset for due in found):
+        async with biller.tools.database.acquire() as connection:
+            await note_renewals(connection, counted)
+    return found
+
+
+async def renew(biller: BillingDependencies, due: Due) -> Reply | None:
+    """Charge one subscription for its next period, and return the answer; None when it was changed meanwhile.
+
+    Raises Unavailable when nobody knows whether the intention was committed; its lease, or the resolver, finds out.
+    """
+    try:
+        return await charge_mandate(biller.tools, _build_mandate(due))
+    except ConcurrentChange:
+        log.info("renewal superseded", subscription_id=due.case.subscription.subscription_id)
+        return None
+
+
+def _find_due_charge(case: SubscriptionContext) -> Charge | None:
+    """Return the charge that is to be made of a leased subscription; None when something else is to be done."""
+    subscription = case.subscription
+    charge = next_charge(subscription)
+    is_due = subscription.charge_at is not None and subscription.charge_at <= case.now
+    if end_what_is_over(case) is not None or charge is None or not is_due or not charge.money.amount_minor:
+        return None
+    return charge
+
+
+async def _put_together(
+    biller: BillingDependencies,
+    charging: Sequence[tuple[SubscriptionContext, Charge]],
+    agreements: dict[tuple[int, int], Agreement],
+    accounts: dict[tuple[int, UUID], StoredCard],
+) -> list[Due]:
+    found: list[Due] = []
+    put_off: list[SubscriptionContext] = []
+    for case, charge in charging:
+        subscription = case.subscription
+        account = accounts.get((subscription.merchant_id, subscription.account_id))
+        agreement = agreements.get(subscription.key)
+        site = await biller.tools.catalog.site(subscription.merchant_id, subscription.site_id)
+        if not case.is_merchant_active:
+            put_off.append(case)
+        elif account is None or agreement is None or site is None:
+            log.error("renewal lacks what it rests on", subscription_id=subscription.subscription_id)
+            put_off.append(case)
+        elif choose_allowed_time(case.now, brand=account.brand, declines=case.declines) > case.now:
+            await _wait_for_scheme(biller, case, brand=account.brand)
+        else:
+            found.append(Due(case, charge, account, agreement, site))
+    if put_off:
+        async with biller.tools.database.acquire() as connection:
+            await release_subscriptions(connection, put_off, pause_seconds=TROUBLE_PAUSE_SECONDS)
+    return found
+
+
+async def _wait_for_scheme(biller: BillingDependencies, case: SubscriptionContext, *, brand: str) -> None:
+    """Put a try off to when the limits of the card's scheme allow it: other payments were declined on it meanwhile."""
+    async with biller.tools.database.transaction() as connection:
+        fresh = (await lock_cases(connection, [case.subscription.key]))[case.subscription.key]
+        if fresh.lease == case.lease:
+            at = choose_allowed_time(fresh.now, brand=brand, declines=fresh.declines)
+            await update_subscriptions(connection, [replace(fresh.subscription, charge_at=at)])
+
+
+async def _settle_others(biller: BillingDependencies, cases: Sequence[SubscriptionContext]) -> None:
+    """End what is over, and pass over periods that cost nothing, as everything is under the lock."""
+    if not cases:
+        return
+    leases = {case.subscription.key: case.lease for case in cases}
+    async with biller.tools.database.transaction() as connection:
+        fresh = await lock_cases(connection, leases)
+        held = [case for key, case in sorted(fresh.items()) if case.lease == leases[key]]
+        await _write_others(biller, connection, held)
+
+
+async def _write_others(
+    biller: BillingDependencies, connection: PlainConnection, cases: Sequence[SubscriptionContext]
+) -> None:
+    ended = [(case, over) for case in cases if (over := end_what_is_over(case)) is not None]
+    over_keys = {over.key for _, over in ended}
+    passed = [
+        skip_free_period(case) for case in cases if case.subscription.key not in over_keys and _costs_nothing(case)
+    ]
+    changed = over_keys | {each.key for each in passed}
+    kept = [case.subscription for case in cases if case.subscription.key not in changed]
+    await update_subscriptions(connection, [over for _, over in ended] + passed + kept)
+    happenings = [_describe_end(over, case) for case, over in ended]
+    if happenings:
+        await biller.tell(connection, happenings)
+
+
+def _costs_nothing(case: SubscriptionContext) -> bool:
+    """Tell whether the period that is due has a price of zero."""
+    charge = next_charge(case.subscription)
+    return charge is not None and charge.due_at <= case.now and not charge.money.amount_minor
+
+
+def _describe_end(over: Subscription, case: SubscriptionContext) -> LifecycleEvent:
+    kind: HappeningKind = CANCELED if over.state is State.CANCELED else EXPIRED
+    return LifecycleEvent(kind, over, case.now, new_request_id())
+
+
+def _build_mandate(due: Due) -> Mandate:
+    subscription, agreement, account = due.case.subscription, due.agreement, due.account
+    addressee = agreement.addressee
+    return Mandate(
+        renewing=Renewing(
+            subscription.subscription_id,
+            due.charge.period,
+            number=subscription.tries + 1,
+            due_at=due.charge.due_at,
+            account_id=subscription.account_id,
+            case=due.case,
+        ),
+        site=due.site,
+        account=account,
+        item=_build_item(subscription, due.charge),
+        money=due.charge.money,
+        request_id=new_request_id(),
+        external_id=account.external_id,
+        consumer=dict(account.profile),
+        consumer_ip=agreement.consumer_ip,
+        metadata=agreement.metadata,
+        ipn_url=agreement.ipn_url,
+        redirect_url=agreement.redirect_url,
+        network_transaction_id=subscription.network_transaction_id,
+        mid=agreement.mid,
+        receipt=ReceiptRequest(addressee["to"], addressee["language"]) if addressee else None,
+    )
+
+
+def _build_item(subscription: Subscription, charge: Charge) -> Item:
+    """Say what this order is of: the prices of this period, which are due now and once."""
+    prices = tuple(_price_now(price) for price in charge.prices)
+    return Item(subscription.site_id, subscription.sku_name, subscription.title, prices)
+
+
+def _price_now(price: Price) -> Price:
+    return dataclasses.replace(price, offset=AT_ONCE, repeat=False)

@@ -1,0 +1,176 @@
+"""Commands about callbacks: rotation of IPN secrets, and sending many callbacks again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from tollhouse.cli.command import DataDir, read_settings, run
+from tollhouse.composition import processes
+from tollhouse.composition.app import ConfigurationError, open_vault
+from tollhouse.composition.settings import Settings
+from tollhouse.ipn.resend_many import ResendFilter, resend_events, select_last_sequence
+from tollhouse.kernel.errors import SealBroken
+from tollhouse.kernel.urls import origin_of
+from tollhouse.merchants.secrets import (
+    DEFAULT_OVERLAP,
+    MAX_OVERLAP,
+    begin_rotation,
+    cancel_rotation,
+    find_merchant,
+    finish_rotation,
+    new_ipn_secret,
+    select_rotation_end,
+    select_sealed_secret,
+)
+from tollhouse.stage.demo import MERCHANT_ID
+from tollhouse.storage.database import PlainConnection
+
+ONE_HOUR = timedelta(hours=1)
+
+#: Past the number of any event.
+MAX_SEQUENCE = 2**63 - 1
+
+ipn_app = typer.Typer(help="Callbacks.", no_args_is_help=True)
+secret_app = typer.Typer(help="IPN secrets, which sign callbacks.", no_args_is_help=True)
+
+Merchant = Annotated[str, typer.Option(help="The merchant's id or name.", show_default="the demo")]
+Overlap = Annotated[
+    int, typer.Option(help="Hours for which both secrets are valid.", min=0, max=MAX_OVERLAP // ONE_HOUR)
+]
+
+DEMO = str(MERCHANT_ID)
+
+
+@secret_app.command("rotate")
+def rotate(merchant: Merchant = DEMO, overlap: Overlap = DEFAULT_OVERLAP // ONE_HOUR, data_dir: DataDir = None) -> None:
+    """Draw a new IPN secret and print it, this once. For some hours it is valid beside the old one."""
+    settings = read_settings(data_dir=data_dir)
+    secret = new_ipn_secret()
+    ends_at = run(_rotate(settings, merchant, secret, overlap * ONE_HOUR), settings)
+    print(secret)
+    if overlap:
+        typer.echo(f"X-Signature is made with the old secret until {_show(ends_at)} or `secret finish`.", err=True)
+    else:
+        typer.echo("The old secret is no longer valid.", err=True)
+
+
+@secret_app.command("finish")
+def finish(merchant: Merchant = DEMO, data_dir: DataDir = None) -> None:
+    """End a rotation before its time: your listener has the new secret, and the old one is no longer valid."""
+    settings = read_settings(data_dir=data_dir)
+    run(_end(settings, merchant, is_finished=True), settings)
+    print("Only the new secret is valid.")
+
+
+@secret_app.command("cancel")
+def cancel(merchant: Merchant = DEMO, data_dir: DataDir = None) -> None:
+    """Withdraw a new secret before the end of its rotation: the old one stays."""
+    settings = read_settings(data_dir=data_dir)
+    run(_end(settings, merchant, is_finished=False), settings)
+    print("Only the old secret is valid.")
+
+
+@secret_app.command("status")
+def show_status(merchant: Merchant = DEMO, data_dir: DataDir = None) -> None:
+    """Tell whether a rotation is under way, and when it ends."""
+    settings = read_settings(data_dir=data_dir)
+    ends_at = run(processes.run_on_connection(settings, partial(_read_end, merchant)), settings)
+    print("No rotation is under way." if ends_at is None else f"Two secrets are valid until {_show(ends_at)}.")
+
+
+async def _rotate(settings: Settings, merchant: str, secret: str, overlap: timedelta) -> datetime:
+    """Begin a rotation, with the keys of the deployment. Raises ConfigurationError for other keys."""
+    vault = open_vault(settings)
+
+    async def begin(connection: PlainConnection) -> datetime:
+        merchant_id = await find_merchant(connection, merchant)
+        try:
+            vault.open_secret(
+                await select_sealed_secret(connection, merchant_id=merchant_id), bound_to=f"ipn|{merchant_id}"
+            )
+        except SealBroken:
+            raise ConfigurationError(f"The keys in {settings.key_path} are not those of this database.") from None
+        sealed = vault.seal_secret(secret, bound_to=f"ipn|{merchant_id}")
+        return await begin_rotation(connection, merchant_id=merchant_id, sealed=sealed, overlap=overlap)
+
+    return await processes.run_on_connection(settings, begin)
+
+
+async def _end(settings: Settings, merchant: str, *, is_finished: bool) -> None:
+    async def end(connection: PlainConnection) -> None:
+        merchant_id = await find_merchant(connection, merchant)
+        await (finish_rotation if is_finished else cancel_rotation)(connection, merchant_id=merchant_id)
+
+    await processes.run_on_connection(settings, end)
+
+
+async def _read_end(merchant: str, connection: PlainConnection) -> datetime | None:
+    return await select_rotation_end(connection, merchant_id=await find_merchant(connection, merchant))
+
+
+def _show(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+@ipn_app.command("resend")
+def resend(
+    *,
+    merchant: Merchant = DEMO,
+    after: Annotated[int, typer.Option(help="Events after this number.", min=0)] = 0,
+    until: Annotated[
+        int | None, typer.Option(help="Events up to this number.", min=0, show_default="the last one")
+    ] = None,
+    since: Annotated[datetime | None, typer.Option("--from", help="Events of that time or later, UTC.")] = None,
+    before: Annotated[datetime | None, typer.Option("--to", help="Events before that time, UTC.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="Callbacks to the scheme, host and port of this URL.", show_default="any")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also what was acknowledged.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Send callbacks of a range of events again: what failed, or everything. What is on its way is left out."""
+    settings = read_settings(data_dir=data_dir)
+    wanted = ResendFilter(
+        after=after,
+        until=MAX_SEQUENCE if until is None else until,
+        since=_in_utc(since),
+        before=_in_utc(before),
+        origin=None if endpoint is None else origin_of(endpoint),
+        only_failed=not everything,
+    )
+    if wanted.origin == "invalid":
+        raise typer.BadParameter("must be a URL that begins with http:// or https://", param_hint="--endpoint")
+    total = run(_resend(settings, merchant, wanted), settings)
+    print(f"{total} callback(s) sent again.")
+
+
+async def _resend(settings: Settings, merchant: str, wanted: ResendFilter) -> int:
+    """Send all batches again, each in a transaction of its own, and say how far it got. Returns how many it sent."""
+
+    async def read_range(connection: PlainConnection) -> tuple[int, int]:
+        merchant_id = await find_merchant(connection, merchant)
+        return merchant_id, await select_last_sequence(connection, merchant_id)
+
+    total = 0
+    async with processes.open_some_database(settings) as database:
+        async with database.transaction() as connection:
+            merchant_id, last = await read_range(connection)
+        wanted = replace(wanted, until=min(wanted.until, last))
+        has_more = wanted.after < wanted.until
+        while has_more:
+            async with database.transaction() as connection:
+                resent = await resend_events(connection, merchant_id=merchant_id, wanted=wanted)
+            total, has_more = total + resent.count, resent.has_more
+            skipped = f", {resent.skipped} left out after 100 deliveries" if resent.skipped else ""
+            print(f"events {wanted.after + 1} to {resent.last}: {resent.count} sent again{skipped}", flush=True)
+            wanted = replace(wanted, after=resent.last)
+    return total
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=moment.tzinfo or UTC)

@@ -1,0 +1,1 @@
+"""Settings, what is built from them, and the processes: the only place where concrete things meet."""

@@ -1,0 +1,373 @@
+"""The composition root: the only place where concrete things meet.
+
+`build_gateway` makes what every process needs. What one that speaks HTTP needs besides is put together in
+`tollhouse.composition.web`, the loops of a worker in `tollhouse.composition.loops`, and the processes are in `tollhouse.composition.processes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.resources import as_file, files
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tollhouse.api.access import RequestAuthenticator
+from tollhouse.api.cors import AllowedOrigins
+from tollhouse.billing.renewals.breaker import select_hour
+from tollhouse.billing.settle import ForecastSubscription, RecordRenewal
+from tollhouse.billing.subscribe import RecordSubscription
+from tollhouse.billing.tools import BillingDependencies
+from tollhouse.catalog.access import Catalog
+from tollhouse.composition.choices import (
+    build_acquirer,
+    build_carrier,
+    build_sender,
+    choose_consequences,
+    choose_limits,
+    choose_sweeps,
+    choose_telling,
+)
+from tollhouse.http.metrics import Metrics
+from tollhouse.ipn.store import select_outbox_state
+from tollhouse.kernel.clock import DatabaseClock
+from tollhouse.kernel.errors import SealBroken, TollhouseError
+from tollhouse.ledger.store import count_violations
+from tollhouse.merchants.access import MerchantAuthenticator
+from tollhouse.merchants.clock import read_offsets
+from tollhouse.merchants.secrets import IpnSecrets
+from tollhouse.notices.store import count_waiting
+from tollhouse.payments.reversals import count_late_approvals
+from tollhouse.payments.store import (
+    count_unresolved,
+    flush_beginnings,
+    flush_moves,
+)
+from tollhouse.payments.tools import PaymentTimeouts, Tools
+from tollhouse.phones.desk import PhoneDependencies, Quotas
+from tollhouse.rates.access import Rates
+from tollhouse.storage.coalesce import Coalescer
+from tollhouse.storage.database import Database
+from tollhouse.storage.ids import NumberBlocks, reserve_ids, update_installation
+from tollhouse.storage.migrate import MigrationUnknown, migrate, pending
+from tollhouse.storage.pools import Pools
+from tollhouse.storage.sweep import Sweep, select_lags
+from tollhouse.storage.time import set_clock
+from tollhouse.threeds.directory import Directory
+from tollhouse.vault.key_check import check_keys
+from tollhouse.vault.keys import FileKeyProvider
+from tollhouse.vault.ring import KeyRing, RingUnsafe, open_ring
+from tollhouse.vault.security_codes import SWEEPS, SecurityCodes
+from tollhouse.vault.tokens import Mint, flush_tokens
+from tollhouse.vault.vault import Vault
+
+if TYPE_CHECKING:
+    from tollhouse.composition.settings import Settings
+    from tollhouse.notices.carrier import MailTransport
+    from tollhouse.payments.model import Payment
+    from tollhouse.transport.model import Transport
+
+#: As many ids as a process reserves at a time.
+ID_BLOCK = 1_000
+#: Finishing is worth more patience than beginning: the money has moved.
+FINISH_TIMEOUT_SECONDS = 15.0
+#: A client that waited so long for the first durable step is answered 503: nothing of its request was written.
+BEGIN_WAIT_SECONDS = 3.0
+DRAIN_SECONDS = 3.0
+
+
+log = structlog.get_logger()
+
+
+class ConfigurationError(TollhouseError):
+    """The settings do not fit together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What every process of the gateway is made of."""
+
+    settings: Settings
+    pools: Pools
+    #: The one of the pools that this is for: payments, unless `for_worker` or `for_readers` chose another.
+    database: Database
+    tools: Tools
+    mint: Mint
+    gate: RequestAuthenticator
+    vault: Vault
+    metrics: Metrics
+    secrets: IpnSecrets
+    desk: PhoneDependencies
+    #: None: no letters are written.
+    carrier: MailTransport | None
+    transport: Transport
+    wake: asyncio.Event
+    origins: AllowedOrigins
+    biller: BillingDependencies
+    #: What has to go when its time has passed.
+    sweeps: Sequence[Sweep]
+
+    async def check_ready(self) -> None:
+        """Check that payments can be taken: that the database answers. Raises DatabaseUnavailable."""
+        async with self.database.acquire() as connection:
+            await connection.execute("select 1")
+
+    def for_worker(self) -> Gateway:
+        """Return this gateway for the worker's loops, on connections of their own."""
+        return self._on(self.pools.worker)
+
+    def for_readers(self) -> Gateway:
+        """Return this gateway for what only reads and may take long, on connections of its own."""
+        return self._on(self.pools.readers)
+
+    def _on(self, database: Database) -> Gateway:
+        tools = replace(self.tools, database=database)
+        return replace(self, database=database, tools=tools, biller=replace(self.biller, tools=tools))
+
+    async def refresh_metrics(self) -> None:
+        """Bring the gauges up to date, first those of this process. Raises DatabaseUnavailable."""
+        for lane in (self.tools.beginnings, self.tools.moves, self.mint.lane):
+            self.metrics.queue_depth.labels(lane.name).set(lane.depth)
+        async with self.pools.readers.acquire() as connection:
+            outbox = await select_outbox_state(connection)
+            unresolved = await count_unresolved(connection)
+            late = await count_late_approvals(connection)
+            violations = await count_violations(connection)
+            letters = await count_waiting(connection)
+            renewals = await select_hour(connection)
+            lags = await select_lags(connection, self.sweeps)
+        self.metrics.outbox_depth.set(outbox.depth)
+        self.metrics.outbox_age.set(outbox.oldest_age.total_seconds())
+        self.metrics.unresolved.set(unresolved)
+        self.metrics.late_approvals.set(late.found)
+        self.metrics.late_approvals_unreversed.set(late.unreversed)
+        self.metrics.ledger_violations.set(violations)
+        self.metrics.letters_waiting.set(letters)
+        self.metrics.renewals_due.set(renewals.due)
+        self.metrics.renewals_paused.set(renewals.paused_at is not None)
+        for name, seconds in lags.items():
+            self.metrics.sweep_lag.labels(name).set(seconds)
+
+
+async def migrate_all(settings: Settings, dsn: str) -> list[str]:
+    """Apply what migrations are missing: the gateway's, and in stage the simulator's."""
+    applied = await _migrate_package(dsn, schema="gateway", package="tollhouse.storage")
+    if not settings.is_live:
+        applied += await _migrate_package(dsn, schema="simulator", package="tollhouse.simulator")
+    return applied
+
+
+async def require_migrated(dsn: str, *, schema: str, package: str) -> None:
+    """Refuse a database on which migrations are missing. Raises ConfigurationError.
+
+    One that is newer than this program is taken: where programs are replaced one by one, it is migrated before them.
+    """
+    with as_file(files(package).joinpath("migrations")) as directory, suppress(MigrationUnknown):
+        if await pending(dsn, schema=schema, directory=directory):
+            raise ConfigurationError("The database is not up to date: run `tollhouse migrate` on it, then start again.")
+
+
+async def _migrate_package(dsn: str, *, schema: str, package: str) -> list[str]:
+    with as_file(files(package).joinpath("migrations")) as directory:
+        return await migrate(dsn, schema=schema, directory=directory)
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: Settings,
+    dsn: str,
+    transport: Transport,
+    *,
+    directory_transport: Transport | None = None,
+    seconds_to_drain: Callable[[], float] = lambda: DRAIN_SECONDS,
+) -> AsyncIterator[Gateway]:
+    """Put a gateway together on a migrated database, and take it apart at the end. Raises ConfigurationError.
+
+    `directory_transport` is a way of its own to the Directory; without one, `transport` leads there too.
+    `seconds_to_drain` is asked at the end how long the money work under way may still take.
+    """
+    keys = open_keys(settings)
+    pools = await Pools.connect(dsn, schema="gateway", sizes=settings.pool_sizes)
+    database = pools.payments
+    await _set_installation(settings, database)
+    gateway = build_gateway(settings, pools, Vault(keys), transport, directory_transport=directory_transport)
+    await set_clock(gateway.tools.clock, database)
+    await read_offsets(database, gateway.tools.clock)
+    await gateway.tools.rates.refresh()
+    try:
+        await _check_keys(gateway)
+        yield gateway
+    finally:
+        left = await gateway.tools.running.drain(seconds=seconds_to_drain())
+        if left:
+            log.warning("work left to the resolver", pieces=left)
+        await gateway.desk.sender.close()
+        await pools.close()
+
+
+async def _set_installation(settings: Settings, database: Database) -> None:
+    """Let the ids of this database end as the setting says, where there is one."""
+    if settings.installation is not None:
+        async with database.acquire() as connection:
+            await update_installation(connection, settings.installation)
+
+
+async def _check_keys(gateway: Gateway) -> None:
+    """Refuse keys that are not those of the database: what they seal nobody else opens, and they open nothing of it."""
+    try:
+        await gateway.secrets.probe()
+        await check_keys(gateway.database, gateway.vault)
+    except SealBroken:
+        raise ConfigurationError(
+            f"The keys in {gateway.settings.key_path} are not those of this database. Bring back the key file with "
+            "which it was first used, or begin with an empty database."
+        ) from None
+
+
+def open_keys(settings: Settings) -> FileKeyProvider:
+    """Open the keys. Raises ConfigurationError in live, where a file is no place for them."""
+    if settings.is_live:
+        raise ConfigurationError("Keys in a file are for stage; live needs a key provider outside this machine.")
+    settings.key_path.parent.mkdir(parents=True, exist_ok=True)
+    return FileKeyProvider.open(settings.key_path)
+
+
+def open_vault(settings: Settings) -> Vault:
+    """Open the vault with the keys of the deployment. Raises ConfigurationError where there are none."""
+    if not settings.key_path.is_file():
+        raise ConfigurationError(f"There is no key file {settings.key_path}.")
+    return Vault(open_keys(settings))
+
+
+def _open_ring(settings: Settings, vault: Vault) -> KeyRing:
+    """Open this machine's ring of keys. It is named by the key file, so that two deployments share none."""
+    try:
+        return open_ring(settings.key_ring_dir, name=vault.keys.derive("ring name").hex()[:32])
+    except RingUnsafe as error:
+        raise ConfigurationError(f"TOLLHOUSE_KEY_RING_DIR: {error}") from None
+
+
+def build_gateway(
+    settings: Settings,
+    pools: Pools | Database,
+    vault: Vault,
+    transport: Transport,
+    *,
+    directory_transport: Transport | None = None,
+) -> Gateway:
+    """Put a gateway together, on pools for each purpose or on one for all."""
+    pools = Pools.share(pools) if isinstance(pools, Database) else pools
+    database = pools.payments
+    clock, metrics, wake, carrier = DatabaseClock(), Metrics(), asyncio.Event(), build_carrier(settings)
+    security_codes = SecurityCodes(_open_ring(settings, vault))
+    secrets = IpnSecrets(database, lambda merchant_id, sealed: vault.open_secret(sealed, bound_to=f"ipn|{merchant_id}"))
+    tools = _build_tools(
+        settings,
+        database,
+        clock=clock,
+        vault=vault,
+        security_codes=security_codes,
+        transport=transport,
+        directory=Directory(directory_transport or transport),
+        carrier=carrier,
+        ipn_secrets=secrets.of,
+        on_settled=partial(_tell_settled, metrics, wake),
+    )
+    mint = Mint(
+        vault, Coalescer("tokens", partial(flush_tokens, clock), database, wait_seconds=BEGIN_WAIT_SECONDS), clock
+    )
+    doorman = MerchantAuthenticator(
+        database,
+        clock,
+        environment=settings.environment,
+        unknown_keys_by_address=settings.unknown_keys_by_address,
+    )
+    return Gateway(
+        settings=settings,
+        pools=pools,
+        database=database,
+        tools=tools,
+        mint=mint,
+        gate=RequestAuthenticator(doorman, trusted_proxies=settings.trusted_proxies),
+        vault=vault,
+        metrics=metrics,
+        secrets=secrets,
+        desk=PhoneDependencies(
+            database,
+            build_sender(settings),
+            key=vault.keys.derive("phones"),
+            quotas=Quotas(by_phone=settings.phone_codes_by_phone, by_merchant=settings.phone_codes_by_merchant),
+        ),
+        carrier=carrier,
+        transport=transport,
+        wake=wake,
+        origins=AllowedOrigins(database),
+        biller=BillingDependencies(tools, choose_telling(carrier)),
+        sweeps=(*SWEEPS, *choose_sweeps(tools.limits)),
+    )
+
+
+def _build_tools(
+    settings: Settings,
+    database: Database,
+    *,
+    clock: DatabaseClock,
+    vault: Vault,
+    security_codes: SecurityCodes,
+    transport: Transport,
+    directory: Directory,
+    carrier: MailTransport | None,
+    ipn_secrets: Callable[[int], Awaitable[Sequence[str]]],
+    on_settled: Callable[[Payment], None],
+) -> Tools:
+    limits = choose_limits(settings)
+    consequences = choose_consequences(carrier, limits)
+    begin = partial(flush_beginnings, clock, (RecordSubscription(), RecordRenewal()), limits=limits)
+    move = partial(flush_moves, clock, consequences)
+    acquirer = build_acquirer(settings, transport)
+    numbers = _build_numbers(database)
+    return Tools(
+        database=database,
+        clock=clock,
+        vault=vault,
+        security_codes=security_codes,
+        catalog=Catalog(database),
+        rates=Rates(database),
+        directory=directory,
+        acquirers={acquirer.name: acquirer},
+        payment_numbers=numbers,
+        transaction_numbers=numbers,
+        subscription_numbers=numbers,
+        beginnings=Coalescer("begin", begin, database, wait_seconds=BEGIN_WAIT_SECONDS),
+        moves=Coalescer("move", move, database, patience_seconds=FINISH_TIMEOUT_SECONDS),
+        consequences=consequences,
+        foresee=ForecastSubscription(database),
+        mids=dict.fromkeys(settings.mids, acquirer.name),
+        takes_test_mids=not settings.is_live,
+        base_url=settings.public_url,
+        ipn_secrets=ipn_secrets,
+        on_settled=on_settled,
+        patience=PaymentTimeouts(
+            answer=settings.answer_seconds,
+            margin=settings.resolver_margin_seconds,
+            challenge=settings.challenge_seconds,
+        ),
+        limits=limits,
+    )
+
+
+def _build_numbers(database: Database) -> NumberBlocks:
+    async def reserve_block() -> int:
+        async with database.acquire() as connection:
+            return await reserve_ids(connection, "object", ID_BLOCK)
+
+    return NumberBlocks(reserve_block, size=ID_BLOCK)
+
+
+def _tell_settled(metrics: Metrics, wake: asyncio.Event, payment: Payment) -> None:
+    metrics.count_outcome(mode=payment.mode.value, status=payment.status.value, code=payment.code or "")
+    wake.set()

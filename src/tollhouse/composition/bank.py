@@ -1,0 +1,70 @@
+"""The other side of the gateway: the simulated bank of stage, the way to it, and the secrets that both sides share."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from tollhouse.composition.app import ConfigurationError
+from tollhouse.simulator.host import Simulator
+from tollhouse.storage.database import Database
+from tollhouse.transport.http import HttpTransport
+
+if TYPE_CHECKING:
+    from tollhouse.composition.settings import Settings
+
+
+def draw_secret(settings: Settings) -> Settings:
+    """Return settings with a secret of the simulator: where bank and gateway are one process nobody else needs it."""
+    if settings.simulator_secret is not None:
+        return settings
+    return settings.model_copy(update={"simulator_secret": SecretStr(secrets.token_urlsafe(32))})
+
+
+def require_secret(settings: Settings) -> str:
+    """Return the secret that gateway and simulator share. Raises ConfigurationError."""
+    if settings.simulator_secret is None:
+        raise ConfigurationError(
+            "Set TOLLHOUSE_SIMULATOR_SECRET, the same for `simulate`, `serve` and `work`: 16 or more random characters."
+        )
+    return settings.simulator_secret.get_secret_value()
+
+
+def require_simulator(settings: Settings) -> None:
+    """Raise ConfigurationError in stage if it is not set where the simulator is, or with which secret."""
+    if settings.is_live:
+        return
+    if settings.simulator_url is None:
+        raise ConfigurationError("Set TOLLHOUSE_SIMULATOR_URL to where `tollhouse simulate` answers.")
+    require_secret(settings)
+
+
+def require_directory(settings: Settings) -> None:
+    """Raise ConfigurationError in live if no Directory could be believed."""
+    if settings.is_live and settings.directory_key is None and not settings.directory_certificates:
+        raise ConfigurationError(
+            "Set TOLLHOUSE_DIRECTORY_SECRET or TOLLHOUSE_DIRECTORY_CERTIFICATES: results of challenges need a sender."
+        )
+
+
+def open_way(settings: Settings) -> HttpTransport:
+    """Return a way to the simulator, with its secret; in live there is none."""
+    authorization = None if settings.is_live else f"Bearer {require_secret(settings)}"
+    return HttpTransport(settings.simulator_url or "", authorization=authorization)
+
+
+@asynccontextmanager
+async def open_simulator(settings: Settings, dsn: str, *, base_url: str) -> AsyncIterator[Simulator]:
+    """Start the simulator on its database, and close it at the end."""
+    database = await Database.connect(dsn, schema="simulator", max_size=settings.database_connections)
+    simulator = Simulator(database, base_url=base_url, directory_secret=settings.directory_key)
+    await simulator.start()
+    try:
+        yield simulator
+    finally:
+        await simulator.close()
+        await database.close()

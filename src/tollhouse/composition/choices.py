@@ -1,0 +1,143 @@
+"""What the settings choose among: who moves money, who carries messages, how often one may call. A part of `app`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tollhouse.acquirers.approving import ApprovingAcquirer
+from tollhouse.acquirers.simulated import SimulatedAcquirer
+from tollhouse.api.limits import TokenizeRates
+from tollhouse.billing.changes.end_voided import EndVoided
+from tollhouse.billing.letters import write_letters
+from tollhouse.billing.renewals import breaker
+from tollhouse.billing.settle import SettleRenewal, SwitchAccount, TellExpired
+from tollhouse.billing.subscribe import SettleSubscription
+from tollhouse.ipn.message.lifecycle_events import record_lifecycle_events
+from tollhouse.ipn.message.record import RecordEvent
+from tollhouse.kernel.errors import InternalError
+from tollhouse.links import store as links
+from tollhouse.notices import store as notices
+from tollhouse.notices.carrier import MailTransport, ShownCarrier
+from tollhouse.notices.smtp import SmtpCarrier
+from tollhouse.payments.consequences import KeepCard, PostLines, RememberCard, WriteLetter
+from tollhouse.payments.operations.holds import TrackHold
+from tollhouse.payments.velocity import NoteDecline, build_sweeps
+from tollhouse.phones import store as phones
+from tollhouse.phones.sender import NoSender, Sender, WebhookSender
+from tollhouse.phones.shown import ShownSender
+from tollhouse.risk.model import NO_LIMITS, Limit, Limits
+from tollhouse.transport.http import HttpTransport
+
+if TYPE_CHECKING:
+    from tollhouse.acquirers.model import Acquirer
+    from tollhouse.billing.model import LifecycleEvent
+    from tollhouse.billing.tools import RecordEvents
+    from tollhouse.composition.settings import Settings
+    from tollhouse.payments.model import Consequence
+    from tollhouse.storage.database import PlainConnection
+    from tollhouse.storage.sweep import Sweep
+    from tollhouse.transport.model import Transport
+
+#: Of `/tokenize`, a minute.
+LIVE_RATES = TokenizeRates(by_address=60, by_network=600, by_card=20, by_key=6_000)
+#: Of payments, an hour: what no honest shopper comes near, and a tester of stolen cards does at once.
+LIVE_LIMITS = Limits(consumer=Limit(30, 10), card=Limit(30, 10), address=Limit(300, 50))
+
+
+def build_acquirer(settings: Settings, transport: Transport) -> Acquirer:
+    """Choose the connector. In live none that makes outcomes up, whatever the settings are made of."""
+    if settings.acquirer == "approving":
+        if settings.is_live:
+            raise InternalError("Live has no acquirer that approves everything.")
+        return ApprovingAcquirer()
+    return SimulatedAcquirer(
+        transport,
+        timeout_seconds=settings.acquirer_timeout_seconds,
+        longest_delay_seconds=settings.acquirer_longest_delay_seconds,
+    )
+
+
+def build_sender(settings: Settings) -> Sender:
+    """Choose who carries messages to phones: the operator's endpoint; else in stage the inbox page, in live nobody."""
+    if settings.phone_sender_url is not None:
+        key = settings.phone_sender_key
+        authorization = f"Bearer {key.get_secret_value()}" if key else None
+        return WebhookSender(
+            HttpTransport(settings.phone_sender_url, authorization=authorization), settings.phone_channels
+        )
+    return NoSender() if settings.is_live else ShownSender(settings.phone_channels)
+
+
+def build_carrier(settings: Settings) -> MailTransport | None:
+    """Choose who carries letters: the mail server; else in stage the inbox page, in live nobody."""
+    if settings.mail is not None:
+        server, sender = settings.mail
+        return SmtpCarrier(server, sender=sender)
+    return None if settings.is_live else ShownCarrier()
+
+
+def choose_consequences(carrier: MailTransport | None, limits: Limits) -> tuple[Consequence, ...]:
+    """Choose what follows from an outcome: letters where somebody carries them, counts where something is limited."""
+    letters = () if carrier is None else (WriteLetter(),)
+    counting = (NoteDecline(),) if limits.is_set else ()
+    billing = (
+        SettleSubscription(),
+        SettleRenewal(),
+        SwitchAccount(),
+        EndVoided(record_lifecycle_events),
+        TellExpired(record_lifecycle_events),
+    )
+    return (KeepCard(), RememberCard(), *billing, PostLines(), TrackHold(), RecordEvent(), *letters, *counting)
+
+
+def choose_telling(carrier: MailTransport | None) -> RecordEvents:
+    """Choose who hears what happens to subscriptions: the merchant, and the consumer where somebody carries letters."""
+    if carrier is None:
+        return record_lifecycle_events
+
+    async def tell(connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> None:
+        await record_lifecycle_events(connection, happenings)
+        await write_letters(connection, happenings)
+
+    return tell
+
+
+def choose_rates(settings: Settings) -> TokenizeRates:
+    """Return how often `/tokenize` may be called: as set, else without limit in stage and moderately in live."""
+    default = LIVE_RATES if settings.is_live else TokenizeRates()
+    chosen = {
+        name: getattr(default, name) if setting is None else setting
+        for name in ("by_address", "by_network", "by_card", "by_key")
+        for setting in [getattr(settings, f"tokenize_{name}")]
+    }
+    return TokenizeRates(**chosen)
+
+
+def choose_sweeps(limits: Limits) -> tuple[Sweep, ...]:
+    """List what has to go when its time has passed, besides what the vault holds."""
+    return (
+        *phones.SWEEPS,
+        *notices.SWEEPS,
+        *links.SWEEPS,
+        *breaker.SWEEPS,
+        *build_sweeps(limits),
+    )
+
+
+def choose_limits(settings: Settings) -> Limits:
+    """Return how often may be paid: as set, else without limit in stage and generously in live."""
+    default = LIVE_LIMITS if settings.is_live else NO_LIMITS
+    chosen = {
+        name: Limit(
+            _choose(settings, f"velocity_attempts_by_{name}", getattr(default, name).attempts),
+            _choose(settings, f"velocity_declines_by_{name}", getattr(default, name).declines),
+        )
+        for name in ("consumer", "card", "address")
+    }
+    return Limits(window_seconds=settings.velocity_window_seconds, **chosen)
+
+
+def _choose(settings: Settings, name: str, default: int) -> int:
+    setting: int | None = getattr(settings, name)
+    return default if setting is None else setting

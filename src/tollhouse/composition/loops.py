@@ -1,0 +1,144 @@
+"""The loops of each kind of process, by name: a part of the composition root."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tollhouse.ipn.delivery.deliver import DeliveryRules
+from tollhouse.ipn.delivery.repair import OrphanSweep
+from tollhouse.merchants.clock import read_offsets
+from tollhouse.payments.authentication.resume import SWEEP_LIMIT, sweep_authentications
+from tollhouse.storage.sweep import Sweeper
+from tollhouse.storage.time import set_clock
+from tollhouse.worker import cards, holds, resolve, reversals
+from tollhouse.worker.cards import check_card_batch
+from tollhouse.worker.disputes import import_all_disputes
+from tollhouse.worker.events import Bounds, deliver_events, number_events
+from tollhouse.worker.holds import keep_hold_batch
+from tollhouse.worker.letters import carry_letters
+from tollhouse.worker.prove import prove_all
+from tollhouse.worker.renew import renew_due
+from tollhouse.worker.resolve import resolve_batch
+from tollhouse.worker.reversals import reverse_batch
+from tollhouse.worker.run import Loop, every, run_every
+
+if TYPE_CHECKING:
+    from tollhouse.composition.app import Gateway
+
+RESOLVE_EVERY_SECONDS = 1.0
+REVERSE_EVERY_SECONDS = 1.0
+KEEP_HOLDS_EVERY_SECONDS = 1.0
+RENEW_EVERY_SECONDS = 1.0
+CHECK_CARDS_EVERY_SECONDS = 5.0
+TAKE_IN_DISPUTES_EVERY_SECONDS = 5.0
+SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
+SWEEP_INTERVAL_SECONDS = 5.0
+PROVE_BOOKS_EVERY_SECONDS = 5.0
+SWEEP_ORPHANS_EVERY_SECONDS = 5.0
+READ_ORIGINS_EVERY_SECONDS = 5.0
+READ_TIME_EVERY_SECONDS = 5.0
+#: Where a clock was advanced, every process knows within a second.
+READ_OFFSETS_EVERY_SECONDS = 0.5
+READ_RATES_EVERY_SECONDS = 5.0
+#: A key of a security code outlives its quarter of an hour by this at most.
+FORGET_KEYS_EVERY_SECONDS = 5.0
+
+
+def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
+    """Name the worker's loops. Each runs until `stop` is set."""
+    gateway, numbered = gateway.for_worker(), asyncio.Event()
+    tools = gateway.tools
+    policy = gateway.settings.address_policy
+
+    return {
+        "number events": lambda beat: number_events(
+            gateway.database, stop=stop, wake=gateway.wake, numbered=numbered, beat=beat
+        ),
+        "deliver events": lambda beat: deliver_events(
+            gateway.database,
+            secrets_of=gateway.secrets.of,
+            policy=policy,
+            stop=stop,
+            wake=numbered,
+            rules=DeliveryRules(slots=gateway.settings.callback_places_by_endpoint),
+            bounds=Bounds(
+                total=gateway.settings.callback_places, at_address=gateway.settings.callback_places_by_address
+            ),
+            beat=beat,
+            count=gateway.metrics.count_piece,
+        ),
+        "free orphaned callbacks": every(
+            SWEEP_ORPHANS_EVERY_SECONDS, OrphanSweep(gateway.database, gateway.metrics.orphans.inc).step, stop
+        ),
+        "resolve outcomes": every(RESOLVE_EVERY_SECONDS, partial(resolve_batch, tools), stop, backlog=resolve.BATCH),
+        "reverse references": every(
+            REVERSE_EVERY_SECONDS, partial(reverse_batch, tools), stop, backlog=reversals.BATCH
+        ),
+        "keep authorizations": every(
+            KEEP_HOLDS_EVERY_SECONDS, partial(keep_hold_batch, tools), stop, backlog=holds.BATCH
+        ),
+        "renew subscriptions": lambda beat: run_every(
+            RENEW_EVERY_SECONDS,
+            partial(renew_due, gateway.biller, is_stopping=stop.is_set, beat=beat),
+            stop,
+            beat,
+        ),
+        "check cards": every(
+            CHECK_CARDS_EVERY_SECONDS, partial(check_card_batch, gateway.biller), stop, backlog=cards.BATCH
+        ),
+        "take in disputes": every(
+            TAKE_IN_DISPUTES_EVERY_SECONDS, partial(import_all_disputes, tools, is_stopping=stop.is_set), stop
+        ),
+        "sweep authentications": every(
+            SWEEP_AUTHENTICATIONS_EVERY_SECONDS, partial(sweep_authentications, tools), stop, backlog=SWEEP_LIMIT
+        ),
+        "prove the books": every(
+            PROVE_BOOKS_EVERY_SECONDS, partial(prove_all, gateway.database, is_stopping=stop.is_set), stop
+        ),
+        "sweep what ran out": every(
+            SWEEP_INTERVAL_SECONDS, Sweeper(gateway.database, gateway.sweeps, stop=stop).step, stop
+        ),
+        **_build_letter_loop(gateway, stop),
+    } | _build_common_loops(gateway, stop)
+
+
+def _build_letter_loop(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
+    """Name the loop that carries letters to consumers, where somebody does."""
+    carrier = gateway.carrier
+    if carrier is None:
+        return {}
+    return {
+        "carry letters": lambda beat: carry_letters(
+            gateway.database, carrier, stop=stop, beat=beat, count=gateway.metrics.count_piece
+        )
+    }
+
+
+def build_web_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
+    """Name the loops of a process that speaks HTTP."""
+    return {
+        "read allowed origins": every(READ_ORIGINS_EVERY_SECONDS, gateway.origins.refresh, stop)
+    } | _build_common_loops(gateway, stop)
+
+
+def _build_common_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
+    """Name the loops of every process: the monotonic clock drifts, and stands still while a laptop sleeps."""
+    rates = gateway.tools.rates
+
+    async def read_time() -> None:
+        await set_clock(gateway.tools.clock, gateway.database)
+
+    async def forget_keys() -> None:
+        gateway.tools.security_codes.forget_keys(gateway.tools.clock.now())
+
+    loops: dict[str, Loop] = {
+        "forget keys of challenges": every(FORGET_KEYS_EVERY_SECONDS, forget_keys, stop),
+        "read the time": every(READ_TIME_EVERY_SECONDS, read_time, stop),
+        "read the rates": every(READ_RATES_EVERY_SECONDS, rates.refresh, stop),
+    }
+    if not gateway.settings.is_live:
+        read = partial(read_offsets, gateway.database, gateway.tools.clock)
+        loops["read the offsets"] = every(READ_OFFSETS_EVERY_SECONDS, read, stop)
+    return loops

@@ -1,0 +1,341 @@
+"""The processes: dev, serve, work, simulate, migrate. Each starts, runs until it is told to stop, drains and ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import asyncpg
+import structlog
+
+from tollhouse.composition.app import ConfigurationError, migrate_all, open_gateway, require_migrated
+from tollhouse.composition.bank import (
+    draw_secret,
+    open_simulator,
+    open_way,
+    require_directory,
+    require_secret,
+    require_simulator,
+)
+from tollhouse.composition.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_loops
+from tollhouse.composition.serving import Shutdown, serve, serve_beside, settle_memory, stop_on_signals
+from tollhouse.composition.web import build_web
+from tollhouse.http.connections import choose_max_connections
+from tollhouse.http.headers import Completed
+from tollhouse.http.health import Health, Pages
+from tollhouse.http.ports import bind
+from tollhouse.http.server import Bounds
+from tollhouse.kernel.errors import TollhouseError
+from tollhouse.ledger.verify import verify_ledger
+from tollhouse.rates.ecb import MAX_BYTES
+from tollhouse.rates.load import Loaded, load_rates
+from tollhouse.simulator.app import create_simulator_app
+from tollhouse.simulator.transport import InProcessTransport
+from tollhouse.stage.demo import MERCHANT_ID, Demo, ensure_demo, read_or_draw_demo, write_demo
+from tollhouse.storage.database import Database
+from tollhouse.storage.embedded import EmbeddedInUse, EmbeddedPostgres, running_dsn
+from tollhouse.worker.run import run_loops
+
+if TYPE_CHECKING:
+    from tollhouse.composition.app import Gateway
+    from tollhouse.composition.settings import Settings
+    from tollhouse.http.asgi import Application
+    from tollhouse.ledger.verify import Report
+    from tollhouse.storage.database import PlainConnection
+    from tollhouse.worker.run import Loop
+
+#: Of `serve`, for a balancer to learn that the process is not ready any more.
+DRAIN_SECONDS = 5.0
+#: Between the port of a process and, where none is set, that of its health.
+HEALTH_PORT_DISTANCE = 1_000
+HIGHEST_PORT = 65_535
+#: Proving the books goes over all of them.
+VERIFY_STATEMENT_SECONDS = 600.0
+
+Result = TypeVar("Result")
+
+log = structlog.get_logger()
+
+
+class DatabaseEnded(TollhouseError):
+    """The embedded database ended by itself; its log is in the data directory."""
+
+
+async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]) -> None:
+    """Run everything in one process, on an embedded database unless another one is named.
+
+    Raises ConfigurationError in live, PortUnavailable, and DatabaseEnded when the embedded database ends by itself.
+    """
+    if settings.is_live:
+        raise ConfigurationError("`tollhouse dev` is for stage only; live runs `tollhouse serve` and `tollhouse work`.")
+    settings = draw_secret(settings).model_copy(update={"log_requests": bool(settings.log_requests)})
+    shutdown = stop_on_signals(drain_seconds=settings.drain_seconds or 0.0)
+    async with AsyncExitStack() as stack:
+        # Before the database is started: who has to choose another port should not wait for that.
+        port = stack.enter_context(bind(settings.host, settings.port))
+        health = Health(shutdown.begun.is_set)
+        is_private = port.is_loopback and settings.health_port is None
+        if not is_private:
+            await _serve_health(stack, settings, health)
+        settings = settings.at(port)
+        dsn = settings.database_url
+        if dsn is None:
+            dsn = await stack.enter_async_context(_embedded(settings, shutdown))
+        await migrate_all(settings, dsn)
+        simulator = await stack.enter_async_context(
+            open_simulator(settings, dsn, base_url=settings.simulator_base_url or settings.public_url)
+        )
+        transport = InProcessTransport(simulator)
+        gateway = await stack.enter_async_context(
+            open_gateway(settings, dsn, transport, seconds_to_drain=shutdown.seconds_left)
+        )
+        demo = await _prepare_demo(settings, gateway)
+        loops = build_loops(gateway, shutdown.stop) | build_web_loops(gateway, shutdown.stop)
+        web = build_web(gateway, simulator, health=health if is_private else None)
+        async with _run_beside(gateway, loops, shutdown):
+            started = _on_started(health, gateway, lambda: announce(demo, settings))
+            await serve(web, port, shutdown.stop, started, bounds=_choose_bounds(settings))
+            shutdown.stop_now()
+
+
+async def run_serve(settings: Settings) -> None:
+    """Run the API and the pages, without worker and database."""
+    require_directory(settings)
+    drain_seconds = DRAIN_SECONDS if settings.drain_seconds is None else settings.drain_seconds
+    shutdown = stop_on_signals(drain_seconds=drain_seconds)
+    async with AsyncExitStack() as stack:
+        port = stack.enter_context(bind(settings.host, settings.port))
+        health = Health(shutdown.begun.is_set)
+        health_url = await _serve_health(stack, settings, health)
+        settings = settings.at(port)
+        gateway = await stack.enter_async_context(open_gateway_alone(settings, shutdown))
+        # Others learn of a moved clock by their loops; who moves one answers when they know.
+        web = build_web(gateway, others_learn_seconds=2 * READ_OFFSETS_EVERY_SECONDS)
+        started = _on_started(health, gateway, lambda: log.info("serving", url=settings.public_url, health=health_url))
+        async with _run_beside(gateway, build_web_loops(gateway, shutdown.stop), shutdown):
+            await serve(web, port, shutdown.stop, started, bounds=_choose_bounds(settings))
+            shutdown.stop_now()
+
+
+async def run_work(settings: Settings) -> None:
+    """Run the worker's loops, and a port for health and metrics if one is set."""
+    shutdown = stop_on_signals()
+    async with AsyncExitStack() as stack:
+        health, health_url = Health(shutdown.begun.is_set), None
+        if settings.health_port is not None:
+            health_url = await _serve_health(stack, settings, health)
+        gateway = await stack.enter_async_context(open_gateway_alone(settings, shutdown))
+        async with _run_beside(gateway, build_loops(gateway, shutdown.stop), shutdown):
+            _on_started(health, gateway, lambda: log.info("working", health=health_url))()
+            await shutdown.stop.wait()
+
+
+async def run_simulate(settings: Settings) -> None:
+    """Run the simulator alone. Raises ConfigurationError in live."""
+    if settings.is_live:
+        raise ConfigurationError("The simulator is for stage only.")
+    shutdown = stop_on_signals()
+    with bind(settings.host, settings.port) as port:
+        secret = require_secret(settings)
+        base_url = settings.simulator_base_url or settings.base_url or port.url
+        dsn = _database_url(settings)
+        await require_migrated(dsn, schema="simulator", package="tollhouse.simulator")
+        async with open_simulator(settings, dsn, base_url=base_url) as simulator:
+            simulating = cast("Application", create_simulator_app(simulator, secret=secret))
+            web = Completed(simulating, is_secure=base_url.startswith("https:"))
+            started = partial(log.info, "simulating", url=base_url)
+            await serve(web, port, shutdown.stop, started, bounds=_choose_bounds(settings))
+
+
+async def run_migrate(settings: Settings) -> list[str]:
+    """Apply the migrations that are missing and return their names."""
+    return await migrate_all(settings, _database_url(settings))
+
+
+async def run_load_rates(settings: Settings, file: Path) -> Loaded:
+    """Load a file of reference rates, whether or not a gateway runs on the database.
+
+    Raises RatesUnreadable, which says what is wrong with the file, and ConfigurationError without a database.
+    """
+    content = read_file(file, most=MAX_BYTES)
+    async with _some_database(settings) as dsn:
+        database = await Database.connect(dsn, schema="gateway", max_size=1)
+        try:
+            return await load_rates(database, content)
+        finally:
+            await database.close()
+
+
+def read_file(file: Path, *, most: int) -> bytes:
+    """Read a file, and one byte past the bound at most. Raises OSError."""
+    with file.open("rb") as opened:
+        return opened.read(most + 1)
+
+
+async def run_verify(settings: Settings) -> Report:
+    """Prove the books as they are, whether or not a gateway runs on them. Raises ConfigurationError without any."""
+    async with _some_database(settings) as dsn:
+        database = await Database.connect(dsn, schema="gateway", statement_seconds=VERIFY_STATEMENT_SECONDS)
+        try:
+            return await verify_ledger(database)
+        except asyncpg.UndefinedTableError:
+            raise ConfigurationError(
+                "The database has no books yet; `tollhouse migrate` brings it up to date."
+            ) from None
+        finally:
+            await database.close()
+
+
+async def run_on_connection(settings: Settings, work: Callable[[PlainConnection], Awaitable[Result]]) -> Result:
+    """Do a piece of work in one transaction, whether or not a gateway runs. Raises ConfigurationError."""
+    async with open_some_database(settings) as database, database.transaction() as connection:
+        return await work(connection)
+
+
+@asynccontextmanager
+async def open_some_database(settings: Settings) -> AsyncIterator[Database]:
+    """Connect to the gateway's database, whether or not a gateway runs. Raises ConfigurationError."""
+    async with _some_database(settings) as dsn:
+        database = await Database.connect(dsn, schema="gateway", max_size=1)
+        try:
+            yield database
+        finally:
+            await database.close()
+
+
+@asynccontextmanager
+async def _run_beside(gateway: Gateway, loops: Mapping[str, Loop], shutdown: Shutdown) -> AsyncIterator[None]:
+    """Run loops beside the block; at its end the process stops, and they have the rest of its grace."""
+    running = asyncio.create_task(
+        run_loops(loops, shutdown.stop, beat=gateway.metrics.beat, seconds_left=shutdown.seconds_left)
+    )
+    try:
+        yield
+    finally:
+        shutdown.stop_now()
+        await running
+
+
+async def _serve_health(stack: AsyncExitStack, settings: Settings, health: Health) -> str:
+    """Serve health and metrics on their own port until the stack ends, which is last of all; return the URL."""
+    port = stack.enter_context(bind(settings.health_host, _choose_health_port(settings), option="--health-port"))
+    await stack.enter_async_context(serve_beside(Pages(health.pages()), port, bounds=_choose_bounds(settings)))
+    return port.url
+
+
+def _choose_health_port(settings: Settings) -> int:
+    if settings.health_port is not None:
+        return settings.health_port
+    if not settings.port:
+        return 0
+    above = settings.port + HEALTH_PORT_DISTANCE
+    return above if above <= HIGHEST_PORT else settings.port - HEALTH_PORT_DISTANCE
+
+
+def _choose_bounds(settings: Settings) -> Bounds:
+    """Return the bounds of a port."""
+    return Bounds(
+        max_connections_per_address=settings.connections_per_address,
+        max_connections=choose_max_connections(),
+        exempt=settings.trusted_proxies,
+    )
+
+
+def _on_started(health: Health, gateway: Gateway, announce: Callable[[], None]) -> Callable[[], None]:
+    """Return what is done once the port is open: only now the process is ready."""
+
+    def started() -> None:
+        settle_memory()
+        health.watched = gateway
+        announce()
+
+    return started
+
+
+def _database_url(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise ConfigurationError("Set TOLLHOUSE_DATABASE_URL, or run `tollhouse dev`, which brings its own database.")
+    return settings.database_url
+
+
+@asynccontextmanager
+async def _some_database(settings: Settings) -> AsyncIterator[str]:
+    """Find the database: the one that is named, or the embedded one, which may be running for a gateway or not."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    if not (settings.data_dir / "postgres").is_dir():
+        raise ConfigurationError(f"There is no database in {settings.data_dir}, and TOLLHOUSE_DATABASE_URL is not set.")
+    server = EmbeddedPostgres(settings.data_dir)
+    try:
+        dsn = await server.start()
+    except EmbeddedInUse:
+        dsn = running_dsn(settings.data_dir)
+    try:
+        yield dsn
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def _embedded(settings: Settings, shutdown: Shutdown) -> AsyncIterator[str]:
+    """Run the embedded database. When it ends by itself, the process stops, and DatabaseEnded is raised at the end."""
+    server = EmbeddedPostgres(settings.data_dir)
+    dsn = await server.start()
+    log_path = str(settings.data_dir / "postgres.log")
+
+    async def watch() -> None:
+        code = await server.wait()
+        log.error("database ended", code=code, log=log_path)
+        shutdown.stop_now()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield dsn
+    finally:
+        has_ended = watcher.done()
+        watcher.cancel()
+        await server.stop()
+    if has_ended:
+        raise DatabaseEnded(f"The embedded database ended by itself; {log_path} says why.")
+
+
+@asynccontextmanager
+async def open_gateway_alone(settings: Settings, shutdown: Shutdown) -> AsyncIterator[Gateway]:
+    """Open the gateway of a process that is one of several: on a migrated database, with the simulator elsewhere."""
+    require_simulator(settings)
+    dsn = _database_url(settings)
+    await require_migrated(dsn, schema="gateway", package="tollhouse.storage")
+    # Ways of their own: a slow acquirer takes no connection from the Directory, which 3-D Secure waits for.
+    transport, directory_transport = open_way(settings), open_way(settings)
+    try:
+        async with open_gateway(
+            settings,
+            dsn,
+            transport,
+            directory_transport=directory_transport,
+            seconds_to_drain=shutdown.seconds_left,
+        ) as gateway:
+            yield gateway
+    finally:
+        await transport.close()
+        await directory_transport.close()
+
+
+async def _prepare_demo(settings: Settings, gateway: Gateway) -> Demo:
+    path = settings.data_dir / "demo.json"
+    demo = read_or_draw_demo(path, base_url=settings.public_url)
+    await ensure_demo(
+        gateway.database,
+        demo,
+        seal_ipn_secret=lambda merchant_id, secret: gateway.vault.seal_secret(secret, bound_to=f"ipn|{merchant_id}"),
+    )
+    # It may have been rotated.
+    demo = replace(demo, ipnSecret=(await gateway.secrets.of(MERCHANT_ID))[0])
+    write_demo(path, demo)
+    return demo

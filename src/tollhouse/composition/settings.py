@@ -1,0 +1,279 @@
+"""What can be set, read from the environment once. Nothing below `app` sees it."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    IPvAnyAddress,
+    IPvAnyNetwork,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tollhouse.composition.variables import check_base_url, check_database_url, check_host
+from tollhouse.http.ports import OpenPort, build_url
+from tollhouse.kernel.addresses import normalize_network, parse_address
+from tollhouse.kernel.urls import STAGE, AddressPolicy, live_policy
+from tollhouse.notices.model import is_address
+from tollhouse.notices.server import Server, parse_server
+from tollhouse.storage.pools import PoolSizes
+
+LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
+
+PhoneChannel = Literal["sms", "call", "whatsapp"]
+#: Longer than can be found by trying.
+LongSecret = Annotated[SecretStr, Field(min_length=16)]
+#: A SHA-256 in hexadecimal, with or without colons.
+Fingerprint = Annotated[
+    str,
+    AfterValidator(lambda text: text.replace(":", "").lower()),
+    StringConstraints(pattern=r"^(?:[0-9A-Fa-f]{2}:?){32}$"),
+]
+BaseUrl = Annotated[str, AfterValidator(check_base_url)]
+Host = Annotated[str, AfterValidator(check_host)]
+DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
+#: In one spelling: what holds addresses of IPv4 is theirs.
+AnyNetwork = Annotated[IPvAnyNetwork, AfterValidator(normalize_network)]
+AnyAddress = Annotated[IPvAnyAddress, AfterValidator(lambda address: parse_address(str(address)))]
+
+
+class Settings(BaseSettings):
+    """Every setting is an environment variable with the prefix `TOLLHOUSE_`."""
+
+    model_config = SettingsConfigDict(env_prefix="TOLLHOUSE_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    #: What this deployment is. They differ in hosts, keys and databases, never in code.
+    environment: Literal["stage", "live"] = "stage"
+    #: Where PostgreSQL is; `tollhouse dev` brings its own when this is not set.
+    database_url: DatabaseUrl | None = None
+    #: Connections that one process may use for payments; it keeps four of them open.
+    database_connections: int = Field(10, ge=2, le=200)
+    #: Connections of one process for the worker's loops.
+    database_worker_connections: int = Field(6, ge=2, le=200)
+    #: Connections of one process for searches, the portal and metrics.
+    database_reader_connections: int = Field(4, ge=1, le=200)
+    #: Seconds after which the server ends a statement of a search.
+    database_reader_timeout_seconds: float = Field(5.0, gt=0, le=600)
+    #: The two digits that end every id, 0 to 99; by default drawn once for each database. Two databases that use the
+    #: same account at an acquirer have to differ in it.
+    installation: int | None = Field(None, ge=0, le=99)
+    #: Where the embedded database, the key file and `demo.json` are kept.
+    data_dir: Path = Path(".tollhouse")
+    #: The address on which a process listens.
+    host: Host = "127.0.0.1"
+    #: The port on which a process listens.
+    port: int = Field(8080, ge=0, le=65_535)
+    #: The address on which health and metrics are served.
+    health_host: Host = "127.0.0.1"
+    #: The port on which `/healthz`, `/readyz` and `/metrics` are served, apart from everything else. By default 1,000
+    #: above the port of `serve`, and of `dev` where others reach that; none for `work`; `dev` on loopback has them on
+    #: its own port.
+    health_port: int | None = Field(None, ge=0, le=65_535)
+    #: Seconds from SIGTERM, when `/readyz` becomes 503, to the closing of the port. By default 5 for `serve`, 0 for
+    #: `dev`.
+    drain_seconds: float | None = Field(None, ge=0, le=300)
+    #: Where browsers and the Directory reach this gateway; by default where it listens.
+    base_url: BaseUrl | None = None
+    #: Where the simulator is, for `serve` and `work` in stage; `dev` has it in the same process.
+    simulator_url: BaseUrl | None = None
+    #: Where `simulate` listens, and where browsers reach the bank's pages.
+    simulator_base_url: BaseUrl | None = None
+    #: Shared by `simulate`, `serve` and `work`: the simulator answers nobody without it. At least 16 characters; `dev`
+    #: draws one.
+    simulator_secret: LongSecret | None = None
+    #: What the Directory sends with results of challenges, in `Authorization` after `Bearer`. By default in stage the
+    #: simulator's secret.
+    directory_secret: LongSecret | None = None
+    #: SHA-256 fingerprints of client certificates of the Directory, separated by commas; a trusted proxy passes the
+    #: certificate on in `Client-Cert` (RFC 9440).
+    directory_certificates: Annotated[tuple[Fingerprint, ...], NoDecode] = ()
+    #: The key file; by default `keys.json` in the data directory. Stage only.
+    key_file: Path | None = None
+    #: Where the processes of one machine share the keys of security codes during 3-D Secure challenges: a directory in
+    #: memory (tmpfs). By default `/dev/shm`; where that is none, each process keeps its own.
+    key_ring_dir: Path | None = None
+    #: `simulated`, or `approving`: approves everything in process, for measurements. Stage only.
+    acquirer: Literal["simulated", "approving"] = "simulated"
+    #: Merchant accounts at the acquirer that a request may name as its `mid`, separated by commas.
+    mids: Annotated[tuple[str, ...], NoDecode] = ()
+    #: Networks of proxies whose X-Forwarded-For is believed, separated by commas.
+    trusted_proxies: Annotated[tuple[AnyNetwork, ...], NoDecode] = ()
+    #: Connections that one address may hold open, or one /64 network of IPv6; 0 is no limit. Proxies that are trusted
+    #: are exempt.
+    connections_per_address: int = Field(256, ge=0, le=65_536)
+    #: Addresses from which callbacks leave, separated by commas; what `GET /ips` lists. By default loopback in stage.
+    egress_addresses: Annotated[tuple[AnyAddress, ...], NoDecode] = ()
+    #: Private networks into which callbacks may go in live, separated by commas. In stage they may go to loopback and
+    #: to all private networks.
+    callback_networks: Annotated[tuple[AnyNetwork, ...], NoDecode] = ()
+    #: Callbacks that one worker sends at a time. A merchant gets a quarter of these, and slow endpoints share a half.
+    callback_places: int = Field(512, ge=16, le=4_096)
+    #: Callbacks at a time to one endpoint of a merchant: scheme, host and port.
+    callback_places_by_endpoint: int = Field(4, ge=1, le=64)
+    #: Callbacks at a time of one merchant to one address, from one worker.
+    callback_places_by_address: int = Field(16, ge=1, le=256)
+    #: Where messages to phones are posted: an endpoint of yours that knows a provider. By default nowhere; stage shows
+    #: them in its inbox page.
+    phone_sender_url: BaseUrl | None = None
+    #: Sent to that endpoint in `Authorization`, after `Bearer`.
+    phone_sender_key: SecretStr | None = None
+    #: The channels on which it sends, separated by commas.
+    phone_channels: Annotated[tuple[PhoneChannel, ...], NoDecode] = ("sms",)
+    #: Codes an hour to one phone of a merchant; 0 is no limit.
+    phone_codes_by_phone: int = Field(5, ge=0)
+    #: Codes an hour of one merchant; 0 is no limit.
+    phone_codes_by_merchant: int = Field(600, ge=0)
+    #: The mail server that takes letters to consumers: `smtps://user:password@host:port`, `smtp://` for STARTTLS, which
+    #: is then required, or `smtp+plain://` for no protection. By default none; stage shows letters in its inbox page.
+    smtp_url: SecretStr | None = None
+    #: The address from which letters come; required with the server.
+    smtp_from: str | None = None
+    #: Seconds until a client gets `pending` for a payment that goes on.
+    answer_seconds: float = Field(20.0, gt=0)
+    #: Seconds until an open challenge is abandoned.
+    challenge_seconds: float = Field(900.0, gt=0)
+    #: Seconds that a request to the acquirer may take.
+    acquirer_timeout_seconds: float = Field(35.0, gt=0)
+    #: Seconds after which a request that the acquirer does not know was never there.
+    acquirer_longest_delay_seconds: float = Field(45.0, gt=0)
+    #: Seconds from the intention of a payment in which its request has to leave for the acquirer; past that it is not
+    #: sent. The resolver looks at an attempt whose process is silent after them and the acquirer's time-out.
+    resolver_margin_seconds: float = Field(10.0, gt=0)
+    #: Calls of `/tokenize` a minute from one address; 0 is no limit. By default none in stage.
+    tokenize_by_address: int | None = Field(None, ge=0)
+    #: The same from one network: /24 of IPv4, /64 of IPv6.
+    tokenize_by_network: int | None = Field(None, ge=0)
+    #: The same with one card.
+    tokenize_by_card: int | None = Field(None, ge=0)
+    #: The same with one API key, which takes the place of address and network.
+    tokenize_by_key: int | None = Field(None, ge=0)
+    #: Unknown API keys a minute from one address, past which it is answered 429; 0 is no limit.
+    unknown_keys_by_address: int = Field(30, ge=0)
+    #: Seconds for which payments are counted against the velocity limits; see the how-to.
+    velocity_window_seconds: float = Field(3_600.0, gt=0, le=604_800)
+    #: Payments of one consumer within the window; 0 is no limit. By default none in stage, in live 30.
+    velocity_attempts_by_consumer: int | None = Field(None, ge=0, le=10_000)
+    #: Payments with one card within the window. By default none in stage, in live 30.
+    velocity_attempts_by_card: int | None = Field(None, ge=0, le=10_000)
+    #: Payments from one address within the window. By default none in stage, in live 300.
+    velocity_attempts_by_address: int | None = Field(None, ge=0, le=10_000)
+    #: Declines of one consumer's payments within the window. By default none in stage, in live 10.
+    velocity_declines_by_consumer: int | None = Field(None, ge=0, le=10_000)
+    #: Declines of payments with one card within the window. By default none in stage, in live 10.
+    velocity_declines_by_card: int | None = Field(None, ge=0, le=10_000)
+    #: Declines of payments from one address within the window. By default none in stage, in live 50.
+    velocity_declines_by_address: int | None = Field(None, ge=0, le=10_000)
+    #: Whether each request is a line of the log. By default yes for `serve`, no for `dev`.
+    log_requests: bool | None = None
+    #: `json`, or `console` for people; by default the latter on a terminal.
+    log_format: Literal["json", "console"] | None = None
+    #: Lines below it are not written.
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator(
+        "directory_certificates",
+        "trusted_proxies",
+        "egress_addresses",
+        "callback_networks",
+        "mids",
+        "phone_channels",
+        mode="before",
+    )
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _check_server(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            parse_server(url.get_secret_value())
+        return url
+
+    @field_validator("smtp_from")
+    @classmethod
+    def _check_from(cls, address: str | None) -> str | None:
+        if address is not None and not is_address(address):
+            raise ValueError("must be one e-mail address")
+        return address
+
+    @model_validator(mode="after")
+    def _check_acquirer(self) -> Self:
+        if self.is_live and self.acquirer == "approving":
+            raise ValueError("TOLLHOUSE_ACQUIRER: `approving` approves everything and is for stage only")
+        return self
+
+    @model_validator(mode="after")
+    def _check_mail(self) -> Self:
+        if self.smtp_url is not None and self.smtp_from is None:
+            raise ValueError("TOLLHOUSE_SMTP_FROM is required with TOLLHOUSE_SMTP_URL")
+        return self
+
+    @property
+    def mail(self) -> tuple[Server, str] | None:
+        """The mail server and the address from which letters come, or None."""
+        if self.smtp_url is None or self.smtp_from is None:
+            return None
+        return parse_server(self.smtp_url.get_secret_value()), self.smtp_from
+
+    @model_validator(mode="after")
+    def _check_certificates(self) -> Self:
+        if self.directory_certificates and not self.trusted_proxies:
+            raise ValueError("TOLLHOUSE_TRUSTED_PROXIES is required with TOLLHOUSE_DIRECTORY_CERTIFICATES")
+        return self
+
+    @property
+    def directory_key(self) -> str | None:
+        """What the Directory sends to be believed, or None if only its certificate counts."""
+        secret = self.directory_secret or (None if self.is_live else self.simulator_secret)
+        return secret.get_secret_value() if secret else None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether money moves."""
+        return self.environment == "live"
+
+    @property
+    def pool_sizes(self) -> PoolSizes:
+        """How many connections there may be, for what."""
+        return PoolSizes(
+            payments=self.database_connections,
+            worker=self.database_worker_connections,
+            readers=self.database_reader_connections,
+            reader_timeout_seconds=self.database_reader_timeout_seconds,
+        )
+
+    @property
+    def egress(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        """What `GET /ips` lists."""
+        return self.egress_addresses or (() if self.is_live else LOOPBACK)
+
+    @property
+    def address_policy(self) -> AddressPolicy:
+        """Which URLs merchants may give, and callbacks go to."""
+        return live_policy(self.callback_networks) if self.is_live else STAGE
+
+    @property
+    def key_path(self) -> Path:
+        """Where the key file is."""
+        return self.key_file or self.data_dir / "keys.json"
+
+    def at(self, port: OpenPort) -> Settings:
+        """Return these settings for a process that has bound its port: what it announces is what it bound."""
+        base_url = self.base_url or port.url
+        bank_url = f"{self.base_url or port.other_url}/simulator"
+        changes = {"base_url": base_url, "simulator_base_url": self.simulator_base_url or bank_url}
+        return self.model_copy(update={"port": port.number, **changes})
+
+    @property
+    def public_url(self) -> str:
+        """Where browsers and the Directory reach this gateway."""
+        return self.base_url or build_url(self.host, self.port)

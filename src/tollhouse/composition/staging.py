@@ -1,0 +1,181 @@
+"""What only stage has: handlers that stand in for the world, and what falls due as a clock moves. A part of `app`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from tollhouse.acquirers.test_data import TestDataDesk
+from tollhouse.api.chargeback import issuer_handlers
+from tollhouse.api.clock import clock_handlers
+from tollhouse.api.test_payment_data import test_payment_data_handlers
+from tollhouse.billing.store import select_cards_busy, select_is_busy, select_next_card, select_next_due
+from tollhouse.ipn.store import select_deliveries_busy, select_next_delivery
+from tollhouse.kernel.urls import STAGE
+from tollhouse.payments.authentication.resume import sweep_authentications
+from tollhouse.payments.operations.holds import select_holds_busy, select_next_hold
+from tollhouse.payments.resolve.resolve_attempts import select_attempts_busy
+from tollhouse.phones.shown import ShownSender
+from tollhouse.stage.advance import Clockwork, advance, look_ahead
+from tollhouse.stage.clock_tasks import ClockDrivenTask, Mark, ask_rows, nothing_due
+from tollhouse.stage.disputes import Disputes
+from tollhouse.stage.faults import fault_handlers
+from tollhouse.stage.home import visit_handlers
+from tollhouse.stage.inbox import Inbox, inbox_handlers
+from tollhouse.stage.mailbox import Mailbox
+from tollhouse.stage.three_ds import three_ds_handler
+from tollhouse.threeds.store import select_authentications_busy, select_next_authentication
+from tollhouse.worker.cards import check_due_cards
+from tollhouse.worker.events import deliver_once
+from tollhouse.worker.holds import keep_due_holds
+from tollhouse.worker.renew import renew_due
+from tollhouse.worker.resolve import resolve_due
+
+if TYPE_CHECKING:
+    import asyncio
+    from datetime import datetime
+
+    from litestar.types import ControllerRouterHandler
+
+    from tollhouse.api.access import RequestAuthenticator
+    from tollhouse.billing.tools import BillingDependencies
+    from tollhouse.composition.settings import Settings
+    from tollhouse.merchants.secrets import IpnSecrets
+    from tollhouse.payments.tools import Tools
+    from tollhouse.phones.desk import PhoneDependencies
+    from tollhouse.storage.database import PlainConnection
+    from tollhouse.transport.model import Transport
+
+Found = TypeVar("Found")
+#: A question about a merchant's rows at a mark.
+Ask = Callable[["PlainConnection", int, Mark], Awaitable[Found]]
+
+
+class DueBy(Protocol):
+    """A question whether a merchant's rows were due by a moment of its time."""
+
+    async def __call__(self, connection: PlainConnection, merchant_id: int, *, due_by: datetime) -> bool:
+        """Tell whether any was."""
+        ...
+
+
+def build_stage_handlers(
+    settings: Settings,
+    tools: Tools,
+    gate: RequestAuthenticator,
+    *,
+    transport: Transport,
+    secrets: IpnSecrets,
+    desk: PhoneDependencies,
+    clockwork: Clockwork,
+) -> list[ControllerRouterHandler]:
+    """Return the handlers that are not there in live. `transport` leads to the simulator."""
+    return [
+        *inbox_handlers(_build_inbox(settings, tools, secrets, desk)),
+        *visit_handlers(),
+        three_ds_handler(tools, transport, gate.access),
+        *fault_handlers(transport, gate.access),
+        *issuer_handlers(tools, gate),
+        *test_payment_data_handlers(
+            TestDataDesk(transport, tools.clock.now_of), gate, tools.database, tools.vault.digest
+        ),
+        *clock_handlers(gate, partial(advance, clockwork), partial(look_ahead, clockwork)),
+    ]
+
+
+def build_clockwork(
+    biller: BillingDependencies, secrets: IpnSecrets, wake: asyncio.Event, *, others_learn_seconds: float = 0.0
+) -> Clockwork:
+    """Put together what moves clocks."""
+    tools = biller.tools
+    return Clockwork(
+        tools.database,
+        tools.clock,
+        tools.running,
+        build_clock_tasks(biller, secrets),
+        wake.set,
+        others_learn_seconds=others_learn_seconds,
+    )
+
+
+def build_clock_tasks(biller: BillingDependencies, secrets: IpnSecrets) -> tuple[ClockDrivenTask, ...]:
+    """List what falls due by a merchant's clock, or has to be done before the clock goes on.
+
+    Causes stand before what they lead to: whoever looks in this order and finds nothing has overlooked nothing.
+    """
+    tools = biller.tools
+
+    def ask(select: Ask[Found]) -> Callable[[int, Mark], Awaitable[Found]]:
+        return ask_rows(tools.database, select)
+
+    disputes = Disputes(tools)
+    sweep = partial(sweep_authentications, tools)
+    deliver = partial(deliver_once, tools.database, secrets_of=secrets.of, policy=STAGE)
+    return (
+        ClockDrivenTask(
+            "authorization",
+            ask(_next(select_next_hold)),
+            ask(_due_by(select_holds_busy)),
+            partial(keep_due_holds, tools),
+        ),
+        ClockDrivenTask(
+            "challenge", ask(_next(select_next_authentication)), ask(_due_by(select_authentications_busy)), sweep
+        ),
+        ClockDrivenTask("dispute", disputes.next_due, disputes.is_busy, disputes.run),
+        ClockDrivenTask(
+            "card", ask(_next(select_next_card)), ask(_due_by(select_cards_busy)), partial(check_due_cards, biller)
+        ),
+        ClockDrivenTask(
+            "subscription", ask(_next(select_next_due)), ask(_due_by(select_is_busy)), partial(renew_due, biller)
+        ),
+        ClockDrivenTask("outcome", nothing_due, ask(_select_attempts_busy), partial(resolve_due, tools)),
+        ClockDrivenTask("callback", ask(_select_next_delivery), ask(_select_deliveries_busy), deliver),
+    )
+
+
+def _next(select: Callable[[PlainConnection, int], Awaitable[datetime | None]]) -> Ask[datetime | None]:
+    """Return the question when the next thing falls due, whatever the mark."""
+
+    async def ask(connection: PlainConnection, merchant_id: int, mark: Mark) -> datetime | None:
+        del mark
+        return await select(connection, merchant_id)
+
+    return ask
+
+
+def _due_by(select: DueBy) -> Ask[bool]:
+    """Return the question whether something was due at a mark."""
+
+    async def ask(connection: PlainConnection, merchant_id: int, mark: Mark) -> bool:
+        return await select(connection, merchant_id, due_by=mark.time)
+
+    return ask
+
+
+async def _select_attempts_busy(connection: PlainConnection, merchant_id: int, mark: Mark) -> bool:
+    return await select_attempts_busy(connection, merchant_id, sent_by=mark.real_at)
+
+
+async def _select_next_delivery(connection: PlainConnection, merchant_id: int, mark: Mark) -> datetime | None:
+    return await select_next_delivery(connection, merchant_id, with_failing=mark.is_patient)
+
+
+async def _select_deliveries_busy(connection: PlainConnection, merchant_id: int, mark: Mark) -> bool:
+    return await select_deliveries_busy(
+        connection, merchant_id, due_by=mark.time, made_by=mark.real_at, with_failing=mark.is_patient
+    )
+
+
+def _build_inbox(settings: Settings, tools: Tools, secrets: IpnSecrets, desk: PhoneDependencies) -> Inbox:
+    """Show what is not sent anywhere; messages that leave are not kept, so there is nothing of them to show."""
+    sender = desk.sender
+    return Inbox(
+        tools.database,
+        tools.catalog,
+        secrets.of,
+        Mailbox(),
+        settings.public_url,
+        messages_of=sender.shown if isinstance(sender, ShownSender) else lambda _: [],
+        has_mail_server=settings.mail is not None,
+    )

@@ -1,0 +1,1 @@
+"""Deliver callbacks: leases, places, schedule and HTTP."""

@@ -1,0 +1,264 @@
+"""One POST of one event, and what came back: signed, timed, bounded, never an exception for what an endpoint does."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import structlog
+from yarl import URL
+
+from tollhouse import __version__
+from tollhouse.ipn.delivery.names import spell
+from tollhouse.ipn.delivery.schedule import parse_retry_after
+from tollhouse.ipn.delivery.session import CallbackSession, Peer, peer
+from tollhouse.ipn.form import Form
+from tollhouse.ipn.message import legacy
+from tollhouse.ipn.message.signature import sign_status, sign_webhook
+from tollhouse.ipn.model import Attempt, AttemptError, Delivery
+from tollhouse.kernel.addresses import parse_address
+from tollhouse.kernel.urls import AddressPolicy, AddressRefused, check_url
+from tollhouse.transport.urls import build_exact_url
+
+#: The answers that acknowledge.
+ACKNOWLEDGED = frozenset({200, 201, 202})
+REDIRECTIONS = range(300, 400)
+
+#: How much of an answer is read, so that the connection can be used again, and how much of it is kept.
+MAX_ANSWER_BYTES = 16 * 1024
+EXCERPT_BYTES = 1024
+
+CONTENT_TYPES: Mapping[Form, str] = {"json": "application/json", "legacy": legacy.CONTENT_TYPE}
+USER_AGENT = f"Tollhouse/{__version__}"
+
+#: Of a merchant: its current IPN secret, then an earlier one that is still valid. Asked at every attempt.
+SecretsOf = Callable[[int], Awaitable[Sequence[str]]]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long an attempt may take: `connect_seconds` for its connection, `total_seconds` for all of it.
+
+    The time in all is that of both tries. Before it begins, an attempt waits up to `place_seconds` for a place at its
+    address.
+    """
+
+    connect_seconds: float = 3.0
+    total_seconds: float = 15.0
+    place_seconds: float = 3.0
+
+
+def write_body(delivery: Delivery, secret: str) -> bytes:
+    """Write what is posted: the event's JSON as it is, or the form that holds its XML, signed with the secret."""
+    if delivery.form == "json":
+        return delivery.body
+    signature = legacy.sign(
+        secret, order_id=str(delivery.payment_id or ""), kind=delivery.kind, status=delivery.status or ""
+    )
+    return legacy.write_form(delivery.body, signature)
+
+
+def build_headers(delivery: Delivery, secrets: Sequence[str], *, timestamp: int) -> dict[str, str]:
+    """Build what an attempt says besides the body.
+
+    The first secret signs `X-Signature`, all of them sign `webhook-signature`. `timestamp` is Unix time of this
+    attempt; everything else is the same at every attempt.
+    """
+    webhook_id = f"evt_{delivery.event_id}"
+    body = write_body(delivery, secrets[0])
+    headers = {
+        "Content-Type": CONTENT_TYPES[delivery.form],
+        "User-Agent": USER_AGENT,
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign_webhook(secrets, webhook_id=webhook_id, timestamp=timestamp, body=body),
+        "webhook-sequence": str(delivery.sequence),
+    }
+    if delivery.form == "json":  # a form is signed in its field `sign`
+        subject_id = delivery.subscription_id if delivery.transaction_id is None else delivery.transaction_id
+        headers["X-Signature"] = sign_status(secrets[0], str(subject_id or ""), delivery.status or "")
+    if delivery.request_id:
+        headers["X-Request-ID"] = delivery.request_id
+    return headers
+
+
+async def post_delivery(
+    session: CallbackSession,
+    delivery: Delivery,
+    *,
+    secrets_of: SecretsOf,
+    policy: AddressPolicy,
+    limits: Limits,
+) -> Attempt | None:
+    """Post an event once, and tell how it went; None when its address had no place for it in time."""
+    noted = Peer(delivery.merchant_id)
+    token = peer.set(noted)
+    begun = time.monotonic()
+    try:
+        check_url(delivery.url, policy)
+        url = build_exact_url(delivery.url)
+        place = await _find_place(session, url, limits, noted)
+        looked_up = time.monotonic() - begun
+        async with session.places.hold(place, seconds=limits.place_seconds) as held:
+            if not held:
+                return None
+            posting = _Posting(delivery, url, secrets_of, limits, time.monotonic() - looked_up + limits.total_seconds)
+            return await _attempt(session, posting, noted)
+    except Exception as caught:  # noqa: BLE001 - whatever an endpoint provokes is an attempt that failed
+        return _fail(caught, delivery, noted, begun)
+    finally:
+        peer.reset(token)
+
+
+def judge_status(status: int) -> AttemptError | None:
+    """Return None for a status that acknowledges, else what is wrong with it."""
+    if status in ACKNOWLEDGED:
+        return None
+    return "redirected" if status in REDIRECTIONS else "not_acknowledged"
+
+
+def classify_error(error: BaseException) -> AttemptError:
+    """Name what kept an attempt from having an answer."""
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, AddressRefused):
+        return "address_refused"
+    return next((word for kind, word in _WORDS if isinstance(error, kind)), "internal")
+
+
+def decode_excerpt(excerpt: bytes) -> str:
+    """Make text of the beginning of an answer, whatever it is; PostgreSQL takes no NUL."""
+    return excerpt[:EXCERPT_BYTES].decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+#: From the special to the general.
+_WORDS: Sequence[tuple[type[BaseException], AttemptError]] = (
+    (AddressRefused, "address_refused"),
+    (aiohttp.InvalidURL, "address_refused"),
+    (aiohttp.ClientConnectorDNSError, "dns_failed"),
+    (socket.gaierror, "dns_failed"),
+    (aiohttp.ClientSSLError, "tls_failed"),
+    (aiohttp.ConnectionTimeoutError, "connect_timeout"),
+    (aiohttp.ClientConnectorError, "connect_failed"),
+    (TimeoutError, "timeout"),
+    (aiohttp.ServerDisconnectedError, "disconnected"),
+    (aiohttp.ClientOSError, "disconnected"),
+    (ConnectionError, "disconnected"),
+    (aiohttp.ClientError, "bad_answer"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Posting:
+    """What is posted where, and until when, by the monotonic clock."""
+
+    delivery: Delivery
+    url: URL
+    secrets_of: SecretsOf
+    limits: Limits
+    deadline: float
+
+
+async def _find_place(session: CallbackSession, url: URL, limits: Limits, noted: Peer) -> tuple[int, str]:
+    """Return the merchant and the address for which a place is needed. On loopback the port counts as the address.
+
+    Raises OSError where the host has no address, AddressRefused where one is refused.
+    """
+    host = url.host or ""
+    try:
+        address = parse_address(host)
+    except ValueError:
+        try:
+            async with asyncio.timeout(limits.connect_seconds):
+                found = await session.names.find(host, merchant_id=noted.merchant_id)
+        except TimeoutError:
+            raise aiohttp.ConnectionTimeoutError from None
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, "The host has no address.") from None
+        address = parse_address(spell(found[0][4]))
+    return noted.merchant_id, f"{address}:{url.port}" if address.is_loopback else str(address)
+
+
+async def _attempt(session: CallbackSession, posting: _Posting, noted: Peer) -> Attempt:
+    """Make an attempt that has its place."""
+    begun = time.monotonic()
+    started_at = datetime.now(UTC)
+    try:
+        status, excerpt, retry_after = await _exchange_with_fresh_connection(session, posting, noted)
+    except Exception as caught:  # noqa: BLE001 - as above
+        return _fail(caught, posting.delivery, noted, begun)
+    return Attempt(
+        started_at=started_at,
+        duration_ms=round((time.monotonic() - begun) * 1000),
+        address=noted.address,
+        status=status,
+        error=judge_status(status),
+        excerpt=decode_excerpt(excerpt),
+        retry_after_seconds=parse_retry_after(retry_after, now=datetime.now(UTC)),
+    )
+
+
+def _fail(caught: Exception, delivery: Delivery, noted: Peer, begun: float) -> Attempt:
+    """Return the attempt that failed, with the name of what went wrong."""
+    error = classify_error(caught)
+    if error == "internal":
+        log.error("ipn attempt broke", merchant_id=delivery.merchant_id, event_id=delivery.event_id, exc_info=caught)
+    seconds = time.monotonic() - begun
+    return Attempt(
+        started_at=datetime.now(UTC) - timedelta(seconds=seconds),
+        duration_ms=round(seconds * 1000),
+        address=noted.address,
+        error=error,
+    )
+
+
+async def _exchange_with_fresh_connection(
+    session: CallbackSession, posting: _Posting, noted: Peer
+) -> tuple[int, bytes, str | None]:
+    """Exchange, and once more if a connection kept from before was closed by the other side as we took it up.
+
+    The second try keeps to the deadline of the first, is signed again, and cannot meet another kept connection.
+    """
+    try:
+        return await _exchange(session.kept, posting)
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+        if noted.opened or isinstance(error, aiohttp.ClientConnectorError):
+            raise
+    return await _exchange(session.fresh, posting)
+
+
+async def _exchange(session: aiohttp.ClientSession, posting: _Posting) -> tuple[int, bytes, str | None]:
+    """Sign and post, and return status, the beginning of the answer, and its `Retry-After`."""
+    delivery, limits = posting.delivery, posting.limits
+    secrets = await posting.secrets_of(delivery.merchant_id)
+    left = posting.deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    timeout = aiohttp.ClientTimeout(total=left, connect=limits.connect_seconds)
+    headers = build_headers(delivery, secrets, timestamp=int(time.time()))
+    body = write_body(delivery, secrets[0])
+    async with session.post(
+        posting.url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+    ) as response:
+        return response.status, await _read_excerpt(response), response.headers.get("Retry-After")
+
+
+async def _read_excerpt(response: aiohttp.ClientResponse) -> bytes:
+    """Read an answer up to our limit.
+
+    The status has decided already, so a body that breaks off or drags on changes nothing.
+    """
+    kept = bytearray()
+    total = 0
+    try:
+        while total < MAX_ANSWER_BYTES and (chunk := await response.content.readany()):
+            total += len(chunk)
+            kept += chunk[: EXCERPT_BYTES - len(kept)]
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        response.close()
+    return bytes(kept)

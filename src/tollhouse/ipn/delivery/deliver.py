@@ -1,0 +1,258 @@
+"""Claim, post, record.
+
+A claim leases deliveries in runs: a run is one slot of one host, a few deliveries that are posted one after the other
+on one connection. So a claim, which is a transaction, is paid for once in a run, and an endpoint never sees more
+connections than it has slots, however many workers there are. A run ends early at the first failure or when it has
+taken long; what is left of it is given back. What has been posted is recorded with whatever else waits to be recorded,
+while the run goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import groupby
+
+import structlog
+
+from tollhouse.ipn import store
+from tollhouse.ipn.delivery import claims, schedule
+from tollhouse.ipn.delivery.attempt import Limits
+from tollhouse.ipn.delivery.claims import Capacity, Claim, Share
+from tollhouse.ipn.delivery.schedule import choose_pause
+from tollhouse.ipn.model import Attempt, Delivery, Outcome, Run
+from tollhouse.ipn.store import HostChange, HostKey
+from tollhouse.storage.coalesce import Coalescer
+from tollhouse.storage.database import Database, PlainConnection
+
+#: Outcomes of one transaction.
+BATCH = 256
+
+#: How long outcomes wait for others: nobody waits for them, and a transaction for each costs as much as a payment does.
+GATHER_SECONDS = 0.02
+
+#: How often, and after what pause, a claim is tried while others hold all hosts that are ready: they record an outcome
+#: or make a delivery, and are done in a moment.
+CLAIM_TRIES = 4
+HELD_PAUSE_SECONDS = 0.003
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRules:
+    """What a deliverer keeps to. A lease outlasts a run, its last attempt, and the recording of it."""
+
+    slots: int = 4
+    depth: int = 16
+    limits: Limits = field(default_factory=Limits)
+    run_seconds: float = 3.0
+    lease_seconds: float = 26.0
+    slow_after_seconds: float = 1.0
+    waits: Sequence[timedelta] = schedule.WAITS
+    horizon: timedelta = schedule.HORIZON
+    probe_after: int = schedule.PROBE_AFTER_FAILURES
+    first_pause: timedelta = schedule.FIRST_PROBE_PAUSE
+    longest_pause: timedelta = schedule.MAX_PROBE_PAUSE
+
+    def __post_init__(self) -> None:
+        if self.lease_seconds <= self.run_seconds + self.limits.place_seconds + self.limits.total_seconds:
+            raise ValueError("A lease has to outlast a run and its last attempt.")
+
+    def capacity(self, room: int) -> Capacity:
+        """Return what a claim for `room` runs may take, whoever they are for."""
+        return Capacity(
+            slots=self.slots,
+            depth=self.depth,
+            quick_room=room,
+            slow_room=room,
+            lease_for=timedelta(seconds=self.lease_seconds),
+            probe_after=self.probe_after,
+            share=Share(room, room),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryDependencies:
+    """What a run is made with.
+
+    `post` makes an attempt and never raises, and returns None if it could not begin; `record` returns whether the lease
+    still held; `chance` draws from 0 to 1; `stopping` says of a run that no further attempt is to be begun.
+    """
+
+    post: Callable[[Delivery], Awaitable[Attempt | None]]
+    record: Callable[[Outcome], Awaitable[bool]]
+    chance: Callable[[], float]
+    stopping: Callable[[Run], bool]
+
+
+def make_recorder(database: Database, rules: DeliveryRules) -> Coalescer[Outcome, bool]:
+    """Return what records outcomes, many in one transaction. The result says whether the lease still held."""
+
+    async def record(connection: PlainConnection, outcomes: Sequence[Outcome]) -> Sequence[bool]:
+        async with connection.transaction():
+            return await record_outcomes(connection, outcomes, rules=rules)
+
+    return Coalescer(
+        "ipn outcomes",
+        record,
+        database,
+        batch_limit=BATCH,
+        gather_seconds=GATHER_SECONDS,
+        # An outcome is a fact from outside: it is kept for as long as its lease can hold.
+        patience_seconds=rules.lease_seconds,
+    )
+
+
+async def claim(database: Database, capacity: Capacity) -> Claim:
+    """Lease runs from the hosts whose turn it is."""
+    for _ in range(CLAIM_TRIES):
+        async with database.acquire() as connection:
+            if not await claims.select_ready_exist(connection):
+                break
+        async with database.transaction() as connection:
+            claimed = await claims.claim_runs(connection, capacity)
+        if claimed is not None:
+            return claimed
+        await asyncio.sleep(HELD_PAUSE_SECONDS)
+    return Claim([], capacity.after)
+
+
+async def claim_runs(database: Database, rules: DeliveryRules, *, room: int) -> list[Run]:
+    """Lease up to `room` runs, without a bound for any merchant."""
+    return (await claim(database, rules.capacity(room))).runs
+
+
+async def deliver_run(run: Run, means: DeliveryDependencies, rules: DeliveryRules) -> None:
+    """Post a run's deliveries until one fails or time is up, give back the rest, and return when all is recorded."""
+    give_up_at = time.monotonic() + rules.run_seconds
+    recording: list[asyncio.Task[None]] = []
+    for delivery in run.deliveries:
+        over = time.monotonic() >= give_up_at or means.stopping(run)
+        attempt = None if over else await means.post(delivery)
+        if attempt is None or attempt.error is not None:
+            give_up_at = 0.0
+        outcome = choose_outcome(delivery, attempt, rules=rules, chance=means.chance())
+        recording.append(asyncio.create_task(_record(outcome, means.record)))
+    await asyncio.gather(*recording)
+
+
+def choose_outcome(delivery: Delivery, attempt: Attempt | None, *, rules: DeliveryRules, chance: float) -> Outcome:
+    """Decide what follows from an attempt: delivered, tried again, failed for good, or given back."""
+    if attempt is None or attempt.error is None:
+        return Outcome(delivery, attempt)
+    retry_in = schedule.choose_retry(
+        delivery.attempts + 1,
+        age=delivery.age,
+        chance=chance,
+        retry_after_seconds=attempt.retry_after_seconds,
+        waits=rules.waits,
+        horizon=rules.horizon,
+    )
+    return Outcome(delivery, attempt, retry_in)
+
+
+async def record_outcomes(
+    connection: PlainConnection, outcomes: Sequence[Outcome], *, rules: DeliveryRules
+) -> Sequence[bool]:
+    """Write a batch of outcomes, let held events go, and count for their hosts.
+
+    Those whose lease is lost change nothing.
+    """
+    await store.lock_sibling_deliveries(connection, outcomes)
+    moved = await store.finish_deliveries(connection, outcomes)
+    ours = [outcome for outcome in outcomes if _key(outcome) in moved]
+    finished = [moved[_key(outcome)][1] for outcome in ours if outcome.state != "waiting"]
+    woken = await store.release_held(connection, [thread for thread in finished if thread is not None])
+    await store.update_finished_hosts(
+        connection,
+        summarize_hosts(
+            [(moved[_key(outcome)][0], outcome) for outcome in ours], woken=woken, slow_after=rules.slow_after_seconds
+        ),
+        probe_after=rules.probe_after,
+        first_pause=rules.first_pause,
+        longest_pause=rules.longest_pause,
+    )
+    return [_key(outcome) in moved for outcome in outcomes]
+
+
+def summarize_hosts(
+    outcomes: Sequence[tuple[HostKey, Outcome]], *, woken: set[HostKey], slow_after: float
+) -> dict[HostKey, HostChange]:
+    """Say for each host what a batch means: failures since the last acknowledgement, and if anything is due again."""
+    changes = dict.fromkeys(woken, HostChange(woken=True))
+    by_host = groupby(sorted(outcomes, key=lambda pair: pair[0]), key=lambda pair: pair[0])
+    for host, pairs in by_host:
+        change = changes.get(host, HostChange())
+        for _, outcome in pairs:
+            change = _add(change, outcome, slow_after)
+        changes[host] = change
+    return changes
+
+
+async def release_runs(database: Database, runs: Sequence[Run], rules: DeliveryRules) -> None:
+    """Give back what these runs hold, so that another worker need not wait for the leases to run out."""
+    async with database.transaction() as connection:
+        hosts = await claims.release_leases(connection, [run.lease for run in runs])
+        await store.update_finished_hosts(
+            connection,
+            dict.fromkeys(hosts, HostChange(woken=True)),
+            probe_after=rules.probe_after,
+            first_pause=rules.first_pause,
+            longest_pause=rules.longest_pause,
+        )
+
+
+async def _record(outcome: Outcome, record: Callable[[Outcome], Awaitable[bool]]) -> None:
+    """Record an outcome. One that cannot be recorded is lost: the lease runs out, and the event is delivered again."""
+    facts = _facts_of(outcome)
+    try:
+        held = await record(outcome)
+    except Exception:  # the other outcomes of the run are recorded all the same
+        log.exception("ipn outcome lost", **facts)
+        return
+    if not held:
+        log.warning("ipn lease lost", **facts)
+    elif outcome.state == "delivered":
+        log.debug("ipn delivered", **facts)
+    elif outcome.attempt is not None:
+        log.info("ipn not acknowledged", **facts, retry_in=None if outcome.retry_in is None else str(outcome.retry_in))
+
+
+def _facts_of(outcome: Outcome) -> dict[str, object]:
+    delivery, attempt = outcome.delivery, outcome.attempt
+    facts: dict[str, object] = {
+        "merchant_id": delivery.merchant_id,
+        "event_id": delivery.event_id,
+        "request_id": delivery.request_id,
+        "attempt": delivery.attempts + 1,
+    }
+    if attempt is not None:
+        facts |= {"status": attempt.status, "error": attempt.error, "duration_ms": attempt.duration_ms}
+    return facts
+
+
+def _key(outcome: Outcome) -> tuple[int, int, int]:
+    return outcome.delivery.merchant_id, outcome.delivery.event_id, outcome.delivery.number
+
+
+def _add(change: HostChange, outcome: Outcome, slow_after: float) -> HostChange:
+    attempt = outcome.attempt
+    if attempt is None:
+        return replace(change, woken=True)
+    slow = attempt.duration_ms >= slow_after * 1000
+    if attempt.error is None:
+        return replace(change, failures=0, acknowledged=True, slow=slow)
+    asked_for = choose_pause(attempt.retry_after_seconds)
+    if asked_for is None or (change.asked_for is not None and change.asked_for > asked_for):
+        asked_for = change.asked_for
+    return replace(
+        change,
+        failures=change.failures + 1,
+        woken=change.woken or outcome.state == "waiting",
+        slow=slow,
+        asked_for=asked_for,
+    )

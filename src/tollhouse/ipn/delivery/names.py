@@ -1,0 +1,110 @@
+"""Look up names for callbacks: checked, remembered for a short time, and bounded for each merchant.
+
+The system's resolver blocks a thread for as long as a name server is silent. A merchant therefore has a few look-ups at
+a time, and one that is given up keeps its place until its thread is free again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from tollhouse.ipn.delivery.places import Places
+from tollhouse.kernel.urls import AddressPolicy, AddressRefused, check_addresses
+
+#: Look-ups at a time, in all and of one merchant.
+MAX_THREADS = 64
+MAX_LOOKUPS_OF_MERCHANT = 4
+
+#: How long an answer is remembered, and how many are.
+REMEMBER_SECONDS = 5.0
+MAX_NAMES = 4_096
+
+AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
+Lookup = Callable[[str, int, int], Sequence[AddressInfo]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The addresses of a name, or why it has none; good until a moment of the monotonic clock."""
+
+    until: float
+    addresses: Sequence[AddressInfo] = ()
+    error: OSError | None = None
+
+    def unwrap(self) -> Sequence[AddressInfo]:
+        """Return the addresses. Raises OSError where there are none, AddressRefused where one is refused."""
+        if self.error is not None:
+            raise type(self.error)(*self.error.args)
+        return self.addresses
+
+
+class Names:
+    """Looks names up under an address policy."""
+
+    def __init__(self, policy: AddressPolicy, lookup: Lookup) -> None:
+        self._policy = policy
+        self._lookup = lookup
+        self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="ipn-names")
+        self._places: Places[int] = Places(MAX_LOOKUPS_OF_MERCHANT)
+        self._found: OrderedDict[str, Found] = OrderedDict()
+
+    async def find(self, host: str, *, merchant_id: int) -> Sequence[AddressInfo]:
+        """Return the checked addresses of a host.
+
+        Raises OSError if there are none, AddressRefused if one is refused.
+        """
+        known = self._found.get(host)
+        if known is None or known.until <= time.monotonic():
+            known = await self._ask(host, merchant_id)
+            self._remember(host, known)
+        return known.unwrap()
+
+    def close(self) -> None:
+        """Let the threads go, without waiting for those that still ask."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _ask(self, host: str, merchant_id: int) -> Found:
+        await self._places.take(merchant_id)
+        loop = asyncio.get_running_loop()
+        asked = self._threads.submit(self._lookup, host, 0, socket.AF_UNSPEC)
+        asked.add_done_callback(lambda _: _call(loop, partial(self._places.free, merchant_id)))
+        try:
+            addresses = await asyncio.wrap_future(asked)
+            check_addresses((spell(sockaddr) for *_, sockaddr in addresses), self._policy)
+        except AddressRefused as error:
+            return Found(time.monotonic() + REMEMBER_SECONDS, error=error)
+        except OSError as error:
+            return Found(time.monotonic() + REMEMBER_SECONDS, error=socket.gaierror(*error.args))
+        return Found(time.monotonic() + REMEMBER_SECONDS, addresses)
+
+    def _remember(self, host: str, found: Found) -> None:
+        self._found[host] = found
+        self._found.move_to_end(host)
+        if len(self._found) > MAX_NAMES:
+            self._found.popitem(last=False)
+
+
+def look_up(host: str, port: int, family: int) -> Sequence[AddressInfo]:
+    """Ask the system for the addresses of a host. Blocks."""
+    return socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+
+
+def spell(sockaddr: Sequence[Any]) -> str:
+    """Write an address with the link it is on, if it is bound to one: the system keeps the two apart."""
+    scoped = ":" in sockaddr[0] and sockaddr[3] != 0 and "%" not in sockaddr[0]
+    return f"{sockaddr[0]}%{sockaddr[3]}" if scoped else str(sockaddr[0])
+
+
+def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    """Call back in the loop, from a thread that may outlive it."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(callback)

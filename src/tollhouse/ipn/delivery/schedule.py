@@ -1,0 +1,87 @@
+"""When a callback that was not acknowledged is tried again. Pure: time and chance are arguments.
+
+After the first attempt come nine waits: 10 s, 1 m, 5 m, 15 m, 1 h, 3 h, 6 h, 12 h, then 24 h as often as fits into five
+days: thirteen attempts. Jitter only shortens a wait, by up to a tenth, so that no endpoint gets fewer attempts by
+chance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+#: The waits after the first, second, ... attempt; the last one repeats.
+WAITS: Sequence[timedelta] = (
+    timedelta(seconds=10),
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=15),
+    timedelta(hours=1),
+    timedelta(hours=3),
+    timedelta(hours=6),
+    timedelta(hours=12),
+    timedelta(hours=24),
+)
+
+#: The time from the first attempt in which all others have to start.
+HORIZON = timedelta(days=5)
+
+#: The part of a wait that chance may take away.
+JITTER = 0.1
+
+#: The longest `Retry-After` that is honoured in full; a longer one counts as this.
+MAX_RETRY_AFTER = timedelta(hours=24)
+
+#: After so many failures running, an endpoint gets one attempt at a time ...
+PROBE_AFTER_FAILURES = 5
+
+#: ... with a pause after each failed one that doubles from the first to the longest. Short enough that a developer who
+#: has just started the server need not wait long: what is due comes within ten seconds after an outage.
+FIRST_PROBE_PAUSE = timedelta(seconds=1)
+MAX_PROBE_PAUSE = timedelta(seconds=8)
+
+
+def choose_retry(
+    attempts: int,
+    *,
+    age: timedelta,
+    chance: float,
+    retry_after_seconds: float | None = None,
+    waits: Sequence[timedelta] = WAITS,
+    horizon: timedelta = HORIZON,
+) -> timedelta | None:
+    """Return the wait before the next attempt, or None when there is to be none.
+
+    `attempts` is how many were made, the one just failed among them, so at least 1; `age` the time since the first one;
+    `chance` is drawn from 0 to 1. An endpoint's `Retry-After` makes a wait longer, never shorter, and never ends the
+    schedule: a wait that it would carry past the horizon ends at the horizon.
+    """
+    wait = waits[min(attempts, len(waits)) - 1] * (1 - JITTER * chance)
+    if age + wait > horizon:
+        return None
+    asked = choose_pause(retry_after_seconds)
+    return wait if asked is None else min(max(wait, asked), horizon - age)
+
+
+def choose_pause(retry_after_seconds: float | None) -> timedelta | None:
+    """Return how long an endpoint is left alone that asked for it, or None if it did not."""
+    if retry_after_seconds is None:
+        return None
+    return min(timedelta(seconds=min(retry_after_seconds, 1e6)), MAX_RETRY_AFTER)
+
+
+def parse_retry_after(text: str | None, *, now: datetime) -> float | None:
+    """Return the seconds that a `Retry-After` asks for, as a number or by an HTTP date; None if it makes no sense."""
+    if text is None:
+        return None
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:10])
+    try:
+        moment = parsedate_to_datetime(text)
+        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -1,0 +1,197 @@
+"""The HTTP session that callbacks leave through: it connects to checked addresses only, and follows nothing.
+
+Resolving and checking happen before a connection is made, and the connection is made to the very address that was
+checked: a name that resolves to something else a moment later gains nothing by it. A socket is checked once more when
+it is opened, which also covers URLs with an address in place of a name.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+
+from tollhouse.ipn.delivery.names import AddressInfo, Lookup, Names, look_up, spell
+from tollhouse.ipn.delivery.places import Places
+from tollhouse.kernel.urls import AddressPolicy, check_address
+
+#: Shorter than what common servers keep an idle connection for, so that we are the ones to close it.
+KEEP_ALIVE_SECONDS = 2.0
+
+#: What is buffered of an answer before the connection is told to wait.
+READ_BUFFER_BYTES = 16 * 1024
+
+#: Attempts of one merchant to one address at a time.
+MAX_ATTEMPTS_AT_ADDRESS = 16
+
+#: An empty line, which ends a header. One that begins a piece may end a header that was begun in the piece before.
+_EMPTY_LINE = re.compile(rb"\A\r?\n|\n\r?\n")
+
+
+@dataclass(slots=True)
+class Peer:
+    """Whom an attempt talks to, and for which merchant.
+
+    `opened` is False while it has only used a connection that was kept from an earlier one.
+    """
+
+    merchant_id: int = 0
+    address: str | None = None
+    opened: bool = False
+
+
+#: The current attempt's own; the tasks that the HTTP client starts to connect see the same object.
+peer: ContextVar[Peer | None] = ContextVar("peer", default=None)
+
+
+class CallbackSession:
+    """Two sessions under one address policy: `kept` keeps connections for the next attempt, `fresh` does not.
+
+    `names` are the names that both look up, `places` the attempts at each merchant and address.
+    """
+
+    def __init__(self, policy: AddressPolicy, lookup: Lookup, *, at_address: int) -> None:
+        self.names = Names(policy, lookup)
+        self.places: Places[tuple[int, str]] = Places(at_address)
+        self.kept = _open(policy, self.names, keepalive_timeout=KEEP_ALIVE_SECONDS)
+        self.fresh = _open(policy, self.names, force_close=True)
+
+    async def __aenter__(self) -> Self:
+        """Return the session."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every connection."""
+        await self.kept.close()
+        await self.fresh.close()
+        self.names.close()
+
+
+def open_session(
+    policy: AddressPolicy, *, lookup: Lookup | None = None, at_address: int = MAX_ATTEMPTS_AT_ADDRESS
+) -> CallbackSession:
+    """Open a session under an address policy, for the caller to close. `lookup` stands in for the system's resolver."""
+    return CallbackSession(policy, lookup or look_up, at_address=at_address)
+
+
+def _open(policy: AddressPolicy, names: Names, **options: Any) -> aiohttp.ClientSession:
+    connector = _Connector(
+        resolver=CheckedResolver(names),
+        socket_factory=_make_socket_factory(policy),
+        use_dns_cache=False,  # names have a cache of their own, which checks
+        limit=0,  # runs are bounded per host and in all by who starts them
+        **options,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        response_class=_Response,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+        read_bufsize=READ_BUFFER_BYTES,
+        skip_auto_headers=("Accept", "Accept-Encoding"),
+    )
+
+
+class CheckedResolver(AbstractResolver):
+    """Gives the HTTP client the addresses that were checked."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return the checked addresses of a host.
+
+        Raises OSError where there are none, AddressRefused where one is refused.
+        """
+        del family
+        noted = peer.get()
+        found = await self._names.find(host, merchant_id=noted.merchant_id if noted else 0)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=sockaddr[0],
+                port=port,
+                family=family_found,
+                proto=proto,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for family_found, _, proto, _, sockaddr in found
+        ]
+
+    async def close(self) -> None:
+        """Do nothing: the names belong to the session."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Makes connections that read a header by itself."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = partial[_Protocol](_Protocol, loop=self._loop)  # type: ignore[assignment]  # a protocol as theirs
+
+
+class _Protocol(ResponseHandler):
+    """Reads a header before what follows it.
+
+    The parser throws a header away when the body that came in the same packet is bad. Fed one after the other, the
+    status counts however the packets fell.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        """Take a piece of an answer, cut after each empty line."""
+        ends = [line.end() for line in _EMPTY_LINE.finditer(data)]
+        for begin, end in pairwise((0, *ends, len(data))):
+            if begin == end and data:
+                continue
+            super().data_received(data[begin:end])
+            if (error := self.exception()) is not None:
+                self._end_body(error)
+                return
+
+    def _end_body(self, error: BaseException) -> None:
+        """Tell who reads the body that no more comes; the client would leave them waiting for their time to be over."""
+        body = self._payload
+        if body is not None and body.exception() is None:
+            body.set_exception(aiohttp.ClientPayloadError("The body is bad."), error)
+
+
+class _Response(aiohttp.ClientResponse):
+    """Notes the peer also of a connection that was kept from an earlier attempt."""
+
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        if connection.transport is not None:
+            _note(connection.transport.get_extra_info("peername"))
+        return await super().start(connection)
+
+
+def _make_socket_factory(policy: AddressPolicy) -> Callable[[AddressInfo], socket.socket]:
+    def open_socket(info: AddressInfo) -> socket.socket:
+        family, kind, protocol, _, sockaddr = info
+        check_address(spell(sockaddr), policy)
+        _note(sockaddr, opened=True)
+        return socket.socket(family, kind, protocol)
+
+    return open_socket
+
+
+def _note(sockaddr: Sequence[Any] | None, *, opened: bool = False) -> None:
+    noted = peer.get()
+    if noted is not None and sockaddr:
+        host = f"[{sockaddr[0]}]" if ":" in sockaddr[0] else sockaddr[0]
+        noted.address = f"{host}:{sockaddr[1]}"
+        noted.opened = noted.opened or opened

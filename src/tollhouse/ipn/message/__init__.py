@@ -1,0 +1,1 @@
+"""Build the messages of callbacks, and sign them."""

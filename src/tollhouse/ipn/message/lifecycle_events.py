@@ -1,0 +1,157 @@
+"""Events about subscriptions: cancelled at once or at a date, recovered, ended, and a card that expires soon.
+
+All but the last have a `payment` object with action and mode `cancel`, an amount of 0 and a transaction id of their
+own, so that the one formula signs them. They are always recorded, and posted unless their site does not want them. Only
+the JSON form has words for them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from tollhouse.billing.model import (
+    CANCELED,
+    CARD_EXPIRING,
+    DELAYED,
+    EXPIRED,
+    RECOVERED,
+    End,
+    HappeningKind,
+    LifecycleEvent,
+)
+from tollhouse.billing.settle import summarize_subscription
+from tollhouse.ipn.form import CANCEL, choose_condition, choose_format
+from tollhouse.ipn.message.record import EventRow, insert_events, queries
+from tollhouse.payments.reading.view import CONSUMER_FIELDS, build_subscription_block
+from tollhouse.storage.ids import ID_STEP, reserve_ids
+from tollhouse.wire.answers import CancelBlock, CardEvent, ConsumerBlock, SubscriptionEvent
+from tollhouse.wire.render import build_moment, build_timestamp, render, render_date
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+CancelStatus = Literal["canceled", "delayed", "recovered"]
+
+#: Whether it was cancelled or its renewals were declined: what has ended is canceled.
+STATUSES: Mapping[HappeningKind, CancelStatus] = {
+    CANCELED: "canceled",
+    EXPIRED: "canceled",
+    DELAYED: "delayed",
+    RECOVERED: "recovered",
+}
+
+#: Of a subscription that was cancelled without a reason.
+UNEXPLAINED = "canceled by the merchant"
+
+
+async def record_lifecycle_events(connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> None:
+    """Record events about subscriptions, in the transaction that made them so."""
+    if not happenings:
+        return
+    rows = queries.select_subscription_terms(
+        connection,
+        merchant_ids=[happening.subscription.merchant_id for happening in happenings],
+        subscription_ids=[happening.subscription.subscription_id for happening in happenings],
+    )
+    terms = {(row["merchant_id"], row["subscription_id"]): row async for row in rows}
+    cards = [each for each in happenings if each.kind == CARD_EXPIRING]
+    cancels = [each for each in happenings if each.kind != CARD_EXPIRING]
+    events = [_build_card_row(each, terms[each.subscription.key]) for each in cards]
+    if cancels:
+        # On this connection: a caller that holds one must not wait for a second.
+        first = await reserve_ids(connection, "object", len(cancels))
+        ids = itertools.count(first, ID_STEP)
+        events += [_build_cancel_row(each, terms[each.subscription.key], transaction_id=next(ids)) for each in cancels]
+    await insert_events(connection, events)
+
+
+def _build_cancel_row(happening: LifecycleEvent, terms: Mapping[str, Any], *, transaction_id: int) -> EventRow:
+    subscription, status = happening.subscription, STATUSES[happening.kind]
+    is_wanted = terms["subscription_events"] and choose_format(terms["ipn_format"], CANCEL, status)
+    return EventRow(
+        merchant_id=subscription.merchant_id,
+        payment_id=terms["last_payment_id"],
+        transaction_id=transaction_id,
+        subscription_id=subscription.subscription_id,
+        site_id=subscription.site_id,
+        kind=CANCEL,
+        status=status,
+        url=terms["ipn_url"] if is_wanted else "",
+        format="json",
+        body=render_cancel(happening, terms, transaction_id=transaction_id),
+        legacy_xml=None,
+        request_id=happening.request_id,
+    )
+
+
+def _build_card_row(happening: LifecycleEvent, terms: Mapping[str, Any]) -> EventRow:
+    subscription = happening.subscription
+    status = subscription.state.value
+    chosen = choose_format(terms["ipn_format"], happening.kind, status)
+    return EventRow(
+        merchant_id=subscription.merchant_id,
+        payment_id=None,
+        transaction_id=None,
+        subscription_id=subscription.subscription_id,
+        site_id=subscription.site_id,
+        kind=happening.kind,
+        status=status,
+        url=terms["ipn_url"] if chosen else "",
+        format="json",
+        body=render_card(happening, terms),
+        legacy_xml=None,
+        request_id=happening.request_id,
+        condition=choose_condition(terms["ipn_format"], happening.kind) if chosen else None,
+    )
+
+
+def render_cancel(happening: LifecycleEvent, terms: Mapping[str, Any], *, transaction_id: int) -> bytes:
+    """Write the body of an event about the end of a subscription, or about its going on. Pure."""
+    payment = CancelBlock(
+        status=STATUSES[happening.kind],
+        reason=_explain(happening, terms["last_decline"]),
+        currency=happening.subscription.plan.prices[0].money.currency.code,
+        orderId=str(terms["last_payment_id"]),
+        transactionId=str(transaction_id),
+        timestamp=build_moment(happening.at),
+    )
+    return render(SubscriptionEvent(payment=payment, **_build_blocks(happening, terms)))
+
+
+def render_card(happening: LifecycleEvent, terms: Mapping[str, Any]) -> bytes:
+    """Write the body of an event about the card of a subscription. Pure."""
+    return render(CardEvent(event=CARD_EXPIRING, **_build_blocks(happening, terms)))
+
+
+def _explain(happening: LifecycleEvent, last_decline: str | None) -> str | None:
+    """Say who ended a subscription and why; one that goes on has no reason."""
+    subscription = happening.subscription
+    if happening.kind == RECOVERED:
+        return None
+    if happening.kind in {CANCELED, DELAYED}:
+        return subscription.cancel_reason or UNEXPLAINED
+    if subscription.ended_with is End.FINISHED:
+        return "all charges were made"
+    if subscription.ended_with is End.REVOKED:
+        return "stopped by the cardholder"
+    return f"rebill declined, {last_decline}" if last_decline else "rebill declined"
+
+
+def _build_blocks(happening: LifecycleEvent, terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Build what all events about subscriptions have beside what they are about."""
+    consumer = json.loads(terms["consumer"])
+    block = build_subscription_block(summarize_subscription(happening.subscription))
+    known = {name: value for name, value in consumer.items() if name in CONSUMER_FIELDS}
+    return {
+        "subscription": block.model_copy(update={"eventTime": render_date(happening.at), "timezone": "+00:00"}),
+        "consumer": ConsumerBlock(
+            id=happening.subscription.consumer_id, externalId=consumer.get("externalId"), **known
+        ),
+        "metadata": msgspec.Raw(terms["metadata"].encode()),
+        "timestamp": build_timestamp(happening.at),
+    }

@@ -1,0 +1,140 @@
+"""Demanding that the cardholder is authenticated, before the acquirer is asked or after a soft decline.
+
+With a browser that is known and a card range without 3DS Method the Directory is asked at once, and a frictionless
+payment ends in this very request. Otherwise the cardholder is sent to our page first.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tollhouse.kernel import codes
+from tollhouse.kernel.requests import Reply
+from tollhouse.payments import lifecycle
+from tollhouse.payments.authentication.proofs import ask_directory
+from tollhouse.payments.authentications import (
+    answer_draft,
+    build_proof,
+    build_question,
+    draft_authentication,
+    page_url,
+)
+from tollhouse.payments.authorize import authorize, resolve_seconds
+from tollhouse.payments.finish import finish_attempt, load_stored_response
+from tollhouse.payments.model import AttemptState, Payment, PlaintextCard
+from tollhouse.payments.reading.view import render_answer
+from tollhouse.payments.records import CREATED
+from tollhouse.payments.steps import FinishRecord
+from tollhouse.threeds.lifecycle import judge
+from tollhouse.threeds.model import Authentication, State
+from tollhouse.threeds.store import insert_authentications
+from tollhouse.vault.security_codes import CODE_LIFE
+
+if TYPE_CHECKING:
+    from tollhouse.payments.tools import Tools
+    from tollhouse.threeds.model import BrowserData
+    from tollhouse.vault.security_codes import SealedCode
+
+
+async def demand_authentication(
+    tools: Tools,
+    payment: Payment,
+    instrument: PlaintextCard,
+    *,
+    browser: BrowserData | None,
+    after_soft_decline: bool,
+) -> Reply:
+    """Authenticate the cardholder of a payment whose attempt is in flight, and answer with the outcome or a redirect.
+
+    After a soft decline that attempt is closed, and a further one opened that carries the proof.
+    """
+    card_range = await tools.directory.find_range(instrument.card.number)
+    asked = payment
+    if after_soft_decline:
+        payment = lifecycle.next_attempt(
+            asked,
+            acquirer=asked.attempt.acquirer,
+            now=tools.clock.now(),
+            send_before=tools.patience.send_before(),
+        )
+    draft = draft_authentication(tools, payment, card_range, after_soft_decline=after_soft_decline)
+    if browser is None or card_range.method_url is not None:
+        return await _hand_over(tools, asked, payment, instrument, draft)
+    if after_soft_decline and not await _open_attempt(tools, asked, payment):
+        return await load_stored_response(tools, asked)
+    return await _ask_at_once(tools, payment, instrument, draft, browser=browser)
+
+
+async def _open_attempt(tools: Tools, asked: Payment, payment: Payment) -> bool:
+    """Close the attempt that was declined softly and commit the next one; False when somebody was faster."""
+    patience = resolve_seconds(tools, payment.attempt.acquirer) + tools.directory.timeout_seconds
+    return await tools.moves.submit(
+        FinishRecord(
+            lifecycle.move(asked, AttemptState.DECLINED),
+            expected=asked.attempt.state,
+            following=payment,
+            following_resolve_seconds=patience,
+        )
+    )
+
+
+async def _ask_at_once(
+    tools: Tools,
+    payment: Payment,
+    instrument: PlaintextCard,
+    draft: Authentication,
+    *,
+    browser: BrowserData,
+) -> Reply:
+    """Send the AReq with what the merchant's server told of the browser."""
+    question = build_question(
+        tools, payment, draft, card=instrument.card, browser=browser, send_before=payment.attempt.send_before
+    )
+    answer = await ask_directory(tools, draft, question)
+    state = judge(answer.status, proceed_without_3ds=payment.proceed_without_3ds)
+    authentication = answer_draft(tools, draft, answer, state, browser=browser)
+    if state is State.CHALLENGED:
+        return await _hand_over(tools, payment, payment, instrument, authentication)
+    async with tools.database.acquire() as connection:
+        await insert_authentications(connection, [authentication])
+    if state is State.PASSED:
+        return await authorize(tools, payment, instrument, proof=build_proof(authentication))
+    return await finish_attempt(
+        tools, payment, lifecycle.refuse(payment, codes.AUTHENTICATION_FAILED, tools.now_of(payment))
+    )
+
+
+async def _hand_over(
+    tools: Tools, asked: Payment, payment: Payment, instrument: PlaintextCard, authentication: Authentication
+) -> Reply:
+    """Commit that the attempt waits for its cardholder, and answer with a redirect to our page.
+
+    `asked` is the payment with the attempt that is in flight: the same one, unless that was declined softly.
+    """
+    answer = render_answer(payment, url=page_url(tools, authentication))
+    waiting = lifecycle.move(payment, AttemptState.CHALLENGED)
+    move = FinishRecord(
+        waiting,
+        expected=asked.attempt.state,
+        answer=answer,
+        challenge=authentication,
+        code=_seal_code(tools, payment, instrument, authentication),
+    )
+    if asked is not payment:
+        move = replace(move, payment=lifecycle.move(asked, AttemptState.DECLINED), following=waiting)
+    return Reply(CREATED, answer) if await tools.moves.submit(move) else await load_stored_response(tools, payment)
+
+
+def _seal_code(
+    tools: Tools, payment: Payment, instrument: PlaintextCard, authentication: Authentication
+) -> SealedCode | None:
+    """Seal the security code for the time of the challenge: a quarter of an hour from the request at most."""
+    now, left = tools.clock.now(), payment.created_at + CODE_LIFE - tools.now_of(payment)
+    if instrument.code is None or payment.initiator != "customer" or left <= timedelta():
+        return None
+    return tools.security_codes.seal(
+        instrument.code, holder_id=authentication.series_id, now=now, expires_at=now + left
+    )

@@ -1,0 +1,300 @@
+"""The cardholder's way through our pages: what is shown next, and what a browser may do.
+
+A page is found by an unguessable key and shows whatever is stored, so a refresh, the back button, a double submit and a
+second tab are harmless: each leads to the merchant in the end. Nothing that a browser says decides about the payment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tollhouse.kernel.errors import NotFound
+from tollhouse.payments import authentications as make
+from tollhouse.payments.authentication.proofs import ask_directory
+from tollhouse.payments.authentication.resume import conclude, load_payment, open_card
+from tollhouse.payments.model import AttemptState, Payment, Status
+from tollhouse.payments.pages import way_back
+from tollhouse.threeds import store
+from tollhouse.threeds.elements import ProtocolError
+from tollhouse.threeds.lifecycle import judge
+from tollhouse.threeds.messages import build_creq, build_method_data, parse_cres, parse_method_answer
+from tollhouse.threeds.model import Authentication, BrowserData, State
+
+if TYPE_CHECKING:
+    from tollhouse.payments.tools import Tools
+    from tollhouse.threeds.model import Question
+
+#: How long a cardholder who came back waits for the outcome; then the merchant hears what is known.
+MAX_WAIT = timedelta(seconds=10)
+#: How long an ACS waits for the first CReq (EMV 3DS core specification 2.2.0, section 5.5); later pages begin anew.
+FIRST_CREQ = timedelta(seconds=30)
+#: After how long an AReq without an answer was surely sent by a process that died.
+STALE_REQUEST = timedelta(seconds=20)
+#: How often one payment may begin anew.
+MAX_AUTHENTICATIONS = 20
+
+MIN_PAUSE_SECONDS = 0.05
+MAX_PAUSE_SECONDS = 0.4
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Collect what the browser is, and run the 3DS Method where there is one."""
+
+    payment: Payment
+    method_url: str | None
+    method_data: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Post the CReq to the ACS."""
+
+    payment: Payment
+    acs_url: str
+    creq: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Wait while the cardholder confirms in the bank's app."""
+
+    payment: Payment
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait for the outcome."""
+
+    payment: Payment
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Go to an address: the merchant's, or our page again."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The link ran out before the cardholder had confirmed; `url` leads to the merchant."""
+
+    payment: Payment
+    url: str
+
+
+Step = Collect | Challenge | Confirm | Wait | Redirect | Ended
+
+
+async def open_page(tools: Tools, key: str) -> Step:
+    """Return what the page shows. Raises NotFound for a key that leads nowhere."""
+    authentication = await _find_by_page(tools, key)
+    payment = await load_payment(tools, authentication)
+    if authentication.state is State.ABANDONED:
+        return Ended(payment, await way_back(tools, payment))
+    if _awaits_outcome(payment, authentication):
+        return await _wait_or_leave(tools, payment, authentication)
+    return await _go_on(tools, payment, authentication)
+
+
+async def _go_on(tools: Tools, payment: Payment, authentication: Authentication) -> Step:
+    """Return the step of an authentication that is open."""
+    match authentication.state:
+        case State.COLLECTING:
+            return _build_collect(tools, payment, authentication)
+        case State.REQUESTED if not _is_older(tools, authentication.requested_at, STALE_REQUEST):
+            return Wait(payment)
+        case State.CHALLENGED if authentication.is_decoupled:
+            return Confirm(payment)
+        case State.CHALLENGED if authentication.opened_at or not _came_too_late(tools, authentication):
+            return await _open_challenge(tools, payment, authentication)
+        case _:
+            return await _begin_anew(tools, payment, authentication)
+
+
+def _came_too_late(tools: Tools, authentication: Authentication) -> bool:
+    may_begin_anew = authentication.number < MAX_AUTHENTICATIONS
+    return may_begin_anew and _is_older(tools, authentication.answered_at, FIRST_CREQ)
+
+
+def _build_collect(tools: Tools, payment: Payment, authentication: Authentication) -> Collect:
+    if authentication.method_url is None:
+        return Collect(payment, None, None)
+    data = build_method_data(
+        three_ds_server_trans_id=authentication.three_ds_server_trans_id,
+        notification_url=make.method_url(tools, authentication),
+    )
+    return Collect(payment, authentication.method_url, data)
+
+
+async def _open_challenge(tools: Tools, payment: Payment, authentication: Authentication) -> Step:
+    """Hand out the CReq, the same one however often it is asked for."""
+    async with tools.database.acquire() as connection:
+        opened = await store.update_opened(connection, authentication)
+    if opened is None or opened.acs_url is None or opened.acs_trans_id is None:
+        return Wait(payment)
+    creq = build_creq(
+        version=opened.version,
+        three_ds_server_trans_id=opened.three_ds_server_trans_id,
+        acs_trans_id=opened.acs_trans_id,
+    )
+    return Challenge(payment, opened.acs_url, creq)
+
+
+async def _begin_anew(tools: Tools, payment: Payment, authentication: Authentication) -> Step:
+    """Put a new authentication of the same transaction behind the page; the old one's result will be ignored."""
+    if authentication.number >= MAX_AUTHENTICATIONS:
+        return Wait(payment)
+    successor = make.draft_successor(tools, authentication)
+    async with tools.database.transaction() as connection:
+        won = await store.supersede(connection, authentication, successor)
+    return _build_collect(tools, payment, successor) if won else Wait(payment)
+
+
+async def find_payment(tools: Tools, key: str) -> Payment:
+    """Return the payment of a page. Raises NotFound for a key that leads nowhere."""
+    return await load_payment(tools, await _find_by_page(tools, key))
+
+
+async def submit_browser(tools: Tools, key: str, browser: BrowserData) -> None:
+    """Take what the browser is and send the AReq, once; the page then shows where that led. Raises NotFound."""
+    authentication = await _find_by_page(tools, key)
+    payment = await load_payment(tools, authentication)
+    if payment.attempt.state is not AttemptState.CHALLENGED:
+        return
+    send_before = tools.patience.send_before()
+    async with tools.database.acquire() as connection:
+        requested = await store.update_requested(connection, authentication, browser)
+    if requested is not None:
+        question = make.build_question(
+            tools, payment, requested, card=open_card(tools, payment), browser=browser, send_before=send_before
+        )
+        await tools.running.finish(_ask(tools, payment, requested, question), name="authenticate")
+
+
+async def _ask(tools: Tools, payment: Payment, authentication: Authentication, question: Question) -> None:
+    """Send the AReq and write its answer down; a decided authentication lets the payment follow."""
+    answer = await ask_directory(tools, authentication, question)
+    state = judge(answer.status, proceed_without_3ds=payment.proceed_without_3ds)
+    async with tools.database.acquire() as connection:
+        answered = await store.update_answered(connection, authentication, answer, state)
+    if answered is not None and answered.state.is_decided:
+        _ = tools.running.start(conclude(tools, answered), name="conclude")
+
+
+async def complete_method(tools: Tools, key: str, data: str) -> bool:
+    """Note that the 3DS Method came back; False for a report that is none of ours."""
+    try:
+        trans_id = parse_method_answer(data)
+    except ProtocolError:
+        return False
+    async with tools.database.acquire() as connection:
+        authentication = await store.select_by_trans_id(connection, trans_id)
+        if authentication is None:
+            return False
+        if not compare_digest(make.method_key(tools, authentication.authentication_id).encode(), key.encode()):
+            return False
+        await store.update_method_completed(connection, trans_id)
+    return True
+
+
+async def receive_return(tools: Tools, key: str, cres: str) -> None:
+    """Note that the ACS sent the browser back. What it brought proves nothing and is only held against the rest.
+
+    Raises NotFound for a key that leads nowhere. A second time changes nothing.
+    """
+    async with tools.database.acquire() as connection:
+        authentication = await store.select_by_return(connection, make.digest_key(key))
+        if authentication is None:
+            raise NotFound
+        if authentication.state in {State.CHALLENGED, State.PASSED, State.FAILED, State.ABANDONED}:
+            await store.update_waiting(connection, authentication)
+    log.info(
+        "cardholder returned",
+        transaction_id=authentication.transaction_id,
+        claims=_read_claim(authentication, cres),
+        state=authentication.state,
+    )
+
+
+def _read_claim(authentication: Authentication, cres: str) -> str:
+    try:
+        server_id, acs_id, status = parse_cres(cres)
+    except ProtocolError as error:
+        return f"not understood: {error.code}"
+    ours = (authentication.three_ds_server_trans_id, authentication.acs_trans_id)
+    return status.value if (server_id, acs_id) == ours else "about another transaction"
+
+
+async def look_after_return(tools: Tools, key: str) -> Step:
+    """Return what a browser sees that came back from the ACS. Raises NotFound for a key that leads nowhere."""
+    async with tools.database.acquire() as connection:
+        authentication = await store.select_by_return(connection, make.digest_key(key))
+    if authentication is None:
+        raise NotFound
+    payment = await load_payment(tools, authentication)
+    if _awaits_outcome(payment, authentication):
+        return await _wait_or_leave(tools, payment, authentication)
+    return Redirect(make.page_url(tools, authentication))
+
+
+def _awaits_outcome(payment: Payment, authentication: Authentication) -> bool:
+    """Tell whether the cardholder has nothing more to do: it is decided, or the bank sent the browser back."""
+    has_returned = authentication.state is State.CHALLENGED and authentication.waiting_since is not None
+    return payment.status is not Status.PENDING or authentication.state.is_decided or has_returned
+
+
+async def _wait_or_leave(tools: Tools, payment: Payment, authentication: Authentication) -> Step:
+    """Wait for an outcome that is open, 10 s at most, then go to the merchant with what is known."""
+    if payment.status is not Status.PENDING:
+        return Redirect(await way_back(tools, payment))
+    if authentication.waiting_since is None:
+        async with tools.database.acquire() as connection:
+            authentication = await store.update_waiting(connection, authentication) or authentication
+    if not _is_older(tools, authentication.waiting_since, MAX_WAIT):
+        return Wait(payment)
+    return Redirect(await way_back(tools, payment))
+
+
+async def wait_on_page(tools: Tools, key: str, *, seconds: float) -> bool:
+    """Wait until the page has more to show than a wait; False when it has not in that time. Raises NotFound."""
+    return await _wait(lambda: open_page(tools, key), seconds=seconds)
+
+
+async def wait_after_return(tools: Tools, key: str, *, seconds: float) -> bool:
+    """Wait until a browser that came back can go on; False when it cannot in that time. Raises NotFound."""
+    return await _wait(lambda: look_after_return(tools, key), seconds=seconds)
+
+
+async def _wait(look: Callable[[], Awaitable[Step]], *, seconds: float) -> bool:
+    give_up_at = time.monotonic() + seconds
+    pause = MIN_PAUSE_SECONDS
+    while isinstance(await look(), Wait | Confirm):
+        if time.monotonic() + pause >= give_up_at:
+            return False
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, MAX_PAUSE_SECONDS)
+    return True
+
+
+async def _find_by_page(tools: Tools, key: str) -> Authentication:
+    async with tools.database.acquire() as connection:
+        authentication = await store.select_by_page(connection, make.digest_key(key))
+    if authentication is None:
+        raise NotFound
+    return authentication
+
+
+def _is_older(tools: Tools, moment: datetime | None, age: timedelta) -> bool:
+    return moment is not None and tools.clock.now() - moment > age

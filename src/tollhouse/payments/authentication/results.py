@@ -1,0 +1,74 @@
+"""Taking the result of a challenge from the Directory: the one word that decides."""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tollhouse.payments.authentication.proofs import is_used
+from tollhouse.payments.authentication.resume import conclude, load_payment
+from tollhouse.threeds.elements import FORM, TRANSIENT, UNKNOWN_TRANSACTION, ProtocolError
+from tollhouse.threeds.lifecycle import judge_result
+from tollhouse.threeds.messages import build_erro, build_rres, parse_rreq, refuse_result
+from tollhouse.threeds.model import Authentication, Result, State
+from tollhouse.threeds.store import select_by_trans_id, update_result
+
+if TYPE_CHECKING:
+    from tollhouse.payments.tools import Tools
+
+log = structlog.get_logger()
+
+
+async def receive_result(tools: Tools, body: bytes) -> bytes:
+    """Take an RReq and return the RRes, or an Erro. What follows for the payment goes on after the answer.
+
+    A repeated, a contradicting and a late result are acknowledged and change nothing. Raises Unavailable when the
+    result could not be written; its sender then repeats it.
+    """
+    try:
+        result = parse_rreq(body)
+        await _take(tools, result)
+    except ProtocolError as error:
+        log.warning("challenge result refused", cause=str(error))
+        return build_erro(error, answers="RReq")
+    return build_rres(result)
+
+
+async def _take(tools: Tools, result: Result) -> None:
+    async with tools.database.acquire() as connection:
+        authentication = await select_by_trans_id(connection, result.three_ds_server_trans_id)
+    authentication = _check_origin(authentication, result)
+    if result.cavv is not None and await is_used(tools, authentication, result.cavv):
+        raise refuse_result(result, FORM, "authenticationValue")
+    payment = await load_payment(tools, authentication)
+    state = judge_result(result, proceed_without_3ds=payment.proceed_without_3ds)
+    async with tools.database.acquire() as connection:
+        decided = await update_result(connection, authentication, result, state)
+    log.info(
+        "challenge result taken",
+        transaction_id=authentication.transaction_id,
+        status=result.status,
+        state=state,
+        counts=decided is not None,
+    )
+    if decided is not None and decided.state.is_decided:
+        _ = tools.running.start(conclude(tools, decided), name="conclude")
+
+
+def _check_origin(authentication: Authentication | None, result: Result) -> Authentication:
+    """Return the authentication if the result bears its ids. Raises ProtocolError.
+
+    The Directory's id never passes through the browser: whoever knows it heard it from the Directory.
+    """
+    if authentication is None:
+        raise refuse_result(result, UNKNOWN_TRANSACTION, "threeDSServerTransID")
+    if authentication.state is State.REQUESTED:
+        raise refuse_result(result, TRANSIENT, "the answer to the AReq is still being read")
+    ids = (authentication.acs_trans_id, authentication.ds_trans_id)
+    if None in ids or not compare_digest(f"{ids[0]} {ids[1]}", f"{result.acs_trans_id} {result.ds_trans_id}"):
+        raise refuse_result(result, UNKNOWN_TRANSACTION, "acsTransID,dsTransID")
+    if authentication.version != result.version:
+        raise refuse_result(result, FORM, "messageVersion")
+    return authentication

@@ -1,0 +1,1 @@
+"""Record disputes and chargebacks."""

@@ -1,0 +1,88 @@
+"""Record charge-backs: the steps of a dispute between an issuer and a merchant.
+
+No acquirer call is made because the issuer has already decided. A charge-back is a fact: it is recorded and posted
+whatever was done with the payment before, also beyond what is left of it. It is a transaction of the same purchase
+that is settled as it is written, and everything that follows from it is written with it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tollhouse.kernel import codes
+from tollhouse.kernel.errors import DatabaseUnavailable
+from tollhouse.kernel.requests import Reply
+from tollhouse.payments.dispute_steps import DisputeStep
+from tollhouse.payments.model import Cause, Payment, Status
+from tollhouse.payments.operations.balance import ALL, Sum, Verdict, judge_chargeback, judge_dispute
+from tollhouse.payments.operations.operate import (
+    OperationRequest,
+    build_further,
+    claim_idempotency_key,
+    is_committed,
+    load_named,
+    recall_reply,
+    run_once,
+)
+from tollhouse.payments.operations.store import insert_chargeback, lock_position
+from tollhouse.payments.reading.view import render_answer
+from tollhouse.payments.records import CREATED, build_no_attempt
+from tollhouse.payments.store import write_consequences
+
+if TYPE_CHECKING:
+    from tollhouse.kernel.money import Money
+    from tollhouse.payments.operations.operate import Judge
+    from tollhouse.payments.tools import Tools
+
+
+async def record_chargeback(
+    tools: Tools, wish: OperationRequest, wanted: Sum = ALL, step: DisputeStep = DisputeStep.FIRST
+) -> Reply:
+    """Record a step of a dispute, about all that is left of the payment unless an amount is given.
+
+    The answer is the charge-back. Raises what `operate` raises.
+    """
+    judge = partial(judge_chargeback, wanted=wanted, step=step)
+    return await run_once(tools, wish, partial(_record, tools, wish, judge))
+
+
+async def record_dispute(tools: Tools, wish: OperationRequest, money: Money) -> Reply:
+    """Record what an issuer charged back by its own account, all of it. Raises as `record_chargeback`."""
+    return await run_once(tools, wish, partial(_record, tools, wish, partial(judge_dispute, money=money)))
+
+
+async def _record(tools: Tools, wish: OperationRequest, judge: Judge) -> Reply:
+    """Commit a charge-back with all that follows from it; or answer by what was there before."""
+    named = await load_named(tools, wish)
+    transaction_id = await tools.transaction_numbers.take()
+    chargeback = None
+    try:
+        async with tools.database.transaction() as connection:
+            if await claim_idempotency_key(connection, wish, named, transaction_id=transaction_id):
+                verdict = judge(await lock_position(connection, named))
+                chargeback = _build_chargeback(tools, wish, named, verdict, transaction_id=transaction_id)
+                await insert_chargeback(connection, chargeback)
+                await write_consequences(connection, tools.consequences, [chargeback])
+    except DatabaseUnavailable:
+        if chargeback is None or not await is_committed(tools, chargeback):
+            raise
+    if chargeback is None:
+        return await recall_reply(tools, wish)
+    tools.on_settled(chargeback)
+    return Reply(CREATED, chargeback.rendered)
+
+
+def _build_chargeback(
+    tools: Tools, wish: OperationRequest, named: Payment, verdict: Verdict, *, transaction_id: int
+) -> Payment:
+    """Put the transaction together, with its answer."""
+    now = tools.clock.now_of(wish.merchant_id)
+    attempt = build_no_attempt(now)
+    by_issuer = dataclasses.replace(wish, cause=Cause.ISSUER, emulate_code=None)
+    opened = build_further(named, by_issuer, verdict, transaction_id=transaction_id, attempt=attempt, now=now)
+    chargeback = replace(opened, status=Status.SUCCESS, code=codes.APPROVED, settled_at=now, initiator="customer")
+    return replace(chargeback, rendered=render_answer(chargeback))

@@ -1,0 +1,161 @@
+"""The same request again: the first recorded answer, byte for byte.
+
+Repeats inside one process wait for the first one's answer; those that meet another process look into the database
+until the answer is recorded or their patience ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from tollhouse.kernel.errors import InternalError, RequestInProgress
+from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.payments.model import AttemptState, Payment, Status
+from tollhouse.payments.reading.stored_payment import show_payment
+from tollhouse.payments.reading.view import render_answer
+from tollhouse.payments.records import CREATED
+from tollhouse.payments.store import queries, select_claim, select_payment, select_payment_by_order
+
+if TYPE_CHECKING:
+    from tollhouse.payments.steps import Claimed
+    from tollhouse.payments.tools import Tools
+
+FIRST_PAUSE_SECONDS = 0.002
+MAX_PAUSE_SECONDS = 0.1
+
+#: The acquirer is being asked, and somebody waits for what it says.
+ASKING = frozenset({AttemptState.IN_FLIGHT, AttemptState.REVERSING})
+
+
+async def answer_once(tools: Tools, claim: Claim, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Reply:
+    """Do the work, unless this process is at it for an equal request; then wait for that one's answer.
+
+    The work goes on when its caller goes away, and so does the waiting of the others. Raises RequestIdReused when the
+    request under way has another body.
+    """
+    key = (claim.merchant_id, claim.operation, claim.request_id)
+    under_way = tools.answering.get(key)
+    if under_way is not None:
+        claim.check(under_way[0])
+        return replace(await asyncio.shield(under_way[1]), is_replay=True)
+    task = tools.running.start(work(), name="charge")
+    tools.answering[key] = (claim.digest, task)
+    task.add_done_callback(lambda _: tools.answering.pop(key))
+    return await asyncio.shield(task)
+
+
+async def recall_claim(tools: Tools, claim: Claim) -> Reply | None:
+    """Return the recorded answer to a request id, waiting for it while its request runs; None when the id is free.
+
+    Raises RequestIdReused for another body, and RequestInProgress when no answer came in time.
+    """
+    for pause in _pauses(tools.patience.answer):
+        async with tools.database.acquire() as connection:
+            claimed = await select_claim(connection, claim)
+        if claimed is None:
+            return None
+        claim.check(claimed.digest)
+        if claimed.answer is not None:
+            return Reply(claimed.status or CREATED, claimed.answer, is_replay=True)
+        # The request id of a double click may have come to a payment that had its answer, and been left without one.
+        payment = await _load_claimed(tools, claim.merchant_id, claimed)
+        if await _answer_by_payment(tools, payment) is None:
+            await asyncio.sleep(pause)
+    raise RequestInProgress
+
+
+async def answer_in_time(
+    tools: Tools, payment: Payment, claim: Claim | None, work: Coroutine[Any, Any, Reply]
+) -> Reply:
+    """Pursue a payment, and answer `pending` when that takes too long; it goes on, and the IPN tells its end."""
+    pursuit = tools.running.start(work, name="pursue")
+    done, _ = await asyncio.wait({pursuit}, timeout=tools.patience.answer)
+    if done:
+        return pursuit.result()
+    answer = render_answer(payment)
+    if claim is None:
+        return Reply(CREATED, answer)
+    await record_answer(tools, payment, answer)
+    recorded = await recall_claim(tools, claim)  # the outcome may have been recorded in the same moment
+    return Reply(CREATED, recorded.body if recorded else answer)
+
+
+async def answer_double_click(tools: Tools, payment: Payment, *, payment_id: int) -> Reply:
+    """Answer a double click as the payment that it repeats: once that one is settled or waits for its cardholder.
+
+    When that takes long, the answer is `pending`, as the first request's was meanwhile. It is recorded for the request
+    id of the double click too.
+    """
+    for pause in _pauses(tools.patience.answer):
+        answer = await _answer_by_payment(tools, await _load_first(tools, payment.merchant_id, payment_id))
+        if answer is not None:
+            return Reply(CREATED, answer, is_replay=True)
+        await asyncio.sleep(pause)
+    late = await _answer_by_payment(tools, await _load_first(tools, payment.merchant_id, payment_id), waits=False)
+    return Reply(CREATED, late or b"", is_replay=True)
+
+
+async def _load_claimed(tools: Tools, merchant_id: int, claimed: Claimed) -> Payment:
+    """Return what a request id leads to: an operation, or the payment itself."""
+    if claimed.transaction_id is None:
+        return await _load_first(tools, merchant_id, claimed.payment_id)
+    async with tools.database.acquire() as connection:
+        payment = await select_payment(connection, merchant_id=merchant_id, transaction_id=claimed.transaction_id)
+    return _expect(payment)
+
+
+async def _load_first(tools: Tools, merchant_id: int, payment_id: int) -> Payment:
+    async with tools.database.acquire() as connection:
+        return _expect(await select_payment_by_order(connection, merchant_id=merchant_id, payment_id=payment_id))
+
+
+def _expect(payment: Payment | None) -> Payment:
+    if payment is None:
+        raise InternalError("A payment that was committed is not there.")
+    return payment
+
+
+async def _answer_by_payment(tools: Tools, payment: Payment, *, waits: bool = True) -> bytes | None:
+    """Record the answer that a payment has by now for the request ids that have none, and return it.
+
+    While the acquirer is asked there is none, unless nobody waits any longer: then it is `pending`.
+    """
+    if waits and not has_answer(payment):
+        return None
+    answer = await show_payment(tools, payment)
+    await record_answer(tools, payment, answer)
+    return answer
+
+
+def _pauses(seconds: float) -> Iterator[float]:
+    """Yield pauses, growing ones, for so many seconds and at least once."""
+    give_up_at = time.monotonic() + seconds
+    pause = FIRST_PAUSE_SECONDS
+    yield pause
+    while time.monotonic() < give_up_at:
+        pause = min(2 * pause, MAX_PAUSE_SECONDS)
+        yield pause
+
+
+def has_answer(payment: Payment) -> bool:
+    """Tell whether the first request for a payment has had its answer, as far as the payment itself tells."""
+    return payment.status is not Status.PENDING or payment.attempt.state not in ASKING
+
+
+async def record_answer(tools: Tools, payment: Payment, answer: bytes) -> None:
+    """Record an answer for the request ids that lead to a payment and have none yet."""
+    async with tools.database.acquire() as connection:
+        await queries.record_answer(
+            connection,
+            merchant_id=payment.merchant_id,
+            payment_id=payment.payment_id,
+            transaction_id=payment.transaction_id,
+            is_first=payment.mode.is_first,
+            status=CREATED,
+            answer=answer,
+        )

@@ -1,0 +1,1 @@
+"""Capture, void and refund: operations on an earlier transaction."""

@@ -1,0 +1,263 @@
+"""What may still be done with a payment. Pure: the transactions of one purchase, and the rules that follow from them.
+
+authorization ──> capture ──> credit, credit ...
+       │             │
+       └──> void     └──> void, while nothing was credited
+sale ──> credit, credit ...     or void, while nothing was credited
+An issuer takes back what it likes, whatever is left: that is a fact and no wish. What can be credited is then nothing,
+and never less.
+
+What is open counts as done where that would take money away from somebody else: an open credit is not left to credit,
+an open capture or void lets nothing else begin. One that failed never was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from tollhouse.kernel.errors import Invalid, RequestInProgress
+from tollhouse.kernel.money import AmountError, Currency, Money
+from tollhouse.payments.dispute_steps import Dispute, DisputeStep
+from tollhouse.payments.model import AttemptState, Mode, Status
+
+#: Of one purchase, its first one among them.
+MAX_TRANSACTIONS = 1_000
+
+#: Where the ids of operations lead to is said under this name.
+PATH = "transactionId"
+
+STILL_OPEN = "Another operation on this payment is still open; repeat this one when its outcome is known."
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One transaction of a purchase, as far as the rules ask. A charge-back has no attempt at an acquirer."""
+
+    transaction_id: int
+    mode: Mode
+    status: Status
+    amount_minor: int
+    acquirer: str | None
+    reference: str | None
+    state: AttemptState | None
+    attempt_number: int | None
+    #: Of a charge-back: which step of a dispute it is, and what it moved in the currency of the purchase.
+    dispute_step: DisputeStep | None = None
+    moved_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentBalance:
+    """Where a purchase stands. `is_expired` tells of an authorization that its time to be captured is over."""
+
+    first: Step
+    later: tuple[Step, ...]
+    currency: Currency
+    is_expired: bool
+
+    @property
+    def captured(self) -> Step | None:
+        """The transaction that took the money: the sale, or the capture of the authorization."""
+        if self.first.mode is Mode.SALE:
+            return self.first if self.first.status is Status.SUCCESS else None
+        return next(self._select(Mode.CAPTURE, Status.SUCCESS), None)
+
+    @property
+    def left_minor(self) -> int:
+        """What can be credited, never below 0: captured less credited or being credited, less charged back."""
+        captured = self.captured
+        if captured is None or self.is_voided():
+            return 0
+        returned = sum(step.amount_minor for step in self._select(Mode.CREDIT, Status.SUCCESS, Status.PENDING))
+        return max(captured.amount_minor - returned - self.charged_back_minor, 0)
+
+    @property
+    def charged_back_minor(self) -> int:
+        """What issuers have of it: taken by charge-backs, less what came back by disputes that were won."""
+        return sum(TAKES.get(step.dispute_step, 0) * step.moved_minor for step in self.later if step.dispute_step)
+
+    def is_open(self, *modes: Mode) -> bool:
+        """Tell whether an operation of one of these modes has no outcome yet."""
+        return any(any(self._select(mode, Status.PENDING)) for mode in modes)
+
+    def has_returned(self) -> bool:
+        """Tell whether money went back, or is about to."""
+        return any(self._select(Mode.CREDIT, Status.SUCCESS)) or self.charged_back_minor > 0
+
+    def is_voided(self) -> bool:
+        """Tell whether all of it was undone."""
+        return any(self._select(Mode.VOID, Status.SUCCESS))
+
+    def _select(self, mode: Mode, *statuses: Status) -> Iterator[Step]:
+        return (step for step in self.later if step.mode is mode and step.status in statuses)
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """An amount as it was asked for, in the currency of the purchase; without one all that there is."""
+
+    amount: Decimal | None = None
+    currency: str | None = None
+
+
+ALL = Sum()
+
+#: Which steps of a dispute move money: from the merchant, or back.
+TAKES: dict[DisputeStep | None, int] = {DisputeStep.FIRST: 1, DisputeStep.SECOND: 1, DisputeStep.WON: -1}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What may be done: how much, and on which transaction.
+
+    `mode` is what is done instead of what was asked for, `dispute` what a charge-back moves.
+    """
+
+    money: Money
+    basis: Step
+    mode: Mode | None = None
+    dispute: Dispute | None = None
+
+
+def judge_capture(position: PaymentBalance, wanted: Sum) -> Verdict:
+    """Say how much is captured: all that is held, or a part. Raises Invalid and RequestInProgress."""
+    first = position.first
+    held = _find_held(position)
+    if position.is_expired:
+        raise Invalid({PATH: ["is an authorization whose time is over; its hold is released"]})
+    money = _read_sum(position, wanted, first.amount_minor, "was authorized") or held
+    return Verdict(money, first)
+
+
+def judge_release(position: PaymentBalance) -> Verdict:
+    """Say how much is released of an authorization that nobody captured. Raises Invalid and RequestInProgress."""
+    return Verdict(_find_held(position), position.first)
+
+
+def judge_void(position: PaymentBalance) -> Verdict:
+    """Say how much is undone: what an authorization holds, or what a sale or capture took. Raises as the others do."""
+    _check_first(position)
+    captured = position.captured
+    if captured is None or position.is_voided():
+        return judge_release(position)
+    if position.is_open(Mode.CREDIT, Mode.VOID):
+        raise RequestInProgress(STILL_OPEN)
+    if position.has_returned():
+        raise Invalid({PATH: ["was credited or charged back in part; credit what is left instead"]})
+    return Verdict(Money(captured.amount_minor, position.currency), captured)
+
+
+def judge_credit(position: PaymentBalance, wanted: Sum) -> Verdict:
+    """Say how much is given back: all that is left, or a part of it. Raises Invalid and RequestInProgress.
+
+    All of an authorization that nobody captured is given back by a void.
+    """
+    _check_first(position)
+    captured = position.captured
+    if position.is_voided():
+        raise Invalid({PATH: ["was voided; there is nothing to credit"]})
+    if position.is_open(Mode.CAPTURE, Mode.VOID):
+        raise RequestInProgress(STILL_OPEN)
+    if captured is None:
+        return _judge_credit_of_hold(position, wanted)
+    if position.left_minor <= 0:
+        raise Invalid({"amount": ["is more than is left to credit, which is nothing"]})
+    left = position.left_minor
+    return Verdict(
+        _read_sum(position, wanted, left, "is left to credit") or Money(left, position.currency),
+        captured,
+    )
+
+
+def _judge_credit_of_hold(position: PaymentBalance, wanted: Sum) -> Verdict:
+    held = _find_held(position)
+    if _read_sum(position, wanted, held.amount_minor, "is held") not in {None, held}:
+        text = f"is a part of an authorization that was not captured; capture it first, or credit all {held.to_text()}"
+        raise Invalid({"amount": [text]})
+    return Verdict(held, position.first, Mode.VOID)
+
+
+def judge_chargeback(position: PaymentBalance, wanted: Sum, step: DisputeStep = DisputeStep.FIRST) -> Verdict:
+    """Say what a step of a dispute is about, and how much it moves; it is never refused for what was done before.
+
+    Without an amount it is about all that is left, or of a payment of which nothing is left about the whole of it.
+    Raises Invalid for an amount that is none, and for more won than was charged back.
+    """
+    if step is DisputeStep.WON:
+        return _judge_won(position, wanted)
+    money = _read_sum(position, wanted)
+    if money is not None:
+        return judge_dispute(position, money, step)
+    basis = position.captured or position.first
+    charged_back = position.charged_back_minor if step is not DisputeStep.FIRST else 0
+    amount_minor = charged_back or position.left_minor or basis.amount_minor
+    if not amount_minor:
+        raise Invalid({"amount": ["is required: the payment itself is of nothing"]})
+    return judge_dispute(position, Money(amount_minor, position.currency), step)
+
+
+def judge_dispute(position: PaymentBalance, money: Money, step: DisputeStep = DisputeStep.FIRST) -> Verdict:
+    """Say how much of a sum a step of a dispute moves, and how much of that is beyond what is left. Refuses nothing.
+
+    A second charge-back takes what the issuer does not have since the first.
+    """
+    is_own = money.currency == position.currency
+    moved = money.amount_minor if step in TAKES else 0
+    if step is DisputeStep.SECOND and is_own:
+        moved = max(moved - max(position.charged_back_minor, 0), 0)
+    excess = max(moved - (position.left_minor if is_own else 0), 0)
+    return Verdict(money, position.captured or position.first, dispute=Dispute(step, moved, excess))
+
+
+def _judge_won(position: PaymentBalance, wanted: Sum) -> Verdict:
+    most = position.charged_back_minor
+    if most <= 0:
+        raise Invalid({PATH: ["has no charge-back that could be won"]})
+    money = _read_sum(position, wanted, most, "was charged back") or Money(most, position.currency)
+    return Verdict(money, position.captured or position.first, dispute=Dispute(DisputeStep.WON, money.amount_minor, 0))
+
+
+def _find_held(position: PaymentBalance) -> Money:
+    """Return what an authorization holds that was neither captured nor voided. Raises Invalid and RequestInProgress."""
+    _check_first(position)
+    if position.is_voided():
+        raise Invalid({PATH: ["was voided already"]})
+    if position.captured is not None:
+        raise Invalid({PATH: ["was captured already"]})
+    if position.is_open(Mode.CAPTURE, Mode.VOID):
+        raise RequestInProgress(STILL_OPEN)
+    return Money(position.first.amount_minor, position.currency)
+
+
+def _check_first(position: PaymentBalance) -> None:
+    """Refuse what can never have anything done with it, and what nobody knows the outcome of."""
+    first = position.first
+    if first.status is Status.PENDING:
+        raise RequestInProgress("This payment is still open; repeat this request when its outcome is known.")
+    if first.status is Status.FAIL:
+        raise Invalid({PATH: ["is a payment that failed"]})
+    if first.amount_minor == 0:
+        raise Invalid({PATH: ["only verified the card; it holds no money"]})
+    if len(position.later) >= MAX_TRANSACTIONS - 1:
+        raise Invalid({PATH: ["has had too many operations"]})
+
+
+def _read_sum(position: PaymentBalance, wanted: Sum, most_minor: int | None = None, what: str = "") -> Money | None:
+    """Read a sum above zero, of `most_minor` at most; None where all is wanted. Raises Invalid."""
+    own = position.currency.code
+    if wanted.currency not in {None, own}:
+        raise Invalid({"currency": [f"is not that of the payment, {own}"]})
+    if wanted.amount is None:
+        return None
+    try:
+        money = Money.parse(wanted.amount, position.currency)
+    except AmountError as error:
+        raise Invalid({"amount": [str(error)]}) from None
+    if money.amount_minor == 0:
+        raise Invalid({"amount": ["must be above 0"]})
+    if most_minor is not None and money.amount_minor > most_minor:
+        most = Money(most_minor, position.currency).to_text()
+        raise Invalid({"amount": [f"is more than {what}, which is {most}"]})
+    return money

@@ -1,0 +1,18 @@
+"""Capturing: taking what an authorization holds, or a part of it; the rest is released at once."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tollhouse.payments.operations.balance import ALL, Sum, judge_capture
+from tollhouse.payments.operations.operate import OperationRequest, operate
+
+if TYPE_CHECKING:
+    from tollhouse.kernel.requests import Reply
+    from tollhouse.payments.tools import Tools
+
+
+async def capture(tools: Tools, wish: OperationRequest, wanted: Sum = ALL) -> Reply:
+    """Capture an authorization, all of it unless an amount is given. Raises what `operate` raises."""
+    return await operate(tools, wish, partial(judge_capture, wanted=wanted))

@@ -1,0 +1,190 @@
+"""Authorizations that wait: captured when their price says so, released when their time is over.
+
+A hold is a row from the approval of an authorization to its capture or void, written and deleted by the transactions
+that settle these. Workers lease what is due. The lease spares work and no more: that an authorization is captured once
+is seen to where operations begin (`payments.operate`), whoever comes twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tollhouse.kernel import codes
+from tollhouse.kernel.clock import floor_second
+from tollhouse.kernel.errors import Invalid, RequestInProgress
+from tollhouse.kernel.ids import new_request_id
+from tollhouse.payments.model import Cause, Holding, Mode, Payment, Status
+from tollhouse.payments.operations.capture import capture
+from tollhouse.payments.operations.operate import OperationRequest
+from tollhouse.payments.operations.void import release
+from tollhouse.payments.store import queries
+
+if TYPE_CHECKING:
+    from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import PlainConnection
+
+#: Until a capture or release is tried again whose outcome is open, or that did not reach the acquirer.
+PAUSES_SECONDS = (60.0, 600.0, 3_600.0)
+LATER_PAUSES_SECONDS = 21_600.0
+#: A release that did not come off so often is given up: the issuer has let go by itself long ago.
+MAX_TRIES = 20
+
+#: Failures that say nothing about the authorization: the same may come off another time.
+INDECISIVE = frozenset({codes.ACQUIRER_UNREACHABLE, codes.REVERSED})
+
+#: Of an authorization that was approved before its terms said how long it holds.
+UNSAID = Holding(capture_after_days=None, valid_days=7)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class DueHold:
+    """An authorization as a worker leased it. `is_expired` is told by the merchant's clock, which is so far ahead."""
+
+    merchant_id: int
+    transaction_id: int
+    lease: int
+    tries: int
+    capture_at: datetime | None
+    is_expired: bool
+    is_merchant_active: bool
+    clock_offset: timedelta
+
+
+class TrackHold:
+    """Follows: an approved authorization waits, a captured or voided one no longer does."""
+
+    rank = 50
+    stands_alone = True
+
+    def rows(self, payment: Payment) -> Sequence[Payment]:
+        """Return the payment when it bears on an authorization above zero."""
+        if payment.mode is Mode.AUTH:
+            is_held = payment.status is Status.SUCCESS and payment.money.amount_minor > 0
+            return (payment,) if is_held else ()
+        basis = payment.basis
+        is_end = payment.mode in {Mode.CAPTURE, Mode.VOID} and basis is not None and basis.mode is Mode.AUTH
+        return (payment,) if is_end else ()
+
+    async def write(self, connection: PlainConnection, rows: Sequence[Payment]) -> None:
+        """Write the holds of a batch, in the order of their keys."""
+        ordered = sorted(rows, key=_key_of)
+        await _insert(connection, [payment for payment in ordered if payment.mode is Mode.AUTH])
+        operations = [payment for payment in ordered if payment.mode is not Mode.AUTH]
+        await _end(connection, [payment for payment in operations if _is_over(payment)])
+        declined = [payment for payment in operations if _is_declined_capture(payment)]
+        if declined:
+            await queries.update_holds_declined(connection, **_keys_of(declined))
+
+
+def _is_over(operation: Payment) -> bool:
+    """Tell whether an operation ends the hold: one that was done, or the last release that the issuer refuses."""
+    if operation.status is Status.SUCCESS:
+        return True
+    by_expiry = operation.basis is not None and operation.basis.cause is Cause.EXPIRY
+    return by_expiry and operation.code not in INDECISIVE
+
+
+def _is_declined_capture(operation: Payment) -> bool:
+    is_failed = operation.mode is Mode.CAPTURE and operation.status is Status.FAIL
+    return is_failed and operation.code not in INDECISIVE
+
+
+async def _insert(connection: PlainConnection, approved: Sequence[Payment]) -> None:
+    if not approved:
+        return
+    holdings = [payment.holding or UNSAID for payment in approved]
+    await queries.insert_holds(
+        connection,
+        **_keys_of(approved),
+        payment_ids=[payment.payment_id for payment in approved],
+        settled_at=[floor_second(payment.settled_at or payment.created_at) for payment in approved],
+        captures_after=[_days(holding.capture_after_days) for holding in holdings],
+        valid_for=[_days(holding.valid_days) for holding in holdings],
+    )
+
+
+async def _end(connection: PlainConnection, operations: Sequence[Payment]) -> None:
+    if operations:
+        await queries.delete_holds(connection, **_keys_of(operations))
+
+
+def _days(count: int | None) -> timedelta | None:
+    return None if count is None else timedelta(days=count)
+
+
+def _keys_of(payments: Sequence[Payment]) -> dict[str, list[int]]:
+    keys = [_key_of(payment) for payment in payments]
+    return {
+        "merchant_ids": [merchant_id for merchant_id, _ in keys],
+        "transaction_ids": [transaction_id for _, transaction_id in keys],
+    }
+
+
+def _key_of(payment: Payment) -> tuple[int, int]:
+    """Return merchant and authorization."""
+    return payment.merchant_id, payment.basis.transaction_id if payment.basis else payment.transaction_id
+
+
+async def lease_due_holds(tools: Tools, *, limit: int, lease_seconds: float) -> list[DueHold]:
+    """Take authorizations that are due; nobody else gets them before the lease ends."""
+    async with tools.database.transaction() as connection:
+        rows = queries.lease_due_holds(connection, limit=limit, lease_seconds=lease_seconds)
+        due = [DueHold(**row) async for row in rows]
+    for hold in due:
+        tools.clock.observe_offset(hold.merchant_id, hold.clock_offset)
+    return due
+
+
+async def select_next_hold(connection: PlainConnection, merchant_id: int) -> datetime | None:
+    """Return when the next of a merchant's authorizations falls due, in its time."""
+    due_at: datetime | None = await queries.select_next_hold(connection, merchant_id=merchant_id)
+    return due_at
+
+
+async def select_holds_busy(connection: PlainConnection, merchant_id: int, *, due_by: datetime) -> bool:
+    """Tell whether any of a merchant's authorizations was due by a moment of its time, or is in somebody's hands."""
+    return bool(await queries.select_holds_busy(connection, merchant_id=merchant_id, due_by=due_by))
+
+
+async def process_due_hold(tools: Tools, hold: DueHold) -> None:
+    """Capture or release a leased authorization, and look at it again later if it is there still.
+
+    A disabled merchant's captures wait, and its authorizations are released when their time is over.
+    """
+    try:
+        if hold.is_expired:
+            await release(tools, _wish(hold, Mode.VOID, Cause.EXPIRY))
+        elif hold.capture_at is not None and hold.is_merchant_active:
+            await capture(tools, _wish(hold, Mode.CAPTURE, Cause.SCHEDULE))
+    except RequestInProgress:
+        log.info("hold waits for an open operation", transaction_id=hold.transaction_id)
+    except Invalid as error:  # what it waited for was done in another way, and its row is about to go
+        log.warning("hold.processing_failed", transaction_id=hold.transaction_id, errors=error.errors)
+    await _look_again(tools, hold)
+
+
+def _wish(hold: DueHold, mode: Mode, cause: Cause) -> OperationRequest:
+    return OperationRequest(hold.merchant_id, hold.transaction_id, new_request_id(), mode, cause=cause)
+
+
+async def _look_again(tools: Tools, hold: DueHold) -> None:
+    """Put the hold off, unless it is gone or somebody else has leased it since; give up what never comes off."""
+    key = {"merchant_id": hold.merchant_id, "transaction_id": hold.transaction_id, "lease": hold.lease}
+    async with tools.database.acquire() as connection:
+        if hold.is_expired and hold.tries >= MAX_TRIES:
+            log.error("release given up", transaction_id=hold.transaction_id, tries=hold.tries)
+            await queries.delete_hold(connection, **key)
+        else:
+            await queries.postpone_hold(connection, **key, pause_seconds=pause_after(hold.tries))
+
+
+def pause_after(tries: int) -> float:
+    """Return how long to wait before an authorization is looked at again."""
+    return PAUSES_SECONDS[tries] if tries < len(PAUSES_SECONDS) else LATER_PAUSES_SECONDS

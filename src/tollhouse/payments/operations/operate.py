@@ -1,0 +1,211 @@
+"""Operations on a payment: captures, voids and credits, from what is asked to an answer.
+
+    operate ──> begin (durable) ──> ask the acquirer ──> settle (durable)
+
+Each is a transaction of the same purchase with a reference of its own. Whoever begins one locks the purchase first, so
+that of two at once the second sees the first, and together they never take more than there is. What the acquirer's
+silence leaves open is settled by the resolver, as it is for payments; nothing is sent again under another reference
+meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from tollhouse.acquirers.model import Operation
+from tollhouse.kernel.errors import DatabaseUnavailable, Invalid, NotFound, Unavailable
+from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.payments import lifecycle
+from tollhouse.payments.authorize import resolve_seconds
+from tollhouse.payments.finish import finish_attempt
+from tollhouse.payments.idempotency import answer_in_time, answer_once, recall_claim
+from tollhouse.payments.model import Attempt, AttemptState, Cause, Mode, OriginalTransaction, Payment, Status
+from tollhouse.payments.operations.balance import PATH, PaymentBalance, Verdict
+from tollhouse.payments.operations.store import insert_claim, insert_operation, lock_position
+from tollhouse.payments.store import select_payment
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tollhouse.acquirers.model import Acquirer, Answer
+    from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import PlainConnection
+
+#: Says what may be done, in the transaction that locks the purchase. Raises Invalid and RequestInProgress.
+Judge = Callable[[PaymentBalance], Verdict]
+
+NO_OPERATION_ON = {
+    Mode.VOID: "is a void; name the payment that it undid",
+    Mode.CREDIT: "is a credit; name the payment that it gave back",
+    Mode.CHARGEBACK: "is a charge-back; name the payment that it took back",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRequest:
+    """An operation as it was asked for. `transaction_id` is that of the authorization, the sale or its capture."""
+
+    merchant_id: int
+    transaction_id: int
+    request_id: str
+    mode: Mode
+    claim: Claim | None = None
+    cause: Cause = Cause.REQUEST
+    #: In the merchant's words.
+    reason: str | None = None
+    emulate_code: str | None = None
+
+
+async def operate(tools: Tools, wish: OperationRequest, judge: Judge) -> Reply:
+    """Do what is wished, and return the answer; a request that was seen before gets its first answer.
+
+    Raises NotFound, Invalid and RequestInProgress by where the purchase stands, RequestIdReused, and Unavailable. After
+    Unavailable nobody knows whether the intention was committed: the same request id finds out.
+    """
+    return await run_once(tools, wish, lambda: _begin(tools, wish, judge))
+
+
+async def run_once(tools: Tools, wish: OperationRequest, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Reply:
+    """Do a piece of work once for its request id, whoever goes away meanwhile."""
+    if wish.claim is None:
+        return await tools.running.finish(work(), name=wish.mode)
+    return await answer_once(tools, wish.claim, work)
+
+
+async def load_named(tools: Tools, wish: OperationRequest) -> Payment:
+    """Return the payment that is to be operated on. Raises NotFound, and Invalid for what no operation acts on."""
+    async with tools.database.acquire() as connection:
+        named = await select_payment(connection, merchant_id=wish.merchant_id, transaction_id=wish.transaction_id)
+    if named is None:
+        raise NotFound("There is no such transaction.")
+    if named.mode in NO_OPERATION_ON:
+        raise Invalid({PATH: [NO_OPERATION_ON[named.mode]]})
+    return named
+
+
+async def _begin(tools: Tools, wish: OperationRequest, judge: Judge) -> Reply:
+    """Commit the intention, then pursue it; or answer by what was there before."""
+    named = await load_named(tools, wish)
+    transaction_id = await tools.transaction_numbers.take()
+    begun = None
+    try:
+        async with tools.database.transaction() as connection:
+            if await claim_idempotency_key(connection, wish, named, transaction_id=transaction_id):
+                verdict = judge(await lock_position(connection, named))
+                begun = _build_operation(tools, wish, named, verdict, transaction_id=transaction_id), verdict
+                await _insert(tools, connection, begun[0])
+    except DatabaseUnavailable:
+        if begun is None or not await is_committed(tools, begun[0]):
+            raise
+    if begun is None:
+        return await recall_reply(tools, wish)
+    return await answer_in_time(tools, begun[0], wish.claim, _pursue(tools, *begun))
+
+
+async def _insert(tools: Tools, connection: PlainConnection, operation: Payment) -> None:
+    seconds = resolve_seconds(tools, operation.attempt.acquirer)
+    await insert_operation(connection, operation, resolve_seconds=seconds)
+
+
+async def is_committed(tools: Tools, operation: Payment) -> bool:
+    """Find out whether the COMMIT went through whose answer was lost."""
+    async with tools.database.acquire() as connection:
+        stored = await select_payment(
+            connection, merchant_id=operation.merchant_id, transaction_id=operation.transaction_id
+        )
+    return stored is not None
+
+
+async def claim_idempotency_key(
+    connection: PlainConnection, wish: OperationRequest, named: Payment, *, transaction_id: int
+) -> bool:
+    """Take the request id, if there is one; False when it was taken before."""
+    return wish.claim is None or await insert_claim(
+        connection, wish.claim, payment_id=named.payment_id, transaction_id=transaction_id
+    )
+
+
+async def recall_reply(tools: Tools, wish: OperationRequest) -> Reply:
+    """Return the answer to a request id that was taken before. Raises RequestIdReused and RequestInProgress."""
+    reply = await recall_claim(tools, wish.claim) if wish.claim else None
+    if reply is None:
+        raise Unavailable
+    return reply
+
+
+def _build_operation(
+    tools: Tools, wish: OperationRequest, named: Payment, verdict: Verdict, *, transaction_id: int
+) -> Payment:
+    """Put the transaction together. The acquirer is the one that has the original; no other can act on it."""
+    now, acquirer = tools.clock.now(), verdict.basis.acquirer or ""
+    if acquirer not in tools.acquirers:
+        raise Unavailable("The acquirer of this payment is not available; repeat the request later.")
+    attempt = Attempt(
+        number=1,
+        acquirer=acquirer,
+        reference=lifecycle.name_attempt(transaction_id, 1),
+        state=AttemptState.IN_FLIGHT,
+        card=None,
+        fingerprint=b"",
+        sent_at=now,
+        send_before=tools.patience.send_before(),
+    )
+    created_at = now + tools.clock.offset_of(wish.merchant_id)
+    return build_further(named, wish, verdict, transaction_id=transaction_id, attempt=attempt, now=created_at)
+
+
+def build_further(
+    named: Payment, wish: OperationRequest, verdict: Verdict, *, transaction_id: int, attempt: Attempt, now: datetime
+) -> Payment:
+    """Put a further transaction of a purchase together, open, without what belongs to the named one alone."""
+    return replace(
+        named,
+        transaction_id=transaction_id,
+        mode=verdict.mode or wish.mode,
+        status=Status.PENDING,
+        money=verdict.money,
+        request_id=wish.request_id,
+        initiator="merchant",
+        reason="unscheduled",
+        created_at=now,
+        attempt=attempt,
+        code=None,
+        network_transaction_id=None,
+        settled_at=None,
+        subscribing=(),
+        renewing=None,
+        changing=None,
+        standings=(),
+        double_click_digest=None,
+        page_try=None,
+        holding=None,
+        emulate_code=wish.emulate_code,
+        basis=OriginalTransaction(verdict.basis.transaction_id, verdict.basis.mode, wish.cause, wish.reason),
+        dispute=verdict.dispute,
+        rendered=b"",
+    )
+
+
+async def _pursue(tools: Tools, operation: Payment, verdict: Verdict) -> Reply:
+    """Ask the acquirer, with no database connection held, and settle by the answer."""
+    acquirer = tools.acquirers[operation.attempt.acquirer]
+    outcome = await _choose_verb(acquirer, operation.mode)(
+        Operation(
+            reference=operation.attempt.reference,
+            original_reference=verdict.basis.reference or "",
+            money=operation.money,
+            transacted_at=operation.created_at,
+            emulate_code=operation.emulate_code,
+            send_before=operation.attempt.send_before,
+        )
+    )
+    return await finish_attempt(tools, operation, lifecycle.apply(operation, outcome, tools.now_of(operation)))
+
+
+def _choose_verb(acquirer: Acquirer, mode: Mode) -> Callable[[Operation], Awaitable[Answer]]:
+    verbs = {Mode.CAPTURE: acquirer.capture, Mode.VOID: acquirer.void, Mode.CREDIT: acquirer.credit}
+    return verbs[mode]

@@ -1,0 +1,109 @@
+"""Rows of operations: who holds a request id, where a purchase stands, and the intention of what is done next.
+
+Each function works in the transaction of its caller, which `lock_position` makes the only one for that purchase.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tollhouse.kernel.errors import InternalError
+from tollhouse.kernel.money import Currency
+from tollhouse.payments import records
+from tollhouse.payments.dispute_steps import DisputeStep
+from tollhouse.payments.model import AttemptState, Mode, Payment, Status
+from tollhouse.payments.operations.balance import MAX_TRANSACTIONS, PaymentBalance, Step
+from tollhouse.payments.store import queries
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tollhouse.kernel.requests import Claim
+    from tollhouse.storage.database import PlainConnection
+
+
+async def insert_claim(connection: PlainConnection, claim: Claim, *, payment_id: int, transaction_id: int) -> bool:
+    """Take a request id for an operation; False when it was taken before. A concurrent claimant is waited for."""
+    taken = await queries.claim_operation(
+        connection,
+        merchant_id=claim.merchant_id,
+        operation=claim.operation,
+        request_id=claim.request_id,
+        digest=claim.digest,
+        payment_id=payment_id,
+        transaction_id=transaction_id,
+    )
+    return taken is not None
+
+
+async def lock_position(connection: PlainConnection, named: Payment) -> PaymentBalance:
+    """Lock a purchase and return where it stands. Whoever begins an operation on it meanwhile waits, and sees ours.
+
+    The first transaction is the one that was named, or the one that the named operation acts on: of the tries of a
+    payment page there may be several.
+    """
+    await queries.lock_payment(connection, merchant_id=named.merchant_id, payment_id=named.payment_id)
+    # A statement of its own, after the lock: it sees what whoever held it before us has committed.
+    found = queries.select_transactions(
+        connection, merchant_id=named.merchant_id, payment_id=named.payment_id, most=MAX_TRANSACTIONS
+    )
+    rows = [row async for row in found]
+    first_id = named.basis.transaction_id if named.basis else named.transaction_id
+    first = next((row for row in rows if row["transaction_id"] == first_id), None)
+    if first is None:
+        raise InternalError("A payment that was committed is not there.")
+    return PaymentBalance(
+        first=_read_step(first, first["currency"]),
+        later=tuple(_read_step(row, first["currency"]) for row in rows if not Mode(row["mode"]).is_first),
+        currency=Currency.of(first["currency"]),
+        is_expired=first["is_expired"],
+    )
+
+
+def _read_step(row: Mapping[str, Any], currency: str) -> Step:
+    """Read a transaction. A charge-back in another currency than the purchase takes nothing of what is left of it."""
+    return Step(
+        transaction_id=row["transaction_id"],
+        mode=Mode(row["mode"]),
+        status=Status(row["status"]),
+        amount_minor=row["amount_minor"],
+        acquirer=row["acquirer"],
+        reference=row["reference"],
+        state=AttemptState(row["state"]) if row["state"] else None,
+        attempt_number=row["number"],
+        dispute_step=DisputeStep(row["dispute_step"]) if row["dispute_step"] else None,
+        moved_minor=row["moved_minor"] or 0 if row["currency"] == currency else 0,
+    )
+
+
+async def insert_operation(connection: PlainConnection, payment: Payment, *, resolve_seconds: float) -> None:
+    """Commit the intention of an operation; the resolver may look at it after so many seconds."""
+    await queries.insert_operation(connection, **records.columns_of_operation(payment, resolve_seconds=resolve_seconds))
+
+
+async def insert_chargeback(connection: PlainConnection, payment: Payment) -> None:
+    """Write a charge-back, and its answer for the request id that was taken for it."""
+    await queries.insert_chargeback(connection, **records.columns_of_chargeback(payment))
+    await queries.record_answer(
+        connection,
+        merchant_id=payment.merchant_id,
+        payment_id=payment.payment_id,
+        transaction_id=payment.transaction_id,
+        is_first=False,
+        status=records.CREATED,
+        answer=payment.rendered,
+    )
+
+
+async def update_reversing(
+    connection: PlainConnection, merchant_id: int, step: Step, *, resolve_seconds: float
+) -> bool:
+    """Begin to take an attempt back whose outcome is open; False when it is open no longer."""
+    number = await queries.update_reversing(
+        connection,
+        merchant_id=merchant_id,
+        transaction_id=step.transaction_id,
+        number=step.attempt_number,
+        resolve_seconds=resolve_seconds,
+    )
+    return number is not None

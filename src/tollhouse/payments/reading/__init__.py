@@ -1,0 +1,1 @@
+"""Show payments: responses, the feed and public names."""

@@ -1,0 +1,231 @@
+"""Transactions read back, newest first, by whatever a merchant knows of them.
+
+Each look takes a stretch of one index, in the order of time, and then keeps what fits the rest of the filter. Which
+index it is depends on the filter: an id and a request id know their few transactions, an order and a consumer have
+indexes of their own, as have operations; all else is the merchant's own order of time. A page looks at
+so many transactions and no more. It may therefore hold fewer than were asked for, or none, and still say where
+to go on; it never costs more.
+
+Pages are in the order in which transactions were made, which never changes. A span of time is about the time that they
+show, which is when they were settled: the few that took long to settle are looked at by an index of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tollhouse.payments.dispute_steps import DisputeStep
+from tollhouse.payments.model import CHANGE_OPERATION, OPERATION, Mode, Payment, Status
+from tollhouse.payments.store import queries, select_payments
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import PlainConnection
+
+#: What one page looks at, and how much of it at a time where most of it does not fit.
+MAX_EXAMINED = 10_000
+STRETCH = 2_000
+#: A consumer with more payments is found along the merchant's own order of time.
+MAX_OF_CONSUMER = 5_000
+#: The operations whose request ids name transactions.
+OPERATIONS = (OPERATION, CHANGE_OPERATION, "capture", "void", "credit", "chargeback")
+
+EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+LATEST = datetime(9999, 12, 30, tzinfo=UTC)
+
+
+#: What took longer than this from its beginning to its outcome is in the index `transaction_settled_late`.
+LATE = timedelta(hours=1)
+
+
+class Place(NamedTuple):
+    """Where a page ends; the next one begins after it."""
+
+    created_at: datetime
+    transaction_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What is looked for; None narrows nothing.
+
+    `steps` are those of charge-backs; a status is never that of one. `since` and `until` are about the time that a
+    transaction shows; `until` is the first moment that is too late.
+    """
+
+    transaction_id: int | None = None
+    payment_id: int | None = None
+    request_id: str | None = None
+    consumer_id: str | None = None
+    external_id: str | None = None
+    site_id: int | None = None
+    status: Status | None = None
+    mode: Mode | None = None
+    steps: frozenset[DisputeStep] | None = None
+    since: datetime = EARLIEST
+    until: datetime = LATEST
+
+    @property
+    def is_order_of_time(self) -> bool:
+        """Whether all that falls into the time fits."""
+        ids = (self.transaction_id, self.payment_id, self.request_id, self.consumer_id, self.external_id)
+        others = (*ids, self.site_id, self.status, self.mode, self.steps)
+        return all(each is None for each in others) and (self.since, self.until) == (EARLIEST, LATEST)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some transactions, newest first, and where the next page begins; None at the end."""
+
+    payments: tuple[Payment, ...]
+    next: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """A look for a page: whose transactions, which, and at how many at most."""
+
+    connection: PlainConnection
+    merchant_id: int
+    wanted: Filter
+    consumer_id: str | None
+    most_examined: int
+
+
+#: Returns a stretch of an index: places before one, newest first, as many at most.
+Find = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedFilter:
+    """A walk along an index: how a stretch of it is found, and where it begins."""
+
+    find: Find
+    start: Place
+
+
+async def select_page(
+    connection: PlainConnection,
+    merchant_id: int,
+    wanted: Filter,
+    *,
+    after: Place | None,
+    most: int,
+    most_examined: int = MAX_EXAMINED,
+) -> Page:
+    """Return a page of a merchant's transactions."""
+    consumer_id = wanted.consumer_id
+    if wanted.external_id is not None:
+        consumer_id = await queries.select_consumer_by_external_id(
+            connection, merchant_id=merchant_id, external_id=wanted.external_id
+        )
+        if consumer_id is None or wanted.consumer_id not in {None, consumer_id}:
+            return Page((), None)
+    search = _Search(connection, merchant_id, wanted, consumer_id, most_examined)
+    places, following = await _gather(search, await _choose_looks(search), after=after, most=most)
+    return Page(await _read(search, places), following)
+
+
+async def _choose_looks(search: _Search) -> list[FeedFilter]:
+    """Choose the index that has the fewest to look at; only what was made before `until` can have been settled then."""
+    wanted, start = search.wanted, Place(search.wanted.until, 0)
+    own: dict[str, Any] = {"merchant_id": search.merchant_id}
+    if wanted.transaction_id is not None or wanted.request_id is not None:
+        find = partial(queries.select_feed_of_ids, transaction_ids=await _find_ids(search))
+    elif wanted.payment_id is not None:
+        find = partial(queries.select_feed_of_order, payment_id=wanted.payment_id)
+    elif search.consumer_id is not None and await _is_short(search):
+        find = partial(queries.select_feed_of_consumer, consumer_id=search.consumer_id)
+    else:
+        return _look_along_time(search, start)
+    return [FeedFilter(partial(find, search.connection, **own), start)]
+
+
+def _look_along_time(search: _Search, start: Place) -> list[FeedFilter]:
+    """Look at what was made in the span of time, and then at what was made earlier and settled late."""
+    wanted = search.wanted
+    is_later = wanted.mode is not None and not wanted.mode.is_first
+    recent = queries.select_feed_later if is_later else queries.select_feed_recent
+    since = max(wanted.since, EARLIEST + LATE) - LATE
+    looks = [FeedFilter(partial(recent, search.connection, merchant_id=search.merchant_id, since=since), start)]
+    if since > EARLIEST:
+        find = partial(queries.select_feed_late, search.connection, merchant_id=search.merchant_id)
+        looks.append(FeedFilter(find, Place(since, 0)))
+    return looks
+
+
+async def _find_ids(search: _Search) -> list[int]:
+    """Return the ids of transactions of a request, or the one that is asked for if it is of that request."""
+    wanted = search.wanted
+    if wanted.request_id is None:
+        return [] if wanted.transaction_id is None else [wanted.transaction_id]
+    rows = queries.select_feed_of_request(
+        search.connection, merchant_id=search.merchant_id, operations=OPERATIONS, request_id=wanted.request_id
+    )
+    ids = [row["transaction_id"] async for row in rows]
+    return ids if wanted.transaction_id is None else [each for each in ids if each == wanted.transaction_id]
+
+
+async def _is_short(search: _Search) -> bool:
+    count: int = await queries.select_consumer_payments_count(
+        search.connection,
+        merchant_id=search.merchant_id,
+        consumer_id=search.consumer_id,
+        most=MAX_OF_CONSUMER + 1,
+    )
+    return count <= MAX_OF_CONSUMER
+
+
+async def _gather(
+    search: _Search, looks: Sequence[FeedFilter], *, after: Place | None, most: int
+) -> tuple[list[Place], Place | None]:
+    """Look at one stretch after another until the page is full; return what fits, and where the next page begins."""
+    found: list[Place] = []
+    examined = 0
+    for look in looks:
+        start, stretch, is_over = min(look.start, after) if after else look.start, most + 1, False
+        while not is_over:
+            rows = look.find(**start._asdict(), most=stretch)
+            places = [Place(row["created_at"], row["transaction_id"]) async for row in rows]
+            found += await _keep_fitting(search, places)
+            if len(found) > most:
+                return found[:most], found[most - 1]
+            examined, start = examined + len(places), places[-1] if places else start
+            is_over = len(places) < stretch
+            if examined >= search.most_examined and not (is_over and look is looks[-1]):
+                return found, start
+            stretch = min(4 * stretch, STRETCH)
+    return found, None
+
+
+async def _keep_fitting(search: _Search, places: list[Place]) -> list[Place]:
+    wanted = search.wanted
+    if wanted.is_order_of_time or not places:
+        return places
+    rows = queries.select_feed_matches(
+        search.connection,
+        merchant_id=search.merchant_id,
+        transaction_ids=[place.transaction_id for place in places],
+        status=wanted.status,
+        mode=wanted.mode,
+        steps=None if wanted.steps is None else sorted(wanted.steps),
+        since=wanted.since,
+        until=wanted.until,
+        payment_id=wanted.payment_id,
+        site_id=wanted.site_id,
+        consumer_id=search.consumer_id,
+    )
+    fitting = {row["transaction_id"] async for row in rows}
+    return [place for place in places if place.transaction_id in fitting]
+
+
+async def _read(search: _Search, places: list[Place]) -> tuple[Payment, ...]:
+    """Read transactions, in the order of their places."""
+    if not places:
+        return ()
+    ids = [place.transaction_id for place in places]
+    payments = await select_payments(search.connection, merchant_id=search.merchant_id, transaction_ids=ids)
+    return tuple(payments[each] for each in ids)

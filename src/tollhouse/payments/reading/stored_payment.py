@@ -1,0 +1,43 @@
+"""A payment as it stands, with the way to its challenge where one is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tollhouse.kernel import codes
+from tollhouse.payments.authentications import page_url
+from tollhouse.payments.model import AttemptState, Payment
+from tollhouse.payments.reading.view import render_answer
+from tollhouse.threeds.store import select_newest
+
+if TYPE_CHECKING:
+    from tollhouse.payments.tools import Tools
+
+
+async def show_payment(tools: Tools, payment: Payment) -> bytes:
+    """Write the answer to a payment that was read from the database: what its first request got, or would get now."""
+    return render_answer(payment, url=await find_challenge_url(tools, payment))
+
+
+async def find_challenge_url(tools: Tools, payment: Payment) -> str | None:
+    """Return where the cardholder of a challenged payment is awaited, or None when nobody is."""
+    if payment.attempt.state is not AttemptState.CHALLENGED:
+        return None
+    async with tools.database.acquire() as connection:
+        authentication = await select_newest(
+            connection, merchant_id=payment.merchant_id, transaction_id=payment.transaction_id
+        )
+    if authentication is None or authentication.state.is_decided:
+        return None
+    return page_url(tools, authentication)
+
+
+async def is_canceled(tools: Tools, payment: Payment) -> bool:
+    """Return whether the cardholder stopped the challenge of a failed payment at the bank."""
+    if payment.code != codes.AUTHENTICATION_FAILED:
+        return False
+    async with tools.database.acquire() as connection:
+        authentication = await select_newest(
+            connection, merchant_id=payment.merchant_id, transaction_id=payment.transaction_id
+        )
+    return authentication is not None and authentication.is_canceled

@@ -1,0 +1,175 @@
+"""A payment as merchants see it: the same blocks in answers, IPNs and look-ups. Pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from tollhouse.catalog.model import Price
+from tollhouse.catalog.prices import first_renewal, sum_due_at_once, take_due_at_once
+from tollhouse.kernel import codes
+from tollhouse.kernel.money import Money
+from tollhouse.payments.model import Payment, Status, Subscribing, SubscriptionSummary
+from tollhouse.payments.reading.public_names import name_transaction
+from tollhouse.rates.model import convert
+from tollhouse.wire.answers import (
+    ConsumerBlock,
+    PaymentAnswer,
+    PaymentBlock,
+    SourceAnswer,
+    SubscriptionBlock,
+    VatBlock,
+)
+from tollhouse.wire.render import build_moment, build_timestamp, render, render_date
+
+#: What the body says while the outcome is open.
+PENDING_TEXT = "PENDING"
+
+CONSUMER_FIELDS = frozenset(ConsumerBlock.model_fields) - {"id", "externalId", "blocked"}
+
+
+def render_answer(payment: Payment, *, url: str | None = None) -> bytes:
+    """Write the answer to a payment; with a `url` its action is `redirect`."""
+    return render(build_answer(payment, url=url))
+
+
+def render_event(payment: Payment) -> bytes:
+    """Write the body of the IPN about a settled payment: a `PaymentEvent`, which is the answer and a time."""
+    timestamp = render(build_timestamp(payment.settled_at or payment.created_at))
+    return (payment.rendered or render_answer(payment))[:-1] + b',"timestamp":' + timestamp + b"}"
+
+
+def build_answer(payment: Payment, *, url: str | None = None) -> PaymentAnswer:
+    """Build the answer; its metadata are the very text that was stored."""
+    subscriptions = build_subscription_blocks(payment)
+    return PaymentAnswer(
+        payment=build_payment_block(payment, url),
+        consumer=build_consumer_block(payment),
+        subscription=subscriptions[0] if subscriptions else None,
+        subscriptions=subscriptions if len(subscriptions) > 1 else None,
+        metadata=msgspec.Raw(payment.metadata.encode()),
+    )
+
+
+def build_payment_block(payment: Payment, url: str | None) -> PaymentBlock:
+    """Build the `payment` object. An open outcome has code `0`, which is no promise: its status says `pending`."""
+    code = codes.describe(payment.code or codes.APPROVED)
+    dispute, basis = payment.dispute, payment.basis
+    name = name_transaction(payment.mode, payment.status, dispute.step if dispute else None)
+    excess = Money(dispute.excess_minor, payment.money.currency) if dispute and dispute.excess_minor else None
+    return PaymentBlock(
+        code=code.code,
+        description=_describe_code(payment, code),
+        action="redirect" if url else name.action,
+        url=url,
+        mode=name.mode,
+        status=name.status,
+        codeCategory=code.category,
+        amount=payment.money.to_decimal(),
+        excessAmount=None if excess is None else excess.to_decimal(),
+        currency=payment.money.currency.code,
+        amountUsd=_convert_to_usd(payment),
+        orderId=str(payment.payment_id),
+        transactionId=str(payment.transaction_id),
+        parentTransactionId=None if basis is None else str(basis.transaction_id),
+        descriptor=payment.descriptor,
+        apiPaymentSource=payment.source.kind,
+        source=build_source_block(payment),
+        timestamp=build_moment(payment.settled_at or payment.created_at),
+        vat=build_vat_block(payment),
+    )
+
+
+def _describe_code(payment: Payment, code: codes.Code) -> str:
+    """Return the code in words; of a charge-back the reason that the issuer gave."""
+    if payment.status is Status.PENDING:
+        return PENDING_TEXT
+    if payment.dispute is not None and payment.basis is not None and payment.basis.reason:
+        return payment.basis.reason
+    return code.text
+
+
+def _convert_to_usd(payment: Payment) -> Decimal | None:
+    """Return the amount in US dollars by the rate of the purchase; a charge-back in another currency has none."""
+    rate, currency = payment.usd_per_unit, payment.money.currency
+    prices = charged_prices(payment) if payment.dispute else []
+    if rate is None or any(price.money.currency != currency for price in prices):
+        return None
+    return payment.money.to_decimal() if rate == 1 else convert(payment.money, rate)
+
+
+def build_vat_block(payment: Payment) -> VatBlock | None:
+    """Build the `vat` object: the taxes in the whole of what is charged or held, where its prices tell of any."""
+    prices = charged_prices(payment)
+    taxes = [price.tax.amount_minor for price in prices if price.tax is not None]
+    if not taxes or sum(price.money.amount_minor for price in prices) != payment.money.amount_minor:
+        return None
+    vat = Money(sum(taxes), payment.money.currency)
+    rate = payment.usd_per_unit
+    return VatBlock(amount=vat.to_decimal(), amountUsd=None if rate is None else convert(vat, rate))
+
+
+def charged_prices(payment: Payment) -> list[Price]:
+    """Return the prices that make up the amount: those due at once, or the one that is captured later."""
+    due = [price for item in payment.items for price in take_due_at_once(item.prices)]
+    return due if any(price.money.amount_minor for price in due) else list(payment.items[0].prices[:1])
+
+
+def build_source_block(payment: Payment) -> SourceAnswer:
+    """Build the `payment.source` object."""
+    source = payment.source
+    return SourceAnswer(
+        number=source.masked_number,
+        brand=source.brand,
+        paymentAccountId=str(source.account_id),
+        expirationMonth=source.expiry_month,
+        expirationYear=source.expiry_year % 100,
+        disabled=source.is_disabled,
+    )
+
+
+def build_consumer_block(payment: Payment) -> ConsumerBlock:
+    """Build the `consumer` object: the gateway's id, the merchant's own, and what this request said."""
+    known = {name: value for name, value in payment.consumer.items() if name in CONSUMER_FIELDS}
+    is_blocked = payment.code == codes.BLACKLISTED
+    return ConsumerBlock(id=payment.consumer_id, externalId=payment.external_id, blocked=is_blocked, **known)
+
+
+def build_subscription_blocks(payment: Payment) -> list[SubscriptionBlock]:
+    """Build an object for each subscription: those that it began, from its approval, or the one that it is about."""
+    if payment.standings:
+        return [build_subscription_block(standing) for standing in payment.standings]
+    if payment.status is not Status.SUCCESS:
+        return []
+    return [build_subscription_block(_begin_standing(payment, subscribing)) for subscribing in payment.subscribing]
+
+
+def build_subscription_block(standing: SubscriptionSummary) -> SubscriptionBlock:
+    """Build the `subscription` object. One that is over is not renewed, whatever its schedule says."""
+    is_over = standing.status in {"canceled", "expired"}
+    renewal_at = None if is_over else standing.renewal_at
+    return SubscriptionBlock(
+        id=str(standing.subscription_id),
+        status=standing.status,
+        cycle=standing.cycle,
+        renewalDate=None if renewal_at is None else render_date(renewal_at),
+        cancelDate=None if standing.cancel_at is None else render_date(standing.cancel_at),
+        skuName=standing.sku_name,
+        siteId=str(standing.site_id),
+        consumerId=standing.consumer_id,
+    )
+
+
+def _begin_standing(payment: Payment, subscribing: Subscribing) -> SubscriptionSummary:
+    """Return where a subscription stands as its approved first payment begins it."""
+    return SubscriptionSummary(
+        subscription_id=subscribing.subscription_id,
+        status="active" if sum_due_at_once(subscribing.prices).amount_minor else "trial",
+        cycle=0,
+        site_id=subscribing.item.site_id,
+        consumer_id=payment.consumer_id,
+        sku_name=subscribing.item.sku_name,
+        renewal_at=first_renewal(subscribing.prices, payment.settled_at or payment.created_at),
+        cancel_at=None,
+    )

@@ -1,0 +1,1 @@
+"""Resolve attempts with unknown outcomes."""

@@ -1,0 +1,145 @@
+"""Finding out what became of a payment whose outcome nobody wrote down.
+
+The process may have died between the acquirer's answer and the write, or the answer never came. The acquirer is
+asked about the reference that was committed before anything was sent; nothing is ever sent again under another one
+while this one is open.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tollhouse.acquirers.model import Approved, Declined, Finding, NotFound, Reversed
+from tollhouse.kernel import codes
+from tollhouse.payments import lifecycle
+from tollhouse.payments.finish import finish_attempt
+from tollhouse.payments.model import AttemptState, Payment
+from tollhouse.payments.partial import reverse_partial_approval
+from tollhouse.payments.pauses import LATER_INQUIRIES_SECONDS, pause_after
+from tollhouse.payments.routing import NO_ACQUIRER
+from tollhouse.payments.steps import FinishRecord
+from tollhouse.payments.store import queries, select_payment
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tollhouse.acquirers.model import Acquirer
+    from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import PlainConnection
+
+log = structlog.get_logger()
+
+
+async def lease_due(tools: Tools, *, limit: int, lease_seconds: float) -> list[tuple[int, int]]:
+    """Take attempts that are due, as (merchant, transaction); nobody else gets them before the lease ends."""
+    async with tools.database.transaction() as connection:
+        rows = queries.lease_due_attempts(connection, limit=limit, lease_seconds=lease_seconds)
+        due = [tuple(row) async for row in rows]
+    for merchant_id, _, offset in due:
+        tools.clock.observe_offset(merchant_id, offset)
+    return [(merchant_id, transaction_id) for merchant_id, transaction_id, _ in due]
+
+
+async def select_attempts_busy(connection: PlainConnection, merchant_id: int, *, sent_by: datetime) -> bool:
+    """Tell whether an acquirer is being asked for a merchant, or soon for the first time what became of an attempt.
+
+    Attempts count that were sent by a moment of real time.
+
+    What it did not know then may stay open for long, by real time, and nobody waits for that.
+    """
+    return bool(await queries.select_attempts_busy(connection, merchant_id=merchant_id, sent_by=sent_by))
+
+
+async def resolve_attempt(tools: Tools, *, merchant_id: int, transaction_id: int) -> None:
+    """Ask the acquirer about an open attempt, and settle it or look again later."""
+    async with tools.database.acquire() as connection:
+        payment = await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
+    if payment is None or payment.attempt.state.is_final:
+        return
+    if payment.attempt.state is AttemptState.CHALLENGED:
+        await _postpone(
+            tools, payment, LATER_INQUIRIES_SECONDS
+        )  # its authentication decides, and has a sweep of its own
+        return
+    if payment.attempt.acquirer == NO_ACQUIRER:
+        await finish_attempt(tools, payment, lifecycle.refuse(payment, codes.NO_ROUTE, tools.now_of(payment)))
+        return
+    acquirer = tools.acquirers.get(payment.attempt.acquirer)
+    if acquirer is None:  # its money may have been taken: only who can ask may say that it was not
+        log.error("acquirer not configured", acquirer=payment.attempt.acquirer, transaction_id=transaction_id)
+        await _postpone(tools, payment, LATER_INQUIRIES_SECONDS)
+        return
+    finding = await _inquire(tools, acquirer, payment)
+    is_reversing = payment.attempt.state is AttemptState.REVERSING
+    if finding is None and (is_reversing or _is_to_be_reversed(tools, acquirer, payment)):
+        await _reverse(tools, acquirer, payment)
+    else:
+        await _settle_or_postpone(tools, payment, finding)
+
+
+async def _settle_or_postpone(tools: Tools, payment: Payment, finding: Finding | None) -> None:
+    """Settle an attempt about which something is certain; ask about any other again later."""
+    log.info(
+        "outcome inquired",
+        transaction_id=payment.transaction_id,
+        request_id=payment.request_id,
+        finding=type(finding).__name__.lower(),
+        inquiries=payment.attempt.inquiries + 1,
+    )
+    if finding is not None:
+        await finish_attempt(tools, payment, lifecycle.apply(payment, finding, tools.now_of(payment)))
+    else:
+        await _postpone(tools, payment, pause_after(payment.attempt.inquiries), was_asked=True)
+
+
+async def _inquire(
+    tools: Tools, acquirer: Acquirer, payment: Payment
+) -> Approved | Declined | Reversed | NotFound | None:
+    """Return what is certain about an attempt, or None when nothing is yet, or nobody asks any more."""
+    if payment.attempt.state is AttemptState.REVERSING or acquirer.settles != "inquire":
+        return None
+    reference, money = payment.attempt.reference, payment.money
+    finding = await reverse_partial_approval(acquirer, reference, money, await acquirer.inquire(reference, money))
+    if isinstance(finding, NotFound):
+        surely_arrived = tools.patience.margin + acquirer.longest_delay_seconds
+        return finding if _age_seconds(tools, payment) > surely_arrived else None
+    return finding if isinstance(finding, Approved | Declined | Reversed) else None
+
+
+def _is_to_be_reversed(tools: Tools, acquirer: Acquirer, payment: Payment) -> bool:
+    """Tell whether nobody waits any longer for an inquiry to be answered."""
+    return acquirer.settles != "inquire" or _age_seconds(tools, payment) > tools.patience.reversal
+
+
+def _age_seconds(tools: Tools, payment: Payment) -> float:
+    return (tools.clock.now() - payment.attempt.sent_at).total_seconds()
+
+
+async def _reverse(tools: Tools, acquirer: Acquirer, payment: Payment) -> None:
+    """Commit that an attempt is reversed, then have the acquirer do it, and settle it when that is acknowledged.
+
+    From the commit on the acquirer's answer to the request counts no more: somebody who hears of an approval in the
+    meantime must not tell it as a success that the reversal then undoes.
+    """
+    if payment.attempt.state is not AttemptState.REVERSING:
+        reversing = lifecycle.move(payment, AttemptState.REVERSING)
+        move = FinishRecord(reversing, expected=payment.attempt.state, resolve_seconds=pause_after(0))
+        if not await tools.moves.submit(move):
+            return
+        payment = reversing.with_attempt(inquiries=0)
+    finding = await acquirer.reverse(payment.attempt.reference, payment.money)
+    await _settle_or_postpone(tools, payment, finding if isinstance(finding, Reversed) else None)
+
+
+async def _postpone(tools: Tools, payment: Payment, seconds: float, *, was_asked: bool = False) -> None:
+    async with tools.database.acquire() as connection:
+        await queries.postpone_attempt(
+            connection,
+            merchant_id=payment.merchant_id,
+            transaction_id=payment.transaction_id,
+            number=payment.attempt.number,
+            seconds=seconds,
+            was_asked=was_asked,
+        )

@@ -1,0 +1,1 @@
+"""The issuer's side of the simulator: authorizations, operations, balances and disputes."""

@@ -1,0 +1,84 @@
+"""Disputes, as an acquirer tells them: asked for by whoever has to know, and told until that is acknowledged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from tollhouse.simulator.messages import Instant, Message, decode, encode
+from tollhouse.simulator.store import queries
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+    from tollhouse.storage.database import Database
+
+#: How many are told at a time.
+PAGE = 100
+
+Acceptor = Annotated[str, Meta(min_length=1, max_length=36)]
+
+
+class _Ahead(Message):
+    acceptor: Acceptor
+    until: Instant
+
+
+class _List(Message):
+    """`until` is for all merchants but those in `ahead`, whose clocks say something else."""
+
+    until: Instant
+    acceptor: Acceptor | None = None
+    ahead: Annotated[list[_Ahead], Meta(max_length=1000)] = msgspec.field(default_factory=list)
+    after: UUID | None = None
+
+
+class _Acknowledge(Message):
+    ids: Annotated[list[UUID], Meta(max_length=PAGE)]
+
+
+_list = msgspec.json.Decoder(_List)
+_acknowledge = msgspec.json.Decoder(_Acknowledge)
+
+
+class DisputeService:
+    """Answers about disputes. Raises Invalid for a faulty body."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self, body: bytes) -> bytes:
+        """Tell a page of what is due and not acknowledged, in the order in which it fell due."""
+        wanted: _List = decode(_list, body)
+        async with self._database.acquire() as connection:
+            rows = queries.select_disputes(
+                connection,
+                acceptor=wanted.acceptor,
+                until=wanted.until,
+                acceptors_ahead=[each.acceptor for each in wanted.ahead],
+                untils_ahead=[each.until for each in wanted.ahead],
+                after=wanted.after,
+                row_limit=PAGE,
+            )
+            return encode({"disputes": [_describe(row) async for row in rows]})
+
+    async def acknowledge(self, body: bytes) -> bytes:
+        """Tell these no more, and say which of them there are."""
+        wanted: _Acknowledge = decode(_acknowledge, body)
+        async with self._database.acquire() as connection:
+            rows = queries.update_disputes_taken(connection, dispute_ids=wanted.ids)
+            return encode({"ids": [row["dispute_id"] async for row in rows]})
+
+
+def _describe(row: Record) -> dict[str, Any]:
+    return {
+        "id": row["dispute_id"],
+        "acceptor": row["acceptor"],
+        "reference": row["reference"],
+        "amount": {"minor": row["amount_minor"], "currency": row["currency"]},
+        "reason": row["reason"],
+        "dueAt": row["due_at"],
+    }

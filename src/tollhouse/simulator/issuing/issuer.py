@@ -1,0 +1,184 @@
+"""The issuer and its acquirer host: authorize, capture, void, credit, inquire, reverse.
+
+The journal is written before an answer leaves. What goes wrong on the way (lost answers, late ones) is done here on
+purpose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from tollhouse.simulator import messages, rules, store
+from tollhouse.simulator.faults import Passing
+from tollhouse.simulator.issuing import operations
+from tollhouse.simulator.model import Delivery, Entry, Result, Silence
+from tollhouse.simulator.tasks import KeyedTasks
+from tollhouse.simulator.test_data import find_test_card
+from tollhouse.storage.coalesce import Coalescer
+
+if TYPE_CHECKING:
+    from tollhouse.simulator.faults import Faults
+    from tollhouse.simulator.model import FaultRule, Operation, PublishedCard, Verdict
+    from tollhouse.storage.database import Database
+
+#: How long the silent card's connection stays open.
+SILENT_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What happens to a message; `seconds` is how late a slow answer is."""
+
+    delivery: Delivery
+    seconds: float
+
+
+class Decide(Protocol):
+    """Decides one message and journals it; `outruns_reversal` for one that a reversal may have overtaken."""
+
+    async def __call__(self, *, outruns_reversal: bool = False) -> Result:
+        """Return what is answered."""
+        ...
+
+
+class Issuer:
+    """Answers the acquirer messages. Bodies in, bodies or silence out."""
+
+    def __init__(self, database: Database, faults: Faults, *, slow_seconds: float, late_seconds: float) -> None:
+        self._database = database
+        self._faults = faults
+        self._slow_seconds = slow_seconds
+        self._late_seconds = late_seconds
+        self._journal: Coalescer[Entry, Result] = Coalescer("simulator journal", store.write_entries, database)
+        self._late: KeyedTasks[Result] = KeyedTasks("late authorization")
+        self._reversals: dict[str, asyncio.Event] = {}
+
+    async def authorize(self, body: bytes) -> bytes | Silence:
+        """Decide an authorization, journal it, and answer as the card's way of delivery has it. Raises Invalid."""
+        order = await self._find_card(messages.read_authorize(body))
+        passing = Passing(order.acceptor, order.masked_number, order.amount_minor, order.currency)
+        way = self._choose_way(rules.choose_delivery(order), passing)
+        return await self._deliver(order, way, partial(self._decide, order))
+
+    async def capture(self, body: bytes) -> bytes | Silence:
+        """Take what an authorization holds, as `authorize` does. Raises Invalid."""
+        return await self._operate(messages.read_operation("capture", body))
+
+    async def void(self, body: bytes) -> bytes | Silence:
+        """Release what an authorization holds or a sale took, as `authorize` does. Raises Invalid."""
+        return await self._operate(messages.read_operation("void", body))
+
+    async def credit(self, body: bytes) -> bytes | Silence:
+        """Give back what was taken, as `authorize` does. Raises Invalid."""
+        return await self._operate(messages.read_operation("credit", body))
+
+    async def inquire(self, body: bytes) -> bytes:
+        """Say what became of a reference. Raises Invalid."""
+        reference = messages.read_reference(body)
+        async with self._database.acquire() as connection:
+            row = await store.queries.select_entry(connection, reference=reference)
+        if row is None:
+            return messages.build_not_found(reference)
+        if row["reversed_at"] is not None:
+            return messages.build_reversed(row)
+        return messages.build_answer(reference, row["amount_minor"], row["currency"], store.read_result(row))
+
+    async def reverse(self, body: bytes) -> bytes:
+        """Undo a reference, or refuse it when it comes. Raises Invalid."""
+        reference = messages.read_reference(body)
+        async with self._database.transaction() as connection:
+            await operations.reverse(connection, reference)
+            row = await store.queries.select_entry(connection, reference=reference)
+        if reference in self._reversals:
+            self._reversals[reference].set()
+        return messages.build_reversed(row)
+
+    async def close(self) -> None:
+        """Drop the messages that are held back, as if they had never arrived."""
+        await self._late.close()
+
+    async def _find_card(self, order: FaultRule) -> FaultRule:
+        """Look among the cards that merchants made for one that is not published."""
+        if order.card is not None:
+            return order
+        async with self._database.acquire() as connection:
+            card = await find_test_card(
+                connection, order.number, address=order.consumer_ip, by_customer=order.by_customer
+            )
+        return replace(order, card=card)
+
+    async def _decide(self, order: FaultRule, *, outruns_reversal: bool = False) -> Result:
+        verdict = rules.judge(order)
+        entry = Entry(order, _draft_result(order, verdict), verdict.conditions, outruns_reversal)
+        return await self._journal.submit(entry)
+
+    async def _operate(self, operation: Operation) -> bytes | Silence:
+        async with self._database.acquire() as connection:
+            card, passing = await operations.select_original(connection, operation)
+        way = self._choose_way(rules.choose_operation_delivery(operation, card), passing)
+        return await self._deliver(operation, way, partial(self._carry_out, operation, card))
+
+    async def _carry_out(
+        self, operation: Operation, card: PublishedCard | None, *, outruns_reversal: bool = False
+    ) -> Result:
+        async with self._database.transaction() as connection:
+            return await operations.carry_out(connection, operation, card, outruns_reversal=outruns_reversal)
+
+    def _choose_way(self, delivery: Delivery, passing: Passing | None) -> Way:
+        """Choose what happens on the way: a fault that was asked for comes before what the card has."""
+        fault = self._faults.strike(passing) if passing is not None else None
+        return Way(fault.delivery, fault.seconds) if fault else Way(delivery, self._slow_seconds)
+
+    async def _deliver(self, asked: FaultRule | Operation, way: Way, decide: Decide) -> bytes | Silence:
+        if way.delivery is Delivery.PROMPT:
+            return _answer(asked, await decide())
+        return await self._deliver_badly(asked, way, decide)
+
+    async def _deliver_badly(self, asked: FaultRule | Operation, way: Way, decide: Decide) -> bytes | Silence:
+        """Decide a message whose way is bad."""
+        delivery = way.delivery
+        if delivery is Delivery.DROPPED:
+            return Silence(0)
+        if delivery is Delivery.LATE:
+            # The caller may give up and be cancelled meanwhile; the message is on its way all the same.
+            late = self._late.start(asked.reference, lambda: self._decide_late(asked.reference, decide))
+            result = await asyncio.shield(late)
+        else:
+            result = await decide()
+        if delivery is Delivery.TWICE:
+            result = await decide()
+        elif delivery is Delivery.LOST:
+            return Silence(0)
+        elif delivery is Delivery.SILENT:
+            return Silence(SILENT_SECONDS)
+        elif delivery is Delivery.SLOW:
+            await asyncio.sleep(way.seconds)
+        return _answer(asked, result)
+
+    async def _decide_late(self, reference: str, decide: Decide) -> Result:
+        """Hold a message back until its time is over or a reversal overtakes it, then decide it."""
+        overtaken = self._reversals.setdefault(reference, asyncio.Event())
+        try:
+            async with asyncio.timeout(self._late_seconds):
+                await overtaken.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._reversals.pop(reference, None)
+        return await decide(outruns_reversal=True)
+
+
+def _answer(asked: FaultRule | Operation, result: Result) -> bytes:
+    return messages.build_answer(asked.reference, asked.amount_minor, asked.currency, result)
+
+
+def _draft_result(order: FaultRule, verdict: Verdict) -> Result:
+    if not rules.is_approval(verdict.response_code, amount_minor=order.amount_minor):
+        return Result(verdict.response_code, verdict.advice_code, None, None)
+    # Each approval of the customer is an agreement of its own; what the merchant does under one keeps its name.
+    agreement = f"{secrets.randbelow(10**15):015d}" if order.by_customer else order.agreement
+    return Result(verdict.response_code, None, secrets.token_hex(3).upper(), agreement)

@@ -1,0 +1,147 @@
+"""The access control server: challenges, from the first CReq to the acknowledged RReq.
+
+A challenge is a row that is decided once, whatever comes twice: a refresh, the back button, a double submit, a second
+tab, the control API beside the browser. Whoever comes later is shown what was decided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from tollhouse.kernel.errors import Invalid, NotFound
+from tollhouse.simulator.store import queries
+from tollhouse.simulator.tasks import KeyedTasks
+from tollhouse.simulator.threeds import authentications
+from tollhouse.simulator.threeds.authentications import select_authentication
+from tollhouse.simulator.threeds.emv_fields import ProtocolError
+from tollhouse.simulator.threeds.emv_messages import read_creq
+
+if TYPE_CHECKING:
+    from tollhouse.simulator.model import Authentication
+    from tollhouse.simulator.threeds.reports import Reporter
+    from tollhouse.storage.database import Database, PlainConnection
+
+RIGHT_CODE = "123456"
+MAX_CODES = 3
+
+#: How long the browser waits for the 3DS Server to take the result; then it goes back, and the tries go on.
+PATIENCE_SECONDS = 5.0
+
+
+class AccessControl:
+    """Runs challenges. Every function returns the authentication as it is afterwards, reported if it is decided."""
+
+    def __init__(
+        self, database: Database, reporter: Reporter, *, challenge_life_seconds: float, decoupled_seconds: float
+    ) -> None:
+        self._database = database
+        self._reporter = reporter
+        self._challenge_life_seconds = challenge_life_seconds
+        self._decoupled_seconds = decoupled_seconds
+        self._decoupled: KeyedTasks[None] = KeyedTasks("decoupled authentication")
+
+    async def open(self, creq: str) -> Authentication:
+        """Open the challenge that a CReq names.
+
+        Raises Invalid for a faulty CReq, NotFound for one without a challenge.
+        """
+        try:
+            acs_trans_id, threeds_server_trans_id = read_creq(creq)
+        except ProtocolError as error:
+            raise Invalid({"creq": [str(error)]}) from None
+        async with self._database.acquire() as connection:
+            found = await _select_challenge(connection, acs_trans_id)
+            if found.threeds_server_trans_id != threeds_server_trans_id or found.first_status != "C":
+                raise NotFound
+            life = self._challenge_life_seconds
+            opened = await queries.update_opened(connection, acs_trans_id=acs_trans_id, life_seconds=life)
+        return await self._settle(authentications.read(opened) if opened else found)
+
+    async def look(self, acs_trans_id: UUID) -> Authentication:
+        """Change nothing, but for a challenge whose time is over. Raises NotFound."""
+        async with self._database.acquire() as connection:
+            found = await _select_challenge(connection, acs_trans_id)
+        return await self._settle(found)
+
+    async def enter_code(self, acs_trans_id: UUID, code: str, *, attempt: int) -> Authentication:
+        """Take a code that was typed into the page of the given attempt, counted from 0. Raises NotFound."""
+        async with self._database.acquire() as connection:
+            found = await _select_challenge(connection, acs_trans_id)
+            if code == RIGHT_CODE:
+                await authentications.update_passed(connection, found)
+            else:
+                await queries.update_wrong_code(connection, acs_trans_id=acs_trans_id, attempt=attempt)
+            found = await _select_challenge(connection, acs_trans_id)
+        return await self._settle(found)
+
+    async def cancel(self, acs_trans_id: UUID) -> Authentication:
+        """End the challenge as the Cancel button does. Raises NotFound."""
+        async with self._database.acquire() as connection:
+            found = await _select_challenge(connection, acs_trans_id)
+            await authentications.update_canceled(connection, found)
+            found = await _select_challenge(connection, acs_trans_id)
+        return await self._settle(found)
+
+    async def time_out(self, acs_trans_id: UUID) -> Authentication:
+        """Let the challenge's time be over. Raises NotFound."""
+        async with self._database.acquire() as connection:
+            await queries.update_timed_out(connection, acs_trans_id=acs_trans_id)
+            found = await _select_challenge(connection, acs_trans_id)
+        return await self._settle(found)
+
+    async def act(self, acs_trans_id: UUID, result: str) -> Authentication:
+        """Do what a cardholder would, without a browser: pass, fail (three wrong codes), cancel or timeout.
+
+        Raises NotFound.
+        """
+        if result == "cancel":
+            return await self.cancel(acs_trans_id)
+        if result == "timeout":
+            return await self.time_out(acs_trans_id)
+        if result == "pass":
+            return await self.enter_code(acs_trans_id, RIGHT_CODE, attempt=0)
+        found = await self.enter_code(acs_trans_id, "", attempt=0)
+        for _ in range(MAX_CODES):
+            if not found.is_open:
+                break
+            found = await self.enter_code(acs_trans_id, "", attempt=found.wrong_codes)
+        return found
+
+    def start_decoupled(self, authentication: Authentication) -> None:
+        """Let the cardholder confirm in the bank's app after a while."""
+        _ = self._decoupled.start(
+            authentication.acs_trans_id, lambda: self._decide_decoupled(authentication.acs_trans_id)
+        )
+
+    async def resume(self) -> None:
+        """Take up what the last process left: results not acknowledged, decoupled authentications without one."""
+        async with self._database.acquire() as connection:
+            unfinished = await authentications.select_unfinished(connection)
+        for authentication in unfinished:
+            if authentication.is_open:
+                self.start_decoupled(authentication)
+            else:
+                _ = self._reporter.start(authentication)
+
+    async def close(self) -> None:
+        """Stop waiting for cardholders."""
+        await self._decoupled.close()
+
+    async def _settle(self, authentication: Authentication) -> Authentication:
+        if not authentication.is_open:
+            await self._reporter.report(authentication, patience_seconds=PATIENCE_SECONDS)
+        return authentication
+
+    async def _decide_decoupled(self, acs_trans_id: UUID) -> None:
+        await asyncio.sleep(self._decoupled_seconds)
+        await self.enter_code(acs_trans_id, RIGHT_CODE, attempt=0)
+
+
+async def _select_challenge(connection: PlainConnection, acs_trans_id: UUID) -> Authentication:
+    """Return an authentication that has or had an open end. Raises NotFound."""
+    found = await select_authentication(connection, acs_trans_id)
+    if found is None or found.first_status not in {"C", "D"}:
+        raise NotFound
+    return found

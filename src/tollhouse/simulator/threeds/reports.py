@@ -1,0 +1,101 @@
+"""Results of challenges to the 3DS Server: the RReq is posted until an RRes acknowledges it, for some minutes at most.
+
+The connection to the 3DS Server is the simulator's only way out. A restart takes up what was not acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import aiohttp
+import structlog
+
+from tollhouse.simulator.store import queries
+from tollhouse.simulator.tasks import KeyedTasks
+from tollhouse.simulator.threeds.emv_fields import ProtocolError
+from tollhouse.simulator.threeds.emv_messages import build_rreq, check_rres
+
+if TYPE_CHECKING:
+    from tollhouse.simulator.model import Authentication
+    from tollhouse.storage.database import Database
+
+#: Before each try. Five minutes in all, with the time-outs longer.
+PAUSES_SECONDS = (0, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 60, 120)
+TIMEOUT_SECONDS = 10.0
+MAX_ANSWER_BYTES = 64 * 1024
+
+log = structlog.get_logger()
+
+
+class ResultRefused(Exception):
+    """The 3DS Server answered something else than an RRes."""
+
+
+class Reporter:
+    """Posts RReqs, one task for each authentication. `secret` tells the 3DS Server that they are the Directory's."""
+
+    def __init__(self, database: Database, *, secret: str | None = None) -> None:
+        self._database = database
+        self._headers = {"Content-Type": "application/json"}
+        if secret is not None:
+            self._headers["Authorization"] = f"Bearer {secret}"
+        self._tasks: KeyedTasks[None] = KeyedTasks("challenge result")
+        self._session: aiohttp.ClientSession | None = None
+
+    def start(self, authentication: Authentication) -> asyncio.Task[None]:
+        """Begin to report a result, or return the task that is at it; it ends when acknowledged or given up."""
+        return self._tasks.start(authentication.acs_trans_id, lambda: self._report(authentication))
+
+    async def report(self, authentication: Authentication, *, patience_seconds: float) -> None:
+        """Report a result and wait for the acknowledgement that long; the tries go on after that."""
+        if authentication.reported_at is None:
+            await asyncio.wait([self.start(authentication)], timeout=patience_seconds)
+
+    async def close(self) -> None:
+        """Stop trying; what is not acknowledged is in the database."""
+        await self._tasks.close()
+        if self._session is not None:
+            await self._session.close()
+
+    async def _report(self, authentication: Authentication) -> None:
+        body = build_rreq(authentication)
+        for tries, pause in enumerate(PAUSES_SECONDS, start=1):
+            await asyncio.sleep(pause)
+            try:
+                check_rres(await self._post(authentication.threeds_server_url, body), authentication)
+            except (aiohttp.ClientError, OSError, ResultRefused, ProtocolError) as error:
+                log.info(
+                    "challenge result not taken",
+                    acs_trans_id=str(authentication.acs_trans_id),
+                    tries=tries,
+                    cause=_describe(error),
+                )
+            else:
+                await self._note(authentication.acs_trans_id)
+                return
+        log.warning(
+            "challenge result given up", acs_trans_id=str(authentication.acs_trans_id), tries=len(PAUSES_SECONDS)
+        )
+
+    async def _note(self, acs_trans_id: UUID) -> None:
+        async with self._database.acquire() as connection:
+            await queries.update_reported(connection, acs_trans_id=acs_trans_id)
+
+    async def _post(self, url: str, body: bytes) -> bytes:
+        """Post once. Raises what aiohttp and the network raise, and ResultRefused."""
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False, headers=self._headers)
+        async with self._session.post(url, data=body, allow_redirects=False) as response:
+            answer = await response.content.read(MAX_ANSWER_BYTES + 1)
+            if response.status != HTTPStatus.OK or len(answer) > MAX_ANSWER_BYTES:
+                raise ResultRefused(f"status {response.status}, {len(answer)} bytes")
+            return answer
+
+
+def _describe(error: Exception) -> str:
+    """Say what happened, for the log. What the network says may have the whole address in it, so its kind is enough."""
+    return str(error) if isinstance(error, ResultRefused | ProtocolError) else type(error).__name__
