@@ -7,9 +7,11 @@ import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import tollhouse
 from tollhouse.api.problems import STATUS_CODES
 from tollhouse.http.metrics import Metrics
 
@@ -153,11 +155,13 @@ def test_the_walk_names_what_is_there(page: str, heading: str, least: int) -> No
 
 
 def is_there(dotted: str) -> bool:
-    """Tell whether `package.module.function` or `package.module.Class.method` exists."""
-    package, module, *attributes = dotted.split(".")
-    found: object = importlib.import_module(f"tollhouse.{package}.{module}")
-    for attribute in attributes:
-        found = getattr(found, attribute, None)
+    """Tell whether a function or a method exists under `package.module.name`, however deep the package is."""
+    found: object = tollhouse
+    for name in dotted.split("."):
+        if isinstance(found, ModuleType) and hasattr(found, "__path__"):  # a package
+            found = importlib.import_module(f"{found.__name__}.{name}")
+        else:
+            found = getattr(found, name, None)
     return found is not None
 
 

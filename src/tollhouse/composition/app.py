@@ -1,7 +1,7 @@
 """The composition root: the only place where concrete things meet.
 
-`build_gateway` makes what every process needs. What one that speaks HTTP needs besides is put together in
-`tollhouse.composition.web`, the loops of a worker in `tollhouse.composition.loops`, and the processes are in `tollhouse.composition.processes`.
+`build_gateway` makes what every process needs. Module `web` puts together what speaks HTTP, `loops` the loops of a
+worker, and `processes` starts and stops them.
 """
 
 from __future__ import annotations

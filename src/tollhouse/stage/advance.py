@@ -103,7 +103,7 @@ class _Drive:
     has_stayed: bool = False
 
     async def move(self, until: datetime) -> Reading:
-        """Move the clock, and let this process know. Raises RequestInProgress when somebody else took the lease over."""
+        """Move the clock, and let this process know. Raises RequestInProgress when another call took the lease over."""
         async with self.clockwork.database.acquire() as connection:
             reading = await update_clock_moved(connection, self.merchant_id, lease=self.lease, until=until)
         if reading is None:
@@ -148,8 +148,8 @@ async def look_ahead(clockwork: Clockwork, merchant_id: int) -> Outlook:
 async def advance(clockwork: Clockwork, merchant_id: int, choose_goal: Callable[[datetime], datetime]) -> Advanced:
     """Move a merchant's clock to a goal that is chosen by its time, and return when all is done that fell due.
 
-    Raises what `choose_goal` raises, RequestInProgress while another call moves the clock, and Unavailable when a bound was
-    met before the goal; the message says how far it came, and a call to the same goal goes on from there.
+    Raises what `choose_goal` raises, RequestInProgress while another call moves the clock, and Unavailable when a bound
+    was met before the goal; the message says how far it came, and a call to the same goal goes on from there.
     """
     lease = uuid4()
     async with clockwork.database.acquire() as connection:

@@ -55,8 +55,8 @@ async def create_and_send(
     """Run `create` in one transaction, then `send`, which reaches outside; return the answer when both are done.
 
     The answer is recorded after `send`, so that no repeat is told of something that was never sent. A repeat meanwhile
-    raises RequestInProgress. When the process died in between, a repeat after `lease_seconds` does both again. When `send`
-    raises, the request id is free; the caller takes back what was created. Raises what `create_once` raises too.
+    raises RequestInProgress. When the process died in between, a repeat after `lease_seconds` does both again. When
+    `send` raises, the request id is free; the caller takes back what was created. Raises what `create_once` raises too.
     """
     async with database.transaction() as connection:
         is_taken = claim is None or await _lease(connection, claim, lease_seconds=lease_seconds)
@@ -89,7 +89,7 @@ async def _lease(connection: PlainConnection, claim: Claim, *, lease_seconds: fl
 
 
 async def _recall_sent(database: Database, claim: Claim | None) -> Reply:
-    """Return the answer of a request id in other hands. Raises RequestIdReused, and RequestInProgress without an answer."""
+    """Return the answer to a request id that another request holds. Raises RequestIdReused and RequestInProgress."""
     if claim is None:
         raise InternalError("A request without an id was taken for a repeat.")
     async with database.acquire() as connection:

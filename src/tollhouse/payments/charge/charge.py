@@ -33,8 +33,8 @@ TOKEN_USED = {"paymentSource.token": ["was used already; tokenize the card again
 async def charge(tools: Tools, order: Order) -> Reply:
     """Charge an order and return the answer; a request that was seen before gets its first answer.
 
-    Raises Invalid when the token was used meanwhile, RequestIdReused, RequestInProgress, and Unavailable. After Unavailable
-    nobody knows whether the intention was committed: the same request id finds out.
+    Raises Invalid when the token was used meanwhile, RequestIdReused, RequestInProgress, and Unavailable. After
+    Unavailable nobody knows whether the intention was committed: the same request id finds out.
     """
     if order.claim is None:
         return await tools.running.finish(_begin(tools, order), name="charge")
