@@ -1,18 +1,5 @@
 -- Order of locks: subscriptions by key, before the renewals that belong to them.
 
--- name: insert_subscriptions!
--- Record subscriptions as pending, with the intention of the payment that starts them.
-insert into subscription (
-    merchant_id, subscription_id, payment_id, site_id, consumer_id, account_id, sku_name, title, prices, anchor_at,
-    began_as_trial, created_at
-)
-select * from unnest(
-    :merchant_ids::bigint[], :subscription_ids::bigint[], :payment_ids::bigint[], :site_ids::bigint[],
-    :consumer_ids::text[], :account_ids::uuid[], :sku_names::text[], :titles::text[], :prices::jsonb[],
-    :anchors_at::timestamptz[], :began_as_trial::boolean[], :created_at::timestamptz[]
-)
-on conflict do nothing;
-
 -- name: delete_subscriptions!
 -- Forget subscriptions whose first payment failed.
 delete from subscription s
@@ -168,49 +155,6 @@ join unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merc
     using (merchant_id, subscription_id)
 join payment p on p.merchant_id = s.merchant_id and p.payment_id = s.payment_id
 left join site on site.merchant_id = s.merchant_id and site.site_id = s.site_id;
-
--- name: begin_renewals
--- Write tries down, of subscriptions that still are as they were leased; these are looked at again when the try is settled. Nothing comes
--- back for one that was changed meanwhile, or that an earlier try of the same batch wrote down.
-with given as (
-    select * from unnest(
-        :merchant_ids::bigint[], :subscription_ids::bigint[], :leases::bigint[], :periods::integer[],
-        :tries::smallint[], :transaction_ids::bigint[], :payment_ids::bigint[], :account_ids::uuid[],
-        :due_at::timestamptz[], :tried_at::timestamptz[], :fingerprints::bytea[], :brands::text[]
-    ) as given (
-        merchant_id, subscription_id, lease, period, try, transaction_id, payment_id, account_id, due_at, tried_at,
-        fingerprint, brand
-    )
-),
-locked as (
-    select s.merchant_id, s.subscription_id
-    from subscription s join given using (merchant_id, subscription_id)
-    where s.lease = given.lease and s.next_period = given.period and s.account_id = given.account_id
-        and s.due_at is not null
-    order by s.merchant_id, s.subscription_id
-    for no key update of s
-),
-taken as (
-    update subscription s
-    set tries = given.try, due_at = null, lease = null, lease_until = null
-    from locked join given using (merchant_id, subscription_id)
-    where s.merchant_id = locked.merchant_id and s.subscription_id = locked.subscription_id
-)
-insert into renewal (
-    merchant_id, transaction_id, payment_id, subscription_id, period, try, account_id, due_at, tried_at, fingerprint,
-    brand
-)
-select merchant_id, transaction_id, payment_id, subscription_id, period, try, account_id, given.due_at, tried_at,
-    fingerprint, brand
-from given join locked using (merchant_id, subscription_id)
-returning transaction_id;
-
--- name: select_own_renewals
--- Find those of these tries that were written down.
-select r.transaction_id
-from renewal r
-join unnest(:merchant_ids::bigint[], :transaction_ids::bigint[]) as given (merchant_id, transaction_id)
-    using (merchant_id, transaction_id);
 
 -- name: settle_renewals!
 -- Write what became of tries.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -21,7 +21,7 @@ from tollhouse.billing.store import (
 )
 from tollhouse.kernel.card import Expiry
 from tollhouse.kernel.errors import InternalError
-from tollhouse.payments.model import ConcurrentChange, Payment, Renewing, Status, SubscriptionSummary
+from tollhouse.payments.model import BeginRows, Payment, Status, SubscriptionSummary
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,50 +29,32 @@ if TYPE_CHECKING:
     from tollhouse.billing.tools import RecordEvents
     from tollhouse.storage.database import Database, PlainConnection
 
-#: A payment with the period that it is a try for.
-Try = tuple[Payment, Renewing]
-
 
 class RecordRenewal:
     """Prepares: the try is committed with the payment's intention, if the subscription still is as it was leased."""
 
-    def rows(self, payment: Payment) -> Sequence[Try]:
-        """Return the period that the payment is a try for."""
-        return [(payment, payment.renewing)] if payment.renewing else ()
+    kind = BeginRows.RENEWALS
 
-    async def write(self, connection: PlainConnection, rows: Sequence[Try]) -> None:
-        """Write the tries of a batch. Raises Superseded if a subscription was changed since it was leased."""
-        written = queries.begin_renewals(
-            connection,
-            merchant_ids=[payment.merchant_id for payment, _ in rows],
-            subscription_ids=[renewing.subscription_id for _, renewing in rows],
-            leases=[renewing.case.lease for _, renewing in rows],
-            periods=[renewing.period for _, renewing in rows],
-            tries=[renewing.number for _, renewing in rows],
-            transaction_ids=[payment.transaction_id for payment, _ in rows],
-            payment_ids=[payment.payment_id for payment, _ in rows],
-            account_ids=[renewing.account_id for _, renewing in rows],
-            due_at=[renewing.due_at for _, renewing in rows],
-            tried_at=[payment.created_at for payment, _ in rows],
-            fingerprints=[payment.attempt.fingerprint for payment, _ in rows],
-            brands=[payment.source.brand for payment, _ in rows],
+    def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
+        """Return the period that the payment is a try for, as the columns of `renewal_try_v1`."""
+        renewing = payment.renewing
+        if renewing is None:
+            return ()
+        row = (
+            payment.merchant_id,
+            renewing.subscription_id,
+            renewing.case.lease,
+            renewing.period,
+            renewing.number,
+            payment.transaction_id,
+            payment.payment_id,
+            renewing.account_id,
+            renewing.due_at,
+            payment.created_at,
+            payment.attempt.fingerprint,
+            payment.source.brand,
         )
-        ids = {row["transaction_id"] async for row in written}
-        missing = [payment for payment, _ in rows if payment.transaction_id not in ids]
-        if missing:
-            await _expect_own(connection, missing)
-
-
-async def _expect_own(connection: PlainConnection, payments: Sequence[Payment]) -> None:
-    """Raise Superseded unless an earlier try of the same batch has written these."""
-    rows = queries.select_own_renewals(
-        connection,
-        merchant_ids=[payment.merchant_id for payment in payments],
-        transaction_ids=[payment.transaction_id for payment in payments],
-    )
-    own = {row["transaction_id"] async for row in rows}
-    if any(payment.transaction_id not in own for payment in payments):
-        raise ConcurrentChange("The subscription was changed.")
+        return (row,)
 
 
 class SettleRenewal:

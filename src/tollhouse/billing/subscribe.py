@@ -6,7 +6,7 @@ So a crash between the two loses nothing: whoever settles the payment settles th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tollhouse.billing.lifecycle import begin
 from tollhouse.billing.model import State, Subscription
@@ -14,7 +14,7 @@ from tollhouse.billing.schedule import Plan
 from tollhouse.billing.store import prices_to_json, queries, update_subscriptions
 from tollhouse.catalog.prices import sum_due_at_once
 from tollhouse.kernel.card import Expiry
-from tollhouse.payments.model import Payment, Status, Subscribing
+from tollhouse.payments.model import BeginRows, Payment, Status, Subscribing
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
@@ -26,27 +26,29 @@ Pair = tuple[Payment, Subscribing]
 class RecordSubscription:
     """Prepares: the subscriptions are committed as pending with the payment's intention."""
 
-    def rows(self, payment: Payment) -> Sequence[Pair]:
-        """Return the subscriptions that the payment starts."""
-        return [(payment, subscribing) for subscribing in payment.subscribing]
+    kind = BeginRows.SUBSCRIPTIONS
 
-    async def write(self, connection: PlainConnection, rows: Sequence[Pair]) -> None:
-        """Insert the pending subscriptions of a batch."""
-        await queries.insert_subscriptions(
-            connection,
-            merchant_ids=[payment.merchant_id for payment, _ in rows],
-            subscription_ids=[subscribing.subscription_id for _, subscribing in rows],
-            payment_ids=[payment.payment_id for payment, _ in rows],
-            site_ids=[subscribing.item.site_id for _, subscribing in rows],
-            consumer_ids=[payment.consumer_id for payment, _ in rows],
-            account_ids=[payment.source.account_id for payment, _ in rows],
-            sku_names=[subscribing.item.sku_name for _, subscribing in rows],
-            titles=[subscribing.item.title for _, subscribing in rows],
-            prices=[prices_to_json(subscribing.prices) for _, subscribing in rows],
-            anchors_at=[payment.created_at for payment, _ in rows],
-            began_as_trial=[_is_trial(subscribing) for _, subscribing in rows],
-            created_at=[payment.created_at for payment, _ in rows],
-        )
+    def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
+        """Return the subscriptions that the payment starts, as the columns of `pending_subscription_v1`."""
+        return [_pending_row(payment, subscribing) for subscribing in payment.subscribing]
+
+
+def _pending_row(payment: Payment, subscribing: Subscribing) -> tuple[Any, ...]:
+    item = subscribing.item
+    return (
+        payment.merchant_id,
+        subscribing.subscription_id,
+        payment.payment_id,
+        item.site_id,
+        payment.consumer_id,
+        payment.source.account_id,
+        item.sku_name,
+        item.title,
+        prices_to_json(subscribing.prices),
+        payment.created_at,
+        _is_trial(subscribing),
+        payment.created_at,
+    )
 
 
 class SettleSubscription:

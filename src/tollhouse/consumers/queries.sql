@@ -1,6 +1,6 @@
 -- name: insert_consumers!
--- Create consumers that are not there yet; those that are stay as they are.
-select insert_consumers(:merchant_ids, :consumer_ids, :external_ids, :profiles);
+-- Create consumers that do not exist yet; the others stay as they are.
+select insert_consumers_v1(:consumers::consumer_v1[]);
 
 -- name: select_consumer^
 -- Return a merchant's consumer by its gateway id.

@@ -35,17 +35,9 @@ class LastAccountRow(NamedTuple):
 
 
 async def insert_consumers(connection: PlainConnection, rows: Sequence[ConsumerRow]) -> None:
-    """Create the consumers that are not there yet, in the caller's transaction; what is said first describes them."""
-    unique = {row[:2]: row for row in reversed(rows)}
-    ordered = [unique[key] for key in sorted(unique)]
-    if ordered:
-        await queries.insert_consumers(
-            connection,
-            merchant_ids=[row.merchant_id for row in ordered],
-            consumer_ids=[row.consumer_id for row in ordered],
-            external_ids=[row.external_id for row in ordered],
-            profiles=[row.profile for row in ordered],
-        )
+    """Create the consumers that do not exist yet, in the caller's transaction; the first row describes a new one."""
+    if rows:
+        await queries.insert_consumers(connection, consumers=[(place, *row) for place, row in enumerate(rows, 1)])
 
 
 async def select_consumer(

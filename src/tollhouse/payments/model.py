@@ -352,18 +352,20 @@ class ConcurrentChange(ValueError):
     """An intention is not to be written: what it rests on has changed since it was read."""
 
 
+class BeginRows(StrEnum):
+    """Rows of other packages that `begin_payments_v1` writes, by the name of their parameter."""
+
+    SUBSCRIPTIONS = "subscriptions"
+    RENEWALS = "renewals"
+
+
 class Preparation(Protocol):
-    """What else is written in the transaction that commits an intention, by a package that `payments` does not know."""
+    """Rows that are written with a payment that begins, by a package that `payments` does not know."""
 
-    def rows(self, payment: Payment) -> Sequence[Any]:
-        """Return the rows that this payment asks for. Pure."""
-        ...
+    kind: BeginRows
 
-    async def write(self, connection: PlainConnection, rows: Sequence[Any]) -> None:
-        """Write the rows of a batch; they may be there from an earlier try.
-
-        Raises Superseded if one of the intentions is not to be; then the others of the batch are tried by themselves.
-        """
+    def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
+        """Return the rows of this payment, without their place in the batch. Pure."""
         ...
 
 

@@ -5,45 +5,11 @@ from request_claim
 where merchant_id = :merchant_id and operation = :operation and request_id = :request_id;
 
 -- name: begin_payments
--- Commit intentions in one round trip, and return what became of each: migration 0038 tells how.
-select * from begin_payments(
-    :merchant_ids, :payment_ids, :transaction_ids, :site_ids, :consumer_ids, :terms, :consumers, :metadata, :ipn_urls,
-    :redirect_urls, :request_ids, :modes, :amounts_minor, :currencies, :sources, :initiators, :reasons,
-    :network_transaction_ids, :double_click_digests, :page_tries, :created_at, :acquirers, :references, :sealed_cards,
-    :key_versions, :fingerprints, :resolve_seconds, :sent_at, :operations, :claimed_ids, :digests, :token_ids,
-    :external_ids, :profiles
+-- Begin payments in one round trip, and return the outcome of each, in their order.
+select * from begin_payments_v1(
+    :payments::payment_intent_v1[], :consumers::consumer_v1[], :subscriptions::pending_subscription_v1[],
+    :renewals::renewal_try_v1[], :marks::velocity_mark_v1[], :window_seconds, :most
 );
-
--- name: note_attempts
--- Note attempts, and count how often there was the same within the window before this statement, up to the largest limit.
-with given as (
-    select * from unnest(
-        :merchant_ids::bigint[], :kinds::velocity_kind[], :keys::text[], :transaction_ids::bigint[], :fresh::boolean[]
-    ) as given (merchant_id, kind, key, transaction_id, is_fresh)
-),
-noted as (
-    insert into velocity_mark (merchant_id, kind, key, is_decline, transaction_id)
-    select merchant_id, kind, key, false, transaction_id from given where is_fresh
-)
-select given.transaction_id, given.kind, attempts.count as attempts, declines.count as declines
-from given
-cross join lateral (
-    select count(*) from (
-        select from velocity_mark m
-        where m.merchant_id = given.merchant_id and m.kind = given.kind and m.key = given.key and not m.is_decline
-            and m.noted_at > now() - make_interval(secs => :window_seconds)
-            and m.transaction_id <> given.transaction_id
-        limit :most
-    ) seen
-) attempts
-cross join lateral (
-    select count(*) from (
-        select from velocity_mark m
-        where m.merchant_id = given.merchant_id and m.kind = given.kind and m.key = given.key and m.is_decline
-            and m.noted_at > now() - make_interval(secs => :window_seconds)
-        limit :most
-    ) seen
-) declines;
 
 -- name: note_declines!
 -- Note declines by the issuer.

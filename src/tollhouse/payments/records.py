@@ -41,48 +41,45 @@ if TYPE_CHECKING:
 CREATED = 201
 
 
-def columns_of_beginnings(batch: Sequence[BeginRecord]) -> dict[str, list[Any]]:
-    """Return the columns of `begin_payments`, one list each."""
-    payments = [item.payment for item in batch]
-    claims = [item.claim for item in batch]
-    consumers = [item.consumer for item in batch]
-    attempts = [payment.attempt for payment in payments]
-    return {
-        "merchant_ids": [payment.merchant_id for payment in payments],
-        "payment_ids": [payment.payment_id for payment in payments],
-        "transaction_ids": [payment.transaction_id for payment in payments],
-        "site_ids": [payment.site_id for payment in payments],
-        "consumer_ids": [payment.consumer_id for payment in payments],
-        "terms": [_write(_terms_of(payment)) for payment in payments],
-        "consumers": [_write(_consumer_of(payment)) for payment in payments],
-        "metadata": [payment.metadata for payment in payments],
-        "ipn_urls": [payment.ipn_url for payment in payments],
-        "redirect_urls": [payment.redirect_url for payment in payments],
-        "request_ids": [payment.request_id for payment in payments],
-        "modes": [payment.mode for payment in payments],
-        "amounts_minor": [payment.money.amount_minor for payment in payments],
-        "currencies": [payment.money.currency.code for payment in payments],
-        "sources": [_write(_source_of(payment)) for payment in payments],
-        "initiators": [payment.initiator for payment in payments],
-        "reasons": [payment.reason for payment in payments],
-        "network_transaction_ids": [payment.network_transaction_id for payment in payments],
-        "page_tries": [payment.page_try for payment in payments],
-        "double_click_digests": [payment.double_click_digest for payment in payments],
-        "created_at": [payment.created_at for payment in payments],
-        "sent_at": [attempt.sent_at for attempt in attempts],
-        "acquirers": [attempt.acquirer for attempt in attempts],
-        "references": [attempt.reference for attempt in attempts],
-        "sealed_cards": [attempt.card and attempt.card.content for attempt in attempts],
-        "key_versions": [attempt.card and attempt.card.key_version for attempt in attempts],
-        "fingerprints": [attempt.fingerprint for attempt in attempts],
-        "resolve_seconds": [item.resolve_seconds for item in batch],
-        "operations": [claim and claim.operation for claim in claims],
-        "claimed_ids": [claim and claim.request_id for claim in claims],
-        "digests": [claim and claim.digest for claim in claims],
-        "token_ids": [item.token_id for item in batch],
-        "external_ids": [consumer and consumer.external_id for consumer in consumers],
-        "profiles": [consumer and consumer.profile for consumer in consumers],
-    }
+def intent_row(place: int, item: BeginRecord) -> tuple[Any, ...]:
+    """Return a payment that begins as a `payment_intent_v1`, at its place in the batch."""
+    payment, attempt, claim = item.payment, item.payment.attempt, item.claim
+    return (
+        place,
+        payment.merchant_id,
+        payment.payment_id,
+        payment.transaction_id,
+        payment.site_id,
+        payment.consumer_id,
+        _write(_terms_of(payment)),
+        _write(_consumer_of(payment)),
+        payment.metadata,
+        payment.ipn_url,
+        payment.redirect_url,
+        payment.request_id,
+        payment.mode,
+        payment.money.amount_minor,
+        payment.money.currency.code,
+        _write(_source_of(payment)),
+        payment.source.account_id,
+        payment.initiator,
+        payment.reason,
+        payment.network_transaction_id,
+        payment.double_click_digest,
+        payment.page_try,
+        payment.created_at,
+        attempt.acquirer,
+        attempt.reference,
+        attempt.card and attempt.card.content,
+        attempt.card and attempt.card.key_version,
+        attempt.fingerprint,
+        item.resolve_seconds,
+        attempt.sent_at,
+        claim and claim.operation,
+        claim and claim.request_id,
+        claim and claim.digest,
+        item.token_id,
+    )
 
 
 def columns_of_moves(batch: Sequence[FinishRecord]) -> dict[str, list[Any]]:

@@ -35,8 +35,6 @@ class Committed:
 
     facts: Facts = field(default_factory=Facts)
     is_account_disabled: bool = False
-    #: False: an earlier try of the same batch wrote it.
-    is_fresh: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,12 @@ class DoubleClick:
     payment_id: int
 
 
-Begun = Committed | KeyAlreadyClaimed | TokenAlreadyUsed | DoubleClick
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """The subscription that it renews has changed since it was leased; nothing was written."""
+
+
+Begun = Committed | KeyAlreadyClaimed | TokenAlreadyUsed | DoubleClick | Outdated
 
 
 @dataclass(frozen=True, slots=True)

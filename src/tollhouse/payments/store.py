@@ -11,13 +11,12 @@ sends the next statement.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from tollhouse.consumers.model import Group
 from tollhouse.kernel.requests import Claim
 from tollhouse.payments import records, reversal_records
-from tollhouse.payments.model import AttemptState, Consequence, Payment, Preparation, Status
+from tollhouse.payments.model import AttemptState, BeginRows, Consequence, Payment, Preparation, Status
 from tollhouse.payments.steps import (
     BeginRecord,
     Begun,
@@ -26,10 +25,11 @@ from tollhouse.payments.steps import (
     DoubleClick,
     FinishRecord,
     KeyAlreadyClaimed,
+    Outdated,
     TokenAlreadyUsed,
 )
-from tollhouse.payments.velocity import count_attempts
-from tollhouse.risk.model import NO_LIMITS, Facts, Limits
+from tollhouse.payments.velocity import build_marks
+from tollhouse.risk.model import NO_LIMITS, Count, Facts, Limits
 from tollhouse.storage.bundle import Bundle, Overtaken
 from tollhouse.storage.queries import load_queries
 from tollhouse.threeds.store import insert_authentications
@@ -53,64 +53,46 @@ async def flush_beginnings(
     *,
     limits: Limits = NO_LIMITS,
 ) -> list[Begun]:
-    """Commit a batch of intentions: request ids, tokens, payments, consumers, and what other packages prepare.
-
-    Where nothing is prepared and nothing counted, it is one statement, which commits by itself.
-    """
-    is_alone = not any(preparation.rows(item.payment) for preparation in preparations for item in batch)
-    if is_alone and not limits.is_set:
-        return await _begin_payments(clock, connection, batch)
-    async with connection.transaction():
-        begun = await _begin_payments(clock, connection, batch)
-        if limits.is_set:
-            begun = await _count_attempts(connection, limits, batch, begun)
-        committed = [item.payment for item, found in zip(batch, begun, strict=True) if isinstance(found, Committed)]
-        for preparation in preparations:
-            rows = [row for payment in committed for row in preparation.rows(payment)]
-            if rows:
-                await preparation.write(connection, rows)
-    return begun
-
-
-async def _begin_payments(
-    clock: DatabaseClock, connection: PlainConnection, batch: Sequence[BeginRecord]
-) -> list[Begun]:
-    """Commit intentions in one round trip, and return what became of each."""
-    rows = [row async for row in queries.begin_payments(connection, **records.columns_of_beginnings(batch))]
+    """Begin a batch of payments by one call of `begin_payments_v1`, and return the outcome of each."""
+    placed = [(place, item.payment) for place, item in enumerate(batch, 1)]
+    prepared = {kind.value: _prepare(kind, preparations, placed) for kind in BeginRows}
+    found = queries.begin_payments(
+        connection,
+        payments=[records.intent_row(place, item) for place, item in enumerate(batch, 1)],
+        consumers=[(place, *item.consumer) for place, item in enumerate(batch, 1) if item.consumer],
+        marks=[(place, *mark) for place, payment in placed for mark in build_marks(payment) if limits.is_set],
+        window_seconds=limits.window_seconds,
+        most=limits.most,
+        **prepared,
+    )
+    rows = [row async for row in found]
     clock.observe(rows[0]["database_time"])
-    by_place = {row["place"]: _read_begun(row) for row in rows}
-    return [by_place[place] for place in range(1, len(batch) + 1)]
+    return [_read_begun(row) for row in rows]
+
+
+def _prepare(
+    kind: BeginRows, preparations: Sequence[Preparation], placed: Sequence[tuple[int, Payment]]
+) -> list[tuple[Any, ...]]:
+    """Return the rows of one kind, each behind the place of its payment."""
+    chosen = [preparation for preparation in preparations if preparation.kind is kind]
+    return [(place, *row) for place, payment in placed for each in chosen for row in each.rows(payment)]
 
 
 def _read_begun(row: Mapping[str, Any]) -> Begun:
-    outcome = row["outcome"]
-    if outcome == "claimed":
-        return KeyAlreadyClaimed()
-    if outcome == "token_gone":
-        return TokenAlreadyUsed()
-    if outcome == "double_click":
-        return DoubleClick(row["holder_id"])
-    group = row["group_id"]
-    facts = Facts(is_blacklisted=group == Group.BLACKLIST, is_whitelisted=group == Group.WHITELIST)
-    return Committed(facts, is_account_disabled=bool(row["is_account_disabled"]), is_fresh=outcome == "begun")
-
-
-async def _count_attempts(
-    connection: PlainConnection, limits: Limits, batch: Sequence[BeginRecord], begun: Sequence[Begun]
-) -> list[Begun]:
-    """Add to what was found with intentions how often there was the same before."""
-    committed = {
-        item.payment.transaction_id: (item.payment, found)
-        for item, found in zip(batch, begun, strict=True)
-        if isinstance(found, Committed)
-    }
-    fresh = {transaction_id for transaction_id, (_, found) in committed.items() if found.is_fresh}
-    counts = await count_attempts(connection, limits, [payment for payment, _ in committed.values()], fresh=fresh)
-    counted = {
-        transaction_id: replace(found, facts=replace(found.facts, counts=counts.get(transaction_id, {})))
-        for transaction_id, (_, found) in committed.items()
-    }
-    return [counted.get(item.payment.transaction_id, found) for item, found in zip(batch, begun, strict=True)]
+    match row["outcome"]:
+        case "begun" | "begun_before":
+            group = row["group_id"]
+            counts = {each["kind"]: Count(each["attempts"], each["declines"]) for each in row["counts"] or ()}
+            facts = Facts(group == Group.BLACKLIST, group == Group.WHITELIST, counts)
+            return Committed(facts, is_account_disabled=bool(row["is_account_disabled"]))
+        case "claimed":
+            return KeyAlreadyClaimed()
+        case "token_gone":
+            return TokenAlreadyUsed()
+        case "superseded":
+            return Outdated()
+        case _:
+            return DoubleClick(row["holder_id"])
 
 
 async def flush_moves(

@@ -1,18 +1,17 @@
 """Counting who pays how often, for the limits that `risk` judges by.
 
-Attempts are noted and counted by one statement for a batch of intentions, declines are noted with the outcome. Where
-nothing is limited, neither is written nor read. Only what a customer began counts: no renewal, no capture, no credit.
+Attempts are recorded and counted as their payments begin, declines with the outcome. If nothing is limited, neither
+is written nor read. Only what a customer began counts: no renewal, no capture, no credit.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from tollhouse.payments.model import Mode, Payment, Status
-from tollhouse.risk.model import Count, Kind, Limits
+from tollhouse.risk.model import Kind, Limits
 from tollhouse.storage.queries import load_queries
 from tollhouse.storage.sweep import Sweep
 
@@ -41,38 +40,6 @@ def build_marks(payment: Payment) -> Sequence[Mark]:
         "address": payment.consumer_ip,
     }
     return [Mark(payment.merchant_id, kind, key, payment.transaction_id) for kind, key in keys.items() if key]
-
-
-async def count_attempts(
-    connection: PlainConnection, limits: Limits, payments: Sequence[Payment], *, fresh: Collection[int]
-) -> dict[int, dict[Kind, Count]]:
-    """Return by transaction and kind how often there was the same before, in the caller's transaction.
-
-    `fresh` are the transactions that are noted by this; the others were noted by an earlier try of the same batch.
-    Those of one batch count as if they had come one after the other.
-    """
-    marks = [mark for payment in payments for mark in build_marks(payment)]
-    if not marks:
-        return {}
-    rows = queries.note_attempts(
-        connection,
-        merchant_ids=[mark.merchant_id for mark in marks],
-        kinds=[mark.kind for mark in marks],
-        keys=[mark.key for mark in marks],
-        transaction_ids=[mark.transaction_id for mark in marks],
-        fresh=[mark.transaction_id in fresh for mark in marks],
-        window_seconds=limits.window_seconds,
-        most=limits.most,
-    )
-    stored = {(row["transaction_id"], row["kind"]): (row["attempts"], row["declines"]) async for row in rows}
-    before: Counter[tuple[int, str, str]] = Counter()
-    counts: dict[int, dict[Kind, Count]] = {}
-    for mark in marks:
-        attempts, declines = stored[mark.transaction_id, mark.kind]
-        count = Count(attempts + before[mark[:3]], declines)
-        counts.setdefault(mark.transaction_id, {})[mark.kind] = count
-        before[mark[:3]] += mark.transaction_id in fresh
-    return counts
 
 
 class NoteDecline:

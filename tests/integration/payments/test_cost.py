@@ -49,7 +49,7 @@ async def count(shop: Shop, **changes: Any) -> list[str]:
 async def test_a_card_payment(counting: Shop) -> None:
     """Two durable writes, a round trip each: the intention; outcome, card, last card, books and event."""
     begin, settle = await count(counting)
-    assert begin.startswith("select * from begin_payments(")
+    assert begin.startswith("select * from begin_payments_v1(")
     for table in ("attempt", "transaction", "request_claim", "consumer"):
         assert f"update {table} " in settle
     for table in ("account", "ledger_entry", "event"):
@@ -57,11 +57,11 @@ async def test_a_card_payment(counting: Shop) -> None:
 
 
 async def test_a_card_payment_with_velocity_limits(counting: Shop) -> None:
-    """Limits cost one statement in the first of the two writes, and the frame that holds both together."""
+    """Limits cost no round trip: attempts are counted and recorded as the payment begins."""
     settings = Settings(velocity_attempts_by_card=100)
     limited = open_shop(counting.tools.database, counting.acquirer, settings=settings)
     await limited.pay()
-    assert len(await count(limited)) == len(await count(counting)) + FRAME + 1
+    assert len(await count(limited)) == len(await count(counting)) == 2
 
 
 async def test_a_card_payment_with_request_id(counting: Shop) -> None:
@@ -83,9 +83,10 @@ async def test_a_stored_card(counting: Shop) -> None:
 
 
 async def test_a_subscription(counting: Shop) -> None:
-    """What reads before it writes goes in steps within a transaction: a subscription is recorded, and started."""
+    """A pending subscription is written with the payment that begins, by the same call."""
     sent = await count(counting, prices=(price(999), price(999, "30d")))
-    assert [sent.count("BEGIN;"), sent.count("COMMIT;")] == [2, 2]
+    assert sent[0].startswith("select * from begin_payments_v1(")
+    assert [sent.count("BEGIN;"), sent.count("COMMIT;")] == [1, 1]
 
 
 async def test_tokenize(counting: Shop) -> None:

@@ -20,8 +20,8 @@ from tollhouse.payments.authorize import ask, resolve_seconds
 from tollhouse.payments.charge.build_payment import build_consumer_row, build_payment
 from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.idempotency import answer_double_click, answer_in_time, answer_once, recall_claim
-from tollhouse.payments.model import Order, Payment
-from tollhouse.payments.steps import BeginRecord, Committed, DoubleClick, KeyAlreadyClaimed, TokenAlreadyUsed
+from tollhouse.payments.model import ConcurrentChange, Order, Payment
+from tollhouse.payments.steps import BeginRecord, Committed, DoubleClick, KeyAlreadyClaimed, Outdated, TokenAlreadyUsed
 from tollhouse.risk.assess import assess
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ async def _begin(tools: Tools, order: Order) -> Reply:
         return await answer_double_click(tools, payment, payment_id=begun.payment_id)
     if isinstance(begun, TokenAlreadyUsed):
         raise Invalid(TOKEN_USED)
+    if isinstance(begun, Outdated):
+        raise ConcurrentChange("The subscription was changed.")
     if isinstance(begun, Committed):
         payment, order = apply_risk_rules(tools, payment, order, begun)
     return await answer_in_time(tools, payment, order.claim, execute_attempt(tools, payment, order))
