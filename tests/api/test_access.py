@@ -124,6 +124,32 @@ async def test_limits_count_one_address_once(opened: OpenShop) -> None:
     assert codes == ["0", "0", "0", "1002", "0"]
 
 
+#: Calls that read the API key in different ways: as JSON, without a body, from a query, and from a form.
+KEYED_CALLS = (
+    ("POST", "/payment"),
+    ("GET", "/payment/1"),
+    ("GET", "/feed/transactions"),
+    ("POST", "/payment/1/credit"),
+    ("POST", "/stage/clock"),
+    ("POST", "/epayment/lib/paypage_api/pay.php"),
+)
+
+
+async def test_unknown_keys_are_limited_on_every_kind_of_call(opened: OpenShop) -> None:
+    """An address that sent too many unknown keys is 429 with them on any call, and its known key is good on each."""
+    shop = await opened(unknown_keys_by_address=2)
+    for number in range(2):
+        assert (await shop.get("/payment/1", key=f"th_stage_{number}")).status_code == 401
+    for method, path in KEYED_CALLS:
+        answers = [
+            await shop.client.request(method, path, content=b"{}", headers={"Authorization": key})
+            for key in ("th_stage_2", "x" * 300, shop.merchant.key)
+        ]
+        assert [answer.status_code == 429 for answer in answers] == [True, True, False], path
+        assert {answer.status_code for answer in answers}.isdisjoint({401, 403}), path
+        assert all(1 <= int(answer.headers["retry-after"]) <= 60 for answer in answers[:2])
+
+
 async def test_the_challenge(shop: WebShop) -> None:
     """Whoever comes without a key, or with a wrong one, is told how to authenticate."""
     for answer in (await shop.pay(key=""), await shop.pay(key="wrong"), await shop.get("/payment/1", key="wrong")):

@@ -335,6 +335,16 @@ async def test_a_form_of_another_browser_does_not_sign_in(browser: Browser, port
     assert (await browser.submit(page, "/portal/sign-in", email=EMAIL, password=PASSWORD)).status_code == 403
 
 
+async def test_people_of_a_disabled_merchant_sign_in_and_read(portal: WebShop, browser: Browser) -> None:
+    """A person of a disabled merchant signs in, reads every page, and finds what it sold before."""
+    paid = (await portal.pay()).json()["payment"]["transactionId"]
+    await portal.execute("update merchant set state = 'disabled' where merchant_id = 1")
+    assert (await browser.sign_in()).status_code == 303
+    assert {(await browser.get(path)).status_code for path in PAGES} == {200}
+    assert paid in (await browser.get("/portal/payments")).text
+    assert (await browser.get(f"/portal/payments/{paid}")).status_code == 200
+
+
 async def test_signing_out_ends_the_session(ann: Browser, portal: WebShop) -> None:
     """Signed out is signed out, also for who kept the cookie."""
     token = ann.client.cookies[SESSION]
