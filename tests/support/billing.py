@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.support.shop import MERCHANT, OTHER_NUMBER, SITE, Shop, card, price
 
-from tollhouse.billing.changes.change_account import NewSource, build_change, change_account, resolve_change
+from tollhouse.billing.changes.change_account import build_change, request_change
 from tollhouse.billing.model import SubscriptionContext
 from tollhouse.billing.renewals.renew import lease_due, load_due, renew
 from tollhouse.billing.store import select_case
@@ -16,7 +16,8 @@ from tollhouse.billing.tools import BillingDependencies
 from tollhouse.ipn.message.lifecycle_events import record_lifecycle_events
 from tollhouse.kernel.card import Cvv
 from tollhouse.kernel.requests import Reply
-from tollhouse.payments.charge.requested_payment import References
+from tollhouse.payments.charge.charge import charge
+from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedSource
 from tollhouse.worker.renew import renew_due
 
 #: 9.99 at once, then 19.99 every 30 days.
@@ -96,18 +97,8 @@ class Billing:
 
 
 async def give_card(billing: Billing, subscription_id: int, **changes: Any) -> Any:
-    """Put another card on a subscription, and return the answer: fields of NewSource, and what references name."""
-    defaults: dict[str, Any] = {
-        "kind": "card", "request_id": "r", "claim": None, "token": None, "account_id": None,
-        "source_consumer_id": None, "card": card(OTHER_NUMBER), "code": Cvv("123"), "asks_authentication": False,
-        "consumer": {}, "consumer_ip": None, "browser": None, "emulate_code": None, "mid": None, "endorsement": None,
-    }  # fmt: skip
-    given = {**defaults, **changes}
-    names = NewSource.__struct_fields__
-    source = NewSource(**{name: value for name, value in given.items() if name in names})
-    asked = References(
-        MERCHANT, (), source_kind=source.kind, **{name: given[name] for name in given if name not in names}
-    )
-    change = await resolve_change(billing.biller, (MERCHANT, subscription_id), asked)
-    order = await build_change(billing.biller, change, source)
-    return await change_account(billing.biller, order)
+    """Put another card on a subscription, and return the answer. The changes are of the source and its holder."""
+    source = RequestedSource(**{"kind": "card", "card": card(OTHER_NUMBER), "code": Cvv("123"), **changes})
+    key, consumer = (MERCHANT, subscription_id), RequestedConsumer()
+    requested = await request_change(billing.biller, key, source, consumer, request_id="r", claim=None)
+    return await charge(billing.shop.tools, await build_change(billing.biller, requested))

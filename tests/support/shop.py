@@ -19,15 +19,21 @@ from tollhouse.catalog.prices import parse_offset
 from tollhouse.composition.app import Gateway, build_gateway
 from tollhouse.composition.settings import Settings
 from tollhouse.kernel.card import Card, CardNumber, Cvv, Expiry
+from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.payments.charge.charge import charge
-from tollhouse.payments.charge.order import build_order
-from tollhouse.payments.charge.requested_payment import References, RequestedItem, RequestedPayment, SkuReference
-from tollhouse.payments.charge.sources import resolve
+from tollhouse.payments.charge.faults import PaymentRejected
+from tollhouse.payments.charge.intent import Intent, build_intent
+from tollhouse.payments.charge.requested_payment import (
+    RequestedConsumer,
+    RequestedItem,
+    RequestedPayment,
+    RequestedSource,
+)
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.disputes.chargeback import record_chargeback
-from tollhouse.payments.model import OPERATION, Mode, Order, Payment
+from tollhouse.payments.model import OPERATION, Mode, Payment
 from tollhouse.payments.operations.balance import ALL, Sum
 from tollhouse.payments.operations.capture import capture
 from tollhouse.payments.operations.credit import credit
@@ -118,17 +124,13 @@ class Shop:
     tools: Tools
     acquirer: ScriptedAcquirer
 
-    async def order(self, **changes: Any) -> Order:
-        """Build the order of a payment of 19.99 with a card; `build_wanted` and `build_references` read the changes."""
-        wanted = build_wanted(**changes)
-        resolved = await resolve(self.tools, build_references(**changes))
-        if resolved.faults:
-            raise Faulty(resolved.faults)
-        return await build_order(self.tools, wanted, resolved)
+    async def intent(self, **changes: Any) -> Intent:
+        """Build the intent of a payment of 19.99 with a card; `request_payment` reads the changes."""
+        return await build_intent(self.tools.lookups, request_payment(**changes))
 
     async def pay(self, **changes: Any) -> Paid:
         """Pay 19.99 with a card, or whatever the changes say."""
-        return Paid(await charge(self.tools, await self.order(**changes)))
+        return Paid(await charge(self.tools, await self.intent(**changes)))
 
     async def authorize(self, offset: str = "3d", **changes: Any) -> Paid:
         """Authorize 19.99 that is captured later."""
@@ -228,12 +230,13 @@ class Shop:
         assert await self.tools.running.drain(seconds=5) == 0
 
 
-class Faulty(Exception):
-    """References led nowhere."""
-
-    def __init__(self, faults: Mapping[str, list[str]]) -> None:
-        super().__init__(str(faults))
-        self.faults = faults
+def faults_in(error: Invalid) -> dict[str, list[str]]:
+    """Return the faults of a rejected payment, by their subjects."""
+    assert isinstance(error, PaymentRejected)
+    faults: dict[str, list[str]] = {}
+    for fault in error.faults:
+        faults.setdefault(fault.subject.value, []).append(fault.text)
+    return faults
 
 
 def card(
@@ -266,60 +269,61 @@ def _sum(amount: str | None) -> Sum:
     return ALL if amount is None else Sum(Decimal(amount))
 
 
-def build_wanted(**changes: Any) -> RequestedPayment:
-    """Say what is wanted: fields of Wanted, `number`, `cvv` and so on of the card, what `build_references` takes."""
-    kind = kind_of(changes)
-    code = changes.get("cvv", CVV)
-    given = card(
-        changes.get("number", NUMBER),
-        month=changes.get("month", 12),
-        year=changes.get("year", 2029),
-        holder=changes.get("holder", "Jane Smith"),
-        zip_code=changes.get("zip", "90210"),
-    )
-    prices = changes.get("prices", (price(1999),) if "sku_name" not in changes else ())
-    defaults: dict[str, Any] = {
+def request_payment(**changes: Any) -> RequestedPayment:
+    """Request a payment: fields of it, its source and its consumer, `number`, `month` and so on of its card.
+
+    `prices`, `title`, `site_id` and `sku_name` are of its item, `source_consumer_id` is the consumer of its source.
+    """
+    fields: dict[str, Any] = {
         "merchant_id": MERCHANT,
         "request_id": f"request-{uuid4()}",
-        "claim": None,
-        "source_kind": kind,
-        "card": given if kind == "card" else None,
-        "code": Cvv(code) if code and (kind == "card" or "cvv" in changes) else None,
-        "items": (RequestedItem(changes.get("title", "Premium"), prices),),
-        "external_id": changes.get("consumer_id", "user-1"),
-        "consumer": {"firstName": "Jane", "lastName": "Smith"},
-        "consumer_ip": "203.0.113.45",
-        "metadata": "{}",
         "ipn_url": "http://127.0.0.1:9/ipn",
         "redirect_url": "http://127.0.0.1:9/thanks",
-        "asks_authentication": False,
-        "initiator": "customer",
-        "browser": None,
-        "emulate_code": None,
-        "mid": None,
-        "endorsement": None,
-        "receipt": None,
     }
-    names = RequestedPayment.__struct_fields__
-    return RequestedPayment(**{name: changes.get(name, default) for name, default in defaults.items() if name in names})
+    fields |= {name: changes[name] for name in RequestedPayment.__struct_fields__ if name in changes}
+    parts = {"items": (_request_item(changes),), "source": _request_source(changes)}
+    return RequestedPayment(**{**fields, **parts, "consumer": _request_consumer(changes)})
 
 
-def build_references(**changes: Any) -> References:
-    """Say what is pointed at: `token`, `account_id`, `source_consumer_id`, `consumer_id`, `site_id`, `sku_name`."""
+def _request_item(changes: Mapping[str, Any]) -> RequestedItem:
     has_site = "site_id" in changes or "sku_name" not in changes
-    named = SkuReference("sku", str(changes.get("site_id", SITE)) if has_site else None, changes.get("sku_name"))
-    return References(
-        merchant_id=changes.get("merchant_id", MERCHANT),
-        skus=changes.get("skus", (named,)),
-        source_kind=kind_of(changes),
+    return RequestedItem(
+        site_id=str(changes.get("site_id", SITE)) if has_site else None,
+        sku_name=changes.get("sku_name"),
+        title=changes.get("title", "Premium"),
+        prices=changes.get("prices", (price(1999),) if "sku_name" not in changes else ()),
+    )
+
+
+def _request_source(changes: Mapping[str, Any]) -> RequestedSource:
+    kind, code = kind_of(changes), changes.get("cvv", CVV)
+    names = ("month", "year", "holder")
+    given = card(
+        changes.get("number", NUMBER),
+        zip_code=changes.get("zip", "90210"),
+        **{name: changes[name] for name in names if name in changes},
+    )
+    fields = {name: changes[name] for name in ("initiator", "asks_authentication", "mid") if name in changes}
+    fields |= {name: changes[name] for name in ("emulate_code", "endorsement") if name in changes}
+    return RequestedSource(
+        kind=kind,
+        card=given if kind == "card" else None,
+        code=Cvv(code) if code and (kind == "card" or "cvv" in changes) else None,
         token=_text(changes.get("token")),
         account_id=_text(changes.get("account_id")),
-        source_consumer_id=changes.get("source_consumer_id"),
-        consumer_id=changes.get("consumer_id"),
-        external_id=changes.get("external_id"),
-        mid=changes.get("mid"),
-        has_ipn_url=bool(changes.get("ipn_url", "set")),
-        has_redirect_url=bool(changes.get("redirect_url", "set")),
+        consumer_id=changes.get("source_consumer_id"),
+        **fields,
+    )
+
+
+def _request_consumer(changes: Mapping[str, Any]) -> RequestedConsumer:
+    consumer_id = changes.get("consumer_id")
+    return RequestedConsumer(
+        consumer_id=consumer_id,
+        external_id=changes.get("external_id", None if consumer_id else "user-1"),
+        profile=changes.get("consumer", {"firstName": "Jane", "lastName": "Smith"}),
+        ip=changes.get("consumer_ip", "203.0.113.45"),
+        browser=changes.get("browser"),
     )
 
 

@@ -25,7 +25,7 @@ from tollhouse.ipn.resend_many import ResendFilter, resend_events
 from tollhouse.kernel.errors import InternalError, NotFound
 from tollhouse.kernel.requests import Reply
 from tollhouse.kernel.urls import origin_of
-from tollhouse.payments.charge.sources import MAX_ID
+from tollhouse.payments.charge.references import MAX_ID
 from tollhouse.storage.claims import create_once
 from tollhouse.wire.callbacks import (
     EventAnswer,

@@ -1,12 +1,12 @@
-"""A request that has a card in it or points at one, from its reading to its answer.
+"""A request that has a card in it or refers to one, from its reading to its reply.
 
-What stands beside the card is searched for the card's number, the faults of the body by itself are collected before
-those of what it points at, and a request whose X-Request-ID is known has its first answer, whatever is wrong by now.
+What is beside the card is searched for the card's number, the faults of the body by itself are collected before those
+of what it refers to, and a request whose X-Request-ID is known has its first reply, whatever is wrong by now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -16,17 +16,21 @@ from tollhouse.api.access import Readable, RequestAuthenticator, find_request_id
 from tollhouse.api.decode import read_object
 from tollhouse.api.envelope import request_id_of, sent_request_id_of
 from tollhouse.api.problems import describe_faults
+from tollhouse.api.requested_payment import digest_body, name_faults
 from tollhouse.api.strays import find_misplaced_card_numbers, read_card_number
-from tollhouse.api.wanted import digest_body
 from tollhouse.http.screen import CARD_FIELDS
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.payments.charge.faults import PaymentRejected
+from tollhouse.payments.charge.references import load_references
 from tollhouse.payments.idempotency import recall_claim
+from tollhouse.payments.lookups import IntentLookups
 
 if TYPE_CHECKING:
     from tollhouse.kernel.card import CardNumber
     from tollhouse.merchants.model import Merchant
-    from tollhouse.payments.model import Order
+    from tollhouse.payments.charge.intent import Intent
+    from tollhouse.payments.charge.requested_payment import RequestedPayment
     from tollhouse.payments.tools import Tools
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -48,13 +52,13 @@ class CardRequest(Generic[Model]):
 
 
 async def read_card_request(
-    tools: Tools,
     gate: RequestAuthenticator,
     request: Readable,
     context: dict[str, Any],
     *,
     model: type[Model],
     find_cross_faults: Callable[[dict[str, Any]], Mapping[str, list[str]]],
+    digest: Callable[[bytes], bytes],
     operation: str,
     scope: str = "",
 ) -> CardRequest[Model]:
@@ -73,36 +77,37 @@ async def read_card_request(
         read = model.model_validate(body, context=context)
     except ValidationError as error:
         faults = describe_faults(error) | faults
-    claim = Claim(merchant.merchant_id, operation, request_id, digest_body(tools, body, scope)) if is_sent else None
+    claim = Claim(merchant.merchant_id, operation, request_id, digest_body(digest, body, scope)) if is_sent else None
     return CardRequest(merchant, request_id, claim, body, read, faults)
 
 
-async def answer_order(
-    tools: Tools,
-    asked: CardRequest[Any],
-    order: Awaitable[Order],
-    carry_out: Callable[[Order], Awaitable[Reply]],
-) -> Reply:
-    """Carry out the order of a sound request; name every fault of another, unless its X-Request-ID is known.
+async def find_faults(
+    lookups: IntentLookups, asked: CardRequest[Any], references: RequestedPayment
+) -> dict[str, list[str]]:
+    """Return all faults of a faulty body: also those of what it refers to."""
+    found = await load_references(lookups, references)
+    return {**name_faults(found.faults, asked.body), **asked.faults}
 
-    A known id has its first answer, though what was true then may be so no more: the token is used, the account gone,
-    the card past its date. With another body it is refused for that, however faulty that body is.
+
+async def replay_or_reject(tools: Tools, asked: CardRequest[Any], rejected: Invalid) -> Reply:
+    """Replay the first reply to a request whose X-Request-ID is known; else raise Invalid with its faults.
+
+    What was true then may be so no more: the token is used, the account gone, the card past its date. With another body
+    it is refused for that, however faulty that body is.
     """
-    try:
-        sound = await order
-    except Invalid:
-        reply = await recall_claim(tools, asked.claim) if asked.claim else None
-        if reply is None:
-            raise
+    reply = await recall_claim(tools, asked.claim) if asked.claim else None
+    if reply is not None:
         return reply
-    return await carry_out(sound)
+    if isinstance(rejected, PaymentRejected):
+        raise Invalid(name_faults(rejected.faults, asked.body)) from None
+    raise rejected
 
 
-def reject_misplaced_card_numbers(request: Readable, order: Order, asked: CardRequest[Any]) -> None:
+def reject_misplaced_card_numbers(request: Readable, intent: Intent, asked: CardRequest[Any]) -> None:
     """Raise Invalid where the number of a token's or a stored card stands in the request."""
-    if order.source.kind == "card":  # one that stands in the body was looked for there before
+    if intent.source.kind == "card":  # one that stands in the body was looked for there before
         return
-    strays = find_misplaced_card_numbers(request, order.instrument.card.number, shown_parts(asked.body))
+    strays = find_misplaced_card_numbers(request, intent.card.card.number, shown_parts(asked.body))
     if strays:
         raise Invalid(strays)
 

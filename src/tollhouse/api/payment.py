@@ -9,17 +9,23 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from tollhouse.api.access import AnyRequest, Readable, RequestAuthenticator
-from tollhouse.api.card_request import CardRequest, answer_order, read_card_request, reject_misplaced_card_numbers
+from tollhouse.api.card_request import (
+    CardRequest,
+    find_faults,
+    read_card_request,
+    reject_misplaced_card_numbers,
+    replay_or_reject,
+)
 from tollhouse.api.openapi import describe
 from tollhouse.api.payment_request import PaymentRequest, find_cross_faults
+from tollhouse.api.requested_payment import read_references, request_payment
 from tollhouse.api.requests import answer
-from tollhouse.api.wanted import build_wanted, read_references
 from tollhouse.kernel.errors import Invalid, NotFound
 from tollhouse.kernel.requests import Reply
 from tollhouse.payments.charge.charge import charge
-from tollhouse.payments.charge.order import build_order
-from tollhouse.payments.charge.sources import MAX_ID, resolve
-from tollhouse.payments.model import OPERATION, Order
+from tollhouse.payments.charge.intent import Intent, build_intent
+from tollhouse.payments.charge.references import MAX_ID
+from tollhouse.payments.model import OPERATION
 from tollhouse.payments.reading.stored_payment import show_payment
 from tollhouse.payments.store import select_payment
 from tollhouse.wire.answers import PaymentAnswer
@@ -35,7 +41,7 @@ NO_TRANSACTION = "There is no such transaction."
 def payment_handlers(
     tools: Tools, gate: RequestAuthenticator, pay: Callable[[Readable], Awaitable[Reply]]
 ) -> list[HTTPRouteHandler]:
-    """Return the handlers. `pay` is what `build_pay` returned."""
+    """Return the handlers. `pay` is `PaymentCalls.pay`."""
 
     @post("/payment", opt=describe("Pay", request=PaymentRequest, answer=PaymentAnswer, takes_request_id=True))
     async def post_payment(request: AnyRequest) -> Response[bytes]:
@@ -60,24 +66,43 @@ def payment_handlers(
     return [post_payment, get_payment]
 
 
-def build_pay(
-    tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
-) -> Callable[[Readable], Awaitable[Reply]]:
-    """Return what answers `POST /payment`. `context` tells the models what the environment asks of them."""
+class PaymentCalls:
+    """The calls that make payments."""
 
-    async def pay(request: Readable) -> Reply:
+    def __init__(self, tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]) -> None:
+        """Keep what they need. `context` tells the models what the environment asks of them."""
+        self._tools = tools
+        self._lookups = tools.lookups
+        self._gate = gate
+        self._context = context
+
+    async def pay(self, request: Readable) -> Reply:
+        """Charge the payment that a request describes."""
         asked = await read_card_request(
-            tools,
-            gate,
+            self._gate,
             request,
-            context(),
+            self._context(),
             model=PaymentRequest,
             find_cross_faults=find_cross_faults,
+            digest=self._tools.vault.digest,
             operation=OPERATION,
         )
-        return await answer_order(tools, asked, _order(tools, request, asked), lambda order: charge(tools, order))
+        try:
+            return await charge(self._tools, await self._build_intent(request, asked))
+        except Invalid as error:
+            return await replay_or_reject(self._tools, asked, error)
 
-    return pay
+    async def _build_intent(self, request: Readable, asked: CardRequest[PaymentRequest]) -> Intent:
+        """Build the intent of a request. Raises Invalid with all its faults."""
+        merchant_id = asked.merchant.merchant_id
+        if asked.model is None or asked.faults:
+            raise Invalid(await find_faults(self._lookups, asked, read_references(merchant_id, asked.body)))
+        requested = request_payment(
+            asked.model, asked.body, merchant_id=merchant_id, request_id=asked.request_id, claim=asked.claim
+        )
+        intent = await build_intent(self._lookups, requested)
+        reject_misplaced_card_numbers(request, intent, asked)
+        return intent
 
 
 def read_transaction_id(text: str) -> int:
@@ -86,18 +111,3 @@ def read_transaction_id(text: str) -> int:
     if not is_id or int(text) > MAX_ID:
         raise NotFound(NO_TRANSACTION)
     return int(text)
-
-
-async def _order(tools: Tools, request: Readable, asked: CardRequest[PaymentRequest]) -> Order:
-    """Put the order of a request together. Raises Invalid with all its faults."""
-    merchant_id = asked.merchant.merchant_id
-    resolved = await resolve(tools, read_references(merchant_id, asked.body))
-    faults = {**resolved.faults, **asked.faults}
-    if asked.model is None or faults:
-        raise Invalid(faults)
-    wanted = build_wanted(
-        asked.model, asked.body, merchant_id=merchant_id, request_id=asked.request_id, claim=asked.claim
-    )
-    order = await build_order(tools, wanted, resolved)
-    reject_misplaced_card_numbers(request, order, asked)
-    return order

@@ -17,8 +17,15 @@ from tollhouse.api.openapi import describe
 from tollhouse.api.payment_page_request import PaymentPageRequest, first_path, read_fee_rules
 from tollhouse.api.payment_request import find_cross_faults
 from tollhouse.api.problems import describe_faults
+from tollhouse.api.requested_payment import (
+    build_consumer,
+    build_items,
+    first_url,
+    name_faults,
+    read_references,
+    render_metadata,
+)
 from tollhouse.api.requests import answer, canonical
-from tollhouse.api.wanted import NOT_PROFILE, build_items, first_url, read_references
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import MAX_AMOUNT_MINOR
 from tollhouse.kernel.requests import Claim
@@ -26,19 +33,18 @@ from tollhouse.links.create import create_link
 from tollhouse.links.fees import total_of
 from tollhouse.links.model import Terms
 from tollhouse.links.pay import METHOD
-from tollhouse.payments.charge.order import choose_items, choose_payer
-from tollhouse.payments.charge.requested_payment import RequestedPayment
-from tollhouse.payments.charge.sources import resolve
+from tollhouse.payments.charge.faults import PaymentRejected
+from tollhouse.payments.charge.intent import build_offer
+from tollhouse.payments.charge.references import load_references
+from tollhouse.payments.charge.requested_payment import RequestedPayment, RequestedSource
 from tollhouse.storage.claims import load_stored_response
 from tollhouse.wire.answers import PaymentPageAnswer
-from tollhouse.wire.render import render_json
 
 if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler
 
     from tollhouse.merchants.model import Merchant
     from tollhouse.notices.model import ReceiptRequest
-    from tollhouse.payments.charge.sources import Resolved
     from tollhouse.payments.tools import Tools
 
 OPERATION = "paymentPage"
@@ -114,24 +120,26 @@ async def _read(tools: Tools, gate: RequestAuthenticator, request: AnyRequest, c
 
 
 async def _build_terms(tools: Tools, asked: _Asked) -> tuple[Terms, timedelta]:
-    """Look up what a request points at, and say what is sold and for how long. Raises Invalid with all its faults."""
-    merchant_id, model = asked.merchant.merchant_id, asked.model
-    references = read_references(merchant_id, {**asked.body, "paymentSource": _source_of(asked.body), "url": {}})
-    resolved = await resolve(tools, references)
-    faults = {**_name_paths(resolved.faults, asked.body), **asked.faults}
-    if model is None or faults:
-        raise Invalid(faults)
-    wanted = _build_wanted(asked, model)
-    items = choose_items(wanted, resolved)
-    rules, faults = read_fee_rules(model.fees, items[0].prices[0].money.currency)
-    payer = choose_payer(tools, wanted, resolved)
+    """Look up what a request refers to, and say what is sold and for how long. Raises Invalid with all its faults."""
+    model = asked.model
+    if model is None or asked.faults:
+        found = await load_references(tools.lookups, _read_references(asked))
+        raise Invalid({**_name_paths(name_faults(found.faults, asked.body), asked.body), **asked.faults})
+    requested = _request_payment(asked, model)
+    try:
+        offer = await build_offer(tools.lookups, requested)
+    except PaymentRejected as rejected:
+        raise Invalid(_name_paths(name_faults(rejected.faults, asked.body), asked.body)) from None
+    rules, faults = read_fee_rules(model.fees, offer.items[0].prices[0].money.currency)
     terms = Terms(
-        items=items,
-        consumer=wanted.consumer,
-        consumer_id=payer.consumer_id,
-        external_id=payer.external_id,
+        items=offer.items,
+        consumer=requested.consumer.profile,
+        consumer_id=offer.payer.consumer_id,
+        external_id=offer.payer.external_id,
         consumer_ip=model.consumer.ip,
-        metadata=wanted.metadata,
+        metadata=requested.metadata,
+        ipn_url=requested.ipn_url or offer.site.ipn_url,
+        redirect_url=requested.redirect_url or offer.site.redirect_url,
         fee_rules=tuple(rules),
         language=model.template.language.lower() if model.template.language else None,
         asks_authentication=model.payment.secure,
@@ -143,7 +151,7 @@ async def _build_terms(tools: Tools, asked: _Asked) -> tuple[Terms, timedelta]:
         faults = {"fees": ["together with what is due at once are too much"]}
     if faults:
         raise Invalid(faults)
-    return _set_urls(terms, wanted, resolved), model.life
+    return terms, model.life
 
 
 def _choose_receipt(model: PaymentPageRequest) -> ReceiptRequest | None:
@@ -152,20 +160,11 @@ def _choose_receipt(model: PaymentPageRequest) -> ReceiptRequest | None:
     return replace(wish, language=wish.language or model.template.language) if wish else None
 
 
-def _set_urls(terms: Terms, wanted: RequestedPayment, resolved: Resolved) -> Terms:
-    """Say where the result goes: as the request says, else as the site does now."""
-    site = resolved.site
-    return replace(
-        terms,
-        ipn_url=wanted.ipn_url or (site.ipn_url if site else None),
-        redirect_url=wanted.redirect_url or (site.redirect_url if site else None),
-    )
-
-
-def _source_of(body: dict[str, Any]) -> dict[str, Any]:
-    """Return what a page says of the source before there is one."""
-    payment = body.get("payment")
-    return {"mid": payment.get("mid")} if isinstance(payment, dict) else {}
+def _read_references(asked: _Asked) -> RequestedPayment:
+    """Return what a faulty body refers to. It names the account of the acquirer where it says how it is paid."""
+    payment = asked.body.get("payment")
+    source = {"mid": payment.get("mid")} if isinstance(payment, dict) else {}
+    return read_references(asked.merchant.merchant_id, {**asked.body, "paymentSource": source, "url": {}})
 
 
 def _name_paths(faults: dict[str, list[str]], body: dict[str, Any]) -> dict[str, list[str]]:
@@ -178,24 +177,13 @@ def _name_paths(faults: dict[str, list[str]], body: dict[str, Any]) -> dict[str,
     return named
 
 
-def _build_wanted(asked: _Asked, model: PaymentPageRequest) -> RequestedPayment:
-    consumer = model.consumer
+def _request_payment(asked: _Asked, model: PaymentPageRequest) -> RequestedPayment:
     return RequestedPayment(
         merchant_id=asked.merchant.merchant_id,
-        request_id="",
-        claim=None,
-        source_kind=METHOD,
-        card=None,
-        code=None,
         items=build_items(model.skus),
-        external_id=consumer.externalId or consumer.id,
-        consumer=consumer.model_dump(exclude_none=True, exclude=NOT_PROFILE),
-        consumer_ip=consumer.ip or "",
-        metadata=render_json(asked.body.get("metadata") or {}).decode(),
+        source=RequestedSource(kind=METHOD, mid=model.payment.mid),
+        consumer=build_consumer(model.consumer, model.consumer.ip),
+        metadata=render_metadata(asked.body),
         ipn_url=first_url(sku.url.ipnUrl for sku in model.skus),
         redirect_url=first_url(sku.url.redirectUrl for sku in model.skus),
-        asks_authentication=model.payment.secure,
-        initiator="customer",
-        browser=None,
-        emulate_code=model.payment.emulateCode,
     )

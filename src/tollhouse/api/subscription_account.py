@@ -11,19 +11,26 @@ from msgspec.structs import replace
 from pydantic import Field
 
 from tollhouse.api.access import AnyRequest, RequestAuthenticator
-from tollhouse.api.card_request import CardRequest, answer_order, read_card_request, reject_misplaced_card_numbers
+from tollhouse.api.card_request import (
+    CardRequest,
+    find_faults,
+    read_card_request,
+    reject_misplaced_card_numbers,
+    replay_or_reject,
+)
 from tollhouse.api.consumer_fields import PageConsumerFields
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import IpAddress
 from tollhouse.api.ids import read_number
 from tollhouse.api.mpi_fields import find_mpi_faults
 from tollhouse.api.openapi import describe
+from tollhouse.api.requested_payment import build_consumer, build_source, read_consumer, read_source
 from tollhouse.api.requests import answer
 from tollhouse.api.source_fields import AnySource
-from tollhouse.api.wanted import NOT_PROFILE, card_of, code_of, read_browser, read_references
 from tollhouse.billing.changes.change import MISSING
-from tollhouse.billing.changes.change_account import NewSource, build_change, change_account, resolve_change
+from tollhouse.billing.changes.change_account import build_change, request_change
 from tollhouse.kernel.errors import Invalid
+from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.model import CHANGE_OPERATION
 from tollhouse.wire.answers import PaymentAnswer
 
@@ -31,7 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tollhouse.billing.tools import BillingDependencies
-    from tollhouse.payments.model import Order
+    from tollhouse.kernel.requests import Reply
+    from tollhouse.payments.charge.intent import Intent
+    from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedSource
 
 
 class HolderFields(PageConsumerFields):
@@ -62,6 +71,7 @@ def account_handler(
     biller: BillingDependencies, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
 ) -> HTTPRouteHandler:
     """Return the handler. `context` tells the models what the environment asks of them."""
+    calls = AccountCalls(biller, gate, context)
 
     @put(
         "/subscription/{subscription_id:str}/paymentAccount",
@@ -80,57 +90,58 @@ def account_handler(
         keeps its card, and so it does as long as it is pending. With action `redirect` send the cardholder to
         `payment.url`; the final status comes by IPN.
         """
-        asked = await read_card_request(
-            biller.tools,
-            gate,
-            request,
-            context(),
-            model=SubscriptionAccountRequest,
-            find_cross_faults=find_cross_faults,
-            operation=CHANGE_OPERATION,
-            scope=request.url.path,
-        )
-        key = asked.merchant.merchant_id, read_number(subscription_id, MISSING)
-        reply = await answer_order(
-            biller.tools,
-            asked,
-            _order(biller, request, key, asked),
-            lambda order: change_account(biller, order),
-        )
-        return answer(replace(reply, status=200))  # the verification is recorded as the payment that it is
+        return answer(await calls.change(request, subscription_id))
 
     return change_payment_account
 
 
-async def _order(
-    biller: BillingDependencies,
-    request: AnyRequest,
-    key: tuple[int, int],
-    asked: CardRequest[SubscriptionAccountRequest],
-) -> Order:
-    """Put the verification together. Raises NotFound, and Invalid with all faults of the request."""
-    change = await resolve_change(biller, key, read_references(key[0], asked.body))
-    faults = {**change.faults, **asked.faults}
-    if asked.model is None or faults:
-        raise Invalid(faults)
-    order = await build_change(biller, change, _build_source(asked.model, asked))
-    reject_misplaced_card_numbers(request, order, asked)
-    return order
+class AccountCalls:
+    """The call that puts another card on a subscription."""
+
+    def __init__(
+        self, biller: BillingDependencies, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+    ) -> None:
+        """Keep what it needs. `context` tells the models what the environment asks of them."""
+        self._biller = biller
+        self._gate = gate
+        self._context = context
+
+    async def change(self, request: AnyRequest, subscription_id: str) -> Reply:
+        """Verify the card of a request, and put it on the subscription."""
+        asked = await read_card_request(
+            self._gate,
+            request,
+            self._context(),
+            model=SubscriptionAccountRequest,
+            find_cross_faults=find_cross_faults,
+            digest=self._biller.tools.vault.digest,
+            operation=CHANGE_OPERATION,
+            scope=request.url.path,
+        )
+        key = asked.merchant.merchant_id, read_number(subscription_id, MISSING)
+        try:
+            reply = await charge(self._biller.tools, await self._build_intent(request, key, asked))
+        except Invalid as error:
+            reply = await replay_or_reject(self._biller.tools, asked, error)
+        return replace(reply, status=200)  # the verification is recorded as the payment that it is
+
+    async def _build_intent(
+        self, request: AnyRequest, key: tuple[int, int], asked: CardRequest[SubscriptionAccountRequest]
+    ) -> Intent:
+        """Build the verification. Raises NotFound, and Invalid with all faults of the request."""
+        source, consumer = _read_card(asked)
+        requested = await request_change(
+            self._biller, key, source, consumer, request_id=asked.request_id, claim=asked.claim
+        )
+        if asked.model is None or asked.faults:
+            raise Invalid(await find_faults(self._biller.tools.lookups, asked, requested))
+        intent = await build_change(self._biller, requested)
+        reject_misplaced_card_numbers(request, intent, asked)
+        return intent
 
 
-def _build_source(model: SubscriptionAccountRequest, asked: CardRequest[SubscriptionAccountRequest]) -> NewSource:
-    source, consumer = model.paymentSource, model.consumer
-    return NewSource(
-        kind=source.type,
-        request_id=asked.request_id,
-        claim=asked.claim,
-        card=card_of(source),
-        code=code_of(source),
-        asks_authentication=source.authenticate,
-        consumer=consumer.model_dump(exclude_none=True, exclude=NOT_PROFILE),
-        consumer_ip=consumer.ip,
-        browser=read_browser(consumer),
-        emulate_code=source.emulateCode,
-        mid=source.mid,
-        endorsement=source.mpiParameters.to_endorsement() if source.mpiParameters else None,
-    )
+def _read_card(asked: CardRequest[SubscriptionAccountRequest]) -> tuple[RequestedSource, RequestedConsumer]:
+    """Return the card and its holder; of a faulty body as far as they can be read."""
+    if asked.model is None or asked.faults:
+        return read_source(asked.body), read_consumer(asked.body)
+    return build_source(asked.model.paymentSource), build_consumer(asked.model.consumer, asked.model.consumer.ip)

@@ -43,6 +43,7 @@ from tollhouse.kernel.limits import Window
 from tollhouse.links.find import find_link, find_stored_cards
 from tollhouse.links.model import LinkState
 from tollhouse.links.pay import Buyer, draw_form, is_form_of, pay_link
+from tollhouse.payments.charge.faults import PaymentRejected, Subject
 from tollhouse.payments.pages import PATH
 from tollhouse.payments.reading.stored_payment import find_challenge_url, is_canceled
 from tollhouse.payments.returns import leave_untried_url, leave_url
@@ -67,6 +68,13 @@ MAX_WAIT = timedelta(seconds=10)
 INLINE_WAIT_SECONDS = 1.5
 PAUSE_SECONDS = 0.1
 MAX_NUMBER_LENGTH = 4
+
+#: Faults that the form shows: the field, and the key of the words.
+FORM_FAULTS = {
+    Subject.SOURCE: ("account", "fault_account"),
+    Subject.STORED_CARD: ("account", "fault_account"),
+    Subject.SECURITY_CODE: ("code", "fault_code"),
+}
 
 log = structlog.get_logger()
 
@@ -199,11 +207,10 @@ async def _take_form(
 
 def _name_faults(error: Invalid) -> dict[str, str]:
     """Say in words of the page what only the vault could know. Raises the error again if it is no fault of the form."""
-    known = {"account": ("account", "fault_account"), "paymentSource.cvv": ("code", "fault_code")}
-    faults = dict(known[path] for path in error.errors if path in known)
-    if not faults:
+    faults = error.faults if isinstance(error, PaymentRejected) else ()
+    if not faults or any(fault.subject not in FORM_FAULTS for fault in faults):
         raise error
-    return faults
+    return dict(FORM_FAULTS[fault.subject] for fault in faults)
 
 
 def _find_way(answer: bytes | None) -> str | None:

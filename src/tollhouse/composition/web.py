@@ -25,7 +25,7 @@ from tollhouse.api.legacy import legacy_handlers
 from tollhouse.api.limits import TokenizeLimits
 from tollhouse.api.operations import operation_handlers
 from tollhouse.api.parts import Parts
-from tollhouse.api.payment import build_pay, payment_handlers
+from tollhouse.api.payment import PaymentCalls, payment_handlers
 from tollhouse.api.payment_account import payment_account_handlers
 from tollhouse.api.payment_page import payment_page_handlers
 from tollhouse.api.phones import phone_handlers
@@ -79,7 +79,7 @@ def build_web(
     """
     settings, readers = gateway.settings, gateway.for_readers()
     context = partial(_validation_context, settings)
-    pay = build_pay(gateway.tools, gateway.gate, context)
+    pay = PaymentCalls(gateway.tools, gateway.gate, context).pay
     limits = TokenizeLimits(choose_rates(settings))
     make_token = build_tokenize(gateway.mint, gateway.gate, limits, context)
     parts = Parts(_build_app)

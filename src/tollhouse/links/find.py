@@ -31,7 +31,7 @@ async def find_link(tools: Tools, key: str) -> Link:
 async def find_stored_cards(tools: Tools, link: Link) -> list[StoredCard]:
     """Return the buyer's stored cards that can pay, newest first; none where the merchant did not say who buys."""
     return await list_cards(
-        tools,
+        tools.database,
         merchant_id=link.merchant_id,
         consumer_id=link.terms.consumer_id,
         at=link.merchant_time,

@@ -12,26 +12,19 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from msgspec.structs import replace
-
-from tollhouse.consumers.model import Consumer
-from tollhouse.consumers.store import select_consumer
 from tollhouse.kernel.errors import Invalid
 from tollhouse.links.fees import choose_fees
 from tollhouse.links.model import Link, LinkState
 from tollhouse.links.records import write_terms
 from tollhouse.payments.charge.charge import charge
-from tollhouse.payments.charge.order import build_order
-from tollhouse.payments.charge.requested_payment import RequestedItem, RequestedPayment
-from tollhouse.payments.charge.sources import Resolved, ResolvedSku
-from tollhouse.payments.charge.wallet import find_card
+from tollhouse.payments.charge.intent import build_intent
+from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedPayment, RequestedSource
 from tollhouse.payments.model import Item, PageTry
 from tollhouse.payments.pages import form_key
 
 if TYPE_CHECKING:
     from tollhouse.kernel.card import Card, Cvv
     from tollhouse.kernel.requests import Reply
-    from tollhouse.payments.model import Order
     from tollhouse.payments.tools import Tools
     from tollhouse.threeds.model import BrowserData
 
@@ -72,93 +65,56 @@ async def pay_link(tools: Tools, link: Link, means: Means, buyer: Buyer, *, numb
     """Try to pay, and return the answer as a merchant would get it; None when this is not the moment for this try.
 
     It is not when the page ran out, was paid, or has seen this try already: then where the link stands tells the
-    result. Raises Invalid for a stored card that is none of the buyer's.
+    result. Raises PaymentRejected for a stored card that is none of the buyer's.
     """
     if link.standing is not LinkState.OPEN or number != link.tries + 1:
         return None
-    order = await _build_order(tools, link, means, buyer)
-    earlier = tuple(one.subscription_id for one in link.last.subscribing) if link.last else ()
-    return await charge(tools, replace(order, page_try=PageTry(link.payment_id, number, earlier)))
-
-
-async def _build_order(tools: Tools, link: Link, means: Means, buyer: Buyer) -> Order:
-    wanted = _build_wanted(link, means, buyer)
-    consumer, is_known = await _find_consumer(tools, link)
-    items = _items_with_fees(link)
-    sites = [await tools.catalog.site(link.merchant_id, item.site_id) for item in items]
-    if not all(site and site.is_enabled for site in sites):
-        raise Invalid({}, "The site does not sell any more.")
-    skus = [ResolvedSku(f"sku.{index}", site, None) for index, site in enumerate(sites)]
-    resolved = Resolved(skus=skus, consumer=consumer)
-    if means.account_id is not None:
-        resolved.account = await find_card(
-            tools,
-            merchant_id=link.merchant_id,
-            account_id=means.account_id,
-            consumer_id=consumer.consumer_id,
-            at=link.merchant_time,
-        )
-        if resolved.account is None:
-            raise Invalid({"account": ["is not one of this buyer's"]})
-    order = await build_order(tools, wanted, resolved)
-    if order.instrument.card.number.stands_in(write_terms(link.terms)):
+    intent = await build_intent(tools.lookups, _request_payment(link, means, buyer, number))
+    if intent.card.card.number.stands_in(write_terms(link.terms)):
         raise Invalid({}, "The card number stands in what the merchant said.")
-    # The cardholder is here, and so may be sent to the bank, whatever the card.
-    return replace(order, items=_name_items(order.items, link), is_consumer_known=is_known, may_redirect=True)
+    return await charge(tools, intent)
 
 
-def _name_items(items: tuple[Item, ...], link: Link) -> tuple[Item, ...]:
-    """Give items the names of their SKUs: the prices are those that the page has shown, whatever they are by now."""
-    names = [item.sku_name for item in link.terms.items]
-    return tuple(
-        replace(item, sku_name=name)
-        for item, name in zip(items, [*names, *[None] * (len(items) - len(names))], strict=True)
-    )
-
-
-async def _find_consumer(tools: Tools, link: Link) -> tuple[Consumer, bool]:
-    """Return who buys, and whether there is a row of them already."""
+def _request_payment(link: Link, means: Means, buyer: Buyer, number: int) -> RequestedPayment:
+    """Request what the page has shown: its prices apply, whatever they are by now."""
     terms = link.terms
-    async with tools.database.acquire() as connection:
-        found = await select_consumer(connection, merchant_id=link.merchant_id, consumer_id=terms.consumer_id)
-    if found is not None:
-        return found[0], True
-    return Consumer(link.merchant_id, terms.consumer_id, terms.external_id, {}), False
-
-
-def _build_wanted(link: Link, means: Means, buyer: Buyer) -> RequestedPayment:
-    terms = link.terms
+    earlier = tuple(one.subscription_id for one in link.last.subscribing) if link.last else ()
     return RequestedPayment(
         merchant_id=link.merchant_id,
         request_id=link.request_id,
-        claim=None,
-        source_kind="card" if means.card else "paymentAccountIdWithCvv",
-        card=means.card,
-        code=means.code,
-        items=tuple(RequestedItem(item.title, item.prices, item.extras) for item in _items_with_fees(link)),
-        external_id=terms.external_id,
-        consumer=_describe_buyer(link, means),
-        consumer_ip=link.last.consumer_ip if link.last else terms.consumer_ip or buyer.address,
+        items=_items_with_fees(link),
+        source=RequestedSource(
+            kind="card" if means.card else "paymentAccountIdWithCvv",
+            card=means.card,
+            code=means.code,
+            account_id=str(means.account_id) if means.account_id else None,
+            asks_authentication=terms.asks_authentication,
+            mid=terms.mid,
+            emulate_code=terms.emulate_code,
+        ),
+        consumer=RequestedConsumer(
+            external_id=terms.external_id,
+            profile=_describe_buyer(link, means),
+            ip=link.last.consumer_ip if link.last else terms.consumer_ip or buyer.address,
+            browser=buyer.browser,
+        ),
+        payer_id=terms.consumer_id,
         metadata=terms.metadata,
         ipn_url=terms.ipn_url,
         redirect_url=terms.redirect_url,
-        asks_authentication=terms.asks_authentication,
-        initiator="customer",
-        browser=buyer.browser,
-        emulate_code=terms.emulate_code,
-        mid=terms.mid,
         receipt=terms.receipt,
+        page_try=PageTry(link.payment_id, number, earlier),
     )
 
 
-def _items_with_fees(link: Link) -> list[Item]:
-    """Return what is sold, and each fee as one thing more."""
+def _items_with_fees(link: Link) -> tuple[Item, ...]:
+    """Return what is sold, and each fee as one item more."""
     terms = link.terms
     fees = choose_fees(terms, method=METHOD)
-    return [
+    return (
         *terms.items,
         *(Item(terms.site_id, None, f"Fee: {fee.kind}"[:MAX_NAME_LENGTH], (fee.to_price(),)) for fee in fees),
-    ]
+    )
 
 
 def _describe_buyer(link: Link, means: Means) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from msgspec.structs import replace
 
@@ -24,6 +24,9 @@ from tollhouse.payments.store import queries, select_claim, select_payment, sele
 if TYPE_CHECKING:
     from tollhouse.payments.steps import Claimed
     from tollhouse.payments.tools import Tools
+    from tollhouse.payments.work import Work
+
+Parameters = ParamSpec("Parameters")
 
 FIRST_PAUSE_SECONDS = 0.002
 MAX_PAUSE_SECONDS = 0.1
@@ -32,21 +35,34 @@ MAX_PAUSE_SECONDS = 0.1
 ASKING = frozenset({AttemptState.IN_FLIGHT, AttemptState.REVERSING})
 
 
-async def answer_once(tools: Tools, claim: Claim, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Reply:
-    """Do the work, unless this process is at it for an equal request; then wait for that one's answer.
+async def run_once(
+    tools: Tools,
+    claim: Claim | None,
+    carry_out: Callable[Concatenate[Work, Parameters], Coroutine[Any, Any, Reply]],
+    *arguments: Parameters.args,
+    **options: Parameters.kwargs,
+) -> Reply:
+    """Carry a request out, or wait for an equal one under way in this process; answer `pending` when that takes long.
 
-    The work goes on when its caller goes away, and so does the waiting of the others. Raises RequestIdReused when the
-    request under way has another body.
+    The work goes on when its client goes away, and so it does after `pending`: the callback tells the end. Raises
+    RequestIdReused when the request under way has another body, and what the work raises.
     """
-    key = (claim.merchant_id, claim.operation, claim.request_id)
-    under_way = tools.answering.get(key)
-    if under_way is not None:
-        claim.check(under_way[0])
-        return replace(await asyncio.shield(under_way[1]), is_replay=True)
-    task = tools.running.start(work(), name="charge")
-    tools.answering[key] = (claim.digest, task)
-    task.add_done_callback(lambda _: tools.answering.pop(key))
-    return await asyncio.shield(task)
+    known = tools.running.find(claim)
+    work = known or tools.running.begin(claim, carry_out, *arguments, **options)
+    reply = await work.wait(tools.patience.answer)
+    if reply is None:
+        reply = await _answer_pending(tools, _expect(work.payment), claim)
+    return replace(reply, is_replay=True) if known else reply
+
+
+async def _answer_pending(tools: Tools, payment: Payment, claim: Claim | None) -> Reply:
+    """Answer that the outcome is not known yet, also to repeats of the request."""
+    answer = render_answer(payment)
+    if claim is None:
+        return Reply(CREATED, answer)
+    await record_answer(tools, payment, answer)
+    recorded = await recall_claim(tools, claim)  # the outcome may have been recorded in the same moment
+    return Reply(CREATED, recorded.body if recorded else answer)
 
 
 async def recall_claim(tools: Tools, claim: Claim) -> Reply | None:
@@ -67,22 +83,6 @@ async def recall_claim(tools: Tools, claim: Claim) -> Reply | None:
         if await _answer_by_payment(tools, payment) is None:
             await asyncio.sleep(pause)
     raise RequestInProgress
-
-
-async def answer_in_time(
-    tools: Tools, payment: Payment, claim: Claim | None, work: Coroutine[Any, Any, Reply]
-) -> Reply:
-    """Pursue a payment, and answer `pending` when that takes too long; it goes on, and the IPN tells its end."""
-    pursuit = tools.running.start(work, name="pursue")
-    done, _ = await asyncio.wait({pursuit}, timeout=tools.patience.answer)
-    if done:
-        return pursuit.result()
-    answer = render_answer(payment)
-    if claim is None:
-        return Reply(CREATED, answer)
-    await record_answer(tools, payment, answer)
-    recorded = await recall_claim(tools, claim)  # the outcome may have been recorded in the same moment
-    return Reply(CREATED, recorded.body if recorded else answer)
 
 
 async def answer_double_click(tools: Tools, payment: Payment, *, payment_id: int) -> Reply:

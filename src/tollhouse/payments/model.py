@@ -26,11 +26,9 @@ from tollhouse.kernel.money import Money
 from tollhouse.payments.dispute_steps import Dispute
 
 if TYPE_CHECKING:
-    from tollhouse.catalog.model import IpnFormat, Price, Site
-    from tollhouse.kernel.requests import Claim
-    from tollhouse.notices.model import ReceiptRequest, Recipient
+    from tollhouse.catalog.model import IpnFormat, Price
+    from tollhouse.notices.model import Recipient
     from tollhouse.storage.database import PlainConnection
-    from tollhouse.threeds.model import BrowserData
     from tollhouse.vault.seal import Sealed
 
 #: The operation of a payment among the operations that take an X-Request-ID.
@@ -302,50 +300,6 @@ class PageTry(Struct, frozen=True):
     number: int
     #: Those that an earlier try would have started, in the order of the items.
     subscription_ids: tuple[int, ...] = ()
-
-
-class Order(Struct, frozen=True):
-    """What a merchant asked for, checked and resolved: everything that `charge` needs to know."""
-
-    merchant_id: int
-    request_id: str
-    claim: Claim | None
-    site: Site
-    items: tuple[Item, ...]
-    money: Money
-    mode: Mode
-    consumer_id: str
-    #: The consumer has a row already and is not created.
-    is_consumer_known: bool
-    external_id: str | None
-    consumer: Mapping[str, Any]
-    consumer_ip: str
-    metadata: str
-    ipn_url: str
-    redirect_url: str
-    source: Source
-    fingerprint: bytes
-    instrument: PlaintextCard
-    token_id: UUID | None
-    network_transaction_id: str | None
-    initiator: Initiator
-    reason: Reason
-    asks_authentication: bool
-    may_redirect: bool
-    browser: BrowserData | None
-    emulate_code: str | None
-    acquirer: str
-    mid: str | None = None
-    endorsement: ExternalAuthentication | None = None
-    receipt: ReceiptRequest | None = None
-    #: A refusal that needs no acquirer: a payment code such as 1020, or None.
-    refused_with: str | None = None
-    page_try: PageTry | None = None
-    #: The subscription that it is a try to renew, or the one that shall have another card.
-    renewing: Renewing | None = None
-    changing: int | None = None
-    #: Where that subscription stands, for an answer before the outcome is known.
-    standings: tuple[SubscriptionSummary, ...] = ()
 
 
 class ConcurrentChange(ValueError):

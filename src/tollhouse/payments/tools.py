@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import structlog
+from typing import TYPE_CHECKING, Any
 
 from tollhouse.kernel.clock import boot_seconds
-from tollhouse.kernel.errors import Refusal, Unavailable
-from tollhouse.payments.model import ConcurrentChange
+from tollhouse.payments.lookups import IntentLookups
 from tollhouse.payments.routing import Routes
+from tollhouse.payments.work import Running
 from tollhouse.risk.model import NO_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer
     from tollhouse.catalog.access import Catalog
     from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.kernel.requests import Reply
     from tollhouse.payments.model import Consequence, Payment, SubscriptionForecast
     from tollhouse.payments.steps import BeginRecord, Begun, FinishRecord
     from tollhouse.rates.access import Rates
@@ -31,10 +27,6 @@ if TYPE_CHECKING:
     from tollhouse.threeds.directory import Directory
     from tollhouse.vault.security_codes import SecurityCodes
     from tollhouse.vault.vault import Vault
-
-Result = TypeVar("Result")
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,40 +46,6 @@ class PaymentTimeouts:
     def send_before(self) -> float:
         """Return until when a request may leave whose intention is committed next (`transport.model`)."""
         return boot_seconds() + self.margin
-
-
-class Running:
-    """The money work of this process: each piece in a task of its own that no disconnect cancels."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    def start(self, work: Coroutine[Any, Any, Result], *, name: str) -> asyncio.Task[Result]:
-        """Start a piece of work that goes on whoever waits for it."""
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._forget)
-        return task
-
-    async def finish(self, work: Coroutine[Any, Any, Result], *, name: str) -> Result:
-        """Do a piece of work to its end, also when the caller goes away."""
-        return await asyncio.shield(self.start(work, name=name))
-
-    async def drain(self, *, seconds: float) -> int:
-        """Wait for what is under way; return how much was left to the resolver."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
-        return len(self._tasks)
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, Unavailable):  # the resolver goes on with it
-            log.warning("work.interrupted", work=task.get_name(), error=type(error).__name__)
-        elif isinstance(error, Refusal | ConcurrentChange):  # it was told to the caller, who handles it
-            log.debug("work.refused", work=task.get_name(), error=type(error).__name__)
-        elif error is not None:
-            log.error("work.failed", work=task.get_name(), exc_info=error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +79,6 @@ class Tools:
     #: How often a consumer, a card and an address may pay.
     limits: Limits = NO_LIMITS
     running: Running = field(default_factory=Running)
-    #: Answers under way in this process, by merchant, operation and request id: the digest of the body and the work.
-    answering: dict[tuple[int, str, str], tuple[bytes, asyncio.Task[Reply]]] = field(default_factory=dict)
     #: Merchant accounts that requests may name, with their acquirers; in stage any digits are one.
     mids: Mapping[str, str] = field(default_factory=dict)
     takes_test_mids: bool = False
@@ -132,6 +88,7 @@ class Tools:
         return self.clock.now_of(payment.merchant_id)
 
     @property
-    def routes(self) -> Routes:
-        """The ways to an acquirer."""
-        return Routes(tuple(self.acquirers), self.mids, self.takes_test_mids)
+    def lookups(self) -> IntentLookups:
+        """Where an intent finds what it refers to."""
+        routes = Routes(tuple(self.acquirers), self.mids, self.takes_test_mids)
+        return IntentLookups(self.database, self.clock, self.vault, self.catalog, routes)

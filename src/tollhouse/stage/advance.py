@@ -32,7 +32,7 @@ from tollhouse.wire.render import render_instant
 
 if TYPE_CHECKING:
     from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.payments.tools import Running
+    from tollhouse.payments.work import Running
     from tollhouse.stage.clock_tasks import ClockDrivenTask
     from tollhouse.storage.database import Database
 
@@ -248,7 +248,7 @@ async def _run_due(
     drive: _Drive, busy: Sequence[ClockDrivenTask], under_way: set[asyncio.Task[int]], pause: float
 ) -> float:
     """Have done what is due, wait a moment for it, and return how long to wait where all is in other hands."""
-    under_way |= {drive.clockwork.running.start(faller.run(), name=f"due: {faller.name}") for faller in busy}
+    under_way |= {drive.clockwork.running.start(f"due: {faller.name}", faller.run) for faller in busy}
     done, _ = await asyncio.wait(under_way, timeout=MAX_PAUSE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     under_way -= done
     drive.clockwork.wake()

@@ -48,7 +48,7 @@ async def renew_due(
                     under_way, timeout=LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
     finally:
-        if under_way:  # the charges themselves go on (`payments.tools.Running`)
+        if under_way:  # the charges themselves go on (`payments.work.Running`)
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)

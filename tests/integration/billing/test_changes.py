@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.support.acquirer import Plan
 from tests.support.billing import Billing, give_card
-from tests.support.shop import MERCHANT, OTHER_NUMBER, Shop, price
+from tests.support.shop import MERCHANT, OTHER_NUMBER, Shop, faults_in, price
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.billing.changes.cancel import Cancellation, cancel
@@ -406,7 +406,7 @@ async def test_a_card_of_somebody_else(billing: Billing) -> None:
     theirs = paid.payment["source"]["paymentAccountId"]
     with pytest.raises(Invalid) as refused:
         await give_card(billing, subscription_id, kind="paymentAccountId", account_id=theirs, card=None, code=None)
-    assert refused.value.errors == {"paymentSource": ["is a card of another consumer than the subscription's"]}
+    assert faults_in(refused.value) == {"source": ["is a card of another consumer than the subscription's"]}
     await end(billing, subscription_id)
     with pytest.raises(Invalid, match="canceled"):
         await give_card(billing, subscription_id)

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import structlog
 from tests.support.acquirer import Plan
-from tests.support.shop import Faulty, Shop, all_at_once, claim
+from tests.support.shop import Shop, all_at_once, claim
 
 from tollhouse.acquirers.model import Declined
+from tollhouse.payments.charge.faults import PaymentRejected
 from tollhouse.vault.seal import Sealed
 
 CANARY = "4929123456789018"
@@ -77,7 +78,7 @@ async def live(shop: Shop) -> None:
     with pytest.raises(RuntimeError):
         await shop.pay(**card)
     await shop.begin(**card, external_id="user-2")
-    with pytest.raises(Faulty):
+    with pytest.raises(PaymentRejected):
         await shop.pay(**card, site_id=CANARY)
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from tests.support.clock import leap
-from tests.support.shop import MERCHANT, OTHER_MERCHANT, OTHER_SITE, Faulty, Shop
+from tests.support.shop import MERCHANT, OTHER_MERCHANT, OTHER_SITE, Shop, faults_in
 
+from tollhouse.kernel.errors import Invalid
 from tollhouse.payments.resolve.resolve_attempts import lease_due
 from tollhouse.worker.holds import keep_due_holds
 
 AHEAD = timedelta(days=40)
-EXPIRED = {"paymentSource.token": ["has expired; tokenize the card again"]}
+EXPIRED = {"token": ["has expired; tokenize the card again"]}
 TIMES = """
     select t.created_at - now() as created, t.settled_at - now() as settled, a.sent_at - now() as sent,
         coalesce(o.created_at - now(), p.created_at - now()) as begun
@@ -95,9 +96,9 @@ async def test_a_token_ages_with_the_clock_of_who_uses_it(shop: Shop) -> None:
 
     token = await shop.tokenize()
     await advance(shop, minutes=16)
-    with pytest.raises(Faulty) as refused:
-        await shop.order(token=token)
-    assert refused.value.faults == EXPIRED
+    with pytest.raises(Invalid) as refused:
+        await shop.intent(token=token)
+    assert faults_in(refused.value) == EXPIRED
     paid = await shop.pay(token=token, merchant_id=OTHER_MERCHANT, site_id=OTHER_SITE)
     assert paid.outcome == ("success", "0")
 
@@ -108,10 +109,10 @@ async def test_a_token_knows_each_step_of_the_clock(shop: Shop) -> None:
         await advance(shop, minutes=10)
     token = await shop.tokenize()
     await advance(shop, minutes=8)
-    await shop.order(token=token)
+    await shop.intent(token=token)
     await advance(shop, minutes=8)
-    with pytest.raises(Faulty):
-        await shop.order(token=token)
+    with pytest.raises(Invalid):
+        await shop.intent(token=token)
 
 
 async def test_a_clock_is_never_behind(shop: Shop) -> None:

@@ -36,8 +36,8 @@ async def test_twenty_clicks_at_once(shop: Shop, other_process: Shop, *, named: 
     """Twenty equal payments at once in two processes are one order."""
     shop.acquirer.plan(Plan(hold=(held := asyncio.Event())))
     shops = (shop, other_process)
-    orders = [await shops[n % 2].order(claim=claim(f"r{n}") if named else None) for n in range(20)]
-    paying = [asyncio.create_task(charge(shops[n % 2].tools, order)) for n, order in enumerate(orders)]
+    intents = [await shops[n % 2].intent(claim=claim(f"r{n}") if named else None) for n in range(20)]
+    paying = [asyncio.create_task(charge(shops[n % 2].tools, intent)) for n, intent in enumerate(intents)]
     await until_begun(20, *shops)
     held.set()
     assert len({(await task).body for task in paying}) == 1

@@ -14,9 +14,9 @@ from tests.support.shop import (
     OTHER_MERCHANT,
     OTHER_NUMBER,
     OTHER_SITE,
-    Faulty,
     Shop,
     claim,
+    faults_in,
     open_shop,
     price,
 )
@@ -30,13 +30,11 @@ from tollhouse.payments.model import ExternalAuthentication, Mode
 
 
 async def faults_of(shop: Shop, **changes: Any) -> dict[str, list[str]]:
-    """Return what is wrong with an order."""
+    """Return what is wrong with an intent."""
     try:
-        await shop.order(**changes)
+        await shop.intent(**changes)
     except Invalid as error:
-        return error.errors
-    except Faulty as error:
-        return dict(error.faults)
+        return faults_in(error)
     raise AssertionError("nothing was wrong")
 
 
@@ -91,42 +89,42 @@ async def test_an_authorization_has_to_last_until_its_capture(shop: Shop) -> Non
     """A capture that falls due when the authorization may be gone is a charge at that time instead."""
     await shop.value("update site set delayed_capture = true")
     for days, minor in ((6, 1999), (7, 0), (60, 0)):
-        order = await shop.order(prices=(price(1999, f"{days}d"),))
-        assert (order.mode, order.money.amount_minor) == (Mode.AUTH, minor)
+        intent = await shop.intent(prices=(price(1999, f"{days}d"),))
+        assert (intent.mode, intent.money.amount_minor) == (Mode.AUTH, minor)
 
 
 async def test_a_sku_by_name(shop: Shop) -> None:
     """A SKU has its own prices and title, unless the request brings others; an empty list is none."""
-    order = await shop.order(sku_name="MONTHLY", title="")
-    assert (order.money.amount_minor, order.items[0].title, order.items[0].sku_name) == (999, "Monthly", "MONTHLY")
-    order = await shop.order(sku_name="MONTHLY", prices=(price(500),), title="Mine")
-    assert (order.money.amount_minor, order.items[0].title) == (500, "Mine")
+    intent = await shop.intent(sku_name="MONTHLY", title="")
+    assert (intent.money.amount_minor, intent.items[0].title, intent.items[0].sku_name) == (999, "Monthly", "MONTHLY")
+    intent = await shop.intent(sku_name="MONTHLY", prices=(price(500),), title="Mine")
+    assert (intent.money.amount_minor, intent.items[0].title) == (500, "Mine")
 
 
 async def test_what_a_request_points_at_is_the_merchants(shop: Shop) -> None:
     """Another merchant's site, SKU and card are as unknown as nobody's."""
     account, _ = await stored_card(shop)
-    assert await faults_of(shop, site_id=OTHER_SITE) == {"sku.siteId": ["is unknown"]}
-    assert await faults_of(shop, site_id="12x") == {"sku.siteId": ["is unknown"]}
-    assert await faults_of(shop, site_id="9" * 19) == {"sku.siteId": ["is unknown"]}
-    assert "sku.name" in await faults_of(shop, sku_name="MONTHLY", merchant_id=OTHER_MERCHANT)
+    assert await faults_of(shop, site_id=OTHER_SITE) == {"site": ["is unknown"]}
+    assert await faults_of(shop, site_id="12x") == {"site": ["is unknown"]}
+    assert await faults_of(shop, site_id="9" * 19) == {"site": ["is unknown"]}
+    assert "SKU" in await faults_of(shop, sku_name="MONTHLY", merchant_id=OTHER_MERCHANT)
     foreign = {"merchant_id": OTHER_MERCHANT, "site_id": OTHER_SITE, "account_id": account}
-    assert await faults_of(shop, **foreign) == {"paymentSource.paymentAccountId": ["is unknown"]}
+    assert await faults_of(shop, **foreign) == {"stored card": ["is unknown"]}
 
 
 async def test_all_faults_at_once(shop: Shop) -> None:
     """An unknown site, an unknown token and missing URLs are named together."""
     faults = await faults_of(shop, site_id=999, token=uuid4(), ipn_url=None, redirect_url=None)
-    assert set(faults) == {"sku.siteId", "paymentSource.token", "url.ipnUrl", "url.redirectUrl"}
+    assert set(faults) == {"site", "token", "callback URL", "redirect URL"}
 
 
 async def test_urls_come_from_the_site(shop: Shop) -> None:
     """The request's URLs come before the site's; a site without any makes them required."""
-    assert (await shop.order()).ipn_url == "http://127.0.0.1:9/ipn"
-    order = await shop.order(ipn_url=None, redirect_url=None)
-    assert (order.ipn_url, order.redirect_url) == ("http://127.0.0.1:9/site-ipn", "http://127.0.0.1:9/site")
+    assert (await shop.intent()).ipn_url == "http://127.0.0.1:9/ipn"
+    intent = await shop.intent(ipn_url=None, redirect_url=None)
+    assert (intent.ipn_url, intent.redirect_url) == ("http://127.0.0.1:9/site-ipn", "http://127.0.0.1:9/site")
     bare = {"merchant_id": OTHER_MERCHANT, "site_id": OTHER_SITE, "ipn_url": None, "redirect_url": None}
-    assert set(await faults_of(shop, **bare)) == {"url.ipnUrl", "url.redirectUrl"}
+    assert set(await faults_of(shop, **bare)) == {"callback URL", "redirect URL"}
 
 
 # Consumers
@@ -175,9 +173,9 @@ async def test_a_declined_payment_leaves_a_consumer_and_no_card(shop: Shop) -> N
     assert await shop.value("select count(*) from account") == 0
     assert await shop.value("select last_account_id from consumer") is None
     account = paid.payment["source"]["paymentAccountId"]
-    assert "paymentSource.paymentAccountId" in await faults_of(shop, account_id=account)
+    assert "stored card" in await faults_of(shop, account_id=account)
     consumer = paid.body["consumer"]["id"]
-    assert "paymentSource.id" in await faults_of(shop, source_consumer_id=consumer)
+    assert "consumer of the source" in await faults_of(shop, source_consumer_id=consumer)
 
 
 # Stored cards
@@ -192,9 +190,9 @@ async def test_the_same_card_is_the_same_account(shop: Shop) -> None:
     assert first == again
     assert len({first, other, elsewhere}) == 3
     assert await shop.value("select expiry_year from account where account_id = $1", first) == 2033
-    order = await shop.order(account_id=first)
-    assert order.instrument.card.expiry.year == 2033
-    assert order.instrument.card.number.reveal() == NUMBER
+    intent = await shop.intent(account_id=first)
+    assert intent.card.card.expiry.year == 2033
+    assert intent.card.card.number.reveal() == NUMBER
 
 
 async def test_paying_with_a_stored_card(shop: Shop) -> None:
@@ -226,7 +224,9 @@ async def test_paying_as_a_consumer(shop: Shop) -> None:
 async def test_only_the_gateways_ids_name_a_source(shop: Shop, name: str) -> None:
     """A merchant's own consumer id is no payment source."""
     await stored_card(shop)
-    assert await faults_of(shop, source_consumer_id=name) == {"paymentSource.id": ["is no consumer id of the gateway"]}
+    assert await faults_of(shop, source_consumer_id=name) == {
+        "consumer of the source": ["is no consumer id of the gateway"]
+    }
 
 
 async def test_a_stored_card_of_somebody_else(shop: Shop) -> None:
@@ -234,10 +234,10 @@ async def test_a_stored_card_of_somebody_else(shop: Shop) -> None:
     account, consumer = await stored_card(shop)
     _, stranger = await stored_card(shop, external_id="user-2")
     for name in (consumer, "user-1"):
-        assert (await shop.order(account_id=account, consumer_id=name)).consumer_id == consumer
+        assert (await shop.intent(account_id=account, consumer_id=name)).payer.consumer_id == consumer
     for name in (stranger, "user-2", "nobody"):
         for source in ({"account_id": account}, {"source_consumer_id": consumer}):
-            assert set(await faults_of(shop, **source, consumer_id=name)) == {"consumer.id"}
+            assert set(await faults_of(shop, **source, consumer_id=name)) == {"consumer"}
 
 
 @pytest.mark.parametrize("by", ["account_id", "source_consumer_id"])
@@ -275,7 +275,7 @@ async def test_a_named_merchant_account(shop: Shop) -> None:
     first.plan(Plan(not_sent=True))
     assert (await shop.pay(mid="123")).outcome == ("fail", "1040")
     assert ([asked.mid for asked in first.asked], len(second.asked)) == (["123"], 1)
-    assert await faults_of(shop, mid="nobody") == {"paymentSource.mid": ["is unknown"]}
+    assert await faults_of(shop, mid="nobody") == {"acquirer account": ["is unknown"]}
 
 
 async def test_what_the_acquirer_is_told_of_a_proof(shop: Shop) -> None:
@@ -308,9 +308,9 @@ async def test_merchant_initiated_charges(shop: Shop) -> None:
     """A merchant may initiate on a stored card with an agreement: no security code, no redirect, the agreement's id."""
     account, consumer = await stored_card(shop)
     for source in ({"account_id": account}, {"source_consumer_id": consumer}):
-        order = await shop.order(**source, initiator="merchant", asks_authentication=True)
-        assert (order.asks_authentication, order.may_redirect, order.reason) == (False, False, "unscheduled")
-        await charge(shop.tools, order)
+        intent = await shop.intent(**source, initiator="merchant", asks_authentication=True)
+        assert (intent.asks_authentication, intent.may_redirect, intent.reason) == (False, False, "unscheduled")
+        await charge(shop.tools, intent)
         asked = shop.acquirer.asked[-1]
         assert (asked.initiator, asked.cvv) == ("merchant", None)
         assert asked.network_transaction_id
@@ -318,12 +318,12 @@ async def test_merchant_initiated_charges(shop: Shop) -> None:
 
 async def test_merchant_initiated_without_agreement(shop: Shop) -> None:
     """Without an earlier payment by the customer a merchant cannot initiate."""
-    assert set(await faults_of(shop, initiator="merchant")) == {"paymentSource.initiator"}
+    assert set(await faults_of(shop, initiator="merchant")) == {"initiator"}
     token = await shop.tokenize()
-    assert set(await faults_of(shop, initiator="merchant", token=token)) == {"paymentSource.initiator"}
+    assert set(await faults_of(shop, initiator="merchant", token=token)) == {"initiator"}
     account, _ = await stored_card(shop)
     await shop.value("update account set network_transaction_id = null")
-    assert set(await faults_of(shop, initiator="merchant", account_id=account)) == {"paymentSource.initiator"}
+    assert set(await faults_of(shop, initiator="merchant", account_id=account)) == {"initiator"}
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ async def test_merchant_initiated_without_agreement(shop: Shop) -> None:
 )
 async def test_reasons(shop: Shop, changes: Any, reason: str) -> None:
     """What begins a subscription is recurring, all else of the customer is one click."""
-    assert (await shop.order(**changes)).reason == reason
+    assert (await shop.intent(**changes)).reason == reason
 
 
 @pytest.mark.parametrize(
@@ -364,8 +364,8 @@ async def test_who_is_authenticated(
     await shop.value("update site set three_ds = $1::text::three_ds_rule", rule)
     shop = await shop.forget_catalog()
     source = {"account_id": account} if stored else {}
-    order = await shop.order(**source, asks_authentication=asked)
-    assert (order.asks_authentication, order.may_redirect) == (authenticates, redirects)
+    intent = await shop.intent(**source, asks_authentication=asked)
+    assert (intent.asks_authentication, intent.may_redirect) == (authenticates, redirects)
 
 
 async def test_a_soft_decline_of_a_stored_card(shop: Shop) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 from tests.support.acquirer import Plan
 from tests.support.shop import Paid, Shop, all_at_once
 
@@ -19,8 +18,8 @@ PAGE = 777
 
 async def attempt(shop: Shop, try_number: int, **changes: Any) -> Paid:
     """Try to pay the page."""
-    order = replace(await shop.order(**changes), page_try=PageTry(PAGE, try_number))
-    return Paid(await charge(shop.tools, order))
+    intent = await shop.intent(**changes, page_try=PageTry(PAGE, try_number))
+    return Paid(await charge(shop.tools, intent))
 
 
 async def test_a_declined_page_is_tried_again(shop: Shop) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-import msgspec
 import pytest
 from tests.support.acquirer import Plan
 from tests.support.shop import Paid, Shop, all_at_once, claim
@@ -54,8 +53,8 @@ async def test_another_body_is_refused(shop: Shop, other_process: Shop) -> None:
 async def test_twenty_repeats_at_once_in_two_processes(shop: Shop, other_process: Shop) -> None:
     """Equal requests at once in two processes are charged once and answered alike."""
     shops = (shop, other_process)
-    orders = [await shops[n % 2].order(claim=claim("r1")) for n in range(20)]
-    replies = await all_at_once(*(charge(shops[n % 2].tools, order) for n, order in enumerate(orders)))
+    intents = [await shops[n % 2].intent(claim=claim("r1")) for n in range(20)]
+    replies = await all_at_once(*(charge(shops[n % 2].tools, intent) for n, intent in enumerate(intents)))
     assert len({reply.body for reply in replies}) == 1
     assert sum(not reply.is_replay for reply in replies) == 1
     assert len(shop.acquirer.charged) == 1
@@ -92,7 +91,7 @@ async def test_the_client_that_goes_away(shop: Shop) -> None:
     bodies = {(await task).reply.body for task in (second, third)}
     assert bodies == {(await shop.pay(claim=claim("r1"))).reply.body}
     assert len(shop.acquirer.charged) == 1
-    assert shop.tools.answering == {}
+    assert shop.tools.running.find(claim("r1")) is None
 
 
 async def test_the_client_without_a_request_id_that_goes_away(shop: Shop) -> None:
@@ -116,10 +115,10 @@ async def test_request_ids_belong_to_a_merchant(shop: Shop) -> None:
 async def test_a_released_request_id_is_free(shop: Shop) -> None:
     """A request id whose token was gone may be used again, with another body."""
     token = await shop.tokenize()
-    order = await shop.order(token=token, claim=claim("r1"))
+    intent = await shop.intent(token=token, claim=claim("r1"))
     await shop.value("update token set expires_at = now()")
     with pytest.raises(Invalid):
-        await charge(shop.tools, order)
+        await charge(shop.tools, intent)
     assert await recall_claim(shop.tools, claim("r1")) is None
     assert (await shop.pay(claim=claim("r1", digest=OTHER_DIGEST))).outcome == ("success", "0")
 
@@ -128,9 +127,9 @@ async def test_who_waits_for_a_released_request_id(shop: Shop, other_process: Sh
     """When the holder of a request id loses its token, whoever waited with the same token is told the same."""
     token = await shop.tokenize()
     shops = (shop, other_process)
-    orders = [await shops[n % 2].order(token=token, claim=claim("r1")) for n in range(6)]
+    intents = [await shops[n % 2].intent(token=token, claim=claim("r1")) for n in range(6)]
     await shop.value("update token set expires_at = now()")
-    answers = await all_at_once(*(charge(shops[n % 2].tools, order) for n, order in enumerate(orders)))
+    answers = await all_at_once(*(charge(shops[n % 2].tools, intent) for n, intent in enumerate(intents)))
     assert all(isinstance(answer, Invalid) for answer in answers)
 
 
@@ -159,7 +158,7 @@ async def test_the_resolver_records_the_answer(shop: Shop) -> None:
 
 async def test_a_request_that_was_never_committed_leaves_its_id_free(shop: Shop) -> None:
     """After a failure before the commit the same request id is charged as if it were new."""
-    spoilt = msgspec.structs.replace(await shop.order(claim=claim("r1")), metadata="no JSON")
+    spoilt = await shop.intent(claim=claim("r1"), metadata="no JSON")
     with pytest.raises(Exception, match="json"):
         await charge(shop.tools, spoilt)
     assert (await shop.pay(claim=claim("r1"))).outcome == ("success", "0")
@@ -174,7 +173,7 @@ async def test_a_database_that_went_away_before_the_end(shop: Shop) -> None:
 
     broken = replace(shop.tools, moves=Broken(), patience=PaymentTimeouts(answer=0.3, margin=0))  # type: ignore[arg-type]
     with pytest.raises(DatabaseUnavailable):
-        await charge(broken, await shop.order(claim=claim("r1")))
+        await charge(broken, await shop.intent(claim=claim("r1")))
     with pytest.raises(RequestInProgress):
         await shop.hasty.pay(claim=claim("r1"))
     await shop.resolve(await shop.value("select transaction_id from transaction"))

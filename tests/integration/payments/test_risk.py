@@ -81,9 +81,9 @@ async def test_the_blacklist_is_the_merchants_own(shop: Shop) -> None:
 async def test_a_card_disabled_meanwhile(shop: Shop) -> None:
     """A stored card that is disabled after it was looked up is refused all the same."""
     paid: Paid = await shop.pay()
-    order = await shop.order(account_id=paid.payment["source"]["paymentAccountId"], external_id=None)
+    intent = await shop.intent(account_id=paid.payment["source"]["paymentAccountId"], external_id=None)
     await shop.value("update account set disabled = true")
-    refused = Paid(await charge(shop.tools, order))
+    refused = Paid(await charge(shop.tools, intent))
     assert (refused.outcome, refused.payment["source"]["disabled"]) == (("fail", "1020"), True)
     assert len(shop.acquirer.asked) == 1
 
@@ -143,8 +143,8 @@ async def test_what_is_too_long_ago_does_not_count(shop: Shop) -> None:
 async def test_many_at_once(shop: Shop) -> None:
     """Of many attempts at the same moment no more get through than the limit says."""
     shop = limited(shop, attempts_by_card=3)
-    orders = [await shop.order(external_id=f"user-{n}") for n in range(10)]
-    paid = await all_at_once(*(charge(shop.tools, order) for order in orders))
+    intents = [await shop.intent(external_id=f"user-{n}") for n in range(10)]
+    paid = await all_at_once(*(charge(shop.tools, intent) for intent in intents))
     outcomes = sorted(Paid(reply).payment["code"] for reply in paid)
     assert outcomes == ["0"] * 3 + ["1002"] * 7
 

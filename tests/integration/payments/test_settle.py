@@ -122,10 +122,11 @@ async def test_a_final_attempt_forgets_its_card(shop: Shop) -> None:
 
 async def test_many_payments_settle_side_by_side(shop: Shop) -> None:
     """Batches of different payments, repeated consumers and cards among them, are written whole."""
-    orders = [
-        await shop.order(external_id=f"user-{n % 5}", metadata=f'{{"n": {n}}}', claim=claim(f"r{n}")) for n in range(40)
+    intents = [
+        await shop.intent(external_id=f"user-{n % 5}", metadata=f'{{"n": {n}}}', claim=claim(f"r{n}"))
+        for n in range(40)
     ]
-    replies = await asyncio.gather(*(charge(shop.tools, order) for order in orders))
+    replies = await asyncio.gather(*(charge(shop.tools, intent) for intent in intents))
     assert len({reply.body for reply in replies}) == 40
     assert await shop.value("select count(*) from event where status = 'success'") == 40
     assert await shop.value("select count(*) from consumer where last_account_id is not null") == 5

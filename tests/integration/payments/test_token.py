@@ -7,9 +7,8 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from msgspec.structs import replace
 from tests.support.acquirer import Plan
-from tests.support.shop import CVV, MERCHANT, NUMBER, OTHER_MERCHANT, OTHER_SITE, Faulty, Shop, all_at_once, claim
+from tests.support.shop import CVV, MERCHANT, NUMBER, OTHER_MERCHANT, OTHER_SITE, Shop, all_at_once, claim, faults_in
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.kernel.errors import Invalid
@@ -25,9 +24,9 @@ UNKNOWN = "is unknown; tokenize the card again"
 
 async def fault_of(shop: Shop, **changes: object) -> str:
     """Return what is said of a token that cannot be used."""
-    with pytest.raises(Faulty) as refused:
-        await shop.order(**changes)
-    [text] = refused.value.faults["paymentSource.token"]
+    with pytest.raises(Invalid) as refused:
+        await shop.intent(**changes)
+    [text] = faults_in(refused.value)["token"]
     return text
 
 
@@ -45,12 +44,12 @@ async def test_of_twenty_payments_with_one_token_one_wins(shop: Shop, *, guarded
     """Twenty payments with one token at once, of different consumers: one is charged, the others are told."""
     await shop.value("update site set guards_double_clicks = $1", guarded)
     token = await shop.tokenize()
-    orders = [await shop.order(token=token, external_id=f"user-{i}", claim=claim(f"r{i}")) for i in range(20)]
-    answers = await all_at_once(*(charge(shop.tools, order) for order in orders))
+    intents = [await shop.intent(token=token, external_id=f"user-{i}", claim=claim(f"r{i}")) for i in range(20)]
+    answers = await all_at_once(*(charge(shop.tools, intent) for intent in intents))
     assert len(shop.acquirer.charged) == 1
     refused = [answer for answer in answers if isinstance(answer, Invalid)]
     assert len(refused) == 19
-    assert {error.errors["paymentSource.token"][0] for error in refused} == {USED}
+    assert {faults_in(error)["token"][0] for error in refused} == {USED}
     assert await shop.value("select count(*) from payment") == 1
     assert await shop.value("select count(*) from request_claim") == 1
 
@@ -59,8 +58,8 @@ async def test_two_processes_share_one_token(shop: Shop, other_process: Shop) ->
     """Payments with one token in two processes at once: one is charged."""
     await shop.value("update site set guards_double_clicks = false")
     token = await shop.tokenize()
-    orders = [await shop.order(token=token) for _ in range(8)]
-    await all_at_once(*(charge((shop, other_process)[i % 2].tools, order) for i, order in enumerate(orders)))
+    intents = [await shop.intent(token=token) for _ in range(8)]
+    await all_at_once(*(charge((shop, other_process)[i % 2].tools, intent) for i, intent in enumerate(intents)))
     assert len(shop.acquirer.charged) == 1
 
 
@@ -100,7 +99,7 @@ async def test_a_declined_payment_uses_the_token(shop: Shop) -> None:
 async def test_a_token_outlives_a_begin_that_failed(shop: Shop) -> None:
     """A payment that could not be committed leaves the token, the request id and the security code as they were."""
     token = await shop.tokenize()
-    spoilt = replace(await shop.order(token=token, claim=claim("r1")), metadata="no JSON")
+    spoilt = await shop.intent(token=token, claim=claim("r1"), metadata="no JSON")
     with pytest.raises(Exception, match="json"):
         await charge(shop.tools, spoilt)
     paid = await shop.pay(token=token, claim=claim("r1"))
@@ -129,10 +128,10 @@ async def test_what_is_said_of_tokens(shop: Shop) -> None:
 async def test_a_token_that_runs_out_between_look_and_begin(shop: Shop) -> None:
     """What counts is the moment in which the payment is committed."""
     token = await shop.tokenize()
-    order = await shop.order(token=token, claim=claim("r1"))
+    intent = await shop.intent(token=token, claim=claim("r1"))
     await shop.value("update token set expires_at = now()")
     with pytest.raises(Invalid):
-        await charge(shop.tools, order)
+        await charge(shop.tools, intent)
     assert shop.acquirer.asked == []
     assert await shop.value("select count(*) from request_claim") == 0
 

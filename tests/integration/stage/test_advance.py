@@ -14,7 +14,7 @@ from tests.support.callbacks import insert_merchants
 from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import InternalError, RequestInProgress, Unavailable
 from tollhouse.merchants.clock import select_clock
-from tollhouse.payments.tools import Running
+from tollhouse.payments.work import Running
 from tollhouse.stage.advance import Clockwork, advance, look_ahead
 from tollhouse.stage.clock_tasks import ClockDrivenTask, Mark
 from tollhouse.storage.database import Database

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tollhouse.kernel.errors import InternalError, NotFound
-from tollhouse.payments.tools import Running
+from tollhouse.payments.work import Running
 from tollhouse.worker.run import Beat, Loop, every, run_loops, try_one
 
 #: Only a hang exceeds it.
@@ -132,7 +132,7 @@ async def test_detached_work_that_breaks_is_an_error_with_its_trace() -> None:
     """Money work for which nobody waits leaves its defect in the log."""
     work = Running()
     with capture_logs() as logs:
-        task = work.start(fail(), name="conclude")
+        task = work.start("conclude", fail)
         await asyncio.wait([task])
         await asyncio.sleep(0)
     [line] = [line for line in logs if line["event"] == "work.failed"]

@@ -21,7 +21,7 @@ from tollhouse.billing.store import lease_cards, lock_cases, select_keys_on_acco
 from tollhouse.kernel.card import Card, Expiry
 from tollhouse.kernel.ids import new_request_id
 from tollhouse.payments.charge.account_update import apply_update, ask_for_update
-from tollhouse.payments.charge.recurring import find_cards
+from tollhouse.payments.charge.wallet import load_cards
 
 if TYPE_CHECKING:
     from tollhouse.billing.tools import BillingDependencies
@@ -97,7 +97,8 @@ async def _tell_expiry(biller: BillingDependencies, case: SubscriptionContext) -
 
 async def _read_expiry(biller: BillingDependencies, case: SubscriptionContext) -> Expiry | None:
     key = (case.subscription.merchant_id, case.subscription.account_id)
-    card = (await find_cards(biller.tools, [key])).get(key)
+    async with biller.tools.database.acquire() as connection:
+        card = (await load_cards(connection, [key])).get(key)
     return Expiry(card.expiry_month, card.expiry_year) if card else None
 
 

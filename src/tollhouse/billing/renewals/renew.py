@@ -40,13 +40,15 @@ from tollhouse.billing.store import (
 from tollhouse.catalog.model import Offset, Price
 from tollhouse.kernel.ids import new_request_id
 from tollhouse.notices.model import ReceiptRequest
-from tollhouse.payments.charge.recurring import Mandate, StoredCard, charge_mandate, find_cards
+from tollhouse.payments.charge.charge import charge
+from tollhouse.payments.charge.intent import build_intent
+from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedPayment, RequestedSource
+from tollhouse.payments.charge.wallet import LoadedCard, load_cards
 from tollhouse.payments.model import ConcurrentChange, Item, Renewing
 
 if TYPE_CHECKING:
     from tollhouse.billing.schedule import Charge
     from tollhouse.billing.tools import BillingDependencies
-    from tollhouse.catalog.model import Site
     from tollhouse.kernel.requests import Reply
     from tollhouse.storage.database import PlainConnection
 
@@ -56,6 +58,8 @@ LEASE_SECONDS = 60.0
 TROUBLE_PAUSE_SECONDS = 300.0
 
 AT_ONCE = Offset(0, "d")
+#: How answers name the source of a renewal.
+SOURCE_KIND = "paymentAccountId"
 
 log = structlog.get_logger()
 
@@ -65,9 +69,8 @@ class Due(Struct, frozen=True):
 
     case: SubscriptionContext
     charge: Charge
-    account: StoredCard
+    account: LoadedCard
     agreement: Agreement
-    site: Site
 
 
 async def lease_due(biller: BillingDependencies, *, limit: int) -> list[SubscriptionContext]:
@@ -97,9 +100,9 @@ async def load_due(biller: BillingDependencies, cases: Sequence[SubscriptionCont
         return []
     async with biller.tools.database.acquire() as connection:
         agreements = await select_agreements(connection, charging_keys)
-    accounts = await find_cards(
-        biller.tools, {(case.subscription.merchant_id, case.subscription.account_id) for case, _ in charging}
-    )
+        accounts = await load_cards(
+            connection, {(case.subscription.merchant_id, case.subscription.account_id) for case, _ in charging}
+        )
     found = await _put_together(biller, charging, agreements, accounts)
     if counted := sum(not due.case.clock_offset for due in found):
         async with biller.tools.database.acquire() as connection:
@@ -113,7 +116,7 @@ async def renew(biller: BillingDependencies, due: Due) -> Reply | None:
     Raises Unavailable when nobody knows whether the intention was committed; its lease, or the resolver, finds out.
     """
     try:
-        return await charge_mandate(biller.tools, _build_mandate(due))
+        return await charge(biller.tools, await build_intent(biller.tools.lookups, _request_renewal(due)))
     except ConcurrentChange:
         log.info("renewal superseded", subscription_id=due.case.subscription.subscription_id)
         return None
@@ -133,11 +136,11 @@ async def _put_together(
     biller: BillingDependencies,
     charging: Sequence[tuple[SubscriptionContext, Charge]],
     agreements: dict[tuple[int, int], Agreement],
-    accounts: dict[tuple[int, UUID], StoredCard],
+    accounts: dict[tuple[int, UUID], LoadedCard],
 ) -> list[Due]:
     found: list[Due] = []
     put_off: list[SubscriptionContext] = []
-    for case, charge in charging:
+    for case, due_charge in charging:
         subscription = case.subscription
         account = accounts.get((subscription.merchant_id, subscription.account_id))
         agreement = agreements.get(subscription.key)
@@ -150,7 +153,7 @@ async def _put_together(
         elif choose_allowed_time(case.now, brand=account.brand, declines=case.declines) > case.now:
             await _wait_for_scheme(biller, case, brand=account.brand)
         else:
-            found.append(Due(case, charge, account, agreement, site))
+            found.append(Due(case, due_charge, account, agreement))
     if put_off:
         async with biller.tools.database.acquire() as connection:
             await release_subscriptions(connection, put_off, pause_seconds=TROUBLE_PAUSE_SECONDS)
@@ -204,10 +207,25 @@ def _describe_end(over: Subscription, case: SubscriptionContext) -> LifecycleEve
     return LifecycleEvent(kind, over, case.now, new_request_id())
 
 
-def _build_mandate(due: Due) -> Mandate:
+def _request_renewal(due: Due) -> RequestedPayment:
+    """Request what was agreed on, without a cardholder.
+
+    Nobody is there to be sent to the bank, so what the issuer declines until its cardholder is authenticated has
+    failed; no security code goes along, and the scheme's ID of the payment that began the agreement does (rules of the
+    trade, 6.2 and 7.2).
+    """
     subscription, agreement, account = due.case.subscription, due.agreement, due.account
     addressee = agreement.addressee
-    return Mandate(
+    return RequestedPayment(
+        merchant_id=account.merchant_id,
+        items=(_build_item(subscription, due.charge),),
+        request_id=new_request_id(),
+        source=RequestedSource(kind=SOURCE_KIND, account=account, initiator="merchant", mid=agreement.mid),
+        consumer=RequestedConsumer(ip=agreement.consumer_ip),
+        metadata=agreement.metadata,
+        ipn_url=agreement.ipn_url,
+        redirect_url=agreement.redirect_url,
+        receipt=ReceiptRequest(addressee["to"], addressee["language"]) if addressee else None,
         renewing=Renewing(
             subscription.subscription_id,
             due.charge.period,
@@ -216,25 +234,12 @@ def _build_mandate(due: Due) -> Mandate:
             account_id=subscription.account_id,
             case=due.case,
         ),
-        site=due.site,
-        account=account,
-        item=_build_item(subscription, due.charge),
-        money=due.charge.money,
-        request_id=new_request_id(),
-        external_id=account.external_id,
-        consumer=dict(account.profile),
-        consumer_ip=agreement.consumer_ip,
-        metadata=agreement.metadata,
-        ipn_url=agreement.ipn_url,
-        redirect_url=agreement.redirect_url,
         network_transaction_id=subscription.network_transaction_id,
-        mid=agreement.mid,
-        receipt=ReceiptRequest(addressee["to"], addressee["language"]) if addressee else None,
     )
 
 
 def _build_item(subscription: Subscription, charge: Charge) -> Item:
-    """Say what this order is of: the prices of this period, which are due now and once."""
+    """Say what is sold: the prices of this period, which are due now and once."""
     prices = tuple(_price_now(price) for price in charge.prices)
     return Item(subscription.site_id, subscription.sku_name, subscription.title, prices)
 

@@ -180,7 +180,7 @@ async def submit_browser(tools: Tools, key: str, browser: BrowserData) -> None:
         question = make.build_question(
             tools, payment, requested, card=open_card(tools, payment), browser=browser, send_before=send_before
         )
-        await tools.running.finish(_ask(tools, payment, requested, question), name="authenticate")
+        await asyncio.shield(tools.running.start("authenticate", _ask, tools, payment, requested, question))
 
 
 async def _ask(tools: Tools, payment: Payment, authentication: Authentication, question: Question) -> None:
@@ -190,7 +190,7 @@ async def _ask(tools: Tools, payment: Payment, authentication: Authentication, q
     async with tools.database.acquire() as connection:
         answered = await store.update_answered(connection, authentication, answer, state)
     if answered is not None and answered.state.is_decided:
-        _ = tools.running.start(conclude(tools, answered), name="conclude")
+        _ = tools.running.start("conclude", conclude, tools, answered)
 
 
 async def complete_method(tools: Tools, key: str, data: str) -> bool:

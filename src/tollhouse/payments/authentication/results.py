@@ -54,7 +54,7 @@ async def _take(tools: Tools, result: Result) -> None:
         counts=decided is not None,
     )
     if decided is not None and decided.state.is_decided:
-        _ = tools.running.start(conclude(tools, decided), name="conclude")
+        _ = tools.running.start("conclude", conclude, tools, decided)
 
 
 def _check_origin(authentication: Authentication | None, result: Result) -> Authentication:

@@ -1,16 +1,17 @@
-"""From an order to the intention that is committed: ids taken, card sealed, digest of a double click made."""
+"""Build the payment of an intent: IDs taken, card sealed, digest of a double click made. Nothing is written yet."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tollhouse.catalog.prices import has_later_charges
 from tollhouse.consumers.store import ConsumerRow
 from tollhouse.notices.model import DEFAULT_LANGUAGE, Recipient, read_recipient
+from tollhouse.payments.charge.intent import Intent
 from tollhouse.payments.lifecycle import name_attempt
-from tollhouse.payments.model import Attempt, AttemptState, Holding, Mode, Order, Payment, Status, Subscribing
+from tollhouse.payments.model import Attempt, AttemptState, Holding, Mode, Payment, Status, Subscribing
 from tollhouse.payments.records import item_to_json
 from tollhouse.wire.render import render_json
 
@@ -18,150 +19,131 @@ if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
 
 
-async def build_payment(tools: Tools, order: Order) -> Payment:
-    """Take ids for an order and seal its card. Nothing is written yet."""
-    payment_id = order.page_try.payment_id if order.page_try else await tools.payment_numbers.take()
+async def build_payment(tools: Tools, intent: Intent) -> Payment:
+    """Take IDs for a payment and seal its card."""
+    asked, site, payer = intent.requested, intent.site, intent.payer
+    payment_id = asked.page_try.payment_id if asked.page_try else await tools.payment_numbers.take()
     transaction_id = await tools.transaction_numbers.take()
-    # One moment, by two clocks.
+    subscribing = await _build_subscribing(tools, intent)
     now = tools.clock.now()
     return Payment(
-        merchant_id=order.merchant_id,
+        merchant_id=asked.merchant_id,
         payment_id=payment_id,
         transaction_id=transaction_id,
-        site_id=order.site.site_id,
-        descriptor=order.site.descriptor or order.site.name,
-        consumer_id=order.consumer_id,
-        external_id=order.external_id,
-        consumer=order.consumer,
-        items=order.items,
-        metadata=order.metadata,
-        ipn_url=order.ipn_url,
-        ipn_format=order.site.ipn_format,
-        redirect_url=order.redirect_url,
-        request_id=order.request_id,
-        mode=order.mode,
+        site_id=site.site_id,
+        descriptor=site.descriptor or site.name,
+        consumer_id=payer.consumer_id,
+        external_id=payer.external_id,
+        consumer=payer.profile,
+        items=intent.items,
+        metadata=asked.metadata,
+        ipn_url=intent.ipn_url,
+        ipn_format=site.ipn_format,
+        redirect_url=intent.redirect_url,
+        request_id=asked.request_id,
+        mode=intent.mode,
         status=Status.PENDING,
-        money=order.money,
-        source=order.source,
-        initiator=order.initiator,
-        reason=order.reason,
-        consumer_ip=order.consumer_ip,
-        emulate_code=order.emulate_code,
-        created_at=now + tools.clock.offset_of(order.merchant_id),
+        money=intent.money,
+        source=intent.source,
+        initiator=asked.source.initiator,
+        reason=intent.reason,
+        consumer_ip=asked.consumer.ip,
+        emulate_code=asked.source.emulate_code,
+        created_at=now + tools.clock.offset_of(asked.merchant_id),
         attempt=Attempt(
             number=1,
-            acquirer=order.acquirer,
+            acquirer=intent.acquirer,
             reference=name_attempt(transaction_id, 1),
             state=AttemptState.IN_FLIGHT,
             card=tools.vault.seal_card(
-                order.instrument.card, merchant_id=order.merchant_id, account_id=order.source.account_id
+                intent.card.card, merchant_id=asked.merchant_id, account_id=intent.source.account_id
             ),
-            fingerprint=order.fingerprint,
+            fingerprint=intent.fingerprint,
             sent_at=now,
             send_before=tools.patience.send_before(),
         ),
-        network_transaction_id=order.network_transaction_id,
-        usd_per_unit=tools.rates.usd_per_unit(order.money.currency),
-        holding=_build_holding(order),
-        subscribing=await _build_subscribing(tools, order),
-        renewing=order.renewing,
-        changing=order.changing,
-        standings=order.standings,
-        double_click_digest=_digest_of_purchase(tools, order),
-        may_redirect=order.may_redirect,
-        proceed_without_3ds=order.site.proceed_without_3ds,
-        page_try=order.page_try.number if order.page_try else None,
-        mid=order.mid,
-        endorsement=order.endorsement,
-        addressee=_choose_addressee(order),
+        network_transaction_id=intent.network_transaction_id,
+        usd_per_unit=tools.rates.usd_per_unit(intent.money.currency),
+        holding=_build_holding(intent),
+        subscribing=subscribing,
+        renewing=asked.renewing,
+        changing=asked.changing.subscription_id if asked.changing else None,
+        standings=(asked.changing,) if asked.changing else (),
+        double_click_digest=_digest_purchase(tools, intent),
+        may_redirect=intent.may_redirect,
+        proceed_without_3ds=site.proceed_without_3ds,
+        page_try=asked.page_try.number if asked.page_try else None,
+        mid=asked.source.mid,
+        endorsement=asked.source.endorsement,
+        addressee=_choose_addressee(intent),
     )
 
 
-def _choose_addressee(order: Order) -> Recipient | None:
+def _choose_addressee(intent: Intent) -> Recipient | None:
     """Say to whom letters go: where the request says, else to the consumer; to nobody where that is no address."""
-    wish = order.receipt
+    wish, profile = intent.requested.receipt, intent.payer.profile
     if wish is None:
         return None
-    to = read_recipient(wish.to or order.consumer.get("email"))
+    to = read_recipient(wish.to or profile.get("email"))
     if to is None:
         return None
-    language = wish.language or order.consumer.get("browserLanguage") or DEFAULT_LANGUAGE
-    return Recipient(to, language, order.site.name)
+    return Recipient(to, wish.language or profile.get("browserLanguage") or DEFAULT_LANGUAGE, intent.site.name)
 
 
-def build_consumer_row(order: Order) -> ConsumerRow | None:
-    """Return the consumer to be created if it is not there."""
-    if order.is_consumer_known:
+def build_consumer_row(intent: Intent) -> ConsumerRow | None:
+    """Return the consumer to be created unless they exist."""
+    payer = intent.payer
+    if payer.is_known:
         return None
-    return ConsumerRow(order.merchant_id, order.consumer_id, order.external_id, _profile_of(order))
+    profile = render_json(dict(payer.profile)).decode()
+    return ConsumerRow(intent.requested.merchant_id, payer.consumer_id, payer.external_id, profile)
 
 
-def _profile_of(order: Order) -> str:
-    return render_json(dict(order.consumer)).decode()
-
-
-def _build_holding(order: Order) -> Holding | None:
+def _build_holding(intent: Intent) -> Holding | None:
     """Say how long an authorization stays open; its only price says when it is captured."""
-    if not _is_captured_later(order):
+    if not _is_captured_later(intent):
         return None
-    return Holding(order.items[0].prices[0].offset.count, order.instrument.card.number.brand.authorization_days)
+    return Holding(intent.items[0].prices[0].offset.count, intent.card.card.number.brand.authorization_days)
 
 
-def _is_captured_later(order: Order) -> bool:
-    return order.mode is Mode.AUTH and order.money.amount_minor > 0
+def _is_captured_later(intent: Intent) -> bool:
+    return intent.mode is Mode.AUTH and intent.money.amount_minor > 0
 
 
-async def _build_subscribing(tools: Tools, order: Order) -> tuple[Subscribing, ...]:
+async def _build_subscribing(tools: Tools, intent: Intent) -> tuple[Subscribing, ...]:
     """Name a subscription for each schedule that charges later."""
-    if _is_captured_later(order) or order.changing:
+    asked = intent.requested
+    if _is_captured_later(intent) or asked.changing:
         return ()
-    scheduled = [item for item in order.items if has_later_charges(item.prices)]
-    known = order.page_try.subscription_ids if order.page_try else ()
+    scheduled = [item for item in intent.items if has_later_charges(item.prices)]
+    known = asked.page_try.subscription_ids if asked.page_try else ()
     numbers = known or [await tools.subscription_numbers.take() for _ in scheduled]
     return tuple(Subscribing(number, item) for number, item in zip(numbers, scheduled, strict=True))
 
 
-def _digest_of_purchase(tools: Tools, order: Order) -> bytes | None:
-    """Hash what makes two requests one purchase: the whole of the request but its id, token and security code.
+def _digest_purchase(tools: Tools, intent: Intent) -> bytes | None:
+    """Hash what makes two requests one purchase: all of the request but its ID, its token and its security code.
 
     A payment page guards its purchase in its own way: whatever card is tried, it is charged once. So does billing; two
     subscriptions may well be renewed alike in the same moment.
     """
-    if order.page_try or order.renewing or not order.site.guards_double_clicks:
+    asked = intent.requested
+    if asked.page_try or asked.renewing or not intent.site.guards_double_clicks:
         return None
-    content = {name: getattr(order, name) for name in Order.__struct_fields__ if name not in NOT_COMPARED}
-    is_named = order.is_consumer_known or order.external_id is not None
-    card = order.instrument.card
-    content |= {
-        "site": order.site.site_id,
-        "who": order.consumer_id if is_named else None,
-        "source": order.source.kind,
-        "fingerprint": order.fingerprint,
-        "card": [card.expiry.month, card.expiry.year, card.holder, card.zip],
-        "items": [item_to_json(item) for item in order.items],
-    }
-    return tools.vault.digest(msgspec.json.encode(content, order="deterministic"))
+    return tools.vault.digest(msgspec.json.encode(_describe_purchase(intent), order="deterministic"))
 
 
-#: Two equal requests may differ in their ids, the token and the security code, of which nothing is kept. Not asked but
-#: found out are the route and the state of a card. The rest is in the digest in another form.
-NOT_COMPARED = frozenset(
-    {
-        "request_id",
-        "claim",
-        "token_id",
-        "instrument",
-        "acquirer",
-        "network_transaction_id",
-        "refused_with",
-        "standings",
-        "page_try",
-        "renewing",
-        "site",
-        "consumer_id",
-        "is_consumer_known",
-        "source",
-        "fingerprint",
-        "items",
-    }
-)
+def _describe_purchase(intent: Intent) -> list[Any]:
+    """List what two equal purchases have in common. What was found out, such as the acquirer, is not compared."""
+    asked, payer, card = intent.requested, intent.payer, intent.card.card
+    source, consumer = asked.source, asked.consumer
+    is_named = payer.is_known or payer.external_id is not None
+    named, is_asking = payer.consumer_id if is_named else None, intent.asks_authentication
+    return [
+        [asked.merchant_id, intent.site.site_id, asked.changing.subscription_id if asked.changing else None],
+        [intent.mode, intent.money, [item_to_json(item) for item in intent.items]],
+        [named, payer.external_id, payer.profile, consumer.ip, consumer.browser],
+        [asked.metadata, intent.ipn_url, intent.redirect_url, asked.receipt, source.emulate_code],
+        [source.kind, intent.fingerprint, card.expiry.month, card.expiry.year, card.holder, card.zip],
+        [source.initiator, intent.reason, is_asking, intent.may_redirect, source.mid, source.endorsement],
+    ]

@@ -1,6 +1,6 @@
-"""Charging: from an order that was checked to an answer.
+"""Charge an intent: from what was checked to the reply.
 
-    charge ──> begin (durable) ──> pursue ──> authenticate, or ask the acquirer ──> settle (durable)
+    charge ──> begin (durable) ──> execute_attempt ──> authenticate, or ask the acquirer ──> settle (durable)
 
 The branches are here; the leaves are in the modules beside.
 """
@@ -12,98 +12,101 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tollhouse.kernel import codes
-from tollhouse.kernel.errors import Invalid
-from tollhouse.kernel.requests import Reply
+from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authentication.authenticate import demand_authentication
 from tollhouse.payments.authorize import ask, resolve_seconds
 from tollhouse.payments.charge.build_payment import build_consumer_row, build_payment
+from tollhouse.payments.charge.faults import Fault, PaymentRejected, Subject
+from tollhouse.payments.charge.intent import Intent
+from tollhouse.payments.charge.references import USED_TOKEN
 from tollhouse.payments.finish import finish_attempt
-from tollhouse.payments.idempotency import answer_double_click, answer_in_time, answer_once, recall_claim
-from tollhouse.payments.model import ConcurrentChange, Order, Payment
-from tollhouse.payments.steps import BeginRecord, Committed, DoubleClick, KeyAlreadyClaimed, Outdated, TokenAlreadyUsed
+from tollhouse.payments.idempotency import answer_double_click, recall_claim, run_once
+from tollhouse.payments.model import ConcurrentChange, Payment
+from tollhouse.payments.steps import BeginRecord, Begun, Committed, DoubleClick, KeyAlreadyClaimed, Outdated
 from tollhouse.risk.assess import assess
 
 if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
+    from tollhouse.payments.work import Work
 
-TOKEN_USED = {"paymentSource.token": ["was used already; tokenize the card again"]}
 
+async def charge(tools: Tools, intent: Intent) -> Reply:
+    """Charge an intent and return the reply; a request that was seen before gets its first one.
 
-async def charge(tools: Tools, order: Order) -> Reply:
-    """Charge an order and return the answer; a request that was seen before gets its first answer.
-
-    Raises Invalid when the token was used meanwhile, RequestIdReused, RequestInProgress, and Unavailable. After
+    Raises PaymentRejected when the token was used meanwhile, RequestIdReused, RequestInProgress, and Unavailable. After
     Unavailable nobody knows whether the intention was committed: the same request id finds out.
     """
-    if order.claim is None:
-        return await tools.running.finish(_begin(tools, order), name="charge")
-    return await answer_once(tools, order.claim, lambda: _begin(tools, order))
+    return await run_once(tools, intent.requested.claim, _carry_out, tools, intent)
 
 
-async def _begin(tools: Tools, order: Order) -> Reply:
-    """Commit the intention, then pursue it; or answer by what was there before."""
-    payment = await build_payment(tools, order)
-    begun = await tools.beginnings.submit(
+async def _carry_out(work: Work, tools: Tools, intent: Intent) -> Reply:
+    """Begin a payment and execute its attempt; or reply by what was there before."""
+    payment = await build_payment(tools, intent)
+    begun = await begin(tools, intent, payment)
+    if not isinstance(begun, Committed):
+        return await _answer_not_begun(tools, intent.requested.claim, payment, begun)
+    work.note_begun(payment)
+    payment, refused_with = apply_risk_rules(tools, payment, intent, begun)
+    return await execute_attempt(tools, payment, intent, refused_with=refused_with)
+
+
+async def begin(tools: Tools, intent: Intent, payment: Payment) -> Begun:
+    """Commit a payment with its request id, its token and its consumer."""
+    return await tools.beginnings.submit(
         BeginRecord(
             payment=payment,
-            claim=order.claim,
-            token_id=order.token_id,
-            consumer=build_consumer_row(order),
-            resolve_seconds=_resolve_seconds(tools, order),
+            claim=intent.requested.claim,
+            token_id=intent.token_id,
+            consumer=build_consumer_row(intent),
+            resolve_seconds=_resolve_seconds(tools, intent),
         )
     )
-    if isinstance(begun, KeyAlreadyClaimed) and order.claim is not None:
-        reply = await recall_claim(tools, order.claim)
-        if reply is None:  # whoever held the request id gave it back, because its token was gone
-            raise Invalid(TOKEN_USED)
-        return reply
+
+
+def _resolve_seconds(tools: Tools, intent: Intent) -> float:
+    """Return when the resolver may look at the first attempt: the Directory is asked before the acquirer, if at all."""
+    directory_seconds = tools.directory.patience_seconds if intent.asks_authentication else 0.0
+    return resolve_seconds(tools, intent.acquirer) + directory_seconds
+
+
+async def _answer_not_begun(tools: Tools, claim: Claim | None, payment: Payment, begun: Begun) -> Reply:
+    """Reply by what kept a payment from being begun: an equal one, the first request of its id, or its used token."""
     if isinstance(begun, DoubleClick):
         return await answer_double_click(tools, payment, payment_id=begun.payment_id)
-    if isinstance(begun, TokenAlreadyUsed):
-        raise Invalid(TOKEN_USED)
     if isinstance(begun, Outdated):
         raise ConcurrentChange("The subscription was changed.")
-    if isinstance(begun, Committed):
-        payment, order = apply_risk_rules(tools, payment, order, begun)
-    return await answer_in_time(tools, payment, order.claim, execute_attempt(tools, payment, order))
+    reply = await recall_claim(tools, claim) if claim and isinstance(begun, KeyAlreadyClaimed) else None
+    if reply is None:  # the token is gone; whoever held the request id gave it back for the same reason
+        raise PaymentRejected([Fault(Subject.TOKEN, USED_TOKEN)])
+    return reply
 
 
-def apply_risk_rules(tools: Tools, payment: Payment, order: Order, found: Committed) -> tuple[Payment, Order]:
-    """Take in what was found when the intention was written: the account's state, and what risk says to the rest.
+def apply_risk_rules(tools: Tools, payment: Payment, intent: Intent, found: Committed) -> tuple[Payment, str | None]:
+    """Return the payment as it was found to be, and the code with which it is refused, or None.
 
     A card that is disabled is charged no more by request; what runs on it goes on (behaviour, section 3).
     """
-    refused_with = assess(found.facts, tools.limits) or order.refused_with
-    if found.is_account_disabled:
-        payment = replace(payment, source=replace(payment.source, is_disabled=True))
-        if payment.source.is_stored and not payment.renewing:
-            refused_with = refused_with or codes.ACCOUNT_DISABLED
-    return payment, replace(order, refused_with=refused_with)
+    refused_with = assess(found.facts, tools.limits) or intent.refused_with
+    if not found.is_account_disabled:
+        return payment, refused_with
+    if payment.source.is_stored and not payment.renewing:
+        refused_with = refused_with or codes.ACCOUNT_DISABLED
+    return replace(payment, source=replace(payment.source, is_disabled=True)), refused_with
 
 
-def _resolve_seconds(tools: Tools, order: Order) -> float:
-    """Return when the resolver may look at the first attempt: the Directory is asked before the acquirer, if at all."""
-    directory_seconds = tools.directory.patience_seconds if order.asks_authentication else 0.0
-    return resolve_seconds(tools, order.acquirer) + directory_seconds
-
-
-async def execute_attempt(tools: Tools, payment: Payment, order: Order) -> Reply:
-    """Take a committed intention to its outcome, or to the challenge that stands before it."""
-    if order.refused_with is not None:
-        return await finish_attempt(
-            tools, payment, lifecycle.refuse(payment, order.refused_with, tools.now_of(payment))
-        )
-    if order.asks_authentication:
-        return await demand_authentication(
-            tools, payment, order.instrument, browser=order.browser, after_soft_decline=False
-        )
-    proof = order.endorsement.proof if order.endorsement else None
-    payment, outcome = await ask(tools, payment, order.instrument, proof=proof)
+async def execute_attempt(tools: Tools, payment: Payment, intent: Intent, *, refused_with: str | None) -> Reply:
+    """Take a begun payment to its outcome, or to the challenge that comes before it."""
+    if refused_with is not None:
+        return await finish_attempt(tools, payment, lifecycle.refuse(payment, refused_with, tools.now_of(payment)))
+    browser, endorsement = intent.requested.consumer.browser, intent.requested.source.endorsement
+    if intent.asks_authentication:
+        return await demand_authentication(tools, payment, intent.card, browser=browser, after_soft_decline=False)
+    payment, outcome = await ask(tools, payment, intent.card, proof=endorsement.proof if endorsement else None)
     if not lifecycle.needs_authentication(payment, outcome):
         return await finish_attempt(tools, payment, lifecycle.apply(payment, outcome, tools.now_of(payment)))
     payment = lifecycle.note_decline(payment, outcome).with_attempt(answered_at=tools.clock.now())
     if not payment.may_redirect:
         refused = lifecycle.refuse(payment, codes.AUTHENTICATION_REQUIRED, tools.now_of(payment))
         return await finish_attempt(tools, payment, refused)
-    return await demand_authentication(tools, payment, order.instrument, browser=order.browser, after_soft_decline=True)
+    return await demand_authentication(tools, payment, intent.card, browser=browser, after_soft_decline=True)

@@ -1,4 +1,4 @@
-"""A payment as it is asked for: what its request points at, and what it wants, before anything was looked up."""
+"""A payment as it is requested, before anything that it refers to was loaded."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from tollhouse.acquirers.model import Initiator
 from tollhouse.kernel.card import Card, Cvv
+from tollhouse.payments.model import Item, PageTry, Renewing, SubscriptionSummary
 
 if TYPE_CHECKING:
     from tollhouse.catalog.model import Price
@@ -16,62 +17,78 @@ if TYPE_CHECKING:
     from tollhouse.notices.model import ReceiptRequest
     from tollhouse.payments.model import ExternalAuthentication
     from tollhouse.threeds.model import BrowserData
-
-
-class SkuReference(Struct, frozen=True):
-    """What an item of a request points at; `path` is where it stands there: `sku`, or `sku.1` in a bundle."""
-
-    path: str
-    site_id: str | None
-    name: str | None
-
-
-class References(Struct, frozen=True):
-    """What a request points at, as far as it can be read, also from a request that is faulty elsewhere."""
-
-    merchant_id: int
-    skus: tuple[SkuReference, ...]
-    source_kind: str | None = None
-    token: str | None = None
-    account_id: str | None = None
-    source_consumer_id: str | None = None
-    consumer_id: str | None = None
-    external_id: str | None = None
-    mid: str | None = None
-    has_ipn_url: bool = False
-    has_redirect_url: bool = False
+    from tollhouse.vault.accounts import Account
 
 
 class RequestedItem(Struct, frozen=True):
-    """An item as the request describes it; its prices, if there are any, take the place of the SKU's own."""
+    """An item that is sold by a site or as an SKU, named as sent; its own prices replace those of the SKU."""
 
-    title: str
-    prices: tuple[Price, ...]
+    site_id: str | None = None
+    sku_name: str | None = None
+    title: str = ""
+    prices: tuple[Price, ...] = ()
     extras: Mapping[str, Any] = {}
 
 
-class RequestedPayment(Struct, frozen=True):
-    """A payment as it was asked for: well formed, in the words of this house, its references not looked up yet."""
+class RequestedSource(Struct, frozen=True, kw_only=True):
+    """The card that pays, in the clear or by one of its names, and how it is to be charged. Names are as sent."""
+
+    #: The paymentSource.type of the answer.
+    kind: str = ""
+    card: Card | None = None
+    #: The security code; for a stored card it may come alone.
+    code: Cvv | None = None
+    token: str | None = None
+    account_id: str | None = None
+    #: A stored card that was loaded already.
+    account: Account | None = None
+    #: The consumer whose last card is charged.
+    consumer_id: str | None = None
+    initiator: Initiator = "customer"
+    asks_authentication: bool = False
+    mid: str | None = None
+    emulate_code: str | None = None
+    endorsement: ExternalAuthentication | None = None
+
+
+class RequestedConsumer(Struct, frozen=True, kw_only=True):
+    """The consumer, as far as the request describes them."""
+
+    #: The gateway's ID of the consumer, or the merchant's own.
+    consumer_id: str | None = None
+    external_id: str | None = None
+    profile: Mapping[str, Any] = {}
+    ip: str = ""
+    browser: BrowserData | None = None
+
+
+class RequestedPayment(Struct, frozen=True, kw_only=True):
+    """A payment as the API, a payment page or billing requests it.
+
+    Of a faulty request only what it refers to is filled in (`payments.charge.references`).
+    """
 
     merchant_id: int
-    request_id: str
-    claim: Claim | None
-    source_kind: str
-    #: The card and its security code; for a stored card the code may come alone.
-    card: Card | None
-    code: Cvv | None
-    #: In the order of the references.
-    items: tuple[RequestedItem, ...]
-    external_id: str | None
-    consumer: Mapping[str, Any]
-    consumer_ip: str
-    metadata: str
-    ipn_url: str | None
-    redirect_url: str | None
-    asks_authentication: bool
-    initiator: Initiator
-    browser: BrowserData | None
-    emulate_code: str | None
-    mid: str | None = None
-    endorsement: ExternalAuthentication | None = None
+    request_id: str = ""
+    claim: Claim | None = None
+    #: An `Item` was offered on a page or is in a subscription: it is taken as it is.
+    items: tuple[RequestedItem | Item, ...]
+    source: RequestedSource
+    consumer: RequestedConsumer
+    #: The gateway's ID of the consumer who has to be the one that pays, where that is decided already.
+    payer_id: str | None = None
+    metadata: str = "{}"
+    ipn_url: str | None = None
+    redirect_url: str | None = None
     receipt: ReceiptRequest | None = None
+    #: At most one of these: a try of a payment page, a charge for a period, the subscription that gets another card.
+    page_try: PageTry | None = None
+    renewing: Renewing | None = None
+    changing: SubscriptionSummary | None = None
+    #: Of the payment that began the agreement under which a period is charged.
+    network_transaction_id: str | None = None
+
+    @property
+    def is_purchase(self) -> bool:
+        """Whether it sells something, rather than serve a subscription that exists."""
+        return self.renewing is None and self.changing is None

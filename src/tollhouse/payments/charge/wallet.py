@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tollhouse.kernel.card import Expiry
-from tollhouse.vault.accounts import list_accounts, select_account
+from tollhouse.vault.accounts import Account, list_accounts, select_accounts_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
     from uuid import UUID
 
-    from tollhouse.payments.tools import Tools
-    from tollhouse.vault.accounts import Account
+    from tollhouse.storage.database import Database, PlainConnection
+
+#: A stored card with the profile of its consumer.
+LoadedCard = Account
 
 #: Cards that are looked at: one who has more of them disabled than this finds none.
 MAX_LOOKED_AT = 50
@@ -30,33 +33,43 @@ class StoredCard:
     expiry_year: int
 
 
-def _is_past(month: int, year: int, at: datetime) -> bool:
-    return Expiry(month, year).is_past(year=at.year, month=at.month)
+class KeptCard(Protocol):
+    """What of a stored card decides whether it may be paid with."""
+
+    @property
+    def disabled(self) -> bool:
+        """Whether the merchant has disabled it."""
+
+    @property
+    def expiry_month(self) -> int:
+        """The month, from 1."""
+
+    @property
+    def expiry_year(self) -> int:
+        """The year, in four digits."""
 
 
-async def list_cards(tools: Tools, *, merchant_id: int, consumer_id: str, at: datetime, most: int) -> list[StoredCard]:
+def is_usable(card: KeptCard, at: datetime) -> bool:
+    """Tell whether a stored card is enabled and not expired."""
+    return not card.disabled and not Expiry(card.expiry_month, card.expiry_year).is_past(year=at.year, month=at.month)
+
+
+async def load_cards(
+    connection: PlainConnection, keys: Iterable[tuple[int, UUID]]
+) -> dict[tuple[int, UUID], LoadedCard]:
+    """Return stored cards by merchant and account, as far as they exist."""
+    return await select_accounts_of(connection, keys)
+
+
+async def list_cards(
+    database: Database, *, merchant_id: int, consumer_id: str, at: datetime, most: int
+) -> list[StoredCard]:
     """Return up to `most` of a consumer's stored cards that are enabled and not expired, newest first."""
-    async with tools.database.acquire() as connection:
+    async with database.acquire() as connection:
         accounts = await list_accounts(
             connection, merchant_id=merchant_id, consumer_id=consumer_id, after=None, most=MAX_LOOKED_AT
         )
-    usable = [one for one in accounts if not one.disabled and not _is_past(one.expiry_month, one.expiry_year, at)]
     return [
         StoredCard(one.account_id, one.brand, one.masked_number, one.expiry_month, one.expiry_year)
-        for one in usable[:most]
+        for one in [each for each in accounts if is_usable(each, at)][:most]
     ]
-
-
-async def find_card(
-    tools: Tools, *, merchant_id: int, account_id: UUID, consumer_id: str, at: datetime
-) -> Account | None:
-    """Return a stored card if it is this consumer's, enabled and not expired, or None."""
-    async with tools.database.acquire() as connection:
-        account = await select_account(connection, merchant_id=merchant_id, account_id=account_id)
-    is_usable = (
-        account is not None
-        and account.consumer_id == consumer_id
-        and not account.disabled
-        and not _is_past(account.expiry_month, account.expiry_year, at)
-    )
-    return account if is_usable else None

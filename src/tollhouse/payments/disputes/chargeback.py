@@ -17,6 +17,7 @@ from tollhouse.kernel import codes
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.kernel.requests import Reply
 from tollhouse.payments.dispute_steps import DisputeStep
+from tollhouse.payments.idempotency import run_once
 from tollhouse.payments.model import Cause, Payment, Status
 from tollhouse.payments.operations.balance import ALL, Sum, Verdict, judge_chargeback, judge_dispute
 from tollhouse.payments.operations.operate import (
@@ -26,7 +27,6 @@ from tollhouse.payments.operations.operate import (
     is_committed,
     load_named,
     recall_reply,
-    run_once,
 )
 from tollhouse.payments.operations.store import insert_chargeback, lock_position
 from tollhouse.payments.reading.view import render_answer
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tollhouse.kernel.money import Money
     from tollhouse.payments.operations.operate import Judge
     from tollhouse.payments.tools import Tools
+    from tollhouse.payments.work import Work
 
 
 async def record_chargeback(
@@ -47,15 +48,15 @@ async def record_chargeback(
     The answer is the charge-back. Raises what `operate` raises.
     """
     judge = partial(judge_chargeback, wanted=wanted, step=step)
-    return await run_once(tools, wish, partial(_record, tools, wish, judge))
+    return await run_once(tools, wish.claim, _record, tools, wish, judge)
 
 
 async def record_dispute(tools: Tools, wish: OperationRequest, money: Money) -> Reply:
     """Record what an issuer charged back by its own account, all of it. Raises as `record_chargeback`."""
-    return await run_once(tools, wish, partial(_record, tools, wish, partial(judge_dispute, money=money)))
+    return await run_once(tools, wish.claim, _record, tools, wish, partial(judge_dispute, money=money))
 
 
-async def _record(tools: Tools, wish: OperationRequest, judge: Judge) -> Reply:
+async def _record(_: Work, tools: Tools, wish: OperationRequest, judge: Judge) -> Reply:
     """Commit a charge-back with all that follows from it; or answer by what was there before."""
     named = await load_named(tools, wish)
     transaction_id = await tools.transaction_numbers.take()

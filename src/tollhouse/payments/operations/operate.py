@@ -10,9 +10,9 @@ meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -22,7 +22,7 @@ from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authorize import resolve_seconds
 from tollhouse.payments.finish import finish_attempt
-from tollhouse.payments.idempotency import answer_in_time, answer_once, recall_claim
+from tollhouse.payments.idempotency import recall_claim, run_once
 from tollhouse.payments.model import Attempt, AttemptState, Cause, Mode, OriginalTransaction, Payment, Status
 from tollhouse.payments.operations.balance import PATH, PaymentBalance, Verdict
 from tollhouse.payments.operations.store import insert_claim, insert_operation, lock_position
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from tollhouse.acquirers.model import Acquirer, Answer
     from tollhouse.payments.tools import Tools
+    from tollhouse.payments.work import Work
     from tollhouse.storage.database import PlainConnection
 
 #: Says what may be done, in the transaction that locks the purchase. Raises Invalid and RequestInProgress.
@@ -66,14 +67,7 @@ async def operate(tools: Tools, wish: OperationRequest, judge: Judge) -> Reply:
     Raises NotFound, Invalid and RequestInProgress by where the purchase stands, RequestIdReused, and Unavailable. After
     Unavailable nobody knows whether the intention was committed: the same request id finds out.
     """
-    return await run_once(tools, wish, lambda: _begin(tools, wish, judge))
-
-
-async def run_once(tools: Tools, wish: OperationRequest, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Reply:
-    """Do a piece of work once for its request id, whoever goes away meanwhile."""
-    if wish.claim is None:
-        return await tools.running.finish(work(), name=wish.mode)
-    return await answer_once(tools, wish.claim, work)
+    return await run_once(tools, wish.claim, _carry_out, tools, wish, judge)
 
 
 async def load_named(tools: Tools, wish: OperationRequest) -> Payment:
@@ -87,8 +81,8 @@ async def load_named(tools: Tools, wish: OperationRequest) -> Payment:
     return named
 
 
-async def _begin(tools: Tools, wish: OperationRequest, judge: Judge) -> Reply:
-    """Commit the intention, then pursue it; or answer by what was there before."""
+async def _carry_out(work: Work, tools: Tools, wish: OperationRequest, judge: Judge) -> Reply:
+    """Commit the operation, then ask the acquirer; or reply by what was there before."""
     named = await load_named(tools, wish)
     transaction_id = await tools.transaction_numbers.take()
     begun = None
@@ -103,7 +97,8 @@ async def _begin(tools: Tools, wish: OperationRequest, judge: Judge) -> Reply:
             raise
     if begun is None:
         return await recall_reply(tools, wish)
-    return await answer_in_time(tools, begun[0], wish.claim, _pursue(tools, *begun))
+    work.note_begun(begun[0])
+    return await _execute(tools, *begun)
 
 
 async def _insert(tools: Tools, connection: PlainConnection, operation: Payment) -> None:
@@ -190,7 +185,7 @@ def build_further(
     )
 
 
-async def _pursue(tools: Tools, operation: Payment, verdict: Verdict) -> Reply:
+async def _execute(tools: Tools, operation: Payment, verdict: Verdict) -> Reply:
     """Ask the acquirer, with no database connection held, and settle by the answer."""
     acquirer = tools.acquirers[operation.attempt.acquirer]
     outcome = await _choose_verb(acquirer, operation.mode)(

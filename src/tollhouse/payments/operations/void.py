@@ -7,7 +7,6 @@ not sent at all and is abandoned.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -16,7 +15,7 @@ from tollhouse.kernel.errors import RequestInProgress
 from tollhouse.payments.authentication.resume import abandon
 from tollhouse.payments.authorize import resolve_seconds
 from tollhouse.payments.finish import load_stored_response
-from tollhouse.payments.idempotency import answer_in_time, recall_claim
+from tollhouse.payments.idempotency import recall_claim, run_once
 from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.operations.balance import judge_release, judge_void
 from tollhouse.payments.operations.operate import (
@@ -25,7 +24,6 @@ from tollhouse.payments.operations.operate import (
     load_named,
     operate,
     recall_reply,
-    run_once,
 )
 from tollhouse.payments.operations.store import lock_position, update_reversing
 from tollhouse.payments.resolve.resolve_attempts import resolve_attempt
@@ -34,6 +32,7 @@ from tollhouse.threeds.store import select_newest
 if TYPE_CHECKING:
     from tollhouse.kernel.requests import Reply
     from tollhouse.payments.tools import Tools
+    from tollhouse.payments.work import Work
     from tollhouse.storage.database import PlainConnection
 
 #: How often a payment is looked at that its cardholder moves on in the same moments.
@@ -52,9 +51,9 @@ async def void(tools: Tools, wish: OperationRequest) -> Reply:
         if not (named.mode.is_first and named.status is Status.PENDING):
             return await operate(tools, wish, judge_void)
         if named.attempt.state is not AttemptState.CHALLENGED:
-            return await run_once(tools, wish, partial(_take_back, tools, wish, named))
+            return await run_once(tools, wish.claim, _take_back, tools, wish, named)
         if await _abandon(tools, named):
-            return await run_once(tools, wish, partial(_answer_abandoned, tools, wish, named))
+            return await run_once(tools, wish.claim, _answer_abandoned, tools, wish, named)
     raise RequestInProgress(ALREADY_FINISHED)
 
 
@@ -63,7 +62,7 @@ async def release(tools: Tools, wish: OperationRequest) -> Reply:
     return await operate(tools, wish, judge_release)
 
 
-async def _take_back(tools: Tools, wish: OperationRequest, named: Payment) -> Reply:
+async def _take_back(work: Work, tools: Tools, wish: OperationRequest, named: Payment) -> Reply:
     """Commit that an open payment is taken back, and answer by what becomes of it."""
     async with tools.database.transaction() as connection:
         is_new = await claim_idempotency_key(connection, wish, named, transaction_id=named.transaction_id)
@@ -71,7 +70,8 @@ async def _take_back(tools: Tools, wish: OperationRequest, named: Payment) -> Re
             raise RequestInProgress(ALREADY_FINISHED)
     if not is_new:
         return await recall_reply(tools, wish)
-    return await answer_in_time(tools, named, wish.claim, _reverse(tools, wish, named))
+    work.note_begun(named)
+    return await _reverse(tools, wish, named)
 
 
 async def _begin_reversing(tools: Tools, connection: PlainConnection, named: Payment) -> bool:
@@ -98,7 +98,7 @@ async def _abandon(tools: Tools, named: Payment) -> bool:
     return authentication is not None and await abandon(tools, authentication)
 
 
-async def _answer_abandoned(tools: Tools, wish: OperationRequest, named: Payment) -> Reply:
+async def _answer_abandoned(_: Work, tools: Tools, wish: OperationRequest, named: Payment) -> Reply:
     """Answer by the payment that was abandoned."""
     async with tools.database.transaction() as connection:
         is_new = await claim_idempotency_key(connection, wish, named, transaction_id=named.transaction_id)

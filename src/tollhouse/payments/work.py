@@ -1,0 +1,121 @@
+"""The money work of this process: each request in a task of its own, which no disconnect cancels."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import structlog
+
+from tollhouse.kernel.errors import Refusal, Unavailable
+from tollhouse.payments.model import ConcurrentChange
+
+if TYPE_CHECKING:
+    from tollhouse.kernel.requests import Claim, Reply
+    from tollhouse.payments.model import Payment
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+#: What names a request: merchant, operation and X-Request-ID.
+Key = tuple[int, str, str]
+
+log = structlog.get_logger()
+
+
+class Work:
+    """A request that is carried out: its task, and its payment from when that was committed."""
+
+    task: asyncio.Task[Reply]
+
+    def __init__(self, digest: bytes = b"") -> None:
+        self.digest = digest
+        self.payment: Payment | None = None
+        self._begun_at = 0.0
+
+    def note_begun(self, payment: Payment) -> None:
+        """Note that the payment is committed. From now on its client waits for the outcome."""
+        self.payment = payment
+        self._begun_at = time.monotonic()
+
+    async def wait(self, seconds: float) -> Reply | None:
+        """Return the reply, or None if the outcome takes longer. The time counts from when the payment was committed.
+
+        Whoever waits for this work, their time ends together. Raises what the work raises.
+        """
+        while (left := self._seconds_left(seconds)) > 0:
+            done, _ = await asyncio.wait({self.task}, timeout=left)
+            if done:
+                return self.task.result()
+        return None
+
+    def _seconds_left(self, seconds: float) -> float:
+        return seconds if self.payment is None else self._begun_at + seconds - time.monotonic()
+
+
+class Running:
+    """All work of this process that is to end before the process does."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._by_claim: dict[Key, Work] = {}
+
+    def find(self, claim: Claim | None) -> Work | None:
+        """Return the work under way for an equal request. Raises RequestIdReused if that one had another body."""
+        work = self._by_claim.get(_key_of(claim)) if claim else None
+        if work is not None and claim is not None:
+            claim.check(work.digest)
+        return work
+
+    def begin(
+        self,
+        claim: Claim | None,
+        carry_out: Callable[Concatenate[Work, Parameters], Coroutine[Any, Any, Reply]],
+        *arguments: Parameters.args,
+        **options: Parameters.kwargs,
+    ) -> Work:
+        """Carry a request out in a task of its own. Until it ends, equal requests find it."""
+        work = Work(claim.digest if claim else b"")
+        work.task = self.start("request", carry_out, work, *arguments, **options)
+        if claim is not None:
+            self._by_claim[_key_of(claim)] = work
+            work.task.add_done_callback(partial(self._forget_claim, claim))
+        return work
+
+    def start(
+        self,
+        name: str,
+        function: Callable[Parameters, Coroutine[Any, Any, Result]],
+        *arguments: Parameters.args,
+        **options: Parameters.kwargs,
+    ) -> asyncio.Task[Result]:
+        """Run a function in a task that goes on when its caller goes away."""
+        task = asyncio.create_task(function(*arguments, **options), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    async def drain(self, *, seconds: float) -> int:
+        """Wait for what is under way; return how much was left to the resolver."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        return len(self._tasks)
+
+    def _forget_claim(self, claim: Claim, _: asyncio.Task[Any]) -> None:
+        self._by_claim.pop(_key_of(claim), None)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Unavailable):  # the resolver goes on with it
+            log.warning("work.interrupted", work=task.get_name(), error=type(error).__name__)
+        elif isinstance(error, Refusal | ConcurrentChange):  # it was told to the caller, who handles it
+            log.debug("work.refused", work=task.get_name(), error=type(error).__name__)
+        elif error is not None:
+            log.error("work.failed", work=task.get_name(), exc_info=error)
+
+
+def _key_of(claim: Claim) -> Key:
+    return claim.merchant_id, claim.operation, claim.request_id
