@@ -212,8 +212,9 @@ async def test_all_kept_connections_close_at_once(session: CallbackSession) -> N
 
     async with serve(talk) as url:
         await asyncio.gather(*(post(session, url) for _ in range(5)))
-        attempts = await asyncio.gather(*(post(session, url) for _ in range(5)))
-    assert [attempt.error for attempt in attempts] == [None] * 5
+        # One after the other: the others of the five are still kept when a second try begins.
+        attempts = [await post(session, url) for _ in range(4)]
+    assert [attempt.error for attempt in attempts] == [None] * 4
 
 
 async def test_both_tries_share_one_deadline(session: CallbackSession) -> None:
@@ -366,9 +367,13 @@ async def test_lookups_of_one_merchant_keep_no_other_waiting() -> None:
 
 
 async def test_names_are_remembered_for_a_short_time() -> None:
-    """A name is looked up once for attempts that follow each other at once."""
+    """A name is looked up once for attempts that follow each other at once, though each opens a connection."""
+
+    async def close(_request: web.Request) -> web.StreamResponse:
+        return web.Response(headers={"Connection": "close"})
+
     names = Names(["127.0.0.1"])
-    async with open_endpoint() as endpoint, open_session(STAGE, lookup=names) as session:
+    async with open_endpoint(close) as endpoint, open_session(STAGE, lookup=names) as session:
         for path in "abc":
             await post(session, endpoint.url.replace("127.0.0.1", "shop.example") + path)
     assert names.asked == 1

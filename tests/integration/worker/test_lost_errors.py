@@ -7,7 +7,7 @@ import gc
 
 from structlog.testing import capture_logs
 
-from tollhouse.composition.serving import report_lost_error
+from tollhouse.composition.serving import stop_on_signals
 
 
 async def break_down() -> None:
@@ -16,8 +16,9 @@ async def break_down() -> None:
 
 
 async def test_the_error_of_a_task_that_nobody_holds_is_logged() -> None:
-    """A task that was started and forgotten leaves its error in the log."""
-    asyncio.get_running_loop().set_exception_handler(report_lost_error)
+    """A process that begins as all do logs the error of a task that it started and forgot."""
+    stop_on_signals()
+
     with capture_logs() as logs:
         task = asyncio.create_task(break_down(), name="forgotten")
         await asyncio.wait([task])
