@@ -382,14 +382,6 @@ async def test_a_request_keeps_the_session_alive(ann: Browser, portal: WebShop) 
     assert row["idle"].total_seconds() < 60
 
 
-async def test_sessions_that_are_over_are_swept(browser: Browser, portal: WebShop) -> None:
-    """A sign-in removes sessions that are over."""
-    await browser.sign_in()
-    await portal.execute("update portal_session set seen_at = now() - '1 hour'::interval")
-    await browser.sign_in()
-    assert len(await portal.fetch("select from portal_session")) == 1
-
-
 @pytest.mark.parametrize(
     "path",
     [

@@ -17,6 +17,7 @@ from tollhouse.ipn.message.lifecycle_events import record_lifecycle_events
 from tollhouse.ipn.message.record import RecordEvent
 from tollhouse.kernel.errors import InternalError
 from tollhouse.links import store as links
+from tollhouse.merchants import sign_in
 from tollhouse.notices import store as notices
 from tollhouse.notices.carrier import MailTransport, ShownCarrier
 from tollhouse.notices.smtp import SmtpCarrier
@@ -121,6 +122,7 @@ def choose_sweeps(limits: Limits) -> tuple[Sweep, ...]:
         *notices.SWEEPS,
         *links.SWEEPS,
         *breaker.SWEEPS,
+        *sign_in.SWEEPS,
         *build_sweeps(limits),
     )
 

@@ -96,28 +96,53 @@ update sign_in_budget set used = greatest(used - 1, 0) where subject = :subject;
 -- Forget the wrong passwords before a right one.
 delete from sign_in_budget where subject = :subject;
 
--- name: delete_ended_sign_in_budgets!
+-- name: delete_ended_sign_in_budgets(most)$
 -- Remove some budgets whose time is over.
-delete from sign_in_budget
-where subject in (
-    select subject from sign_in_budget where ends_at <= now() order by ends_at limit :most for update skip locked
-);
+with gone as (
+    delete from sign_in_budget
+    where ctid = any(array(
+        select ctid from sign_in_budget
+        where ends_at <= now()
+        order by ends_at
+        limit :most
+        for update skip locked
+    ))
+    returning 1
+)
+select count(*)::integer from gone;
+
+-- name: select_sign_in_budgets_lag()$
+-- For how long the oldest budget has been over.
+select extract(epoch from now() - ends_at)::double precision
+from sign_in_budget
+order by ends_at
+limit 1;
 
 -- name: insert_sign_in!
 -- Note a try to sign in.
 insert into sign_in (merchant_id, user_id, address, is_accepted) values (:merchant_id, :user_id, :address, :is_accepted);
 
--- name: delete_old_sign_ins!
--- Remove some tries of long ago.
-delete from sign_in
-where (merchant_id, sign_in_id) in (
-    select merchant_id, sign_in_id
-    from sign_in
-    where signed_in_at <= now() - :kept_for::interval
-    order by signed_in_at
-    limit :most
-    for update skip locked
-);
+-- name: delete_old_sign_ins(kept, most)$
+-- Remove some tries of long ago, and with them the addresses.
+with gone as (
+    delete from sign_in
+    where ctid = any(array(
+        select ctid from sign_in
+        where signed_in_at <= now() - :kept::interval
+        order by signed_in_at
+        limit :most
+        for update skip locked
+    ))
+    returning 1
+)
+select count(*)::integer from gone;
+
+-- name: select_sign_ins_lag(kept)$
+-- For how long the oldest try has been kept too long.
+select extract(epoch from now() - :kept::interval - signed_in_at)::double precision
+from sign_in
+order by signed_in_at
+limit 1;
 
 -- name: insert_session!
 -- Open a session.
@@ -137,17 +162,27 @@ returning s.merchant_id, s.user_id, u.email, m.name as merchant_name;
 -- End a session.
 delete from portal_session where digest = :digest;
 
--- name: delete_over_sessions!
--- Remove some sessions that are over.
-delete from portal_session
-where (merchant_id, session_id) in (
-    select merchant_id, session_id
-    from portal_session
-    where seen_at <= now() - :idle_for::interval or created_at <= now() - :longest::interval
-    order by seen_at
-    limit :most
-    for update skip locked
-);
+-- name: delete_ended_sessions(idle_for, most)$
+-- Remove some sessions that are over. One that is over by its age is not seen any more, and so is idle too.
+with gone as (
+    delete from portal_session
+    where ctid = any(array(
+        select ctid from portal_session
+        where seen_at <= now() - :idle_for::interval
+        order by seen_at
+        limit :most
+        for update skip locked
+    ))
+    returning 1
+)
+select count(*)::integer from gone;
+
+-- name: select_sessions_lag(idle_for)$
+-- For how long the oldest session has been over.
+select extract(epoch from now() - :idle_for::interval - seen_at)::double precision
+from portal_session
+order by seen_at
+limit 1;
 
 -- name: select_offsets
 -- The few merchants whose time is ahead of the real one, and how far.

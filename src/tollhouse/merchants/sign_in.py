@@ -15,6 +15,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,8 +23,9 @@ import structlog
 from tollhouse.kernel.addresses import group_address
 from tollhouse.kernel.errors import NotAuthenticated, RateLimited
 from tollhouse.merchants.passwords import WrongPassword
-from tollhouse.merchants.people import IDLE_FOR, MAX_SESSION_LENGTH, digest_token
+from tollhouse.merchants.people import IDLE_FOR, digest_token
 from tollhouse.merchants.store import queries
+from tollhouse.storage.sweep import Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +42,6 @@ MAX_TRIES_BY_SOURCE = 100
 LOCKED_FOR = timedelta(minutes=30)
 #: How long the tries of a user are shown.
 NOTES_KEPT_FOR = timedelta(days=90)
-#: What is over and is swept at a sign-in.
-SWEPT_AT_ONCE = 100
 
 MAX_EMAIL_LENGTH = 254
 MAX_ADDRESS_LENGTH = 64
@@ -156,11 +156,6 @@ async def _open_session(
     token = secrets.token_urlsafe(32)
     whose = {"merchant_id": user["merchant_id"], "user_id": user["user_id"]}
     async with database.transaction() as connection:
-        await queries.delete_over_sessions(
-            connection, idle_for=IDLE_FOR, longest=MAX_SESSION_LENGTH, most=SWEPT_AT_ONCE
-        )
-        await queries.delete_ended_sign_in_budgets(connection, most=SWEPT_AT_ONCE)
-        await queries.delete_old_sign_ins(connection, kept_for=NOTES_KEPT_FOR, most=SWEPT_AT_ONCE)
         await queries.delete_sign_in_budget(connection, subject=subject)
         if source is not None:
             await queries.give_back_sign_in_budget(connection, subject=_subject("source", source))
@@ -173,3 +168,19 @@ async def _open_session(
 def _note(wanted: Try, user: Mapping[str, Any]) -> dict[str, Any]:
     address = wanted.address[:MAX_ADDRESS_LENGTH]
     return {"merchant_id": user["merchant_id"], "user_id": user["user_id"], "address": address}
+
+
+#: Sessions, budgets and tries whose time has passed, whoever signs in.
+SWEEPS = (
+    Sweep(
+        "portal_session",
+        partial(queries.delete_ended_sessions, idle_for=IDLE_FOR),
+        partial(queries.select_sessions_lag, idle_for=IDLE_FOR),
+    ),
+    Sweep("sign_in_budget", queries.delete_ended_sign_in_budgets, queries.select_sign_in_budgets_lag),
+    Sweep(
+        "sign_in",
+        partial(queries.delete_old_sign_ins, kept=NOTES_KEPT_FOR),
+        partial(queries.select_sign_ins_lag, kept=NOTES_KEPT_FOR),
+    ),
+)

@@ -55,6 +55,21 @@ ROWS = {
         select date_trunc('hour', now(), 'UTC') - interval '90 days' - make_interval(hours => n), 0
         from numbers
     """,
+    "portal_session": """
+        insert into portal_session (merchant_id, user_id, digest, seen_at)
+        select merchant_id, user_id, sha256(int8send(n)), now() - interval '15 minutes' - make_interval(secs => n)
+        from numbers, portal_user
+    """,
+    "sign_in_budget": """
+        insert into sign_in_budget (subject, allowed, used, ends_at)
+        select sha256(int8send(n)), 10, 1, now() - make_interval(secs => n)
+        from numbers
+    """,
+    "sign_in": """
+        insert into sign_in (merchant_id, user_id, address, is_accepted, signed_in_at)
+        select merchant_id, user_id, '203.0.113.45', false, now() - interval '90 days' - make_interval(secs => n)
+        from numbers, portal_user
+    """,
 }
 LEFT = {
     "token_card": "select count(*) from token where sealed_card is not null and expires_at <= now()",
@@ -62,7 +77,15 @@ LEFT = {
     "renewal_hour": "select count(*) from renewal_hour where hour < now() - interval '90 days'",
     "velocity_mark": "select count(*) from velocity_mark where noted_at <= now() - interval '1 hour'",
     "phone_quota": "select count(*) from phone_quota where ends_at <= now()",
+    "portal_session": "select count(*) from portal_session where seen_at <= now() - interval '15 minutes'",
+    "sign_in_budget": "select count(*) from sign_in_budget where ends_at <= now()",
+    "sign_in": "select count(*) from sign_in where signed_in_at <= now() - interval '90 days'",
 }
+#: Somebody who may sign in to the portal.
+PERSON = """
+    with merchant as (insert into merchant (merchant_id, name, ipn_secret) values (1, 'A', ''))
+    insert into portal_user (merchant_id, email, password_hash) values (1, 'ann@shop.example', '-')
+"""
 
 
 async def run(database: Database, statement: str, *values: Any) -> Any:
@@ -73,6 +96,8 @@ async def run(database: Database, statement: str, *values: Any) -> Any:
 
 async def fill(database: Database, table: str, rows: int) -> None:
     """Make rows that have to go, the oldest after as many seconds, and five that stay."""
+    if table in {"portal_session", "sign_in"}:
+        await run(database, PERSON)
     numbers = "numbers as (select generate_series(0, $1) as n union all select -1000 * generate_series(1, 5))"
     await run(database, f"with {numbers} {ROWS[table]}", rows)
 
