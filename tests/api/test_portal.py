@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +16,12 @@ from tests.support.pages import attempt_all
 from tests.support.webshop import card, consumer, open_client, price
 
 import tollhouse.portal
+from tollhouse.composition.web import build_web
 from tollhouse.ipn.number import number_batch
 from tollhouse.merchants.people import digest_token, ensure_user
 from tollhouse.merchants.sign_in import MAX_TRIES_BY_ACCOUNT, MAX_TRIES_BY_SOURCE
 from tollhouse.portal.forms import KNOWN, SESSION, choose_next, form_token, make_cookie
+from tollhouse.storage.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -380,6 +383,24 @@ async def test_a_request_keeps_the_session_alive(ann: Browser, portal: WebShop) 
     await ann.get("/portal/payments")
     [row] = await portal.fetch("select now() - seen_at as idle from portal_session")
     assert row["idle"].total_seconds() < 60
+
+
+async def test_pages_read_on_connections_of_readers(portal: WebShop, database_dsn: str) -> None:
+    """While searches keep every connection of the readers a page is 503, and payments are made as ever."""
+    readers = await Database.connect(database_dsn, schema="gateway", max_size=1)
+    pools = replace(portal.gateway.pools, readers=readers)
+    web = build_web(replace(portal.gateway, pools=pools), portal.simulator, at_once=False)
+    async with open_client(web) as client:
+        ann = Browser(client)
+        assert (await ann.sign_in()).status_code == 303
+        async with readers.acquire():
+            pages = [asyncio.create_task(ann.get(path)) for path in PAGES]
+            answer = await client.post(
+                "/payment", json=portal.payment(), headers={"Authorization": portal.merchant.key}
+            )
+            assert answer.json()["payment"]["status"] == "success"
+            assert [page.status_code for page in await asyncio.gather(*pages)] == [503] * len(PAGES)
+    await readers.close()
 
 
 @pytest.mark.parametrize(

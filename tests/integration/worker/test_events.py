@@ -118,7 +118,8 @@ async def test_legacy_listener_gets_a_form(merchants: Database) -> None:
 
 async def test_retries_bear_the_same_id_and_body(merchants: Database) -> None:
     """What is not acknowledged comes again, with the same id, number and bytes, until it is."""
-    async with open_endpoint(500, 404, 204, 200) as endpoint, work(merchants):
+    rules = replace(RULES, horizon=timedelta(seconds=30))
+    async with open_endpoint(500, 404, 204, 200) as endpoint, work(merchants, rules=rules):
         await insert_events(merchants, [endpoint.url])
         await wait_until_settled(merchants)
     assert len(endpoint.seen) == 4
