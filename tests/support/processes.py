@@ -133,6 +133,11 @@ class Node:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment of the process."""
+        return self._environment
+
+    @property
     def url(self) -> str:
         """The address of its port."""
         return f"http://127.0.0.1:{self.port}"

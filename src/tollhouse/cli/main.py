@@ -21,7 +21,9 @@ from tollhouse.cli.command import DEFAULTS, DataDir, complain, read_settings, ru
 from tollhouse.cli.trigger import can_be_sent
 from tollhouse.cli.trigger import trigger as send_samples
 from tollhouse.composition import processes
+from tollhouse.composition.processes import run_serve
 from tollhouse.composition.settings import Settings
+from tollhouse.composition.supervisor import Inherited
 from tollhouse.ipn.message.samples import KINDS
 from tollhouse.ipn.restored import skip_after_restore
 from tollhouse.kernel.money import Currency
@@ -64,6 +66,10 @@ HealthHost = Annotated[
 ]
 HealthPort = Annotated[
     int | None, typer.Option(help="Port for health and metrics.", show_default="1000 above the port")
+]
+Processes = Annotated[
+    str | None,
+    typer.Option(help="Processes that share the port: a number, or `auto` for one a processor.", show_default="1"),
 ]
 WorkerHealthPort = Annotated[int | None, typer.Option(help="Port for health and metrics.", show_default="none")]
 Secret = Annotated[str | None, typer.Option(help="IPN secret.", show_default="the demo's")]
@@ -132,14 +138,21 @@ def serve(
     port: Port = None,
     health_host: HealthHost = None,
     health_port: HealthPort = None,
+    processes: Processes = None,
     *,
     log_requests: LogRequests = None,
+    inherited: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the API and the pages: stateless, as many as wanted."""
     settings = read_settings(
-        host=host, port=port, health_host=health_host, health_port=health_port, log_requests=log_requests
+        host=host,
+        port=port,
+        health_host=health_host,
+        health_port=health_port,
+        processes=processes,
+        log_requests=log_requests,
     )
-    run(processes.run_serve(settings), settings)
+    run(run_serve(settings, Inherited.parse(inherited) if inherited else None), settings)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -113,6 +114,17 @@ def choose_rates(settings: Settings) -> TokenizeRates:
         for setting in [getattr(settings, f"tokenize_{name}")]
     }
     return TokenizeRates(**chosen)
+
+
+def divide_limits(settings: Settings, processes: int) -> Settings:
+    """Return the settings of one of some processes that serve together: each holds its share of limits in memory."""
+    rates = choose_rates(settings)
+    limits = {f"tokenize_{name}": getattr(rates, name) for name in ("by_address", "by_network", "by_card", "by_key")}
+    limits |= {
+        "unknown_keys_by_address": settings.unknown_keys_by_address,
+        "connections_per_address": settings.connections_per_address,
+    }
+    return settings.model_copy(update={name: math.ceil(limit / processes) for name, limit in limits.items()})
 
 
 def choose_sweeps(limits: Limits) -> tuple[Sweep, ...]:

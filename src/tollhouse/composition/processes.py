@@ -22,14 +22,28 @@ from tollhouse.composition.bank import (
     require_secret,
     require_simulator,
 )
+from tollhouse.composition.choices import divide_limits
 from tollhouse.composition.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_loops
-from tollhouse.composition.serving import Shutdown, serve, serve_beside, settle_memory, stop_on_signals
+from tollhouse.composition.serving import (
+    Shutdown,
+    choose_bounds,
+    serve,
+    serve_beside,
+    serve_health,
+    settle_memory,
+    stop_on_signals,
+)
+from tollhouse.composition.supervisor import (
+    LOOPBACK,
+    Inherited,
+    check_connections,
+    choose_process_count,
+    run_processes,
+)
 from tollhouse.composition.web import build_web
-from tollhouse.http.connections import choose_max_connections
 from tollhouse.http.headers import Completed
 from tollhouse.http.health import Health, Pages
-from tollhouse.http.ports import bind
-from tollhouse.http.server import Bounds
+from tollhouse.http.ports import adopt, bind
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.ledger.verify import verify_ledger
 from tollhouse.rates.ecb import MAX_BYTES
@@ -51,9 +65,6 @@ if TYPE_CHECKING:
 
 #: Of `serve`, for a balancer to learn that the process is not ready any more.
 DRAIN_SECONDS = 5.0
-#: Between the port of a process and, where none is set, that of its health.
-HEALTH_PORT_DISTANCE = 1_000
-HIGHEST_PORT = 65_535
 #: Proving the books goes over all of them.
 VERIFY_STATEMENT_SECONDS = 600.0
 
@@ -81,7 +92,7 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
         health = Health(shutdown.begun.is_set)
         is_private = port.is_loopback and settings.health_port is None
         if not is_private:
-            await _serve_health(stack, settings, health)
+            await serve_health(stack, settings, health.pages())
         settings = settings.at(port)
         dsn = settings.database_url
         if dsn is None:
@@ -99,26 +110,42 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
         web = build_web(gateway, simulator, health=health if is_private else None)
         async with _run_beside(gateway, loops, shutdown):
             started = _on_started(health, gateway, lambda: announce(demo, settings))
-            await serve(web, port, shutdown.stop, started, bounds=_choose_bounds(settings))
+            await serve(web, port, shutdown.stop, started, bounds=choose_bounds(settings))
             shutdown.stop_now()
 
 
-async def run_serve(settings: Settings) -> None:
-    """Run the API and the pages, without worker and database."""
+async def run_serve(settings: Settings, inherited: Inherited | None = None) -> None:
+    """Run the API and the pages, without worker and database, in one process or as a parent of several.
+
+    `inherited` is what a process got from its parent. Raises ConfigurationError, PortUnavailable and ProcessFailed.
+    """
     require_directory(settings)
     drain_seconds = DRAIN_SECONDS if settings.drain_seconds is None else settings.drain_seconds
     shutdown = stop_on_signals(drain_seconds=drain_seconds)
+    count = choose_process_count(settings)
+    if count > 1 and inherited is None:
+        await check_connections(settings, _database_url(settings), count)
+        await run_processes(settings, shutdown, count)
+        return
     async with AsyncExitStack() as stack:
-        port = stack.enter_context(bind(settings.host, settings.port))
         health = Health(shutdown.begun.is_set)
-        health_url = await _serve_health(stack, settings, health)
+        if inherited is not None:
+            settings = divide_limits(settings, count)
+            inherited.stop_with_parent(shutdown)
+            port = stack.enter_context(adopt(inherited.port, settings.host))
+            own = stack.enter_context(adopt(inherited.health, LOOPBACK))
+            await stack.enter_async_context(serve_beside(Pages(health.pages()), own, bounds=choose_bounds(settings)))
+            health_url = own.url
+        else:
+            port = stack.enter_context(bind(settings.host, settings.port))
+            health_url = await serve_health(stack, settings, health.pages())
         settings = settings.at(port)
         gateway = await stack.enter_async_context(open_gateway_alone(settings, shutdown))
         # Others learn of a moved clock by their loops; who moves one answers when they know.
         web = build_web(gateway, others_learn_seconds=2 * READ_OFFSETS_EVERY_SECONDS)
         started = _on_started(health, gateway, lambda: log.info("serving", url=settings.public_url, health=health_url))
         async with _run_beside(gateway, build_web_loops(gateway, shutdown.stop), shutdown):
-            await serve(web, port, shutdown.stop, started, bounds=_choose_bounds(settings))
+            await serve(web, port, shutdown.stop, started, bounds=choose_bounds(settings))
             shutdown.stop_now()
 
 
@@ -128,7 +155,7 @@ async def run_work(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         health, health_url = Health(shutdown.begun.is_set), None
         if settings.health_port is not None:
-            health_url = await _serve_health(stack, settings, health)
+            health_url = await serve_health(stack, settings, health.pages())
         gateway = await stack.enter_async_context(open_gateway_alone(settings, shutdown))
         async with _run_beside(gateway, build_loops(gateway, shutdown.stop), shutdown):
             _on_started(health, gateway, lambda: log.info("working", health=health_url))()
@@ -149,7 +176,7 @@ async def run_simulate(settings: Settings) -> None:
             simulating = cast("Application", create_simulator_app(simulator, secret=secret))
             web = Completed(simulating, is_secure=base_url.startswith("https:"))
             started = partial(log.info, "simulating", url=base_url)
-            await serve(web, port, shutdown.stop, started, bounds=_choose_bounds(settings))
+            await serve(web, port, shutdown.stop, started, bounds=choose_bounds(settings))
 
 
 async def run_migrate(settings: Settings) -> list[str]:
@@ -219,31 +246,6 @@ async def _run_beside(gateway: Gateway, loops: Mapping[str, Loop], shutdown: Shu
     finally:
         shutdown.stop_now()
         await running
-
-
-async def _serve_health(stack: AsyncExitStack, settings: Settings, health: Health) -> str:
-    """Serve health and metrics on their own port until the stack ends, which is last of all; return the URL."""
-    port = stack.enter_context(bind(settings.health_host, _choose_health_port(settings), option="--health-port"))
-    await stack.enter_async_context(serve_beside(Pages(health.pages()), port, bounds=_choose_bounds(settings)))
-    return port.url
-
-
-def _choose_health_port(settings: Settings) -> int:
-    if settings.health_port is not None:
-        return settings.health_port
-    if not settings.port:
-        return 0
-    above = settings.port + HEALTH_PORT_DISTANCE
-    return above if above <= HIGHEST_PORT else settings.port - HEALTH_PORT_DISTANCE
-
-
-def _choose_bounds(settings: Settings) -> Bounds:
-    """Return the bounds of a port."""
-    return Bounds(
-        max_connections_per_address=settings.connections_per_address,
-        max_connections=choose_max_connections(),
-        exempt=settings.trusted_proxies,
-    )
 
 
 def _on_started(health: Health, gateway: Gateway, announce: Callable[[], None]) -> Callable[[], None]:

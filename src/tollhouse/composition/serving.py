@@ -7,21 +7,28 @@ import gc
 import math
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
 
+from tollhouse.http.connections import choose_max_connections
+from tollhouse.http.health import Pages, ReadPage
+from tollhouse.http.ports import bind
 from tollhouse.http.server import Bounds, build_protocol
 
 if TYPE_CHECKING:
+    from tollhouse.composition.settings import Settings
     from tollhouse.http.asgi import Application
     from tollhouse.http.ports import OpenPort
 
 #: After the sockets are closed, open requests and then the work under way get this long together to end.
 GRACE_SECONDS = 3
+#: Between the port of a process and, if none is set, that of its health.
+HEALTH_PORT_DISTANCE = 1_000
+MAX_PORT = 65_535
 
 log = structlog.get_logger()
 
@@ -118,6 +125,31 @@ async def serve(
         stopping.cancel()
         server.should_exit = True
     await serving
+
+
+async def serve_health(stack: AsyncExitStack, settings: Settings, pages: Mapping[str, ReadPage]) -> str:
+    """Serve health and metrics on their own port until the stack ends, which is last of all; return the URL."""
+    port = stack.enter_context(bind(settings.health_host, _choose_health_port(settings), option="--health-port"))
+    await stack.enter_async_context(serve_beside(Pages(pages), port, bounds=choose_bounds(settings)))
+    return port.url
+
+
+def _choose_health_port(settings: Settings) -> int:
+    if settings.health_port is not None:
+        return settings.health_port
+    if not settings.port:
+        return 0
+    above = settings.port + HEALTH_PORT_DISTANCE
+    return above if above <= MAX_PORT else settings.port - HEALTH_PORT_DISTANCE
+
+
+def choose_bounds(settings: Settings) -> Bounds:
+    """Return the bounds of a port."""
+    return Bounds(
+        max_connections_per_address=settings.connections_per_address,
+        max_connections=choose_max_connections(),
+        exempt=settings.trusted_proxies,
+    )
 
 
 @asynccontextmanager

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     installation: int | None = Field(None, ge=0, le=99)
     #: Where the embedded database, the key file and `demo.json` are kept.
     data_dir: Path = Path(".tollhouse")
+    #: Processes of `serve` that share the port: a number up to 64, or `auto` for one a processor. Limits that are kept
+    #: in memory are divided among them.
+    processes: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = 1
     #: The address on which a process listens.
     host: Host = "127.0.0.1"
     #: The port on which a process listens.

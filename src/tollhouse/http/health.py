@@ -68,7 +68,7 @@ class Health:
         if self.watched is None:
             raise Unavailable("The gateway is starting; repeat the request in a moment.")
         await self.watched.check_ready()
-        return _show_json({"status": "ready"})
+        return show_json({"status": "ready"})
 
     async def read_metrics(self) -> Page:
         """Render the metrics. While the database is away its numbers stay as they were."""
@@ -85,7 +85,7 @@ class Health:
 
 async def read_liveness() -> Page:
     """Tell that the process runs."""
-    return _show_json({"status": "ok"})
+    return show_json({"status": "ok"})
 
 
 #: The pages that cost nothing.
@@ -126,12 +126,13 @@ async def _read(read: ReadPage, method: str) -> Page:
         return _show_problem(500, "Something is wrong at our side; the log says what.")
 
 
-def _show_json(content: Mapping[str, object], status: int = 200, *headers: tuple[bytes, bytes]) -> Page:
+def show_json(content: Mapping[str, object], status: int = 200, *headers: tuple[bytes, bytes]) -> Page:
+    """Return a page of JSON."""
     return Page(json.dumps(content, separators=(",", ":")).encode(), status, headers=headers)
 
 
 def _show_problem(status: int, message: str, *headers: tuple[bytes, bytes]) -> Page:
-    return _show_json({"message": message, "errors": {}}, status, *headers)
+    return show_json({"message": message, "errors": {}}, status, *headers)
 
 
 async def _send(scope: Scope, send: Send, page: Page) -> None:

@@ -136,3 +136,9 @@ WHERE merchant_id = :merchant_id AND operation = :operation AND request_id = :re
 SELECT digest, status, answer
 FROM request_claim
 WHERE merchant_id = :merchant_id AND operation = :operation AND request_id = :request_id;
+
+-- name: select_connection_limit$
+-- Return how many connections the server takes, besides those it keeps for its administrators.
+select current_setting('max_connections')::integer
+    - current_setting('superuser_reserved_connections')::integer
+    - coalesce(current_setting('reserved_connections', true), '0')::integer;

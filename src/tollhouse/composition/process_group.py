@@ -1,0 +1,75 @@
+"""Health and metrics of several processes as those of one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import aiohttp
+
+from tollhouse.http.health import METRICS_TYPE, PUBLIC_PAGES, Page, ReadPage, show_json
+from tollhouse.http.merged_metrics import merge_metrics
+from tollhouse.http.ports import OpenPort
+from tollhouse.kernel.errors import Stopping, Unavailable
+
+#: A process that does not answer about itself in this time counts as one that does not run.
+ANSWER_TIMEOUT_SECONDS = 5.0
+
+
+class Member(Protocol):
+    """A process of the group."""
+
+    number: int
+    health: OpenPort
+    restarts: int
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, while the process runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessGroup:
+    """The processes that a parent started."""
+
+    members: Sequence[Member]
+    is_stopping: Callable[[], bool]
+
+    def pages(self) -> Mapping[str, ReadPage]:
+        """Return all pages of health by their paths."""
+        return {**PUBLIC_PAGES, "/readyz": self.read_readiness, "/metrics": self.read_metrics}
+
+    async def read_readiness(self) -> Page:
+        """Return 200 if a process takes requests. Raises Stopping and Unavailable."""
+        if self.is_stopping():
+            raise Stopping
+        ready = await asyncio.gather(*(is_ready(member.health.url) for member in self.members))
+        if not any(ready):
+            raise Unavailable("No process of the gateway is ready; repeat the request in a moment.")
+        return show_json({"status": "ready", "processes": len(self.members), "ready": sum(ready)})
+
+    async def read_metrics(self) -> Page:
+        """Return the metrics of all processes, added up, with those of the group."""
+        texts = await asyncio.gather(*(_read(f"{member.health.url}/metrics") for member in self.members))
+        answered = [content.decode() for status, content in texts if status == 200]
+        running = sum(member.pid is not None for member in self.members)
+        restarts = sum(member.restarts for member in self.members)
+        return Page(merge_metrics(answered, running=running, restarts=restarts), content_type=METRICS_TYPE)
+
+
+async def is_ready(url: str) -> bool:
+    """Return whether a process says at its health port that it is ready."""
+    status, _ = await _read(f"{url}/readyz")
+    return status == 200
+
+
+async def _read(url: str) -> tuple[int, bytes]:
+    """Return status and content of a page; status 0 if there was no response."""
+    timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_SECONDS)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+            return response.status, await response.read()
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return 0, b""

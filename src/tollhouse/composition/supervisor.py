@@ -1,0 +1,280 @@
+"""Several processes of `serve` on one machine: started, watched, restarted and stopped by a parent.
+
+The parent binds the port, once for each process, and keeps all sockets open: the system spreads new connections among
+the processes, and connections to a process that died wait for its successor. It also answers for all of them on the
+health port. A process whose parent dies stops as it would on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tollhouse.composition.app import ConfigurationError
+from tollhouse.composition.process_group import ProcessGroup, is_ready
+from tollhouse.composition.serving import serve_health
+from tollhouse.http.ports import OpenPort, bind, bind_shared
+from tollhouse.kernel.errors import TollhouseError
+from tollhouse.storage.database import Database
+from tollhouse.storage.limits import select_connection_limit
+
+if TYPE_CHECKING:
+    from tollhouse.composition.serving import Shutdown
+    from tollhouse.composition.settings import Settings
+
+LOOPBACK = "127.0.0.1"
+MAX_PROCESSES = 64
+#: Until a process that was just started is ready. Imports and a database that is far away take their time.
+START_TIMEOUT_SECONDS = 60.0
+READY_INTERVAL_SECONDS = 0.05
+#: Before a process is started again that died; doubled while it does not live for `STABLE_SECONDS`.
+MIN_RESTART_SECONDS = 0.2
+MAX_RESTART_SECONDS = 30.0
+STABLE_SECONDS = 60.0
+#: After the grace of a process, before it is killed.
+KILL_AFTER_SECONDS = 10.0
+
+COMMAND = (sys.executable, "-m", "tollhouse", "serve")
+
+log = structlog.get_logger()
+
+
+class ProcessFailed(TollhouseError):
+    """A process ended before it was ready for the first time; its own output says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """The open files that a process gets from its parent, by their numbers."""
+
+    #: The sockets of its port and of its health.
+    port: int
+    health: int
+    #: The reading end of a pipe, which ends when the parent does.
+    lifeline: int
+
+    @classmethod
+    def parse(cls, text: str) -> Inherited:
+        """Read what `describe` wrote. Raises ValueError."""
+        port, health, lifeline = (int(part) for part in text.split(","))
+        return cls(port, health, lifeline)
+
+    def stop_with_parent(self, shutdown: Shutdown) -> None:
+        """Begin the shutdown when the parent dies."""
+        loop = asyncio.get_running_loop()
+
+        def begin() -> None:
+            loop.remove_reader(self.lifeline)
+            log.error("server_process.parent_lost")
+            shutdown.begin()
+
+        loop.add_reader(self.lifeline, begin)
+
+    def describe(self) -> str:
+        """Write the numbers down for the command line."""
+        return f"{self.port},{self.health},{self.lifeline}"
+
+
+@dataclass(slots=True)
+class ServerProcess:
+    """One process of `serve`, which is started again whenever it ends by itself."""
+
+    number: int
+    port: OpenPort
+    health: OpenPort
+    lifeline: int
+    environment: Mapping[str, str]
+    restarts: int = 0
+    _process: asyncio.subprocess.Process | None = field(default=None, init=False)
+    _started_at: float = field(default=0.0, init=False)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, while the process runs."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def start(self) -> None:
+        """Start the process."""
+        files = Inherited(self.port.socket.fileno(), self.health.socket.fileno(), self.lifeline)
+        self._process = await asyncio.create_subprocess_exec(
+            *COMMAND,
+            "--inherited",
+            files.describe(),
+            env=dict(self.environment),
+            pass_fds=(files.port, files.health, files.lifeline),
+            # Ctrl-C on the terminal is for the parent, which tells the processes in its turn.
+            start_new_session=True,
+        )
+        self._started_at = time.monotonic()
+        log.info("server_process.started", number=self.number, pid=self._process.pid)
+
+    async def wait_until_ready(self, shutdown: Shutdown) -> None:
+        """Wait until the process is ready. Raises ProcessFailed if it ends before, or takes too long."""
+        give_up_at = time.monotonic() + START_TIMEOUT_SECONDS
+        while not shutdown.begun.is_set() and not await is_ready(self.health.url):
+            if self.pid is None:
+                raise ProcessFailed("A process of `serve` ended before it was ready; the lines above say why.")
+            if time.monotonic() > give_up_at:
+                raise ProcessFailed(f"A process of `serve` was not ready after {START_TIMEOUT_SECONDS:.0f} s.")
+            await asyncio.sleep(READY_INTERVAL_SECONDS)
+
+    async def wait(self) -> int:
+        """Wait until the process has ended, and return its exit code."""
+        return 0 if self._process is None else await self._process.wait()
+
+    async def keep_running(self, shutdown: Shutdown) -> None:
+        """Start the process again whenever it ends, until the shutdown begins."""
+        pause = MIN_RESTART_SECONDS
+        while True:
+            code = await self.wait()
+            if shutdown.begun.is_set():
+                return
+            has_been_stable = time.monotonic() - self._started_at > STABLE_SECONDS
+            pause = MIN_RESTART_SECONDS if has_been_stable else min(2 * pause, MAX_RESTART_SECONDS)
+            log.error("server_process.ended", number=self.number, code=code, restart_in_seconds=pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(shutdown.begun.wait(), pause)
+                return
+            self.restarts += 1
+            await self.start()
+
+    def request_stop(self) -> None:
+        """Send SIGTERM."""
+        self._send(signal.SIGTERM)
+
+    async def end(self, *, within_seconds: float) -> None:
+        """Wait for the end of a process that was told to stop, and kill it past the time."""
+        try:
+            await asyncio.wait_for(self.wait(), within_seconds)
+        except TimeoutError:
+            log.error("server_process.killed", number=self.number)  # noqa: TRY400 - the trace would say nothing
+            self._send(signal.SIGKILL)
+            await self.wait()
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+
+def choose_process_count(settings: Settings) -> int:
+    """Return how many processes are wanted: as many as there are processors for `auto`."""
+    return count_processors() if settings.processes == "auto" else settings.processes
+
+
+def count_processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
+    return min(os.cpu_count() or 1, MAX_PROCESSES)
+
+
+async def check_connections(settings: Settings, dsn: str, processes: int) -> None:
+    """Check that the pools of all processes fit into the database's limit.
+
+    Raises:
+        ConfigurationError: They do not fit.
+        DatabaseUnavailable: The database does not answer.
+    """
+    sizes = settings.pool_sizes
+    wanted = processes * (sizes.payments + sizes.readers)
+    database = await Database.connect(dsn, schema="gateway", max_size=1)
+    try:
+        async with database.acquire() as connection:
+            allowed = await select_connection_limit(connection)
+    finally:
+        await database.close()
+    if wanted > allowed:
+        raise ConfigurationError(
+            f"{processes} processes may open {wanted} connections, and the database takes {allowed}. Lower "
+            "TOLLHOUSE_DATABASE_CONNECTIONS or TOLLHOUSE_DATABASE_READER_CONNECTIONS, run fewer processes, or raise "
+            "max_connections of the database."
+        )
+
+
+async def run_processes(settings: Settings, shutdown: Shutdown, count: int) -> None:
+    """Run some processes of `serve` until the shutdown. Raises PortUnavailable and ProcessFailed."""
+    async with AsyncExitStack() as stack:
+        ports = stack.enter_context(bind_shared(settings.host, settings.port, count))
+        processes = [
+            ServerProcess(
+                number=number,
+                port=port,
+                health=stack.enter_context(bind(LOOPBACK, 0)),
+                lifeline=stack.enter_context(_open_lifeline()),
+                environment={**os.environ, **_write_environment(settings.at(port), count)},
+            )
+            for number, port in enumerate(ports, start=1)
+        ]
+        group = ProcessGroup(processes, shutdown.begun.is_set)
+        health_url = await serve_health(stack, settings.at(ports[0]), group.pages())
+        try:
+            await _start_all(processes, shutdown)
+            log.info("serving", url=settings.at(ports[0]).public_url, health=health_url, processes=count)
+            await _watch_all(processes, shutdown)
+        finally:
+            await _stop_all(processes, shutdown)
+
+
+async def _start_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> None:
+    """Start the processes, the first one by itself: what keeps it from starting is said once."""
+    first, *others = processes
+    await first.start()
+    await first.wait_until_ready(shutdown)
+    for process in others:
+        await process.start()
+    await asyncio.gather(*(process.wait_until_ready(shutdown) for process in others))
+
+
+async def _watch_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> None:
+    """Keep the processes running until the shutdown begins; pass it on, and close the port with its stop."""
+    watching = [asyncio.create_task(process.keep_running(shutdown)) for process in processes]
+    await shutdown.begun.wait()
+    for process in processes:
+        process.request_stop()
+    await asyncio.gather(*watching)
+    await shutdown.stop.wait()
+
+
+async def _stop_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> None:
+    """Close the port, and wait for the ends of the processes."""
+    shutdown.stop_now()
+    for process in processes:
+        process.port.socket.close()
+        process.request_stop()
+    await asyncio.gather(*(process.end(within_seconds=KILL_AFTER_SECONDS) for process in processes))
+
+
+@contextmanager
+def _open_lifeline() -> Iterator[int]:
+    """Open a pipe whose writing end only this process holds, and yield its reading end for a process it starts."""
+    reading, writing = os.pipe()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def _write_environment(settings: Settings, count: int) -> dict[str, str]:
+    """Return the settings that options may have changed, or that the port decided, for a process that is started."""
+    chosen = {
+        "processes": count,
+        "host": settings.host,
+        "port": settings.port,
+        "base_url": settings.base_url,
+        "simulator_base_url": settings.simulator_base_url,
+        "drain_seconds": settings.drain_seconds,
+        "log_requests": settings.log_requests,
+        "log_format": settings.log_format,
+    }
+    return {f"TOLLHOUSE_{name.upper()}": str(value) for name, value in chosen.items() if value is not None}
