@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 
 from dunning_page import render_dunning
 from markdown_pages import markdown_table, page
+from schema_page import render_schema
 from tollhouse.api.problems import SOURCE_KINDS
 from tollhouse.composition.app import build_gateway
 from tollhouse.composition.logs import configure_logs
@@ -234,6 +235,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/calls.md": render_calls,
     "reference/codes.md": render_codes,
     "reference/dunning.md": render_dunning,
+    "reference/schema.md": render_schema,
     "reference/settings.md": render_settings,
 }
 

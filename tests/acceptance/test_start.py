@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 from tests.support.processes import SOURCE, build_node_environment, find_free_port, run_tollhouse
 
@@ -27,6 +29,30 @@ def test_a_database_without_tables_is_told_in_a_line(command: str, empty_dsn: st
     """A process on a database that nobody migrated ends with the command that was forgotten."""
     told = start(command, empty_dsn, tmp_path)
     assert told == "tollhouse: The database is not up to date: run `tollhouse migrate` on it, then start again.\n"
+
+
+@pytest.mark.parametrize("command", ["serve", "work", "simulate", "migrate", "dev", "restored"])
+def test_a_database_of_the_first_edition_is_told_in_a_line(command: str, empty_dsn: str, tmp_path: Path) -> None:
+    """Every process and command refuses a database that the first edition made, and says to use an empty one."""
+    asyncio.run(apply_first_edition(empty_dsn))
+    told = start(command, empty_dsn, tmp_path)
+    assert told.startswith("tollhouse: The database was made by the first edition of Tollhouse")
+    assert told.endswith(
+        "Use an empty database: name one in TOLLHOUSE_DATABASE_URL, or an empty directory in TOLLHOUSE_DATA_DIR.\n"
+    )
+    assert told.count("\n") == 1
+
+
+async def apply_first_edition(dsn: str) -> None:
+    """Record first migrations by their names in the first edition, as that did."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        for schema, name in (("gateway", "0001_merchants"), ("simulator", "0001_simulator")):
+            await connection.execute(f"create schema {schema}")
+            await connection.execute(f"create table {schema}.migration (name text primary key, digest text not null)")
+            await connection.execute(f"insert into {schema}.migration values ($1, '')", name)  # noqa: S608 - ours
+    finally:
+        await connection.close()
 
 
 @pytest.mark.parametrize("command", ["serve", "work", "simulate"])

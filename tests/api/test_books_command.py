@@ -91,7 +91,7 @@ def test_an_older_database(postgres: EmbeddedPostgres) -> None:
     """A database that was not brought up to date is said to be one."""
     code, said = verify(Path("/nowhere"), TOLLHOUSE_DATABASE_URL=postgres.dsn)
     assert code == 1
-    assert "The database has no books yet" in said
+    assert "The database is not up to date: run `tollhouse migrate` on it" in said
 
 
 def test_no_database(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ async def test_a_callback_that_nobody_takes(shop: WebShop) -> None:
     answer = await shop.pay(shop.payment(url={"ipnUrl": DEAF, "redirectUrl": REDIRECT_URL}))
     moved = await advance(shop, "30d")
     rows = await shop.fetch(
-        "select merchant_time(merchant_id, started_at) as at, next_at from delivery_attempt order by number"
+        "select merchant_time_v1(merchant_id, started_at) as at, next_at from delivery_attempt order by number"
     )
     waits = [after["at"] - before["at"] for before, after in pairwise(rows)]
     expected = [*WAITS, WAITS[-1], WAITS[-1], WAITS[-1]]

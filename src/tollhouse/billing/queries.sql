@@ -1,3 +1,5 @@
+-- Tables of: catalog, merchants, payments, vault.
+--
 -- Order of locks: subscriptions by key, before the renewals that belong to them.
 
 -- name: delete_subscriptions!
@@ -103,7 +105,7 @@ uncharged as (
         and exists (
             select from merchant m
             where m.merchant_id = s.merchant_id
-                and may_be_done(s.is_charge_next, s.waits_for_account, s.cancel_at, now(), m.state = 'active')
+                and may_be_done_v1(s.is_charge_next, s.waits_for_account, s.cancel_at, now(), m.state = 'active')
         )
     order by s.due_at
     limit :limit
@@ -114,7 +116,7 @@ advanced as (
     from merchant m join subscription s using (merchant_id)
     where m.clock_offset > '0' and s.due_at > now() and s.due_at <= now() + m.clock_offset
         and (s.lease_until is null or s.lease_until <= now())
-        and may_be_done(
+        and may_be_done_v1(
             s.is_charge_next, s.waits_for_account, s.cancel_at, now() + m.clock_offset, m.state = 'active'
         )
     order by s.due_at
@@ -212,7 +214,7 @@ where merchant_id = :merchant_id and status in ('active', 'trial', 'past_due');
 select exists (
     select from subscription s join merchant m using (merchant_id)
     where s.merchant_id = :merchant_id and s.due_at <= :due_by
-        and may_be_done(
+        and may_be_done_v1(
             s.is_charge_next, s.waits_for_account, s.cancel_at, now() + m.clock_offset, m.state = 'active'
         )
         and not (

@@ -1,3 +1,5 @@
+-- Tables of: merchants.
+
 -- name: select_site^
 -- Return a merchant's site.
 select merchant_id, site_id, name, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
@@ -12,16 +14,16 @@ select site_id, name, title, prices from sku where merchant_id = :merchant_id an
 -- name: select_sku_entry^
 -- Return all about a merchant's SKU.
 select site_id, name, title, kind, prices, external_id, shown_on_payment_page,
-    merchant_time(merchant_id, created_at) as created_at,
-    merchant_time(merchant_id, updated_at) as updated_at
+    merchant_time_v1(merchant_id, created_at) as created_at,
+    merchant_time_v1(merchant_id, updated_at) as updated_at
 from sku
 where merchant_id = :merchant_id and name = :name;
 
 -- name: lock_sku_entry^
 -- Return all about a merchant's SKU, which nobody else may change until the transaction ends.
 select site_id, name, title, kind, prices, external_id, shown_on_payment_page,
-    merchant_time(merchant_id, created_at) as created_at,
-    merchant_time(merchant_id, updated_at) as updated_at
+    merchant_time_v1(merchant_id, created_at) as created_at,
+    merchant_time_v1(merchant_id, updated_at) as updated_at
 from sku
 where merchant_id = :merchant_id and name = :name
 for no key update;
@@ -39,8 +41,8 @@ insert into sku (merchant_id, name, site_id, title, kind, prices, external_id, s
 values (:merchant_id, :name, :site_id, :title, :kind, :prices, :external_id, :is_shown)
 on conflict (merchant_id, name) do nothing
 returning site_id, name, title, kind, prices, external_id, shown_on_payment_page,
-    merchant_time(merchant_id, created_at) as created_at,
-    merchant_time(merchant_id, updated_at) as updated_at;
+    merchant_time_v1(merchant_id, created_at) as created_at,
+    merchant_time_v1(merchant_id, updated_at) as updated_at;
 
 -- name: update_sku^
 -- Change a SKU that is locked, and return all about it.
@@ -55,8 +57,8 @@ set
     updated_at = now()
 where merchant_id = :merchant_id and name = :name
 returning site_id, name, title, kind, prices, external_id, shown_on_payment_page,
-    merchant_time(merchant_id, created_at) as created_at,
-    merchant_time(merchant_id, updated_at) as updated_at;
+    merchant_time_v1(merchant_id, created_at) as created_at,
+    merchant_time_v1(merchant_id, updated_at) as updated_at;
 
 -- name: select_cors_names
 -- List the host names from which browsers may call.
@@ -82,8 +84,8 @@ select true from made;
 select merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
     guards_double_clicks, three_ds, proceed_without_3ds, ipn_format, is_enabled, auto_redirect,
     subscription_events, extra_events, extras,
-    merchant_time(merchant_id, created_at) as created_at,
-    merchant_time(merchant_id, updated_at) as updated_at
+    merchant_time_v1(merchant_id, created_at) as created_at,
+    merchant_time_v1(merchant_id, updated_at) as updated_at
 from site
 where merchant_id = :merchant_id and site_id = :site_id;
 
@@ -112,8 +114,8 @@ where merchant_id = :merchant_id and site_id = :site_id
 returning merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
     guards_double_clicks, three_ds, proceed_without_3ds, ipn_format, is_enabled, auto_redirect,
     subscription_events, extra_events, extras,
-    merchant_time(merchant_id, created_at) as created_at,
-    merchant_time(merchant_id, updated_at) as updated_at;
+    merchant_time_v1(merchant_id, created_at) as created_at,
+    merchant_time_v1(merchant_id, updated_at) as updated_at;
 
 -- name: update_site_host!
 -- Move a site's addresses to another host, each where its path is the same: an address that was chosen since stays.

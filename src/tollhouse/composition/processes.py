@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-import asyncpg
 import structlog
 
 from tollhouse.composition.app import ConfigurationError, migrate_all, open_gateway, require_migrated
@@ -210,10 +209,6 @@ async def run_verify(settings: Settings) -> Report:
         database = await Database.connect(dsn, schema="gateway", statement_seconds=VERIFY_STATEMENT_SECONDS)
         try:
             return await verify_ledger(database)
-        except asyncpg.UndefinedTableError:
-            raise ConfigurationError(
-                "The database has no books yet; `tollhouse migrate` brings it up to date."
-            ) from None
         finally:
             await database.close()
 
@@ -267,8 +262,12 @@ def _database_url(settings: Settings) -> str:
 
 @asynccontextmanager
 async def _some_database(settings: Settings) -> AsyncIterator[str]:
-    """Find the database: the one that is named, or the embedded one, which may be running for a gateway or not."""
+    """Find the database: the one that is named, or the embedded one, which may be running for a gateway or not.
+
+    Raises ConfigurationError if there is none, or if migrations are missing on it.
+    """
     if settings.database_url is not None:
+        await require_migrated(settings.database_url, schema="gateway", package="tollhouse.storage")
         yield settings.database_url
         return
     if not (settings.data_dir / "postgres").is_dir():
@@ -279,6 +278,7 @@ async def _some_database(settings: Settings) -> AsyncIterator[str]:
     except EmbeddedInUse:
         dsn = running_dsn(settings.data_dir)
     try:
+        await require_migrated(dsn, schema="gateway", package="tollhouse.storage")
         yield dsn
     finally:
         await server.stop()

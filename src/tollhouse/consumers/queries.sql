@@ -1,3 +1,5 @@
+-- Tables of: merchants.
+
 -- name: insert_consumers!
 -- Create consumers that do not exist yet; the others stay as they are.
 select insert_consumers_v1(:consumers::consumer_v1[]);
@@ -11,8 +13,8 @@ where merchant_id = :merchant_id and consumer_id = :consumer_id;
 -- name: select_consumer_entry^
 -- Return all about a merchant's consumer.
 select consumer_id, external_id, profile, group_id,
-    merchant_time(merchant_id, created_at) as created_at,
-    merchant_time(merchant_id, updated_at) as updated_at
+    merchant_time_v1(merchant_id, created_at) as created_at,
+    merchant_time_v1(merchant_id, updated_at) as updated_at
 from consumer
 where merchant_id = :merchant_id and consumer_id = :consumer_id;
 
@@ -25,8 +27,8 @@ set
     profile = c.profile || excluded.profile,
     updated_at = case when c.profile @> excluded.profile then c.updated_at else now() end
 returning c.consumer_id, c.external_id, c.profile, c.group_id,
-    merchant_time(c.merchant_id, c.created_at) as created_at,
-    merchant_time(c.merchant_id, c.updated_at) as updated_at;
+    merchant_time_v1(c.merchant_id, c.created_at) as created_at,
+    merchant_time_v1(c.merchant_id, c.updated_at) as updated_at;
 
 -- name: update_consumer^
 -- Change what is given of a consumer, and return all about it; a null group stays.
@@ -37,8 +39,8 @@ set
     updated_at = now()
 where merchant_id = :merchant_id and consumer_id = :consumer_id
 returning consumer_id, external_id, profile, group_id,
-    merchant_time(merchant_id, created_at) as created_at,
-    merchant_time(merchant_id, updated_at) as updated_at;
+    merchant_time_v1(merchant_id, created_at) as created_at,
+    merchant_time_v1(merchant_id, updated_at) as updated_at;
 
 -- name: update_last_accounts!
 -- Remember the account with which each consumer paid last, or which was verified last where they never paid, locking in the order of

@@ -1,3 +1,5 @@
+-- Tables of: billing, ledger, merchants, payments, threeds.
+--
 -- Each query reads what one package wrote about a transaction. Every one is bounded. Times are the merchant's: what bears real time
 -- is told in the merchant's time of that moment.
 
@@ -17,7 +19,7 @@ where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id;
 -- name: select_attempts
 -- The tries at acquirers.
 select
-    number, acquirer, reference, state::text, merchant_time(merchant_id, sent_at) as sent_at, sent_at as real_at, inquiries,
+    number, acquirer, reference, state::text, merchant_time_v1(merchant_id, sent_at) as sent_at, sent_at as real_at, inquiries,
     response_code, advice_code, approval_code
 from attempt
 where merchant_id = :merchant_id and transaction_id = :transaction_id
@@ -26,7 +28,7 @@ limit :most;
 
 -- name: select_steps
 -- What the tries went through.
-select number, merchant_time(merchant_id, at) as at, at as real_at, left_state::text, reached_state::text, response_code
+select number, merchant_time_v1(merchant_id, at) as at, at as real_at, left_state::text, reached_state::text, response_code
 from attempt_step
 where merchant_id = :merchant_id and transaction_id = :transaction_id
 order by step_id
@@ -35,8 +37,8 @@ limit :most;
 -- name: select_reversals
 -- References that were reversed after the transaction was settled without the acquirer's answer, or against it.
 select
-    number, acquirer, reference, reason::text, approval_code, merchant_time(merchant_id, opened_at) as opened_at,
-    merchant_time(merchant_id, approved_at) as approved_at, merchant_time(merchant_id, acknowledged_at) as acknowledged_at
+    number, acquirer, reference, reason::text, approval_code, merchant_time_v1(merchant_id, opened_at) as opened_at,
+    merchant_time_v1(merchant_id, approved_at) as approved_at, merchant_time_v1(merchant_id, acknowledged_at) as acknowledged_at
 from reversal
 where merchant_id = :merchant_id and transaction_id = :transaction_id
 order by number
@@ -46,12 +48,12 @@ limit :most;
 -- The 3-D Secure authentications, without the proof of any.
 select
     number, attempt_number, state::text, version, challenge_indicator,
-    merchant_time(merchant_id, created_at) as created_at,
-    merchant_time(merchant_id, method_completed_at) as method_completed_at,
-    merchant_time(merchant_id, requested_at) as requested_at,
-    merchant_time(merchant_id, answered_at) as answered_at,
-    merchant_time(merchant_id, opened_at) as opened_at,
-    merchant_time(merchant_id, result_at) as result_at, trans_status, status_reason, eci, three_ds_server_trans_id::text, ds_trans_id::text,
+    merchant_time_v1(merchant_id, created_at) as created_at,
+    merchant_time_v1(merchant_id, method_completed_at) as method_completed_at,
+    merchant_time_v1(merchant_id, requested_at) as requested_at,
+    merchant_time_v1(merchant_id, answered_at) as answered_at,
+    merchant_time_v1(merchant_id, opened_at) as opened_at,
+    merchant_time_v1(merchant_id, result_at) as result_at, trans_status, status_reason, eci, three_ds_server_trans_id::text, ds_trans_id::text,
     acs_trans_id::text, acs_url is not null as has_page
 from authentication
 where merchant_id = :merchant_id and transaction_id = :transaction_id
@@ -60,7 +62,7 @@ limit :most;
 
 -- name: select_ledger_entries
 -- What was posted in the books.
-select number, debit::text, credit::text, amount_minor, currency, merchant_time(merchant_id, posted_at) as posted_at
+select number, debit::text, credit::text, amount_minor, currency, merchant_time_v1(merchant_id, posted_at) as posted_at
 from ledger_entry
 where merchant_id = :merchant_id and transaction_id = :transaction_id
 order by number

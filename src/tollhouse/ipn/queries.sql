@@ -1,3 +1,5 @@
+-- Tables of: billing, catalog, merchants, payments.
+--
 -- Events are numbered, claimed, delivered and logged here. Order of locks: merchants' counters, deliveries by key, hosts by key;
 -- a claim takes hosts and deliveries with SKIP LOCKED and waits for nobody.
 
@@ -582,7 +584,7 @@ from counted;
 select
     d.event_id, d.number, d.form::text, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id,
     e.site_id, e.request_id, d.url, d.state::text, d.due_at, d.created_at,
-    merchant_time(d.merchant_id, d.created_at) as at,
+    merchant_time_v1(d.merchant_id, d.created_at) as at,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body
 from event e
 join delivery d using (merchant_id, event_id)
@@ -595,7 +597,7 @@ limit :most;
 select
     d.event_id, d.number, d.form::text, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id,
     e.site_id, e.request_id, d.url, d.state::text, d.due_at, d.created_at,
-    merchant_time(d.merchant_id, d.created_at) as at,
+    merchant_time_v1(d.merchant_id, d.created_at) as at,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body
 from delivery d
 join event e using (merchant_id, event_id)
@@ -608,7 +610,7 @@ limit :most;
 select
     d.event_id, d.number, d.form::text, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id,
     e.site_id, e.request_id, d.url, d.state::text, d.due_at, d.created_at,
-    merchant_time(d.merchant_id, d.created_at) as at,
+    merchant_time_v1(d.merchant_id, d.created_at) as at,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body
 from delivery d
 join event e using (merchant_id, event_id)
@@ -619,7 +621,7 @@ limit :most;
 -- name: select_attempts(merchant_id, event_ids)
 -- The attempts at some events, oldest first.
 select event_id, delivery_number, number, started_at, duration_ms, address, status, error, excerpt, next_at,
-    merchant_time(merchant_id, started_at) as at
+    merchant_time_v1(merchant_id, started_at) as at
 from delivery_attempt
 where merchant_id = :merchant_id and event_id = any(:event_ids::bigint[])
 order by event_id, delivery_number, number;
@@ -739,7 +741,7 @@ where m.merchant_id = :merchant_id;
 -- delivery in one of its forms, at the endpoint if one is named, has failed, or was acknowledged. Returned too are the number of the
 -- last event looked at, and whether there are more.
 with looked as materialized (
-    select event_id, sequence, merchant_time(merchant_id, created_at) as at
+    select event_id, sequence, merchant_time_v1(merchant_id, created_at) as at
     from event
     where merchant_id = :merchant_id and sequence > :after and sequence <= :until
     order by sequence
@@ -824,7 +826,7 @@ select
         else 'waiting'
     end as state,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body,
-    coalesce(a.number, 0) as number, merchant_time(a.merchant_id, a.started_at) as started_at, a.duration_ms, a.status,
+    coalesce(a.number, 0) as number, merchant_time_v1(a.merchant_id, a.started_at) as started_at, a.duration_ms, a.status,
     a.error, a.excerpt
 from event e
 join delivery d using (merchant_id, event_id)
@@ -845,7 +847,7 @@ select
         else 'waiting'
     end as state,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body,
-    coalesce(a.number, 0) as number, merchant_time(a.merchant_id, a.started_at) as started_at, a.duration_ms, a.status,
+    coalesce(a.number, 0) as number, merchant_time_v1(a.merchant_id, a.started_at) as started_at, a.duration_ms, a.status,
     a.error, a.excerpt
 from event e
 join delivery d on d.merchant_id = e.merchant_id and d.event_id = e.event_id
@@ -866,7 +868,7 @@ select
         else 'waiting'
     end as state,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body,
-    coalesce(a.number, 0) as number, merchant_time(a.merchant_id, a.started_at) as started_at, a.duration_ms, a.status,
+    coalesce(a.number, 0) as number, merchant_time_v1(a.merchant_id, a.started_at) as started_at, a.duration_ms, a.status,
     a.error, a.excerpt,
     h.paused_until > now() + m.clock_offset as is_paused
 from delivery d
@@ -883,7 +885,7 @@ select exists (select from payment where merchant_id = :merchant_id and payment_
 
 -- name: select_events_after(merchant_id, after, most)
 -- A merchant's events after a number, in their order, which has no gaps.
-select event_id, sequence, kind, status, merchant_time(merchant_id, created_at) as created_at, body
+select event_id, sequence, kind, status, merchant_time_v1(merchant_id, created_at) as created_at, body
 from event
 where merchant_id = :merchant_id and sequence > :after
 order by sequence

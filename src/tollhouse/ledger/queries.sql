@@ -1,3 +1,5 @@
+-- Tables of: ipn, payments.
+--
 -- The books: posting, and proving them. What proves reads the transactions of `payments` and the numbered events of `ipn`, and says in its
 -- own words what each should have left in the books; it shares no rule with what posts.
 --

@@ -1,3 +1,5 @@
+-- Tables of: catalog, merchants, payments.
+
 -- name: insert_link!
 -- Make a link that runs out so many seconds from now, in the merchant's time.
 insert into payment_link (merchant_id, payment_id, digest, terms, request_id, created_at, expires_at)

@@ -211,7 +211,7 @@ with moved as (
 ),
 noted as (
     insert into clock_advance (merchant_id, advanced_at, clock_offset)
-    select merchant_id, now(), clock_offset from moved where clock_offset > clock_offset_at(merchant_id, now())
+    select merchant_id, now(), clock_offset from moved where clock_offset > clock_offset_at_v1(merchant_id, now())
     on conflict (merchant_id, advanced_at) do nothing
 )
 select now() + clock_offset as time, clock_offset from moved;

@@ -1,3 +1,5 @@
+-- Tables of: billing, composition, consumers, merchants, storage, vault.
+
 -- name: select_claim(merchant_id, operation, request_id)^
 -- Return who holds a request id, with the recorded answer if there is one.
 select payment_id, digest, status, answer, transaction_id
@@ -110,7 +112,7 @@ noted as (
     where expected <> 'in_flight' or given.state not in ('approved', 'declined') or given.transaction_status = 'pending'
 )
 select moved.transaction_id, moved.number, moved.expected, clock_timestamp() as database_time
-from demand(not :whole::boolean or (select count(*) from moved) = cardinality(:transaction_ids::bigint[])) as checked
+from demand_v1(not :whole::boolean or (select count(*) from moved) = cardinality(:transaction_ids::bigint[])) as checked
 left join moved on true;
 
 -- name: select_own_moves

@@ -1,3 +1,5 @@
+-- Tables of: merchants.
+
 -- name: take_quota^
 -- Count one more message of a merchant, or to a phone of it, in the window under way or a new one.
 insert into phone_quota as known (merchant_id, subject, used, ends_at)

@@ -1,3 +1,5 @@
+-- Tables of: catalog, merchants, payments, threeds.
+
 -- name: limit_time$
 -- Let no statement of this transaction run longer: a search may have to look at every payment of a merchant.
 select set_config('statement_timeout', cast(:milliseconds::integer as text), true);
@@ -64,7 +66,7 @@ where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id and p.
 -- name: select_attempts
 -- List the tries of a transaction at acquirers, oldest first.
 select
-    number, acquirer, reference, state::text, merchant_time(merchant_id, sent_at) as sent_at, response_code, advice_code,
+    number, acquirer, reference, state::text, merchant_time_v1(merchant_id, sent_at) as sent_at, response_code, advice_code,
     approval_code, inquiries
 from attempt
 where merchant_id = :merchant_id and transaction_id = :transaction_id
@@ -74,7 +76,7 @@ limit :most;
 -- name: select_authentications
 -- List the 3-D Secure authentications of a transaction, oldest first; the ids of messages after their end.
 select
-    merchant_time(merchant_id, created_at) as created_at, state::text, version, trans_status, status_reason, eci,
+    merchant_time_v1(merchant_id, created_at) as created_at, state::text, version, trans_status, status_reason, eci,
     case when state in ('passed', 'failed', 'abandoned', 'superseded') then ds_trans_id::text end as ds_trans_id
 from authentication
 where merchant_id = :merchant_id and transaction_id = :transaction_id

@@ -217,7 +217,7 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """One row of the table of authentications; its comments are in the migration."""
+    """One row of the table of authentications; its columns are described in the migration."""
 
     acs_trans_id: UUID
     ds_trans_id: UUID

@@ -70,12 +70,16 @@ SELECT pg_advisory_xact_lock(hashtextextended('tollhouse migrate ' || :schema, 0
 -- Make the schema the only one that names are looked up in, until the transaction ends.
 SELECT set_config('search_path', quote_ident(:schema), true);
 
+-- name: update_lock_timeout(milliseconds)$
+-- Limit the time for which each statement waits for a lock, until the transaction ends.
+SELECT set_config('lock_timeout', :milliseconds, true);
+
 -- name: select_create_schema(schema)$
 -- The statement that makes the schema, which takes no parameters itself.
 SELECT format('CREATE SCHEMA IF NOT EXISTS %I', :schema::text);
 
 -- name: create_migration_table()#
--- The record of what was applied; `digest` is the SHA-256 of the file as it was applied.
+-- The applied migrations; `digest` is the SHA-256 of the text as it was applied.
 CREATE TABLE IF NOT EXISTS migration (
     name text PRIMARY KEY,
     digest text NOT NULL,
@@ -96,7 +100,7 @@ INSERT INTO migration (name, digest) VALUES (:name, :digest);
 
 -- name: reserve_ids(kind, size)$
 -- Reserve ids of a kind and return the first.
-SELECT reserve_ids(:kind, :size);
+SELECT reserve_ids_v1(:kind, :size);
 
 -- name: update_installation(number)!
 -- Set the two digits that end every id from now on.

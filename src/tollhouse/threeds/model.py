@@ -211,7 +211,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """One row of the table of authentications; the migration tells what each column is for.
+    """One row of the table of authentications; storage/schema/threeds.sql describes each column.
 
     `status_reason` ends with `challengeCancel` and its value if the challenge was stopped.
     """

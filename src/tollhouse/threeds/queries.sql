@@ -1,3 +1,5 @@
+-- Tables of: merchants.
+
 -- name: insert_authentications!
 -- Store authentications, given as a JSON list; those that an earlier try of the same batch wrote stay as they are.
 insert into authentication (

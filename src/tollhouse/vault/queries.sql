@@ -1,3 +1,5 @@
+-- Tables of: consumers, merchants.
+
 -- name: insert_security_codes!
 -- Store sealed security codes, each for its holder.
 insert into security_code (holder_id, sealed, expires_at)
@@ -96,7 +98,7 @@ select clock_timestamp();
 -- the merchant who is about to use it advanced since it was made, so that it runs out that much earlier: at the second that was shown.
 select t.merchant_id, t.account_id, t.sealed_card, t.used_by,
     date_trunc('second', t.expires_at) - coalesce(
-        m.clock_offset - clock_offset_at(m.merchant_id, t.expires_at - :life::interval), '0'
+        m.clock_offset - clock_offset_at_v1(m.merchant_id, t.expires_at - :life::interval), '0'
     ) as expires_at,
     c.sealed as sealed_code, c.expires_at as code_expires_at
 from token t

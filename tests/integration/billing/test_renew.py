@@ -231,9 +231,11 @@ async def test_the_database_lets_no_second_charge_in(billing: Billing) -> None:
     await billing.advance(days=30, minutes=1)
     await billing.renew()
     again = """
-        insert into renewal
-        select merchant_id, transaction_id + 1, payment_id, subscription_id, period, try + 1, account_id,
-            'open', due_at, tried_at
+        insert into renewal (
+            merchant_id, transaction_id, payment_id, subscription_id, period, try, account_id, state, due_at, tried_at
+        )
+        select merchant_id, transaction_id + 1, payment_id, subscription_id, period, try + 1, account_id, 'open',
+            due_at, tried_at
         from renewal
     """
     [error] = await all_at_once(billing.shop.value(again))

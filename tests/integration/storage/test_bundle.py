@@ -15,7 +15,7 @@ from tollhouse.storage.database import Database
 #: Moves a number from 1 to 2 where it is still there.
 LEADING = """
 with moved as (update seen set value = $1 where value = $2 returning value)
-select moved.value from demand((select count(*) from moved) = $3) as checked left join moved on true
+select moved.value from demand_v1((select count(*) from moved) = $3) as checked left join moved on true
 """
 NOTE = "insert into note (value, text) values ($1, $2);"
 #: A part with expressions of its own, which uses a parameter twice.

@@ -94,6 +94,6 @@ async def test_a_data_directory_from_before_is_handed_over(server: EmbeddedPostg
     # What later migrations do.
     connection = await asyncpg.connect(server.dsn, server_settings={"search_path": "gateway"})
     await connection.execute("alter table merchant add column more text; alter table payment rename to purchase")
-    await connection.execute("alter type initiator add value 'another'; drop function reserve_ids")
+    await connection.execute("alter type initiator add value 'another'; drop function reserve_ids_v1")
     await connection.execute("create schema another")
     await connection.close()

@@ -11,6 +11,8 @@ import pytest
 import tollhouse
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.storage.migrate import (
+    DatabaseOfOtherEdition,
+    LockPolicy,
     MigrationChanged,
     MigrationFailed,
     MigrationMisnamed,
@@ -130,7 +132,9 @@ async def test_a_file_before_an_applied_one_is_refused(empty_dsn: str, directory
         await migrate(empty_dsn, schema="ours", directory=directory)
 
 
-@pytest.mark.parametrize("name", ["0002_again.sql", "11_short.sql", "0011-dash.sql", "0011_Upper.sql"])
+@pytest.mark.parametrize(
+    "name", ["0002_again.sql", "0010_again.list", "11_short.sql", "0011-dash.sql", "0011_Upper.sql"]
+)
 async def test_names_that_do_not_tell_the_order_are_refused(empty_dsn: str, directory: Path, name: str) -> None:
     """Two files with one number, or a name of another form, are refused before anything is applied."""
     (directory / name).write_text("SELECT 1;")
@@ -145,13 +149,90 @@ async def test_a_faulty_file_leaves_nothing_and_can_be_mended(empty_dsn: str, di
     """What came before a faulty file stays, nothing of the file itself does, and a mended one is applied."""
     (directory / "0002_second.sql").write_text(f"{SECOND} SELECT 1 / 0;")
 
-    with pytest.raises(MigrationFailed, match=r"0002_second could not be applied.* division by zero"):
+    with pytest.raises(MigrationFailed, match=r"0002_second failed and was rolled back.* division by zero"):
         await migrate(empty_dsn, schema="ours", directory=directory)
     left = await ask(empty_dsn, "SELECT name FROM ours.step")
     (directory / "0002_second.sql").write_text(SECOND)
 
     assert left == []
     assert await migrate(empty_dsn, schema="ours", directory=directory) == ["0002_second", "0010_third"]
+
+
+async def test_a_list_is_one_migration_of_its_parts_in_order(empty_dsn: str, directory: Path) -> None:
+    """The files that a list names, and no other lines of it, run in its order and in one database transaction."""
+    (directory / "parts").mkdir()
+    (directory / "parts" / "b.sql").write_text("INSERT INTO step (name) VALUES ('b')")
+    (directory / "parts" / "a.sql").write_text("; INSERT INTO step (name) SELECT 'after ' || name FROM step;")
+    (directory / "0011_parts.list").write_text("# In this order.\n\nparts/b.sql\nparts/a.sql\n")
+
+    assert (await migrate(empty_dsn, schema="ours", directory=directory))[-1] == "0011_parts"
+
+    last = "SELECT name FROM ours.step WHERE made_by = (SELECT made_by FROM ours.step WHERE name = 'b')"
+    assert set(await ask(empty_dsn, last)) == {"b", "after b", "after second", "after third"}
+
+
+async def test_a_changed_part_is_refused(empty_dsn: str, directory: Path) -> None:
+    """A part of a list is part of the migration's digest: a function that databases have never changes silently."""
+    (directory / "0011_parts.list").write_text("part.txt\n")
+    (directory / "part.txt").write_text("SELECT 1;")
+    await migrate(empty_dsn, schema="ours", directory=directory)
+    (directory / "part.txt").write_text("SELECT 2;")
+
+    with pytest.raises(MigrationChanged, match="0011_parts was changed"):
+        await pending(empty_dsn, schema="ours", directory=directory)
+
+
+@pytest.mark.parametrize("old", [{"0001_merchants"}, {"0001_merchants", "0002_payments"}, {"0007_moves"}])
+async def test_a_database_of_the_first_edition_is_refused(empty_dsn: str, directory: Path, old: set[str]) -> None:
+    """A database without this edition's first migration is left as it is, and the error says what to do."""
+    earlier = directory / "earlier"
+    earlier.mkdir()
+    for name in old:
+        (earlier / f"{name}.sql").write_text(f"CREATE TABLE a{name} ();")
+    await migrate(empty_dsn, schema="ours", directory=earlier)
+
+    for attempt in (migrate, pending):
+        with pytest.raises(DatabaseOfOtherEdition, match=r"first edition .* Use an empty database"):
+            await attempt(empty_dsn, schema="ours", directory=directory)
+    assert set(await ask(empty_dsn, "SELECT name FROM ours.migration")) == old
+
+
+async def test_a_locked_table_is_tried_again(empty_dsn: str, directory: Path) -> None:
+    """A migration stops waiting for a lock, so that others proceed, and succeeds when the lock is free."""
+    await migrate(empty_dsn, schema="ours", directory=directory)
+    (directory / "0011_fourth.sql").write_text("ALTER TABLE step ADD note text;")
+    locks = LockPolicy(timeout_seconds=0.05, interval_seconds=0.01, max_attempts=10_000)
+    holder, reader = await asyncpg.connect(empty_dsn), await asyncpg.connect(empty_dsn)
+    try:
+        async with holder.transaction():
+            await holder.execute("LOCK TABLE ours.step IN ACCESS SHARE MODE")
+            running = asyncio.create_task(migrate(empty_dsn, schema="ours", directory=directory, locks=locks))
+            waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'ours.step'::regclass AND NOT granted"
+            while not await reader.fetchval(waiting):  # noqa: ASYNC110 - the server has no event for it
+                await asyncio.sleep(0.005)
+            # Waits behind the migration until that has given up.
+            assert await reader.fetchval("SELECT count(*) FROM ours.step") == 2
+            assert not running.done()
+        assert await running == ["0011_fourth"]
+    finally:
+        await holder.close()
+        await reader.close()
+
+
+async def test_a_table_that_stays_locked_fails_the_migration(empty_dsn: str, directory: Path) -> None:
+    """The number of attempts is bounded; nothing of the migration is left, and the message says what to do."""
+    await migrate(empty_dsn, schema="ours", directory=directory)
+    (directory / "0011_fourth.sql").write_text("CREATE TABLE other (); ALTER TABLE step ADD note text;")
+    locks = LockPolicy(timeout_seconds=0.01, interval_seconds=0, max_attempts=3)
+    holder = await asyncpg.connect(empty_dsn)
+    try:
+        async with holder.transaction():
+            await holder.execute("LOCK TABLE ours.step IN ACCESS SHARE MODE")
+            with pytest.raises(MigrationFailed, match=r"locked\. Run the command again"):
+                await migrate(empty_dsn, schema="ours", directory=directory, locks=locks)
+    finally:
+        await holder.close()
+    assert await ask(empty_dsn, "SELECT to_regclass('ours.other')") == [None]
 
 
 async def test_a_database_that_is_away_is_named_so(tmp_path: Path, directory: Path) -> None:

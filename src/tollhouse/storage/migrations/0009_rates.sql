@@ -1,9 +1,0 @@
--- Reference rates by day, as the European Central Bank publishes them: so many units of a currency for one euro.
-
-create table exchange_rate (
-    day date not null,
-    currency text not null check (currency ~ '^[A-Z]{3}$' and currency <> 'EUR'),
-    rate numeric not null check (rate > 0),
-    loaded_at timestamptz not null default now(),
-    primary key (day, currency)
-);
