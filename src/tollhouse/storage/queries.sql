@@ -51,9 +51,10 @@ BEGIN
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
         WHERE n.nspname IN ('gateway', 'simulator')
         UNION ALL
+        -- The row types of tables and views go with these.
         SELECT 'TYPE', t.oid::regtype::text
-        FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
-        WHERE n.nspname IN ('gateway', 'simulator') AND t.typtype IN ('e', 'd')
+        FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_class c ON c.oid = t.typrelid
+        WHERE n.nspname IN ('gateway', 'simulator') AND (t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c')
         UNION ALL
         SELECT 'DATABASE', quote_ident(current_database())
     LOOP
