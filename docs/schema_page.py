@@ -19,7 +19,8 @@ def render_schema() -> str:
     """Render the objects of both schemas."""
     parts = list_parts(SCHEMA)
     files = [part for part in parts if part.parent.name == "schema"]
-    functions = [created for part in parts if part.parent.name == "functions" for created in read_created(part)]
+    found = [created for part in parts if part.parent.name == "functions" for created in read_created(part)]
+    functions = [created for created in found if created.kind == "function"]
     return page(
         "Schema",
         "The tables of the schema `gateway` by the package that owns them, and those of the schema `simulator`.",
