@@ -58,7 +58,7 @@ async def test_an_emulated_code_is_good_once(shop: WebShop) -> None:
 async def renew_card(shop: WebShop, account_id: str) -> str:
     """Ask the updater about a stored card, take over what it tells, and return the account to charge."""
     tools, merchant_id, named = shop.gateway.tools, shop.merchant.merchant_id, UUID(account_id)
-    found = await ask_for_update(tools, merchant_id=merchant_id, account_id=named)
+    found = await ask_for_update(tools.card_updates, merchant_id=merchant_id, account_id=named)
     assert isinstance(found, Updated)
     async with tools.database.transaction() as connection:
         return str(

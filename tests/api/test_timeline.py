@@ -105,7 +105,7 @@ async def test_a_payment_whose_answer_was_lost(shop: WebShop) -> None:
     assert block["status"] == "pending"
     before = await read(shop, block["transactionId"])
     assert [entry["facts"].get("to") for entry in before if entry["kind"] == "acquirer"] == ["unknown"]
-    await resolve_attempt(shop.gateway.tools, merchant_id=1, transaction_id=int(block["transactionId"]))
+    await resolve_attempt(shop.gateway.tools.attempts, merchant_id=1, transaction_id=int(block["transactionId"]))
     entries = await read(shop, block["transactionId"])
     told = [entry["facts"].get("to") for entry in entries if entry["kind"] == "acquirer"]
     assert told == ["unknown", "approved"]

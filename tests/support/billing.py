@@ -33,7 +33,8 @@ class Billing:
     @property
     def biller(self) -> BillingDependencies:
         """What the verbs of billing work with."""
-        return BillingDependencies(self.shop.tools, record_lifecycle_events)
+        tools = self.shop.tools
+        return BillingDependencies(tools.lookups, tools.charging, tools.card_updates, record_lifecycle_events)
 
     async def subscribe(self, **changes: Any) -> int:
         """Sign up, for `MONTHLY` unless the changes say otherwise, and return the subscription's id."""
@@ -101,4 +102,4 @@ async def give_card(billing: Billing, subscription_id: int, **changes: Any) -> A
     source = RequestedSource(**{"kind": "card", "card": card(OTHER_NUMBER), "code": Cvv("123"), **changes})
     key, consumer = (MERCHANT, subscription_id), RequestedConsumer()
     requested = await request_change(billing.biller, key, source, consumer, request_id="r", claim=None)
-    return await charge(billing.shop.tools, await build_change(billing.biller, requested))
+    return await charge(billing.shop.tools.charging, await build_change(billing.biller, requested))

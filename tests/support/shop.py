@@ -31,6 +31,7 @@ from tollhouse.payments.charge.requested_payment import (
     RequestedPayment,
     RequestedSource,
 )
+from tollhouse.payments.dependencies import PaymentTimeouts
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.disputes.chargeback import record_chargeback
 from tollhouse.payments.model import OPERATION, Mode, Payment
@@ -41,7 +42,7 @@ from tollhouse.payments.operations.operate import OperationRequest
 from tollhouse.payments.operations.void import void
 from tollhouse.payments.resolve.resolve_attempts import resolve_attempt
 from tollhouse.payments.store import select_payment
-from tollhouse.payments.tools import PaymentTimeouts, Tools
+from tollhouse.payments.tools import Tools
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database
 from tollhouse.transport.model import NotSent
@@ -130,7 +131,7 @@ class Shop:
 
     async def pay(self, **changes: Any) -> Paid:
         """Pay 19.99 with a card, or whatever the changes say."""
-        return Paid(await charge(self.tools, await self.intent(**changes)))
+        return Paid(await charge(self.tools.charging, await self.intent(**changes)))
 
     async def authorize(self, offset: str = "3d", **changes: Any) -> Paid:
         """Authorize 19.99 that is captured later."""
@@ -141,23 +142,23 @@ class Shop:
     async def capture(self, transaction_id: int, amount: str | None = None, **wish: Any) -> Paid:
         """Capture an authorization."""
         asked = build_wish(transaction_id, Mode.CAPTURE, **wish)
-        return Paid(await capture(self.tools, asked, _sum(amount)))
+        return Paid(await capture(self.tools.operations, asked, _sum(amount)))
 
     async def credit(self, transaction_id: int, amount: str | None = None, **wish: Any) -> Paid:
         """Credit a sale or a capture."""
         asked = build_wish(transaction_id, Mode.CREDIT, **{"reason": "returned", **wish})
-        return Paid(await credit(self.tools, asked, _sum(amount)))
+        return Paid(await credit(self.tools.operations, asked, _sum(amount)))
 
     async def charge_back(
         self, transaction_id: int, amount: str | None = None, *, step: DisputeStep = DisputeStep.FIRST, **wish: Any
     ) -> Paid:
         """Let the issuer take a sale or a capture back, or another step of a dispute happen."""
         asked = build_wish(transaction_id, Mode.CHARGEBACK, **wish)
-        return Paid(await record_chargeback(self.tools, asked, _sum(amount), step))
+        return Paid(await record_chargeback(self.tools.chargebacks, asked, _sum(amount), step))
 
     async def void(self, transaction_id: int, **wish: Any) -> Paid:
         """Void a payment."""
-        return Paid(await void(self.tools, build_wish(transaction_id, Mode.VOID, **wish)))
+        return Paid(await void(self.tools.voiding, build_wish(transaction_id, Mode.VOID, **wish)))
 
     async def start(self, *, outcome: Approved | Declined | None = None, **changes: Any) -> Started:
         """Begin a payment, and return when the acquirer is asked; it answers when the event is set."""
@@ -196,7 +197,7 @@ class Shop:
 
     async def resolve(self, transaction_id: int) -> Payment:
         """Let the resolver look at a payment, and return it as it then is."""
-        await resolve_attempt(self.tools, merchant_id=MERCHANT, transaction_id=transaction_id)
+        await resolve_attempt(self.tools.attempts, merchant_id=MERCHANT, transaction_id=transaction_id)
         return await self.stored(transaction_id)
 
     async def fetch(self, statement: str, *arguments: Any) -> list[Any]:

@@ -200,7 +200,7 @@ class Town:
             await each.shop.quiet()
         await shop.value("update subscription set lease_until = now() where lease_until is not null")
         await shop.value("update attempt set resolve_at = now() where resolve_at is not null")
-        await resolve_due(shop.tools)
+        await resolve_due(shop.tools.attempts)
 
     async def wish(self) -> None:
         """Let the merchant want something of any subscription, at any process."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tollhouse.merchants.model import Merchant
     from tollhouse.payments.charge.intent import Intent
     from tollhouse.payments.charge.requested_payment import RequestedPayment
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import RequestDependencies
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -89,13 +89,13 @@ async def find_faults(
     return {**name_faults(found.faults, asked.body), **asked.faults}
 
 
-async def replay_or_reject(tools: Tools, asked: CardRequest[Any], rejected: Invalid) -> Reply:
+async def replay_or_reject(requests: RequestDependencies, asked: CardRequest[Any], rejected: Invalid) -> Reply:
     """Replay the first reply to a request whose X-Request-ID is known; else raise Invalid with its faults.
 
     What was true then may be so no more: the token is used, the account gone, the card past its date. With another body
     it is refused for that, however faulty that body is.
     """
-    reply = await recall_claim(tools, asked.claim) if asked.claim else None
+    reply = await recall_claim(requests, asked.claim) if asked.claim else None
     if reply is not None:
         return reply
     if isinstance(rejected, PaymentRejected):

@@ -16,6 +16,7 @@ from tollhouse.api.operations import AmountFields, ReasonFields, read_sum
 from tollhouse.api.payment import read_transaction_id
 from tollhouse.api.requests import answer, read_creation
 from tollhouse.kernel.errors import NotFound
+from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.repay import NO_CHARGEBACK, find_repaid_link
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.disputes.chargeback import record_chargeback
@@ -62,7 +63,7 @@ def chargeback_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRo
         """
         merchant = await gate.access(request)
         body = await find_repaid_link(
-            tools,
+            LinkDependencies(tools.lookups, tools.charging),
             merchant_id=merchant.merchant_id,
             transaction_id=_read_id(chargeback_id),
             request_id=request_id_of(request.scope),
@@ -90,7 +91,7 @@ def issuer_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteH
             claim=asked.claim,
             reason=asked.body.reason,
         )
-        return answer(await record_chargeback(tools, wish, read_sum(asked.body), asked.body.step))
+        return answer(await record_chargeback(tools.chargebacks, wish, read_sum(asked.body), asked.body.step))
 
     return [post_chargeback]
 

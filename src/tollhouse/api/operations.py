@@ -130,7 +130,7 @@ def operation_handlers(
             gate, request, CaptureRequest, operation="capture", digest=tools.vault.digest, context=context()
         )
         wish = _wish(asked, transaction_id, Mode.CAPTURE, reason=asked.body.reason)
-        return answer(await capture(tools, wish, read_sum(asked.body)))
+        return answer(await capture(tools.operations, wish, read_sum(asked.body)))
 
     @post(
         "/payment/{transaction_id:str}/void",
@@ -145,7 +145,7 @@ def operation_handlers(
         asked = await read_creation(
             gate, request, VoidRequest, operation="void", digest=tools.vault.digest, context=context()
         )
-        return answer(await void(tools, _wish(asked, transaction_id, Mode.VOID, reason=asked.body.reason)))
+        return answer(await void(tools.voiding, _wish(asked, transaction_id, Mode.VOID, reason=asked.body.reason)))
 
     @post(
         "/payment/{transaction_id:str}/credit",
@@ -163,7 +163,7 @@ def operation_handlers(
             gate, request, CreditRequest, operation="credit", digest=tools.vault.digest, context=context()
         )
         wish = _wish(asked, transaction_id, Mode.CREDIT, reason=asked.body.reason)
-        return answer(await credit(tools, wish, read_sum(asked.body)))
+        return answer(await credit(tools.operations, wish, read_sum(asked.body)))
 
     return [post_capture, post_void, post_credit]
 

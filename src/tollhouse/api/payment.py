@@ -61,7 +61,7 @@ def payment_handlers(
             payment = await select_payment(connection, merchant_id=merchant.merchant_id, transaction_id=number)
         if payment is None:
             raise NotFound(NO_TRANSACTION)
-        return Response(await show_payment(tools, payment), media_type="application/json")
+        return Response(await show_payment(tools.reader, payment), media_type="application/json")
 
     return [post_payment, get_payment]
 
@@ -71,8 +71,9 @@ class PaymentCalls:
 
     def __init__(self, tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]) -> None:
         """Keep what they need. `context` tells the models what the environment asks of them."""
-        self._tools = tools
+        self._digest = tools.vault.digest
         self._lookups = tools.lookups
+        self._charging = tools.charging
         self._gate = gate
         self._context = context
 
@@ -84,13 +85,13 @@ class PaymentCalls:
             self._context(),
             model=PaymentRequest,
             find_cross_faults=find_cross_faults,
-            digest=self._tools.vault.digest,
+            digest=self._digest,
             operation=OPERATION,
         )
         try:
-            return await charge(self._tools, await self._build_intent(request, asked))
+            return await charge(self._charging, await self._build_intent(request, asked))
         except Invalid as error:
-            return await replay_or_reject(self._tools, asked, error)
+            return await replay_or_reject(self._charging.requests, asked, error)
 
     async def _build_intent(self, request: Readable, asked: CardRequest[PaymentRequest]) -> Intent:
         """Build the intent of a request. Raises Invalid with all its faults."""

@@ -30,6 +30,7 @@ from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import MAX_AMOUNT_MINOR
 from tollhouse.kernel.requests import Claim
 from tollhouse.links.create import create_link
+from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.fees import total_of
 from tollhouse.links.model import Terms
 from tollhouse.links.pay import METHOD
@@ -90,7 +91,7 @@ def payment_page_handlers(
             return answer(reply)
         return answer(
             await create_link(
-                tools,
+                LinkDependencies(tools.lookups, tools.charging),
                 terms,
                 merchant_id=asked.merchant.merchant_id,
                 request_id=asked.request_id,

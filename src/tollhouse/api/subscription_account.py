@@ -114,15 +114,15 @@ class AccountCalls:
             self._context(),
             model=SubscriptionAccountRequest,
             find_cross_faults=find_cross_faults,
-            digest=self._biller.tools.vault.digest,
+            digest=self._biller.lookups.vault.digest,
             operation=CHANGE_OPERATION,
             scope=request.url.path,
         )
         key = asked.merchant.merchant_id, read_number(subscription_id, MISSING)
         try:
-            reply = await charge(self._biller.tools, await self._build_intent(request, key, asked))
+            reply = await charge(self._biller.charging, await self._build_intent(request, key, asked))
         except Invalid as error:
-            reply = await replay_or_reject(self._biller.tools, asked, error)
+            reply = await replay_or_reject(self._biller.charging.requests, asked, error)
         return replace(reply, status=200)  # the verification is recorded as the payment that it is
 
     async def _build_intent(
@@ -134,7 +134,7 @@ class AccountCalls:
             self._biller, key, source, consumer, request_id=asked.request_id, claim=asked.claim
         )
         if asked.model is None or asked.faults:
-            raise Invalid(await find_faults(self._biller.tools.lookups, asked, requested))
+            raise Invalid(await find_faults(self._biller.lookups, asked, requested))
         intent = await build_change(self._biller, requested)
         reject_misplaced_card_numbers(request, intent, asked)
         return intent

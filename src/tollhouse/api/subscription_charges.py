@@ -99,7 +99,7 @@ def charge_handlers(biller: BillingDependencies, gate: RequestAuthenticator) -> 
         asked = await read_request(gate, request, PreviewRequest)
         merchant_id, body = asked.merchant.merchant_id, asked.body
         prices = [price.to_price() for price in body.price] or await _find_prices(biller, merchant_id, body.sku)
-        at = body.at or biller.tools.clock.now() + biller.tools.clock.offset_of(merchant_id)
+        at = body.at or biller.clock.now() + biller.clock.offset_of(merchant_id)
         due, charges = preview(prices, at, most=body.limit)
         return _answer(
             PreviewAnswer(
@@ -115,7 +115,7 @@ def charge_handlers(biller: BillingDependencies, gate: RequestAuthenticator) -> 
 
 async def _find_prices(biller: BillingDependencies, merchant_id: int, sku: PreviewSku | None) -> Sequence[Price]:
     """Return the prices of a product. Raises Invalid for one that is unknown, or has none."""
-    found = await biller.tools.catalog.sku(merchant_id, sku.name) if sku else None
+    found = await biller.lookups.catalog.sku(merchant_id, sku.name) if sku else None
     if found is None:
         raise Invalid({"sku.name": ["is unknown"]})
     if not found.prices:

@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tollhouse.billing.model import LifecycleEvent
-    from tollhouse.payments.tools import Tools
-    from tollhouse.storage.database import PlainConnection
+    from tollhouse.kernel.clock import DatabaseClock
+    from tollhouse.payments.dependencies import CardUpdateDependencies, ChargeDependencies
+    from tollhouse.payments.lookups import IntentLookups
+    from tollhouse.storage.database import Database, PlainConnection
 
 
 class RecordEvents(Protocol):
@@ -25,5 +27,17 @@ class RecordEvents(Protocol):
 class BillingDependencies:
     """What payments are made with, and whom to tell what happens without one."""
 
-    tools: Tools
+    lookups: IntentLookups
+    charging: ChargeDependencies
+    updates: CardUpdateDependencies
     tell: RecordEvents
+
+    @property
+    def database(self) -> Database:
+        """Where subscriptions are kept."""
+        return self.lookups.database
+
+    @property
+    def clock(self) -> DatabaseClock:
+        """The time of the database and of merchants."""
+        return self.lookups.clock

@@ -86,23 +86,25 @@ def _page_routes(tools: Tools, address_of: AddressOf) -> list[HTTPRouteHandler]:
     @get("/3ds/{key:str}")
     async def show_page(request: AnyRequest, key: FromPath[str]) -> Response[str]:
         key = check_key(key)
-        step = await _settle_on(lambda: open_page(tools, key), lambda s: wait_on_page(tools, key, seconds=s))
+        step = await _settle_on(
+            lambda: open_page(tools.authentication, key), lambda s: wait_on_page(tools.authentication, key, seconds=s)
+        )
         return _show(step, await _find_words(tools, request, step), path=f"/3ds/{key}")
 
     @post("/3ds/{key:str}", status_code=200)
     async def take_browser(request: AnyRequest, key: FromPath[str]) -> Response[str]:
         key = check_key(key)
         form = await read_form(request)
-        wanted = await find_language(tools, await find_payment(tools, key))
+        wanted = await find_language(tools.database, await find_payment(tools.authentication, key))
         browser = BrowserData.from_page(form, request.headers, ip=address_of(request))
-        await submit_browser(tools, key, speak(browser, wanted))
+        await submit_browser(tools.authentication, key, speak(browser, wanted))
         # No redirect: the way may lead to the shop, and the policy of the page with the form would not let it go there.
         words = choose_page_words(request, wanted)
         return send(pages.render_wait(None, words, path=f"/3ds/{key}", poll_path=None))
 
     @get("/3ds/{key:str}/wait")
     async def poll_page(key: FromPath[str]) -> Response[dict[str, bool]]:
-        return respond_readiness(ready=await wait_on_page(tools, check_key(key), seconds=POLL_SECONDS))
+        return respond_readiness(ready=await wait_on_page(tools.authentication, check_key(key), seconds=POLL_SECONDS))
 
     return [show_page, take_browser, poll_page]
 
@@ -111,20 +113,23 @@ def _return_routes(tools: Tools) -> list[HTTPRouteHandler]:
     @post("/3ds/return/{key:str}", status_code=303)
     async def take_return(request: AnyRequest, key: FromPath[str]) -> Response[str]:
         key = check_key(key)
-        await receive_return(tools, key, (await read_form(request)).get("cres", ""))
+        await receive_return(tools.authentication, key, (await read_form(request)).get("cres", ""))
         return redirect(f"/3ds/return/{key}")
 
     @get("/3ds/return/{key:str}")
     async def show_return(request: AnyRequest, key: FromPath[str]) -> Response[str]:
         key = check_key(key)
         step = await _settle_on(
-            lambda: look_after_return(tools, key), lambda s: wait_after_return(tools, key, seconds=s)
+            lambda: look_after_return(tools.authentication, key),
+            lambda s: wait_after_return(tools.authentication, key, seconds=s),
         )
         return _show(step, await _find_words(tools, request, step), path=f"/3ds/return/{key}")
 
     @get("/3ds/return/{key:str}/wait")
     async def poll_return(key: FromPath[str]) -> Response[dict[str, bool]]:
-        return respond_readiness(ready=await wait_after_return(tools, check_key(key), seconds=POLL_SECONDS))
+        return respond_readiness(
+            ready=await wait_after_return(tools.authentication, check_key(key), seconds=POLL_SECONDS)
+        )
 
     return [take_return, show_return, poll_return]
 
@@ -133,7 +138,7 @@ def _method_routes(tools: Tools) -> list[HTTPRouteHandler]:
     @post("/3ds/method/{key:str}", status_code=200)
     async def take_method(request: AnyRequest, key: FromPath[str]) -> Response[str]:
         data = (await read_form(request)).get("threeDSMethodData", "")
-        if not await complete_method(tools, check_key(key), data):
+        if not await complete_method(tools.authentication, check_key(key), data):
             raise NotFound
         return send(pages.render_method())
 
@@ -159,7 +164,7 @@ async def _settle_on(look: Callable[[], Awaitable[Step]], wait: Callable[[float]
 
 async def _find_words(tools: Tools, request: AnyRequest, step: Step) -> Words:
     """Return the words of a step: in the language of the payment's page, or else in the browser's."""
-    wanted = None if isinstance(step, Redirect) else await find_language(tools, step.payment)
+    wanted = None if isinstance(step, Redirect) else await find_language(tools.database, step.payment)
     return choose_page_words(request, wanted)
 
 

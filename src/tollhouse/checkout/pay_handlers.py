@@ -40,6 +40,7 @@ from tollhouse.checkout.pages import TROUBLE_REFRESH_SECONDS, Page
 from tollhouse.checkout.pay_pages import NEW_CARD, Form, Frame, render_busy, render_end, render_form
 from tollhouse.kernel.errors import Invalid, RateLimited, Refusal, Unavailable
 from tollhouse.kernel.limits import Window
+from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.find import find_link, find_stored_cards
 from tollhouse.links.model import LinkState
 from tollhouse.links.pay import Buyer, draw_form, is_form_of, pay_link
@@ -90,13 +91,18 @@ class PaymentPageDependencies:
     by_link: Window = field(default_factory=lambda: Window(FORMS_BY_LINK))
     by_address: Window = field(default_factory=lambda: Window(FORMS_BY_ADDRESS))
 
+    @property
+    def links(self) -> LinkDependencies:
+        """What charges what is paid on a page."""
+        return LinkDependencies(self.tools.lookups, self.tools.charging)
+
     def frame(self, request: AnyRequest, link: Link | None = None) -> Frame:
         """Return what the page of a request has in common with all others."""
         return Frame(choose_page_words(request, link.terms.language if link else None), self.is_stage, link)
 
     async def frame_with_way(self, request: AnyRequest, link: Link) -> Frame:
         """Return the same, with the way to the shop and whether the consumer stopped the last try."""
-        is_stopped = link.last is not None and await is_canceled(self.tools, link.last)
+        is_stopped = link.last is not None and await is_canceled(self.tools.reader, link.last)
         return replace(self.frame(request, link), shop_url=await _find_shop_url(self, link), is_canceled=is_stopped)
 
 
@@ -137,7 +143,7 @@ def pay_handlers(till: PaymentPageDependencies) -> list[Router]:
 def _routes(till: PaymentPageDependencies) -> list[HTTPRouteHandler]:
     @get("/{key:str}")
     async def show_page(request: AnyRequest, key: FromPath[str]) -> Response[str]:
-        link = await find_link(till.tools, check_key(key))
+        link = await find_link(till.tools.database, check_key(key))
         if link.standing is LinkState.BUSY:
             return redirect(await _find_challenge(till, link) or f"{PATH}/{key}/done")
         if link.standing is LinkState.OPEN:
@@ -146,7 +152,7 @@ def _routes(till: PaymentPageDependencies) -> list[HTTPRouteHandler]:
 
     @post("/{key:str}", status_code=200)
     async def take_form(request: AnyRequest, key: FromPath[str]) -> Response[str]:
-        link = await find_link(till.tools, check_key(key))
+        link = await find_link(till.tools.database, check_key(key))
         till.by_link.check((link.merchant_id, link.payment_id))
         till.by_address.check(till.address_of(request))
         form = await read_form(request, card_fields=CARD_FIELDS)
@@ -160,10 +166,10 @@ def _routes(till: PaymentPageDependencies) -> list[HTTPRouteHandler]:
     async def show_result(request: AnyRequest, key: FromPath[str]) -> Response[str]:
         link = await _wait_a_moment(till, check_key(key))
         if link.standing is LinkState.PAID and link.last:
-            return leave(await leave_url(till.tools, link.last), till.frame(request, link).words)
+            return leave(await leave_url(till.tools.returns, link.last), till.frame(request, link).words)
         if link.standing is LinkState.BUSY and link.last:
             if till.tools.clock.now() - link.last.attempt.sent_at > MAX_WAIT:
-                return leave(await leave_url(till.tools, link.last), till.frame(request, link).words)
+                return leave(await leave_url(till.tools.returns, link.last), till.frame(request, link).words)
             return send(render_busy(till.frame(request, link), path=f"{PATH}/{key}/done"))
         return redirect(f"{PATH}/{key}")
 
@@ -173,7 +179,7 @@ def _routes(till: PaymentPageDependencies) -> list[HTTPRouteHandler]:
 def _back_route(till: PaymentPageDependencies) -> HTTPRouteHandler:
     @get("/{key:str}/back")
     async def go_back(request: AnyRequest, key: FromPath[str]) -> Response[str]:
-        link = await find_link(till.tools, check_key(key))
+        link = await find_link(till.tools.database, check_key(key))
         url = await _find_shop_url(till, link)
         return leave(url, till.frame(request, link).words) if url else redirect(f"{PATH}/{key}")
 
@@ -185,7 +191,7 @@ async def _take_form(
 ) -> Response[str]:
     """Try to pay with what a form says; or show it again, with what is wrong."""
     number = _read_number(form)
-    is_own = is_form_of(till.tools, link, number=number, proof=form.get("proof", ""))
+    is_own = is_form_of(till.links, link, number=number, proof=form.get("proof", ""))
     if not is_own or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         page = render_end(till.frame(request, link), "stale", "bad", url=f"{PATH}/{key}", to_page=True)
         return send(page, status_code=403)
@@ -197,7 +203,7 @@ async def _take_form(
         return send(page, status_code=400)
     try:
         reply = await pay_link(
-            till.tools, link, filled.means, _describe_buyer(till, request, link, form), number=number
+            till.links, link, filled.means, _describe_buyer(till, request, link, form), number=number
         )
     except Invalid as error:
         page = await _draw_page(till, request, link, key=key, faults=_name_faults(error), form=form, kept=filled.kept)
@@ -233,8 +239,8 @@ async def _draw_page(
     form: Mapping[str, str] | None = None,
     kept: Mapping[str, str] | None = None,
 ) -> Page:
-    number, proof = draw_form(till.tools, link)
-    cards = await find_stored_cards(till.tools, link)
+    number, proof = draw_form(till.links, link)
+    cards = await find_stored_cards(till.tools.database, link)
     chosen = (form.get("account") or NEW_CARD) if form else ""
     drawn = Form(f"{PATH}/{key}", number, proof, cards, faults or {}, chosen, kept or {})
     frame = await till.frame_with_way(request, link)
@@ -256,24 +262,26 @@ async def _show_end(till: PaymentPageDependencies, request: AnyRequest, link: Li
 async def _find_shop_url(till: PaymentPageDependencies, link: Link) -> str | None:
     """Return the way to the shop with the result, which is only the order where no card was tried."""
     if link.last is not None:
-        return await leave_url(till.tools, link.last)
+        return await leave_url(till.tools.returns, link.last)
     url = link.terms.redirect_url or link.site_redirect_url
     if not url:
         return None
-    return await leave_untried_url(till.tools, merchant_id=link.merchant_id, payment_id=link.payment_id, url=url)
+    return await leave_untried_url(
+        till.tools.returns, merchant_id=link.merchant_id, payment_id=link.payment_id, url=url
+    )
 
 
 async def _find_challenge(till: PaymentPageDependencies, link: Link) -> str | None:
-    return await find_challenge_url(till.tools, link.last) if link.last else None
+    return await find_challenge_url(till.tools.reader, link.last) if link.last else None
 
 
 async def _wait_a_moment(till: PaymentPageDependencies, key: str) -> Link:
     """Return a link, after a moment if the outcome of its try is open."""
     give_up_at = time.monotonic() + INLINE_WAIT_SECONDS
-    link = await find_link(till.tools, key)
+    link = await find_link(till.tools.database, key)
     while link.standing is LinkState.BUSY and time.monotonic() < give_up_at:
         await asyncio.sleep(PAUSE_SECONDS)
-        link = await find_link(till.tools, key)
+        link = await find_link(till.tools.database, key)
     return link
 
 

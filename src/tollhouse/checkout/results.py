@@ -88,6 +88,6 @@ def results_route(tools: Tools, access: DirectoryAccess) -> HTTPRouteHandler:
     async def take_result(request: AnyRequest) -> Response[bytes]:
         """Take an RReq from the Directory and answer with RRes or Erro."""
         access.check(request)
-        return Response(await receive_result(tools, await request.body()), media_type="application/json")
+        return Response(await receive_result(tools.authentication, await request.body()), media_type="application/json")
 
     return take_result

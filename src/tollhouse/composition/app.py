@@ -21,7 +21,7 @@ from tollhouse.api.cors import AllowedOrigins
 from tollhouse.billing.renewals.breaker import select_hour
 from tollhouse.billing.settle import ForecastSubscription, RecordRenewal
 from tollhouse.billing.subscribe import RecordSubscription
-from tollhouse.billing.tools import BillingDependencies
+from tollhouse.billing.tools import BillingDependencies, RecordEvents
 from tollhouse.catalog.access import Catalog
 from tollhouse.composition.choices import (
     build_acquirer,
@@ -41,13 +41,14 @@ from tollhouse.merchants.access import MerchantAuthenticator
 from tollhouse.merchants.clock import read_offsets
 from tollhouse.merchants.secrets import IpnSecrets
 from tollhouse.notices.store import count_waiting
+from tollhouse.payments.dependencies import PaymentTimeouts
 from tollhouse.payments.reversals import count_late_approvals
 from tollhouse.payments.store import (
     count_unresolved,
     flush_beginnings,
     flush_moves,
 )
-from tollhouse.payments.tools import PaymentTimeouts, Tools
+from tollhouse.payments.tools import Tools
 from tollhouse.phones.desk import PhoneDependencies, Quotas
 from tollhouse.rates.access import Rates
 from tollhouse.storage.coalesce import Coalescer
@@ -126,7 +127,7 @@ class Gateway:
 
     def _on(self, database: Database) -> Gateway:
         tools = replace(self.tools, database=database)
-        return replace(self, database=database, tools=tools, biller=replace(self.biller, tools=tools))
+        return replace(self, database=database, tools=tools, biller=_build_biller(tools, self.biller.tell))
 
     async def refresh_metrics(self) -> None:
         """Bring the gauges up to date, first those of this process. Raises DatabaseUnavailable."""
@@ -306,7 +307,7 @@ def build_gateway(
         transport=transport,
         wake=wake,
         origins=AllowedOrigins(database),
-        biller=BillingDependencies(tools, choose_telling(carrier)),
+        biller=_build_biller(tools, choose_telling(carrier)),
         sweeps=(*SWEEPS, *choose_sweeps(tools.limits)),
     )
 
@@ -339,9 +340,7 @@ def _build_tools(
         rates=Rates(database),
         directory=directory,
         acquirers={acquirer.name: acquirer},
-        payment_numbers=numbers,
-        transaction_numbers=numbers,
-        subscription_numbers=numbers,
+        numbers=numbers,
         beginnings=Coalescer("begin", begin, database, wait_seconds=BEGIN_WAIT_SECONDS),
         moves=Coalescer("move", move, database, patience_seconds=FINISH_TIMEOUT_SECONDS),
         consequences=consequences,
@@ -358,6 +357,10 @@ def _build_tools(
         ),
         limits=limits,
     )
+
+
+def _build_biller(tools: Tools, tell: RecordEvents) -> BillingDependencies:
+    return BillingDependencies(tools.lookups, tools.charging, tools.card_updates, tell)
 
 
 def _build_numbers(database: Database) -> NumberBlocks:

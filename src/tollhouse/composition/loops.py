@@ -26,6 +26,7 @@ from tollhouse.worker.run import Loop, every, run_every
 
 if TYPE_CHECKING:
     from tollhouse.composition.app import Gateway
+    from tollhouse.payments.tools import Tools
 
 RESOLVE_EVERY_SECONDS = 1.0
 REVERSE_EVERY_SECONDS = 1.0
@@ -49,7 +50,6 @@ FORGET_KEYS_EVERY_SECONDS = 5.0
 def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     """Name the worker's loops. Each runs until `stop` is set."""
     gateway, numbered = gateway.for_worker(), asyncio.Event()
-    tools = gateway.tools
     policy = gateway.settings.address_policy
 
     return {
@@ -72,13 +72,7 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
         "free orphaned callbacks": every(
             SWEEP_ORPHANS_EVERY_SECONDS, OrphanSweep(gateway.database, gateway.metrics.orphans.inc).step, stop
         ),
-        "resolve outcomes": every(RESOLVE_EVERY_SECONDS, partial(resolve_batch, tools), stop, backlog=resolve.BATCH),
-        "reverse references": every(
-            REVERSE_EVERY_SECONDS, partial(reverse_batch, tools), stop, backlog=reversals.BATCH
-        ),
-        "keep authorizations": every(
-            KEEP_HOLDS_EVERY_SECONDS, partial(keep_hold_batch, tools), stop, backlog=holds.BATCH
-        ),
+        **_build_payment_loops(gateway.tools, stop),
         "renew subscriptions": lambda beat: run_every(
             RENEW_EVERY_SECONDS,
             partial(renew_due, gateway.biller, is_stopping=stop.is_set, beat=beat),
@@ -88,12 +82,6 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
         "check cards": every(
             CHECK_CARDS_EVERY_SECONDS, partial(check_card_batch, gateway.biller), stop, backlog=cards.BATCH
         ),
-        "take in disputes": every(
-            TAKE_IN_DISPUTES_EVERY_SECONDS, partial(import_all_disputes, tools, is_stopping=stop.is_set), stop
-        ),
-        "sweep authentications": every(
-            SWEEP_AUTHENTICATIONS_EVERY_SECONDS, partial(sweep_authentications, tools), stop, backlog=SWEEP_LIMIT
-        ),
         "prove the books": every(
             PROVE_BOOKS_EVERY_SECONDS, partial(prove_all, gateway.database, is_stopping=stop.is_set), stop
         ),
@@ -102,6 +90,30 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
         ),
         **_build_letter_loop(gateway, stop),
     } | _build_common_loops(gateway, stop)
+
+
+def _build_payment_loops(tools: Tools, stop: asyncio.Event) -> dict[str, Loop]:
+    """Name the loops that bring payments to their end."""
+    return {
+        "resolve outcomes": every(
+            RESOLVE_EVERY_SECONDS, partial(resolve_batch, tools.attempts), stop, backlog=resolve.BATCH
+        ),
+        "reverse references": every(
+            REVERSE_EVERY_SECONDS, partial(reverse_batch, tools.attempts), stop, backlog=reversals.BATCH
+        ),
+        "keep authorizations": every(
+            KEEP_HOLDS_EVERY_SECONDS, partial(keep_hold_batch, tools.operations), stop, backlog=holds.BATCH
+        ),
+        "take in disputes": every(
+            TAKE_IN_DISPUTES_EVERY_SECONDS, partial(import_all_disputes, tools.disputes, is_stopping=stop.is_set), stop
+        ),
+        "sweep authentications": every(
+            SWEEP_AUTHENTICATIONS_EVERY_SECONDS,
+            partial(sweep_authentications, tools.authentication),
+            stop,
+            backlog=SWEEP_LIMIT,
+        ),
+    }
 
 
 def _build_letter_loop(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:

@@ -85,39 +85,42 @@ def build_stage_handlers(
 
 
 def build_clockwork(
-    biller: BillingDependencies, secrets: IpnSecrets, wake: asyncio.Event, *, others_learn_seconds: float = 0.0
+    tools: Tools,
+    biller: BillingDependencies,
+    secrets: IpnSecrets,
+    wake: asyncio.Event,
+    *,
+    others_learn_seconds: float = 0.0,
 ) -> Clockwork:
     """Put together what moves clocks."""
-    tools = biller.tools
     return Clockwork(
         tools.database,
         tools.clock,
         tools.running,
-        build_clock_tasks(biller, secrets),
+        build_clock_tasks(tools, biller, secrets),
         wake.set,
         others_learn_seconds=others_learn_seconds,
     )
 
 
-def build_clock_tasks(biller: BillingDependencies, secrets: IpnSecrets) -> tuple[ClockDrivenTask, ...]:
+def build_clock_tasks(tools: Tools, biller: BillingDependencies, secrets: IpnSecrets) -> tuple[ClockDrivenTask, ...]:
     """List what falls due by a merchant's clock, or has to be done before the clock goes on.
 
     Causes stand before what they lead to: whoever looks in this order and finds nothing has overlooked nothing.
     """
-    tools = biller.tools
 
     def ask(select: Ask[Found]) -> Callable[[int, Mark], Awaitable[Found]]:
         return ask_rows(tools.database, select)
 
-    disputes = Disputes(tools)
-    sweep = partial(sweep_authentications, tools)
+    disputes = Disputes(tools.disputes)
+    sweep = partial(sweep_authentications, tools.authentication)
     deliver = partial(deliver_once, tools.database, secrets_of=secrets.of, policy=STAGE)
     return (
         ClockDrivenTask(
             "authorization",
             ask(_next(select_next_hold)),
             ask(_due_by(select_holds_busy)),
-            partial(keep_due_holds, tools),
+            partial(keep_due_holds, tools.operations),
         ),
         ClockDrivenTask(
             "challenge", ask(_next(select_next_authentication)), ask(_due_by(select_authentications_busy)), sweep
@@ -129,7 +132,7 @@ def build_clock_tasks(biller: BillingDependencies, secrets: IpnSecrets) -> tuple
         ClockDrivenTask(
             "subscription", ask(_next(select_next_due)), ask(_due_by(select_is_busy)), partial(renew_due, biller)
         ),
-        ClockDrivenTask("outcome", nothing_due, ask(_select_attempts_busy), partial(resolve_due, tools)),
+        ClockDrivenTask("outcome", nothing_due, ask(_select_attempts_busy), partial(resolve_due, tools.attempts)),
         ClockDrivenTask("callback", ask(_select_next_delivery), ask(_select_deliveries_busy), deliver),
     )
 

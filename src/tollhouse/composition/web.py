@@ -181,7 +181,7 @@ def _stage_handlers(gateway: Gateway, others_learn_seconds: float) -> list[Contr
         secrets=gateway.secrets,
         desk=gateway.desk,
         clockwork=build_clockwork(
-            gateway.biller, gateway.secrets, gateway.wake, others_learn_seconds=others_learn_seconds
+            gateway.tools, gateway.biller, gateway.secrets, gateway.wake, others_learn_seconds=others_learn_seconds
         ),
     )
 

@@ -12,8 +12,8 @@ from tollhouse.wire.render import render_json
 
 if TYPE_CHECKING:
     from tollhouse.kernel.requests import Claim, Reply
+    from tollhouse.links.dependencies import LinkDependencies
     from tollhouse.links.model import Terms
-    from tollhouse.payments.tools import Tools
     from tollhouse.storage.database import PlainConnection
 
 #: What `code` says of a page that was made.
@@ -21,18 +21,18 @@ MADE = 0
 
 
 async def create_link(
-    tools: Tools, terms: Terms, *, merchant_id: int, request_id: str, claim: Claim | None, ttl: timedelta
+    deps: LinkDependencies, terms: Terms, *, merchant_id: int, request_id: str, claim: Claim | None, ttl: timedelta
 ) -> Reply:
     """Make a link and answer with its address; a repeat of its request gets the same one.
 
     The purchase has its number from now on, though nothing is bought yet. Raises RequestIdReused.
     """
-    payment_id = await tools.payment_numbers.take()
+    payment_id = await deps.numbers.take()
     names = {"merchant_id": merchant_id, "payment_id": payment_id}
 
     async def insert(connection: PlainConnection) -> bytes:
-        digest = page_digest(tools, **names)
+        digest = page_digest(deps.pages, **names)
         await insert_link(connection, **names, digest=digest, terms=terms, request_id=request_id, ttl=ttl)
-        return render_json({"url": page_address(tools, **names), "code": MADE})
+        return render_json({"url": page_address(deps.pages, **names), "code": MADE})
 
-    return await create_once(tools.database, claim, insert)
+    return await create_once(deps.database, claim, insert)

@@ -13,25 +13,25 @@ if TYPE_CHECKING:
     from tollhouse.links.model import Link
     from tollhouse.payments.charge.wallet import StoredCard
     from tollhouse.payments.model import Payment
-    from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import Database
 
 #: Stored cards that a page offers, the newest.
 MAX_CARDS = 5
 
 
-async def find_link(tools: Tools, key: str) -> Link:
+async def find_link(database: Database, key: str) -> Link:
     """Return the link with this key. Raises NotFound."""
-    async with tools.database.acquire() as connection:
+    async with database.acquire() as connection:
         link = await select_link(connection, digest_key(key))
     if link is None:
         raise NotFound
     return link
 
 
-async def find_stored_cards(tools: Tools, link: Link) -> list[StoredCard]:
+async def find_stored_cards(database: Database, link: Link) -> list[StoredCard]:
     """Return the buyer's stored cards that can pay, newest first; none where the merchant did not say who buys."""
     return await list_cards(
-        tools.database,
+        database,
         merchant_id=link.merchant_id,
         consumer_id=link.terms.consumer_id,
         at=link.merchant_time,
@@ -39,9 +39,9 @@ async def find_stored_cards(tools: Tools, link: Link) -> list[StoredCard]:
     )
 
 
-async def find_language(tools: Tools, payment: Payment) -> str | None:
+async def find_language(database: Database, payment: Payment) -> str | None:
     """Return the language that the merchant chose for the page of a payment; None if there is no page, or no choice."""
     if payment.page_try is None:
         return None
-    async with tools.database.acquire() as connection:
+    async with database.acquire() as connection:
         return await select_language(connection, payment.merchant_id, payment.payment_id)

@@ -25,7 +25,7 @@ from tollhouse.payments.pages import form_key
 if TYPE_CHECKING:
     from tollhouse.kernel.card import Card, Cvv
     from tollhouse.kernel.requests import Reply
-    from tollhouse.payments.tools import Tools
+    from tollhouse.links.dependencies import LinkDependencies
     from tollhouse.threeds.model import BrowserData
 
 METHOD = "card"
@@ -49,19 +49,19 @@ class Buyer:
     browser: BrowserData
 
 
-def draw_form(tools: Tools, link: Link) -> tuple[int, str]:
+def draw_form(deps: LinkDependencies, link: Link) -> tuple[int, str]:
     """Return the number of the next try, and what a form for it proves to be ours with."""
     number = link.tries + 1
-    return number, form_key(tools, merchant_id=link.merchant_id, payment_id=link.payment_id, number=number)
+    return number, form_key(deps.pages, merchant_id=link.merchant_id, payment_id=link.payment_id, number=number)
 
 
-def is_form_of(tools: Tools, link: Link, *, number: int, proof: str) -> bool:
+def is_form_of(deps: LinkDependencies, link: Link, *, number: int, proof: str) -> bool:
     """Tell whether a form was made by this link's page, for this try."""
-    key = form_key(tools, merchant_id=link.merchant_id, payment_id=link.payment_id, number=number)
+    key = form_key(deps.pages, merchant_id=link.merchant_id, payment_id=link.payment_id, number=number)
     return compare_digest(key.encode(), proof.encode("utf-8", "replace"))
 
 
-async def pay_link(tools: Tools, link: Link, means: Means, buyer: Buyer, *, number: int) -> Reply | None:
+async def pay_link(deps: LinkDependencies, link: Link, means: Means, buyer: Buyer, *, number: int) -> Reply | None:
     """Try to pay, and return the answer as a merchant would get it; None when this is not the moment for this try.
 
     It is not when the page ran out, was paid, or has seen this try already: then where the link stands tells the
@@ -69,10 +69,10 @@ async def pay_link(tools: Tools, link: Link, means: Means, buyer: Buyer, *, numb
     """
     if link.standing is not LinkState.OPEN or number != link.tries + 1:
         return None
-    intent = await build_intent(tools.lookups, _request_payment(link, means, buyer, number))
+    intent = await build_intent(deps.lookups, _request_payment(link, means, buyer, number))
     if intent.card.card.number.stands_in(write_terms(link.terms)):
         raise Invalid({}, "The card number stands in what the merchant said.")
-    return await charge(tools, intent)
+    return await charge(deps.charging, intent)
 
 
 def _request_payment(link: Link, means: Means, buyer: Buyer, number: int) -> RequestedPayment:

@@ -23,7 +23,7 @@ from tollhouse.payments.store import select_payment
 from tollhouse.wire.render import render_json
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.links.dependencies import LinkDependencies
     from tollhouse.storage.database import PlainConnection
 
 #: How long a page may be paid, and once more when it ran out and is asked for again.
@@ -35,27 +35,27 @@ REPAID = 1
 NO_CHARGEBACK = "There is no such charge-back."
 
 
-async def find_repaid_link(tools: Tools, *, merchant_id: int, transaction_id: int, request_id: str) -> bytes:
+async def find_repaid_link(deps: LinkDependencies, *, merchant_id: int, transaction_id: int, request_id: str) -> bytes:
     """Return the address of the page on which a charge-back is repaid, or say that it was. Raises NotFound."""
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         chargeback = await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
     if chargeback is None or not _has_taken(chargeback):
         raise NotFound(NO_CHARGEBACK)
-    fresh_id = await tools.payment_numbers.take()
-    async with tools.database.transaction() as connection:
-        payment_id = await _open_page(tools, connection, chargeback, fresh_id=fresh_id, request_id=request_id)
+    fresh_id = await deps.numbers.take()
+    async with deps.database.transaction() as connection:
+        payment_id = await _open_page(deps, connection, chargeback, fresh_id=fresh_id, request_id=request_id)
     if payment_id is None:
         return render_json({"url": "", "code": REPAID})
-    return render_json({"url": page_address(tools, merchant_id=merchant_id, payment_id=payment_id), "code": MADE})
+    return render_json({"url": page_address(deps.pages, merchant_id=merchant_id, payment_id=payment_id), "code": MADE})
 
 
 async def _open_page(
-    tools: Tools, connection: PlainConnection, chargeback: Payment, *, fresh_id: int, request_id: str
+    deps: LinkDependencies, connection: PlainConnection, chargeback: Payment, *, fresh_id: int, request_id: str
 ) -> int | None:
     """Return the purchase of a page that can be paid, or is being paid; None when one was."""
     merchant_id, transaction_id = chargeback.merchant_id, chargeback.transaction_id
     payment_id = await lock_repayment(connection, merchant_id, transaction_id, payment_id=fresh_id)
-    link = await select_link(connection, page_digest(tools, merchant_id=merchant_id, payment_id=payment_id))
+    link = await select_link(connection, page_digest(deps.pages, merchant_id=merchant_id, payment_id=payment_id))
     standing = link.standing if link else None
     if standing is LinkState.PAID:
         return None
@@ -69,7 +69,7 @@ async def _open_page(
             connection,
             merchant_id=merchant_id,
             payment_id=payment_id,
-            digest=page_digest(tools, merchant_id=merchant_id, payment_id=payment_id),
+            digest=page_digest(deps.pages, merchant_id=merchant_id, payment_id=payment_id),
             terms=build_terms(chargeback),
             request_id=request_id,
             ttl=TTL,

@@ -17,8 +17,8 @@ from tollhouse.threeds.model import Answer, Authentication, Question, State
 
 if TYPE_CHECKING:
     from tollhouse.kernel.card import Card
+    from tollhouse.payments.dependencies import AuthenticationDependencies, PageLinks
     from tollhouse.payments.model import Payment
-    from tollhouse.payments.tools import Tools
     from tollhouse.threeds.model import BrowserData, CardRange
 
 #: threeDSRequestorChallengeInd: no preference, and mandated, which a soft decline asks for.
@@ -27,11 +27,11 @@ MANDATED = "04"
 
 
 def draft_authentication(
-    tools: Tools, payment: Payment, card_range: CardRange, *, after_soft_decline: bool
+    deps: AuthenticationDependencies, payment: Payment, card_range: CardRange, *, after_soft_decline: bool
 ) -> Authentication:
     """Return the first authentication of an attempt; nothing is written yet."""
     authentication_id = uuid4()
-    expires_at = tools.now_of(payment) + timedelta(seconds=tools.patience.challenge)
+    expires_at = deps.clock.now_of(payment.merchant_id) + timedelta(seconds=deps.timeouts.challenge)
     return Authentication(
         merchant_id=payment.merchant_id,
         authentication_id=authentication_id,
@@ -41,19 +41,19 @@ def draft_authentication(
         attempt_number=payment.attempt.number,
         number=1,
         state=State.COLLECTING,
-        page_digest=digest_key(page_key(tools, authentication_id)),
-        return_digest=digest_key(return_key(tools, authentication_id)),
+        page_digest=digest_key(page_key(deps.pages, authentication_id)),
+        return_digest=digest_key(return_key(deps.pages, authentication_id)),
         three_ds_server_trans_id=uuid4(),
         version=card_range.version,
         method_url=card_range.method_url,
         challenge_indicator=MANDATED if after_soft_decline else NO_PREFERENCE,
-        created_at=tools.clock.now(),
+        created_at=deps.clock.now(),
         expires_at=expires_at,
         due_at=expires_at,
     )
 
 
-def draft_successor(tools: Tools, old: Authentication) -> Authentication:
+def draft_successor(deps: AuthenticationDependencies, old: Authentication) -> Authentication:
     """Return an authentication that begins anew behind the same page, within the time that is left."""
     authentication_id = uuid4()
     return Authentication(
@@ -66,22 +66,22 @@ def draft_successor(tools: Tools, old: Authentication) -> Authentication:
         number=old.number + 1,
         state=State.COLLECTING,
         page_digest=old.page_digest,
-        return_digest=digest_key(return_key(tools, authentication_id)),
+        return_digest=digest_key(return_key(deps.pages, authentication_id)),
         three_ds_server_trans_id=uuid4(),
         version=old.version,
         method_url=old.method_url,
         challenge_indicator=old.challenge_indicator,
-        created_at=tools.clock.now(),
+        created_at=deps.clock.now(),
         expires_at=old.expires_at,
         due_at=old.expires_at,
     )
 
 
 def answer_draft(
-    tools: Tools, draft: Authentication, answer: Answer, state: State, *, browser: BrowserData
+    deps: AuthenticationDependencies, draft: Authentication, answer: Answer, state: State, *, browser: BrowserData
 ) -> Authentication:
     """Return the authentication that was asked about before it had a row."""
-    now = tools.clock.now()
+    now = deps.clock.now()
     return replace(
         draft,
         state=state,
@@ -102,7 +102,7 @@ def answer_draft(
 
 
 def build_question(
-    tools: Tools,
+    deps: AuthenticationDependencies,
     payment: Payment,
     authentication: Authentication,
     *,
@@ -119,13 +119,13 @@ def build_question(
         money=payment.money,
         merchant_name=payment.descriptor,
         browser=browser,
-        asked_at=tools.clock.now(),
-        website=tools.base_url,
-        notification_url=return_url(tools, authentication),
-        results_url=f"{tools.base_url}/3ds/results",
+        asked_at=deps.clock.now(),
+        website=deps.pages.base_url,
+        notification_url=return_url(deps.pages, authentication),
+        results_url=f"{deps.pages.base_url}/3ds/results",
         method_completed=authentication.method_completed_at is not None if has_method else None,
         challenge_indicator=authentication.challenge_indicator,
-        decoupled_minutes=max(1, int(tools.patience.challenge // 60)),
+        decoupled_minutes=max(1, int(deps.timeouts.challenge // 60)),
         send_before=send_before,
     )
 
@@ -142,34 +142,34 @@ def build_proof(authentication: Authentication) -> Proof | None:
     )
 
 
-def page_url(tools: Tools, authentication: Authentication) -> str:
+def page_url(pages: PageLinks, authentication: Authentication) -> str:
     """Return the address of our page, where the merchant sends the cardholder."""
-    return f"{tools.base_url}/3ds/{page_key(tools, authentication.series_id)}"
+    return f"{pages.base_url}/3ds/{page_key(pages, authentication.series_id)}"
 
 
-def return_url(tools: Tools, authentication: Authentication) -> str:
+def return_url(pages: PageLinks, authentication: Authentication) -> str:
     """Return the address to which the ACS sends the cardholder back, good for this one challenge."""
-    return f"{tools.base_url}/3ds/return/{return_key(tools, authentication.authentication_id)}"
+    return f"{pages.base_url}/3ds/return/{return_key(pages, authentication.authentication_id)}"
 
 
-def method_url(tools: Tools, authentication: Authentication) -> str:
+def method_url(pages: PageLinks, authentication: Authentication) -> str:
     """Return the address to which the 3DS Method reports."""
-    return f"{tools.base_url}/3ds/method/{method_key(tools, authentication.authentication_id)}"
+    return f"{pages.base_url}/3ds/method/{method_key(pages, authentication.authentication_id)}"
 
 
-def page_key(tools: Tools, series_id: UUID) -> str:
+def page_key(pages: PageLinks, series_id: UUID) -> str:
     """Return the key of a page: 256 bits that nobody can guess."""
-    return _key(tools, "page", series_id)
+    return _key(pages, "page", series_id)
 
 
-def return_key(tools: Tools, authentication_id: UUID) -> str:
+def return_key(pages: PageLinks, authentication_id: UUID) -> str:
     """Return the key of the way back from one challenge."""
-    return _key(tools, "return", authentication_id)
+    return _key(pages, "return", authentication_id)
 
 
-def method_key(tools: Tools, authentication_id: UUID) -> str:
+def method_key(pages: PageLinks, authentication_id: UUID) -> str:
     """Return the key under which a 3DS Method reports."""
-    return _key(tools, "method", authentication_id)
+    return _key(pages, "method", authentication_id)
 
 
 def digest_key(key: str) -> bytes:
@@ -177,5 +177,5 @@ def digest_key(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def _key(tools: Tools, purpose: str, id_: UUID) -> str:
-    return encode_base64url(tools.vault.digest(f"3ds {purpose}|{id_}".encode()))
+def _key(pages: PageLinks, purpose: str, id_: UUID) -> str:
+    return encode_base64url(pages.vault.digest(f"3ds {purpose}|{id_}".encode()))

@@ -16,11 +16,11 @@ from tollhouse.payments.steps import FinishRecord
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import AttemptDependencies
 
 
 async def authorize(
-    tools: Tools,
+    deps: AttemptDependencies,
     payment: Payment,
     instrument: PlaintextCard,
     *,
@@ -28,26 +28,28 @@ async def authorize(
     erase_code_of: UUID | None = None,
 ) -> Reply:
     """Ask for a payment whose intention is committed, and settle it by the answer, whatever that is."""
-    payment, outcome = await ask(tools, payment, instrument, proof=proof)
-    after = lifecycle.apply(payment, outcome, tools.now_of(payment))
-    return await finish_attempt(tools, payment, after, erase_code_of=erase_code_of)
+    payment, outcome = await ask(deps, payment, instrument, proof=proof)
+    after = lifecycle.apply(payment, outcome, deps.clock.now_of(payment.merchant_id))
+    return await finish_attempt(deps.finish, payment, after, erase_code_of=erase_code_of)
 
 
 async def ask(
-    tools: Tools, payment: Payment, instrument: PlaintextCard, *, proof: Proof | None = None
+    deps: AttemptDependencies, payment: Payment, instrument: PlaintextCard, *, proof: Proof | None = None
 ) -> tuple[Payment, Answer]:
     """Ask the acquirer, and the next one when the request surely never left; return the attempt that got the answer."""
-    outcome = await _ask_one(tools, payment, instrument, proof)
+    outcome = await _ask_one(deps, payment, instrument, proof)
     while isinstance(outcome, NotSent):
-        following = await _turn_to_next_acquirer(tools, payment)
+        following = await _turn_to_next_acquirer(deps, payment)
         if following is None:
             break
-        payment, outcome = following, await _ask_one(tools, following, instrument, proof)
+        payment, outcome = following, await _ask_one(deps, following, instrument, proof)
     return payment, outcome
 
 
-async def _ask_one(tools: Tools, payment: Payment, instrument: PlaintextCard, proof: Proof | None) -> Answer:
-    acquirer = tools.acquirers[payment.attempt.acquirer]
+async def _ask_one(
+    deps: AttemptDependencies, payment: Payment, instrument: PlaintextCard, proof: Proof | None
+) -> Answer:
+    acquirer = deps.acquirers[payment.attempt.acquirer]
     outcome = await acquirer.authorize(build_authorization(payment, instrument, proof))
     return await reverse_partial_approval(acquirer, payment.attempt.reference, payment.money, outcome)
 
@@ -81,24 +83,24 @@ def _choose_exemption(payment: Payment, proof: Proof | None) -> str | None:
     return payment.endorsement.exemption if payment.endorsement and not is_authenticated else None
 
 
-async def _turn_to_next_acquirer(tools: Tools, payment: Payment) -> Payment | None:
+async def _turn_to_next_acquirer(deps: AttemptDependencies, payment: Payment) -> Payment | None:
     """Close an attempt that surely never left and commit the next one; return None when there is no other way."""
-    acquirer = choose_acquirer(list(tools.acquirers), after=payment.attempt.acquirer)
+    acquirer = choose_acquirer(list(deps.acquirers), after=payment.attempt.acquirer)
     if acquirer is None or payment.mid is not None:  # the request named one merchant account and no other
         return None
     following = lifecycle.next_attempt(
-        payment, acquirer=acquirer, now=tools.clock.now(), send_before=tools.patience.send_before()
+        payment, acquirer=acquirer, now=deps.clock.now(), send_before=deps.timeouts.send_before()
     )
     move = FinishRecord(
         lifecycle.move(payment, AttemptState.NOT_SENT),
         expected=payment.attempt.state,
         following=following,
-        following_resolve_seconds=resolve_seconds(tools, acquirer),
+        following_resolve_seconds=resolve_seconds(deps, acquirer),
     )
-    return following if await tools.moves.submit(move) else None
+    return following if await deps.finish.lane.submit(move) else None
 
 
-def resolve_seconds(tools: Tools, acquirer: str) -> float:
+def resolve_seconds(deps: AttemptDependencies, acquirer: str) -> float:
     """Return when the resolver may look at an attempt that begins now: when it was sent in time and timed out."""
-    known = tools.acquirers.get(acquirer)
-    return (known.timeout_seconds if known else 0.0) + tools.patience.margin
+    known = deps.acquirers.get(acquirer)
+    return (known.timeout_seconds if known else 0.0) + deps.timeouts.margin

@@ -24,20 +24,22 @@ from tollhouse.payments.store import select_payment
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import FinishDependencies
 
 #: When the acquirer is first asked about an unknown outcome.
 FIRST_INQUIRY_SECONDS = 2.0
 
 
-async def finish_attempt(tools: Tools, before: Payment, after: Payment, *, erase_code_of: UUID | None = None) -> Reply:
+async def finish_attempt(
+    deps: FinishDependencies, before: Payment, after: Payment, *, erase_code_of: UUID | None = None
+) -> Reply:
     """Commit an outcome with its event and its answer, and return the answer; or the stored one if somebody was first.
 
     `erase_code_of` is the holder of a sealed security code that dies with this outcome. Raises Unavailable when the
     outcome could not be written; the resolver then finds out about the attempt.
     """
     if after.renewing or after.changing:
-        after = replace(after, standings=await tools.foresee(after))
+        after = replace(after, standings=await deps.forecast(after))
     answer = render_answer(after)
     move = FinishRecord(
         payment=replace(after, rendered=answer),
@@ -47,22 +49,22 @@ async def finish_attempt(tools: Tools, before: Payment, after: Payment, *, erase
         erase_code_of=erase_code_of,
         reversal=choose_reason(after),
     )
-    if not await tools.moves.submit(move):
-        stored = await _load_stored(tools, after)
+    if not await deps.lane.submit(move):
+        stored = await _load_stored(deps, after)
         report_late_approval(after, stored)
-        return await _answer_by(tools, stored)
+        return await _answer_by(deps, stored)
     if after.status is not Status.PENDING:
-        tools.on_settled(after)
+        deps.on_finished(after)
     return Reply(CREATED, answer)
 
 
-async def load_stored_response(tools: Tools, payment: Payment) -> Reply:
+async def load_stored_response(deps: FinishDependencies, payment: Payment) -> Reply:
     """Answer by what is stored of a payment."""
-    return await _answer_by(tools, await _load_stored(tools, payment))
+    return await _answer_by(deps, await _load_stored(deps, payment))
 
 
-async def _load_stored(tools: Tools, payment: Payment) -> Payment:
-    async with tools.database.acquire() as connection:
+async def _load_stored(deps: FinishDependencies, payment: Payment) -> Payment:
+    async with deps.reader.database.acquire() as connection:
         stored = await select_payment(
             connection, merchant_id=payment.merchant_id, transaction_id=payment.transaction_id
         )
@@ -71,7 +73,7 @@ async def _load_stored(tools: Tools, payment: Payment) -> Payment:
     return stored
 
 
-async def _answer_by(tools: Tools, stored: Payment) -> Reply:
-    answer = await show_payment(tools, stored)
-    await record_answer(tools, stored, answer)  # what a client hears now stays the answer to its request
+async def _answer_by(deps: FinishDependencies, stored: Payment) -> Reply:
+    answer = await show_payment(deps.reader, stored)
+    await record_answer(deps.reader, stored, answer)  # what a client hears now stays the answer to its request
     return Reply(CREATED, answer)

@@ -22,8 +22,8 @@ from tollhouse.payments.records import CREATED
 from tollhouse.payments.store import queries, select_claim, select_payment, select_payment_by_order
 
 if TYPE_CHECKING:
+    from tollhouse.payments.dependencies import PaymentReader, RequestDependencies
     from tollhouse.payments.steps import Claimed
-    from tollhouse.payments.tools import Tools
     from tollhouse.payments.work import Work
 
 Parameters = ParamSpec("Parameters")
@@ -36,7 +36,7 @@ ASKING = frozenset({AttemptState.IN_FLIGHT, AttemptState.REVERSING})
 
 
 async def run_once(
-    tools: Tools,
+    deps: RequestDependencies,
     claim: Claim | None,
     carry_out: Callable[Concatenate[Work, Parameters], Coroutine[Any, Any, Reply]],
     *arguments: Parameters.args,
@@ -47,31 +47,31 @@ async def run_once(
     The work goes on when its client goes away, and so it does after `pending`: the callback tells the end. Raises
     RequestIdReused when the request under way has another body, and what the work raises.
     """
-    known = tools.running.find(claim)
-    work = known or tools.running.begin(claim, carry_out, *arguments, **options)
-    reply = await work.wait(tools.patience.answer)
+    known = deps.running.find(claim)
+    work = known or deps.running.begin(claim, carry_out, *arguments, **options)
+    reply = await work.wait(deps.answer_seconds)
     if reply is None:
-        reply = await _answer_pending(tools, _expect(work.payment), claim)
+        reply = await _answer_pending(deps, _expect(work.payment), claim)
     return replace(reply, is_replay=True) if known else reply
 
 
-async def _answer_pending(tools: Tools, payment: Payment, claim: Claim | None) -> Reply:
+async def _answer_pending(deps: RequestDependencies, payment: Payment, claim: Claim | None) -> Reply:
     """Answer that the outcome is not known yet, also to repeats of the request."""
     answer = render_answer(payment)
     if claim is None:
         return Reply(CREATED, answer)
-    await record_answer(tools, payment, answer)
-    recorded = await recall_claim(tools, claim)  # the outcome may have been recorded in the same moment
+    await record_answer(deps.reader, payment, answer)
+    recorded = await recall_claim(deps, claim)  # the outcome may have been recorded in the same moment
     return Reply(CREATED, recorded.body if recorded else answer)
 
 
-async def recall_claim(tools: Tools, claim: Claim) -> Reply | None:
+async def recall_claim(deps: RequestDependencies, claim: Claim) -> Reply | None:
     """Return the recorded answer to a request id, waiting for it while its request runs; None when the id is free.
 
     Raises RequestIdReused for another body, and RequestInProgress when no answer came in time.
     """
-    for pause in _pauses(tools.patience.answer):
-        async with tools.database.acquire() as connection:
+    for pause in _pauses(deps.answer_seconds):
+        async with deps.reader.database.acquire() as connection:
             claimed = await select_claim(connection, claim)
         if claimed is None:
             return None
@@ -79,38 +79,38 @@ async def recall_claim(tools: Tools, claim: Claim) -> Reply | None:
         if claimed.answer is not None:
             return Reply(claimed.status or CREATED, claimed.answer, is_replay=True)
         # The request id of a double click may have come to a payment that had its answer, and been left without one.
-        payment = await _load_claimed(tools, claim.merchant_id, claimed)
-        if await _answer_by_payment(tools, payment) is None:
+        payment = await _load_claimed(deps, claim.merchant_id, claimed)
+        if await _answer_by_payment(deps, payment) is None:
             await asyncio.sleep(pause)
     raise RequestInProgress
 
 
-async def answer_double_click(tools: Tools, payment: Payment, *, payment_id: int) -> Reply:
+async def answer_double_click(deps: RequestDependencies, payment: Payment, *, payment_id: int) -> Reply:
     """Answer a double click as the payment that it repeats: once that one is settled or waits for its cardholder.
 
     When that takes long, the answer is `pending`, as the first request's was meanwhile. It is recorded for the request
     id of the double click too.
     """
-    for pause in _pauses(tools.patience.answer):
-        answer = await _answer_by_payment(tools, await _load_first(tools, payment.merchant_id, payment_id))
+    for pause in _pauses(deps.answer_seconds):
+        answer = await _answer_by_payment(deps, await _load_first(deps, payment.merchant_id, payment_id))
         if answer is not None:
             return Reply(CREATED, answer, is_replay=True)
         await asyncio.sleep(pause)
-    late = await _answer_by_payment(tools, await _load_first(tools, payment.merchant_id, payment_id), waits=False)
+    late = await _answer_by_payment(deps, await _load_first(deps, payment.merchant_id, payment_id), waits=False)
     return Reply(CREATED, late or b"", is_replay=True)
 
 
-async def _load_claimed(tools: Tools, merchant_id: int, claimed: Claimed) -> Payment:
+async def _load_claimed(deps: RequestDependencies, merchant_id: int, claimed: Claimed) -> Payment:
     """Return what a request id leads to: an operation, or the payment itself."""
     if claimed.transaction_id is None:
-        return await _load_first(tools, merchant_id, claimed.payment_id)
-    async with tools.database.acquire() as connection:
+        return await _load_first(deps, merchant_id, claimed.payment_id)
+    async with deps.reader.database.acquire() as connection:
         payment = await select_payment(connection, merchant_id=merchant_id, transaction_id=claimed.transaction_id)
     return _expect(payment)
 
 
-async def _load_first(tools: Tools, merchant_id: int, payment_id: int) -> Payment:
-    async with tools.database.acquire() as connection:
+async def _load_first(deps: RequestDependencies, merchant_id: int, payment_id: int) -> Payment:
+    async with deps.reader.database.acquire() as connection:
         return _expect(await select_payment_by_order(connection, merchant_id=merchant_id, payment_id=payment_id))
 
 
@@ -120,15 +120,15 @@ def _expect(payment: Payment | None) -> Payment:
     return payment
 
 
-async def _answer_by_payment(tools: Tools, payment: Payment, *, waits: bool = True) -> bytes | None:
+async def _answer_by_payment(deps: RequestDependencies, payment: Payment, *, waits: bool = True) -> bytes | None:
     """Record the answer that a payment has by now for the request ids that have none, and return it.
 
     While the acquirer is asked there is none, unless nobody waits any longer: then it is `pending`.
     """
     if waits and not has_answer(payment):
         return None
-    answer = await show_payment(tools, payment)
-    await record_answer(tools, payment, answer)
+    answer = await show_payment(deps.reader, payment)
+    await record_answer(deps.reader, payment, answer)
     return answer
 
 
@@ -147,9 +147,9 @@ def has_answer(payment: Payment) -> bool:
     return payment.status is not Status.PENDING or payment.attempt.state not in ASKING
 
 
-async def record_answer(tools: Tools, payment: Payment, answer: bytes) -> None:
+async def record_answer(reader: PaymentReader, payment: Payment, answer: bytes) -> None:
     """Record an answer for the request ids that lead to a payment and have none yet."""
-    async with tools.database.acquire() as connection:
+    async with reader.database.acquire() as connection:
         await queries.record_answer(
             connection,
             merchant_id=payment.merchant_id,

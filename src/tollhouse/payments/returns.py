@@ -15,13 +15,13 @@ from tollhouse.kernel.urls import append_query
 from tollhouse.payments.model import Payment, Status
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import ReturnLinks
 
 #: Of `sh`: hexadecimal digits of a signature, as many as clients know it with.
 SIGNATURE_LENGTH = 40
 
 
-async def leave_url(tools: Tools, payment: Payment) -> str:
+async def leave_url(returns: ReturnLinks, payment: Payment) -> str:
     """Return the merchant's redirectUrl with the result of a payment appended.
 
     An open outcome is not approved, and has no code: an approval has the code `0`, and so would it.
@@ -36,17 +36,17 @@ async def leave_url(tools: Tools, payment: Payment) -> str:
         "cb_code": code,
         "cb_transaction_id": str(payment.transaction_id),
     }
-    return await _append(tools, payment.merchant_id, payment.redirect_url, result)
+    return await _append(returns, payment.merchant_id, payment.redirect_url, result)
 
 
-async def leave_untried_url(tools: Tools, *, merchant_id: int, payment_id: int, url: str) -> str:
+async def leave_untried_url(returns: ReturnLinks, *, merchant_id: int, payment_id: int, url: str) -> str:
     """Return an address of a merchant with what is known of an order that nobody has tried to pay."""
     result = {"order_id": str(payment_id), "sh": "", "is_approved": "0"}
-    return await _append(tools, merchant_id, url, result)
+    return await _append(returns, merchant_id, url, result)
 
 
-async def _append(tools: Tools, merchant_id: int, url: str, result: Mapping[str, str | None]) -> str:
-    secret = (await tools.ipn_secrets(merchant_id))[0]
+async def _append(returns: ReturnLinks, merchant_id: int, url: str, result: Mapping[str, str | None]) -> str:
+    secret = (await returns.ipn_secrets(merchant_id))[0]
     signed = {name: text for name, text in result.items() if text is not None} | {"sh": sign_return(secret, result)}
     return append_query(url, signed)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tollhouse.acquirers.model import Acquirer, Finding
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import AttemptDependencies
     from tollhouse.storage.database import PlainConnection
 
 #: When the acquirer is asked again, in real time: after an hour and after a day.
@@ -98,60 +98,60 @@ async def count_late_approvals(connection: PlainConnection) -> LateApprovals:
     return LateApprovals(row["found"], row["unreversed"])
 
 
-async def lease_due_reversals(tools: Tools, *, limit: int, lease_seconds: float) -> list[DueReversal]:
+async def lease_due_reversals(deps: AttemptDependencies, *, limit: int, lease_seconds: float) -> list[DueReversal]:
     """Take references that are due; nobody else gets them before the lease ends."""
-    async with tools.database.transaction() as connection:
+    async with deps.database.transaction() as connection:
         rows = queries.lease_due_reversals(connection, limit=limit, lease_seconds=lease_seconds)
         return [_read(row) async for row in rows]
 
 
-async def process_reversal(tools: Tools, due: DueReversal) -> None:
+async def process_reversal(deps: AttemptDependencies, due: DueReversal) -> None:
     """Reverse a due reference, or ask about it when that is done, and record the result or try again later."""
-    acquirer = tools.acquirers.get(due.acquirer)
+    acquirer = deps.acquirers.get(due.acquirer)
     if acquirer is None:
         log.error("acquirer not configured", acquirer=due.acquirer, transaction_id=due.transaction_id)
-        await _postpone(tools, due, LATER_INQUIRIES_SECONDS)
+        await _postpone(deps, due, LATER_INQUIRIES_SECONDS)
     elif acquirer.can_reverse and not due.is_acknowledged:
-        await _reverse(tools, acquirer, due)
+        await _reverse(deps, acquirer, due)
     else:
-        await _look_again(tools, acquirer, due)
+        await _look_again(deps, acquirer, due)
 
 
-async def _reverse(tools: Tools, acquirer: Acquirer, due: DueReversal) -> None:
+async def _reverse(deps: AttemptDependencies, acquirer: Acquirer, due: DueReversal) -> None:
     finding = await acquirer.reverse(due.reference, due.money)
     _log_result(due, finding)
     if not isinstance(finding, Reversed):
-        await _postpone(tools, due, pause_after(due.tries))
+        await _postpone(deps, due, pause_after(due.tries))
         return
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         await queries.update_reversal_acknowledged(connection, **_key(due), next_seconds=_next_inquiry(due.inquiries))
 
 
-async def _look_again(tools: Tools, acquirer: Acquirer, due: DueReversal) -> None:
+async def _look_again(deps: AttemptDependencies, acquirer: Acquirer, due: DueReversal) -> None:
     """Ask what the acquirer has under the reference now; where it cannot be asked, reverse it once more."""
     can_inquire = acquirer.settles == "inquire"
     ask = acquirer.inquire if can_inquire else acquirer.reverse
     finding = await ask(due.reference, due.money)
     _log_result(due, finding)
     if isinstance(finding, Reversed | NotFound | Declined):
-        async with tools.database.acquire() as connection:
+        async with deps.database.acquire() as connection:
             seconds = _next_inquiry(due.inquiries + 1)
             await queries.update_reversal_inquired(connection, **_key(due), next_seconds=seconds)
     elif isinstance(finding, Approved) and (due.is_acknowledged or due.reason is not Reason.LATE_APPROVAL):
-        await _reopen(tools, due, finding)
+        await _reopen(deps, due, finding)
     else:
-        await _postpone(tools, due, LATER_INQUIRIES_SECONDS)
+        await _postpone(deps, due, LATER_INQUIRIES_SECONDS)
 
 
-async def _reopen(tools: Tools, due: DueReversal, approval: Approved) -> None:
+async def _reopen(deps: AttemptDependencies, due: DueReversal, approval: Approved) -> None:
     """Record that there is an approval after all; it is reversed next."""
     _log_late_approval(due.transaction_id, due.number, due.acquirer)
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         await queries.update_reversal_approved(connection, **_key(due), approval_code=approval.approval_code)
 
 
-async def _postpone(tools: Tools, due: DueReversal, seconds: float) -> None:
-    async with tools.database.acquire() as connection:
+async def _postpone(deps: AttemptDependencies, due: DueReversal, seconds: float) -> None:
+    async with deps.database.acquire() as connection:
         await queries.postpone_reversal(connection, **_key(due), seconds=seconds)
 
 

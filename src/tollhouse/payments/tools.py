@@ -6,19 +6,32 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tollhouse.kernel.clock import boot_seconds
+from tollhouse.payments.dependencies import (
+    AttemptDependencies,
+    AuthenticationDependencies,
+    CardUpdateDependencies,
+    ChargebackDependencies,
+    ChargeDependencies,
+    DisputeDependencies,
+    FinishDependencies,
+    OperationDependencies,
+    PageLinks,
+    PaymentReader,
+    PaymentTimeouts,
+    RequestDependencies,
+    ReturnLinks,
+    VoidDependencies,
+)
 from tollhouse.payments.lookups import IntentLookups
 from tollhouse.payments.routing import Routes
 from tollhouse.payments.work import Running
 from tollhouse.risk.model import NO_LIMITS, Limits
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from tollhouse.acquirers.model import Acquirer
     from tollhouse.catalog.access import Catalog
     from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.payments.model import Consequence, Payment, SubscriptionForecast
+    from tollhouse.payments.model import Consequence, SubscriptionForecast
     from tollhouse.payments.steps import BeginRecord, Begun, FinishRecord
     from tollhouse.rates.access import Rates
     from tollhouse.storage.coalesce import Coalescer
@@ -27,25 +40,6 @@ if TYPE_CHECKING:
     from tollhouse.threeds.directory import Directory
     from tollhouse.vault.security_codes import SecurityCodes
     from tollhouse.vault.vault import Vault
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentTimeouts:
-    """How long things may take, in seconds."""
-
-    #: Until a client gets `pending` for a payment that goes on.
-    answer: float = 20.0
-    #: From the intention until a request has to have left. The resolver looks at an attempt whose process is silent
-    #: after this and the acquirer's time-out.
-    margin: float = 10.0
-    #: Until an open challenge is abandoned.
-    challenge: float = 900.0
-    #: Until an unknown outcome that cannot be inquired about is reversed.
-    reversal: float = 900.0
-
-    def send_before(self) -> float:
-        """Return until when a request may leave whose intention is committed next (`transport.model`)."""
-        return boot_seconds() + self.margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +54,7 @@ class Tools:
     rates: Rates
     directory: Directory
     acquirers: Mapping[str, Acquirer]
-    payment_numbers: NumberBlocks
-    transaction_numbers: NumberBlocks
-    subscription_numbers: NumberBlocks
+    numbers: NumberBlocks
     beginnings: Coalescer[BeginRecord, Begun]
     moves: Coalescer[FinishRecord, bool]
     #: What is written with an outcome, whoever writes it.
@@ -75,7 +67,7 @@ class Tools:
     ipn_secrets: Callable[[int], Awaitable[Sequence[str]]]
     #: Called with each payment that this process settled: metrics, and a nudge to whoever delivers IPNs.
     on_settled: Callable[[Any], None]
-    patience: PaymentTimeouts = PaymentTimeouts()
+    patience: PaymentTimeouts = field(default_factory=PaymentTimeouts)
     #: How often a consumer, a card and an address may pay.
     limits: Limits = NO_LIMITS
     running: Running = field(default_factory=Running)
@@ -83,12 +75,72 @@ class Tools:
     mids: Mapping[str, str] = field(default_factory=dict)
     takes_test_mids: bool = False
 
-    def now_of(self, payment: Payment) -> datetime:
-        """Return the time of a payment's merchant, by which it is made and settled (`kernel.clock`)."""
-        return self.clock.now_of(payment.merchant_id)
-
     @property
     def lookups(self) -> IntentLookups:
         """Where an intent finds what it refers to."""
         routes = Routes(tuple(self.acquirers), self.mids, self.takes_test_mids)
         return IntentLookups(self.database, self.clock, self.vault, self.catalog, routes)
+
+    @property
+    def returns(self) -> ReturnLinks:
+        """The ways back from a page."""
+        return ReturnLinks(PageLinks(self.base_url, self.vault), self.ipn_secrets)
+
+    @property
+    def reader(self) -> PaymentReader:
+        """Reads payments."""
+        return PaymentReader(self.database, PageLinks(self.base_url, self.vault))
+
+    @property
+    def requests(self) -> RequestDependencies:
+        """Carries requests out once."""
+        return RequestDependencies(self.reader, self.running, self.patience.answer)
+
+    @property
+    def finish(self) -> FinishDependencies:
+        """Records outcomes."""
+        return FinishDependencies(self.reader, self.moves, self.clock, self.foresee, self.on_settled)
+
+    @property
+    def attempts(self) -> AttemptDependencies:
+        """Asks acquirers."""
+        return AttemptDependencies(self.finish, self.acquirers, self.patience)
+
+    @property
+    def authentication(self) -> AuthenticationDependencies:
+        """Authenticates cardholders."""
+        return AuthenticationDependencies(
+            self.attempts, self.directory, self.security_codes, self.vault, self.returns, self.running
+        )
+
+    @property
+    def charging(self) -> ChargeDependencies:
+        """Charges intents."""
+        return ChargeDependencies(
+            self.authentication, self.requests, self.beginnings, self.numbers, self.rates, self.limits
+        )
+
+    @property
+    def operations(self) -> OperationDependencies:
+        """Captures, voids and refunds."""
+        return OperationDependencies(self.attempts, self.requests, self.numbers)
+
+    @property
+    def voiding(self) -> VoidDependencies:
+        """Voids."""
+        return VoidDependencies(self.operations, self.authentication)
+
+    @property
+    def chargebacks(self) -> ChargebackDependencies:
+        """Records charge-backs."""
+        return ChargebackDependencies(self.finish, self.requests, self.numbers, self.consequences)
+
+    @property
+    def disputes(self) -> DisputeDependencies:
+        """Imports disputes."""
+        return DisputeDependencies(self.chargebacks, self.acquirers, self.vault)
+
+    @property
+    def card_updates(self) -> CardUpdateDependencies:
+        """Asks an account updater."""
+        return CardUpdateDependencies(self.database, self.acquirers, self.vault)

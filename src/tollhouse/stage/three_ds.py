@@ -91,13 +91,13 @@ async def _take_step(tools: Tools, transport: Transport, authentication: Authent
     if authentication.state is State.CHALLENGED:
         await _answer_bank(transport, authentication, result)
         if result == "timeout":
-            await abandon(tools, authentication)
+            await abandon(tools.authentication, authentication)
     elif result == "timeout" and not authentication.state.is_decided:
-        await abandon(tools, authentication)
+        await abandon(tools.authentication, authentication)
     elif authentication.state is State.COLLECTING:
-        await submit_browser(tools, page_key(tools, authentication.series_id), BROWSER)
+        await submit_browser(tools.authentication, page_key(tools.reader.pages, authentication.series_id), BROWSER)
     elif authentication.state is State.LAPSED:
-        await open_page(tools, page_key(tools, authentication.series_id))
+        await open_page(tools.authentication, page_key(tools.reader.pages, authentication.series_id))
 
 
 async def _answer_bank(transport: Transport, authentication: Authentication, result: Outcome) -> None:
@@ -121,7 +121,7 @@ async def _load(tools: Tools, merchant_id: int, payment_id: int) -> Payment:
 
 async def _answer(tools: Tools, payment: Payment) -> Reply:
     """Answer with the payment; one that still waits for its cardholder says where."""
-    return Reply(200, await show_payment(tools, payment))
+    return Reply(200, await show_payment(tools.reader, payment))
 
 
 def three_ds_handler(

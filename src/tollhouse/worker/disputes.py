@@ -11,15 +11,15 @@ from tollhouse.kernel.errors import DatabaseUnavailable, Unavailable
 from tollhouse.payments.disputes.import_disputes import import_disputes
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import DisputeDependencies
 
 log = structlog.get_logger()
 
 
-async def import_all_disputes(tools: Tools, *, is_stopping: Callable[[], bool] = lambda: False) -> int:
+async def import_all_disputes(deps: DisputeDependencies, *, is_stopping: Callable[[], bool] = lambda: False) -> int:
     """Record what is due, and return how many charge-backs that were. An acquirer that is away is asked next time."""
     try:
-        return await import_disputes(tools, is_stopping=is_stopping)
+        return await import_disputes(deps, is_stopping=is_stopping)
     except DatabaseUnavailable:
         raise
     except Unavailable as error:

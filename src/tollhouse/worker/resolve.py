@@ -10,7 +10,7 @@ from tollhouse.payments.resolve.resolve_attempts import lease_due, resolve_attem
 from tollhouse.worker.run import do_batches, try_one
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import AttemptDependencies
 
 #: Attempts that are asked about at a time, and for how long nobody else takes them: an inquiry, a reversal and the
 #: write fit in. A process that dies in between delays its attempts by that much; two that ask about one do no harm.
@@ -18,18 +18,18 @@ BATCH = 50
 LEASE_SECONDS = 30.0
 
 
-async def resolve_due(tools: Tools) -> int:
+async def resolve_due(deps: AttemptDependencies) -> int:
     """Resolve what is due, batch after batch, and return how many attempts were looked at."""
-    return await do_batches(partial(resolve_batch, tools), size=BATCH)
+    return await do_batches(partial(resolve_batch, deps), size=BATCH)
 
 
-async def resolve_batch(tools: Tools) -> int:
+async def resolve_batch(deps: AttemptDependencies) -> int:
     """Resolve one batch of what is due, and return how many attempts were looked at."""
-    due = await lease_due(tools, limit=BATCH, lease_seconds=LEASE_SECONDS)
-    await asyncio.gather(*(_resolve_one(tools, merchant_id, transaction_id) for merchant_id, transaction_id in due))
+    due = await lease_due(deps, limit=BATCH, lease_seconds=LEASE_SECONDS)
+    await asyncio.gather(*(_resolve_one(deps, merchant_id, transaction_id) for merchant_id, transaction_id in due))
     return len(due)
 
 
-async def _resolve_one(tools: Tools, merchant_id: int, transaction_id: int) -> None:
-    work = resolve_attempt(tools, merchant_id=merchant_id, transaction_id=transaction_id)
+async def _resolve_one(deps: AttemptDependencies, merchant_id: int, transaction_id: int) -> None:
+    work = resolve_attempt(deps, merchant_id=merchant_id, transaction_id=transaction_id)
     await try_one("outcome still open", work, transaction_id=transaction_id)

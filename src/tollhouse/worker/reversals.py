@@ -10,22 +10,22 @@ from tollhouse.payments.reversals import lease_due_reversals, process_reversal
 from tollhouse.worker.run import do_batches, try_one
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import AttemptDependencies
 
 #: References that are worked on at a time, and for how long nobody else takes them: a call and its write fit in.
 BATCH = 50
 LEASE_SECONDS = 30.0
 
 
-async def reverse_due(tools: Tools) -> int:
+async def reverse_due(deps: AttemptDependencies) -> int:
     """Reverse what is due, batch after batch, and return how many references were looked at."""
-    return await do_batches(partial(reverse_batch, tools), size=BATCH)
+    return await do_batches(partial(reverse_batch, deps), size=BATCH)
 
 
-async def reverse_batch(tools: Tools) -> int:
+async def reverse_batch(deps: AttemptDependencies) -> int:
     """Reverse one batch of what is due, and return how many references were looked at."""
-    due = await lease_due_reversals(tools, limit=BATCH, lease_seconds=LEASE_SECONDS)
+    due = await lease_due_reversals(deps, limit=BATCH, lease_seconds=LEASE_SECONDS)
     await asyncio.gather(
-        *(try_one("reversal.postponed", process_reversal(tools, one), transaction_id=one.transaction_id) for one in due)
+        *(try_one("reversal.postponed", process_reversal(deps, one), transaction_id=one.transaction_id) for one in due)
     )
     return len(due)

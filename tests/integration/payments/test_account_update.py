@@ -188,7 +188,7 @@ async def test_a_stranger_updates_nothing(shop: Shop) -> None:
         with pytest.raises(NotFound):
             await update(shop, named, card(OTHER_NUMBER), merchant_id)
         with pytest.raises(NotFound):
-            await ask_for_update(shop.tools, merchant_id=merchant_id, account_id=named)
+            await ask_for_update(shop.tools.card_updates, merchant_id=merchant_id, account_id=named)
     assert await rows(shop) == before
 
 
@@ -212,12 +212,14 @@ async def test_an_update_is_whole_or_not_at_all(shop: Shop) -> None:
 async def test_asking(shop: Shop) -> None:
     """The updater is asked about the card as it is stored, by an old id about the one that is good now."""
     account_id, _ = await keep(shop)
-    assert await ask_for_update(shop.tools, merchant_id=MERCHANT, account_id=account_id) == Unchanged()
+    assert await ask_for_update(shop.tools.card_updates, merchant_id=MERCHANT, account_id=account_id) == Unchanged()
     shop.acquirer.updates.extend([Updated(card(OTHER_NUMBER)), Closed(), NotSent("connection refused")])
-    found = await ask_for_update(shop.tools, merchant_id=MERCHANT, account_id=account_id)
+    found = await ask_for_update(shop.tools.card_updates, merchant_id=MERCHANT, account_id=account_id)
     assert isinstance(found, Updated)
     await update(shop, account_id, found.card)
-    assert await ask_for_update(shop.tools, merchant_id=MERCHANT, account_id=account_id) == Closed()
-    assert isinstance(await ask_for_update(shop.tools, merchant_id=MERCHANT, account_id=account_id), NotSent)
+    assert await ask_for_update(shop.tools.card_updates, merchant_id=MERCHANT, account_id=account_id) == Closed()
+    assert isinstance(
+        await ask_for_update(shop.tools.card_updates, merchant_id=MERCHANT, account_id=account_id), NotSent
+    )
     assert [query.card for query in shop.acquirer.queried] == [card(), card(), card(OTHER_NUMBER), card(OTHER_NUMBER)]
     assert {query.acceptor for query in shop.acquirer.queried} == {str(MERCHANT)}

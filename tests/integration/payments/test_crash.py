@@ -67,7 +67,7 @@ async def test_commits_without_an_answer(shop: Shop, lossy: tuple[Shop, LossyWay
     orders = [await far.intent(external_id=f"user-{n}", claim=claim(f"r{n}"), prices=prices) for n in range(10)]
     orders += [await far.intent(external_id=f"token-{n}", claim=claim(f"t{n}"), token=tokens[n]) for n in range(5)]
     way.losing_every = 2
-    replies = await asyncio.gather(*(charge(far.tools, order) for order in orders))
+    replies = await asyncio.gather(*(charge(far.tools.charging, order) for order in orders))
     way.losing_every = 0
     assert {Paid(reply).outcome for reply in replies} == {("success", "0")}
     assert way.lost >= 2
@@ -99,7 +99,7 @@ async def test_a_blacklisted_payment_whose_commit_had_no_answer(lossy: tuple[Sho
     await far.value("update consumer set group_id = 2")
     order = await far.intent(claim=claim("r1"))
     way.losing = 1
-    refused = Paid(await charge(far.tools, order))
+    refused = Paid(await charge(far.tools.charging, order))
     assert (way.lost, refused.outcome) == (1, ("fail", "1001"))
     assert far.acquirer.count("authorize") == 1
 

@@ -310,7 +310,7 @@ async def test_merchant_initiated_charges(shop: Shop) -> None:
     for source in ({"account_id": account}, {"source_consumer_id": consumer}):
         intent = await shop.intent(**source, initiator="merchant", asks_authentication=True)
         assert (intent.asks_authentication, intent.may_redirect, intent.reason) == (False, False, "unscheduled")
-        await charge(shop.tools, intent)
+        await charge(shop.tools.charging, intent)
         asked = shop.acquirer.asked[-1]
         assert (asked.initiator, asked.cvv) == ("merchant", None)
         assert asked.network_transaction_id

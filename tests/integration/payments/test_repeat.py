@@ -12,8 +12,8 @@ from tests.support.shop import Paid, Shop, all_at_once, claim
 from tollhouse.acquirers.model import Declined
 from tollhouse.kernel.errors import DatabaseUnavailable, Invalid, RequestIdReused, RequestInProgress
 from tollhouse.payments.charge.charge import charge
+from tollhouse.payments.dependencies import PaymentTimeouts
 from tollhouse.payments.idempotency import recall_claim
-from tollhouse.payments.tools import PaymentTimeouts
 
 OTHER_DIGEST = b"o" * 32
 
@@ -54,7 +54,7 @@ async def test_twenty_repeats_at_once_in_two_processes(shop: Shop, other_process
     """Equal requests at once in two processes are charged once and answered alike."""
     shops = (shop, other_process)
     intents = [await shops[n % 2].intent(claim=claim("r1")) for n in range(20)]
-    replies = await all_at_once(*(charge(shops[n % 2].tools, intent) for n, intent in enumerate(intents)))
+    replies = await all_at_once(*(charge(shops[n % 2].tools.charging, intent) for n, intent in enumerate(intents)))
     assert len({reply.body for reply in replies}) == 1
     assert sum(not reply.is_replay for reply in replies) == 1
     assert len(shop.acquirer.charged) == 1
@@ -118,8 +118,8 @@ async def test_a_released_request_id_is_free(shop: Shop) -> None:
     intent = await shop.intent(token=token, claim=claim("r1"))
     await shop.value("update token set expires_at = now()")
     with pytest.raises(Invalid):
-        await charge(shop.tools, intent)
-    assert await recall_claim(shop.tools, claim("r1")) is None
+        await charge(shop.tools.charging, intent)
+    assert await recall_claim(shop.tools.requests, claim("r1")) is None
     assert (await shop.pay(claim=claim("r1", digest=OTHER_DIGEST))).outcome == ("success", "0")
 
 
@@ -129,7 +129,7 @@ async def test_who_waits_for_a_released_request_id(shop: Shop, other_process: Sh
     shops = (shop, other_process)
     intents = [await shops[n % 2].intent(token=token, claim=claim("r1")) for n in range(6)]
     await shop.value("update token set expires_at = now()")
-    answers = await all_at_once(*(charge(shops[n % 2].tools, intent) for n, intent in enumerate(intents)))
+    answers = await all_at_once(*(charge(shops[n % 2].tools.charging, intent) for n, intent in enumerate(intents)))
     assert all(isinstance(answer, Invalid) for answer in answers)
 
 
@@ -160,7 +160,7 @@ async def test_a_request_that_was_never_committed_leaves_its_id_free(shop: Shop)
     """After a failure before the commit the same request id is charged as if it were new."""
     spoilt = await shop.intent(claim=claim("r1"), metadata="no JSON")
     with pytest.raises(Exception, match="json"):
-        await charge(shop.tools, spoilt)
+        await charge(shop.tools.charging, spoilt)
     assert (await shop.pay(claim=claim("r1"))).outcome == ("success", "0")
 
 
@@ -173,7 +173,7 @@ async def test_a_database_that_went_away_before_the_end(shop: Shop) -> None:
 
     broken = replace(shop.tools, moves=Broken(), patience=PaymentTimeouts(answer=0.3, margin=0))  # type: ignore[arg-type]
     with pytest.raises(DatabaseUnavailable):
-        await charge(broken, await shop.intent(claim=claim("r1")))
+        await charge(broken.charging, await shop.intent(claim=claim("r1")))
     with pytest.raises(RequestInProgress):
         await shop.hasty.pay(claim=claim("r1"))
     await shop.resolve(await shop.value("select transaction_id from transaction"))

@@ -253,7 +253,7 @@ async def test_an_abandoned_challenge_ends_and_stays_ended(world: World) -> None
     """After its time the sweep ends the payment with 1011; a passing RReq after that is answered and ignored."""
     answer = await world.pay("challenge", browser=True)
     await world.fetch("update authentication set expires_at = now(), due_at = now()")
-    assert await sweep_authentications(world.tools) == 1
+    assert await sweep_authentications(world.tools.authentication) == 1
     payment = await world.settled(answer)
     assert (payment.status, payment.code) == ("fail", "1011")
     assert len(await world.fetch("select from event")) == 1
@@ -266,7 +266,7 @@ async def test_an_abandoned_challenge_ends_and_stays_ended(world: World) -> None
     assert ended.status == 200
     assert "Not confirmed in time" in ended.text
     assert "is_approved=0&amp;cb_code=1011&amp;cb_transaction_id=" in ended.text
-    assert await sweep_authentications(world.tools) == 0
+    assert await sweep_authentications(world.tools.authentication) == 0
 
 
 async def test_a_challenge_runs_out_by_the_merchants_clock(world: World) -> None:
@@ -274,9 +274,9 @@ async def test_a_challenge_runs_out_by_the_merchants_clock(world: World) -> None
     answer = await world.pay("challenge", browser=True)
     clock = world.tools.clock
     await leap(world.tools.database, MERCHANT_ID, clock, minutes=14)
-    assert await sweep_authentications(world.tools) == 0
+    assert await sweep_authentications(world.tools.authentication) == 0
     await leap(world.tools.database, MERCHANT_ID, clock, minutes=1)
-    assert await sweep_authentications(world.tools) == 1
+    assert await sweep_authentications(world.tools.authentication) == 1
     payment = await world.settled(answer)
     assert payment.code == "1011"
     assert payment.settled_at is not None
@@ -286,9 +286,9 @@ async def test_a_challenge_runs_out_by_the_merchants_clock(world: World) -> None
 async def test_a_page_that_nobody_opened_is_abandoned(world: World) -> None:
     """A cardholder who never came ends the same way."""
     answer = await world.pay("challenge")
-    assert await sweep_authentications(world.tools) == 0
+    assert await sweep_authentications(world.tools.authentication) == 0
     await world.fetch("update authentication set due_at = now()")
-    await sweep_authentications(world.tools)
+    await sweep_authentications(world.tools.authentication)
     assert (await world.settled(answer)).code == "1011"
 
 
@@ -298,9 +298,9 @@ async def test_sweep_and_result_race(world: World) -> None:
         answer = await world.pay("challenge", browser=True)
         authentication = await world.authentication(answer)
         await asyncio.gather(
-            abandon(world.tools, authentication),
+            abandon(world.tools.authentication, authentication),
             world.answer_bank(answer, "pass"),
-            abandon(world.tools, authentication),
+            abandon(world.tools.authentication, authentication),
         )
         payment = await world.settled(answer)
         decided = (await world.authentication(answer)).state
@@ -328,7 +328,7 @@ async def test_one_resumption_however_many_hear_of_it(world: World) -> None:
     async with world.tools.database.acquire() as connection:
         passed = await select_by_trans_id(connection, authentication.three_ds_server_trans_id)
     assert passed is not None
-    await asyncio.gather(*(conclude(world.tools, passed) for _ in range(8)))
+    await asyncio.gather(*(conclude(world.tools.authentication, passed) for _ in range(8)))
     assert (await world.settled(answer)).status == "success"
     [row] = await world.fetch("select deliveries from simulator.journal")
     assert row["deliveries"] == 1
@@ -338,7 +338,7 @@ async def test_the_sweep_follows_what_a_dead_process_decided(world: World) -> No
     """An authentication that passed, in a process that died before the claim, is resumed by the next sweep."""
     answer = await world.pay("challenge", browser=True)
     await _pass_in_a_dead_process(world)
-    counts = await asyncio.gather(*(sweep_authentications(world.tools) for _ in range(3)))
+    counts = await asyncio.gather(*(sweep_authentications(world.tools.authentication) for _ in range(3)))
     assert sorted(counts) == [0, 0, 1]
     assert (await world.settled(answer)).status == "success"
     assert (await world.authentication(answer)).due_at is None

@@ -83,7 +83,7 @@ async def test_a_card_disabled_meanwhile(shop: Shop) -> None:
     paid: Paid = await shop.pay()
     intent = await shop.intent(account_id=paid.payment["source"]["paymentAccountId"], external_id=None)
     await shop.value("update account set disabled = true")
-    refused = Paid(await charge(shop.tools, intent))
+    refused = Paid(await charge(shop.tools.charging, intent))
     assert (refused.outcome, refused.payment["source"]["disabled"]) == (("fail", "1020"), True)
     assert len(shop.acquirer.asked) == 1
 
@@ -144,7 +144,7 @@ async def test_many_at_once(shop: Shop) -> None:
     """Of many attempts at the same moment no more get through than the limit says."""
     shop = limited(shop, attempts_by_card=3)
     intents = [await shop.intent(external_id=f"user-{n}") for n in range(10)]
-    paid = await all_at_once(*(charge(shop.tools, intent) for intent in intents))
+    paid = await all_at_once(*(charge(shop.tools.charging, intent) for intent in intents))
     outcomes = sorted(Paid(reply).payment["code"] for reply in paid)
     assert outcomes == ["0"] * 3 + ["1002"] * 7
 

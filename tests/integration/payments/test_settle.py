@@ -27,7 +27,7 @@ async def test_two_outcomes_in_one_batch(shop: Shop) -> None:
     payment = await shop.begin(claim=claim("r1"))
     now = shop.tools.clock.now()
     outcomes = [lifecycle.apply(payment, outcome, now) for outcome in (approve("x"), Declined("05"), approve("y"))]
-    replies = await asyncio.gather(*(finish_attempt(shop.tools, payment, outcome) for outcome in outcomes))
+    replies = await asyncio.gather(*(finish_attempt(shop.tools.finish, payment, outcome) for outcome in outcomes))
     [row] = await shop.fetch("select status::text, code from transaction")
     events = await shop.fetch("select status from event")
     assert [event["status"] for event in events] == [row["status"]]
@@ -38,8 +38,8 @@ async def test_the_first_outcome_counts(shop: Shop) -> None:
     """Whoever comes second moves nothing and answers by what is stored."""
     payment = await shop.begin()
     now = shop.tools.clock.now()
-    first = await finish_attempt(shop.tools, payment, lifecycle.apply(payment, approve("x"), now))
-    second = await finish_attempt(shop.tools, payment, lifecycle.apply(payment, Declined("05"), now))
+    first = await finish_attempt(shop.tools.finish, payment, lifecycle.apply(payment, approve("x"), now))
+    second = await finish_attempt(shop.tools.finish, payment, lifecycle.apply(payment, Declined("05"), now))
     assert second.body == first.body
     assert await shop.value("select count(*) from event") == 1
 
@@ -48,10 +48,10 @@ async def test_who_was_overtaken_keeps_nobody_back(shop: Shop) -> None:
     """In one batch with an attempt that somebody else has moved, another is moved all the same, and followed up."""
     taken, free = await shop.begin(), await shop.begin(metadata='{"n": 2}')
     now = shop.tools.clock.now()
-    first = await finish_attempt(shop.tools, taken, lifecycle.apply(taken, approve("x"), now))
+    first = await finish_attempt(shop.tools.finish, taken, lifecycle.apply(taken, approve("x"), now))
     late, moved = await asyncio.gather(
-        finish_attempt(shop.tools, taken, lifecycle.apply(taken, Declined("05"), now)),
-        finish_attempt(shop.tools, free, lifecycle.apply(free, approve("y"), now)),
+        finish_attempt(shop.tools.finish, taken, lifecycle.apply(taken, Declined("05"), now)),
+        finish_attempt(shop.tools.finish, free, lifecycle.apply(free, approve("y"), now)),
     )
     assert late.body == first.body != moved.body
     rows = await shop.fetch("select transaction_id, status::text from transaction")
@@ -81,7 +81,7 @@ async def test_everything_follows_or_nothing(shop: Shop) -> None:
     moves = Coalescer("move", partial(flush_moves, shop.tools.clock, consequences), shop.tools.database)
     tools = replace(shop.tools, moves=moves)
     with pytest.raises(Exception, match="event_counter"):
-        await finish_attempt(tools, payment, lifecycle.apply(payment, approve("x"), tools.clock.now()))
+        await finish_attempt(tools.finish, payment, lifecycle.apply(payment, approve("x"), tools.clock.now()))
     assert (await shop.stored(payment.transaction_id)).attempt.state is AttemptState.IN_FLIGHT
     for table in ("account", "event"):
         assert await shop.value(f"select count(*) from {table}") == 0  # noqa: S608 - two names of our own
@@ -116,7 +116,7 @@ async def test_a_final_attempt_forgets_its_card(shop: Shop) -> None:
     """The sealed card stays with an attempt until it is final, and no longer."""
     payment = await shop.begin()
     assert payment.attempt.card is not None
-    await finish_attempt(shop.tools, payment, lifecycle.apply(payment, Declined("05"), shop.tools.clock.now()))
+    await finish_attempt(shop.tools.finish, payment, lifecycle.apply(payment, Declined("05"), shop.tools.clock.now()))
     assert (await shop.stored(payment.transaction_id)).attempt.card is None
 
 
@@ -126,7 +126,7 @@ async def test_many_payments_settle_side_by_side(shop: Shop) -> None:
         await shop.intent(external_id=f"user-{n % 5}", metadata=f'{{"n": {n}}}', claim=claim(f"r{n}"))
         for n in range(40)
     ]
-    replies = await asyncio.gather(*(charge(shop.tools, intent) for intent in intents))
+    replies = await asyncio.gather(*(charge(shop.tools.charging, intent) for intent in intents))
     assert len({reply.body for reply in replies}) == 40
     assert await shop.value("select count(*) from event where status = 'success'") == 40
     assert await shop.value("select count(*) from consumer where last_account_id is not null") == 5

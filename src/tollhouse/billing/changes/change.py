@@ -23,7 +23,7 @@ Telling = Callable[[Subscription, Subscription], HappeningKind | None]
 
 async def access_subscription(biller: BillingDependencies, key: Key) -> SubscriptionContext:
     """Return a merchant's subscription with what decides about it. Raises NotFound."""
-    async with biller.tools.database.acquire() as connection:
+    async with biller.database.acquire() as connection:
         case = await select_case(connection, key)
     if case is None:
         raise NotFound(MISSING)
@@ -34,7 +34,7 @@ async def change_subscription(
     biller: BillingDependencies, key: Key, rule: Rule, *, request_id: str, telling: Telling | None = None
 ) -> Subscription:
     """Change a subscription by a rule, and return it as it is then. Raises NotFound, and what the rule raises."""
-    async with biller.tools.database.transaction() as connection:
+    async with biller.database.transaction() as connection:
         case = await lock_case(connection, key)
         if case is None:
             raise NotFound(MISSING)

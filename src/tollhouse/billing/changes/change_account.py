@@ -46,7 +46,7 @@ async def request_change(
     """Request the verification that puts another card on a subscription, whose consumer pays. Raises NotFound."""
     case = await access_subscription(biller, key)
     subscription = case.subscription
-    async with biller.tools.database.acquire() as connection:
+    async with biller.database.acquire() as connection:
         agreement = (await select_agreements(connection, [key]))[key]
     price = Price(AT_ONCE, Money(0, subscription.plan.prices[0].money.currency), repeat=False)
     return RequestedPayment(
@@ -66,7 +66,7 @@ async def request_change(
 
 async def build_change(biller: BillingDependencies, requested: RequestedPayment) -> Intent:
     """Build the verification. Raises PaymentRejected, and Invalid for a subscription that is over."""
-    intent = await build_intent(biller.tools.lookups, requested)
+    intent = await build_intent(biller.lookups, requested)
     status = requested.changing.status if requested.changing else ""
     if status not in RUNNING:
         raise Invalid({}, f"The subscription is {status}.")

@@ -34,10 +34,10 @@ log = structlog.get_logger()
 
 async def lease_due_cards(biller: BillingDependencies, *, limit: int) -> list[SubscriptionContext]:
     """Take subscriptions whose cards are to be looked at; this process knows its merchants' clocks afterwards."""
-    async with biller.tools.database.acquire() as connection:
+    async with biller.database.acquire() as connection:
         cases = await lease_cards(connection, limit=limit, pause=PAUSE)
     for case in cases:
-        biller.tools.clock.observe_offset(case.subscription.merchant_id, case.clock_offset)
+        biller.clock.observe_offset(case.subscription.merchant_id, case.clock_offset)
     return cases
 
 
@@ -45,7 +45,7 @@ async def check_card(biller: BillingDependencies, case: SubscriptionContext) -> 
     """Ask about the card of one subscription, and take over or tell what there is. Safe to repeat."""
     subscription = case.subscription
     update = await ask_for_update(
-        biller.tools, merchant_id=subscription.merchant_id, account_id=subscription.account_id
+        biller.updates, merchant_id=subscription.merchant_id, account_id=subscription.account_id
     )
     log.info("card checked", subscription_id=subscription.subscription_id, finding=type(update).__name__.lower())
     if isinstance(update, Unknown | NotSent):
@@ -59,10 +59,10 @@ async def check_card(biller: BillingDependencies, case: SubscriptionContext) -> 
 async def _take_over(biller: BillingDependencies, case: SubscriptionContext, card: Card) -> None:
     """Let everything that runs on a card go on with what it is by now."""
     subscription = case.subscription
-    async with biller.tools.database.transaction() as connection:
+    async with biller.database.transaction() as connection:
         account_id = await apply_update(
             connection,
-            biller.tools.vault,
+            biller.updates.vault,
             merchant_id=subscription.merchant_id,
             account_id=subscription.account_id,
             card=card,
@@ -81,7 +81,7 @@ async def _tell_expiry(biller: BillingDependencies, case: SubscriptionContext) -
     """
     key = case.subscription.key
     expiry = await _read_expiry(biller, case)
-    async with biller.tools.database.transaction() as connection:
+    async with biller.database.transaction() as connection:
         fresh = (await lock_cases(connection, [key])).get(key)
         if fresh is None or expiry is None or fresh.subscription.account_id != case.subscription.account_id:
             return
@@ -97,7 +97,7 @@ async def _tell_expiry(biller: BillingDependencies, case: SubscriptionContext) -
 
 async def _read_expiry(biller: BillingDependencies, case: SubscriptionContext) -> Expiry | None:
     key = (case.subscription.merchant_id, case.subscription.account_id)
-    async with biller.tools.database.acquire() as connection:
+    async with biller.database.acquire() as connection:
         card = (await load_cards(connection, [key])).get(key)
     return Expiry(card.expiry_month, card.expiry_year) if card else None
 

@@ -78,13 +78,13 @@ async def lease_due(biller: BillingDependencies, *, limit: int) -> list[Subscrip
 
     While renewals are paused (`billing.breaker`) nothing is charged by real time; all else that is due is taken.
     """
-    async with biller.tools.database.acquire() as connection:
+    async with biller.database.acquire() as connection:
         hour = await note_renewals(connection, 0)
         cases = await lease_due_subscriptions(
             connection, limit=limit, charge_limit=min(limit, hour.room), lease_seconds=LEASE_SECONDS
         )
     for case in cases:
-        biller.tools.clock.observe_offset(case.subscription.merchant_id, case.clock_offset)
+        biller.clock.observe_offset(case.subscription.merchant_id, case.clock_offset)
     return cases
 
 
@@ -98,14 +98,14 @@ async def load_due(biller: BillingDependencies, cases: Sequence[SubscriptionCont
     await _settle_others(biller, [case for case in cases if case.subscription.key not in charging_keys])
     if not charging:
         return []
-    async with biller.tools.database.acquire() as connection:
+    async with biller.database.acquire() as connection:
         agreements = await select_agreements(connection, charging_keys)
         accounts = await load_cards(
             connection, {(case.subscription.merchant_id, case.subscription.account_id) for case, _ in charging}
         )
     found = await _put_together(biller, charging, agreements, accounts)
     if counted := sum(not due.case.clock_offset for due in found):
-        async with biller.tools.database.acquire() as connection:
+        async with biller.database.acquire() as connection:
             await note_renewals(connection, counted)
     return found
 
@@ -116,7 +116,7 @@ async def renew(biller: BillingDependencies, due: Due) -> Reply | None:
     Raises Unavailable when nobody knows whether the intention was committed; its lease, or the resolver, finds out.
     """
     try:
-        return await charge(biller.tools, await build_intent(biller.tools.lookups, _request_renewal(due)))
+        return await charge(biller.charging, await build_intent(biller.lookups, _request_renewal(due)))
     except ConcurrentChange:
         log.info("renewal superseded", subscription_id=due.case.subscription.subscription_id)
         return None
@@ -144,7 +144,7 @@ async def _put_together(
         subscription = case.subscription
         account = accounts.get((subscription.merchant_id, subscription.account_id))
         agreement = agreements.get(subscription.key)
-        site = await biller.tools.catalog.site(subscription.merchant_id, subscription.site_id)
+        site = await biller.lookups.catalog.site(subscription.merchant_id, subscription.site_id)
         if not case.is_merchant_active:
             put_off.append(case)
         elif account is None or agreement is None or site is None:
@@ -155,14 +155,14 @@ async def _put_together(
         else:
             found.append(Due(case, due_charge, account, agreement))
     if put_off:
-        async with biller.tools.database.acquire() as connection:
+        async with biller.database.acquire() as connection:
             await release_subscriptions(connection, put_off, pause_seconds=TROUBLE_PAUSE_SECONDS)
     return found
 
 
 async def _wait_for_scheme(biller: BillingDependencies, case: SubscriptionContext, *, brand: str) -> None:
     """Put a try off to when the limits of the card's scheme allow it: other payments were declined on it meanwhile."""
-    async with biller.tools.database.transaction() as connection:
+    async with biller.database.transaction() as connection:
         fresh = (await lock_cases(connection, [case.subscription.key]))[case.subscription.key]
         if fresh.lease == case.lease:
             at = choose_allowed_time(fresh.now, brand=brand, declines=fresh.declines)
@@ -174,7 +174,7 @@ async def _settle_others(biller: BillingDependencies, cases: Sequence[Subscripti
     if not cases:
         return
     leases = {case.subscription.key: case.lease for case in cases}
-    async with biller.tools.database.transaction() as connection:
+    async with biller.database.transaction() as connection:
         fresh = await lock_cases(connection, leases)
         held = [case for key, case in sorted(fresh.items()) if case.lease == leases[key]]
         await _write_others(biller, connection, held)

@@ -34,13 +34,13 @@ from tollhouse.threeds.store import insert_authentications
 from tollhouse.vault.security_codes import CODE_LIFE
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import AuthenticationDependencies
     from tollhouse.threeds.model import BrowserData
     from tollhouse.vault.security_codes import SealedCode
 
 
 async def demand_authentication(
-    tools: Tools,
+    deps: AuthenticationDependencies,
     payment: Payment,
     instrument: PlaintextCard,
     *,
@@ -51,27 +51,27 @@ async def demand_authentication(
 
     After a soft decline that attempt is closed, and a further one opened that carries the proof.
     """
-    card_range = await tools.directory.find_range(instrument.card.number)
+    card_range = await deps.directory.find_range(instrument.card.number)
     asked = payment
     if after_soft_decline:
         payment = lifecycle.next_attempt(
             asked,
             acquirer=asked.attempt.acquirer,
-            now=tools.clock.now(),
-            send_before=tools.patience.send_before(),
+            now=deps.clock.now(),
+            send_before=deps.timeouts.send_before(),
         )
-    draft = draft_authentication(tools, payment, card_range, after_soft_decline=after_soft_decline)
+    draft = draft_authentication(deps, payment, card_range, after_soft_decline=after_soft_decline)
     if browser is None or card_range.method_url is not None:
-        return await _hand_over(tools, asked, payment, instrument, draft)
-    if after_soft_decline and not await _open_attempt(tools, asked, payment):
-        return await load_stored_response(tools, asked)
-    return await _ask_at_once(tools, payment, instrument, draft, browser=browser)
+        return await _hand_over(deps, asked, payment, instrument, draft)
+    if after_soft_decline and not await _open_attempt(deps, asked, payment):
+        return await load_stored_response(deps.finish, asked)
+    return await _ask_at_once(deps, payment, instrument, draft, browser=browser)
 
 
-async def _open_attempt(tools: Tools, asked: Payment, payment: Payment) -> bool:
+async def _open_attempt(deps: AuthenticationDependencies, asked: Payment, payment: Payment) -> bool:
     """Close the attempt that was declined softly and commit the next one; False when somebody was faster."""
-    patience = resolve_seconds(tools, payment.attempt.acquirer) + tools.directory.timeout_seconds
-    return await tools.moves.submit(
+    patience = resolve_seconds(deps.attempts, payment.attempt.acquirer) + deps.directory.timeout_seconds
+    return await deps.finish.lane.submit(
         FinishRecord(
             lifecycle.move(asked, AttemptState.DECLINED),
             expected=asked.attempt.state,
@@ -82,7 +82,7 @@ async def _open_attempt(tools: Tools, asked: Payment, payment: Payment) -> bool:
 
 
 async def _ask_at_once(
-    tools: Tools,
+    deps: AuthenticationDependencies,
     payment: Payment,
     instrument: PlaintextCard,
     draft: Authentication,
@@ -91,50 +91,58 @@ async def _ask_at_once(
 ) -> Reply:
     """Send the AReq with what the merchant's server told of the browser."""
     question = build_question(
-        tools, payment, draft, card=instrument.card, browser=browser, send_before=payment.attempt.send_before
+        deps, payment, draft, card=instrument.card, browser=browser, send_before=payment.attempt.send_before
     )
-    answer = await ask_directory(tools, draft, question)
+    answer = await ask_directory(deps, draft, question)
     state = judge(answer.status, proceed_without_3ds=payment.proceed_without_3ds)
-    authentication = answer_draft(tools, draft, answer, state, browser=browser)
+    authentication = answer_draft(deps, draft, answer, state, browser=browser)
     if state is State.CHALLENGED:
-        return await _hand_over(tools, payment, payment, instrument, authentication)
-    async with tools.database.acquire() as connection:
+        return await _hand_over(deps, payment, payment, instrument, authentication)
+    async with deps.database.acquire() as connection:
         await insert_authentications(connection, [authentication])
     if state is State.PASSED:
-        return await authorize(tools, payment, instrument, proof=build_proof(authentication))
+        return await authorize(deps.attempts, payment, instrument, proof=build_proof(authentication))
     return await finish_attempt(
-        tools, payment, lifecycle.refuse(payment, codes.AUTHENTICATION_FAILED, tools.now_of(payment))
+        deps.finish,
+        payment,
+        lifecycle.refuse(payment, codes.AUTHENTICATION_FAILED, deps.clock.now_of(payment.merchant_id)),
     )
 
 
 async def _hand_over(
-    tools: Tools, asked: Payment, payment: Payment, instrument: PlaintextCard, authentication: Authentication
+    deps: AuthenticationDependencies,
+    asked: Payment,
+    payment: Payment,
+    instrument: PlaintextCard,
+    authentication: Authentication,
 ) -> Reply:
     """Commit that the attempt waits for its cardholder, and answer with a redirect to our page.
 
     `asked` is the payment with the attempt that is in flight: the same one, unless that was declined softly.
     """
-    answer = render_answer(payment, url=page_url(tools, authentication))
+    answer = render_answer(payment, url=page_url(deps.pages, authentication))
     waiting = lifecycle.move(payment, AttemptState.CHALLENGED)
     move = FinishRecord(
         waiting,
         expected=asked.attempt.state,
         answer=answer,
         challenge=authentication,
-        code=_seal_code(tools, payment, instrument, authentication),
+        code=_seal_code(deps, payment, instrument, authentication),
     )
     if asked is not payment:
         move = replace(move, payment=lifecycle.move(asked, AttemptState.DECLINED), following=waiting)
-    return Reply(CREATED, answer) if await tools.moves.submit(move) else await load_stored_response(tools, payment)
+    return (
+        Reply(CREATED, answer)
+        if await deps.finish.lane.submit(move)
+        else await load_stored_response(deps.finish, payment)
+    )
 
 
 def _seal_code(
-    tools: Tools, payment: Payment, instrument: PlaintextCard, authentication: Authentication
+    deps: AuthenticationDependencies, payment: Payment, instrument: PlaintextCard, authentication: Authentication
 ) -> SealedCode | None:
     """Seal the security code for the time of the challenge: a quarter of an hour from the request at most."""
-    now, left = tools.clock.now(), payment.created_at + CODE_LIFE - tools.now_of(payment)
+    now, left = deps.clock.now(), payment.created_at + CODE_LIFE - deps.clock.now_of(payment.merchant_id)
     if instrument.code is None or payment.initiator != "customer" or left <= timedelta():
         return None
-    return tools.security_codes.seal(
-        instrument.code, holder_id=authentication.series_id, now=now, expires_at=now + left
-    )
+    return deps.security_codes.seal(instrument.code, holder_id=authentication.series_id, now=now, expires_at=now + left)

@@ -29,7 +29,7 @@ from tollhouse.threeds.messages import build_creq, build_method_data, parse_cres
 from tollhouse.threeds.model import Authentication, BrowserData, State
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import AuthenticationDependencies
     from tollhouse.threeds.model import Question
 
 #: How long a cardholder who came back waits for the outcome; then the merchant hears what is known.
@@ -97,50 +97,50 @@ class Ended:
 Step = Collect | Challenge | Confirm | Wait | Redirect | Ended
 
 
-async def open_page(tools: Tools, key: str) -> Step:
+async def open_page(deps: AuthenticationDependencies, key: str) -> Step:
     """Return what the page shows. Raises NotFound for a key that leads nowhere."""
-    authentication = await _find_by_page(tools, key)
-    payment = await load_payment(tools, authentication)
+    authentication = await _find_by_page(deps, key)
+    payment = await load_payment(deps, authentication)
     if authentication.state is State.ABANDONED:
-        return Ended(payment, await way_back(tools, payment))
+        return Ended(payment, await way_back(deps.returns, payment))
     if _awaits_outcome(payment, authentication):
-        return await _wait_or_leave(tools, payment, authentication)
-    return await _go_on(tools, payment, authentication)
+        return await _wait_or_leave(deps, payment, authentication)
+    return await _go_on(deps, payment, authentication)
 
 
-async def _go_on(tools: Tools, payment: Payment, authentication: Authentication) -> Step:
+async def _go_on(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Step:
     """Return the step of an authentication that is open."""
     match authentication.state:
         case State.COLLECTING:
-            return _build_collect(tools, payment, authentication)
-        case State.REQUESTED if not _is_older(tools, authentication.requested_at, STALE_REQUEST):
+            return _build_collect(deps, payment, authentication)
+        case State.REQUESTED if not _is_older(deps, authentication.requested_at, STALE_REQUEST):
             return Wait(payment)
         case State.CHALLENGED if authentication.is_decoupled:
             return Confirm(payment)
-        case State.CHALLENGED if authentication.opened_at or not _came_too_late(tools, authentication):
-            return await _open_challenge(tools, payment, authentication)
+        case State.CHALLENGED if authentication.opened_at or not _came_too_late(deps, authentication):
+            return await _open_challenge(deps, payment, authentication)
         case _:
-            return await _begin_anew(tools, payment, authentication)
+            return await _begin_anew(deps, payment, authentication)
 
 
-def _came_too_late(tools: Tools, authentication: Authentication) -> bool:
+def _came_too_late(deps: AuthenticationDependencies, authentication: Authentication) -> bool:
     may_begin_anew = authentication.number < MAX_AUTHENTICATIONS
-    return may_begin_anew and _is_older(tools, authentication.answered_at, FIRST_CREQ)
+    return may_begin_anew and _is_older(deps, authentication.answered_at, FIRST_CREQ)
 
 
-def _build_collect(tools: Tools, payment: Payment, authentication: Authentication) -> Collect:
+def _build_collect(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Collect:
     if authentication.method_url is None:
         return Collect(payment, None, None)
     data = build_method_data(
         three_ds_server_trans_id=authentication.three_ds_server_trans_id,
-        notification_url=make.method_url(tools, authentication),
+        notification_url=make.method_url(deps.pages, authentication),
     )
     return Collect(payment, authentication.method_url, data)
 
 
-async def _open_challenge(tools: Tools, payment: Payment, authentication: Authentication) -> Step:
+async def _open_challenge(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Step:
     """Hand out the CReq, the same one however often it is asked for."""
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         opened = await store.update_opened(connection, authentication)
     if opened is None or opened.acs_url is None or opened.acs_trans_id is None:
         return Wait(payment)
@@ -152,69 +152,71 @@ async def _open_challenge(tools: Tools, payment: Payment, authentication: Authen
     return Challenge(payment, opened.acs_url, creq)
 
 
-async def _begin_anew(tools: Tools, payment: Payment, authentication: Authentication) -> Step:
+async def _begin_anew(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Step:
     """Put a new authentication of the same transaction behind the page; the old one's result will be ignored."""
     if authentication.number >= MAX_AUTHENTICATIONS:
         return Wait(payment)
-    successor = make.draft_successor(tools, authentication)
-    async with tools.database.transaction() as connection:
+    successor = make.draft_successor(deps, authentication)
+    async with deps.database.transaction() as connection:
         won = await store.supersede(connection, authentication, successor)
-    return _build_collect(tools, payment, successor) if won else Wait(payment)
+    return _build_collect(deps, payment, successor) if won else Wait(payment)
 
 
-async def find_payment(tools: Tools, key: str) -> Payment:
+async def find_payment(deps: AuthenticationDependencies, key: str) -> Payment:
     """Return the payment of a page. Raises NotFound for a key that leads nowhere."""
-    return await load_payment(tools, await _find_by_page(tools, key))
+    return await load_payment(deps, await _find_by_page(deps, key))
 
 
-async def submit_browser(tools: Tools, key: str, browser: BrowserData) -> None:
+async def submit_browser(deps: AuthenticationDependencies, key: str, browser: BrowserData) -> None:
     """Take what the browser is and send the AReq, once; the page then shows where that led. Raises NotFound."""
-    authentication = await _find_by_page(tools, key)
-    payment = await load_payment(tools, authentication)
+    authentication = await _find_by_page(deps, key)
+    payment = await load_payment(deps, authentication)
     if payment.attempt.state is not AttemptState.CHALLENGED:
         return
-    send_before = tools.patience.send_before()
-    async with tools.database.acquire() as connection:
+    send_before = deps.timeouts.send_before()
+    async with deps.database.acquire() as connection:
         requested = await store.update_requested(connection, authentication, browser)
     if requested is not None:
         question = make.build_question(
-            tools, payment, requested, card=open_card(tools, payment), browser=browser, send_before=send_before
+            deps, payment, requested, card=open_card(deps, payment), browser=browser, send_before=send_before
         )
-        await asyncio.shield(tools.running.start("authenticate", _ask, tools, payment, requested, question))
+        await asyncio.shield(deps.running.start("authenticate", _ask, deps, payment, requested, question))
 
 
-async def _ask(tools: Tools, payment: Payment, authentication: Authentication, question: Question) -> None:
+async def _ask(
+    deps: AuthenticationDependencies, payment: Payment, authentication: Authentication, question: Question
+) -> None:
     """Send the AReq and write its answer down; a decided authentication lets the payment follow."""
-    answer = await ask_directory(tools, authentication, question)
+    answer = await ask_directory(deps, authentication, question)
     state = judge(answer.status, proceed_without_3ds=payment.proceed_without_3ds)
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         answered = await store.update_answered(connection, authentication, answer, state)
     if answered is not None and answered.state.is_decided:
-        _ = tools.running.start("conclude", conclude, tools, answered)
+        _ = deps.running.start("conclude", conclude, deps, answered)
 
 
-async def complete_method(tools: Tools, key: str, data: str) -> bool:
+async def complete_method(deps: AuthenticationDependencies, key: str, data: str) -> bool:
     """Note that the 3DS Method came back; False for a report that is none of ours."""
     try:
         trans_id = parse_method_answer(data)
     except ProtocolError:
         return False
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         authentication = await store.select_by_trans_id(connection, trans_id)
         if authentication is None:
             return False
-        if not compare_digest(make.method_key(tools, authentication.authentication_id).encode(), key.encode()):
+        if not compare_digest(make.method_key(deps.pages, authentication.authentication_id).encode(), key.encode()):
             return False
         await store.update_method_completed(connection, trans_id)
     return True
 
 
-async def receive_return(tools: Tools, key: str, cres: str) -> None:
+async def receive_return(deps: AuthenticationDependencies, key: str, cres: str) -> None:
     """Note that the ACS sent the browser back. What it brought proves nothing and is only held against the rest.
 
     Raises NotFound for a key that leads nowhere. A second time changes nothing.
     """
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         authentication = await store.select_by_return(connection, make.digest_key(key))
         if authentication is None:
             raise NotFound
@@ -237,16 +239,16 @@ def _read_claim(authentication: Authentication, cres: str) -> str:
     return status.value if (server_id, acs_id) == ours else "about another transaction"
 
 
-async def look_after_return(tools: Tools, key: str) -> Step:
+async def look_after_return(deps: AuthenticationDependencies, key: str) -> Step:
     """Return what a browser sees that came back from the ACS. Raises NotFound for a key that leads nowhere."""
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         authentication = await store.select_by_return(connection, make.digest_key(key))
     if authentication is None:
         raise NotFound
-    payment = await load_payment(tools, authentication)
+    payment = await load_payment(deps, authentication)
     if _awaits_outcome(payment, authentication):
-        return await _wait_or_leave(tools, payment, authentication)
-    return Redirect(make.page_url(tools, authentication))
+        return await _wait_or_leave(deps, payment, authentication)
+    return Redirect(make.page_url(deps.pages, authentication))
 
 
 def _awaits_outcome(payment: Payment, authentication: Authentication) -> bool:
@@ -255,26 +257,26 @@ def _awaits_outcome(payment: Payment, authentication: Authentication) -> bool:
     return payment.status is not Status.PENDING or authentication.state.is_decided or has_returned
 
 
-async def _wait_or_leave(tools: Tools, payment: Payment, authentication: Authentication) -> Step:
+async def _wait_or_leave(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Step:
     """Wait for an outcome that is open, 10 s at most, then go to the merchant with what is known."""
     if payment.status is not Status.PENDING:
-        return Redirect(await way_back(tools, payment))
+        return Redirect(await way_back(deps.returns, payment))
     if authentication.waiting_since is None:
-        async with tools.database.acquire() as connection:
+        async with deps.database.acquire() as connection:
             authentication = await store.update_waiting(connection, authentication) or authentication
-    if not _is_older(tools, authentication.waiting_since, MAX_WAIT):
+    if not _is_older(deps, authentication.waiting_since, MAX_WAIT):
         return Wait(payment)
-    return Redirect(await way_back(tools, payment))
+    return Redirect(await way_back(deps.returns, payment))
 
 
-async def wait_on_page(tools: Tools, key: str, *, seconds: float) -> bool:
+async def wait_on_page(deps: AuthenticationDependencies, key: str, *, seconds: float) -> bool:
     """Wait until the page has more to show than a wait; False when it has not in that time. Raises NotFound."""
-    return await _wait(lambda: open_page(tools, key), seconds=seconds)
+    return await _wait(lambda: open_page(deps, key), seconds=seconds)
 
 
-async def wait_after_return(tools: Tools, key: str, *, seconds: float) -> bool:
+async def wait_after_return(deps: AuthenticationDependencies, key: str, *, seconds: float) -> bool:
     """Wait until a browser that came back can go on; False when it cannot in that time. Raises NotFound."""
-    return await _wait(lambda: look_after_return(tools, key), seconds=seconds)
+    return await _wait(lambda: look_after_return(deps, key), seconds=seconds)
 
 
 async def _wait(look: Callable[[], Awaitable[Step]], *, seconds: float) -> bool:
@@ -288,13 +290,13 @@ async def _wait(look: Callable[[], Awaitable[Step]], *, seconds: float) -> bool:
     return True
 
 
-async def _find_by_page(tools: Tools, key: str) -> Authentication:
-    async with tools.database.acquire() as connection:
+async def _find_by_page(deps: AuthenticationDependencies, key: str) -> Authentication:
+    async with deps.database.acquire() as connection:
         authentication = await store.select_by_page(connection, make.digest_key(key))
     if authentication is None:
         raise NotFound
     return authentication
 
 
-def _is_older(tools: Tools, moment: datetime | None, age: timedelta) -> bool:
-    return moment is not None and tools.clock.now() - moment > age
+def _is_older(deps: AuthenticationDependencies, moment: datetime | None, age: timedelta) -> bool:
+    return moment is not None and deps.clock.now() - moment > age

@@ -11,23 +11,23 @@ from tollhouse.threeds.model import Answer, TransStatus
 from tollhouse.threeds.store import select_is_proof_used
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import AuthenticationDependencies
     from tollhouse.threeds.model import Authentication, Question
 
 log = structlog.get_logger()
 
 
-async def ask_directory(tools: Tools, authentication: Authentication, question: Question) -> Answer:
+async def ask_directory(deps: AuthenticationDependencies, authentication: Authentication, question: Question) -> Answer:
     """Send the AReq of an authentication. An answer with a used proof counts as "could not be done" (U)."""
-    answer = await tools.directory.authenticate(question)
-    if answer.cavv is not None and await is_used(tools, authentication, answer.cavv):
+    answer = await deps.directory.authenticate(question)
+    if answer.cavv is not None and await is_used(deps, authentication, answer.cavv):
         return Answer(TransStatus.UNAVAILABLE, TECHNICAL)
     return answer
 
 
-async def is_used(tools: Tools, authentication: Authentication, cavv: str) -> bool:
+async def is_used(deps: AuthenticationDependencies, authentication: Authentication, cavv: str) -> bool:
     """Tell whether a proof was given to another authentication, and log it."""
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         used = await select_is_proof_used(connection, cavv, authentication_id=authentication.authentication_id)
     if used:
         log.warning("proof.replayed", transaction_id=authentication.transaction_id)

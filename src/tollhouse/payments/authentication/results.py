@@ -16,12 +16,12 @@ from tollhouse.threeds.model import Authentication, Result, State
 from tollhouse.threeds.store import select_by_trans_id, update_result
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import AuthenticationDependencies
 
 log = structlog.get_logger()
 
 
-async def receive_result(tools: Tools, body: bytes) -> bytes:
+async def receive_result(deps: AuthenticationDependencies, body: bytes) -> bytes:
     """Take an RReq and return the RRes, or an Erro. What follows for the payment goes on after the answer.
 
     A repeated, a contradicting and a late result are acknowledged and change nothing. Raises Unavailable when the
@@ -29,22 +29,22 @@ async def receive_result(tools: Tools, body: bytes) -> bytes:
     """
     try:
         result = parse_rreq(body)
-        await _take(tools, result)
+        await _take(deps, result)
     except ProtocolError as error:
         log.warning("challenge result refused", cause=str(error))
         return build_erro(error, answers="RReq")
     return build_rres(result)
 
 
-async def _take(tools: Tools, result: Result) -> None:
-    async with tools.database.acquire() as connection:
+async def _take(deps: AuthenticationDependencies, result: Result) -> None:
+    async with deps.database.acquire() as connection:
         authentication = await select_by_trans_id(connection, result.three_ds_server_trans_id)
     authentication = _check_origin(authentication, result)
-    if result.cavv is not None and await is_used(tools, authentication, result.cavv):
+    if result.cavv is not None and await is_used(deps, authentication, result.cavv):
         raise refuse_result(result, FORM, "authenticationValue")
-    payment = await load_payment(tools, authentication)
+    payment = await load_payment(deps, authentication)
     state = judge_result(result, proceed_without_3ds=payment.proceed_without_3ds)
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         decided = await update_result(connection, authentication, result, state)
     log.info(
         "challenge result taken",
@@ -54,7 +54,7 @@ async def _take(tools: Tools, result: Result) -> None:
         counts=decided is not None,
     )
     if decided is not None and decided.state.is_decided:
-        _ = tools.running.start("conclude", conclude, tools, decided)
+        _ = deps.running.start("conclude", conclude, deps, decided)
 
 
 def _check_origin(authentication: Authentication | None, result: Result) -> Authentication:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from tollhouse.kernel.card import Card, Cvv
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import AuthenticationDependencies
 
 SWEEP_LIMIT = 50
 #: Longer than an acquirer may take; a process that died in the middle is followed by the next sweep after it.
@@ -41,75 +41,77 @@ REFUSALS = {State.FAILED: codes.AUTHENTICATION_FAILED, State.ABANDONED: codes.AU
 log = structlog.get_logger()
 
 
-async def conclude(tools: Tools, authentication: Authentication) -> None:
+async def conclude(deps: AuthenticationDependencies, authentication: Authentication) -> None:
     """Let the payment follow a decided authentication: on to the acquirer, or to its end.
 
     Does nothing when the payment has done so already. Raises Unavailable; the sweep then tries again.
     """
-    payment = await load_payment(tools, authentication)
+    payment = await load_payment(deps, authentication)
     waits = payment.attempt.state is AttemptState.CHALLENGED
     if waits and payment.attempt.number == authentication.attempt_number:
-        await _follow(tools, payment, authentication)
-    async with tools.database.acquire() as connection:
+        await _follow(deps, payment, authentication)
+    async with deps.database.acquire() as connection:
         await update_concluded(connection, authentication)
 
 
-async def _follow(tools: Tools, payment: Payment, authentication: Authentication) -> None:
-    code = await _find_refusal(tools, payment, authentication)
+async def _follow(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> None:
+    code = await _find_refusal(deps, payment, authentication)
     if code is None:
-        await resume(tools, payment, authentication)
+        await resume(deps, payment, authentication)
     else:
-        refused = lifecycle.refuse(payment, code, tools.now_of(payment))
-        await finish_attempt(tools, payment, refused, erase_code_of=authentication.series_id)
+        refused = lifecycle.refuse(payment, code, deps.clock.now_of(payment.merchant_id))
+        await finish_attempt(deps.finish, payment, refused, erase_code_of=authentication.series_id)
 
 
-async def _find_refusal(tools: Tools, payment: Payment, authentication: Authentication) -> str | None:
+async def _find_refusal(
+    deps: AuthenticationDependencies, payment: Payment, authentication: Authentication
+) -> str | None:
     """Return the code with which the payment ends, or None if the acquirer is asked.
 
     A merchant who was disabled during the challenge has no way to an acquirer any more.
     """
     if authentication.state is not State.PASSED:
         return REFUSALS[authentication.state]
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         is_active = await select_is_merchant_active(connection, payment.merchant_id)
     return None if is_active else codes.NO_ROUTE
 
 
-async def resume(tools: Tools, payment: Payment, authentication: Authentication) -> None:
+async def resume(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> None:
     """Claim a challenged attempt whose cardholder passed and ask the acquirer, unless somebody else has claimed it."""
-    instrument = PlaintextCard(open_card(tools, payment), await _open_code(tools, authentication.series_id))
+    instrument = PlaintextCard(open_card(deps, payment), await _open_code(deps, authentication.series_id))
     claimed = lifecycle.move(payment, AttemptState.IN_FLIGHT).with_attempt(
-        sent_at=tools.clock.now(), send_before=tools.patience.send_before()
+        sent_at=deps.clock.now(), send_before=deps.timeouts.send_before()
     )
     move = FinishRecord(
         claimed,
         expected=AttemptState.CHALLENGED,
-        resolve_seconds=resolve_seconds(tools, payment.attempt.acquirer),
+        resolve_seconds=resolve_seconds(deps.attempts, payment.attempt.acquirer),
         erase_code_of=authentication.series_id,
     )
-    if await tools.moves.submit(move):
-        await authorize(tools, claimed, instrument, proof=build_proof(authentication))
+    if await deps.finish.lane.submit(move):
+        await authorize(deps.attempts, claimed, instrument, proof=build_proof(authentication))
 
 
-def open_card(tools: Tools, payment: Payment) -> Card:
+def open_card(deps: AuthenticationDependencies, payment: Payment) -> Card:
     """Open the card that waits with an open attempt. Raises SealBroken."""
     if payment.attempt.card is None:
         raise InternalError("An open attempt has no card.")
-    return tools.vault.open_card(
+    return deps.vault.open_card(
         payment.attempt.card, merchant_id=payment.merchant_id, account_id=payment.source.account_id
     )
 
 
-async def _open_code(tools: Tools, holder_id: UUID) -> Cvv | None:
+async def _open_code(deps: AuthenticationDependencies, holder_id: UUID) -> Cvv | None:
     """Open the security code, which may be gone by now; then it goes without."""
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         sealed = await select_security_code(connection, holder_id)
-    return tools.security_codes.open(sealed, now=tools.clock.now()) if sealed else None
+    return deps.security_codes.open(sealed, now=deps.clock.now()) if sealed else None
 
 
-async def load_payment(tools: Tools, authentication: Authentication) -> Payment:
+async def load_payment(deps: AuthenticationDependencies, authentication: Authentication) -> Payment:
     """Return the payment that an authentication belongs to, as it stands."""
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         payment = await select_payment(
             connection, merchant_id=authentication.merchant_id, transaction_id=authentication.transaction_id
         )
@@ -118,35 +120,35 @@ async def load_payment(tools: Tools, authentication: Authentication) -> Payment:
     return payment
 
 
-async def abandon(tools: Tools, authentication: Authentication) -> bool:
+async def abandon(deps: AuthenticationDependencies, authentication: Authentication) -> bool:
     """End an authentication that nobody will finish, and its payment with 1011; False when it was decided before."""
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         abandoned = await update_abandoned(connection, authentication)
     if abandoned is None:
         return False
-    await conclude(tools, abandoned)
+    await conclude(deps, abandoned)
     return True
 
 
-async def sweep_authentications(tools: Tools) -> int:
+async def sweep_authentications(deps: AuthenticationDependencies) -> int:
     """Abandon what ran out, and follow decisions that nobody followed; return how many were looked at.
 
     Any number of processes may sweep: each authentication is leased to one of them.
     """
-    async with tools.database.transaction() as connection:
+    async with deps.database.transaction() as connection:
         due = await lease_due_authentications(connection, limit=SWEEP_LIMIT, lease_seconds=SWEEP_LEASE_SECONDS)
     for authentication, offset in due:
-        tools.clock.observe_offset(authentication.merchant_id, offset)
-    await asyncio.gather(*(_sweep_one(tools, authentication) for authentication, _ in due))
+        deps.clock.observe_offset(authentication.merchant_id, offset)
+    await asyncio.gather(*(_sweep_one(deps, authentication) for authentication, _ in due))
     return len(due)
 
 
-async def _sweep_one(tools: Tools, authentication: Authentication) -> None:
+async def _sweep_one(deps: AuthenticationDependencies, authentication: Authentication) -> None:
     try:
         if authentication.state.is_decided:
-            await conclude(tools, authentication)
+            await conclude(deps, authentication)
         else:
-            await abandon(tools, authentication)
+            await abandon(deps, authentication)
     except Refusal as error:
         log.warning("authentication not swept", error=type(error).__name__, **_name(authentication))
     except Exception:

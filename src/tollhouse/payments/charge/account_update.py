@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from tollhouse.kernel.card import Card
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import CardUpdateDependencies
     from tollhouse.storage.database import PlainConnection
     from tollhouse.vault.vault import Vault
 
 NO_ACCOUNT = "There is no such stored card."
 
 
-async def ask_for_update(tools: Tools, *, merchant_id: int, account_id: UUID) -> Update:
+async def ask_for_update(deps: CardUpdateDependencies, *, merchant_id: int, account_id: UUID) -> Update:
     """Ask the updater what is new about a stored card, with no database connection held.
 
     Raises NotFound for an account that is not the merchant's.
     """
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         account = await select_account(connection, merchant_id=merchant_id, account_id=account_id)
     if account is None:
         raise NotFound(NO_ACCOUNT)
-    acquirer = choose_acquirer(list(tools.acquirers))
+    acquirer = choose_acquirer(list(deps.acquirers))
     if acquirer is None:
         return NotSent("no acquirer")
-    card = tools.vault.open_card(account.card, merchant_id=merchant_id, account_id=account.account_id)
-    return await tools.acquirers[acquirer].update_account(
+    card = deps.vault.open_card(account.card, merchant_id=merchant_id, account_id=account.account_id)
+    return await deps.acquirers[acquirer].update_account(
         AccountQuery(reference=new_request_id(), card=card, acceptor=str(merchant_id))
     )
 

@@ -16,16 +16,16 @@ from tollhouse.payments.records import item_to_json
 from tollhouse.wire.render import render_json
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import ChargeDependencies
 
 
-async def build_payment(tools: Tools, intent: Intent) -> Payment:
+async def build_payment(deps: ChargeDependencies, intent: Intent) -> Payment:
     """Take IDs for a payment and seal its card."""
     asked, site, payer = intent.requested, intent.site, intent.payer
-    payment_id = asked.page_try.payment_id if asked.page_try else await tools.payment_numbers.take()
-    transaction_id = await tools.transaction_numbers.take()
-    subscribing = await _build_subscribing(tools, intent)
-    now = tools.clock.now()
+    payment_id = asked.page_try.payment_id if asked.page_try else await deps.numbers.take()
+    transaction_id = await deps.numbers.take()
+    subscribing = await _build_subscribing(deps, intent)
+    now = deps.clock.now()
     return Payment(
         merchant_id=asked.merchant_id,
         payment_id=payment_id,
@@ -49,27 +49,27 @@ async def build_payment(tools: Tools, intent: Intent) -> Payment:
         reason=intent.reason,
         consumer_ip=asked.consumer.ip,
         emulate_code=asked.source.emulate_code,
-        created_at=now + tools.clock.offset_of(asked.merchant_id),
+        created_at=now + deps.clock.offset_of(asked.merchant_id),
         attempt=Attempt(
             number=1,
             acquirer=intent.acquirer,
             reference=name_attempt(transaction_id, 1),
             state=AttemptState.IN_FLIGHT,
-            card=tools.vault.seal_card(
+            card=deps.authentication.vault.seal_card(
                 intent.card.card, merchant_id=asked.merchant_id, account_id=intent.source.account_id
             ),
             fingerprint=intent.fingerprint,
             sent_at=now,
-            send_before=tools.patience.send_before(),
+            send_before=deps.attempts.timeouts.send_before(),
         ),
         network_transaction_id=intent.network_transaction_id,
-        usd_per_unit=tools.rates.usd_per_unit(intent.money.currency),
+        usd_per_unit=deps.rates.usd_per_unit(intent.money.currency),
         holding=_build_holding(intent),
         subscribing=subscribing,
         renewing=asked.renewing,
         changing=asked.changing.subscription_id if asked.changing else None,
         standings=(asked.changing,) if asked.changing else (),
-        double_click_digest=_digest_purchase(tools, intent),
+        double_click_digest=_digest_purchase(deps, intent),
         may_redirect=intent.may_redirect,
         proceed_without_3ds=site.proceed_without_3ds,
         page_try=asked.page_try.number if asked.page_try else None,
@@ -110,18 +110,18 @@ def _is_captured_later(intent: Intent) -> bool:
     return intent.mode is Mode.AUTH and intent.money.amount_minor > 0
 
 
-async def _build_subscribing(tools: Tools, intent: Intent) -> tuple[Subscribing, ...]:
+async def _build_subscribing(deps: ChargeDependencies, intent: Intent) -> tuple[Subscribing, ...]:
     """Name a subscription for each schedule that charges later."""
     asked = intent.requested
     if _is_captured_later(intent) or asked.changing:
         return ()
     scheduled = [item for item in intent.items if has_later_charges(item.prices)]
     known = asked.page_try.subscription_ids if asked.page_try else ()
-    numbers = known or [await tools.subscription_numbers.take() for _ in scheduled]
+    numbers = known or [await deps.numbers.take() for _ in scheduled]
     return tuple(Subscribing(number, item) for number, item in zip(numbers, scheduled, strict=True))
 
 
-def _digest_purchase(tools: Tools, intent: Intent) -> bytes | None:
+def _digest_purchase(deps: ChargeDependencies, intent: Intent) -> bytes | None:
     """Hash what makes two requests one purchase: all of the request but its ID, its token and its security code.
 
     A payment page guards its purchase in its own way: whatever card is tried, it is charged once. So does billing; two
@@ -130,7 +130,7 @@ def _digest_purchase(tools: Tools, intent: Intent) -> bytes | None:
     asked = intent.requested
     if asked.page_try or asked.renewing or not intent.site.guards_double_clicks:
         return None
-    return tools.vault.digest(msgspec.json.encode(_describe_purchase(intent), order="deterministic"))
+    return deps.authentication.vault.digest(msgspec.json.encode(_describe_purchase(intent), order="deterministic"))
 
 
 def _describe_purchase(intent: Intent) -> list[Any]:

@@ -27,67 +27,69 @@ from tollhouse.payments.steps import BeginRecord, Begun, Committed, DoubleClick,
 from tollhouse.risk.assess import assess
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import ChargeDependencies
     from tollhouse.payments.work import Work
 
 
-async def charge(tools: Tools, intent: Intent) -> Reply:
+async def charge(deps: ChargeDependencies, intent: Intent) -> Reply:
     """Charge an intent and return the reply; a request that was seen before gets its first one.
 
     Raises PaymentRejected when the token was used meanwhile, RequestIdReused, RequestInProgress, and Unavailable. After
     Unavailable nobody knows whether the intention was committed: the same request id finds out.
     """
-    return await run_once(tools, intent.requested.claim, _carry_out, tools, intent)
+    return await run_once(deps.requests, intent.requested.claim, _carry_out, deps, intent)
 
 
-async def _carry_out(work: Work, tools: Tools, intent: Intent) -> Reply:
+async def _carry_out(work: Work, deps: ChargeDependencies, intent: Intent) -> Reply:
     """Begin a payment and execute its attempt; or reply by what was there before."""
-    payment = await build_payment(tools, intent)
-    begun = await begin(tools, intent, payment)
+    payment = await build_payment(deps, intent)
+    begun = await begin(deps, intent, payment)
     if not isinstance(begun, Committed):
-        return await _answer_not_begun(tools, intent.requested.claim, payment, begun)
+        return await _answer_not_begun(deps, intent.requested.claim, payment, begun)
     work.note_begun(payment)
-    payment, refused_with = apply_risk_rules(tools, payment, intent, begun)
-    return await execute_attempt(tools, payment, intent, refused_with=refused_with)
+    payment, refused_with = apply_risk_rules(deps, payment, intent, begun)
+    return await execute_attempt(deps, payment, intent, refused_with=refused_with)
 
 
-async def begin(tools: Tools, intent: Intent, payment: Payment) -> Begun:
+async def begin(deps: ChargeDependencies, intent: Intent, payment: Payment) -> Begun:
     """Commit a payment with its request id, its token and its consumer."""
-    return await tools.beginnings.submit(
+    return await deps.begin_lane.submit(
         BeginRecord(
             payment=payment,
             claim=intent.requested.claim,
             token_id=intent.token_id,
             consumer=build_consumer_row(intent),
-            resolve_seconds=_resolve_seconds(tools, intent),
+            resolve_seconds=_resolve_seconds(deps, intent),
         )
     )
 
 
-def _resolve_seconds(tools: Tools, intent: Intent) -> float:
+def _resolve_seconds(deps: ChargeDependencies, intent: Intent) -> float:
     """Return when the resolver may look at the first attempt: the Directory is asked before the acquirer, if at all."""
-    directory_seconds = tools.directory.patience_seconds if intent.asks_authentication else 0.0
-    return resolve_seconds(tools, intent.acquirer) + directory_seconds
+    directory_seconds = deps.authentication.directory.patience_seconds if intent.asks_authentication else 0.0
+    return resolve_seconds(deps.attempts, intent.acquirer) + directory_seconds
 
 
-async def _answer_not_begun(tools: Tools, claim: Claim | None, payment: Payment, begun: Begun) -> Reply:
+async def _answer_not_begun(deps: ChargeDependencies, claim: Claim | None, payment: Payment, begun: Begun) -> Reply:
     """Reply by what kept a payment from being begun: an equal one, the first request of its id, or its used token."""
     if isinstance(begun, DoubleClick):
-        return await answer_double_click(tools, payment, payment_id=begun.payment_id)
+        return await answer_double_click(deps.requests, payment, payment_id=begun.payment_id)
     if isinstance(begun, Outdated):
         raise ConcurrentChange("The subscription was changed.")
-    reply = await recall_claim(tools, claim) if claim and isinstance(begun, KeyAlreadyClaimed) else None
+    reply = await recall_claim(deps.requests, claim) if claim and isinstance(begun, KeyAlreadyClaimed) else None
     if reply is None:  # the token is gone; whoever held the request id gave it back for the same reason
         raise PaymentRejected([Fault(Subject.TOKEN, USED_TOKEN)])
     return reply
 
 
-def apply_risk_rules(tools: Tools, payment: Payment, intent: Intent, found: Committed) -> tuple[Payment, str | None]:
+def apply_risk_rules(
+    deps: ChargeDependencies, payment: Payment, intent: Intent, found: Committed
+) -> tuple[Payment, str | None]:
     """Return the payment as it was found to be, and the code with which it is refused, or None.
 
     A card that is disabled is charged no more by request; what runs on it goes on (behaviour, section 3).
     """
-    refused_with = assess(found.facts, tools.limits) or intent.refused_with
+    refused_with = assess(found.facts, deps.limits) or intent.refused_with
     if not found.is_account_disabled:
         return payment, refused_with
     if payment.source.is_stored and not payment.renewing:
@@ -95,18 +97,28 @@ def apply_risk_rules(tools: Tools, payment: Payment, intent: Intent, found: Comm
     return replace(payment, source=replace(payment.source, is_disabled=True)), refused_with
 
 
-async def execute_attempt(tools: Tools, payment: Payment, intent: Intent, *, refused_with: str | None) -> Reply:
+async def execute_attempt(
+    deps: ChargeDependencies, payment: Payment, intent: Intent, *, refused_with: str | None
+) -> Reply:
     """Take a begun payment to its outcome, or to the challenge that comes before it."""
     if refused_with is not None:
-        return await finish_attempt(tools, payment, lifecycle.refuse(payment, refused_with, tools.now_of(payment)))
+        return await finish_attempt(
+            deps.finish, payment, lifecycle.refuse(payment, refused_with, deps.clock.now_of(payment.merchant_id))
+        )
     browser, endorsement = intent.requested.consumer.browser, intent.requested.source.endorsement
     if intent.asks_authentication:
-        return await demand_authentication(tools, payment, intent.card, browser=browser, after_soft_decline=False)
-    payment, outcome = await ask(tools, payment, intent.card, proof=endorsement.proof if endorsement else None)
+        return await demand_authentication(
+            deps.authentication, payment, intent.card, browser=browser, after_soft_decline=False
+        )
+    payment, outcome = await ask(deps.attempts, payment, intent.card, proof=endorsement.proof if endorsement else None)
     if not lifecycle.needs_authentication(payment, outcome):
-        return await finish_attempt(tools, payment, lifecycle.apply(payment, outcome, tools.now_of(payment)))
-    payment = lifecycle.note_decline(payment, outcome).with_attempt(answered_at=tools.clock.now())
+        return await finish_attempt(
+            deps.finish, payment, lifecycle.apply(payment, outcome, deps.clock.now_of(payment.merchant_id))
+        )
+    payment = lifecycle.note_decline(payment, outcome).with_attempt(answered_at=deps.clock.now())
     if not payment.may_redirect:
-        refused = lifecycle.refuse(payment, codes.AUTHENTICATION_REQUIRED, tools.now_of(payment))
-        return await finish_attempt(tools, payment, refused)
-    return await demand_authentication(tools, payment, intent.card, browser=browser, after_soft_decline=True)
+        refused = lifecycle.refuse(payment, codes.AUTHENTICATION_REQUIRED, deps.clock.now_of(payment.merchant_id))
+        return await finish_attempt(deps.finish, payment, refused)
+    return await demand_authentication(
+        deps.authentication, payment, intent.card, browser=browser, after_soft_decline=True
+    )

@@ -35,53 +35,53 @@ from tollhouse.payments.store import write_consequences
 
 if TYPE_CHECKING:
     from tollhouse.kernel.money import Money
+    from tollhouse.payments.dependencies import ChargebackDependencies
     from tollhouse.payments.operations.operate import Judge
-    from tollhouse.payments.tools import Tools
     from tollhouse.payments.work import Work
 
 
 async def record_chargeback(
-    tools: Tools, wish: OperationRequest, wanted: Sum = ALL, step: DisputeStep = DisputeStep.FIRST
+    deps: ChargebackDependencies, wish: OperationRequest, wanted: Sum = ALL, step: DisputeStep = DisputeStep.FIRST
 ) -> Reply:
     """Record a step of a dispute, about all that is left of the payment unless an amount is given.
 
     The answer is the charge-back. Raises what `operate` raises.
     """
     judge = partial(judge_chargeback, wanted=wanted, step=step)
-    return await run_once(tools, wish.claim, _record, tools, wish, judge)
+    return await run_once(deps.requests, wish.claim, _record, deps, wish, judge)
 
 
-async def record_dispute(tools: Tools, wish: OperationRequest, money: Money) -> Reply:
+async def record_dispute(deps: ChargebackDependencies, wish: OperationRequest, money: Money) -> Reply:
     """Record what an issuer charged back by its own account, all of it. Raises as `record_chargeback`."""
-    return await run_once(tools, wish.claim, _record, tools, wish, partial(judge_dispute, money=money))
+    return await run_once(deps.requests, wish.claim, _record, deps, wish, partial(judge_dispute, money=money))
 
 
-async def _record(_: Work, tools: Tools, wish: OperationRequest, judge: Judge) -> Reply:
+async def _record(_: Work, deps: ChargebackDependencies, wish: OperationRequest, judge: Judge) -> Reply:
     """Commit a charge-back with all that follows from it; or answer by what was there before."""
-    named = await load_named(tools, wish)
-    transaction_id = await tools.transaction_numbers.take()
+    named = await load_named(deps.database, wish)
+    transaction_id = await deps.numbers.take()
     chargeback = None
     try:
-        async with tools.database.transaction() as connection:
+        async with deps.database.transaction() as connection:
             if await claim_idempotency_key(connection, wish, named, transaction_id=transaction_id):
                 verdict = judge(await lock_position(connection, named))
-                chargeback = _build_chargeback(tools, wish, named, verdict, transaction_id=transaction_id)
+                chargeback = _build_chargeback(deps, wish, named, verdict, transaction_id=transaction_id)
                 await insert_chargeback(connection, chargeback)
-                await write_consequences(connection, tools.consequences, [chargeback])
+                await write_consequences(connection, deps.consequences, [chargeback])
     except DatabaseUnavailable:
-        if chargeback is None or not await is_committed(tools, chargeback):
+        if chargeback is None or not await is_committed(deps.database, chargeback):
             raise
     if chargeback is None:
-        return await recall_reply(tools, wish)
-    tools.on_settled(chargeback)
+        return await recall_reply(deps.requests, wish)
+    deps.finish.on_finished(chargeback)
     return Reply(CREATED, chargeback.rendered)
 
 
 def _build_chargeback(
-    tools: Tools, wish: OperationRequest, named: Payment, verdict: Verdict, *, transaction_id: int
+    deps: ChargebackDependencies, wish: OperationRequest, named: Payment, verdict: Verdict, *, transaction_id: int
 ) -> Payment:
     """Put the transaction together, with its answer."""
-    now = tools.clock.now_of(wish.merchant_id)
+    now = deps.finish.clock.now_of(wish.merchant_id)
     attempt = build_no_attempt(now)
     by_issuer = dataclasses.replace(wish, cause=Cause.ISSUER, emulate_code=None)
     opened = build_further(named, by_issuer, verdict, transaction_id=transaction_id, attempt=attempt, now=now)

@@ -33,7 +33,7 @@ from tollhouse.payments.store import queries, select_payment
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import DisputeDependencies
     from tollhouse.storage.database import PlainConnection
 
 #: Under which request ids of disputes are taken: no client's are, so that they never meet.
@@ -51,18 +51,18 @@ log = structlog.get_logger()
 
 
 async def import_disputes(
-    tools: Tools, *, merchant_id: int | None = None, is_stopping: Callable[[], bool] = lambda: False
+    deps: DisputeDependencies, *, merchant_id: int | None = None, is_stopping: Callable[[], bool] = lambda: False
 ) -> int:
     """Record what is due now, of one merchant or of all, and return how many charge-backs were recorded.
 
     When the process stops, no further page is asked for. Raises Unavailable when an acquirer does not answer; what it
     told until then, and what others tell, is recorded.
     """
-    query = await _build_query(tools, merchant_id)
+    query = await _build_query(deps, merchant_id)
     recorded, silent = 0, None
-    for acquirer in tools.acquirers.values():
+    for acquirer in deps.acquirers.values():
         try:
-            recorded += await _take_in(tools, acquirer, query, is_stopping)
+            recorded += await _take_in(deps, acquirer, query, is_stopping)
         except Unavailable as error:
             silent = error
     if silent is not None:
@@ -70,31 +70,33 @@ async def import_disputes(
     return recorded
 
 
-async def find_next_dispute(tools: Tools, merchant_id: int) -> datetime | None:
+async def find_next_dispute(deps: DisputeDependencies, merchant_id: int) -> datetime | None:
     """Return when the next of a merchant's disputes falls due, in its time, as far as the acquirers tell; or None.
 
     That may be past: then it can be taken in, or waits for an operation that is open. Raises Unavailable when an
     acquirer does not answer.
     """
     query = DisputeQuery(until=FOR_EVER, acceptor=str(merchant_id))
-    pages = [await _ask(acquirer, query) for acquirer in tools.acquirers.values()]
+    pages = [await _ask(acquirer, query) for acquirer in deps.acquirers.values()]
     return min((page[0].due_at for page in pages if page), default=None)
 
 
-async def _build_query(tools: Tools, merchant_id: int | None) -> DisputeQuery:
+async def _build_query(deps: DisputeDependencies, merchant_id: int | None) -> DisputeQuery:
     """Say until when, by which clock; and tell our own clock how far the merchants' are ahead."""
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         rows = queries.select_clocks_ahead(connection, merchant_id=merchant_id, most=MAX_AHEAD)
         offsets = {row["merchant_id"]: row["clock_offset"] async for row in rows}
     for ahead_id, offset in offsets.items():
-        tools.clock.observe_offset(ahead_id, offset)
+        deps.clock.observe_offset(ahead_id, offset)
     if merchant_id is not None:
-        return DisputeQuery(until=tools.clock.now_of(merchant_id), acceptor=str(merchant_id))
-    ahead = {str(ahead_id): tools.clock.now_of(ahead_id) for ahead_id in offsets}
-    return DisputeQuery(until=tools.clock.now(), ahead=ahead)
+        return DisputeQuery(until=deps.clock.now_of(merchant_id), acceptor=str(merchant_id))
+    ahead = {str(ahead_id): deps.clock.now_of(ahead_id) for ahead_id in offsets}
+    return DisputeQuery(until=deps.clock.now(), ahead=ahead)
 
 
-async def _take_in(tools: Tools, acquirer: Acquirer, query: DisputeQuery, is_stopping: Callable[[], bool]) -> int:
+async def _take_in(
+    deps: DisputeDependencies, acquirer: Acquirer, query: DisputeQuery, is_stopping: Callable[[], bool]
+) -> int:
     """Take in what one acquirer tells, page by page."""
     recorded = 0
     for _ in range(MAX_PAGES):
@@ -103,7 +105,7 @@ async def _take_in(tools: Tools, acquirer: Acquirer, query: DisputeQuery, is_sto
         page = await _ask(acquirer, query)
         if not page:
             break
-        done = await asyncio.gather(*(_record(tools, acquirer.name, dispute) for dispute in page))
+        done = await asyncio.gather(*(_record(deps, acquirer.name, dispute) for dispute in page))
         settled = [dispute.dispute_id for dispute, is_done in zip(page, done, strict=True) if is_done]
         if settled and not await acquirer.acknowledge_disputes(settled):
             log.info("disputes will be told again", acquirer=acquirer.name, disputes=len(settled))
@@ -119,11 +121,11 @@ async def _ask(acquirer: Acquirer, query: DisputeQuery) -> tuple[Dispute, ...]:
     return page
 
 
-async def _record(tools: Tools, acquirer: str, dispute: Dispute) -> bool:
+async def _record(deps: DisputeDependencies, acquirer: str, dispute: Dispute) -> bool:
     """Record one, and tell whether it need not be told again; what goes wrong with it is no other one's matter."""
     where = {"acquirer": acquirer, "dispute_id": dispute.dispute_id, "reference": dispute.reference}
     try:
-        await record_dispute(tools, await _build_wish(tools, acquirer, dispute), dispute.money)
+        await record_dispute(deps.chargebacks, await _build_wish(deps, acquirer, dispute), dispute.money)
     except NotFound:
         log.warning("dispute.payment_unknown", **where)
         return False
@@ -136,19 +138,19 @@ async def _record(tools: Tools, acquirer: str, dispute: Dispute) -> bool:
     return True
 
 
-async def _build_wish(tools: Tools, acquirer: str, dispute: Dispute) -> OperationRequest:
+async def _build_wish(deps: DisputeDependencies, acquirer: str, dispute: Dispute) -> OperationRequest:
     """Say what is charged back. Raises NotFound unless this acquirer has processed it for this merchant."""
     transaction_id = read_reference(dispute.reference)
     if transaction_id is None or not _ACCEPTOR.fullmatch(dispute.acceptor):
         raise NotFound
     merchant_id = int(dispute.acceptor)
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         named = await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
         if named is None or (named.attempt.acquirer, named.attempt.reference) != (acquirer, dispute.reference):
             raise NotFound
         named = await _find_disputed(connection, named)
     request_id = f"{acquirer}-{dispute.dispute_id}"
-    digest = tools.vault.digest(f"{request_id}|{dispute.reference}".encode())
+    digest = deps.vault.digest(f"{request_id}|{dispute.reference}".encode())
     return OperationRequest(
         merchant_id=merchant_id,
         transaction_id=named.transaction_id,

@@ -10,9 +10,9 @@ from tollhouse.payments.operations.operate import OperationRequest, operate
 
 if TYPE_CHECKING:
     from tollhouse.kernel.requests import Reply
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import OperationDependencies
 
 
-async def capture(tools: Tools, wish: OperationRequest, wanted: Sum = ALL) -> Reply:
+async def capture(deps: OperationDependencies, wish: OperationRequest, wanted: Sum = ALL) -> Reply:
     """Capture an authorization, all of it unless an amount is given. Raises what `operate` raises."""
-    return await operate(tools, wish, partial(judge_capture, wanted=wanted))
+    return await operate(deps, wish, partial(judge_capture, wanted=wanted))

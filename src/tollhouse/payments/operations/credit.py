@@ -10,12 +10,12 @@ from tollhouse.payments.operations.operate import OperationRequest, operate
 
 if TYPE_CHECKING:
     from tollhouse.kernel.requests import Reply
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import OperationDependencies
 
 
-async def credit(tools: Tools, wish: OperationRequest, wanted: Sum = ALL) -> Reply:
+async def credit(deps: OperationDependencies, wish: OperationRequest, wanted: Sum = ALL) -> Reply:
     """Credit a sale or a capture, all that is left of it unless an amount is given; void an authorization as a whole.
 
     Raises what `operate` raises.
     """
-    return await operate(tools, wish, partial(judge_credit, wanted=wanted))
+    return await operate(deps, wish, partial(judge_credit, wanted=wanted))

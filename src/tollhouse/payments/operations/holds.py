@@ -25,7 +25,7 @@ from tollhouse.payments.operations.void import release
 from tollhouse.payments.store import queries
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import OperationDependencies
     from tollhouse.storage.database import PlainConnection
 
 #: Until a capture or release is tried again whose outcome is open, or that did not reach the acquirer.
@@ -132,13 +132,13 @@ def _key_of(payment: Payment) -> tuple[int, int]:
     return payment.merchant_id, payment.basis.transaction_id if payment.basis else payment.transaction_id
 
 
-async def lease_due_holds(tools: Tools, *, limit: int, lease_seconds: float) -> list[DueHold]:
+async def lease_due_holds(deps: OperationDependencies, *, limit: int, lease_seconds: float) -> list[DueHold]:
     """Take authorizations that are due; nobody else gets them before the lease ends."""
-    async with tools.database.transaction() as connection:
+    async with deps.database.transaction() as connection:
         rows = queries.lease_due_holds(connection, limit=limit, lease_seconds=lease_seconds)
         due = [DueHold(**row) async for row in rows]
     for hold in due:
-        tools.clock.observe_offset(hold.merchant_id, hold.clock_offset)
+        deps.attempts.clock.observe_offset(hold.merchant_id, hold.clock_offset)
     return due
 
 
@@ -153,31 +153,31 @@ async def select_holds_busy(connection: PlainConnection, merchant_id: int, *, du
     return bool(await queries.select_holds_busy(connection, merchant_id=merchant_id, due_by=due_by))
 
 
-async def process_due_hold(tools: Tools, hold: DueHold) -> None:
+async def process_due_hold(deps: OperationDependencies, hold: DueHold) -> None:
     """Capture or release a leased authorization, and look at it again later if it is there still.
 
     A disabled merchant's captures wait, and its authorizations are released when their time is over.
     """
     try:
         if hold.is_expired:
-            await release(tools, _wish(hold, Mode.VOID, Cause.EXPIRY))
+            await release(deps, _wish(hold, Mode.VOID, Cause.EXPIRY))
         elif hold.capture_at is not None and hold.is_merchant_active:
-            await capture(tools, _wish(hold, Mode.CAPTURE, Cause.SCHEDULE))
+            await capture(deps, _wish(hold, Mode.CAPTURE, Cause.SCHEDULE))
     except RequestInProgress:
         log.info("hold waits for an open operation", transaction_id=hold.transaction_id)
     except Invalid as error:  # what it waited for was done in another way, and its row is about to go
         log.warning("hold.processing_failed", transaction_id=hold.transaction_id, errors=error.errors)
-    await _look_again(tools, hold)
+    await _look_again(deps, hold)
 
 
 def _wish(hold: DueHold, mode: Mode, cause: Cause) -> OperationRequest:
     return OperationRequest(hold.merchant_id, hold.transaction_id, new_request_id(), mode, cause=cause)
 
 
-async def _look_again(tools: Tools, hold: DueHold) -> None:
+async def _look_again(deps: OperationDependencies, hold: DueHold) -> None:
     """Put the hold off, unless it is gone or somebody else has leased it since; give up what never comes off."""
     key = {"merchant_id": hold.merchant_id, "transaction_id": hold.transaction_id, "lease": hold.lease}
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         if hold.is_expired and hold.tries >= MAX_TRIES:
             log.error("release given up", transaction_id=hold.transaction_id, tries=hold.tries)
             await queries.delete_hold(connection, **key)

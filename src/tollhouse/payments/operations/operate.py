@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tollhouse.acquirers.model import Acquirer, Answer
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import OperationDependencies, RequestDependencies
     from tollhouse.payments.work import Work
-    from tollhouse.storage.database import PlainConnection
+    from tollhouse.storage.database import Database, PlainConnection
 
 #: Says what may be done, in the transaction that locks the purchase. Raises Invalid and RequestInProgress.
 Judge = Callable[[PaymentBalance], Verdict]
@@ -61,18 +61,18 @@ class OperationRequest:
     emulate_code: str | None = None
 
 
-async def operate(tools: Tools, wish: OperationRequest, judge: Judge) -> Reply:
+async def operate(deps: OperationDependencies, wish: OperationRequest, judge: Judge) -> Reply:
     """Do what is wished, and return the answer; a request that was seen before gets its first answer.
 
     Raises NotFound, Invalid and RequestInProgress by where the purchase stands, RequestIdReused, and Unavailable. After
     Unavailable nobody knows whether the intention was committed: the same request id finds out.
     """
-    return await run_once(tools, wish.claim, _carry_out, tools, wish, judge)
+    return await run_once(deps.requests, wish.claim, _carry_out, deps, wish, judge)
 
 
-async def load_named(tools: Tools, wish: OperationRequest) -> Payment:
+async def load_named(database: Database, wish: OperationRequest) -> Payment:
     """Return the payment that is to be operated on. Raises NotFound, and Invalid for what no operation acts on."""
-    async with tools.database.acquire() as connection:
+    async with database.acquire() as connection:
         named = await select_payment(connection, merchant_id=wish.merchant_id, transaction_id=wish.transaction_id)
     if named is None:
         raise NotFound("There is no such transaction.")
@@ -81,34 +81,34 @@ async def load_named(tools: Tools, wish: OperationRequest) -> Payment:
     return named
 
 
-async def _carry_out(work: Work, tools: Tools, wish: OperationRequest, judge: Judge) -> Reply:
+async def _carry_out(work: Work, deps: OperationDependencies, wish: OperationRequest, judge: Judge) -> Reply:
     """Commit the operation, then ask the acquirer; or reply by what was there before."""
-    named = await load_named(tools, wish)
-    transaction_id = await tools.transaction_numbers.take()
+    named = await load_named(deps.database, wish)
+    transaction_id = await deps.numbers.take()
     begun = None
     try:
-        async with tools.database.transaction() as connection:
+        async with deps.database.transaction() as connection:
             if await claim_idempotency_key(connection, wish, named, transaction_id=transaction_id):
                 verdict = judge(await lock_position(connection, named))
-                begun = _build_operation(tools, wish, named, verdict, transaction_id=transaction_id), verdict
-                await _insert(tools, connection, begun[0])
+                begun = _build_operation(deps, wish, named, verdict, transaction_id=transaction_id), verdict
+                await _insert(deps, connection, begun[0])
     except DatabaseUnavailable:
-        if begun is None or not await is_committed(tools, begun[0]):
+        if begun is None or not await is_committed(deps.database, begun[0]):
             raise
     if begun is None:
-        return await recall_reply(tools, wish)
+        return await recall_reply(deps.requests, wish)
     work.note_begun(begun[0])
-    return await _execute(tools, *begun)
+    return await _execute(deps, *begun)
 
 
-async def _insert(tools: Tools, connection: PlainConnection, operation: Payment) -> None:
-    seconds = resolve_seconds(tools, operation.attempt.acquirer)
+async def _insert(deps: OperationDependencies, connection: PlainConnection, operation: Payment) -> None:
+    seconds = resolve_seconds(deps.attempts, operation.attempt.acquirer)
     await insert_operation(connection, operation, resolve_seconds=seconds)
 
 
-async def is_committed(tools: Tools, operation: Payment) -> bool:
+async def is_committed(database: Database, operation: Payment) -> bool:
     """Find out whether the COMMIT went through whose answer was lost."""
-    async with tools.database.acquire() as connection:
+    async with database.acquire() as connection:
         stored = await select_payment(
             connection, merchant_id=operation.merchant_id, transaction_id=operation.transaction_id
         )
@@ -124,20 +124,20 @@ async def claim_idempotency_key(
     )
 
 
-async def recall_reply(tools: Tools, wish: OperationRequest) -> Reply:
+async def recall_reply(requests: RequestDependencies, wish: OperationRequest) -> Reply:
     """Return the answer to a request id that was taken before. Raises RequestIdReused and RequestInProgress."""
-    reply = await recall_claim(tools, wish.claim) if wish.claim else None
+    reply = await recall_claim(requests, wish.claim) if wish.claim else None
     if reply is None:
         raise Unavailable
     return reply
 
 
 def _build_operation(
-    tools: Tools, wish: OperationRequest, named: Payment, verdict: Verdict, *, transaction_id: int
+    deps: OperationDependencies, wish: OperationRequest, named: Payment, verdict: Verdict, *, transaction_id: int
 ) -> Payment:
     """Put the transaction together. The acquirer is the one that has the original; no other can act on it."""
-    now, acquirer = tools.clock.now(), verdict.basis.acquirer or ""
-    if acquirer not in tools.acquirers:
+    now, acquirer = deps.attempts.clock.now(), verdict.basis.acquirer or ""
+    if acquirer not in deps.attempts.acquirers:
         raise Unavailable("The acquirer of this payment is not available; repeat the request later.")
     attempt = Attempt(
         number=1,
@@ -147,9 +147,9 @@ def _build_operation(
         card=None,
         fingerprint=b"",
         sent_at=now,
-        send_before=tools.patience.send_before(),
+        send_before=deps.attempts.timeouts.send_before(),
     )
-    created_at = now + tools.clock.offset_of(wish.merchant_id)
+    created_at = now + deps.attempts.clock.offset_of(wish.merchant_id)
     return build_further(named, wish, verdict, transaction_id=transaction_id, attempt=attempt, now=created_at)
 
 
@@ -185,9 +185,9 @@ def build_further(
     )
 
 
-async def _execute(tools: Tools, operation: Payment, verdict: Verdict) -> Reply:
+async def _execute(deps: OperationDependencies, operation: Payment, verdict: Verdict) -> Reply:
     """Ask the acquirer, with no database connection held, and settle by the answer."""
-    acquirer = tools.acquirers[operation.attempt.acquirer]
+    acquirer = deps.attempts.acquirers[operation.attempt.acquirer]
     outcome = await _choose_verb(acquirer, operation.mode)(
         Operation(
             reference=operation.attempt.reference,
@@ -198,7 +198,11 @@ async def _execute(tools: Tools, operation: Payment, verdict: Verdict) -> Reply:
             send_before=operation.attempt.send_before,
         )
     )
-    return await finish_attempt(tools, operation, lifecycle.apply(operation, outcome, tools.now_of(operation)))
+    return await finish_attempt(
+        deps.attempts.finish,
+        operation,
+        lifecycle.apply(operation, outcome, deps.attempts.clock.now_of(operation.merchant_id)),
+    )
 
 
 def _choose_verb(acquirer: Acquirer, mode: Mode) -> Callable[[Operation], Awaitable[Answer]]:

@@ -31,7 +31,7 @@ from tollhouse.threeds.store import select_newest
 
 if TYPE_CHECKING:
     from tollhouse.kernel.requests import Reply
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import OperationDependencies, VoidDependencies
     from tollhouse.payments.work import Work
     from tollhouse.storage.database import PlainConnection
 
@@ -41,72 +41,72 @@ TRIES = 3
 ALREADY_FINISHED = "This payment has got its outcome in the same moment; repeat this request."
 
 
-async def void(tools: Tools, wish: OperationRequest) -> Reply:
+async def void(deps: VoidDependencies, wish: OperationRequest) -> Reply:
     """Undo a payment; the answer is the void, or the payment itself if that was still open.
 
     Raises what `operate` raises.
     """
     for _ in range(TRIES):
-        named = await load_named(tools, wish)
+        named = await load_named(deps.operations.database, wish)
         if not (named.mode.is_first and named.status is Status.PENDING):
-            return await operate(tools, wish, judge_void)
+            return await operate(deps.operations, wish, judge_void)
         if named.attempt.state is not AttemptState.CHALLENGED:
-            return await run_once(tools, wish.claim, _take_back, tools, wish, named)
-        if await _abandon(tools, named):
-            return await run_once(tools, wish.claim, _answer_abandoned, tools, wish, named)
+            return await run_once(deps.operations.requests, wish.claim, _take_back, deps, wish, named)
+        if await _abandon(deps, named):
+            return await run_once(deps.operations.requests, wish.claim, _answer_abandoned, deps, wish, named)
     raise RequestInProgress(ALREADY_FINISHED)
 
 
-async def release(tools: Tools, wish: OperationRequest) -> Reply:
+async def release(deps: OperationDependencies, wish: OperationRequest) -> Reply:
     """Release what an authorization holds, unless it was captured meanwhile. Raises what `operate` raises."""
-    return await operate(tools, wish, judge_release)
+    return await operate(deps, wish, judge_release)
 
 
-async def _take_back(work: Work, tools: Tools, wish: OperationRequest, named: Payment) -> Reply:
+async def _take_back(work: Work, deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
     """Commit that an open payment is taken back, and answer by what becomes of it."""
-    async with tools.database.transaction() as connection:
+    async with deps.operations.database.transaction() as connection:
         is_new = await claim_idempotency_key(connection, wish, named, transaction_id=named.transaction_id)
-        if is_new and not await _begin_reversing(tools, connection, named):
+        if is_new and not await _begin_reversing(deps, connection, named):
             raise RequestInProgress(ALREADY_FINISHED)
     if not is_new:
-        return await recall_reply(tools, wish)
+        return await recall_reply(deps.operations.requests, wish)
     work.note_begun(named)
-    return await _reverse(tools, wish, named)
+    return await _reverse(deps, wish, named)
 
 
-async def _begin_reversing(tools: Tools, connection: PlainConnection, named: Payment) -> bool:
+async def _begin_reversing(deps: VoidDependencies, connection: PlainConnection, named: Payment) -> bool:
     """Let the acquirer's answer count no more; False when it was faster."""
     first = (await lock_position(connection, named)).first
     if first.state is AttemptState.REVERSING:
         return True
-    seconds = resolve_seconds(tools, first.acquirer or "")
+    seconds = resolve_seconds(deps.operations.attempts, first.acquirer or "")
     return await update_reversing(connection, named.merchant_id, first, resolve_seconds=seconds)
 
 
-async def _reverse(tools: Tools, wish: OperationRequest, named: Payment) -> Reply:
+async def _reverse(deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
     """Have the acquirer reverse it; the resolver goes on with it where that is not acknowledged."""
-    await resolve_attempt(tools, merchant_id=named.merchant_id, transaction_id=named.transaction_id)
-    return await _answer_by_payment(tools, wish, named)
+    await resolve_attempt(deps.operations.attempts, merchant_id=named.merchant_id, transaction_id=named.transaction_id)
+    return await _answer_by_payment(deps, wish, named)
 
 
-async def _abandon(tools: Tools, named: Payment) -> bool:
+async def _abandon(deps: VoidDependencies, named: Payment) -> bool:
     """End the challenge that a payment waits for, and the payment with it; False when the cardholder was faster."""
-    async with tools.database.acquire() as connection:
+    async with deps.operations.database.acquire() as connection:
         authentication = await select_newest(
             connection, merchant_id=named.merchant_id, transaction_id=named.transaction_id
         )
-    return authentication is not None and await abandon(tools, authentication)
+    return authentication is not None and await abandon(deps.authentication, authentication)
 
 
-async def _answer_abandoned(_: Work, tools: Tools, wish: OperationRequest, named: Payment) -> Reply:
+async def _answer_abandoned(_: Work, deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
     """Answer by the payment that was abandoned."""
-    async with tools.database.transaction() as connection:
+    async with deps.operations.database.transaction() as connection:
         is_new = await claim_idempotency_key(connection, wish, named, transaction_id=named.transaction_id)
-    return await _answer_by_payment(tools, wish, named) if is_new else await recall_reply(tools, wish)
+    return await _answer_by_payment(deps, wish, named) if is_new else await recall_reply(deps.operations.requests, wish)
 
 
-async def _answer_by_payment(tools: Tools, wish: OperationRequest, named: Payment) -> Reply:
+async def _answer_by_payment(deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
     """Answer by the payment itself; whoever waits for it too may have recorded an answer for both of us before."""
-    reply = await load_stored_response(tools, named)
-    recorded = await recall_claim(tools, wish.claim) if wish.claim else None
+    reply = await load_stored_response(deps.authentication.finish, named)
+    recorded = await recall_claim(deps.operations.requests, wish.claim) if wish.claim else None
     return replace(recorded, is_replay=False) if recorded else reply

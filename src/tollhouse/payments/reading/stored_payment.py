@@ -11,32 +11,32 @@ from tollhouse.payments.reading.view import render_answer
 from tollhouse.threeds.store import select_newest
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import PaymentReader
 
 
-async def show_payment(tools: Tools, payment: Payment) -> bytes:
+async def show_payment(reader: PaymentReader, payment: Payment) -> bytes:
     """Write the answer to a payment that was read from the database: what its first request got, or would get now."""
-    return render_answer(payment, url=await find_challenge_url(tools, payment))
+    return render_answer(payment, url=await find_challenge_url(reader, payment))
 
 
-async def find_challenge_url(tools: Tools, payment: Payment) -> str | None:
+async def find_challenge_url(reader: PaymentReader, payment: Payment) -> str | None:
     """Return where the cardholder of a challenged payment is awaited, or None when nobody is."""
     if payment.attempt.state is not AttemptState.CHALLENGED:
         return None
-    async with tools.database.acquire() as connection:
+    async with reader.database.acquire() as connection:
         authentication = await select_newest(
             connection, merchant_id=payment.merchant_id, transaction_id=payment.transaction_id
         )
     if authentication is None or authentication.state.is_decided:
         return None
-    return page_url(tools, authentication)
+    return page_url(reader.pages, authentication)
 
 
-async def is_canceled(tools: Tools, payment: Payment) -> bool:
+async def is_canceled(reader: PaymentReader, payment: Payment) -> bool:
     """Return whether the cardholder stopped the challenge of a failed payment at the bank."""
     if payment.code != codes.AUTHENTICATION_FAILED:
         return False
-    async with tools.database.acquire() as connection:
+    async with reader.database.acquire() as connection:
         authentication = await select_newest(
             connection, merchant_id=payment.merchant_id, transaction_id=payment.transaction_id
         )

@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tollhouse.acquirers.model import Acquirer
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import AttemptDependencies
     from tollhouse.storage.database import PlainConnection
 
 log = structlog.get_logger()
 
 
-async def lease_due(tools: Tools, *, limit: int, lease_seconds: float) -> list[tuple[int, int]]:
+async def lease_due(deps: AttemptDependencies, *, limit: int, lease_seconds: float) -> list[tuple[int, int]]:
     """Take attempts that are due, as (merchant, transaction); nobody else gets them before the lease ends."""
-    async with tools.database.transaction() as connection:
+    async with deps.database.transaction() as connection:
         rows = queries.lease_due_attempts(connection, limit=limit, lease_seconds=lease_seconds)
         due = [tuple(row) async for row in rows]
     for merchant_id, _, offset in due:
-        tools.clock.observe_offset(merchant_id, offset)
+        deps.clock.observe_offset(merchant_id, offset)
     return [(merchant_id, transaction_id) for merchant_id, transaction_id, _ in due]
 
 
@@ -52,34 +52,36 @@ async def select_attempts_busy(connection: PlainConnection, merchant_id: int, *,
     return bool(await queries.select_attempts_busy(connection, merchant_id=merchant_id, sent_by=sent_by))
 
 
-async def resolve_attempt(tools: Tools, *, merchant_id: int, transaction_id: int) -> None:
+async def resolve_attempt(deps: AttemptDependencies, *, merchant_id: int, transaction_id: int) -> None:
     """Ask the acquirer about an open attempt, and settle it or look again later."""
-    async with tools.database.acquire() as connection:
+    async with deps.database.acquire() as connection:
         payment = await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
     if payment is None or payment.attempt.state.is_final:
         return
     if payment.attempt.state is AttemptState.CHALLENGED:
         await _postpone(
-            tools, payment, LATER_INQUIRIES_SECONDS
+            deps, payment, LATER_INQUIRIES_SECONDS
         )  # its authentication decides, and has a sweep of its own
         return
     if payment.attempt.acquirer == NO_ACQUIRER:
-        await finish_attempt(tools, payment, lifecycle.refuse(payment, codes.NO_ROUTE, tools.now_of(payment)))
+        await finish_attempt(
+            deps.finish, payment, lifecycle.refuse(payment, codes.NO_ROUTE, deps.clock.now_of(payment.merchant_id))
+        )
         return
-    acquirer = tools.acquirers.get(payment.attempt.acquirer)
+    acquirer = deps.acquirers.get(payment.attempt.acquirer)
     if acquirer is None:  # its money may have been taken: only who can ask may say that it was not
         log.error("acquirer not configured", acquirer=payment.attempt.acquirer, transaction_id=transaction_id)
-        await _postpone(tools, payment, LATER_INQUIRIES_SECONDS)
+        await _postpone(deps, payment, LATER_INQUIRIES_SECONDS)
         return
-    finding = await _inquire(tools, acquirer, payment)
+    finding = await _inquire(deps, acquirer, payment)
     is_reversing = payment.attempt.state is AttemptState.REVERSING
-    if finding is None and (is_reversing or _is_to_be_reversed(tools, acquirer, payment)):
-        await _reverse(tools, acquirer, payment)
+    if finding is None and (is_reversing or _is_to_be_reversed(deps, acquirer, payment)):
+        await _reverse(deps, acquirer, payment)
     else:
-        await _settle_or_postpone(tools, payment, finding)
+        await _settle_or_postpone(deps, payment, finding)
 
 
-async def _settle_or_postpone(tools: Tools, payment: Payment, finding: Finding | None) -> None:
+async def _settle_or_postpone(deps: AttemptDependencies, payment: Payment, finding: Finding | None) -> None:
     """Settle an attempt about which something is certain; ask about any other again later."""
     log.info(
         "outcome inquired",
@@ -89,13 +91,15 @@ async def _settle_or_postpone(tools: Tools, payment: Payment, finding: Finding |
         inquiries=payment.attempt.inquiries + 1,
     )
     if finding is not None:
-        await finish_attempt(tools, payment, lifecycle.apply(payment, finding, tools.now_of(payment)))
+        await finish_attempt(
+            deps.finish, payment, lifecycle.apply(payment, finding, deps.clock.now_of(payment.merchant_id))
+        )
     else:
-        await _postpone(tools, payment, pause_after(payment.attempt.inquiries), was_asked=True)
+        await _postpone(deps, payment, pause_after(payment.attempt.inquiries), was_asked=True)
 
 
 async def _inquire(
-    tools: Tools, acquirer: Acquirer, payment: Payment
+    deps: AttemptDependencies, acquirer: Acquirer, payment: Payment
 ) -> Approved | Declined | Reversed | NotFound | None:
     """Return what is certain about an attempt, or None when nothing is yet, or nobody asks any more."""
     if payment.attempt.state is AttemptState.REVERSING or acquirer.settles != "inquire":
@@ -103,21 +107,21 @@ async def _inquire(
     reference, money = payment.attempt.reference, payment.money
     finding = await reverse_partial_approval(acquirer, reference, money, await acquirer.inquire(reference, money))
     if isinstance(finding, NotFound):
-        surely_arrived = tools.patience.margin + acquirer.longest_delay_seconds
-        return finding if _age_seconds(tools, payment) > surely_arrived else None
+        surely_arrived = deps.timeouts.margin + acquirer.longest_delay_seconds
+        return finding if _age_seconds(deps, payment) > surely_arrived else None
     return finding if isinstance(finding, Approved | Declined | Reversed) else None
 
 
-def _is_to_be_reversed(tools: Tools, acquirer: Acquirer, payment: Payment) -> bool:
+def _is_to_be_reversed(deps: AttemptDependencies, acquirer: Acquirer, payment: Payment) -> bool:
     """Tell whether nobody waits any longer for an inquiry to be answered."""
-    return acquirer.settles != "inquire" or _age_seconds(tools, payment) > tools.patience.reversal
+    return acquirer.settles != "inquire" or _age_seconds(deps, payment) > deps.timeouts.reversal
 
 
-def _age_seconds(tools: Tools, payment: Payment) -> float:
-    return (tools.clock.now() - payment.attempt.sent_at).total_seconds()
+def _age_seconds(deps: AttemptDependencies, payment: Payment) -> float:
+    return (deps.clock.now() - payment.attempt.sent_at).total_seconds()
 
 
-async def _reverse(tools: Tools, acquirer: Acquirer, payment: Payment) -> None:
+async def _reverse(deps: AttemptDependencies, acquirer: Acquirer, payment: Payment) -> None:
     """Commit that an attempt is reversed, then have the acquirer do it, and settle it when that is acknowledged.
 
     From the commit on the acquirer's answer to the request counts no more: somebody who hears of an approval in the
@@ -126,15 +130,15 @@ async def _reverse(tools: Tools, acquirer: Acquirer, payment: Payment) -> None:
     if payment.attempt.state is not AttemptState.REVERSING:
         reversing = lifecycle.move(payment, AttemptState.REVERSING)
         move = FinishRecord(reversing, expected=payment.attempt.state, resolve_seconds=pause_after(0))
-        if not await tools.moves.submit(move):
+        if not await deps.finish.lane.submit(move):
             return
         payment = reversing.with_attempt(inquiries=0)
     finding = await acquirer.reverse(payment.attempt.reference, payment.money)
-    await _settle_or_postpone(tools, payment, finding if isinstance(finding, Reversed) else None)
+    await _settle_or_postpone(deps, payment, finding if isinstance(finding, Reversed) else None)
 
 
-async def _postpone(tools: Tools, payment: Payment, seconds: float, *, was_asked: bool = False) -> None:
-    async with tools.database.acquire() as connection:
+async def _postpone(deps: AttemptDependencies, payment: Payment, seconds: float, *, was_asked: bool = False) -> None:
+    async with deps.database.acquire() as connection:
         await queries.postpone_attempt(
             connection,
             merchant_id=payment.merchant_id,
