@@ -75,7 +75,7 @@ class Shop:
         """Pay, by a new consumer unless one is named: at once, authorized only, or for a subscription."""
         prices = [price("19.99", "USD", offset="3d" if mode == "auth" else "0d")]
         prices += [price("19.99", "USD", offset="1m", repeat=True)] if repeats else []
-        site_id = self.create_site(delayedCapture=True) if mode == "auth" else "983759353"
+        site_id = self.create_site({"delayedCapture": True}) if mode == "auth" else "983759353"
         consumer = {
             "externalId": external_id or str(uuid.uuid4()),
             "firstName": "Jane",
@@ -90,11 +90,11 @@ class Shop:
         self.made.append(paid)
         return paid
 
-    def create_site(self, **more: Any) -> str:
+    def create_site(self, settings: dict[str, Any] | None = None) -> str:
         """Return a new site."""
         name = f"{uuid.uuid4()}.example"
         urls = {"ipn_url": "https://shop.example/ipn", "redirect_url": "https://shop.example/"}
-        return self.client.create_site(name=name, external_id=name, **urls, **more).id
+        return self.client.create_site(name=name, external_id=name, settings=settings, **urls).id
 
     def tell_callback(self, paid: PaymentAnswer) -> PaymentAnswer:
         """Wait until the callback of a payment was sent."""

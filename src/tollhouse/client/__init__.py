@@ -12,7 +12,7 @@
 
 `AsyncClient` has the same methods, awaited. Both repeat a request that may have been lost under the same X-Request-ID,
 so that nothing is charged twice. A listener reads callbacks with `read_ipn`, which checks both signatures. What each
-call takes is told in `tollhouse.client.calls`, what it gives in `tollhouse.client.answers`.
+call takes is told in `tollhouse.client.calls` (test cards: `stage_calls`), what it gives in `tollhouse.client.answers`.
 """
 
 from __future__ import annotations

@@ -22,8 +22,6 @@ from tollhouse.client.answers import (
     Site,
     Sku,
     Subscription,
-    TestData,
-    TestDataList,
     Token,
     Upcoming,
 )
@@ -182,11 +180,17 @@ def preview_subscription(
 
 
 def create_site(
-    *, name: str, external_id: str, ipn_url: str, redirect_url: str, request_id: str | None = None, **more: Any
+    *,
+    name: str,
+    external_id: str,
+    ipn_url: str,
+    redirect_url: str,
+    settings: Part | None = None,
+    request_id: str | None = None,
 ) -> Call[Site]:
-    """Create a site. `more` are further fields by the names of the wire."""
-    body = {"name": name, "externalId": external_id, "ipnUrl": ipn_url, "redirectUrl": redirect_url, **more}
-    return Call("POST", "/site", Site, body, request_id=request_id)
+    """Create a site. `settings` are further fields by the names of the wire, such as `{"delayedCapture": True}`."""
+    body = {"name": name, "externalId": external_id, "ipnUrl": ipn_url, "redirectUrl": redirect_url}
+    return Call("POST", "/site", Site, {**body, **(settings or {})}, request_id=request_id)
 
 
 def site(site_id: str) -> Call[Site]:
@@ -226,9 +230,22 @@ def update_sku(name: str, changes: Part) -> Call[Sku]:
     return Call("PUT", path_of("/sku/{}", name), Sku, changes)
 
 
-def create_consumer(*, external_id: str, request_id: str | None = None, **more: Any) -> Call[Consumer]:
-    """Create a consumer. `more` are further fields by the names of the wire."""
-    return Call("POST", "/consumer", Consumer, {"externalId": external_id, **more}, request_id=request_id)
+def create_consumer(
+    *,
+    external_id: str,
+    username: str | None = None,
+    email: str | None = None,
+    first_name: str | None = None,
+    last_name: str | None = None,
+    birthday: str | None = None,
+    country: str | None = None,
+    group_id: str | None = None,
+    request_id: str | None = None,
+) -> Call[Consumer]:
+    """Create a consumer. `birthday` is `YYYY-MM-DD`, `country` has two or three letters."""
+    body = {"externalId": external_id, "username": username, "email": email, "firstName": first_name}
+    more = {"lastName": last_name, "birthday": birthday, "country": country, "groupId": group_id}
+    return Call("POST", "/consumer", Consumer, {**body, **more}, request_id=request_id)
 
 
 def consumer(consumer_id: str) -> Call[Consumer]:
@@ -254,35 +271,6 @@ def enable_account(payment_account_id: str) -> Call[None]:
 def disable_account(payment_account_id: str) -> Call[None]:
     """Let a stored card be paid with no more."""
     return Call("POST", path_of("/paymentAccount/{}/disable", payment_account_id), None, {})
-
-
-def create_test_data(*, kind: str, request_id: str | None = None, **more: Any) -> Call[TestData]:
-    """Make a test card of a brand, in stage. `more` are further fields by the names of the wire, such as `balance`."""
-    return Call("POST", "/testPaymentData", TestData, {"type": kind, **more}, request_id=request_id)
-
-
-def list_test_data(*, limit: int | None = None, kind: str | None = None) -> Call[TestDataList]:
-    """List test cards."""
-    return Call("GET", "/testPaymentData", TestDataList, query={"limit": limit, "type": kind})
-
-
-def test_data(test_data_id: str | int) -> Call[TestData]:
-    """Return a test card."""
-    return Call("GET", path_of("/testPaymentData/{}", test_data_id), TestData)
-
-
-def change_test_data(test_data_id: str | int, what: str, changes: Part | None = None) -> Call[TestData]:
-    """Change a test card.
-
-    `what` is `balance` or `allowedIps`, with a body, or `block`, `unblock`, `emulate3ds`, `notEmulate3ds` without.
-    """
-    method = "PUT" if what in {"balance", "allowedIps"} else "POST"
-    return Call(method, path_of("/testPaymentData/{}/{}", test_data_id, what), TestData, changes or {})
-
-
-def delete_test_data(test_data_id: str | int) -> Call[None]:
-    """Delete a test card."""
-    return Call("DELETE", path_of("/testPaymentData/{}", test_data_id), None)
 
 
 def external_ips() -> Call[list[str]]:
@@ -364,9 +352,30 @@ def events(*, after: int = 0, limit: int | None = None) -> Call[dict[str, Any]]:
     return Call("GET", "/events", dict[str, Any], query={"after": after, "limit": limit})
 
 
-def feed(**filters: str | int | None) -> Call[dict[str, Any]]:
-    """Return transactions, newest first, by the filters of the feed: `orderId`, `status`, `cursor` and so on."""
-    return Call("GET", "/feed/transactions", dict[str, Any], query=filters)
+def feed(
+    *,
+    order_id: str | None = None,
+    transaction_id: str | None = None,
+    request_id: str | None = None,
+    consumer_id: str | None = None,
+    external_id: str | None = None,
+    site_id: str | None = None,
+    status: str | None = None,
+    mode: str | None = None,
+    since: str | int | None = None,
+    before: str | int | None = None,
+    cursor: str | None = None,
+    limit: int | None = None,
+) -> Call[dict[str, Any]]:
+    """Return transactions, newest first; each filter that is given narrows them. `cursor` is `meta.cursor` of a page.
+
+    `request_id` is the X-Request-ID of the request that made a transaction. `since` and `before` are Unix seconds or a
+    time of ISO 8601.
+    """
+    ids = {"orderId": order_id, "transactionId": transaction_id, "requestId": request_id, "consumerId": consumer_id}
+    more = {"externalId": external_id, "siteId": site_id, "status": status, "mode": mode}
+    page = {"from": since, "to": before, "cursor": cursor, "limit": limit}
+    return Call("GET", "/feed/transactions", dict[str, Any], query={**ids, **more, **page})
 
 
 def codes() -> Call[Any]:

@@ -1,4 +1,4 @@
-"""Methods that both clients have, made from the functions of `calls`: told once, typed for either.
+"""Methods that both clients have, made from the functions of `calls` and `stage_calls`: told once, typed for either.
 
 On `Client` a method returns the answer, on `AsyncClient` something to be awaited that gives it.
 """
@@ -10,7 +10,7 @@ from inspect import Parameter, signature
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from tollhouse.client import calls
+from tollhouse.client import calls, stage_calls
 
 if TYPE_CHECKING:
     from tollhouse.client.core import Call
@@ -108,11 +108,11 @@ class Methods:
     payment_accounts = Method(calls.payment_accounts)
     enable_account = Method(calls.enable_account)
     disable_account = Method(calls.disable_account)
-    create_test_data = Method(calls.create_test_data)
-    list_test_data = Method(calls.list_test_data)
-    test_data = Method(calls.test_data)
-    change_test_data = Method(calls.change_test_data)
-    delete_test_data = Method(calls.delete_test_data)
+    create_test_data = Method(stage_calls.create_test_data)
+    list_test_data = Method(stage_calls.list_test_data)
+    test_data = Method(stage_calls.test_data)
+    change_test_data = Method(stage_calls.change_test_data)
+    delete_test_data = Method(stage_calls.delete_test_data)
     external_ips = Method(calls.external_ips)
     rates = Method(calls.rates)
     rate = Method(calls.rate)
@@ -122,6 +122,7 @@ class Methods:
     transaction_ipn = Method(calls.transaction_ipn)
     order_ipn = Method(calls.order_ipn)
     resend_ipn = Method(calls.resend_ipn)
+    resend_events = Method(calls.resend_events)
     events = Method(calls.events)
     feed = Method(calls.feed)
     codes = Method(calls.codes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from inspect import signature
+from inspect import isfunction, signature
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.client import ApiError, AsyncClient, Client, NotAnswered, Retries, calls, price, token
+from tollhouse.client import ApiError, AsyncClient, Client, NotAnswered, Retries, calls, price, stage_calls, token
 from tollhouse.client.answers import PaymentAnswer
 from tollhouse.client.core import Call, Exchange, Message, Outcome, build_message
 from tollhouse.client.methods import Methods
@@ -80,7 +80,7 @@ def test_identifiers_are_one_step_of_a_path() -> None:
 
 def test_queries_leave_out_what_is_not_given() -> None:
     """A filter that is None is none."""
-    call = calls.feed(orderId="7", status=None, limit=10)
+    call = calls.feed(order_id="7", status=None, limit=10)
     assert build(call).url == "http://gateway.example/feed/transactions?orderId=7&limit=10"
 
 
@@ -212,13 +212,28 @@ def test_a_price_takes_no_float(amount: Any) -> None:
         price("nineteen", "USD")
 
 
+#: The functions that build calls.
+BUILT = {
+    name: value
+    for module in (calls, stage_calls)
+    for name, value in vars(module).items()
+    if isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+}
+
+
+def test_every_call_is_a_method() -> None:
+    """Each call that can be built can be sent by both clients."""
+    assert set(BUILT) == {name for name in vars(Methods) if not name.startswith("_")}
+
+
 @pytest.mark.parametrize("client", [Client, AsyncClient])
 @pytest.mark.parametrize("name", [name for name in vars(Methods) if not name.startswith("_")])
 def test_help_shows_real_signatures(client: type[Client | AsyncClient], name: str) -> None:
-    """Each method has the parameters of its call by their names, and a docstring."""
+    """Each method has the parameters of its call, each by its own name, and a docstring."""
     method = getattr(client, name)
-    shown, built = signature(method), signature(getattr(calls, name))
+    shown, built = signature(method), signature(BUILT[name])
     assert list(shown.parameters.values())[1:] == list(built.parameters.values())
     assert str(shown.return_annotation).removeprefix("Awaitable[").rstrip("]") in str(built.return_annotation)
-    assert method.__doc__ == getattr(calls, name).__doc__
+    assert all(each.kind is not each.VAR_KEYWORD for each in shown.parameters.values())
+    assert method.__doc__ == BUILT[name].__doc__
     assert method.__name__ == name
