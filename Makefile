@@ -26,7 +26,7 @@ DEV := $(VENV)/.installed-dev
 TOOLS := $(VENV)/.installed-tools
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format docs bench torture years years-db audit lock clean
+.PHONY: help install run test check format docs golden bench torture years years-db audit lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ format: $(DEV) ## put the code into the house's format
 
 docs: $(DEV) ## write the reference pages that come from the code
 	@$(BIN)/python docs/generate.py
+
+golden: $(DEV) ## record the golden corpus anew; the difference in version control shows what a change has changed
+	@GOLDEN=record $(BIN)/python -m pytest -q -n 2 tests/golden $(PYTEST_ARGS)
 
 bench: $(DEV) ## measure this machine and print the table; SECONDS=5 ONLY=limit,payment shorten it
 	@$(BIN)/python -m bench $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only "$(ONLY)") $(BENCH_ARGS)

@@ -74,8 +74,10 @@ async def open_endpoint(*replies: Reply) -> AsyncIterator[Endpoint]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     endpoint.url = f"http://127.0.0.1:{runner.addresses[0][1]}/ipn"
-    yield endpoint
-    await runner.cleanup()
+    try:
+        yield endpoint
+    finally:
+        await runner.cleanup()
 
 
 async def hang(_request: web.Request) -> web.StreamResponse:

@@ -43,11 +43,16 @@ RUBBISH = (
 
 def find_writes(routes: Iterable[Any]) -> list[tuple[str, str]]:
     """Name every route that may take a body, by method and path."""
+    return [(method, path) for method, path in find_calls(routes) if method != "GET"]
+
+
+def find_calls(routes: Iterable[Any]) -> list[tuple[str, str]]:
+    """Name every route by method and path."""
     calls = {
         (method, re.sub(r":\w+\}", "}", route.path_format))
         for route in routes
         for method in getattr(route, "methods", ())
-        if method not in {"GET", "HEAD", "OPTIONS"}
+        if method not in {"HEAD", "OPTIONS"}
     }
     return sorted(calls)
 

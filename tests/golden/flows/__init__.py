@@ -1,0 +1,1 @@
+"""The scripts of the corpus, by their subjects."""
