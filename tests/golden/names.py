@@ -41,7 +41,7 @@ MEASURED = (
     ("milliseconds", r"(>)([0-9.]+)(?= ms<)"),
     ("milliseconds", r'(milliseconds <span class="mono wrap">)([0-9.]+)'),
     ("approval", r'(approvalCode <span class="mono wrap">)(\w+)'),
-    ("approval", r"(>)([0-9A-F]{6})(?=<)"),
+    ("approval", r"(>)(?!123456)([0-9A-F]{6})(?=<)"),
     ("hint", r"(…)(\w{4})(?=</td>)"),
     ("steps", r'("steps":\s?)(\d+)'),
 )
