@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from tollhouse.api.card_fields import CardFields
 from tollhouse.api.payment_request import PaymentRequest, skus_of
@@ -34,6 +35,9 @@ MAX_REFERENCE_LENGTH = 36
 MAX_EXTERNAL_ID_LENGTH = 255
 #: Fields of the request's consumer that are no part of the consumer.
 NOT_PROFILE = {"id", "externalId", "ip"}
+
+#: The same bytes for equal bodies, whatever the order of their fields.
+_encode_canonical = msgspec.json.Encoder(order="deterministic").encode
 
 #: Where each subject of a fault is in a body; of an item, below the item.
 PATHS = {
@@ -195,5 +199,4 @@ def digest_body(digest: Callable[[bytes], bytes], body: dict[str, Any], scope: s
     `scope` is what a request is about besides its body.
     """
     content = leave_out_codes({**body, "paymentSource": _object(body, "paymentSource")})
-    canonical = json.dumps(content, sort_keys=True, default=str)
-    return digest(f"{scope}{canonical}".encode())
+    return digest(scope.encode() + _encode_canonical(content))

@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from tollhouse.http.decode import MAX_FORM_FIELDS, parse_form, parse_object
 from tollhouse.kernel.card import MIN_NUMBER_LENGTH, CardNumber
 from tollhouse.kernel.card_search import holds_card_number, may_hold_card_number
@@ -22,6 +24,8 @@ PHONE_FIELDS = frozenset({"phone", "phoneNumber"})
 CARD_FIELDS = frozenset({"number", "paymentSource.number"})
 
 Holds = Callable[[str, str], bool]
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def read_screened_object(body: bytes, *, allowed: Collection[str] = ()) -> tuple[dict[str, Any], dict[str, list[str]]]:
@@ -82,6 +86,8 @@ def find_card_numbers(content: Any, *, allowed: Collection[str] = (), path: str 
 
 def find_number(content: Any, number: CardNumber, *, path: str = "") -> dict[str, list[str]]:
     """Return the fields in which this very number stands, also among more digits."""
+    if not number.may_stand_in(_encode(content)):
+        return {}
 
     def holds(text: str, _: str) -> bool:
         return number.stands_in(text)

@@ -16,6 +16,7 @@ from typing import NoReturn
 from tollhouse.kernel.card_texts import ONLY_DIGITS, read_texts
 
 MIN_NUMBER_LENGTH, MAX_NUMBER_LENGTH = 12, 19
+_NO_DIGITS = bytes(code for code in range(256) if not chr(code).isdigit() or code > 127)
 
 
 def mask_digits(digits: str) -> str:
@@ -83,6 +84,11 @@ class CardNumber(_Secret):
     def stands_in(self, text: str) -> bool:
         """Tell whether this very number stands in a text, however it is grouped, and among more digits too."""
         return any(self._text in reading.translate(ONLY_DIGITS) for reading in read_texts(text))
+
+    def may_stand_in(self, json: bytes) -> bool:
+        """Tell whether any text of JSON has to be looked at with `stands_in`: most bodies have no digits that fit."""
+        is_plain = json.isascii() and b"%" not in json and b"\\" not in json and b"E+" not in json
+        return not is_plain or self._text.encode() in json.translate(None, _NO_DIGITS)
 
     @property
     def brand(self) -> Brand:

@@ -26,6 +26,8 @@ Network = IPv4Network | IPv6Network
 
 MAX_URL_LENGTH = 2048
 MAX_HOST_LENGTH = 253
+#: URLs that were checked, of which merchants send the same ones again and again.
+MAX_REMEMBERED = 1024
 
 #: What Python's tables, some editions of them, call global, and no web server of a merchant is there.
 _SPECIAL_V4 = tuple(
@@ -104,9 +106,9 @@ class AddressRefused(OSError):
     """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AddressPolicy:
-    """Which URLs may be called.
+    """Which URLs may be called. Each is compared by its identity, so that checked URLs can be remembered by it.
 
     `allowed` are the networks that are let through although they are not public, `never` those that are refused in any
     case. `public_only` also refuses ports of other services, and names that lead to no public address.
@@ -128,7 +130,12 @@ class Target(NamedTuple):
 
 def live_policy(allowed: Iterable[Network] = ()) -> AddressPolicy:
     """Return the policy of live, which lets through the networks that a setting names."""
-    return AddressPolicy(https_only=True, allowed=tuple(allowed), public_only=True)
+    return _live_policy(tuple(allowed))
+
+
+@lru_cache(maxsize=16)
+def _live_policy(allowed: tuple[Network, ...]) -> AddressPolicy:
+    return AddressPolicy(https_only=True, allowed=allowed, public_only=True)
 
 
 LIVE = live_policy()
@@ -141,6 +148,7 @@ STAGE = AddressPolicy(
 )
 
 
+@lru_cache(maxsize=MAX_REMEMBERED)
 def check_url(url: str, policy: AddressPolicy) -> None:
     """Check a URL as it is written; a host that is a name is checked when it is resolved.
 
@@ -164,6 +172,7 @@ def check_url(url: str, policy: AddressPolicy) -> None:
         _check_port(parts)
 
 
+@lru_cache(maxsize=MAX_REMEMBERED)
 def check_return_url(url: str, policy: AddressPolicy) -> None:
     """Check a URL that a browser is sent to: one that could be called, or one of an app's own scheme.
 

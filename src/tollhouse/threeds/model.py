@@ -90,6 +90,8 @@ class BrowserData:
 
         Tolerates what shops send: numbers as texts, the zone in hours with a fraction or in minutes, empty texts.
         """
+        if not consumer.get("userAgent"):  # most shops say nothing of the browser
+            return None
         texts = {name: _read_text(consumer.get(name)) for name in ("browserAcceptHeader", "userAgent", "ip")}
         language = _read_language(consumer.get("browserLanguage"))
         java = _read_switch(consumer.get("browserJavaEnabled"))

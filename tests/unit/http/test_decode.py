@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.http.decode import MAX_DEPTH, parse_form, parse_json, parse_object
+from tollhouse.http.decode import MAX_DEPTH, GivenTwice, parse_form, parse_json, parse_object
 from tollhouse.kernel.errors import Invalid
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -133,3 +133,21 @@ def test_objects_may_be_empty() -> None:
     for body in (b"1", b"[1]", b'"a"', b"null"):
         with pytest.raises(Invalid):
             parse_object(body)
+
+
+@pytest.mark.parametrize("body", [b'{"a":1,"a":2}', b'{"a":1,"a" :2}', b'{"a":"x","b":{"c":[{"d":1,\n"d"\t:1}]}}'])
+def test_a_repeated_key_is_seen_however_it_is_spaced(body: bytes) -> None:
+    """A key that stands twice in an object is a fault, with blanks before its colon and without."""
+    with pytest.raises(GivenTwice):
+        parse_json(body)
+
+
+@given(values.map(json.dumps), st.integers(0, 200), st.sampled_from(['"', ":", "}", "9" * 41, "1.5e3", "\\u0000", ","]))
+def test_a_spoilt_body_is_read_as_by_the_slow_decoder(body: str, at: int, inserted: str) -> None:
+    """Whatever is put into a body, it is JSON to this decoder only if it is JSON to Python's own."""
+    spoilt = body[:at] + inserted + body[at:]
+    try:
+        read = parse_json(spoilt.encode())
+    except Invalid:
+        return
+    assert read == json.loads(spoilt, parse_float=Decimal)

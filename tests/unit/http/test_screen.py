@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.http.screen import CARD_FIELDS, find_card_numbers, read_page_form, read_screened_object
+from tollhouse.http.screen import (
+    CARD_FIELDS,
+    MESSAGE,
+    find_card_numbers,
+    find_number,
+    read_page_form,
+    read_screened_object,
+)
+from tollhouse.kernel.card import CardNumber
 
 NUMBER, OTHER = "4024007179366348", "5555555555554444"
 TEXTS = st.one_of(
@@ -66,3 +75,24 @@ def test_a_page_form_loses_fields_with_card_numbers() -> None:
     body = f"number={NUMBER}&note=card+{OTHER}&ok=1&{OTHER}=1&phone=%2B1+212+555+1234".encode()
     assert read_page_form(body, allowed={"number"}) == {"number": NUMBER, "ok": "1", "phone": "+1 212 555 1234"}
     assert read_page_form(b"a=\xff") == read_page_form(b"a=1&" * 60) == read_page_form(b"a=%00") == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4024007179366348",
+        "x4024007179366348x",
+        "99 4024-0071/7936.6348 1",
+        "4\n024007179366348",
+        "%34024007179366348",
+        "４024007179366348",
+        "4, 0, 2, 4, 0, 0, 7, 1, 7, 9, 3, 6, 6, 3, 4, 8",
+        Decimal("4.024007179366348E+15"),
+        4024007179366348,
+    ],
+)
+def test_the_own_number_is_found_in_any_writing(text: object) -> None:
+    """The number of a request's card is found however it is grouped, encoded or typed, also deep in a part."""
+    number = CardNumber("4024007179366348")
+    assert find_number({"a": [{"b": text}]}, number, path="metadata") == {"metadata.a.0.b": [MESSAGE]}
+    assert find_number({"a": [{"b": "4024007179366349"}]}, number, path="metadata") == {}

@@ -364,3 +364,12 @@ def test_any_text_is_refused_or_passes(text: str) -> None:
 def test_origin_has_one_spelling(url: str, origin: str) -> None:
     """URLs of one endpoint have one origin, so that its failures and connections are counted together."""
     assert origin_of(url) == origin
+
+
+def test_a_remembered_url_is_checked_by_each_policy() -> None:
+    """A URL that one policy takes is refused by another, whichever is asked first; equal live policies are one."""
+    for _ in range(2):
+        check_url("http://10.1.2.3/ipn", STAGE)
+        with pytest.raises(AddressRefused):
+            check_url("http://10.1.2.3/ipn", LIVE)
+    assert live_policy() is LIVE
