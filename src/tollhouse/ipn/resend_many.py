@@ -16,7 +16,6 @@ from tollhouse.ipn.resend import MAX_DELIVERIES
 from tollhouse.ipn.store import (
     OriginKey,
     Route,
-    UnnumberedEvent,
     insert_deliveries,
     queries,
     upsert_hosts,
@@ -107,10 +106,10 @@ def plan_resends(
     routes: list[Route] = []
     for row in rows:
         event_id, thread, url = row["event_id"], row["thread"], row["url"]
-        number = row["last_number"] + 1 + sum(route.event.event_id == event_id for route in routes)
-        event = UnnumberedEvent(merchant_id, event_id, thread, url, row["form"], row["created_at"])
+        number = row["last_number"] + 1 + sum(route.event_id == event_id for route in routes)
+        host_id = hosts[OriginKey(merchant_id, origin_of(url))]
         held = thread is not None and first[thread] < event_id
-        routes.append(Route(event, number, row["form"], hosts[OriginKey(merchant_id, origin_of(url))], held))
+        routes.append(Route(merchant_id, event_id, number, row["form"], host_id, thread, url, held, row["created_at"]))
     return routes
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from tollhouse.ipn.form import Form
-from tollhouse.ipn.model import Attempt, OutboxState, Outcome
-from tollhouse.storage.ids import ID_STEP, reserve_ids
+from tollhouse.ipn.model import DeliveryState, OutboxState
 from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
@@ -61,58 +60,53 @@ class OriginKey(NamedTuple):
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
-class UnnumberedEvent:
-    """An event as the sequencer sees it: all but the body."""
+class UnnumberedEvent(NamedTuple):
+    """An event as the sequencer sees it. One without a URL is not delivered."""
 
     merchant_id: int
     event_id: int
-    thread: int | None
     url: str
-    format: str
-    created_at: datetime
 
-    @property
-    def thread_key(self) -> OrderingKey | None:
-        """The thread, if the event belongs to one."""
-        return None if self.thread is None else OrderingKey(self.merchant_id, self.thread)
+
+class OutcomeRow(NamedTuple):
+    """An outcome as `record_deliveries_v1` takes it. One without `started_at` was given back untried."""
+
+    merchant_id: int
+    event_id: int
+    number: int
+    lease: int
+    state: DeliveryState
+    retry_in: timedelta | None
+    asked_for: timedelta | None
+    started_at: datetime | None
+    duration_ms: int | None
+    address: str | None
+    status: int | None
+    error: str | None
+    excerpt: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """Where an event goes and in which form, and whether it waits for an earlier one of its thread."""
+class Probing:
+    """From how many failures on an endpoint gets one attempt at a time, and the pauses between them."""
 
-    event: UnnumberedEvent
+    after: int
+    first_pause: timedelta
+    longest_pause: timedelta
+
+
+class Route(NamedTuple):
+    """A delivery of an event that was delivered before. It is held if it waits for an earlier event of its thread."""
+
+    merchant_id: int
+    event_id: int
     number: int
     form: Form
     host_id: int
+    thread: int | None
+    url: str
     held: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HostChange:
-    """What a batch of outcomes says of a host.
-
-    `failures` are those since the last acknowledgement in the batch, or all if there was none; `woken` says that the
-    batch made something due again; `slow` whether the last attempt was; `asked_for` how long the host wants to be left
-    alone.
-    """
-
-    failures: int = 0
-    acknowledged: bool = False
-    woken: bool = False
-    slow: bool | None = None
-    asked_for: timedelta | None = None
-
-
-async def select_unnumbered_exist(connection: PlainConnection) -> bool:
-    """Say whether there is anything to number."""
-    return bool(await queries.select_unnumbered_exist(connection))
-
-
-async def lock_numbering(connection: PlainConnection) -> bool:
-    """Become the only sequencer until the transaction ends; False where another one is at it."""
-    return bool(await queries.lock_numbering(connection))
+    created_at: datetime
 
 
 async def select_unnumbered_events(connection: PlainConnection, batch: int) -> list[UnnumberedEvent]:
@@ -120,38 +114,21 @@ async def select_unnumbered_events(connection: PlainConnection, batch: int) -> l
     return [UnnumberedEvent(*row) async for row in queries.select_unnumbered_events(connection, batch=batch)]
 
 
-async def update_event_sequences(
-    connection: PlainConnection, events: Sequence[UnnumberedEvent]
-) -> list[UnnumberedEvent]:
-    """Number events, per merchant and without a gap, and return them with their lasting ids."""
-    first = await reserve_ids(connection, "event", len(events))
-    lasting = [replace(event, event_id=first + place * ID_STEP) for place, event in enumerate(events)]
-    await queries.update_event_sequences(
+async def number_events(connection: PlainConnection, events: Sequence[UnnumberedEvent], origins: Sequence[str]) -> int:
+    """Number events and make their deliveries, and return how many; 0 where another sequencer is at it."""
+    numbered: int = await queries.number_events(
         connection,
         merchant_ids=[event.merchant_id for event in events],
         event_ids=[event.event_id for event in events],
-        lasting_ids=[event.event_id for event in lasting],
+        origins=origins,
     )
-    return lasting
+    return numbered
 
 
 async def skip_event_sequences(connection: PlainConnection) -> int:
     """Move every merchant's counter to the next multiple of 10^9, and return how many merchants there are."""
     moved: int = await queries.skip_event_sequences(connection)
     return moved
-
-
-async def lock_unfinished_threads(connection: PlainConnection, threads: Iterable[OrderingKey]) -> set[OrderingKey]:
-    """Return which threads have an event under way, locked until the transaction ends."""
-    ordered = sorted(set(threads))
-    if not ordered:
-        return set()
-    rows = queries.lock_unfinished_threads(
-        connection,
-        merchant_ids=[key.merchant_id for key in ordered],
-        threads=[key.thread for key in ordered],
-    )
-    return {OrderingKey(*row) async for row in rows}
 
 
 async def upsert_hosts(connection: PlainConnection, origins: Iterable[OriginKey]) -> dict[OriginKey, int]:
@@ -166,18 +143,18 @@ async def upsert_hosts(connection: PlainConnection, origins: Iterable[OriginKey]
 
 
 async def insert_deliveries(connection: PlainConnection, routes: Sequence[Route]) -> None:
-    """Put events on their way."""
+    """Send events again, each on its route."""
     await queries.insert_deliveries(
         connection,
-        merchant_ids=[route.event.merchant_id for route in routes],
-        event_ids=[route.event.event_id for route in routes],
+        merchant_ids=[route.merchant_id for route in routes],
+        event_ids=[route.event_id for route in routes],
         numbers=[route.number for route in routes],
         forms=[route.form for route in routes],
         host_ids=[route.host_id for route in routes],
-        threads=[route.event.thread for route in routes],
-        urls=[route.event.url for route in routes],
+        threads=[route.thread for route in routes],
+        urls=[route.url for route in routes],
         held=[route.held for route in routes],
-        created_at=[route.event.created_at for route in routes],
+        created_at=[route.created_at for route in routes],
     )
 
 
@@ -205,37 +182,20 @@ async def select_deliveries_busy(
     )
 
 
-async def lock_sibling_deliveries(connection: PlainConnection, outcomes: Sequence[Outcome]) -> None:
-    """Lock the unfinished deliveries of the events of these outcomes until the transaction ends."""
-    await queries.lock_sibling_deliveries(
+async def record_deliveries(
+    connection: PlainConnection, outcomes: Sequence[OutcomeRow], *, slow_after_ms: int, probing: Probing
+) -> set[tuple[int, int, int]]:
+    """Write outcomes whose lease still holds, let held events go, count for the hosts, and return their keys."""
+    rows = queries.record_deliveries(
         connection,
-        merchant_ids=[outcome.delivery.merchant_id for outcome in outcomes],
-        event_ids=[outcome.delivery.event_id for outcome in outcomes],
+        outcomes=outcomes,
+        slow_after_ms=slow_after_ms,
+        probe_after=probing.after,
+        first_pause=probing.first_pause,
+        longest_pause=probing.longest_pause,
+        brought_forward=MAX_BROUGHT_FORWARD,
     )
-
-
-async def finish_deliveries(
-    connection: PlainConnection, outcomes: Sequence[Outcome]
-) -> dict[tuple[int, int, int], tuple[HostKey, OrderingKey | None]]:
-    """Write outcomes whose lease still holds, and return those by merchant, event and delivery number."""
-    attempts = [outcome.attempt for outcome in outcomes]
-    rows = queries.finish_deliveries(
-        connection,
-        merchant_ids=[outcome.delivery.merchant_id for outcome in outcomes],
-        event_ids=[outcome.delivery.event_id for outcome in outcomes],
-        numbers=[outcome.delivery.number for outcome in outcomes],
-        leases=[outcome.delivery.lease for outcome in outcomes],
-        states=[outcome.state for outcome in outcomes],
-        retry_in=[outcome.retry_in for outcome in outcomes],
-        **_attempt_columns(attempts),
-    )
-    return {
-        (row["merchant_id"], row["event_id"], row["number"]): (
-            HostKey(row["merchant_id"], row["host_id"]),
-            None if row["thread"] is None else OrderingKey(row["merchant_id"], row["thread"]),
-        )
-        async for row in rows
-    }
+    return {(row["merchant_id"], row["event_id"], row["number"]) async for row in rows}
 
 
 async def release_held(connection: PlainConnection, threads: Iterable[OrderingKey]) -> set[HostKey]:
@@ -270,36 +230,11 @@ async def select_held(connection: PlainConnection, after: HeldKey, *, most: int)
     ]
 
 
-async def update_finished_hosts(
-    connection: PlainConnection,
-    changes: Mapping[HostKey, HostChange],
-    *,
-    probe_after: int,
-    first_pause: timedelta,
-    longest_pause: timedelta,
-) -> None:
-    """Count failures, pause endpoints that fail, and have a claim look at the others.
-
-    What waits for an endpoint that has recovered is brought forward.
-    """
-    ordered = sorted(changes)
-    if not ordered:
-        return
-    rows = queries.update_finished_hosts(
-        connection,
-        **host_columns(ordered),
-        failures=[changes[key].failures for key in ordered],
-        acknowledged=[changes[key].acknowledged for key in ordered],
-        woken=[changes[key].woken for key in ordered],
-        slow=[changes[key].slow for key in ordered],
-        asked_for=[changes[key].asked_for for key in ordered],
-        probe_after=probe_after,
-        first_pause=first_pause,
-        longest_pause=longest_pause,
-    )
-    recovered = [HostKey(row["merchant_id"], row["host_id"]) async for row in rows if row["is_recovered"]]
-    if recovered:
-        await queries.update_recovered_deliveries(connection, **host_columns(recovered), most=MAX_BROUGHT_FORWARD)
+async def wake_hosts(connection: PlainConnection, hosts: Iterable[HostKey]) -> None:
+    """Have a claim look at hosts for which something was made due."""
+    ordered = sorted(set(hosts))
+    if ordered:
+        await queries.wake_hosts(connection, **host_columns(ordered))
 
 
 async def select_outbox_state(connection: PlainConnection, *, most: int = MAX_COUNTED) -> OutboxState:
@@ -311,19 +246,3 @@ async def select_outbox_state(connection: PlainConnection, *, most: int = MAX_CO
 def host_columns(hosts: Sequence[HostKey]) -> dict[str, list[int]]:
     """Spread hosts into the columns that queries take."""
     return {"merchant_ids": [key.merchant_id for key in hosts], "host_ids": [key.host_id for key in hosts]}
-
-
-def _attempt_columns(attempts: Sequence[Attempt | None]) -> dict[str, list[object]]:
-    """Spread attempts into columns; a delivery that is given back untried has nulls in all of them."""
-    names = {
-        "started_at": "started_at",
-        "durations_ms": "duration_ms",
-        "addresses": "address",
-        "statuses": "status",
-        "errors": "error",
-        "excerpts": "excerpt",
-    }
-    return {
-        column: [None if attempt is None else getattr(attempt, name) for attempt in attempts]
-        for column, name in names.items()
-    }

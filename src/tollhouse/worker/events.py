@@ -141,7 +141,7 @@ async def deliver_events(
             "deliver events",
             lease=claims.take,
             handle=lambda run: deliver_run(run, means, rules),
-            release=lambda runs: release_runs(database, runs, rules),
+            release=partial(release_runs, database),
             pause=partial(_choose_pause, depth=rules.depth),
         )
         queue = LeasedQueue(work, drain_seconds=bounds.drain_seconds, count=count)

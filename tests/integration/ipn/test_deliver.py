@@ -264,7 +264,7 @@ async def test_stopping_worker_gives_back(merchants: Database) -> None:
     """What a worker leaves behind when it stops can be claimed at once, not only when its lease has run out."""
     await send(merchants, [URL] * 6)
     runs = await claim_runs(merchants, RULES, room=100)
-    await release_runs(merchants, runs, RULES)
+    await release_runs(merchants, runs)
     assert len(await claim(merchants)) == 6
 
 

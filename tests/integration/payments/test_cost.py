@@ -12,7 +12,6 @@ from tests.support.shop import Shop, all_at_once, claim, open_shop, price
 
 from tollhouse.composition.settings import Settings
 from tollhouse.consumers.store import queries as of_consumers
-from tollhouse.ipn.store import queries as of_ipn
 from tollhouse.payments.store import queries as of_payments
 from tollhouse.storage.database import Database
 
@@ -111,7 +110,6 @@ async def test_sixty_payments_share_their_statements(counting: Shop) -> None:
     [
         of_payments.move_attempts,
         of_consumers.update_last_accounts,
-        of_ipn.update_event_sequences,
     ],
     ids=lambda query: query.__name__,
 )

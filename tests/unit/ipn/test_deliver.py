@@ -1,39 +1,25 @@
-"""What follows from an attempt, for the delivery, for its run and for its host."""
+"""What follows from an attempt, for the delivery and for its run."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.support.callbacks import make_delivery
 
 from tollhouse.ipn.delivery.attempt import Limits
-from tollhouse.ipn.delivery.deliver import (
-    DeliveryDependencies,
-    DeliveryRules,
-    choose_outcome,
-    deliver_run,
-    summarize_hosts,
-)
+from tollhouse.ipn.delivery.deliver import DeliveryDependencies, DeliveryRules, choose_outcome, deliver_run
 from tollhouse.ipn.model import Attempt, Delivery, Outcome, Run
-from tollhouse.ipn.store import HostChange, HostKey
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 GOOD = Attempt(STARTED, 5, status=200)
 BAD = Attempt(STARTED, 5, status=500, error="not_acknowledged")
-HOST = HostKey(1, 1)
 RULES = DeliveryRules()
 
 
 def delivery(event_id: int = 1, *, attempts: int = 0, age: timedelta = timedelta(0)) -> Delivery:
     """A claimed delivery."""
     return make_delivery("https://example.com/", event_id=event_id, attempts=attempts, age=age)
-
-
-def outcome(attempt: Attempt | None) -> Outcome:
-    """The outcome of an attempt at a new delivery."""
-    return choose_outcome(delivery(), attempt, rules=RULES, chance=0)
 
 
 @pytest.mark.parametrize(
@@ -55,43 +41,6 @@ def test_outcome_follows_from_the_attempt(
     result = choose_outcome(given, attempt, rules=RULES, chance=0)
     assert result.state == state
     assert result.retry_in == (None if retry_seconds is None else timedelta(seconds=retry_seconds))
-
-
-@pytest.mark.parametrize(
-    ("attempts", "change"),
-    [
-        ([GOOD], HostChange(0, acknowledged=True, woken=False, slow=False)),
-        ([BAD, BAD], HostChange(2, acknowledged=False, woken=True, slow=False)),
-        ([BAD, GOOD], HostChange(0, acknowledged=True, woken=True, slow=False)),
-        ([GOOD, BAD], HostChange(1, acknowledged=True, woken=True, slow=False)),
-        ([None], HostChange(0, acknowledged=False, woken=True)),
-    ],
-)
-def test_host_counts_failures_since_the_last_acknowledgement(
-    attempts: list[Attempt | None], change: HostChange
-) -> None:
-    """An acknowledgement ends a row of failures; what is given back is none, and makes the host worth a look."""
-    outcomes = [(HOST, outcome(attempt)) for attempt in attempts]
-    assert summarize_hosts(outcomes, woken=set(), slow_after=1.0) == {HOST: change}
-
-
-def test_host_of_a_released_event_is_woken() -> None:
-    """A host for which a held event was let go is looked at, even if nothing was posted to it."""
-    other = HostKey(1, 2)
-    changes = summarize_hosts([(HOST, outcome(GOOD))], woken={other}, slow_after=1.0)
-    assert changes[other] == HostChange(0, acknowledged=False, woken=True)
-
-
-def test_host_that_was_slow_or_asked_for_time_is_noted() -> None:
-    """A host is slow as its last attempt was, and is left alone for the longest time that it asked for."""
-    slow = replace(GOOD, duration_ms=1_000)
-    asking = [replace(BAD, retry_after_seconds=seconds) for seconds in (30.0, 60.0, 1e9, 5.0)]
-    changes = summarize_hosts([(HOST, outcome(each)) for each in (GOOD, slow)], woken=set(), slow_after=1.0)
-    assert changes[HOST].slow is True
-    changes = summarize_hosts([(HOST, outcome(each)) for each in asking[:2]], woken=set(), slow_after=1.0)
-    assert changes[HOST].asked_for == timedelta(seconds=60)
-    changes = summarize_hosts([(HOST, outcome(each)) for each in asking], woken=set(), slow_after=1.0)
-    assert changes[HOST].asked_for == timedelta(hours=24)
 
 
 def test_lease_outlasts_a_run() -> None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import groupby
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 from tollhouse.ipn.model import Delivery, Run
-from tollhouse.ipn.store import HostKey, host_columns, queries
+from tollhouse.ipn.store import HostKey, queries
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
@@ -50,6 +50,15 @@ class Capacity:
     worker_id: int | None = None
 
 
+class ClaimedRow(NamedTuple):
+    """A leased delivery, what is known of its host, and the turn in which that was."""
+
+    delivery: Delivery
+    is_unproven: bool
+    is_slow: bool
+    place: int
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a claim took, and the last merchant that had a turn."""
@@ -58,76 +67,54 @@ class Claim:
     after: int
 
 
-async def select_ready_exist(connection: PlainConnection) -> bool:
-    """Say whether a claim would find a host to look at."""
-    return bool(await queries.select_ready_exist(connection))
-
-
 async def claim_runs(connection: PlainConnection, capacity: Capacity) -> Claim | None:
-    """Lease what ready hosts have room for, or return None if all of them are held by somebody else.
-
-    The transaction should end soon: it holds the hosts.
-    """
-    rows = await _lock_hosts(connection, capacity)
-    locked = [row for row in rows if row["is_locked"]]
-    if not locked:
-        return None if rows else Claim([], capacity.after)
-    keys = host_columns([HostKey(row["merchant_id"], row["host_id"]) for row in locked])
-    limits = {"slots": capacity.slots, "probe_after": capacity.probe_after}
-    await queries.release_expired_leases(connection, **keys)
-    shares = [capacity.shares.get(row["merchant_id"], capacity.share) for row in locked]
-    leased = queries.lease_deliveries(
-        connection,
-        **keys,
-        **limits,
-        depth=capacity.depth,
-        places=[row["place"] for row in locked],
-        ranks=[row["rank"] for row in locked],
-        merchant_rooms=[share.all for share in shares],
-        unproven_rooms=[share.unproven for share in shares],
-        quick_room=capacity.quick_room,
-        slow_room=capacity.slow_room,
-        lease_for=capacity.lease_for,
-        worker_id=capacity.worker_id,
-    )
-    runs = _make_runs([dict(row) async for row in leased])
-    served = {(run.merchant_id, run.host_id) for run in runs}
-    await queries.update_claimed_hosts(
-        connection, **keys, **limits, served=[(row["merchant_id"], row["host_id"]) in served for row in locked]
-    )
-    return Claim(runs, _last_served(locked, served) or capacity.after)
-
-
-async def _lock_hosts(connection: PlainConnection, capacity: Capacity) -> list[Mapping[str, Any]]:
-    rows = queries.lock_ready_hosts(
+    """Lease what ready hosts have room for, or return None if all of them are held by somebody else."""
+    shares = capacity.shares
+    found = queries.claim_deliveries(
         connection,
         after=capacity.after,
         merchants=capacity.quick_room + capacity.slow_room,
         hosts_of_merchant=MAX_HOSTS_OF_TURN,
-        takes_slow=capacity.slow_room > 0,
-        full_merchants=[merchant_id for merchant_id, share in capacity.shares.items() if share.all <= 0],
-        strained_merchants=[merchant_id for merchant_id, share in capacity.shares.items() if share.unproven <= 0],
-        before_all=BEFORE_ALL,
+        room=capacity.share.all,
+        unproven_room=capacity.share.unproven,
+        share_merchants=list(shares),
+        share_rooms=[share.all for share in shares.values()],
+        share_unproven=[share.unproven for share in shares.values()],
+        quick_room=capacity.quick_room,
+        slow_room=capacity.slow_room,
+        slots=capacity.slots,
+        depth=capacity.depth,
+        probe_after=capacity.probe_after,
+        lease_for=capacity.lease_for,
+        worker_id=capacity.worker_id,
     )
-    return [row async for row in rows]
+    records = [record async for record in found]
+    if not records:
+        return Claim([], capacity.after)
+    if records[0]["event_id"] is None:
+        return None
+    rows = [ClaimedRow(Delivery(*record[:-3]), *record[-3:]) for record in records]
+    last = max(rows, key=attrgetter("place"))
+    return Claim(_make_runs(rows), last.delivery.merchant_id)
 
 
-def _last_served(rows: Sequence[Mapping[str, Any]], served: set[tuple[int, int]]) -> int | None:
-    """Return the merchant with the last turn among those that were served."""
-    turns = [(row["place"], row["merchant_id"]) for row in rows if (row["merchant_id"], row["host_id"]) in served]
-    return max(turns)[1] if turns else None
-
-
-def _make_runs(rows: Sequence[dict[str, Any]]) -> list[Run]:
+def _make_runs(rows: Sequence[ClaimedRow]) -> list[Run]:
     """Put the deliveries of each lease together."""
     runs = []
-    for lease, group in groupby(rows, key=itemgetter("lease")):
+    for lease, group in groupby(rows, key=lambda row: row.delivery.lease):
         members = list(group)
-        kinds = [(row.pop("unproven"), row.pop("slow")) for row in members]
-        deliveries = tuple(Delivery(**row) for row in members)
-        unproven, slow = kinds[0]
-        first = deliveries[0]
-        runs.append(Run(first.merchant_id, first.host_id, lease, deliveries, unproven=unproven, slow=slow))
+        first = members[0]
+        deliveries = tuple(row.delivery for row in members)
+        runs.append(
+            Run(
+                first.delivery.merchant_id,
+                first.delivery.host_id,
+                lease,
+                deliveries,
+                unproven=first.is_unproven,
+                slow=first.is_slow,
+            )
+        )
     return runs
 
 

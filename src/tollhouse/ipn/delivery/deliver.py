@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import groupby
+from functools import partial
 
 import structlog
 
@@ -24,7 +24,7 @@ from tollhouse.ipn.delivery.attempt import Limits
 from tollhouse.ipn.delivery.claims import Capacity, Claim, Share
 from tollhouse.ipn.delivery.schedule import choose_pause
 from tollhouse.ipn.model import Attempt, Delivery, Outcome, Run
-from tollhouse.ipn.store import HostChange, HostKey
+from tollhouse.ipn.store import OutcomeRow, Probing
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database, PlainConnection
 
@@ -91,14 +91,9 @@ class DeliveryDependencies:
 
 def make_recorder(database: Database, rules: DeliveryRules) -> Coalescer[Outcome, bool]:
     """Return what records outcomes, many in one transaction. The result says whether the lease still held."""
-
-    async def record(connection: PlainConnection, outcomes: Sequence[Outcome]) -> Sequence[bool]:
-        async with connection.transaction():
-            return await record_outcomes(connection, outcomes, rules=rules)
-
     return Coalescer(
         "ipn outcomes",
-        record,
+        partial(record_outcomes, rules=rules),
         database,
         batch_limit=BATCH,
         gather_seconds=GATHER_SECONDS,
@@ -111,9 +106,6 @@ async def claim(database: Database, capacity: Capacity) -> Claim:
     """Lease runs from the hosts whose turn it is."""
     for _ in range(CLAIM_TRIES):
         async with database.acquire() as connection:
-            if not await claims.select_ready_exist(connection):
-                break
-        async with database.transaction() as connection:
             claimed = await claims.claim_runs(connection, capacity)
         if claimed is not None:
             return claimed
@@ -162,48 +154,37 @@ async def record_outcomes(
 
     Those whose lease is lost change nothing.
     """
-    await store.lock_sibling_deliveries(connection, outcomes)
-    moved = await store.finish_deliveries(connection, outcomes)
-    ours = [outcome for outcome in outcomes if _key(outcome) in moved]
-    finished = [moved[_key(outcome)][1] for outcome in ours if outcome.state != "waiting"]
-    woken = await store.release_held(connection, [thread for thread in finished if thread is not None])
-    await store.update_finished_hosts(
+    written = await store.record_deliveries(
         connection,
-        summarize_hosts(
-            [(moved[_key(outcome)][0], outcome) for outcome in ours], woken=woken, slow_after=rules.slow_after_seconds
-        ),
-        probe_after=rules.probe_after,
-        first_pause=rules.first_pause,
-        longest_pause=rules.longest_pause,
+        [_build_row(outcome) for outcome in outcomes],
+        slow_after_ms=round(rules.slow_after_seconds * 1000),
+        probing=Probing(rules.probe_after, rules.first_pause, rules.longest_pause),
     )
-    return [_key(outcome) in moved for outcome in outcomes]
+    return [_key(outcome) in written for outcome in outcomes]
 
 
-def summarize_hosts(
-    outcomes: Sequence[tuple[HostKey, Outcome]], *, woken: set[HostKey], slow_after: float
-) -> dict[HostKey, HostChange]:
-    """Say for each host what a batch means: failures since the last acknowledgement, and if anything is due again."""
-    changes = dict.fromkeys(woken, HostChange(woken=True))
-    by_host = groupby(sorted(outcomes, key=lambda pair: pair[0]), key=lambda pair: pair[0])
-    for host, pairs in by_host:
-        change = changes.get(host, HostChange())
-        for _, outcome in pairs:
-            change = _add(change, outcome, slow_after)
-        changes[host] = change
-    return changes
+def _build_row(outcome: Outcome) -> OutcomeRow:
+    delivery, attempt = outcome.delivery, outcome.attempt
+    own = (delivery.merchant_id, delivery.event_id, delivery.number, delivery.lease, outcome.state, outcome.retry_in)
+    if attempt is None:
+        return OutcomeRow(*own, *[None] * 7)
+    return OutcomeRow(
+        *own,
+        None if attempt.error is None else choose_pause(attempt.retry_after_seconds),
+        attempt.started_at,
+        attempt.duration_ms,
+        attempt.address,
+        attempt.status,
+        attempt.error,
+        attempt.excerpt,
+    )
 
 
-async def release_runs(database: Database, runs: Sequence[Run], rules: DeliveryRules) -> None:
+async def release_runs(database: Database, runs: Sequence[Run]) -> None:
     """Give back what these runs hold, so that another worker need not wait for the leases to run out."""
     async with database.transaction() as connection:
         hosts = await claims.release_leases(connection, [run.lease for run in runs])
-        await store.update_finished_hosts(
-            connection,
-            dict.fromkeys(hosts, HostChange(woken=True)),
-            probe_after=rules.probe_after,
-            first_pause=rules.first_pause,
-            longest_pause=rules.longest_pause,
-        )
+        await store.wake_hosts(connection, hosts)
 
 
 async def _record(outcome: Outcome, record: Callable[[Outcome], Awaitable[bool]]) -> None:
@@ -237,22 +218,3 @@ def _facts_of(outcome: Outcome) -> dict[str, object]:
 
 def _key(outcome: Outcome) -> tuple[int, int, int]:
     return outcome.delivery.merchant_id, outcome.delivery.event_id, outcome.delivery.number
-
-
-def _add(change: HostChange, outcome: Outcome, slow_after: float) -> HostChange:
-    attempt = outcome.attempt
-    if attempt is None:
-        return replace(change, woken=True)
-    slow = attempt.duration_ms >= slow_after * 1000
-    if attempt.error is None:
-        return replace(change, failures=0, acknowledged=True, slow=slow)
-    asked_for = choose_pause(attempt.retry_after_seconds)
-    if asked_for is None or (change.asked_for is not None and change.asked_for > asked_for):
-        asked_for = change.asked_for
-    return replace(
-        change,
-        failures=change.failures + 1,
-        woken=change.woken or outcome.state == "waiting",
-        slow=slow,
-        asked_for=asked_for,
-    )

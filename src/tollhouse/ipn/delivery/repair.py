@@ -7,12 +7,11 @@ unfinished, a defect of ours or a change by hand left it behind: it is freed, co
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
 import structlog
 
 from tollhouse.ipn import store
-from tollhouse.ipn.store import HeldKey, HostChange
+from tollhouse.ipn.store import HeldKey
 from tollhouse.storage.database import Database
 
 #: Held deliveries of one step.
@@ -34,13 +33,7 @@ async def free_orphans(database: Database, after: HeldKey, *, batch: int = BATCH
         orphans = [delivery for delivery in held if delivery.is_orphan]
         if orphans:
             hosts = await store.release_held(connection, [delivery.thread for delivery in orphans])
-            await store.update_finished_hosts(
-                connection,
-                dict.fromkeys(hosts, HostChange(woken=True)),
-                probe_after=1,
-                first_pause=timedelta(),
-                longest_pause=timedelta(),
-            )
+            await store.wake_hosts(connection, hosts)
     for delivery in orphans:
         log.error("callback.orphan_freed", **delivery.key._asdict(), thread=delivery.thread.thread)
     return (held[-1].key if len(held) == batch else START), len(orphans)

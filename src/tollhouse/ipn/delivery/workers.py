@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 from secrets import randbits
 
-from tollhouse.ipn.store import HostChange, HostKey, queries, update_finished_hosts
+from tollhouse.ipn.store import HostKey, queries, wake_hosts
 from tollhouse.storage.database import Database
 
 #: A worker that has been silent for so long is gone.
@@ -40,13 +40,7 @@ class Presence:
                     HostKey(row["merchant_id"], row["host_id"])
                     async for row in queries.release_stray_leases(connection, most=MAX_LEASES)
                 ]
-                await update_finished_hosts(
-                    connection,
-                    dict.fromkeys(hosts, HostChange(woken=True)),
-                    probe_after=1,
-                    first_pause=timedelta(),
-                    longest_pause=timedelta(),
-                )
+                await wake_hosts(connection, hosts)
                 return len(hosts)
         except BaseException:
             self._heard_since = None

@@ -98,7 +98,19 @@ create type delivery_form as enum ('json', 'legacy');
 -- Numbers the leases of deliveries.
 create sequence delivery_lease;
 
--- Deliveries of an event to a URL. For an event in both forms, number 1 is JSON and 2 is legacy; resends have the numbers after.
+-- Deliveries of an event to a URL.
+--
+-- The functions that number, claim and record callbacks find rows by their keys, one by one, and their options see to it.
+-- Rows are short-lived, and their dead versions stay in the indexes until they are vacuumed: a bitmap scan reads them each
+-- time, an index scan marks them. And a plan may be older than the rows: made for an almost empty table, it reads all of
+-- it. Keys are therefore collected first and materialized, since the planner would otherwise begin with all rows of a
+-- merchant; rows are locked in an order that no index has (`+ 0`), which it would otherwise read from end to end; and
+-- where a row is found by its key, `state < 'delivered'` (held, waiting or leased) and `state < 'waiting'` (held) keep the
+-- planner from a partial index.
+--
+-- Order of locks: counters of merchants, deliveries by key, hosts by key. A claim skips what is locked and waits for nobody.
+--
+-- For an event in both forms, number 1 is JSON and 2 is legacy; resends have the numbers after.
 create table delivery (
     merchant_id bigint not null,
     event_id bigint not null,
@@ -130,8 +142,8 @@ create table delivery (
 create index delivery_waiting on delivery (merchant_id, host_id, due_at, event_id) where state in ('held', 'waiting');
 -- Counts the used slots of a host.
 create index delivery_leased on delivery (merchant_id, host_id) where state = 'leased';
--- Finds earlier events of a thread.
-create index delivery_thread on delivery (merchant_id, thread, event_id);
+-- Finds unfinished events of a thread. The thread comes first, so that the planner seeks nothing here by the merchant alone.
+create index delivery_thread on delivery (thread, merchant_id, event_id) where state in ('held', 'waiting', 'leased');
 -- Finds held deliveries for the sweep that releases them.
 create index delivery_held on delivery (merchant_id, event_id, number) where state = 'held';
 -- Measures depth and age of the outbox.

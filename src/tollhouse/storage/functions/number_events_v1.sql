@@ -1,0 +1,115 @@
+-- An event that has just been numbered.
+create type numbered_event_v1 as (
+    merchant_id bigint,
+    event_id bigint,
+    thread bigint,
+    url text,
+    format ipn_format,
+    created_at timestamptz,
+    origin text
+);
+
+-- ipn: Number events, each with the origin of its URL, in the order of their ids, and make a delivery of each in each of its forms. The
+-- first of a thread may go unless an earlier one is under way; the others are held. Returns how many events were numbered: none if
+-- another sequencer is at it.
+create function number_events_v1(merchant_ids bigint[], event_ids bigint[], origins text[])
+returns integer language plpgsql
+    set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+#variable_conflict use_column
+declare
+    counted integer;
+    numbered numbered_event_v1[];
+    busy_merchant_ids bigint[];
+    busy_threads bigint[];
+begin
+    if not pg_try_advisory_xact_lock(hashtextextended('tollhouse number events', 0)) then
+        return 0;
+    end if;
+    -- A statement of its own, after the lock: it sees what the sequencer before us committed.
+    with taken as materialized (
+        select
+            e.merchant_id, e.event_id, given.origin,
+            row_number() over (order by e.event_id) - 1 as place,
+            row_number() over (partition by e.merchant_id order by e.event_id) as rank,
+            count(*) over (partition by e.merchant_id) as total
+        from unnest(merchant_ids, event_ids, origins) as given (merchant_id, event_id, origin)
+        join event e using (merchant_id, event_id)
+        where e.sequence is null
+    ), reserved as materialized (
+        select reserve_ids_v1('event', (select count(*)::integer from taken)) as first_id
+    ), counter as (
+        insert into event_counter as c (merchant_id, last_sequence)
+        select distinct merchant_id, total from taken order by merchant_id
+        on conflict (merchant_id) do update set last_sequence = c.last_sequence + excluded.last_sequence
+        returning merchant_id, last_sequence
+    ), placed as materialized (
+        select
+            taken.*, counter.last_sequence - taken.total + taken.rank as sequence,
+            reserved.first_id + 100 * taken.place as lasting_id
+        from taken join counter using (merchant_id) cross join reserved
+    ), moved as (
+        update event e
+        set sequence = placed.sequence, event_id = placed.lasting_id
+        from placed
+        where e.merchant_id = placed.merchant_id and e.event_id = placed.event_id
+        returning
+            e.merchant_id, e.event_id, coalesce(-e.subscription_id, e.payment_id) as thread, e.url, e.format, e.created_at,
+            placed.origin
+    )
+    select
+        count(*)::integer,
+        array_agg((merchant_id, event_id, thread, url, format, created_at, origin)::numbered_event_v1) filter (where url <> '')
+    into counted, numbered
+    from moved;
+    if numbered is null then
+        return counted;
+    end if;
+    -- Threads with an event under way. Their deliveries are locked: whoever finishes one of them now waits for us and then sees what
+    -- we hold back behind it, or we wait and see that it is finished.
+    with unfinished as materialized (
+        select d.*
+        from (select distinct merchant_id, thread from unnest(numbered) where thread is not null) given
+        cross join lateral (
+            select d.merchant_id, d.event_id, d.number
+            from delivery d
+            where d.thread = given.thread and d.merchant_id = given.merchant_id and d.state in ('held', 'waiting', 'leased')
+            offset 0
+        ) d
+    )
+    select array_agg(merchant_id), array_agg(thread)
+    into busy_merchant_ids, busy_threads
+    from (
+        select d.merchant_id, d.thread
+        from unfinished join delivery d using (merchant_id, event_id, number)
+        where d.state < 'delivered'
+        order by d.merchant_id + 0, d.event_id, d.number
+        for no key update of d
+    ) busy;
+    insert into delivery (merchant_id, event_id, number, form, host_id, thread, url, state, due_at, created_at)
+    select
+        n.merchant_id, n.event_id, f.number, f.form::delivery_form, h.host_id, n.thread, n.url,
+        (case when n.is_held then 'held' else 'waiting' end)::delivery_state,
+        case when not n.is_held then now() + m.clock_offset end,
+        n.created_at
+    from (
+        select
+            one.*,
+            one.thread is not null and (
+                busy.thread is not null
+                or row_number() over (partition by one.merchant_id, one.thread order by one.event_id) > 1
+            ) as is_held
+        from unnest(numbered) one
+        left join (
+            select distinct * from unnest(busy_merchant_ids, busy_threads) as busy (merchant_id, thread)
+        ) busy using (merchant_id, thread)
+    ) n
+    join upsert_delivery_hosts_v1(
+        array(select merchant_id from unnest(numbered)), array(select origin from unnest(numbered))
+    ) h using (merchant_id, origin)
+    join merchant m using (merchant_id)
+    cross join lateral unnest(
+        case n.format when 'both' then '{json,legacy}' else array[n.format::text] end
+    ) with ordinality as f (form, number);
+    return counted;
+end
+$$;
