@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import permutations
 
 import pytest
-from tests.support.callbacks import fetch, insert_events, insert_merchants, prove_hosts, select_event_ids
+from tests.support.callbacks import fetch, insert_events, insert_merchants, prove_hosts, select_event_ids, wait_until
 
 from tollhouse.ipn.delivery.deliver import DeliveryRules, claim_runs, record_outcomes
 from tollhouse.ipn.delivery.repair import START, OrphanSweep, free_orphans
@@ -16,6 +17,7 @@ from tollhouse.ipn.model import Attempt, Delivery, Outcome
 from tollhouse.ipn.number import number_batch
 from tollhouse.storage.database import Database, PlainConnection
 
+IS_BLOCKED = "select 1 where cardinality(pg_blocking_pids($1)) > 0"
 URL = "https://a.example/ipn"
 RULES = DeliveryRules()
 GOOD = Attempt(datetime(2026, 1, 1, tzinfo=UTC), 5, status=200)
@@ -48,21 +50,27 @@ async def record(connection: PlainConnection, delivery: Delivery, attempt: Attem
 
 
 async def record_together(database: Database, deliveries: Sequence[Delivery], attempts: Sequence[Attempt]) -> None:
-    """Let each outcome be recorded by a transaction of its own, all of which are open before the first one commits."""
-    begun = [asyncio.Event() for _ in deliveries]
+    """Record each outcome in a transaction of its own, none of which commits before each has written or waits to."""
+    pids: list[int] = []
+    written: set[int] = set()
     commit = asyncio.Event()
 
-    async def record_one(place: int) -> None:
+    async def record_one(delivery: Delivery, attempt: Attempt) -> None:
         async with database.transaction() as connection:
-            begun[place].set()
-            await record(connection, deliveries[place], attempts[place])
+            pid = connection.get_server_pid()
+            pids.append(pid)
+            await record(connection, delivery, attempt)
+            written.add(pid)
             await commit.wait()
 
+    async def has_written_or_waits(pid: int) -> bool:
+        return pid in written or bool(await fetch(database, IS_BLOCKED, pid))
+
     async with asyncio.TaskGroup() as tasks:
-        for place in range(len(deliveries)):
-            tasks.create_task(record_one(place))
-            await begun[place].wait()
-            await asyncio.sleep(0.05)  # time to write, where nothing keeps it from writing
+        for place, (delivery, attempt) in enumerate(zip(deliveries, attempts, strict=True)):
+            tasks.create_task(record_one(delivery, attempt))
+            await wait_until(lambda place=place: len(pids) > place)  # type: ignore[misc]  # the place of this round
+            await wait_until(partial(has_written_or_waits, pids[place]))
         commit.set()
 
 
