@@ -9,6 +9,7 @@ from functools import partial
 from itertools import permutations
 
 import pytest
+from structlog.testing import capture_logs
 from tests.support.callbacks import fetch, insert_events, insert_merchants, prove_hosts, select_event_ids, wait_until
 
 from tollhouse.ipn.delivery.deliver import DeliveryRules, claim_runs, record_outcomes
@@ -107,16 +108,18 @@ async def record_batch(database: Database, deliveries: Sequence[Delivery]) -> No
 
 
 async def test_sweep_frees_and_counts_orphans(merchants: Database) -> None:
-    """A held delivery with nothing before it is freed and counted once; one that waits for an earlier event is not."""
+    """A held delivery with nothing before it is freed, counted and told once; one that waits for an earlier is not."""
     first, second, third = await send(merchants, 3)
     await send(merchants, 2, payment_id=10)
     async with merchants.acquire() as connection:
         await connection.execute("update delivery set state = 'delivered' where event_id = $1", first)
     counted: list[int] = []
     sweep = OrphanSweep(merchants, counted.append)
-    assert await sweep.step() == 2
-    assert await sweep.step() == 0
+    with capture_logs() as logs:
+        assert await sweep.step() == 2
+        assert await sweep.step() == 0
     assert counted == [2]
+    assert [(line["log_level"], line["event_id"]) for line in logs] == [("error", second)] * 2
     states = await fetch(merchants, "select distinct event_id, state::text from delivery where thread = 9 order by 1")
     assert [(row["event_id"], row["state"]) for row in states] == [
         (first, "delivered"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.support.issuing import encode, number_of, order
+from tests.support.issuing import encode, number_of, operation, order
 
 from tollhouse.acquirers.model import (
     AccountQuery,
@@ -53,13 +53,15 @@ class Line:
     def __init__(self, answer: bytes | Exception) -> None:
         self.answer = answer
         self.posted: list[tuple[str, bytes, float]] = []
+        self.repeatable: dict[str, bool] = {}
 
     async def post(
         self, path: str, body: bytes, *, timeout_seconds: float, send_before: float, is_repeatable: bool = False
     ) -> bytes:
         """Keep the message and answer."""
-        del send_before, is_repeatable
+        del send_before
         self.posted.append((path, body, timeout_seconds))
+        self.repeatable[path] = is_repeatable
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -104,6 +106,25 @@ async def test_the_message_is_whole() -> None:
         "mid": "123",
         "exemption": "tra",
         "transactedAt": "2026-01-02T03:04:05Z",
+    }
+
+
+async def test_only_messages_that_move_no_money_twice_are_repeatable() -> None:
+    """Questions, reversals and acknowledgements may be sent again on a new connection; orders to move money never."""
+    line = Line(transport.NoAnswer("the party hung up"))
+    acquirer = SimulatedAcquirer(line)
+    sale = order(reference="r")
+    await acquirer.authorize(sale)
+    for move in (acquirer.capture, acquirer.void, acquirer.credit):
+        await move(operation(sale, 500))
+    await acquirer.inquire("r", MONEY)
+    await acquirer.reverse("r", MONEY)
+    await acquirer.update_account(QUERY)
+    await acquirer.list_disputes(DisputeQuery(AT))
+    await acquirer.acknowledge_disputes(["1"])
+    assert {path.removeprefix("/acquirer/"): may for path, may in line.repeatable.items()} == {
+        **dict.fromkeys(("authorize", "capture", "void", "credit"), False),
+        **dict.fromkeys(("inquire", "reverse", "update-account", "disputes", "disputes/acknowledge"), True),
     }
 
 
