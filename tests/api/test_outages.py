@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import structlog
 import uvicorn
@@ -160,6 +161,32 @@ async def test_a_full_lane(shop: WebShop) -> None:
     answer = await shop.pay(body, headers=HEADERS)
     assert answer.status_code == 201
     assert "idempotent-replay" not in answer.headers
+
+
+@pytest.mark.parametrize("lane", ["payment", "token"])
+async def test_a_begin_does_not_wait_for_a_slow_batch(shop: WebShop, database_dsn: str, lane: str) -> None:
+    """A payment or token that is in no batch yet is 503 in time, while the batch before it still waits."""
+
+    async def send(number: int) -> httpx.Response:
+        return await (shop.tokenize() if lane == "token" else shop.pay(shop.payment(metadata={"n": str(number)})))
+
+    other = await Database.connect(database_dsn, schema="gateway", max_size=1)
+    async with other.transaction() as blocker:
+        await blocker.execute(f"lock table {lane} in access exclusive mode")
+        first = asyncio.create_task(send(1))
+        await wait_until(lambda: is_blocking(blocker))
+        second = await send(2)
+        assert not first.done()
+    assert second.status_code == 503
+    assert second.json()["message"].startswith("Too many requests are waiting")
+    assert (await first).status_code < 300
+    await other.close()
+
+
+async def is_blocking(blocker: Any) -> bool:
+    """Tell whether a statement waits for the locks of a connection."""
+    waiting = "select 1 from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid)) limit 1"
+    return bool(await blocker.fetchval(waiting))
 
 
 async def test_a_defect(shop: WebShop) -> None:
