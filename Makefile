@@ -24,9 +24,10 @@ CREATED := $(VENV)/.created
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 TOOLS := $(VENV)/.installed-tools
+NODE := tests/clients/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format docs golden bench torture years years-db audit lock clean
+.PHONY: help install node-tools run test check format docs golden bench torture years years-db audit lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -37,7 +38,7 @@ install: $(RUN) ## make the virtual environment without starting anything
 run: $(RUN) ## start the whole gateway on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m tollhouse dev --host "$(HOST)" --port "$(PORT)" --data-dir "$(DATA_DIR)"
 
-test: check ## run the checks, then every test
+test: check node-tools ## run the checks, then every test
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 # The parts run beside each other, each with its output in one piece; all of them run, also when one has failed.
@@ -97,6 +98,11 @@ years-db: $(DEV) ## the same on PostgreSQL with kills and outages, for SCHEDULES
 audit: $(TOOLS) ## ask a vulnerability service about the pinned packages
 	@$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements/dev.txt
 
+# Without npm the tests that need them say so and are skipped.
+node-tools: ## install what generates and checks clients in TypeScript, if npm is there
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(NODE); \
+	else echo "npm is not there: no client is generated in TypeScript."; fi
+
 lock: $(TOOLS) ## pin the dependencies of pyproject.toml anew; UPGRADE=--upgrade takes newer ones
 	@$(LOCK) --extra embedded --extra test --extra check pyproject.toml -o requirements/dev.txt
 	@$(LOCK) --extra embedded -c requirements/dev.txt pyproject.toml -o requirements/run.txt
@@ -135,6 +141,11 @@ $(RUN): requirements/run.txt | $(CREATED)
 $(DEV): requirements/dev.txt $(RUN) | $(CREATED)
 	@echo "Installing what its tests and checks need (once) ..."
 	@$(PIP_INSTALL) -r $<
+	@touch $@
+
+$(NODE): tests/clients/package-lock.json
+	@echo "Installing what generates and checks clients in TypeScript (once) ..."
+	@cd tests/clients && npm ci --silent
 	@touch $@
 
 $(TOOLS): requirements/tools.txt $(DEV) | $(CREATED)

@@ -6,7 +6,6 @@ python docs/generate.py --check   say which pages are out of date, and fail if a
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import re
 import sys
@@ -16,17 +15,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-import httpx
 from pydantic.fields import FieldInfo
 
 from dunning_page import render_dunning
 from markdown_pages import markdown_table, page
 from schema_page import render_schema
-from tollhouse.api.problems import SOURCE_KINDS
+from tollhouse.api.faults import SOURCE_KINDS
 from tollhouse.composition.app import build_gateway
 from tollhouse.composition.logs import configure_logs
 from tollhouse.composition.settings import Settings
-from tollhouse.composition.web import build_web
+from tollhouse.composition.web import list_calls
 from tollhouse.kernel import codes
 from tollhouse.storage.database import Database
 from tollhouse.vault.keys import FileKeyProvider
@@ -188,7 +186,7 @@ def render_calls() -> str:
         "",
         "## Calls of our own",
         "",
-        "What other clients do not know. Stage has more, below `/stage/`.",
+        "What other clients do not know. Those below `/stage/` are there in stage only.",
         "",
         *markdown_table(
             ("Call", "What it does"),
@@ -210,25 +208,15 @@ def shape_of(call: str) -> str:
 
 
 def read_calls() -> dict[str, str]:
-    """Return the calls of the program, with their parameters as on the wire, and what each does."""
-    document = asyncio.run(fetch_document())
-    return {
-        f"{method.upper()} {path}": operation["summary"]
-        for path, operations in document["paths"].items()
-        for method, operation in operations.items()
-    }
+    """Return the calls of the program, with their parameters as on the wire, and what each does.
 
-
-async def fetch_document() -> dict[str, Any]:
-    """Fetch the OpenAPI document from the program itself, put together on nothing: it asks no database."""
+    The program is put together on nothing: to list its routes asks no database.
+    """
     configure_logs(form="console", level="error")
     nothing: Any = None
     keys = FileKeyProvider({1: bytes(32)}, bytes(32))
     gateway = build_gateway(Settings(), Database(nothing), Vault(keys), nothing)
-    transport = httpx.ASGITransport(build_web(gateway))
-    async with httpx.AsyncClient(transport=transport, base_url="http://docs.example") as client:
-        document: dict[str, Any] = (await client.get("/openapi.json")).json()
-    return document
+    return {f"{route.method} {route.path}": route.summary for route in list_calls(gateway) if route.is_documented}
 
 
 PAGES: dict[str, Callable[[], str]] = {

@@ -49,6 +49,7 @@ class Outcome:
     """What a command was answered, with the things that it was about by the ids of the examples."""
 
     shop: Shop
+    title: str
     body: Any
     things: dict[str, str]
 
@@ -122,6 +123,15 @@ class Shop:
         transaction_id: str = told["payment"]["transactionId"]
         return transaction_id
 
+    def ask_for_challenge(self) -> str:
+        """Return an order that waits for its cardholder."""
+        source = card("4000000000002503", month="12", year="30", cvv="009", holder="Jane Smith")
+        sku = {"siteId": "983759353", "title": "Socks", "price": [price("19.99", "USD", offset="0d")]}
+        consumer = {"id": str(uuid.uuid4()), "firstName": "Jane", "lastName": "Smith", "ip": "203.0.113.45"}
+        asked = self.client.pay(source={**source, "3ds": True}, sku=sku, consumer=consumer)
+        assert asked.payment.action == "redirect"
+        return asked.payment.order_id
+
     def send_code(self) -> str:
         """Have a code sent to the phone of the examples, and read it where stage shows messages."""
         self.client.send_verification("sms", phone="+15005550006")
@@ -144,7 +154,9 @@ class Shop:
             "c0n5q8w2x7z4r6t9v1b3d5f8h": lambda: self.pay().consumer.id,
             "10000042": lambda: tell(self.pay(mode=mode)).payment.transaction_id,
             "10000043": self.charge_back,
-            "100000042": lambda: tell(self.pay()).payment.order_id,
+            "100000042": lambda: (
+                self.ask_for_challenge() if operation == "answer-challenge" else tell(self.pay()).payment.order_id
+            ),
             "50000001": lambda: self.subscribe(operation),
             "1028000000000042": lambda: (
                 self.create_site() if "site" in operation else str(self.client.create_test_data(kind="visa").id)
@@ -318,9 +330,21 @@ DOES: dict[str | tuple[str, str], Callable[[Outcome], object]] = {
     "unblock-test-payment-data": is_test_card(blocked=False),
     "emulate-test-3ds": is_test_card(emulate3ds=True),
     "skip-test-3ds": is_test_card(emulate3ds=False),
+    "answer-challenge": lambda one: one.body["payment"]["status"] == ("success" if "right" in one.title else "fail"),
+    ("add-fault", "The next answer is lost"): lambda one: one.body["faults"][-1] == {"fault": "dropAfter", "calls": 1},
+    ("add-fault", "Two late answers about one card"): lambda one: one.body["faults"][-1]["card"] == "402400****6348",
+    "list-faults": lambda one: one.body == {"faults": []},
+    "clear-faults": lambda one: one.shop.read("/stage/faults") == {"faults": []},
+    "show-journal": lambda one: one.body["entries"][0]["deliveries"] == 1,
+    ("post-chargeback", "All of it"): is_payment("chargebackFirst", "chargeback", amount=19.99),
+    ("post-chargeback", "A part"): is_payment("chargebackFirst", "chargeback", amount=4.5),
     "post-clock": lambda one: one.body["advanced"].startswith("P") and one.shop.read("/stage/clock")["ahead"] != "PT0S",
     "get-clock": lambda one: one.body.keys() >= {"now", "ahead", "next"},
 }
+
+
+#: Operations after which others would not do what they say.
+LAST = ("post-clock", "add-fault", "clear-faults")
 
 
 @pytest.fixture
@@ -350,7 +374,7 @@ def test_every_command_of_the_reference_does_what_it_says(shop: Shop, tmp_path: 
         commands = read_commands(page.read().decode())
     assert len({command.operation for command in commands}) > 50
     faults = []
-    for command in sorted(commands, key=lambda one: one.operation == "post-clock"):
+    for command in sorted(commands, key=lambda one: LAST.index(one.operation) if one.operation in LAST else -1):
         does = DOES.get(command.operation) or DOES.get((command.operation, command.title))
         outcome, status = run_command(shop, command, directory=tmp_path)
         if does is None or status != command.status or not does(outcome):
@@ -365,4 +389,4 @@ def run_command(shop: Shop, command: Command, *, directory: Path) -> tuple[Outco
     text = fill(command.text, things).replace("YOUR_API_KEY", shop.gateway.demo["apiKey"])
     [printed] = run_shell([f"{text} {STATUS_OPTION}"], directory=directory)
     body, _, status = printed.rstrip().rpartition("\n")
-    return Outcome(shop, json.loads(body or "null"), things), int(status)
+    return Outcome(shop, command.title, json.loads(body or "null"), things), int(status)

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from tests.support.webshop import OpenShop, WebShop, card
 
-from tollhouse.api.cors import is_below
+from tollhouse.api.origins import is_below
 
 NAMES = frozenset({"shop.example", "xn--bcher-kva.example"})
 ORIGIN = "https://shop.example"

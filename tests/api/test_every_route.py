@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from structlog.testing import capture_logs
-from tests.support.every_route import RUBBISH, fill, find_parts, find_writes, ids_of_path, leaves, make_ids
+from tests.support.every_route import RUBBISH, fill, find_writes, ids_of_path, leaves, make_ids
 from tests.support.issuing import number_of
 from tests.support.webshop import OpenShop, WebShop, dump, open_client
 
@@ -77,7 +77,7 @@ async def test_no_route_keeps_or_shows_a_card_number(shop: WebShop) -> None:
     ids = await make_ids(shop)
     document = (await shop.get("/openapi.json")).json()
     with capture_logs() as lines:
-        for method, path in find_writes(find_parts(shop.web).routes()):
+        for method, path in find_writes(shop.web.routes):
             target = fill(path, ids_of_path(path, ids))
             if path in FORMS:
                 await send_forms(shop, method, target, FORMS[path])
@@ -182,7 +182,7 @@ async def test_no_rubbish_is_a_defect(shop: WebShop) -> None:
     """Whatever route a body is sent to that is no JSON, or JSON that nobody should read, the answer is no 5xx."""
     ids = await make_ids(shop)
     headers = {"Authorization": shop.merchant.key, "x-requested-with": "XMLHttpRequest"}
-    calls = find_writes(find_parts(shop.web).routes())
+    calls = find_writes(shop.web.routes)
     assert len(calls) > 45
     with capture_logs() as lines:
         for method, path in calls:

@@ -63,7 +63,7 @@ async def test_latency_by_route(shop: WebShop) -> None:
         'method="POST",route="/payment",status="201"': 1,
         'method="POST",route="/payment",status="400"': 1,
         'method="POST",route="/tokenize",status="201"': 1,
-        'method="GET",route="/payment/{transaction_id}",status="404"': 2,
+        'method="GET",route="/payment/{transactionId}",status="404"': 2,
         'method="GET",route="unknown",status="404"': 1,
         'method="DELETE",route="unknown",status="405"': 1,
     }

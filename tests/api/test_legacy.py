@@ -10,7 +10,7 @@ import httpx
 import pytest
 from tests.support.webshop import WebShop, consumer
 
-from tollhouse.api.legacy import PATH
+PATH = "/epayment/lib/paypage_api/pay.php"
 
 #: As WordPress's HTTP library sends them.
 HEADERS = {"0": "Content-Type: application/json", "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}

@@ -125,7 +125,7 @@ async def test_slow_searches_hold_up_no_payment(shop: WebShop, database_dsn: str
     """While searches keep every connection of the readers, further ones are 503, and payments are made as ever."""
     readers = await Database.connect(database_dsn, schema="gateway", max_size=1)
     pools = replace(shop.gateway.pools, readers=readers)
-    web = build_web(replace(shop.gateway, pools=pools), shop.simulator, at_once=False)
+    web = build_web(replace(shop.gateway, pools=pools), shop.simulator)
     paid = (await shop.pay()).json()["payment"]["transactionId"]
     headers = {"Authorization": shop.merchant.key}
     paths = ("/feed/transactions", "/events", f"/payment/{paid}/timeline", f"/transaction/{paid}/ipn")
@@ -147,9 +147,7 @@ async def test_a_full_lane(shop: WebShop) -> None:
         raise AssertionError
 
     full = Coalescer("begin", never, shop.gateway.database, queue_limit=0)
-    web = build_web(
-        replace(shop.gateway, tools=replace(shop.gateway.tools, beginnings=full)), shop.simulator, at_once=False
-    )
+    web = build_web(replace(shop.gateway, tools=replace(shop.gateway.tools, beginnings=full)), shop.simulator)
     body = shop.payment({"type": "token", "token": await shop.token()})
     stored = await shop.count_rows()
     async with open_client(web) as client:

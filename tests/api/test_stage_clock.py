@@ -271,7 +271,7 @@ async def test_others_know_when_it_answers(opened: OpenShop) -> None:
     here, there = await opened(keys=KEYS), await opened(keys=KEYS)
     stop = asyncio.Event()
     reading = asyncio.create_task(run_loops(build_web_loops(there.gateway, stop), stop))
-    web = build_web(here.gateway, others_learn_seconds=2 * READ_OFFSETS_EVERY_SECONDS, at_once=False)
+    web = build_web(here.gateway, others_learn_seconds=2 * READ_OFFSETS_EVERY_SECONDS)
     try:
         async with open_client(web) as client:
             answer = await client.post(PATH, json={"advance": "30d"}, headers={"Authorization": here.merchant.key})

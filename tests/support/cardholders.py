@@ -279,7 +279,7 @@ async def open_world(
             transport,
         )
         demo = await _make_merchant(gateway, base_url)
-        web = build_web(gateway, simulator, at_once=False)
+        web = build_web(gateway, simulator)
         server = uvicorn.Server(uvicorn.Config(cast("Any", web), log_config=None, lifespan="off"))
         serving = asyncio.create_task(server.serve([listener]))
         async with aiohttp.ClientSession() as client:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.support.webshop import WebShop, card
 
-from tollhouse.api.parts import Parts
+from tollhouse.http.routes import Route
 
 #: Ids that lead to something, by the name that a path gives them.
 Ids = Mapping[str, str]
@@ -41,32 +41,14 @@ RUBBISH = (
 )
 
 
-def find_writes(routes: Iterable[Any]) -> list[tuple[str, str]]:
+def find_writes(routes: Iterable[Route]) -> list[tuple[str, str]]:
     """Name every route that may take a body, by method and path."""
     return [(method, path) for method, path in find_calls(routes) if method != "GET"]
 
 
-def find_calls(routes: Iterable[Any]) -> list[tuple[str, str]]:
+def find_calls(routes: Iterable[Route]) -> list[tuple[str, str]]:
     """Name every route by method and path."""
-    calls = {
-        (method, re.sub(r":\w+\}", "}", route.path_format))
-        for route in routes
-        for method in getattr(route, "methods", ())
-        if method not in {"HEAD", "OPTIONS"}
-    }
-    return sorted(calls)
-
-
-def find_parts(app: Any) -> Parts:
-    """Return the routes of an application, within all that is wrapped around them."""
-    wrapped = [app]
-    while wrapped:
-        app = wrapped.pop()
-        if isinstance(app, Parts):
-            return app
-        names = [*getattr(app, "__dict__", {}), *getattr(type(app), "__slots__", ())]
-        wrapped += [value for name in names if callable(value := getattr(app, name))]
-    raise AssertionError("The application has no routes.")
+    return sorted((route.method, route.path.replace(":path}", "}")) for route in routes)
 
 
 def fill(path: str, ids: Ids) -> str:
@@ -83,15 +65,15 @@ async def make_ids(shop: WebShop) -> dict[str, str]:
     page = await shop.post("/paymentPage", {"sku": {**shop.sku(), "url": urls}, "metadata": {"order": 7}})
     test_data = (await shop.post("/testPaymentData", {"type": "visa", "balance": 10, "currency": "USD"})).json()
     return {
-        "transaction_id": paid["payment"]["transactionId"],
-        "order_id": waiting["payment"]["orderId"],
-        "subscription_id": subscribed["subscription"]["id"],
-        "payment_account_id": paid["payment"]["source"]["paymentAccountId"],
-        "consumer_id": paid["consumer"]["id"],
-        "site_id": str(shop.merchant.site_id),
+        "transactionId": paid["payment"]["transactionId"],
+        "orderId": waiting["payment"]["orderId"],
+        "subscriptionId": subscribed["subscription"]["id"],
+        "paymentAccountId": paid["payment"]["source"]["paymentAccountId"],
+        "consumerId": paid["consumer"]["id"],
+        "siteId": str(shop.merchant.site_id),
         "name": "ONE_TIME",
         "channel": "sms",
-        "test_data_id": str(test_data.get("id", 1)),
+        "testDataId": str(test_data.get("id", 1)),
         "/3ds": waiting["payment"]["url"].rpartition("/")[2],
         "/pay": page.json()["url"].rpartition("/")[2],
     }

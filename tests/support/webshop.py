@@ -231,9 +231,7 @@ async def open_webshop(
         stack.push_async_callback(gateway.desk.sender.close)
         stack.push_async_callback(gateway.tools.running.drain, seconds=5)
         merchant, other = [await add_merchant(gateway, number) for number in (1, 2)]
-        web = build_web(
-            gateway, None if environment == "live" else simulator, at_once=False, health=Health(watched=gateway)
-        )
+        web = build_web(gateway, None if environment == "live" else simulator, health=Health(watched=gateway))
         client = await stack.enter_async_context(open_client(web))
         yield WebShop(gateway, simulator, web, client, merchant, other)
 

@@ -8,16 +8,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from litestar import Response, get, post
-from litestar.params import FromPath
 from pydantic import Field
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import Moment, Url
 from tollhouse.api.ids import read_number
-from tollhouse.api.openapi import describe
-from tollhouse.api.requests import answer, read_creation, read_query
+from tollhouse.api.requests import read_creation, read_query
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Route
 from tollhouse.ipn.log import select_events_after, select_first_record, select_order_records, select_transaction_record
 from tollhouse.ipn.model import EventEntry, Record
 from tollhouse.ipn.resend import DeliveryKey, resend_transaction
@@ -38,12 +39,9 @@ from tollhouse.wire.callbacks import (
 from tollhouse.wire.render import render, render_date, render_json
 
 if TYPE_CHECKING:
-    from litestar.handlers import HTTPRouteHandler
-
     from tollhouse.payments.tools import Tools
     from tollhouse.storage.database import Database, PlainConnection
 
-JSON = "application/json"
 NO_TRANSACTION = "There is no such transaction."
 NO_CALLBACK = "There is no callback of it yet."
 
@@ -83,62 +81,86 @@ class EventQuery(Body):
     limit: int = Field(DEFAULT_EVENTS, ge=1, le=MAX_EVENTS, description="How many at most.")
 
 
-def callback_handlers(
-    tools: Tools, readers: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
-) -> list[HTTPRouteHandler]:
-    """Return the handlers: lists on `readers`; `context` tells the models what the environment asks of them."""
-    return [
-        *_log_handlers(readers, gate),
-        _resend_handler(tools, gate, context),
-        _resend_events_handler(tools, gate, context),
-        _events_handler(readers, gate),
-    ]
+class CallbackCalls:
+    """Callbacks: read and send again. `readers` are the tools of calls that only read."""
 
+    def __init__(
+        self, tools: Tools, readers: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._tools = tools
+        self._readers = readers
+        self._gate = gate
+        self._context = context
 
-def _log_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
-    @get(
-        "/transaction/{transaction_id:str}/ipn",
-        opt=describe("Look up the callback of a transaction", answer=IpnRecordAnswer, may_miss=True),
-    )
-    async def get_transaction_ipn(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "GET",
+                "/transaction/{transactionId}/ipn",
+                self.get_transaction_ipn,
+                "Look up the callback of a transaction",
+                answer=IpnRecordAnswer,
+                may_miss=True,
+            ),
+            Route(
+                "GET",
+                "/order/{orderId}/ipn",
+                self.get_order_ipn,
+                "Look up the callbacks of an order",
+                answer=OrderIpnAnswer,
+                may_miss=True,
+            ),
+            Route(
+                "POST",
+                "/transaction/{transactionId}/ipn",
+                self.post_transaction_ipn,
+                "Send a callback again",
+                request=ResendRequest,
+                answer=IpnRecordAnswer,
+                takes_request_id=True,
+                may_miss=True,
+                purpose=Purpose.SETS_UP,
+                status=201,
+            ),
+            Route(
+                "POST",
+                "/events/resend",
+                self.post_events_resend,
+                "Send many callbacks again",
+                request=ResendEventsRequest,
+                answer=ResentAnswer,
+                takes_request_id=True,
+                purpose=Purpose.SETS_UP,
+                status=201,
+            ),
+            Route("GET", "/events", self.list_events, "Read events again", query=EventQuery, answer=EventListAnswer),
+        ]
+
+    async def get_transaction_ipn(self, request: Request) -> Response:
         """Return the newest attempt at the callback of a transaction."""
-        merchant = await gate.access(request)
-        number = read_number(transaction_id, missing=NO_TRANSACTION)
-        async with tools.database.acquire() as connection:
+        merchant = await self._gate.access(request)
+        number = read_number(request.path_parameters["transactionId"], missing=NO_TRANSACTION)
+        async with self._readers.database.acquire() as connection:
             record = await select_transaction_record(
                 connection, merchant_id=merchant.merchant_id, transaction_id=number
             )
         if record is None:
             raise NotFound(NO_CALLBACK)
-        return Response(render(build_record(record)), media_type=JSON)
+        return Response(render(build_record(record)))
 
-    @get(
-        "/order/{order_id:str}/ipn",
-        opt=describe("Look up the callbacks of an order", answer=OrderIpnAnswer, may_miss=True),
-    )
-    async def get_order_ipn(request: AnyRequest, order_id: FromPath[str]) -> Response[bytes]:
+    async def get_order_ipn(self, request: Request) -> Response:
         """Return the newest attempt at the callbacks of an order, and in `records` all of them."""
-        merchant = await gate.access(request)
-        number = read_number(order_id, missing="There is no such order.")
-        async with tools.database.acquire() as connection:
+        merchant = await self._gate.access(request)
+        number = read_number(request.path_parameters["orderId"], missing="There is no such order.")
+        async with self._readers.database.acquire() as connection:
             records = await select_order_records(connection, merchant_id=merchant.merchant_id, payment_id=number)
         if not records:
             raise NotFound(NO_CALLBACK)
         built = [build_record(record) for record in records]
-        return Response(render(OrderIpnAnswer(**built[0].model_dump(), records=built)), media_type=JSON)
+        return Response(render(OrderIpnAnswer(**built[0].model_dump(), records=built)))
 
-    return [get_transaction_ipn, get_order_ipn]
-
-
-def _resend_handler(
-    tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
-) -> HTTPRouteHandler:
-    described = describe(
-        "Send a callback again", request=ResendRequest, answer=IpnRecordAnswer, takes_request_id=True, may_miss=True
-    )
-
-    @post("/transaction/{transaction_id:str}/ipn", opt=described)
-    async def post_transaction_ipn(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
+    async def post_transaction_ipn(self, request: Request) -> Response:
         """Send the callback of a transaction again, to this URL or its own, and return how the first attempt went.
 
         It is repeated by the usual schedule until it is acknowledged. When no attempt has ended in 5 seconds, or your
@@ -146,41 +168,40 @@ def _resend_handler(
         is 409.
         """
         asked = await read_creation(
-            gate, request, ResendRequest, operation="resend", digest=tools.vault.digest, context=context()
+            self._gate,
+            request,
+            ResendRequest,
+            operation="resend",
+            digest=self._tools.vault.digest,
+            context=self._context(),
         )
         merchant_id, url = asked.merchant.merchant_id, asked.body.url
-        number = read_number(transaction_id, missing=NO_TRANSACTION)
+        number = read_number(request.path_parameters["transactionId"], missing=NO_TRANSACTION)
 
         async def create(connection: PlainConnection) -> bytes:
             key = await resend_transaction(connection, merchant_id=merchant_id, transaction_id=number, url=url)
             return render_json(key)
 
-        reply = await create_once(tools.database, asked.claim, create)
+        reply = await create_once(self._tools.database, asked.claim, create)
         key = DeliveryKey(*msgspec.json.decode(reply.body))
         record = await _wait_for_attempt(
-            tools.database, merchant_id, key, seconds=min(tools.patience.answer, MAX_WAIT_SECONDS)
+            self._tools.database, merchant_id, key, seconds=min(self._tools.patience.answer, MAX_WAIT_SECONDS)
         )
-        return answer(Reply(reply.status, render(build_record(record)), is_replay=reply.is_replay))
+        return answer_reply(Reply(reply.status, render(build_record(record)), is_replay=reply.is_replay))
 
-    return post_transaction_ipn
-
-
-def _resend_events_handler(
-    tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
-) -> HTTPRouteHandler:
-    described = describe(
-        "Send many callbacks again", request=ResendEventsRequest, answer=ResentAnswer, takes_request_id=True
-    )
-
-    @post("/events/resend", opt=described)
-    async def post_events_resend(request: AnyRequest) -> Response[bytes]:
+    async def post_events_resend(self, request: Request) -> Response:
         """Send the callbacks of a range of events again, to the same URLs, and tell how far it got.
 
         One call looks at 5000 events and sends 100 again at most; while `hasMore`, ask again with the `after` of the
         answer and another X-Request-ID. What is still on its way is left out. Events of one payment keep their order.
         """
         asked = await read_creation(
-            gate, request, ResendEventsRequest, operation="resend-events", digest=tools.vault.digest, context=context()
+            self._gate,
+            request,
+            ResendEventsRequest,
+            operation="resend-events",
+            digest=self._tools.vault.digest,
+            context=self._context(),
         )
         merchant_id, body = asked.merchant.merchant_id, asked.body
         wanted = ResendFilter(
@@ -198,29 +219,22 @@ def _resend_events_handler(
                 ResentAnswer(resent=resent.count, skipped=resent.skipped, after=resent.last, hasMore=resent.has_more)
             )
 
-        return answer(await create_once(tools.database, asked.claim, create))
+        return answer_reply(await create_once(self._tools.database, asked.claim, create))
 
-    return post_events_resend
-
-
-def _events_handler(tools: Tools, gate: RequestAuthenticator) -> HTTPRouteHandler:
-    @get("/events", opt=describe("Read events again", query=EventQuery, answer=EventListAnswer))
-    async def list_events(request: AnyRequest) -> Response[bytes]:
+    async def list_events(self, request: Request) -> Response:
         """Return your events after a number, in their order and without a gap: what callbacks told, or would tell.
 
         Ask again with the `after` of the answer for what comes next.
         """
-        asked = await read_query(gate, request, EventQuery)
+        asked = await read_query(self._gate, request, EventQuery)
         after, limit = asked.body.after, asked.body.limit
-        async with tools.database.acquire() as connection:
+        async with self._readers.database.acquire() as connection:
             entries = await select_events_after(
                 connection, merchant_id=asked.merchant.merchant_id, after=after, most=limit + 1
             )
         shown = entries[:limit]
         meta = EventListMeta(limit=limit, after=shown[-1].sequence if shown else after, hasMore=len(entries) > limit)
-        return Response(render(EventListAnswer(data=list(map(build_event, shown)), meta=meta)), media_type=JSON)
-
-    return list_events
+        return Response(render(EventListAnswer(data=list(map(build_event, shown)), meta=meta)))
 
 
 async def _wait_for_attempt(database: Database, merchant_id: int, key: DeliveryKey, *, seconds: float) -> Record:

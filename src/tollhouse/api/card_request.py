@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tollhouse.api.access import Readable, RequestAuthenticator, find_request_id_faults
+from tollhouse.api.access import RequestAuthenticator, find_request_id_faults
 from tollhouse.api.decode import read_object
-from tollhouse.api.envelope import request_id_of, sent_request_id_of
-from tollhouse.api.problems import describe_faults
+from tollhouse.api.faults import describe_faults
 from tollhouse.api.requested_payment import digest_body, name_faults
 from tollhouse.api.strays import find_misplaced_card_numbers, read_card_number
+from tollhouse.http.requests import Request
 from tollhouse.http.screen import CARD_FIELDS
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.requests import Claim, Reply
@@ -53,7 +53,7 @@ class CardRequest(Generic[Model]):
 
 async def read_card_request(
     gate: RequestAuthenticator,
-    request: Readable,
+    request: Request,
     context: dict[str, Any],
     *,
     model: type[Model],
@@ -68,7 +68,7 @@ async def read_card_request(
     `Gate.access` and `read_object` raise.
     """
     merchant = await gate.access(request)
-    request_id, is_sent = request_id_of(request.scope), sent_request_id_of(request.scope) is not None
+    request_id, is_sent = request.request_id, request.sent_request_id is not None
     body, card_faults = await read_object(request, card_fields=CARD_FIELDS)
     faults = {**find_cross_faults(body), **find_request_id_faults(request), **card_faults}
     faults |= find_misplaced_card_numbers(request, parse_number(body), shown_parts(body))
@@ -103,7 +103,7 @@ async def replay_or_reject(requests: RequestDependencies, asked: CardRequest[Any
     raise rejected
 
 
-def reject_misplaced_card_numbers(request: Readable, intent: Intent, asked: CardRequest[Any]) -> None:
+def reject_misplaced_card_numbers(request: Request, intent: Intent, asked: CardRequest[Any]) -> None:
     """Raise Invalid where the number of a token's or a stored card stands in the request."""
     if intent.source.kind == "card":  # one that stands in the body was looked for there before
         return

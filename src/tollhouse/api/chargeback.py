@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from litestar import Response, get, post
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 from pydantic import Field, ValidationInfo, field_validator
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator
-from tollhouse.api.envelope import request_id_of
-from tollhouse.api.openapi import describe
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.operations import AmountFields, ReasonFields, read_sum
 from tollhouse.api.payment import read_transaction_id
-from tollhouse.api.requests import answer, read_creation
+from tollhouse.api.requests import read_creation
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import NotFound
 from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.repay import NO_CHARGEBACK, find_repaid_link
@@ -23,7 +22,7 @@ from tollhouse.payments.disputes.chargeback import record_chargeback
 from tollhouse.payments.model import Mode
 from tollhouse.payments.operations.operate import OperationRequest
 from tollhouse.payments.reading.public_names import STEPS, ChargebackMode
-from tollhouse.wire.answers import RepaidLinkAnswer
+from tollhouse.wire.answers import PaymentAnswer, RepaidLinkAnswer
 
 if TYPE_CHECKING:
     from tollhouse.payments.tools import Tools
@@ -48,52 +47,86 @@ class ChargebackRequest(AmountFields, ReasonFields):
         return DisputeStep.WON if self.won else STEPS[self.mode]
 
 
-def chargeback_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
-    """Return the handlers."""
+class ChargebackCalls:
+    """Links to repay charge-backs."""
 
-    @get(
-        "/chargeback/{chargeback_id:str}/repaidLink",
-        opt=describe("Get a link to repay a charge-back", answer=RepaidLinkAnswer, may_miss=True),
-    )
-    async def get_repaid_link(request: AnyRequest, chargeback_id: FromPath[str]) -> Response[bytes]:
+    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
+        self._tools = tools
+        self._gate = gate
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "GET",
+                "/chargeback/{chargebackId}/repaidLink",
+                self.get_repaid_link,
+                "Get a link to repay a charge-back",
+                answer=RepaidLinkAnswer,
+                may_miss=True,
+                purpose=Purpose.SELLS,
+            ),
+        ]
+
+    async def get_repaid_link(self, request: Request) -> Response:
         """Return the address of a page on which your customer pays again exactly what was charged back.
 
         It is paid once at the most and keeps its address: ask as often as you like. One that ran out is good for
         another 30 days. Once it was paid, `url` is empty and `code` is 1.
         """
-        merchant = await gate.access(request)
+        merchant = await self._gate.access(request)
         body = await find_repaid_link(
-            LinkDependencies(tools.lookups, tools.charging),
+            LinkDependencies(self._tools.lookups, self._tools.charging),
             merchant_id=merchant.merchant_id,
-            transaction_id=_read_id(chargeback_id),
-            request_id=request_id_of(request.scope),
+            transaction_id=_read_id(request.path_parameters["chargebackId"]),
+            request_id=request.request_id,
         )
-        return Response(body, media_type="application/json")
-
-    return [get_repaid_link]
+        return Response(body)
 
 
-def issuer_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
-    """Return what stands in for an issuer, in stage."""
+class IssuerCalls:
+    """Steps of disputes, recorded as an issuer would. Stage only."""
 
-    @post("/stage/chargeback/{transaction_id:str}")
-    async def post_chargeback(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
+    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
+        self._tools = tools
+        self._gate = gate
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/stage/chargeback/{transactionId}",
+                self.post_chargeback,
+                "Record a step of a dispute",
+                request=ChargebackRequest,
+                answer=PaymentAnswer,
+                takes_request_id=True,
+                may_miss=True,
+                purpose=Purpose.SETS_UP,
+                status=201,
+            )
+        ]
+
+    async def post_chargeback(self, request: Request) -> Response:
         """Record a step of a dispute about a payment, of all that is left of it or of an amount. Stage only.
 
         An issuer takes what it likes: also more than is left, and of a payment that is open, failed or was voided.
         """
-        asked = await read_creation(gate, request, ChargebackRequest, operation="chargeback", digest=tools.vault.digest)
+        asked = await read_creation(
+            self._gate, request, ChargebackRequest, operation="chargeback", digest=self._tools.vault.digest
+        )
         wish = OperationRequest(
             merchant_id=asked.merchant.merchant_id,
-            transaction_id=read_transaction_id(transaction_id),
+            transaction_id=read_transaction_id(request.path_parameters["transactionId"]),
             request_id=asked.request_id,
             mode=Mode.CHARGEBACK,
             claim=asked.claim,
             reason=asked.body.reason,
         )
-        return answer(await record_chargeback(tools.chargebacks, wish, read_sum(asked.body), asked.body.step))
-
-    return [post_chargeback]
+        return answer_reply(
+            await record_chargeback(self._tools.chargebacks, wish, read_sum(asked.body), asked.body.step)
+        )
 
 
 def _read_id(text: str) -> int:

@@ -7,16 +7,18 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from litestar import Response, get, post
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import Moment
-from tollhouse.api.openapi import describe
 from tollhouse.api.requests import read_request
 from tollhouse.catalog.model import Offset
 from tollhouse.catalog.prices import OffsetError, add_offset, parse_offset
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import Invalid
 from tollhouse.wire.clock import ClockAnswer, DueAnswer, OutlookAnswer
 from tollhouse.wire.render import render, render_duration, render_instant
@@ -24,10 +26,7 @@ from tollhouse.wire.render import render, render_duration, render_instant
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from litestar.handlers import HTTPRouteHandler
 
-PATH = "/stage/clock"
-JSON = "application/json"
 MAX_BODY_BYTES = 8 * 1024
 
 #: The farthest that one call goes, and that calls go in all: calendars end somewhere.
@@ -148,15 +147,31 @@ def _ceil_millisecond(at: datetime) -> datetime:
     return at + timedelta(microseconds=-at.microsecond % 1000)
 
 
-def clock_handlers(gate: RequestAuthenticator, advance: Advance, look: Look) -> list[HTTPRouteHandler]:
-    """Return the handlers. `advance` and `look` are told whose clock it is."""
+class ClockCalls:
+    """The virtual clock of a merchant. Stage only."""
 
-    @post(
-        PATH,
-        status_code=200,
-        opt=describe("Advance your clock", request=ClockRequest, answer=ClockAnswer, refuses=(409,)),
-    )
-    async def post_clock(request: AnyRequest) -> Response[bytes]:
+    def __init__(self, gate: RequestAuthenticator, advance: Advance, look: Look) -> None:
+        self._gate = gate
+        self._advance = advance
+        self._look = look
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/stage/clock",
+                self.post_clock,
+                "Advance your clock",
+                request=ClockRequest,
+                answer=ClockAnswer,
+                refuses=(409,),
+                purpose=Purpose.SETS_UP,
+            ),
+            Route("GET", "/stage/clock", self.get_clock, "Read your clock", answer=OutlookAnswer),
+        ]
+
+    async def post_clock(self, request: Request) -> Response:
         """Advance your clock, and do all that falls due on the way, each at its time. Stage only.
 
         The clock goes from one due instant to the next, and on when all is done and its callbacks are delivered or wait
@@ -164,21 +179,20 @@ def clock_handlers(gate: RequestAuthenticator, advance: Advance, look: Look) -> 
         ten do not suffice it is 503, says how far the clock came, and how to go on. The clock never goes back. While
         it moves, another such call is 409.
         """
-        asked = await read_request(gate, request, ClockRequest, limit_bytes=MAX_BODY_BYTES)
-        moved = await advance(asked.merchant.merchant_id, asked.body.choose_goal)
+        asked = await read_request(self._gate, request, ClockRequest, limit_bytes=MAX_BODY_BYTES)
+        moved = await self._advance(asked.merchant.merchant_id, asked.body.choose_goal)
         answer = ClockAnswer(
             now=render_instant(moved.reading.time),
             ahead=render_duration(moved.reading.offset),
             advanced=render_duration(moved.by),
             steps=moved.steps,
         )
-        return Response(render(answer), media_type=JSON)
+        return Response(render(answer))
 
-    @get(PATH, opt=describe("Read your clock", answer=OutlookAnswer))
-    async def get_clock(request: AnyRequest) -> Response[bytes]:
+    async def get_clock(self, request: Request) -> Response:
         """Return your time and what falls due next. Stage only."""
-        merchant = await gate.access(request)
-        outlook = await look(merchant.merchant_id)
+        merchant = await self._gate.access(request)
+        outlook = await self._look(merchant.merchant_id)
         due = [
             DueAnswer.model_validate({"kind": kind, "at": render_instant(_ceil_millisecond(at))})
             for kind, at in outlook.next
@@ -186,6 +200,4 @@ def clock_handlers(gate: RequestAuthenticator, advance: Advance, look: Look) -> 
         answer = OutlookAnswer(
             now=render_instant(outlook.reading.time), ahead=render_duration(outlook.reading.offset), next=due
         )
-        return Response(render(answer), media_type=JSON)
-
-    return [post_clock, get_clock]
+        return Response(render(answer))

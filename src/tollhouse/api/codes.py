@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-
-from litestar import Response, get
-from litestar.handlers import HTTPRouteHandler
-
-from tollhouse.api.access import AnyRequest
-from tollhouse.api.openapi import describe
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, build_tag
+from tollhouse.http.routes import Route
 from tollhouse.kernel.codes import Row, all_rows, edition
 from tollhouse.wire.codes import CodeAnswer, CodeListAnswer
 from tollhouse.wire.render import render
@@ -17,25 +13,38 @@ CACHE_SECONDS = 3_600
 ANY_BRAND = "any"
 
 
-def code_handlers() -> list[HTTPRouteHandler]:
-    """Return the handlers. The table is written once; it changes with the program only."""
-    content = render(build_codes())
-    headers = {
-        "ETag": f'"{hashlib.sha256(content).hexdigest()[:16]}"',
-        "Cache-Control": f"public, max-age={CACHE_SECONDS}",
-    }
+class CodeCalls:
+    """The table of payment codes. It is rendered once, because it changes with the program only."""
 
-    @get("/codes", opt=describe("List payment codes", answer=CodeListAnswer, needs_key=False), sync_to_thread=False)
-    def list_codes(request: AnyRequest) -> Response[bytes]:
+    def __init__(self) -> None:
+        self._content = render(build_codes())
+        self._headers = {
+            "ETag": build_tag(self._content),
+            "Cache-Control": f"public, max-age={CACHE_SECONDS}",
+        }
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "GET",
+                "/codes",
+                self.list_codes,
+                "List payment codes",
+                answer=CodeListAnswer,
+                needs_key=False,
+                answer_headers=("ETag", "Cache-Control"),
+            )
+        ]
+
+    async def list_codes(self, request: Request) -> Response:
         """Return every payment code with its text, decline category and retry advice. No key is needed.
 
         The answer has an `ETag`, and one hour may pass before it is asked for again.
         """
-        if request.headers.get("if-none-match") == headers["ETag"]:
-            return Response(b"", status_code=304, media_type="application/json", headers=headers)
-        return Response(content, media_type="application/json", headers=headers)
-
-    return [list_codes]
+        if request.headers.get("if-none-match") == self._headers["ETag"]:
+            return Response(b"", 304, headers=self._headers)
+        return Response(self._content, headers=self._headers)
 
 
 def build_codes() -> CodeListAnswer:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from litestar import Response, get, post, put
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 from pydantic import BeforeValidator, Field
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import EMAIL_FORM, Country, Day, TypedText
 from tollhouse.api.ids import read_name
-from tollhouse.api.openapi import describe
-from tollhouse.api.requests import answer, read_creation, read_request
+from tollhouse.api.requests import read_creation, read_request
 from tollhouse.consumers.model import ConsumerChange, ConsumerEntry, Group, derive_consumer_id
 from tollhouse.consumers.store import select_consumer_entry, update_consumer, upsert_consumer
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import NotFound
 from tollhouse.storage.claims import create_once
 from tollhouse.wire.render import build_timestamp, render
@@ -63,21 +63,59 @@ class ConsumerRequest(ConsumerChangeRequest):
     externalId: str = Field(min_length=3, max_length=255, description="Your own id.", examples=["user-00123"])
 
 
-def consumer_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
-    """Return the handlers."""
+class ConsumerCalls:
+    """Consumers: create, get and change."""
 
-    @post(
-        "/consumer",
-        opt=describe("Make a consumer", request=ConsumerRequest, answer=ConsumerAnswer, takes_request_id=True),
-    )
-    async def post_consumer(request: AnyRequest) -> Response[bytes]:
+    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
+        self._tools = tools
+        self._gate = gate
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/consumer",
+                self.post_consumer,
+                "Make a consumer",
+                request=ConsumerRequest,
+                answer=ConsumerAnswer,
+                takes_request_id=True,
+                purpose=Purpose.SETS_UP,
+                status=201,
+            ),
+            Route(
+                "GET",
+                "/consumer/{consumerId}",
+                self.get_consumer,
+                "Look a consumer up",
+                answer=ConsumerAnswer,
+                may_miss=True,
+            ),
+            Route(
+                "PUT",
+                "/consumer/{consumerId}",
+                self.put_consumer,
+                "Change a consumer",
+                request=ConsumerChangeRequest,
+                answer=ConsumerAnswer,
+                may_miss=True,
+                purpose=Purpose.SETS_UP,
+            ),
+        ]
+
+    async def post_consumer(self, request: Request) -> Response:
         """Make a consumer, or find the one with this `externalId` and describe it anew by the fields that are sent.
 
         A consumer that a payment made is found likewise. The group of one that is known stays: change it with PUT.
         """
-        asked = await read_creation(gate, request, ConsumerRequest, operation="consumer", digest=tools.vault.digest)
+        asked = await read_creation(
+            self._gate, request, ConsumerRequest, operation="consumer", digest=self._tools.vault.digest
+        )
         merchant_id, external_id = asked.merchant.merchant_id, asked.body.externalId
-        consumer_id = derive_consumer_id(tools.vault.identity_key, merchant_id=merchant_id, external_id=external_id)
+        consumer_id = derive_consumer_id(
+            self._tools.vault.identity_key, merchant_id=merchant_id, external_id=external_id
+        )
 
         async def create(connection: PlainConnection) -> bytes:
             entry = await upsert_consumer(
@@ -89,34 +127,29 @@ def consumer_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRout
             )
             return show_consumer(entry)
 
-        return answer(await create_once(tools.database, asked.claim, create))
+        return answer_reply(await create_once(self._tools.database, asked.claim, create))
 
-    @get("/consumer/{consumer_id:str}", opt=describe("Look a consumer up", answer=ConsumerAnswer, may_miss=True))
-    async def get_consumer(request: AnyRequest, consumer_id: FromPath[str]) -> Response[bytes]:
+    async def get_consumer(self, request: Request) -> Response:
         """Return a consumer by the gateway's id."""
-        merchant = await gate.access(request)
-        return _answer(await find_consumer(tools, merchant.merchant_id, consumer_id))
+        merchant = await self._gate.access(request)
+        return _answer(await find_consumer(self._tools, merchant.merchant_id, request.path_parameters["consumerId"]))
 
-    @put(
-        "/consumer/{consumer_id:str}",
-        opt=describe("Change a consumer", request=ConsumerChangeRequest, answer=ConsumerAnswer, may_miss=True),
-    )
-    async def put_consumer(request: AnyRequest, consumer_id: FromPath[str]) -> Response[bytes]:
+    async def put_consumer(self, request: Request) -> Response:
         """Change the group and whatever else is sent. It holds for the next payment, on every node."""
-        asked = await read_request(gate, request, ConsumerChangeRequest)
+        asked = await read_request(self._gate, request, ConsumerChangeRequest)
         change = asked.body.to_change()
         if change == ConsumerChange():
-            return _answer(await find_consumer(tools, asked.merchant.merchant_id, consumer_id))
-        async with tools.database.acquire() as connection:
+            return _answer(
+                await find_consumer(self._tools, asked.merchant.merchant_id, request.path_parameters["consumerId"])
+            )
+        async with self._tools.database.acquire() as connection:
             entry = await update_consumer(
                 connection,
                 merchant_id=asked.merchant.merchant_id,
-                consumer_id=read_name(consumer_id, MISSING),
+                consumer_id=read_name(request.path_parameters["consumerId"], MISSING),
                 change=change,
             )
         return _answer(entry)
-
-    return [post_consumer, get_consumer, put_consumer]
 
 
 async def find_consumer(tools: Tools, merchant_id: int, consumer_id: str) -> ConsumerEntry:
@@ -130,10 +163,10 @@ async def find_consumer(tools: Tools, merchant_id: int, consumer_id: str) -> Con
     return entry
 
 
-def _answer(entry: ConsumerEntry | None) -> Response[bytes]:
+def _answer(entry: ConsumerEntry | None) -> Response:
     if entry is None:
         raise NotFound(MISSING)
-    return Response(show_consumer(entry), media_type="application/json")
+    return Response(show_consumer(entry))
 
 
 def show_consumer(entry: ConsumerEntry) -> bytes:

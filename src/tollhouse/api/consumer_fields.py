@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from tollhouse.api.decode import Body
-from tollhouse.api.fields import Country, Day, IpAddress, Scalar, TypedText, text
+from tollhouse.api.fields import AnyNumber, AnySwitch, Country, Day, IpAddress, TypedText, text
 
 #: Of what a browser says of itself.
 MAX_SAID_LENGTH = 4_096
@@ -46,10 +46,10 @@ class BuyerFields(Body):
     deviceId: str | None = Field(None, max_length=1024)
     browserAcceptHeader: str | None = Field(None, max_length=MAX_SAID_LENGTH)
     browserLanguage: TypedText | None = None
-    browserJavaEnabled: Scalar | None = None
-    browserColorDepth: Scalar | None = None
-    browserScreenHeight: Scalar | None = None
-    browserScreenWidth: Scalar | None = None
+    browserJavaEnabled: AnySwitch | None = None
+    browserColorDepth: AnyNumber | None = None
+    browserScreenHeight: AnyNumber | None = None
+    browserScreenWidth: AnyNumber | None = None
     browserTimezone: TypedText | None = Field(None, description="Offset from UTC as the browser has it.")
 
 

@@ -1,73 +1,43 @@
-"""Reading the bodies of requests: content type, size, JSON or a form, the screen for card numbers; then the model.
-
-The framework's own decoding does none of this.
-"""
+"""Read the bodies of requests: content type, size, JSON or a form, the screen for card numbers; then the model."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any, ClassVar
 
-from litestar import Request
-from litestar.exceptions import InternalServerException
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from tollhouse.api.straight import Call, ClientGone
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import JSON
 from tollhouse.http.screen import read_screened_form, read_screened_object
-from tollhouse.kernel.errors import Invalid, TooLarge, WrongMediaType
+from tollhouse.kernel.errors import WrongMediaType
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_TOKENIZE_BYTES = 8 * 1024
 
 
 async def read_object(
-    request: Request[Any, Any, Any] | Call, *, limit_bytes: int = MAX_BODY_BYTES, card_fields: Collection[str] = ()
+    request: Request, *, limit_bytes: int = MAX_BODY_BYTES, card_fields: Collection[str] = ()
 ) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """Read a body that has to be a JSON object, and name the fields in which a card number must not stand.
 
     Nothing and `[]` are the empty object. `card_fields` are the paths at which the request may have its card number.
     Raises WrongMediaType, TooLarge and Invalid.
     """
-    body = await _read_bytes(request, limit_bytes)
+    body = await request.read_body(limit_bytes=limit_bytes)
     if not body:
         return {}, {}
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    if request.headers.get("content-type").partition(";")[0].strip().lower() != JSON:
         raise WrongMediaType
     return read_screened_object(body, allowed=card_fields)
 
 
-async def read_form(
-    request: Request[Any, Any, Any] | Call, *, limit_bytes: int
-) -> tuple[dict[str, str], dict[str, list[str]]]:
+async def read_form(request: Request, *, limit_bytes: int) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Read a body of form fields, whatever its content type says, and name those in which a card number stands.
 
     Of a field that comes twice the last one counts. Raises TooLarge and Invalid.
     """
-    return read_screened_form(await _read_bytes(request, limit_bytes))
-
-
-async def _read_bytes(request: Request[Any, Any, Any] | Call, limit_bytes: int) -> bytes:
-    if _read_length(request.headers.get("content-length", "0")) > limit_bytes:
-        raise TooLarge(f"The body is larger than {limit_bytes} bytes.")
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit_bytes:
-                raise TooLarge(f"The body is larger than {limit_bytes} bytes.")
-            chunks.append(chunk)
-    except (ClientGone, InternalServerException):  # the second is the framework's word for it
-        raise Invalid({}, "The body ended too early.") from None
-    return b"".join(chunks)
-
-
-def _read_length(declared: str) -> int:
-    """Return how long a body is said to be."""
-    try:
-        return int(declared)
-    except ValueError:
-        raise Invalid({}, "The Content-Length is not a number.") from None
+    return read_screened_form(await request.read_body(limit_bytes=limit_bytes))
 
 
 def _drop_blanks(content: Any, *, decisive: Collection[str]) -> Any:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from litestar import Response, get
-from litestar.handlers import HTTPRouteHandler
 
-from tollhouse.api.access import AnyRequest
-from tollhouse.api.openapi import RETRYING, build_document
+from tollhouse.api.description import API
 from tollhouse.api.reference import build_reference
-from tollhouse.api.static import serve
+from tollhouse.http.openapi import RETRYING, build_document
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import CSS, Response, answer_file, answer_html
+from tollhouse.http.routes import Route
 from tollhouse.kernel.codes import all_codes
 from tollhouse.wire.pretty import html_of_json, html_of_prose
 from tollhouse.wire.render import render_json
-
-if TYPE_CHECKING:
-    from litestar.routes import BaseRoute
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
@@ -40,41 +38,41 @@ pages.filters["json"] = html_of_json
 pages.filters["prose"] = html_of_prose
 
 
-def document_handlers(
-    routes: Callable[[], Sequence[BaseRoute]], base_url: str, *, is_live: bool
-) -> list[HTTPRouteHandler]:
-    """Return the handlers. Document and page are made once, when one is asked for, from all routes there then are."""
-    made: dict[str, Any] = {}
+class DocumentPages:
+    """The document of an API and its page. Both are made once, when one is first asked for."""
 
-    def document() -> dict[str, Any]:
-        if "document" not in made:
-            made["document"] = build_document(routes(), base_url=base_url)
-        document: dict[str, Any] = made["document"]
-        return document
+    def __init__(self, routes: Sequence[Route], base_url: str, *, is_live: bool) -> None:
+        self._routes = routes
+        self._base_url = base_url
+        self._is_live = is_live
 
-    def page() -> bytes:
-        if "page" not in made:
-            reference = build_reference(document())
-            template = pages.get_template("docs.html")
-            text = template.render(reference=reference, codes=all_codes(), retrying=RETRYING, is_live=is_live)
-            made["page"] = text.encode()
-        page: bytes = made["page"]
-        return page
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route("GET", "/openapi.json", self.get_document),
+            Route("GET", "/docs", self.get_docs),
+            Route("GET", "/docs/docs.css", self.get_docs_style),
+        ]
 
-    @get("/openapi.json", sync_to_thread=False)
-    def get_document() -> Response[bytes]:
+    async def get_document(self, _: Request) -> Response:
         """Return the OpenAPI document."""
-        return Response(render_json(document()), media_type="application/json")
+        return Response(render_json(self.document))
 
-    @get("/docs", sync_to_thread=False)
-    def get_docs() -> Response[bytes]:
-        """Show the document as a page."""
-        return Response(page(), media_type="text/html", headers=PAGE_HEADERS)
+    async def get_docs(self, _: Request) -> Response:
+        """Return the document as a page."""
+        return answer_html(self._page, headers=PAGE_HEADERS)
 
-    @get("/docs/docs.css", sync_to_thread=False)
-    def get_docs_style(request: AnyRequest) -> Response[bytes]:
-        """Give the page its looks."""
-        style = files("tollhouse.api").joinpath("templates/docs.css").read_bytes()
-        return serve(request, style, "text/css")
+    async def get_docs_style(self, request: Request) -> Response:
+        """Return the style sheet of the page."""
+        return answer_file(request, files("tollhouse.api").joinpath("templates/docs.css").read_bytes(), CSS)
 
-    return [get_document, get_docs, get_docs_style]
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        return build_document(self._routes, API, base_url=self._base_url)
+
+    @cached_property
+    def _page(self) -> str:
+        template = pages.get_template("docs.html")
+        reference = build_reference(self.document)
+        return template.render(reference=reference, codes=all_codes(), retrying=RETRYING, is_live=self._is_live)

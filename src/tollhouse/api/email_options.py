@@ -9,10 +9,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field
 
 from tollhouse.api.decode import Body
-from tollhouse.api.fields import MAX_TYPED_CHARACTERS, TypedText
+from tollhouse.api.fields import TypedText
 from tollhouse.notices.model import ReceiptRequest
 
 WORDS = {"true": True, "1": True, "false": False, "0": False}
@@ -21,9 +21,11 @@ WORDS = {"true": True, "1": True, "false": False, "0": False}
 class EmailOptions(Body):
     """Whether the consumer gets letters about this purchase, and how."""
 
-    send: bool = True
-    to: TypedText | None = None
-    language: str | None = Field(None, min_length=2, max_length=16)
+    send: bool = Field(True, description="False: no receipt.")
+    to: TypedText | None = Field(
+        None, description="By default the consumer's `email`. What is no e-mail address gets no letters."
+    )
+    language: str | None = Field(None, min_length=2, max_length=16, description="`en`, `de`, `fr` or `es`.")
 
     def to_wish(self) -> ReceiptRequest | None:
         """Return what is asked for, or None."""
@@ -41,18 +43,7 @@ def read_email_options(value: Any) -> Any:
     raise ValueError("must be true, false or an object")
 
 
-SCHEMA = {
-    "type": ["boolean", "object"],
-    "properties": {
-        "send": {"type": "boolean", "description": "True unless said otherwise."},
-        "to": {
-            "type": "string",
-            "maxLength": MAX_TYPED_CHARACTERS,
-            "description": "By default the consumer's `email`. What is no e-mail address gets no letters.",
-        },
-        "language": {"type": "string", "minLength": 2, "maxLength": 16, "description": "`en`, `de`, `fr` or `es`."},
-    },
-}
-
-AnyEmailOptions = Annotated[EmailOptions | None, BeforeValidator(read_email_options), WithJsonSchema(SCHEMA)]
-EMAIL_OPTIONS_TEXT = "Whether the consumer gets a receipt by e-mail when this is paid: true, false, or an object."
+AnyEmailOptions = Annotated[EmailOptions | None, BeforeValidator(read_email_options)]
+EMAIL_OPTIONS_TEXT = (
+    "Whether the consumer gets a receipt by e-mail when this is paid. `true` and `false` are taken too."
+)

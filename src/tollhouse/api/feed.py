@@ -6,14 +6,15 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
-from litestar import Response, get
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.ids import MAX_NUMBER
-from tollhouse.api.openapi import describe
 from tollhouse.api.requests import read_query
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.routes import Route
 from tollhouse.payments.reading.feed import EARLIEST, LATEST, Filter, Place, select_page
 from tollhouse.payments.reading.public_names import PublicMode, PublicStatus, find_mode, find_status
 from tollhouse.payments.reading.view import render_event
@@ -21,8 +22,6 @@ from tollhouse.wire.feed import FeedAnswer, FeedMeta
 from tollhouse.wire.render import render
 
 if TYPE_CHECKING:
-    from litestar.handlers import HTTPRouteHandler
-
     from tollhouse.payments.tools import Tools
 
 DEFAULT_LIMIT = 50
@@ -113,19 +112,35 @@ def _to_int(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-def feed_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
-    """Return the handlers."""
+class FeedCalls:
+    """The list of transactions."""
 
-    @get("/feed/transactions", opt=describe("List transactions", query=FeedQuery, answer=FeedAnswer))
-    async def list_transactions(request: AnyRequest) -> Response[bytes]:
+    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
+        self._tools = tools
+        self._gate = gate
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "GET",
+                "/feed/transactions",
+                self.list_transactions,
+                "List transactions",
+                query=FeedQuery,
+                answer=FeedAnswer,
+            ),
+        ]
+
+    async def list_transactions(self, request: Request) -> Response:
         """Return transactions as callbacks tell of them, newest first, pending ones too.
 
         Captures, voids, refunds and charge-backs are transactions of their own. New ones do not move the pages that
         follow. A transaction that waits for its cardholder has the way there in `GET /payment/{transactionId}` only.
         """
-        asked = await read_query(gate, request, FeedQuery)
+        asked = await read_query(self._gate, request, FeedQuery)
         query = asked.body
-        async with tools.database.acquire() as connection:
+        async with self._tools.database.acquire() as connection:
             page = await select_page(
                 connection,
                 asked.merchant.merchant_id,
@@ -137,9 +152,7 @@ def feed_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHan
         # Each as its callback has it, byte for byte; together they are a `FeedAnswer`.
         data = b",".join(render_event(payment) for payment in page.payments)
         content = b'{"data":[' + data + b'],"meta":' + render(meta) + b"}"
-        return Response(content, media_type="application/json")
-
-    return [list_transactions]
+        return Response(content)
 
 
 def write_cursor(place: Place | None) -> str | None:

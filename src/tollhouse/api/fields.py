@@ -150,7 +150,7 @@ Country = Annotated[
 Day = Annotated[
     str | None,
     BeforeValidator(read_day),
-    WithJsonSchema({"anyOf": [{"type": "string", "maxLength": MAX_DAY_CHARACTERS}, {"type": "null"}]}),
+    WithJsonSchema({"type": "string", "format": "date", "examples": ["1990-12-31"]}),
 ]
 
 #: With a port, in brackets, or first of a list too, as shops find it in headers.
@@ -160,10 +160,13 @@ IpAddress = Annotated[
     Field(json_schema_extra={"maxLength": MAX_TEXT_CHARACTERS, "examples": ["203.0.113.45"]}),
 ]
 
-Scalar = Annotated[
-    Any, BeforeValidator(_read_scalar), WithJsonSchema({"type": ["string", "integer", "boolean"], "maxLength": 64})
+# Numbers and switches that shops send as they have them, texts too; they are kept as sent.
+AnyNumber = Annotated[Any, BeforeValidator(_read_scalar), WithJsonSchema({"type": "integer"})]
+AnySwitch = Annotated[Any, BeforeValidator(_read_scalar), WithJsonSchema({"type": "boolean"})]
+#: A list is taken too.
+Metadata = Annotated[
+    Any, BeforeValidator(_read_metadata), WithJsonSchema({"type": "object", "additionalProperties": True})
 ]
-Metadata = Annotated[Any, BeforeValidator(_read_metadata), WithJsonSchema({"type": ["object", "array"]})]
 
 Url = Annotated[
     str, BeforeValidator(_read_url), Field(json_schema_extra={"format": "uri", "maxLength": MAX_URL_LENGTH})
@@ -175,5 +178,5 @@ ReturnUrl = Annotated[
 Moment = Annotated[
     datetime,
     BeforeValidator(read_moment),
-    WithJsonSchema({"type": "string", "examples": ["2026-12-31 23:59:59", "2026-12-31T23:59:59+01:00"]}),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-12-31T23:59:59+01:00"]}),
 ]

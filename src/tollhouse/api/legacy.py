@@ -9,26 +9,26 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from litestar import Response, post
 from pydantic import Field, ValidationError
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator, read_key
+from tollhouse.api.access import RequestAuthenticator, read_key
 from tollhouse.api.decode import Body, read_form
+from tollhouse.api.faults import describe_faults
 from tollhouse.api.fields import TypedText
-from tollhouse.api.openapi import describe
-from tollhouse.api.problems import answer_refusal, describe_faults
 from tollhouse.consumers.model import derive_consumer_id
 from tollhouse.consumers.store import ConsumerRow, insert_consumers, select_consumer
+from tollhouse.http.problems import answer_error
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import Invalid, NotFound, Refusal
 from tollhouse.wire.legacy import LegacyAnswer, LegacyProblemAnswer, MethodAnswer
 from tollhouse.wire.render import render
 
 if TYPE_CHECKING:
-    from litestar.handlers import HTTPRouteHandler
-
     from tollhouse.payments.tools import Tools
 
-PATH = "/epayment/lib/paypage_api/pay.php"
 MAX_BYTES = 8 * 1024
 #: The key of a method is the end of a class name in the plugin, which crashes by names that it has for other things.
 METHODS = {"cc": MethodAnswer(name="Card")}
@@ -60,34 +60,45 @@ class LegacyRequest(Body):
     load_cc_mid_info: TypedText | None = Field(None, description="Taken and not used.")
 
 
-def legacy_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
-    """Return the handlers."""
-    described = describe(
-        "Name a consumer, or the payment methods",
-        request=LegacyRequest,
-        answer=LegacyAnswer,
-        may_miss=True,
-        problem=LegacyProblemAnswer,
-    )
+class LegacyCalls:
+    """The call of older clients."""
 
-    @post(PATH, status_code=200, opt=described, exception_handlers={Refusal: _answer_refusal})
-    async def post_legacy(request: AnyRequest) -> Response[bytes]:
+    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
+        self._tools = tools
+        self._gate = gate
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/epayment/lib/paypage_api/pay.php",
+                self.post_legacy,
+                "Name a consumer, or the payment methods",
+                request=LegacyRequest,
+                answer=LegacyAnswer,
+                may_miss=True,
+                problem=LegacyProblemAnswer,
+                answer_error=answer_legacy_error,
+                purpose=Purpose.SETS_UP,
+            ),
+        ]
+
+    async def post_legacy(self, request: Request) -> Response:
         """Answer the two questions of older clients.
 
         `get_ustas_or_create` finds or makes the consumer with this `external_user_id` and returns its id in `ustas`;
         `get` returns what may be paid with.
         """
         fields, faults = await read_form(request, limit_bytes=MAX_BYTES)
-        merchant = await gate.access_with(request, fields.get("authentication_key") or read_key(request))
+        merchant = await self._gate.access_with(request, fields.get("authentication_key") or read_key(request))
         asked = _validate(fields, faults)
         if asked.method == CONSUMER_METHOD:
-            content = LegacyAnswer(ustas=await _name_consumer(tools, merchant.merchant_id, asked))
+            content = LegacyAnswer(ustas=await _name_consumer(self._tools, merchant.merchant_id, asked))
         else:
-            await _check_references(tools, merchant.merchant_id, asked)
+            await _check_references(self._tools, merchant.merchant_id, asked)
             content = LegacyAnswer(short_payment_methods=METHODS)
-        return Response(render(content), media_type="application/json")
-
-    return [post_legacy]
+        return Response(render(content))
 
 
 def _validate(fields: dict[str, str], faults: dict[str, list[str]]) -> LegacyRequest:
@@ -122,9 +133,11 @@ async def _check_references(tools: Tools, merchant_id: int, asked: LegacyRequest
             raise NotFound("There is no such consumer.")
 
 
-def _answer_refusal(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """Answer a refusal as every call does, with what older clients look at beside it."""
-    plain = answer_refusal(request, error)
-    known: dict[str, Any] = json.loads(plain.content)
+def answer_legacy_error(request: Request, error: Exception) -> Response:
+    """Return the response of every call to an error, with what older clients read beside it."""
+    plain = answer_error(request, error)
+    if not isinstance(error, Refusal):
+        return plain
+    known: dict[str, Any] = json.loads(plain.body)
     content = LegacyProblemAnswer(response_text=known["message"], message=known["message"], errors=known["errors"])
-    return Response(render(content), status_code=plain.status_code, media_type=plain.media_type, headers=plain.headers)
+    return Response(render(content), plain.status, headers=plain.headers)

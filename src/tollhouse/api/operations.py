@@ -5,18 +5,18 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from litestar import Response, post
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.money_fields import AnyCurrency, read_number
-from tollhouse.api.openapi import describe
 from tollhouse.api.payment import read_transaction_id
-from tollhouse.api.requests import answer, read_creation
+from tollhouse.api.requests import read_creation
 from tollhouse.api.source_fields import EMULATE_CODE_FORM
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Route
 from tollhouse.payments.model import Mode
 from tollhouse.payments.operations.balance import Sum
 from tollhouse.payments.operations.capture import capture
@@ -106,66 +106,103 @@ def read_sum(body: AmountFields) -> Sum:
     return Sum(body.amount, body.currency)
 
 
-def operation_handlers(
-    tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
-) -> list[HTTPRouteHandler]:
-    """Return the handlers. `context` tells the models what the environment asks of them."""
+class OperationCalls:
+    """Capture, void and credit."""
 
-    @post(
-        "/payment/{transaction_id:str}/capture",
-        opt=describe(
-            "Capture an authorization",
-            request=CaptureRequest,
-            answer=PaymentAnswer,
-            takes_request_id=True,
-            may_miss=True,
-        ),
-    )
-    async def post_capture(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
+    def __init__(self, tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]) -> None:
+        self._tools = tools
+        self._gate = gate
+        self._context = context
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/payment/{transactionId}/capture",
+                self.post_capture,
+                "Capture an authorization",
+                request=CaptureRequest,
+                answer=PaymentAnswer,
+                takes_request_id=True,
+                may_miss=True,
+                purpose=Purpose.SELLS,
+                status=201,
+            ),
+            Route(
+                "POST",
+                "/payment/{transactionId}/void",
+                self.post_void,
+                "Void a payment",
+                request=VoidRequest,
+                answer=PaymentAnswer,
+                takes_request_id=True,
+                may_miss=True,
+                purpose=Purpose.GIVES_BACK,
+                status=201,
+            ),
+            Route(
+                "POST",
+                "/payment/{transactionId}/credit",
+                self.post_credit,
+                "Credit a payment",
+                request=CreditRequest,
+                answer=PaymentAnswer,
+                takes_request_id=True,
+                may_miss=True,
+                purpose=Purpose.GIVES_BACK,
+                status=201,
+            ),
+        ]
+
+    async def post_capture(self, request: Request) -> Response:
         """Take what an authorization holds, or a part of it; the rest is released at once.
 
         An authorization is captured once. The answer is the capture, a transaction of its own in the same order.
         """
         asked = await read_creation(
-            gate, request, CaptureRequest, operation="capture", digest=tools.vault.digest, context=context()
+            self._gate,
+            request,
+            CaptureRequest,
+            operation="capture",
+            digest=self._tools.vault.digest,
+            context=self._context(),
         )
-        wish = _wish(asked, transaction_id, Mode.CAPTURE, reason=asked.body.reason)
-        return answer(await capture(tools.operations, wish, read_sum(asked.body)))
+        wish = _wish(asked, request.path_parameters["transactionId"], Mode.CAPTURE, reason=asked.body.reason)
+        return answer_reply(await capture(self._tools.operations, wish, read_sum(asked.body)))
 
-    @post(
-        "/payment/{transaction_id:str}/void",
-        opt=describe("Void a payment", request=VoidRequest, answer=PaymentAnswer, takes_request_id=True, may_miss=True),
-    )
-    async def post_void(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
+    async def post_void(self, request: Request) -> Response:
         """Release an authorization, or undo a sale or a capture of which nothing was credited.
 
         A payment that is still open is taken back itself: the answer is that payment, which ends with code 1041, or
         1011 if it waited for its cardholder.
         """
         asked = await read_creation(
-            gate, request, VoidRequest, operation="void", digest=tools.vault.digest, context=context()
+            self._gate, request, VoidRequest, operation="void", digest=self._tools.vault.digest, context=self._context()
         )
-        return answer(await void(tools.voiding, _wish(asked, transaction_id, Mode.VOID, reason=asked.body.reason)))
+        return answer_reply(
+            await void(
+                self._tools.voiding,
+                _wish(asked, request.path_parameters["transactionId"], Mode.VOID, reason=asked.body.reason),
+            )
+        )
 
-    @post(
-        "/payment/{transaction_id:str}/credit",
-        opt=describe(
-            "Credit a payment", request=CreditRequest, answer=PaymentAnswer, takes_request_id=True, may_miss=True
-        ),
-    )
-    async def post_credit(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
+    async def post_credit(self, request: Request) -> Response:
         """Give captured money back: all that is left of it, or a part, as often as there is something left.
 
         An authorization that was not captured is voided: all of it, and a part is refused. The issuer may decline a
         credit; then the answer is 201 with status `fail`, and the amount is free again.
         """
         asked = await read_creation(
-            gate, request, CreditRequest, operation="credit", digest=tools.vault.digest, context=context()
+            self._gate,
+            request,
+            CreditRequest,
+            operation="credit",
+            digest=self._tools.vault.digest,
+            context=self._context(),
         )
-        wish = _wish(asked, transaction_id, Mode.CREDIT, reason=asked.body.reason)
-        return answer(await credit(tools.operations, wish, read_sum(asked.body)))
-
-    return [post_capture, post_void, post_credit]
+        wish = _wish(asked, request.path_parameters["transactionId"], Mode.CREDIT, reason=asked.body.reason)
+        return answer_reply(await credit(self._tools.operations, wish, read_sum(asked.body)))
 
 
 def _wish(

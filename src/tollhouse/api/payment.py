@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from litestar import Response, get, post
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
-
-from tollhouse.api.access import AnyRequest, Readable, RequestAuthenticator
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.card_request import (
     CardRequest,
     find_faults,
@@ -16,12 +12,13 @@ from tollhouse.api.card_request import (
     reject_misplaced_card_numbers,
     replay_or_reject,
 )
-from tollhouse.api.openapi import describe
 from tollhouse.api.payment_request import PaymentRequest, find_cross_faults
 from tollhouse.api.requested_payment import read_references, request_payment
-from tollhouse.api.requests import answer
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import Invalid, NotFound
-from tollhouse.kernel.requests import Reply
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.charge.intent import Intent, build_intent
 from tollhouse.payments.charge.references import MAX_ID
@@ -31,54 +28,55 @@ from tollhouse.payments.store import select_payment
 from tollhouse.wire.answers import PaymentAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from tollhouse.payments.tools import Tools
 
 NO_TRANSACTION = "There is no such transaction."
 
 
-def payment_handlers(
-    tools: Tools, gate: RequestAuthenticator, pay: Callable[[Readable], Awaitable[Reply]]
-) -> list[HTTPRouteHandler]:
-    """Return the handlers. `pay` is `PaymentCalls.pay`."""
-
-    @post("/payment", opt=describe("Pay", request=PaymentRequest, answer=PaymentAnswer, takes_request_id=True))
-    async def post_payment(request: AnyRequest) -> Response[bytes]:
-        """Charge a card, a token or a stored card.
-
-        A declined payment is 201 too: look at `payment.status`. With action `redirect` send the cardholder to
-        `payment.url`. The final status comes by IPN.
-        """
-        return answer(await pay(request))
-
-    @get("/payment/{transaction_id:str}", opt=describe("Look a payment up", answer=PaymentAnswer, may_miss=True))
-    async def get_payment(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
-        """Return a payment as it stands, by its `transactionId`."""
-        merchant = await gate.access(request)
-        number = read_transaction_id(transaction_id)
-        async with tools.database.acquire() as connection:
-            payment = await select_payment(connection, merchant_id=merchant.merchant_id, transaction_id=number)
-        if payment is None:
-            raise NotFound(NO_TRANSACTION)
-        return Response(await show_payment(tools.reader, payment), media_type="application/json")
-
-    return [post_payment, get_payment]
-
-
 class PaymentCalls:
-    """The calls that make payments."""
+    """Payments: create and get. `context` tells the models what the environment asks of them."""
 
     def __init__(self, tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]) -> None:
-        """Keep what they need. `context` tells the models what the environment asks of them."""
+        self._database = tools.database
+        self._reader = tools.reader
         self._digest = tools.vault.digest
         self._lookups = tools.lookups
         self._charging = tools.charging
         self._gate = gate
         self._context = context
 
-    async def pay(self, request: Readable) -> Reply:
-        """Charge the payment that a request describes."""
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/payment",
+                self.post_payment,
+                "Pay",
+                request=PaymentRequest,
+                answer=PaymentAnswer,
+                takes_request_id=True,
+                purpose=Purpose.SELLS,
+                status=201,
+            ),
+            Route(
+                "GET",
+                "/payment/{transactionId}",
+                self.get_payment,
+                "Look a payment up",
+                answer=PaymentAnswer,
+                may_miss=True,
+            ),
+        ]
+
+    async def post_payment(self, request: Request) -> Response:
+        """Charge a card, a token or a stored card.
+
+        A declined payment is 201 too: look at `payment.status`. With action `redirect` send the cardholder to
+        `payment.url`. The final status comes by IPN.
+        """
         asked = await read_card_request(
             self._gate,
             request,
@@ -89,11 +87,21 @@ class PaymentCalls:
             operation=OPERATION,
         )
         try:
-            return await charge(self._charging, await self._build_intent(request, asked))
+            return answer_reply(await charge(self._charging, await self._build_intent(request, asked)))
         except Invalid as error:
-            return await replay_or_reject(self._charging.requests, asked, error)
+            return answer_reply(await replay_or_reject(self._charging.requests, asked, error))
 
-    async def _build_intent(self, request: Readable, asked: CardRequest[PaymentRequest]) -> Intent:
+    async def get_payment(self, request: Request) -> Response:
+        """Return a payment as it stands, by its `transactionId`."""
+        merchant = await self._gate.access(request)
+        number = read_transaction_id(request.path_parameters["transactionId"])
+        async with self._database.acquire() as connection:
+            payment = await select_payment(connection, merchant_id=merchant.merchant_id, transaction_id=number)
+        if payment is None:
+            raise NotFound(NO_TRANSACTION)
+        return Response(await show_payment(self._reader, payment))
+
+    async def _build_intent(self, request: Request, asked: CardRequest[PaymentRequest]) -> Intent:
         """Build the intent of a request. Raises Invalid with all its faults."""
         merchant_id = asked.merchant.merchant_id
         if asked.model is None or asked.faults:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from litestar import Response, get, post
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 from pydantic import Field
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.consumer import find_consumer
 from tollhouse.api.decode import Body
 from tollhouse.api.ids import read_uuid
-from tollhouse.api.openapi import describe
 from tollhouse.api.requests import read_query
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import NotFound
 from tollhouse.vault.accounts import ShownAccount, list_accounts, update_account_disabled
 from tollhouse.wire.render import render
@@ -35,18 +35,48 @@ class AccountsQuery(Body):
     cursor: UUID | None = Field(None, description="The last `paymentAccountId` of the part before.")
 
 
-def payment_account_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
-    """Return the handlers. What a body says does not matter to those that switch."""
+class AccountCalls:
+    """Stored cards: list, enable and disable."""
 
-    @get(
-        "/consumer/{consumer_id:str}/paymentAccounts",
-        opt=describe("List a consumer's cards", query=AccountsQuery, answer=AccountListAnswer, may_miss=True),
-    )
-    async def get_accounts(request: AnyRequest, consumer_id: FromPath[str]) -> Response[bytes]:
+    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
+        self._tools = tools
+        self._gate = gate
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "GET",
+                "/consumer/{consumerId}/paymentAccounts",
+                self.get_accounts,
+                "List a consumer's cards",
+                query=AccountsQuery,
+                answer=AccountListAnswer,
+                may_miss=True,
+            ),
+            Route(
+                "POST",
+                "/paymentAccount/{paymentAccountId}/enable",
+                self.enable_account,
+                "Enable a stored card",
+                may_miss=True,
+                purpose=Purpose.SETS_UP,
+            ),
+            Route(
+                "POST",
+                "/paymentAccount/{paymentAccountId}/disable",
+                self.disable_account,
+                "Disable a stored card",
+                may_miss=True,
+                purpose=Purpose.SETS_UP,
+            ),
+        ]
+
+    async def get_accounts(self, request: Request) -> Response:
         """Return the stored cards of a consumer, newest first."""
-        asked = await read_query(gate, request, AccountsQuery)
-        entry = await find_consumer(tools, asked.merchant.merchant_id, consumer_id)
-        async with tools.database.acquire() as connection:
+        asked = await read_query(self._gate, request, AccountsQuery)
+        entry = await find_consumer(self._tools, asked.merchant.merchant_id, request.path_parameters["consumerId"])
+        async with self._tools.database.acquire() as connection:
             accounts = await list_accounts(
                 connection,
                 merchant_id=asked.merchant.merchant_id,
@@ -55,41 +85,27 @@ def payment_account_handlers(tools: Tools, gate: RequestAuthenticator) -> list[H
                 most=asked.body.limit,
             )
         content = AccountListAnswer([build_account(account) for account in accounts])
-        return Response(render(content), media_type="application/json")
+        return Response(render(content))
 
-    @post(
-        "/paymentAccount/{payment_account_id:str}/enable",
-        status_code=200,
-        opt=describe("Enable a stored card", answer=None, may_miss=True),
-    )
-    async def enable_account(request: AnyRequest, payment_account_id: FromPath[str]) -> Response[bytes]:
+    async def enable_account(self, request: Request) -> Response:
         """Let a stored card be paid with again."""
-        return await _switch(tools, gate, request, payment_account_id, disabled=False)
+        return await self._switch(request, disabled=False)
 
-    @post(
-        "/paymentAccount/{payment_account_id:str}/disable",
-        status_code=200,
-        opt=describe("Disable a stored card", answer=None, may_miss=True),
-    )
-    async def disable_account(request: AnyRequest, payment_account_id: FromPath[str]) -> Response[bytes]:
+    async def disable_account(self, request: Request) -> Response:
         """Let a stored card be paid with no more: such payments are `fail` 1020. Running subscriptions go on."""
-        return await _switch(tools, gate, request, payment_account_id, disabled=True)
+        return await self._switch(request, disabled=True)
 
-    return [get_accounts, enable_account, disable_account]
-
-
-async def _switch(
-    tools: Tools, gate: RequestAuthenticator, request: AnyRequest, text: str, *, disabled: bool
-) -> Response[bytes]:
-    merchant = await gate.access(request)
-    account_id = read_uuid(text, MISSING)
-    async with tools.database.acquire() as connection:
-        is_known = await update_account_disabled(
-            connection, merchant_id=merchant.merchant_id, account_id=account_id, disabled=disabled
-        )
-    if not is_known:
-        raise NotFound(MISSING)
-    return Response(b"", status_code=200)
+    async def _switch(self, request: Request, *, disabled: bool) -> Response:
+        """Switch a card. The body is not read."""
+        merchant = await self._gate.access(request)
+        account_id = read_uuid(request.path_parameters["paymentAccountId"], MISSING)
+        async with self._tools.database.acquire() as connection:
+            is_known = await update_account_disabled(
+                connection, merchant_id=merchant.merchant_id, account_id=account_id, disabled=disabled
+            )
+        if not is_known:
+            raise NotFound(MISSING)
+        return Response()
 
 
 def build_account(account: ShownAccount) -> AccountAnswer:

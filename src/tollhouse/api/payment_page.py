@@ -7,16 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from litestar import Response, post
 from pydantic import ValidationError
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator, find_request_id_faults
+from tollhouse.api.access import RequestAuthenticator, find_request_id_faults
 from tollhouse.api.decode import read_object
-from tollhouse.api.envelope import request_id_of, sent_request_id_of
-from tollhouse.api.openapi import describe
+from tollhouse.api.faults import describe_faults
 from tollhouse.api.payment_page_request import PaymentPageRequest, first_path, read_fee_rules
 from tollhouse.api.payment_request import find_cross_faults
-from tollhouse.api.problems import describe_faults
 from tollhouse.api.requested_payment import (
     build_consumer,
     build_items,
@@ -25,7 +22,11 @@ from tollhouse.api.requested_payment import (
     read_references,
     render_metadata,
 )
-from tollhouse.api.requests import answer, canonical
+from tollhouse.api.requests import canonical
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import MAX_AMOUNT_MINOR
 from tollhouse.kernel.requests import Claim
@@ -42,8 +43,6 @@ from tollhouse.storage.claims import load_stored_response
 from tollhouse.wire.answers import PaymentPageAnswer
 
 if TYPE_CHECKING:
-    from litestar.handlers import HTTPRouteHandler
-
     from tollhouse.merchants.model import Merchant
     from tollhouse.notices.model import ReceiptRequest
     from tollhouse.payments.tools import Tools
@@ -63,47 +62,57 @@ class _Asked:
     faults: dict[str, list[str]]
 
 
-def payment_page_handlers(
-    tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
-) -> list[HTTPRouteHandler]:
-    """Return the handlers. `context` tells the models what the environment asks of them."""
+class PaymentPageCalls:
+    """The call that makes a payment page. `context` tells the model what the environment asks of it."""
 
-    @post(
-        "/paymentPage",
-        opt=describe(
-            "Make a payment page", request=PaymentPageRequest, answer=PaymentPageAnswer, takes_request_id=True
-        ),
-    )
-    async def post_payment_page(request: AnyRequest) -> Response[bytes]:
+    def __init__(self, tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]) -> None:
+        self._tools = tools
+        self._gate = gate
+        self._context = context
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/paymentPage",
+                self.post_payment_page,
+                "Make a payment page",
+                request=PaymentPageRequest,
+                answer=PaymentPageAnswer,
+                takes_request_id=True,
+                purpose=Purpose.SELLS,
+                status=201,
+            )
+        ]
+
+    async def post_payment_page(self, request: Request) -> Response:
         """Make a page on which your customer pays, and answer with its address: send the browser to `url`.
 
         The page is good for one purchase. It takes a card, with 3-D Secure where that is asked for, or one that the
         consumer has paid with before, and then sends the browser to `redirectUrl`. The status comes by IPN.
         """
-        asked = await _read(tools, gate, request, context())
+        asked = await _read(self._tools, self._gate, request, self._context())
         try:
-            terms, ttl = await _build_terms(tools, asked)
+            terms, ttl = await _build_terms(self._tools, asked)
         except Invalid:
             # What was true at the first time may be so no more: the product is gone, the site off.
-            reply = await load_stored_response(tools.database, asked.claim) if asked.claim else None
+            reply = await load_stored_response(self._tools.database, asked.claim) if asked.claim else None
             if reply is None:
                 raise
-            return answer(reply)
-        return answer(
-            await create_link(
-                LinkDependencies(tools.lookups, tools.charging),
-                terms,
-                merchant_id=asked.merchant.merchant_id,
-                request_id=asked.request_id,
-                claim=asked.claim,
-                ttl=ttl,
-            )
+            return answer_reply(reply)
+        reply = await create_link(
+            LinkDependencies(self._tools.lookups, self._tools.charging),
+            terms,
+            merchant_id=asked.merchant.merchant_id,
+            request_id=asked.request_id,
+            claim=asked.claim,
+            ttl=ttl,
         )
+        return answer_reply(reply)
 
-    return [post_payment_page]
 
-
-async def _read(tools: Tools, gate: RequestAuthenticator, request: AnyRequest, context: dict[str, Any]) -> _Asked:
+async def _read(tools: Tools, gate: RequestAuthenticator, request: Request, context: dict[str, Any]) -> _Asked:
     """Authenticate, decode and validate, and collect the faults that the body has by itself."""
     merchant = await gate.access(request)
     body, card_faults = await read_object(request)
@@ -113,9 +122,9 @@ async def _read(tools: Tools, gate: RequestAuthenticator, request: AnyRequest, c
         model = PaymentPageRequest.model_validate(body, context=context)
     except ValidationError as error:
         faults = describe_faults(error) | faults
-    request_id, claim = request_id_of(request.scope), None
-    if sent_request_id_of(request.scope) is not None and "X-Request-ID" not in faults:
-        digest = tools.vault.digest(canonical(request.url.path, body))
+    request_id, claim = request.request_id, None
+    if request.sent_request_id is not None and "X-Request-ID" not in faults:
+        digest = tools.vault.digest(canonical(request.path, body))
         claim = Claim(merchant.merchant_id, OPERATION, request_id, digest)
     return _Asked(merchant, request_id, claim, body, model, faults)
 

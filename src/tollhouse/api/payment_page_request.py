@@ -149,7 +149,7 @@ class PaymentPageRequest(Body):
 
     sku: AnySku = Field(description="What is sold, as in a payment. `url` in it says where the result goes.")
     consumer: PageConsumerFields = Field(default_factory=PageConsumerFields, description="Who buys, if it is known.")
-    metadata: Metadata = Field(default_factory=dict, description="Comes back as sent.")
+    metadata: Metadata = Field(default_factory=dict, description="Comes back as sent; a list is taken too.")
     emailOptions: AnyEmailOptions = Field(None, description=EMAIL_OPTIONS_TEXT)
     template: TemplateFields = Field(default_factory=TemplateFields)
     payment: PagePaymentFields = Field(default_factory=PagePaymentFields)

@@ -24,7 +24,7 @@ class PaymentRequest(Body):
     )
     consumer: ConsumerFields = Field(description="Who pays.")
     url: UrlFields = Field(default_factory=UrlFields, description="Where the result goes.")
-    metadata: Metadata = Field(default_factory=dict, description="Comes back as sent.")
+    metadata: Metadata = Field(default_factory=dict, description="Comes back as sent; a list is taken too.")
     emailOptions: AnyEmailOptions = Field(None, description=EMAIL_OPTIONS_TEXT)
 
     @property

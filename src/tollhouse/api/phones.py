@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from litestar import Response, get, post
-from litestar.params import FromPath
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import COUNTRY_FORM, MAX_TYPED_CHARACTERS
-from tollhouse.api.openapi import describe
-from tollhouse.api.requests import Digest, answer, read_creation, read_query
+from tollhouse.api.requests import Digest, read_creation, read_query
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Route
 from tollhouse.kernel.countries import NO_COUNTRY, read_country, to_alpha_2
 from tollhouse.kernel.errors import Invalid
 from tollhouse.phones.check import check_code
@@ -24,13 +25,9 @@ from tollhouse.wire.render import render
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from litestar.handlers import HTTPRouteHandler
-
     from tollhouse.phones.desk import PhoneDependencies
 
-PATH = "/antifraud/verification"
 OPERATION = "phone code"
-JSON = "application/json"
 #: What a check says is true for one moment.
 UNSTORED = {"Cache-Control": "no-store"}
 
@@ -87,36 +84,64 @@ class SendCodeRequest(Body):
         return text
 
 
-def phone_handlers(desk: PhoneDependencies, gate: RequestAuthenticator, digest: Digest) -> list[HTTPRouteHandler]:
-    """Return the handlers."""
+class PhoneCalls:
+    """Phone verification."""
 
-    @get(f"{PATH}/{{phone:str}}", opt=describe("List the channels to a phone", query=PhoneQuery, answer=ChannelsAnswer))
-    async def list_channels(request: AnyRequest, phone: FromPath[str]) -> Response[bytes]:
+    def __init__(self, desk: PhoneDependencies, gate: RequestAuthenticator, digest: Digest) -> None:
+        self._desk = desk
+        self._gate = gate
+        self._digest = digest
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "GET",
+                "/antifraud/verification/{phone}",
+                self.list_channels,
+                "List the channels to a phone",
+                query=PhoneQuery,
+                answer=ChannelsAnswer,
+            ),
+            Route(
+                "POST",
+                "/antifraud/verification/{channel}/send",
+                self.post_code,
+                "Send a code to a phone",
+                request=SendCodeRequest,
+                answer=CodeSentAnswer,
+                takes_request_id=True,
+                refuses=(429,),
+                purpose=Purpose.SELLS,
+                status=201,
+            ),
+            Route(
+                "GET",
+                "/antifraud/verification/{phone}/{code}",
+                self.get_verdict,
+                "Check a code",
+                query=PhoneQuery,
+                answer=CodeCheckedAnswer,
+            ),
+        ]
+
+    async def list_channels(self, request: Request) -> Response:
         """Return the ways on which a code can be sent to a phone."""
-        asked = await read_query(gate, request, PhoneQuery)
-        read_phone(phone, asked.body.region)
-        return Response(render(ChannelsAnswer(channels=list(desk.sender.channels))), media_type=JSON)
+        asked = await read_query(self._gate, request, PhoneQuery)
+        read_phone(request.path_parameters["phone"], asked.body.region)
+        return Response(render(ChannelsAnswer(channels=list(self._desk.sender.channels))))
 
-    @post(
-        f"{PATH}/{{channel:str}}/send",
-        opt=describe(
-            "Send a code to a phone",
-            request=SendCodeRequest,
-            answer=CodeSentAnswer,
-            takes_request_id=True,
-            refuses=[429],
-        ),
-    )
-    async def post_code(request: AnyRequest, channel: FromPath[str]) -> Response[bytes]:
+    async def post_code(self, request: Request) -> Response:
         """Send a new six-digit code, which takes the place of the one before. It is good for 10 minutes and 5 tries."""
-        asked = await read_creation(gate, request, SendCodeRequest, operation=OPERATION, digest=digest)
+        channel = request.path_parameters["channel"]
+        asked = await read_creation(self._gate, request, SendCodeRequest, operation=OPERATION, digest=self._digest)
 
         def render_sent(expires_at: datetime) -> bytes:
             sent = CodeSentAnswer(channel=channel, expireAt=int(expires_at.timestamp()), triesLeft=TRIES)
             return render(sent)
 
         reply = await send_code(
-            desk,
+            self._desk,
             merchant_id=asked.merchant.merchant_id,
             channel=channel,
             phone=Phone.parse(asked.body.phone),
@@ -124,25 +149,19 @@ def phone_handlers(desk: PhoneDependencies, gate: RequestAuthenticator, digest: 
             claim=asked.claim,
             render=render_sent,
         )
-        return answer(reply)
+        return answer_reply(reply)
 
-    @get(
-        f"{PATH}/{{phone:str}}/{{code:str}}",
-        opt=describe("Check a code", query=PhoneQuery, answer=CodeCheckedAnswer),
-    )
-    async def get_verdict(request: AnyRequest, phone: FromPath[str], code: FromPath[str]) -> Response[bytes]:
+    async def get_verdict(self, request: Request) -> Response:
         """Say whether a code is the one that was sent to this phone last. A right code is right once."""
-        asked = await read_query(gate, request, PhoneQuery)
+        asked = await read_query(self._gate, request, PhoneQuery)
         verdict = await check_code(
-            desk,
+            self._desk,
             merchant_id=asked.merchant.merchant_id,
-            phone=read_phone(phone, asked.body.region),
-            code=code[:MAX_CODE_LENGTH],
+            phone=read_phone(request.path_parameters["phone"], asked.body.region),
+            code=request.path_parameters["code"][:MAX_CODE_LENGTH],
         )
         checked = CodeCheckedAnswer(verified=verdict.is_right, triesLeft=verdict.tries_left)
-        return Response(render(checked), media_type=JSON, headers=UNSTORED)
-
-    return [list_channels, post_code, get_verdict]
+        return Response(render(checked), headers=UNSTORED)
 
 
 def read_phone(text: str, region: str | None = None) -> Phone:

@@ -179,9 +179,9 @@ def _build_calls(operation: Mapping[str, Any], method: str, url: str, request: M
     lines += ["-H 'Authorization: YOUR_API_KEY'"] if operation["security"] else []
     lines += ["-H 'Content-Type: application/json'"] if examples and media_type == JSON else []
     lines += [
-        f"-H '{parameter['name']}: {parameter['schema']['const']}'"
+        f"-H '{parameter['name']}: {parameter['schema']['enum'][0]}'"
         for parameter in operation["parameters"]
-        if "const" in parameter["schema"]
+        if parameter["in"] == "header" and "enum" in parameter["schema"]
     ]
     head = " \\\n  ".join(lines)
     for title, example in examples.items():

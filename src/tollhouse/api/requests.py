@@ -1,22 +1,22 @@
-"""Reading a merchant's request and writing its answer: what all calls but the hot two have in common."""
+"""Read a merchant's request: authenticate, decode and validate it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from litestar import Response
 from pydantic import BaseModel, ValidationError
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator, find_request_id_faults
+from tollhouse.api.access import RequestAuthenticator, find_request_id_faults
 from tollhouse.api.decode import MAX_BODY_BYTES, Body, names_of, read_object
-from tollhouse.api.envelope import request_id_of, sent_request_id_of
-from tollhouse.api.problems import describe_faults
+from tollhouse.api.faults import describe_faults
+from tollhouse.http.requests import Request
+from tollhouse.http.screen import read_screened_object
 from tollhouse.kernel.errors import Invalid
-from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.kernel.requests import Claim
 
 if TYPE_CHECKING:
     from tollhouse.merchants.model import Merchant
@@ -42,7 +42,7 @@ class AuthenticatedRequest(Generic[Model]):
 
 async def read_request(
     gate: RequestAuthenticator,
-    request: AnyRequest,
+    request: Request,
     model: type[Model],
     *,
     context: Mapping[str, Any] | None = None,
@@ -55,12 +55,27 @@ async def read_request(
     merchant = await gate.access(request)
     content, faults = await read_object(request, limit_bytes=limit_bytes)
     faults |= _find_query_faults(request, model)
-    return AuthenticatedRequest(merchant, request_id_of(request.scope), _validate(model, content, faults, context))
+    return AuthenticatedRequest(merchant, request.request_id, _validate(model, content, faults, context))
+
+
+async def read_lenient_request(
+    authenticator: RequestAuthenticator,
+    request: Request,
+    model: type[Model],
+    *,
+    limit_bytes: int,
+    card_fields: Collection[str] = (),
+) -> AuthenticatedRequest[Model]:
+    """Do the same for a control of stage, whose body may have any content type, and a card in `card_fields`."""
+    merchant = await authenticator.access(request)
+    body = await request.read_body(limit_bytes=limit_bytes)
+    content, faults = read_screened_object(body, allowed=card_fields)
+    return AuthenticatedRequest(merchant, request.request_id, _validate(model, content, faults, None))
 
 
 async def read_creation(
     gate: RequestAuthenticator,
-    request: AnyRequest,
+    request: Request,
     model: type[Model],
     *,
     operation: str,
@@ -76,31 +91,30 @@ async def read_creation(
     content, faults = await read_object(request, limit_bytes=limit_bytes)
     faults |= find_request_id_faults(request) | _find_query_faults(request, model)
     body = _validate(model, content, faults, context)
-    request_id, claim = request_id_of(request.scope), None
-    if sent_request_id_of(request.scope) is not None:
-        claim = Claim(merchant.merchant_id, operation, request_id, digest(canonical(request.url.path, content)))
+    request_id, claim = request.request_id, None
+    if request.sent_request_id is not None:
+        claim = Claim(merchant.merchant_id, operation, request_id, digest(canonical(request.path, content)))
     return AuthenticatedRequest(merchant, request_id, body, claim)
 
 
-async def read_query(
-    gate: RequestAuthenticator, request: AnyRequest, model: type[Model]
-) -> AuthenticatedRequest[Model]:
+async def read_query(gate: RequestAuthenticator, request: Request, model: type[Model]) -> AuthenticatedRequest[Model]:
     """Authenticate a request that reads, and validate what stands after its question mark.
 
     A parameter that the call does not know is refused: it would narrow nothing, and be taken for a filter.
     """
     merchant = await gate.access(request)
-    given = request.query_params
+    given = request.query
     faults = {name: ["is no parameter of this call"] for name in given if name not in names_of(model)}
-    faults |= {name: ["is given twice"] for name in given if name not in faults and len(given.getall(name)) > 1}
-    return AuthenticatedRequest(merchant, request_id_of(request.scope), _validate(model, dict(given), faults, None))
+    faults |= {name: ["is given twice"] for name in given if name not in faults and len(given[name]) > 1}
+    content = {name: values[0] for name, values in given.items()}
+    return AuthenticatedRequest(merchant, request.request_id, _validate(model, content, faults, None))
 
 
-def _find_query_faults(request: AnyRequest, model: type[BaseModel]) -> dict[str, list[str]]:
+def _find_query_faults(request: Request, model: type[BaseModel]) -> dict[str, list[str]]:
     """Name the parameters of a call with decisive fields: one of them may have been put there by mistake."""
     if not (issubclass(model, Body) and model.decisive):
         return {}
-    return {name: ["is no parameter of this call; the body has it"] for name in request.query_params}
+    return {name: ["is no parameter of this call; the body has it"] for name in request.query}
 
 
 def canonical(path: str, content: Mapping[str, Any]) -> bytes:
@@ -124,12 +138,6 @@ def leave_out_codes(content: Any) -> Any:
 def _names_code(name: str) -> bool:
     plain = "".join(letter for letter in name.casefold() if letter.isalnum())
     return any(code in plain for code in CODE_NAMES)
-
-
-def answer(reply: Reply) -> Response[bytes]:
-    """Send a reply; one that was recorded says so."""
-    headers = {"Idempotent-Replay": "true"} if reply.is_replay else None
-    return Response(reply.body, status_code=reply.status, media_type="application/json", headers=headers)
 
 
 def _validate(

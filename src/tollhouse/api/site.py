@@ -5,22 +5,22 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any
 
-from litestar import Response, get, post, put
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 from pydantic import Field, field_validator
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import ReturnUrl, Url
 from tollhouse.api.ids import read_number
-from tollhouse.api.openapi import describe
-from tollhouse.api.requests import answer, read_creation, read_request
+from tollhouse.api.requests import read_creation, read_request
 from tollhouse.billing.dunning import read_policy
 from tollhouse.catalog.model import ExtraEvent, IpnFormat, SiteChange, SiteEntry, ThreeDsRule
 from tollhouse.catalog.names import is_public_suffix
 from tollhouse.catalog.sites import create_site
 from tollhouse.catalog.store import select_site_entry, update_site
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import NotFound
 from tollhouse.storage.claims import create_once
 from tollhouse.wire.render import render, render_date
@@ -160,57 +160,84 @@ class SiteRequest(SiteChangeRequest):
     ipnUrl: Url = Field(description="Where callbacks go when a payment names no address.")  # type: ignore[mutable-override]
 
 
-def site_handlers(
-    tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
-) -> list[HTTPRouteHandler]:
-    """Return the handlers. `context` tells the models what the environment asks of them."""
+class SiteCalls:
+    """Sites: create, get and change."""
 
-    @post("/site", opt=describe("Make a site", request=SiteRequest, answer=SiteAnswer, takes_request_id=True))
-    async def post_site(request: AnyRequest) -> Response[bytes]:
+    def __init__(self, tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]) -> None:
+        self._tools = tools
+        self._gate = gate
+        self._context = context
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/site",
+                self.post_site,
+                "Make a site",
+                request=SiteRequest,
+                answer=SiteAnswer,
+                takes_request_id=True,
+                purpose=Purpose.SETS_UP,
+                status=201,
+            ),
+            Route("GET", "/site/{siteId}", self.get_site, "Look a site up", answer=SiteAnswer, may_miss=True),
+            Route(
+                "PUT",
+                "/site/{siteId}",
+                self.put_site,
+                "Change a site",
+                request=SiteChangeRequest,
+                answer=SiteAnswer,
+                may_miss=True,
+                purpose=Purpose.SETS_UP,
+            ),
+        ]
+
+    async def post_site(self, request: Request) -> Response:
         """Make a site to sell on. With it comes a product `TECH_` and its id, which has no price of its own."""
         asked = await read_creation(
-            gate, request, SiteRequest, operation="site", digest=tools.vault.digest, context=context()
+            self._gate, request, SiteRequest, operation="site", digest=self._tools.vault.digest, context=self._context()
         )
 
         async def create(connection: PlainConnection) -> bytes:
             merchant_id = asked.merchant.merchant_id
             return show_site(await create_site(connection, merchant_id=merchant_id, wanted=asked.body.to_change()))
 
-        return answer(await create_once(tools.database, asked.claim, create))
+        return answer_reply(await create_once(self._tools.database, asked.claim, create))
 
-    @get("/site/{site_id:str}", opt=describe("Look a site up", answer=SiteAnswer, may_miss=True))
-    async def get_site(request: AnyRequest, site_id: FromPath[str]) -> Response[bytes]:
+    async def get_site(self, request: Request) -> Response:
         """Return a site."""
-        merchant = await gate.access(request)
-        async with tools.database.acquire() as connection:
+        merchant = await self._gate.access(request)
+        async with self._tools.database.acquire() as connection:
             entry = await select_site_entry(
-                connection, merchant_id=merchant.merchant_id, site_id=read_number(site_id, MISSING)
+                connection,
+                merchant_id=merchant.merchant_id,
+                site_id=read_number(request.path_parameters["siteId"], MISSING),
             )
         return _answer(entry)
 
-    @put(
-        "/site/{site_id:str}",
-        opt=describe("Change a site", request=SiteChangeRequest, answer=SiteAnswer, may_miss=True),
-    )
-    async def put_site(request: AnyRequest, site_id: FromPath[str]) -> Response[bytes]:
+    async def put_site(self, request: Request) -> Response:
         """Change the fields that are sent, and no others. Payments see it at once, on other nodes within 5 seconds."""
-        asked = await read_request(gate, request, SiteChangeRequest, context=context())
-        key = {"merchant_id": asked.merchant.merchant_id, "site_id": read_number(site_id, MISSING)}
+        asked = await read_request(self._gate, request, SiteChangeRequest, context=self._context())
+        key = {
+            "merchant_id": asked.merchant.merchant_id,
+            "site_id": read_number(request.path_parameters["siteId"], MISSING),
+        }
         change = asked.body.to_change()
-        async with tools.database.acquire() as connection:
+        async with self._tools.database.acquire() as connection:
             if change == SiteChange():
                 return _answer(await select_site_entry(connection, **key))
             entry = await update_site(connection, **key, change=change)
-        tools.catalog.forget_site(**key)
+        self._tools.catalog.forget_site(**key)
         return _answer(entry)
 
-    return [post_site, get_site, put_site]
 
-
-def _answer(entry: SiteEntry | None) -> Response[bytes]:
+def _answer(entry: SiteEntry | None) -> Response:
     if entry is None:
         raise NotFound(MISSING)
-    return Response(show_site(entry), media_type="application/json")
+    return Response(show_site(entry))
 
 
 def show_site(entry: SiteEntry) -> bytes:

@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
-from litestar import Response, get, post, put
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import TypedText
 from tollhouse.api.ids import MAX_NUMBER, read_name
 from tollhouse.api.money_fields import AnyCurrency, check_schedule, read_amount
-from tollhouse.api.openapi import describe
 from tollhouse.api.price_fields import PriceFields
-from tollhouse.api.requests import answer, read_creation, read_request
+from tollhouse.api.requests import read_creation, read_request
 from tollhouse.api.site import ExternalId
 from tollhouse.catalog.model import Offset, Price, Sku, SkuChange, SkuDraft, SkuEntry, SkuKind
 from tollhouse.catalog.prices import MAX_PRICES
 from tollhouse.catalog.skus import change_sku, create_sku
 from tollhouse.catalog.store import select_sku_entry
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import NotFound
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.storage.claims import create_once
@@ -151,13 +151,43 @@ class SkuRequest(SkuChangeRequest):
         )
 
 
-def sku_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
-    """Return the handlers."""
+class SkuCalls:
+    """Products: create, get and change."""
 
-    @post("/sku", opt=describe("Make a product", request=SkuRequest, answer=SkuAnswer, takes_request_id=True))
-    async def post_sku(request: AnyRequest) -> Response[bytes]:
+    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
+        self._tools = tools
+        self._gate = gate
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/sku",
+                self.post_sku,
+                "Make a product",
+                request=SkuRequest,
+                answer=SkuAnswer,
+                takes_request_id=True,
+                purpose=Purpose.SETS_UP,
+                status=201,
+            ),
+            Route("GET", "/sku/{name}", self.get_sku, "Look a product up", answer=SkuAnswer, may_miss=True),
+            Route(
+                "PUT",
+                "/sku/{name}",
+                self.put_sku,
+                "Change a product",
+                request=SkuChangeRequest,
+                answer=SkuAnswer,
+                may_miss=True,
+                purpose=Purpose.SETS_UP,
+            ),
+        ]
+
+    async def post_sku(self, request: Request) -> Response:
         """Make a product. The gateway names it after site and currency: `SHOP_EXAMPLE_COM_USD`, then `..._USD_2`."""
-        asked = await read_creation(gate, request, SkuRequest, operation="sku", digest=tools.vault.digest)
+        asked = await read_creation(self._gate, request, SkuRequest, operation="sku", digest=self._tools.vault.digest)
         made: list[str | None] = []
 
         async def create(connection: PlainConnection) -> bytes:
@@ -165,35 +195,38 @@ def sku_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHand
             made.append(entry.sku.name)
             return show_sku(entry)
 
-        reply = await create_once(tools.database, asked.claim, create)
+        reply = await create_once(self._tools.database, asked.claim, create)
         for name in made:
-            tools.catalog.forget_sku(asked.merchant.merchant_id, name or "")
-        return answer(reply)
+            self._tools.catalog.forget_sku(asked.merchant.merchant_id, name or "")
+        return answer_reply(reply)
 
-    @get("/sku/{name:str}", opt=describe("Look a product up", answer=SkuAnswer, may_miss=True))
-    async def get_sku(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
+    async def get_sku(self, request: Request) -> Response:
         """Return a product."""
-        merchant = await gate.access(request)
-        async with tools.database.acquire() as connection:
-            entry = await select_sku_entry(connection, merchant_id=merchant.merchant_id, name=read_name(name, MISSING))
+        merchant = await self._gate.access(request)
+        async with self._tools.database.acquire() as connection:
+            entry = await select_sku_entry(
+                connection, merchant_id=merchant.merchant_id, name=read_name(request.path_parameters["name"], MISSING)
+            )
         if entry is None:
             raise NotFound(MISSING)
-        return Response(show_sku(entry), media_type="application/json")
+        return Response(show_sku(entry))
 
-    @put("/sku/{name:str}", opt=describe("Change a product", request=SkuChangeRequest, answer=SkuAnswer, may_miss=True))
-    async def put_sku(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
+    async def put_sku(self, request: Request) -> Response:
         """Change the fields that are sent, and no others. The name stays, and running subscriptions keep their prices.
 
         Payments see the change at once, on other nodes within 5 seconds.
         """
-        asked = await read_request(gate, request, SkuChangeRequest)
+        asked = await read_request(self._gate, request, SkuChangeRequest)
         merchant_id, change = asked.merchant.merchant_id, asked.body.to_change()
-        async with tools.database.transaction() as connection:
-            entry = await change_sku(connection, merchant_id=merchant_id, name=read_name(name, MISSING), change=change)
-        tools.catalog.forget_sku(merchant_id, name)
-        return Response(show_sku(entry), media_type="application/json")
-
-    return [post_sku, get_sku, put_sku]
+        async with self._tools.database.transaction() as connection:
+            entry = await change_sku(
+                connection,
+                merchant_id=merchant_id,
+                name=read_name(request.path_parameters["name"], MISSING),
+                change=change,
+            )
+        self._tools.catalog.forget_sku(merchant_id, request.path_parameters["name"])
+        return Response(show_sku(entry))
 
 
 def show_sku(entry: SkuEntry) -> bytes:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tollhouse.api.access import Readable
-from tollhouse.api.envelope import forget_request_id, request_id_of
+from tollhouse.http.requests import Request
 from tollhouse.http.screen import MESSAGE, find_number
 from tollhouse.kernel.card import CardDataError, CardNumber
 
 
 def find_misplaced_card_numbers(
-    request: Readable, number: CardNumber | None, parts: Mapping[str, Any]
+    request: Request, number: CardNumber | None, parts: Mapping[str, Any]
 ) -> dict[str, list[str]]:
     """Name the fields of these parts, and the X-Request-ID, in which the number of the request's card stands.
 
@@ -27,8 +26,8 @@ def find_misplaced_card_numbers(
     faults = {
         path: texts for name, part in parts.items() for path, texts in find_number(part, number, path=name).items()
     }
-    if number.stands_in(request_id_of(request.scope)):
-        forget_request_id(request.scope)
+    if number.stands_in(request.request_id):
+        request.forget_request_id()
         faults["X-Request-ID"] = [MESSAGE]
     return faults
 

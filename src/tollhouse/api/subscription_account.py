@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from litestar import Response, put
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 from msgspec.structs import replace
 from pydantic import Field
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.card_request import (
     CardRequest,
     find_faults,
@@ -23,12 +20,14 @@ from tollhouse.api.decode import Body
 from tollhouse.api.fields import IpAddress
 from tollhouse.api.ids import read_number
 from tollhouse.api.mpi_fields import find_mpi_faults
-from tollhouse.api.openapi import describe
 from tollhouse.api.requested_payment import build_consumer, build_source, read_consumer, read_source
-from tollhouse.api.requests import answer
 from tollhouse.api.source_fields import AnySource
 from tollhouse.billing.changes.change import MISSING
 from tollhouse.billing.changes.change_account import build_change, request_change
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import Invalid
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.model import CHANGE_OPERATION
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tollhouse.billing.tools import BillingDependencies
-    from tollhouse.kernel.requests import Reply
     from tollhouse.payments.charge.intent import Intent
     from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedSource
 
@@ -67,47 +65,39 @@ def find_cross_faults(body: Mapping[str, Any]) -> dict[str, list[str]]:
     return faults
 
 
-def account_handler(
-    biller: BillingDependencies, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
-) -> HTTPRouteHandler:
-    """Return the handler. `context` tells the models what the environment asks of them."""
-    calls = AccountCalls(biller, gate, context)
+class SubscriptionAccountCalls:
+    """The call that changes a subscription's card. `context` tells the model what the environment asks of it."""
 
-    @put(
-        "/subscription/{subscription_id:str}/paymentAccount",
-        opt=describe(
-            "Change the card of a subscription",
-            request=SubscriptionAccountRequest,
-            answer=PaymentAnswer,
-            takes_request_id=True,
-            may_miss=True,
-        ),
-    )
-    async def change_payment_account(request: AnyRequest, subscription_id: FromPath[str]) -> Response[bytes]:
+    def __init__(
+        self, biller: BillingDependencies, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._biller = biller
+        self._gate = gate
+        self._context = context
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "PUT",
+                "/subscription/{subscriptionId}/paymentAccount",
+                self.change_payment_account,
+                "Change the card of a subscription",
+                request=SubscriptionAccountRequest,
+                answer=PaymentAnswer,
+                takes_request_id=True,
+                may_miss=True,
+                purpose=Purpose.SELLS,
+            )
+        ]
+
+    async def change_payment_account(self, request: Request) -> Response:
         """Verify another card, and charge it from now on; what is past due is tried again at once.
 
         The verification is a payment of nothing: look at its `payment.status`. When it is declined the subscription
         keeps its card, and so it does as long as it is pending. With action `redirect` send the cardholder to
         `payment.url`; the final status comes by IPN.
         """
-        return answer(await calls.change(request, subscription_id))
-
-    return change_payment_account
-
-
-class AccountCalls:
-    """The call that puts another card on a subscription."""
-
-    def __init__(
-        self, biller: BillingDependencies, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
-    ) -> None:
-        """Keep what it needs. `context` tells the models what the environment asks of them."""
-        self._biller = biller
-        self._gate = gate
-        self._context = context
-
-    async def change(self, request: AnyRequest, subscription_id: str) -> Reply:
-        """Verify the card of a request, and put it on the subscription."""
         asked = await read_card_request(
             self._gate,
             request,
@@ -116,17 +106,17 @@ class AccountCalls:
             find_cross_faults=find_cross_faults,
             digest=self._biller.lookups.vault.digest,
             operation=CHANGE_OPERATION,
-            scope=request.url.path,
+            scope=request.path,
         )
-        key = asked.merchant.merchant_id, read_number(subscription_id, MISSING)
+        key = asked.merchant.merchant_id, read_number(request.path_parameters["subscriptionId"], MISSING)
         try:
             reply = await charge(self._biller.charging, await self._build_intent(request, key, asked))
         except Invalid as error:
             reply = await replay_or_reject(self._biller.charging.requests, asked, error)
-        return replace(reply, status=200)  # the verification is recorded as the payment that it is
+        return answer_reply(replace(reply, status=200))  # the verification is recorded as the payment that it is
 
     async def _build_intent(
-        self, request: AnyRequest, key: tuple[int, int], asked: CardRequest[SubscriptionAccountRequest]
+        self, request: Request, key: tuple[int, int], asked: CardRequest[SubscriptionAccountRequest]
     ) -> Intent:
         """Build the verification. Raises NotFound, and Invalid with all faults of the request."""
         source, consumer = _read_card(asked)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from litestar import Response, get, post
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.fields import Moment, text
 from tollhouse.api.ids import read_number
 from tollhouse.api.money_fields import check_schedule
-from tollhouse.api.openapi import describe
 from tollhouse.api.price_fields import PriceFields
 from tollhouse.api.requests import read_query, read_request
 from tollhouse.billing.changes.change import MISSING, access_subscription
 from tollhouse.billing.upcoming import MAX_CHARGES, Upcoming, list_upcoming, preview
 from tollhouse.catalog.prices import MAX_PRICES
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import Invalid
 from tollhouse.wire.render import render, render_date
 from tollhouse.wire.subscriptions import ChargeAnswer, PreviewAnswer, UpcomingAnswer
@@ -75,31 +75,49 @@ class PreviewRequest(Body):
         return prices
 
 
-def charge_handlers(biller: BillingDependencies, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
-    """Return the handlers."""
+class ChargeCalls:
+    """Charges to come."""
 
-    @get(
-        "/subscription/{subscription_id:str}/upcoming",
-        opt=describe("List what will be charged", query=UpcomingQuery, answer=UpcomingAnswer, may_miss=True),
-    )
-    async def list_upcoming_charges(request: AnyRequest, subscription_id: FromPath[str]) -> Response[bytes]:
+    def __init__(self, biller: BillingDependencies, gate: RequestAuthenticator) -> None:
+        self._biller = biller
+        self._gate = gate
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "GET",
+                "/subscription/{subscriptionId}/upcoming",
+                self.list_upcoming_charges,
+                "List what will be charged",
+                query=UpcomingQuery,
+                answer=UpcomingAnswer,
+                may_miss=True,
+            ),
+            Route(
+                "POST",
+                "/subscription/preview",
+                self.preview_subscription,
+                "Preview a sign-up",
+                request=PreviewRequest,
+                answer=PreviewAnswer,
+                purpose=Purpose.READS,
+            ),
+        ]
+
+    async def list_upcoming_charges(self, request: Request) -> Response:
         """Return the next charges of a subscription, if nothing changes. A charge under way is the first of them."""
-        asked = await read_query(gate, request, UpcomingQuery)
-        key = asked.merchant.merchant_id, read_number(subscription_id, MISSING)
-        listed = list_upcoming(await access_subscription(biller, key), most=asked.body.limit)
+        asked = await read_query(self._gate, request, UpcomingQuery)
+        key = asked.merchant.merchant_id, read_number(request.path_parameters["subscriptionId"], MISSING)
+        listed = list_upcoming(await access_subscription(self._biller, key), most=asked.body.limit)
         return _answer(UpcomingAnswer(data=[_show_upcoming(upcoming) for upcoming in listed]))
 
-    @post(
-        "/subscription/preview",
-        status_code=200,
-        opt=describe("Preview a sign-up", request=PreviewRequest, answer=PreviewAnswer),
-    )
-    async def preview_subscription(request: AnyRequest) -> Response[bytes]:
+    async def preview_subscription(self, request: Request) -> Response:
         """Return what a sign-up would charge at once, and then. Nothing is made."""
-        asked = await read_request(gate, request, PreviewRequest)
+        asked = await read_request(self._gate, request, PreviewRequest)
         merchant_id, body = asked.merchant.merchant_id, asked.body
-        prices = [price.to_price() for price in body.price] or await _find_prices(biller, merchant_id, body.sku)
-        at = body.at or biller.clock.now() + biller.clock.offset_of(merchant_id)
+        prices = [price.to_price() for price in body.price] or await _find_prices(self._biller, merchant_id, body.sku)
+        at = body.at or self._biller.clock.now() + self._biller.clock.offset_of(merchant_id)
         due, charges = preview(prices, at, most=body.limit)
         return _answer(
             PreviewAnswer(
@@ -109,8 +127,6 @@ def charge_handlers(biller: BillingDependencies, gate: RequestAuthenticator) -> 
                 data=[_show_charge(charge) for charge in charges],
             )
         )
-
-    return [list_upcoming_charges, preview_subscription]
 
 
 async def _find_prices(biller: BillingDependencies, merchant_id: int, sku: PreviewSku | None) -> Sequence[Price]:
@@ -146,5 +162,5 @@ def _show_upcoming(upcoming: Upcoming) -> ChargeAnswer:
     )
 
 
-def _answer(content: Any) -> Response[bytes]:
-    return Response(render(content), media_type="application/json")
+def _answer(content: Any) -> Response:
+    return Response(render(content))

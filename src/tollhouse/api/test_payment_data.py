@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from litestar import Response, delete, get, post, put
-from litestar.params import FromPath
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -20,12 +17,15 @@ from pydantic import (
 )
 
 from tollhouse.acquirers.test_data import TestDataRequest, Type
-from tollhouse.api.access import AnyRequest, RequestAuthenticator
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.decode import Body
 from tollhouse.api.ids import read_number
 from tollhouse.api.money_fields import AnyCurrency, read_amount
-from tollhouse.api.openapi import describe
-from tollhouse.api.requests import answer, read_creation, read_query, read_request
+from tollhouse.api.requests import read_creation, read_query, read_request
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Handler, Route
 from tollhouse.kernel.addresses import parse_address
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import AmountError, Currency, Money
@@ -34,15 +34,11 @@ from tollhouse.wire.render import render
 from tollhouse.wire.test_payment_data import ListMeta, TestPaymentDataAnswer, TestPaymentDataListAnswer
 
 if TYPE_CHECKING:
-    from litestar.handlers import HTTPRouteHandler
-
     from tollhouse.acquirers.test_data import TestDataDesk, TestPaymentData
     from tollhouse.api.requests import Digest
     from tollhouse.kernel.requests import Claim
     from tollhouse.storage.database import Database, PlainConnection
 
-JSON = "application/json"
-PATH = "/testPaymentData"
 
 #: What is on a card when nobody says.
 DEFAULT_BALANCE = Decimal(1_000_000)
@@ -130,145 +126,179 @@ class TestPaymentDataQuery(Body):
     offset: int = Field(0, ge=0, le=MAX_OFFSET, description="Pass over so many first.")
 
 
-def test_payment_data_handlers(
-    desk: TestDataDesk, gate: RequestAuthenticator, database: Database, digest: Digest
-) -> list[HTTPRouteHandler]:
-    """Return the handlers."""
-    return [*_making_handlers(desk, gate, database, digest), *_changing_handlers(desk, gate), *_switches(desk, gate)]
+class TestCardCalls:
+    """Test cards of a merchant. Stage only."""
 
+    def __init__(self, desk: TestDataDesk, gate: RequestAuthenticator, database: Database, digest: Digest) -> None:
+        self._desk = desk
+        self._gate = gate
+        self._database = database
+        self._digest = digest
 
-def _making_handlers(
-    desk: TestDataDesk, gate: RequestAuthenticator, database: Database, digest: Digest
-) -> list[HTTPRouteHandler]:
-    @post(
-        PATH,
-        opt=describe(
-            "Make a test card", request=TestPaymentDataRequest, answer=TestPaymentDataAnswer, takes_request_id=True
-        ),
-    )
-    async def post_test_payment_data(request: AnyRequest) -> Response[bytes]:
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/testPaymentData",
+                self.post_test_payment_data,
+                "Make a test card",
+                request=TestPaymentDataRequest,
+                answer=TestPaymentDataAnswer,
+                takes_request_id=True,
+                purpose=Purpose.SETS_UP,
+                status=201,
+            ),
+            Route(
+                "GET",
+                "/testPaymentData",
+                self.list_test_payment_data,
+                "List your test cards",
+                query=TestPaymentDataQuery,
+                answer=TestPaymentDataListAnswer,
+            ),
+            Route(
+                "GET",
+                "/testPaymentData/{testDataId}",
+                self.get_test_payment_data,
+                "Look a test card up",
+                answer=TestPaymentDataAnswer,
+                may_miss=True,
+            ),
+            Route(
+                "DELETE",
+                "/testPaymentData/{testDataId}",
+                self.delete_test_payment_data,
+                "Delete a test card",
+                may_miss=True,
+                purpose=Purpose.SETS_UP,
+            ),
+            Route(
+                "PUT",
+                "/testPaymentData/{testDataId}/balance",
+                self.put_test_balance,
+                "Set a balance",
+                request=TestBalanceRequest,
+                answer=TestPaymentDataAnswer,
+                may_miss=True,
+                purpose=Purpose.SETS_UP,
+            ),
+            Route(
+                "PUT",
+                "/testPaymentData/{testDataId}/allowedIps",
+                self.put_test_addresses,
+                "Set addresses",
+                request=TestAddressesRequest,
+                answer=TestPaymentDataAnswer,
+                may_miss=True,
+                purpose=Purpose.SETS_UP,
+            ),
+            *self._list_switches(),
+        ]
+
+    def _list_switches(self) -> list[Route]:
+        return [
+            self._switch_route("block", self.block_test_payment_data, "Block a test card"),
+            self._switch_route("unblock", self.unblock_test_payment_data, "Unblock a test card"),
+            self._switch_route("emulate3ds", self.emulate_test_3ds, "Switch 3-D Secure on"),
+            self._switch_route("notEmulate3ds", self.skip_test_3ds, "Switch 3-D Secure off"),
+        ]
+
+    @staticmethod
+    def _switch_route(step: str, handler: Handler, summary: str) -> Route:
+        return Route(
+            "POST",
+            f"/testPaymentData/{{testDataId}}/{step}",
+            handler,
+            summary,
+            answer=TestPaymentDataAnswer,
+            may_miss=True,
+            purpose=Purpose.SETS_UP,
+        )
+
+    async def post_test_payment_data(self, request: Request) -> Response:
         """Make a card that obeys you: with a balance, addresses, 3-D Secure, expired or not. Stage only.
 
         The number is new, has the brand and the check digit, and is nobody's. Pay with it as with any card: any
         future or past date, any security code.
         """
-        asked = await read_creation(gate, request, TestPaymentDataRequest, operation=f"POST {PATH}", digest=digest)
+        asked = await read_creation(
+            self._gate, request, TestPaymentDataRequest, operation="POST /testPaymentData", digest=self._digest
+        )
         claim = asked.claim
         wish = asked.body.to_wish(claim)
-        made = render(build_answer(await desk.create(asked.merchant.merchant_id, wish)))
+        made = render(build_answer(await self._desk.create(asked.merchant.merchant_id, wish)))
 
         async def create(_: PlainConnection) -> bytes:
             return made
 
-        return answer(await create_once(database, claim, create))
+        return answer_reply(await create_once(self._database, claim, create))
 
-    @get(PATH, opt=describe("List your test cards", query=TestPaymentDataQuery, answer=TestPaymentDataListAnswer))
-    async def list_test_payment_data(request: AnyRequest) -> Response[bytes]:
+    async def list_test_payment_data(self, request: Request) -> Response:
         """Return the test cards, the newest first. Stage only."""
-        asked = await read_query(gate, request, TestPaymentDataQuery)
+        asked = await read_query(self._gate, request, TestPaymentDataQuery)
         wanted, limit = asked.body, min(asked.body.limit, MAX_LIMIT)
-        found, total = await desk.list(asked.merchant.merchant_id, type_=wanted.type, limit=limit, offset=wanted.offset)
+        found, total = await self._desk.list(
+            asked.merchant.merchant_id, type_=wanted.type, limit=limit, offset=wanted.offset
+        )
         meta = ListMeta(total=total, offset=wanted.offset, limit=limit)
         page = TestPaymentDataListAnswer(data=[build_answer(data) for data in found], meta=meta)
-        return Response(render(page), media_type=JSON)
+        return Response(render(page))
 
-    return [post_test_payment_data, list_test_payment_data]
-
-
-def _changing_handlers(desk: TestDataDesk, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
-    one = f"{PATH}/{{test_data_id:str}}"
-
-    @get(one, opt=describe("Look a test card up", answer=TestPaymentDataAnswer, may_miss=True))
-    async def get_test_payment_data(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+    async def get_test_payment_data(self, request: Request) -> Response:
         """Return a test card as it is now: what is left on it, how often it was charged. Stage only."""
-        merchant = await gate.access(request)
-        return _show(await desk.read(merchant.merchant_id, read_id(test_data_id)))
+        merchant = await self._gate.access(request)
+        return _show(await self._desk.read(merchant.merchant_id, read_id(request)))
 
-    @delete(one, status_code=200, opt=describe("Delete a test card", answer=None, may_miss=True))
-    async def delete_test_payment_data(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+    async def delete_test_payment_data(self, request: Request) -> Response:
         """Delete a test card; charges decline 5014 from then on. Stage only."""
-        merchant = await gate.access(request)
-        await desk.delete(merchant.merchant_id, read_id(test_data_id))
-        return Response(b"", media_type=JSON)
+        merchant = await self._gate.access(request)
+        await self._desk.delete(merchant.merchant_id, read_id(request))
+        return Response()
 
-    @put(
-        f"{one}/balance",
-        opt=describe("Set a balance", request=TestBalanceRequest, answer=TestPaymentDataAnswer, may_miss=True),
-    )
-    async def put_test_balance(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+    async def put_test_balance(self, request: Request) -> Response:
         """Set what is on a test card. Stage only."""
-        asked = await read_request(gate, request, TestBalanceRequest)
-        merchant_id, data_id = asked.merchant.merchant_id, read_id(test_data_id)
-        before = await desk.read(merchant_id, data_id)
+        asked = await read_request(self._gate, request, TestBalanceRequest)
+        merchant_id, data_id = asked.merchant.merchant_id, read_id(request)
+        before = await self._desk.read(merchant_id, data_id)
         try:
             balance = Money.parse(asked.body.balance, before.balance.currency)
         except AmountError as error:
             raise Invalid({"balance": [str(error)]}) from None
-        return _show(await desk.change(merchant_id, data_id, balanceMinor=balance.amount_minor))
+        return _show(await self._desk.change(merchant_id, data_id, balanceMinor=balance.amount_minor))
 
-    @put(
-        f"{one}/allowedIps",
-        opt=describe("Set addresses", request=TestAddressesRequest, answer=TestPaymentDataAnswer, may_miss=True),
-    )
-    async def put_test_addresses(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+    async def put_test_addresses(self, request: Request) -> Response:
         """Say from which addresses consumers may pay with a test card; elsewhere they are declined 5063. Stage only."""
-        asked = await read_request(gate, request, TestAddressesRequest)
+        asked = await read_request(self._gate, request, TestAddressesRequest)
         addresses = list(dict.fromkeys(asked.body.ips))
-        return _show(await desk.change(asked.merchant.merchant_id, read_id(test_data_id), allowedIps=addresses))
+        return _show(await self._desk.change(asked.merchant.merchant_id, read_id(request), allowedIps=addresses))
 
-    return [get_test_payment_data, delete_test_payment_data, put_test_balance, put_test_addresses]
+    # A body is not read: the paths of these calls say all.
 
-
-def _switches(desk: TestDataDesk, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
-    """Return the calls whose path says it all; a body is not read."""
-    one = f"{PATH}/{{test_data_id:str}}"
-
-    async def switch(request: AnyRequest, test_data_id: str, changes: Mapping[str, bool]) -> Response[bytes]:
-        merchant = await gate.access(request)
-        return _show(await desk.change(merchant.merchant_id, read_id(test_data_id), **changes))
-
-    @post(
-        f"{one}/block",
-        status_code=200,
-        opt=describe("Block a test card", answer=TestPaymentDataAnswer, may_miss=True),
-    )
-    async def block_test_payment_data(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+    async def block_test_payment_data(self, request: Request) -> Response:
         """Let every charge decline 5062. Stage only."""
-        return await switch(request, test_data_id, {"blocked": True})
+        return await self._switch(request, blocked=True)
 
-    @post(
-        f"{one}/unblock",
-        status_code=200,
-        opt=describe("Unblock a test card", answer=TestPaymentDataAnswer, may_miss=True),
-    )
-    async def unblock_test_payment_data(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+    async def unblock_test_payment_data(self, request: Request) -> Response:
         """Let charges through again. Stage only."""
-        return await switch(request, test_data_id, {"blocked": False})
+        return await self._switch(request, blocked=False)
 
-    @post(
-        f"{one}/emulate3ds",
-        status_code=200,
-        opt=describe("Switch 3-D Secure on", answer=TestPaymentDataAnswer, may_miss=True),
-    )
-    async def emulate_test_3ds(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+    async def emulate_test_3ds(self, request: Request) -> Response:
         """Challenge every payment by the card's holder; the code is 123456. Stage only."""
-        return await switch(request, test_data_id, {"emulate3ds": True})
+        return await self._switch(request, emulate3ds=True)
 
-    @post(
-        f"{one}/notEmulate3ds",
-        status_code=200,
-        opt=describe("Switch 3-D Secure off", answer=TestPaymentDataAnswer, may_miss=True),
-    )
-    async def skip_test_3ds(request: AnyRequest, test_data_id: FromPath[str]) -> Response[bytes]:
+    async def skip_test_3ds(self, request: Request) -> Response:
         """Challenge nobody any more. Stage only."""
-        return await switch(request, test_data_id, {"emulate3ds": False})
+        return await self._switch(request, emulate3ds=False)
 
-    return [block_test_payment_data, unblock_test_payment_data, emulate_test_3ds, skip_test_3ds]
+    async def _switch(self, request: Request, **changes: bool) -> Response:
+        merchant = await self._gate.access(request)
+        return _show(await self._desk.change(merchant.merchant_id, read_id(request), **changes))
 
 
-def read_id(text: str) -> int:
-    """Read an id. Raises NotFound for what was never issued."""
-    return read_number(text, "There is no such test payment data.")
+def read_id(request: Request) -> int:
+    """Read the id in a path. Raises NotFound for what was never issued."""
+    return read_number(request.path_parameters["testDataId"], "There is no such test payment data.")
 
 
 def build_answer(data: TestPaymentData) -> TestPaymentDataAnswer:
@@ -290,5 +320,5 @@ def build_answer(data: TestPaymentData) -> TestPaymentDataAnswer:
     )
 
 
-def _show(data: TestPaymentData) -> Response[bytes]:
-    return Response(render(build_answer(data)), status_code=200, media_type=JSON)
+def _show(data: TestPaymentData) -> Response:
+    return Response(render(build_answer(data)))

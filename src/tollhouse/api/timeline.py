@@ -4,41 +4,51 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from litestar import Response, get
-from litestar.params import FromPath
-
-from tollhouse.api.access import AnyRequest, RequestAuthenticator
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.ids import read_number
-from tollhouse.api.openapi import describe
 from tollhouse.history.model import Entry
 from tollhouse.history.timeline import select_timeline
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import NotFound
 from tollhouse.wire.render import render, render_instant
 from tollhouse.wire.timeline import TimelineAnswer, TimelineEntry
 
 if TYPE_CHECKING:
-    from litestar.handlers import HTTPRouteHandler
-
     from tollhouse.payments.tools import Tools
 
 MISSING = "There is no such transaction."
 
 
-def timeline_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRouteHandler]:
-    """Return the handlers."""
+class TimelineCalls:
+    """The timeline of a payment."""
 
-    @get(
-        "/payment/{transaction_id:str}/timeline",
-        opt=describe("Explain a payment", answer=TimelineAnswer, may_miss=True),
-    )
-    async def get_timeline(request: AnyRequest, transaction_id: FromPath[str]) -> Response[bytes]:
+    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
+        self._tools = tools
+        self._gate = gate
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "GET",
+                "/payment/{transactionId}/timeline",
+                self.get_timeline,
+                "Explain a payment",
+                answer=TimelineAnswer,
+                may_miss=True,
+            ),
+        ]
+
+    async def get_timeline(self, request: Request) -> Response:
         """Return everything that happened to a transaction: the request, rules, 3-D Secure, acquirer, books, callbacks.
 
         No card number, security code or proof of an authentication is in it.
         """
-        merchant = await gate.access(request)
-        number = read_number(transaction_id, MISSING)
-        async with tools.database.acquire() as connection:
+        merchant = await self._gate.access(request)
+        number = read_number(request.path_parameters["transactionId"], MISSING)
+        async with self._tools.database.acquire() as connection:
             timeline = await select_timeline(connection, merchant_id=merchant.merchant_id, transaction_id=number)
         if timeline is None:
             raise NotFound(MISSING)
@@ -47,9 +57,7 @@ def timeline_handlers(tools: Tools, gate: RequestAuthenticator) -> list[HTTPRout
             transactionId=str(timeline.transaction_id),
             data=[build_entry(entry) for entry in timeline.entries],
         )
-        return Response(render(answer), media_type="application/json")
-
-    return [get_timeline]
+        return Response(render(answer))
 
 
 def build_entry(entry: Entry) -> TimelineEntry:

@@ -5,28 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from litestar import Response, post
-from litestar.handlers import HTTPRouteHandler
 from pydantic import Field, ValidationError, field_validator
 
-from tollhouse.api.access import AnyRequest, RequestAuthenticator
+from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.card_fields import Code, read_code
 from tollhouse.api.decode import MAX_TOKENIZE_BYTES, Body, read_object
+from tollhouse.api.faults import describe_faults
 from tollhouse.api.fields import text
-from tollhouse.api.openapi import describe
-from tollhouse.api.problems import describe_faults
-from tollhouse.api.requests import answer
-from tollhouse.api.tokenize import CREATED, find_request_faults, render_minted
+from tollhouse.api.tokenize import find_request_faults, render_minted
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.routes import Route
 from tollhouse.kernel.card import Cvv, find_brand
 from tollhouse.kernel.errors import Invalid
-from tollhouse.kernel.requests import Reply
 from tollhouse.merchants.access import MerchantDisabled
 from tollhouse.vault.accounts import select_account_holder
 from tollhouse.vault.tokens import Mint, tokenize_account
 from tollhouse.wire.answers import TokenAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from tollhouse.api.limits import TokenizeLimits
     from tollhouse.merchants.model import Merchant
@@ -61,52 +60,57 @@ class AccountTokenRequest(Body):
         return read_code(value)
 
 
-def tokenize_account_handlers(make_token: Callable[[AnyRequest], Awaitable[Reply]]) -> list[HTTPRouteHandler]:
-    """Return the handlers. `make_token` is what `build_tokenize_account` returned."""
+class AccountTokenCalls:
+    """The call that makes a token of a stored card. `context` tells the model what the environment asks of it."""
 
-    @post(
-        "/tokenizeWithPaymentAccountId",
-        opt=describe(
-            "Tokenize a stored card with its security code",
-            request=AccountTokenRequest,
-            answer=TokenAnswer,
-            needs_key=False,
-            needs_xml_http_request=True,
-        ),
-    )
-    async def post_tokenize_account(request: AnyRequest) -> Response[bytes]:
+    def __init__(
+        self,
+        mint: Mint,
+        database: Database,
+        gate: RequestAuthenticator,
+        limits: TokenizeLimits,
+        context: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._mint = mint
+        self._database = database
+        self._gate = gate
+        self._limits = limits
+        self._context = context
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/tokenizeWithPaymentAccountId",
+                self.post_tokenize_account,
+                "Tokenize a stored card with its security code",
+                request=AccountTokenRequest,
+                answer=TokenAnswer,
+                needs_key=False,
+                is_for_browsers=True,
+                purpose=Purpose.SELLS,
+                status=201,
+            )
+        ]
+
+    async def post_tokenize_account(self, request: Request) -> Response:
         """Turn a stored card and a fresh security code into a token for one payment within 15 minutes.
 
         Meant for the browser of a returning cardholder; no API key is needed. The token works for the merchant whose
         stored card it is, and pays as that card's consumer. Each call makes a new token; an `X-Request-ID` is sent
         back and not remembered.
         """
-        return answer(await make_token(request))
-
-    return [post_tokenize_account]
-
-
-def build_tokenize_account(
-    mint: Mint,
-    database: Database,
-    gate: RequestAuthenticator,
-    limits: TokenizeLimits,
-    context: Callable[[], dict[str, Any]],
-) -> Callable[[AnyRequest], Awaitable[Reply]]:
-    """Return what answers the call. `context` tells the models what the environment asks of them."""
-
-    async def make_token(request: AnyRequest) -> Reply:
-        fields = await _read(request, context())
-        merchant = await gate.recognise(request)
-        limits.check(merchant, address=gate.address_of(request), card=fields.paymentAccountId)
-        merchant_id = await _find_merchant(database, fields, merchant)
-        minted = await tokenize_account(mint, fields.cvv, merchant_id=merchant_id, account_id=fields.paymentAccountId)
-        return Reply(CREATED, render_minted(minted))
-
-    return make_token
+        fields = await _read(request, self._context())
+        merchant = await self._gate.recognise(request)
+        account_id = fields.paymentAccountId
+        self._limits.check(merchant, address=self._gate.address_of(request), card=account_id)
+        merchant_id = await _find_merchant(self._database, fields, merchant)
+        minted = await tokenize_account(self._mint, fields.cvv, merchant_id=merchant_id, account_id=account_id)
+        return Response(render_minted(minted), 201)
 
 
-async def _read(request: AnyRequest, context: dict[str, Any]) -> AccountTokenRequest:
+async def _read(request: Request, context: dict[str, Any]) -> AccountTokenRequest:
     """Return the fields of a sound request. Raises Invalid with every faulty one."""
     body, faults = await read_object(request, limit_bytes=MAX_TOKENIZE_BYTES)
     if not body.get("paymentAccountId"):

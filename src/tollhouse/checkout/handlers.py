@@ -1,4 +1,4 @@
-"""What browsers ask of the checkout, over HTTP. They get pages, also when something is wrong."""
+"""The pages of 3-D Secure. Browsers get pages, also when something is wrong."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import structlog
-from litestar import Response, Router, get, post
-from litestar.exceptions import HTTPException
-from litestar.params import FromPath
 
 from tollhouse.checkout import pages
 from tollhouse.checkout.assets import PATH as ASSETS_PATH
 from tollhouse.checkout.assets import TYPES, read_asset
 from tollhouse.checkout.http import (
-    AnyRequest,
-    check_key,
     choose_page_words,
     leave,
     peer_of,
     read_form,
+    read_key,
     redirect,
     respond_readiness,
     send,
     speak,
 )
-from tollhouse.kernel.errors import NotFound, Refusal, Unavailable
+from tollhouse.http.problems import build_retry_after
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.routes import Handler, Route
+from tollhouse.kernel.errors import NotFound, Refusal, TooLarge, Unavailable
 from tollhouse.links.find import find_language
 from tollhouse.payments.authentication.challenge_flow import (
     Challenge,
@@ -47,13 +47,10 @@ from tollhouse.payments.authentication.challenge_flow import (
 from tollhouse.threeds.model import BrowserData
 
 if TYPE_CHECKING:
-    from litestar.handlers import HTTPRouteHandler
-    from litestar.types import ControllerRouterHandler
-
     from tollhouse.checkout.words import Words
     from tollhouse.payments.tools import Tools
 
-AddressOf = Callable[[AnyRequest], str]
+AddressOf = Callable[[Request], str]
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -64,96 +61,94 @@ POLL_SECONDS = 8.0
 log = structlog.get_logger()
 
 
-def checkout_handlers(tools: Tools, *, address_of: AddressOf | None = None) -> list[ControllerRouterHandler]:
-    """Return the routes for browsers. `address_of` tells a browser's address, behind proxies too."""
-    routes = [
-        *_page_routes(tools, address_of or peer_of),
-        *_return_routes(tools),
-        *_method_routes(tools),
-        serve_asset,
-    ]
-    browsers = Router(
-        "/",
-        route_handlers=routes,
-        request_max_body_size=MAX_BODY_BYTES,
-        include_in_schema=False,
-        exception_handlers={Refusal: _show_refusal, HTTPException: _show_faulty, Exception: _show_defect},
-    )
-    return [browsers]
+class CheckoutPages:
+    """The pages of 3-D Secure. `address_of` tells a browser's address, behind proxies too."""
 
+    def __init__(self, tools: Tools, *, address_of: AddressOf = peer_of) -> None:
+        self._tools = tools
+        self._address_of = address_of
 
-def _page_routes(tools: Tools, address_of: AddressOf) -> list[HTTPRouteHandler]:
-    @get("/3ds/{key:str}")
-    async def show_page(request: AnyRequest, key: FromPath[str]) -> Response[str]:
-        key = check_key(key)
-        step = await _settle_on(
-            lambda: open_page(tools.authentication, key), lambda s: wait_on_page(tools.authentication, key, seconds=s)
-        )
-        return _show(step, await _find_words(tools, request, step), path=f"/3ds/{key}")
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            self._route("GET", "/3ds/{key}", self.show_page),
+            self._route("POST", "/3ds/{key}", self.take_browser),
+            self._route("GET", "/3ds/{key}/wait", self.poll_page),
+            self._route("GET", "/3ds/return/{key}", self.show_return),
+            self._route("POST", "/3ds/return/{key}", self.take_return),
+            self._route("GET", "/3ds/return/{key}/wait", self.poll_return),
+            self._route("POST", "/3ds/method/{key}", self.take_method),
+            self._route("GET", f"{ASSETS_PATH}{{name}}", serve_asset),
+        ]
 
-    @post("/3ds/{key:str}", status_code=200)
-    async def take_browser(request: AnyRequest, key: FromPath[str]) -> Response[str]:
-        key = check_key(key)
-        form = await read_form(request)
-        wanted = await find_language(tools.database, await find_payment(tools.authentication, key))
-        browser = BrowserData.from_page(form, request.headers, ip=address_of(request))
-        await submit_browser(tools.authentication, key, speak(browser, wanted))
-        # No redirect: the way may lead to the shop, and the policy of the page with the form would not let it go there.
+    @staticmethod
+    def _route(method: str, path: str, handler: Handler) -> Route:
+        return Route(method, path, handler, answer_error=show_error)
+
+    async def show_page(self, request: Request) -> Response:
+        """Show the next step of an authentication."""
+        key, tools = read_key(request), self._tools.authentication
+        step = await _settle_on(lambda: open_page(tools, key), lambda s: wait_on_page(tools, key, seconds=s))
+        return _show(step, await _find_words(self._tools, request, step), path=f"/3ds/{key}")
+
+    async def take_browser(self, request: Request) -> Response:
+        """Take the data of the browser.
+
+        There is no redirect: the way may lead to the shop, and the policy of the page with the form would not let the
+        browser go there.
+        """
+        key, tools = read_key(request), self._tools.authentication
+        form = await read_form(request, limit_bytes=MAX_BODY_BYTES)
+        wanted = await find_language(self._tools.database, await find_payment(tools, key))
+        browser = BrowserData.from_page(form, request.headers, ip=self._address_of(request))
+        await submit_browser(tools, key, speak(browser, wanted))
         words = choose_page_words(request, wanted)
         return send(pages.render_wait(None, words, path=f"/3ds/{key}", poll_path=None))
 
-    @get("/3ds/{key:str}/wait")
-    async def poll_page(key: FromPath[str]) -> Response[dict[str, bool]]:
-        return respond_readiness(ready=await wait_on_page(tools.authentication, check_key(key), seconds=POLL_SECONDS))
+    async def poll_page(self, request: Request) -> Response:
+        """Tell a page that waits when there is a next step."""
+        return respond_readiness(
+            ready=await wait_on_page(self._tools.authentication, read_key(request), seconds=POLL_SECONDS)
+        )
 
-    return [show_page, take_browser, poll_page]
-
-
-def _return_routes(tools: Tools) -> list[HTTPRouteHandler]:
-    @post("/3ds/return/{key:str}", status_code=303)
-    async def take_return(request: AnyRequest, key: FromPath[str]) -> Response[str]:
-        key = check_key(key)
-        await receive_return(tools.authentication, key, (await read_form(request)).get("cres", ""))
+    async def take_return(self, request: Request) -> Response:
+        """Take the browser back from the bank."""
+        key = read_key(request)
+        form = await read_form(request, limit_bytes=MAX_BODY_BYTES)
+        await receive_return(self._tools.authentication, key, form.get("cres", ""))
         return redirect(f"/3ds/return/{key}")
 
-    @get("/3ds/return/{key:str}")
-    async def show_return(request: AnyRequest, key: FromPath[str]) -> Response[str]:
-        key = check_key(key)
+    async def show_return(self, request: Request) -> Response:
+        """Show what follows the return from the bank."""
+        key, tools = read_key(request), self._tools.authentication
         step = await _settle_on(
-            lambda: look_after_return(tools.authentication, key),
-            lambda s: wait_after_return(tools.authentication, key, seconds=s),
+            lambda: look_after_return(tools, key), lambda s: wait_after_return(tools, key, seconds=s)
         )
-        return _show(step, await _find_words(tools, request, step), path=f"/3ds/return/{key}")
+        return _show(step, await _find_words(self._tools, request, step), path=f"/3ds/return/{key}")
 
-    @get("/3ds/return/{key:str}/wait")
-    async def poll_return(key: FromPath[str]) -> Response[dict[str, bool]]:
+    async def poll_return(self, request: Request) -> Response:
+        """Tell a page that waits when the outcome is known."""
         return respond_readiness(
-            ready=await wait_after_return(tools.authentication, check_key(key), seconds=POLL_SECONDS)
+            ready=await wait_after_return(self._tools.authentication, read_key(request), seconds=POLL_SECONDS)
         )
 
-    return [take_return, show_return, poll_return]
-
-
-def _method_routes(tools: Tools) -> list[HTTPRouteHandler]:
-    @post("/3ds/method/{key:str}", status_code=200)
-    async def take_method(request: AnyRequest, key: FromPath[str]) -> Response[str]:
-        data = (await read_form(request)).get("threeDSMethodData", "")
-        if not await complete_method(tools.authentication, check_key(key), data):
+    async def take_method(self, request: Request) -> Response:
+        """Take the notice that the bank's script has run."""
+        data = (await read_form(request, limit_bytes=MAX_BODY_BYTES)).get("threeDSMethodData", "")
+        if not await complete_method(self._tools.authentication, read_key(request), data):
             raise NotFound
         return send(pages.render_method())
 
-    return [take_method]
 
-
-@get(ASSETS_PATH + "{name:str}")
-async def serve_asset(name: FromPath[str]) -> Response[bytes]:
+async def serve_asset(request: Request) -> Response:
     """Serve one of the pages' own files; its address changes with its content."""
+    name = request.path_parameters["name"]
     try:
         content = read_asset(name)
     except KeyError:
         raise NotFound from None
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-    return Response(content, media_type=TYPES[name.rpartition(".")[2]], headers=headers)
+    return Response(content, 200, TYPES[name.rpartition(".")[2]], headers)
 
 
 async def _settle_on(look: Callable[[], Awaitable[Step]], wait: Callable[[float], Awaitable[bool]]) -> Step:
@@ -162,13 +157,13 @@ async def _settle_on(look: Callable[[], Awaitable[Step]], wait: Callable[[float]
     return await look() if isinstance(step, Wait) and await wait(INLINE_WAIT_SECONDS) else step
 
 
-async def _find_words(tools: Tools, request: AnyRequest, step: Step) -> Words:
+async def _find_words(tools: Tools, request: Request, step: Step) -> Words:
     """Return the words of a step: in the language of the payment's page, or else in the browser's."""
     wanted = None if isinstance(step, Redirect) else await find_language(tools.database, step.payment)
     return choose_page_words(request, wanted)
 
 
-def _show(step: Step, words: Words, *, path: str) -> Response[str]:
+def _show(step: Step, words: Words, *, path: str) -> Response:
     match step:
         case Redirect():
             return leave(step.url, words)
@@ -185,18 +180,17 @@ def _show(step: Step, words: Words, *, path: str) -> Response[str]:
             return send(pages.render_ended(step, words))
 
 
-def _show_refusal(request: AnyRequest, error: Exception) -> Response[str]:
+def show_error(request: Request, error: Exception) -> Response:
+    """Show a page about an error."""
     words = choose_page_words(request)
-    if isinstance(error, Unavailable):
-        page = pages.render_problem("away", words, comes_back=True)
-        return send(page, status_code=503, headers={"Retry-After": str(error.retry_after_seconds)})
-    return send(pages.render_problem("nothing", words), status_code=404)
-
-
-def _show_faulty(request: AnyRequest, error: HTTPException) -> Response[str]:
-    return send(pages.render_problem("faulty", choose_page_words(request)), status_code=error.status_code)
-
-
-def _show_defect(request: AnyRequest, error: Exception) -> Response[str]:
-    log.error("defect", page="challenge", error=type(error).__name__, exc_info=error)
-    return send(pages.render_problem("defect", choose_page_words(request)), status_code=500)
+    match error:
+        case Unavailable():
+            page = pages.render_problem("away", words, comes_back=True)
+            return send(page, status=503, headers=build_retry_after(error))
+        case TooLarge():
+            return send(pages.render_problem("faulty", words), status=413)
+        case Refusal():
+            return send(pages.render_problem("nothing", words), status=404)
+        case _:
+            log.error("defect", page="challenge", error=type(error).__name__, exc_info=error)
+            return send(pages.render_problem("defect", words), status=500)

@@ -1,15 +1,18 @@
-"""What all pages of the checkout send and read: pages with their headers, redirects, forms."""
+"""Send and read what all pages of the checkout share: pages with their headers, redirects, forms."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from litestar import Request, Response
+import msgspec
 
 from tollhouse.checkout.pages import Page, render_app
 from tollhouse.checkout.words import choose_words, languages
+from tollhouse.http import responses
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_html
 from tollhouse.http.screen import read_page_form
 from tollhouse.kernel.addresses import normalize_address
 from tollhouse.kernel.errors import NotFound
@@ -18,8 +21,6 @@ from tollhouse.kernel.urls import is_web_url
 if TYPE_CHECKING:
     from tollhouse.checkout.words import Words
     from tollhouse.threeds.model import BrowserData
-
-AnyRequest = Request[Any, Any, Any]
 
 MAX_FORM_FIELDS = 32
 MAX_KEY = 64
@@ -31,25 +32,25 @@ HEADERS = {
 }
 
 
-def send(page: Page, *, status_code: int = 200, headers: Mapping[str, str] | None = None) -> Response[str]:
+def send(page: Page, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Send a page with its policy."""
     every = {**HEADERS, "Content-Security-Policy": page.policy, **(headers or {})}
-    return Response(page.html, media_type="text/html", headers=every, status_code=status_code)
+    return answer_html(page.html, status=status, headers=every)
 
 
-def redirect(url: str) -> Response[str]:
+def redirect(url: str) -> Response:
     """Send the browser on with a GET, whatever it came with."""
-    return Response("", media_type="text/html", headers={**HEADERS, "Location": url}, status_code=303)
+    return responses.redirect(url, headers=HEADERS)
 
 
-def leave(url: str, words: Words) -> Response[str]:
+def leave(url: str, words: Words) -> Response:
     """Send the browser to the merchant: by a redirect, or by a link if the URL is one of an app."""
     return redirect(url) if is_web_url(url) else send(render_app(url, words))
 
 
-def choose_page_words(request: AnyRequest, wanted: str | None = None) -> Words:
+def choose_page_words(request: Request, wanted: str | None = None) -> Words:
     """Return the words of the merchant's language, or else of the browser's."""
-    return choose_words(wanted, request.headers.get("accept-language", ""))
+    return choose_words(wanted, request.headers.get("accept-language"))
 
 
 def speak(browser: BrowserData, wanted: str | None) -> BrowserData:
@@ -58,23 +59,28 @@ def speak(browser: BrowserData, wanted: str | None) -> BrowserData:
     return replace(browser, language=wanted) if is_other and wanted else browser
 
 
-def respond_readiness(*, ready: bool) -> Response[dict[str, bool]]:
+def respond_readiness(*, ready: bool) -> Response:
     """Answer a page that waits."""
-    return Response({"ready": ready}, headers=HEADERS)
+    return Response(msgspec.json.encode({"ready": ready}), headers=HEADERS)
 
 
-def check_key(key: str) -> str:
-    """Return a key that may be one. Raises NotFound."""
+def read_key(request: Request) -> str:
+    """Return the key in a path. Raises NotFound for one that was never issued."""
+    key = request.path_parameters["key"]
     if len(key) > MAX_KEY or not key.isascii():
         raise NotFound
     return key
 
 
-async def read_form(request: AnyRequest, *, card_fields: Collection[str] = ()) -> dict[str, str]:
-    """Read a form as browsers post it. A card number stands in one of `card_fields`, or its field is left out."""
-    return read_page_form(await request.body(), allowed=card_fields, max_fields=MAX_FORM_FIELDS)
+async def read_form(request: Request, *, limit_bytes: int, card_fields: Collection[str] = ()) -> dict[str, str]:
+    """Read a form as browsers post it. A card number stands in one of `card_fields`, or its field is left out.
+
+    Raises TooLarge.
+    """
+    body = await request.read_body(limit_bytes=limit_bytes)
+    return read_page_form(body, allowed=card_fields, max_fields=MAX_FORM_FIELDS)
 
 
-def peer_of(request: AnyRequest) -> str:
+def peer_of(request: Request) -> str:
     """Return the address of who is connected."""
-    return normalize_address(request.client.host) if request.client else ""
+    return normalize_address(request.peer)

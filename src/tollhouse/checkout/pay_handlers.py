@@ -1,4 +1,4 @@
-"""What browsers ask of a payment page, over HTTP.
+"""The payment pages, over HTTP.
 
     GET  /pay/KEY        the form, or why there is none
     POST /pay/KEY        one try
@@ -20,25 +20,25 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
-from litestar import Response, Router, get, post
-from litestar.exceptions import HTTPException
-from litestar.params import FromPath
 
 from tollhouse.checkout.card_form import CARD_FIELDS, read_card_form
 from tollhouse.checkout.http import (
-    AnyRequest,
-    check_key,
     choose_page_words,
     leave,
     peer_of,
     read_form,
+    read_key,
     redirect,
     send,
     speak,
 )
 from tollhouse.checkout.pages import TROUBLE_REFRESH_SECONDS, Page
 from tollhouse.checkout.pay_pages import NEW_CARD, Form, Frame, render_busy, render_end, render_form
-from tollhouse.kernel.errors import Invalid, RateLimited, Refusal, Unavailable
+from tollhouse.http.problems import build_retry_after
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.routes import Route
+from tollhouse.kernel.errors import Invalid, RateLimited, Refusal, TooLarge, Unavailable
 from tollhouse.kernel.limits import Window
 from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.find import find_link, find_stored_cards
@@ -52,8 +52,6 @@ from tollhouse.threeds.model import BrowserData
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from litestar.handlers import HTTPRouteHandler
 
     from tollhouse.links.model import Link
     from tollhouse.payments.tools import Tools
@@ -85,7 +83,7 @@ class PaymentPageDependencies:
     """What the pages work with. `today` is asked where a card whose expiry is past is refused in the form."""
 
     tools: Tools
-    address_of: Callable[[AnyRequest], str] = peer_of
+    address_of: Callable[[Request], str] = peer_of
     is_stage: bool = True
     today: Callable[[], datetime | None] = lambda: None
     by_link: Window = field(default_factory=lambda: Window(FORMS_BY_LINK))
@@ -96,75 +94,58 @@ class PaymentPageDependencies:
         """What charges what is paid on a page."""
         return LinkDependencies(self.tools.lookups, self.tools.charging)
 
-    def frame(self, request: AnyRequest, link: Link | None = None) -> Frame:
+    def frame(self, request: Request, link: Link | None = None) -> Frame:
         """Return what the page of a request has in common with all others."""
         return Frame(choose_page_words(request, link.terms.language if link else None), self.is_stage, link)
 
-    async def frame_with_way(self, request: AnyRequest, link: Link) -> Frame:
+    async def frame_with_way(self, request: Request, link: Link) -> Frame:
         """Return the same, with the way to the shop and whether the consumer stopped the last try."""
         is_stopped = link.last is not None and await is_canceled(self.tools.reader, link.last)
         return replace(self.frame(request, link), shop_url=await _find_shop_url(self, link), is_canceled=is_stopped)
 
 
-def pay_handlers(till: PaymentPageDependencies) -> list[Router]:
-    """Return the routes."""
+class PaymentPages:
+    """The payment pages."""
 
-    def show_refusal(request: AnyRequest, error: Refusal) -> Response[str]:
-        frame = till.frame(request)
-        if isinstance(error, Unavailable):
-            page = render_busy(frame, path=request.url.path, seconds=TROUBLE_REFRESH_SECONDS)
-            return send(page, status_code=503, headers={"Retry-After": str(error.retry_after_seconds)})
-        if isinstance(error, RateLimited):
-            page = render_end(frame, "limited", "late", url=request.url.path, to_page=True)
-            return send(page, status_code=429, headers={"Retry-After": str(error.retry_after_seconds)})
-        return send(render_end(frame, "unknown", "bad"), status_code=404)
+    def __init__(self, till: PaymentPageDependencies) -> None:
+        self._till = till
 
-    def show_faulty(request: AnyRequest, error: HTTPException) -> Response[str]:
-        return send(render_end(till.frame(request), "unknown", "bad"), status_code=error.status_code)
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route("GET", f"{PATH}/{{key}}", self.show_page, answer_error=self.show_error),
+            Route("POST", f"{PATH}/{{key}}", self.take_form, answer_error=self.show_error),
+            Route("GET", f"{PATH}/{{key}}/done", self.show_result, answer_error=self.show_error),
+            Route("GET", f"{PATH}/{{key}}/back", self.go_back, answer_error=self.show_error),
+        ]
 
-    def show_defect(request: AnyRequest, error: Exception) -> Response[str]:
-        """Look at the page again: the acquirer may have been asked, so nobody may say that nothing was charged."""
-        log.error("defect", page="payment", error=type(error).__name__, exc_info=error)
-        page = render_busy(till.frame(request), path=request.url.path, seconds=TROUBLE_REFRESH_SECONDS)
-        return send(page, status_code=500)
-
-    handlers = {Refusal: show_refusal, HTTPException: show_faulty, Exception: show_defect}
-    return [
-        Router(
-            PATH,
-            route_handlers=[*_routes(till), _back_route(till)],
-            request_max_body_size=MAX_BODY_BYTES,
-            include_in_schema=False,
-            exception_handlers=handlers,  # type: ignore[arg-type]  # each is given what it is for
-        )
-    ]
-
-
-def _routes(till: PaymentPageDependencies) -> list[HTTPRouteHandler]:
-    @get("/{key:str}")
-    async def show_page(request: AnyRequest, key: FromPath[str]) -> Response[str]:
-        link = await find_link(till.tools.database, check_key(key))
+    async def show_page(self, request: Request) -> Response:
+        """Show the form, or why there is none."""
+        till, key = self._till, read_key(request)
+        link = await find_link(till.tools.database, key)
         if link.standing is LinkState.BUSY:
             return redirect(await _find_challenge(till, link) or f"{PATH}/{key}/done")
         if link.standing is LinkState.OPEN:
             return send(await _draw_page(till, request, link, key=key))
         return await _show_end(till, request, link)
 
-    @post("/{key:str}", status_code=200)
-    async def take_form(request: AnyRequest, key: FromPath[str]) -> Response[str]:
-        link = await find_link(till.tools.database, check_key(key))
+    async def take_form(self, request: Request) -> Response:
+        """Try to pay."""
+        till, key = self._till, read_key(request)
+        link = await find_link(till.tools.database, key)
         till.by_link.check((link.merchant_id, link.payment_id))
         till.by_address.check(till.address_of(request))
-        form = await read_form(request, card_fields=CARD_FIELDS)
+        form = await read_form(request, limit_bytes=MAX_BODY_BYTES, card_fields=CARD_FIELDS)
         try:
             return await _take_form(till, request, link, key=key, form=form)
         except Invalid:
             frame = await till.frame_with_way(request, link)
-            return send(render_end(frame, "refused", "bad"), status_code=409)
+            return send(render_end(frame, "refused", "bad"), status=409)
 
-    @get("/{key:str}/done")
-    async def show_result(request: AnyRequest, key: FromPath[str]) -> Response[str]:
-        link = await _wait_a_moment(till, check_key(key))
+    async def show_result(self, request: Request) -> Response:
+        """Lead to the shop, to the form again, or to a wait."""
+        till, key = self._till, read_key(request)
+        link = await _wait_a_moment(till, key)
         if link.standing is LinkState.PAID and link.last:
             return leave(await leave_url(till.tools.returns, link.last), till.frame(request, link).words)
         if link.standing is LinkState.BUSY and link.last:
@@ -173,41 +154,57 @@ def _routes(till: PaymentPageDependencies) -> list[HTTPRouteHandler]:
             return send(render_busy(till.frame(request, link), path=f"{PATH}/{key}/done"))
         return redirect(f"{PATH}/{key}")
 
-    return [show_page, take_form, show_result]
-
-
-def _back_route(till: PaymentPageDependencies) -> HTTPRouteHandler:
-    @get("/{key:str}/back")
-    async def go_back(request: AnyRequest, key: FromPath[str]) -> Response[str]:
-        link = await find_link(till.tools.database, check_key(key))
+    async def go_back(self, request: Request) -> Response:
+        """Lead to the shop, with what is known."""
+        till, key = self._till, read_key(request)
+        link = await find_link(till.tools.database, key)
         url = await _find_shop_url(till, link)
         return leave(url, till.frame(request, link).words) if url else redirect(f"{PATH}/{key}")
 
-    return go_back
+    def show_error(self, request: Request, error: Exception) -> Response:
+        """Show a page about an error.
+
+        After a defect the page is shown again: the acquirer may have been asked, so nothing can be said of a charge.
+        """
+        frame = self._till.frame(request)
+        match error:
+            case Unavailable():
+                page = render_busy(frame, path=request.path, seconds=TROUBLE_REFRESH_SECONDS)
+                return send(page, status=503, headers=build_retry_after(error))
+            case RateLimited():
+                page = render_end(frame, "limited", "late", url=request.path, to_page=True)
+                return send(page, status=429, headers=build_retry_after(error))
+            case TooLarge():
+                return send(render_end(frame, "unknown", "bad"), status=413)
+            case Refusal():
+                return send(render_end(frame, "unknown", "bad"), status=404)
+            case _:
+                log.error("defect", page="payment", error=type(error).__name__, exc_info=error)
+                return send(render_busy(frame, path=request.path, seconds=TROUBLE_REFRESH_SECONDS), status=500)
 
 
 async def _take_form(
-    till: PaymentPageDependencies, request: AnyRequest, link: Link, *, key: str, form: Mapping[str, str]
-) -> Response[str]:
+    till: PaymentPageDependencies, request: Request, link: Link, *, key: str, form: Mapping[str, str]
+) -> Response:
     """Try to pay with what a form says; or show it again, with what is wrong."""
     number = _read_number(form)
     is_own = is_form_of(till.links, link, number=number, proof=form.get("proof", ""))
     if not is_own or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         page = render_end(till.frame(request, link), "stale", "bad", url=f"{PATH}/{key}", to_page=True)
-        return send(page, status_code=403)
+        return send(page, status=403)
     if link.standing is not LinkState.OPEN or number != link.tries + 1:
         return _go_on(till, request, link, f"{PATH}/{key}/done")
     filled = read_card_form(form, today=till.today())
     if filled.means is None:
         page = await _draw_page(till, request, link, key=key, faults=filled.faults, form=form, kept=filled.kept)
-        return send(page, status_code=400)
+        return send(page, status=400)
     try:
         reply = await pay_link(
             till.links, link, filled.means, _describe_buyer(till, request, link, form), number=number
         )
     except Invalid as error:
         page = await _draw_page(till, request, link, key=key, faults=_name_faults(error), form=form, kept=filled.kept)
-        return send(page, status_code=400)
+        return send(page, status=400)
     return _go_on(till, request, link, _find_way(reply.body if reply else None) or f"{PATH}/{key}/done")
 
 
@@ -225,13 +222,13 @@ def _find_way(answer: bytes | None) -> str | None:
     return way
 
 
-def _go_on(till: PaymentPageDependencies, request: AnyRequest, link: Link, path: str) -> Response[str]:
+def _go_on(till: PaymentPageDependencies, request: Request, link: Link, path: str) -> Response:
     return send(render_busy(till.frame(request, link), path=path, seconds=0))
 
 
 async def _draw_page(
     till: PaymentPageDependencies,
-    request: AnyRequest,
+    request: Request,
     link: Link,
     *,
     key: str,
@@ -248,7 +245,7 @@ async def _draw_page(
     return render_form(replace(frame, shop_url=back), link, drawn)
 
 
-async def _show_end(till: PaymentPageDependencies, request: AnyRequest, link: Link) -> Response[str]:
+async def _show_end(till: PaymentPageDependencies, request: Request, link: Link) -> Response:
     """Show why there is nothing to pay any more, and the way to the shop."""
     frame = await till.frame_with_way(request, link)
     key, mood = {
@@ -256,7 +253,7 @@ async def _show_end(till: PaymentPageDependencies, request: AnyRequest, link: Li
         LinkState.SPENT: ("spent", "bad"),
         LinkState.CLOSED: ("refused", "bad"),
     }.get(link.standing, ("expired", "late"))
-    return send(render_end(frame, key, mood), status_code=410)  # type: ignore[arg-type]  # moods
+    return send(render_end(frame, key, mood), status=410)  # type: ignore[arg-type]  # moods
 
 
 async def _find_shop_url(till: PaymentPageDependencies, link: Link) -> str | None:
@@ -285,7 +282,7 @@ async def _wait_a_moment(till: PaymentPageDependencies, key: str) -> Link:
     return link
 
 
-def _describe_buyer(till: PaymentPageDependencies, request: AnyRequest, link: Link, form: Mapping[str, str]) -> Buyer:
+def _describe_buyer(till: PaymentPageDependencies, request: Request, link: Link, form: Mapping[str, str]) -> Buyer:
     address = till.address_of(request)
     browser = BrowserData.from_page(form, request.headers, ip=address)
     return Buyer(address, speak(browser, link.terms.language))

@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import structlog
-from litestar import Response, post
 
-from tollhouse.checkout.http import AnyRequest
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import NotAuthenticated
 from tollhouse.payments.authentication.results import receive_result
 
 if TYPE_CHECKING:
-    from litestar.handlers import HTTPRouteHandler
-
     from tollhouse.payments.tools import Tools
 
 MAX_RESULT_BYTES = 64 * 1024
@@ -40,24 +39,24 @@ class DirectoryAccess:
         *,
         secret: str | None,
         fingerprints: Sequence[str] = (),
-        comes_from_proxy: Callable[[AnyRequest], bool] = lambda _: False,
+        comes_from_proxy: Callable[[Request], bool] = lambda _: False,
     ) -> None:
         self._secret = secret
         self._fingerprints = tuple(fingerprints)
         self._comes_from_proxy = comes_from_proxy
 
-    def check(self, request: AnyRequest) -> None:
+    def check(self, request: Request) -> None:
         """Raise NotAuthenticated unless the request is the Directory's."""
         if not (self._has_secret(request) or self._has_certificate(request)):
             log.warning("directory.not_authenticated")
             raise NotAuthenticated("The Directory has to authenticate.")
 
-    def _has_secret(self, request: AnyRequest) -> bool:
-        shown = request.headers.get("authorization", "")
+    def _has_secret(self, request: Request) -> bool:
+        shown = request.headers.get("authorization")
         return self._secret is not None and compare_digest(shown.encode(), f"Bearer {self._secret}".encode())
 
-    def _has_certificate(self, request: AnyRequest) -> bool:
-        shown = request.headers.get("client-cert", "")
+    def _has_certificate(self, request: Request) -> bool:
+        shown = request.headers.get("client-cert")
         if not self._fingerprints or not shown or not self._comes_from_proxy(request):
             return False
         fingerprint = fingerprint_certificate(shown)
@@ -81,13 +80,19 @@ def fingerprint_certificate(shown: str) -> str:
         return ""
 
 
-def results_route(tools: Tools, access: DirectoryAccess) -> HTTPRouteHandler:
-    """Return the route on which the Directory reports."""
+class ResultCalls:
+    """The call on which the Directory reports."""
 
-    @post("/3ds/results", status_code=200, include_in_schema=False, request_max_body_size=MAX_RESULT_BYTES)
-    async def take_result(request: AnyRequest) -> Response[bytes]:
+    def __init__(self, tools: Tools, access: DirectoryAccess) -> None:
+        self._tools = tools
+        self._access = access
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [Route("POST", "/3ds/results", self.take_result)]
+
+    async def take_result(self, request: Request) -> Response:
         """Take an RReq from the Directory and answer with RRes or Erro."""
-        access.check(request)
-        return Response(await receive_result(tools.authentication, await request.body()), media_type="application/json")
-
-    return take_result
+        self._access.check(request)
+        message = await request.read_body(limit_bytes=MAX_RESULT_BYTES)
+        return Response(await receive_result(self._tools.authentication, message))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tollhouse.api.access import RequestAuthenticator
-from tollhouse.api.cors import AllowedOrigins
+from tollhouse.api.origins import AllowedOrigins
 from tollhouse.billing.renewals.breaker import select_hour
 from tollhouse.billing.settle import ForecastSubscription, RecordRenewal
 from tollhouse.billing.subscribe import RecordSubscription

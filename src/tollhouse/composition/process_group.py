@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import aiohttp
 
-from tollhouse.http.health import METRICS_TYPE, PUBLIC_PAGES, Page, ReadPage, show_json
+from tollhouse.http.health import list_public_routes, show_metrics, show_status
 from tollhouse.http.merged_metrics import merge_metrics
 from tollhouse.http.ports import OpenPort
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import Stopping, Unavailable
 
 #: A process that does not answer about itself in this time counts as one that does not run.
@@ -37,26 +40,30 @@ class ProcessGroup:
     members: Sequence[Member]
     is_stopping: Callable[[], bool]
 
-    def pages(self) -> Mapping[str, ReadPage]:
-        """Return all pages of health by their paths."""
-        return {**PUBLIC_PAGES, "/readyz": self.read_readiness, "/metrics": self.read_metrics}
+    def routes(self) -> list[Route]:
+        """Return all routes of health."""
+        return [
+            *list_public_routes(),
+            Route("GET", "/readyz", self.get_readiness),
+            Route("GET", "/metrics", self.get_metrics),
+        ]
 
-    async def read_readiness(self) -> Page:
+    async def get_readiness(self, _: Request) -> Response:
         """Return 200 if a process takes requests. Raises Stopping and Unavailable."""
         if self.is_stopping():
             raise Stopping
         ready = await asyncio.gather(*(is_ready(member.health.url) for member in self.members))
         if not any(ready):
             raise Unavailable("No process of the gateway is ready; repeat the request in a moment.")
-        return show_json({"status": "ready", "processes": len(self.members), "ready": sum(ready)})
+        return show_status({"status": "ready", "processes": len(self.members), "ready": sum(ready)})
 
-    async def read_metrics(self) -> Page:
+    async def get_metrics(self, _: Request) -> Response:
         """Return the metrics of all processes, added up, with those of the group."""
         texts = await asyncio.gather(*(_read(f"{member.health.url}/metrics") for member in self.members))
         answered = [content.decode() for status, content in texts if status == 200]
         running = sum(member.pid is not None for member in self.members)
         restarts = sum(member.restarts for member in self.members)
-        return Page(merge_metrics(answered, running=running, restarts=restarts), content_type=METRICS_TYPE)
+        return show_metrics(merge_metrics(answered, running=running, restarts=restarts))
 
 
 async def is_ready(url: str) -> bool:

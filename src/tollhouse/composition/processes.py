@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -25,6 +25,7 @@ from tollhouse.composition.choices import divide_limits
 from tollhouse.composition.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_loops
 from tollhouse.composition.serving import (
     Shutdown,
+    build_health_app,
     choose_bounds,
     serve,
     serve_beside,
@@ -40,8 +41,7 @@ from tollhouse.composition.supervisor import (
     run_processes,
 )
 from tollhouse.composition.web import build_web
-from tollhouse.http.headers import Completed
-from tollhouse.http.health import Health, Pages
+from tollhouse.http.health import Health
 from tollhouse.http.ports import adopt, bind
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.ledger.verify import verify_ledger
@@ -57,7 +57,6 @@ from tollhouse.worker.run import run_loops
 if TYPE_CHECKING:
     from tollhouse.composition.app import Gateway
     from tollhouse.composition.settings import Settings
-    from tollhouse.http.asgi import Application
     from tollhouse.ledger.verify import Report
     from tollhouse.storage.database import PlainConnection
     from tollhouse.worker.run import Loop
@@ -91,7 +90,7 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
         health = Health(shutdown.begun.is_set)
         is_private = port.is_loopback and settings.health_port is None
         if not is_private:
-            await serve_health(stack, settings, health.pages())
+            await serve_health(stack, settings, health.routes())
         settings = settings.at(port)
         dsn = settings.database_url
         if dsn is None:
@@ -133,11 +132,13 @@ async def run_serve(settings: Settings, inherited: Inherited | None = None) -> N
             inherited.stop_with_parent(shutdown)
             port = stack.enter_context(adopt(inherited.port, settings.host))
             own = stack.enter_context(adopt(inherited.health, LOOPBACK))
-            await stack.enter_async_context(serve_beside(Pages(health.pages()), own, bounds=choose_bounds(settings)))
+            await stack.enter_async_context(
+                serve_beside(build_health_app(health.routes()), own, bounds=choose_bounds(settings))
+            )
             health_url = own.url
         else:
             port = stack.enter_context(bind(settings.host, settings.port))
-            health_url = await serve_health(stack, settings, health.pages())
+            health_url = await serve_health(stack, settings, health.routes())
         settings = settings.at(port)
         gateway = await stack.enter_async_context(open_gateway_alone(settings, shutdown))
         # Others learn of a moved clock by their loops; who moves one answers when they know.
@@ -154,7 +155,7 @@ async def run_work(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         health, health_url = Health(shutdown.begun.is_set), None
         if settings.health_port is not None:
-            health_url = await serve_health(stack, settings, health.pages())
+            health_url = await serve_health(stack, settings, health.routes())
         gateway = await stack.enter_async_context(open_gateway_alone(settings, shutdown))
         async with _run_beside(gateway, build_loops(gateway, shutdown.stop), shutdown):
             _on_started(health, gateway, lambda: log.info("working", health=health_url))()
@@ -172,8 +173,7 @@ async def run_simulate(settings: Settings) -> None:
         dsn = _database_url(settings)
         await require_migrated(dsn, schema="simulator", package="tollhouse.simulator")
         async with open_simulator(settings, dsn, base_url=base_url) as simulator:
-            simulating = cast("Application", create_simulator_app(simulator, secret=secret))
-            web = Completed(simulating, is_secure=base_url.startswith("https:"))
+            web = create_simulator_app(simulator, secret=secret, is_secure=base_url.startswith("https:"))
             started = partial(log.info, "simulating", url=base_url)
             await serve(web, port, shutdown.stop, started, bounds=choose_bounds(settings))
 

@@ -7,15 +7,15 @@ import gc
 import math
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
 
+from tollhouse.http.application import WebApplication
 from tollhouse.http.connections import choose_max_connections
-from tollhouse.http.health import Pages, ReadPage
 from tollhouse.http.ports import bind
 from tollhouse.http.server import Bounds, build_protocol
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tollhouse.composition.settings import Settings
     from tollhouse.http.asgi import Application
     from tollhouse.http.ports import OpenPort
+    from tollhouse.http.routes import Route
 
 #: After the sockets are closed, open requests and then the work under way get this long together to end.
 GRACE_SECONDS = 3
@@ -96,7 +97,7 @@ class _Server(uvicorn.Server):
 
 
 async def serve(
-    web: Application | Any, port: OpenPort, stop: asyncio.Event, on_started: Callable[[], None], *, bounds: Bounds
+    web: Application, port: OpenPort, stop: asyncio.Event, on_started: Callable[[], None], *, bounds: Bounds
 ) -> None:
     """Listen until `stop` is set; then take no more, and let open requests end for a while."""
     server = _Server(
@@ -127,10 +128,15 @@ async def serve(
     await serving
 
 
-async def serve_health(stack: AsyncExitStack, settings: Settings, pages: Mapping[str, ReadPage]) -> str:
+def build_health_app(routes: Sequence[Route]) -> WebApplication:
+    """Build the application of a port for health and metrics. What asks there every few seconds is not logged."""
+    return WebApplication(routes, logs_requests=False)
+
+
+async def serve_health(stack: AsyncExitStack, settings: Settings, routes: Sequence[Route]) -> str:
     """Serve health and metrics on their own port until the stack ends, which is last of all; return the URL."""
     port = stack.enter_context(bind(settings.health_host, _choose_health_port(settings), option="--health-port"))
-    await stack.enter_async_context(serve_beside(Pages(pages), port, bounds=choose_bounds(settings)))
+    await stack.enter_async_context(serve_beside(build_health_app(routes), port, bounds=choose_bounds(settings)))
     return port.url
 
 

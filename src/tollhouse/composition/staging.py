@@ -7,9 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tollhouse.acquirers.test_data import TestDataDesk
-from tollhouse.api.chargeback import issuer_handlers
-from tollhouse.api.clock import clock_handlers
-from tollhouse.api.test_payment_data import test_payment_data_handlers
+from tollhouse.api.chargeback import IssuerCalls
+from tollhouse.api.clock import ClockCalls
+from tollhouse.api.stage_challenge import ChallengeCalls
+from tollhouse.api.stage_faults import FaultCalls
+from tollhouse.api.test_payment_data import TestCardCalls
 from tollhouse.billing.store import select_cards_busy, select_is_busy, select_next_card, select_next_due
 from tollhouse.ipn.store import select_deliveries_busy, select_next_delivery
 from tollhouse.kernel.urls import STAGE
@@ -20,11 +22,11 @@ from tollhouse.phones.shown import ShownSender
 from tollhouse.stage.advance import Clockwork, advance, look_ahead
 from tollhouse.stage.clock_tasks import ClockDrivenTask, Mark, ask_rows, nothing_due
 from tollhouse.stage.disputes import Disputes
-from tollhouse.stage.faults import fault_handlers
-from tollhouse.stage.home import visit_handlers
-from tollhouse.stage.inbox import Inbox, inbox_handlers
+from tollhouse.stage.home import StagePages
+from tollhouse.stage.inbox import Inbox
 from tollhouse.stage.mailbox import Mailbox
-from tollhouse.stage.three_ds import three_ds_handler
+from tollhouse.stage.three_ds import complete_challenge
+from tollhouse.stage.world import ask_world
 from tollhouse.threeds.store import select_authentications_busy, select_next_authentication
 from tollhouse.worker.cards import check_due_cards
 from tollhouse.worker.events import deliver_once
@@ -36,11 +38,10 @@ if TYPE_CHECKING:
     import asyncio
     from datetime import datetime
 
-    from litestar.types import ControllerRouterHandler
-
     from tollhouse.api.access import RequestAuthenticator
     from tollhouse.billing.tools import BillingDependencies
     from tollhouse.composition.settings import Settings
+    from tollhouse.http.routes import Route
     from tollhouse.merchants.secrets import IpnSecrets
     from tollhouse.payments.tools import Tools
     from tollhouse.phones.desk import PhoneDependencies
@@ -60,28 +61,24 @@ class DueBy(Protocol):
         ...
 
 
-def build_stage_handlers(
-    settings: Settings,
-    tools: Tools,
-    gate: RequestAuthenticator,
-    *,
-    transport: Transport,
-    secrets: IpnSecrets,
-    desk: PhoneDependencies,
-    clockwork: Clockwork,
-) -> list[ControllerRouterHandler]:
-    """Return the handlers that are not there in live. `transport` leads to the simulator."""
-    return [
-        *inbox_handlers(_build_inbox(settings, tools, secrets, desk)),
-        *visit_handlers(),
-        three_ds_handler(tools, transport, gate.access),
-        *fault_handlers(transport, gate.access),
-        *issuer_handlers(tools, gate),
-        *test_payment_data_handlers(
-            TestDataDesk(transport, tools.clock.now_of), gate, tools.database, tools.vault.digest
-        ),
-        *clock_handlers(gate, partial(advance, clockwork), partial(look_ahead, clockwork)),
-    ]
+def list_stage_calls(
+    tools: Tools, gate: RequestAuthenticator, *, transport: Transport, clockwork: Clockwork
+) -> list[Route]:
+    """Return the routes of the calls that are not there in live. `transport` leads to the simulator."""
+    desk = TestDataDesk(transport, tools.clock.now_of)
+    calls = (
+        ChallengeCalls(gate, partial(complete_challenge, tools, transport)),
+        FaultCalls(gate, partial(ask_world, transport)),
+        IssuerCalls(tools, gate),
+        TestCardCalls(desk, gate, tools.database, tools.vault.digest),
+        ClockCalls(gate, partial(advance, clockwork), partial(look_ahead, clockwork)),
+    )
+    return [route for call in calls for route in call.routes()]
+
+
+def list_stage_pages(settings: Settings, tools: Tools, *, secrets: IpnSecrets, desk: PhoneDependencies) -> list[Route]:
+    """Return the routes of the pages that are not there in live."""
+    return [*_build_inbox(settings, tools, secrets, desk).routes(), *StagePages().routes()]
 
 
 def build_clockwork(

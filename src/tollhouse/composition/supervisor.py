@@ -216,7 +216,7 @@ async def run_processes(settings: Settings, shutdown: Shutdown, count: int) -> N
             for number, port in enumerate(ports, start=1)
         ]
         group = ProcessGroup(processes, shutdown.begun.is_set)
-        health_url = await serve_health(stack, settings.at(ports[0]), group.pages())
+        health_url = await serve_health(stack, settings.at(ports[0]), group.routes())
         try:
             await _start_all(processes, shutdown)
             log.info("serving", url=settings.at(ports[0]).public_url, health=health_url, processes=count)

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tollhouse.http.asgi import Application, Message, Receive, Scope, Send
-
 Headers = list[tuple[bytes, bytes]]
 
 JSON_TYPE = b"application/json"
@@ -36,29 +31,3 @@ def complete_headers(status: int, headers: Headers, *, is_secure: bool) -> Heade
 def has_no_body(status: int) -> bool:
     """Tell whether a response of this status never has a body (RFC 9110, 6.4.1)."""
     return status < 200 or status in {204, 304}
-
-
-class Completed:
-    """Wraps an application: completes the headers of its responses, and drops a body that a status cannot have."""
-
-    def __init__(self, app: Application, *, is_secure: bool) -> None:
-        self._app = app
-        self._is_secure = is_secure
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        is_bodiless = False
-
-        async def send_completed(message: Message) -> None:
-            nonlocal is_bodiless
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                is_bodiless = has_no_body(status)
-                message["headers"] = complete_headers(
-                    status, list(message.get("headers", ())), is_secure=self._is_secure
-                )
-            elif is_bodiless and message["type"] == "http.response.body":
-                message["body"] = b""
-            await send(message)
-
-        await self._app(scope, receive, send_completed if scope["type"] == "http" else send)

@@ -20,6 +20,7 @@ class Refusal(NamedTuple):
 REFUSALS = {
     "malformed": Refusal(HTTPStatus.BAD_REQUEST, "The request is not well-formed HTTP."),
     "host_missing": Refusal(HTTPStatus.BAD_REQUEST, "The request must have one Host header."),
+    "host_malformed": Refusal(HTTPStatus.BAD_REQUEST, "The Host header is not well formed."),
     "coding_unknown": Refusal(HTTPStatus.NOT_IMPLEMENTED, "The only transfer coding is chunked."),
     "too_many_requests": Refusal(HTTPStatus.BAD_REQUEST, "Too many requests were sent before the first response."),
     "target_long": Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long."),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -22,6 +23,8 @@ MESSAGE = "must not hold a card number"
 PHONE_FIELDS = frozenset({"phone", "phoneNumber"})
 #: The fields in which a request has its card number.
 CARD_FIELDS = frozenset({"number", "paymentSource.number"})
+
+MAX_QUERY_FIELDS = 100
 
 Holds = Callable[[str, str], bool]
 
@@ -74,6 +77,23 @@ def read_page_form(body: bytes, *, allowed: Collection[str] = (), max_fields: in
         for name, value in fields.items()
         if not _holds_any(name, "") and (name in allowed or not _holds_any(value, name))
     }
+
+
+def find_query_faults(query: str) -> dict[str, list[str]]:
+    """Return the fields of a query in which a card number stands."""
+    faults: dict[str, list[str]] = {}
+    if query and holds_card_number(query):
+        for name, value in _read_fields(query):
+            found = find_card_numbers({name: value})
+            faults |= {field or "query": texts for field, texts in found.items()}
+    return faults
+
+
+def _read_fields(query: str) -> list[tuple[str, str]]:
+    """Return the fields of a query; one with too many is a text as a whole."""
+    if query.count("&") >= MAX_QUERY_FIELDS:
+        return [("query", query)]
+    return parse_qsl(query, keep_blank_values=True)
 
 
 def find_card_numbers(content: Any, *, allowed: Collection[str] = (), path: str = "") -> dict[str, list[str]]:

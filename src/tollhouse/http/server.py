@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ LOG_INTERVAL_SECONDS = 10.0
 #: Of a body that nobody reads any more, since its response was sent.
 MAX_DISCARDED_BYTES = 4 * 1024 * 1024
 NEVER = math.inf
+#: The characters that a host with a port may have (RFC 3986, 3.2.2 and 3.2.3).
+HOST_FORM = re.compile(rb"[0-9A-Za-z!$&'()*+,;=\-._~:\[\]@%]*")
 
 log = structlog.get_logger()
 
@@ -341,6 +344,8 @@ def find_framing_fault(headers: Sequence[tuple[bytes, bytes]], version: str) -> 
             lengths += 1
         elif name == b"host":
             hosts += 1
+            if HOST_FORM.fullmatch(value) is None:
+                return "host_malformed"
         elif name == b"transfer-encoding":
             codings += 1
             if value.strip().lower() != b"chunked":

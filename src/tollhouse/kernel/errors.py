@@ -20,7 +20,7 @@
         └── SealBroken
 
 The docstring of a class is its message, unless a better one is given.
-HTTP status codes are chosen in `tollhouse.api.problems` and nowhere else.
+HTTP status codes are chosen in `tollhouse.http.problems` and nowhere else.
 """
 
 from __future__ import annotations

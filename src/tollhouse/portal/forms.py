@@ -10,15 +10,11 @@ import hashlib
 import hmac
 import re
 import secrets
-from typing import Any
 
-from litestar import Request
-from litestar.datastructures import Cookie
-
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import build_cookie
 from tollhouse.http.screen import read_page_form
 from tollhouse.kernel.errors import Forbidden
-
-AnyRequest = Request[Any, Any, Any]
 
 SESSION = "tollhouse_portal"
 #: Held by a browser that is not signed in, for the form with which it does.
@@ -30,6 +26,7 @@ VISITOR_SECONDS = 3_600
 KNOWN_SECONDS = 180 * 86_400
 
 MAX_FIELDS = 16
+MAX_BODY_BYTES = 16 * 1024
 PASSWORD_FIELDS = frozenset({"password"})
 #: Where a browser may be sent after it signed in: pages of the portal.
 OWN_PAGE = re.compile(r"/portal/(payments|keys|sites|sign-ins)(/[0-9]{1,19})?(\?[A-Za-z0-9_.~%&=+@-]{0,512})?")
@@ -40,12 +37,12 @@ class StaleForm(Forbidden):
     """The form was not of this browser or too old; nothing was done."""
 
 
-def make_cookie(name: str, value: str, *, is_secure: bool, seconds: int | None = None) -> Cookie:
+def make_cookie(name: str, value: str, *, is_secure: bool, seconds: int | None = None) -> str:
     """Return a cookie that no script reads and that comes with no other site's forms."""
-    return Cookie(key=name, value=value, path=PATH, httponly=True, samesite="lax", secure=is_secure, max_age=seconds)
+    return build_cookie(name, value, path=PATH, is_secure=is_secure, max_age_seconds=seconds)
 
 
-def take_visitor(request: AnyRequest) -> str:
+def take_visitor(request: Request) -> str:
     """Return what the browser holds for the form to sign in, or something new."""
     held = request.cookies.get(VISITOR, "")
     return held if TOKEN.fullmatch(held) else secrets.token_urlsafe(32)
@@ -63,9 +60,11 @@ def check_form_token(cookie: str | None, form: dict[str, str]) -> None:
         raise StaleForm
 
 
-async def read_form(request: AnyRequest) -> dict[str, str]:
+async def read_form(request: Request) -> dict[str, str]:
     """Read a form as browsers post it. A password is compared and neither kept nor shown, whatever stands in it."""
-    return read_page_form(await request.body(), allowed=PASSWORD_FIELDS, max_fields=MAX_FIELDS)
+    return read_page_form(
+        await request.read_body(limit_bytes=MAX_BODY_BYTES), allowed=PASSWORD_FIELDS, max_fields=MAX_FIELDS
+    )
 
 
 def choose_next(path: str) -> str:

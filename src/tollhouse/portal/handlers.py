@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -11,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import structlog
-from litestar import Response, Router, get, post
-from litestar.exceptions import HTTPException
-from litestar.params import FromPath, FromQuery
 
+from tollhouse.http.problems import build_retry_after, log_defect
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import CSS, Response
+from tollhouse.http.routes import Route
 from tollhouse.ipn.resend import MAX_DELIVERIES, resend_delivery
-from tollhouse.kernel.errors import NotAuthenticated, NotFound, QueueFull, RateLimited, Refusal, Unavailable
+from tollhouse.kernel.errors import NotAuthenticated, NotFound, QueueFull, RateLimited, Refusal, TooLarge, Unavailable
 from tollhouse.merchants.people import Person, access_person, sign_out
 from tollhouse.merchants.sign_in import SignInRefused, Try, sign_in
 from tollhouse.portal.forms import (
@@ -26,7 +26,6 @@ from tollhouse.portal.forms import (
     SESSION,
     VISITOR,
     VISITOR_SECONDS,
-    AnyRequest,
     StaleForm,
     check_form_token,
     choose_next,
@@ -50,13 +49,9 @@ from tollhouse.portal.store import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from litestar.datastructures import Cookie
-    from litestar.handlers import HTTPRouteHandler
-
     from tollhouse.merchants.passwords import PasswordGate
     from tollhouse.storage.database import Database
 
-MAX_BODY_BYTES = 16 * 1024
 PAGE_SIZE = 50
 MAX_FILTER_LENGTH = 255
 STATUSES = ("success", "pending", "fail", "chargeback")
@@ -73,7 +68,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """What the pages work with. `is_secure` says that browsers come over TLS only.
+    """The pages of the portal. `is_secure` says that browsers come over TLS only.
 
     `browser_key` signs the cookies of known browsers; `address_of` returns where a request comes from.
     """
@@ -81,184 +76,156 @@ class Portal:
     database: Database
     passwords: PasswordGate
     browser_key: bytes
-    address_of: Callable[[AnyRequest], str]
+    address_of: Callable[[Request], str]
     is_secure: bool
     is_live: bool
 
-    async def access(self, request: AnyRequest) -> Person:
+    async def access(self, request: Request) -> Person:
         """Return who is signed in. Raises NotAuthenticated."""
         return await access_person(self.database, request.cookies.get(SESSION))
 
-    def cookie(self, name: str, value: str, *, seconds: int | None = None) -> Cookie:
+    def cookie(self, name: str, value: str, *, seconds: int | None = None) -> str:
         """Return a cookie as this portal sets it."""
         return make_cookie(name, value, is_secure=self.is_secure, seconds=seconds)
 
-
-def portal_handlers(portal: Portal) -> list[Router]:
-    """Return the routes."""
-    return [
-        Router(
-            PATH,
-            route_handlers=[
-                *_door_routes(portal),
-                *_payment_routes(portal),
-                *_own_routes(portal),
-                get_style,
-                show_nothing,
-            ],
-            request_max_body_size=MAX_BODY_BYTES,
-            include_in_schema=False,
-            exception_handlers={
-                NotAuthenticated: _send_to_door,
-                Refusal: _show_refusal,
-                HTTPException: _show_faulty,
-                Exception: _show_defect,
-            },
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        routes = (
+            ("GET", "", self.show_start),
+            ("GET", "/sign-in", self.show_sign_in),
+            ("POST", "/sign-in", self.submit_sign_in),
+            ("POST", "/sign-out", self.submit_sign_out),
+            ("GET", "/payments", self.list_payments),
+            ("GET", "/payments/{transactionId}", self.show_payment),
+            ("POST", "/payments/{transactionId}/callbacks/{eventId}/{number}/again", self.send_again),
+            ("GET", "/keys", self.list_keys),
+            ("GET", "/sites", self.list_sites),
+            ("GET", "/sign-ins", self.list_sign_ins),
+            ("GET", "/portal.css", get_style),
+            ("GET", "/{rest:path}", show_nothing),
         )
-    ]
+        return [Route(method, f"{PATH}{path}", handler, answer_error=show_error) for method, path, handler in routes]
 
+    async def show_start(self, request: Request) -> Response:
+        """Lead to the payments."""
+        await self.access(request)
+        return go_to(f"{PATH}/payments")
 
-def _door_routes(portal: Portal) -> list[HTTPRouteHandler]:
-    @get("/sign-in")
-    async def show_sign_in(request: AnyRequest, next_page: FromQuery[str] = "") -> Response[str]:
+    async def show_sign_in(self, request: Request) -> Response:
         """Ask for e-mail and password."""
-        return _show_door(portal, request, next_page=next_page)
+        return _show_door(self, request, next_page=request.query_value("next_page"))
 
-    @post("/sign-in")
-    async def submit_sign_in(request: AnyRequest) -> Response[str]:
+    async def submit_sign_in(self, request: Request) -> Response:
         """Open a session, or say that it is not to be."""
         form = await read_form(request)
-        wanted = _read_try(portal, request, form)
+        wanted = _read_try(self, request, form)
         try:
             check_form_token(request.cookies.get(VISITOR), form)
-            signed_in = await sign_in(portal.database, portal.passwords, portal.browser_key, wanted)
+            signed_in = await sign_in(self.database, self.passwords, self.browser_key, wanted)
         except StaleForm:
-            return _show_door_again(portal, request, form, STALE, status_code=403)
+            return _show_door_again(self, request, form, STALE, status=403)
         except SignInRefused:
-            return _show_door_again(portal, request, form, REFUSED, status_code=401)
+            return _show_door_again(self, request, form, REFUSED, status=401)
         except (RateLimited, QueueFull) as error:
             status, text = (429, LIMITED) if isinstance(error, RateLimited) else (503, BUSY)
             headers = {"Retry-After": str(error.retry_after_seconds)}
-            return _show_door_again(portal, request, form, text, status_code=status, headers=headers)
+            return _show_door_again(self, request, form, text, status=status, headers=headers)
         cookies = (
-            portal.cookie(SESSION, signed_in.session),
-            portal.cookie(KNOWN, signed_in.browser, seconds=KNOWN_SECONDS),
+            self.cookie(SESSION, signed_in.session),
+            self.cookie(KNOWN, signed_in.browser, seconds=KNOWN_SECONDS),
         )
         return go_to(choose_next(form.get("next_page", "")), cookies=cookies)
 
-    @post("/sign-out")
-    async def submit_sign_out(request: AnyRequest) -> Response[str]:
+    async def submit_sign_out(self, request: Request) -> Response:
         """End the session."""
         token = request.cookies.get(SESSION)
         check_form_token(token, await read_form(request))
-        await sign_out(portal.database, token or "")
-        return go_to(f"{PATH}/sign-in", cookies=(portal.cookie(SESSION, "", seconds=0),))
+        await sign_out(self.database, token or "")
+        return go_to(f"{PATH}/sign-in", cookies=(self.cookie(SESSION, "", seconds=0),))
 
-    return [show_sign_in, submit_sign_in, submit_sign_out]
-
-
-def _read_try(portal: Portal, request: AnyRequest, form: dict[str, str]) -> Try:
-    email, password = form.get("email", ""), form.get("password", "")
-    return Try(email, password, portal.address_of(request), request.cookies.get(KNOWN, ""))
-
-
-def _payment_routes(portal: Portal) -> list[HTTPRouteHandler]:
-    @get("/", status_code=303)
-    async def show_start(request: AnyRequest) -> Response[str]:
-        """Lead to the payments."""
-        await portal.access(request)
-        return go_to(f"{PATH}/payments")
-
-    @get("/payments")
-    async def list_payments(
-        request: AnyRequest,
-        status: FromQuery[str] = "",
-        order: FromQuery[str] = "",
-        email: FromQuery[str] = "",
-        cursor: FromQuery[str] = "",
-    ) -> Response[str]:
+    async def list_payments(self, request: Request) -> Response:
         """List payments, newest first."""
-        person = await portal.access(request)
+        person = await self.access(request)
+        status, cursor = request.query_value("status"), request.query_value("cursor")
         wanted = Filter(
             status if status in STATUSES else "",
-            _clean(order),
-            _clean(email),
-            since=_read_day(request.query_params.get("from", "")),
-            until=_read_day(request.query_params.get("to", "")),
+            _clean(request.query_value("order")),
+            _clean(request.query_value("email")),
+            since=_read_day(request.query_value("from")),
+            until=_read_day(request.query_value("to")),
         )
         lines = await select_payments(
-            portal.database, person.merchant_id, wanted, after=read_cursor(cursor), most=PAGE_SIZE + 1
+            self.database, person.merchant_id, wanted, after=read_cursor(cursor), most=PAGE_SIZE + 1
         )
         shown = lines[:PAGE_SIZE]
         more = write_cursor(shown[-1].cursor) if len(lines) > PAGE_SIZE else ""
         return _show(
-            portal, request, person, "payments.html", lines=shown, wanted=wanted, more=more, is_later_page=bool(cursor)
+            self,
+            request,
+            person,
+            "payments.html",
+            lines=shown,
+            wanted=wanted,
+            more=more,
+            is_later_page=bool(cursor),
         )
 
-    @get("/payments/{transaction_id:str}")
-    async def show_payment(request: AnyRequest, transaction_id: FromPath[str]) -> Response[str]:
+    async def show_payment(self, request: Request) -> Response:
         """Show all about one payment."""
-        person = await portal.access(request)
-        sheet = await select_payment(portal.database, person.merchant_id, read_id(transaction_id))
+        person = await self.access(request)
+        sheet = await select_payment(
+            self.database, person.merchant_id, read_id(request.path_parameters["transactionId"])
+        )
         if sheet is None:
             raise NotFound("There is no such payment.")
-        return _show(portal, request, person, "payment.html", sheet=sheet, line=sheet.line)
+        return _show(self, request, person, "payment.html", sheet=sheet, line=sheet.line)
 
-    @post("/payments/{transaction_id:str}/callbacks/{event_id:str}/{number:str}/again")
-    async def send_again(
-        request: AnyRequest, transaction_id: FromPath[str], event_id: FromPath[str], number: FromPath[str]
-    ) -> Response[str]:
+    async def send_again(self, request: Request) -> Response:
         """Make a delivery that was given up once more."""
-        person = await portal.access(request)
+        person = await self.access(request)
         check_form_token(request.cookies.get(SESSION), await read_form(request))
-        async with portal.database.transaction() as connection:
+        async with self.database.transaction() as connection:
             key = await resend_delivery(
                 connection,
                 merchant_id=person.merchant_id,
-                event_id=read_id(event_id),
-                number=min(read_id(number), MAX_DELIVERIES),
+                event_id=read_id(request.path_parameters["eventId"]),
+                number=min(read_id(request.path_parameters["number"]), MAX_DELIVERIES),
             )
         log.info("callback sent again", merchant_id=person.merchant_id, event_id=key.event_id, number=key.number)
-        return go_to(f"{PATH}/payments/{read_id(transaction_id)}")
+        return go_to(f"{PATH}/payments/{read_id(request.path_parameters['transactionId'])}")
 
-    return [show_start, list_payments, show_payment, send_again]
-
-
-def _own_routes(portal: Portal) -> list[HTTPRouteHandler]:
-    @get("/keys")
-    async def list_keys(request: AnyRequest) -> Response[str]:
+    async def list_keys(self, request: Request) -> Response:
         """List the API keys by their ends."""
-        person = await portal.access(request)
-        keys = await select_api_keys(portal.database, person.merchant_id)
-        return _show(portal, request, person, "keys.html", keys=keys)
+        person = await self.access(request)
+        keys = await select_api_keys(self.database, person.merchant_id)
+        return _show(self, request, person, "keys.html", keys=keys)
 
-    @get("/sites")
-    async def list_sites(request: AnyRequest) -> Response[str]:
+    async def list_sites(self, request: Request) -> Response:
         """List the sites with their products."""
-        person = await portal.access(request)
-        sites = await select_sites(portal.database, person.merchant_id)
-        return _show(portal, request, person, "sites.html", sites=sites)
+        person = await self.access(request)
+        sites = await select_sites(self.database, person.merchant_id)
+        return _show(self, request, person, "sites.html", sites=sites)
 
-    @get("/sign-ins")
-    async def list_sign_ins(request: AnyRequest) -> Response[str]:
+    async def list_sign_ins(self, request: Request) -> Response:
         """List who signed in, or tried to, and from where."""
-        person = await portal.access(request)
-        sign_ins = await select_sign_ins(portal.database, person.merchant_id)
-        return _show(portal, request, person, "sign_ins.html", sign_ins=sign_ins)
-
-    return [list_keys, list_sites, list_sign_ins]
+        person = await self.access(request)
+        sign_ins = await select_sign_ins(self.database, person.merchant_id)
+        return _show(self, request, person, "sign_ins.html", sign_ins=sign_ins)
 
 
-@get("/portal.css", sync_to_thread=False)
-def get_style() -> Response[bytes]:
-    """Give the pages their looks."""
+def _read_try(portal: Portal, request: Request, form: dict[str, str]) -> Try:
+    email, password = form.get("email", ""), form.get("password", "")
+    return Try(email, password, portal.address_of(request), request.cookies.get(KNOWN, ""))
+
+
+async def get_style(_: Request) -> Response:
+    """Return the style sheet."""
     headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
-    return Response(_read_style(), media_type="text/css", headers=headers)
+    return Response(_read_style(), 200, CSS, headers)
 
 
-@get("/{rest:path}", sync_to_thread=False)
-def show_nothing(rest: FromPath[str]) -> Response[str]:  # noqa: ARG001 - it is the path itself that is unknown
-    """Answer with a page where there is none."""
+async def show_nothing(_: Request) -> Response:
+    """Show that there is no such page."""
     return _show_problem("Not here", "There is no such page.", 404)
 
 
@@ -267,25 +234,25 @@ def _read_style() -> bytes:
     return files("tollhouse.portal").joinpath("templates", "portal.css").read_bytes()
 
 
-def _show(portal: Portal, request: AnyRequest, person: Person, template: str, **values: Any) -> Response[str]:
+def _show(portal: Portal, request: Request, person: Person, template: str, **values: Any) -> Response:
     token = form_token(request.cookies[SESSION])
     return show(template, person=person, form_token=token, is_live=portal.is_live, **values)
 
 
 def _show_door(
     portal: Portal,
-    request: AnyRequest,
+    request: Request,
     *,
     next_page: str,
     email: str = "",
     problem: str = "",
-    status_code: int = 200,
+    status: int = 200,
     headers: dict[str, str] | None = None,
-) -> Response[str]:
+) -> Response:
     visitor = take_visitor(request)
     return show(
         "sign_in.html",
-        status_code=status_code,
+        status=status,
         headers=headers,
         cookies=(portal.cookie(VISITOR, visitor, seconds=VISITOR_SECONDS),),
         form_token=form_token(visitor),
@@ -298,13 +265,13 @@ def _show_door(
 
 def _show_door_again(
     portal: Portal,
-    request: AnyRequest,
+    request: Request,
     form: dict[str, str],
     problem: str,
     *,
-    status_code: int,
+    status: int,
     headers: dict[str, str] | None = None,
-) -> Response[str]:
+) -> Response:
     """Show the form once more, with what was wrong."""
     return _show_door(
         portal,
@@ -312,7 +279,7 @@ def _show_door_again(
         next_page=form.get("next_page", ""),
         email=form.get("email", ""),
         problem=problem,
-        status_code=status_code,
+        status=status,
         headers=headers,
     )
 
@@ -329,35 +296,30 @@ def _clean(text: str) -> str:
     return text.replace("\0", "").strip()[:MAX_FILTER_LENGTH]
 
 
-def _send_to_door(request: AnyRequest, _: Exception) -> Response[str]:
-    """Ask who is not signed in to do so, and lead back to where they wanted to be."""
-    wanted = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
-    back = choose_next(wanted) if request.method == "GET" else choose_next("")
-    return go_to(f"{PATH}/sign-in?{urlencode({'next_page': back})}")
-
-
-def _show_refusal(_: AnyRequest, error: Exception) -> Response[str]:
-    if isinstance(error, Unavailable):
-        text = "The database does not answer, or the search took too long. Try again in a moment."
-        headers = {"Retry-After": str(error.retry_after_seconds)}
-        return _show_problem("One moment, please", text, 503, headers)
-    if isinstance(error, NotFound):
-        return _show_problem("Not here", str(error), 404)
-    return _show_problem("That was refused", str(error), 403)
-
-
-def _show_faulty(_: AnyRequest, error: HTTPException) -> Response[str]:
-    text = {404: "There is no such page.", 413: "That was too much at once."}.get(
-        error.status_code, "That did not work."
-    )
-    return _show_problem("Not here", text, error.status_code)
-
-
-def _show_defect(_: AnyRequest, error: Exception) -> Response[str]:
-    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-    log.error("defect", error=type(error).__name__, frames=frames[-12:])
+def show_error(request: Request, error: Exception) -> Response:
+    """Show a page about an error; a browser that is not signed in is led to the form for that, and back later."""
+    if isinstance(error, NotAuthenticated):
+        wanted = f"{request.path}?{request.query_string}" if request.query_string else request.path
+        back = choose_next(wanted) if request.method in {"GET", "HEAD"} else choose_next("")
+        return go_to(f"{PATH}/sign-in?{urlencode({'next_page': back})}")
+    if isinstance(error, Refusal):
+        return _show_refusal(error)
+    log_defect(request, error)
     return _show_problem("Something is wrong", "It is at our side, and the log of the gateway says more.", 500)
 
 
-def _show_problem(heading: str, text: str, status_code: int, headers: dict[str, str] | None = None) -> Response[str]:
-    return show("problem.html", status_code=status_code, headers=headers, heading=heading, text=text)
+def _show_refusal(error: Refusal) -> Response:
+    match error:
+        case Unavailable():
+            text = "The database does not answer, or the search took too long. Try again in a moment."
+            return _show_problem("One moment, please", text, 503, build_retry_after(error))
+        case NotFound():
+            return _show_problem("Not here", str(error), 404)
+        case TooLarge():
+            return _show_problem("Not here", "That was too much at once.", 413)
+        case _:
+            return _show_problem("That was refused", str(error), 403)
+
+
+def _show_problem(heading: str, text: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    return show("problem.html", status=status, headers=headers, heading=heading, text=text)

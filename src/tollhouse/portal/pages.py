@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from litestar import Response
-from litestar.datastructures import Cookie
 
+from tollhouse.http.responses import Response, answer_html
 from tollhouse.portal.words import (
     choose_mood,
     describe_attempt,
@@ -49,21 +48,16 @@ _environment.filters.update(
 def show(
     template: str,
     *,
-    status_code: int = 200,
-    cookies: tuple[Cookie, ...] = (),
+    status: int = 200,
+    cookies: tuple[str, ...] = (),
     headers: dict[str, str] | None = None,
     **values: Any,
-) -> Response[str]:
+) -> Response:
     """Answer with a page."""
-    return Response(
-        _environment.get_template(template).render(**values),
-        status_code=status_code,
-        media_type="text/html",
-        headers={**PAGE_HEADERS, **(headers or {})},
-        cookies=cookies,
-    )
+    html = _environment.get_template(template).render(**values)
+    return answer_html(html, status=status, headers={**PAGE_HEADERS, **(headers or {})}, cookies=cookies)
 
 
-def go_to(path: str, *, cookies: tuple[Cookie, ...] = ()) -> Response[str]:
+def go_to(path: str, *, cookies: tuple[str, ...] = ()) -> Response:
     """Send the browser to another page, with a GET whatever it came with."""
-    return Response("", status_code=303, headers={**PAGE_HEADERS, "Location": path}, cookies=cookies)
+    return Response(b"", 303, headers={**PAGE_HEADERS, "Location": path}, cookies=cookies)

@@ -1,30 +1,26 @@
 """The HTTP edge: the machines' messages, and the pages of the bank.
 
-`create_router` is for whoever has an application already (`tollhouse dev` mounts the pages alone);
-`create_simulator_app` is the whole, for `tollhouse simulate`.
+`tollhouse dev` adds the pages of the bank to its own routes; `create_simulator_app` is the whole, for `tollhouse
+simulate`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from hmac import compare_digest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
-from litestar import Litestar, Request, Response, Router, get, post
-from litestar.connection import ASGIConnection
-from litestar.exceptions import HTTPException
-from litestar.handlers import BaseRouteHandler
-from litestar.params import FromPath, FromQuery
-from litestar.response.base import ASGIResponse
-from litestar.types import Receive, Scope, Send
 
+from tollhouse.http.application import WebApplication
+from tollhouse.http.problems import answer_problem
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_html
+from tollhouse.http.routes import Handler, Route
 from tollhouse.http.screen import read_page_form
-from tollhouse.kernel.errors import Invalid, NotAuthenticated, NotFound, Refusal, Unavailable
+from tollhouse.kernel.errors import Invalid, NotAuthenticated, NotFound, TooLarge, Unavailable
 from tollhouse.simulator.host import CHALLENGES, Simulator
 from tollhouse.simulator.messages import encode
 from tollhouse.simulator.model import Authentication, Silence
@@ -34,9 +30,8 @@ from tollhouse.simulator.threeds.emv_messages import read_method_data
 from tollhouse.simulator.words import choose_words
 
 if TYPE_CHECKING:
-    from litestar.handlers import HTTPRouteHandler
-    from litestar.types import ControllerRouterHandler
-
+    from tollhouse.http.asgi import Send
+    from tollhouse.http.headers import Headers
     from tollhouse.simulator.words import Words
 
 MAX_BODY_BYTES = 64 * 1024
@@ -66,132 +61,153 @@ MACHINE_PATHS = [
     "/control/test-data/delete",
 ]
 
-AnyRequest = Request[Any, Any, Any]
-AnyConnection = ASGIConnection[Any, Any, Any, Any]
-
 log = structlog.get_logger()
 
 
-def create_simulator_app(simulator: Simulator, *, secret: str) -> Litestar:
-    """Build the application with messages, control, pages and health. It starts and closes the simulator."""
+def create_simulator_app(simulator: Simulator, *, secret: str, is_secure: bool = False) -> WebApplication:
+    """Build the application with messages, control, pages and health."""
+    path = urlsplit(simulator.base_url).path.rstrip("/")
+    routes = [
+        *BankPages(simulator, path=path).routes(),
+        *MachineCalls(simulator, path=path, secret=secret).routes(),
+        *HealthCalls(simulator).routes(),
+    ]
+    return WebApplication(routes, logs_requests=False, is_secure=is_secure)
 
-    @asynccontextmanager
-    async def run(_app: Litestar) -> AsyncIterator[None]:
-        await simulator.start()
-        try:
-            yield
-        finally:
-            await simulator.close()
 
-    @get("/healthz", sync_to_thread=False)
-    def get_health() -> Response[bytes]:
+class HealthCalls:
+    """Whether the simulator's process lives, and whether its database answers."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route("GET", "/healthz", self.get_health, answer_error=answer_error),
+            Route("GET", "/readyz", self.get_readiness, answer_error=answer_error),
+        ]
+
+    async def get_health(self, _: Request) -> Response:
         """Say that the process lives."""
-        return _answer(encode({"status": "ok"}))
+        return Response(encode({"status": "ok"}))
 
-    @get("/readyz", exception_handlers={Refusal: _answer_refusal})
-    async def get_readiness() -> Response[bytes]:
+    async def get_readiness(self, _: Request) -> Response:
         """Say whether the database answers."""
-        await simulator.check()
-        return _answer(encode({"status": "ready"}))
-
-    handlers: list[ControllerRouterHandler] = [create_router(simulator, secret=secret), get_health, get_readiness]
-    return Litestar(
-        handlers,
-        openapi_config=None,
-        logging_config=None,
-        lifespan=[run],
-        exception_handlers={HTTPException: _answer_http_exception, Exception: _answer_defect},
-    )
+        await self._simulator.check()
+        return Response(encode({"status": "ready"}))
 
 
-def create_router(simulator: Simulator, *, path: str | None = None, secret: str | None = None) -> Router:
-    """Build the routes below `path`, or below the path of the simulator's `base_url`, without starting the simulator.
+class MachineCalls:
+    """Messages and control, for the gateway alone: it shows the secret in `Authorization`, after `Bearer`."""
 
-    The pages are open, as a bank's are. Messages and control are for who shows the secret; without a secret they are
-    not there.
-    """
-    path = (urlsplit(simulator.base_url).path if path is None else path).rstrip("/")
-    handlers: list[ControllerRouterHandler] = [*_page_routes(simulator)]
-    if secret is not None:
-        guard = build_guard(secret)
-        handlers.append(Router("/", route_handlers=_machine_routes(simulator, path), guards=[guard]))
-    return Router(
-        path or "/",
-        route_handlers=handlers,
-        request_max_body_size=MAX_BODY_BYTES,
-        include_in_schema=False,
-        exception_handlers={Refusal: _answer_refusal},
-    )
+    def __init__(self, simulator: Simulator, *, path: str, secret: str) -> None:
+        self._simulator = simulator
+        self._path = path
+        self._expected = f"Bearer {secret}".encode()
 
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            *(self._route("POST", path, self.answer_machine) for path in MACHINE_PATHS),
+            self._route("POST", f"{CHALLENGES}{{acsTransId}}", self.end_challenge),
+            self._route("GET", "/control/journal", self.show_journal),
+        ]
 
-def build_guard(secret: str) -> Callable[[AnyConnection, BaseRouteHandler], None]:
-    """Return what lets only those pass who show the secret in `Authorization`, after `Bearer`."""
-    expected = f"Bearer {secret}".encode()
+    def _route(self, method: str, path: str, handler: Handler) -> Route:
+        return Route(method, f"{self._path}{path}", handler, answer_error=answer_error)
 
-    def check_secret(connection: AnyConnection, _handler: BaseRouteHandler) -> None:
-        if not compare_digest(connection.headers.get("authorization", "").encode(), expected):
+    async def answer_machine(self, request: Request) -> Response:
+        """Answer a message whose path says what it is."""
+        self._check(request)
+        return await self._answer(request, request.path.removeprefix(self._path))
+
+    async def end_challenge(self, request: Request) -> Response:
+        """End a challenge as the control message says."""
+        self._check(request)
+        return await self._answer(request, CHALLENGES + request.path_parameters["acsTransId"])
+
+    async def show_journal(self, request: Request) -> Response:
+        """Show the journal; without a limit its last hundred entries."""
+        self._check(request)
+        limit = request.query_value("limit", "100")
+        if not (limit.isascii() and limit.isdigit()):
+            raise Invalid({"limit": ["must be a whole number"]})
+        return build_response(await self._simulator.handle("/control/journal", encode({"limit": int(limit)})))
+
+    async def _answer(self, request: Request, path: str) -> Response:
+        body = await request.read_body(limit_bytes=MAX_BODY_BYTES)
+        return build_response(await self._simulator.handle(path, body))
+
+    def _check(self, request: Request) -> None:
+        """Raise NotAuthenticated unless the request shows the secret."""
+        if not compare_digest(request.headers.get("authorization").encode(), self._expected):
             raise NotAuthenticated("The simulator is for the gateway only.")
 
-    return check_secret
 
+class BankPages:
+    """The pages of the bank, which are open as a bank's are."""
 
-def _machine_routes(simulator: Simulator, prefix: str) -> list[HTTPRouteHandler]:
-    @post(MACHINE_PATHS, status_code=200)
-    async def answer_machine(request: AnyRequest) -> Response[bytes]:
-        return _answer(await simulator.handle(request.scope["path"].removeprefix(prefix), await request.body()))
+    def __init__(self, simulator: Simulator, *, path: str) -> None:
+        self._simulator = simulator
+        self._control = simulator.access_control
+        self._path = path
+        self._action = pages.answer_path(simulator.base_url)
 
-    @post(CHALLENGES + "{acs_trans_id:str}", status_code=200)
-    async def end_challenge(request: AnyRequest, acs_trans_id: FromPath[str]) -> Response[bytes]:
-        return _answer(await simulator.handle(CHALLENGES + acs_trans_id, await request.body()))
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            self._route("POST", "/acs/challenge", self.open_challenge),
+            self._route("GET", "/acs/challenge", self.explain),
+            self._route("POST", "/acs/challenge/answer", self.answer_challenge),
+            self._route("GET", "/acs/challenge/answer", self.explain),
+            self._route("POST", "/acs/method", self.run_method),
+            self._route("POST", "/acs/method/silent", self.run_silent_method),
+        ]
 
-    @get("/control/journal")
-    async def show_journal(limit: FromQuery[int] = 100) -> Response[bytes]:
-        return _answer(await simulator.handle("/control/journal", encode({"limit": limit})))
+    def _route(self, method: str, path: str, handler: Handler) -> Route:
+        return Route(method, f"{self._path}{path}", handler, answer_error=answer_error)
 
-    return [answer_machine, end_challenge, show_journal]
-
-
-def _page_routes(simulator: Simulator) -> list[HTTPRouteHandler]:
-    action = pages.answer_path(simulator.base_url)
-    control = simulator.access_control
-
-    @post("/acs/challenge", status_code=200)
-    async def open_challenge(request: AnyRequest) -> Response[str]:
-        form = read_page_form(await request.body(), max_fields=MAX_FORM_FIELDS)
+    async def open_challenge(self, request: Request) -> Response:
+        """Show the question that a challenge asks."""
+        form = await read_form(request)
         try:
-            authentication = await control.open(form.get("creq", ""))
+            authentication = await self._control.open(form.get("creq", ""))
         except (Invalid, NotFound):
             return _show_unknown(request)
-        return _show(request, authentication, form, action)
+        return _show(request, authentication, form, self._action)
 
-    @post("/acs/challenge/answer", status_code=200)
-    async def answer_challenge(request: AnyRequest) -> Response[str]:
-        form = read_page_form(await request.body(), max_fields=MAX_FORM_FIELDS)
+    async def answer_challenge(self, request: Request) -> Response:
+        """Take the cardholder's answer."""
+        form = await read_form(request)
         try:
-            authentication = await _act(simulator, form)
+            authentication = await _act(self._simulator, form)
         except (Invalid, NotFound):
             return _show_unknown(request)
         is_empty = form.get("act", "submit") == "submit" and not form.get("code", "").strip()
-        return _show(request, authentication, form, action, is_empty=is_empty)
+        return _show(request, authentication, form, self._action, is_empty=is_empty)
 
-    @get(["/acs/challenge", "/acs/challenge/answer"])
-    async def explain(request: AnyRequest) -> Response[str]:
+    async def explain(self, request: Request) -> Response:
+        """Say that there is no challenge."""
         return _show_unknown(request)
 
-    @post("/acs/method", status_code=200)
-    async def run_method(request: AnyRequest) -> Response[str]:
-        form = read_page_form(await request.body(), max_fields=MAX_FORM_FIELDS)
+    async def run_method(self, request: Request) -> Response:
+        """Run the bank's script, which reports to the gateway."""
+        form = await read_form(request)
         try:
             transaction_id, url = read_method_data(form.get("threeDSMethodData", ""))
         except ProtocolError:
             return _show_unknown(request)
         return _send(pages.render_method(transaction_id, url))
 
-    @post("/acs/method/silent", status_code=200)
-    async def run_silent_method() -> Response[str]:
+    async def run_silent_method(self, _: Request) -> Response:
+        """Run a script that never reports."""
         return _send(pages.render_silent_method())
 
-    return [open_challenge, answer_challenge, explain, run_method, run_silent_method]
+
+async def read_form(request: Request) -> dict[str, str]:
+    """Read a form as browsers post it. Raises TooLarge."""
+    return read_page_form(await request.read_body(limit_bytes=MAX_BODY_BYTES), max_fields=MAX_FORM_FIELDS)
 
 
 async def _act(simulator: Simulator, form: dict[str, str]) -> Authentication:
@@ -211,8 +227,8 @@ async def _act(simulator: Simulator, form: dict[str, str]) -> Authentication:
 
 
 def _show(
-    request: AnyRequest, authentication: Authentication, form: dict[str, str], action: str, *, is_empty: bool = False
-) -> Response[str]:
+    request: Request, authentication: Authentication, form: dict[str, str], action: str, *, is_empty: bool = False
+) -> Response:
     """Show the state that a challenge is in: the question, or the way back."""
     session_data, words = form.get("threeDSSessionData", "")[:MAX_SESSION_DATA], _words_of(request)
     if authentication.is_open:
@@ -223,80 +239,57 @@ def _show(
     return _send(pages.render_return(authentication, words, session_data=session_data))
 
 
-def _show_unknown(request: AnyRequest) -> Response[str]:
-    return _send(pages.render_problem(_words_of(request)), status_code=400)
+def _show_unknown(request: Request) -> Response:
+    return _send(pages.render_problem(_words_of(request)), status=400)
 
 
-def _words_of(request: AnyRequest) -> Words:
+def _words_of(request: Request) -> Words:
     """Return the words of the language that is in the address of a challenge, or else of the browser's first."""
-    return choose_words(request.query_params.get("lang") or request.headers.get("accept-language", "")[:2])
+    return choose_words(request.query_value("lang") or request.headers.get("accept-language")[:2])
 
 
-def _send(page: pages.Page, *, status_code: int = 200) -> Response[str]:
+def _send(page: pages.Page, *, status: int = 200) -> Response:
     headers = {
         "Content-Security-Policy": page.policy,
         "Cache-Control": "no-store",
         "Referrer-Policy": "strict-origin",
         "X-Content-Type-Options": "nosniff",
     }
-    return Response(page.html, media_type="text/html", headers=headers, status_code=status_code)
+    return answer_html(page.html, status=status, headers=headers)
 
 
-def _answer(answer: bytes | Silence) -> Response[bytes]:
-    return Silent(answer) if isinstance(answer, Silence) else Response(answer, media_type="application/json")
+def build_response(answer: bytes | Silence) -> Response:
+    """Return the response to a message, which may be silence."""
+    return BrokenOff(silent_seconds=answer.seconds) if isinstance(answer, Silence) else Response(answer)
 
 
-class Silent(Response[bytes]):
-    """No answer: the connection is held, then broken off."""
+class BrokenOff(Response, frozen=True):
+    """A response that breaks off, after the client is gone or the silence is over."""
 
-    def __init__(self, silence: Silence) -> None:
-        super().__init__(b"")
-        self._seconds = silence.seconds
+    silent_seconds: float = 0.0
 
-    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
-        """Give Litestar the response that breaks off."""
-        return BreakOff(self._seconds)
-
-
-class BreakOff(ASGIResponse):
-    """Waits until the client is gone or the time is over, and breaks off in the middle of an answer."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._seconds = seconds
-
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+    async def send(self, request: Request, send: Send, headers: Headers) -> None:
         """Promise one byte and never send it: a server that finds it missing closes the connection."""
-        gone = asyncio.create_task(_wait_for_disconnect(receive))
-        await asyncio.wait([gone], timeout=self._seconds)
+        del headers
+        gone = asyncio.create_task(request.wait_for_disconnect())
+        await asyncio.wait([gone], timeout=self.silent_seconds)
         gone.cancel()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
 
 
-async def _wait_for_disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def _answer_refusal(_request: AnyRequest, error: Refusal) -> Response[bytes]:
-    """Answer what was refused; the only statuses that these routes have."""
-    statuses: dict[type[Refusal], int] = {NotAuthenticated: 401, NotFound: 404, Unavailable: 503}
-    status = next((status for kind, status in statuses.items() if isinstance(error, kind)), 400)
-    errors = error.errors if isinstance(error, Invalid) else {}
-    return Response(
-        encode({"message": str(error), "errors": errors}), media_type="application/json", status_code=status
-    )
-
-
-def _answer_http_exception(_request: AnyRequest, error: HTTPException) -> Response[bytes]:
-    """Answer what the framework refused: an unknown path, a method that a path does not have."""
-    return Response(
-        encode({"message": error.detail, "errors": {}}), media_type="application/json", status_code=error.status_code
-    )
-
-
-def _answer_defect(_request: AnyRequest, error: Exception) -> Response[bytes]:
-    """Answer a defect; the log says which."""
-    log.error("simulator failed", error=type(error).__name__, exc_info=error)
-    body = encode({"message": "Something is wrong at our side; the log says what.", "errors": {}})
-    return Response(body, media_type="application/json", status_code=500)
+def answer_error(_: Request, error: Exception) -> Response:
+    """Return the response to a message that was rejected or met a defect: the only statuses of these routes."""
+    match error:
+        case NotAuthenticated():
+            return answer_problem(401, str(error))
+        case NotFound():
+            return answer_problem(404, str(error))
+        case TooLarge():
+            return answer_problem(413, str(error))
+        case Unavailable():
+            return answer_problem(503, str(error))
+        case Invalid():
+            return answer_problem(400, str(error), faults=error.errors)
+        case _:
+            log.error("simulator failed", error=type(error).__name__, exc_info=error)
+            return answer_problem(500, "Something is wrong at our side; the log says what.")

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
 
-from litestar import Request, Response, get
-from litestar.exceptions import NotFoundException
-from litestar.params import FromPath
-
+from tollhouse.http.problems import NO_PATH
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import CSS, JAVASCRIPT, Response
+from tollhouse.http.routes import Route
+from tollhouse.kernel.errors import NotFound
 from tollhouse.stage.pages import show
-
-if TYPE_CHECKING:
-    from litestar.handlers import HTTPRouteHandler
 
 #: A few of the published cards; docs/reference/test-cards.md has all.
 CARDS_TO_TRY = (
@@ -24,7 +21,7 @@ CARDS_TO_TRY = (
     ("4000 0000 2000 0008", "The amount decides: 2051.00 declines with 51, and so on."),
     ("4000 0000 9001 0002", "Approves, but the bank's answer is lost: pending, until the gateway has asked again."),
 )
-TYPES = {"inbox.js": "text/javascript", "stage.css": "text/css"}
+TYPES = {"inbox.js": JAVASCRIPT, "stage.css": CSS}
 MAX_SHOWN_LENGTH = 64
 
 #: By `is_approved`.
@@ -38,37 +35,38 @@ RETURNED = ("order_id", "ustas", "consumer_id", "sh", "is_approved", "cb_code", 
 OPEN_END = ("", "You are back", "This is where a cardholder lands after 3-D Secure.")
 
 
-AnyRequest = Request[Any, Any, Any]
+class StagePages:
+    """The page at `/`, the page that the demo's cardholders come back to, and their files."""
 
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route("GET", "/", self.show_landing),
+            Route("GET", "/stage/thanks", self.show_thanks),
+            Route("GET", "/stage/{name}", self.get_file),
+        ]
 
-def visit_handlers() -> list[HTTPRouteHandler]:
-    """Return the handlers."""
-
-    @get("/", sync_to_thread=False)
-    def show_landing() -> Response[str]:
+    async def show_landing(self, _: Request) -> Response:
         """Show where everything is."""
         return show("landing.html", cards=CARDS_TO_TRY)
 
-    @get("/stage/thanks", sync_to_thread=False)
-    def show_thanks(request: AnyRequest) -> Response[str]:
+    async def show_thanks(self, request: Request) -> Response:
         """Stand in for the page of a shop to which the cardholder comes back."""
-        given = request.query_params
-        is_approved = given.get("is_approved", "")
+        given = {name: request.query_value(name) for name in RETURNED}
+        is_approved = given["is_approved"]
         mood, heading, text = ENDS.get(is_approved, OPEN_END)
-        if is_approved == "0" and not given.get("cb_code"):
+        if is_approved == "0" and not given["cb_code"]:
             mood, heading, text = NOT_KNOWN
-        facts = [(name, given[name][:MAX_SHOWN_LENGTH]) for name in RETURNED if given.get(name)]
+        facts = [(name, value[:MAX_SHOWN_LENGTH]) for name, value in given.items() if value]
         return show("thanks.html", mood=mood, heading=heading, text=text, facts=facts)
 
-    @get("/stage/{name:str}", sync_to_thread=False)
-    def get_file(name: FromPath[str]) -> Response[bytes]:
-        """Serve the script or the stylesheet."""
+    async def get_file(self, request: Request) -> Response:
+        """Return the script or the style sheet."""
+        name = request.path_parameters["name"]
         if name not in TYPES:
-            raise NotFoundException
+            raise NotFound(NO_PATH)
         headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
-        return Response(_read(name), media_type=TYPES[name], headers=headers)
-
-    return [show_landing, show_thanks, get_file]
+        return Response(_read(name), 200, TYPES[name], headers)
 
 
 @cache

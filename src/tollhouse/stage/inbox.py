@@ -7,18 +7,20 @@ merchant's customers were sent stands between them: receipts from their rows, me
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from litestar import Request, Response, get, post
-from litestar.exceptions import NotFoundException
-from litestar.params import FromPath, FromQuery
+import msgspec
 
 from tollhouse.catalog.access import Catalog
+from tollhouse.http.problems import NO_PATH
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import HTML, Response, answer_html, build_tag
+from tollhouse.http.routes import Route
 from tollhouse.ipn.log import select_recent_deliveries
+from tollhouse.kernel.errors import Invalid, NotFound
 from tollhouse.merchants.clock import select_clock
 from tollhouse.notices.letter import build_letter
 from tollhouse.notices.store import select_notice, select_recent_notices
@@ -29,8 +31,6 @@ from tollhouse.stage.mailbox import Mailbox, judge
 from tollhouse.stage.pages import LETTER_HEADERS, PAGE_HEADERS, render, show
 
 if TYPE_CHECKING:
-    from litestar.handlers import HTTPRouteHandler
-
     from tollhouse.phones.shown import ShownMessage
     from tollhouse.storage.database import Database
 
@@ -43,12 +43,10 @@ REFUSED_SHOWN = 5
 OTHERS_SHOWN = 20
 NEWEST = 2**63 - 1
 
-AnyRequest = Request[Any, Any, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """What the inbox works with. `secrets_of` returns a merchant's IPN secrets, the current one first."""
+    """The inbox. `secrets_of` returns a merchant's IPN secrets, the current one first."""
 
     database: Database
     catalog: Catalog
@@ -64,48 +62,68 @@ class Inbox:
         """Whether there is a demo merchant; nobody else's callbacks are shown."""
         return await self.catalog.site(MERCHANT_ID, SITE_ID) is not None
 
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route("GET", PATH, self.show_inbox),
+            Route("GET", f"{PATH}/list", self.show_list),
+            Route("GET", f"{PATH}/letter/{{noticeId}}", self.show_letter),
+            Route("POST", PATH, self.receive),
+        ]
 
-def inbox_handlers(inbox: Inbox) -> list[HTTPRouteHandler]:
-    """Return the handlers."""
-
-    @get(PATH)
-    async def show_inbox(before: FromQuery[int | None] = None) -> Response[str]:
+    async def show_inbox(self, request: Request) -> Response:
         """Show the page; with `before` the callbacks that are older than an event."""
-        before = None if before is None else min(max(before, 0), NEWEST)
-        part = await _render_list(inbox, before)
-        return show("inbox.html", part=part, tag=_tag(part), is_first_page=before is None, path=PATH)
+        before = _read_before(request)
+        part = await _render_list(self, before)
+        return show("inbox.html", part=part, tag=build_tag(part.encode()), is_first_page=before is None, path=PATH)
 
-    @get(f"{PATH}/list")
-    async def show_list(request: AnyRequest) -> Response[str]:
+    async def show_list(self, request: Request) -> Response:
         """Give the script the newest callbacks, or 304 when it has them."""
-        part = await _render_list(inbox, None)
-        headers = {**PAGE_HEADERS, "ETag": _tag(part)}
+        part = (await _render_list(self, None)).encode()
+        headers = {**PAGE_HEADERS, "ETag": build_tag(part)}
         if request.headers.get("if-none-match") == headers["ETag"]:
-            return Response("", status_code=304, media_type="text/html", headers=headers)
-        return Response(part, media_type="text/html", headers=headers)
+            return Response(b"", 304, HTML, headers)
+        return Response(part, 200, HTML, headers)
 
-    @get(f"{PATH}/letter/{{notice_id:int}}")
-    async def show_letter(notice_id: FromPath[int]) -> Response[str]:
+    async def show_letter(self, request: Request) -> Response:
         """Show the HTML form of a letter, for a frame of the page."""
-        async with inbox.database.acquire() as connection:
-            notice = await select_notice(connection, merchant_id=MERCHANT_ID, notice_id=min(max(notice_id, 0), NEWEST))
-        if notice is None or not await inbox.is_for_demo():
-            raise NotFoundException
-        html = build_letter(notice).html
-        return Response(html, media_type="text/html", headers=LETTER_HEADERS)
+        notice_id = _read_number(request.path_parameters["noticeId"])
+        async with self.database.acquire() as connection:
+            notice = await select_notice(connection, merchant_id=MERCHANT_ID, notice_id=notice_id)
+        if notice is None or not await self.is_for_demo():
+            raise NotFound(NO_PATH)
+        return answer_html(build_letter(notice).html, headers=LETTER_HEADERS)
 
-    @post(PATH, request_max_body_size=MAX_BODY_BYTES)
-    async def receive(request: AnyRequest) -> Response[dict[str, str]]:
+    async def receive(self, request: Request) -> Response:
         """Receive a callback as a merchant's server does: verify, remember, acknowledge."""
-        body = await request.body()
-        secrets = await inbox.secrets_of(MERCHANT_ID) if await inbox.is_for_demo() else []
+        body = await request.read_body(limit_bytes=MAX_BODY_BYTES)
+        secrets = await self.secrets_of(MERCHANT_ID) if await self.is_for_demo() else []
         arrival = judge(request.headers, body, secrets)
-        inbox.mailbox.put(arrival)
+        self.mailbox.put(arrival)
         if not arrival.is_genuine:
-            return Response({"message": f"{arrival.problem}."}, status_code=400)
-        return Response({"message": "Thank you."}, status_code=200)
+            return _answer(f"{arrival.problem}.", 400)
+        return _answer("Thank you.", 200)
 
-    return [show_inbox, show_list, show_letter, receive]
+
+def _answer(message: str, status: int) -> Response:
+    return Response(msgspec.json.encode({"message": message}), status)
+
+
+def _read_before(request: Request) -> int | None:
+    """Return the event before which the page begins, if one is given. Raises Invalid."""
+    text = request.query_value("before")
+    try:
+        return min(max(int(text), 0), NEWEST) if "before" in request.query else None
+    except ValueError:
+        raise Invalid({}, "The request could not be read.") from None
+
+
+def _read_number(text: str) -> int:
+    """Return the number of a letter. Raises NotFound."""
+    try:
+        return min(max(int(text), 0), NEWEST)
+    except ValueError:
+        raise NotFound(NO_PATH) from None
 
 
 async def _render_list(inbox: Inbox, before: int | None) -> str:
@@ -176,7 +194,3 @@ def _in_order(
             ordered.append(left.pop())
         ordered.append(callback)
     return [*ordered, *reversed(left)]
-
-
-def _tag(part: str) -> str:
-    return f'"{hashlib.sha256(part.encode()).hexdigest()[:16]}"'

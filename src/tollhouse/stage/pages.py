@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from litestar import Response
 
+from tollhouse.http.responses import Response, answer_html
 from tollhouse.wire.pretty import html_of_json
 
 PAGE_HEADERS = {
@@ -34,9 +34,9 @@ _environment = Environment(
 )
 
 
-def show(template: str, **values: Any) -> Response[str]:
+def show(template: str, **values: Any) -> Response:
     """Answer with a page."""
-    return Response(render(template, **values), media_type="text/html", headers=PAGE_HEADERS)
+    return answer_html(render(template, **values), headers=PAGE_HEADERS)
 
 
 def render(template: str, **values: Any) -> str:

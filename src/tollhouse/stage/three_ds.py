@@ -1,24 +1,20 @@
-"""Answering a challenge without a browser: `POST /stage/3ds/{orderId}`.
+"""Complete a challenge without a browser, as a cardholder would.
 
-It stands in for the cardholder from wherever the authentication is: it opens the page, answers the bank through the
-simulator's control API, and waits for the outcome.
+From wherever the authentication is: open the page, answer the bank through the simulator's control API, and wait for
+the outcome.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import structlog
-from litestar import Request, Response, post
-from litestar.params import FromPath
 
-from tollhouse.http.screen import read_screened_object
 from tollhouse.kernel.clock import boot_seconds
-from tollhouse.kernel.errors import Invalid, NotFound, Unavailable
+from tollhouse.kernel.errors import NotFound, Unavailable
 from tollhouse.kernel.requests import Reply
 from tollhouse.payments.authentication.challenge_flow import open_page, submit_browser
 from tollhouse.payments.authentication.resume import abandon
@@ -31,21 +27,15 @@ from tollhouse.threeds.store import select_newest
 from tollhouse.transport.model import NoAnswer, NotSent
 
 if TYPE_CHECKING:
-    from litestar.handlers import HTTPRouteHandler
-
-    from tollhouse.merchants.model import Merchant
     from tollhouse.payments.tools import Tools
     from tollhouse.transport.model import Transport
 
-AnyRequest = Request[Any, Any, Any]
 Outcome = Literal["pass", "fail", "cancel", "timeout"]
 
 #: How long the answer may take, and how often the payment is looked at meanwhile.
 PATIENCE_SECONDS = 10.0
 PAUSE_SECONDS = 0.05
 CONTROL_TIMEOUT_SECONDS = 8.0
-
-MAX_BODY_BYTES = 8 * 1024
 
 #: A browser like many.
 BROWSER = BrowserData(
@@ -122,34 +112,3 @@ async def _load(tools: Tools, merchant_id: int, payment_id: int) -> Payment:
 async def _answer(tools: Tools, payment: Payment) -> Reply:
     """Answer with the payment; one that still waits for its cardholder says where."""
     return Reply(200, await show_payment(tools.reader, payment))
-
-
-def three_ds_handler(
-    tools: Tools, transport: Transport, authenticate: Callable[[AnyRequest], Awaitable[Merchant]]
-) -> HTTPRouteHandler:
-    """Return the route. `authenticate` lets a merchant in by the API key."""
-
-    @post("/stage/3ds/{order_id:str}", status_code=200, request_max_body_size=MAX_BODY_BYTES)
-    async def answer_challenge(request: AnyRequest, order_id: FromPath[str]) -> Response[bytes]:
-        """Answer a challenge without a browser: pass, fail, cancel or timeout. Stage only."""
-        merchant = await authenticate(request)
-        result = read_result(await request.body())
-        if not (order_id.isascii() and order_id.isdigit() and len(order_id) < 19):
-            raise NotFound("There is no such order.")
-        reply = await complete_challenge(
-            tools, transport, merchant_id=merchant.merchant_id, payment_id=int(order_id), result=result
-        )
-        return Response(reply.body, status_code=reply.status, media_type="application/json")
-
-    return answer_challenge
-
-
-def read_result(body: bytes) -> Outcome:
-    """Read `{"result": ...}`. Raises Invalid."""
-    content, faults = read_screened_object(body)
-    result = content.get("result")
-    if result not in get_args(Outcome):
-        faults = {"result": [f"must be one of {', '.join(get_args(Outcome))}"]} | faults
-    if faults:
-        raise Invalid(faults)
-    return cast("Outcome", result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +21,7 @@ TIMEOUT_SECONDS = 8.0
 log = structlog.get_logger()
 
 
-async def ask_world(transport: Transport, path: str, message: object) -> dict[str, Any]:
+async def ask_world(transport: Transport, path: str, message: Mapping[str, Any]) -> dict[str, Any]:
     """Post a message to the simulator and return its answer. Raises Unavailable."""
     try:
         answer = await transport.post(

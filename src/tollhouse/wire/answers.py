@@ -12,6 +12,21 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 Amount = Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0})]
 
+# Forms of texts, which the document tells clients. What is written is not checked against them.
+Uuid = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+WebUrl = Annotated[str, Field(json_schema_extra={"format": "uri"})]
+CurrencyCode = Annotated[str, Field(json_schema_extra={"pattern": "^[A-Z]{3}$"})]
+#: `YYYY-MM-DD hh:mm:ss`, in UTC.
+DateTime = Annotated[str, Field(json_schema_extra={"pattern": r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$"})]
+#: ISO 8601, in UTC, to the millisecond.
+Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Span = Annotated[str, Field(json_schema_extra={"format": "duration"})]
+#: An object, or a list if the merchant sent one.
+Metadata = Annotated[
+    Any,
+    WithJsonSchema({"anyOf": [{"type": "object", "additionalProperties": True}, {"type": "array", "items": {}}]}),
+]
+
 
 #: What a transaction does, and how it ended; `confirmed` and `payout` are of methods that are to come.
 PaymentMode = Literal[
@@ -35,7 +50,7 @@ class Answer(BaseModel):
 class Moment(Answer):
     """A moment in three forms, as a `payment` has it."""
 
-    dateTime: str = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
+    dateTime: DateTime = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
     timezone: str = Field(description="Always `+00:00`.")
     unixTime: int = Field(description="Unix seconds, as a number.")
 
@@ -43,7 +58,7 @@ class Moment(Answer):
 class Timestamp(Answer):
     """A moment in three forms."""
 
-    dateTime: str = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
+    dateTime: DateTime = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
     timezone: str = Field(description="Always `+00:00`.")
     unixTime: str = Field(description="Unix seconds, as a string.")
 
@@ -54,7 +69,9 @@ class SourceAnswer(Answer):
     method: Literal["card"] = "card"
     number: str = Field(description="First six and last four digits; of twelve the first four.", pattern=MASKED_FORM)
     brand: str = Field(description="`visa`, `mastercard`, `amex` and so on.")
-    paymentAccountId: str = Field(description="UUID of the stored card; good for later payments once one was approved.")
+    paymentAccountId: Uuid = Field(
+        description="UUID of the stored card; good for later payments once one was approved."
+    )
     expirationMonth: int = Field(description="1 to 12.")
     expirationYear: int = Field(description="Last two digits of the year.")
     disabled: bool = Field(False, description="Whether the stored card may be paid with no more.")
@@ -75,7 +92,7 @@ class PaymentBlock(Answer):
     action: Literal["charge", "credit", "chargeback", "redirect"] = Field(
         description="The family of its mode; `redirect`: send the cardholder to `url`."
     )
-    url: str | None = Field(None, description="Where to send the cardholder; only with action `redirect`.")
+    url: WebUrl | None = Field(None, description="Where to send the cardholder; only with action `redirect`.")
     mode: PaymentMode = Field(
         description="What the transaction does; `settle` captures an authorization, `refund` gives money back."
     )
@@ -88,7 +105,7 @@ class PaymentBlock(Answer):
         None,
         description="Of a charge-back: how much of it is beyond what was left of the payment, where that is not all 0.",
     )
-    currency: str = Field(description="ISO 4217.")
+    currency: CurrencyCode = Field(description="ISO 4217.")
     amountUsd: Amount | None = Field(
         None,
         description="The amount in US dollars, by the rate at the purchase's beginning, where one is known.",
@@ -129,7 +146,7 @@ class SubscriptionBlock(Answer):
     id: str
     status: str = Field(description="`active`, `trial`, `past_due`, `canceled` or `expired`.")
     cycle: int = Field(description="Successful renewals, 0 at the sign-up.")
-    renewalDate: str | None = Field(None, description="UTC, `YYYY-MM-DD hh:mm:ss`.")
+    renewalDate: DateTime | None = Field(None, description="UTC, `YYYY-MM-DD hh:mm:ss`.")
     cancelDate: str | None = Field(None, description="UTC; the subscription ends then.")
     skuName: str | None = None
     siteId: str | None = None
@@ -149,7 +166,7 @@ class PaymentAnswer(Answer):
     subscriptions: list[SubscriptionBlock] | None = Field(
         None, description="All of them, when a bundle starts several; `subscription` is the first."
     )
-    metadata: Annotated[Any, WithJsonSchema({"type": ["object", "array"], "description": "As sent."})]
+    metadata: Metadata = Field(description="As sent.")
 
 
 class PaymentEvent(PaymentAnswer):
@@ -170,7 +187,7 @@ class CancelBlock(Answer):
     )
     reason: str | None = Field(None, description="Who ended it and why; for a declined renewal with its code.")
     amount: Amount = Field(Decimal(0), description="Always 0.")
-    currency: str = Field(description="ISO 4217.")
+    currency: CurrencyCode = Field(description="ISO 4217.")
     orderId: str = Field(description="The last order of the subscription that was paid.")
     transactionId: str = Field(description="Of its own: no payment has it.")
     timestamp: Moment = Field(description="When it happened.")
@@ -182,7 +199,7 @@ class SubscriptionEvent(Answer):
     payment: CancelBlock
     subscription: SubscriptionBlock
     consumer: ConsumerBlock
-    metadata: Annotated[Any, WithJsonSchema({"type": ["object", "array"], "description": "Of the first payment."})]
+    metadata: Metadata = Field(description="Of the first payment.")
     timestamp: Timestamp = Field(description="When it happened.")
 
 
@@ -192,21 +209,21 @@ class CardEvent(Answer):
     event: Literal["subscription.card_expiring"] = Field(description="What happened.")
     subscription: SubscriptionBlock
     consumer: ConsumerBlock
-    metadata: Annotated[Any, WithJsonSchema({"type": ["object", "array"], "description": "Of the first payment."})]
+    metadata: Metadata = Field(description="Of the first payment.")
     timestamp: Timestamp = Field(description="When it happened.")
 
 
 class TokenAnswer(Answer):
     """A token for one payment."""
 
-    token: str = Field(description="UUID; good for one payment.")
+    token: Uuid = Field(description="UUID; good for one payment.")
     expireAt: int = Field(description="Unix seconds; 15 minutes from now.")
 
 
 class PaymentPageAnswer(Answer):
     """A page on which one purchase is paid."""
 
-    url: str = Field(description="Where to send the customer's browser.")
+    url: WebUrl = Field(description="Where to send the customer's browser.")
     code: int = Field(description="Always 0.")
 
 

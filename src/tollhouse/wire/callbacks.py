@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from tollhouse.wire.answers import Answer
+from tollhouse.wire.answers import Answer, DateTime
 
 
 class IpnRecordAnswer(Answer):
@@ -43,7 +43,7 @@ class EventAnswer(Answer):
     sequence: int = Field(description="The `webhook-sequence`: counts your events from 1 without a gap.")
     kind: str = Field(description="What it is about: `sale`, `auth`, `credit` and so on.")
     status: str = Field(description="How it ended.")
-    createdAt: str = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
+    createdAt: DateTime = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
     body: Annotated[Any, WithJsonSchema({"type": "object"})] = Field(
         description="The body of its callback, byte for byte."
     )

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tollhouse.wire.answers import Answer
+from tollhouse.wire.answers import Answer, Instant, Span
 
 NOW = "Your time: ISO 8601, UTC, to the millisecond."
 AHEAD = "How far it is ahead of the real one: ISO 8601, to the nearest second."
@@ -15,9 +15,9 @@ AHEAD = "How far it is ahead of the real one: ISO 8601, to the nearest second."
 class ClockAnswer(Answer):
     """A clock that was moved."""
 
-    now: str = Field(description=NOW, examples=["2027-01-31T12:00:00.000Z"])
-    ahead: str = Field(description=AHEAD, examples=["P30D"])
-    advanced: str = Field(description="How much later it is than before this call.", examples=["P30D"])
+    now: Instant = Field(description=NOW, examples=["2027-01-31T12:00:00.000Z"])
+    ahead: Span = Field(description=AHEAD, examples=["P30D"])
+    advanced: Span = Field(description="How much later it is than before this call.", examples=["P30D"])
     steps: int = Field(description="At how many instants it stopped, because something fell due or it was there.")
 
 
@@ -28,12 +28,12 @@ class DueAnswer(Answer):
         description="An authorization is captured or released, a challenge runs out, the card of a subscription is"
         " looked at, a subscription is renewed or ends, an issuer charges back, a callback is tried again."
     )
-    at: str = Field(description="In your time: ISO 8601, UTC, to the millisecond.")
+    at: Instant = Field(description="In your time: ISO 8601, UTC, to the millisecond.")
 
 
 class OutlookAnswer(Answer):
     """A clock, and what is before it."""
 
-    now: str = Field(description=NOW, examples=["2027-01-31T12:00:00.000Z"])
-    ahead: str = Field(description=AHEAD, examples=["P30D"])
+    now: Instant = Field(description=NOW, examples=["2027-01-31T12:00:00.000Z"])
+    ahead: Span = Field(description=AHEAD, examples=["P30D"])
     next: list[DueAnswer] = Field(description="What falls due next of each kind, the earliest first.")

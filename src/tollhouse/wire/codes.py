@@ -30,6 +30,6 @@ class CodeListAnswer(Answer):
     """The table of payment codes."""
 
     edition: str = Field(description="Names this state of the table.")
-    date: str = Field(description="`YYYY-MM-DD`: when it was put together.")
+    date: str = Field(json_schema_extra={"format": "date"}, description="`YYYY-MM-DD`: when it was put together.")
     source: str = Field(description="Where it is from.")
     data: list[CodeAnswer]

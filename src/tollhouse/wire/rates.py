@@ -19,7 +19,9 @@ class RateAnswer(Answer):
     usdPerUnit: Worth = Field(description="US dollars for one unit. An amount times this, in cents, is `amountUsd`.")
     unitPerUsd: Worth = Field(description="Units for one US dollar.")
     date: str | None = Field(
-        None, description="`YYYY-MM-DD`: the day of the reference rates. Not there where a fixed parity says it."
+        None,
+        json_schema_extra={"format": "date"},
+        description="`YYYY-MM-DD`: the day of the reference rates. Not there where a fixed parity says it.",
     )
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, RootModel
 
-from tollhouse.wire.answers import MASKED_FORM, Amount, Answer, Timestamp
+from tollhouse.wire.answers import MASKED_FORM, Amount, Answer, CurrencyCode, DateTime, Timestamp, Uuid
 
 WHEN = "UTC, `YYYY-MM-DD hh:mm:ss`."
 OWN = "Kept for you as sent."
@@ -20,8 +20,8 @@ class SiteAnswer(Answer):
     externalId: str = Field(description="Your own id; empty where you gave none.")
     ipnUrl: str = Field(description="Where callbacks go when a payment names no address.")
     redirectUrl: str = Field(description="Where cardholders go when a payment names no address.")
-    createdAt: str = Field(description=WHEN)
-    updatedAt: str = Field(description=WHEN)
+    createdAt: DateTime = Field(description=WHEN)
+    updatedAt: DateTime = Field(description=WHEN)
     status: bool = Field(description="Whether it sells.")
     corsEnabled: bool = Field(description="Whether browsers may tokenize from its pages.")
     autoRedirect: bool
@@ -59,7 +59,7 @@ class PriceAnswer(Answer):
     """One charge of a schedule."""
 
     amount: Amount
-    currency: str = Field(description="ISO 4217.")
+    currency: CurrencyCode = Field(description="ISO 4217.")
     offset: str = Field(description="When, counted from the charge before: `0d`, `30d`, `1m`.")
     repeat: bool | int = Field(description="Without end, or so many charges in all.")
     title: str | None = Field(None, description="What the charge is for.")
@@ -78,10 +78,10 @@ class SkuAnswer(Answer):
     title: str
     type: Literal["one-time", "subscription"]
     price: Amount | list[PriceAnswer] = Field(description="What it costs; 0 for a product without a price of its own.")
-    currency: str | None = Field(None, description="ISO 4217; absent where there is no price.")
+    currency: CurrencyCode | None = Field(None, description="ISO 4217; absent where there is no price.")
     showOnPaymentPage: bool = Field(description="Whether payment pages may offer it.")
-    createdAt: str = Field(description=WHEN)
-    updatedAt: str = Field(description=WHEN)
+    createdAt: DateTime = Field(description=WHEN)
+    updatedAt: DateTime = Field(description=WHEN)
 
 
 class ConsumerAnswer(Answer):
@@ -111,7 +111,7 @@ class ConsumerAnswer(Answer):
 class AccountAnswer(Answer):
     """A stored card, as far as it may be shown."""
 
-    paymentAccountId: str = Field(description="UUID; a source of payments.")
+    paymentAccountId: Uuid = Field(description="UUID; a source of payments.")
     method: Literal["card"] = "card"
     number: str = Field(description="First six and last four digits; of twelve the first four.", pattern=MASKED_FORM)
     brand: str

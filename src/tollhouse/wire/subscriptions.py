@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tollhouse.wire.answers import Amount, Answer
+from tollhouse.wire.answers import Amount, Answer, CurrencyCode, DateTime
 
 
 class ChargeAnswer(Answer):
     """One charge that is to come."""
 
     period: int = Field(description="Counts the charges after the sign-up from 1.")
-    date: str = Field(description="When it falls due: UTC, `YYYY-MM-DD hh:mm:ss`.")
+    date: DateTime = Field(description="When it falls due: UTC, `YYYY-MM-DD hh:mm:ss`.")
     amount: Amount = Field(description="All prices that fall due together; of 0 nothing is charged.")
-    currency: str = Field(description="ISO 4217.")
-    coversUntil: str = Field(description="Until when it pays: mostly when the next one falls due.")
-    nextTry: str | None = Field(
+    currency: CurrencyCode = Field(description="ISO 4217.")
+    coversUntil: DateTime = Field(description="Until when it pays: mostly when the next one falls due.")
+    nextTry: DateTime | None = Field(
         None, description="When it is tried next, where that is later than its date: it failed, or was missed."
     )
     waitsFor: str | None = Field(
         None,
         description="`paymentAccount`: it is not tried before a new card comes. `merchant`: your account is disabled.",
     )
-    waitsUntil: str | None = Field(None, description="When the subscription expires, unless a new card comes before.")
+    waitsUntil: DateTime | None = Field(
+        None, description="When the subscription expires, unless a new card comes before."
+    )
 
 
 class UpcomingAnswer(Answer):
@@ -34,7 +36,7 @@ class UpcomingAnswer(Answer):
 class PreviewAnswer(Answer):
     """What a sign-up would charge."""
 
-    at: str = Field(description="When it would be: UTC, `YYYY-MM-DD hh:mm:ss`.")
+    at: DateTime = Field(description="When it would be: UTC, `YYYY-MM-DD hh:mm:ss`.")
     amount: Amount = Field(description="What would be charged at once; 0 begins with a trial.")
-    currency: str = Field(description="ISO 4217.")
+    currency: CurrencyCode = Field(description="ISO 4217.")
     data: list[ChargeAnswer] = Field(description="What would follow, oldest first; empty where nothing would.")

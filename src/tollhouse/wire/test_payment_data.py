@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
 
-from tollhouse.wire.answers import Answer
+from tollhouse.wire.answers import Answer, CurrencyCode, DateTime
 
 
 class TestPaymentDataAnswer(Answer):
@@ -17,15 +17,15 @@ class TestPaymentDataAnswer(Answer):
     type: str = Field(description="The brand, or `sepa`.")
     number: str = Field(description="In clear: it buys nothing but in stage. For `sepa` an IBAN.")
     balance: Annotated[Decimal, WithJsonSchema({"type": "number"})] = Field(description="What is left on it.")
-    currency: str = Field(description="ISO 4217. Charges in any other decline 5057.")
+    currency: CurrencyCode = Field(description="ISO 4217. Charges in any other decline 5057.")
     allowedIps: list[str] = Field(description="Addresses of consumers that may pay with it; all when it is empty.")
     emulate3ds: bool = Field(description="Whether every payment by its holder is challenged; the code is 123456.")
     blocked: bool = Field(description="Whether charges decline 5062.")
     expired: bool = Field(description="Whether charges decline 5054, whatever date they give.")
     comment: str | None = Field(None, description="As sent.")
     transactions: int = Field(description="How many charges were approved.")
-    createdAt: str = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
-    updatedAt: str = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
+    createdAt: DateTime = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
+    updatedAt: DateTime = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
 
 
 class ListMeta(Answer):

@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from tollhouse.wire.answers import Answer
+from tollhouse.wire.answers import Answer, Instant
 
 
 class TimelineEntry(Answer):
     """One thing that happened."""
 
-    at: str = Field(description="ISO 8601, UTC, to the millisecond.")
+    at: Instant = Field(description="ISO 8601, UTC, to the millisecond.")
     kind: Literal["request", "rule", "route", "3ds", "acquirer", "state", "ledger", "callback"]
     text: str = Field(description="What happened, in a sentence for people; it may change.")
     facts: dict[str, str] = Field(description="What it is about, by name.")

@@ -153,6 +153,8 @@ async def test_trailers_are_no_headers() -> None:
         (b"GET /ok HTTP/1.1\r\n Host: a\r\n\r\n", 400),
         (b"GET /ok HTTP/1.1\r\n\r\n", 400),
         (b"GET /ok HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET /ok HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        (b"GET /ok HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
         (b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         (b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),

@@ -46,7 +46,7 @@ async def threeds_server() -> AsyncIterator[ThreedsServer]:
 @pytest.fixture
 async def edge(simulator: Simulator) -> AsyncIterator[str]:
     """The base URL of the simulator's HTTP edge, on a real server and a real port."""
-    config = uvicorn.Config(create_simulator_app(simulator, secret=SECRET), port=0, log_config=None, lifespan="on")
+    config = uvicorn.Config(create_simulator_app(simulator, secret=SECRET), port=0, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     listener = config.bind_socket()
     # Callers that come before the server is up wait in the queue.

@@ -22,7 +22,7 @@ async def test_no_rubbish_is_a_defect(simulator: Simulator, edge: str) -> None:
     headers = {"Authorization": f"Bearer {SECRET}"}
     async with aiohttp.ClientSession(edge, headers=headers) as session:
         for method, path in routes:
-            target = fill(path, {"acs_trans_id": str(UUID(int=1))})
+            target = fill(path, {"acsTransId": str(UUID(int=1))})
             packed = [pack_bytes(name, body) for name in ("creq", "threeDSMethodData") for body in RUBBISH]
             for body in (*RUBBISH, *packed, b"acsTransID=" + str(UUID(int=1)).encode() + b"&attempt=" + b"9" * 4_000):
                 async with session.request(method, target, data=body) as response:

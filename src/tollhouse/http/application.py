@@ -1,0 +1,138 @@
+"""The ASGI application: from a request to its route, and from the handler's response to the wire.
+
+Every request has an id, a line in the log and a place in the metrics, whatever it asks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tollhouse.http.cors import IsOriginAllowed, build_cors_headers
+from tollhouse.http.headers import complete_headers
+from tollhouse.http.problems import NO_PATH, MethodNotAllowed, answer_error
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.router import Place, Router
+from tollhouse.http.screen import find_query_faults
+from tollhouse.kernel.errors import Invalid, NotFound, Stopping
+
+if TYPE_CHECKING:
+    from tollhouse.http.asgi import Receive, Scope, Send
+    from tollhouse.http.headers import Headers
+    from tollhouse.http.metrics import Metrics
+    from tollhouse.http.routes import AnswerError, Route
+
+#: Paths that are asked for every few seconds and are not worth a line each.
+QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/stage/inbox/list"})
+
+log = structlog.get_logger()
+
+
+class WebApplication:
+    """An application made of routes."""
+
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        *,
+        metrics: Metrics | None = None,
+        logs_requests: bool = True,
+        is_secure: bool = False,
+        is_origin_allowed: IsOriginAllowed = lambda _: False,
+    ) -> None:
+        self._router = Router(routes)
+        self.metrics = metrics
+        self._logs_requests = logs_requests
+        self._is_secure = is_secure
+        self._is_origin_allowed = is_origin_allowed
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """All routes."""
+        return self._router.routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        started = time.perf_counter()
+        request, status = Request(scope, receive), 500
+        try:
+            response, headers = await self._answer(request)
+            status = response.status
+            await response.send(request, send, headers)
+        finally:
+            self._record(request, status, time.perf_counter() - started)
+
+    async def _answer(self, request: Request) -> tuple[Response, Headers]:
+        """Return the response with all its headers."""
+        found = self._router.find(request.path)
+        place = None
+        if found is not None:
+            place, request.path_parameters = found
+        response = await self._handle(request, place)
+        headers = response.encode_headers()
+        if place is not None and place.is_for_browsers:
+            headers += build_cors_headers(request, self._is_origin_allowed)
+        headers = complete_headers(response.status, headers, is_secure=self._is_secure)
+        headers.append((b"x-request-id", request.request_id.encode()))
+        return response, headers
+
+    async def _handle(self, request: Request, place: Place | None) -> Response:
+        if place is not None and place.is_for_browsers and request.method == "OPTIONS":
+            return Response(b"", 204)
+        answer: AnswerError = answer_error
+        try:
+            check_query(request)
+            if place is not None and request.method == "OPTIONS":
+                return answer_options(request, place)
+            route = choose_route(request, place)
+            answer = route.answer_error
+            return await route.handler(request)
+        except asyncio.CancelledError:
+            # The server cancels open requests when it stops. Work on payments goes on without its request.
+            return answer_error(request, Stopping())
+        except Exception as error:  # noqa: BLE001 - no other caller can answer
+            return answer(request, error)
+
+    def _record(self, request: Request, status: int, seconds: float) -> None:
+        if self.metrics is not None:
+            self.metrics.observe_request(request.method, request.route_path, status, seconds)
+        if self._logs_requests and request.path not in QUIET_PATHS:
+            log.info(
+                "request answered",
+                request_id=request.request_id,
+                method=request.method,
+                route=request.route_path,
+                status=status,
+                milliseconds=round(seconds * 1000, 1),
+            )
+
+
+def check_query(request: Request) -> None:
+    """Reject a query with a card number: proxies log queries and browsers keep them. Raises Invalid.
+
+    A path needs no check: one with a card number in it leads nowhere, and is neither logged nor shown.
+    """
+    if request.query_string and (faults := find_query_faults(request.query_string)):
+        raise Invalid(faults)
+
+
+def choose_route(request: Request, place: Place | None) -> Route:
+    """Return the route of a request, and tell the request of it. Raises NotFound and MethodNotAllowed."""
+    if place is None:
+        raise NotFound(NO_PATH)
+    route = place.choose(request.method)
+    if route is None:
+        raise MethodNotAllowed(place.allowed)
+    request.route_path, request.purpose = route.path, route.effective_purpose
+    return route
+
+
+def answer_options(request: Request, place: Place) -> Response:
+    """Tell the methods of a path."""
+    request.route_path = place.path
+    return Response(b"", 204, headers={"Allow": place.allowed})

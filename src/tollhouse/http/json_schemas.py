@@ -1,0 +1,102 @@
+"""JSON Schemas of models, in the forms from which clients are generated.
+
+A field that a request may leave out is optional, and neither null nor given a default: the server chooses it, and the
+words of the field say which. A field of a response is required unless it is left out when it is None. Responses may
+have further fields in later versions, so their schemas are open.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any, cast
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
+
+#: Keywords whose value is data, and no schema.
+LITERALS = frozenset({"const", "enum", "examples"})
+REF = "#/components/schemas/{model}"
+
+
+class Mode(Enum):
+    """The direction in which models are sent."""
+
+    REQUEST = "validation"
+    RESPONSE = "serialization"
+
+    @property
+    def schema_mode(self) -> JsonSchemaMode:
+        """The name of the mode in pydantic."""
+        return self.value
+
+
+class _Generator(GenerateJsonSchema):
+    """A generator without null, and without titles of fields, which only repeat their names."""
+
+    def nullable_schema(self, schema: Any) -> JsonSchemaValue:
+        """Return the schema of what is there if it is not null."""
+        return self.generate_inner(schema["schema"])
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Set no title."""
+        del schema
+        return False
+
+    def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: FBT001 - as pydantic calls it
+        """Tell whether a field is always there. A response leaves out what is None, and nothing else."""
+        if self.mode == "validation":
+            return super().field_is_required(field, total)
+        return not _may_be_none(field["schema"])
+
+
+def build_schemas(models: Iterable[type[BaseModel]], mode: Mode) -> dict[str, Any]:
+    """Return the schemas of models, and of those that they are made of, by their names."""
+    generator = _Generator(ref_template=REF)
+    inputs = [(model, mode.schema_mode, model.__pydantic_core_schema__) for model in sorted(models, key=_name_of)]
+    _, schemas = generator.generate_definitions(inputs)
+    return {name: _complete(schema, mode) for name, schema in schemas.items()}
+
+
+def build_query_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema of the parameters of a query."""
+    schema = model.model_json_schema(ref_template=REF, schema_generator=_Generator)
+    return cast("dict[str, Any]", _complete(schema, Mode.REQUEST))
+
+
+def _name_of(model: type[BaseModel]) -> str:
+    return model.__name__
+
+
+def _may_be_none(schema: Any) -> bool:
+    kind = schema["type"]
+    if kind == "default":
+        return schema.get("default", 0) is None or _may_be_none(schema["schema"])
+    if kind in {"function-before", "function-after", "function-wrap"}:
+        return _may_be_none(schema["schema"])
+    return bool(kind == "nullable")
+
+
+def _complete(schema: Any, mode: Mode) -> Any:
+    """Return a schema with its defaults in words, or none in a response, and a response's schema open."""
+    if isinstance(schema, list):
+        return [_complete(each, mode) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    completed = {
+        name: {field: _complete(one, mode) for field, one in value.items()}
+        if name == "properties"
+        else value
+        if name in LITERALS
+        else _complete(value, mode)
+        for name, value in schema.items()
+        if name != "default"
+    }
+    if mode is Mode.RESPONSE and completed.get("additionalProperties") is False:
+        del completed["additionalProperties"]
+    default = schema.get("default")
+    if mode is Mode.REQUEST and default not in (None, "", [], {}):
+        said = f"By default `{default if isinstance(default, str) else json.dumps(default)}`."
+        completed["description"] = f"{completed.get('description', '')} {said}".strip()
+    return completed

@@ -1,0 +1,112 @@
+"""Responses to requests that failed: the one table of HTTP status codes.
+
+No message echoes what was sent: paths and texts are masked besides, in case a card number is in the place of a name.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from tollhouse.http.responses import Response
+from tollhouse.kernel import errors
+from tollhouse.kernel.card import mask_digits
+from tollhouse.kernel.card_search import mask_card_numbers
+
+if TYPE_CHECKING:
+    from tollhouse.http.requests import Request
+
+log = structlog.get_logger()
+
+
+class MethodNotAllowed(errors.Refusal):
+    """This path does not have that method."""
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__()
+        self.allowed = allowed
+
+
+#: The nearest class of an error's ancestry decides.
+STATUS_CODES: dict[type[Exception], int] = {
+    errors.Invalid: 400,
+    errors.NotAuthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    MethodNotAllowed: 405,
+    errors.RequestInProgress: 409,
+    errors.TooLarge: 413,
+    errors.WrongMediaType: 415,
+    errors.RequestIdReused: 422,
+    errors.RateLimited: 429,
+    errors.Unavailable: 503,
+}
+
+NO_PATH = "There is no such path."
+#: Long runs of digits in a path: its keys are the client's own, perhaps a card number with a typing error.
+DIGITS = re.compile(r"\d{12,}")
+#: How to authenticate (RFC 9110, 11.6.1): the key after `Bearer`, or bare, for which there is no name.
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="tollhouse"'}
+MAX_LOGGED_FRAMES = 12
+
+
+def answer_error(request: Request, error: Exception) -> Response:
+    """Return the response to a request whose handler raised."""
+    if isinstance(error, errors.Refusal):
+        return answer_refusal(error)
+    log_defect(request, error)
+    return answer_problem(500, f"Something is wrong at our side. Reference: {request.request_id}")
+
+
+def answer_refusal(error: errors.Refusal) -> Response:
+    """Return the response to a rejected request: status, message and every faulty field."""
+    status = choose_status(error)
+    faults = error.errors if isinstance(error, errors.Invalid) else {}
+    headers = build_retry_after(error)
+    if status == 401:
+        headers |= CHALLENGE
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = error.allowed
+    return answer_problem(status, str(error), faults=faults, headers=headers)
+
+
+def choose_status(error: errors.Refusal) -> int:
+    """Return the status of a rejection."""
+    return next(STATUS_CODES[kind] for kind in type(error).__mro__ if kind in STATUS_CODES)
+
+
+def build_retry_after(error: errors.Refusal) -> dict[str, str]:
+    """Return the header that says when to try again, if that helps."""
+    seconds = getattr(error, "retry_after_seconds", None)
+    return {"Retry-After": str(seconds)} if seconds else {}
+
+
+def answer_problem(
+    status: int,
+    message: str,
+    *,
+    faults: Mapping[str, list[str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return a problem in the form that all calls share."""
+    content = {
+        "message": mask_card_numbers(message),
+        "errors": {mask_path(path): texts for path, texts in (faults or {}).items()},
+    }
+    return Response(msgspec.json.encode(content), status, headers=headers or {})
+
+
+def log_defect(request: Request, error: Exception) -> None:
+    """Log a defect with the way to it, without any values."""
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    log.error("defect", request_id=request.request_id, error=type(error).__name__, frames=frames[-MAX_LOGGED_FRAMES:])
+
+
+def mask_path(path: str) -> str:
+    """Mask whatever might be a card number in the path of a field."""
+    return DIGITS.sub(lambda found: mask_digits(found[0]), mask_card_numbers(path))

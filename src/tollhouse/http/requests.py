@@ -1,0 +1,166 @@
+"""Requests as handlers see them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote
+
+from tollhouse.http.purposes import Purpose
+from tollhouse.kernel.card_search import holds_card_number
+from tollhouse.kernel.errors import Invalid, TooLarge
+from tollhouse.kernel.ids import new_request_id
+
+if TYPE_CHECKING:
+    from tollhouse.http.asgi import Receive, Scope
+
+#: 1 to 128 visible ASCII characters.
+REQUEST_ID_FORM = re.compile(r"[!-~]{1,128}")
+#: The name of a request in log and metrics that leads to no route.
+UNKNOWN_ROUTE = "unknown"
+
+_SLASHES = re.compile("//+")
+
+
+class RequestHeaders(Mapping[str, str]):
+    """The headers of a request by their names in lower case. Of several headers of one name the first counts."""
+
+    __slots__ = ("_first", "_raw")
+
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
+        self._raw = list(raw)
+        self._first: dict[str, str] = {}
+        for name, value in self._raw:
+            self._first.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+
+    def __getitem__(self, name: str) -> str:
+        return self._first[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._first)
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def get(self, name: str, default: Any = "") -> Any:
+        """Return the first header of a name, or the default."""
+        return self._first.get(name, default)
+
+    def get_all(self, name: str) -> list[str]:
+        """Return all headers of a name in their order."""
+        wanted = name.encode("latin-1")
+        return [value.decode("latin-1") for found, value in self._raw if found == wanted]
+
+
+class Request:
+    """One HTTP request.
+
+    `path` has one slash before each step and none at its end. `path_parameters`, `route_path` and `purpose` are those
+    of the route, which the application sets.
+    """
+
+    __slots__ = (
+        "_query",
+        "_receive",
+        "headers",
+        "method",
+        "path",
+        "path_parameters",
+        "peer",
+        "purpose",
+        "query_string",
+        "request_id",
+        "route_path",
+        "sent_request_id",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        client, headers = scope.get("client"), RequestHeaders(scope["headers"])
+        sent = headers.get("x-request-id", None)
+        self.method: str = scope["method"]
+        self.path = normalize_path(scope["path"])
+        self.path_parameters: Mapping[str, str] = {}
+        self.query_string: str = scope["query_string"].decode("latin-1")
+        self.headers = headers
+        #: The address at the other end of the connection; empty if it is not known.
+        self.peer: str = client[0] if client else ""
+        #: The `X-Request-ID` as it was sent, well formed or not.
+        self.sent_request_id: str | None = sent
+        is_sound = sent is not None and find_request_id_fault(sent) is None
+        #: The client's id of the request if it may be used, or else one of ours.
+        self.request_id: str = sent if is_sound else new_request_id()
+        self.route_path = UNKNOWN_ROUTE
+        self.purpose = Purpose.SELLS
+        self._query: dict[str, list[str]] | None = None
+        self._receive = receive
+
+    @property
+    def query(self) -> Mapping[str, list[str]]:
+        """The parameters of the query, each with all its values."""
+        if self._query is None:
+            self._query = parse_qs(self.query_string, keep_blank_values=True)
+        return self._query
+
+    def query_value(self, name: str, default: str = "") -> str:
+        """Return the first value of a parameter of the query, or the default."""
+        values = self.query.get(name)
+        return values[0] if values else default
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """The cookies that the browser sent."""
+        pairs = (pair.partition("=") for pair in self.headers.get("cookie").split(";"))
+        return {name.strip(): unquote(value.strip().strip('"')) for name, is_pair, value in pairs if is_pair}
+
+    def forget_request_id(self) -> None:
+        """Replace an id that must not be repeated in response and log."""
+        self.request_id = new_request_id()
+
+    async def read_body(self, *, limit_bytes: int) -> bytes:
+        """Read the whole body, which can be done once. Raises TooLarge and Invalid."""
+        if _read_length(self.headers.get("content-length", "0")) > limit_bytes:
+            raise _too_large(limit_bytes)
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Invalid({}, "The body ended too early.")
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > limit_bytes:
+                raise _too_large(limit_bytes)
+            chunks.append(chunk)
+            if not message.get("more_body"):
+                return b"".join(chunks)
+
+    async def wait_for_disconnect(self) -> None:
+        """Return when the client is gone."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+def normalize_path(path: str) -> str:
+    """Return a path without a slash at its end, and with one in the place of several."""
+    if path.endswith("/") or "//" in path:
+        return "/" + _SLASHES.sub("/", path).strip("/")
+    return path or "/"
+
+
+def find_request_id_fault(text: str) -> str | None:
+    """Say why a text may not be an X-Request-ID; None if it may."""
+    if REQUEST_ID_FORM.fullmatch(text) is None:
+        return "must have 1 to 128 visible ASCII characters"
+    return "must not hold a card number" if holds_card_number(text) else None
+
+
+def _too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge(f"The body is larger than {limit_bytes} bytes.")
+
+
+def _read_length(declared: str) -> int:
+    try:
+        return int(declared)
+    except ValueError:
+        raise Invalid({}, "The Content-Length is not a number.") from None

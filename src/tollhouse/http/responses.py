@@ -1,0 +1,88 @@
+"""Responses as handlers return them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from http.cookies import SimpleCookie
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from tollhouse.http.headers import Headers, has_no_body
+
+if TYPE_CHECKING:
+    from tollhouse.http.asgi import Send
+    from tollhouse.http.requests import Request
+    from tollhouse.kernel.requests import Reply
+
+JSON = "application/json"
+HTML = "text/html"
+CSS = "text/css"
+JAVASCRIPT = "text/javascript"
+
+REPLAYED = {"Idempotent-Replay": "true"}
+
+
+class Response(Struct, frozen=True):
+    """A whole response. `cookies` are values of `Set-Cookie`, made by `build_cookie`."""
+
+    body: bytes = b""
+    status: int = 200
+    media_type: str = JSON
+    headers: Mapping[str, str] = {}
+    cookies: tuple[str, ...] = ()
+
+    def encode_headers(self) -> Headers:
+        """Return the headers that belong to this response, those about its body too."""
+        encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        if not has_no_body(self.status):
+            charset = "; charset=utf-8" if self.media_type.startswith("text/") else ""
+            encoded.append((b"content-type", f"{self.media_type}{charset}".encode("latin-1")))
+            encoded.append((b"content-length", b"%d" % len(self.body)))
+        return encoded + [(b"set-cookie", cookie.encode("latin-1")) for cookie in self.cookies]
+
+    async def send(self, request: Request, send: Send, headers: Headers) -> None:
+        """Send the response with these headers; without its body if the request is a HEAD."""
+        body = b"" if request.method == "HEAD" or has_no_body(self.status) else self.body
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def answer_reply(reply: Reply) -> Response:
+    """Return the response to a merchant's request; a recorded one says so."""
+    return Response(reply.body, reply.status, headers=REPLAYED if reply.is_replay else {})
+
+
+def answer_html(html: str, *, status: int = 200, headers: Mapping[str, str], cookies: tuple[str, ...] = ()) -> Response:
+    """Return a page."""
+    return Response(html.encode(), status, HTML, headers, cookies)
+
+
+def redirect(url: str, *, headers: Mapping[str, str]) -> Response:
+    """Send the browser to another page by GET, whatever its request was."""
+    return Response(b"", 303, HTML, {**headers, "Location": url})
+
+
+def answer_file(request: Request, content: bytes, media_type: str) -> Response:
+    """Return a file that a browser asks about each time it needs it; 304 if it has this content."""
+    tag = build_tag(content)
+    headers = {"Cache-Control": "no-cache", "ETag": tag, "X-Content-Type-Options": "nosniff"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(b"", 304, media_type, headers)
+    return Response(content, 200, media_type, headers)
+
+
+def build_tag(content: bytes) -> str:
+    """Return the entity tag of a content."""
+    return f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+
+
+def build_cookie(name: str, value: str, *, path: str, is_secure: bool, max_age_seconds: int | None = None) -> str:
+    """Return a cookie that scripts cannot read and that forms of other sites do not send."""
+    cookie = SimpleCookie({name: value})
+    attributes = {"path": path, "httponly": True, "samesite": "lax", "secure": is_secure, "max-age": max_age_seconds}
+    for attribute, content in attributes.items():
+        if content is not None:
+            cookie[name][attribute] = content
+    return cookie.output(header="").strip()

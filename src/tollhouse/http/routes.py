@@ -1,0 +1,92 @@
+"""Routes as data: application, OpenAPI document, pages and tests are made from one list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from inspect import cleandoc
+from typing import TYPE_CHECKING
+
+from tollhouse.http.problems import answer_error
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Handler = Callable[[Request], Awaitable[Response]]
+#: Returns the response to a request whose handler raised.
+AnswerError = Callable[[Request, Exception], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and a path, and the handler of both.
+
+    A step of a path in braces is a parameter: `/site/{siteId}`; `{rest:path}` is all that follows. A route with a
+    summary belongs to the documented API. Its operation id is the name of its handler, and the docstring of the handler
+    describes it.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str = ""
+    #: What the handler does; None is Purpose.READS for GET and Purpose.SELLS, the most restricted, for the others.
+    purpose: Purpose | None = None
+    request: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    #: None: the response has no body.
+    answer: type[BaseModel] | None = None
+    status: int = 200
+    needs_key: bool = True
+    takes_request_id: bool = False
+    #: The path names something that may not exist.
+    may_miss: bool = False
+    #: Scripts of other origins may call.
+    is_for_browsers: bool = False
+    #: Statuses of rejections besides those that follow from the rest.
+    refuses: tuple[int, ...] = ()
+    #: Headers of the successful response, besides those that follow from the rest.
+    answer_headers: tuple[str, ...] = ()
+    #: The model of a rejection; None is the common one.
+    problem: type[BaseModel] | None = None
+    answer_error: AnswerError = answer_error
+
+    @property
+    def is_documented(self) -> bool:
+        """Whether the route is a part of the API."""
+        return bool(self.summary)
+
+    @property
+    def operation_id(self) -> str:
+        """The name of the operation."""
+        return str(getattr(self.handler, "__name__", ""))
+
+    @property
+    def description(self) -> str:
+        """The operation in words."""
+        return cleandoc(self.handler.__doc__ or "")
+
+    @property
+    def effective_purpose(self) -> Purpose:
+        """The purpose; that of a route which does not say its own is the most restricted."""
+        return self.purpose or (Purpose.READS if self.method == "GET" else Purpose.SELLS)
+
+    @property
+    def refusals(self) -> list[int]:
+        """The statuses of all rejections."""
+        # Callers without a key are limited by address, and so are those with a wrong one.
+        statuses = {429, 500, 503, *self.refuses}
+        if self.needs_key:
+            statuses |= {401, 403}
+        if self.request:
+            statuses |= {400, 413, 415}
+        if self.query:
+            statuses |= {400}
+        if self.takes_request_id and self.needs_key:
+            statuses |= {409, 422}
+        if self.may_miss:
+            statuses |= {404}
+        return sorted(statuses)
