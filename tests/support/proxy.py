@@ -15,7 +15,7 @@ BEGIN, COMMIT = b"BEGIN;\0", b"COMMIT;\0"
 PREPARED = re.compile(rb"P.{4}(__asyncpg_\w+)\0(.*?)\0", re.DOTALL)
 CALLED = re.compile(rb"B.{4}\0(__asyncpg_\w+)\0", re.DOTALL)
 #: A statement that commits by itself, outside of a transaction.
-WRITING = re.compile(rb"\b(insert into|update|delete from|begin_payments_v1)\b", re.IGNORECASE)
+WRITING = re.compile(rb"\b(insert into|update|delete from|begin_payments_v1|finish_payments_v1)\b", re.IGNORECASE)
 #: The SQLSTATE in the server's word that it did not.
 FAILED = re.compile(rb"\0C[0-9A-Z]{5}\0M")
 CHUNK_BYTES = 65_536

@@ -120,6 +120,8 @@ class SubscriptionContext(Struct, frozen=True):
     is_merchant_active: bool = True
     #: The fencing token of whoever leased it last.
     lease: int | None = None
+    #: Counts the changes of the subscription.
+    version: int = 0
     #: When its next period was tried first, not counting what was no decline.
     first_tried_at: datetime | None = None
     #: How many tries for its next period were declined.
@@ -178,3 +180,5 @@ class LifecycleEvent(Struct, frozen=True):
     subscription: Subscription
     at: datetime
     request_id: str
+    #: The code of the renewal that ended it, if its outcome is not written yet.
+    declined_with: str | None = None

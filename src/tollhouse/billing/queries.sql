@@ -2,12 +2,6 @@
 --
 -- Order of locks: subscriptions by key, before the renewals that belong to them.
 
--- name: delete_subscriptions!
--- Forget subscriptions whose first payment failed.
-delete from subscription s
-using unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merchant_id, subscription_id)
-where s.merchant_id = given.merchant_id and s.subscription_id = given.subscription_id and s.status = 'pending';
-
 -- name: lock_subscriptions
 -- Let nobody else change these subscriptions until the transaction ends.
 select s.merchant_id, s.subscription_id
@@ -53,34 +47,8 @@ order by s.subscription_id
 limit :most;
 
 -- name: update_subscriptions!
--- Write where subscriptions stand now; whoever had leased them has them no more, unless what is to be done with them is the same.
-update subscription s
-set status = given.status, account_id = given.account_id, prices = given.prices, anchor_at = given.anchor_at,
-    anchor_months = given.anchor_months, starts_at_anchor = given.starts_at_anchor, first_period = given.first_period,
-    next_period = given.next_period, tries = given.tries, cycle = given.cycle, renewal_at = given.renewal_at,
-    charge_at = given.charge_at, due_at = given.due_at, charged_at = given.charged_at, paid_until = given.paid_until,
-    cancel_at = given.cancel_at, cancel_reason = given.cancel_reason, tells_consumer = given.tells_consumer,
-    waits_for_account = given.waits_for_account, is_revoked = given.is_revoked, ended_with = given.ended_with,
-    next_prices = given.next_prices, network_transaction_id = given.network_transaction_id,
-    check_card_at = given.check_card_at, approved_at = given.approved_at, is_charge_next = given.is_charge_next,
-    lease = case when :keeps_lease::boolean then s.lease end,
-    lease_until = case when :keeps_lease::boolean then s.lease_until end, updated_at = now()
-from unnest(
-    :merchant_ids::bigint[], :subscription_ids::bigint[], :statuses::subscription_status[], :account_ids::uuid[],
-    :prices::jsonb[], :anchors_at::timestamptz[], :anchor_months::integer[], :starts_at_anchor::boolean[],
-    :first_periods::integer[], :next_periods::integer[], :tries::smallint[], :cycles::integer[],
-    :renewals_at::timestamptz[], :charges_at::timestamptz[], :due_at::timestamptz[], :charged_at::timestamptz[],
-    :paid_until::timestamptz[], :cancels_at::timestamptz[], :cancel_reasons::text[], :tells_consumer::boolean[],
-    :waits_for_account::boolean[], :revoked::boolean[], :ended_with::subscription_end[], :next_prices::jsonb[],
-    :network_transaction_ids::text[], :check_cards_at::timestamptz[], :approved_at::timestamptz[],
-    :charges_next::boolean[]
-) as given (
-    merchant_id, subscription_id, status, account_id, prices, anchor_at, anchor_months, starts_at_anchor, first_period,
-    next_period, tries, cycle, renewal_at, charge_at, due_at, charged_at, paid_until, cancel_at, cancel_reason,
-    tells_consumer, waits_for_account, is_revoked, ended_with, next_prices, network_transaction_id,
-    check_card_at, approved_at, is_charge_next
-)
-where s.merchant_id = given.merchant_id and s.subscription_id = given.subscription_id;
+-- Write subscriptions. The worker that leased one loses the lease, unless the row keeps it.
+select update_subscriptions_v1(:subscriptions::subscription_v1[]);
 
 -- name: lease_due_subscriptions
 -- Take subscriptions with which there is something to do, oldest first, for the length of a lease: by real time those that are
@@ -158,17 +126,6 @@ join unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merc
 join payment p on p.merchant_id = s.merchant_id and p.payment_id = s.payment_id
 left join site on site.merchant_id = s.merchant_id and site.site_id = s.site_id;
 
--- name: settle_renewals!
--- Write what became of tries.
-update renewal r
-set state = given.state, settled_at = given.settled_at, code = given.code, advice_code = given.advice_code,
-    is_decline = given.is_decline, refuses_card = given.refuses_card
-from unnest(
-    :merchant_ids::bigint[], :transaction_ids::bigint[], :states::renewal_state[], :settled_at::timestamptz[],
-    :codes::text[], :advice_codes::text[], :declined::boolean[], :refused::boolean[]
-) as given (merchant_id, transaction_id, state, settled_at, code, advice_code, is_decline, refuses_card)
-where r.merchant_id = given.merchant_id and r.transaction_id = given.transaction_id;
-
 -- name: lease_cards
 -- Take subscriptions whose cards are to be looked at, and put them off by a pause.
 with plain as (
@@ -192,7 +149,7 @@ due as (
     select * from plain union all select * from advanced
 )
 update subscription s
-set check_card_at = now() + m.clock_offset + :pause::interval
+set check_card_at = now() + m.clock_offset + :pause::interval, version = s.version + 1
 from due join merchant m using (merchant_id)
 where s.merchant_id = due.merchant_id and s.subscription_id = due.subscription_id
 returning s.merchant_id, s.subscription_id;

@@ -1,37 +1,54 @@
-"""Renewals in the two durable steps of a payment: written with its intention, settled with its outcome."""
+"""What renewals and new cards make of subscriptions: computed before an outcome is written, and written with it.
+
+A subscription is read with its version, and the rules say what becomes of it. Finish writes that only if the
+subscription still has this version; else nothing of the outcome is written, and it is computed again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from tollhouse.billing.declines import ends_all_on_card, is_decline, is_for_good
-from tollhouse.billing.lifecycle import fail, fail_on_old_account, pay, revoke, switch_account
-from tollhouse.billing.model import EXPIRED, Decline, LifecycleEvent, State, Subscription, SubscriptionContext
+from tollhouse.billing.lifecycle import cancel, fail, fail_on_old_account, pay, revoke, switch_account
+from tollhouse.billing.model import CANCELED, EXPIRED, Decline, LifecycleEvent, State, Subscription, SubscriptionContext
 from tollhouse.billing.store import (
     Key,
-    lock_cases,
-    queries,
     select_case,
     select_cases,
+    select_keys_of_payments,
     select_keys_on_card,
-    update_subscriptions,
+    subscription_row,
 )
 from tollhouse.kernel.card import Expiry
 from tollhouse.kernel.errors import InternalError
-from tollhouse.payments.model import BeginRows, Payment, Status, SubscriptionSummary
+from tollhouse.payments.model import BeginRows, FinishRows, Mode, Payment, Status, SubscriptionSummary
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tollhouse.billing.tools import RecordEvents
+    from tollhouse.billing.tools import DescribeEvents
     from tollhouse.storage.database import Database, PlainConnection
+
+#: Why the subscriptions of a voided sign-up were canceled.
+VOIDED = "The sign-up was voided."
+
+#: A subscription as it is from now on, and as it was read.
+Change = tuple[Subscription, SubscriptionContext]
+
+
+class Outlook(Struct, frozen=True):
+    """What an outcome makes of subscriptions, and the events about them that it causes."""
+
+    changes: tuple[Change, ...] = ()
+    events: tuple[tuple[Any, ...], ...] = ()
 
 
 class RecordRenewal:
-    """Prepares: the try is committed with the payment's intention, if the subscription still is as it was leased."""
+    """Begins a renewal try with its payment, if the subscription is still as it was leased."""
 
     kind = BeginRows.RENEWALS
 
@@ -57,101 +74,169 @@ class RecordRenewal:
         return (row,)
 
 
-class SettleRenewal:
-    """Follows: a try that was paid takes its subscription to the next period, a declined one to what dunning says."""
+class FinishRenewal:
+    """Finishes the renewal try of a payment."""
 
-    rank = 31
-    stands_alone = False
+    kind = FinishRows.RENEWALS
 
-    def rows(self, payment: Payment) -> Sequence[Payment]:
-        """Return the payment if it is a try for a period; what is done with it later changes nothing."""
-        return (payment,) if payment.renewing and payment.mode.is_first else ()
+    def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
+        """Return the outcome of the try, as the columns of `renewal_outcome_v1`; a later operation changes nothing."""
+        if payment.renewing is None or not payment.mode.is_first:
+            return ()
+        decline = _describe(payment) if payment.status is Status.FAIL else None
+        row = (
+            payment.merchant_id,
+            payment.transaction_id,
+            "failed" if decline else "paid",
+            _time_of(payment),
+            decline and decline.code,
+            decline and decline.advice_code,
+            decline is not None and is_decline(decline),
+            decline is not None and is_for_good(decline),
+        )
+        return (row,)
 
-    async def write(self, connection: PlainConnection, rows: Sequence[Payment]) -> None:
-        """Write what becomes of the subscriptions of a batch."""
-        cases = await lock_cases(connection, [_key_of(payment) for payment in rows])
-        await _settle_tries(connection, rows)
-        settled = [(apply_renewal_outcome(_find(cases, payment), payment), payment) for payment in rows]
-        await update_subscriptions(connection, [subscription for subscription, _ in settled])
-        for subscription, payment in settled:
-            if payment.status is Status.FAIL and ends_all_on_card(_describe(payment)):
-                await _revoke_others(connection, payment, subscription)
+
+class ChangeSubscriptions:
+    """Writes what the outcome makes of subscriptions."""
+
+    kind = FinishRows.SUBSCRIPTIONS
+
+    def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
+        """Return the changed subscriptions, each with the version that it was computed from."""
+        return [
+            subscription_row(after, is_charging=_is_charging(case, payment), expected_version=case.version)
+            for after, case in _outlook_of(payment).changes
+        ]
+
+
+def _is_charging(case: SubscriptionContext, payment: Payment) -> bool:
+    """Tell whether another charge of the subscription is under way; a try that is finished is not."""
+    is_own_try = payment.renewing is not None and case.subscription.key == _key_of(payment)
+    return case.is_charging and not is_own_try
+
+
+class TellVoided:
+    """Records, before the event of a void, that it ended the subscriptions of a sign-up."""
+
+    kind = FinishRows.EVENTS
+
+    def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
+        """Return the events of a void."""
+        return _outlook_of(payment).events if payment.mode is Mode.VOID else ()
 
 
 class TellExpired:
-    """Follows, after the event of the payment: the last try that failed is the end of its subscription."""
+    """Records, after the event of a renewal that failed, that its subscription has expired."""
 
-    rank = 91
-    stands_alone = False
+    kind = FinishRows.EVENTS
 
-    def __init__(self, tell: RecordEvents) -> None:
-        self._tell = tell
-
-    def rows(self, payment: Payment) -> Sequence[Payment]:
-        """Return the payment if it is a try that failed."""
-        is_failed = payment.renewing is not None and payment.mode.is_first and payment.status is Status.FAIL
-        return (payment,) if is_failed else ()
-
-    async def write(self, connection: PlainConnection, rows: Sequence[Payment]) -> None:
-        """Tell what has expired; `SettleRenewal` holds the locks, and while a try was open nothing else ended it."""
-        cases = await select_cases(connection, [_key_of(payment) for payment in rows])
-        expired = [payment for payment in rows if _find(cases, payment).subscription.state is State.EXPIRED]
-        await self._tell(
-            connection,
-            [
-                LifecycleEvent(EXPIRED, _find(cases, payment).subscription, _time_of(payment), payment.request_id)
-                for payment in expired
-            ],
-        )
-
-
-class SwitchAccount:
-    """Follows: an approved verification gives its subscription the card, with an agreement of its own."""
-
-    rank = 32
-    stands_alone = False
-
-    def rows(self, payment: Payment) -> Sequence[Payment]:
-        """Return the payment if it verified a new card for a subscription."""
-        is_verified = payment.changing is not None and payment.mode.is_first and payment.status is Status.SUCCESS
-        return (payment,) if is_verified else ()
-
-    async def write(self, connection: PlainConnection, rows: Sequence[Payment]) -> None:
-        """Give the subscriptions of a batch their new cards; of two for one, the later one counts."""
-        ordered = sorted(rows, key=lambda payment: (_time_of(payment), payment.transaction_id))
-        newest = {_key_of(payment): payment for payment in ordered}
-        cases = await lock_cases(connection, newest)
-        for key in sorted(cases):
-            case, payment = cases[key], newest[key]
-            switched = replace(
-                switch_account(case.subscription, payment.source.account_id, _time_of(payment), _expiry_of(payment)),
-                network_transaction_id=payment.network_transaction_id,
-            )
-            await update_subscriptions(connection, [switched], are_charging=case.is_charging)
+    def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
+        """Return the events of a renewal."""
+        return _outlook_of(payment).events if payment.mode.is_first else ()
 
 
 class ForecastSubscription:
-    """Tells what a settled payment makes of its subscription, for its answer; what is written a lock decides."""
+    """Computes what an outcome makes of subscriptions, before it is written."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, describe: DescribeEvents) -> None:
         self._database = database
+        self._describe = describe
 
-    async def __call__(self, payment: Payment) -> tuple[SubscriptionSummary, ...]:
-        """Return where the subscription will stand; nothing where it is gone."""
-        case = payment.renewing.case if payment.renewing else None
-        if case is None:
-            async with self._database.acquire() as connection:
-                case = await select_case(connection, _key_of(payment))
-        if case is None:
+    async def __call__(self, payment: Payment) -> Payment:
+        """Return the payment with its outlook, and with its subscriptions as they will be."""
+        if payment.mode is Mode.VOID and payment.status is Status.SUCCESS:
+            return await self._forecast_void(payment)
+        if payment.mode.is_first and payment.renewing:
+            return await self._forecast_renewal(payment)
+        if payment.mode.is_first and payment.changing:
+            return await self._forecast_new_card(payment)
+        return payment
+
+    async def _forecast_renewal(self, payment: Payment) -> Payment:
+        known = _recall_case(payment)
+        if known is not None:
+            after = apply_renewal_outcome(known, payment)
+            return _with_outlook(payment, [(after, known)])
+        async with self._database.acquire() as connection:
+            case = await select_case(connection, _key_of(payment))
+            if case is None:
+                raise InternalError("A subscription that was renewed is not there.")
+            after = apply_renewal_outcome(case, payment)
+            others = await _revoke_others(connection, payment, after)
+            events = await self._describe_expiry(connection, payment, after)
+        return _with_outlook(payment, [(after, case), *others], events)
+
+    async def _describe_expiry(
+        self, connection: PlainConnection, payment: Payment, after: Subscription
+    ) -> Sequence[tuple[Any, ...]]:
+        """Build the event about a subscription whose last try failed: it has expired."""
+        if payment.status is not Status.FAIL or after.state is not State.EXPIRED:
             return ()
-        if payment.renewing is None:
-            return (summarize_subscription(case.subscription),)
-        tried = replace(case.subscription, tries=payment.renewing.number)
-        return (summarize_subscription(apply_renewal_outcome(replace(case, subscription=tried), payment)),)
+        code = _describe(payment).code
+        event = LifecycleEvent(EXPIRED, after, _time_of(payment), payment.request_id, declined_with=code)
+        return await self._describe(connection, [event])
+
+    async def _forecast_new_card(self, payment: Payment) -> Payment:
+        """A verified card is the subscription's from now on, with an agreement of its own."""
+        async with self._database.acquire() as connection:
+            case = await select_case(connection, _key_of(payment))
+        if case is None:
+            return payment
+        told = replace(payment, standings=(summarize_subscription(case.subscription),))
+        if payment.status is not Status.SUCCESS:
+            return told
+        switched = switch_account(case.subscription, payment.source.account_id, _time_of(payment), _expiry_of(payment))
+        switched = replace(switched, network_transaction_id=payment.network_transaction_id)
+        return replace(told, outlook=Outlook(((switched, case),)))
+
+    async def _forecast_void(self, payment: Payment) -> Payment:
+        """The void of a sign-up cancels the running subscriptions that it began. A refund leaves them running."""
+        async with self._database.acquire() as connection:
+            keys = await select_keys_of_payments(connection, [(payment.merchant_id, payment.payment_id)])
+            cases = await select_cases(connection, keys) if keys else {}
+            changes = [(_cancel_voided(cases[key]), cases[key]) for key in sorted(cases)]
+            ended = [LifecycleEvent(CANCELED, after, case.now, payment.request_id) for after, case in changes]
+            events = await self._describe(connection, ended) if ended else ()
+        return replace(payment, outlook=Outlook(tuple(changes), tuple(events)))
+
+
+def _recall_case(payment: Payment) -> SubscriptionContext | None:
+    """Return the subscription as it was when the try began, if that is known and says enough: not of a failed try.
+
+    What follows a failure depends on what else was declined on the card meanwhile.
+    """
+    renewing = payment.renewing
+    if renewing is None or renewing.case is None or payment.status is Status.FAIL:
+        return None
+    case: SubscriptionContext = renewing.case
+    return replace(case, subscription=replace(case.subscription, tries=renewing.number))
+
+
+def _with_outlook(payment: Payment, changes: Sequence[Change], events: Sequence[tuple[Any, ...]] = ()) -> Payment:
+    """Return the payment with the first changed subscription in its answer; while it is open nothing changes."""
+    told = replace(payment, standings=(summarize_subscription(changes[0][0]),))
+    if payment.status is Status.PENDING:
+        return told
+    return replace(told, outlook=Outlook(tuple(changes), tuple(events)))
+
+
+def _cancel_voided(case: SubscriptionContext) -> Subscription:
+    return cancel(case, at=None, at_next_rebill=False, reason=VOIDED, tells_consumer=False)
+
+
+async def _revoke_others(connection: PlainConnection, payment: Payment, subscription: Subscription) -> list[Change]:
+    """Let all else of the merchant end that runs on a card whose cardholder stopped that, when it is due."""
+    if payment.status is not Status.FAIL or not ends_all_on_card(_describe(payment)):
+        return []
+    account_id = payment.renewing.account_id if payment.renewing else subscription.account_id
+    keys = await select_keys_on_card(connection, replace(subscription, account_id=account_id))
+    cases = await select_cases(connection, keys)
+    return [(revoke(cases[key].subscription, _time_of(payment)), cases[key]) for key in sorted(cases)]
 
 
 def summarize_subscription(subscription: Subscription) -> SubscriptionSummary:
-    """Return where a subscription stands, as answers tell it."""
+    """Return a subscription as answers show it."""
     return SubscriptionSummary(
         subscription_id=subscription.subscription_id,
         status=subscription.state.value,
@@ -179,38 +264,8 @@ def _describe(payment: Payment) -> Decline:
     return Decline(_time_of(payment), payment.code or "", payment.attempt.advice_code, payment.source.brand)
 
 
-async def _settle_tries(connection: PlainConnection, rows: Sequence[Payment]) -> None:
-    failed = [_describe(payment) if payment.status is Status.FAIL else None for payment in rows]
-    await queries.settle_renewals(
-        connection,
-        merchant_ids=[payment.merchant_id for payment in rows],
-        transaction_ids=[payment.transaction_id for payment in rows],
-        states=["paid" if payment.status is Status.SUCCESS else "failed" for payment in rows],
-        settled_at=[_time_of(payment) for payment in rows],
-        codes=[decline and decline.code for decline in failed],
-        advice_codes=[decline and decline.advice_code for decline in failed],
-        declined=[decline is not None and is_decline(decline) for decline in failed],
-        refused=[decline is not None and is_for_good(decline) for decline in failed],
-    )
-
-
-async def _revoke_others(connection: PlainConnection, payment: Payment, subscription: Subscription) -> None:
-    """Let all else of the merchant end that runs on the card that was tried, when the worker looks at it."""
-    account_id = payment.renewing.account_id if payment.renewing else subscription.account_id
-    keys = await select_keys_on_card(connection, replace(subscription, account_id=account_id))
-    cases = await lock_cases(connection, keys)
-    for key in sorted(cases):
-        case = cases[key]
-        revoked = revoke(case.subscription, _time_of(payment))
-        await update_subscriptions(connection, [revoked], are_charging=case.is_charging)
-
-
-def _find(cases: dict[Key, SubscriptionContext], payment: Payment) -> SubscriptionContext:
-    """Return the case of a renewed subscription; its rows are never deleted."""
-    case = cases.get(_key_of(payment))
-    if case is None:
-        raise InternalError("A subscription that was renewed is not there.")
-    return case
+def _outlook_of(payment: Payment) -> Outlook:
+    return payment.outlook or Outlook()
 
 
 def _key_of(payment: Payment) -> Key:

@@ -142,8 +142,10 @@ async def update_subscriptions(
     because what the worker leased it for is the same as before.
     """
     if subscriptions:
-        columns = _columns_of(subscriptions, are_charging=are_charging)
-        await queries.update_subscriptions(connection, keeps_lease=keeps_lease, **columns)
+        rows = [subscription_row(each, is_charging=are_charging, keeps_lease=keeps_lease) for each in subscriptions]
+        await queries.update_subscriptions(
+            connection, subscriptions=[(place, *row) for place, row in enumerate(rows, 1)]
+        )
 
 
 def prices_to_json(prices: Sequence[Price]) -> str:
@@ -151,36 +153,43 @@ def prices_to_json(prices: Sequence[Price]) -> str:
     return msgspec.json.encode([price_to_json(price) for price in prices]).decode()
 
 
-def _columns_of(subscriptions: Sequence[Subscription], *, are_charging: bool) -> dict[str, list[Any]]:
-    plans = [each.plan for each in subscriptions]
-    return _columns_of_keys(each.key for each in subscriptions) | {
-        "statuses": [each.state for each in subscriptions],
-        "account_ids": [each.account_id for each in subscriptions],
-        "prices": [prices_to_json(plan.prices) for plan in plans],
-        "anchors_at": [plan.base_at for plan in plans],
-        "anchor_months": [plan.base_months for plan in plans],
-        "starts_at_anchor": [plan.starts_at_base for plan in plans],
-        "first_periods": [plan.first_period for plan in plans],
-        "next_periods": [each.next_period for each in subscriptions],
-        "tries": [each.tries for each in subscriptions],
-        "cycles": [each.cycle for each in subscriptions],
-        "renewals_at": [each.renewal_at for each in subscriptions],
-        "charges_at": [each.charge_at for each in subscriptions],
-        "due_at": [None if are_charging else each.due_at for each in subscriptions],
-        "charged_at": [each.charged_at for each in subscriptions],
-        "paid_until": [each.paid_until for each in subscriptions],
-        "cancels_at": [each.cancel_at for each in subscriptions],
-        "cancel_reasons": [each.cancel_reason for each in subscriptions],
-        "tells_consumer": [each.tells_consumer for each in subscriptions],
-        "waits_for_account": [each.waits_for_account for each in subscriptions],
-        "revoked": [each.is_revoked for each in subscriptions],
-        "ended_with": [each.ended_with for each in subscriptions],
-        "next_prices": [each.next_prices and prices_to_json(each.next_prices) for each in subscriptions],
-        "network_transaction_ids": [each.network_transaction_id for each in subscriptions],
-        "check_cards_at": [each.check_card_at for each in subscriptions],
-        "approved_at": [each.approved_at for each in subscriptions],
-        "charges_next": [is_charge_next(each) for each in subscriptions],
-    }
+def subscription_row(
+    subscription: Subscription, *, is_charging: bool, keeps_lease: bool = False, expected_version: int | None = None
+) -> tuple[Any, ...]:
+    """Return a subscription as the columns of `subscription_v1`. While it is charged it is not due."""
+    plan = subscription.plan
+    return (
+        expected_version,
+        keeps_lease,
+        subscription.merchant_id,
+        subscription.subscription_id,
+        subscription.state,
+        subscription.account_id,
+        prices_to_json(plan.prices),
+        plan.base_at,
+        plan.base_months,
+        plan.starts_at_base,
+        plan.first_period,
+        subscription.next_period,
+        subscription.tries,
+        subscription.cycle,
+        subscription.renewal_at,
+        subscription.charge_at,
+        None if is_charging else subscription.due_at,
+        subscription.charged_at,
+        subscription.paid_until,
+        subscription.cancel_at,
+        subscription.cancel_reason,
+        subscription.tells_consumer,
+        subscription.waits_for_account,
+        subscription.is_revoked,
+        subscription.ended_with,
+        subscription.next_prices and prices_to_json(subscription.next_prices),
+        subscription.network_transaction_id,
+        subscription.check_card_at,
+        subscription.approved_at,
+        is_charge_next(subscription),
+    )
 
 
 def _columns_of_keys(keys: Iterable[Key]) -> dict[str, list[Any]]:
@@ -201,6 +210,7 @@ def read_case(row: Mapping[str, Any]) -> SubscriptionContext:
         clock_offset=row["clock_offset"],
         is_merchant_active=row["is_merchant_active"],
         lease=row["lease"],
+        version=row["version"],
         first_tried_at=row["first_tried_at"],
         declined_tries=row["declined_tries"],
         last_decline=_read_last_decline(row),

@@ -6,21 +6,15 @@ So a crash between the two loses nothing: whoever settles the payment settles th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tollhouse.billing.lifecycle import begin
 from tollhouse.billing.model import State, Subscription
 from tollhouse.billing.schedule import Plan
-from tollhouse.billing.store import prices_to_json, queries, update_subscriptions
+from tollhouse.billing.store import prices_to_json, subscription_row
 from tollhouse.catalog.prices import sum_due_at_once
 from tollhouse.kernel.card import Expiry
-from tollhouse.payments.model import BeginRows, Payment, Status, Subscribing
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
-
-#: A subscription that begins, with the payment that begins it.
-Pair = tuple[Payment, Subscribing]
+from tollhouse.payments.model import BeginRows, FinishRows, Payment, Status, Subscribing
 
 
 class RecordSubscription:
@@ -51,28 +45,28 @@ def _pending_row(payment: Payment, subscribing: Subscribing) -> tuple[Any, ...]:
     )
 
 
-class SettleSubscription:
-    """Follows: an approved payment starts its subscriptions, a failed one forgets them."""
+class StartSubscriptions:
+    """Starts the subscriptions of an approved payment."""
 
-    rank = 30
-    stands_alone = False
+    kind = FinishRows.SUBSCRIPTIONS
 
-    def rows(self, payment: Payment) -> Sequence[Pair]:
-        """Return the subscriptions that the payment starts; what is done with it later neither starts nor ends one."""
-        return [(payment, subscribing) for subscribing in payment.subscribing if payment.mode.is_first]
+    def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
+        """Return the started subscriptions; a later operation starts none."""
+        if not payment.mode.is_first or payment.status is not Status.SUCCESS:
+            return ()
+        return [subscription_row(start(payment, each), is_charging=False) for each in payment.subscribing]
 
-    async def write(self, connection: PlainConnection, rows: Sequence[Pair]) -> None:
-        """Start or forget the subscriptions of a batch, in the order of their keys."""
-        ordered = sorted(rows, key=lambda pair: (pair[0].merchant_id, pair[1].subscription_id))
-        started = [start(*pair) for pair in ordered if pair[0].status is Status.SUCCESS]
-        failed = [pair for pair in ordered if pair[0].status is Status.FAIL]
-        await update_subscriptions(connection, started)
-        if failed:
-            await queries.delete_subscriptions(
-                connection,
-                merchant_ids=[payment.merchant_id for payment, _ in failed],
-                subscription_ids=[subscribing.subscription_id for _, subscribing in failed],
-            )
+
+class ForgetSubscriptions:
+    """Deletes the pending subscriptions of a payment that failed."""
+
+    kind = FinishRows.FORGOTTEN_SUBSCRIPTIONS
+
+    def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
+        """Return the keys of the subscriptions."""
+        if not payment.mode.is_first or payment.status is not Status.FAIL:
+            return ()
+        return [(payment.merchant_id, each.subscription_id) for each in payment.subscribing]
 
 
 def start(payment: Payment, subscribing: Subscribing) -> Subscription:

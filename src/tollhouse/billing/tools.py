@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,16 @@ class RecordEvents(Protocol):
 
     async def __call__(self, connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> None:
         """Write the happenings of a batch, of subscriptions that the caller has locked."""
+        ...
+
+
+class DescribeEvents(Protocol):
+    """Builds the events about subscriptions that an outcome causes, by a package above this one."""
+
+    async def __call__(
+        self, connection: PlainConnection, happenings: Sequence[LifecycleEvent]
+    ) -> Sequence[tuple[Any, ...]]:
+        """Return the rows of the events."""
         ...
 
 

@@ -33,6 +33,7 @@ from tollhouse.composition.choices import (
     choose_telling,
 )
 from tollhouse.http.metrics import Metrics
+from tollhouse.ipn.message.lifecycle_events import build_event_rows
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import SealBroken, TollhouseError
@@ -44,9 +45,9 @@ from tollhouse.notices.store import count_waiting
 from tollhouse.payments.dependencies import PaymentTimeouts
 from tollhouse.payments.reversals import count_late_approvals
 from tollhouse.payments.store import (
+    begin_payments,
     count_unresolved,
-    flush_beginnings,
-    flush_moves,
+    finish_payments,
 )
 from tollhouse.payments.tools import Tools
 from tollhouse.phones.desk import PhoneDependencies, Quotas
@@ -327,8 +328,8 @@ def _build_tools(
 ) -> Tools:
     limits = choose_limits(settings)
     consequences = choose_consequences(carrier, limits)
-    begin = partial(flush_beginnings, clock, (RecordSubscription(), RecordRenewal()), limits=limits)
-    move = partial(flush_moves, clock, consequences)
+    begin = partial(begin_payments, clock, (RecordSubscription(), RecordRenewal()), limits=limits)
+    move = partial(finish_payments, clock, consequences)
     acquirer = build_acquirer(settings, transport)
     numbers = _build_numbers(database)
     return Tools(
@@ -344,7 +345,7 @@ def _build_tools(
         beginnings=Coalescer("begin", begin, database, wait_seconds=BEGIN_WAIT_SECONDS),
         moves=Coalescer("move", move, database, patience_seconds=FINISH_TIMEOUT_SECONDS),
         consequences=consequences,
-        foresee=ForecastSubscription(database),
+        foresee=ForecastSubscription(database, build_event_rows),
         mids=dict.fromkeys(settings.mids, acquirer.name),
         takes_test_mids=not settings.is_live,
         base_url=settings.public_url,

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from tollhouse.acquirers.approving import ApprovingAcquirer
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.api.limits import TokenizeRates
-from tollhouse.billing.changes.end_voided import EndVoided
 from tollhouse.billing.letters import write_letters
 from tollhouse.billing.renewals import breaker
-from tollhouse.billing.settle import SettleRenewal, SwitchAccount, TellExpired
-from tollhouse.billing.subscribe import SettleSubscription
+from tollhouse.billing.settle import ChangeSubscriptions, FinishRenewal, TellExpired, TellVoided
+from tollhouse.billing.subscribe import ForgetSubscriptions, StartSubscriptions
 from tollhouse.ipn.message.lifecycle_events import record_lifecycle_events
 from tollhouse.ipn.message.record import RecordEvent
 from tollhouse.kernel.errors import InternalError
@@ -24,7 +23,7 @@ from tollhouse.notices.carrier import MailTransport, ShownCarrier
 from tollhouse.notices.smtp import SmtpCarrier
 from tollhouse.payments.consequences import KeepCard, PostLines, RememberCard, WriteLetter
 from tollhouse.payments.operations.holds import TrackHold
-from tollhouse.payments.velocity import NoteDecline, build_sweeps
+from tollhouse.payments.velocity import RecordDecline, build_sweeps
 from tollhouse.phones import store as phones
 from tollhouse.phones.sender import NoSender, Sender, WebhookSender
 from tollhouse.phones.shown import ShownSender
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from tollhouse.billing.model import LifecycleEvent
     from tollhouse.billing.tools import RecordEvents
     from tollhouse.composition.settings import Settings
-    from tollhouse.payments.model import Consequence
+    from tollhouse.payments.model import FinishHook
     from tollhouse.storage.database import PlainConnection
     from tollhouse.storage.sweep import Sweep
     from tollhouse.transport.model import Transport
@@ -79,18 +78,13 @@ def build_carrier(settings: Settings) -> MailTransport | None:
     return None if settings.is_live else ShownCarrier()
 
 
-def choose_consequences(carrier: MailTransport | None, limits: Limits) -> tuple[Consequence, ...]:
+def choose_consequences(carrier: MailTransport | None, limits: Limits) -> tuple[FinishHook, ...]:
     """Choose what follows from an outcome: letters where somebody carries them, counts where something is limited."""
-    letters = () if carrier is None else (WriteLetter(),)
-    counting = (NoteDecline(),) if limits.is_set else ()
-    billing = (
-        SettleSubscription(),
-        SettleRenewal(),
-        SwitchAccount(),
-        EndVoided(record_lifecycle_events),
-        TellExpired(record_lifecycle_events),
-    )
-    return (KeepCard(), RememberCard(), *billing, PostLines(), TrackHold(), RecordEvent(), *letters, *counting)
+    emails = () if carrier is None else (WriteLetter(),)
+    counting = (RecordDecline(),) if limits.is_set else ()
+    billing = (StartSubscriptions(), ForgetSubscriptions(), FinishRenewal(), ChangeSubscriptions())
+    events = (TellVoided(), RecordEvent(), TellExpired())
+    return (KeepCard(), RememberCard(), *billing, PostLines(), TrackHold(), *events, *emails, *counting)
 
 
 def choose_telling(carrier: MailTransport | None) -> RecordEvents:

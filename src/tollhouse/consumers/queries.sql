@@ -42,27 +42,6 @@ returning consumer_id, external_id, profile, group_id,
     merchant_time_v1(merchant_id, created_at) as created_at,
     merchant_time_v1(merchant_id, updated_at) as updated_at;
 
--- name: update_last_accounts!
--- Remember the account with which each consumer paid last, or which was verified last where they never paid, locking in the order of
--- the keys.
-with given as (
-    select * from unnest(:merchant_ids::bigint[], :consumer_ids::text[], :account_ids::uuid[], :have_paid::boolean[])
-        as given (merchant_id, consumer_id, account_id, has_paid)
-),
-locked as (
-    select c.merchant_id, c.consumer_id, given.account_id, given.has_paid
-    from consumer c
-    join given using (merchant_id, consumer_id)
-    where (given.has_paid or not c.has_paid)
-        and (c.last_account_id is distinct from given.account_id or c.has_paid is distinct from given.has_paid)
-    order by c.merchant_id, c.consumer_id
-    for no key update of c
-)
-update consumer c
-set last_account_id = locked.account_id, has_paid = locked.has_paid
-from locked
-where c.merchant_id = locked.merchant_id and c.consumer_id = locked.consumer_id;
-
 -- name: update_last_account_replaced!
 -- Let a consumer whose last payment was by an account that was replaced pay by the one in its place.
 update consumer

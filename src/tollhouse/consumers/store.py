@@ -26,7 +26,7 @@ class ConsumerRow(NamedTuple):
 
 
 class LastAccountRow(NamedTuple):
-    """An account that a consumer has paid with, or that was verified."""
+    """An account that a consumer has paid with, or that was verified, as the columns of `last_account_v1`."""
 
     merchant_id: int
     consumer_id: str
@@ -86,26 +86,6 @@ async def update_consumer(
         profile=json.dumps(dict(change.profile)),
     )
     return _read_entry(merchant_id, row) if row else None
-
-
-async def update_last_accounts(connection: PlainConnection, rows: Sequence[LastAccountRow]) -> None:
-    """Remember the accounts that consumers paid with last, in the caller's transaction.
-
-    A verified account is remembered where the consumer never paid. The rows are in the order in which things happened.
-    """
-    unique: dict[tuple[int, str], LastAccountRow] = {}
-    for row in rows:
-        before = unique.get(row[:2])
-        if before is None or row.has_paid or not before.has_paid:
-            unique[row[:2]] = row
-    ordered = [unique[key] for key in sorted(unique)]
-    await queries.update_last_accounts(
-        connection,
-        merchant_ids=[row.merchant_id for row in ordered],
-        consumer_ids=[row.consumer_id for row in ordered],
-        account_ids=[row.account_id for row in ordered],
-        have_paid=[row.has_paid for row in ordered],
-    )
 
 
 async def update_last_account_replaced(

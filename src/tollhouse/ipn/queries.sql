@@ -249,52 +249,8 @@ where merchant_id = :merchant_id and event_id = any(:event_ids::bigint[])
 order by event_id, delivery_number, number;
 
 -- name: insert_events!
--- Record what became final, in the transaction that made it so.
-insert into event (
-    merchant_id, payment_id, transaction_id, subscription_id, site_id, kind, status, url, format, body, legacy_xml,
-    request_id
-)
-select * from unnest(
-    :merchant_ids::bigint[], :payment_ids::bigint[], :transaction_ids::bigint[], :subscription_ids::bigint[],
-    :site_ids::bigint[], :kinds::text[], :statuses::text[], :urls::text[], :formats::ipn_format[], :bodies::bytea[],
-    :legacy_xmls::bytea[], :request_ids::text[]
-)
-on conflict (merchant_id, transaction_id, status) where transaction_id is not null do nothing;
-
--- name: lock_payments
--- Let nobody else finish a refund of these payments until the transaction ends.
-select p.merchant_id, p.payment_id
-from payment p
-join unnest(:merchant_ids::bigint[], :payment_ids::bigint[]) as given (merchant_id, payment_id)
-    using (merchant_id, payment_id)
-order by p.merchant_id, p.payment_id
-for no key update of p;
-
--- name: select_spent_payments
--- Return those of some payments of which nothing is left: all that was taken was refunded or charged back.
-select t.merchant_id, t.payment_id
-from (
-    select distinct merchant_id, payment_id
-    from unnest(:merchant_ids::bigint[], :payment_ids::bigint[]) as given (merchant_id, payment_id)
-) given
-join transaction t using (merchant_id, payment_id)
-left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
-where t.status = 'success'
-group by t.merchant_id, t.payment_id
-having sum(case
-    when t.mode in ('sale', 'capture') then t.amount_minor
-    when t.mode = 'credit' then -t.amount_minor
-    when o.dispute_step in ('first', 'second') then -o.moved_minor
-    when o.dispute_step = 'won' then o.moved_minor
-    else 0
-end) <= 0;
-
--- name: select_extra_events
--- Return the kinds of events that sites ask for beside the usual ones.
-select distinct s.merchant_id, s.site_id, kind
-from unnest(:merchant_ids::bigint[], :site_ids::bigint[]) as given (merchant_id, site_id)
-join site s using (merchant_id, site_id)
-cross join lateral unnest(s.extra_events) as kind;
+-- Record events, in the transaction that made the facts.
+select record_events_v1(:events::event_v1[]);
 
 -- name: select_subscription_terms
 -- Return what events about subscriptions need: what their first payments said, what their sites want, the last order that was paid,

@@ -79,3 +79,9 @@ class Entry:
     debit: Account
     credit: Account
     money: Money
+
+    @property
+    def columns(self) -> tuple[int, int, int, str, str, int, str]:
+        """The columns of `ledger_entry_v1`."""
+        key = (self.merchant_id, self.transaction_id, self.number)
+        return (*key, self.debit, self.credit, self.money.amount_minor, self.money.currency.code)

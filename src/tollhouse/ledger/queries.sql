@@ -5,25 +5,6 @@
 --
 -- What is looked at: the transactions next in the order of their keys, above `after` and up to `upto`, and single ones besides.
 
--- name: insert_entries!
--- Post entries; one that is there stays.
-insert into ledger_entry (merchant_id, transaction_id, number, debit, credit, amount_minor, currency)
-select * from unnest(
-    :merchant_ids::bigint[], :transaction_ids::bigint[], :numbers::smallint[], :debits::ledger_account[],
-    :credits::ledger_account[], :amounts_minor::bigint[], :currencies::text[]
-)
-on conflict do nothing;
-
--- name: select_held
--- Return what purchases hold at issuers.
-select t.merchant_id, t.payment_id,
-    sum(case e.debit when 'holds.issuers' then e.amount_minor else -e.amount_minor end)::bigint as held_minor
-from unnest(:merchant_ids::bigint[], :payment_ids::bigint[]) as given (merchant_id, payment_id)
-join transaction t using (merchant_id, payment_id)
-join ledger_entry e using (merchant_id, transaction_id)
-where e.debit in ('holds.issuers', 'holds.merchants')
-group by t.merchant_id, t.payment_id;
-
 -- name: select_scope_end^
 -- Return the key of the last of so many transactions, or nothing when fewer are left.
 select merchant_id, transaction_id

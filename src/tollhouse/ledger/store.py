@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tollhouse.ledger.model import Account, Entry
+from tollhouse.ledger.model import Account
 from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
@@ -78,30 +78,6 @@ class Fact:
     merchant_id: int
     transaction_id: int | None
     sequence: int
-
-
-async def insert_entries(connection: PlainConnection, entries: Sequence[Entry]) -> None:
-    """Post entries; those that are there stay as they are."""
-    await queries.insert_entries(
-        connection,
-        merchant_ids=[entry.merchant_id for entry in entries],
-        transaction_ids=[entry.transaction_id for entry in entries],
-        numbers=[entry.number for entry in entries],
-        debits=[entry.debit for entry in entries],
-        credits=[entry.credit for entry in entries],
-        amounts_minor=[entry.money.amount_minor for entry in entries],
-        currencies=[entry.money.currency.code for entry in entries],
-    )
-
-
-async def select_held(connection: PlainConnection, purchases: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    """Return what purchases hold at issuers, by merchant and payment; those that hold nothing may be missing."""
-    rows = queries.select_held(
-        connection,
-        merchant_ids=[merchant_id for merchant_id, _ in purchases],
-        payment_ids=[payment_id for _, payment_id in purchases],
-    )
-    return {(row["merchant_id"], row["payment_id"]): row["held_minor"] async for row in rows}
 
 
 async def select_scope(connection: PlainConnection, after: Key, *, size: int, singles: Sequence[Key] = ()) -> Scope:

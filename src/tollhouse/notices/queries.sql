@@ -1,13 +1,6 @@
 -- name: insert_notices!
--- Write letters that are to be carried; one that is there stays as it is.
-insert into notice (merchant_id, transaction_id, subscription_id, occurred_at, recipient, language, facts)
-select *
-from unnest(
-    :merchant_ids::bigint[], :transaction_ids::bigint[], :subscription_ids::bigint[], :occurred_at::timestamptz[],
-    :recipients::text[], :languages::text[], :facts::jsonb[]
-)
-order by 1, 2, 3, 4
-on conflict do nothing;
+-- Store emails that are to be sent. One that exists stays as it is.
+select enqueue_emails_v1(:emails::email_v1[]);
 
 -- name: claim_notices
 -- Lease letters that are due, so that nobody else carries them meanwhile.

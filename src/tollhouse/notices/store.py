@@ -36,6 +36,13 @@ class NoticeRow(NamedTuple):
     subscription_id: int | None = None
     occurred_at: datetime | None = None
 
+    @property
+    def columns(self) -> tuple[Any, ...]:
+        """The columns of `email_v1`."""
+        facts = json.dumps(self.facts.to_json())
+        keys = (self.merchant_id, self.transaction_id, self.subscription_id, self.occurred_at)
+        return (*keys, self.recipient, self.language, facts)
+
 
 class Ending(NamedTuple):
     """How it went with a letter. A waiting one is tried again after `delay`."""
@@ -50,16 +57,7 @@ class Ending(NamedTuple):
 
 async def insert_notices(connection: PlainConnection, rows: Sequence[NoticeRow]) -> None:
     """Write letters down."""
-    await queries.insert_notices(
-        connection,
-        merchant_ids=[row.merchant_id for row in rows],
-        transaction_ids=[row.transaction_id for row in rows],
-        subscription_ids=[row.subscription_id for row in rows],
-        occurred_at=[row.occurred_at for row in rows],
-        recipients=[row.recipient for row in rows],
-        languages=[row.language for row in rows],
-        facts=[json.dumps(row.facts.to_json()) for row in rows],
-    )
+    await queries.insert_notices(connection, emails=[(place, *row.columns) for place, row in enumerate(rows, 1)])
 
 
 @dataclass(frozen=True, slots=True)

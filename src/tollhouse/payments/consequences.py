@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
-from tollhouse.consumers.store import LastAccountRow, update_last_accounts
+from tollhouse.consumers.store import LastAccountRow
 from tollhouse.kernel.money import Money
 from tollhouse.ledger.model import Kind, Movement
-from tollhouse.ledger.post import post_movements
+from tollhouse.ledger.rules import derive_entries
 from tollhouse.notices.model import Facts
 from tollhouse.notices.model import Kind as Letter
-from tollhouse.notices.store import NoticeRow, insert_notices
+from tollhouse.notices.store import NoticeRow
 from tollhouse.payments.dispute_steps import DisputeStep
-from tollhouse.payments.model import Mode, Payment, Status
-from tollhouse.vault.accounts import AccountRow, keep_accounts
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.payments.model import FinishRows, Mode, Payment, Status
+from tollhouse.vault.accounts import AccountRow
 
 
 class KeepCard:
     """The first approval makes the payment account; a later one with the same card updates its expiry."""
 
-    rank = 10
-    stands_alone = True
+    kind = FinishRows.CARDS
 
     def rows(self, payment: Payment) -> Sequence[AccountRow]:
         """Return the card of an approved payment, unless it is stored already."""
@@ -47,10 +43,6 @@ class KeepCard:
         )
         return (row,)
 
-    async def write(self, connection: PlainConnection, rows: Sequence[AccountRow]) -> None:
-        """Store the cards of a batch."""
-        await keep_accounts(connection, rows)
-
 
 class RememberCard:
     """The source `consumer` charges the card of the last successful payment that the consumer made [seed].
@@ -58,8 +50,7 @@ class RememberCard:
     A merchant's own charges change nothing. A verification counts until the consumer has paid.
     """
 
-    rank = 20
-    stands_alone = True
+    kind = FinishRows.LAST_ACCOUNTS
 
     def rows(self, payment: Payment) -> Sequence[LastAccountRow]:
         """Return the consumer and the account of an approved payment or verification by the consumer."""
@@ -68,19 +59,14 @@ class RememberCard:
         has_paid = payment.money.amount_minor > 0
         return (LastAccountRow(payment.merchant_id, payment.consumer_id, payment.source.account_id, has_paid),)
 
-    async def write(self, connection: PlainConnection, rows: Sequence[LastAccountRow]) -> None:
-        """Remember the accounts of a batch."""
-        await update_last_accounts(connection, rows)
-
 
 class PostLines:
     """What moved money is posted in the books. Declines and verifications move none."""
 
-    rank = 40
-    stands_alone = True
+    kind = FinishRows.ENTRIES
 
-    def rows(self, payment: Payment) -> Sequence[Movement]:
-        """Return the movement of a payment that succeeded; of a charge-back only what it moved."""
+    def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
+        """Return the entries of a payment that succeeded, as the columns of `ledger_entry_v1`."""
         if payment.status is not Status.SUCCESS:
             return ()
         kind, money = Kind(payment.mode.value), payment.money
@@ -89,11 +75,8 @@ class PostLines:
             kind = Kind.DISPUTE_WON if payment.dispute.step is DisputeStep.WON else kind
         if not money.amount_minor:
             return ()
-        return (Movement(payment.merchant_id, payment.payment_id, payment.transaction_id, kind, money),)
-
-    async def write(self, connection: PlainConnection, rows: Sequence[Movement]) -> None:
-        """Post the movements of a batch."""
-        await post_movements(connection, rows)
+        movement = Movement(payment.merchant_id, payment.payment_id, payment.transaction_id, kind, money)
+        return [entry.columns for entry in derive_entries([movement], {movement.purchase: _find_held(payment)})]
 
 
 #: What a letter is about, by what was done. An authorization takes no money; its letter comes with the capture.
@@ -103,10 +86,9 @@ LETTERS = {Mode.SALE: Letter.RECEIPT, Mode.CAPTURE: Letter.RECEIPT, Mode.CREDIT:
 class WriteLetter:
     """Who asked for it gets a receipt when money was taken, and a note when it came back."""
 
-    rank = 50
-    stands_alone = True
+    kind = FinishRows.EMAILS
 
-    def rows(self, payment: Payment) -> Sequence[NoticeRow]:
+    def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
         """Return the letter about an approved payment, if one was asked for."""
         addressee, letter = payment.addressee, LETTERS.get(payment.mode)
         if addressee is None or letter is None or payment.status is not Status.SUCCESS:
@@ -126,11 +108,14 @@ class WriteLetter:
             approval_code=payment.attempt.approval_code,
         )
         to, language = addressee.to, addressee.language
-        return (NoticeRow(payment.merchant_id, to, language, facts, transaction_id=payment.transaction_id),)
+        row = NoticeRow(payment.merchant_id, to, language, facts, transaction_id=payment.transaction_id)
+        return (row.columns,)
 
-    async def write(self, connection: PlainConnection, rows: Sequence[NoticeRow]) -> None:
-        """Write the letters of a batch down; they are carried afterwards."""
-        await insert_notices(connection, rows)
+
+def _find_held(operation: Payment) -> int:
+    """Return how much is held of the authorization that an operation acts on: all, until the first capture or void."""
+    original = operation.basis
+    return original.amount_minor if original is not None and original.mode is Mode.AUTH else 0
 
 
 def _is_approved_purchase(payment: Payment) -> bool:

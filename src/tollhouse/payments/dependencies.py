@@ -14,7 +14,7 @@ from tollhouse.kernel.clock import boot_seconds
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer
     from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.payments.model import Consequence, SubscriptionForecast
+    from tollhouse.payments.model import FinishHook, SubscriptionForecast
     from tollhouse.payments.steps import BeginRecord, Begun, FinishRecord
     from tollhouse.payments.work import Running
     from tollhouse.rates.access import Rates
@@ -85,7 +85,7 @@ class FinishDependencies:
     """Records outcomes: the second durable step."""
 
     reader: PaymentReader
-    lane: Coalescer[FinishRecord, bool]
+    lane: Coalescer[FinishRecord, bool | None]
     clock: DatabaseClock
     forecast: SubscriptionForecast
     #: Called with each payment that this process finished: metrics, and a nudge to whoever delivers IPNs.
@@ -206,7 +206,7 @@ class ChargebackDependencies:
     requests: RequestDependencies
     numbers: NumberBlocks
     #: What is written with an outcome, whoever writes it.
-    consequences: Sequence[Consequence]
+    consequences: Sequence[FinishHook]
 
     @property
     def database(self) -> Database:

@@ -1,7 +1,7 @@
-"""Writing down what became of an attempt, and answering by it.
+"""Record the outcome of an attempt, and build the response from it.
 
-Whoever moves an attempt first is right: the API, the return from a challenge, the sweep and the resolver may race,
-and the losers read what is stored. An approval that loses is reversed (`payments.reversals`).
+The first writer to finish an attempt wins: the API, the return from a challenge, the sweep and the resolver may race,
+and the others read what is stored. An approval that loses is reversed (`payments.reversals`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tollhouse.kernel.errors import InternalError
+from tollhouse.kernel.errors import InternalError, Unavailable
 from tollhouse.kernel.requests import Reply
 from tollhouse.payments.idempotency import record_answer
 from tollhouse.payments.model import Payment, Status
@@ -29,19 +29,37 @@ if TYPE_CHECKING:
 #: When the acquirer is first asked about an unknown outcome.
 FIRST_INQUIRY_SECONDS = 2.0
 
+#: How often what follows is computed again if a subscription is changed in the same moment.
+MAX_FORECASTS = 20
+
 
 async def finish_attempt(
     deps: FinishDependencies, before: Payment, after: Payment, *, erase_code_of: UUID | None = None
 ) -> Reply:
-    """Commit an outcome with its event and its answer, and return the answer; or the stored one if somebody was first.
+    """Commit an outcome with its event and its answer, and return the answer; or the stored one if another was first.
 
     `erase_code_of` is the holder of a sealed security code that dies with this outcome. Raises Unavailable when the
     outcome could not be written; the resolver then finds out about the attempt.
     """
-    if after.renewing or after.changing:
-        after = replace(after, standings=await deps.forecast(after))
-    answer = render_answer(after)
-    move = FinishRecord(
+    for _ in range(MAX_FORECASTS):
+        forecast = await deps.forecast(after)
+        answer = render_answer(forecast)
+        is_moved = await deps.lane.submit(_build_record(before, forecast, answer, erase_code_of))
+        if is_moved is None:  # a subscription was changed meanwhile
+            after = _forget_subscription(after)
+        elif is_moved:
+            if forecast.status is not Status.PENDING:
+                deps.on_finished(forecast)
+            return Reply(CREATED, answer)
+        else:
+            stored = await _load_stored(deps, after)
+            report_late_approval(after, stored)
+            return await _answer_by(deps, stored)
+    raise Unavailable
+
+
+def _build_record(before: Payment, after: Payment, answer: bytes, erase_code_of: UUID | None) -> FinishRecord:
+    return FinishRecord(
         payment=replace(after, rendered=answer),
         expected=before.attempt.state,
         answer=answer,
@@ -49,13 +67,11 @@ async def finish_attempt(
         erase_code_of=erase_code_of,
         reversal=choose_reason(after),
     )
-    if not await deps.lane.submit(move):
-        stored = await _load_stored(deps, after)
-        report_late_approval(after, stored)
-        return await _answer_by(deps, stored)
-    if after.status is not Status.PENDING:
-        deps.on_finished(after)
-    return Reply(CREATED, answer)
+
+
+def _forget_subscription(payment: Payment) -> Payment:
+    """Return the payment without the subscription as it was when it was leased, so that it is read again."""
+    return replace(payment, renewing=payment.renewing and replace(payment.renewing, case=None))
 
 
 async def load_stored_response(deps: FinishDependencies, payment: Payment) -> Reply:

@@ -28,7 +28,6 @@ from tollhouse.payments.dispute_steps import Dispute
 if TYPE_CHECKING:
     from tollhouse.catalog.model import IpnFormat, Price
     from tollhouse.notices.model import Recipient
-    from tollhouse.storage.database import PlainConnection
     from tollhouse.vault.seal import Sealed
 
 #: The operation of a payment among the operations that take an X-Request-ID.
@@ -202,6 +201,7 @@ class OriginalTransaction(Struct, frozen=True):
 
     transaction_id: int
     mode: Mode
+    amount_minor: int
     cause: Cause = Cause.REQUEST
     reason: str | None = None
 
@@ -270,6 +270,8 @@ class Payment(Struct, frozen=True):
     dispute: Dispute | None = None
     #: The answer, where it was written already: the event is made from it.
     rendered: bytes = b""
+    #: The changes to subscriptions that its outcome makes, as billing computed them.
+    outlook: Any = None
 
     @property
     def title(self) -> str:
@@ -313,7 +315,7 @@ class BeginRows(StrEnum):
     RENEWALS = "renewals"
 
 
-class Preparation(Protocol):
+class BeginHook(Protocol):
     """Rows that are written with a payment that begins, by a package that `payments` does not know."""
 
     kind: BeginRows
@@ -324,29 +326,33 @@ class Preparation(Protocol):
 
 
 class SubscriptionForecast(Protocol):
-    """Tells what a settled payment makes of the subscription that it renews, before that is written: for its answer."""
+    """Computes, before an outcome is written, what it makes of the subscriptions that it concerns."""
 
-    async def __call__(self, payment: Payment) -> tuple[SubscriptionSummary, ...]:
-        """Return where the subscription will stand, unless somebody else changes it in the same moment."""
+    async def __call__(self, payment: Payment) -> Payment:
+        """Return the payment with its outlook, and with its subscriptions as they will be."""
         ...
 
 
-class Consequence(Protocol):
-    """What else is written in the transaction that settles a payment, by a package that `payments` does not know.
+class FinishRows(StrEnum):
+    """Rows of other packages that `finish_payments_v1` writes, by the name of their parameter."""
 
-    Consequences are written in the order of their `rank`, which is also the order in which their rows are locked.
+    CARDS = "cards"
+    LAST_ACCOUNTS = "last_accounts"
+    SUBSCRIPTIONS = "subscriptions"
+    FORGOTTEN_SUBSCRIPTIONS = "forgotten"
+    RENEWALS = "renewals"
+    ENTRIES = "entries"
+    HOLDS = "holds"
+    EVENTS = "events"
+    EMAILS = "emails"
+    DECLINES = "declines"
 
-    One that `stands_alone` neither reads nor needs anything that is written with it, where a first transaction (`sale`,
-    `auth`) is settled: it may go out with the settlement as one statement.
-    """
 
-    rank: int
-    stands_alone: bool
+class FinishHook(Protocol):
+    """Rows that are written with the outcome of a transaction, by a package that `payments` does not know."""
 
-    def rows(self, payment: Payment) -> Sequence[Any]:
-        """Return the rows that follow from this settled payment. Pure."""
-        ...
+    kind: FinishRows
 
-    async def write(self, connection: PlainConnection, rows: Sequence[Any]) -> None:
-        """Write the rows of a batch, which holds at least one."""
+    def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
+        """Return the rows that follow from this finished payment, without their place in the batch. Pure."""
         ...

@@ -13,12 +13,14 @@ select * from begin_payments_v1(
     :renewals::renewal_try_v1[], :marks::velocity_mark_v1[], :window_seconds, :most
 );
 
--- name: note_declines!
--- Note declines by the issuer.
-insert into velocity_mark (merchant_id, kind, key, is_decline, transaction_id)
-select merchant_id, kind, key, true, transaction_id
-from unnest(:merchant_ids::bigint[], :kinds::velocity_kind[], :keys::text[], :transaction_ids::bigint[])
-    as given (merchant_id, kind, key, transaction_id);
+-- name: finish_payments
+-- Finish attempts in one round trip, with all that follows, and return the result of each, in their order.
+select * from finish_payments_v1(
+    :outcomes::attempt_outcome_v1[], :next_attempts::next_attempt_v1[], :authentications::authentication_v1[],
+    :codes::security_code_v1[], :cards::card_v1[], :last_accounts::last_account_v1[], :subscriptions::subscription_v1[],
+    :forgotten::forgotten_subscription_v1[], :renewals::renewal_outcome_v1[], :entries::ledger_entry_v1[],
+    :holds::hold_change_v1[], :events::event_v1[], :emails::email_v1[], :declines::velocity_mark_v1[]
+);
 
 -- name: delete_old_marks(window_seconds, most)$
 -- Forget some of what is older than the window, oldest first.
@@ -41,138 +43,6 @@ select extract(epoch from now() - make_interval(secs => :window_seconds) - noted
 from velocity_mark
 order by noted_at
 limit 1;
-
--- name: move_attempts
--- Move attempts that are still where they were seen, in order; transaction and stored answer follow what moved. Each attempt is given
--- once for each state in which it was seen. With `whole`, all of them move or, by an error, none.
-with given as (
-    select * from unnest(
-        :merchant_ids::bigint[], :transaction_ids::bigint[], :payment_ids::bigint[], :numbers::smallint[],
-        :expected::attempt_state[], :states::attempt_state[], :resolve_seconds::double precision[],
-        :response_codes::text[], :advice_codes::text[], :approval_codes::text[],
-        :transaction_statuses::transaction_status[], :codes::text[], :network_transaction_ids::text[],
-        :settled_at::timestamptz[], :answer_statuses::smallint[], :answers::bytea[], :move_ids::uuid[],
-        :firsts::boolean[], :answered_at::timestamptz[]
-    ) as given (
-        merchant_id, transaction_id, payment_id, number, expected, state, resolve_seconds, response_code, advice_code,
-        approval_code, transaction_status, code, network_transaction_id, settled_at, answer_status, answer, move_id,
-        is_first, answered_at
-    )
-),
-locked as (
-    select a.merchant_id, a.transaction_id, a.number, given.expected
-    from attempt a
-    join given using (merchant_id, transaction_id, number)
-    where a.state = given.expected
-    order by a.merchant_id, a.transaction_id, a.number
-    for no key update of a
-),
-moved as (
-    update attempt a
-    set state = given.state,
-        resolve_at = now() + make_interval(secs => given.resolve_seconds),
-        inquiries = 0,
-        -- A challenge that is over: the acquirer is asked now, and "not found" proves nothing before its greatest delay.
-        sent_at = case when given.state = 'in_flight' then now() else a.sent_at end,
-        sealed_card = case when given.state in ('in_flight', 'challenged', 'unknown', 'reversing') then a.sealed_card end,
-        response_code = given.response_code,
-        advice_code = given.advice_code,
-        approval_code = given.approval_code,
-        moved_by = given.move_id
-    from locked join given using (merchant_id, transaction_id, number, expected)
-    where a.merchant_id = locked.merchant_id and a.transaction_id = locked.transaction_id
-        and a.number = locked.number
-    returning a.merchant_id, a.transaction_id, a.number, given.expected
-),
-settled as (
-    update transaction t
-    set status = given.transaction_status,
-        code = given.code,
-        network_transaction_id = given.network_transaction_id,
-        settled_at = given.settled_at
-    from moved join given using (merchant_id, transaction_id, number, expected)
-    where t.merchant_id = moved.merchant_id and t.transaction_id = moved.transaction_id
-        and t.status = 'pending' and given.transaction_status <> 'pending'
-),
-answered as (
-    update request_claim c
-    set status = given.answer_status,
-        answer = given.answer
-    from moved join given using (merchant_id, transaction_id, number, expected)
-    where c.merchant_id = given.merchant_id and c.payment_id = given.payment_id
-        and (c.transaction_id = given.transaction_id or (c.transaction_id is null and given.is_first))
-        and c.answer is null and given.answer is not null
-),
-noted as (
-    insert into attempt_step (merchant_id, transaction_id, number, at, left_state, reached_state, response_code)
-    select merchant_id, transaction_id, number, coalesce(given.answered_at, clock_timestamp()), expected, given.state,
-        given.response_code
-    from moved join given using (merchant_id, transaction_id, number, expected)
-    -- A decline that does not end the transaction leads to a challenge.
-    where expected <> 'in_flight' or given.state not in ('approved', 'declined') or given.transaction_status = 'pending'
-)
-select moved.transaction_id, moved.number, moved.expected, clock_timestamp() as database_time
-from demand_v1(not :whole::boolean or (select count(*) from moved) = cardinality(:transaction_ids::bigint[])) as checked
-left join moved on true;
-
--- name: select_own_moves
--- Find, among moves that met another state, those that an earlier try of the same batch has made.
-select a.transaction_id, a.number, given.expected
-from attempt a
-join unnest(:merchant_ids::bigint[], :transaction_ids::bigint[], :numbers::smallint[], :expected::text[], :move_ids::uuid[])
-    as given (merchant_id, transaction_id, number, expected, move_id) using (merchant_id, transaction_id, number)
-where a.moved_by = given.move_id;
-
--- name: insert_attempts!
--- Commit further attempts of payments whose earlier one ended without settling them.
-insert into attempt (
-    merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
-    fingerprint, resolve_at, sent_at
-)
-select merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
-    fingerprint, now() + make_interval(secs => resolve_seconds), sent_at
-from unnest(
-    :merchant_ids::bigint[], :transaction_ids::bigint[], :numbers::smallint[], :payment_ids::bigint[],
-    :acquirers::text[], :references::text[], :states::attempt_state[], :sealed_cards::bytea[],
-    :key_versions::integer[], :fingerprints::bytea[], :resolve_seconds::double precision[], :sent_at::timestamptz[]
-) as given (
-    merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
-    fingerprint, resolve_seconds, sent_at
-)
-on conflict do nothing;
-
--- name: insert_reversals!
--- Have references reversed that were settled without the acquirer's answer, and asked about later; what is reversed already is only
--- asked about.
-insert into reversal (merchant_id, transaction_id, number, acquirer, reference, reason, acknowledged_at, due_at)
-select merchant_id, transaction_id, number, acquirer, reference, reason,
-    case when reason = 'reversed' then clock_timestamp() end,
-    now() + case when reason = 'reversed' then interval '1 hour' else interval '0' end
-from unnest(
-    :merchant_ids::bigint[], :transaction_ids::bigint[], :numbers::smallint[], :acquirers::text[], :references::text[],
-    :reasons::reversal_reason[]
-) as given (merchant_id, transaction_id, number, acquirer, reference, reason)
-on conflict do nothing;
-
--- name: insert_late_approvals!
--- Have approvals reversed that came after their attempt was settled otherwise, or while it is being reversed. An attempt that is
--- approved or still open is left alone.
-insert into reversal as known (
-    merchant_id, transaction_id, number, acquirer, reference, reason, approved_at, approval_code, due_at
-)
-select merchant_id, transaction_id, number, given.acquirer, given.reference, 'late_approval', clock_timestamp(),
-    given.approval_code, now()
-from unnest(
-    :merchant_ids::bigint[], :transaction_ids::bigint[], :numbers::smallint[], :acquirers::text[], :references::text[],
-    :approval_codes::text[]
-) as given (merchant_id, transaction_id, number, acquirer, reference, approval_code)
-join attempt a using (merchant_id, transaction_id, number)
-where a.state in ('declined', 'not_sent', 'reversing', 'reversed')
-order by merchant_id, transaction_id, number
-on conflict (merchant_id, transaction_id, number) do update
-set reason = excluded.reason, approved_at = excluded.approved_at, approval_code = excluded.approval_code,
-    acknowledged_at = null, inquiries = 0, tries = 0, version = known.version + 1, due_at = excluded.due_at
-where known.approved_at is null;
 
 -- name: lease_due_reversals
 -- Take references that are due to be reversed or asked about, for the length of a lease, oldest first. All of it is real time.
@@ -238,7 +108,7 @@ where merchant_id = :merchant_id and payment_id = :payment_id and answer is null
 -- Return payments by the ids of some of their transactions, each with its newest attempt. A charge-back has none.
 select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, p.terms, p.consumer,
     p.metadata::text as metadata, p.ipn_url, p.redirect_url, coalesce(o.request_id, p.request_id) as request_id,
-    t.created_at, o.basis_id, o.basis_mode, o.cause, o.reason as why,
+    t.created_at, o.basis_id, o.basis_mode, basis.amount_minor as basis_amount_minor, o.cause, o.reason as why,
     o.dispute_step, o.moved_minor, o.excess_minor,
     t.mode, t.status, t.amount_minor, t.currency, t.source, t.initiator, t.reason, t.code, t.network_transaction_id,
     t.double_click_digest, t.page_try, t.settled_at,
@@ -269,7 +139,8 @@ left join lateral (
     order by a.number desc
     limit 1
 ) a on true
-left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id;
+left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
+left join transaction basis on basis.merchant_id = o.merchant_id and basis.transaction_id = o.basis_id;
 
 -- name: select_payment_transaction$
 -- Return the first transaction of a payment, or of one on a page the newest try. It need not have the lowest id: each process counts
@@ -380,15 +251,14 @@ values (
 );
 
 -- name: insert_chargeback!
--- Write a charge-back, which is settled from the start: nobody is asked, so that there is no attempt.
+-- Begin a chargeback. It has no attempt, because no acquirer is asked; the same database transaction finishes it.
 with inserted as (
     insert into transaction (
-        merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency, source, initiator, reason, code,
-        created_at, settled_at
+        merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source, initiator, reason, created_at
     )
     values (
-        :merchant_id, :transaction_id, :payment_id, :mode, :status, :amount_minor, :currency, :source, :initiator,
-        :reason, :code, :created_at, :settled_at
+        :merchant_id, :transaction_id, :payment_id, :mode, :amount_minor, :currency, :source, :initiator, :reason,
+        :created_at
     )
 )
 insert into operation (
@@ -415,31 +285,6 @@ set state = 'reversing', inquiries = 0, resolve_at = now() + make_interval(secs 
 where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number
     and state in ('in_flight', 'unknown')
 returning number;
-
--- name: insert_holds!
--- Keep authorizations for their capture or release, by the merchant's clock, which is what `settled_at` is told by.
-insert into authorization_hold (merchant_id, transaction_id, payment_id, capture_at, expires_at, due_at)
-select
-    merchant_id, transaction_id, payment_id, settled_at + capture_after, settled_at + valid_for,
-    settled_at + coalesce(capture_after, valid_for)
-from unnest(
-    :merchant_ids::bigint[], :transaction_ids::bigint[], :payment_ids::bigint[], :settled_at::timestamptz[],
-    :captures_after::interval[], :valid_for::interval[]
-) as given (merchant_id, transaction_id, payment_id, settled_at, capture_after, valid_for)
-on conflict do nothing;
-
--- name: delete_holds!
--- Forget authorizations that were captured or released.
-delete from authorization_hold h
-using unnest(:merchant_ids::bigint[], :transaction_ids::bigint[]) as given (merchant_id, transaction_id)
-where h.merchant_id = given.merchant_id and h.transaction_id = given.transaction_id;
-
--- name: update_holds_declined!
--- Capture no more by schedule what the issuer has declined; it is released when its time is over.
-update authorization_hold h
-set capture_at = null, due_at = expires_at
-from unnest(:merchant_ids::bigint[], :transaction_ids::bigint[]) as given (merchant_id, transaction_id)
-where h.merchant_id = given.merchant_id and h.transaction_id = given.transaction_id;
 
 -- name: lease_due_holds
 -- Take authorizations that are due, oldest first, for the length of a lease: by real time, and for the few merchants whose clock was

@@ -82,62 +82,54 @@ def intent_row(place: int, item: BeginRecord) -> tuple[Any, ...]:
     )
 
 
-def columns_of_moves(batch: Sequence[FinishRecord]) -> dict[str, list[Any]]:
-    """Return the columns of `move_attempts`, one list each."""
-    payments = [move.payment for move in batch]
-    attempts = [payment.attempt for payment in payments]
-    return {
-        "merchant_ids": [payment.merchant_id for payment in payments],
-        "transaction_ids": [payment.transaction_id for payment in payments],
-        "payment_ids": [payment.payment_id for payment in payments],
-        "numbers": [attempt.number for attempt in attempts],
-        "expected": [move.expected for move in batch],
-        "states": [attempt.state for attempt in attempts],
-        "resolve_seconds": [move.resolve_seconds for move in batch],
-        "response_codes": [attempt.response_code for attempt in attempts],
-        "advice_codes": [attempt.advice_code for attempt in attempts],
-        "approval_codes": [attempt.approval_code for attempt in attempts],
-        "transaction_statuses": [payment.status for payment in payments],
-        "codes": [payment.code for payment in payments],
-        "network_transaction_ids": [payment.network_transaction_id for payment in payments],
-        "settled_at": [payment.settled_at for payment in payments],
-        "answered_at": [attempt.answered_at for attempt in attempts],
-        "answer_statuses": [CREATED if move.answer else None for move in batch],
-        "answers": [move.answer for move in batch],
-        "firsts": [payment.mode.is_first for payment in payments],
-        "move_ids": [move.move_id for move in batch],
-    }
+def outcome_row(place: int, record: FinishRecord) -> tuple[Any, ...]:
+    """Return an attempt that is finished or moved as an `attempt_outcome_v1`, at its place in the batch."""
+    payment, attempt = record.payment, record.payment.attempt
+    return (
+        place,
+        record.move_id,
+        payment.merchant_id,
+        payment.transaction_id,
+        payment.payment_id,
+        attempt.number,
+        payment.mode.is_first,
+        record.expected,
+        attempt.state,
+        record.resolve_seconds,
+        attempt.response_code,
+        attempt.advice_code,
+        attempt.approval_code,
+        payment.status,
+        payment.code,
+        payment.network_transaction_id,
+        payment.settled_at,
+        attempt.answered_at,
+        record.answer,
+        attempt.acquirer,
+        attempt.reference,
+        record.reversal,
+        record.erase_code_of,
+    )
 
 
-def columns_of_own_moves(batch: Sequence[FinishRecord]) -> dict[str, list[Any]]:
-    """Return the columns of `select_own_moves`, one list each."""
-    return {
-        "merchant_ids": [move.payment.merchant_id for move in batch],
-        "transaction_ids": [move.payment.transaction_id for move in batch],
-        "numbers": [move.payment.attempt.number for move in batch],
-        "expected": [move.expected for move in batch],
-        "move_ids": [move.move_id for move in batch],
-    }
-
-
-def columns_of_following(batch: Sequence[FinishRecord]) -> dict[str, list[Any]]:
-    """Return the columns of `insert_attempts` for the moves that are followed by a further attempt."""
-    pairs = [(move.following, move.following_resolve_seconds) for move in batch if move.following]
-    attempts = [payment.attempt for payment, _ in pairs]
-    return {
-        "merchant_ids": [payment.merchant_id for payment, _ in pairs],
-        "transaction_ids": [payment.transaction_id for payment, _ in pairs],
-        "numbers": [attempt.number for attempt in attempts],
-        "payment_ids": [payment.payment_id for payment, _ in pairs],
-        "acquirers": [attempt.acquirer for attempt in attempts],
-        "references": [attempt.reference for attempt in attempts],
-        "states": [attempt.state for attempt in attempts],
-        "sealed_cards": [attempt.card and attempt.card.content for attempt in attempts],
-        "key_versions": [attempt.card and attempt.card.key_version for attempt in attempts],
-        "fingerprints": [attempt.fingerprint for attempt in attempts],
-        "resolve_seconds": [seconds for _, seconds in pairs],
-        "sent_at": [attempt.sent_at for attempt in attempts],
-    }
+def next_attempt_row(place: int, payment: Payment, resolve_seconds: float | None) -> tuple[Any, ...]:
+    """Return the next attempt of a payment as a `next_attempt_v1`."""
+    attempt = payment.attempt
+    return (
+        place,
+        payment.merchant_id,
+        payment.transaction_id,
+        attempt.number,
+        payment.payment_id,
+        attempt.acquirer,
+        attempt.reference,
+        attempt.state,
+        attempt.card and attempt.card.content,
+        attempt.card and attempt.card.key_version,
+        attempt.fingerprint,
+        resolve_seconds,
+        attempt.sent_at,
+    )
 
 
 def columns_of_operation(payment: Payment, *, resolve_seconds: float) -> dict[str, Any]:
@@ -154,15 +146,7 @@ def columns_of_chargeback(payment: Payment) -> dict[str, Any]:
     """Return the columns of `insert_chargeback`."""
     if payment.dispute is None:
         raise InternalError("A charge-back is no step of a dispute.")
-    return (
-        _columns_of_step(payment)
-        | columns_of_dispute(payment.dispute)
-        | {
-            "status": payment.status,
-            "code": payment.code,
-            "settled_at": payment.settled_at,
-        }
-    )
+    return _columns_of_step(payment) | columns_of_dispute(payment.dispute)
 
 
 def build_no_attempt(at: datetime) -> Attempt:
@@ -387,7 +371,9 @@ def _read_holding(holding: Mapping[str, Any] | None) -> Holding | None:
 def _read_basis(row: Mapping[str, Any]) -> OriginalTransaction | None:
     if row["basis_id"] is None:
         return None
-    return OriginalTransaction(row["basis_id"], Mode(row["basis_mode"]), Cause(row["cause"]), row["why"])
+    return OriginalTransaction(
+        row["basis_id"], Mode(row["basis_mode"]), row["basis_amount_minor"], Cause(row["cause"]), row["why"]
+    )
 
 
 def _write(content: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer
     from tollhouse.catalog.access import Catalog
     from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.payments.model import Consequence, SubscriptionForecast
+    from tollhouse.payments.model import FinishHook, SubscriptionForecast
     from tollhouse.payments.steps import BeginRecord, Begun, FinishRecord
     from tollhouse.rates.access import Rates
     from tollhouse.storage.coalesce import Coalescer
@@ -56,9 +56,9 @@ class Tools:
     acquirers: Mapping[str, Acquirer]
     numbers: NumberBlocks
     beginnings: Coalescer[BeginRecord, Begun]
-    moves: Coalescer[FinishRecord, bool]
+    moves: Coalescer[FinishRecord, bool | None]
     #: What is written with an outcome, whoever writes it.
-    consequences: Sequence[Consequence]
+    consequences: Sequence[FinishHook]
     #: Tells what payments make of subscriptions.
     foresee: SubscriptionForecast
     #: Where the cardholder's pages are: `https://pay.example`.

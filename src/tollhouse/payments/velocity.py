@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from tollhouse.payments.model import Mode, Payment, Status
+from tollhouse.payments.model import FinishRows, Mode, Payment, Status
 from tollhouse.risk.model import Kind, Limits
 from tollhouse.storage.queries import load_queries
 from tollhouse.storage.sweep import Sweep
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 queries = load_queries("tollhouse.payments")
 
 
 class Mark(NamedTuple):
-    """Something that is counted, at one transaction."""
+    """Something that is counted, at one transaction: the columns of `velocity_mark_v1`."""
 
     merchant_id: int
     kind: Kind
@@ -42,26 +39,15 @@ def build_marks(payment: Payment) -> Sequence[Mark]:
     return [Mark(payment.merchant_id, kind, key, payment.transaction_id) for kind, key in keys.items() if key]
 
 
-class NoteDecline:
-    """A decline by the issuer counts against consumer, card and address; what we refuse ourselves is but an attempt."""
+class RecordDecline:
+    """Counts a decline by the issuer against consumer, card and address. A block by our rules is only an attempt."""
 
-    rank = 90
-    stands_alone = True
+    kind = FinishRows.DECLINES
 
     def rows(self, payment: Payment) -> Sequence[Mark]:
         """Return the marks of a payment that the issuer declined."""
         is_declined = payment.status is Status.FAIL and payment.attempt.response_code is not None
         return build_marks(payment) if is_declined else ()
-
-    async def write(self, connection: PlainConnection, rows: Sequence[Mark]) -> None:
-        """Note the declines of a batch."""
-        await queries.note_declines(
-            connection,
-            merchant_ids=[mark.merchant_id for mark in rows],
-            kinds=[mark.kind for mark in rows],
-            keys=[mark.key for mark in rows],
-            transaction_ids=[mark.transaction_id for mark in rows],
-        )
 
 
 def build_sweeps(limits: Limits) -> tuple[Sweep, ...]:

@@ -1,18 +1,8 @@
 -- Tables of: merchants.
 
 -- name: insert_authentications!
--- Store authentications, given as a JSON list; those that an earlier try of the same batch wrote stay as they are.
-insert into authentication (
-    merchant_id, authentication_id, series_id, payment_id, transaction_id, attempt_number, number, state, page_digest,
-    return_digest, three_ds_server_trans_id, version, method_url, challenge_indicator, browser, requested_at, acs_trans_id,
-    ds_trans_id, acs_url, trans_status, status_reason, eci, cavv, created_at, expires_at, answered_at, result_at, due_at
-)
-select
-    merchant_id, authentication_id, series_id, payment_id, transaction_id, attempt_number, number, state, page_digest,
-    return_digest, three_ds_server_trans_id, version, method_url, challenge_indicator, browser, requested_at, acs_trans_id,
-    ds_trans_id, acs_url, trans_status, status_reason, eci, cavv, created_at, expires_at, answered_at, result_at, due_at
-from jsonb_populate_recordset(null::authentication, :authentications::jsonb)
-on conflict do nothing;
+-- Insert authentications. Those that an earlier try of the same batch wrote stay.
+select insert_authentications_v1(:authentications::authentication_v1[]);
 
 -- name: select_by_page^
 -- Return the authentication behind a page.

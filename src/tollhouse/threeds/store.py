@@ -25,8 +25,7 @@ queries = load_queries("tollhouse.threeds")
 async def insert_authentications(connection: PlainConnection, authentications: Sequence[Authentication]) -> None:
     """Store authentications in the caller's transaction; a repeated batch finds its own and leaves them."""
     if authentications:
-        ordered = sorted(authentications, key=lambda row: (row.merchant_id, row.authentication_id))
-        rows = msgspec.json.encode([_write_row(row) for row in ordered]).decode()
+        rows = [(place, write_json(each)) for place, each in enumerate(authentications, 1)]
         await queries.insert_authentications(connection, authentications=rows)
 
 
@@ -181,10 +180,11 @@ def _key(authentication: Authentication) -> dict[str, Any]:
     return {"merchant_id": authentication.merchant_id, "authentication_id": authentication.authentication_id}
 
 
-def _write_row(authentication: Authentication) -> dict[str, Any]:
+def write_json(authentication: Authentication) -> str:
     """Write a row as PostgreSQL reads it from JSON: bytes in its own hexadecimal form."""
     row = {name: getattr(authentication, name) for name in Authentication.__slots__}
-    return row | {name: f"\\x{row[name].hex()}" for name in ("page_digest", "return_digest")}
+    row |= {name: f"\\x{row[name].hex()}" for name in ("page_digest", "return_digest")}
+    return msgspec.json.encode(row).decode()
 
 
 def _read(row: Mapping[str, Any] | None) -> Authentication | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from tollhouse.vault.seal import Sealed
@@ -55,9 +55,8 @@ class ShownAccount:
     disabled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRow:
-    """A card to be kept, in the order in which rows are locked."""
+class AccountRow(NamedTuple):
+    """A card to be stored, as the columns of `card_v1`."""
 
     merchant_id: int
     account_id: UUID
@@ -122,23 +121,3 @@ async def update_account_disabled(
         connection, merchant_id=merchant_id, account_id=account_id, disabled=disabled
     )
     return bool(found)
-
-
-async def keep_accounts(connection: PlainConnection, rows: Sequence[AccountRow]) -> None:
-    """Store the cards of approved payments in the caller's transaction, each once, in the order of their keys."""
-    unique = {(row.merchant_id, row.account_id): row for row in rows}
-    ordered = [unique[key] for key in sorted(unique)]
-    await queries.keep_accounts(
-        connection,
-        merchant_ids=[row.merchant_id for row in ordered],
-        account_ids=[row.account_id for row in ordered],
-        consumer_ids=[row.consumer_id for row in ordered],
-        fingerprints=[row.fingerprint for row in ordered],
-        key_versions=[row.key_version for row in ordered],
-        sealed_cards=[row.sealed_card for row in ordered],
-        brands=[row.brand for row in ordered],
-        masked_numbers=[row.masked_number for row in ordered],
-        expiry_months=[row.expiry_month for row in ordered],
-        expiry_years=[row.expiry_year for row in ordered],
-        network_transaction_ids=[row.network_transaction_id for row in ordered],
-    )

@@ -10,10 +10,6 @@ on conflict do nothing;
 -- Return the sealed security code of a holder.
 select sealed, expires_at from security_code where holder_id = :holder_id;
 
--- name: delete_security_codes!
--- Erase the security codes of these holders.
-delete from security_code where holder_id = any(:holder_ids::uuid[]);
-
 -- name: delete_expired_security_codes(most)$
 -- Erase some security codes whose time has passed, and count them.
 with gone as (
@@ -159,27 +155,6 @@ set disabled = :disabled,
 from locked
 where a.merchant_id = :merchant_id and a.account_id = locked.account_id
 returning true;
-
--- name: keep_accounts!
--- Store the cards of approved payments; a card that is known gets its new expiry and keeps its agreement. One that was paid
--- with by its number is good, whatever replaced it.
-insert into account (
-    merchant_id, account_id, consumer_id, fingerprint, key_version, sealed_card, brand, masked_number,
-    expiry_month, expiry_year, network_transaction_id
-)
-select * from unnest(
-    :merchant_ids::bigint[], :account_ids::uuid[], :consumer_ids::text[], :fingerprints::bytea[],
-    :key_versions::integer[], :sealed_cards::bytea[], :brands::text[], :masked_numbers::text[],
-    :expiry_months::smallint[], :expiry_years::smallint[], :network_transaction_ids::text[]
-)
-on conflict (merchant_id, account_id) do update
-set key_version = excluded.key_version,
-    sealed_card = excluded.sealed_card,
-    expiry_month = excluded.expiry_month,
-    expiry_year = excluded.expiry_year,
-    network_transaction_id = coalesce(account.network_transaction_id, excluded.network_transaction_id),
-    replaced_by = null,
-    updated_at = now();
 
 -- name: lock_accounts!
 -- Let nobody else change these stored cards, nor those that they replaced, until the transaction ends.

@@ -8,8 +8,8 @@ a hash is stored, and that of an open challenge is a key of the ring (PCI DSS 4.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -30,8 +30,7 @@ queries = load_queries("tollhouse.vault")
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class SealedCode:
+class SealedCode(NamedTuple):
     """A security code that `holder_id` (the id of a token, or a series of authentications) keeps until `expires_at`."""
 
     holder_id: UUID
@@ -95,12 +94,6 @@ async def select_security_code(connection: PlainConnection, holder_id: UUID) -> 
     """Return the sealed code of a holder, if it still has one."""
     row = await queries.select_security_code(connection, holder_id=holder_id)
     return SealedCode(holder_id, row["sealed"], row["expires_at"]) if row else None
-
-
-async def delete_security_codes(connection: PlainConnection, holder_ids: Sequence[UUID]) -> None:
-    """Erase the codes of these holders in the caller's transaction."""
-    if holder_ids:
-        await queries.delete_security_codes(connection, holder_ids=list(holder_ids))
 
 
 #: What has run out: security codes, cards of tokens that nobody used, old tokens.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,7 +17,6 @@ from tollhouse.consumers.store import (
     LastAccountRow,
     insert_consumers,
     select_consumer,
-    update_last_accounts,
 )
 from tollhouse.kernel.ids import is_consumer_id
 from tollhouse.storage.database import Database
@@ -27,6 +28,12 @@ def row(external_id: str, *, name: str = "Jane", merchant_id: int = 1) -> Consum
     """Return a consumer to be created."""
     consumer_id = derive_consumer_id(KEY, merchant_id=merchant_id, external_id=external_id)
     return ConsumerRow(merchant_id, consumer_id, external_id, f'{{"firstName": "{name}"}}')
+
+
+async def update_last_accounts(connection: Any, rows: Sequence[LastAccountRow]) -> None:
+    """Store accounts as finish does."""
+    accounts = [(place, *row) for place, row in enumerate(rows, 1)]
+    await connection.execute("select update_last_accounts_v1($1::last_account_v1[])", accounts)
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ from tollhouse.acquirers.model import Declined
 from tollhouse.payments import lifecycle
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.finish import finish_attempt
-from tollhouse.payments.model import AttemptState, Payment
+from tollhouse.payments.model import AttemptState, FinishRows, Payment
 from tollhouse.payments.steps import FinishRecord
-from tollhouse.payments.store import flush_moves
+from tollhouse.payments.store import finish_payments
 from tollhouse.storage.coalesce import Coalescer
 
 
@@ -62,25 +62,20 @@ async def test_who_was_overtaken_keeps_nobody_back(shop: Shop) -> None:
 
 
 async def test_everything_follows_or_nothing(shop: Shop) -> None:
-    """When a consequence cannot be written, nothing of the outcome is: no status, no card, no event, no answer."""
+    """When a row that follows cannot be written, nothing of the outcome is: no status, no card, no event, no answer."""
 
-    class Spoilt:
-        rank = 95
-        stands_alone = True
+    class NoRecipient:
+        kind = FinishRows.EMAILS
 
-        def rows(self, payment: Payment) -> Sequence[Payment]:
-            return (payment,)
-
-        async def write(self, connection: Any, rows: Sequence[Payment]) -> None:
-            del rows
-            await connection.execute("insert into event_counter values (1, -1)")
+        def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
+            return ((payment.merchant_id, payment.transaction_id, None, None, None, "en", "{}"),)
 
     payment = await shop.begin(claim=claim("r1"))
     flush = shop.tools.moves._flush  # noqa: SLF001 - the consequences of app, and one more
-    consequences = (*flush.args[1], Spoilt())  # type: ignore[attr-defined]
-    moves = Coalescer("move", partial(flush_moves, shop.tools.clock, consequences), shop.tools.database)
+    consequences = (*flush.args[1], NoRecipient())  # type: ignore[attr-defined]
+    moves = Coalescer("move", partial(finish_payments, shop.tools.clock, consequences), shop.tools.database)
     tools = replace(shop.tools, moves=moves)
-    with pytest.raises(Exception, match="event_counter"):
+    with pytest.raises(Exception, match="recipient"):
         await finish_attempt(tools.finish, payment, lifecycle.apply(payment, approve("x"), tools.clock.now()))
     assert (await shop.stored(payment.transaction_id)).attempt.state is AttemptState.IN_FLIGHT
     for table in ("account", "event"):

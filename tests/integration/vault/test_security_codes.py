@@ -30,7 +30,6 @@ from tollhouse.vault.security_codes import (
     SWEEPS,
     SealedCode,
     SecurityCodes,
-    delete_security_codes,
     insert_security_codes,
     select_security_code,
 )
@@ -176,7 +175,7 @@ async def test_codes_are_stored_once(database: Database) -> None:
         await insert_security_codes(connection, [code])
         await insert_security_codes(connection, [code])
         assert await select_security_code(connection, HOLDER) == code
-        await delete_security_codes(connection, [HOLDER])
+        await connection.execute("select replace_security_codes_v1('{}', $1)", [HOLDER])
         assert await select_security_code(connection, HOLDER) is None
 
 

@@ -51,8 +51,13 @@ UNEXPLAINED = "canceled by the merchant"
 
 async def record_lifecycle_events(connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> None:
     """Record events about subscriptions, in the transaction that made them so."""
+    await insert_events(connection, await build_event_rows(connection, happenings))
+
+
+async def build_event_rows(connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> list[EventRow]:
+    """Build events about subscriptions from what their first payments and their sites said."""
     if not happenings:
-        return
+        return []
     rows = queries.select_subscription_terms(
         connection,
         merchant_ids=[happening.subscription.merchant_id for happening in happenings],
@@ -67,7 +72,7 @@ async def record_lifecycle_events(connection: PlainConnection, happenings: Seque
         first = await reserve_ids(connection, "object", len(cancels))
         ids = itertools.count(first, ID_STEP)
         events += [_build_cancel_row(each, terms[each.subscription.key], transaction_id=next(ids)) for each in cancels]
-    await insert_events(connection, events)
+    return events
 
 
 def _build_cancel_row(happening: LifecycleEvent, terms: Mapping[str, Any], *, transaction_id: int) -> EventRow:
@@ -139,7 +144,8 @@ def _explain(happening: LifecycleEvent, last_decline: str | None) -> str | None:
         return "all charges were made"
     if subscription.ended_with is End.REVOKED:
         return "stopped by the cardholder"
-    return f"rebill declined, {last_decline}" if last_decline else "rebill declined"
+    code = happening.declined_with or last_decline
+    return f"rebill declined, {code}" if code else "rebill declined"
 
 
 def _build_blocks(happening: LifecycleEvent, terms: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tollhouse.ipn.form import Condition, choose_condition, choose_format
 from tollhouse.ipn.message.legacy import build_xml
-from tollhouse.payments.model import Payment
+from tollhouse.payments.model import FinishRows, Payment
 from tollhouse.payments.reading.public_names import name_event, name_transaction
 from tollhouse.payments.reading.view import render_event
 from tollhouse.storage.queries import load_queries
@@ -24,7 +24,7 @@ queries = load_queries("tollhouse.ipn")
 class EventRow(NamedTuple):
     """An event to be numbered and delivered: about a transaction or about a subscription.
 
-    One whose condition does not hold is recorded all the same, without a URL.
+    Its fields are the columns of `event_v1`. One whose condition does not hold is recorded all the same, without a URL.
     """
 
     merchant_id: int
@@ -45,8 +45,7 @@ class EventRow(NamedTuple):
 class RecordEvent:
     """One event per final fact; none for what is pending."""
 
-    rank = 90
-    stands_alone = True
+    kind = FinishRows.EVENTS
 
     def rows(self, payment: Payment) -> Sequence[EventRow]:
         """Return the event about a settled payment. Its kind is the transaction's public mode.
@@ -73,61 +72,7 @@ class RecordEvent:
         )
         return (row,)
 
-    async def write(self, connection: PlainConnection, rows: Sequence[EventRow]) -> None:
-        """Insert the events of a batch."""
-        await insert_events(connection, rows)
-
 
 async def insert_events(connection: PlainConnection, rows: Sequence[EventRow]) -> None:
-    """Insert events, in the transaction that made the facts."""
-    rows = [row._replace(url="") if is_dropped else row for row, is_dropped in await _find_dropped(connection, rows)]
-    await queries.insert_events(
-        connection,
-        merchant_ids=[row.merchant_id for row in rows],
-        payment_ids=[row.payment_id for row in rows],
-        transaction_ids=[row.transaction_id for row in rows],
-        subscription_ids=[row.subscription_id for row in rows],
-        site_ids=[row.site_id for row in rows],
-        kinds=[row.kind for row in rows],
-        statuses=[row.status for row in rows],
-        urls=[row.url for row in rows],
-        formats=[row.format for row in rows],
-        bodies=[row.body for row in rows],
-        legacy_xmls=[row.legacy_xml for row in rows],
-        request_ids=[row.request_id for row in rows],
-    )
-
-
-async def _find_dropped(connection: PlainConnection, rows: Sequence[EventRow]) -> list[tuple[EventRow, bool]]:
-    """Return the rows, each with whether its condition does not hold. First transactions have none: nothing is read."""
-    spent = await _find_spent(connection, [row for row in rows if row.condition == "nothing_left"])
-    asked = await _find_asked(connection, [row for row in rows if row.condition == "asked_for"])
-    return [
-        (
-            row,
-            (row.condition == "nothing_left" and (row.merchant_id, row.payment_id) not in spent)
-            or (row.condition == "asked_for" and (row.merchant_id, row.site_id, row.kind) not in asked),
-        )
-        for row in rows
-    ]
-
-
-async def _find_spent(connection: PlainConnection, rows: Sequence[EventRow]) -> set[tuple[int, int | None]]:
-    """Return the payments of which nothing is left, locked: of two refunds at once the second sees the first."""
-    if not rows:
-        return set()
-    keys = {"merchant_ids": [row.merchant_id for row in rows], "payment_ids": [row.payment_id for row in rows]}
-    async for _ in queries.lock_payments(connection, **keys):
-        pass
-    found = queries.select_spent_payments(connection, **keys)
-    return {(row["merchant_id"], row["payment_id"]) async for row in found}
-
-
-async def _find_asked(connection: PlainConnection, rows: Sequence[EventRow]) -> set[tuple[int, int, str]]:
-    """Return the kinds of events that sites have asked for."""
-    if not rows:
-        return set()
-    found = queries.select_extra_events(
-        connection, merchant_ids=[row.merchant_id for row in rows], site_ids=[row.site_id for row in rows]
-    )
-    return {(row["merchant_id"], row["site_id"], row["kind"]) async for row in found}
+    """Record events, in the transaction that made the facts."""
+    await queries.insert_events(connection, events=[(place, *row) for place, row in enumerate(rows, 1)])

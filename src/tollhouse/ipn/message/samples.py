@@ -115,7 +115,7 @@ def _build_transaction(kind: str, status: Status, at: datetime) -> Payment:
     return replace(
         payment,
         transaction_id=payment.transaction_id + 100,
-        basis=OriginalTransaction(payment.transaction_id, Mode.SALE),
+        basis=OriginalTransaction(payment.transaction_id, Mode.SALE, payment.money.amount_minor),
         dispute=Dispute(step, moved, 0) if step else None,
     )
 

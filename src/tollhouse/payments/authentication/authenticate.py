@@ -71,14 +71,13 @@ async def demand_authentication(
 async def _open_attempt(deps: AuthenticationDependencies, asked: Payment, payment: Payment) -> bool:
     """Close the attempt that was declined softly and commit the next one; False when somebody was faster."""
     patience = resolve_seconds(deps.attempts, payment.attempt.acquirer) + deps.directory.timeout_seconds
-    return await deps.finish.lane.submit(
-        FinishRecord(
-            lifecycle.move(asked, AttemptState.DECLINED),
-            expected=asked.attempt.state,
-            following=payment,
-            following_resolve_seconds=patience,
-        )
+    record = FinishRecord(
+        lifecycle.move(asked, AttemptState.DECLINED),
+        expected=asked.attempt.state,
+        following=payment,
+        following_resolve_seconds=patience,
     )
+    return await deps.finish.lane.submit(record) is True
 
 
 async def _ask_at_once(

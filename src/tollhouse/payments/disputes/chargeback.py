@@ -31,13 +31,15 @@ from tollhouse.payments.operations.operate import (
 from tollhouse.payments.operations.store import insert_chargeback, lock_position
 from tollhouse.payments.reading.view import render_answer
 from tollhouse.payments.records import CREATED, build_no_attempt
-from tollhouse.payments.store import write_consequences
+from tollhouse.payments.steps import FinishRecord
+from tollhouse.payments.store import finish_payments
 
 if TYPE_CHECKING:
     from tollhouse.kernel.money import Money
     from tollhouse.payments.dependencies import ChargebackDependencies
     from tollhouse.payments.operations.operate import Judge
     from tollhouse.payments.work import Work
+    from tollhouse.storage.database import PlainConnection
 
 
 async def record_chargeback(
@@ -67,7 +69,7 @@ async def _record(_: Work, deps: ChargebackDependencies, wish: OperationRequest,
                 verdict = judge(await lock_position(connection, named))
                 chargeback = _build_chargeback(deps, wish, named, verdict, transaction_id=transaction_id)
                 await insert_chargeback(connection, chargeback)
-                await write_consequences(connection, deps.consequences, [chargeback])
+                await _finish(deps, connection, chargeback)
     except DatabaseUnavailable:
         if chargeback is None or not await is_committed(deps.database, chargeback):
             raise
@@ -75,6 +77,12 @@ async def _record(_: Work, deps: ChargebackDependencies, wish: OperationRequest,
         return await recall_reply(deps.requests, wish)
     deps.finish.on_finished(chargeback)
     return Reply(CREATED, chargeback.rendered)
+
+
+async def _finish(deps: ChargebackDependencies, connection: PlainConnection, chargeback: Payment) -> None:
+    """Finish the chargeback in the transaction that began it."""
+    record = FinishRecord(chargeback, expected=chargeback.attempt.state, answer=chargeback.rendered)
+    await finish_payments(deps.finish.clock, deps.consequences, connection, [record])
 
 
 def _build_chargeback(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -18,7 +18,7 @@ from tollhouse.kernel import codes
 from tollhouse.kernel.clock import floor_second
 from tollhouse.kernel.errors import Invalid, RequestInProgress
 from tollhouse.kernel.ids import new_request_id
-from tollhouse.payments.model import Cause, Holding, Mode, Payment, Status
+from tollhouse.payments.model import Cause, FinishRows, Holding, Mode, Payment, Status
 from tollhouse.payments.operations.capture import capture
 from tollhouse.payments.operations.operate import OperationRequest
 from tollhouse.payments.operations.void import release
@@ -58,29 +58,34 @@ class DueHold:
 
 
 class TrackHold:
-    """Follows: an approved authorization waits, a captured or voided one no longer does."""
+    """Opens the hold of an approved authorization, and closes that of a captured or voided one."""
 
-    rank = 50
-    stands_alone = True
+    kind = FinishRows.HOLDS
 
-    def rows(self, payment: Payment) -> Sequence[Payment]:
-        """Return the payment when it bears on an authorization above zero."""
+    def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
+        """Return the change that the payment makes to a hold, as the columns of `hold_change_v1`."""
         if payment.mode is Mode.AUTH:
             is_held = payment.status is Status.SUCCESS and payment.money.amount_minor > 0
-            return (payment,) if is_held else ()
+            return (_opened(payment),) if is_held else ()
         basis = payment.basis
-        is_end = payment.mode in {Mode.CAPTURE, Mode.VOID} and basis is not None and basis.mode is Mode.AUTH
-        return (payment,) if is_end else ()
+        if payment.mode not in {Mode.CAPTURE, Mode.VOID} or basis is None or basis.mode is not Mode.AUTH:
+            return ()
+        change = _choose_change(payment)
+        row = (payment.merchant_id, basis.transaction_id, payment.payment_id, change, None, None, None)
+        return (row,) if change else ()
 
-    async def write(self, connection: PlainConnection, rows: Sequence[Payment]) -> None:
-        """Write the holds of a batch, in the order of their keys."""
-        ordered = sorted(rows, key=_key_of)
-        await _insert(connection, [payment for payment in ordered if payment.mode is Mode.AUTH])
-        operations = [payment for payment in ordered if payment.mode is not Mode.AUTH]
-        await _end(connection, [payment for payment in operations if _is_over(payment)])
-        declined = [payment for payment in operations if _is_declined_capture(payment)]
-        if declined:
-            await queries.update_holds_declined(connection, **_keys_of(declined))
+
+def _opened(payment: Payment) -> tuple[Any, ...]:
+    holding, at = payment.holding or UNSAID, floor_second(payment.settled_at or payment.created_at)
+    key = (payment.merchant_id, payment.transaction_id, payment.payment_id)
+    return (*key, "opened", at, _days(holding.capture_after_days), _days(holding.valid_days))
+
+
+def _choose_change(operation: Payment) -> str | None:
+    """Return what an operation does to the hold; None if it leaves it as it is."""
+    if _is_over(operation):
+        return "closed"
+    return "not_captured" if _is_declined_capture(operation) else None
 
 
 def _is_over(operation: Payment) -> bool:
@@ -96,40 +101,8 @@ def _is_declined_capture(operation: Payment) -> bool:
     return is_failed and operation.code not in INDECISIVE
 
 
-async def _insert(connection: PlainConnection, approved: Sequence[Payment]) -> None:
-    if not approved:
-        return
-    holdings = [payment.holding or UNSAID for payment in approved]
-    await queries.insert_holds(
-        connection,
-        **_keys_of(approved),
-        payment_ids=[payment.payment_id for payment in approved],
-        settled_at=[floor_second(payment.settled_at or payment.created_at) for payment in approved],
-        captures_after=[_days(holding.capture_after_days) for holding in holdings],
-        valid_for=[_days(holding.valid_days) for holding in holdings],
-    )
-
-
-async def _end(connection: PlainConnection, operations: Sequence[Payment]) -> None:
-    if operations:
-        await queries.delete_holds(connection, **_keys_of(operations))
-
-
 def _days(count: int | None) -> timedelta | None:
     return None if count is None else timedelta(days=count)
-
-
-def _keys_of(payments: Sequence[Payment]) -> dict[str, list[int]]:
-    keys = [_key_of(payment) for payment in payments]
-    return {
-        "merchant_ids": [merchant_id for merchant_id, _ in keys],
-        "transaction_ids": [transaction_id for _, transaction_id in keys],
-    }
-
-
-def _key_of(payment: Payment) -> tuple[int, int]:
-    """Return merchant and authorization."""
-    return payment.merchant_id, payment.basis.transaction_id if payment.basis else payment.transaction_id
 
 
 async def lease_due_holds(deps: OperationDependencies, *, limit: int, lease_seconds: float) -> list[DueHold]:

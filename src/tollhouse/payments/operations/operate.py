@@ -179,7 +179,9 @@ def build_further(
         page_try=None,
         holding=None,
         emulate_code=wish.emulate_code,
-        basis=OriginalTransaction(verdict.basis.transaction_id, verdict.basis.mode, wish.cause, wish.reason),
+        basis=OriginalTransaction(
+            verdict.basis.transaction_id, verdict.basis.mode, verdict.basis.amount_minor, wish.cause, wish.reason
+        ),
         dispute=verdict.dispute,
         rendered=b"",
     )

@@ -82,17 +82,8 @@ async def insert_operation(connection: PlainConnection, payment: Payment, *, res
 
 
 async def insert_chargeback(connection: PlainConnection, payment: Payment) -> None:
-    """Write a charge-back, and its answer for the request id that was taken for it."""
+    """Begin a chargeback, which the same transaction finishes."""
     await queries.insert_chargeback(connection, **records.columns_of_chargeback(payment))
-    await queries.record_answer(
-        connection,
-        merchant_id=payment.merchant_id,
-        payment_id=payment.payment_id,
-        transaction_id=payment.transaction_id,
-        is_first=False,
-        status=records.CREATED,
-        answer=payment.rendered,
-    )
 
 
 async def update_reversing(

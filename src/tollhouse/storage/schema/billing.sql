@@ -78,6 +78,8 @@ create table subscription (
     -- The fencing token of the last lease, and its end in real time.
     lease bigint,
     lease_until timestamptz,
+    -- Counts the changes: what was computed from the subscription is written only if this is the same.
+    version integer not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     primary key (merchant_id, subscription_id)
@@ -164,7 +166,7 @@ select s.merchant_id, s.subscription_id, s.payment_id, s.site_id, s.consumer_id,
     s.prices, s.anchor_at, s.anchor_months, s.starts_at_anchor, s.first_period, s.next_period, s.tries, s.cycle,
     s.created_at, s.began_as_trial, s.renewal_at, s.charge_at, s.charged_at, s.approved_at, s.paid_until, s.cancel_at,
     s.cancel_reason, s.tells_consumer, s.waits_for_account, s.is_revoked, s.ended_with, s.next_prices,
-    s.network_transaction_id, s.check_card_at, s.lease, m.clock_offset, now() + m.clock_offset as merchant_now,
+    s.network_transaction_id, s.check_card_at, s.lease, s.version, m.clock_offset, now() + m.clock_offset as merchant_now,
     m.state = 'active' as is_merchant_active,
     coalesce(site.extras ->> 'rebillRetryPolicy', '') as policy,
     tried.is_charging, tried.first_tried_at, tried.declined_tries,

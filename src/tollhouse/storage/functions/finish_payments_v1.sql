@@ -1,0 +1,186 @@
+-- The attempt that follows one that was finished.
+create type next_attempt_v1 as (
+    place integer, merchant_id bigint, transaction_id bigint, number smallint, payment_id bigint, acquirer text,
+    reference text, state attempt_state, sealed_card bytea, key_version integer, fingerprint bytea,
+    resolve_seconds double precision, sent_at timestamptz
+);
+
+-- composition: Finish attempts: move those that are still in the state in which they were read, and write what follows from each
+-- that moved. Each outcome has one result:
+--
+-- - 'moved', or 'moved_before' by an earlier try of this batch, whose COMMIT got no response;
+-- - 'overtaken': another outcome was first, or an earlier one of this batch; an approval is then reversed;
+-- - 'outdated': a subscription has changed since it was read; nothing was written, and it has to be computed again.
+--
+-- The order of the statements is the order of the locks: attempts, subscriptions, cards, consumers, holds, payments.
+create function finish_payments_v1(
+    outcomes attempt_outcome_v1[], next_attempts next_attempt_v1[], authentications authentication_v1[],
+    codes security_code_v1[], cards card_v1[], last_accounts last_account_v1[], subscriptions subscription_v1[],
+    forgotten forgotten_subscription_v1[], renewals renewal_outcome_v1[], entries ledger_entry_v1[],
+    holds hold_change_v1[], events event_v1[], emails email_v1[], declines velocity_mark_v1[]
+)
+returns table (place integer, result text, database_time timestamptz)
+language plpgsql set enable_seqscan to off set enable_hashjoin to off set enable_mergejoin to off as $$
+#variable_conflict use_column
+declare
+    size integer := cardinality(outcomes);
+    moved integer[];
+    moved_before integer[] := '{}';
+    outdated integer[] := '{}';
+begin
+    perform from attempt a
+    join unnest(outcomes) as g using (merchant_id, transaction_id, number)
+    where a.state = g.expected
+    order by a.merchant_id, a.transaction_id, a.number
+    for no key update of a;
+
+    -- A new statement, which sees what was committed while the locks were waited for.
+    moved := array(
+        select distinct on (g.merchant_id, g.transaction_id, g.number) g.place
+        from unnest(outcomes) as g
+        left join attempt a using (merchant_id, transaction_id, number)
+        where a.state = g.expected or (g.number = 0 and exists (
+            select from transaction t
+            where t.merchant_id = g.merchant_id and t.transaction_id = g.transaction_id and t.status = 'pending'
+        ))
+        order by g.merchant_id, g.transaction_id, g.number, g.place
+    );
+
+    if cardinality(subscriptions) > 0 then
+        outdated := lock_subscriptions_v1(
+            array(select s from unnest(subscriptions) as s where s.place = any(moved))
+        );
+        moved := array(select m from unnest(moved) as m where m <> all(outdated));
+    end if;
+
+    if cardinality(moved) < size then
+        moved_before := array(
+            select g.place
+            from unnest(outcomes) as g
+            join attempt a using (merchant_id, transaction_id, number)
+            where a.moved_by = g.record_id
+        );
+    end if;
+
+    update attempt a
+    set state = g.state,
+        resolve_at = now() + make_interval(secs => g.resolve_seconds),
+        inquiries = 0,
+        -- After a challenge the acquirer is asked now: "not found" proves nothing before its longest delay.
+        sent_at = case when g.state = 'in_flight' then now() else a.sent_at end,
+        sealed_card = case when g.state in ('in_flight', 'challenged', 'unknown', 'reversing') then a.sealed_card end,
+        response_code = g.response_code,
+        advice_code = g.advice_code,
+        approval_code = g.approval_code,
+        moved_by = g.record_id
+    from unnest(outcomes) as g
+    where g.place = any(moved) and a.merchant_id = g.merchant_id and a.transaction_id = g.transaction_id
+        and a.number = g.number;
+
+    update transaction t
+    set status = g.status,
+        code = g.code,
+        network_transaction_id = g.network_transaction_id,
+        settled_at = g.settled_at
+    from unnest(outcomes) as g
+    where g.place = any(moved) and g.status <> 'pending'
+        and t.merchant_id = g.merchant_id and t.transaction_id = g.transaction_id and t.status = 'pending';
+
+    -- The first recorded answer stays.
+    update request_claim c
+    set status = 201, answer = g.answer
+    from unnest(outcomes) as g
+    where g.place = any(moved) and g.answer is not null and c.answer is null
+        and c.merchant_id = g.merchant_id and c.payment_id = g.payment_id
+        and (c.transaction_id = g.transaction_id or (c.transaction_id is null and g.is_first));
+
+    -- A decline that does not end the transaction leads to a challenge.
+    insert into attempt_step (merchant_id, transaction_id, number, at, left_state, reached_state, response_code)
+    select g.merchant_id, g.transaction_id, g.number, coalesce(g.answered_at, clock_timestamp()), g.expected, g.state,
+        g.response_code
+    from unnest(outcomes) as g
+    where g.place = any(moved) and g.number > 0
+        and (g.expected <> 'in_flight' or g.state not in ('approved', 'declined') or g.status = 'pending');
+
+    if cardinality(next_attempts) > 0 then
+        insert into attempt (
+            merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
+            fingerprint, resolve_at, sent_at
+        )
+        select merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
+            fingerprint, now() + make_interval(secs => resolve_seconds), sent_at
+        from unnest(next_attempts)
+        where place = any(moved)
+        on conflict do nothing;
+    end if;
+
+    if exists (select from unnest(outcomes) as g where g.reversal is not null) then
+        perform open_reversals_v1(array(select g from unnest(outcomes) as g where g.place = any(moved)));
+    end if;
+    if exists (
+        select from unnest(outcomes) as g
+        where g.state = 'approved' and g.place <> all(moved) and g.place <> all(moved_before) and g.place <> all(outdated)
+    ) then
+        perform reverse_late_approvals_v1(
+            array(
+                select g from unnest(outcomes) as g
+                where g.place <> all(moved) and g.place <> all(moved_before) and g.place <> all(outdated)
+            )
+        );
+    end if;
+
+    if cardinality(subscriptions) > 0 then
+        perform update_subscriptions_v1(array(select s from unnest(subscriptions) as s where s.place = any(moved)));
+    end if;
+    if cardinality(forgotten) > 0 then
+        perform forget_subscriptions_v1(array(select s from unnest(forgotten) as s where s.place = any(moved)));
+    end if;
+    if cardinality(renewals) > 0 then
+        perform finish_renewals_v1(array(select r from unnest(renewals) as r where r.place = any(moved)));
+    end if;
+    if cardinality(cards) > 0 then
+        perform keep_cards_v1(array(select c from unnest(cards) as c where c.place = any(moved)));
+    end if;
+    if cardinality(last_accounts) > 0 then
+        perform update_last_accounts_v1(array(select l from unnest(last_accounts) as l where l.place = any(moved)));
+    end if;
+    if cardinality(authentications) > 0 then
+        perform insert_authentications_v1(
+            array(select a from unnest(authentications) as a where a.place = any(moved))
+        );
+    end if;
+    if cardinality(codes) > 0 or exists (select from unnest(outcomes) as g where g.erase_code_of is not null) then
+        perform replace_security_codes_v1(
+            array(select c from unnest(codes) as c where c.place = any(moved)),
+            array(select g.erase_code_of from unnest(outcomes) as g where g.place = any(moved))
+        );
+    end if;
+    if cardinality(holds) > 0 then
+        perform change_holds_v1(array(select h from unnest(holds) as h where h.place = any(moved)));
+    end if;
+    if cardinality(entries) > 0 then
+        perform post_entries_v1(array(select e from unnest(entries) as e where e.place = any(moved)));
+    end if;
+    if cardinality(events) > 0 then
+        perform record_events_v1(array(select e from unnest(events) as e where e.place = any(moved)));
+    end if;
+    if cardinality(emails) > 0 then
+        perform enqueue_emails_v1(array(select e from unnest(emails) as e where e.place = any(moved)));
+    end if;
+    if cardinality(declines) > 0 then
+        perform record_declines_v1(array(select d from unnest(declines) as d where d.place = any(moved)));
+    end if;
+
+    return query
+    select g,
+        case
+            when g = any(moved) then 'moved'
+            when g = any(moved_before) then 'moved_before'
+            when g = any(outdated) then 'outdated'
+            else 'overtaken'
+        end,
+        clock_timestamp()
+    from generate_series(1, size) as g
+    order by g;
+end
+$$;
