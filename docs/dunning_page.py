@@ -76,7 +76,7 @@ def introduce_dunning(table: dict[str, Any]) -> list[str]:
 
 def tabulate_codes(table: dict[str, Any]) -> list[str]:
     """Say what follows each code of a renewal."""
-    declines = (code for code in codes.all_codes() if code.code not in {codes.APPROVED, codes.ORDER_EXPIRED})
+    declines = (code for code in codes.list_codes() if code.code not in {codes.APPROVED, codes.ORDER_EXPIRED})
     return [
         "## By code",
         "",

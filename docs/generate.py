@@ -69,7 +69,7 @@ def render_codes() -> str:
         "",
         *markdown_table(
             ("Code", "Text", "Category", "What to do"),
-            ((f"`{c.code}`", c.text, c.category_text, c.advice) for c in codes.all_codes()),
+            ((f"`{c.code}`", c.text, c.category_text, c.advice) for c in codes.list_codes()),
         ),
         "",
         "## Response codes with a code of their own",

@@ -99,7 +99,7 @@ def test_a_request_that_a_stop_cuts_off_is_told_to_come_again(data_directory: Pa
             answer = connection.getresponse()
             said = json.loads(answer.read())
         assert (answer.status, answer.headers["Retry-After"], answer.headers["X-Request-ID"]) == (503, "2", "cut-1")
-        assert said["message"] == "The gateway is stopping; repeat the request with the same X-Request-ID."
+        assert said["message"] == "The gateway is stopping. Retry with the same X-Request-ID."
         assert said["errors"] == {}
         assert took < 5
 

@@ -43,7 +43,7 @@ async def test_keys_of_the_other_environment(shop: WebShop, opened: OpenShop) ->
     """The prefix of a key tells that it was sent to the wrong place, and the answer says so."""
     answer = await shop.pay(key="th_live_0000")
     await expect_refusal(shop, answer, status=401)
-    assert answer.json()["message"] == "This is a key for live, and this gateway is stage."
+    assert answer.json()["message"] == "This API key is for live, but this gateway is stage. Use one of its own keys."
     live = await opened(environment="live")
     assert (await live.pay(key="th_stage_0000")).json()["message"].startswith("This is a key for stage")
 

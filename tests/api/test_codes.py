@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.support.webshop import WebShop
 
-from tollhouse.kernel.codes import all_codes, from_response
+from tollhouse.kernel.codes import list_codes, translate_response_code
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -18,9 +18,9 @@ async def test_the_table_has_every_code(refusing_shop: WebShop) -> None:
     assert (table["edition"], table["date"]) == ("2026-11", "2026-11-22")
     assert table["source"]
     rows = {(row["code"], row["brand"]): row for row in table["data"]}
-    assert {code for code, _ in rows} == {code.code for code in all_codes()} | {"5299"}
+    assert {code for code, _ in rows} == {code.code for code in list_codes()} | {"5299"}
     assert rows["0", "any"] == {"code": "0", "brand": "any", "text": "APPROVED", "advice": ""}
-    funds = from_response("51", brand="visa")
+    funds = translate_response_code("51", brand="visa")
     assert rows["5051", "any"] == {
         "code": "5051",
         "brand": "any",

@@ -14,7 +14,7 @@ from tests.support.webshop import BASE_URL
 
 from tollhouse.api.examples import all_examples
 from tollhouse.api.payment_request import find_cross_faults
-from tollhouse.kernel.codes import all_codes
+from tollhouse.kernel.codes import list_codes
 
 if TYPE_CHECKING:
     from tests.support.webshop import WebShop
@@ -111,7 +111,7 @@ async def test_the_page_tells_bounds_and_duties(refusing_shop: WebShop) -> None:
 async def test_the_page_lists_every_payment_code(refusing_shop: WebShop) -> None:
     """Each code stands with its text and the advice what to do."""
     page = await read_page(refusing_shop)
-    for code in all_codes():
+    for code in list_codes():
         row = page[page.index(f'id="code-{code.code}"') :].partition("</tr>")[0]
         assert code.text in unescape(row)
         assert code.advice in row

@@ -19,7 +19,7 @@ import tollhouse.portal
 from tollhouse.composition.web import build_web
 from tollhouse.ipn.number import number_batch
 from tollhouse.merchants.people import digest_token, ensure_user
-from tollhouse.merchants.sign_in import MAX_TRIES_BY_ACCOUNT, MAX_TRIES_BY_SOURCE
+from tollhouse.merchants.sign_in import MAX_ATTEMPTS_BY_ACCOUNT, MAX_ATTEMPTS_BY_SOURCE
 from tollhouse.portal.forms import KNOWN, SESSION, choose_next, form_token, make_cookie
 from tollhouse.storage.database import Database
 
@@ -134,7 +134,7 @@ async def test_the_address_is_read_as_people_write_it(browser: Browser) -> None:
 
 async def test_ten_tries_lock(browser: Browser, portal: WebShop) -> None:
     """After ten wrong passwords of strangers the right one is refused too, with the same words, for half an hour."""
-    answers = [await browser.sign_in(password="wrong") for _ in range(MAX_TRIES_BY_ACCOUNT)]
+    answers = [await browser.sign_in(password="wrong") for _ in range(MAX_ATTEMPTS_BY_ACCOUNT)]
     locked = await browser.sign_in()
     assert locked.status_code == 401
     assert locked.text == answers[0].text
@@ -148,7 +148,7 @@ async def test_ten_tries_lock(browser: Browser, portal: WebShop) -> None:
 async def test_unknown_accounts_lock_too(browser: Browser) -> None:
     """The eleventh try looks the same whether the account exists: a lock tells nothing."""
     for email in (EMAIL, "nobody@shop.example"):
-        answers = [await browser.sign_in(email=email, password="wrong") for _ in range(MAX_TRIES_BY_ACCOUNT + 1)]
+        answers = [await browser.sign_in(email=email, password="wrong") for _ in range(MAX_ATTEMPTS_BY_ACCOUNT + 1)]
         assert {(answer.status_code, answer.text) for answer in answers} == {(401, answers[0].text)}
 
 
@@ -158,21 +158,21 @@ async def test_tries_at_once_count_too(browser: Browser, portal: WebShop) -> Non
     await asyncio.gather(*(browser.submit(door, "/portal/sign-in", email=EMAIL, password="wrong") for _ in range(20)))
     assert (await browser.sign_in()).status_code == 401
     rows = await portal.fetch("select is_accepted from sign_in")
-    assert [row["is_accepted"] for row in rows] == [False] * MAX_TRIES_BY_ACCOUNT
+    assert [row["is_accepted"] for row in rows] == [False] * MAX_ATTEMPTS_BY_ACCOUNT
 
 
 async def test_success_forgives(browser: Browser, portal: WebShop) -> None:
     """A right password starts the count anew, and is taken out of the budget of its source."""
-    for _ in range(MAX_TRIES_BY_ACCOUNT - 1):
+    for _ in range(MAX_ATTEMPTS_BY_ACCOUNT - 1):
         await browser.sign_in(password="wrong")
     assert (await browser.sign_in()).status_code == 303
     rows = await portal.fetch("select used from sign_in_budget")
-    assert [row["used"] for row in rows] == [MAX_TRIES_BY_ACCOUNT - 1]
+    assert [row["used"] for row in rows] == [MAX_ATTEMPTS_BY_ACCOUNT - 1]
 
 
 async def test_one_lock_locks_nobody_else(browser: Browser) -> None:
     """The tries of one user are not those of another."""
-    for _ in range(MAX_TRIES_BY_ACCOUNT):
+    for _ in range(MAX_ATTEMPTS_BY_ACCOUNT):
         await browser.sign_in(password="wrong")
     assert (await browser.sign_in(email="bob@other.example")).status_code == 303
 
@@ -182,7 +182,7 @@ async def test_a_stranger_does_not_lock_the_owner_out(ann: Browser, portal: WebS
     await ann.submit(await ann.get("/portal/payments"), "/portal/sign-out")
     async with open_client(portal.web) as client:
         stranger = Browser(client)
-        for _ in range(MAX_TRIES_BY_ACCOUNT + 1):
+        for _ in range(MAX_ATTEMPTS_BY_ACCOUNT + 1):
             await stranger.sign_in(password="wrong")
         assert (await stranger.sign_in()).status_code == 401
         await portal.execute("update sign_in_budget set used = allowed")
@@ -192,7 +192,7 @@ async def test_a_stranger_does_not_lock_the_owner_out(ann: Browser, portal: WebS
 
 async def test_a_known_browser_has_a_budget_too(ann: Browser) -> None:
     """A browser that is known to an account may try ten passwords there, and is a stranger elsewhere."""
-    answers = [await ann.sign_in(password="wrong") for _ in range(MAX_TRIES_BY_ACCOUNT)]
+    answers = [await ann.sign_in(password="wrong") for _ in range(MAX_ATTEMPTS_BY_ACCOUNT)]
     assert {answer.status_code for answer in answers} == {401}
     assert (await ann.sign_in()).status_code == 401
     assert (await ann.sign_in(email="bob@other.example")).status_code == 303
@@ -205,7 +205,7 @@ async def test_a_forged_cookie_is_none(ann: Browser, portal: WebShop, change: Ca
     forged = change(cookie) if change(cookie) != cookie else change(cookie)[:-1] + "1"
     async with open_client(portal.web) as client:
         stranger = Browser(client)
-        for _ in range(MAX_TRIES_BY_ACCOUNT):
+        for _ in range(MAX_ATTEMPTS_BY_ACCOUNT):
             await stranger.sign_in(password="wrong")
         client.cookies.set(KNOWN, forged, domain="gateway.example", path="/portal")
         assert (await stranger.sign_in()).status_code == 401
@@ -233,7 +233,7 @@ async def test_sprayed_accounts_are_stopped(portal: WebShop) -> None:
             for n in range(150)
         ]
         statuses = [answer.status_code for answer in answers]
-        assert statuses == [401] * MAX_TRIES_BY_SOURCE + [429] * (150 - MAX_TRIES_BY_SOURCE)
+        assert statuses == [401] * MAX_ATTEMPTS_BY_SOURCE + [429] * (150 - MAX_ATTEMPTS_BY_SOURCE)
         assert 1 <= int(answers[-1].headers["retry-after"]) <= 30 * 60
         assert (await spray.sign_in()).status_code == 429
     async with open_client(portal.web, address="198.51.100.8") as client:

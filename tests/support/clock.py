@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from tollhouse.kernel.clock import DatabaseClock
-from tollhouse.merchants.clock import update_clock_moved, update_clock_released, update_clock_taken
+from tollhouse.merchants.clock import advance_clock, lease_clock, release_clock
 from tollhouse.storage.database import Database
 
 
@@ -14,11 +14,11 @@ async def leap(database: Database, merchant_id: int = 1, *clocks: DatabaseClock,
     """Advance a merchant's clock by `days=3`, `minutes=15` and so on in one step, and tell these processes of it."""
     lease = uuid4()
     async with database.acquire() as connection:
-        taken = await update_clock_taken(connection, merchant_id, lease=lease)
+        taken = await lease_clock(connection, merchant_id, lease=lease)
         assert taken is not None
         until = taken.time + timedelta(**by)
-        moved = await update_clock_moved(connection, merchant_id, lease=lease, until=until)
+        moved = await advance_clock(connection, merchant_id, lease=lease, until=until)
         assert moved is not None
-        await update_clock_released(connection, merchant_id, lease=lease)
+        await release_clock(connection, merchant_id, lease=lease)
     for clock in clocks:
         clock.observe_offset(merchant_id, moved.offset)

@@ -32,7 +32,7 @@ class RequestAuthenticator:
     async def access_with(self, request: Request, key: str | None) -> Merchant:
         """Return the merchant whose key was sent elsewhere. Raises NotAuthenticated, RateLimited and Forbidden."""
         sells = request.purpose is Purpose.SELLS
-        return await self._doorman.access_merchant(key, address=self.address_of(request), sells=sells)
+        return await self._doorman.authenticate_merchant(key, address=self.address_of(request), sells=sells)
 
     async def recognise(self, request: Request) -> Merchant | None:
         """Return the merchant whose key was sent, if a key is not needed; one that may not be used is ignored.

@@ -25,7 +25,7 @@ from tollhouse.ipn.resend import DeliveryKey, resend_transaction
 from tollhouse.ipn.resend_many import ResendFilter, resend_events
 from tollhouse.kernel.errors import InternalError, NotFound
 from tollhouse.kernel.requests import Reply
-from tollhouse.kernel.urls import origin_of
+from tollhouse.kernel.urls import get_origin
 from tollhouse.payments.charge.references import MAX_ID
 from tollhouse.storage.claims import create_once
 from tollhouse.wire.callbacks import (
@@ -209,7 +209,7 @@ class CallbackCalls:
             until=MAX_ID if body.until is None else body.until,
             since=body.since,
             before=body.before,
-            origin=None if body.endpoint is None else origin_of(body.endpoint),
+            origin=None if body.endpoint is None else get_origin(body.endpoint),
             only_failed=body.onlyFailed,
         )
 

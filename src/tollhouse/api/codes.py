@@ -5,7 +5,7 @@ from __future__ import annotations
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, build_tag
 from tollhouse.http.routes import Route
-from tollhouse.kernel.codes import Row, all_rows, edition
+from tollhouse.kernel.codes import CodeRow, get_edition, list_rows
 from tollhouse.wire.codes import CodeAnswer, CodeListAnswer
 from tollhouse.wire.render import render
 
@@ -49,13 +49,13 @@ class CodeCalls:
 
 def build_codes() -> CodeListAnswer:
     """Put the answer together."""
-    table = edition()
+    table = get_edition()
     return CodeListAnswer(
-        edition=table.name, date=table.date, source=table.source, data=[build_code(row) for row in all_rows()]
+        edition=table.name, date=table.date, source=table.source, data=[build_code(row) for row in list_rows()]
     )
 
 
-def build_code(row: Row) -> CodeAnswer:
+def build_code(row: CodeRow) -> CodeAnswer:
     """Say it in the words of the wire."""
     return CodeAnswer(
         code=row.code.code,

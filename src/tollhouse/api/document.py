@@ -15,7 +15,7 @@ from tollhouse.http.openapi import RETRYING, build_document
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import CSS, Response, answer_file, answer_html
 from tollhouse.http.routes import Route
-from tollhouse.kernel.codes import all_codes
+from tollhouse.kernel.codes import list_codes
 from tollhouse.wire.pretty import html_of_json, html_of_prose
 from tollhouse.wire.render import render_json
 
@@ -75,4 +75,4 @@ class DocumentPages:
     def _page(self) -> str:
         template = pages.get_template("docs.html")
         reference = build_reference(self.document)
-        return template.render(reference=reference, codes=all_codes(), retrying=RETRYING, is_live=self._is_live)
+        return template.render(reference=reference, codes=list_codes(), retrying=RETRYING, is_live=self._is_live)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tollhouse.kernel.addresses import group_address
-from tollhouse.kernel.limits import Window
+from tollhouse.kernel.limits import RateLimit
 
 if TYPE_CHECKING:
     from tollhouse.merchants.model import Merchant
@@ -35,10 +35,10 @@ class TokenizeLimits:
     """The limits of `/tokenize`. A merchant's API key replaces those by address and network."""
 
     def __init__(self, rates: TokenizeRates) -> None:
-        self._address = Window(rates.by_address)
-        self._network = Window(rates.by_network)
-        self._card = Window(rates.by_card)
-        self._key = Window(rates.by_key)
+        self._address = RateLimit(rates.by_address)
+        self._network = RateLimit(rates.by_network)
+        self._card = RateLimit(rates.by_card)
+        self._key = RateLimit(rates.by_key)
         self._limits_cards = rates.by_card > 0
         self._limits_networks = rates.by_network > 0
         self._secret = secrets.token_bytes(32)

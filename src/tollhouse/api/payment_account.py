@@ -17,7 +17,7 @@ from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import NotFound
-from tollhouse.vault.accounts import ShownAccount, list_accounts, update_account_disabled
+from tollhouse.vault.accounts import StoredCardView, list_accounts, update_account_disabled
 from tollhouse.wire.render import render
 from tollhouse.wire.resources import AccountAnswer, AccountListAnswer
 
@@ -108,7 +108,7 @@ class AccountCalls:
         return Response()
 
 
-def build_account(account: ShownAccount) -> AccountAnswer:
+def build_account(account: StoredCardView) -> AccountAnswer:
     """Build a stored card as its merchant sees it."""
     return AccountAnswer(
         paymentAccountId=str(account.account_id),

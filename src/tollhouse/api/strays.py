@@ -26,7 +26,7 @@ def find_misplaced_card_numbers(
     faults = {
         path: texts for name, part in parts.items() for path, texts in find_number(part, number, path=name).items()
     }
-    if number.stands_in(request.request_id):
+    if number.occurs_in(request.request_id):
         request.forget_request_id()
         faults["X-Request-ID"] = [MESSAGE]
     return faults

@@ -17,7 +17,7 @@ from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
 from tollhouse.http.screen import CARD_FIELDS
 from tollhouse.kernel.errors import Invalid
-from tollhouse.vault.tokens import Mint, Minted, tokenize
+from tollhouse.vault.tokens import NewToken, TokenDependencies, tokenize
 from tollhouse.wire.answers import TokenAnswer
 from tollhouse.wire.render import render_json
 
@@ -37,7 +37,11 @@ class TokenizeCalls:
     """The call that makes a token of a card. `context` tells the model what the environment asks of it."""
 
     def __init__(
-        self, mint: Mint, gate: RequestAuthenticator, limits: TokenizeLimits, context: Callable[[], dict[str, Any]]
+        self,
+        mint: TokenDependencies,
+        gate: RequestAuthenticator,
+        limits: TokenizeLimits,
+        context: Callable[[], dict[str, Any]],
     ) -> None:
         self._mint = mint
         self._gate = gate
@@ -74,7 +78,7 @@ class TokenizeCalls:
         return Response(render_minted(minted), 201)
 
 
-def render_minted(minted: Minted) -> bytes:
+def render_minted(minted: NewToken) -> bytes:
     """Write a `TokenAnswer`."""
     return render_json({"token": str(minted.token), "expireAt": int(minted.expires_at.timestamp())})
 

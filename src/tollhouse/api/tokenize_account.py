@@ -21,7 +21,7 @@ from tollhouse.kernel.card import Cvv, find_brand
 from tollhouse.kernel.errors import Invalid
 from tollhouse.merchants.access import MerchantDisabled
 from tollhouse.vault.accounts import select_account_holder
-from tollhouse.vault.tokens import Mint, tokenize_account
+from tollhouse.vault.tokens import TokenDependencies, tokenize_account
 from tollhouse.wire.answers import TokenAnswer
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class AccountTokenCalls:
 
     def __init__(
         self,
-        mint: Mint,
+        mint: TokenDependencies,
         database: Database,
         gate: RequestAuthenticator,
         limits: TokenizeLimits,

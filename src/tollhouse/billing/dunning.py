@@ -153,7 +153,7 @@ def choose_course(code: str, advice_code: str | None) -> DunningRule:
     With one exception: a code that gives no ground of its own, because it is unknown or only says not to send the
     payment again unasked, leaves it to the advice. One that names a time is an issuer that asks.
     """
-    described = codes.describe(code)
+    described = codes.get_code(code)
     by_code = _code_courses().get(code) or _follow_category(described)
     by_advice = _advice_courses().get(advice_code or "")
     if by_advice is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tollhouse.catalog.model import Site, Sku, price_from_json
 from tollhouse.catalog.store import queries
-from tollhouse.kernel.remember import Remembered
+from tollhouse.kernel.remember import TimedCache
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import Database
@@ -20,8 +20,8 @@ class Catalog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sites = Remembered(self._read_site, seconds=REMEMBER_SECONDS)
-        self._skus = Remembered(self._read_sku, seconds=REMEMBER_SECONDS)
+        self._sites = TimedCache(self._read_site, seconds=REMEMBER_SECONDS)
+        self._skus = TimedCache(self._read_sku, seconds=REMEMBER_SECONDS)
 
     async def site(self, merchant_id: int, site_id: int) -> Site | None:
         """Return a merchant's site, or None."""

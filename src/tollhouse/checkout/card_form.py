@@ -138,4 +138,4 @@ def _choose_kept(form: Mapping[str, str], faults: Mapping[str, str], expiry: Exp
 
 
 def _holds_number(text: str, number: CardNumber | None) -> bool:
-    return holds_card_number(text) or (number is not None and number.stands_in(text))
+    return holds_card_number(text) or (number is not None and number.occurs_in(text))

@@ -39,7 +39,7 @@ from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import Invalid, RateLimited, Refusal, TooLarge, Unavailable
-from tollhouse.kernel.limits import Window
+from tollhouse.kernel.limits import RateLimit
 from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.find import find_link, find_stored_cards
 from tollhouse.links.model import LinkState
@@ -86,8 +86,8 @@ class PaymentPageDependencies:
     address_of: Callable[[Request], str] = peer_of
     is_stage: bool = True
     today: Callable[[], datetime | None] = lambda: None
-    by_link: Window = field(default_factory=lambda: Window(FORMS_BY_LINK))
-    by_address: Window = field(default_factory=lambda: Window(FORMS_BY_ADDRESS))
+    by_link: RateLimit = field(default_factory=lambda: RateLimit(FORMS_BY_LINK))
+    by_address: RateLimit = field(default_factory=lambda: RateLimit(FORMS_BY_ADDRESS))
 
     @property
     def links(self) -> LinkDependencies:

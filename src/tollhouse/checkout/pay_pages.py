@@ -15,7 +15,7 @@ from tollhouse.links.model import LinkState
 if TYPE_CHECKING:
     from tollhouse.checkout.words import Words
     from tollhouse.links.model import Link
-    from tollhouse.payments.charge.wallet import StoredCard
+    from tollhouse.payments.charge.wallet import WalletCard
 
 #: What a page of this kind is about: `busy` looks again by itself.
 Mood = Literal["busy", "good", "late", "bad"]
@@ -34,7 +34,7 @@ class Form:
     path: str
     number: int
     proof: str
-    cards: Sequence[StoredCard] = ()
+    cards: Sequence[WalletCard] = ()
     faults: Mapping[str, str] = field(default_factory=dict)
     chosen: str = ""
     kept: Mapping[str, str] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class _Card:
     expiry: str
 
 
-def _show_card(account: StoredCard) -> _Card:
+def _show_card(account: WalletCard) -> _Card:
     expiry = f"{account.expiry_month:02d} / {account.expiry_year % 100:02d}"
     return _Card(str(account.account_id), account.brand, account.masked_number, expiry)
 

@@ -15,7 +15,7 @@ from tollhouse.composition.app import ConfigurationError, open_vault
 from tollhouse.composition.settings import Settings
 from tollhouse.ipn.resend_many import ResendFilter, resend_events, select_last_sequence
 from tollhouse.kernel.errors import SealBroken
-from tollhouse.kernel.urls import origin_of
+from tollhouse.kernel.urls import get_origin
 from tollhouse.merchants.secrets import (
     DEFAULT_OVERLAP,
     MAX_OVERLAP,
@@ -140,7 +140,7 @@ def resend(
         until=MAX_SEQUENCE if until is None else until,
         since=_in_utc(since),
         before=_in_utc(before),
-        origin=None if endpoint is None else origin_of(endpoint),
+        origin=None if endpoint is None else get_origin(endpoint),
         only_failed=not everything,
     )
     if wanted.origin == "invalid":

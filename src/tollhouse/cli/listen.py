@@ -31,7 +31,7 @@ from tollhouse.http.server import Bounds
 from tollhouse.ipn.message.legacy import CONTENT_TYPE as FORM_TYPE
 from tollhouse.ipn.message.signature import SignatureMismatch, verify_status, verify_webhook
 from tollhouse.kernel.errors import Invalid, TollhouseError
-from tollhouse.kernel.urls import ANYWHERE, AddressRefused, check_url
+from tollhouse.kernel.urls import ANY_ADDRESS, AddressRefused, check_url
 from tollhouse.transport.urls import build_exact_url
 
 if TYPE_CHECKING:
@@ -307,7 +307,7 @@ def render_body(body: bytes) -> str:
 def _check_address(forward_to: str) -> None:
     """Refuse what cannot be posted to: each callback would only be told 502, and the gateway would try again."""
     try:
-        check_url(forward_to, ANYWHERE)
+        check_url(forward_to, ANY_ADDRESS)
     except AddressRefused as error:
         raise ForwardImpossible(
             f"--forward-to has to be a URL such as http://127.0.0.1:3000/ipn: it {error}."

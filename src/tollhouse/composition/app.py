@@ -64,7 +64,7 @@ from tollhouse.vault.key_check import check_keys
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.ring import KeyRing, RingUnsafe, open_ring
 from tollhouse.vault.security_codes import SWEEPS, SecurityCodes
-from tollhouse.vault.tokens import Mint, flush_tokens
+from tollhouse.vault.tokens import TokenDependencies, flush_tokens
 from tollhouse.vault.vault import Vault
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Gateway:
     #: The one of the pools that this is for: payments, unless `for_worker` or `for_readers` chose another.
     database: Database
     tools: Tools
-    mint: Mint
+    mint: TokenDependencies
     gate: RequestAuthenticator
     vault: Vault
     metrics: Metrics
@@ -279,7 +279,7 @@ def build_gateway(
         ipn_secrets=secrets.of,
         on_settled=partial(_tell_settled, metrics, wake),
     )
-    mint = Mint(
+    mint = TokenDependencies(
         vault, Coalescer("tokens", partial(flush_tokens, clock), database, wait_seconds=BEGIN_WAIT_SECONDS), clock
     )
     doorman = MerchantAuthenticator(

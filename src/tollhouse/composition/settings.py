@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from tollhouse.composition.variables import check_base_url, check_database_url, check_host
 from tollhouse.http.ports import OpenPort, build_url
 from tollhouse.kernel.addresses import normalize_network, parse_address
-from tollhouse.kernel.urls import STAGE, AddressPolicy, live_policy
+from tollhouse.kernel.urls import STAGE, AddressPolicy, build_live_policy
 from tollhouse.notices.model import is_address
 from tollhouse.notices.server import Server, parse_server
 from tollhouse.storage.pools import PoolSizes
@@ -262,7 +262,7 @@ class Settings(BaseSettings):
     @property
     def address_policy(self) -> AddressPolicy:
         """Which URLs merchants may give, and callbacks go to."""
-        return live_policy(self.callback_networks) if self.is_live else STAGE
+        return build_live_policy(self.callback_networks) if self.is_live else STAGE
 
     @property
     def key_path(self) -> Path:

@@ -39,7 +39,7 @@ from tollhouse.composition.choices import choose_rates
 from tollhouse.composition.staging import build_clockwork, list_stage_calls, list_stage_pages
 from tollhouse.http.application import WebApplication
 from tollhouse.http.health import list_public_routes
-from tollhouse.merchants.passwords import PasswordGate
+from tollhouse.merchants.passwords import PasswordVerifier
 from tollhouse.portal.handlers import Portal
 from tollhouse.simulator.app import BankPages
 
@@ -146,7 +146,7 @@ def _open_portal(gateway: Gateway) -> Portal:
     is_secure = settings.public_url.startswith("https:")
     return Portal(
         gateway.database,
-        PasswordGate(),
+        PasswordVerifier(),
         browser_key=gateway.vault.keys.derive("portal browser"),
         address_of=gateway.gate.address_of,
         is_secure=is_secure,

@@ -146,7 +146,7 @@ def _tell_cause(row: Row, changing: int | None) -> str:
 def _tell_outcome(row: Row) -> Iterator[Entry]:
     if row["settled_at"] is None:
         return
-    code, status = codes.describe(row["code"]), _name(row).status
+    code, status = codes.get_code(row["code"]), _name(row).status
     facts = _facts(status=status, code=code.code, description=code.text, codeCategory=code.category)
     if code.code in RULES:
         yield Entry(row["settled_at"], Kind.RULE, f"A rule of the gateway refused it: {code.text}", facts)

@@ -110,7 +110,7 @@ def find_number(content: Any, number: CardNumber, *, path: str = "") -> dict[str
         return {}
 
     def holds(text: str, _: str) -> bool:
-        return number.stands_in(text)
+        return number.occurs_in(text)
 
     return {found: [MESSAGE] for found in _find(content, path, holds, frozenset())}
 

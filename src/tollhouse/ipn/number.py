@@ -12,7 +12,7 @@ one is under way; the others are held.
 from __future__ import annotations
 
 from tollhouse.ipn import store
-from tollhouse.kernel.urls import origin_of
+from tollhouse.kernel.urls import get_origin
 from tollhouse.storage.database import Database
 
 #: Events of one transaction.
@@ -25,4 +25,4 @@ async def number_batch(database: Database, *, batch: int = BATCH) -> int:
         events = await store.select_unnumbered_events(connection, batch)
         if not events:
             return 0
-        return await store.number_events(connection, events, [origin_of(event.url) for event in events])
+        return await store.number_events(connection, events, [get_origin(event.url) for event in events])

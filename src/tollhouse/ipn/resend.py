@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tollhouse.ipn.form import Form, forms_of
 from tollhouse.ipn.store import OriginKey, queries, upsert_hosts
 from tollhouse.kernel.errors import Invalid, NotFound, RequestInProgress
-from tollhouse.kernel.urls import origin_of
+from tollhouse.kernel.urls import get_origin
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
@@ -63,7 +63,7 @@ async def _insert(
     last: int = await queries.select_last_delivery(connection, merchant_id=merchant_id, event_id=event_id)
     if last + len(forms) > MAX_DELIVERIES:
         raise Invalid({}, f"This callback was delivered {last} times already; read it instead.")
-    origin = OriginKey(merchant_id, origin_of(url))
+    origin = OriginKey(merchant_id, get_origin(url))
     host_id = (await upsert_hosts(connection, [origin]))[origin]
     for number, form in enumerate(forms, start=last + 1):
         await queries.insert_resend(

@@ -20,7 +20,7 @@ from tollhouse.ipn.store import (
     queries,
     upsert_hosts,
 )
-from tollhouse.kernel.urls import origin_of
+from tollhouse.kernel.urls import get_origin
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
@@ -107,7 +107,7 @@ def plan_resends(
     for row in rows:
         event_id, thread, url = row["event_id"], row["thread"], row["url"]
         number = row["last_number"] + 1 + sum(route.event_id == event_id for route in routes)
-        host_id = hosts[OriginKey(merchant_id, origin_of(url))]
+        host_id = hosts[OriginKey(merchant_id, get_origin(url))]
         held = thread is not None and first[thread] < event_id
         routes.append(Route(merchant_id, event_id, number, row["form"], host_id, thread, url, held, row["created_at"]))
     return routes
@@ -119,5 +119,5 @@ async def _insert(connection: PlainConnection, merchant_id: int, rows: Sequence[
     threads = sorted({row["thread"] for row in rows if row["thread"] is not None})
     under_way = queries.lock_unfinished_events(connection, merchant_id=merchant_id, threads=threads)
     unfinished = {(row["thread"], row["event_id"]) async for row in under_way}
-    hosts = await upsert_hosts(connection, {OriginKey(merchant_id, origin_of(row["url"])) for row in rows})
+    hosts = await upsert_hosts(connection, {OriginKey(merchant_id, get_origin(row["url"])) for row in rows})
     await insert_deliveries(connection, plan_resends(rows, merchant_id=merchant_id, unfinished=unfinished, hosts=hosts))

@@ -1,1 +1,1 @@
-"""Words of the trade that know nothing of HTTP, SQL or the clock on the wall: money, cards, codes, ids, errors."""
+"""Terms of payments without HTTP, SQL or the system clock: money, cards, codes, IDs, errors."""

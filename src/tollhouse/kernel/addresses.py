@@ -1,7 +1,7 @@
-"""Internet addresses in one spelling, so that they compare, count, store and show as one.
+"""IP addresses in one spelling, so that equal addresses compare as equal.
 
-An IPv4 address that came over an IPv6 socket is written `::ffff:203.0.113.45` (RFC 4291, 2.5.5.2), and is the address
-203.0.113.45. Every address that is compared with another one, or kept, is read here.
+An IPv4 address from an IPv6 socket is written `::ffff:203.0.113.45` (RFC 4291, 2.5.5.2), and is the address
+203.0.113.45. Every address that is compared or stored is parsed here.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-#: Of a header that lists the proxies on the way.
+#: For a header that lists the proxies of a request.
 MAX_TEXT_CHARACTERS = 1_024
-#: Addresses of IPv6 that hold one of IPv4 begin with so many fixed bits.
+#: IPv6 addresses that contain an IPv4 address begin with this number of fixed bits.
 MAPPED_BITS = 96
-#: A customer of IPv6 has a network of this length, not one address (RFC 6177).
+#: An IPv6 customer has a network of this length, not one address (RFC 6177).
 IPV6_CUSTOMER_BITS = 64
 
 #: `[2001:db8::1]:443`, `[::1]`, `203.0.113.45:443`.
@@ -26,7 +26,7 @@ _WITH_PORT = re.compile(r"([0-9.]+):[0-9]{1,5}")
 
 
 def parse_address(text: str) -> Address:
-    """Read one address, without the zone of a link-local one, which means nothing elsewhere. Raises ValueError."""
+    """Parse one address. Drop the zone of a link-local address, which has no meaning elsewhere. Raises ValueError."""
     address = ip_address(text)
     if isinstance(address, IPv4Address):
         return address
@@ -34,7 +34,7 @@ def parse_address(text: str) -> Address:
 
 
 def read_address(text: str) -> Address:
-    """Read an address as shops find it: the first of a list, in brackets, with a port. Raises ValueError."""
+    """Parse an address as shops send it: the first of a list, in brackets, or with a port. Raises ValueError."""
     if len(text) > MAX_TEXT_CHARACTERS:
         raise ValueError("is too long for an address")
     first = text.partition(",")[0].strip()
@@ -44,7 +44,7 @@ def read_address(text: str) -> Address:
 
 @lru_cache(maxsize=4_096)
 def normalize_address(text: str) -> str:
-    """Return the one spelling of an address; a text that is none stays as it is."""
+    """Return the normal form of an address. Return a text that is not an address unchanged."""
     try:
         return str(read_address(text))
     except ValueError:
@@ -52,7 +52,7 @@ def normalize_address(text: str) -> str:
 
 
 def normalize_network(network: Network) -> Network:
-    """Return the IPv4 network that a network of IPv6 holds, or the network itself."""
+    """Return the IPv4 network inside an IPv6 network, or the network itself."""
     if isinstance(network, IPv6Network) and network.prefixlen >= MAPPED_BITS:
         mapped = network.network_address.ipv4_mapped
         if mapped is not None:
@@ -61,7 +61,7 @@ def normalize_network(network: Network) -> Network:
 
 
 def is_within(address: str, networks: tuple[Network, ...]) -> bool:
-    """Tell whether an address belongs to one of these networks; a text that is no address belongs to none."""
+    """Return whether an address belongs to one of these networks. A text that is not an address belongs to none."""
     try:
         parsed = read_address(address)
     except ValueError:
@@ -71,7 +71,7 @@ def is_within(address: str, networks: tuple[Network, ...]) -> bool:
 
 @lru_cache(maxsize=4_096)
 def group_address(address: str, *, ipv4_bits: int = 32, ipv6_bits: int = IPV6_CUSTOMER_BITS) -> str:
-    """Return what is counted of an address: itself or its network. A text that is no address stays as it is."""
+    """Return the key by which an address is counted: itself or its network. Return other texts unchanged."""
     try:
         parsed = read_address(address)
     except ValueError:

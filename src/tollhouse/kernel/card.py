@@ -1,8 +1,8 @@
-"""Card data as types that cannot be shown.
+"""Types for card data that cannot be printed by mistake.
 
-A `CardNumber` prints as `402400****6348` and a `Cvv` as `***`, whoever prints them: string formatting, a log, a
-traceback with locals. Neither can be pickled or turned into JSON. `reveal` is for the vault and for the message to
-an acquirer; an import contract and a test keep it there.
+A `CardNumber` prints as `402400****6348` and a `Cvv` as `***`, in formatted strings, in logs and in tracebacks with
+locals. Neither can be pickled or serialized as JSON. Only the vault and the message to an acquirer call `reveal`; an
+import contract and a test check this.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _NO_DIGITS = bytes(code for code in range(256) if not chr(code).isdigit() or cod
 
 
 def mask_digits(digits: str) -> str:
-    """Show the first six and the last four of a card number; of the shortest the first four, or two would be hidden."""
+    """Show the first six and the last four digits of a card number, and only the first four of the shortest numbers."""
     shown = 4 if len(digits) <= MIN_NUMBER_LENGTH else 6
     return f"{digits[:shown]}****{digits[-4:]}"
 
 
 class CardDataError(ValueError):
-    """Card data was not well formed; the message never holds any of it."""
+    """Card data is malformed. The message never contains card data."""
 
 
 class _Secret:
-    """A text that only `reveal` gives away."""
+    """A text that is readable through `reveal` only."""
 
     __slots__ = ("_text",)
 
@@ -38,7 +38,7 @@ class _Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the clear text. Call it as late as possible and keep it in no variable that outlives the call."""
+        """Return the clear text. Call this as late as possible, and keep no variable that outlives the call."""
         return self._text
 
     def __str__(self) -> str:
@@ -57,17 +57,17 @@ class _Secret:
         return hash((type(self).__name__, self._text))
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("card data is not serialised")
+        raise TypeError("card data is not serialized")
 
 
 class CardNumber(_Secret):
-    """A card number: 12 to 19 digits, with a right Luhn digit where the brand has one."""
+    """A card number: 12 to 19 digits, with a valid Luhn check digit if the brand uses one."""
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, text: str) -> CardNumber:
-        """Read a card number. Raises CardDataError with a text that is fit for an API answer."""
+        """Parse a card number. Raises CardDataError with a text suitable for an API response."""
         if not (text.isascii() and text.isdigit()):
             raise CardDataError("must be digits only")
         if not MIN_NUMBER_LENGTH <= len(text) <= MAX_NUMBER_LENGTH:
@@ -78,21 +78,21 @@ class CardNumber(_Secret):
 
     @property
     def masked(self) -> str:
-        """The only form in which the number may be shown."""
+        """The number with its middle hidden: the only form that may be shown."""
         return mask_digits(self._text)
 
-    def stands_in(self, text: str) -> bool:
-        """Tell whether this very number stands in a text, however it is grouped, and among more digits too."""
+    def occurs_in(self, text: str) -> bool:
+        """Return whether this number occurs in a text, in any grouping, also within a longer run of digits."""
         return any(self._text in reading.translate(ONLY_DIGITS) for reading in read_texts(text))
 
     def may_stand_in(self, json: bytes) -> bool:
-        """Tell whether any text of JSON has to be looked at with `stands_in`: most bodies have no digits that fit."""
+        """Tell whether any text of JSON has to be looked at with `occurs_in`: most bodies have no digits that fit."""
         is_plain = json.isascii() and b"%" not in json and b"\\" not in json and b"E+" not in json
         return not is_plain or self._text.encode() in json.translate(None, _NO_DIGITS)
 
     @property
     def brand(self) -> Brand:
-        """The brand, guessed from the prefix."""
+        """The brand, derived from the prefix."""
         return detect_brand(self._text)
 
     def __str__(self) -> str:
@@ -100,13 +100,13 @@ class CardNumber(_Secret):
 
 
 class Cvv(_Secret):
-    """A card security code: 3 or 4 digits, as many as the brand has."""
+    """A card security code: 3 or 4 digits, depending on the brand."""
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, text: str, *, brand: Brand | None = None) -> Cvv:
-        """Read a security code. Raises CardDataError with a text that is fit for an API answer."""
+        """Parse a security code. Raises CardDataError with a text suitable for an API response."""
         lengths = (brand.cvv_length,) if brand and brand.cvv_length else (3, 4)
         if not (text.isascii() and text.isdigit() and len(text) in lengths):
             raise CardDataError(f"must have {' or '.join(map(str, lengths))} digits")
@@ -118,14 +118,14 @@ class Cvv(_Secret):
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """The last month in which a card is good. `year` has four digits."""
+    """The last month in which a card is valid. `year` has four digits."""
 
     month: int
     year: int
 
     @classmethod
     def parse(cls, month: str, year: str) -> Expiry:
-        """Read `"12"` and `"25"` as December 2025. Raises CardDataError when the month is none."""
+        """Parse `"12"` and `"25"` as December 2025. Raises CardDataError if the month or year is invalid."""
         if not (month.isascii() and month.isdigit() and len(month) == 2 and 1 <= int(month) <= 12):
             raise CardDataError("must be 01 to 12")
         if not (year.isascii() and year.isdigit() and len(year) == 2):
@@ -133,13 +133,13 @@ class Expiry:
         return cls(int(month), 2000 + int(year))
 
     def is_past(self, *, year: int, month: int) -> bool:
-        """Tell whether the card was no longer good in the given month."""
+        """Return whether the card was expired in the given month."""
         return (self.year, self.month) < (year, month)
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A card as the cardholder gave it, without its security code, which lives and dies elsewhere."""
+    """A card as the cardholder entered it, without its security code, which is kept separately."""
 
     number: CardNumber
     expiry: Expiry
@@ -149,18 +149,19 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Brand:
-    """What a card brand asks of its numbers."""
+    """The rules of a card brand for its numbers."""
 
     name: str
     lengths: tuple[int, ...] = ()
     cvv_length: int | None = None
     luhn: bool = True
-    #: How long an authorization may be captured. Sources disagree; this is the shortest that any of them gives for a
-    #: customer's card-not-present payment with Visa, Mastercard or American Express, and so for all.
+    #: Days within which an authorization may be captured. Sources disagree. This is the shortest period that any of
+    #: them gives for a customer's card-not-present payment with Visa, Mastercard or American Express, and it applies to
+    #: all brands.
     authorization_days: int = 7
 
 
-#: A number that no brand claims.
+#: The brand of numbers without a known prefix.
 UNKNOWN_BRAND = Brand("unknown")
 
 
@@ -175,7 +176,7 @@ _DOUBLED = {str(digit): sum(divmod(2 * digit, 10)) for digit in range(10)}
 
 
 def detect_brand(digits: str) -> Brand:
-    """Return the brand with the longest prefix that the number begins with, or `UNKNOWN_BRAND`."""
+    """Return the brand with the longest prefix that matches the number, or `UNKNOWN_BRAND`."""
     by_prefix, longest = _brands_by_prefix()
     for length in range(longest, 0, -1):
         brand = by_prefix.get(digits[:length])

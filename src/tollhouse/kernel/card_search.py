@@ -1,17 +1,17 @@
-"""The detector of card numbers in texts: one for bodies, ids, addresses, messages and the log.
+"""A detector of card numbers in texts: bodies, IDs, addresses, messages and log lines.
 
-A number begins and ends at the edge of a group of digits (zeros before it aside), has a brand's prefix and length, and
-a right check digit. It may be parted into groups by blanks, dashes, points, slashes and underscores. So the ids of this
-gateway, order numbers and times are none.
+A match begins and ends at the edge of a group of digits (leading zeros aside), has a brand's prefix and length, and a
+valid check digit. Blanks, dashes, points, slashes and underscores may separate its groups. The gateway's IDs, order
+numbers and times do not match.
 
-What is decided where a sure answer is impossible:
+Rules for ambiguous texts:
 
-- UnionPay: numbers with a check digit only. Those without would make one of every number that begins with 62. The
-  number of a request's own card is searched for as it is, by `CardNumber.stands_in`.
-- Twelve and thirteen digits: not after a `+` and not in a field for phones; not with the check digit of a GTIN, which
-  is on every product; with Maestro only by the prefixes that the brand has registered.
-- Two groups parted by one point are a decimal fraction.
-- A UUID and a hash in hexadecimal digits are no groups of digits, though some stand in them by chance.
+- UnionPay: only numbers with a valid check digit match. Otherwise every number that begins with 62 would match.
+  `CardNumber.occurs_in` finds the number of the request's own card exactly.
+- Twelve and thirteen digits: no match after a `+` or in a phone field; no match with the check digit of a GTIN, which
+  is on every product; Maestro matches only by the prefixes that the brand has registered.
+- Two groups separated by one point are a decimal fraction.
+- UUIDs and hexadecimal hashes are not groups of digits, although they may contain some.
 """
 
 from __future__ import annotations
@@ -31,46 +31,46 @@ from tollhouse.kernel.card import (
 )
 from tollhouse.kernel.card_texts import UNSEEN, read_digits, read_texts
 
-#: Twelve digits with little between them, of which the first begins some brand's numbers. Most texts have none, and are
-#: not looked at further. The first digit stands before what is said of it: so texts are scanned three times as fast.
+#: Twelve digits that are close together and begin like some brand's numbers. Most texts contain none and are not
+#: searched further. The lookbehind follows the first digit, which makes scans three times as fast.
 _CANDIDATE = re.compile(
     r"[1-68](?<![1-9][1-68])(?:(?<!1)|(?<=1)[-+_./\\\s\0]{0,4}8)(?:[-+_./\\\s\0]{0,4}[0-9]){10}[-+_./\\\s\0]{0,4}[0-9]",
     re.ASCII,
 )
 _CANDIDATE_IN_BYTES = re.compile(_CANDIDATE.pattern.encode(), re.ASCII)
 _FIRST_DIGITS = frozenset("1234568")
-#: Groups of digits, after `read_digits`. Up to four characters stand between two.
+#: Groups of digits, after `read_digits`, separated by at most four characters.
 _RUN = re.compile(r"\+?[0-9](?:[-+.\0]{0,4}[0-9])*", re.ASCII)
 _GROUP = re.compile(r"[0-9](?:\0{0,4}[0-9])*", re.ASCII)
 _OPAQUE = re.compile(
     r"(?<![0-9A-Za-z])(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{20,})(?![0-9A-Za-z])",
     re.ASCII | re.IGNORECASE,
 )
-#: Letters that tell a hash from digits with a word beside them.
+#: A hash has at least this many letters. Fewer are digits next to a word.
 MIN_HEX_LETTERS = 4
-#: Numbers of this length and less are as often phones or products.
+#: Numbers up to this length are often phone numbers or product numbers.
 MAX_AMBIGUOUS = 13
-#: Of Maestro, that have fewer than 16 digits (the brand's registered ranges).
+#: Maestro prefixes with fewer than 16 digits (the brand's registered ranges).
 MAESTRO_SHORT = ("5018", "5020", "5038", "5893", "6304", "6759", "6761", "6762", "6763")
-#: A prefix that only guesses the brand while a number is typed.
+#: Registered Maestro prefixes. The brand table has wider ones, which guess the brand of a number while it is typed.
 MAESTRO_REGISTERED = ("50", "56", "57", "58", "59", "63", "67", "4936")
 MIN_MAESTRO_DIGITS = 16
-#: One in ten numbers of a brand's prefix and length has the right check digit. A run of digits with so many that have
-#: not was made to keep the detector busy, and counts as a number.
+#: One in ten numbers with a brand's prefix and length has a valid check digit. A run of digits with this many failures
+#: was made to waste processor time, and counts as a card number.
 MAX_FAILURES = 300
 
 Span = tuple[int, int]
 
 
 def may_hold_card_number(body: bytes) -> bool:
-    """Tell whether any text of a JSON body has to be looked at: one look at plain bytes spares twenty at texts."""
-    body = body.replace(b"\\/", b"/")  # an escape that PHP writes, and that hides nothing
+    """Return whether the texts of a JSON body must be searched. One scan of plain bytes saves twenty scans of texts."""
+    body = body.replace(b"\\/", b"/")  # an escape that PHP writes
     is_plain = body.isascii() and b"%" not in body and b"\\" not in body
     return not is_plain or _CANDIDATE_IN_BYTES.search(body) is not None
 
 
 def holds_card_number(text: str, *, is_phone: bool = False) -> bool:
-    """Tell whether a card number stands in a text. In a field for phones shorter numbers are phones."""
+    """Return whether a text contains a card number. In a phone field, shorter numbers are phone numbers."""
     if len(text) < MIN_NUMBER_LENGTH:
         return False
     if text.isascii() and "%" not in text:
@@ -86,7 +86,7 @@ def _has_span(reading: str, *, is_phone: bool) -> bool:
 
 
 def mask_card_numbers(text: str) -> str:
-    """Show of each card number in a text the first six digits and the last four."""
+    """Mask each card number in a text: keep its first six and last four digits."""
     if text.isascii() and not _CANDIDATE.search(text):
         return text
     masked, end = [], 0
@@ -99,7 +99,7 @@ def mask_card_numbers(text: str) -> str:
 
 
 def _find_spans(reading: str, *, is_phone: bool = False) -> Iterator[Span]:
-    """Yield where card numbers stand in a text that was read, none over another."""
+    """Yield the spans of card numbers in a normalized text. Spans do not overlap."""
     reading = _OPAQUE.sub(_hide_opaque, reading)
     for run in _RUN.finditer(reading):
         if run.end() - run.start() >= MIN_NUMBER_LENGTH:
@@ -136,14 +136,14 @@ def _find_in_run(reading: str, run: re.Match[str], *, is_phone: bool) -> Iterato
 
 
 def _find_decimals(reading: str, groups: list[re.Match[str]]) -> set[int]:
-    """Return the groups that are the decimals of a fraction: one point before them, and none around that."""
+    """Return the groups that are decimals of a fraction: preceded by one point, with no further points around them."""
     joints = [reading[one.end() : other.start()] == "." for one, other in itertools.pairwise(groups)]
     padded = [False, *joints, False]
     return {at + 1 for at in range(len(joints)) if padded[at : at + 3] == [False, True, False]}
 
 
 def _choose_ends(texts: list[str], decimals: set[int], first: int, shortest: int) -> Iterator[int]:
-    """Yield the last groups of all that begins with one group and is a number by prefix and length."""
+    """Yield the last groups of all runs that begin with one group and match by prefix and length."""
     digits = texts[first].lstrip("0")
     if first in decimals or digits[:1] not in _FIRST_DIGITS:
         return
@@ -166,13 +166,13 @@ def _choose_ends(texts: list[str], decimals: set[int], first: int, shortest: int
 
 
 def _is_registered(brand: Brand, digits: str) -> bool:
-    """Tell whether a prefix of Maestro is more than the guess while a number is typed."""
+    """Return whether a Maestro prefix is registered, rather than a guess for a number being typed."""
     if brand.name != "maestro":
         return True
     return digits.startswith(MAESTRO_REGISTERED if len(digits) >= MIN_MAESTRO_DIGITS else MAESTRO_SHORT)
 
 
 def is_gtin(digits: str) -> bool:
-    """Tell whether the check digit is that of a product's number (GS1 General Specifications, 7.9.1)."""
+    """Return whether the check digit is valid for a product number (GS1 General Specifications, 7.9.1)."""
     total = sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(reversed(digits)))
     return total % 10 == 0

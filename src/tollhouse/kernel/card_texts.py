@@ -1,7 +1,7 @@
-"""Texts as a person reads the digits in them.
+"""Normalize digits in texts.
 
 Card numbers are typed and copied with digits of other scripts, full-width digits, all kinds of blanks and dashes, and
-characters that nobody sees; in addresses they are percent-encoded.
+invisible characters. In URLs they are percent-encoded.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-#: A character that nobody sees, in a text that was read.
+#: The replacement of an invisible character in a normalized text.
 UNSEEN = "\0"
-#: Of percent-encoding: an address inside an address inside an address.
+#: Rounds of percent-decoding: a URL inside a URL inside a URL.
 MAX_DECODINGS = 3
 #: Blanks, dashes and other characters between groups of digits.
 _SEPARATORS = frozenset("-_./\\\N{MIDDLE DOT}\N{BULLET}\N{MINUS SIGN}\N{FRACTION SLASH}\N{DIVISION SLASH}\t\n\r\v\f ")
@@ -22,7 +22,10 @@ _ASCII_LAST = 127
 
 
 class _Reading(dict[int, str]):
-    """A table for `str.translate`: digits are ASCII, separators `-`, full points stay; it keeps ASCII only."""
+    """A table for `str.translate`.
+
+    Maps digits to ASCII and separators to `-`, keeps full points, drops other non-ASCII text.
+    """
 
     def __init__(self) -> None:
         super().__init__({code: _read_character(chr(code)) for code in range(_ASCII_LAST + 1)})
@@ -32,7 +35,7 @@ class _Reading(dict[int, str]):
 
 
 class _OnlyDigits(dict[int, str | None]):
-    """A table for `str.translate` that leaves digits alone of a text that was read."""
+    """A table for `str.translate` that keeps only the digits of a normalized text."""
 
     def __missing__(self, code: int) -> str | None:
         character = chr(code)
@@ -40,12 +43,12 @@ class _OnlyDigits(dict[int, str | None]):
 
 
 def read_digits(text: str) -> str:
-    """Return a text of the same length, character by character: its digits in ASCII, `-` for what parts them."""
+    """Return a text of the same length with digits in ASCII and separators as `-`."""
     return text.translate(_READING)
 
 
 def read_texts(text: str) -> Iterator[str]:
-    """Yield a text as it is read, and with its percent-encoding undone."""
+    """Yield a normalized text, and the same text after each round of percent-decoding."""
     yield read_digits(text)
     for _ in range(MAX_DECODINGS):
         decoded = unquote(text) if "%" in text else text
@@ -56,13 +59,13 @@ def read_texts(text: str) -> Iterator[str]:
 
 
 def read_number(text: str) -> str:
-    """Return a typed card number without what parts and surrounds its groups; what is no digit besides stays."""
+    """Return a typed card number without separators and surrounding characters. Keep all other characters."""
     read = read_digits(text)
     return "".join(character for character in read if character not in "-.\0")
 
 
 def read_plain(text: str) -> str:
-    """Return typed digits, signs and blanks as plain ASCII where they have such a form, without what nobody sees."""
+    """Return typed digits, signs and blanks in plain ASCII if such a form exists, without invisible characters."""
     if text.isascii():
         return text
     return "".join(_read_typed(character) for character in text if unicodedata.category(character) != "Cf")

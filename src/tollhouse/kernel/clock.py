@@ -1,11 +1,11 @@
-"""The time of the books: the database's clock, carried on between its answers by the time since the machine started.
+"""Clocks: the database's time, extrapolated by the time since the machine started, and merchants' virtual clocks.
 
-Every time that is stored or that stands in a body comes from here, so that nodes whose own clocks differ agree.
-Time-outs, leases and rate limits use the monotonic clock directly. Deadlines for sending use `boot_seconds`, which
-counts the time that the machine sleeps too.
+Every stored or published time comes from here, so that nodes whose system clocks differ agree. Time-outs, leases and
+rate limits use the monotonic clock directly. Deadlines for sending use `boot_seconds`, which also counts the time while
+the machine sleeps.
 
-In stage a merchant's time may be ahead of that: by an offset that is kept with the merchant and only grows. Whoever
-reads an offset from the database tells it here.
+In stage a merchant's time may be ahead of real time, by an offset that is stored with the merchant and only grows. Code
+that loads an offset from the database passes it to `observe_offset`.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
-#: Linux counts sleep in this clock only; elsewhere the monotonic clock does it.
+#: On Linux only this clock counts sleep. On other systems the monotonic clock counts it.
 BOOT_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boot_seconds() -> float:
-    """Return the seconds since the machine started, the time that it or this process was suspended included."""
+    """Return the seconds since the machine started, including the time while it or this process was suspended."""
     return time.clock_gettime(BOOT_CLOCK)
 
 
 def floor_second(at: datetime) -> datetime:
-    """Return the second in which a time lies. Times that are shown in seconds are kept in seconds."""
+    """Round a time down to a whole second. Times that are shown in seconds are stored in seconds."""
     return at.replace(microsecond=0)
 
 
 def ceil_second(at: datetime) -> datetime:
-    """Return the first whole second that is not before a time."""
+    """Round a time up to a whole second."""
     whole = floor_second(at)
     return whole if whole == at else whole + timedelta(seconds=1)
 
 
 class DatabaseClock:
-    """Knows the database's time as of its last answer, and counts on from there."""
+    """The database's time: its last reported time, plus the time that has passed since."""
 
     def __init__(self) -> None:
         self._seen = datetime.now(UTC)
@@ -42,7 +42,7 @@ class DatabaseClock:
         self._offsets: dict[int, timedelta] = {}
 
     def observe(self, database_time: datetime) -> None:
-        """Take over a time that the database has just answered."""
+        """Record a time that the database has just reported."""
         self._seen = database_time
         self._seen_at = boot_seconds()
 
@@ -51,14 +51,14 @@ class DatabaseClock:
         return self._seen + timedelta(seconds=boot_seconds() - self._seen_at)
 
     def observe_offset(self, merchant_id: int, offset: timedelta) -> None:
-        """Take over how far a merchant's time is ahead. A smaller offset than the known one is an old one."""
+        """Record a merchant's offset. Ignore an offset smaller than the known one, because it is outdated."""
         if offset > self.offset_of(merchant_id):
             self._offsets[merchant_id] = offset
 
     def offset_of(self, merchant_id: int) -> timedelta:
-        """Return how far a merchant's time is ahead of the real one, as far as this process knows."""
+        """Return the offset of a merchant's time from real time, as far as this process knows it."""
         return self._offsets.get(merchant_id, timedelta())
 
     def now_of(self, merchant_id: int) -> datetime:
-        """Return a merchant's time, in UTC: what stands in its bodies, and by what its things fall due."""
+        """Return a merchant's time, in UTC: used in responses and callbacks, and for due times."""
         return self.now() + self.offset_of(merchant_id)

@@ -1,6 +1,6 @@
-"""What a payment's `code` says: from an issuer's response code to our code, its text, category and retry advice.
+"""The codes of payments: from an issuer's response code to our code, its text, category and retry advice.
 
-The table is data (`codes.toml`), with its edition and sources. Pure; loaded once.
+The table is data (`codes.toml`), with its edition and sources. It is loaded once.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ ACCOUNT_DISABLED = "1020"
 NO_ROUTE = "1030"
 ACQUIRER_UNREACHABLE = "1040"
 REVERSED = "1041"
-#: Reserved: a payment in a crypto currency that expired, or of which too little came. No issuer's response maps to it.
+#: Reserved for crypto payments that expire or are underpaid. No issuer response maps to it.
 ORDER_EXPIRED = "5099"
 
-#: The issuer wants the cardholder authenticated and would then look at the same payment again.
+#: The issuer requires authentication, and would then consider the same payment again.
 SOFT_DECLINE = "5201"
 
 
@@ -49,17 +49,17 @@ class Code:
 
     @property
     def category_text(self) -> str:
-        """The category in words; nothing for an approval."""
+        """The category in words. None for an approval."""
         return CATEGORIES[self.category]
 
     @property
     def advice(self) -> str:
-        """What a merchant may do about it; nothing for an approval."""
+        """The retry advice for the merchant. None for an approval."""
         return ADVICE[self.retry]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CodeRow:
     """A row of the table. `brand` is None for all brands, `response_code` for a decision of the gateway."""
 
     code: Code
@@ -69,24 +69,24 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """Which table it is, of which day, and where it is from."""
+    """The edition of the table: its name, date and sources."""
 
     name: str
     date: str
     source: str
 
 
-def describe(code: str) -> Code:
-    """Return the code with its text. A code that is in no table gets the text of an unknown decline."""
+def get_code(code: str) -> Code:
+    """Return the code with its text. An unlisted code gets the text of an unknown decline."""
     return _by_code().get(code) or _unknown(code)
 
 
 @lru_cache(maxsize=1024)
-def from_response(response_code: str, *, brand: str) -> Code:
-    """Translate an issuer's decline (ISO 8583 field 39) into ours: 5000 plus the number, or as the table says.
+def translate_response_code(response_code: str, *, brand: str) -> Code:
+    """Translate an issuer's decline (ISO 8583 field 39) into our code: 5000 plus the number, or the table's value.
 
-    A brand's own row comes before the common one. An unknown number keeps its number; unknown letters, and the number
-    99, are 5299.
+    A brand's own row takes precedence over the common one. An unknown number keeps its number. Unknown letters, and the
+    number 99, become 5299.
     """
     table = _table()
     row = table.get(f"iso_{brand}", {}).get(response_code) or table["iso"].get(response_code)
@@ -97,25 +97,25 @@ def from_response(response_code: str, *, brand: str) -> Code:
     return _unknown(f"50{response_code}") if is_numeric else _unknown(table["iso_unknown"]["code"])
 
 
-def all_codes() -> list[Code]:
+def list_codes() -> list[Code]:
     """Return every code of the table, in order."""
     return sorted(_by_code().values(), key=lambda code: (len(code.code), code.code))
 
 
-def all_rows() -> list[Row]:
-    """Return every row of the table: the gateway's own, those of every brand, those of one, and the rest."""
+def list_rows() -> list[CodeRow]:
+    """Return every row of the table: the gateway's own, those of every brand, those of one brand, the rest."""
     table = _table()
-    ours = [Row(_code(code, row), None, None) for code, row in table["ours"].items()]
+    ours = [CodeRow(_code(code, row), None, None) for code, row in table["ours"].items()]
     theirs = [
-        Row(_code(row.get("code", f"50{response}"), row), name.partition("_")[2] or None, response)
+        CodeRow(_code(row.get("code", f"50{response}"), row), name.partition("_")[2] or None, response)
         for name in sorted(table)
         if name == "iso" or (name.startswith("iso_") and name != "iso_unknown")
         for response, row in table[name].items()
     ]
-    return [*ours, *theirs, Row(_unknown(table["iso_unknown"]["code"]), None, None)]
+    return [*ours, *theirs, CodeRow(_unknown(table["iso_unknown"]["code"]), None, None)]
 
 
-def edition() -> Edition:
+def get_edition() -> Edition:
     """Return the edition of the table."""
     row = _table()["edition"]
     return Edition(row["name"], row["date"].isoformat(), row["source"])

@@ -1,7 +1,7 @@
-"""Countries of ISO 3166-1, as clients write them: with two letters or three, in any case.
+"""Countries of ISO 3166-1, parsed from two or three letters in any case.
 
-The tables are those of the `iso3166` package. Codes of three letters that are in no table are taken as they are, since
-shops have tables of their own (`FIJ`, `ANT`), and no payment should fail over them.
+The tables are those of the `iso3166` package. Three-letter codes that are in no table are accepted unchanged, because
+shops have their own tables (`FIJ`, `ANT`), and a payment should not fail over them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from iso3166 import countries_by_alpha2, countries_by_alpha3
 
 from tollhouse.kernel.card_texts import read_plain
 
-#: Codes that are reserved or were in use, and have no row of their own (ISO 3166-1 and 3166-3).
+#: Reserved or former codes without a row of their own (ISO 3166-1 and 3166-3).
 OTHER_ALPHA_3 = {"AN": "ANT", "EL": "GRC", "UK": "GBR", "XK": "XKX"}
 
 NO_COUNTRY = "must be a country of ISO 3166-1, with two letters or three, as US or USA"
 
 
 def read_country(text: str) -> str:
-    """Return the code with three letters. Raises ValueError with a text that is fit for an answer."""
+    """Return the three-letter code. Raises ValueError with a text suitable for a response."""
     code = read_plain(text).strip().upper()
     if code.isascii() and code.isalpha():
         if len(code) == 3:
@@ -29,6 +29,6 @@ def read_country(text: str) -> str:
 
 
 def to_alpha_2(alpha_3: str) -> str | None:
-    """Return the code with two letters, or None for a country that is in no table."""
+    """Return the two-letter code, or None for a country that is in no table."""
     known = countries_by_alpha3.get(alpha_3)
     return known.alpha2 if known else None

@@ -1,26 +1,27 @@
-"""Everything that can go wrong, as one tree.
+"""Exceptions of Tollhouse, as one tree.
 
     TollhouseError
-    ├── Refusal                     the caller may mend it; the edge turns it into a 4xx or a 503
+    ├── Refusal                     the caller can correct it; the API returns 4xx or 503
     │   ├── Invalid                 400, with every faulty field
     │   ├── NotAuthenticated        401
     │   ├── Forbidden               403
     │   ├── NotFound                404
-    │   ├── RequestInProgress            409, with Retry-After
+    │   ├── RequestInProgress       409, with Retry-After
     │   ├── TooLarge                413
     │   ├── WrongMediaType          415
     │   ├── RequestIdReused         422
     │   ├── RateLimited             429, with Retry-After
     │   └── Unavailable             503, with Retry-After
     │       ├── QueueFull
+    │       ├── Stopping
     │       └── DatabaseUnavailable
     │           └── StatementTooSlow
-    └── Defect                      ours to mend; the edge turns it into a 500 and somebody is told
+    └── InternalError               a fault of the gateway; the API returns 500 and the log has an error
         ├── IllegalTransition
         └── SealBroken
 
-The docstring of a class is its message, unless a better one is given.
-HTTP status codes are chosen in `tollhouse.http.problems` and nowhere else.
+The docstring of a class is its message, unless the raiser gives one.
+Only `tollhouse.http.problems` chooses HTTP status codes.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class NotFound(Refusal):
 
 
 class RequestInProgress(Refusal):
-    """The same request is still running; repeat it later with the same X-Request-ID."""
+    """The same request is still in progress. Retry later with the same X-Request-ID."""
 
     retry_after_seconds = 2
 
@@ -78,7 +79,7 @@ class RequestIdReused(Refusal):
 
 
 class RateLimited(Refusal):
-    """There were too many requests."""
+    """Too many requests. Retry later."""
 
     def __init__(self, retry_after_seconds: int, message: str | None = None) -> None:
         super().__init__(message)
@@ -86,34 +87,34 @@ class RateLimited(Refusal):
 
 
 class Unavailable(Refusal):
-    """The gateway cannot take this request at the moment; repeat it with the same X-Request-ID."""
+    """The gateway cannot accept this request at the moment. Retry with the same X-Request-ID."""
 
     retry_after_seconds = 2
 
 
 class QueueFull(Unavailable):
-    """Too many requests are waiting; repeat this one with the same X-Request-ID."""
+    """Too many requests are waiting. Retry with the same X-Request-ID."""
 
 
 class Stopping(Unavailable):
-    """The gateway is stopping; repeat the request with the same X-Request-ID."""
+    """The gateway is stopping. Retry with the same X-Request-ID."""
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database is away; repeat the request with the same X-Request-ID."""
+    """The database is unavailable. Retry with the same X-Request-ID."""
 
 
 class StatementTooSlow(DatabaseUnavailable):
-    """The search took too long; narrow it, for example by its dates."""
+    """The search took too long. Narrow it, for example by its dates."""
 
 
 class InternalError(TollhouseError):
-    """The gateway met a state that it should never be in."""
+    """The gateway reached a state that should be impossible."""
 
 
 class IllegalTransition(InternalError):
-    """A payment was asked to move where its state does not lead."""
+    """The state of the payment does not allow this transition."""
 
 
 class SealBroken(InternalError):
-    """A sealed value could not be opened: it was changed, moved, or sealed under another key."""
+    """A sealed value could not be opened. It was changed, moved, or sealed under another key."""

@@ -1,4 +1,4 @@
-"""Identifiers that are drawn at random. Those that are counted come from `storage.ids`."""
+"""Random identifiers. Sequential ones come from `storage.ids`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _request_numbers = itertools.count(1)
 
 
 def new_consumer_id() -> str:
-    """Draw a gateway consumer id: `c` and 24 random base-32 characters, so it cannot meet a merchant's own ids."""
+    """Draw a gateway consumer ID: `c` and 24 random base-32 characters. It cannot collide with a merchant's own IDs."""
     bits = secrets.randbits(120)
     return "c" + "".join(_BASE32[(bits >> shift) & 31] for shift in range(0, 120, 5))
 
@@ -24,5 +24,8 @@ def is_consumer_id(text: str) -> bool:
 
 
 def new_request_id() -> str:
-    """Name a request that came without an X-Request-ID: unique, and no secret, so it is counted from a random start."""
+    """Return an ID for a request without X-Request-ID.
+
+    It is unique but not secret, so it counts from a random start.
+    """
     return f"{_PROCESS_PREFIX}-{next(_request_numbers):08x}"

@@ -1,7 +1,6 @@
-"""How often somebody may do something.
+"""Rate limits, counted in memory.
 
-Counted in memory by the generic cell rate algorithm: one number for each caller. Limits are per process; 0 switches
-one off.
+The generic cell rate algorithm keeps one number for each caller. Limits are per process; 0 switches a limit off.
 """
 
 from __future__ import annotations
@@ -12,22 +11,23 @@ from collections.abc import Callable
 from tollhouse.kernel.errors import RateLimited
 
 WINDOW_NS = 60 * 1_000_000_000
-#: Callers that are remembered; past it, those whose window is over are forgotten, and then all.
+#: Callers that are remembered. Above this, first callers whose window has passed are removed, then all.
 MAX_CALLERS = 100_000
 
 
-class Window:
-    """Lets each caller have `limit` calls at once, and from then on as many a minute."""
+class RateLimit:
+    """A rate limit: each caller may make `limit` calls at once, and after that `limit` calls a minute."""
 
     def __init__(self, limit: int, *, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._limit = limit
         self._clock_ns = clock_ns
-        # Whole nanoseconds: fractions are rounded, which refuses a first call in the minute before 2048 s, 4096 s, ...
+        # Whole nanoseconds. Fractions are rounded, which would reject a first call in the minute before 2048 s, 4096 s,
+        # ...
         self._pause_ns = WINDOW_NS // limit if limit else 0
         self._full_at_ns: dict[object, int] = {}
 
     def check(self, caller: object) -> None:
-        """Count a call. Raises RateLimited, which says when the next one is welcome."""
+        """Count a call. Raises RateLimited with the time until the next call is allowed."""
         if not self._limit:
             return
         now_ns = self._clock_ns()
@@ -40,7 +40,7 @@ class Window:
         self._full_at_ns[caller] = full_at_ns
 
     def is_spent(self, caller: object) -> bool:
-        """Tell whether a call of this caller would be one too many, without counting it."""
+        """Return whether another call of this caller would exceed the limit, without counting it."""
         full_at_ns = self._full_at_ns.get(caller, 0)
         return full_at_ns + self._pause_ns - self._clock_ns() > WINDOW_NS
 

@@ -1,4 +1,4 @@
-"""Remembering what was read, for a while and within bounds."""
+"""A cache of loaded values, limited in time and size."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class Remembered(Generic[Key, Value]):
-    """Reads a value by its key and remembers it, also when it is None, for `seconds`.
+class TimedCache(Generic[Key, Value]):
+    """A cache that loads a value by its key and keeps it, also if it is None, for `seconds`.
 
-    When `limit` keys are remembered, all are forgotten: a bound, and no bookkeeping on the way of a payment.
+    At `limit` keys the cache is cleared: this bounds it without bookkeeping for each payment.
     """
 
     def __init__(self, read: Callable[[Key], Awaitable[Value]], *, seconds: float, limit: int = 10_000) -> None:
@@ -24,13 +24,13 @@ class Remembered(Generic[Key, Value]):
         self._forgotten = 0
 
     async def get(self, key: Key) -> Value:
-        """Return the value as it is, or was a few seconds ago."""
+        """Return the value, at most `seconds` old."""
         known = self._known.get(key)
         if known is not None and known[1] > time.monotonic():
             return known[0]
         forgotten = self._forgotten
         value = await self._read(key)
-        if forgotten != self._forgotten:  # what was read may be what was there before
+        if forgotten != self._forgotten:  # the value may have been loaded before the change
             return value
         if len(self._known) >= self._limit:
             self._known.clear()
@@ -38,6 +38,6 @@ class Remembered(Generic[Key, Value]):
         return value
 
     def forget(self, key: Key) -> None:
-        """Read this value anew when it is next asked for: it was changed."""
+        """Load this value again at its next use, because it was changed."""
         self._known.pop(key, None)
         self._forgotten += 1

@@ -1,4 +1,4 @@
-"""A request that may come twice, and the answer that it gets each time."""
+"""Idempotency keys, and the responses stored under them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Claim:
     digest: bytes
 
     def check(self, digest: bytes) -> None:
-        """Raise RequestIdReused unless the request that took this id had the same body."""
+        """Raise RequestIdReused unless the first request with this ID had the same body."""
         if not compare_digest(digest, self.digest):
             raise RequestIdReused
 
 
 class Reply(Struct, frozen=True):
-    """What the client gets: a status and the very bytes. `is_replay` marks a recorded answer."""
+    """A response to the client: its status and exact bytes. `is_replay` marks a stored response."""
 
     status: int
     body: bytes

@@ -1,7 +1,7 @@
-"""What reading JSON of somebody else may raise: not only errors of form.
+"""The exceptions that can be raised while parsing JSON from another party.
 
-Text that is no UTF-8 and brackets nested without end raise errors of their own kinds, and an answer that cannot be read
-must never be told as anything but that.
+Invalid UTF-8 and endless nesting raise exceptions of their own. A response that cannot be parsed must not be reported
+as anything else.
 """
 
 from __future__ import annotations

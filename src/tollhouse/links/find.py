@@ -11,7 +11,7 @@ from tollhouse.payments.charge.wallet import list_cards
 
 if TYPE_CHECKING:
     from tollhouse.links.model import Link
-    from tollhouse.payments.charge.wallet import StoredCard
+    from tollhouse.payments.charge.wallet import WalletCard
     from tollhouse.payments.model import Payment
     from tollhouse.storage.database import Database
 
@@ -28,7 +28,7 @@ async def find_link(database: Database, key: str) -> Link:
     return link
 
 
-async def find_stored_cards(database: Database, link: Link) -> list[StoredCard]:
+async def find_stored_cards(database: Database, link: Link) -> list[WalletCard]:
     """Return the buyer's stored cards that can pay, newest first; none where the merchant did not say who buys."""
     return await list_cards(
         database,

@@ -70,7 +70,7 @@ async def pay_link(deps: LinkDependencies, link: Link, means: Means, buyer: Buye
     if link.standing is not LinkState.OPEN or number != link.tries + 1:
         return None
     intent = await build_intent(deps.lookups, _request_payment(link, means, buyer, number))
-    if intent.card.card.number.stands_in(write_terms(link.terms)):
+    if intent.card.card.number.occurs_in(write_terms(link.terms)):
         raise Invalid({}, "The card number stands in what the merchant said.")
     return await charge(deps.charging, intent)
 

@@ -1,1 +1,1 @@
-"""Who sells: merchants, their API keys and secrets."""
+"""Merchants, their API keys, users and secrets."""

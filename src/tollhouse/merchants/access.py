@@ -1,7 +1,7 @@
-"""Who is calling: from an API key and an address to a merchant, or a refusal.
+"""API authentication: from an API key and an address to a merchant.
 
-Merchants are remembered for a few seconds, so a key that was revoked dies within that time on every node. Unknown keys
-are limited by the address that sends them; a known key is good from there all the same.
+Merchants are cached for a few seconds, so a revoked key stops working within that time on every node. Unknown keys are
+rate-limited by the address that sends them; a known key still works from that address.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tollhouse.kernel.addresses import group_address
 from tollhouse.kernel.errors import Forbidden, NotAuthenticated
-from tollhouse.kernel.limits import Window
+from tollhouse.kernel.limits import RateLimit
 from tollhouse.merchants.keys import ApiKeys
 from tollhouse.merchants.model import Environment, Merchant, digest_api_key, is_address_allowed
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import Database
 
 MAX_KEY_LENGTH = 256
-#: Unknown keys a minute from one address.
+#: Unknown keys a minute for one address.
 UNKNOWN_KEYS_BY_ADDRESS = 30
 
 
@@ -27,11 +27,11 @@ class MerchantDisabled(Forbidden):
     """The merchant may not sell, charge or capture any more."""
 
     def __init__(self) -> None:
-        super().__init__("The merchant is disabled: it can read, refund, void and cancel, and no more be paid.")
+        super().__init__("The merchant is disabled. It can read, refund, void and cancel, but not charge.")
 
 
 class MerchantAuthenticator:
-    """Knows the merchants by their keys."""
+    """An authenticator of merchants by their API keys."""
 
     def __init__(
         self,
@@ -44,14 +44,14 @@ class MerchantAuthenticator:
         self._clock = clock
         self._environment = environment
         self._keys = ApiKeys(database, clock)
-        self._unknown = Window(unknown_keys_by_address)
+        self._unknown = RateLimit(unknown_keys_by_address)
 
-    async def access_merchant(self, key: str | None, *, address: str, sells: bool = True) -> Merchant:
-        """Return the merchant whose key this is. `sells` tells that the call sells, charges or captures.
+    async def authenticate_merchant(self, key: str | None, *, address: str, sells: bool = True) -> Merchant:
+        """Return the merchant of an API key. `sells` is true for a call that sells, charges or captures.
 
-        Raises NotAuthenticated when the key is missing, wrong, expired or of the other environment, RateLimited when it
-        is wrong and the address has sent too many wrong ones, Forbidden when the address is off the
-        key's list, and MerchantDisabled for a disabled merchant's call that sells.
+        Raises NotAuthenticated if the key is missing, wrong, expired or of the other environment, RateLimited if the
+        key is wrong and the address has sent too many wrong keys, Forbidden if the address is not on the key's list,
+        and MerchantDisabled for a selling call of a disabled merchant.
         """
         if not key:
             raise NotAuthenticated("The Authorization header has to hold your API key.")
@@ -65,7 +65,7 @@ class MerchantAuthenticator:
         return merchant
 
     async def _find(self, key: str, *, source: str) -> Merchant:
-        """Return the merchant of a key, or count that it has none. Raises NotAuthenticated and RateLimited."""
+        """Return the merchant of a key, or count an unknown key. Raises NotAuthenticated and RateLimited."""
         if len(key) <= MAX_KEY_LENGTH:
             merchant = await self._keys.find(digest_api_key(key), is_suspect=self._unknown.is_spent(source))
             if merchant is not None:
@@ -76,5 +76,5 @@ class MerchantAuthenticator:
     def _explain(self, key: str) -> str:
         for other in ("stage", "live"):
             if other != self._environment and key.startswith(f"th_{other}_"):
-                return f"This is a key for {other}, and this gateway is {self._environment}."
+                return f"This API key is for {other}, but this gateway is {self._environment}. Use one of its own keys."
         return "The API key is wrong."

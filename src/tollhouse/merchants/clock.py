@@ -1,8 +1,8 @@
-"""A merchant's clock: how far it is ahead of the real one, who knows that, and moving it.
+"""Read, lease and advance a merchant's virtual clock.
 
-A merchant's time is the real time and an offset, zero in live, which only grows. Each step is written down, so that the
-merchant's time of any moment in the past is known as well. One at a time moves a clock, with a lease: a process that
-dies in the middle leaves the clock where it came to.
+A merchant's time is real time plus an offset that only grows; in live it is zero. Each advance is recorded, so the
+merchant's time of any past moment is known. A lease permits one process at a time to advance a clock. If the process
+dies, the clock keeps the last time that it reached.
 """
 
 from __future__ import annotations
@@ -20,53 +20,51 @@ if TYPE_CHECKING:
     from tollhouse.kernel.clock import DatabaseClock
     from tollhouse.storage.database import Database, PlainConnection
 
-#: How long nobody else may move a clock after its last step. It is prolonged while things are done at one step.
+#: Seconds after an advance until another process may advance the clock. The lease is renewed while due work is done.
 LEASE_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A merchant's time as the database told it, and how far that is ahead of the real one."""
+class MerchantTime:
+    """A merchant's time from the database, and its offset from real time."""
 
     time: datetime
     offset: timedelta
 
 
 async def read_offsets(database: Database, clock: DatabaseClock) -> None:
-    """Tell a process's clock how far each merchant's time is ahead. Raises DatabaseUnavailable."""
+    """Load the offsets of all merchants into a process's clock. Raises DatabaseUnavailable."""
     async with database.acquire() as connection:
         async for row in queries.select_offsets(connection):
             clock.observe_offset(row["merchant_id"], row["clock_offset"])
 
 
-async def select_clock(connection: PlainConnection, merchant_id: int) -> Reading:
+async def select_clock(connection: PlainConnection, merchant_id: int) -> MerchantTime:
     """Return a merchant's time."""
     row = await queries.select_clock(connection, merchant_id=merchant_id)
-    return Reading(row["time"], row["clock_offset"])
+    return MerchantTime(row["time"], row["clock_offset"])
 
 
-async def update_clock_taken(connection: PlainConnection, merchant_id: int, *, lease: UUID) -> Reading | None:
-    """Become the only one who moves a merchant's clock, and return its time; None when somebody else is."""
-    row = await queries.update_clock_taken(
-        connection, merchant_id=merchant_id, lease=lease, lease_seconds=LEASE_SECONDS
-    )
+async def lease_clock(connection: PlainConnection, merchant_id: int, *, lease: UUID) -> MerchantTime | None:
+    """Lease a merchant's clock, and return its time. Return None if another process holds the lease."""
+    row = await queries.lease_clock(connection, merchant_id=merchant_id, lease=lease, lease_seconds=LEASE_SECONDS)
     return _read(row)
 
 
-async def update_clock_moved(
+async def advance_clock(
     connection: PlainConnection, merchant_id: int, *, lease: UUID, until: datetime
-) -> Reading | None:
-    """Move a merchant's clock to a moment, never back, and return its time; None when the lease is lost."""
-    row = await queries.update_clock_moved(
+) -> MerchantTime | None:
+    """Advance a merchant's clock to a moment, never back, and return its time. Return None if the lease was lost."""
+    row = await queries.advance_clock(
         connection, merchant_id=merchant_id, lease=lease, until=until, lease_seconds=LEASE_SECONDS
     )
     return _read(row)
 
 
-async def update_clock_released(connection: PlainConnection, merchant_id: int, *, lease: UUID) -> None:
-    """Let somebody else move the clock, unless the lease was lost."""
-    await queries.update_clock_released(connection, merchant_id=merchant_id, lease=lease)
+async def release_clock(connection: PlainConnection, merchant_id: int, *, lease: UUID) -> None:
+    """Release the lease of a clock, unless it was lost."""
+    await queries.release_clock(connection, merchant_id=merchant_id, lease=lease)
 
 
-def _read(row: Mapping[str, Any] | None) -> Reading | None:
-    return Reading(row["time"], row["clock_offset"]) if row else None
+def _read(row: Mapping[str, Any] | None) -> MerchantTime | None:
+    return MerchantTime(row["time"], row["clock_offset"]) if row else None

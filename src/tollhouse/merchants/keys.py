@@ -1,7 +1,7 @@
-"""Find merchants by the digests of their API keys, so that unknown keys cost the database next to nothing.
+"""Find merchants by digests of API keys, at almost no cost to the database for unknown keys.
 
-Look-ups go out in batches. Known and unknown keys are remembered apart, so that no number of unknown keys makes the
-process forget a known one. For callers who have sent too many unknown keys, an index of all keys answers instead.
+Lookups are batched. Known and unknown keys are cached separately, so that unknown keys cannot evict known ones. For
+callers that have sent too many unknown keys, an index of all keys is checked first.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from tollhouse.kernel.clock import DatabaseClock
     from tollhouse.storage.database import Database, PlainConnection
 
-#: How long a key is remembered after it was read, known or not: what is revoked or made is noticed that soon.
+#: Lifetime of a cached key, known or not. Revoked and new keys are noticed within this time.
 REMEMBER_SECONDS = 5.0
-#: Known and unknown keys that are remembered, each.
+#: Bound of each cache: known and unknown keys.
 MAX_REMEMBERED = 10_000
-#: Keys that wait for a look-up, and that one look-up answers.
+#: Keys that may wait for a lookup, and keys in one lookup.
 MAX_WAITING = 1_000
 
-#: Of each digest, as much as the index holds: two of a million keys are alike there once in a hundred thousand times.
+#: Bytes of each digest in the index. Among a million keys, two share them once in a hundred thousand cases.
 PREFIX_BYTES = 8
 MAX_INDEXED = 200_000
-#: The index is read again when this has passed, and twenty times what the last reading took.
+#: The index is reloaded after this time, or after twenty times the duration of the last load if that is longer.
 INDEX_INTERVAL_SECONDS = 1.0
 INDEX_SHARE = 20
 
@@ -41,14 +41,14 @@ class ApiKeys:
         self._known: dict[bytes, tuple[Merchant, float]] = {}
         self._unknown: dict[bytes, float] = {}
         self._index = KeyIndex(database, max_keys=max_indexed)
-        # Known keys have a lane of their own, which unknown ones cannot fill.
-        self._renewals = self._open_lane("known API keys", database)
-        self._first_reads = self._open_lane("API keys", database)
+        # Known keys have their own queue, which unknown keys cannot fill.
+        self._renewals = self._create_queue("known API keys", database)
+        self._first_reads = self._create_queue("API keys", database)
 
     async def find(self, digest: bytes, *, is_suspect: bool = False) -> Merchant | None:
-        """Return the merchant whose key has this digest, as it is or was a few seconds ago, or None.
+        """Return the merchant whose key has this digest, at most a few seconds old, or None.
 
-        For a suspect caller the index is asked first. Raises QueueFull and DatabaseUnavailable.
+        For a suspect caller the index is checked first. Raises QueueFull and DatabaseUnavailable.
         """
         now = time.monotonic()
         known = self._known.get(digest)
@@ -69,7 +69,7 @@ class ApiKeys:
             self._known[digest] = (merchant, until)
         return merchant
 
-    def _open_lane(self, name: str, database: Database) -> Coalescer[bytes, Merchant | None]:
+    def _create_queue(self, name: str, database: Database) -> Coalescer[bytes, Merchant | None]:
         return Coalescer(
             name, self._read, database, patience_seconds=0.0, queue_limit=MAX_WAITING, batch_limit=MAX_WAITING
         )
@@ -90,7 +90,7 @@ class ApiKeys:
 
 
 class KeyIndex:
-    """The beginnings of all digests, read again now and then: tells which keys cannot exist."""
+    """An index of the first bytes of all digests, reloaded periodically, to rule out keys that do not exist."""
 
     def __init__(self, database: Database, *, max_keys: int) -> None:
         self._database = database
@@ -100,7 +100,7 @@ class KeyIndex:
         self._read_again_at = 0.0
 
     async def may_hold(self, digest: bytes) -> bool:
-        """Tell whether a key may exist. False is certain, except for keys made a moment ago."""
+        """Return whether a key may exist. False is certain, except for keys created a moment ago."""
         prefix = digest[:PREFIX_BYTES]
         if prefix not in self._prefixes and time.monotonic() >= self._read_again_at:
             await self._read()
@@ -108,7 +108,7 @@ class KeyIndex:
 
     async def _read(self) -> None:
         begun = time.monotonic()
-        # Set at once: callers who come meanwhile are answered by what was read before.
+        # Set before loading, so that concurrent callers use the previous index.
         self._read_again_at = begun + INDEX_INTERVAL_SECONDS
         async with self._database.acquire() as connection:
             read = await queries.select_key_prefixes(connection, bytes=PREFIX_BYTES, most=self._max_keys + 1) or b""
@@ -119,6 +119,6 @@ class KeyIndex:
 
 
 def _make_room(remembered: dict[bytes, Any]) -> None:
-    """Forget everything at the bound: no bookkeeping on the way of a payment."""
+    """Clear a full cache: this bounds it without bookkeeping for each payment."""
     if len(remembered) >= MAX_REMEMBERED:
         remembered.clear()

@@ -18,7 +18,7 @@ KEY_RANDOM_BYTES = 20
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
-    """A merchant as an API key finds it. `clock_offset` is what its virtual clock is ahead of the real one."""
+    """A merchant as found by an API key. `clock_offset` is the offset of its virtual clock from real time."""
 
     merchant_id: int
     name: str
@@ -29,15 +29,15 @@ class Merchant:
 
 
 def new_api_key(environment: Environment) -> str:
-    """Draw an API key. Its prefix tells its environment, to the gateway and to scanners for leaked secrets."""
+    """Draw an API key. Its prefix names its environment, for the gateway and for scanners of leaked secrets."""
     return f"th_{environment}_{secrets.token_hex(KEY_RANDOM_BYTES)}"
 
 
 def digest_api_key(key: str) -> bytes:
-    """Hash an API key for storage and look-up. It is random enough for a plain hash."""
+    """Hash an API key for storage and lookup. The key is random enough for a plain hash."""
     return hashlib.sha256(key.encode()).digest()
 
 
 def is_address_allowed(merchant: Merchant, address: str) -> bool:
-    """Tell whether the key may be used from this address. An empty list allows every address."""
+    """Return whether the key may be used from this address. An empty list permits every address."""
     return not merchant.allowed_networks or is_within(address, merchant.allowed_networks)

@@ -1,6 +1,6 @@
-"""People who sign in to the portal, and their sessions.
+"""Portal users and their sessions.
 
-They are signed out after 15 minutes without a request (PCI DSS 4.0.1, 8.2.8).
+A session expires after 15 minutes without a request (PCI DSS 4.0.1, 8.2.8).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import Database, PlainConnection
 
 IDLE_FOR = timedelta(minutes=15)
-#: Nobody works longer than this without signing in again.
+#: A session ends after this time, even if it is used.
 MAX_SESSION_LENGTH = timedelta(hours=12)
 
 MAX_TOKEN_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody who is signed in, and the merchant for whom."""
+class PortalUser:
+    """A signed-in user of a merchant."""
 
     merchant_id: int
     user_id: int
@@ -35,7 +35,7 @@ class Person:
 
 
 async def ensure_user(connection: PlainConnection, *, merchant_id: int, email: str, password: str) -> None:
-    """Create a user, or give an existing one of this merchant that password if it has another."""
+    """Create a user, or set the password of this merchant's user if it differs."""
     known = await queries.select_password(connection, merchant_id=merchant_id, email=email.lower())
     if known is not None:
         try:
@@ -49,25 +49,25 @@ async def ensure_user(connection: PlainConnection, *, merchant_id: int, email: s
     )
 
 
-async def access_person(database: Database, token: str | None) -> Person:
-    """Return who has this session, and keep it alive. Raises NotAuthenticated when there is none or it is over."""
+async def authenticate_user(database: Database, token: str | None) -> PortalUser:
+    """Return the user of a session, and renew the session. Raises NotAuthenticated if it is missing or expired."""
     if not token or len(token) > MAX_TOKEN_LENGTH:
-        raise NotAuthenticated("You are not signed in.")
+        raise NotAuthenticated("You are not signed in. Sign in first.")
     async with database.acquire() as connection:
         row = await queries.update_session_seen(
             connection, digest=digest_token(token), idle_for=IDLE_FOR, longest=MAX_SESSION_LENGTH
         )
     if row is None:
-        raise NotAuthenticated("You were signed out after 15 minutes without a request.")
-    return Person(**row)
+        raise NotAuthenticated("Your session expired after 15 minutes of inactivity. Sign in again.")
+    return PortalUser(**row)
 
 
 async def sign_out(database: Database, token: str) -> None:
-    """End a session; one that is over is over."""
+    """End a session. An ended session is ignored."""
     async with database.acquire() as connection:
         await queries.delete_session(connection, digest=digest_token(token))
 
 
 def digest_token(token: str) -> bytes:
-    """Hash what a cookie holds, for storage and look-up. It is random enough for a plain hash."""
+    """Hash the value of a cookie for storage and lookup. The value is random enough for a plain hash."""
     return hashlib.sha256(token.encode()).digest()

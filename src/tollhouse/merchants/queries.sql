@@ -1,35 +1,35 @@
 -- name: select_merchants_by_keys
--- Find the merchants to whom API keys belong, whether or not the keys may be used.
+-- Find the merchants of API keys, whether or not the keys may be used.
 select k.digest, m.merchant_id, m.name, m.state = 'active' as is_active, m.clock_offset, k.allowed_networks, k.expires_at
 from api_key k
 join merchant m using (merchant_id)
 where k.digest = any(:digests::bytea []);
 
 -- name: select_key_prefixes$
--- Return the beginnings of the digests of all API keys, in one piece.
+-- Return the first bytes of the digests of all API keys, concatenated.
 select string_agg(substring(digest from 1 for :bytes), ''::bytea)
 from (select digest from api_key limit :most) as k;
 
 -- name: select_is_merchant_active$
--- Tell whether a merchant may sell, charge and capture.
+-- Return whether a merchant may sell, charge and capture.
 select state = 'active' from merchant where merchant_id = :merchant_id;
 
 -- name: insert_merchant!
--- Create a merchant; one that exists stays as it is.
+-- Create a merchant. Keep an existing one unchanged.
 insert into merchant (merchant_id, name, ipn_secret) values (:merchant_id, :name, :ipn_secret)
 on conflict (merchant_id) do nothing;
 
 -- name: insert_api_key!
--- Add an API key to a merchant; a key that exists stays as it is.
+-- Add an API key to a merchant. Keep an existing key unchanged.
 insert into api_key (merchant_id, digest, hint) values (:merchant_id, :digest, :hint)
 on conflict (digest) do nothing;
 
 -- name: select_any_merchant_id$
--- Return the id of the first merchant, if there is one.
+-- Return the ID of the first merchant, if any.
 select merchant_id from merchant order by merchant_id limit 1;
 
 -- name: select_ipn_secrets^
--- Return a merchant's sealed IPN secret, and during a rotation the one that follows.
+-- Return a merchant's sealed IPN secret and, during a rotation, the next one.
 select
     case when next_ipn_secret_from <= now() then next_ipn_secret else ipn_secret end as ipn_secret,
     case when next_ipn_secret_from > now() then next_ipn_secret end as next_ipn_secret,
@@ -38,11 +38,11 @@ from merchant
 where merchant_id = :merchant_id;
 
 -- name: select_merchants_named(name, most)
--- Find merchants by their id or their name.
+-- Find merchants by their ID or name.
 select merchant_id from merchant where merchant_id::text = :name or name = :name order by merchant_id limit :most;
 
 -- name: update_ipn_secret_next^
--- Begin a rotation of a merchant's IPN secret; nothing comes back while another one is under way.
+-- Begin a rotation of a merchant's IPN secret. Return nothing if one is in progress.
 update merchant
 set ipn_secret = case when next_ipn_secret_from is null then ipn_secret else next_ipn_secret end,
     next_ipn_secret = :sealed, next_ipn_secret_from = now() + :overlap::interval
@@ -50,14 +50,14 @@ where merchant_id = :merchant_id and coalesce(next_ipn_secret_from <= now(), tru
 returning next_ipn_secret_from;
 
 -- name: update_ipn_secret_taken^
--- End a rotation: the next IPN secret takes the place of the one before. Nothing comes back when none is under way.
+-- End a rotation: the next IPN secret replaces the current one. Return nothing if no rotation is in progress.
 update merchant
 set ipn_secret = next_ipn_secret, next_ipn_secret = null, next_ipn_secret_from = null
 where merchant_id = :merchant_id and next_ipn_secret_from > now()
 returning merchant_id;
 
 -- name: update_ipn_secret_kept^
--- Withdraw the next IPN secret. Nothing comes back when no rotation is under way.
+-- Withdraw the next IPN secret. Return nothing if no rotation is in progress.
 update merchant
 set next_ipn_secret = null, next_ipn_secret_from = null
 where merchant_id = :merchant_id and next_ipn_secret_from > now()
@@ -68,18 +68,19 @@ returning merchant_id;
 select password_hash from portal_user where merchant_id = :merchant_id and email = :email;
 
 -- name: upsert_user!
--- Create a user, or give one of the same merchant another password.
+-- Create a user, or set the password of a user of the same merchant.
 insert into portal_user (merchant_id, email, password_hash) values (:merchant_id, :email, :password_hash)
 on conflict (email) do update
 set password_hash = excluded.password_hash
 where portal_user.merchant_id = excluded.merchant_id;
 
 -- name: select_user_by_email^
--- Return a user by the address with which they sign in.
+-- Return a user by email address.
 select merchant_id, user_id, password_hash from portal_user where email = :email;
 
--- name: take_sign_in_budget^
--- Count a try in a budget, and tell whether it was within it. What lies past the budget is not counted and moves no end.
+-- name: count_sign_in_attempt^
+-- Count an attempt against a budget, and return whether it was within the budget. Attempts past the budget are not
+-- counted and do not extend it.
 insert into sign_in_budget as b (subject, allowed, used, ends_at)
 values (:subject, :allowed, 1, now() + :window::interval)
 on conflict (subject) do update
@@ -88,16 +89,16 @@ set allowed = excluded.allowed,
     ends_at = case when b.ends_at <= now() or b.used < excluded.allowed then excluded.ends_at else b.ends_at end
 returning used <= allowed as is_within, greatest(extract(epoch from ends_at - now()), 1)::integer as seconds_left;
 
--- name: give_back_sign_in_budget!
--- Take a right password out of a budget of wrong ones.
+-- name: uncount_sign_in_attempt!
+-- Subtract a correct password from a budget of wrong ones.
 update sign_in_budget set used = greatest(used - 1, 0) where subject = :subject;
 
 -- name: delete_sign_in_budget!
--- Forget the wrong passwords before a right one.
+-- Reset the count of wrong passwords after a correct one.
 delete from sign_in_budget where subject = :subject;
 
 -- name: delete_ended_sign_in_budgets(most)$
--- Remove some budgets whose time is over.
+-- Delete some expired budgets.
 with gone as (
     delete from sign_in_budget
     where ctid = any(array(
@@ -112,18 +113,18 @@ with gone as (
 select count(*)::integer from gone;
 
 -- name: select_sign_in_budgets_lag()$
--- For how long the oldest budget has been over.
+-- Return how long the oldest budget has been expired.
 select extract(epoch from now() - ends_at)::double precision
 from sign_in_budget
 order by ends_at
 limit 1;
 
 -- name: insert_sign_in!
--- Note a try to sign in.
+-- Record a sign-in attempt.
 insert into sign_in (merchant_id, user_id, address, is_accepted) values (:merchant_id, :user_id, :address, :is_accepted);
 
 -- name: delete_old_sign_ins(kept, most)$
--- Remove some tries of long ago, and with them the addresses.
+-- Delete some old sign-in attempts with their addresses.
 with gone as (
     delete from sign_in
     where ctid = any(array(
@@ -138,18 +139,18 @@ with gone as (
 select count(*)::integer from gone;
 
 -- name: select_sign_ins_lag(kept)$
--- For how long the oldest try has been kept too long.
+-- Return how long the oldest sign-in attempt is past its retention.
 select extract(epoch from now() - :kept::interval - signed_in_at)::double precision
 from sign_in
 order by signed_in_at
 limit 1;
 
 -- name: insert_session!
--- Open a session.
+-- Create a session.
 insert into portal_session (merchant_id, user_id, digest) values (:merchant_id, :user_id, :digest);
 
 -- name: update_session_seen^
--- Keep a session alive that is not over, and return whose it is.
+-- Renew a session that has not expired, and return its user.
 update portal_session s
 set seen_at = now()
 from portal_user u
@@ -163,7 +164,7 @@ returning s.merchant_id, s.user_id, u.email, m.name as merchant_name;
 delete from portal_session where digest = :digest;
 
 -- name: delete_ended_sessions(idle_for, most)$
--- Remove some sessions that are over. One that is over by its age is not seen any more, and so is idle too.
+-- Delete some expired sessions. A session past its maximum length is no longer renewed, and so is idle too.
 with gone as (
     delete from portal_session
     where ctid = any(array(
@@ -178,30 +179,30 @@ with gone as (
 select count(*)::integer from gone;
 
 -- name: select_sessions_lag(idle_for)$
--- For how long the oldest session has been over.
+-- Return how long the oldest session has been expired.
 select extract(epoch from now() - :idle_for::interval - seen_at)::double precision
 from portal_session
 order by seen_at
 limit 1;
 
 -- name: select_offsets
--- The few merchants whose time is ahead of the real one, and how far.
+-- Return merchants whose time is ahead of real time, with their offsets.
 select merchant_id, clock_offset from merchant where clock_offset > '0';
 
 -- name: select_clock^
--- A merchant's time.
+-- Return a merchant's time.
 select now() + clock_offset as time, clock_offset from merchant where merchant_id = :merchant_id;
 
 -- name: update_clock_taken^
--- Become the only one who moves a merchant's clock, for the length of a lease; nothing comes back when somebody else is.
+-- Lease a merchant's clock. Return nothing if another process holds the lease.
 update merchant
 set clock_lease = :lease, clock_lease_until = now() + make_interval(secs => :lease_seconds)
 where merchant_id = :merchant_id and (clock_lease_until is null or clock_lease_until <= now())
 returning now() + clock_offset as time, clock_offset;
 
 -- name: update_clock_moved^
--- Move a merchant's clock to a moment, write that down and prolong the lease; a moment that has passed moves nothing. Nothing comes back
--- when the lease is somebody else's by now.
+-- Advance a merchant's clock to a moment, record the advance and renew the lease. A past moment advances nothing.
+-- Return nothing if the lease was lost.
 with moved as (
     update merchant
     set clock_offset = greatest(clock_offset, :until::timestamptz - now()),
@@ -217,7 +218,7 @@ noted as (
 select now() + clock_offset as time, clock_offset from moved;
 
 -- name: update_clock_released!
--- Let somebody else move the clock, if the lease still holds.
+-- Release the lease of a clock, if it is still held.
 update merchant
 set clock_lease = null, clock_lease_until = null
 where merchant_id = :merchant_id and clock_lease = :lease;

@@ -1,10 +1,9 @@
-"""Signing in to the portal: limits that a stranger cannot turn against the owner, and a note of each try.
+"""Sign in to the portal, with limits that attackers cannot use to lock an owner out, and a record of each attempt.
 
-Wrong passwords have budgets: one for each source of tries, and one for each account, after which it is locked to
-strangers for 30 minutes (PCI DSS 4.0.1, 8.3.4). A browser that signed in to an account before has a cookie that says
-so, and a budget of its own there, so that the tries of others, also of the same address, do not keep its owner out
-(device cookies, OWASP Authentication Cheat Sheet). Whether an address is known cannot be told from the answers, nor
-from the time that they take.
+Wrong passwords have budgets: one for each source, and one for each account, after which unknown browsers are locked out
+for 30 minutes (PCI DSS 4.0.1, 8.3.4). A browser that has signed in to an account has a device cookie and a budget of
+its own, so that attempts by others, also from the same address, do not lock the owner out (OWASP Authentication Cheat
+Sheet). Neither responses nor their timing reveal whether an address is known.
 """
 
 from __future__ import annotations
@@ -31,16 +30,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from tollhouse.merchants.passwords import PasswordGate
+    from tollhouse.merchants.passwords import PasswordVerifier
     from tollhouse.storage.database import Database
 
-#: Wrong passwords of strangers to one account, and of one browser that is known to it.
-MAX_TRIES_BY_ACCOUNT = 10
-#: Wrong passwords from one source, for whatever accounts.
-MAX_TRIES_BY_SOURCE = 100
-#: How long after the last of them there is a new budget.
+#: Wrong passwords from unknown browsers for one account, or from one known browser.
+MAX_ATTEMPTS_BY_ACCOUNT = 10
+#: Wrong passwords from one source, for any accounts.
+MAX_ATTEMPTS_BY_SOURCE = 100
+#: Time after the last wrong password until the budget is reset.
 LOCKED_FOR = timedelta(minutes=30)
-#: How long the tries of a user are shown.
+#: Retention of a user's sign-in attempts.
 NOTES_KEPT_FOR = timedelta(days=90)
 
 MAX_EMAIL_LENGTH = 254
@@ -51,12 +50,12 @@ log = structlog.get_logger()
 
 
 class SignInRefused(NotAuthenticated):
-    """E-mail and password do not belong together, or there were too many tries."""
+    """Email and password do not match, or there were too many attempts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
-    """A try to sign in: what was typed, and where it comes from. `browser` is the cookie of a known browser."""
+class SignInAttempt:
+    """A sign-in attempt: the typed values and their source. `browser` is the cookie of a known browser."""
 
     email: str
     password: str
@@ -65,51 +64,51 @@ class Try:
 
     @property
     def account(self) -> str:
-        """The address of the account, as it is stored."""
+        """The account's email address in its stored form."""
         return self.email.strip().lower()[: MAX_EMAIL_LENGTH + 1]
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn:
-    """What the browser gets: the secret of its session, and the cookie by which it is known from now on."""
+class NewSession:
+    """A new session: its secret, and the cookie by which the browser is known from now on."""
 
     session: str
     browser: str
 
 
-async def sign_in(database: Database, gate: PasswordGate, key: bytes, wanted: Try) -> SignedIn:
+async def sign_in(database: Database, gate: PasswordVerifier, key: bytes, attempt: SignInAttempt) -> NewSession:
     """Open a session. `key` signs the cookies of known browsers.
 
-    Raises SignInRefused, RateLimited for a source of too many wrong passwords, and QueueFull. A try is counted before
-    the password is looked at: of any number of tries at once, ten are made.
+    Raises SignInRefused, RateLimited for a source of too many wrong passwords, and QueueFull. An attempt is counted
+    before the password is checked, so of any number of concurrent attempts, ten are checked.
     """
-    known = read_browser(key, wanted)
-    source = group_address(wanted.address)
-    subject = _subject("browser", known) if known else _subject("account", wanted.account)
-    user = await _take_try(database, wanted, subject, None if known else _subject("source", source))
+    known = read_browser(key, attempt)
+    source = group_address(attempt.address)
+    subject = _subject("browser", known) if known else _subject("account", attempt.account)
+    user = await _count_attempt(database, attempt, subject, None if known else _subject("source", source))
     password_hash = user["password_hash"] if user else None
     try:
-        await gate.verify(password_hash, wanted.password, queue=f"known {known}" if known else source)
+        await gate.verify(password_hash, attempt.password, queue=f"known {known}" if known else source)
     except WrongPassword:
-        await _note_refusal(database, wanted, user)
+        await _record_refusal(database, attempt, user)
         raise SignInRefused from None
     if user is None:
         raise SignInRefused
-    return await _open_session(database, key, wanted, user, subject=subject, source=None if known else source)
+    return await _open_session(database, key, attempt, user, subject=subject, source=None if known else source)
 
 
-def read_browser(key: bytes, wanted: Try) -> str | None:
-    """Return the name of a browser that signed in to this account before, or None if its cookie does not say so."""
-    match = BROWSER.fullmatch(wanted.browser)
-    if match is None or not hmac.compare_digest(match[2], _sign(key, wanted.account, match[1])):
+def read_browser(key: bytes, attempt: SignInAttempt) -> str | None:
+    """Return the name of a browser that has signed in to this account before, or None without proof by its cookie."""
+    match = BROWSER.fullmatch(attempt.browser)
+    if match is None or not hmac.compare_digest(match[2], _sign(key, attempt.account, match[1])):
         return None
     return match[1]
 
 
-def name_browser(key: bytes, wanted: Try) -> str:
-    """Return the cookie by which a browser is known to an account: the same as before if it was known."""
-    name = read_browser(key, wanted) or secrets.token_urlsafe(16)
-    return f"{name}.{_sign(key, wanted.account, name)}"
+def name_browser(key: bytes, attempt: SignInAttempt) -> str:
+    """Return the cookie by which a browser is known to an account, the same as before if it was known."""
+    name = read_browser(key, attempt) or secrets.token_urlsafe(16)
+    return f"{name}.{_sign(key, attempt.account, name)}"
 
 
 def _sign(key: bytes, account: str, name: str) -> str:
@@ -120,57 +119,65 @@ def _subject(kind: str, name: str) -> bytes:
     return hashlib.sha256(f"{kind}|{name}".encode()).digest()
 
 
-async def _take_try(database: Database, wanted: Try, subject: bytes, source: bytes | None) -> Mapping[str, Any] | None:
-    """Count a try, and return the user if there is one; nobody, if the budget of the account is used up."""
+async def _count_attempt(
+    database: Database, attempt: SignInAttempt, subject: bytes, source: bytes | None
+) -> Mapping[str, Any] | None:
+    """Count an attempt, and return the user if one exists. Return None if the budget of the account is used up."""
     async with database.acquire() as connection:
         if source is not None:
-            taken = await queries.take_sign_in_budget(
-                connection, subject=source, allowed=MAX_TRIES_BY_SOURCE, window=LOCKED_FOR
+            taken = await queries.count_sign_in_attempt(
+                connection, subject=source, allowed=MAX_ATTEMPTS_BY_SOURCE, window=LOCKED_FOR
             )
             if not taken["is_within"]:
-                log.warning("sign_in.source_limited", address=wanted.address)
+                log.warning("sign_in.source_limited", address=attempt.address)
                 raise RateLimited(taken["seconds_left"])
-        taken = await queries.take_sign_in_budget(
-            connection, subject=subject, allowed=MAX_TRIES_BY_ACCOUNT, window=LOCKED_FOR
+        taken = await queries.count_sign_in_attempt(
+            connection, subject=subject, allowed=MAX_ATTEMPTS_BY_ACCOUNT, window=LOCKED_FOR
         )
-        user: Mapping[str, Any] | None = await queries.select_user_by_email(connection, email=wanted.account)
+        user: Mapping[str, Any] | None = await queries.select_user_by_email(connection, email=attempt.account)
     if not taken["is_within"]:
-        log.warning("sign_in.account_limited", address=wanted.address, user_id=user and user["user_id"])
+        log.warning("sign_in.account_limited", address=attempt.address, user_id=user and user["user_id"])
         return None
     return user
 
 
-async def _note_refusal(database: Database, wanted: Try, user: Mapping[str, Any] | None) -> None:
-    """Note a wrong password. Of an account that does not exist nothing is kept: what was typed may be anything."""
+async def _record_refusal(database: Database, attempt: SignInAttempt, user: Mapping[str, Any] | None) -> None:
+    """Record a wrong password. Record nothing for an unknown account, because the typed text may be anything."""
     if user is None:
-        log.info("sign_in.refused", address=wanted.address)
+        log.info("sign_in.refused", address=attempt.address)
         return
-    log.info("sign_in.refused", address=wanted.address, merchant_id=user["merchant_id"], user_id=user["user_id"])
+    log.info("sign_in.refused", address=attempt.address, merchant_id=user["merchant_id"], user_id=user["user_id"])
     async with database.acquire() as connection:
-        await queries.insert_sign_in(connection, **_note(wanted, user), is_accepted=False)
+        await queries.insert_sign_in(connection, **_note(attempt, user), is_accepted=False)
 
 
 async def _open_session(
-    database: Database, key: bytes, wanted: Try, user: Mapping[str, Any], *, subject: bytes, source: str | None
-) -> SignedIn:
+    database: Database,
+    key: bytes,
+    attempt: SignInAttempt,
+    user: Mapping[str, Any],
+    *,
+    subject: bytes,
+    source: str | None,
+) -> NewSession:
     token = secrets.token_urlsafe(32)
     whose = {"merchant_id": user["merchant_id"], "user_id": user["user_id"]}
     async with database.transaction() as connection:
         await queries.delete_sign_in_budget(connection, subject=subject)
         if source is not None:
-            await queries.give_back_sign_in_budget(connection, subject=_subject("source", source))
+            await queries.uncount_sign_in_attempt(connection, subject=_subject("source", source))
         await queries.insert_session(connection, **whose, digest=digest_token(token))
-        await queries.insert_sign_in(connection, **_note(wanted, user), is_accepted=True)
-    log.info("sign_in.accepted", address=wanted.address, **whose)
-    return SignedIn(token, name_browser(key, wanted))
+        await queries.insert_sign_in(connection, **_note(attempt, user), is_accepted=True)
+    log.info("sign_in.accepted", address=attempt.address, **whose)
+    return NewSession(token, name_browser(key, attempt))
 
 
-def _note(wanted: Try, user: Mapping[str, Any]) -> dict[str, Any]:
-    address = wanted.address[:MAX_ADDRESS_LENGTH]
+def _note(attempt: SignInAttempt, user: Mapping[str, Any]) -> dict[str, Any]:
+    address = attempt.address[:MAX_ADDRESS_LENGTH]
     return {"merchant_id": user["merchant_id"], "user_id": user["user_id"], "address": address}
 
 
-#: Sessions, budgets and tries whose time has passed, whoever signs in.
+#: Expired sessions, budgets and attempts of any user.
 SWEEPS = (
     Sweep(
         "portal_session",

@@ -14,7 +14,7 @@ from tollhouse.notices.model import Kind as Letter
 from tollhouse.notices.store import NoticeRow
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import FinishRows, Mode, Payment, Status
-from tollhouse.vault.accounts import AccountRow
+from tollhouse.vault.accounts import StoredCardRow
 
 
 class KeepCard:
@@ -22,13 +22,13 @@ class KeepCard:
 
     kind = FinishRows.CARDS
 
-    def rows(self, payment: Payment) -> Sequence[AccountRow]:
+    def rows(self, payment: Payment) -> Sequence[StoredCardRow]:
         """Return the card of an approved payment, unless it is stored already."""
         card = payment.attempt.card
         if not _is_approved_purchase(payment) or payment.source.is_stored or card is None:
             return ()
         source = payment.source
-        row = AccountRow(
+        row = StoredCardRow(
             merchant_id=payment.merchant_id,
             account_id=source.account_id,
             consumer_id=payment.consumer_id,

@@ -42,7 +42,7 @@ def apply(
             approved = approved.with_attempt(response_code=outcome.response_code, approval_code=outcome.approval_code)
             return conclude(approved, AttemptState.APPROVED, codes.APPROVED, now)
         case Declined():
-            code = codes.from_response(outcome.response_code, brand=payment.source.brand).code
+            code = codes.translate_response_code(outcome.response_code, brand=payment.source.brand).code
             return conclude(note_decline(payment, outcome), AttemptState.DECLINED, code, now)
         case NotSent():
             return conclude(payment, AttemptState.NOT_SENT, codes.ACQUIRER_UNREACHABLE, now)
@@ -127,5 +127,5 @@ def needs_authentication(payment: Payment, outcome: object) -> bool:
     """Tell whether the issuer refuses only until the cardholder is authenticated (a soft decline)."""
     return (
         isinstance(outcome, Declined)
-        and codes.from_response(outcome.response_code, brand=payment.source.brand).code == codes.SOFT_DECLINE
+        and codes.translate_response_code(outcome.response_code, brand=payment.source.brand).code == codes.SOFT_DECLINE
     )

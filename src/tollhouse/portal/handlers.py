@@ -17,8 +17,8 @@ from tollhouse.http.responses import CSS, Response
 from tollhouse.http.routes import Route
 from tollhouse.ipn.resend import MAX_DELIVERIES, resend_delivery
 from tollhouse.kernel.errors import NotAuthenticated, NotFound, QueueFull, RateLimited, Refusal, TooLarge, Unavailable
-from tollhouse.merchants.people import Person, access_person, sign_out
-from tollhouse.merchants.sign_in import SignInRefused, Try, sign_in
+from tollhouse.merchants.people import PortalUser, authenticate_user, sign_out
+from tollhouse.merchants.sign_in import SignInAttempt, SignInRefused, sign_in
 from tollhouse.portal.forms import (
     KNOWN,
     KNOWN_SECONDS,
@@ -49,7 +49,7 @@ from tollhouse.portal.store import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tollhouse.merchants.passwords import PasswordGate
+    from tollhouse.merchants.passwords import PasswordVerifier
     from tollhouse.storage.database import Database
 
 PAGE_SIZE = 50
@@ -74,15 +74,15 @@ class Portal:
     """
 
     database: Database
-    passwords: PasswordGate
+    passwords: PasswordVerifier
     browser_key: bytes
     address_of: Callable[[Request], str]
     is_secure: bool
     is_live: bool
 
-    async def access(self, request: Request) -> Person:
+    async def access(self, request: Request) -> PortalUser:
         """Return who is signed in. Raises NotAuthenticated."""
-        return await access_person(self.database, request.cookies.get(SESSION))
+        return await authenticate_user(self.database, request.cookies.get(SESSION))
 
     def cookie(self, name: str, value: str, *, seconds: int | None = None) -> str:
         """Return a cookie as this portal sets it."""
@@ -213,9 +213,9 @@ class Portal:
         return _show(self, request, person, "sign_ins.html", sign_ins=sign_ins)
 
 
-def _read_try(portal: Portal, request: Request, form: dict[str, str]) -> Try:
+def _read_try(portal: Portal, request: Request, form: dict[str, str]) -> SignInAttempt:
     email, password = form.get("email", ""), form.get("password", "")
-    return Try(email, password, portal.address_of(request), request.cookies.get(KNOWN, ""))
+    return SignInAttempt(email, password, portal.address_of(request), request.cookies.get(KNOWN, ""))
 
 
 async def get_style(_: Request) -> Response:
@@ -234,7 +234,7 @@ def _read_style() -> bytes:
     return files("tollhouse.portal").joinpath("templates", "portal.css").read_bytes()
 
 
-def _show(portal: Portal, request: Request, person: Person, template: str, **values: Any) -> Response:
+def _show(portal: Portal, request: Request, person: PortalUser, template: str, **values: Any) -> Response:
     token = form_token(request.cookies[SESSION])
     return show(template, person=person, form_token=token, is_live=portal.is_live, **values)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tollhouse.catalog.model import price_from_json
 from tollhouse.history.timeline import select_timeline
 from tollhouse.ipn.log import select_payment_deliveries
-from tollhouse.kernel.codes import describe
+from tollhouse.kernel.codes import get_code
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import Mode, Status
@@ -158,7 +158,7 @@ def _read_line(row: Mapping[str, Any]) -> PaymentLine:
         settled_at=row["settled_at"],
         mode=name.mode,
         status=name.status,
-        code=describe(row["code"]) if row["code"] else None,
+        code=get_code(row["code"]) if row["code"] else None,
         money=Money(row["amount_minor"], Currency.of(row["currency"])),
         brand=row["brand"],
         card_number=row["card_number"],

@@ -21,11 +21,11 @@ import structlog
 from tollhouse.kernel.errors import RequestInProgress, Unavailable
 from tollhouse.merchants.clock import (
     LEASE_SECONDS,
-    Reading,
+    MerchantTime,
+    advance_clock,
+    lease_clock,
+    release_clock,
     select_clock,
-    update_clock_moved,
-    update_clock_released,
-    update_clock_taken,
 )
 from tollhouse.stage.clock_tasks import Mark
 from tollhouse.wire.render import render_instant
@@ -75,7 +75,7 @@ class Clockwork:
 class Advanced:
     """How a merchant's clock stands after a call that moved it, by how much, and at how many instants it stopped."""
 
-    reading: Reading
+    reading: MerchantTime
     by: timedelta
     steps: int
 
@@ -84,7 +84,7 @@ class Advanced:
 class Outlook:
     """A merchant's time, and what falls due next, the earliest first."""
 
-    reading: Reading
+    reading: MerchantTime
     next: tuple[tuple[str, datetime], ...]
 
 
@@ -102,10 +102,10 @@ class _Drive:
     #: The last step did not move the clock.
     has_stayed: bool = False
 
-    async def move(self, until: datetime) -> Reading:
+    async def move(self, until: datetime) -> MerchantTime:
         """Move the clock, and let this process know. Raises RequestInProgress when another call took the lease over."""
         async with self.clockwork.database.acquire() as connection:
-            reading = await update_clock_moved(connection, self.merchant_id, lease=self.lease, until=until)
+            reading = await advance_clock(connection, self.merchant_id, lease=self.lease, until=until)
         if reading is None:
             raise RequestInProgress(OTHERS_ARE_AT_IT)
         self.clockwork.clock.observe_offset(self.merchant_id, reading.offset)
@@ -153,7 +153,7 @@ async def advance(clockwork: Clockwork, merchant_id: int, choose_goal: Callable[
     """
     lease = uuid4()
     async with clockwork.database.acquire() as connection:
-        begun = await update_clock_taken(connection, merchant_id, lease=lease)
+        begun = await lease_clock(connection, merchant_id, lease=lease)
     if begun is None:
         raise RequestInProgress(OTHERS_ARE_AT_IT)
     drive = _Drive(
@@ -163,10 +163,10 @@ async def advance(clockwork: Clockwork, merchant_id: int, choose_goal: Callable[
         return await _drive_to(drive, begun, choose_goal(begun.time))
     finally:
         async with clockwork.database.acquire() as connection:
-            await update_clock_released(connection, merchant_id, lease=lease)
+            await release_clock(connection, merchant_id, lease=lease)
 
 
-async def _drive_to(drive: _Drive, begun: Reading, goal: datetime) -> Advanced:
+async def _drive_to(drive: _Drive, begun: MerchantTime, goal: datetime) -> Advanced:
     """Step to the goal; what was due before the first step comes first."""
     reading, until, steps = begun, begun.time, 0
     try:
@@ -258,6 +258,6 @@ async def _run_due(
     return min(2 * pause, MAX_PAUSE_SECONDS)
 
 
-def _mark(reading: Reading, *, is_patient: bool = True) -> Mark:
+def _mark(reading: MerchantTime, *, is_patient: bool = True) -> Mark:
     """Return the mark of a moment."""
     return Mark(reading.time, reading.time - reading.offset, is_patient)

@@ -1,1 +1,1 @@
-"""Card numbers at rest: sealed, bound to their row, opened in one place."""
+"""The vault: card numbers sealed at rest, each bound to its row."""

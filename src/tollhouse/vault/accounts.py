@@ -1,4 +1,4 @@
-"""Payment accounts: the stored cards of consumers. One per consumer and card number; a new expiry updates it."""
+"""Stored cards of consumers. There is one for each consumer and card number; a new expiry updates it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """A stored card, with the profile of the consumer whose it is. `expiry_year` has four digits."""
+class StoredCard:
+    """A stored card with its consumer's profile. `expiry_year` has four digits."""
 
     merchant_id: int
     account_id: UUID
@@ -35,7 +35,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountHolder:
+class StoredCardOwner:
     """The merchant of a stored card, and the card's brand."""
 
     merchant_id: int
@@ -44,8 +44,8 @@ class AccountHolder:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownAccount:
-    """A stored card as far as it may be shown. `expiry_year` has four digits."""
+class StoredCardView:
+    """The public fields of a stored card. `expiry_year` has four digits."""
 
     account_id: UUID
     brand: str
@@ -55,7 +55,7 @@ class ShownAccount:
     disabled: bool
 
 
-class AccountRow(NamedTuple):
+class StoredCardRow(NamedTuple):
     """A card to be stored, as the columns of `card_v1`."""
 
     merchant_id: int
@@ -71,15 +71,15 @@ class AccountRow(NamedTuple):
     network_transaction_id: str | None
 
 
-async def select_account(connection: PlainConnection, *, merchant_id: int, account_id: UUID) -> Account | None:
+async def select_account(connection: PlainConnection, *, merchant_id: int, account_id: UUID) -> StoredCard | None:
     """Return a merchant's stored card, or None."""
     return (await select_accounts_of(connection, [(merchant_id, account_id)])).get((merchant_id, account_id))
 
 
 async def select_accounts_of(
     connection: PlainConnection, keys: Iterable[tuple[int, UUID]]
-) -> dict[tuple[int, UUID], Account]:
-    """Return stored cards, or those that replaced them, by merchant and the id that names them."""
+) -> dict[tuple[int, UUID], StoredCard]:
+    """Return stored cards, or their replacements, by merchant and requested ID."""
     sought = list(keys)
     rows = queries.select_accounts_of(
         connection,
@@ -89,34 +89,37 @@ async def select_accounts_of(
     return {(row["merchant_id"], row["named_id"]): _read_account(row) async for row in rows}
 
 
-def _read_account(row: Mapping[str, Any]) -> Account:
+def _read_account(row: Mapping[str, Any]) -> StoredCard:
     fields = dict(row)
     del fields["named_id"]
     fields["card"] = Sealed(fields.pop("sealed_card"), fields.pop("key_version"))
     fields["profile"] = json.loads(fields["profile"])
-    return Account(**fields)
+    return StoredCard(**fields)
 
 
 async def select_account_holder(
     connection: PlainConnection, *, account_id: UUID, consumer_id: str
-) -> AccountHolder | None:
-    """Return whose stored card this is, if it is this consumer's, or None: nothing tells which id was wrong."""
+) -> StoredCardOwner | None:
+    """Return the owner of a stored card if the card is this consumer's, else None.
+
+    Callers cannot learn which ID was wrong.
+    """
     row = await queries.select_account_holder(connection, account_id=account_id, consumer_id=consumer_id)
-    return AccountHolder(**row) if row else None
+    return StoredCardOwner(**row) if row else None
 
 
 async def list_accounts(
     connection: PlainConnection, *, merchant_id: int, consumer_id: str, after: UUID | None, most: int
-) -> list[ShownAccount]:
-    """Return up to `most` of a consumer's stored cards, newest first, from after the one that is named."""
+) -> list[StoredCardView]:
+    """Return up to `most` of a consumer's stored cards, newest first, after the given one."""
     rows = queries.select_accounts(connection, merchant_id=merchant_id, consumer_id=consumer_id, after=after, most=most)
-    return [ShownAccount(**row) async for row in rows]
+    return [StoredCardView(**row) async for row in rows]
 
 
 async def update_account_disabled(
     connection: PlainConnection, *, merchant_id: int, account_id: UUID, disabled: bool
 ) -> bool:
-    """Let a merchant's stored card be paid with, or no more; tell whether there is such a card."""
+    """Enable or disable a merchant's stored card for payments. Return whether the card exists."""
     found = await queries.update_account_disabled(
         connection, merchant_id=merchant_id, account_id=account_id, disabled=disabled
     )

@@ -1,4 +1,4 @@
-"""Notice wrong keys at the start, before anything is sealed or looked up with them."""
+"""Check at startup that the configured keys belong to this database."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ queries = load_queries("tollhouse.vault")
 async def check_keys(database: Database, vault: Vault) -> None:
     """Check that the keys are those with which the database was first used. Raises SealBroken, DatabaseUnavailable.
 
-    Opening the stored value checks the keys that seal. It holds a digest of a derived key, which checks the root: with
-    another one cards and consumers would not be found again.
+    Opening the stored value checks the sealing keys. The value contains a digest of a derived key, which checks the
+    root key: with another root key, stored cards and consumers could not be found.
     """
     digest = hashlib.sha256(vault.keys.derive(PURPOSE)).hexdigest()
     async with database.acquire() as connection:

@@ -1,11 +1,11 @@
-"""Where the keys come from.
+"""Key providers.
 
-A `KeyProvider` wraps and unwraps the per-card keys and gives the keys of the keyed hashes. The one here reads a
-file; it is made on the first run in stage and refused in live, where keys belong to a key management service or to
-custodians.
+A `KeyProvider` wraps and unwraps the per-card keys, and derives the keys of keyed hashes. The provider here reads a
+file. It creates the file on the first run in stage and is refused in live, where keys belong in a key management
+service or with custodians.
 
-The file is JSON, mode 0600: a list of versions of the key-encryption key, of which the newest wraps and all unwrap,
-and one secret from which the keys of keyed hashes are derived. That secret never rotates: fingerprints and ids
+The file is JSON, mode 0600. It has versions of the key-encryption key, of which the newest wraps and all unwrap, and
+one secret from which the keys of keyed hashes are derived. That secret never rotates, because fingerprints and IDs
 depend on it.
 """
 
@@ -31,19 +31,19 @@ NONCE_BYTES = 12
 
 
 class KeyFileUnsafe(TollhouseError):
-    """The key file may be read by others than its owner."""
+    """The key file is readable by other users."""
 
 
 class KeyFileUnreadable(TollhouseError):
-    """The key file is damaged, or another kind of file."""
+    """The key file is damaged, or not a key file."""
 
 
 class KeyProvider(Protocol):
-    """Holds the key-encryption keys. Wrapped keys carry their version beside them, never inside."""
+    """A provider of key-encryption keys. The version of a wrapped key is stored beside it, never inside."""
 
     @property
     def current_version(self) -> int:
-        """The version that wraps from now on."""
+        """The version that wraps new keys."""
         ...
 
     def wrap(self, key: bytes, *, bound_to: bytes) -> bytes:
@@ -51,37 +51,37 @@ class KeyProvider(Protocol):
         ...
 
     def unwrap(self, wrapped: bytes, *, version: int, bound_to: bytes) -> bytes:
-        """Decrypt a key. Raises SealBroken when the key, the version or the associated data do not fit."""
+        """Decrypt a key. Raises SealBroken if the key, the version or the associated data do not match."""
         ...
 
     def derive(self, purpose: str) -> bytes:
-        """Return the 32-byte key of a keyed hash for one purpose; the same for ever."""
+        """Return the 32-byte key of a keyed hash for one purpose. It never changes."""
         ...
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FileKeyProvider:
-    """Keys from a file, held in memory. For stage."""
+    """Keys from a file, kept in memory. For stage."""
 
     versions: dict[int, bytes]
     root: bytes
 
     @classmethod
     def open(cls, path: Path) -> FileKeyProvider:
-        """Read the key file, or make one when there is none.
+        """Read the key file, or create it if it does not exist.
 
-        Raises KeyFileUnsafe when others may read it, and KeyFileUnreadable when there is something else in it.
+        Raises KeyFileUnsafe if others may read it, and KeyFileUnreadable if its content is not valid.
         """
         if not path.exists():
             _write_new(path)
         if path.stat().st_mode & 0o077:
-            raise KeyFileUnsafe(f"The key file {path} may be read by others; set its mode to 0600.")
+            raise KeyFileUnsafe(f"The key file {path} is readable by other users. Set its mode to 0600.")
         try:
             return cls(*_read(path.read_bytes()))
         except (ValueError, LookupError, TypeError, AttributeError):
-            # Without what was wrong with it: that may quote a key.
+            # The cause is left out because it may quote a key.
             raise KeyFileUnreadable(
-                f"The key file {path} is damaged, or is none; bring back the one that was there."
+                f"The key file {path} is damaged or is not a key file. Restore the original."
             ) from None
 
     @property
@@ -95,7 +95,7 @@ class FileKeyProvider:
         return nonce + AESGCM(self.versions[self.current_version]).encrypt(nonce, key, bound_to)
 
     def unwrap(self, wrapped: bytes, *, version: int, bound_to: bytes) -> bytes:
-        """Decrypt a key. Raises SealBroken when the key, the version or the associated data do not fit."""
+        """Decrypt a key. Raises SealBroken if the key, the version or the associated data do not match."""
         try:
             key = AESGCM(self.versions[version])
             return key.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], bound_to)
@@ -124,7 +124,7 @@ def _write_new(path: Path) -> None:
         "keyEncryptionKeys": {"1": base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()},
         "root": base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode(),
     }
-    # A name of its own also beside what a process left that died here and had our number.
+    # A unique name: a process that crashed here may have left a file and have had our process ID.
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -132,7 +132,7 @@ def _write_new(path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     try:
-        os.link(unfinished, path)  # fails when somebody else made one meanwhile: theirs is taken
+        os.link(unfinished, path)  # fails if another process created the file meanwhile; its file is used
     except FileExistsError:
         pass
     finally:
@@ -141,7 +141,7 @@ def _write_new(path: Path) -> None:
 
 
 def _make_durable(directory: Path) -> None:
-    """Let a directory's entries outlive a power cut: a card that was sealed under a lost key is lost."""
+    """Flush a directory to disk. A card that was sealed under a lost key would be lost too."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
 -- Tables of: consumers, merchants.
 
 -- name: insert_security_codes!
--- Store sealed security codes, each for its holder.
+-- Store sealed security codes, each with its holder.
 insert into security_code (holder_id, sealed, expires_at)
 select * from unnest(:holder_ids::uuid[], :sealed::bytea[], :expires_at::timestamptz[])
 on conflict do nothing;
@@ -11,7 +11,7 @@ on conflict do nothing;
 select sealed, expires_at from security_code where holder_id = :holder_id;
 
 -- name: delete_expired_security_codes(most)$
--- Erase some security codes whose time has passed, and count them.
+-- Erase some expired security codes, and count them.
 with gone as (
     delete from security_code
     where ctid = any(array(
@@ -26,14 +26,14 @@ with gone as (
 select count(*)::integer from gone;
 
 -- name: select_security_codes_lag()$
--- For how long the oldest security code has been overdue.
+-- Return how long the oldest security code has been overdue.
 select extract(epoch from now() - expires_at)::double precision
 from security_code
 order by expires_at
 limit 1;
 
 -- name: update_expired_tokens(most)$
--- Forget the cards of some tokens that ran out unused, and count them.
+-- Erase the cards of some tokens that expired unused, and count them.
 with emptied as (
     update token set sealed_card = null
     where ctid = any(array(
@@ -48,7 +48,7 @@ with emptied as (
 select count(*)::integer from emptied;
 
 -- name: select_token_cards_lag()$
--- For how long the oldest card of a token that ran out has been overdue.
+-- Return how long the oldest card of an expired token has been overdue.
 select extract(epoch from now() - expires_at)::double precision
 from token
 where sealed_card is not null
@@ -56,7 +56,7 @@ order by expires_at
 limit 1;
 
 -- name: delete_old_tokens(most)$
--- Delete some tokens a day after they ran out; until then a late use is told what is wrong with it.
+-- Delete some tokens a day after they expired. Until then a late use gets an exact error.
 with gone as (
     delete from token
     where ctid = any(array(
@@ -71,14 +71,14 @@ with gone as (
 select count(*)::integer from gone;
 
 -- name: select_tokens_lag()$
--- For how long the oldest token has been overdue.
+-- Return how long the oldest token has been overdue.
 select extract(epoch from now() - interval '1 day' - expires_at)::double precision
 from token
 order by expires_at
 limit 1;
 
 -- name: insert_tokens$
--- Store tokens and tell the database's time.
+-- Store tokens and return the database's time.
 with stored as (
     insert into token (token_id, merchant_id, account_id, sealed_card, expires_at)
     select * from unnest(
@@ -90,8 +90,9 @@ with stored as (
 select clock_timestamp();
 
 -- name: select_token^
--- Return a token with its sealed card and, if there is one, its sealed security code. It ages by real time and by what the clock of
--- the merchant who is about to use it advanced since it was made, so that it runs out that much earlier: at the second that was shown.
+-- Return a token with its sealed card and, if there is one, its sealed security code. The token ages by real time and
+-- by the advance of the using merchant's clock since the token was made, so that it expires that much earlier: at the
+-- second that was published.
 select t.merchant_id, t.account_id, t.sealed_card, t.used_by,
     date_trunc('second', t.expires_at) - coalesce(
         m.clock_offset - clock_offset_at_v1(m.merchant_id, t.expires_at - :life::interval), '0'
@@ -103,7 +104,7 @@ left join security_code c on c.holder_id = t.token_id
 where t.token_id = :token_id;
 
 -- name: select_accounts_of
--- Return stored cards, or those that replaced them, with their consumers' profiles, by the ids that name them.
+-- Return stored cards, or their replacements, with their consumers' profiles, by the requested IDs.
 select named.account_id as named_id, a.merchant_id, a.account_id, a.consumer_id, a.fingerprint, a.key_version, a.sealed_card,
     a.brand, a.masked_number, a.expiry_month, a.expiry_year, a.disabled, a.network_transaction_id,
     c.external_id, c.profile
@@ -113,13 +114,14 @@ join account a on a.merchant_id = named.merchant_id and a.account_id = coalesce(
 join consumer c on c.merchant_id = a.merchant_id and c.consumer_id = a.consumer_id;
 
 -- name: select_account_holder^
--- Return whose stored card this is, of whichever merchant: its id cannot be guessed, and the consumer's has to fit.
+-- Return the owner of a stored card, of any merchant. The card's ID cannot be guessed, and the consumer's ID must
+-- match.
 select merchant_id, brand, m.state = 'active' as is_merchant_active
 from account join merchant m using (merchant_id)
 where account_id = :account_id and consumer_id = :consumer_id;
 
 -- name: select_accounts
--- List a consumer's stored cards but those that were replaced, newest first, from after the one that is named if one is.
+-- List a consumer's stored cards without replaced ones, newest first, after the given one if there is one.
 select account_id, brand, masked_number, expiry_month, expiry_year, disabled
 from account
 where merchant_id = :merchant_id and consumer_id = :consumer_id and replaced_by is null
@@ -134,8 +136,8 @@ order by created_at desc, account_id desc
 limit :most;
 
 -- name: update_account_disabled$
--- Let a stored card be paid with, or no more, under all its ids: its own, and those that it replaced. Tell whether there is
--- such a card.
+-- Enable or disable a stored card for payments, under its own ID and those that it replaced. Return whether the card
+-- exists.
 with good as (
     select coalesce(replaced_by, account_id) as account_id
     from account
@@ -157,7 +159,7 @@ where a.merchant_id = :merchant_id and a.account_id = locked.account_id
 returning true;
 
 -- name: lock_accounts!
--- Let nobody else change these stored cards, nor those that they replaced, until the transaction ends.
+-- Lock these stored cards and the cards they replaced.
 select
 from account
 where merchant_id = :merchant_id and (account_id = any(:account_ids::uuid[]) or replaced_by = any(:account_ids::uuid[]))
@@ -165,7 +167,7 @@ order by account_id
 for no key update;
 
 -- name: update_account_expiry!
--- Give a stored card a new date.
+-- Update the expiry of a stored card.
 update account
 set
     key_version = :key_version,
@@ -176,8 +178,8 @@ set
 where merchant_id = :merchant_id and account_id = :account_id;
 
 -- name: insert_replacement!
--- Store the card that replaced another, with what was agreed about that one; one that is stored already keeps its own
--- agreement.
+-- Store the replacement of a card with the network transaction ID of the old one. A replacement that is already stored
+-- keeps its own.
 insert into account (
     merchant_id, account_id, consumer_id, fingerprint, key_version, sealed_card, brand, masked_number,
     expiry_month, expiry_year, network_transaction_id, disabled
@@ -197,16 +199,16 @@ set key_version = excluded.key_version,
     updated_at = now();
 
 -- name: update_accounts_replaced!
--- Note what replaced a stored card, and with it those that it had replaced itself.
+-- Record the replacement of a stored card, and of the cards that it had replaced.
 update account
 set replaced_by = :account_id, updated_at = now()
 where merchant_id = :merchant_id and (account_id = :replaced_id or replaced_by = :replaced_id)
     and account_id <> :account_id;
 
 -- name: insert_key_check!
--- Store the value that shows which keys belong to this database, when they are first used.
+-- Store the value that identifies this database's keys, when they are first used.
 insert into key_check (sealed) values (:sealed) on conflict do nothing;
 
 -- name: select_key_check$
--- Return that value.
+-- Return the value that identifies this database's keys.
 select sealed from key_check;

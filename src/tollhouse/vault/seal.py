@@ -36,7 +36,7 @@ class Sealed:
 
 
 def seal(keys: KeyProvider, clear: bytes, *, bound_to: str) -> Sealed:
-    """Seal a value for the place that `bound_to` names."""
+    """Seal a value for the row that `bound_to` names."""
     version = keys.current_version
     associated = _associate(bound_to, version)
     drawn = secrets.token_bytes(KEY_BYTES + NONCE_BYTES)
@@ -46,7 +46,7 @@ def seal(keys: KeyProvider, clear: bytes, *, bound_to: str) -> Sealed:
 
 
 def unseal(keys: KeyProvider, sealed: Sealed, *, bound_to: str) -> bytes:
-    """Open a sealed value. Raises SealBroken unless it was sealed for this very place and never changed."""
+    """Open a sealed value. Raises SealBroken if it was changed, or sealed for another row."""
     associated = _associate(bound_to, sealed.key_version)
     content = sealed.content
     if content[:1] != FORMAT:
@@ -64,13 +64,13 @@ def _associate(bound_to: str, key_version: int) -> bytes:
 
 
 def seal_under(key: bytes, clear: bytes, *, bound_to: str) -> bytes:
-    """Seal a value under a key that stands in no database: a nonce, then the ciphertext with its tag."""
+    """Seal a value under a key that is in no database. Return a nonce, then the ciphertext with its tag."""
     nonce = secrets.token_bytes(NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, clear, bound_to.encode())
 
 
 def unseal_under(key: bytes, sealed: bytes, *, bound_to: str) -> bytes:
-    """Open what `seal_under` sealed. Raises SealBroken for another key, another place or a changed value."""
+    """Open a value from `seal_under`. Raises SealBroken for another key, another row or a changed value."""
     try:
         return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to.encode())
     except (InvalidTag, ValueError) as error:
@@ -78,40 +78,41 @@ def unseal_under(key: bytes, sealed: bytes, *, bound_to: str) -> bytes:
 
 
 def derive_token_key(key: bytes, *, token: UUID, part: str) -> bytes:
-    """Derive the key of one part of a token, its card or its code, from the token and a key of the key provider."""
+    """Derive the key of one part of a token, card or code, from the token and a key of the key provider."""
     return hmac.digest(key, f"{part}|".encode() + token.bytes, hashlib.sha256)
 
 
 def derive_token_id(token: UUID) -> UUID:
-    """Return the id by which the database knows a token: the first 128 bits of its SHA-256.
+    """Return the ID of a token in the database: the first 128 bits of its SHA-256.
 
-    A plain hash is enough: a token has 122 random bits, so nobody finds it by trying (a salt or a slow hash helps
-    where a secret can be guessed).
+    A plain hash is sufficient: a token has 122 random bits and cannot be found by guessing (a salt or a slow hash
+    protects guessable secrets).
     """
     return UUID(bytes=hashlib.sha256(token.bytes).digest()[:16])
 
 
 def pack_card(card: Card) -> bytes:
-    """Write a card down for sealing."""
+    """Serialize a card for sealing."""
     fields = [card.number.reveal(), card.expiry.month, card.expiry.year, card.holder, card.zip]
     return msgspec.json.encode(fields)
 
 
 def unpack_card(clear: bytes) -> Card:
-    """Read a card that `pack_card` wrote."""
+    """Deserialize a card from `pack_card`."""
     number, month, year, holder, zip_code = msgspec.json.decode(clear)
     return Card(CardNumber(number), Expiry(month, year), holder, zip_code)
 
 
 def fingerprint_card(key: bytes, *, merchant_id: int, number: CardNumber) -> bytes:
-    """Hash a card number under a key, for one merchant: equal cards are told without either being known.
+    """Return a keyed hash of a card number for one merchant, so that equal cards are recognized.
 
-    HMAC-SHA-256 of the whole number (PCI DSS 4.0.1, 3.5.1.1); the merchant in it keeps merchants' cards apart.
+    HMAC-SHA-256 of the whole number (PCI DSS 4.0.1, 3.5.1.1). It includes the merchant, so that merchants' cards stay
+    separate.
     """
     return hmac.digest(key, f"{merchant_id}|{number.reveal()}".encode(), hashlib.sha256)
 
 
 def derive_account_id(key: bytes, *, merchant_id: int, consumer_id: str, fingerprint: bytes) -> UUID:
-    """Name the account of a consumer's card, the same for the same card, before any row exists."""
+    """Derive the ID of a consumer's card, the same for the same card, before a row exists."""
     digest = hmac.digest(key, f"{merchant_id}|{consumer_id}|".encode() + fingerprint, hashlib.sha256)
     return UUID(bytes=digest[:16], version=5)

@@ -1,8 +1,8 @@
-"""Card security codes between a request and the acquirer's answer.
+"""Card security codes between a request and the acquirer's response.
 
-A code stands in a table of its own, away from card data, and is deleted with the answer. Neither of the keys that open
-one is in the database, so no copy of the database opens a code: that of a token derives from the token, of which only
-a hash is stored, and that of an open challenge is a key of the ring (PCI DSS 4.0.1, 3.3.1.2 and 3.3.2).
+A code is stored in a table of its own, apart from card data, and deleted with the response. Neither key that opens one
+is in the database, so a copy of the database cannot open a code: the key of a token's code derives from the token,
+which is stored only as a hash, and the key of an open challenge is in memory (PCI DSS 4.0.1, 3.3.1.2 and 3.3.2).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tollhouse.storage.sweep import Sweep
 from tollhouse.vault.ring import KeyRing, RingUnsafe, is_alive
 from tollhouse.vault.seal import seal_under, unseal_under
 
-#: How long a code may live, from the request that brought it.
+#: Lifetime of a code, from the request that contained it.
 CODE_LIFE = timedelta(minutes=15)
 MINUTE_BYTES = 8
 
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 
 class SealedCode(NamedTuple):
-    """A security code that `holder_id` (the id of a token, or a series of authentications) keeps until `expires_at`."""
+    """A security code of `holder_id` (a token ID, or a series of authentications), valid until `expires_at`."""
 
     holder_id: UUID
     sealed: bytes
@@ -39,19 +39,22 @@ class SealedCode(NamedTuple):
 
 
 class SecurityCodes:
-    """Seals the security codes of open challenges under the ring's keys, and opens them.
+    """A sealer of the security codes of open challenges, with keys in memory.
 
-    The minute of the key stands before what it sealed. Another machine has another key for that minute, or none.
+    The minute of the key precedes the sealed value. Another machine has another key for that minute, or none.
     """
 
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
 
     def seal(self, code: Cvv, *, holder_id: UUID, now: datetime, expires_at: datetime) -> SealedCode | None:
-        """Seal a code for its holder. Return None if no key can be kept: then the payment goes on without the code."""
+        """Seal a code for its holder.
+
+        Return None if no key can be stored; the payment then continues without the code.
+        """
         minute = _minute_of(now)
         try:
-            key = self._ring.take(minute)
+            key = self._ring.get_or_create(minute)
         except (OSError, RingUnsafe) as error:
             log.warning("ring.key_not_kept", error=type(error).__name__)
             return None
@@ -59,7 +62,7 @@ class SecurityCodes:
         return SealedCode(holder_id, minute.to_bytes(MINUTE_BYTES, "big") + sealed, expires_at)
 
     def open(self, code: SealedCode, *, now: datetime) -> Cvv | None:
-        """Open a code. Return None if its time has passed, its key is gone, or another machine sealed it."""
+        """Open a code. Return None if it has expired, its key was erased, or another machine sealed it."""
         minute = int.from_bytes(code.sealed[:MINUTE_BYTES], "big")
         key = self._ring.find(minute) if code.expires_at > now and is_alive(minute, _minute_of(now)) else None
         if key is None:
@@ -71,7 +74,7 @@ class SecurityCodes:
         return Cvv(clear.decode())
 
     def forget_keys(self, now: datetime) -> None:
-        """Erase the keys whose time has passed."""
+        """Erase expired keys."""
         self._ring.sweep(_minute_of(now))
 
 
@@ -80,7 +83,7 @@ def _minute_of(time: datetime) -> int:
 
 
 async def insert_security_codes(connection: PlainConnection, codes: Sequence[SealedCode]) -> None:
-    """Store sealed codes in the caller's transaction; a repeated batch finds its own and leaves them."""
+    """Store sealed codes in the caller's database transaction. A repeated batch keeps the stored ones."""
     if codes:
         await queries.insert_security_codes(
             connection,
@@ -91,12 +94,12 @@ async def insert_security_codes(connection: PlainConnection, codes: Sequence[Sea
 
 
 async def select_security_code(connection: PlainConnection, holder_id: UUID) -> SealedCode | None:
-    """Return the sealed code of a holder, if it still has one."""
+    """Return the sealed code of a holder, or None."""
     row = await queries.select_security_code(connection, holder_id=holder_id)
     return SealedCode(holder_id, row["sealed"], row["expires_at"]) if row else None
 
 
-#: What has run out: security codes, cards of tokens that nobody used, old tokens.
+#: Expired security codes, cards of unused tokens, old tokens.
 SWEEPS = (
     Sweep("security_code", queries.delete_expired_security_codes, queries.select_security_codes_lag),
     Sweep("token_card", queries.update_expired_tokens, queries.select_token_cards_lag),

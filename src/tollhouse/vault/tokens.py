@@ -1,9 +1,8 @@
-"""Tokens: a card for one payment within a quarter of an hour.
+"""Tokens: a card for one payment within 15 minutes.
 
-The token itself is the secret: card and security code are sealed under keys derived from it and from the key provider,
-and the database has only its hash. Making a token is a single durable write, shared with the other tokens that wait.
-Reading one changes nothing; the begin step of the payment consumes it, so of two payments with one token exactly one
-wins.
+The token is the secret: card and security code are sealed under keys derived from it and from the key provider, and the
+database stores only its hash. Creating a token is one durable write, batched with other tokens. Reading a token changes
+nothing. The begin step of the payment consumes it, so exactly one of two payments with the same token wins.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ TOKEN_LIFE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
-class NewToken:
-    """A token to be stored, by its hash."""
+class TokenRow:
+    """A token row, identified by the token's hash."""
 
     token_id: UUID
     merchant_id: int | None
-    #: None for one that stands for a stored card, `account_id`.
+    #: None for a token of a stored card, `account_id`.
     sealed_card: bytes | None
     code: SealedCode | None
     expires_at: datetime
@@ -42,8 +41,8 @@ class NewToken:
 
 
 @dataclass(frozen=True, slots=True)
-class Minted:
-    """A new token, which is told to its client and to nobody else."""
+class NewToken:
+    """A new token for the client that requested it."""
 
     token: UUID
     expires_at: datetime
@@ -51,9 +50,9 @@ class Minted:
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A token as it stands, with the token itself, which its client has sent.
+    """A stored token, with the token itself as the client sent it.
 
-    `sealed_card` is None once it was used or swept, and if it stands for a stored card.
+    `sealed_card` is None after use or sweep, and for a token of a stored card.
     """
 
     token: UUID
@@ -67,49 +66,49 @@ class StoredToken:
 
 
 @dataclass(frozen=True, slots=True)
-class Mint:
-    """The dependencies of making tokens."""
+class TokenDependencies:
+    """The dependencies of creating tokens."""
 
     vault: Vault
-    lane: Coalescer[NewToken, None]
+    lane: Coalescer[TokenRow, None]
     clock: DatabaseClock
 
 
-async def tokenize(mint: Mint, card: Card, code: Cvv | None, *, merchant_id: int | None) -> Minted:
-    """Seal a card and its security code, store them as a token and return it after the commit.
+async def tokenize(mint: TokenDependencies, card: Card, code: Cvv | None, *, merchant_id: int | None) -> NewToken:
+    """Seal a card and its security code, store them as a token and return the token after the commit.
 
-    Raises Unavailable when the token could not be stored; then there is none.
+    Raises Unavailable if the token could not be stored; it then does not exist.
     """
     token = uuid4()
     return await _store(mint, token, code, merchant_id=merchant_id, card=mint.vault.seal_token_card(card, token=token))
 
 
-async def tokenize_account(mint: Mint, code: Cvv, *, merchant_id: int, account_id: UUID) -> Minted:
-    """Store a token that stands for a stored card with a fresh security code; it works for the card's merchant only.
+async def tokenize_account(mint: TokenDependencies, code: Cvv, *, merchant_id: int, account_id: UUID) -> NewToken:
+    """Create a token for a stored card with a new security code, for the card's merchant only.
 
-    The card stays where it is. Raises Unavailable when the token could not be stored; then there is none.
+    The card stays in the vault. Raises Unavailable if the token could not be stored; it then does not exist.
     """
     return await _store(mint, uuid4(), code, merchant_id=merchant_id, account_id=account_id)
 
 
 async def _store(
-    mint: Mint,
+    mint: TokenDependencies,
     token: UUID,
     code: Cvv | None,
     *,
     merchant_id: int | None,
     card: bytes | None = None,
     account_id: UUID | None = None,
-) -> Minted:
+) -> NewToken:
     token_id, expires_at = derive_token_id(token), mint.clock.now() + TOKEN_LIFE
     sealed_code = None
     if code is not None:
         sealed_code = SealedCode(token_id, mint.vault.seal_token_code(code, token=token), expires_at)
-    await mint.lane.submit(NewToken(token_id, merchant_id, card, sealed_code, expires_at, account_id))
-    return Minted(token, floor_second(expires_at))
+    await mint.lane.submit(TokenRow(token_id, merchant_id, card, sealed_code, expires_at, account_id))
+    return NewToken(token, floor_second(expires_at))
 
 
-async def flush_tokens(clock: DatabaseClock, connection: PlainConnection, tokens: Sequence[NewToken]) -> list[None]:
+async def flush_tokens(clock: DatabaseClock, connection: PlainConnection, tokens: Sequence[TokenRow]) -> list[None]:
     """Store a batch of tokens with their security codes."""
     async with connection.transaction():
         await insert_security_codes(connection, [token.code for token in tokens if token.code])
@@ -126,10 +125,10 @@ async def flush_tokens(clock: DatabaseClock, connection: PlainConnection, tokens
 
 
 async def select_token(connection: PlainConnection, token: UUID, *, merchant_id: int) -> StoredToken | None:
-    """Return a token with what is sealed in it, or None when there is none or it was swept away.
+    """Return a token with its sealed contents, or None if it does not exist or was swept.
 
-    A token knows no merchant when it is made. For the one who wants to use it now, `expires_at` is earlier by what that
-    merchant's clock was advanced since (behaviour, section 7); it is real time all the same.
+    A token belongs to no merchant when it is created. For the merchant that uses it, `expires_at` is earlier by the
+    advance of that merchant's clock since then (behavior, section 7); the result is real time.
     """
     token_id = derive_token_id(token)
     row = await queries.select_token(connection, token_id=token_id, merchant_id=merchant_id, life=TOKEN_LIFE)
@@ -149,7 +148,7 @@ async def select_token(connection: PlainConnection, token: UUID, *, merchant_id:
 
 
 def open_code(vault: Vault, token: StoredToken, *, now: datetime) -> Cvv | None:
-    """Open the security code of a token. Return None if it has none by now, or its time has passed."""
+    """Open the security code of a token. Return None if it has no code any more, or has expired."""
     if token.code is None or token.code.expires_at <= now:
         return None
     return vault.open_token_code(token.code.sealed, token=token.token)

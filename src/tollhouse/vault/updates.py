@@ -1,4 +1,4 @@
-"""What an account updater tells of a stored card, in the vault: a new date, or another number in its place."""
+"""Apply account updates to stored cards: a new expiry, or a replacement number."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tollhouse.vault.security_codes import queries
 if TYPE_CHECKING:
     from tollhouse.kernel.card import Card
     from tollhouse.storage.database import PlainConnection
-    from tollhouse.vault.accounts import Account
+    from tollhouse.vault.accounts import StoredCard
     from tollhouse.vault.vault import Vault
 
 
-class Kept(NamedTuple):
-    """A stored card after an update. `replaced_id` is the account that was good before, and may be the same."""
+class UpdatedCard(NamedTuple):
+    """A stored card after an update. `replaced_id` is the ID before the update, and may be the same."""
 
     consumer_id: str
     account_id: UUID
@@ -25,12 +25,12 @@ class Kept(NamedTuple):
 
 async def update_card(
     connection: PlainConnection, vault: Vault, *, merchant_id: int, account_id: UUID, card: Card
-) -> Kept | None:
-    """Store what a card is by now, in the caller's transaction; None when there is no such account.
+) -> UpdatedCard | None:
+    """Store an updated card in the caller's database transaction. Return None if the stored card does not exist.
 
-    A new date is written to the account itself, a new number makes an account of its own, sealed for its own row, to
-    which the old one leads from then on. It takes over the network transaction id, which a number gets in no other way
-    but by a payment of its customer. The same update again changes nothing.
+    A new expiry updates the stored card. A new number creates another stored card, sealed for its own row; the old ID
+    leads to it from then on. It inherits the network transaction ID, which otherwise only a customer's payment
+    provides. Repeating an update changes nothing.
     """
     stored = await select_account(connection, merchant_id=merchant_id, account_id=account_id)
     if stored is None:
@@ -41,13 +41,13 @@ async def update_card(
         await queries.update_account_expiry(connection, **_columns(vault, merchant_id, new_id, card))
     else:
         await _replace(connection, stored, fingerprint, _columns(vault, merchant_id, new_id, card), card)
-    return Kept(stored.consumer_id, new_id, stored.account_id)
+    return UpdatedCard(stored.consumer_id, new_id, stored.account_id)
 
 
 async def _replace(
-    connection: PlainConnection, stored: Account, fingerprint: bytes, columns: dict[str, Any], card: Card
+    connection: PlainConnection, stored: StoredCard, fingerprint: bytes, columns: dict[str, Any], card: Card
 ) -> None:
-    """Put another account in the place of a stored one."""
+    """Replace a stored card by another."""
     key = {"merchant_id": stored.merchant_id, "account_id": columns["account_id"], "replaced_id": stored.account_id}
     await queries.lock_accounts(
         connection, merchant_id=stored.merchant_id, account_ids=[stored.account_id, columns["account_id"]]

@@ -1,4 +1,4 @@
-"""The vault: the one place where a card goes in and comes out."""
+"""The vault: the only module that seals and opens cards."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Vault:
-    """Keys and what is done with them. Holds no connection and no card."""
+    """Operations with the vault's keys. Holds no connection and no card."""
 
     keys: KeyProvider
     fingerprint_key: bytes = field(init=False)
@@ -41,15 +41,15 @@ class Vault:
             object.__setattr__(self, f"{purpose}_key", self.keys.derive(purpose))
 
     def seal_card(self, card: Card, *, merchant_id: int, account_id: UUID) -> Sealed:
-        """Seal a card for a merchant's account."""
+        """Seal a card for a merchant's stored card."""
         return seal(self.keys, pack_card(card), bound_to=f"account|{merchant_id}|{account_id}")
 
     def open_card(self, sealed: Sealed, *, merchant_id: int, account_id: UUID) -> Card:
-        """Open the card of a merchant's account. Raises SealBroken."""
+        """Open a merchant's stored card. Raises SealBroken."""
         return unpack_card(unseal(self.keys, sealed, bound_to=f"account|{merchant_id}|{account_id}"))
 
     def seal_token_card(self, card: Card, *, token: UUID) -> bytes:
-        """Seal a card for a token, which belongs to no merchant yet: without the token nobody opens it."""
+        """Seal a card for a token, which belongs to no merchant yet. Only the token opens it."""
         return self._seal_for_token("card", pack_card(card), token)
 
     def open_token_card(self, sealed: bytes, *, token: UUID) -> Card:
@@ -57,7 +57,7 @@ class Vault:
         return unpack_card(self._open_of_token("card", sealed, token))
 
     def seal_token_code(self, code: Cvv, *, token: UUID) -> bytes:
-        """Seal a security code for a token: without the token nobody opens it."""
+        """Seal a security code for a token. Only the token opens it."""
         return self._seal_for_token("code", code.reveal().encode(), token)
 
     def open_token_code(self, sealed: bytes, *, token: UUID) -> Cvv:
@@ -71,26 +71,26 @@ class Vault:
         return unseal_under(derive_token_key(self.token_key, token=token, part=part), sealed, bound_to=f"token {part}")
 
     def seal_secret(self, text: str, *, bound_to: str) -> bytes:
-        """Seal a secret that has to be read again, such as an IPN secret. The key version goes first, in four bytes."""
+        """Seal a secret that must be readable again, such as an IPN secret. The key version is the first four bytes."""
         sealed = seal(self.keys, text.encode(), bound_to=f"secret|{bound_to}")
         return sealed.key_version.to_bytes(4, "big") + sealed.content
 
     def open_secret(self, sealed: bytes, *, bound_to: str) -> str:
-        """Open what `seal_secret` sealed. Raises SealBroken."""
+        """Open a value from `seal_secret`. Raises SealBroken."""
         return unseal(
             self.keys, Sealed(sealed[4:], int.from_bytes(sealed[:4], "big")), bound_to=f"secret|{bound_to}"
         ).decode()
 
     def fingerprint(self, number: CardNumber, *, merchant_id: int) -> bytes:
-        """Tell equal cards of one merchant without knowing them."""
+        """Return the hash by which equal cards of one merchant are recognized."""
         return fingerprint_card(self.fingerprint_key, merchant_id=merchant_id, number=number)
 
     def account_id(self, *, merchant_id: int, consumer_id: str, fingerprint: bytes) -> UUID:
-        """Name the account of a consumer's card."""
+        """Derive the ID of a consumer's stored card."""
         return derive_account_id(
             self.identity_key, merchant_id=merchant_id, consumer_id=consumer_id, fingerprint=fingerprint
         )
 
     def digest(self, content: bytes) -> bytes:
-        """Hash a content under a key, so that equal requests are told without keeping what was in them."""
+        """Return a keyed hash, so that equal requests are recognized without storing their content."""
         return hmac.digest(self.digest_key, content, hashlib.sha256)

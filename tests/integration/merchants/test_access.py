@@ -40,7 +40,7 @@ async def run(database: Database, statement: str) -> None:
 
 async def test_a_key_finds_its_merchant(doorman: MerchantAuthenticator, key: str) -> None:
     """A key is the merchant's, from any address where it has no list."""
-    merchant = await doorman.access_merchant(key, address=HOME)
+    merchant = await doorman.authenticate_merchant(key, address=HOME)
     assert (merchant.merchant_id, merchant.name) == (1, "A")
 
 
@@ -49,7 +49,7 @@ async def test_wrong_keys(doorman: MerchantAuthenticator, key: str, wrong: str |
     """A missing and a wrong key are not let in, whatever they look like, and are not echoed."""
     assert key
     with pytest.raises(NotAuthenticated) as refused:
-        await doorman.access_merchant(wrong, address=HOME)
+        await doorman.authenticate_merchant(wrong, address=HOME)
     assert not wrong or wrong == "x" or wrong not in str(refused.value)
 
 
@@ -58,23 +58,23 @@ async def test_nearly_right_keys(doorman: MerchantAuthenticator, key: str, chang
     """A key that is nearly right is wrong."""
     assert callable(change)
     with pytest.raises(NotAuthenticated):
-        await doorman.access_merchant(change(key), address=HOME)
+        await doorman.authenticate_merchant(change(key), address=HOME)
 
 
 async def test_a_key_of_the_other_environment(doorman: MerchantAuthenticator) -> None:
     """A key for live is told to be one, before anybody looks for it elsewhere."""
     with pytest.raises(NotAuthenticated, match="key for live"):
-        await doorman.access_merchant(new_api_key("live"), address=HOME)
+        await doorman.authenticate_merchant(new_api_key("live"), address=HOME)
 
 
 async def test_expired_keys(database: Database, doorman: MerchantAuthenticator, key: str) -> None:
     """A key with an end is good until then, by the database's time."""
     await run(database, "update api_key set expires_at = now() + interval '1 hour'")
-    await doorman.access_merchant(key, address=HOME)
+    await doorman.authenticate_merchant(key, address=HOME)
     await run(database, "update api_key set expires_at = now() - interval '1 second'")
     fresh = MerchantAuthenticator(database, DatabaseClock(), environment="stage")
     with pytest.raises(NotAuthenticated, match="expired"):
-        await fresh.access_merchant(key, address=HOME)
+        await fresh.authenticate_merchant(key, address=HOME)
 
 
 async def test_a_key_that_runs_out_while_it_is_remembered(database: Database, key: str) -> None:
@@ -82,18 +82,18 @@ async def test_a_key_that_runs_out_while_it_is_remembered(database: Database, ke
     clock = DatabaseClock()
     doorman = MerchantAuthenticator(database, clock, environment="stage")
     await run(database, "update api_key set expires_at = now() + interval '1 hour'")
-    merchant = await doorman.access_merchant(key, address=HOME)
+    merchant = await doorman.authenticate_merchant(key, address=HOME)
     assert merchant.key_expires_at is not None
     clock.observe(merchant.key_expires_at)
     with pytest.raises(NotAuthenticated, match="expired"):
-        await doorman.access_merchant(key, address=HOME)
+        await doorman.authenticate_merchant(key, address=HOME)
 
 
 async def test_disabled_merchants(database: Database, doorman: MerchantAuthenticator, key: str) -> None:
     """The key of a disabled merchant is known and forbidden."""
     await run(database, "update merchant set state = 'disabled'")
     with pytest.raises(Forbidden, match="disabled"):
-        await doorman.access_merchant(key, address=HOME)
+        await doorman.authenticate_merchant(key, address=HOME)
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,10 @@ async def test_address_lists(
     """A key with a list is good from the addresses on it only."""
     await run(database, f"update api_key set allowed_networks = '{{{networks}}}'")  # noqa: S608 - made up above
     if allowed:
-        await doorman.access_merchant(key, address=address)
+        await doorman.authenticate_merchant(key, address=address)
     else:
         with pytest.raises(Forbidden, match="address"):
-            await doorman.access_merchant(key, address=address)
+            await doorman.authenticate_merchant(key, address=address)
 
 
 async def test_two_keys_overlap(database: Database, doorman: MerchantAuthenticator, key: str) -> None:
@@ -129,7 +129,7 @@ async def test_two_keys_overlap(database: Database, doorman: MerchantAuthenticat
         await insert_api_key(connection, merchant_id=1, key=new)
         rows = await connection.fetch("select digest, hint from api_key")
     for each in (key, new):
-        assert (await doorman.access_merchant(each, address=HOME)).merchant_id == 1
+        assert (await doorman.authenticate_merchant(each, address=HOME)).merchant_id == 1
     assert {row["hint"] for row in rows} == {key[-4:], new[-4:]}
     assert not any(each.encode() in row["digest"] for row in rows for each in (key, new))
 

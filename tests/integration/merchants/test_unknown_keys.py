@@ -52,7 +52,7 @@ def open_door(database: CountingDatabase) -> MerchantAuthenticator:
 async def refuse(doorman: MerchantAuthenticator, key: str, *, address: str = HOME) -> type[Exception]:
     """Send a key that is not let in, and return the refusal."""
     with pytest.raises((NotAuthenticated, RateLimited)) as refused:
-        await doorman.access_merchant(key, address=address)
+        await doorman.authenticate_merchant(key, address=address)
     return refused.type
 
 
@@ -93,11 +93,11 @@ async def test_the_limit_cannot_be_turned_against_the_owner_of_a_key(counting: C
     """A known key is good from an address that has spent its limit, whether or not it was used before."""
     old, new = await add_key(counting), await add_key(counting)
     doorman = open_door(counting)
-    await doorman.access_merchant(old, address=HOME)
+    await doorman.authenticate_merchant(old, address=HOME)
     for number in range(MANY):
         await refuse(doorman, f"th_stage_{number}")
     for key in (old, new):
-        assert (await doorman.access_merchant(key, address=HOME)).merchant_id == 1
+        assert (await doorman.authenticate_merchant(key, address=HOME)).merchant_id == 1
 
 
 async def test_more_keys_than_are_indexed(counting: CountingDatabase) -> None:

@@ -13,7 +13,7 @@ from tollhouse.acquirers.model import Closed, NotSent, Unchanged, Updated
 from tollhouse.kernel.card import Card
 from tollhouse.kernel.errors import NotFound
 from tollhouse.payments.charge.account_update import apply_update, ask_for_update
-from tollhouse.vault.accounts import Account, select_account, update_account_disabled
+from tollhouse.vault.accounts import StoredCard, select_account, update_account_disabled
 
 THIRD_NUMBER = "4000006966642547"
 
@@ -32,7 +32,7 @@ async def update(shop: Shop, account_id: UUID, updated: Card, merchant_id: int =
         )
 
 
-async def stored(shop: Shop, account_id: UUID) -> Account:
+async def stored(shop: Shop, account_id: UUID) -> StoredCard:
     """Return the card that an account leads to."""
     async with shop.tools.database.acquire() as connection:
         account = await select_account(connection, merchant_id=MERCHANT, account_id=account_id)
@@ -40,7 +40,7 @@ async def stored(shop: Shop, account_id: UUID) -> Account:
     return account
 
 
-def opened(shop: Shop, account: Account) -> Card:
+def opened(shop: Shop, account: StoredCard) -> Card:
     """Open a stored card."""
     return shop.tools.vault.open_card(account.card, merchant_id=MERCHANT, account_id=account.account_id)
 

@@ -152,7 +152,7 @@ async def test_a_verification_holds_nothing(shop: Shop) -> None:
     ("amount", "fault"),
     [
         ("20.00", "is more than was authorized, which is 19.99 USD"),
-        ("1.001", "has more decimals than USD has, which are 2"),
+        ("1.001", "has more decimals than USD, which has 2"),
         ("0.00", "must be above 0"),
     ],
 )

@@ -59,7 +59,7 @@ def test_a_file_that_is_none_is_told_in_a_sentence(tmp_path: Path, content: str)
     with pytest.raises(KeyFileUnreadable) as refused:
         FileKeyProvider.open(path)
 
-    assert str(refused.value) == f"The key file {path} is damaged, or is none; bring back the one that was there."
+    assert str(refused.value) == f"The key file {path} is damaged or is not a key file. Restore the original."
     assert path.read_text(encoding="utf-8") == content
 
 

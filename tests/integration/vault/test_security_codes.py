@@ -118,7 +118,7 @@ def test_there_is_a_key_a_minute(tmp_path: Path) -> None:
 def test_only_the_owner_reads_a_key(tmp_path: Path) -> None:
     """The file of a key has mode 0600, and stays as it was drawn first."""
     ring = FileRing(tmp_path)
-    first, again = ring.take(1), FileRing(tmp_path).take(1)
+    first, again = ring.get_or_create(1), FileRing(tmp_path).get_or_create(1)
     assert first == again
     [file] = tmp_path.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
@@ -148,7 +148,7 @@ def test_a_ring_is_in_memory_and_private(tmp_path: Path) -> None:
     assert directory.stat().st_mode & 0o777 == 0o700
     directory.chmod(0o755)
     with pytest.raises(RingUnsafe, match="only its owner"):
-        ring.take(int(time.time()) // 60 + 1)
+        ring.get_or_create(int(time.time()) // 60 + 1)
     shutil.rmtree(directory)
 
 
@@ -159,8 +159,8 @@ def test_what_ended_deployments_left_is_swept(tmp_path: Path) -> None:
         directory.mkdir(mode=0o700)
     minute = int(time.time()) // 60
     old, fresh = FileRing(left), FileRing(running)
-    old.take(minute)
-    fresh.take(minute)
+    old.get_or_create(minute)
+    fresh.get_or_create(minute)
     hour_ago = time.time() - 3_600
     os.utime(left / f"{minute}.key", (hour_ago, hour_ago))
     FileRing(tmp_path / "own", home=tmp_path).sweep(minute)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tollhouse.api.limits import TokenizeLimits, TokenizeRates
 from tollhouse.kernel.card import CardNumber
 from tollhouse.kernel.errors import RateLimited
-from tollhouse.kernel.limits import Window
+from tollhouse.kernel.limits import RateLimit
 from tollhouse.merchants.model import Merchant
 
 ONE, OTHER = CardNumber("4024007179366348"), CardNumber("4111111111111111")
@@ -74,7 +74,7 @@ def test_networks(one: str, other: str, *, same: bool) -> None:
 
 def test_a_window_without_limit_remembers_nobody() -> None:
     """A limit of 0 is none."""
-    window = Window(0)
+    window = RateLimit(0)
     for caller in range(1000):
         window.check(caller)
     assert window._full_at_ns == {}  # noqa: SLF001 - memory is what is under test
@@ -85,7 +85,7 @@ def test_a_window_without_limit_remembers_nobody() -> None:
 )
 def test_a_new_caller_has_the_whole_limit(limit: int, now_ns: int) -> None:
     """A caller's first calls are never refused, however long the machine has been up, and the next one is."""
-    window = Window(limit, clock_ns=lambda: now_ns)
+    window = RateLimit(limit, clock_ns=lambda: now_ns)
     for _ in range(limit):
         window.check("caller")
     assert window.is_spent("caller")

@@ -23,7 +23,7 @@ from tollhouse.billing.dunning import (
     default_policy,
     read_policy,
 )
-from tollhouse.kernel.codes import all_codes, from_response
+from tollhouse.kernel.codes import list_codes, translate_response_code
 
 DUE = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NEXT = DUE + timedelta(days=30)
@@ -85,14 +85,17 @@ STOPPED = End("cardholder_stopped")
 )
 def test_what_follows_a_response_code(response_code: str, category: int, expected: Decision) -> None:
     """Category 1 ends it, 2 is retried, 3 waits for other data, and what is not to be sent again unasked is not."""
-    code = from_response(response_code, brand="visa")
+    code = translate_response_code(response_code, brand="visa")
     assert (code.category, follow(code.code)) == (category, expected)
 
 
 def test_a_mastercard_may_ask_for_its_cardholder() -> None:
     """Response code 65 is a full counter on most cards, and on a Mastercard it asks for authentication."""
     brands = ("visa", "mastercard")
-    assert [follow(from_response("65", brand=brand).code, brand=brand) for brand in brands] == [RETRY, CARDHOLDER]
+    assert [follow(translate_response_code("65", brand=brand).code, brand=brand) for brand in brands] == [
+        RETRY,
+        CARDHOLDER,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -120,14 +123,14 @@ def test_what_follows_a_code_of_our_own(code: str, expected: Decision) -> None:
 
 def test_what_was_never_sent_again_by_the_table_of_codes_is_not_by_us() -> None:
     """No code of an issuer is retried unasked whose published advice is anything but to send it again later."""
-    retried = {code.code for code in all_codes() if choose_course(code.code, None).then == "retry"}
-    later = {code.code for code in all_codes() if code.retry == "later" and code.category == 2}
+    retried = {code.code for code in list_codes() if choose_course(code.code, None).then == "retry"}
+    later = {code.code for code in list_codes() if code.retry == "later" and code.category == 2}
     assert retried == later | {"1030"}
 
 
 def test_category_1_is_never_retried() -> None:
     """Whatever the advice, a decline for good ends the subscription."""
-    declined = [code.code for code in all_codes() if code.category == 1]
+    declined = [code.code for code in list_codes() if code.category == 1]
     advised = [None, "02", "24", "40", "43", "x"]
     assert {choose_course(code, advice).then for code in declined for advice in advised} == {"end"}
 

@@ -23,7 +23,7 @@ from tollhouse.billing.dunning import (
     choose_course,
     decide,
 )
-from tollhouse.kernel.codes import all_codes
+from tollhouse.kernel.codes import list_codes
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -37,7 +37,7 @@ times = st.datetimes(datetime(2025, 1, 1), datetime(2027, 1, 1), timezones=st.ju
 policies = st.sets(st.integers(1, 60), max_size=10).map(lambda days: Policy(tuple(sorted(days))))
 failures = st.builds(
     Failure,
-    code=st.sampled_from([code.code for code in all_codes()]) | st.text(max_size=8),
+    code=st.sampled_from([code.code for code in list_codes()]) | st.text(max_size=8),
     advice_code=st.sampled_from(ADVICE) | st.text(max_size=4),
     brand=st.sampled_from(sorted(LIMITS)) | st.text(max_size=8),
     failed_at=times,

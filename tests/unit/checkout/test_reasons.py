@@ -6,20 +6,20 @@ import pytest
 
 from tollhouse.checkout.reasons import REASONS, choose_reason
 from tollhouse.checkout.words import languages, words_of
-from tollhouse.kernel.codes import all_codes
+from tollhouse.kernel.codes import list_codes
 
 
 @pytest.mark.parametrize("language", sorted(languages()))
 def test_every_code_has_a_reason(language: str) -> None:
     """Whatever a payment ends with, there are words for it in every language."""
     words = words_of(language)
-    assert all(words.say(choose_reason(one.code, is_canceled=False)) for one in all_codes())
+    assert all(words.say(choose_reason(one.code, is_canceled=False)) for one in list_codes())
     assert words.say(choose_reason("1010", is_canceled=True))
 
 
 def test_reasons_are_those_of_known_codes() -> None:
     """No reason is kept for a code that there is not."""
-    assert REASONS.keys() <= {one.code for one in all_codes()}
+    assert REASONS.keys() <= {one.code for one in list_codes()}
 
 
 @pytest.mark.parametrize("code", ["5004", "5007", "5041", "5043", "5059", "5063"])

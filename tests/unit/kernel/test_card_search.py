@@ -213,7 +213,7 @@ def test_unionpay_without_a_check_digit_is_found_as_the_own_card_only() -> None:
     number = "6222 0210 0011 6245 700"
     assert not holds_card_number(number)
     assert detect_brand("6222021000116245700").name == "unionpay"
-    assert CardNumber.parse("6222021000116245700").stands_in(f"paid with {number}")
+    assert CardNumber.parse("6222021000116245700").occurs_in(f"paid with {number}")
 
 
 def test_the_own_card_is_found_in_any_form() -> None:
@@ -225,7 +225,7 @@ def test_the_own_card_is_found_in_any_form() -> None:
         "４０２４００７１７９３６６３４８",
         "4024|0071|7936|6348",
     ):
-        assert CardNumber(VISA).stands_in(text), text
+        assert CardNumber(VISA).occurs_in(text), text
 
 
 def test_a_text_made_to_keep_the_detector_busy_counts_as_one() -> None:

@@ -70,24 +70,24 @@ def test_our_own_codes_are_in_the_table() -> None:
 )
 def test_issuers_codes(response: str, brand: str, code: str) -> None:
     """A numeric answer keeps its number but for 99, named letters have theirs, and all others are 5299."""
-    assert codes.from_response(response, brand=brand).code == code
+    assert codes.translate_response_code(response, brand=brand).code == code
 
 
 @given(st.text(max_size=4), st.sampled_from(["visa", "mastercard", "unknown"]))
 def test_whatever_an_issuer_says_has_a_code(response: str, brand: str) -> None:
     """Any answer becomes a code of four digits with a text and a category, and the code alone says the same later."""
-    code = codes.from_response(response, brand=brand)
+    code = codes.translate_response_code(response, brand=brand)
     assert len(code.code) == 4
     assert code.code.isascii()
     assert code.code.isdigit()
     assert code.text
     assert code.category
-    assert codes.describe(code.code) == code
+    assert codes.get_code(code.code) == code
 
 
 def test_all_codes_once() -> None:
     """The published table has each code once, approval first."""
-    published = [code.code for code in codes.all_codes()]
+    published = [code.code for code in codes.list_codes()]
     assert published[0] == codes.APPROVED
     assert len(published) == len(set(published))
     assert {"1040", "5051", "5201"} <= set(published)
@@ -95,10 +95,13 @@ def test_all_codes_once() -> None:
 
 def test_unknown_codes_are_described() -> None:
     """A code of a later edition has a text."""
-    assert codes.describe("5098").text == TABLE["iso_unknown"]["text"]
-    assert codes.describe("5098").code == "5098"
+    assert codes.get_code("5098").text == TABLE["iso_unknown"]["text"]
+    assert codes.get_code("5098").code == "5098"
 
 
 def test_lost_and_stolen_tell_nothing() -> None:
     """Who tests stolen cards cannot tell lost, stolen, picked up and suspected apart by the text."""
-    assert len({codes.from_response(code, brand="visa").text for code in ("04", "07", "41", "43", "59", "63")}) == 1
+    assert (
+        len({codes.translate_response_code(code, brand="visa").text for code in ("04", "07", "41", "43", "59", "63")})
+        == 1
+    )

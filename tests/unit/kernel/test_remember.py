@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tollhouse.kernel.remember import Remembered
+from tollhouse.kernel.remember import TimedCache
 
 
 class Source:
@@ -27,7 +27,7 @@ class Source:
 async def test_a_value_is_read_once() -> None:
     """Within its time a value is read once, also one that is nothing."""
     source = Source()
-    known = Remembered(source.read, seconds=60)
+    known = TimedCache(source.read, seconds=60)
     assert [await known.get(2), await known.get(2), await known.get(3), await known.get(3)] == [20, 20, None, None]
     assert source.reads == [2, 3]
 
@@ -35,7 +35,7 @@ async def test_a_value_is_read_once() -> None:
 async def test_a_value_is_forgotten_in_time() -> None:
     """After its time a value is read again."""
     source = Source()
-    known = Remembered(source.read, seconds=0)
+    known = TimedCache(source.read, seconds=0)
     await known.get(2)
     await known.get(2)
     assert source.reads == [2, 2]
@@ -44,7 +44,7 @@ async def test_a_value_is_forgotten_in_time() -> None:
 async def test_failures_are_not_remembered() -> None:
     """Who asks after a failure has it read again."""
     source = Source()
-    known = Remembered(source.read, seconds=60)
+    known = TimedCache(source.read, seconds=60)
     for _ in range(2):
         with pytest.raises(LookupError):
             await known.get(-1)
@@ -54,7 +54,7 @@ async def test_failures_are_not_remembered() -> None:
 async def test_memory_is_bounded() -> None:
     """However many keys are asked for, no more than the limit is held."""
     source = Source()
-    known = Remembered(source.read, seconds=60, limit=10)
+    known = TimedCache(source.read, seconds=60, limit=10)
     for key in range(100):
         await known.get(key)
     before = len(source.reads)
@@ -71,7 +71,7 @@ async def test_a_forgotten_value_is_read_anew() -> None:
         reads.append(key)
         return len(reads)
 
-    remembered = Remembered(read, seconds=60)
+    remembered = TimedCache(read, seconds=60)
     assert [await remembered.get(key) for key in ("a", "b")] == [1, 2]
     remembered.forget("a")
     assert [await remembered.get(key) for key in ("a", "b")] == [3, 2]
@@ -87,5 +87,5 @@ async def test_a_read_that_was_overtaken_is_not_remembered() -> None:
             remembered.forget(key)
         return len(reads)
 
-    remembered = Remembered(read, seconds=60)
+    remembered = TimedCache(read, seconds=60)
     assert [await remembered.get("a") for _ in range(3)] == [1, 2, 2]

@@ -14,14 +14,14 @@ from tollhouse.kernel.urls import (
     STAGE,
     AddressPolicy,
     AddressRefused,
+    build_live_policy,
     build_target,
     check_address,
     check_return_url,
     check_url,
     escape,
+    get_origin,
     is_public,
-    live_policy,
-    origin_of,
 )
 from tollhouse.transport.urls import build_exact_url
 
@@ -196,7 +196,7 @@ def test_stage_refuses_everything_else_that_live_refuses(text: str) -> None:
 
 def test_live_allows_the_networks_that_a_setting_names() -> None:
     """Live lets callbacks into the private networks that were named, and into no other."""
-    policy = live_policy([ipaddress.ip_network("10.1.0.0/16")])
+    policy = build_live_policy([ipaddress.ip_network("10.1.0.0/16")])
     check_url("https://10.1.2.3/ipn", policy)
     check_url("https://shop.internal/ipn", policy)
     for url in ("https://10.2.0.1/", "https://127.0.0.1/", "http://10.1.2.3/"):
@@ -340,12 +340,12 @@ def test_no_ipv6_address_outside_global_unicast_is_public(address: ipaddress.IPv
 def test_any_text_is_refused_or_passes(text: str) -> None:
     """No text makes the check fail in another way than by refusing; whatever it is, it has an origin to count for."""
     for url in (text, f"https://{text}/"):
-        assert origin_of(url)
+        assert get_origin(url)
         try:
             check_url(url, LIVE)
         except AddressRefused:
             continue
-        assert origin_of(url).startswith("https://")
+        assert get_origin(url).startswith("https://")
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_any_text_is_refused_or_passes(text: str) -> None:
 )
 def test_origin_has_one_spelling(url: str, origin: str) -> None:
     """URLs of one endpoint have one origin, so that its failures and connections are counted together."""
-    assert origin_of(url) == origin
+    assert get_origin(url) == origin
 
 
 def test_a_remembered_url_is_checked_by_each_policy() -> None:
@@ -372,4 +372,4 @@ def test_a_remembered_url_is_checked_by_each_policy() -> None:
         check_url("http://10.1.2.3/ipn", STAGE)
         with pytest.raises(AddressRefused):
             check_url("http://10.1.2.3/ipn", LIVE)
-    assert live_policy() is LIVE
+    assert build_live_policy() is LIVE

@@ -14,10 +14,10 @@ from tollhouse.merchants.passwords import (
     MAX_PASSWORD_LENGTH,
     MAX_WAITING,
     MAX_WAITING_IN_QUEUE,
-    PasswordGate,
+    PasswordVerifier,
     WrongPassword,
+    build_decoy_hash,
     hash_password,
-    invent_hash,
     verify_password,
 )
 
@@ -39,23 +39,23 @@ def test_only_the_password_fits() -> None:
 async def test_nobody_has_no_password() -> None:
     """For nobody every password is wrong, after the same work as for somebody."""
     with pytest.raises(WrongPassword):
-        await PasswordGate().verify(None, "secret")
+        await PasswordVerifier().verify(None, "secret")
 
 
 def test_an_invented_hash_is_as_dear_as_a_real_one() -> None:
     """A hash that nobody's password made is well-formed, has today's parameters, and is computed to the end."""
-    invented = invent_hash()
+    invented = build_decoy_hash()
     assert not HASHER.check_needs_rehash(invented)
     with pytest.raises(VerifyMismatchError):
         HASHER.verify(invented, "secret")
     assert len(invented) == len(hash_password("secret"))
-    assert invented != invent_hash()
+    assert invented != build_decoy_hash()
 
 
 async def test_a_password_is_not_cut() -> None:
     """A password that is too long is wrong, also where its beginning is right."""
     password = "x" * MAX_PASSWORD_LENGTH
-    gate, hashed = PasswordGate(), hash_password(password)
+    gate, hashed = PasswordVerifier(), hash_password(password)
     await gate.verify(hashed, password)
     with pytest.raises(WrongPassword):
         await gate.verify(hashed, password + "x")
@@ -63,7 +63,7 @@ async def test_a_password_is_not_cut() -> None:
 
 async def test_a_flood_is_turned_away() -> None:
     """Beyond a bound of waiting checks of one queue the next is refused at once, and later ones are taken again."""
-    gate, hashed = PasswordGate(), hash_password("secret")
+    gate, hashed = PasswordVerifier(), hash_password("secret")
     results = await asyncio.gather(
         *(gate.verify(hashed, "secret") for _ in range(MAX_WAITING_IN_QUEUE + 3)), return_exceptions=True
     )
@@ -73,7 +73,7 @@ async def test_a_flood_is_turned_away() -> None:
 
 async def test_queues_take_turns() -> None:
     """Whoever comes while another queue is long is served after the check under way, not after the queue."""
-    gate, hashed, served = PasswordGate(), hash_password("secret"), []
+    gate, hashed, served = PasswordVerifier(), hash_password("secret"), []
 
     async def check(queue: str) -> None:
         await gate.verify(hashed, "secret", queue=queue)
@@ -88,7 +88,7 @@ async def test_queues_take_turns() -> None:
 
 async def test_all_queues_together_are_bounded() -> None:
     """However many sources there are, no more than a bound of checks wait, and nothing is kept of them afterwards."""
-    gate, hashed = PasswordGate(), hash_password("secret")
+    gate, hashed = PasswordVerifier(), hash_password("secret")
     waiting = [asyncio.create_task(gate.verify(hashed, "secret", queue=str(n))) for n in range(MAX_WAITING)]
     await asyncio.sleep(0)
     with pytest.raises(QueueFull):

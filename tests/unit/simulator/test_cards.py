@@ -61,7 +61,7 @@ def test_an_unpublished_number_is_no_card() -> None:
 def test_texts_tell_the_code_of_a_decline(card: PublishedCard) -> None:
     """The text of a declining card names the code that the gateway will show."""
     for response_code in {card.response_code, card.proven_code or "00", card.renewal_code or "00"} - {"00"}:
-        code = codes.from_response(response_code, brand=card.brand).code
+        code = codes.translate_response_code(response_code, brand=card.brand).code
         # A merchant cannot authenticate anybody, and the gateway has a code of its own for that.
         is_soft_renewal = response_code == card.renewal_code and code == codes.SOFT_DECLINE
 

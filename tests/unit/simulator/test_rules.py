@@ -99,7 +99,7 @@ def test_an_authenticating_card_asks_for_proof(name: str) -> None:
     expected = "65" if card.brand == "mastercard" else "1A"
 
     assert rules.judge(order(name)).response_code == expected
-    assert codes.from_response(expected, brand=card.brand).code == codes.SOFT_DECLINE
+    assert codes.translate_response_code(expected, brand=card.brand).code == codes.SOFT_DECLINE
 
 
 def test_a_card_may_decline_after_its_challenge() -> None:
@@ -215,13 +215,13 @@ def test_emulated_codes_come_back(number: int) -> None:
     """Emulating 50NN shows the merchant 50NN."""
     response_code = rules.emulated_response(f"50{number:02d}")
 
-    assert codes.from_response(response_code, brand="amex").code == f"50{number:02d}"
+    assert codes.translate_response_code(response_code, brand="amex").code == f"50{number:02d}"
 
 
 @pytest.mark.parametrize("code", ["5201", "5202", "5210", "5211", "5213", "5299"])
 def test_emulated_letters_come_back(code: str) -> None:
     """Emulating one of the gateway's codes for letters shows the merchant that code."""
-    assert codes.from_response(rules.emulated_response(code), brand="visa").code == code
+    assert codes.translate_response_code(rules.emulated_response(code), brand="visa").code == code
 
 
 @given(st.text(max_size=8))

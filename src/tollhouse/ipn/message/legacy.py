@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from tollhouse.ipn.message.php import serialize
-from tollhouse.kernel.codes import describe
+from tollhouse.kernel.codes import get_code
 from tollhouse.payments.reading.public_names import name_transaction
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def build_xml(payment: Payment) -> bytes:
         ("orderId", str(payment.payment_id)),
         ("mode", kind),
         ("status", name_status(kind, status)),
-        ("responseText", describe(payment.code or "0").text),
+        ("responseText", get_code(payment.code or "0").text),
         ("ppGetData", encode_metadata(payment.metadata)),
     ):
         SubElement(transaction, name).text = text

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tollhouse.consumers.model import Consumer
     from tollhouse.payments.charge.requested_payment import RequestedItem, RequestedPayment
     from tollhouse.storage.database import PlainConnection
-    from tollhouse.vault.accounts import Account
+    from tollhouse.vault.accounts import StoredCard
     from tollhouse.vault.tokens import StoredToken
 
 #: The source that names no card: that of the request's consumer is charged.
@@ -57,7 +57,7 @@ class References:
 
     items: list[LoadedItem] = field(default_factory=list)
     token: StoredToken | None = None
-    account: Account | None = None
+    account: StoredCard | None = None
     consumer: Consumer | None = None
     faults: list[Fault] = field(default_factory=list)
 

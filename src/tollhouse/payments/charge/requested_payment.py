@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tollhouse.notices.model import ReceiptRequest
     from tollhouse.payments.model import ExternalAuthentication
     from tollhouse.threeds.model import BrowserData
-    from tollhouse.vault.accounts import Account
+    from tollhouse.vault.accounts import StoredCard
 
 
 class RequestedItem(Struct, frozen=True):
@@ -41,7 +41,7 @@ class RequestedSource(Struct, frozen=True, kw_only=True):
     token: str | None = None
     account_id: str | None = None
     #: A stored card that was loaded already.
-    account: Account | None = None
+    account: StoredCard | None = None
     #: The consumer whose last card is charged.
     consumer_id: str | None = None
     initiator: Initiator = "customer"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from tollhouse.kernel.card import Expiry
-from tollhouse.vault.accounts import Account, list_accounts, select_accounts_of
+from tollhouse.vault.accounts import StoredCard, list_accounts, select_accounts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import Database, PlainConnection
 
 #: A stored card with the profile of its consumer.
-LoadedCard = Account
+LoadedCard = StoredCard
 
 #: Cards that are looked at: one who has more of them disabled than this finds none.
 MAX_LOOKED_AT = 50
 
 
 @dataclass(frozen=True, slots=True)
-class StoredCard:
+class WalletCard:
     """A card that was paid with before, as far as it may be shown. `expiry_year` has four digits."""
 
     account_id: UUID
@@ -63,13 +63,13 @@ async def load_cards(
 
 async def list_cards(
     database: Database, *, merchant_id: int, consumer_id: str, at: datetime, most: int
-) -> list[StoredCard]:
+) -> list[WalletCard]:
     """Return up to `most` of a consumer's stored cards that are enabled and not expired, newest first."""
     async with database.acquire() as connection:
         accounts = await list_accounts(
             connection, merchant_id=merchant_id, consumer_id=consumer_id, after=None, most=MAX_LOOKED_AT
         )
     return [
-        StoredCard(one.account_id, one.brand, one.masked_number, one.expiry_month, one.expiry_year)
+        WalletCard(one.account_id, one.brand, one.masked_number, one.expiry_month, one.expiry_year)
         for one in [each for each in accounts if is_usable(each, at)][:most]
     ]

@@ -54,7 +54,7 @@ def build_answer(payment: Payment, *, url: str | None = None) -> PaymentAnswer:
 
 def build_payment_block(payment: Payment, url: str | None) -> PaymentBlock:
     """Build the `payment` object. An open outcome has code `0`, which is no promise: its status says `pending`."""
-    code = codes.describe(payment.code or codes.APPROVED)
+    code = codes.get_code(payment.code or codes.APPROVED)
     dispute, basis = payment.dispute, payment.basis
     name = name_transaction(payment.mode, payment.status, dispute.step if dispute else None)
     excess = Money(dispute.excess_minor, payment.money.currency) if dispute and dispute.excess_minor else None
