@@ -31,18 +31,18 @@ def test_what_looks_like_a_card_number_is_masked(form: str) -> None:
 BREAK = """
 import structlog
 from tollhouse.http.metrics import Metrics
-from tollhouse.kernel.errors import Defect
+from tollhouse.kernel.errors import InternalError
 from tollhouse.composition.logs import configure_logs
 configure_logs(form={form!r}, level="info")
 def read(cvv):
     try:
         int(cvv)
     except ValueError as error:
-        raise Defect("A code was not read.") from error
+        raise InternalError("A code was not read.") from error
 for _ in range(2):
     try:
         read("12x")
-    except Defect:
+    except InternalError:
         structlog.get_logger().exception("work.failed")
 print(Metrics().render().decode())
 """
@@ -54,6 +54,6 @@ def test_an_error_is_counted_and_shows_the_way_without_values(form: str) -> None
     ran = subprocess.run([sys.executable, "-c", BREAK.format(form=form)], capture_output=True, text=True, check=True)
 
     assert 'tollhouse_errors_total{event="work.failed"} 2.0' in ran.stdout
-    for told in ("Defect: A code was not read.", "caused by ValueError", " read"):
+    for told in ("InternalError: A code was not read.", "caused by ValueError", " read"):
         assert told in ran.stderr
     assert "12x" not in ran.stderr

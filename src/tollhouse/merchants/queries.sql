@@ -193,14 +193,14 @@ select merchant_id, clock_offset from merchant where clock_offset > '0';
 -- Return a merchant's time.
 select now() + clock_offset as time, clock_offset from merchant where merchant_id = :merchant_id;
 
--- name: update_clock_taken^
+-- name: lease_clock^
 -- Lease a merchant's clock. Return nothing if another process holds the lease.
 update merchant
 set clock_lease = :lease, clock_lease_until = now() + make_interval(secs => :lease_seconds)
 where merchant_id = :merchant_id and (clock_lease_until is null or clock_lease_until <= now())
 returning now() + clock_offset as time, clock_offset;
 
--- name: update_clock_moved^
+-- name: advance_clock^
 -- Advance a merchant's clock to a moment, record the advance and renew the lease. A past moment advances nothing.
 -- Return nothing if the lease was lost.
 with moved as (
@@ -217,7 +217,7 @@ noted as (
 )
 select now() + clock_offset as time, clock_offset from moved;
 
--- name: update_clock_released!
+-- name: release_clock!
 -- Release the lease of a clock, if it is still held.
 update merchant
 set clock_lease = null, clock_lease_until = null

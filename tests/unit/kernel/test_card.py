@@ -106,7 +106,7 @@ def test_security_codes_show_nothing(way: str, one: str, other: str) -> None:
         copy.deepcopy,
     ],
 )
-def test_card_data_is_not_serialised(secret: object, take_away: Callable[[object], object]) -> None:
+def test_card_data_is_not_serialized(secret: object, take_away: Callable[[object], object]) -> None:
     """Card data is not pickled, turned into JSON or deeply copied, and the refusal holds none of it."""
     with pytest.raises(TypeError) as refused:
         take_away(secret)
@@ -117,13 +117,13 @@ def test_card_data_is_not_serialised(secret: object, take_away: Callable[[object
 @pytest.mark.parametrize("secret", [CardNumber(SEED_NUMBER), Cvv("937")])
 def test_secrets_are_not_copied(secret: object) -> None:
     """There is one copy of a secret."""
-    with pytest.raises(TypeError, match="not serialised"):
+    with pytest.raises(TypeError, match="not serialized"):
         copy.copy(secret)
 
 
 def test_a_card_is_not_turned_into_a_dictionary() -> None:
     """The careless way of writing a record down fails before anything is written."""
-    with pytest.raises(TypeError, match="not serialised"):
+    with pytest.raises(TypeError, match="not serialized"):
         asdict(Card(CardNumber(SEED_NUMBER), Expiry(12, 2029)))
 
 
