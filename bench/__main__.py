@@ -50,7 +50,14 @@ async def _run(bench: Bench, sections: list[str]) -> None:
         for name in sections:
             await SECTIONS[name](bench)
     finally:
-        write_results(RESULTS / "latest.json", machine=machine, figures=bench.figures, memory=bench.memory)
+        write_results(
+            RESULTS / "latest.json",
+            machine=machine,
+            figures=bench.figures,
+            memory=bench.memory,
+            rows=bench.rows,
+            code=bench.code,
+        )
     print_goals(bench.figures, bench.memory)
 
 

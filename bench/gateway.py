@@ -14,7 +14,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +47,18 @@ class Gateway:
     health_url: str
     api_key: str
     site_id: str
+    #: Other processes of the same gateway, each on a port of its own.
+    others: tuple[Gateway, ...] = ()
+
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """The processes whose time is the gateway's."""
+        return (self.process, *(other.process for other in self.others))
 
     def count_settled(self) -> dict[str, int]:
         """Return how many payments this process has settled, by status, as its metrics say."""
-        found = SETTLED.findall(fetch(self.health_url, "/metrics")[1])
+        pages = [fetch(each.health_url, "/metrics")[1] for each in (self, *self.others)]
+        found = [each for page in pages for each in SETTLED.findall(page)]
         counts: dict[str, int] = {}
         for status, number in found:
             counts[status.decode()] = counts.get(status.decode(), 0) + int(float(number))
@@ -88,12 +96,14 @@ def _make_directory() -> Path:
 
 
 @asynccontextmanager
-async def run_gateway(directory: Path, *, acquirer: str, database_url: str | None = None) -> AsyncIterator[Gateway]:
+async def run_gateway(
+    directory: Path, *, acquirer: str, database_url: str | None = None, options: Sequence[str] = ()
+) -> AsyncIterator[Gateway]:
     """Run `tollhouse dev`, or `tollhouse serve` on a database that is there, until the block ends."""
     port = find_port()
     command = "serve" if database_url else "dev"
     health_port = find_port()
-    options = ["--port", str(port), "--health-port", str(health_port)] + (
+    options = [*options, "--port", str(port), "--health-port", str(health_port)] + (
         [] if database_url else ["--data-dir", str(directory)]
     )
     log_path = directory / "gateway.log"
@@ -112,6 +122,16 @@ async def run_gateway(directory: Path, *, acquirer: str, database_url: str | Non
         yield Gateway(process.pid, postgres, directory, base_url, health_url, demo["apiKey"], demo["siteId"])
     finally:
         await stop_process(process)
+
+
+async def serves_processes() -> bool:
+    """Tell whether this program has `tollhouse serve --processes`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tollhouse", "serve", "--help",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(ROOT / "src"), "COLUMNS": "200"},
+    )  # fmt: skip
+    return b"--processes" in (await process.communicate())[0]
 
 
 def _read_demo(directory: Path) -> dict[str, str]:

@@ -66,18 +66,25 @@ async def read_sample(dsn: str) -> dict[str, str]:
 
 
 async def run_pgbench(
-    server: EmbeddedPostgres, sample: dict[str, str], *, clients: int, seconds: float, run: int
+    server: EmbeddedPostgres,
+    sample: dict[str, str],
+    *,
+    clients: int,
+    seconds: float,
+    run: int,
+    script: Path = SCRIPT,
+    schema: str = "gateway",
 ) -> dict[str, Any]:
     """Run the script for a while and return payments a second and the mean time of one."""
     values = {**sample, "n": "0", "base": str((run + 1) * RUN_STEP)}
     command = [
-        str(server.binaries / "pgbench"), "--no-vacuum", "--protocol=prepared", f"--file={SCRIPT}",
+        str(server.binaries / "pgbench"), "--no-vacuum", "--protocol=prepared", f"--file={script}",
         f"--client={clients}", f"--jobs={min(clients, THREADS)}", f"--time={max(1, round(seconds))}",
         *(f"--define={name}={value}" for name, value in values.items()), server.dsn,
     ]  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         *command,
-        env={"PGOPTIONS": "-csearch_path=gateway -cjit=off"},
+        env={"PGOPTIONS": f"-csearch_path={schema} -cjit=off"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

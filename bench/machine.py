@@ -8,6 +8,7 @@ import platform
 import resource
 import subprocess
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,18 +40,20 @@ class Usage:
         return {name: round(value, 3) for name, value in used.items()}
 
 
-def read_usage(gateway: int | None, database: int | None) -> Usage:
-    """Read what was used by the gateway, by the database (its first process given), by us and the load, and in all."""
+def read_usage(gateways: Collection[int], database: int | None) -> Usage:
+    """Read what was used by the gateway's processes, by the database (its first process given), by us and the load."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     own = resource.getrusage(resource.RUSAGE_SELF)
     processes = _read_processes()
-    trees = {root: _sum_tree(processes, root) for root in (gateway, database) if root is not None}
-    own_tree = sum(_sum_tree(processes, child) for child in _children(processes, os.getpid()) if child not in trees)
+    measured = {*gateways, *([] if database is None else [database])}
+    used = _sum_tree(processes, database) if database is not None else 0.0
+    is_child = database in processes and processes[database].parent in gateways  # then it is in that gateway's tree
+    own_tree = sum(_sum_tree(processes, child) for child in _children(processes, os.getpid()) if child not in measured)
     return Usage(
         at=time.monotonic(),
         machine=_read_busy_seconds(),
-        gateway=processes[gateway].own if gateway in processes else 0.0,
-        database=trees.get(database, 0.0) if database is not None else 0.0,
+        gateway=sum(_sum_tree(processes, gateway) for gateway in gateways) - (used if is_child else 0.0),
+        database=used,
         bench=own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime + own_tree,
     )
 

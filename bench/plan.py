@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,11 +14,24 @@ from typing import Any
 import asyncpg
 
 from bench import callbacks
-from bench.gateway import BenchFailed, Gateway, data_directory, dsn_of, fetch, find_port, run_gateway, stop_process
+from bench.fixed_limits import FIRST_EDITION, LEAN, FixedLimit, open_limit, run_limit
+from bench.gateway import (
+    BenchFailed,
+    Gateway,
+    data_directory,
+    dsn_of,
+    fetch,
+    find_port,
+    run_gateway,
+    serves_processes,
+    stop_process,
+)
 from bench.limit import read_sample, run_database, run_pgbench
 from bench.load import run_wrk
 from bench.machine import read_rss_mib, read_usage, wait_until_quiet
 from bench.report import Figure, print_figure
+from bench.rows import print_rows, read_rows
+from bench.source import measure_source, print_source
 from bench.subscriptions import count_renewals, fill_subscriptions, live_ten_years, sign_up
 
 LIMIT_CLIENTS = (16, 32, 64)
@@ -29,7 +42,10 @@ COMMON_CONNECTIONS = 64
 PACE = 200.0
 #: Long enough that the slowest hundredth is some forty payments.
 PACED_FACTOR = 2.5
+SERVE_PROCESSES = (1, 2)
 WARM_UP_SECONDS = 4.0
+#: PostgreSQL tells its counts of updates a second late.
+STATISTICS_SECONDS = 2.5
 REST_SECONDS = 10.0
 ENDPOINTS = (1, 16)
 BACKLOG = 150_000
@@ -57,12 +73,17 @@ class Bench:
     patience_seconds: float
     figures: list[Figure] = field(default_factory=list)
     memory: dict[str, float] = field(default_factory=dict)
+    rows: dict[str, Any] = field(default_factory=dict)
+    code: dict[str, Any] = field(default_factory=dict)
 
     @property
     def limit(self) -> float | None:
         """The best rate of pgbench in this run, if it was measured."""
-        rates = [figure.numbers["rate"] for figure in self.figures if figure.section == "limit"]
-        return max(rates, default=None)
+        return self.best_of("limit")
+
+    def best_of(self, section: str) -> float | None:
+        """Return the best rate of a section, if it was measured in this run."""
+        return max((figure.numbers["rate"] for figure in self.figures if figure.section == section), default=None)
 
     @property
     def payments(self) -> float | None:
@@ -76,7 +97,7 @@ class Bench:
     ) -> None:
         """Take one figure on a machine that is as quiet as it gets, and note who used the processors meanwhile."""
         await wait_until_quiet(self.patience_seconds)
-        ids = (gateway.process, gateway.database) if gateway else (None, database)
+        ids = (gateway.processes, gateway.database) if gateway else ((), database)
         settled, before = gateway.count_settled() if gateway else {}, read_usage(*ids)
         numbers = await work()
         usage = read_usage(*ids)
@@ -86,6 +107,10 @@ class Bench:
             numbers["unapproved"] = _count_unapproved(gateway.count_settled(), settled)
         if self.limit and section.startswith(("payment", "simulator")):
             numbers["ratio"] = numbers["rate"] / self.limit
+        for name, limit in (("of_lean", LEAN), ("of_first_edition", FIRST_EDITION)):
+            best = self.best_of(limit.name)
+            if best and section.startswith(("payment", "simulator")):
+                numbers[name] = numbers["rate"] / best
         self.figures.append(Figure(section, setting, numbers))
         print_figure(self.figures[-1])
         if gateway and numbers.get("errors", 0) > MAX_ERRORS * numbers.get("requests", 0):
@@ -135,10 +160,33 @@ async def measure_limit(bench: Bench) -> None:
             await bench.measure("limit", f"{clients} clients", work, database=process)
 
 
+async def measure_lean(bench: Bench) -> None:
+    """What the database does with the fewest rows that hold a payment: a scale that no schema of ours moves."""
+    await _measure_fixed(bench, LEAN)
+
+
+async def measure_first_edition(bench: Bench) -> None:
+    """What the database does with the rows of the first edition, as they were frozen."""
+    await _measure_fixed(bench, FIRST_EDITION)
+
+
+async def _measure_fixed(bench: Bench, limit: FixedLimit) -> None:
+    async with open_limit(limit) as (server, process):
+        await run_limit(limit, server, clients=16, seconds=WARM_UP_SECONDS, run=0)
+        for run, clients in enumerate(LIMIT_CLIENTS, start=1):
+            work = partial(run_limit, limit, server, clients=clients, seconds=bench.seconds, run=run)
+            await bench.measure(limit.name, f"{clients} clients", work, database=process)
+
+
 async def measure_payment(bench: Bench) -> None:
-    """`POST /payment` with the acquirer in process: events are numbered and not posted; then posted; then no worker."""
+    """`POST /payment` with the acquirer in process: events are numbered and not posted; then posted."""
     await _measure_payments(bench, "payment", acquirer="approving")
-    await _measure_serve(bench)
+
+
+async def measure_serve(bench: Bench) -> None:
+    """`tollhouse serve` without a worker, as one process and as two, beside the limits of the same run."""
+    for processes in SERVE_PROCESSES:
+        await _measure_serve(bench, processes)
 
 
 async def measure_simulator(bench: Bench) -> None:
@@ -154,16 +202,50 @@ async def _measure_payments(bench: Bench, section: str, *, acquirer: str) -> Non
         await _measure_load(bench, f"{section}, IPNs posted", gateway, sink, COMMON_CONNECTIONS)
 
 
-async def _measure_serve(bench: Bench) -> None:
-    """`tollhouse serve` alone, the worker being elsewhere: what a node does whose events others number and post."""
+async def _measure_serve(bench: Bench, processes: int) -> None:
+    """A node whose events others number and post."""
     async with (
         left_behind() as (directory, sink),
         run_database(directory) as (server, process),
-        run_gateway(directory, acquirer="approving", database_url=server.dsn) as started,
+        _run_serves(directory, server.dsn, processes) as started,
     ):
         gateway = replace(started, database=process)
         await _load(gateway, sink, connections=16, seconds=WARM_UP_SECONDS)
-        await _measure_load(bench, "payment, serve alone", gateway, sink, COMMON_CONNECTIONS)
+        section = f"payment, {processes} serve"
+        await _measure_load(bench, section, gateway, sink, COMMON_CONNECTIONS)
+
+
+@asynccontextmanager
+async def _run_serves(directory: Path, dsn: str, processes: int) -> AsyncIterator[Gateway]:
+    """Run so many processes: by `--processes` on one port where the program has it, else each on a port of its own."""
+    if processes > 1 and await serves_processes():
+        options = ("--processes", str(processes))
+        async with run_gateway(directory, acquirer="approving", database_url=dsn, options=options) as gateway:
+            yield gateway
+        return
+    async with AsyncExitStack() as stack:
+        gateways = [
+            await stack.enter_async_context(run_gateway(directory, acquirer="approving", database_url=dsn))
+            for _ in range(processes)
+        ]
+        yield replace(gateways[0], others=tuple(gateways[1:]))
+
+
+async def measure_rows(bench: Bench) -> None:
+    """What a payment leaves in tables and indexes, and how many of its updates stay on their page."""
+    async with running(acquirer="approving", posted=False) as (gateway, sink):
+        await asyncio.sleep(STATISTICS_SECONDS)
+        before = await read_rows(gateway.directory)
+        await _load(gateway, sink, connections=COMMON_CONNECTIONS, seconds=bench.seconds)
+        await asyncio.sleep(STATISTICS_SECONDS)
+        bench.rows = (await read_rows(gateway.directory)).since(before)
+    print_rows(bench.rows)
+
+
+async def measure_code(bench: Bench) -> None:
+    """The size of the program itself."""
+    bench.code = measure_source()
+    print_source(bench.code)
 
 
 async def measure_tokenize(bench: Bench) -> None:
@@ -274,7 +356,12 @@ async def measure_callbacks(bench: Bench) -> None:
 
 SECTIONS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "limit": measure_limit,
+    "lean": measure_lean,
+    "first_edition": measure_first_edition,
     "payment": measure_payment,
+    "serve": measure_serve,
+    "rows": measure_rows,
+    "code": measure_code,
     "simulator": measure_simulator,
     "tokenize": measure_tokenize,
     "paced": measure_paced,
@@ -287,7 +374,18 @@ SECTIONS: dict[str, Callable[[Bench], Awaitable[None]]] = {
 
 
 async def _load(gateway: Gateway, sink: Sink, *, connections: int, seconds: float, rate: float = 0.0) -> dict[str, Any]:
-    return await run_wrk(gateway, "payment", connections=connections, seconds=seconds, ipn_url=sink.url, rate=rate)
+    """Load all processes of a gateway, which share the connections."""
+    gateways = (gateway, *gateway.others)
+    share = max(1, connections // len(gateways))
+    results = await asyncio.gather(
+        *(
+            run_wrk(each, "payment", connections=share, seconds=seconds, ipn_url=sink.url, rate=rate)
+            for each in gateways
+        )
+    )
+    sums = {name: sum(result[name] for result in results) for name in ("rate", "requests", "errors", "late")}
+    worst = {name: max(result[name] for result in results) for name in ("p50_ms", "p99_ms", "longest_ms")}
+    return sums | worst
 
 
 async def _measure_load(bench: Bench, section: str, gateway: Gateway, sink: Sink, connections: int) -> None:

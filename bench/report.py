@@ -84,8 +84,22 @@ def _print_goal(name: str, value: float, goal: float, *, more_is_better: bool) -
     print(f"  {name:44}{value:10.2f}   goal {sign} {goal:g}   {'met' if is_met else 'missed'}")
 
 
-def write_results(path: Path, *, machine: dict[str, Any], figures: list[Figure], memory: dict[str, float]) -> None:
+def write_results(
+    path: Path,
+    *,
+    machine: dict[str, Any],
+    figures: list[Figure],
+    memory: dict[str, float],
+    rows: dict[str, Any],
+    code: dict[str, Any],
+) -> None:
     """Write everything down for machines."""
     path.parent.mkdir(exist_ok=True)
-    content = {"machine": machine, "figures": [asdict(figure) for figure in figures], "memory": memory}
+    content = {
+        "machine": machine,
+        "figures": [asdict(figure) for figure in figures],
+        "memory": memory,
+        "rows": rows,
+        "code": code,
+    }
     path.write_text(json.dumps(content, indent=2) + "\n")

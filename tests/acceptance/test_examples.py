@@ -46,6 +46,10 @@ RUN_ELSEWHERE = {
         "needs a listener: tests/integration/ipn/test_trigger.py"
     ),
     ("docs/reference/benchmarks.md", "make bench"): "takes minutes, and measures the machine",
+    (
+        "docs/reference/benchmarks.md",
+        "git worktree add ../earlier COMMIT   # and its environment: make -C ../earlier install",
+    ): ("takes minutes, and measures the machine: tests/unit/bench/test_compare.py"),
     ("docs/explanation/ledger.md", "python -m bench.books --transactions 1000000"): "takes minutes",
     ("docs/how-to/run-as-separate-processes.md", "*"): (
         "processes that run until they are stopped: tests/acceptance/test_stop.py, test_worker.py and test_restore.py"
