@@ -22,7 +22,7 @@ import uvicorn
 from tests.support.callbacks import wait_until
 from tests.support.webshop import OpenShop, WebShop, card, dump, expect_refusal, open_client, open_webshop
 
-from tollhouse.composition.app import migrate_all
+from tollhouse.composition.app import BEGIN_WAIT_SECONDS, migrate_all
 from tollhouse.composition.settings import Settings
 from tollhouse.composition.web import build_web
 from tollhouse.kernel.errors import DatabaseUnavailable
@@ -179,6 +179,23 @@ async def test_a_begin_does_not_wait_for_a_slow_batch(shop: WebShop, database_ds
     assert second.json()["message"].startswith("Too many requests are waiting")
     assert (await first).status_code < 300
     await other.close()
+
+
+@pytest.mark.slow
+async def test_a_finish_waits_for_as_long_as_the_batch_before_it(shop: WebShop, database_dsn: str) -> None:
+    """The outcome of a payment is never given up: money has moved, so its write waits longer than a begin would."""
+    other = await Database.connect(database_dsn, schema="gateway", max_size=1)
+    async with other.transaction() as blocker:
+        await blocker.execute("lock table event in access exclusive mode")
+        first = asyncio.create_task(shop.pay())
+        await wait_until(lambda: is_blocking(blocker))
+        second = asyncio.create_task(shop.pay(shop.payment(metadata={"n": "2"})))
+        await asyncio.sleep(BEGIN_WAIT_SECONDS + 0.5)
+        assert not first.done()
+        assert not second.done()
+    answers = [await first, await second]
+    await other.close()
+    assert [answer.json()["payment"]["status"] for answer in answers] == ["success", "success"]
 
 
 async def is_blocking(blocker: Any) -> bool:

@@ -276,6 +276,14 @@ async def test_metadata_comes_back(shop: WebShop) -> None:
         assert (await shop.pay(shop.payment() | {"metadata": empty})).json()["metadata"] == {}
 
 
+async def test_the_phone_of_a_consumer_comes_back_as_typed(shop: WebShop) -> None:
+    """`consumer.phone` is a text that people typed, in any form, and no number to be verified."""
+    for phone in ("212 555-1234", "(500) 555-0006", "+49 1512 3456789", "0049-1512/3456789 ext. 7", "none"):
+        answer = await shop.pay(shop.payment(consumer=consumer(phone=phone)))
+        assert answer.status_code == 201
+        assert answer.json()["consumer"]["phone"] == phone
+
+
 async def test_a_look_up(shop: WebShop) -> None:
     """A payment that is final is looked up as it was answered, to the byte."""
     for body in (

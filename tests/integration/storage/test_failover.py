@@ -3,66 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import socket
-import subprocess
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import asyncpg
 import pytest
 from tests.conftest import GATEWAY_MIGRATIONS
+from tests.support.cluster import Cluster, open_cluster, wait_until_copied
 
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database
-from tollhouse.storage.embedded import EmbeddedPostgres, find_binaries
 from tollhouse.storage.migrate import migrate, pending
-
-
-@dataclass
-class Cluster:
-    """A server that takes writes and one that follows it."""
-
-    primary: EmbeddedPostgres
-    standby: EmbeddedPostgres
-    dsn: str
-
-    async def run(self, server: EmbeddedPostgres, statement: str) -> None:
-        """Run a statement on one of the servers."""
-        connection = await asyncpg.connect(server.owner_dsn)
-        await connection.execute(statement)
-        await connection.close()
-
-    async def promote(self) -> None:
-        """Let the standby take writes."""
-        await self.run(self.standby, "select pg_promote(wait => true)")
 
 
 @pytest.fixture
 async def cluster(data_directory: Path) -> AsyncIterator[Cluster]:
-    """A primary, a standby that is a base backup of it, and a DSN that names the standby first."""
-    first, second = data_directory / "a", data_directory / "b"
-    data_directory.mkdir(mode=0o711)
-    primary, standby = EmbeddedPostgres(first), EmbeddedPostgres(second)
-    await primary.start()
-    second.mkdir(mode=0o711)
-    copy = [str(find_binaries() / "pg_basebackup"), f"--pgdata={second / 'postgres'}", "--write-recovery-conf"]
-    own = f"--dbname={primary.owner_dsn}"
-    await asyncio.to_thread(subprocess.run, [*copy, own, "--checkpoint=fast"], check=True, env={"PATH": os.defpath})
-    owner = (first / "postgres").stat()
-    for path in [second / "postgres", *(second / "postgres").rglob("*")]:
-        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
-    await standby.start()
-    hosts = ",".join(str((directory / "socket").resolve()) for directory in (second, first))
-    yield Cluster(primary, standby, f"postgresql://tollhouse@/tollhouse?host={quote(hosts, safe=',')}&port=5432")
-    await standby.stop()
-    await primary.stop()
-    shutil.rmtree(data_directory, ignore_errors=True)
+    """A primary and a standby."""
+    async with open_cluster(data_directory) as cluster:
+        yield cluster
 
 
 async def write(connection: Any, items: Sequence[int]) -> list[int]:
@@ -75,17 +36,6 @@ async def is_standby(database: Database) -> bool:
     """Ask which server it is."""
     async with database.acquire() as connection:
         return bool(await connection.fetchval("select pg_is_in_recovery()"))
-
-
-async def wait_until_copied(cluster: Cluster) -> None:
-    """Wait until the standby has everything."""
-    connection = await asyncpg.connect(cluster.primary.owner_dsn)
-    async with asyncio.timeout(30):
-        while not await connection.fetchval(  # noqa: ASYNC110 - another process
-            "select bool_and(replay_lsn >= pg_current_wal_lsn()) from pg_stat_replication"
-        ):
-            await asyncio.sleep(0.05)
-    await connection.close()
 
 
 @pytest.mark.slow
