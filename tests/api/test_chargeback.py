@@ -71,7 +71,7 @@ async def test_a_card_that_is_charged_back(shop: WebShop) -> None:
 
     async def count_after(days: int) -> int:
         await shop.execute("update merchant set clock_offset = make_interval(days => $1) where merchant_id = 1", days)
-        return await import_all_disputes(shop.gateway.tools.disputes)
+        return await import_all_disputes(shop.gateway.parts.disputes)
 
     assert [await count_after(days) for days in (0, 2, 3, 4)] == [0, 0, 2, 0]
     listed = (await shop.get("/feed/transactions?mode=chargebackFirst")).json()["data"]
@@ -257,7 +257,7 @@ async def test_repaying(world: World) -> None:
     await world.fetch(
         "update payment_link set created_at = now() - interval '99 days', expires_at = now() - interval '31 days'"
     )
-    await Sweeper(world.tools.database, SWEEPS).step()
+    await Sweeper(world.parts.database, SWEEPS).step()
     assert (await page.open()).status == 410
     assert await link_of(world, transaction_id) == link
     assert (await page.open()).status == 200

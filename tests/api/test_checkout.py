@@ -213,7 +213,7 @@ async def test_headless_refusals(world: World) -> None:
 async def test_pages_while_the_database_is_away(world: World) -> None:
     """A browser that cannot be served is told to wait, in words, and looks again by itself."""
     url = (await world.pay("challenge")).json["payment"]["url"]
-    await world.tools.database.close()
+    await world.parts.database.close()
     answer = await world.get(url)
     assert answer.status == 503
     assert answer.headers["Retry-After"]

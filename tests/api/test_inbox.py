@@ -53,7 +53,7 @@ async def test_a_callback_that_cannot_arrive_is_shown(shop: WebShop) -> None:
 async def test_a_clock_that_was_advanced(shop: WebShop) -> None:
     """The page says what the merchant's clock shows once it is ahead, and shows callbacks by it."""
     assert "clock shows" not in (await shop.client.get("/stage/inbox")).text
-    await leap(shop.gateway.database, 1, shop.gateway.tools.clock, days=400)
+    await leap(shop.gateway.database, 1, shop.gateway.parts.clock, days=400)
     await shop.pay()
     await attempt_all(shop)
     page = unescape((await shop.client.get("/stage/inbox")).text)

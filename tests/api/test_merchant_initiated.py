@@ -57,12 +57,12 @@ async def test_an_emulated_code_is_good_once(shop: WebShop) -> None:
 
 async def renew_card(shop: WebShop, account_id: str) -> str:
     """Ask the updater about a stored card, take over what it tells, and return the account to charge."""
-    tools, merchant_id, named = shop.gateway.tools, shop.merchant.merchant_id, UUID(account_id)
-    found = await ask_for_update(tools.card_updates, merchant_id=merchant_id, account_id=named)
+    parts, merchant_id, named = shop.gateway.parts, shop.merchant.merchant_id, UUID(account_id)
+    found = await ask_for_update(parts.card_updates, merchant_id=merchant_id, account_id=named)
     assert isinstance(found, Updated)
-    async with tools.database.transaction() as connection:
+    async with parts.database.transaction() as connection:
         return str(
-            await apply_update(connection, tools.vault, merchant_id=merchant_id, account_id=named, card=found.card)
+            await apply_update(connection, parts.vault, merchant_id=merchant_id, account_id=named, card=found.card)
         )
 
 

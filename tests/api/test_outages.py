@@ -147,7 +147,7 @@ async def test_a_full_lane(shop: WebShop) -> None:
         raise AssertionError
 
     full = Coalescer("begin", never, shop.gateway.database, queue_limit=0)
-    web = build_web(replace(shop.gateway, tools=replace(shop.gateway.tools, beginnings=full)), shop.simulator)
+    web = build_web(replace(shop.gateway, parts=replace(shop.gateway.parts, begin_lane=full)), shop.simulator)
     body = shop.payment({"type": "token", "token": await shop.token()})
     stored = await shop.count_rows()
     async with open_client(web) as client:

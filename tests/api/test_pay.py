@@ -237,7 +237,7 @@ async def test_a_page_that_ran_out(world: World, page: PayPage) -> None:
 async def test_a_page_runs_out_in_the_merchants_time(world: World) -> None:
     """A virtual clock that was advanced past the page's time ends it."""
     page = await make_page(world, ttl="1h")
-    await leap(world.gateway.database, 1, world.gateway.tools.clock, minutes=61)
+    await leap(world.gateway.database, 1, world.gateway.parts.clock, minutes=61)
     assert (await page.open()).status == 410
     assert (await (await make_page(world, ttl="1h")).open()).status == 200
 
@@ -330,7 +330,7 @@ async def test_a_site_that_is_off_sells_nothing(world: World, page: PayPage) -> 
 async def switch_site(world: World, *, on: bool) -> None:
     """Switch the demo's site on or off, as the API does."""
     await world.fetch("update site set is_enabled = $1 where site_id = $2", on, SITE_ID)
-    world.tools.catalog.forget_site(MERCHANT_ID, SITE_ID)
+    world.parts.catalog.forget_site(MERCHANT_ID, SITE_ID)
 
 
 async def test_3ds_may_be_asked_for(page: PayPage, world: World) -> None:
@@ -426,5 +426,5 @@ async def test_old_links_are_forgotten(world: World, page: PayPage) -> None:
         "where digest = sha256($1)",
         old.url.rpartition("/")[2].encode(),
     )
-    await Sweeper(world.tools.database, SWEEPS).step()
+    await Sweeper(world.parts.database, SWEEPS).step()
     assert ((await old.open()).status, (await page.open()).status) == (404, 200)

@@ -90,7 +90,7 @@ async def test_the_amount_in_dollars_never_changes(shop: WebShop) -> None:
     euros = shop.payment(sku=shop.sku(price(10, "EUR")))
     first = (await shop.pay(euros)).json()["payment"]
     await load_rates(shop.gateway.database, b"Date,USD\n2026-11-02,2\n")
-    await shop.gateway.tools.rates.refresh()
+    await shop.gateway.parts.rates.refresh()
     again = (await shop.get(f"/payment/{first['transactionId']}")).json()["payment"]
     assert first["amountUsd"] == again["amountUsd"] == 11.17
     assert (await shop.pay(euros | {"metadata": {"n": 2}})).json()["payment"]["amountUsd"] == 20

@@ -259,7 +259,7 @@ async def test_a_pending_answer_is_repeated_as_pending(opened: OpenShop) -> None
     assert first.status_code == 201
     assert (payment["status"], payment["action"], payment["code"]) == ("pending", "charge", "0")
     assert "url" not in payment
-    await shop.gateway.tools.running.drain(seconds=5)
+    await shop.gateway.parts.running.drain(seconds=5)
     settled = (await shop.get(f"/payment/{payment['transactionId']}")).json()["payment"]
     assert settled["status"] == "success"
     again = await shop.pay(body, headers=HEADERS)

@@ -251,7 +251,7 @@ async def test_beside_a_worker_in_another_process(opened: OpenShop, listener: Li
         modes = [one["body"]["payment"]["mode"] for one in listener.callbacks]
         assert sorted(modes) == ["auth"] * 6 + ["settle"] * 6
         async with asyncio.timeout(10):
-            while not is_about(there.gateway.tools.clock.offset_of(1), days=20):  # noqa: ASYNC110 - a loop reads it
+            while not is_about(there.gateway.parts.clock.offset_of(1), days=20):  # noqa: ASYNC110 - a loop reads it
                 await asyncio.sleep(0.01)
     finally:
         stop.set()
@@ -276,7 +276,7 @@ async def test_others_know_when_it_answers(opened: OpenShop) -> None:
         async with open_client(web) as client:
             answer = await client.post(PATH, json={"advance": "30d"}, headers={"Authorization": here.merchant.key})
         assert answer.status_code == 200
-        assert is_about(there.gateway.tools.clock.offset_of(here.merchant.merchant_id), days=30)
+        assert is_about(there.gateway.parts.clock.offset_of(here.merchant.merchant_id), days=30)
     finally:
         stop.set()
         await reading

@@ -105,7 +105,7 @@ async def test_a_payment_whose_answer_was_lost(shop: WebShop) -> None:
     assert block["status"] == "pending"
     before = await read(shop, block["transactionId"])
     assert [entry["facts"].get("to") for entry in before if entry["kind"] == "acquirer"] == ["unknown"]
-    await resolve_attempt(shop.gateway.tools.attempts, merchant_id=1, transaction_id=int(block["transactionId"]))
+    await resolve_attempt(shop.gateway.parts.attempts, merchant_id=1, transaction_id=int(block["transactionId"]))
     entries = await read(shop, block["transactionId"])
     told = [entry["facts"].get("to") for entry in entries if entry["kind"] == "acquirer"]
     assert told == ["unknown", "approved"]
@@ -199,10 +199,10 @@ async def test_timelines_of_others_are_not_there(shop: WebShop) -> None:
 
 async def test_a_merchant_whose_clock_was_advanced(shop: WebShop) -> None:
     """All is told in the merchant's time, in order; what others log too has its real time among its facts."""
-    await leap(shop.gateway.database, shop.merchant.merchant_id, shop.gateway.tools.clock, days=30)
+    await leap(shop.gateway.database, shop.merchant.merchant_id, shop.gateway.parts.clock, days=30)
     answer = await shop.pay()
     await attempt_all(shop)
-    await leap(shop.gateway.database, shop.merchant.merchant_id, shop.gateway.tools.clock, days=30)
+    await leap(shop.gateway.database, shop.merchant.merchant_id, shop.gateway.parts.clock, days=30)
     entries = await read(shop, answer.json()["payment"]["transactionId"])
     assert kinds_of(entries) == ["request", "route", "acquirer", "acquirer", "state", "ledger", "callback", "callback"]
     now = datetime.now(UTC)

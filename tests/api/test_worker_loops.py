@@ -41,7 +41,7 @@ async def test_loops_use_no_connection_of_the_payments(shop: WebShop, database_d
         shop.gateway,
         database=closed,
         pools=replace(shop.gateway.pools, payments=closed),
-        tools=replace(shop.gateway.tools, database=closed),
+        parts=replace(shop.gateway.parts, database=closed),
     )
     names = set(build_loops(gateway, asyncio.Event()))
     # These keep what the whole process knows up to date.

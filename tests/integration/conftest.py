@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.support.shop import Shop, furnish, open_shop
 
-from tollhouse.payments.tools import Tools
+from tollhouse.composition.payment_parts import PaymentParts
 from tollhouse.storage.database import Database
 
 
@@ -31,6 +31,6 @@ async def other_process(shop: Shop, database_dsn: str) -> AsyncIterator[Shop]:
 
 
 @pytest.fixture
-def tools(shop: Shop) -> Tools:
+def parts(shop: Shop) -> PaymentParts:
     """What the verbs of payments work with."""
-    return shop.tools
+    return shop.parts

@@ -9,10 +9,10 @@ from typing import Any
 from tests.support.shop import MERCHANT, OTHER_NUMBER, SITE, Shop, card, price
 
 from tollhouse.billing.changes.change_account import build_change, request_change
+from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.model import SubscriptionContext
 from tollhouse.billing.renewals.renew import lease_due, load_due, renew
 from tollhouse.billing.store import select_case
-from tollhouse.billing.tools import BillingDependencies
 from tollhouse.ipn.message.lifecycle_events import record_lifecycle_events
 from tollhouse.kernel.card import Cvv
 from tollhouse.kernel.requests import Reply
@@ -33,8 +33,8 @@ class Billing:
     @property
     def biller(self) -> BillingDependencies:
         """What the verbs of billing work with."""
-        tools = self.shop.tools
-        return BillingDependencies(tools.lookups, tools.charging, tools.card_updates, record_lifecycle_events)
+        parts = self.shop.parts
+        return BillingDependencies(parts.lookups, parts.charging, parts.card_updates, record_lifecycle_events)
 
     async def subscribe(self, **changes: Any) -> int:
         """Sign up, for `MONTHLY` unless the changes say otherwise, and return the subscription's id."""
@@ -48,7 +48,7 @@ class Billing:
             MERCHANT,
             timedelta(**span),
         )
-        self.shop.tools.clock.observe_offset(MERCHANT, offset)
+        self.shop.parts.clock.observe_offset(MERCHANT, offset)
 
     async def renew(self) -> list[Any]:
         """Let the worker do all that is due, and return the outcomes of the renewals so far, oldest first."""
@@ -74,7 +74,7 @@ class Billing:
 
     async def case(self, subscription_id: int) -> SubscriptionContext:
         """Return a subscription with what decides about it."""
-        async with self.shop.tools.database.acquire() as connection:
+        async with self.shop.parts.database.acquire() as connection:
             case = await select_case(connection, (MERCHANT, subscription_id))
         assert case is not None
         return case
@@ -102,4 +102,4 @@ async def give_card(billing: Billing, subscription_id: int, **changes: Any) -> A
     source = RequestedSource(**{"kind": "card", "card": card(OTHER_NUMBER), "code": Cvv("123"), **changes})
     key, consumer = (MERCHANT, subscription_id), RequestedConsumer()
     requested = await request_change(billing.biller, key, source, consumer, request_id="r", claim=None)
-    return await charge(billing.shop.tools.charging, await build_change(billing.biller, requested))
+    return await charge(billing.shop.parts.charging, await build_change(billing.biller, requested))

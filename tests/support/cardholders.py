@@ -21,11 +21,11 @@ import uvicorn
 from tests.support.issuing import number_of
 
 from tollhouse.composition.app import Gateway, build_gateway
+from tollhouse.composition.payment_parts import PaymentParts
 from tollhouse.composition.settings import Settings
 from tollhouse.composition.web import build_web
 from tollhouse.payments.model import Payment
 from tollhouse.payments.store import select_payment_by_order
-from tollhouse.payments.tools import Tools
 from tollhouse.simulator.host import Simulator
 from tollhouse.simulator.transport import InProcessTransport
 from tollhouse.stage.demo import MERCHANT_ID, SITE_ID, ensure_demo, read_or_draw_demo
@@ -85,9 +85,9 @@ class World:
     api_key: str
 
     @property
-    def tools(self) -> Tools:
+    def parts(self) -> PaymentParts:
         """What the gateway's verbs work with."""
-        return self.gateway.tools
+        return self.gateway.parts
 
     async def get(self, url: str, **headers: str) -> Answer:
         """Get an address of the gateway, or another one."""
@@ -117,7 +117,7 @@ class World:
     async def payment(self, answer: Answer) -> Payment:
         """Return a payment as it is stored."""
         order_id = int(answer.json["payment"]["orderId"])
-        async with self.tools.database.acquire() as connection:
+        async with self.parts.database.acquire() as connection:
             found = await select_payment_by_order(connection, merchant_id=MERCHANT_ID, payment_id=order_id)
         assert found is not None
         return found
@@ -125,7 +125,7 @@ class World:
     async def authentication(self, answer: Answer) -> Authentication:
         """Return the newest authentication of a payment."""
         payment = await self.payment(answer)
-        async with self.tools.database.acquire() as connection:
+        async with self.parts.database.acquire() as connection:
             found = await select_newest(
                 connection, merchant_id=payment.merchant_id, transaction_id=payment.transaction_id
             )
@@ -176,7 +176,7 @@ class World:
 
     async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
         """Read rows."""
-        async with self.tools.database.acquire() as connection:
+        async with self.parts.database.acquire() as connection:
             return await connection.fetch(statement, *arguments)
 
     def _resolve(self, url: str) -> str:
@@ -284,7 +284,7 @@ async def open_world(
         serving = asyncio.create_task(server.serve([listener]))
         async with aiohttp.ClientSession() as client:
             yield World(base_url, gateway, simulator, client, demo)
-        await gateway.tools.running.drain(seconds=5)
+        await gateway.parts.running.drain(seconds=5)
         server.should_exit = True
         await serving
         await simulator.close()

@@ -17,13 +17,13 @@ from tollhouse.catalog.access import Catalog
 from tollhouse.catalog.model import Price
 from tollhouse.catalog.prices import parse_offset
 from tollhouse.composition.app import Gateway, build_gateway
+from tollhouse.composition.payment_parts import PaymentParts
 from tollhouse.composition.settings import Settings
 from tollhouse.kernel.card import Card, CardNumber, Cvv, Expiry
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.payments.charge.charge import charge
-from tollhouse.payments.charge.faults import PaymentRejected
 from tollhouse.payments.charge.intent import Intent, build_intent
 from tollhouse.payments.charge.requested_payment import (
     RequestedConsumer,
@@ -34,6 +34,7 @@ from tollhouse.payments.charge.requested_payment import (
 from tollhouse.payments.dependencies import PaymentTimeouts
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.disputes.chargeback import record_chargeback
+from tollhouse.payments.faults import PaymentRejected
 from tollhouse.payments.model import OPERATION, Mode, Payment
 from tollhouse.payments.operations.balance import ALL, Sum
 from tollhouse.payments.operations.capture import capture
@@ -42,7 +43,6 @@ from tollhouse.payments.operations.operate import OperationRequest
 from tollhouse.payments.operations.void import void
 from tollhouse.payments.resolve.resolve_attempts import resolve_attempt
 from tollhouse.payments.store import select_payment
-from tollhouse.payments.tools import Tools
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database
 from tollhouse.transport.model import NotSent
@@ -122,16 +122,16 @@ class Shop:
     """A merchant's shop at one process of the gateway."""
 
     gateway: Gateway
-    tools: Tools
+    parts: PaymentParts
     acquirer: ScriptedAcquirer
 
     async def intent(self, **changes: Any) -> Intent:
         """Build the intent of a payment of 19.99 with a card; `request_payment` reads the changes."""
-        return await build_intent(self.tools.lookups, request_payment(**changes))
+        return await build_intent(self.parts.lookups, request_payment(**changes))
 
     async def pay(self, **changes: Any) -> Paid:
         """Pay 19.99 with a card, or whatever the changes say."""
-        return Paid(await charge(self.tools.charging, await self.intent(**changes)))
+        return Paid(await charge(self.parts.charging, await self.intent(**changes)))
 
     async def authorize(self, offset: str = "3d", **changes: Any) -> Paid:
         """Authorize 19.99 that is captured later."""
@@ -142,23 +142,23 @@ class Shop:
     async def capture(self, transaction_id: int, amount: str | None = None, **wish: Any) -> Paid:
         """Capture an authorization."""
         asked = build_wish(transaction_id, Mode.CAPTURE, **wish)
-        return Paid(await capture(self.tools.operations, asked, _sum(amount)))
+        return Paid(await capture(self.parts.operations, asked, _sum(amount)))
 
     async def credit(self, transaction_id: int, amount: str | None = None, **wish: Any) -> Paid:
         """Credit a sale or a capture."""
         asked = build_wish(transaction_id, Mode.CREDIT, **{"reason": "returned", **wish})
-        return Paid(await credit(self.tools.operations, asked, _sum(amount)))
+        return Paid(await credit(self.parts.operations, asked, _sum(amount)))
 
     async def charge_back(
         self, transaction_id: int, amount: str | None = None, *, step: DisputeStep = DisputeStep.FIRST, **wish: Any
     ) -> Paid:
         """Let the issuer take a sale or a capture back, or another step of a dispute happen."""
         asked = build_wish(transaction_id, Mode.CHARGEBACK, **wish)
-        return Paid(await record_chargeback(self.tools.chargebacks, asked, _sum(amount), step))
+        return Paid(await record_chargeback(self.parts.chargebacks, asked, _sum(amount), step))
 
     async def void(self, transaction_id: int, **wish: Any) -> Paid:
         """Void a payment."""
-        return Paid(await void(self.tools.voiding, build_wish(transaction_id, Mode.VOID, **wish)))
+        return Paid(await void(self.parts.voiding, build_wish(transaction_id, Mode.VOID, **wish)))
 
     async def start(self, *, outcome: Approved | Declined | None = None, **changes: Any) -> Started:
         """Begin a payment, and return when the acquirer is asked; it answers when the event is set."""
@@ -178,7 +178,7 @@ class Shop:
 
     async def die(self) -> None:
         """Abandon all money work of this process."""
-        work = list(self.tools.running._tasks)  # noqa: SLF001 - no process would offer this
+        work = list(self.parts.running._tasks)  # noqa: SLF001 - no process would offer this
         for task in work:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
@@ -190,45 +190,45 @@ class Shop:
 
     async def stored(self, transaction_id: int, merchant_id: int = MERCHANT) -> Payment:
         """Return a payment as it is stored."""
-        async with self.tools.database.acquire() as connection:
+        async with self.parts.database.acquire() as connection:
             found = await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
         assert found is not None
         return found
 
     async def resolve(self, transaction_id: int) -> Payment:
         """Let the resolver look at a payment, and return it as it then is."""
-        await resolve_attempt(self.tools.attempts, merchant_id=MERCHANT, transaction_id=transaction_id)
+        await resolve_attempt(self.parts.attempts, merchant_id=MERCHANT, transaction_id=transaction_id)
         return await self.stored(transaction_id)
 
     async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
         """Read rows."""
-        async with self.tools.database.acquire() as connection:
+        async with self.parts.database.acquire() as connection:
             return await connection.fetch(statement, *arguments)
 
     async def value(self, statement: str, *arguments: Any) -> Any:
         """Read one value, or run a statement."""
-        async with self.tools.database.acquire() as connection:
+        async with self.parts.database.acquire() as connection:
             return await connection.fetchval(statement, *arguments)
 
     @property
     def lane(self) -> CountingLane:
         """The lane of the first durable step."""
-        lane = self.tools.beginnings
+        lane = self.parts.begin_lane
         assert isinstance(lane, CountingLane)
         return lane
 
     @property
     def hasty(self) -> Shop:
         """The same process, whose clients get `pending` almost at once."""
-        return replace(self, tools=replace(self.tools, patience=replace(PATIENT, answer=HASTY_SECONDS)))
+        return replace(self, parts=replace(self.parts, timeouts=replace(PATIENT, answer=HASTY_SECONDS)))
 
     async def forget_catalog(self) -> Shop:
         """Return the shop with a catalog that has to be read again."""
-        return replace(self, tools=replace(self.tools, catalog=Catalog(self.tools.database)))
+        return replace(self, parts=replace(self.parts, catalog=Catalog(self.parts.database)))
 
     async def quiet(self) -> None:
         """Wait until nothing is under way in this process."""
-        assert await self.tools.running.drain(seconds=5) == 0
+        assert await self.parts.running.drain(seconds=5) == 0
 
 
 def faults_in(error: Invalid) -> dict[str, list[str]]:
@@ -348,13 +348,13 @@ def open_shop(
     """Put a process of the gateway together on a database. Shops on one database are processes of one gateway."""
     chosen = acquirers or (ScriptedAcquirer(),)
     gateway = build_gateway(settings or Settings(), database, vault or Vault(KEYS), NobodyThere())
-    tools = replace(
-        gateway.tools,
+    parts = replace(
+        gateway.parts,
         acquirers={acquirer.name: acquirer for acquirer in chosen},
-        patience=patience,
-        beginnings=CountingLane("begin", gateway.tools.beginnings._flush, database),  # noqa: SLF001 - app's own
+        timeouts=patience,
+        begin_lane=CountingLane("begin", gateway.parts.begin_lane._flush, database),  # noqa: SLF001 - app's own
     )
-    return Shop(gateway, tools, chosen[0])
+    return Shop(gateway, parts, chosen[0])
 
 
 async def furnish(database: Database) -> None:

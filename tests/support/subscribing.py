@@ -54,7 +54,7 @@ class Subscriber:
 
     async def renew(self, **by: float) -> None:
         """Let so much time go by, and then the worker do what is due."""
-        await leap(self.shop.gateway.database, self.shop.merchant.merchant_id, self.shop.gateway.tools.clock, **by)
+        await leap(self.shop.gateway.database, self.shop.merchant.merchant_id, self.shop.gateway.parts.clock, **by)
         await renew_due(self.shop.gateway.biller)
 
     async def charged(self) -> list[tuple[str, str]]:

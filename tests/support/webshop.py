@@ -229,7 +229,7 @@ async def open_webshop(
             InProcessTransport(simulator),
         )
         stack.push_async_callback(gateway.desk.sender.close)
-        stack.push_async_callback(gateway.tools.running.drain, seconds=5)
+        stack.push_async_callback(gateway.parts.running.drain, seconds=5)
         merchant, other = [await add_merchant(gateway, number) for number in (1, 2)]
         web = build_web(gateway, None if environment == "live" else simulator, health=Health(watched=gateway))
         client = await stack.enter_async_context(open_client(web))

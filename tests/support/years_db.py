@@ -128,7 +128,7 @@ class Town:
     async def start(self, database: Database) -> Billing:
         """Start a process, which asks for the merchants' clocks."""
         billing = Billing(open_shop(database, self.acquirer))
-        await read_offsets(database, billing.shop.tools.clock)
+        await read_offsets(database, billing.shop.parts.clock)
         return billing
 
     async def keep_size(self) -> None:
@@ -150,7 +150,7 @@ class Town:
         """Let some time go by, then let workers, killers and the merchant loose at the same time."""
         hours = self.chance.choice(LEAPS)
         self.age += timedelta(hours=hours)
-        await leap(self.databases[0], MERCHANT, *[each.shop.tools.clock for each in self.processes], hours=hours)
+        await leap(self.databases[0], MERCHANT, *[each.shop.parts.clock for each in self.processes], hours=hours)
         self.acquirer.plans.clear()
         self.acquirer.plan(*(self.choose_mood() for _ in range(MOODS_PER_ROUND + self.size)))
         wishes = [self.wish() for _ in range(self.chance.choice([0, 0, 1, 2]) * self.size // SIZE_OF_WISHES)]
@@ -200,7 +200,7 @@ class Town:
             await each.shop.quiet()
         await shop.value("update subscription set lease_until = now() where lease_until is not null")
         await shop.value("update attempt set resolve_at = now() where resolve_at is not null")
-        await resolve_due(shop.tools.attempts)
+        await resolve_due(shop.parts.attempts)
 
     async def wish(self) -> None:
         """Let the merchant want something of any subscription, at any process."""

@@ -39,7 +39,6 @@ from tollhouse.wire.callbacks import (
 from tollhouse.wire.render import render, render_date, render_json
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
     from tollhouse.storage.database import Database, PlainConnection
 
 NO_TRANSACTION = "There is no such transaction."
@@ -82,13 +81,22 @@ class EventQuery(Body):
 
 
 class CallbackCalls:
-    """Callbacks: read and send again. `readers` are the tools of calls that only read."""
+    """Callbacks: read and send again. `readers` are the connections of calls that only read."""
 
     def __init__(
-        self, tools: Tools, readers: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+        self,
+        database: Database,
+        readers: Database,
+        digest: Callable[[bytes], bytes],
+        gate: RequestAuthenticator,
+        context: Callable[[], dict[str, Any]],
+        *,
+        answer_seconds: float,
     ) -> None:
-        self._tools = tools
+        self._database = database
         self._readers = readers
+        self._digest = digest
+        self._wait_seconds = min(answer_seconds, MAX_WAIT_SECONDS)
         self._gate = gate
         self._context = context
 
@@ -141,7 +149,7 @@ class CallbackCalls:
         """Return the newest attempt at the callback of a transaction."""
         merchant = await self._gate.access(request)
         number = read_number(request.path_parameters["transactionId"], missing=NO_TRANSACTION)
-        async with self._readers.database.acquire() as connection:
+        async with self._readers.acquire() as connection:
             record = await select_transaction_record(
                 connection, merchant_id=merchant.merchant_id, transaction_id=number
             )
@@ -153,7 +161,7 @@ class CallbackCalls:
         """Return the newest attempt at the callbacks of an order, and in `records` all of them."""
         merchant = await self._gate.access(request)
         number = read_number(request.path_parameters["orderId"], missing="There is no such order.")
-        async with self._readers.database.acquire() as connection:
+        async with self._readers.acquire() as connection:
             records = await select_order_records(connection, merchant_id=merchant.merchant_id, payment_id=number)
         if not records:
             raise NotFound(NO_CALLBACK)
@@ -172,7 +180,7 @@ class CallbackCalls:
             request,
             ResendRequest,
             operation="resend",
-            digest=self._tools.vault.digest,
+            digest=self._digest,
             context=self._context(),
         )
         merchant_id, url = asked.merchant.merchant_id, asked.body.url
@@ -182,11 +190,9 @@ class CallbackCalls:
             key = await resend_transaction(connection, merchant_id=merchant_id, transaction_id=number, url=url)
             return render_json(key)
 
-        reply = await create_once(self._tools.database, asked.claim, create)
+        reply = await create_once(self._database, asked.claim, create)
         key = DeliveryKey(*msgspec.json.decode(reply.body))
-        record = await _wait_for_attempt(
-            self._tools.database, merchant_id, key, seconds=min(self._tools.patience.answer, MAX_WAIT_SECONDS)
-        )
+        record = await _wait_for_attempt(self._database, merchant_id, key, seconds=self._wait_seconds)
         return answer_reply(Reply(reply.status, render(build_record(record)), is_replay=reply.is_replay))
 
     async def post_events_resend(self, request: Request) -> Response:
@@ -200,7 +206,7 @@ class CallbackCalls:
             request,
             ResendEventsRequest,
             operation="resend-events",
-            digest=self._tools.vault.digest,
+            digest=self._digest,
             context=self._context(),
         )
         merchant_id, body = asked.merchant.merchant_id, asked.body
@@ -219,7 +225,7 @@ class CallbackCalls:
                 ResentAnswer(resent=resent.count, skipped=resent.skipped, after=resent.last, hasMore=resent.has_more)
             )
 
-        return answer_reply(await create_once(self._tools.database, asked.claim, create))
+        return answer_reply(await create_once(self._database, asked.claim, create))
 
     async def list_events(self, request: Request) -> Response:
         """Return your events after a number, in their order and without a gap: what callbacks told, or would tell.
@@ -228,7 +234,7 @@ class CallbackCalls:
         """
         asked = await read_query(self._gate, request, EventQuery)
         after, limit = asked.body.after, asked.body.limit
-        async with self._readers.database.acquire() as connection:
+        async with self._readers.acquire() as connection:
             entries = await select_events_after(
                 connection, merchant_id=asked.merchant.merchant_id, after=after, most=limit + 1
             )

@@ -21,10 +21,10 @@ from tollhouse.http.requests import Request
 from tollhouse.http.screen import CARD_FIELDS
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.requests import Claim, Reply
-from tollhouse.payments.charge.faults import PaymentRejected
 from tollhouse.payments.charge.references import load_references
+from tollhouse.payments.dependencies import IntentLookups
+from tollhouse.payments.faults import PaymentRejected
 from tollhouse.payments.idempotency import recall_claim
-from tollhouse.payments.lookups import IntentLookups
 
 if TYPE_CHECKING:
     from tollhouse.kernel.card import CardNumber

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationInfo, field_validator
 
 from tollhouse.api.access import RequestAuthenticator
-from tollhouse.api.operations import AmountFields, ReasonFields, read_sum
+from tollhouse.api.operations import AmountFields, ReasonFields, naming_faults, read_sum
 from tollhouse.api.payment import read_transaction_id
 from tollhouse.api.requests import read_creation
 from tollhouse.http.purposes import Purpose
@@ -25,7 +25,9 @@ from tollhouse.payments.reading.public_names import STEPS, ChargebackMode
 from tollhouse.wire.answers import PaymentAnswer, RepaidLinkAnswer
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from collections.abc import Callable
+
+    from tollhouse.payments.dependencies import ChargebackDependencies
 
 
 class ChargebackRequest(AmountFields, ReasonFields):
@@ -50,8 +52,8 @@ class ChargebackRequest(AmountFields, ReasonFields):
 class ChargebackCalls:
     """Links to repay charge-backs."""
 
-    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
-        self._tools = tools
+    def __init__(self, links: LinkDependencies, gate: RequestAuthenticator) -> None:
+        self._links = links
         self._gate = gate
 
     def routes(self) -> list[Route]:
@@ -76,7 +78,7 @@ class ChargebackCalls:
         """
         merchant = await self._gate.access(request)
         body = await find_repaid_link(
-            LinkDependencies(self._tools.lookups, self._tools.charging),
+            self._links,
             merchant_id=merchant.merchant_id,
             transaction_id=_read_id(request.path_parameters["chargebackId"]),
             request_id=request.request_id,
@@ -87,8 +89,11 @@ class ChargebackCalls:
 class IssuerCalls:
     """Steps of disputes, recorded as an issuer would. Stage only."""
 
-    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
-        self._tools = tools
+    def __init__(
+        self, chargebacks: ChargebackDependencies, digest: Callable[[bytes], bytes], gate: RequestAuthenticator
+    ) -> None:
+        self._chargebacks = chargebacks
+        self._digest = digest
         self._gate = gate
 
     def routes(self) -> list[Route]:
@@ -113,9 +118,7 @@ class IssuerCalls:
 
         An issuer takes what it likes: also more than is left, and of a payment that is open, failed or was voided.
         """
-        asked = await read_creation(
-            self._gate, request, ChargebackRequest, operation="chargeback", digest=self._tools.vault.digest
-        )
+        asked = await read_creation(self._gate, request, ChargebackRequest, operation="chargeback", digest=self._digest)
         wish = OperationRequest(
             merchant_id=asked.merchant.merchant_id,
             transaction_id=read_transaction_id(request.path_parameters["transactionId"]),
@@ -124,9 +127,8 @@ class IssuerCalls:
             claim=asked.claim,
             reason=asked.body.reason,
         )
-        return answer_reply(
-            await record_chargeback(self._tools.chargebacks, wish, read_sum(asked.body), asked.body.step)
-        )
+        with naming_faults():
+            return answer_reply(await record_chargeback(self._chargebacks, wish, read_sum(asked.body), asked.body.step))
 
 
 def _read_id(text: str) -> int:

@@ -24,8 +24,8 @@ from tollhouse.wire.render import build_timestamp, render
 from tollhouse.wire.resources import ConsumerAnswer
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
-    from tollhouse.storage.database import PlainConnection
+    from tollhouse.storage.database import Database, PlainConnection
+    from tollhouse.vault.vault import Vault
 
 MISSING = "There is no such consumer."
 
@@ -66,8 +66,9 @@ class ConsumerRequest(ConsumerChangeRequest):
 class ConsumerCalls:
     """Consumers: create, get and change."""
 
-    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
-        self._tools = tools
+    def __init__(self, database: Database, vault: Vault, gate: RequestAuthenticator) -> None:
+        self._database = database
+        self._vault = vault
         self._gate = gate
 
     def routes(self) -> list[Route]:
@@ -110,12 +111,10 @@ class ConsumerCalls:
         A consumer that a payment made is found likewise. The group of one that is known stays: change it with PUT.
         """
         asked = await read_creation(
-            self._gate, request, ConsumerRequest, operation="consumer", digest=self._tools.vault.digest
+            self._gate, request, ConsumerRequest, operation="consumer", digest=self._vault.digest
         )
         merchant_id, external_id = asked.merchant.merchant_id, asked.body.externalId
-        consumer_id = derive_consumer_id(
-            self._tools.vault.identity_key, merchant_id=merchant_id, external_id=external_id
-        )
+        consumer_id = derive_consumer_id(self._vault.identity_key, merchant_id=merchant_id, external_id=external_id)
 
         async def create(connection: PlainConnection) -> bytes:
             entry = await upsert_consumer(
@@ -127,12 +126,12 @@ class ConsumerCalls:
             )
             return show_consumer(entry)
 
-        return answer_reply(await create_once(self._tools.database, asked.claim, create))
+        return answer_reply(await create_once(self._database, asked.claim, create))
 
     async def get_consumer(self, request: Request) -> Response:
         """Return a consumer by the gateway's id."""
         merchant = await self._gate.access(request)
-        return _answer(await find_consumer(self._tools, merchant.merchant_id, request.path_parameters["consumerId"]))
+        return _answer(await find_consumer(self._database, merchant.merchant_id, request.path_parameters["consumerId"]))
 
     async def put_consumer(self, request: Request) -> Response:
         """Change the group and whatever else is sent. It holds for the next payment, on every node."""
@@ -140,9 +139,9 @@ class ConsumerCalls:
         change = asked.body.to_change()
         if change == ConsumerChange():
             return _answer(
-                await find_consumer(self._tools, asked.merchant.merchant_id, request.path_parameters["consumerId"])
+                await find_consumer(self._database, asked.merchant.merchant_id, request.path_parameters["consumerId"])
             )
-        async with self._tools.database.acquire() as connection:
+        async with self._database.acquire() as connection:
             entry = await update_consumer(
                 connection,
                 merchant_id=asked.merchant.merchant_id,
@@ -152,9 +151,9 @@ class ConsumerCalls:
         return _answer(entry)
 
 
-async def find_consumer(tools: Tools, merchant_id: int, consumer_id: str) -> ConsumerEntry:
+async def find_consumer(database: Database, merchant_id: int, consumer_id: str) -> ConsumerEntry:
     """Return a merchant's consumer. Raises NotFound."""
-    async with tools.database.acquire() as connection:
+    async with database.acquire() as connection:
         entry = await select_consumer_entry(
             connection, merchant_id=merchant_id, consumer_id=read_name(consumer_id, MISSING)
         )

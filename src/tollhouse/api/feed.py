@@ -22,7 +22,7 @@ from tollhouse.wire.feed import FeedAnswer, FeedMeta
 from tollhouse.wire.render import render
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import Database
 
 DEFAULT_LIMIT = 50
 MOST = 100
@@ -115,8 +115,8 @@ def _to_int(text: str | None) -> int | None:
 class FeedCalls:
     """The list of transactions."""
 
-    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
-        self._tools = tools
+    def __init__(self, database: Database, gate: RequestAuthenticator) -> None:
+        self._database = database
         self._gate = gate
 
     def routes(self) -> list[Route]:
@@ -140,7 +140,7 @@ class FeedCalls:
         """
         asked = await read_query(self._gate, request, FeedQuery)
         query = asked.body
-        async with self._tools.database.acquire() as connection:
+        async with self._database.acquire() as connection:
             page = await select_page(
                 connection,
                 asked.merchant.merchant_id,

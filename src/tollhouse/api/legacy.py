@@ -27,7 +27,7 @@ from tollhouse.wire.legacy import LegacyAnswer, LegacyProblemAnswer, MethodAnswe
 from tollhouse.wire.render import render
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import IntentLookups
 
 MAX_BYTES = 8 * 1024
 #: The key of a method is the end of a class name in the plugin, which crashes by names that it has for other things.
@@ -63,8 +63,8 @@ class LegacyRequest(Body):
 class LegacyCalls:
     """The call of older clients."""
 
-    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
-        self._tools = tools
+    def __init__(self, lookups: IntentLookups, gate: RequestAuthenticator) -> None:
+        self._lookups = lookups
         self._gate = gate
 
     def routes(self) -> list[Route]:
@@ -94,9 +94,9 @@ class LegacyCalls:
         merchant = await self._gate.access_with(request, fields.get("authentication_key") or read_key(request))
         asked = _validate(fields, faults)
         if asked.method == CONSUMER_METHOD:
-            content = LegacyAnswer(ustas=await _name_consumer(self._tools, merchant.merchant_id, asked))
+            content = LegacyAnswer(ustas=await _name_consumer(self._lookups, merchant.merchant_id, asked))
         else:
-            await _check_references(self._tools, merchant.merchant_id, asked)
+            await _check_references(self._lookups, merchant.merchant_id, asked)
             content = LegacyAnswer(short_payment_methods=METHODS)
         return Response(render(content))
 
@@ -114,21 +114,21 @@ def _validate(fields: dict[str, str], faults: dict[str, list[str]]) -> LegacyReq
     return asked
 
 
-async def _name_consumer(tools: Tools, merchant_id: int, asked: LegacyRequest) -> str:
+async def _name_consumer(lookups: IntentLookups, merchant_id: int, asked: LegacyRequest) -> str:
     """Find the consumer with this external id, or make it; the same id gives the same name, also at once."""
     external_id = asked.external_user_id or ""
-    consumer_id = derive_consumer_id(tools.vault.identity_key, merchant_id=merchant_id, external_id=external_id)
+    consumer_id = derive_consumer_id(lookups.vault.identity_key, merchant_id=merchant_id, external_id=external_id)
     profile = {"email": asked.username} if asked.username else {}
-    async with tools.database.transaction() as connection:
+    async with lookups.database.transaction() as connection:
         await insert_consumers(connection, [ConsumerRow(merchant_id, consumer_id, external_id, json.dumps(profile))])
     return consumer_id
 
 
-async def _check_references(tools: Tools, merchant_id: int, asked: LegacyRequest) -> None:
+async def _check_references(lookups: IntentLookups, merchant_id: int, asked: LegacyRequest) -> None:
     """Raise NotFound for a product or a consumer that the merchant has not."""
-    if await tools.catalog.sku(merchant_id, asked.sku_name or "") is None:
+    if await lookups.catalog.sku(merchant_id, asked.sku_name or "") is None:
         raise NotFound("There is no such product.")
-    async with tools.database.acquire() as connection:
+    async with lookups.database.acquire() as connection:
         if await select_consumer(connection, merchant_id=merchant_id, consumer_id=asked.ustas or "") is None:
             raise NotFound("There is no such consumer.")
 

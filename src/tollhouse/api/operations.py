@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -17,6 +19,8 @@ from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Route
+from tollhouse.kernel.errors import Invalid
+from tollhouse.payments.faults import PaymentRejected, Subject
 from tollhouse.payments.model import Mode
 from tollhouse.payments.operations.balance import Sum
 from tollhouse.payments.operations.capture import capture
@@ -29,9 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tollhouse.api.requests import AuthenticatedRequest
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import VoidDependencies
 
 MAX_REASON_LENGTH = 255
+#: The field of a request that names each subject of a fault.
+FIELDS = {Subject.TRANSACTION: "transactionId", Subject.AMOUNT: "amount", Subject.CURRENCY: "currency"}
 
 
 class OperationFields(Body):
@@ -109,8 +115,15 @@ def read_sum(body: AmountFields) -> Sum:
 class OperationCalls:
     """Capture, void and credit."""
 
-    def __init__(self, tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]) -> None:
-        self._tools = tools
+    def __init__(
+        self,
+        voiding: VoidDependencies,
+        digest: Callable[[bytes], bytes],
+        gate: RequestAuthenticator,
+        context: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._voiding = voiding
+        self._digest = digest
         self._gate = gate
         self._context = context
 
@@ -165,11 +178,12 @@ class OperationCalls:
             request,
             CaptureRequest,
             operation="capture",
-            digest=self._tools.vault.digest,
+            digest=self._digest,
             context=self._context(),
         )
         wish = _wish(asked, request.path_parameters["transactionId"], Mode.CAPTURE, reason=asked.body.reason)
-        return answer_reply(await capture(self._tools.operations, wish, read_sum(asked.body)))
+        with naming_faults():
+            return answer_reply(await capture(self._voiding.operations, wish, read_sum(asked.body)))
 
     async def post_void(self, request: Request) -> Response:
         """Release an authorization, or undo a sale or a capture of which nothing was credited.
@@ -178,14 +192,11 @@ class OperationCalls:
         1011 if it waited for its cardholder.
         """
         asked = await read_creation(
-            self._gate, request, VoidRequest, operation="void", digest=self._tools.vault.digest, context=self._context()
+            self._gate, request, VoidRequest, operation="void", digest=self._digest, context=self._context()
         )
-        return answer_reply(
-            await void(
-                self._tools.voiding,
-                _wish(asked, request.path_parameters["transactionId"], Mode.VOID, reason=asked.body.reason),
-            )
-        )
+        wish = _wish(asked, request.path_parameters["transactionId"], Mode.VOID, reason=asked.body.reason)
+        with naming_faults():
+            return answer_reply(await void(self._voiding, wish))
 
     async def post_credit(self, request: Request) -> Response:
         """Give captured money back: all that is left of it, or a part, as often as there is something left.
@@ -198,11 +209,21 @@ class OperationCalls:
             request,
             CreditRequest,
             operation="credit",
-            digest=self._tools.vault.digest,
+            digest=self._digest,
             context=self._context(),
         )
         wish = _wish(asked, request.path_parameters["transactionId"], Mode.CREDIT, reason=asked.body.reason)
-        return answer_reply(await credit(self._tools.operations, wish, read_sum(asked.body)))
+        with naming_faults():
+            return answer_reply(await credit(self._voiding.operations, wish, read_sum(asked.body)))
+
+
+@contextmanager
+def naming_faults() -> Iterator[None]:
+    """Name the faults of a rejected operation by the fields of its request. Raises Invalid."""
+    try:
+        yield
+    except PaymentRejected as rejected:
+        raise Invalid({FIELDS[fault.subject]: [fault.text] for fault in rejected.faults}) from None
 
 
 def _wish(

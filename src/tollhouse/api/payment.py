@@ -30,7 +30,7 @@ from tollhouse.wire.answers import PaymentAnswer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import ChargeDependencies, IntentLookups
 
 NO_TRANSACTION = "There is no such transaction."
 
@@ -38,12 +38,15 @@ NO_TRANSACTION = "There is no such transaction."
 class PaymentCalls:
     """Payments: create and get. `context` tells the models what the environment asks of them."""
 
-    def __init__(self, tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]) -> None:
-        self._database = tools.database
-        self._reader = tools.reader
-        self._digest = tools.vault.digest
-        self._lookups = tools.lookups
-        self._charging = tools.charging
+    def __init__(
+        self,
+        lookups: IntentLookups,
+        charging: ChargeDependencies,
+        gate: RequestAuthenticator,
+        context: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._lookups = lookups
+        self._charging = charging
         self._gate = gate
         self._context = context
 
@@ -83,7 +86,7 @@ class PaymentCalls:
             self._context(),
             model=PaymentRequest,
             find_cross_faults=find_cross_faults,
-            digest=self._digest,
+            digest=self._lookups.vault.digest,
             operation=OPERATION,
         )
         try:
@@ -95,11 +98,11 @@ class PaymentCalls:
         """Return a payment as it stands, by its `transactionId`."""
         merchant = await self._gate.access(request)
         number = read_transaction_id(request.path_parameters["transactionId"])
-        async with self._database.acquire() as connection:
+        async with self._lookups.database.acquire() as connection:
             payment = await select_payment(connection, merchant_id=merchant.merchant_id, transaction_id=number)
         if payment is None:
             raise NotFound(NO_TRANSACTION)
-        return Response(await show_payment(self._reader, payment))
+        return Response(await show_payment(self._charging.requests.reader, payment))
 
     async def _build_intent(self, request: Request, asked: CardRequest[PaymentRequest]) -> Intent:
         """Build the intent of a request. Raises Invalid with all its faults."""

@@ -22,7 +22,7 @@ from tollhouse.wire.render import render
 from tollhouse.wire.resources import AccountAnswer, AccountListAnswer
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import Database
 
 MAX_ACCOUNTS = 100
 MISSING = "There is no such payment account."
@@ -38,8 +38,8 @@ class AccountsQuery(Body):
 class AccountCalls:
     """Stored cards: list, enable and disable."""
 
-    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
-        self._tools = tools
+    def __init__(self, database: Database, gate: RequestAuthenticator) -> None:
+        self._database = database
         self._gate = gate
 
     def routes(self) -> list[Route]:
@@ -75,8 +75,8 @@ class AccountCalls:
     async def get_accounts(self, request: Request) -> Response:
         """Return the stored cards of a consumer, newest first."""
         asked = await read_query(self._gate, request, AccountsQuery)
-        entry = await find_consumer(self._tools, asked.merchant.merchant_id, request.path_parameters["consumerId"])
-        async with self._tools.database.acquire() as connection:
+        entry = await find_consumer(self._database, asked.merchant.merchant_id, request.path_parameters["consumerId"])
+        async with self._database.acquire() as connection:
             accounts = await list_accounts(
                 connection,
                 merchant_id=asked.merchant.merchant_id,
@@ -99,7 +99,7 @@ class AccountCalls:
         """Switch a card. The body is not read."""
         merchant = await self._gate.access(request)
         account_id = read_uuid(request.path_parameters["paymentAccountId"], MISSING)
-        async with self._tools.database.acquire() as connection:
+        async with self._database.acquire() as connection:
             is_known = await update_account_disabled(
                 connection, merchant_id=merchant.merchant_id, account_id=account_id, disabled=disabled
             )

@@ -35,17 +35,17 @@ from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.fees import total_of
 from tollhouse.links.model import Terms
 from tollhouse.links.pay import METHOD
-from tollhouse.payments.charge.faults import PaymentRejected
 from tollhouse.payments.charge.intent import build_offer
 from tollhouse.payments.charge.references import load_references
 from tollhouse.payments.charge.requested_payment import RequestedPayment, RequestedSource
+from tollhouse.payments.faults import PaymentRejected
 from tollhouse.storage.claims import load_stored_response
 from tollhouse.wire.answers import PaymentPageAnswer
 
 if TYPE_CHECKING:
     from tollhouse.merchants.model import Merchant
     from tollhouse.notices.model import ReceiptRequest
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import IntentLookups
 
 OPERATION = "paymentPage"
 
@@ -65,8 +65,10 @@ class _Asked:
 class PaymentPageCalls:
     """The call that makes a payment page. `context` tells the model what the environment asks of it."""
 
-    def __init__(self, tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]) -> None:
-        self._tools = tools
+    def __init__(
+        self, links: LinkDependencies, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._links = links
         self._gate = gate
         self._context = context
 
@@ -92,17 +94,17 @@ class PaymentPageCalls:
         The page is good for one purchase. It takes a card, with 3-D Secure where that is asked for, or one that the
         consumer has paid with before, and then sends the browser to `redirectUrl`. The status comes by IPN.
         """
-        asked = await _read(self._tools, self._gate, request, self._context())
+        asked = await _read(self._links, self._gate, request, self._context())
         try:
-            terms, ttl = await _build_terms(self._tools, asked)
+            terms, ttl = await _build_terms(self._links.lookups, asked)
         except Invalid:
             # What was true at the first time may be so no more: the product is gone, the site off.
-            reply = await load_stored_response(self._tools.database, asked.claim) if asked.claim else None
+            reply = await load_stored_response(self._links.database, asked.claim) if asked.claim else None
             if reply is None:
                 raise
             return answer_reply(reply)
         reply = await create_link(
-            LinkDependencies(self._tools.lookups, self._tools.charging),
+            self._links,
             terms,
             merchant_id=asked.merchant.merchant_id,
             request_id=asked.request_id,
@@ -112,7 +114,9 @@ class PaymentPageCalls:
         return answer_reply(reply)
 
 
-async def _read(tools: Tools, gate: RequestAuthenticator, request: Request, context: dict[str, Any]) -> _Asked:
+async def _read(
+    links: LinkDependencies, gate: RequestAuthenticator, request: Request, context: dict[str, Any]
+) -> _Asked:
     """Authenticate, decode and validate, and collect the faults that the body has by itself."""
     merchant = await gate.access(request)
     body, card_faults = await read_object(request)
@@ -124,20 +128,20 @@ async def _read(tools: Tools, gate: RequestAuthenticator, request: Request, cont
         faults = describe_faults(error) | faults
     request_id, claim = request.request_id, None
     if request.sent_request_id is not None and "X-Request-ID" not in faults:
-        digest = tools.vault.digest(canonical(request.path, body))
+        digest = links.lookups.vault.digest(canonical(request.path, body))
         claim = Claim(merchant.merchant_id, OPERATION, request_id, digest)
     return _Asked(merchant, request_id, claim, body, model, faults)
 
 
-async def _build_terms(tools: Tools, asked: _Asked) -> tuple[Terms, timedelta]:
+async def _build_terms(lookups: IntentLookups, asked: _Asked) -> tuple[Terms, timedelta]:
     """Look up what a request refers to, and say what is sold and for how long. Raises Invalid with all its faults."""
     model = asked.model
     if model is None or asked.faults:
-        found = await load_references(tools.lookups, _read_references(asked))
+        found = await load_references(lookups, _read_references(asked))
         raise Invalid({**_name_paths(name_faults(found.faults, asked.body), asked.body), **asked.faults})
     requested = _request_payment(asked, model)
     try:
-        offer = await build_offer(tools.lookups, requested)
+        offer = await build_offer(lookups, requested)
     except PaymentRejected as rejected:
         raise Invalid(_name_paths(name_faults(rejected.faults, asked.body), asked.body)) from None
     rules, faults = read_fee_rules(model.fees, offer.items[0].prices[0].money.currency)

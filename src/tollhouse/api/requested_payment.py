@@ -12,7 +12,6 @@ from tollhouse.api.card_fields import CardFields
 from tollhouse.api.payment_request import PaymentRequest, skus_of
 from tollhouse.api.requests import leave_out_codes
 from tollhouse.api.source_fields import AccountSource, AccountWithCodeSource, ConsumerSource, TokenSource
-from tollhouse.payments.charge.faults import Fault, Subject
 from tollhouse.payments.charge.intent import PRICE_REQUIRED
 from tollhouse.payments.charge.references import NO_CONSUMER_NAMED
 from tollhouse.payments.charge.requested_payment import (
@@ -21,6 +20,7 @@ from tollhouse.payments.charge.requested_payment import (
     RequestedPayment,
     RequestedSource,
 )
+from tollhouse.payments.faults import Fault, Subject
 from tollhouse.threeds.model import BrowserData
 from tollhouse.wire.render import render_json
 

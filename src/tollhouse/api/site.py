@@ -29,8 +29,8 @@ from tollhouse.wire.resources import OWN, SiteAnswer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tollhouse.payments.tools import Tools
-    from tollhouse.storage.database import PlainConnection
+    from tollhouse.catalog.access import Catalog
+    from tollhouse.storage.database import Database, PlainConnection
 
 MISSING = "There is no such site."
 #: Of a host name (RFC 1035, 2.3.4).
@@ -163,8 +163,17 @@ class SiteRequest(SiteChangeRequest):
 class SiteCalls:
     """Sites: create, get and change."""
 
-    def __init__(self, tools: Tools, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]) -> None:
-        self._tools = tools
+    def __init__(
+        self,
+        catalog: Catalog,
+        database: Database,
+        digest: Callable[[bytes], bytes],
+        gate: RequestAuthenticator,
+        context: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._catalog = catalog
+        self._database = database
+        self._digest = digest
         self._gate = gate
         self._context = context
 
@@ -198,19 +207,19 @@ class SiteCalls:
     async def post_site(self, request: Request) -> Response:
         """Make a site to sell on. With it comes a product `TECH_` and its id, which has no price of its own."""
         asked = await read_creation(
-            self._gate, request, SiteRequest, operation="site", digest=self._tools.vault.digest, context=self._context()
+            self._gate, request, SiteRequest, operation="site", digest=self._digest, context=self._context()
         )
 
         async def create(connection: PlainConnection) -> bytes:
             merchant_id = asked.merchant.merchant_id
             return show_site(await create_site(connection, merchant_id=merchant_id, wanted=asked.body.to_change()))
 
-        return answer_reply(await create_once(self._tools.database, asked.claim, create))
+        return answer_reply(await create_once(self._database, asked.claim, create))
 
     async def get_site(self, request: Request) -> Response:
         """Return a site."""
         merchant = await self._gate.access(request)
-        async with self._tools.database.acquire() as connection:
+        async with self._database.acquire() as connection:
             entry = await select_site_entry(
                 connection,
                 merchant_id=merchant.merchant_id,
@@ -226,11 +235,11 @@ class SiteCalls:
             "site_id": read_number(request.path_parameters["siteId"], MISSING),
         }
         change = asked.body.to_change()
-        async with self._tools.database.acquire() as connection:
+        async with self._database.acquire() as connection:
             if change == SiteChange():
                 return _answer(await select_site_entry(connection, **key))
             entry = await update_site(connection, **key, change=change)
-        self._tools.catalog.forget_site(**key)
+        self._catalog.forget_site(**key)
         return _answer(entry)
 
 

@@ -31,8 +31,10 @@ from tollhouse.wire.render import render, render_date
 from tollhouse.wire.resources import PriceAnswer, SkuAnswer
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
-    from tollhouse.storage.database import PlainConnection
+    from collections.abc import Callable
+
+    from tollhouse.catalog.access import Catalog
+    from tollhouse.storage.database import Database, PlainConnection
 
 MISSING = "There is no such product."
 
@@ -154,8 +156,12 @@ class SkuRequest(SkuChangeRequest):
 class SkuCalls:
     """Products: create, get and change."""
 
-    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
-        self._tools = tools
+    def __init__(
+        self, catalog: Catalog, database: Database, digest: Callable[[bytes], bytes], gate: RequestAuthenticator
+    ) -> None:
+        self._catalog = catalog
+        self._database = database
+        self._digest = digest
         self._gate = gate
 
     def routes(self) -> list[Route]:
@@ -187,7 +193,7 @@ class SkuCalls:
 
     async def post_sku(self, request: Request) -> Response:
         """Make a product. The gateway names it after site and currency: `SHOP_EXAMPLE_COM_USD`, then `..._USD_2`."""
-        asked = await read_creation(self._gate, request, SkuRequest, operation="sku", digest=self._tools.vault.digest)
+        asked = await read_creation(self._gate, request, SkuRequest, operation="sku", digest=self._digest)
         made: list[str | None] = []
 
         async def create(connection: PlainConnection) -> bytes:
@@ -195,15 +201,15 @@ class SkuCalls:
             made.append(entry.sku.name)
             return show_sku(entry)
 
-        reply = await create_once(self._tools.database, asked.claim, create)
+        reply = await create_once(self._database, asked.claim, create)
         for name in made:
-            self._tools.catalog.forget_sku(asked.merchant.merchant_id, name or "")
+            self._catalog.forget_sku(asked.merchant.merchant_id, name or "")
         return answer_reply(reply)
 
     async def get_sku(self, request: Request) -> Response:
         """Return a product."""
         merchant = await self._gate.access(request)
-        async with self._tools.database.acquire() as connection:
+        async with self._database.acquire() as connection:
             entry = await select_sku_entry(
                 connection, merchant_id=merchant.merchant_id, name=read_name(request.path_parameters["name"], MISSING)
             )
@@ -218,14 +224,14 @@ class SkuCalls:
         """
         asked = await read_request(self._gate, request, SkuChangeRequest)
         merchant_id, change = asked.merchant.merchant_id, asked.body.to_change()
-        async with self._tools.database.transaction() as connection:
+        async with self._database.transaction() as connection:
             entry = await change_sku(
                 connection,
                 merchant_id=merchant_id,
                 name=read_name(request.path_parameters["name"], MISSING),
                 change=change,
             )
-        self._tools.catalog.forget_sku(merchant_id, request.path_parameters["name"])
+        self._catalog.forget_sku(merchant_id, request.path_parameters["name"])
         return Response(show_sku(entry))
 
 

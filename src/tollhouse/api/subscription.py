@@ -29,8 +29,8 @@ from tollhouse.wire.answers import SubscriptionBlock
 from tollhouse.wire.render import render
 
 if TYPE_CHECKING:
+    from tollhouse.billing.dependencies import BillingDependencies
     from tollhouse.billing.model import Subscription
-    from tollhouse.billing.tools import BillingDependencies
 
 
 class SubscriptionChangeRequest(Body):

@@ -36,7 +36,7 @@ from tollhouse.wire.answers import PaymentAnswer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tollhouse.billing.tools import BillingDependencies
+    from tollhouse.billing.dependencies import BillingDependencies
     from tollhouse.payments.charge.intent import Intent
     from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedSource
 

@@ -27,8 +27,8 @@ from tollhouse.wire.subscriptions import ChargeAnswer, PreviewAnswer, UpcomingAn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tollhouse.billing.dependencies import BillingDependencies
     from tollhouse.billing.schedule import Charge
-    from tollhouse.billing.tools import BillingDependencies
     from tollhouse.catalog.model import Price
 
 DEFAULT_CHARGES = 12

@@ -16,7 +16,7 @@ from tollhouse.wire.render import render, render_instant
 from tollhouse.wire.timeline import TimelineAnswer, TimelineEntry
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.storage.database import Database
 
 MISSING = "There is no such transaction."
 
@@ -24,8 +24,8 @@ MISSING = "There is no such transaction."
 class TimelineCalls:
     """The timeline of a payment."""
 
-    def __init__(self, tools: Tools, gate: RequestAuthenticator) -> None:
-        self._tools = tools
+    def __init__(self, database: Database, gate: RequestAuthenticator) -> None:
+        self._database = database
         self._gate = gate
 
     def routes(self) -> list[Route]:
@@ -48,7 +48,7 @@ class TimelineCalls:
         """
         merchant = await self._gate.access(request)
         number = read_number(request.path_parameters["transactionId"], MISSING)
-        async with self._tools.database.acquire() as connection:
+        async with self._database.acquire() as connection:
             timeline = await select_timeline(connection, merchant_id=merchant.merchant_id, transaction_id=number)
         if timeline is None:
             raise NotFound(MISSING)

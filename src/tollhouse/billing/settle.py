@@ -30,7 +30,7 @@ from tollhouse.payments.model import BeginRows, FinishRows, Mode, Payment, Statu
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tollhouse.billing.tools import DescribeEvents
+    from tollhouse.billing.dependencies import DescribeEvents
     from tollhouse.storage.database import Database, PlainConnection
 
 #: Why the subscriptions of a voided sign-up were canceled.

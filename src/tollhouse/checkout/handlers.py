@@ -48,7 +48,8 @@ from tollhouse.threeds.model import BrowserData
 
 if TYPE_CHECKING:
     from tollhouse.checkout.words import Words
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import AuthenticationDependencies
+    from tollhouse.storage.database import Database
 
 AddressOf = Callable[[Request], str]
 
@@ -64,8 +65,8 @@ log = structlog.get_logger()
 class CheckoutPages:
     """The pages of 3-D Secure. `address_of` tells a browser's address, behind proxies too."""
 
-    def __init__(self, tools: Tools, *, address_of: AddressOf = peer_of) -> None:
-        self._tools = tools
+    def __init__(self, authentication: AuthenticationDependencies, *, address_of: AddressOf = peer_of) -> None:
+        self._authentication = authentication
         self._address_of = address_of
 
     def routes(self) -> list[Route]:
@@ -87,9 +88,11 @@ class CheckoutPages:
 
     async def show_page(self, request: Request) -> Response:
         """Show the next step of an authentication."""
-        key, tools = read_key(request), self._tools.authentication
-        step = await _settle_on(lambda: open_page(tools, key), lambda s: wait_on_page(tools, key, seconds=s))
-        return _show(step, await _find_words(self._tools, request, step), path=f"/3ds/{key}")
+        key, authentication = read_key(request), self._authentication
+        step = await _settle_on(
+            lambda: open_page(authentication, key), lambda s: wait_on_page(authentication, key, seconds=s)
+        )
+        return _show(step, await _find_words(self._authentication.database, request, step), path=f"/3ds/{key}")
 
     async def take_browser(self, request: Request) -> Response:
         """Take the data of the browser.
@@ -97,45 +100,45 @@ class CheckoutPages:
         There is no redirect: the way may lead to the shop, and the policy of the page with the form would not let the
         browser go there.
         """
-        key, tools = read_key(request), self._tools.authentication
+        key, authentication = read_key(request), self._authentication
         form = await read_form(request, limit_bytes=MAX_BODY_BYTES)
-        wanted = await find_language(self._tools.database, await find_payment(tools, key))
+        wanted = await find_language(self._authentication.database, await find_payment(authentication, key))
         browser = BrowserData.from_page(form, request.headers, ip=self._address_of(request))
-        await submit_browser(tools, key, speak(browser, wanted))
+        await submit_browser(authentication, key, speak(browser, wanted))
         words = choose_page_words(request, wanted)
         return send(pages.render_wait(None, words, path=f"/3ds/{key}", poll_path=None))
 
     async def poll_page(self, request: Request) -> Response:
         """Tell a page that waits when there is a next step."""
         return respond_readiness(
-            ready=await wait_on_page(self._tools.authentication, read_key(request), seconds=POLL_SECONDS)
+            ready=await wait_on_page(self._authentication, read_key(request), seconds=POLL_SECONDS)
         )
 
     async def take_return(self, request: Request) -> Response:
         """Take the browser back from the bank."""
         key = read_key(request)
         form = await read_form(request, limit_bytes=MAX_BODY_BYTES)
-        await receive_return(self._tools.authentication, key, form.get("cres", ""))
+        await receive_return(self._authentication, key, form.get("cres", ""))
         return redirect(f"/3ds/return/{key}")
 
     async def show_return(self, request: Request) -> Response:
         """Show what follows the return from the bank."""
-        key, tools = read_key(request), self._tools.authentication
+        key, authentication = read_key(request), self._authentication
         step = await _settle_on(
-            lambda: look_after_return(tools, key), lambda s: wait_after_return(tools, key, seconds=s)
+            lambda: look_after_return(authentication, key), lambda s: wait_after_return(authentication, key, seconds=s)
         )
-        return _show(step, await _find_words(self._tools, request, step), path=f"/3ds/return/{key}")
+        return _show(step, await _find_words(self._authentication.database, request, step), path=f"/3ds/return/{key}")
 
     async def poll_return(self, request: Request) -> Response:
         """Tell a page that waits when the outcome is known."""
         return respond_readiness(
-            ready=await wait_after_return(self._tools.authentication, read_key(request), seconds=POLL_SECONDS)
+            ready=await wait_after_return(self._authentication, read_key(request), seconds=POLL_SECONDS)
         )
 
     async def take_method(self, request: Request) -> Response:
         """Take the notice that the bank's script has run."""
         data = (await read_form(request, limit_bytes=MAX_BODY_BYTES)).get("threeDSMethodData", "")
-        if not await complete_method(self._tools.authentication, read_key(request), data):
+        if not await complete_method(self._authentication, read_key(request), data):
             raise NotFound
         return send(pages.render_method())
 
@@ -157,9 +160,9 @@ async def _settle_on(look: Callable[[], Awaitable[Step]], wait: Callable[[float]
     return await look() if isinstance(step, Wait) and await wait(INLINE_WAIT_SECONDS) else step
 
 
-async def _find_words(tools: Tools, request: Request, step: Step) -> Words:
+async def _find_words(database: Database, request: Request, step: Step) -> Words:
     """Return the words of a step: in the language of the payment's page, or else in the browser's."""
-    wanted = None if isinstance(step, Redirect) else await find_language(tools.database, step.payment)
+    wanted = None if isinstance(step, Redirect) else await find_language(database, step.payment)
     return choose_page_words(request, wanted)
 
 

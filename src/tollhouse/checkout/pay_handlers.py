@@ -44,7 +44,7 @@ from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.find import find_link, find_stored_cards
 from tollhouse.links.model import LinkState
 from tollhouse.links.pay import Buyer, draw_form, is_form_of, pay_link
-from tollhouse.payments.charge.faults import PaymentRejected, Subject
+from tollhouse.payments.faults import PaymentRejected, Subject
 from tollhouse.payments.pages import PATH
 from tollhouse.payments.reading.stored_payment import find_challenge_url, is_canceled
 from tollhouse.payments.returns import leave_untried_url, leave_url
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tollhouse.links.model import Link
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import PaymentReader
 
 #: Forms taken from one link, and from one address, a minute.
 FORMS_BY_LINK = 20
@@ -82,7 +82,7 @@ log = structlog.get_logger()
 class PaymentPageDependencies:
     """What the pages work with. `today` is asked where a card whose expiry is past is refused in the form."""
 
-    tools: Tools
+    links: LinkDependencies
     address_of: Callable[[Request], str] = peer_of
     is_stage: bool = True
     today: Callable[[], datetime | None] = lambda: None
@@ -90,9 +90,9 @@ class PaymentPageDependencies:
     by_address: RateLimit = field(default_factory=lambda: RateLimit(FORMS_BY_ADDRESS))
 
     @property
-    def links(self) -> LinkDependencies:
-        """What charges what is paid on a page."""
-        return LinkDependencies(self.tools.lookups, self.tools.charging)
+    def reader(self) -> PaymentReader:
+        """What reads the tries of a page."""
+        return self.links.charging.requests.reader
 
     def frame(self, request: Request, link: Link | None = None) -> Frame:
         """Return what the page of a request has in common with all others."""
@@ -100,7 +100,7 @@ class PaymentPageDependencies:
 
     async def frame_with_way(self, request: Request, link: Link) -> Frame:
         """Return the same, with the way to the shop and whether the consumer stopped the last try."""
-        is_stopped = link.last is not None and await is_canceled(self.tools.reader, link.last)
+        is_stopped = link.last is not None and await is_canceled(self.reader, link.last)
         return replace(self.frame(request, link), shop_url=await _find_shop_url(self, link), is_canceled=is_stopped)
 
 
@@ -122,7 +122,7 @@ class PaymentPages:
     async def show_page(self, request: Request) -> Response:
         """Show the form, or why there is none."""
         till, key = self._till, read_key(request)
-        link = await find_link(till.tools.database, key)
+        link = await find_link(till.links.database, key)
         if link.standing is LinkState.BUSY:
             return redirect(await _find_challenge(till, link) or f"{PATH}/{key}/done")
         if link.standing is LinkState.OPEN:
@@ -132,7 +132,7 @@ class PaymentPages:
     async def take_form(self, request: Request) -> Response:
         """Try to pay."""
         till, key = self._till, read_key(request)
-        link = await find_link(till.tools.database, key)
+        link = await find_link(till.links.database, key)
         till.by_link.check((link.merchant_id, link.payment_id))
         till.by_address.check(till.address_of(request))
         form = await read_form(request, limit_bytes=MAX_BODY_BYTES, card_fields=CARD_FIELDS)
@@ -147,17 +147,17 @@ class PaymentPages:
         till, key = self._till, read_key(request)
         link = await _wait_a_moment(till, key)
         if link.standing is LinkState.PAID and link.last:
-            return leave(await leave_url(till.tools.returns, link.last), till.frame(request, link).words)
+            return leave(await leave_url(till.links.returns, link.last), till.frame(request, link).words)
         if link.standing is LinkState.BUSY and link.last:
-            if till.tools.clock.now() - link.last.attempt.sent_at > MAX_WAIT:
-                return leave(await leave_url(till.tools.returns, link.last), till.frame(request, link).words)
+            if till.links.charging.clock.now() - link.last.attempt.sent_at > MAX_WAIT:
+                return leave(await leave_url(till.links.returns, link.last), till.frame(request, link).words)
             return send(render_busy(till.frame(request, link), path=f"{PATH}/{key}/done"))
         return redirect(f"{PATH}/{key}")
 
     async def go_back(self, request: Request) -> Response:
         """Lead to the shop, with what is known."""
         till, key = self._till, read_key(request)
-        link = await find_link(till.tools.database, key)
+        link = await find_link(till.links.database, key)
         url = await _find_shop_url(till, link)
         return leave(url, till.frame(request, link).words) if url else redirect(f"{PATH}/{key}")
 
@@ -237,7 +237,7 @@ async def _draw_page(
     kept: Mapping[str, str] | None = None,
 ) -> Page:
     number, proof = draw_form(till.links, link)
-    cards = await find_stored_cards(till.tools.database, link)
+    cards = await find_stored_cards(till.links.database, link)
     chosen = (form.get("account") or NEW_CARD) if form else ""
     drawn = Form(f"{PATH}/{key}", number, proof, cards, faults or {}, chosen, kept or {})
     frame = await till.frame_with_way(request, link)
@@ -259,26 +259,26 @@ async def _show_end(till: PaymentPageDependencies, request: Request, link: Link)
 async def _find_shop_url(till: PaymentPageDependencies, link: Link) -> str | None:
     """Return the way to the shop with the result, which is only the order where no card was tried."""
     if link.last is not None:
-        return await leave_url(till.tools.returns, link.last)
+        return await leave_url(till.links.returns, link.last)
     url = link.terms.redirect_url or link.site_redirect_url
     if not url:
         return None
     return await leave_untried_url(
-        till.tools.returns, merchant_id=link.merchant_id, payment_id=link.payment_id, url=url
+        till.links.returns, merchant_id=link.merchant_id, payment_id=link.payment_id, url=url
     )
 
 
 async def _find_challenge(till: PaymentPageDependencies, link: Link) -> str | None:
-    return await find_challenge_url(till.tools.reader, link.last) if link.last else None
+    return await find_challenge_url(till.reader, link.last) if link.last else None
 
 
 async def _wait_a_moment(till: PaymentPageDependencies, key: str) -> Link:
     """Return a link, after a moment if the outcome of its try is open."""
     give_up_at = time.monotonic() + INLINE_WAIT_SECONDS
-    link = await find_link(till.tools.database, key)
+    link = await find_link(till.links.database, key)
     while link.standing is LinkState.BUSY and time.monotonic() < give_up_at:
         await asyncio.sleep(PAUSE_SECONDS)
-        link = await find_link(till.tools.database, key)
+        link = await find_link(till.links.database, key)
     return link
 
 

@@ -23,7 +23,7 @@ from tollhouse.kernel.errors import NotAuthenticated
 from tollhouse.payments.authentication.results import receive_result
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import AuthenticationDependencies
 
 MAX_RESULT_BYTES = 64 * 1024
 MAX_CERTIFICATE_CHARACTERS = 16 * 1024
@@ -83,8 +83,8 @@ def fingerprint_certificate(shown: str) -> str:
 class ResultCalls:
     """The call on which the Directory reports."""
 
-    def __init__(self, tools: Tools, access: DirectoryAccess) -> None:
-        self._tools = tools
+    def __init__(self, authentication: AuthenticationDependencies, access: DirectoryAccess) -> None:
+        self._authentication = authentication
         self._access = access
 
     def routes(self) -> list[Route]:
@@ -95,4 +95,4 @@ class ResultCalls:
         """Take an RReq from the Directory and answer with RRes or Erro."""
         self._access.check(request)
         message = await request.read_body(limit_bytes=MAX_RESULT_BYTES)
-        return Response(await receive_result(self._tools.authentication, message))
+        return Response(await receive_result(self._authentication, message))

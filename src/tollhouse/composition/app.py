@@ -18,10 +18,10 @@ import structlog
 
 from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.origins import AllowedOrigins
+from tollhouse.billing.dependencies import BillingDependencies, RecordEvents
 from tollhouse.billing.renewals.breaker import select_hour
 from tollhouse.billing.settle import ForecastSubscription, RecordRenewal
 from tollhouse.billing.subscribe import RecordSubscription
-from tollhouse.billing.tools import BillingDependencies, RecordEvents
 from tollhouse.catalog.access import Catalog
 from tollhouse.composition.choices import (
     build_acquirer,
@@ -32,6 +32,7 @@ from tollhouse.composition.choices import (
     choose_sweeps,
     choose_telling,
 )
+from tollhouse.composition.payment_parts import PaymentParts
 from tollhouse.http.metrics import Metrics
 from tollhouse.ipn.message.lifecycle_events import build_event_rows
 from tollhouse.ipn.store import select_outbox_state
@@ -49,7 +50,6 @@ from tollhouse.payments.store import (
     count_unresolved,
     finish_payments,
 )
-from tollhouse.payments.tools import Tools
 from tollhouse.phones.desk import PhoneDependencies, Quotas
 from tollhouse.rates.access import Rates
 from tollhouse.storage.coalesce import Coalescer
@@ -97,7 +97,7 @@ class Gateway:
     pools: Pools
     #: The one of the pools that this is for: payments, unless `for_worker` or `for_readers` chose another.
     database: Database
-    tools: Tools
+    parts: PaymentParts
     mint: TokenDependencies
     gate: RequestAuthenticator
     vault: Vault
@@ -127,12 +127,12 @@ class Gateway:
         return self._on(self.pools.readers)
 
     def _on(self, database: Database) -> Gateway:
-        tools = replace(self.tools, database=database)
-        return replace(self, database=database, tools=tools, biller=_build_biller(tools, self.biller.tell))
+        parts = replace(self.parts, database=database)
+        return replace(self, database=database, parts=parts, biller=_build_biller(parts, self.biller.tell))
 
     async def refresh_metrics(self) -> None:
         """Bring the gauges up to date, first those of this process. Raises DatabaseUnavailable."""
-        for lane in (self.tools.beginnings, self.tools.moves, self.mint.lane):
+        for lane in (self.parts.begin_lane, self.parts.finish_lane, self.mint.lane):
             self.metrics.queue_depth.labels(lane.name).set(lane.depth)
         async with self.pools.readers.acquire() as connection:
             outbox = await select_outbox_state(connection)
@@ -197,14 +197,14 @@ async def open_gateway(
     database = pools.payments
     await _set_installation(settings, database)
     gateway = build_gateway(settings, pools, Vault(keys), transport, directory_transport=directory_transport)
-    await set_clock(gateway.tools.clock, database)
-    await read_offsets(database, gateway.tools.clock)
-    await gateway.tools.rates.refresh()
+    await set_clock(gateway.parts.clock, database)
+    await read_offsets(database, gateway.parts.clock)
+    await gateway.parts.rates.refresh()
     try:
         await _check_keys(gateway)
         yield gateway
     finally:
-        left = await gateway.tools.running.drain(seconds=seconds_to_drain())
+        left = await gateway.parts.running.drain(seconds=seconds_to_drain())
         if left:
             log.warning("work left to the resolver", pieces=left)
         await gateway.desk.sender.close()
@@ -267,7 +267,7 @@ def build_gateway(
     clock, metrics, wake, carrier = DatabaseClock(), Metrics(), asyncio.Event(), build_carrier(settings)
     security_codes = SecurityCodes(_open_ring(settings, vault))
     secrets = IpnSecrets(database, lambda merchant_id, sealed: vault.open_secret(sealed, bound_to=f"ipn|{merchant_id}"))
-    tools = _build_tools(
+    parts = _build_parts(
         settings,
         database,
         clock=clock,
@@ -277,7 +277,7 @@ def build_gateway(
         directory=Directory(directory_transport or transport),
         carrier=carrier,
         ipn_secrets=secrets.of,
-        on_settled=partial(_tell_settled, metrics, wake),
+        on_finished=partial(_tell_finished, metrics, wake),
     )
     mint = TokenDependencies(
         vault, Coalescer("tokens", partial(flush_tokens, clock), database, wait_seconds=BEGIN_WAIT_SECONDS), clock
@@ -292,7 +292,7 @@ def build_gateway(
         settings=settings,
         pools=pools,
         database=database,
-        tools=tools,
+        parts=parts,
         mint=mint,
         gate=RequestAuthenticator(doorman, trusted_proxies=settings.trusted_proxies),
         vault=vault,
@@ -308,12 +308,12 @@ def build_gateway(
         transport=transport,
         wake=wake,
         origins=AllowedOrigins(database),
-        biller=_build_biller(tools, choose_telling(carrier)),
-        sweeps=(*SWEEPS, *choose_sweeps(tools.limits)),
+        biller=_build_biller(parts, choose_telling(carrier)),
+        sweeps=(*SWEEPS, *choose_sweeps(parts.limits)),
     )
 
 
-def _build_tools(
+def _build_parts(
     settings: Settings,
     database: Database,
     *,
@@ -324,15 +324,15 @@ def _build_tools(
     directory: Directory,
     carrier: MailTransport | None,
     ipn_secrets: Callable[[int], Awaitable[Sequence[str]]],
-    on_settled: Callable[[Payment], None],
-) -> Tools:
+    on_finished: Callable[[Payment], None],
+) -> PaymentParts:
     limits = choose_limits(settings)
     consequences = choose_consequences(carrier, limits)
     begin = partial(begin_payments, clock, (RecordSubscription(), RecordRenewal()), limits=limits)
     move = partial(finish_payments, clock, consequences)
     acquirer = build_acquirer(settings, transport)
     numbers = _build_numbers(database)
-    return Tools(
+    return PaymentParts(
         database=database,
         clock=clock,
         vault=vault,
@@ -342,16 +342,16 @@ def _build_tools(
         directory=directory,
         acquirers={acquirer.name: acquirer},
         numbers=numbers,
-        beginnings=Coalescer("begin", begin, database, wait_seconds=BEGIN_WAIT_SECONDS),
-        moves=Coalescer("move", move, database, patience_seconds=FINISH_TIMEOUT_SECONDS),
+        begin_lane=Coalescer("begin", begin, database, wait_seconds=BEGIN_WAIT_SECONDS),
+        finish_lane=Coalescer("move", move, database, patience_seconds=FINISH_TIMEOUT_SECONDS),
         consequences=consequences,
-        foresee=ForecastSubscription(database, build_event_rows),
+        forecast=ForecastSubscription(database, build_event_rows),
         mids=dict.fromkeys(settings.mids, acquirer.name),
         takes_test_mids=not settings.is_live,
         base_url=settings.public_url,
         ipn_secrets=ipn_secrets,
-        on_settled=on_settled,
-        patience=PaymentTimeouts(
+        on_finished=on_finished,
+        timeouts=PaymentTimeouts(
             answer=settings.answer_seconds,
             margin=settings.resolver_margin_seconds,
             challenge=settings.challenge_seconds,
@@ -360,8 +360,8 @@ def _build_tools(
     )
 
 
-def _build_biller(tools: Tools, tell: RecordEvents) -> BillingDependencies:
-    return BillingDependencies(tools.lookups, tools.charging, tools.card_updates, tell)
+def _build_biller(parts: PaymentParts, tell: RecordEvents) -> BillingDependencies:
+    return BillingDependencies(parts.lookups, parts.charging, parts.card_updates, tell)
 
 
 def _build_numbers(database: Database) -> NumberBlocks:
@@ -372,6 +372,6 @@ def _build_numbers(database: Database) -> NumberBlocks:
     return NumberBlocks(reserve_block, size=ID_BLOCK)
 
 
-def _tell_settled(metrics: Metrics, wake: asyncio.Event, payment: Payment) -> None:
+def _tell_finished(metrics: Metrics, wake: asyncio.Event, payment: Payment) -> None:
     metrics.count_outcome(mode=payment.mode.value, status=payment.status.value, code=payment.code or "")
     wake.set()

@@ -32,8 +32,8 @@ from tollhouse.transport.http import HttpTransport
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer
+    from tollhouse.billing.dependencies import RecordEvents
     from tollhouse.billing.model import LifecycleEvent
-    from tollhouse.billing.tools import RecordEvents
     from tollhouse.composition.settings import Settings
     from tollhouse.payments.model import FinishHook
     from tollhouse.storage.database import PlainConnection

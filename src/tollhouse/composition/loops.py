@@ -26,7 +26,7 @@ from tollhouse.worker.run import Loop, every, run_every
 
 if TYPE_CHECKING:
     from tollhouse.composition.app import Gateway
-    from tollhouse.payments.tools import Tools
+    from tollhouse.composition.payment_parts import PaymentParts
 
 RESOLVE_EVERY_SECONDS = 1.0
 REVERSE_EVERY_SECONDS = 1.0
@@ -72,7 +72,7 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
         "free orphaned callbacks": every(
             SWEEP_ORPHANS_EVERY_SECONDS, OrphanSweep(gateway.database, gateway.metrics.orphans.inc).step, stop
         ),
-        **_build_payment_loops(gateway.tools, stop),
+        **_build_payment_loops(gateway.parts, stop),
         "renew subscriptions": lambda beat: run_every(
             RENEW_EVERY_SECONDS,
             partial(renew_due, gateway.biller, is_stopping=stop.is_set, beat=beat),
@@ -92,24 +92,24 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     } | _build_common_loops(gateway, stop)
 
 
-def _build_payment_loops(tools: Tools, stop: asyncio.Event) -> dict[str, Loop]:
+def _build_payment_loops(parts: PaymentParts, stop: asyncio.Event) -> dict[str, Loop]:
     """Name the loops that bring payments to their end."""
     return {
         "resolve outcomes": every(
-            RESOLVE_EVERY_SECONDS, partial(resolve_batch, tools.attempts), stop, backlog=resolve.BATCH
+            RESOLVE_EVERY_SECONDS, partial(resolve_batch, parts.attempts), stop, backlog=resolve.BATCH
         ),
         "reverse references": every(
-            REVERSE_EVERY_SECONDS, partial(reverse_batch, tools.attempts), stop, backlog=reversals.BATCH
+            REVERSE_EVERY_SECONDS, partial(reverse_batch, parts.attempts), stop, backlog=reversals.BATCH
         ),
         "keep authorizations": every(
-            KEEP_HOLDS_EVERY_SECONDS, partial(keep_hold_batch, tools.operations), stop, backlog=holds.BATCH
+            KEEP_HOLDS_EVERY_SECONDS, partial(keep_hold_batch, parts.operations), stop, backlog=holds.BATCH
         ),
         "take in disputes": every(
-            TAKE_IN_DISPUTES_EVERY_SECONDS, partial(import_all_disputes, tools.disputes, is_stopping=stop.is_set), stop
+            TAKE_IN_DISPUTES_EVERY_SECONDS, partial(import_all_disputes, parts.disputes, is_stopping=stop.is_set), stop
         ),
         "sweep authentications": every(
             SWEEP_AUTHENTICATIONS_EVERY_SECONDS,
-            partial(sweep_authentications, tools.authentication),
+            partial(sweep_authentications, parts.authentication),
             stop,
             backlog=SWEEP_LIMIT,
         ),
@@ -137,13 +137,13 @@ def build_web_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
 
 def _build_common_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     """Name the loops of every process: the monotonic clock drifts, and stands still while a laptop sleeps."""
-    rates = gateway.tools.rates
+    rates = gateway.parts.rates
 
     async def read_time() -> None:
-        await set_clock(gateway.tools.clock, gateway.database)
+        await set_clock(gateway.parts.clock, gateway.database)
 
     async def forget_keys() -> None:
-        gateway.tools.security_codes.forget_keys(gateway.tools.clock.now())
+        gateway.parts.security_codes.forget_keys(gateway.parts.clock.now())
 
     loops: dict[str, Loop] = {
         "forget keys of challenges": every(FORGET_KEYS_EVERY_SECONDS, forget_keys, stop),
@@ -151,6 +151,6 @@ def _build_common_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop
         "read the rates": every(READ_RATES_EVERY_SECONDS, rates.refresh, stop),
     }
     if not gateway.settings.is_live:
-        read = partial(read_offsets, gateway.database, gateway.tools.clock)
+        read = partial(read_offsets, gateway.database, gateway.parts.clock)
         loops["read the offsets"] = every(READ_OFFSETS_EVERY_SECONDS, read, stop)
     return loops

@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tollhouse.api.access import RequestAuthenticator
-    from tollhouse.billing.tools import BillingDependencies
+    from tollhouse.billing.dependencies import BillingDependencies
+    from tollhouse.composition.payment_parts import PaymentParts
     from tollhouse.composition.settings import Settings
     from tollhouse.http.routes import Route
     from tollhouse.merchants.secrets import IpnSecrets
-    from tollhouse.payments.tools import Tools
     from tollhouse.phones.desk import PhoneDependencies
     from tollhouse.storage.database import PlainConnection
     from tollhouse.transport.model import Transport
@@ -62,27 +62,29 @@ class DueBy(Protocol):
 
 
 def list_stage_calls(
-    tools: Tools, gate: RequestAuthenticator, *, transport: Transport, clockwork: Clockwork
+    parts: PaymentParts, gate: RequestAuthenticator, *, transport: Transport, clockwork: Clockwork
 ) -> list[Route]:
     """Return the routes of the calls that are not there in live. `transport` leads to the simulator."""
-    desk = TestDataDesk(transport, tools.clock.now_of)
+    desk = TestDataDesk(transport, parts.clock.now_of)
     calls = (
-        ChallengeCalls(gate, partial(complete_challenge, tools, transport)),
+        ChallengeCalls(gate, partial(complete_challenge, parts.authentication, transport)),
         FaultCalls(gate, partial(ask_world, transport)),
-        IssuerCalls(tools, gate),
-        TestCardCalls(desk, gate, tools.database, tools.vault.digest),
+        IssuerCalls(parts.chargebacks, parts.vault.digest, gate),
+        TestCardCalls(desk, gate, parts.database, parts.vault.digest),
         ClockCalls(gate, partial(advance, clockwork), partial(look_ahead, clockwork)),
     )
     return [route for call in calls for route in call.routes()]
 
 
-def list_stage_pages(settings: Settings, tools: Tools, *, secrets: IpnSecrets, desk: PhoneDependencies) -> list[Route]:
+def list_stage_pages(
+    settings: Settings, parts: PaymentParts, *, secrets: IpnSecrets, desk: PhoneDependencies
+) -> list[Route]:
     """Return the routes of the pages that are not there in live."""
-    return [*_build_inbox(settings, tools, secrets, desk).routes(), *StagePages().routes()]
+    return [*_build_inbox(settings, parts, secrets, desk).routes(), *StagePages().routes()]
 
 
 def build_clockwork(
-    tools: Tools,
+    parts: PaymentParts,
     biller: BillingDependencies,
     secrets: IpnSecrets,
     wake: asyncio.Event,
@@ -91,33 +93,35 @@ def build_clockwork(
 ) -> Clockwork:
     """Put together what moves clocks."""
     return Clockwork(
-        tools.database,
-        tools.clock,
-        tools.running,
-        build_clock_tasks(tools, biller, secrets),
+        parts.database,
+        parts.clock,
+        parts.running,
+        build_clock_tasks(parts, biller, secrets),
         wake.set,
         others_learn_seconds=others_learn_seconds,
     )
 
 
-def build_clock_tasks(tools: Tools, biller: BillingDependencies, secrets: IpnSecrets) -> tuple[ClockDrivenTask, ...]:
+def build_clock_tasks(
+    parts: PaymentParts, biller: BillingDependencies, secrets: IpnSecrets
+) -> tuple[ClockDrivenTask, ...]:
     """List what falls due by a merchant's clock, or has to be done before the clock goes on.
 
     Causes stand before what they lead to: whoever looks in this order and finds nothing has overlooked nothing.
     """
 
     def ask(select: Ask[Found]) -> Callable[[int, Mark], Awaitable[Found]]:
-        return ask_rows(tools.database, select)
+        return ask_rows(parts.database, select)
 
-    disputes = Disputes(tools.disputes)
-    sweep = partial(sweep_authentications, tools.authentication)
-    deliver = partial(deliver_once, tools.database, secrets_of=secrets.of, policy=STAGE)
+    disputes = Disputes(parts.disputes)
+    sweep = partial(sweep_authentications, parts.authentication)
+    deliver = partial(deliver_once, parts.database, secrets_of=secrets.of, policy=STAGE)
     return (
         ClockDrivenTask(
             "authorization",
             ask(_next(select_next_hold)),
             ask(_due_by(select_holds_busy)),
-            partial(keep_due_holds, tools.operations),
+            partial(keep_due_holds, parts.operations),
         ),
         ClockDrivenTask(
             "challenge", ask(_next(select_next_authentication)), ask(_due_by(select_authentications_busy)), sweep
@@ -129,7 +133,7 @@ def build_clock_tasks(tools: Tools, biller: BillingDependencies, secrets: IpnSec
         ClockDrivenTask(
             "subscription", ask(_next(select_next_due)), ask(_due_by(select_is_busy)), partial(renew_due, biller)
         ),
-        ClockDrivenTask("outcome", nothing_due, ask(_select_attempts_busy), partial(resolve_due, tools.attempts)),
+        ClockDrivenTask("outcome", nothing_due, ask(_select_attempts_busy), partial(resolve_due, parts.attempts)),
         ClockDrivenTask("callback", ask(_select_next_delivery), ask(_select_deliveries_busy), deliver),
     )
 
@@ -167,12 +171,12 @@ async def _select_deliveries_busy(connection: PlainConnection, merchant_id: int,
     )
 
 
-def _build_inbox(settings: Settings, tools: Tools, secrets: IpnSecrets, desk: PhoneDependencies) -> Inbox:
+def _build_inbox(settings: Settings, parts: PaymentParts, secrets: IpnSecrets, desk: PhoneDependencies) -> Inbox:
     """Show what is not sent anywhere; messages that leave are not kept, so there is nothing of them to show."""
     sender = desk.sender
     return Inbox(
-        tools.database,
-        tools.catalog,
+        parts.database,
+        parts.catalog,
         secrets.of,
         Mailbox(),
         settings.public_url,

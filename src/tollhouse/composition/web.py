@@ -84,30 +84,30 @@ def build_web(
 
 def list_calls(gateway: Gateway, others_learn_seconds: float = 0.0) -> list[Route]:
     """Return the routes of the API."""
-    settings, tools, gate, biller = gateway.settings, gateway.tools, gateway.gate, gateway.biller
-    readers = gateway.for_readers().tools
+    settings, parts, gate, biller = gateway.settings, gateway.parts, gateway.gate, gateway.biller
+    readers, digest = gateway.pools.readers, gateway.vault.digest
     context = partial(_validation_context, settings)
     limits = TokenizeLimits(choose_rates(settings))
     calls = (
-        PaymentCalls(tools, gate, context),
-        OperationCalls(tools, gate, context),
-        PaymentPageCalls(tools, gate, context),
+        PaymentCalls(parts.lookups, parts.charging, gate, context),
+        OperationCalls(parts.voiding, digest, gate, context),
+        PaymentPageCalls(parts.links, gate, context),
         SubscriptionCalls(biller, gate),
         SubscriptionAccountCalls(biller, gate, context),
         ChargeCalls(biller, gate),
-        ChargebackCalls(tools, gate),
+        ChargebackCalls(parts.links, gate),
         TokenizeCalls(gateway.mint, gate, limits, context),
         AccountTokenCalls(gateway.mint, gateway.database, gate, limits, context),
-        SiteCalls(tools, gate, context),
-        SkuCalls(tools, gate),
-        ConsumerCalls(tools, gate),
-        AccountCalls(tools, gate),
-        RateCalls(tools.rates, gate, settings.egress),
+        SiteCalls(parts.catalog, parts.database, digest, gate, context),
+        SkuCalls(parts.catalog, parts.database, digest, gate),
+        ConsumerCalls(parts.database, parts.vault, gate),
+        AccountCalls(parts.database, gate),
+        RateCalls(parts.rates, gate, settings.egress),
         PhoneCalls(gateway.desk, gate, gateway.vault.digest),
-        CallbackCalls(tools, readers, gate, context),
+        CallbackCalls(parts.database, readers, digest, gate, context, answer_seconds=parts.timeouts.answer),
         CodeCalls(),
         FeedCalls(readers, gate),
-        LegacyCalls(tools, gate),
+        LegacyCalls(parts.lookups, gate),
         TimelineCalls(readers, gate),
     )
     routes = [route for call in calls for route in call.routes()]
@@ -117,13 +117,13 @@ def list_calls(gateway: Gateway, others_learn_seconds: float = 0.0) -> list[Rout
 def _list_pages(gateway: Gateway, simulator: Simulator | None) -> list[Route]:
     """Return the routes of pages, and of what the Directory calls."""
     routes = [
-        *CheckoutPages(gateway.tools, address_of=gateway.gate.address_of).routes(),
-        *ResultCalls(gateway.tools, _build_directory_access(gateway)).routes(),
+        *CheckoutPages(gateway.parts.authentication, address_of=gateway.gate.address_of).routes(),
+        *ResultCalls(gateway.parts.authentication, _build_directory_access(gateway)).routes(),
         *PaymentPages(_open_till(gateway)).routes(),
         *_open_portal(gateway.for_readers()).routes(),
     ]
     if not gateway.settings.is_live:
-        routes += list_stage_pages(gateway.settings, gateway.tools, secrets=gateway.secrets, desk=gateway.desk)
+        routes += list_stage_pages(gateway.settings, gateway.parts, secrets=gateway.secrets, desk=gateway.desk)
     if simulator is not None:
         routes += BankPages(simulator, path="/simulator").routes()
     return routes
@@ -157,7 +157,7 @@ def _open_portal(gateway: Gateway) -> Portal:
 def _open_till(gateway: Gateway) -> PaymentPageDependencies:
     is_live = gateway.settings.is_live
     return PaymentPageDependencies(
-        gateway.tools,
+        gateway.parts.links,
         address_of=gateway.gate.address_of,
         is_stage=not is_live,
         today=lambda: datetime.now(UTC) if is_live else None,
@@ -166,11 +166,11 @@ def _open_till(gateway: Gateway) -> PaymentPageDependencies:
 
 def _list_stage_calls(gateway: Gateway, others_learn_seconds: float) -> list[Route]:
     return list_stage_calls(
-        gateway.tools,
+        gateway.parts,
         gateway.gate,
         transport=gateway.transport,
         clockwork=build_clockwork(
-            gateway.tools, gateway.biller, gateway.secrets, gateway.wake, others_learn_seconds=others_learn_seconds
+            gateway.parts, gateway.biller, gateway.secrets, gateway.wake, others_learn_seconds=others_learn_seconds
         ),
     )
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import ChargeDependencies, PageLinks, ReturnLinks
-    from tollhouse.payments.lookups import IntentLookups
+    from tollhouse.payments.dependencies import ChargeDependencies, IntentLookups, PageLinks, ReturnLinks
     from tollhouse.storage.database import Database
     from tollhouse.storage.ids import NumberBlocks
 

@@ -13,8 +13,10 @@ from tollhouse.kernel.clock import boot_seconds
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer
+    from tollhouse.catalog.access import Catalog
     from tollhouse.kernel.clock import DatabaseClock
     from tollhouse.payments.model import FinishHook, SubscriptionForecast
+    from tollhouse.payments.routing import Routes
     from tollhouse.payments.steps import BeginRecord, Begun, FinishRecord
     from tollhouse.payments.work import Running
     from tollhouse.rates.access import Rates
@@ -44,6 +46,17 @@ class PaymentTimeouts:
     def send_before(self) -> float:
         """Return until when a request may leave whose intention is committed next (`transport.model`)."""
         return boot_seconds() + self.margin
+
+
+@dataclass(frozen=True, slots=True)
+class IntentLookups:
+    """What is read, and with which keys, to build the intent of a payment."""
+
+    database: Database
+    clock: DatabaseClock
+    vault: Vault
+    catalog: Catalog
+    routes: Routes
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from tollhouse.threeds.store import select_newest
 from tollhouse.transport.model import NoAnswer, NotSent
 
 if TYPE_CHECKING:
-    from tollhouse.payments.tools import Tools
+    from tollhouse.payments.dependencies import AuthenticationDependencies
     from tollhouse.transport.model import Transport
 
 Outcome = Literal["pass", "fail", "cancel", "timeout"]
@@ -55,7 +55,7 @@ log = structlog.get_logger()
 
 
 async def complete_challenge(
-    tools: Tools, transport: Transport, *, merchant_id: int, payment_id: int, result: Outcome
+    deps: AuthenticationDependencies, transport: Transport, *, merchant_id: int, payment_id: int, result: Outcome
 ) -> Reply:
     """Take a payment's authentication to its end, and answer with the payment as it then stands.
 
@@ -64,30 +64,32 @@ async def complete_challenge(
     """
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while True:
-        payment = await _load(tools, merchant_id, payment_id)
+        payment = await _load(deps, merchant_id, payment_id)
         if payment.status is not Status.PENDING or time.monotonic() >= give_up_at:
-            return await _answer(tools, payment)
-        async with tools.database.acquire() as connection:
+            return await _answer(deps, payment)
+        async with deps.database.acquire() as connection:
             authentication = await select_newest(
                 connection, merchant_id=merchant_id, transaction_id=payment.transaction_id
             )
         if authentication is not None:
-            await _take_step(tools, transport, authentication, result)
+            await _take_step(deps, transport, authentication, result)
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def _take_step(tools: Tools, transport: Transport, authentication: Authentication, result: Outcome) -> None:
+async def _take_step(
+    deps: AuthenticationDependencies, transport: Transport, authentication: Authentication, result: Outcome
+) -> None:
     """Do what a cardholder would do next; where there is nothing to do, the next look may find more."""
     if authentication.state is State.CHALLENGED:
         await _answer_bank(transport, authentication, result)
         if result == "timeout":
-            await abandon(tools.authentication, authentication)
+            await abandon(deps, authentication)
     elif result == "timeout" and not authentication.state.is_decided:
-        await abandon(tools.authentication, authentication)
+        await abandon(deps, authentication)
     elif authentication.state is State.COLLECTING:
-        await submit_browser(tools.authentication, page_key(tools.reader.pages, authentication.series_id), BROWSER)
+        await submit_browser(deps, page_key(deps.pages, authentication.series_id), BROWSER)
     elif authentication.state is State.LAPSED:
-        await open_page(tools.authentication, page_key(tools.reader.pages, authentication.series_id))
+        await open_page(deps, page_key(deps.pages, authentication.series_id))
 
 
 async def _answer_bank(transport: Transport, authentication: Authentication, result: Outcome) -> None:
@@ -101,14 +103,14 @@ async def _answer_bank(transport: Transport, authentication: Authentication, res
         raise Unavailable("The simulator did not take the answer.") from error
 
 
-async def _load(tools: Tools, merchant_id: int, payment_id: int) -> Payment:
-    async with tools.database.acquire() as connection:
+async def _load(deps: AuthenticationDependencies, merchant_id: int, payment_id: int) -> Payment:
+    async with deps.database.acquire() as connection:
         payment = await select_payment_by_order(connection, merchant_id=merchant_id, payment_id=payment_id)
     if payment is None:
         raise NotFound("There is no such order.")
     return payment
 
 
-async def _answer(tools: Tools, payment: Payment) -> Reply:
+async def _answer(deps: AuthenticationDependencies, payment: Payment) -> Reply:
     """Answer with the payment; one that still waits for its cardholder says where."""
-    return Reply(200, await show_payment(tools.reader, payment))
+    return Reply(200, await show_payment(deps.finish.reader, payment))

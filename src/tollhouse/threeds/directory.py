@@ -34,7 +34,8 @@ log = structlog.get_logger()
 class Directory:
     """One Directory behind a transport. `timeout_seconds` is how long an AReq may take.
 
-    It has to be within the margin after which the resolver looks at an attempt (`payments.tools.Patience.margin`).
+    It has to be within the margin after which the resolver looks at an attempt
+    (`payments.dependencies.PaymentTimeouts.margin`).
     """
 
     def __init__(

@@ -10,8 +10,8 @@ from tollhouse.billing.renewals.check_card import check_card, lease_due_cards
 from tollhouse.worker.run import do_batches, try_one
 
 if TYPE_CHECKING:
+    from tollhouse.billing.dependencies import BillingDependencies
     from tollhouse.billing.model import SubscriptionContext
-    from tollhouse.billing.tools import BillingDependencies
 
 BATCH = 50
 

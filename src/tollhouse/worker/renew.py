@@ -10,7 +10,7 @@ from tollhouse.billing.renewals.renew import Due, lease_due, load_due, renew
 from tollhouse.worker.run import try_one
 
 if TYPE_CHECKING:
-    from tollhouse.billing.tools import BillingDependencies
+    from tollhouse.billing.dependencies import BillingDependencies
 
 #: Charges under way at a time, and how many subscriptions are taken in one look. What is under way shares the two
 #: durable steps with all other payments, so more would only make these wait.

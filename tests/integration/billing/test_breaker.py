@@ -27,7 +27,7 @@ def within_an_hour() -> None:
 
 async def look(billing: Billing, count: int = 0) -> Hour:
     """Count so many renewals, and return how the hour stands."""
-    async with billing.shop.tools.database.acquire() as connection:
+    async with billing.shop.parts.database.acquire() as connection:
         return await note_renewals(connection, count)
 
 
@@ -98,11 +98,11 @@ async def test_somebody_lets_it_go_on(billing: Billing) -> None:
     """Who resumes them takes what is due now for right, and the next alarm counts from there."""
     await fall_due(billing, 3)
     await look(billing, FLOOR)
-    async with billing.shop.tools.database.acquire() as connection:
+    async with billing.shop.parts.database.acquire() as connection:
         resumed = await resume_renewals(connection)
         assert (resumed.paused_at, resumed.due, resumed.forecast) == (None, 3, FLOOR + 3)
     assert await billing.renew() == [(1, 1, "paid")] * 3
-    async with billing.shop.tools.database.acquire() as connection:
+    async with billing.shop.parts.database.acquire() as connection:
         hour = await select_hour(connection)
     assert (hour.begun, hour.due) == (FLOOR + 3, 0)
 

@@ -82,7 +82,7 @@ async def test_payments(shop: Shop) -> None:
     assert (await shop.pay()).outcome[0] == "fail"
     assert (await shop.pay(prices=(price(0), price(999, "30d")))).outcome[0] == "success"
     held, paying = await shop.start(consumer_id="user-2")
-    report = await verify_ledger(shop.tools.database)
+    report = await verify_ledger(shop.parts.database)
     assert report.violations == ()
     assert (report.entries, report.transactions) == (2, 2)
     assert balances_of(report) == {
@@ -110,7 +110,7 @@ OPERATIONS = st.lists(
 @example(wishes=[("auth", 1, True), ("void", 1, True), ("sale", 1, True), ("void", 1, True)])
 async def test_operations(shop: Shop, wishes: list[tuple[str, int, bool]]) -> None:
     """Whatever is asked of payments, the books say what the transactions say, and no verification finds fault."""
-    database, transaction_id = shop.tools.database, 0
+    database, transaction_id = shop.parts.database, 0
     for mode, amount_minor, is_approved in wishes:
         if not is_approved:
             shop.acquirer.plan(Plan(Declined("05")))

@@ -33,17 +33,17 @@ async def test_new_facts_are_proved_as_they_are_numbered(shop: Shop) -> None:
     paid = [(await shop.pay()).transaction_id for _ in range(3)]
     for spoilt in paid[1:]:
         await shop.value(SPOIL, spoilt)
-    await number_batch(shop.tools.database)
+    await number_batch(shop.parts.database)
     for new, found in ((1, []), (1, paid[1:2]), (1, paid[1:]), (0, paid[1:])):
         # The round is kept where there is nothing.
         await shop.value("update ledger_round set merchant_id = 999")
-        assert await verify_new_entries(shop.tools.database, new_facts=1) == new
+        assert await verify_new_entries(shop.parts.database, new_facts=1) == new
         assert await violations(shop) == found
 
 
 async def test_the_round_meets_what_was_changed_later(shop: Shop) -> None:
     """Rows that were proved are proved again, and a fault is forgotten when it is no more."""
-    database = shop.tools.database
+    database = shop.parts.database
     sold = [(await shop.pay()).transaction_id for _ in range(3)]
     await number_batch(database)
     assert await prove_all(database) == 3
@@ -64,17 +64,17 @@ async def test_the_round_meets_what_was_changed_later(shop: Shop) -> None:
 async def test_without_a_step_of_the_round(shop: Shop) -> None:
     """When there is much that is new, the round waits where it is."""
     paid = [(await shop.pay()).transaction_id for _ in range(2)]
-    await number_batch(shop.tools.database)
+    await number_batch(shop.parts.database)
     for each in paid:
         await shop.value(SPOIL, each)
-    assert await verify_new_entries(shop.tools.database, new_facts=1, round_step=0) == 1
+    assert await verify_new_entries(shop.parts.database, new_facts=1, round_step=0) == 1
     assert await violations(shop) == paid[:1]
     assert await shop.value("select (merchant_id, transaction_id, rounds) = (0, 0, 0) from ledger_round")
 
 
 async def test_several_workers(shop: Shop) -> None:
     """Workers that prove at once do not wait for each other, and nothing is proved twice or left out."""
-    database = shop.tools.database
+    database = shop.parts.database
     for _ in range(4):
         await shop.pay()
     await number_batch(database)
@@ -87,6 +87,6 @@ async def test_the_gauge(shop: Shop) -> None:
     """The metric says how many transactions the books are wrong about."""
     sold = await shop.pay()
     await shop.value(SPOIL, sold.transaction_id)
-    await prove_all(shop.tools.database)
+    await prove_all(shop.parts.database)
     await shop.gateway.refresh_metrics()
     assert b"\ntollhouse_ledger_violations 1.0\n" in shop.gateway.metrics.render()

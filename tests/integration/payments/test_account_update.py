@@ -26,15 +26,15 @@ async def keep(shop: Shop, **changes: Any) -> tuple[UUID, str]:
 
 async def update(shop: Shop, account_id: UUID, updated: Card, merchant_id: int = MERCHANT) -> UUID:
     """Take an update over."""
-    async with shop.tools.database.transaction() as connection:
+    async with shop.parts.database.transaction() as connection:
         return await apply_update(
-            connection, shop.tools.vault, merchant_id=merchant_id, account_id=account_id, card=updated
+            connection, shop.parts.vault, merchant_id=merchant_id, account_id=account_id, card=updated
         )
 
 
 async def stored(shop: Shop, account_id: UUID) -> StoredCard:
     """Return the card that an account leads to."""
-    async with shop.tools.database.acquire() as connection:
+    async with shop.parts.database.acquire() as connection:
         account = await select_account(connection, merchant_id=MERCHANT, account_id=account_id)
     assert account is not None
     return account
@@ -42,7 +42,7 @@ async def stored(shop: Shop, account_id: UUID) -> StoredCard:
 
 def opened(shop: Shop, account: StoredCard) -> Card:
     """Open a stored card."""
-    return shop.tools.vault.open_card(account.card, merchant_id=MERCHANT, account_id=account.account_id)
+    return shop.parts.vault.open_card(account.card, merchant_id=MERCHANT, account_id=account.account_id)
 
 
 async def rows(shop: Shop) -> list[tuple[Any, ...]]:
@@ -76,10 +76,10 @@ async def test_a_new_number(shop: Shop) -> None:
     before = await stored(shop, account_id)
     new_id = await update(shop, account_id, card(OTHER_NUMBER, year=2035))
     assert new_id != account_id
-    expected = shop.tools.vault.account_id(
+    expected = shop.parts.vault.account_id(
         merchant_id=MERCHANT,
         consumer_id=consumer_id,
-        fingerprint=shop.tools.vault.fingerprint(card(OTHER_NUMBER).number, merchant_id=MERCHANT),
+        fingerprint=shop.parts.vault.fingerprint(card(OTHER_NUMBER).number, merchant_id=MERCHANT),
     )
     assert new_id == expected
     for named in (account_id, new_id):
@@ -166,7 +166,7 @@ async def test_a_disabled_card_stays_disabled(shop: Shop) -> None:
     other, _ = await keep(shop, external_id="user-2")
 
     async def switch(named: UUID, *, disabled: bool) -> None:
-        async with shop.tools.database.acquire() as connection:
+        async with shop.parts.database.acquire() as connection:
             assert await update_account_disabled(connection, merchant_id=MERCHANT, account_id=named, disabled=disabled)
 
     await switch(account_id, disabled=True)
@@ -188,7 +188,7 @@ async def test_a_stranger_updates_nothing(shop: Shop) -> None:
         with pytest.raises(NotFound):
             await update(shop, named, card(OTHER_NUMBER), merchant_id)
         with pytest.raises(NotFound):
-            await ask_for_update(shop.tools.card_updates, merchant_id=merchant_id, account_id=named)
+            await ask_for_update(shop.parts.card_updates, merchant_id=merchant_id, account_id=named)
     assert await rows(shop) == before
 
 
@@ -198,9 +198,9 @@ async def test_an_update_is_whole_or_not_at_all(shop: Shop) -> None:
     before = await rows(shop)
 
     async def give_up() -> None:
-        async with shop.tools.database.transaction() as connection:
+        async with shop.parts.database.transaction() as connection:
             await apply_update(
-                connection, shop.tools.vault, merchant_id=MERCHANT, account_id=account_id, card=card(OTHER_NUMBER)
+                connection, shop.parts.vault, merchant_id=MERCHANT, account_id=account_id, card=card(OTHER_NUMBER)
             )
             raise ZeroDivisionError
 
@@ -212,14 +212,14 @@ async def test_an_update_is_whole_or_not_at_all(shop: Shop) -> None:
 async def test_asking(shop: Shop) -> None:
     """The updater is asked about the card as it is stored, by an old id about the one that is good now."""
     account_id, _ = await keep(shop)
-    assert await ask_for_update(shop.tools.card_updates, merchant_id=MERCHANT, account_id=account_id) == Unchanged()
+    assert await ask_for_update(shop.parts.card_updates, merchant_id=MERCHANT, account_id=account_id) == Unchanged()
     shop.acquirer.updates.extend([Updated(card(OTHER_NUMBER)), Closed(), NotSent("connection refused")])
-    found = await ask_for_update(shop.tools.card_updates, merchant_id=MERCHANT, account_id=account_id)
+    found = await ask_for_update(shop.parts.card_updates, merchant_id=MERCHANT, account_id=account_id)
     assert isinstance(found, Updated)
     await update(shop, account_id, found.card)
-    assert await ask_for_update(shop.tools.card_updates, merchant_id=MERCHANT, account_id=account_id) == Closed()
+    assert await ask_for_update(shop.parts.card_updates, merchant_id=MERCHANT, account_id=account_id) == Closed()
     assert isinstance(
-        await ask_for_update(shop.tools.card_updates, merchant_id=MERCHANT, account_id=account_id), NotSent
+        await ask_for_update(shop.parts.card_updates, merchant_id=MERCHANT, account_id=account_id), NotSent
     )
     assert [query.card for query in shop.acquirer.queried] == [card(), card(), card(OTHER_NUMBER), card(OTHER_NUMBER)]
     assert {query.acceptor for query in shop.acquirer.queried} == {str(MERCHANT)}

@@ -14,7 +14,7 @@ from tests.support.acquirer import Plan
 from tests.support.shop import Shop, all_at_once, claim
 
 from tollhouse.acquirers.model import Declined
-from tollhouse.payments.charge.faults import PaymentRejected
+from tollhouse.payments.faults import PaymentRejected
 from tollhouse.vault.seal import Sealed
 
 CANARY = "4929123456789018"

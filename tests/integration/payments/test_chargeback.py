@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.integration.payments.test_crash import contradictions
 from tests.support.acquirer import Plan
-from tests.support.shop import OTHER_MERCHANT, Paid, Shop, all_at_once, open_shop
+from tests.support.shop import OTHER_MERCHANT, Paid, Shop, all_at_once, faults_in, open_shop
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.ipn.message.record import RecordEvent, insert_events
@@ -26,7 +26,7 @@ async def faults_of(work: Any) -> dict[str, list[str]]:
     """Return the faults with which an operation is refused."""
     with pytest.raises(Invalid) as refused:
         await work
-    return refused.value.errors
+    return faults_in(refused.value)
 
 
 async def test_all_of_a_sale(shop: Shop) -> None:
@@ -63,7 +63,7 @@ async def test_all_of_a_sale(shop: Shop) -> None:
     stored = await shop.stored(taken.transaction_id)
     assert (stored.status, stored.code, stored.basis and stored.basis.reason) == ("success", "0", "10.4")
     assert await contradictions(shop) == []
-    assert (await verify_ledger(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
 async def test_parts_of_a_capture(shop: Shop) -> None:
@@ -72,16 +72,16 @@ async def test_parts_of_a_capture(shop: Shop) -> None:
     captured = await shop.capture(paid.transaction_id, "15.00")
     assert (await shop.charge_back(paid.transaction_id, "4.00")).payment["amount"] == 4
     taken = await shop.charge_back(captured.transaction_id, "1.00")
-    assert "transactionId" in await faults_of(shop.void(paid.transaction_id))
+    assert "transaction" in await faults_of(shop.void(paid.transaction_id))
     assert "amount" in await faults_of(shop.credit(paid.transaction_id, "10.01"))
     assert (await shop.credit(captured.transaction_id)).payment["amount"] == 10
     beyond = (await shop.charge_back(paid.transaction_id, "10.01")).payment
     assert (beyond["amount"], beyond["excessAmount"]) == (Decimal("10.01"), Decimal("10.01"))
     assert await faults_of(shop.credit(taken.transaction_id)) == {
-        "transactionId": ["is a charge-back; name the payment that it took back"]
+        "transaction": ["is a charge-back; name the payment that it took back"]
     }
     assert await contradictions(shop) == []
-    assert (await verify_ledger(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
 async def test_whatever_became_of_it(shop: Shop) -> None:
@@ -104,7 +104,7 @@ async def test_whatever_became_of_it(shop: Shop) -> None:
     held.set()
     assert (await paying).payment["status"] == "success"
     assert await shop.value(BACK) == 3 * 1999 + 2000
-    assert (await verify_ledger(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
 STEPS = [
@@ -130,7 +130,7 @@ async def test_the_steps_of_a_dispute(shop: Shop) -> None:
         assert before - await shop.value(LOST) == moved
     kinds = [row["kind"] for row in await shop.fetch("select kind from event order by event_id")]
     assert kinds == ["sale", *("dispute.won" if step is DisputeStep.WON else mode for step, mode, *_ in STEPS)]
-    assert (await verify_ledger(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
 async def test_a_fact_is_told_once(shop: Shop) -> None:
@@ -138,7 +138,7 @@ async def test_a_fact_is_told_once(shop: Shop) -> None:
     paid = await shop.pay()
     rows = "select * from event where transaction_id = $1"
     again = [RecordEvent().rows(await shop.stored(paid.transaction_id))[0]] * 2
-    async with shop.tools.database.transaction() as connection:
+    async with shop.parts.database.transaction() as connection:
         await insert_events(connection, again)
     assert len(await shop.fetch(rows, paid.transaction_id)) == 1
 
@@ -158,7 +158,7 @@ async def test_repeats(shop: Shop) -> None:
 
 async def test_at_the_same_time(shop: Shop) -> None:
     """However many credits and charge-backs come at once, all charge-backs are booked, and credits never take more."""
-    other = open_shop(shop.tools.database, shop.acquirer)
+    other = open_shop(shop.parts.database, shop.acquirer)
     paid = await shop.pay()
     processes = [process for process in (shop, other) for _ in range(4)]
     taken = [process.charge_back(paid.transaction_id, "3.00") for process in processes]
@@ -169,4 +169,4 @@ async def test_at_the_same_time(shop: Shop) -> None:
     assert all(isinstance(result, Paid | Invalid) for result in results[8:]), results
     assert sum(done[8:]) <= Decimal("19.99")
     assert await shop.value(BACK) == sum(done) * 100
-    assert (await verify_ledger(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.parts.database)).violations == ()

@@ -29,7 +29,7 @@ TIMES = """
 
 async def advance(shop: Shop, merchant_id: int = MERCHANT, **by: float) -> None:
     """Advance a merchant's clock, and let the shop's process know."""
-    await leap(shop.tools.database, merchant_id, shop.tools.clock, **by)
+    await leap(shop.parts.database, merchant_id, shop.parts.clock, **by)
 
 
 def is_about(moment: timedelta, expected: timedelta) -> bool:
@@ -66,15 +66,15 @@ async def test_other_merchants_do_not_notice(shop: Shop) -> None:
 async def test_a_worker_learns_the_time_by_its_claims(shop: Shop, other_process: Shop) -> None:
     """A process that nobody told of the clock settles what it leases by the merchant's time."""
     await shop.authorize("3d")
-    await leap(shop.tools.database, MERCHANT, days=3)
-    assert await keep_due_holds(other_process.tools.operations) == 1
+    await leap(shop.parts.database, MERCHANT, days=3)
+    assert await keep_due_holds(other_process.parts.operations) == 1
     capture = (await shop.fetch(TIMES, MERCHANT))[-1]
     assert is_about(capture["settled"], timedelta(days=3))
 
     await shop.value("update attempt set state = 'unknown', resolve_at = now()")
-    await leap(shop.tools.database, MERCHANT, days=3)
-    await lease_due(shop.tools.attempts, limit=9, lease_seconds=60)
-    assert is_about(shop.tools.clock.offset_of(MERCHANT), timedelta(days=6))
+    await leap(shop.parts.database, MERCHANT, days=3)
+    await lease_due(shop.parts.attempts, limit=9, lease_seconds=60)
+    assert is_about(shop.parts.clock.offset_of(MERCHANT), timedelta(days=6))
 
 
 async def test_the_schedule_counts_from_the_merchants_time(shop: Shop) -> None:
@@ -82,9 +82,9 @@ async def test_the_schedule_counts_from_the_merchants_time(shop: Shop) -> None:
     await advance(shop, days=40)
     await shop.authorize("3d")
     await advance(shop, days=2)
-    assert await keep_due_holds(shop.tools.operations) == 0
+    assert await keep_due_holds(shop.parts.operations) == 0
     await advance(shop, days=1)
-    assert await keep_due_holds(shop.tools.operations) == 1
+    assert await keep_due_holds(shop.parts.operations) == 1
 
 
 async def test_a_token_ages_with_the_clock_of_who_uses_it(shop: Shop) -> None:

@@ -28,7 +28,7 @@ async def counting(shop: Shop, database_dsn: str) -> AsyncIterator[Shop]:
 
 def begun_statements(shop: Shop) -> list[str]:
     """Return the counted statements, from an empty list on."""
-    database = shop.tools.database
+    database = shop.parts.database
     assert isinstance(database, CountingDatabase)
     return database.statements
 
@@ -51,7 +51,7 @@ async def test_a_card_payment(counting: Shop) -> None:
 async def test_a_card_payment_with_velocity_limits(counting: Shop) -> None:
     """Limits cost no round trip: attempts are counted and recorded as the payment begins."""
     settings = Settings(velocity_attempts_by_card=100)
-    limited = open_shop(counting.tools.database, counting.acquirer, settings=settings)
+    limited = open_shop(counting.parts.database, counting.acquirer, settings=settings)
     await limited.pay()
     assert len(await count(limited)) == len(await count(counting)) == 2
 

@@ -67,7 +67,7 @@ async def test_commits_without_an_answer(shop: Shop, lossy: tuple[Shop, LossyWay
     orders = [await far.intent(external_id=f"user-{n}", claim=claim(f"r{n}"), prices=prices) for n in range(10)]
     orders += [await far.intent(external_id=f"token-{n}", claim=claim(f"t{n}"), token=tokens[n]) for n in range(5)]
     way.losing_every = 2
-    replies = await asyncio.gather(*(charge(far.tools.charging, order) for order in orders))
+    replies = await asyncio.gather(*(charge(far.parts.charging, order) for order in orders))
     way.losing_every = 0
     assert {Paid(reply).outcome for reply in replies} == {("success", "0")}
     assert way.lost >= 2
@@ -99,7 +99,7 @@ async def test_a_blacklisted_payment_whose_commit_had_no_answer(lossy: tuple[Sho
     await far.value("update consumer set group_id = 2")
     order = await far.intent(claim=claim("r1"))
     way.losing = 1
-    refused = Paid(await charge(far.tools.charging, order))
+    refused = Paid(await charge(far.parts.charging, order))
     assert (way.lost, refused.outcome) == (1, ("fail", "1001"))
     assert far.acquirer.count("authorize") == 1
 
@@ -117,11 +117,11 @@ async def test_tokens_whose_commit_had_no_answer(lossy: tuple[Shop, LossyWay]) -
 
 async def kill(shop: Shop) -> None:
     """End a process without any of its goodbyes: its work, its lanes, its connections."""
-    for lane in (shop.tools.beginnings, shop.tools.moves):
+    for lane in (shop.parts.begin_lane, shop.parts.finish_lane):
         if lane._lane is not None:  # noqa: SLF001 - no process would offer this
             lane._lane.cancel()  # noqa: SLF001
     await shop.die()
-    shop.tools.database._pool.terminate()  # noqa: SLF001
+    shop.parts.database._pool.terminate()  # noqa: SLF001
 
 
 @pytest.mark.parametrize("at", range(12))
@@ -164,7 +164,7 @@ async def test_a_claim_whose_commit_had_no_answer(shop: Shop, lossy: tuple[Shop,
     gate = asyncio.Event()
     first.plan(Plan(hold=gate, not_sent=True))
     first.on_authorize = lambda _: asked.set()
-    pair = open_shop(far.tools.database, first, second)
+    pair = open_shop(far.parts.database, first, second)
     paying = asyncio.create_task(pair.pay())
     await asyncio.wait_for(asked.wait(), timeout=5)
     way.losing = 1

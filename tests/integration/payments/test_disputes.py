@@ -53,15 +53,15 @@ async def test_a_dispute_is_recorded(shop: Shop) -> None:
     """What an issuer took is a charge-back with its event and its entry in the books, and is acknowledged."""
     paid = await shop.pay()
     await dispute(shop, paid)
-    assert await import_all_disputes(shop.tools.disputes) == 1
+    assert await import_all_disputes(shop.parts.disputes) == 1
     assert await recorded(shop) == [(1999, "first", "0", paid.transaction_id, "issuer", "10.4", 0)]
     assert shop.acquirer.acknowledged == {"d-1"}
     assert await shop.value("select count(*) from event where kind = 'chargebackFirst'") == 1
     entries = "select count(*) from ledger_entry where debit::text = 'money.chargebacks'"
     assert await shop.value(entries) == 1
-    assert await import_all_disputes(shop.tools.disputes) == 0
+    assert await import_all_disputes(shop.parts.disputes) == 0
     assert await contradictions(shop) == []
-    assert (await verify_ledger(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
 async def test_a_capture_is_disputed(shop: Shop) -> None:
@@ -69,7 +69,7 @@ async def test_a_capture_is_disputed(shop: Shop) -> None:
     held = await shop.authorize()
     captured = await shop.capture(held.transaction_id)
     await dispute(shop, captured, money=Money(500, Currency.of("USD")))
-    assert await import_all_disputes(shop.tools.disputes) == 1
+    assert await import_all_disputes(shop.parts.disputes) == 1
     [row] = await recorded(shop)
     assert row[0] == 500
 
@@ -80,10 +80,10 @@ async def test_a_dispute_is_told_again(shop: Shop, other_process: Shop) -> None:
     await dispute(shop, paid, money=Money(700, Currency.of("USD")))
     shop.acquirer.hears_acknowledgements = False
     for process in (shop, shop, other_process):
-        assert await import_disputes(process.tools.disputes) == 1
-    await asyncio.gather(*(import_disputes(process.tools.disputes) for process in (shop, other_process) * 3))
+        assert await import_disputes(process.parts.disputes) == 1
+    await asyncio.gather(*(import_disputes(process.parts.disputes) for process in (shop, other_process) * 3))
     shop.acquirer.hears_acknowledgements = True
-    assert await import_disputes(other_process.tools.disputes) == 1
+    assert await import_disputes(other_process.parts.disputes) == 1
     assert [row[0] for row in await recorded(shop)] == [700]
     assert await shop.value("select count(*) from event where kind = 'chargebackFirst'") == 1
     assert await contradictions(shop) == []
@@ -94,10 +94,10 @@ async def test_two_disputes_of_one_payment(shop: Shop) -> None:
     paid = await shop.pay()
     for name in ("d-1", "d-2", "d-3"):
         await dispute(shop, paid, name, money=Money(1200, Currency.of("USD")))
-    await import_all_disputes(shop.tools.disputes)
+    await import_all_disputes(shop.parts.disputes)
     assert sorted((row[0], row[-1]) for row in await recorded(shop)) == [(1200, 0), (1200, 401), (1200, 1200)]
     assert shop.acquirer.acknowledged == {"d-1", "d-2", "d-3"}
-    assert (await verify_ledger(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
 async def test_an_open_void_keeps_no_dispute_back(shop: Shop) -> None:
@@ -107,12 +107,12 @@ async def test_an_open_void_keeps_no_dispute_back(shop: Shop) -> None:
     voided = await shop.hasty.void(paid.transaction_id)
     assert voided.payment["status"] == "pending"
     await dispute(shop, paid)
-    assert await import_all_disputes(shop.tools.disputes) == 1
+    assert await import_all_disputes(shop.parts.disputes) == 1
     shop.acquirer.arrive(f"{voided.transaction_id}-1")
     await shop.resolve(voided.transaction_id)
     assert [(row[0], row[-1]) for row in await recorded(shop)] == [(1999, 0)]
     assert await balance(shop) == -1999
-    assert (await verify_ledger(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
 async def test_an_open_credit_goes_on(shop: Shop) -> None:
@@ -124,7 +124,7 @@ async def test_an_open_credit_goes_on(shop: Shop) -> None:
         assert credited.payment["status"] == "pending"
         await dispute(shop, paid, f"d{expected}")
         before = await balance(shop)
-        assert await import_all_disputes(shop.tools.disputes) == 1
+        assert await import_all_disputes(shop.parts.disputes) == 1
         assert await balance(shop) == before - 1999
         shop.acquirer.arrive(f"{credited.transaction_id}-1")
         await shop.resolve(credited.transaction_id)
@@ -132,7 +132,7 @@ async def test_an_open_credit_goes_on(shop: Shop) -> None:
         assert "amount" in await faults_of(shop.credit(paid.transaction_id))
     assert [row[-1] for row in await recorded(shop)] == [1999, 1999]
     assert await contradictions(shop) == []
-    assert (await verify_ledger(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
 async def balance(shop: Shop) -> int:
@@ -154,7 +154,7 @@ async def test_disputes_of_what_was_not_taken(shop: Shop) -> None:
     authorized = await shop.authorize(external_id="user-5")
     for n, paid in enumerate((credited, voided, held, declined, authorized)):
         await dispute(shop, paid, f"d-{n}")
-    assert await import_all_disputes(shop.tools.disputes) == 5
+    assert await import_all_disputes(shop.parts.disputes) == 5
     paid_of = {row[3]: (row[0], row[-1]) for row in await recorded(shop)}
     assert paid_of == {
         credited.transaction_id: (1999, 1999),
@@ -166,7 +166,7 @@ async def test_disputes_of_what_was_not_taken(shop: Shop) -> None:
     assert len(shop.acquirer.acknowledged) == 5
     assert await balance(shop) == -4 * 1999
     assert (await shop.capture(authorized.transaction_id)).payment["status"] == "success"
-    assert (await verify_ledger(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
 async def test_a_dispute_of_an_open_payment(shop: Shop) -> None:
@@ -178,23 +178,23 @@ async def test_a_dispute_of_an_open_payment(shop: Shop) -> None:
     shop.acquirer.disputes.append(
         Dispute("d-1", str(MERCHANT), reference, stored.money, "10.4", due_at=stored.created_at)
     )
-    assert await import_all_disputes(shop.tools.disputes) == 1
+    assert await import_all_disputes(shop.parts.disputes) == 1
     held.set()
     assert (await paying).payment["status"] == "success"
     assert await balance(shop) == 0
     assert "amount" in await faults_of(shop.credit(transaction_id))
-    assert (await verify_ledger(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
 async def test_a_dispute_in_another_currency(shop: Shop) -> None:
     """An issuer's own currency is recorded as it was told, and takes nothing of what is left in the payment's."""
     paid = await shop.pay()
     await dispute(shop, paid, money=Money(2100, Currency.of("EUR")))
-    assert await import_all_disputes(shop.tools.disputes) == 1
+    assert await import_all_disputes(shop.parts.disputes) == 1
     [row] = await shop.fetch("select amount_minor, currency from transaction where mode = 'chargeback'")
     assert tuple(row) == (2100, "EUR")
     assert (await shop.credit(paid.transaction_id)).payment["amount"] == Decimal("19.99")
-    assert (await verify_ledger(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
 async def test_a_dispute_that_names_a_refund(shop: Shop) -> None:
@@ -202,7 +202,7 @@ async def test_a_dispute_that_names_a_refund(shop: Shop) -> None:
     paid = await shop.pay()
     refund = await shop.credit(paid.transaction_id, "5.00")
     await dispute(shop, refund)
-    assert await import_all_disputes(shop.tools.disputes) == 1
+    assert await import_all_disputes(shop.parts.disputes) == 1
     assert [(row[0], row[3]) for row in await recorded(shop)] == [(500, paid.transaction_id)]
 
 
@@ -221,7 +221,7 @@ async def test_an_unknown_payment(shop: Shop, wrong: dict[str, str]) -> None:
     paid = await shop.pay()
     await dispute(shop, paid, "d-1", **wrong)
     await dispute(shop, paid, "d-2")
-    assert await import_all_disputes(shop.tools.disputes) == 1
+    assert await import_all_disputes(shop.parts.disputes) == 1
     assert shop.acquirer.acknowledged == {"d-2"}
 
 
@@ -229,7 +229,7 @@ async def test_a_wrong_attempt(shop: Shop) -> None:
     """A dispute that names an attempt which was not answered is about nothing."""
     paid = await shop.pay()
     await dispute(shop, paid, reference=f"{paid.transaction_id}-2")
-    assert await import_all_disputes(shop.tools.disputes) == 0
+    assert await import_all_disputes(shop.parts.disputes) == 0
     assert await recorded(shop) == []
 
 
@@ -239,12 +239,12 @@ async def test_by_the_merchants_clock(shop: Shop) -> None:
     due_at = (await shop.stored(paid.transaction_id)).created_at + timedelta(days=3)
     await dispute(shop, paid, due_at=due_at)
     await advance(shop, 2)
-    assert await import_all_disputes(shop.tools.disputes) == 0
+    assert await import_all_disputes(shop.parts.disputes) == 0
     await shop.value("update merchant set clock_offset = '9 days' where merchant_id = $1", OTHER_MERCHANT)
     await shop.value("update merchant set clock_offset = '2 days' where merchant_id = $1", MERCHANT)
-    assert await import_all_disputes(shop.tools.disputes) == 0
+    assert await import_all_disputes(shop.parts.disputes) == 0
     await advance(shop, 1)
-    assert await import_all_disputes(shop.tools.disputes) == 1
+    assert await import_all_disputes(shop.parts.disputes) == 1
     created_at: datetime = await shop.value("select created_at from transaction where mode = 'chargeback'")
     assert created_at >= due_at
     queries = shop.acquirer.disputes_asked
@@ -255,18 +255,18 @@ async def test_by_the_merchants_clock(shop: Shop) -> None:
 
 async def test_one_merchant(shop: Shop) -> None:
     """For the virtual clock: when a merchant's next dispute falls due, and only that merchant's are taken in."""
-    assert await find_next_dispute(shop.tools.disputes, MERCHANT) is None
+    assert await find_next_dispute(shop.parts.disputes, MERCHANT) is None
     paid, later = await shop.pay(), await shop.pay(external_id="user-2")
     created_at = (await shop.stored(paid.transaction_id)).created_at
     first, second = created_at + timedelta(days=3), created_at + timedelta(days=8)
     await dispute(shop, later, "d-2", due_at=second)
     await dispute(shop, paid, "d-1", due_at=first)
-    assert await find_next_dispute(shop.tools.disputes, MERCHANT) == first
-    assert await find_next_dispute(shop.tools.disputes, OTHER_MERCHANT) is None
+    assert await find_next_dispute(shop.parts.disputes, MERCHANT) == first
+    assert await find_next_dispute(shop.parts.disputes, OTHER_MERCHANT) is None
     await shop.value("update merchant set clock_offset = '4 days'")
-    assert await import_disputes(shop.tools.disputes, merchant_id=OTHER_MERCHANT) == 0
-    assert await import_disputes(shop.tools.disputes, merchant_id=MERCHANT) == 1
-    assert await find_next_dispute(shop.tools.disputes, MERCHANT) == second
+    assert await import_disputes(shop.parts.disputes, merchant_id=OTHER_MERCHANT) == 0
+    assert await import_disputes(shop.parts.disputes, merchant_id=MERCHANT) == 1
+    assert await find_next_dispute(shop.parts.disputes, MERCHANT) == second
     assert [row[3] for row in await recorded(shop)] == [paid.transaction_id]
 
 
@@ -276,7 +276,7 @@ async def test_many_pages(shop: Shop) -> None:
     cent = Money(1, Currency.of("USD"))
     for number in range(9):
         await dispute(shop, paid, f"d-{number}", money=cent, **({} if number % 3 else {"reference": "1-1"}))
-    assert await import_all_disputes(shop.tools.disputes) == 6
+    assert await import_all_disputes(shop.parts.disputes) == 6
     assert len(await recorded(shop)) == 6
 
 
@@ -284,15 +284,15 @@ async def test_an_acquirer_that_keeps_silent(shop: Shop) -> None:
     """Without an answer nothing is concluded: the loop looks again, and the virtual clock is told."""
     await dispute(shop, await shop.pay())
     shop.acquirer.tells_disputes = False
-    assert await import_all_disputes(shop.tools.disputes) == 0
+    assert await import_all_disputes(shop.parts.disputes) == 0
     for asking in (
-        import_disputes(shop.tools.disputes, merchant_id=MERCHANT),
-        find_next_dispute(shop.tools.disputes, MERCHANT),
+        import_disputes(shop.parts.disputes, merchant_id=MERCHANT),
+        find_next_dispute(shop.parts.disputes, MERCHANT),
     ):
         with pytest.raises(Unavailable):
             await asking
     shop.acquirer.tells_disputes = True
-    assert await import_all_disputes(shop.tools.disputes) == 1
+    assert await import_all_disputes(shop.parts.disputes) == 1
 
 
 async def test_messages_tell_the_merchants_time(shop: Shop) -> None:
@@ -307,15 +307,15 @@ async def test_messages_tell_the_merchants_time(shop: Shop) -> None:
 async def test_one_of_two_acquirers_keeps_silent(shop: Shop) -> None:
     """An acquirer that does not answer holds up no other; and one tells of its own payments only."""
     first, second = ScriptedAcquirer(name="first", tells_disputes=False), ScriptedAcquirer(name="second")
-    shop = open_shop(shop.tools.database, first, second)
+    shop = open_shop(shop.parts.database, first, second)
     first.plan(Plan(not_sent=True))
     theirs = await shop.pay()
     assert [order.reference for order in second.asked] == [f"{theirs.transaction_id}-2"]
     told = await dispute(shop, theirs)
     second.disputes.append(told)
-    await import_all_disputes(shop.tools.disputes)
+    await import_all_disputes(shop.parts.disputes)
     assert [row[3] for row in await recorded(shop)] == [theirs.transaction_id]
     first.tells_disputes = True
-    await import_all_disputes(shop.tools.disputes)
+    await import_all_disputes(shop.parts.disputes)
     assert first.acknowledged == set()
     assert len(await recorded(shop)) == 1

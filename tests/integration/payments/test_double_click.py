@@ -37,7 +37,7 @@ async def test_twenty_clicks_at_once(shop: Shop, other_process: Shop, *, named: 
     shop.acquirer.plan(Plan(hold=(held := asyncio.Event())))
     shops = (shop, other_process)
     intents = [await shops[n % 2].intent(claim=claim(f"r{n}") if named else None) for n in range(20)]
-    paying = [asyncio.create_task(charge(shops[n % 2].tools.charging, intent)) for n, intent in enumerate(intents)]
+    paying = [asyncio.create_task(charge(shops[n % 2].parts.charging, intent)) for n, intent in enumerate(intents)]
     await until_begun(20, *shops)
     held.set()
     assert len({(await task).body for task in paying}) == 1

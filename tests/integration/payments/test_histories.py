@@ -68,5 +68,5 @@ async def test_no_history_breaks_the_rules_of_money(shop: Shop, other_process: S
     assert await contradictions(shop) == []
     approved = await shop.fetch("select reference from attempt where state = 'approved'")
     assert {row["reference"] for row in approved} == set(shop.acquirer.charged)
-    assert (await verify_ledger(shop.tools.database)).violations == ()
+    assert (await verify_ledger(shop.parts.database)).violations == ()
     assert shop.acquirer.operated

@@ -39,7 +39,7 @@ async def advance(shop: Shop, days: int) -> None:
 
 async def advance_seconds(shop: Shop, seconds: int) -> None:
     """Advance the merchant's clock a little."""
-    await leap(shop.tools.database, 1, shop.tools.clock, seconds=seconds)
+    await leap(shop.parts.database, 1, shop.parts.clock, seconds=seconds)
 
 
 async def until_operated(shop: Shop, count: int = 1) -> None:
@@ -62,11 +62,11 @@ async def test_a_capture_that_falls_due(shop: Shop) -> None:
     )
     assert (row["after"].days, row["life"].days, row["due"]) == (3, 7, True)
     await advance(shop, 2)
-    assert await keep_due_holds(shop.tools.operations) == 0
+    assert await keep_due_holds(shop.parts.operations) == 0
     await advance(shop, 1)
-    assert await keep_due_holds(shop.tools.operations) == 1
+    assert await keep_due_holds(shop.parts.operations) == 1
     assert await done(shop) == [AUTHORIZED, CAPTURED]
-    assert await keep_due_holds(shop.tools.operations) == 0
+    assert await keep_due_holds(shop.parts.operations) == 0
     assert await shop.value("select count(*) from authorization_hold") == 0
     events = await shop.fetch("select kind, payment_id from event order by event_id")
     assert [event["kind"] for event in events] == ["auth", "settle"]
@@ -78,7 +78,7 @@ async def test_a_capture_by_real_time(shop: Shop) -> None:
     """Where the merchant's clock was never advanced, real time decides."""
     await shop.authorize("3d")
     await shop.value("update authorization_hold set capture_at = now(), due_at = now()")
-    assert await keep_due_holds(shop.tools.operations) == 1
+    assert await keep_due_holds(shop.parts.operations) == 1
     assert await done(shop) == [AUTHORIZED, CAPTURED]
 
 
@@ -88,7 +88,7 @@ async def test_an_authorization_that_expires(shop: Shop) -> None:
     await advance(shop, 7)
     with pytest.raises(Invalid, match="faulty"):
         await shop.capture(paid.transaction_id)
-    assert await keep_due_holds(shop.tools.operations) == 1
+    assert await keep_due_holds(shop.parts.operations) == 1
     assert await done(shop) == [AUTHORIZED, RELEASED]
     assert await shop.value("select kind || status from event order by event_id desc limit 1") == "voidsuccess"
     assert await shop.value("select count(*) from authorization_hold") == 0
@@ -100,7 +100,7 @@ async def test_what_the_merchant_does_first(shop: Shop, by: str) -> None:
     paid = await shop.authorize("3d")
     await (shop.capture(paid.transaction_id, "5.00") if by == "capture" else shop.void(paid.transaction_id))
     await advance(shop, 30)
-    assert await keep_due_holds(shop.tools.operations) == 0
+    assert await keep_due_holds(shop.parts.operations) == 0
     assert len(await done(shop)) == 2
 
 
@@ -110,7 +110,7 @@ async def test_two_workers_capture_once(shop: Shop, other_process: Shop) -> None
         await shop.authorize("3d", metadata=f'{{"n": {n}}}')
     await advance(shop, 3)
     both = (shop, other_process)
-    looked = await asyncio.gather(*(keep_due_holds(each.tools.operations) for each in both for _ in range(3)))
+    looked = await asyncio.gather(*(keep_due_holds(each.parts.operations) for each in both for _ in range(3)))
     assert sum(looked) == 12
     assert await done(shop) == [AUTHORIZED] * 12 + [CAPTURED] * 12
 
@@ -119,13 +119,13 @@ async def test_a_worker_whose_lease_ended(shop: Shop, other_process: Shop) -> No
     """A worker that comes back after its lease captures nothing twice, and puts nothing off that another has leased."""
     await shop.authorize("3d")
     await advance(shop, 3)
-    [stale] = await lease_due_holds(shop.tools.operations, limit=5, lease_seconds=0)
-    [fresh] = await lease_due_holds(other_process.tools.operations, limit=5, lease_seconds=60)
-    assert await lease_due_holds(shop.tools.operations, limit=5, lease_seconds=60) == []
+    [stale] = await lease_due_holds(shop.parts.operations, limit=5, lease_seconds=0)
+    [fresh] = await lease_due_holds(other_process.parts.operations, limit=5, lease_seconds=60)
+    assert await lease_due_holds(shop.parts.operations, limit=5, lease_seconds=60) == []
     shop.acquirer.plan(Plan(lost="answer"))
-    await process_due_hold(shop.tools.operations, stale)
+    await process_due_hold(shop.parts.operations, stale)
     assert await shop.value("select tries from authorization_hold") == 0
-    await process_due_hold(other_process.tools.operations, fresh)
+    await process_due_hold(other_process.parts.operations, fresh)
     assert await shop.value("select tries from authorization_hold") == 1
     assert len(shop.acquirer.operated) == 1
     await shop.resolve(await shop.value("select transaction_id from transaction where mode = 'capture'"))
@@ -139,19 +139,19 @@ async def test_a_worker_that_dies(shop: Shop, other_process: Shop, *, arrived: b
     await shop.authorize("3d")
     await advance(shop, 3)
     shop.acquirer.plan(Plan(hold=asyncio.Event()))
-    working = asyncio.create_task(keep_due_holds(shop.tools.operations))
+    working = asyncio.create_task(keep_due_holds(shop.parts.operations))
     await until_operated(shop)
     await shop.die()
     await asyncio.gather(working, return_exceptions=True)
     await shop.value("update authorization_hold set lease_until = now()")
-    assert await keep_due_holds(other_process.tools.operations) == 1
+    assert await keep_due_holds(other_process.parts.operations) == 1
     assert len(shop.acquirer.operated) == 1
     reference = shop.acquirer.operated[0][1].reference
     if arrived:
         shop.acquirer.books[reference] = approve(reference)
     await other_process.resolve(int(reference.partition("-")[0]))
     await advance(shop, 1)
-    assert await keep_due_holds(other_process.tools.operations) == (0 if arrived else 1)
+    assert await keep_due_holds(other_process.parts.operations) == (0 if arrived else 1)
     failed = [] if arrived else [("capture", "fail", 1999, "schedule")]
     assert await done(shop) == [AUTHORIZED, *failed, CAPTURED]
 
@@ -161,11 +161,11 @@ async def test_a_capture_that_the_issuer_declines(shop: Shop) -> None:
     await shop.authorize("3d")
     await advance(shop, 3)
     shop.acquirer.plan(Plan(Declined("57")))
-    assert await keep_due_holds(shop.tools.operations) == 1
+    assert await keep_due_holds(shop.parts.operations) == 1
     await advance(shop, 3)
-    assert await keep_due_holds(shop.tools.operations) == 0
+    assert await keep_due_holds(shop.parts.operations) == 0
     await advance(shop, 1)
-    assert await keep_due_holds(shop.tools.operations) == 1
+    assert await keep_due_holds(shop.parts.operations) == 1
     assert await done(shop) == [AUTHORIZED, ("capture", "fail", 1999, "schedule"), RELEASED]
 
 
@@ -174,12 +174,12 @@ async def test_an_acquirer_that_cannot_be_reached(shop: Shop) -> None:
     await shop.authorize("3d")
     await advance(shop, 3)
     shop.acquirer.plan(Plan(not_sent=True), Plan(not_sent=True))
-    assert await keep_due_holds(shop.tools.operations) == 1
+    assert await keep_due_holds(shop.parts.operations) == 1
     for seconds in (60, 600):
         await advance_seconds(shop, seconds - 30)
-        assert await keep_due_holds(shop.tools.operations) == 0
+        assert await keep_due_holds(shop.parts.operations) == 0
         await advance_seconds(shop, 60)
-        assert await keep_due_holds(shop.tools.operations) == 1
+        assert await keep_due_holds(shop.parts.operations) == 1
     assert (await done(shop))[-1] == CAPTURED
     assert [pause_after(n) for n in (2, 3, 9)] == [3_600, 21_600, 21_600]
 
@@ -190,11 +190,11 @@ async def test_a_release_that_does_not_come_off(shop: Shop, plan: Plan, left: in
     await shop.authorize("3d")
     await advance(shop, 8)
     shop.acquirer.plan(plan)
-    assert await keep_due_holds(shop.tools.operations) == 1
+    assert await keep_due_holds(shop.parts.operations) == 1
     assert await shop.value("select count(*) from authorization_hold") == left
     await shop.value("update authorization_hold set tries = $1, due_at = now()", MAX_TRIES)
     shop.acquirer.plan(plan)
-    await keep_due_holds(shop.tools.operations)
+    await keep_due_holds(shop.parts.operations)
     assert await shop.value("select count(*) from authorization_hold") == 0
 
 
@@ -203,9 +203,9 @@ async def test_a_capture_against_the_expiry(shop: Shop, other_process: Shop) -> 
     for n in range(6):
         paid = await shop.authorize("3d", metadata=f'{{"n": {n}}}')
         await shop.value("update authorization_hold set capture_at = null, due_at = now()")
-        [hold] = await lease_due_holds(other_process.tools.operations, limit=1, lease_seconds=60)
+        [hold] = await lease_due_holds(other_process.parts.operations, limit=1, lease_seconds=60)
         expired = replace(hold, is_expired=True)
-        work = (shop.capture(paid.transaction_id), process_due_hold(other_process.tools.operations, expired))
+        work = (shop.capture(paid.transaction_id), process_due_hold(other_process.parts.operations, expired))
         result = await all_at_once(*work if n % 2 else reversed(work))
         assert isinstance(result[0 if n % 2 else 1], Paid | Invalid | RequestInProgress)
         successes = [each for each in (await done(shop))[-1:] if each[1] == "success"]

@@ -71,7 +71,7 @@ async def pass_time(shop: Shop, seconds: float) -> None:
 
 async def late_approvals(shop: Shop) -> LateApprovals:
     """Return the numbers of the metrics."""
-    async with shop.tools.database.acquire() as connection:
+    async with shop.parts.database.acquire() as connection:
         return await count_late_approvals(connection)
 
 
@@ -83,7 +83,7 @@ async def statuses(shop: Shop) -> list[str]:
 async def test_an_approval_after_1040_is_reversed(shop: Shop, logs: list[Any]) -> None:
     """An approval that loses the race is reversed until acknowledged, logged, counted, and shown; the status stays."""
     held, paying, settled = await fail_unknown(shop)
-    await reverse_due(shop.tools.attempts)
+    await reverse_due(shop.parts.attempts)
     shop.acquirer.books.clear()  # the worst acquirer: it forgot the reversal, and takes the money
     held.set()
     assert (await paying).outcome == ("fail", "1040")
@@ -93,13 +93,13 @@ async def test_an_approval_after_1040_is_reversed(shop: Shop, logs: list[Any]) -
     shop.acquirer.find(Unknown("silence"), NotSent("refused"))
     for seconds in (0, 10, 60):
         await pass_time(shop, seconds)
-        await reverse_due(shop.tools.attempts)
+        await reverse_due(shop.parts.attempts)
     assert shop.acquirer.charged == []
     assert await late_approvals(shop) == LateApprovals(1, 0)
     assert await statuses(shop) == ["fail"]
     stored = await shop.stored(settled.transaction_id)
     assert (stored.status, stored.code, stored.attempt.state) == ("fail", "1040", "declined")
-    texts = await read_texts(shop.tools.database, settled.transaction_id)
+    texts = await read_texts(shop.parts.database, settled.transaction_id)
     too_late = texts.index("The acquirer approved too late. The outcome stays, and the approval is reversed")
     assert texts.index("It is settled: fail") < too_late
     assert texts.index("Acquirer scripted confirmed that nothing is left under the reference") > too_late
@@ -112,8 +112,8 @@ async def test_the_reversal_is_committed_with_the_batch_that_finds_the_approval(
     await shop.value("delete from reversal")
     before = await shop.stored(settled.transaction_id)
     in_flight = before.with_attempt(state=AttemptState.IN_FLIGHT)
-    approved = lifecycle.apply(in_flight, approve(before.attempt.reference), shop.tools.clock.now())
-    assert not await shop.tools.moves.submit(FinishRecord(approved, expected=AttemptState.IN_FLIGHT))
+    approved = lifecycle.apply(in_flight, approve(before.attempt.reference), shop.parts.clock.now())
+    assert not await shop.parts.finish_lane.submit(FinishRecord(approved, expected=AttemptState.IN_FLIGHT))
     [row] = await shop.fetch("select reason::text, approval_code, due_at <= now() as is_due from reversal")
     assert tuple(row) == ("late_approval", approved.attempt.approval_code, True)
     await shop.die()
@@ -123,7 +123,7 @@ async def test_the_reversal_is_committed_with_the_batch_that_finds_the_approval(
 async def test_an_approval_and_another_outcome_in_one_batch(shop: Shop, outcome: Any) -> None:
     """When both stand in one batch, the first one counts, and an approval that is not the first is reversed."""
     payments = [await shop.begin(metadata=f'{{"n": {n}}}') for n in range(2)]
-    now, moves = shop.tools.clock.now(), shop.tools.moves
+    now, moves = shop.parts.clock.now(), shop.parts.finish_lane
     ends = [(outcome, approve("x")), (approve("x"), outcome)]
     asked = [
         FinishRecord(lifecycle.apply(payment, end, now), expected=AttemptState.IN_FLIGHT)
@@ -142,11 +142,11 @@ async def test_the_same_approval_twice_is_no_late_one(shop: Shop, logs: list[Any
         reference = shop.acquirer.asked[-1].reference
         shop.acquirer.books[reference] = approve(reference)
         await resolve_attempt(
-            shop.tools.attempts, merchant_id=MERCHANT, transaction_id=int(reference.partition("-")[0])
+            shop.parts.attempts, merchant_id=MERCHANT, transaction_id=int(reference.partition("-")[0])
         )
         held.set()
         assert (await paying).outcome == ("success", "0")
-    await reverse_due(shop.tools.attempts)
+    await reverse_due(shop.parts.attempts)
     assert len(shop.acquirer.charged) == 5
     assert await shop.value("select count(*) from reversal") == 0
     assert count_alerts(logs) == 0
@@ -155,15 +155,15 @@ async def test_the_same_approval_twice_is_no_late_one(shop: Shop, logs: list[Any
 async def test_1040_reverses_and_asks_again(shop: Shop) -> None:
     """What the acquirer does not know is reversed at once, and asked about after an hour and a day; then it ends."""
     await fail_unknown(shop)
-    await reverse_due(shop.tools.attempts)
+    await reverse_due(shop.parts.attempts)
     assert shop.acquirer.count("reverse") == 1
     inquired = shop.acquirer.count("inquire")
     for number, seconds in enumerate((HOUR, DAY - HOUR)):
         assert abs((await left_seconds(shop) or 0) - seconds) <= 1
-        await reverse_due(shop.tools.attempts)
+        await reverse_due(shop.parts.attempts)
         assert shop.acquirer.count("inquire") == inquired + number
         await pass_time(shop, seconds)
-        await reverse_due(shop.tools.attempts)
+        await reverse_due(shop.parts.attempts)
     assert await left_seconds(shop) is None
     assert shop.acquirer.count("inquire") == inquired + 2
     assert await late_approvals(shop) == LateApprovals(0, 0)
@@ -177,17 +177,17 @@ async def test_an_approval_that_is_found_by_a_later_inquiry(shop: Shop, seconds:
     paid = await shop.pay()
     assert (await shop.resolve(paid.transaction_id)).code == "1040"
     [reference] = shop.acquirer.underway
-    await reverse_due(shop.tools.attempts)
+    await reverse_due(shop.parts.attempts)
     for each in range(HOUR, seconds, DAY - HOUR):
         await pass_time(shop, each)
-        await reverse_due(shop.tools.attempts)
+        await reverse_due(shop.parts.attempts)
     shop.acquirer.books.clear()
     shop.acquirer.arrive(reference)
     assert shop.acquirer.charged == [reference]
     await pass_time(shop, seconds)
-    await reverse_due(shop.tools.attempts)
+    await reverse_due(shop.parts.attempts)
     assert await late_approvals(shop) == LateApprovals(1, 1)
-    await reverse_due(shop.tools.attempts)
+    await reverse_due(shop.parts.attempts)
     assert (shop.acquirer.charged, await late_approvals(shop)) == ([], LateApprovals(1, 0))
     assert count_alerts(logs) == 1
     assert await statuses(shop) == ["fail"]
@@ -204,8 +204,8 @@ async def test_a_reversed_attempt_is_asked_about_again(shop: Shop) -> None:
     shop.acquirer.books[reference] = approve(reference)  # its answer never comes
     assert abs((await left_seconds(shop) or 0) - HOUR) <= 1
     await pass_time(shop, HOUR)
-    await reverse_due(shop.tools.attempts)
-    await reverse_due(shop.tools.attempts)
+    await reverse_due(shop.parts.attempts)
+    await reverse_due(shop.parts.attempts)
     assert shop.acquirer.charged == []
     held.set()
 
@@ -218,7 +218,7 @@ async def test_an_acquirer_that_cannot_be_asked_is_told_to_reverse_again(shop: S
     assert (await shop.resolve(int(reference.partition("-")[0]))).code == "1041"
     shop.acquirer.books[reference] = approve(reference)
     await pass_time(shop, HOUR)
-    await reverse_due(shop.tools.attempts)
+    await reverse_due(shop.parts.attempts)
     assert (shop.acquirer.charged, shop.acquirer.count("inquire")) == ([], 0)
     held.set()
     await paying
@@ -231,12 +231,12 @@ async def test_an_acquirer_that_cannot_reverse(shop: Shop) -> None:
     held.set()
     await paying
     for _ in range(3):
-        await reverse_due(shop.tools.attempts)
+        await reverse_due(shop.parts.attempts)
         await pass_time(shop, 300)
     assert shop.acquirer.count("reverse") == 0
     assert await late_approvals(shop) == LateApprovals(1, 1)
     shop.acquirer.books[settled.attempt.reference] = Reversed()  # by hand
-    await reverse_due(shop.tools.attempts)
+    await reverse_due(shop.parts.attempts)
     assert await late_approvals(shop) == LateApprovals(1, 0)
 
 
@@ -257,7 +257,7 @@ async def test_a_late_capture_void_and_credit(shop: Shop) -> None:
         event.set()
         assert (await working).payment["status"] == "fail"
     assert len(shop.acquirer.charged) == 5
-    await reverse_due(shop.tools.attempts)
+    await reverse_due(shop.parts.attempts)
     assert shop.acquirer.charged == taken
 
 
@@ -276,16 +276,16 @@ async def test_a_reversal_is_committed_before_it_is_sent(shop: Shop, other_proce
 
     slow = Slow(books=shop.acquirer.books)
     slow.find(Unknown("silence"))
-    tools = replace(shop.tools, acquirers={"scripted": slow})
+    parts = replace(shop.parts, acquirers={"scripted": slow})
     reversing = asyncio.create_task(
-        resolve_attempt(tools.attempts, merchant_id=MERCHANT, transaction_id=paid.transaction_id)
+        resolve_attempt(parts.attempts, merchant_id=MERCHANT, transaction_id=paid.transaction_id)
     )
     await sent.wait()
     stored = await other_process.stored(paid.transaction_id)
     assert stored.attempt.state is AttemptState.REVERSING
     before = stored.with_attempt(state=AttemptState.UNKNOWN)
-    approved = lifecycle.apply(before, approve(stored.attempt.reference), shop.tools.clock.now())
-    assert not await other_process.tools.moves.submit(FinishRecord(approved, expected=AttemptState.UNKNOWN))
+    approved = lifecycle.apply(before, approve(stored.attempt.reference), shop.parts.clock.now())
+    assert not await other_process.parts.finish_lane.submit(FinishRecord(approved, expected=AttemptState.UNKNOWN))
     heard.set()
     await reversing
     settled = await shop.stored(paid.transaction_id)
@@ -304,10 +304,10 @@ async def test_late_approvals_in_any_order(shop: Shop) -> None:
                 held.set()
                 await paying
             elif step == "reverse":
-                await reverse_due(shop.tools.attempts)
+                await reverse_due(shop.parts.attempts)
             else:
                 await pass_time(shop, HOUR)
-        await reverse_due(shop.tools.attempts)
+        await reverse_due(shop.parts.attempts)
         assert not [each for each in shop.acquirer.charged if each == reference], order
         assert isinstance(shop.acquirer.books[reference], Reversed)
 
@@ -315,7 +315,7 @@ async def test_late_approvals_in_any_order(shop: Shop) -> None:
 async def test_two_workers_reverse_once(shop: Shop, other_process: Shop) -> None:
     """A due reference is leased by one worker, and a result that was overtaken by a late approval does not count."""
     held, paying, settled = await fail_unknown(shop)
-    both = await asyncio.gather(*(reverse_due(each.tools.attempts) for each in (shop, other_process) for _ in range(3)))
+    both = await asyncio.gather(*(reverse_due(each.parts.attempts) for each in (shop, other_process) for _ in range(3)))
     assert sum(both) == 1
     await pass_time(shop, HOUR)
     gate, asked = asyncio.Event(), asyncio.Event()
@@ -327,8 +327,8 @@ async def test_two_workers_reverse_once(shop: Shop, other_process: Shop) -> None
             await gate.wait()
             return NotFound()
 
-    slow_tools = replace(shop.tools, acquirers={"scripted": Slow()})
-    looking = asyncio.create_task(reverse_due(slow_tools.attempts))
+    slow_parts = replace(shop.parts, acquirers={"scripted": Slow()})
+    looking = asyncio.create_task(reverse_due(slow_parts.attempts))
     await asked.wait()
     shop.acquirer.books.clear()
     held.set()
@@ -336,16 +336,16 @@ async def test_two_workers_reverse_once(shop: Shop, other_process: Shop) -> None
     gate.set()
     await looking
     assert isinstance(shop.acquirer.books[settled.attempt.reference], Approved)
-    await reverse_due(shop.tools.attempts)
+    await reverse_due(shop.parts.attempts)
     assert shop.acquirer.charged == []
 
 
 async def test_an_acquirer_that_is_not_configured(shop: Shop) -> None:
     """A reversal at an acquirer that is not there any more waits until it is."""
     await fail_unknown(shop)
-    await reverse_due(replace(shop.tools, acquirers={}).attempts)
+    await reverse_due(replace(shop.parts, acquirers={}).attempts)
     assert abs((await left_seconds(shop) or 0) - 300) <= 1
     await pass_time(shop, 300)
-    await reverse_due(shop.tools.attempts)
+    await reverse_due(shop.parts.attempts)
     assert shop.acquirer.count("reverse") == 1
     await shop.die()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.integration.payments.test_crash import contradictions
 from tests.support.acquirer import Plan
-from tests.support.shop import OTHER_MERCHANT, OTHER_NUMBER, Paid, Shop, all_at_once, claim, price
+from tests.support.shop import OTHER_MERCHANT, OTHER_NUMBER, Paid, Shop, all_at_once, claim, faults_in, price
 
 from tollhouse.acquirers.model import Declined, Reversed, Unknown
 from tollhouse.kernel.errors import Invalid, NotFound, RequestIdReused, RequestInProgress
@@ -22,7 +22,7 @@ async def faults_of(work: Any) -> dict[str, list[str]]:
     """Return the faults with which an operation is refused."""
     with pytest.raises(Invalid) as refused:
         await work
-    return refused.value.errors
+    return faults_in(refused.value)
 
 
 async def modes(shop: Shop) -> list[tuple[str, str, int]]:
@@ -67,7 +67,7 @@ async def test_a_capture_of_a_part(shop: Shop) -> None:
     paid = await shop.authorize()
     captured = await shop.capture(paid.transaction_id, "5.00")
     assert (captured.outcome, captured.payment["amount"]) == (("success", "0"), 5)
-    assert await faults_of(shop.capture(paid.transaction_id)) == {"transactionId": ["was captured already"]}
+    assert await faults_of(shop.capture(paid.transaction_id)) == {"transaction": ["was captured already"]}
     assert (await shop.credit(captured.transaction_id)).payment["amount"] == 5
 
 
@@ -118,10 +118,10 @@ async def test_a_void_of_an_authorization(shop: Shop) -> None:
         Decimal("19.99"),
     )
     for again in (shop.capture(paid.transaction_id), shop.void(paid.transaction_id)):
-        assert await faults_of(again) == {"transactionId": ["was voided already"]}
-    assert "transactionId" in await faults_of(shop.credit(paid.transaction_id))
+        assert await faults_of(again) == {"transaction": ["was voided already"]}
+    assert "transaction" in await faults_of(shop.credit(paid.transaction_id))
     assert await faults_of(shop.void(voided.transaction_id)) == {
-        "transactionId": ["is a void; name the payment that it undid"]
+        "transaction": ["is a void; name the payment that it undid"]
     }
 
 
@@ -132,10 +132,10 @@ async def test_a_void_of_a_sale_and_of_a_capture(shop: Shop) -> None:
     assert (await shop.void(sale.transaction_id)).payment["amount"] == Decimal("19.99")
     assert (await shop.void(auth.transaction_id)).payment["amount"] == 7
     assert shop.acquirer.operated[-1][1].original_reference == f"{captured.transaction_id}-1"
-    assert "transactionId" in await faults_of(shop.credit(captured.transaction_id))
+    assert "transaction" in await faults_of(shop.credit(captured.transaction_id))
     credited = await shop.pay(metadata='{"n": 2}')
     await shop.credit(credited.transaction_id, "1.00")
-    assert "credit what is left" in (await faults_of(shop.void(credited.transaction_id)))["transactionId"][0]
+    assert "credit what is left" in (await faults_of(shop.void(credited.transaction_id)))["transaction"][0]
 
 
 async def test_a_verification_holds_nothing(shop: Shop) -> None:
@@ -145,7 +145,7 @@ async def test_a_verification_holds_nothing(shop: Shop) -> None:
     assert await shop.value("select count(*) from account") == 1
     assert await shop.value("select count(*) from authorization_hold") == 0
     for work in (shop.capture(paid.transaction_id), shop.void(paid.transaction_id), shop.credit(paid.transaction_id)):
-        assert await faults_of(work) == {"transactionId": ["only verified the card; it holds no money"]}
+        assert await faults_of(work) == {"transaction": ["only verified the card; it holds no money"]}
 
 
 @pytest.mark.parametrize(
@@ -167,11 +167,11 @@ async def test_amounts_that_cannot_be_captured(shop: Shop, amount: str, fault: s
 async def test_what_has_to_be_another_way(shop: Shop) -> None:
     """A sale is not captured, what failed is not credited; others' payments are not there."""
     sale = await shop.pay()
-    assert await faults_of(shop.capture(sale.transaction_id)) == {"transactionId": ["was captured already"]}
+    assert await faults_of(shop.capture(sale.transaction_id)) == {"transaction": ["was captured already"]}
     shop.acquirer.plan(Plan(Declined("05")))
     failed = await shop.pay(metadata='{"n": 2}')
     for work in (shop.credit(failed.transaction_id), shop.void(failed.transaction_id)):
-        assert await faults_of(work) == {"transactionId": ["is a payment that failed"]}
+        assert await faults_of(work) == {"transaction": ["is a payment that failed"]}
     for work in (shop.void(sale.transaction_id, merchant_id=OTHER_MERCHANT), shop.void(1)):
         with pytest.raises(NotFound):
             await work
@@ -190,7 +190,7 @@ async def test_a_credit_of_what_nobody_captured_is_its_void(shop: Shop, amount: 
     assert told["parentTransactionId"] == auth.payment["transactionId"]
     assert [verb for verb, _ in shop.acquirer.operated] == ["void"]
     assert (await shop.credit(auth.transaction_id, amount, request="r1")).reply.body == voided.reply.body
-    assert "transactionId" in await faults_of(shop.capture(auth.transaction_id))
+    assert "transaction" in await faults_of(shop.capture(auth.transaction_id))
     assert await shop.value("select count(*) from authorization_hold") == 0
     assert await contradictions(shop) == []
 
@@ -412,7 +412,7 @@ async def test_a_reversal_that_a_crash_left(shop: Shop) -> None:
 async def test_the_first_transaction_stays_the_first(shop: Shop, other_process: Shop) -> None:
     """Another process may count in a lower block of ids: the first transaction of an order is its sale all the same."""
     await other_process.pay(external_id="warm")
-    lower = await other_process.tools.numbers.take()
+    lower = await other_process.parts.numbers.take()
     paid = await shop.pay(claim=claim("r1"))
     await shop.value("update request_claim set answer = null, status = null")
     credited = await other_process.credit(paid.transaction_id)

@@ -268,8 +268,8 @@ async def test_a_new_payment_with_a_disabled_card(shop: Shop) -> None:
 async def test_a_named_merchant_account(shop: Shop) -> None:
     """The acquirer is told the account that the request named, and no other acquirer is asked in its place."""
     first, second = ScriptedAcquirer(name="first"), ScriptedAcquirer(name="second")
-    shop = open_shop(shop.tools.database, first, second)
-    shop = replace(shop, tools=replace(shop.tools, mids={"shop-eu": "second"}, takes_test_mids=True))
+    shop = open_shop(shop.parts.database, first, second)
+    shop = replace(shop, parts=replace(shop.parts, mids={"shop-eu": "second"}, takes_test_mids=True))
     assert (await shop.pay(mid="shop-eu")).outcome == ("success", "0")
     assert [asked.mid for asked in second.asked] == ["shop-eu"]
     first.plan(Plan(not_sent=True))
@@ -310,7 +310,7 @@ async def test_merchant_initiated_charges(shop: Shop) -> None:
     for source in ({"account_id": account}, {"source_consumer_id": consumer}):
         intent = await shop.intent(**source, initiator="merchant", asks_authentication=True)
         assert (intent.asks_authentication, intent.may_redirect, intent.reason) == (False, False, "unscheduled")
-        await charge(shop.tools.charging, intent)
+        await charge(shop.parts.charging, intent)
         asked = shop.acquirer.asked[-1]
         assert (asked.initiator, asked.cvv) == ("merchant", None)
         assert asked.network_transaction_id
@@ -380,7 +380,7 @@ async def test_a_soft_decline_of_a_stored_card(shop: Shop) -> None:
 
 async def test_no_route(shop: Shop) -> None:
     """Without an acquirer a payment is `fail` 1030, recorded and told."""
-    bare = replace(shop, tools=replace(shop.tools, acquirers={}))
+    bare = replace(shop, parts=replace(shop.parts, acquirers={}))
     paid = await bare.pay()
     assert paid.outcome == ("fail", "1030")
     assert await shop.value("select count(*) from event") == 1
@@ -389,7 +389,7 @@ async def test_no_route(shop: Shop) -> None:
 async def test_the_next_route(shop: Shop) -> None:
     """What surely never left goes to the next acquirer under a reference of its own, then it is `fail` 1040."""
     first, second = ScriptedAcquirer(name="first"), ScriptedAcquirer(name="second")
-    shop = open_shop(shop.tools.database, first, second)
+    shop = open_shop(shop.parts.database, first, second)
     first.plan(Plan(not_sent=True), Plan(not_sent=True))
     second.plan(Plan(), Plan(not_sent=True))
     paid = await shop.pay()

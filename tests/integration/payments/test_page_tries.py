@@ -19,7 +19,7 @@ PAGE = 777
 async def attempt(shop: Shop, try_number: int, **changes: Any) -> Paid:
     """Try to pay the page."""
     intent = await shop.intent(**changes, page_try=PageTry(PAGE, try_number))
-    return Paid(await charge(shop.tools.charging, intent))
+    return Paid(await charge(shop.parts.charging, intent))
 
 
 async def test_a_declined_page_is_tried_again(shop: Shop) -> None:

@@ -167,7 +167,7 @@ async def test_a_late_approval_never_revives(shop: Shop) -> None:
     assert (settled.status, settled.attempt.state, await events(shop)) == ("fail", "reversed", ["fail"])
     assert await shop.value("select count(*) from account") == 0
     assert shop.acquirer.charged == [settled.attempt.reference]
-    await reverse_due(shop.tools.attempts)
+    await reverse_due(shop.parts.attempts)
     assert shop.acquirer.charged == []
 
 
@@ -184,7 +184,7 @@ async def test_the_answer_and_the_resolver_race(shop: Shop) -> None:
         held.set()
         await asyncio.gather(
             paying,
-            *(resolve_attempt(shop.tools.attempts, merchant_id=1, transaction_id=transaction_id) for _ in range(3)),
+            *(resolve_attempt(shop.parts.attempts, merchant_id=1, transaction_id=transaction_id) for _ in range(3)),
         )
         assert (await paying).outcome == ("success", "0")
     assert await events(shop) == ["success"] * 10
@@ -195,7 +195,7 @@ async def test_contradicting_answers(shop: Shop) -> None:
     held, paying = await shop.start(outcome=Declined("05"))
     transaction_id = int(shop.acquirer.asked[-1].reference.partition("-")[0])
     shop.acquirer.find(approve("x"))
-    await resolve_attempt(shop.tools.attempts, merchant_id=1, transaction_id=transaction_id)
+    await resolve_attempt(shop.parts.attempts, merchant_id=1, transaction_id=transaction_id)
     held.set()
     assert (await paying).outcome == ("success", "0")
     assert await events(shop) == ["success"]
@@ -206,7 +206,7 @@ async def test_two_resolvers_at_once(shop: Shop, other_process: Shop) -> None:
     payment = await lost(shop)
     both = (shop, other_process)
     work = [
-        resolve_attempt(each.tools.attempts, merchant_id=1, transaction_id=payment.transaction_id)
+        resolve_attempt(each.parts.attempts, merchant_id=1, transaction_id=payment.transaction_id)
         for each in both
         for _ in range(4)
     ]
@@ -219,15 +219,15 @@ async def test_a_due_attempt_is_leased_once(shop: Shop, other_process: Shop) -> 
     for n in range(5):
         shop.acquirer.plan(Plan(lost="answer"))
         await shop.pay(metadata=f'{{"n": {n}}}')
-    assert await lease_due(shop.tools.attempts, limit=10, lease_seconds=60) == []
+    assert await lease_due(shop.parts.attempts, limit=10, lease_seconds=60) == []
     await age(shop, 0)
     both = (shop, other_process)
     leased = await asyncio.gather(
-        *(lease_due(each.tools.attempts, limit=2, lease_seconds=60) for each in both for _ in range(3))
+        *(lease_due(each.parts.attempts, limit=2, lease_seconds=60) for each in both for _ in range(3))
     )
     taken = [key for keys in leased for key in keys]
     assert len(taken) == len(set(taken)) == 5
-    assert await lease_due(shop.tools.attempts, limit=10, lease_seconds=60) == []
+    assert await lease_due(shop.parts.attempts, limit=10, lease_seconds=60) == []
 
 
 async def test_the_worker_settles_everything_that_is_due(shop: Shop) -> None:
@@ -239,7 +239,7 @@ async def test_the_worker_settles_everything_that_is_due(shop: Shop) -> None:
         "update attempt set acquirer = 'gone' where transaction_id in (select transaction_id from attempt limit 2)"
     )
     await age(shop, 0)
-    assert await resolve_due(shop.tools.attempts) == 53
+    assert await resolve_due(shop.parts.attempts) == 53
     assert await shop.value("select count(*) from transaction where status = 'success'") == 51
     assert len(await events(shop)) == 51
 
@@ -247,7 +247,7 @@ async def test_the_worker_settles_everything_that_is_due(shop: Shop) -> None:
 async def test_an_acquirer_that_is_not_configured(shop: Shop) -> None:
     """Nobody may say what an acquirer did that cannot be asked any more: the payment stays open until it can be."""
     payment = await lost(shop)
-    without = replace(shop, tools=replace(shop.tools, acquirers={}))
+    without = replace(shop, parts=replace(shop.parts, acquirers={}))
     assert (await without.resolve(payment.transaction_id)).status is Status.PENDING
     assert (await shop.resolve(payment.transaction_id)).status is Status.SUCCESS
 
@@ -264,8 +264,8 @@ async def test_a_final_payment_is_left_alone(shop: Shop) -> None:
     """Nobody asks about what is settled, nor about what is not there."""
     paid = await shop.pay()
     await shop.resolve(paid.transaction_id)
-    await resolve_attempt(shop.tools.attempts, merchant_id=1, transaction_id=1)
-    await resolve_attempt(shop.tools.attempts, merchant_id=2, transaction_id=paid.transaction_id)
+    await resolve_attempt(shop.parts.attempts, merchant_id=1, transaction_id=1)
+    await resolve_attempt(shop.parts.attempts, merchant_id=2, transaction_id=paid.transaction_id)
     assert shop.acquirer.count("inquire") == 0
 
 

@@ -54,7 +54,7 @@ async def test_twenty_repeats_at_once_in_two_processes(shop: Shop, other_process
     """Equal requests at once in two processes are charged once and answered alike."""
     shops = (shop, other_process)
     intents = [await shops[n % 2].intent(claim=claim("r1")) for n in range(20)]
-    replies = await all_at_once(*(charge(shops[n % 2].tools.charging, intent) for n, intent in enumerate(intents)))
+    replies = await all_at_once(*(charge(shops[n % 2].parts.charging, intent) for n, intent in enumerate(intents)))
     assert len({reply.body for reply in replies}) == 1
     assert sum(not reply.is_replay for reply in replies) == 1
     assert len(shop.acquirer.charged) == 1
@@ -91,7 +91,7 @@ async def test_the_client_that_goes_away(shop: Shop) -> None:
     bodies = {(await task).reply.body for task in (second, third)}
     assert bodies == {(await shop.pay(claim=claim("r1"))).reply.body}
     assert len(shop.acquirer.charged) == 1
-    assert shop.tools.running.find(claim("r1")) is None
+    assert shop.parts.running.find(claim("r1")) is None
 
 
 async def test_the_client_without_a_request_id_that_goes_away(shop: Shop) -> None:
@@ -118,8 +118,8 @@ async def test_a_released_request_id_is_free(shop: Shop) -> None:
     intent = await shop.intent(token=token, claim=claim("r1"))
     await shop.value("update token set expires_at = now()")
     with pytest.raises(Invalid):
-        await charge(shop.tools.charging, intent)
-    assert await recall_claim(shop.tools.requests, claim("r1")) is None
+        await charge(shop.parts.charging, intent)
+    assert await recall_claim(shop.parts.requests, claim("r1")) is None
     assert (await shop.pay(claim=claim("r1", digest=OTHER_DIGEST))).outcome == ("success", "0")
 
 
@@ -129,7 +129,7 @@ async def test_who_waits_for_a_released_request_id(shop: Shop, other_process: Sh
     shops = (shop, other_process)
     intents = [await shops[n % 2].intent(token=token, claim=claim("r1")) for n in range(6)]
     await shop.value("update token set expires_at = now()")
-    answers = await all_at_once(*(charge(shops[n % 2].tools.charging, intent) for n, intent in enumerate(intents)))
+    answers = await all_at_once(*(charge(shops[n % 2].parts.charging, intent) for n, intent in enumerate(intents)))
     assert all(isinstance(answer, Invalid) for answer in answers)
 
 
@@ -160,7 +160,7 @@ async def test_a_request_that_was_never_committed_leaves_its_id_free(shop: Shop)
     """After a failure before the commit the same request id is charged as if it were new."""
     spoilt = await shop.intent(claim=claim("r1"), metadata="no JSON")
     with pytest.raises(Exception, match="json"):
-        await charge(shop.tools.charging, spoilt)
+        await charge(shop.parts.charging, spoilt)
     assert (await shop.pay(claim=claim("r1"))).outcome == ("success", "0")
 
 
@@ -171,7 +171,7 @@ async def test_a_database_that_went_away_before_the_end(shop: Shop) -> None:
         async def submit(self, _: object) -> bool:
             raise DatabaseUnavailable
 
-    broken = replace(shop.tools, moves=Broken(), patience=PaymentTimeouts(answer=0.3, margin=0))  # type: ignore[arg-type]
+    broken = replace(shop.parts, finish_lane=Broken(), timeouts=PaymentTimeouts(answer=0.3, margin=0))  # type: ignore[arg-type]
     with pytest.raises(DatabaseUnavailable):
         await charge(broken.charging, await shop.intent(claim=claim("r1")))
     with pytest.raises(RequestInProgress):

@@ -43,7 +43,7 @@ async def test_a_passed_challenge_in_a_browser(world: World) -> None:
     returned = await world.come_back(page)
     left = way_back(await world.get(returned.headers["Location"]))
     payment = await world.settled(answer)
-    [secret] = await world.tools.ipn_secrets(payment.merchant_id)
+    [secret] = await world.parts.ipn_secrets(payment.merchant_id)
     told = {"order_id": str(payment.payment_id), "cb_transaction_id": str(payment.transaction_id)}
     told |= {"is_approved": "1", "cb_code": "0"}
     consumer = dict.fromkeys(("ustas", "consumer_id"), payment.consumer_id)
@@ -253,7 +253,7 @@ async def test_an_abandoned_challenge_ends_and_stays_ended(world: World) -> None
     """After its time the sweep ends the payment with 1011; a passing RReq after that is answered and ignored."""
     answer = await world.pay("challenge", browser=True)
     await world.fetch("update authentication set expires_at = now(), due_at = now()")
-    assert await sweep_authentications(world.tools.authentication) == 1
+    assert await sweep_authentications(world.parts.authentication) == 1
     payment = await world.settled(answer)
     assert (payment.status, payment.code) == ("fail", "1011")
     assert len(await world.fetch("select from event")) == 1
@@ -266,17 +266,17 @@ async def test_an_abandoned_challenge_ends_and_stays_ended(world: World) -> None
     assert ended.status == 200
     assert "Not confirmed in time" in ended.text
     assert "is_approved=0&amp;cb_code=1011&amp;cb_transaction_id=" in ended.text
-    assert await sweep_authentications(world.tools.authentication) == 0
+    assert await sweep_authentications(world.parts.authentication) == 0
 
 
 async def test_a_challenge_runs_out_by_the_merchants_clock(world: World) -> None:
     """A quarter of an hour by the merchant's clock ends a challenge, in the merchant's time; a minute less does not."""
     answer = await world.pay("challenge", browser=True)
-    clock = world.tools.clock
-    await leap(world.tools.database, MERCHANT_ID, clock, minutes=14)
-    assert await sweep_authentications(world.tools.authentication) == 0
-    await leap(world.tools.database, MERCHANT_ID, clock, minutes=1)
-    assert await sweep_authentications(world.tools.authentication) == 1
+    clock = world.parts.clock
+    await leap(world.parts.database, MERCHANT_ID, clock, minutes=14)
+    assert await sweep_authentications(world.parts.authentication) == 0
+    await leap(world.parts.database, MERCHANT_ID, clock, minutes=1)
+    assert await sweep_authentications(world.parts.authentication) == 1
     payment = await world.settled(answer)
     assert payment.code == "1011"
     assert payment.settled_at is not None
@@ -286,9 +286,9 @@ async def test_a_challenge_runs_out_by_the_merchants_clock(world: World) -> None
 async def test_a_page_that_nobody_opened_is_abandoned(world: World) -> None:
     """A cardholder who never came ends the same way."""
     answer = await world.pay("challenge")
-    assert await sweep_authentications(world.tools.authentication) == 0
+    assert await sweep_authentications(world.parts.authentication) == 0
     await world.fetch("update authentication set due_at = now()")
-    await sweep_authentications(world.tools.authentication)
+    await sweep_authentications(world.parts.authentication)
     assert (await world.settled(answer)).code == "1011"
 
 
@@ -298,9 +298,9 @@ async def test_sweep_and_result_race(world: World) -> None:
         answer = await world.pay("challenge", browser=True)
         authentication = await world.authentication(answer)
         await asyncio.gather(
-            abandon(world.tools.authentication, authentication),
+            abandon(world.parts.authentication, authentication),
             world.answer_bank(answer, "pass"),
-            abandon(world.tools.authentication, authentication),
+            abandon(world.parts.authentication, authentication),
         )
         payment = await world.settled(answer)
         decided = (await world.authentication(answer)).state
@@ -325,10 +325,10 @@ async def test_one_resumption_however_many_hear_of_it(world: World) -> None:
     answer = await world.pay("challenge", browser=True)
     authentication = await world.authentication(answer)
     await _pass_in_a_dead_process(world)
-    async with world.tools.database.acquire() as connection:
+    async with world.parts.database.acquire() as connection:
         passed = await select_by_trans_id(connection, authentication.three_ds_server_trans_id)
     assert passed is not None
-    await asyncio.gather(*(conclude(world.tools.authentication, passed) for _ in range(8)))
+    await asyncio.gather(*(conclude(world.parts.authentication, passed) for _ in range(8)))
     assert (await world.settled(answer)).status == "success"
     [row] = await world.fetch("select deliveries from simulator.journal")
     assert row["deliveries"] == 1
@@ -338,7 +338,7 @@ async def test_the_sweep_follows_what_a_dead_process_decided(world: World) -> No
     """An authentication that passed, in a process that died before the claim, is resumed by the next sweep."""
     answer = await world.pay("challenge", browser=True)
     await _pass_in_a_dead_process(world)
-    counts = await asyncio.gather(*(sweep_authentications(world.tools.authentication) for _ in range(3)))
+    counts = await asyncio.gather(*(sweep_authentications(world.parts.authentication) for _ in range(3)))
     assert sorted(counts) == [0, 0, 1]
     assert (await world.settled(answer)).status == "success"
     assert (await world.authentication(answer)).due_at is None

@@ -83,7 +83,7 @@ async def test_a_card_disabled_meanwhile(shop: Shop) -> None:
     paid: Paid = await shop.pay()
     intent = await shop.intent(account_id=paid.payment["source"]["paymentAccountId"], external_id=None)
     await shop.value("update account set disabled = true")
-    refused = Paid(await charge(shop.tools.charging, intent))
+    refused = Paid(await charge(shop.parts.charging, intent))
     assert (refused.outcome, refused.payment["source"]["disabled"]) == (("fail", "1020"), True)
     assert len(shop.acquirer.asked) == 1
 
@@ -101,7 +101,7 @@ async def test_answers_tell_that_a_card_is_disabled(shop: Shop) -> None:
 def limited(shop: Shop, **settings: int) -> Shop:
     """Open a process with velocity limits on the same database, with the same acquirer."""
     limits: dict[str, Any] = {f"velocity_{name}": limit for name, limit in settings.items()}
-    return open_shop(shop.tools.database, shop.acquirer, settings=Settings(**limits))
+    return open_shop(shop.parts.database, shop.acquirer, settings=Settings(**limits))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ async def test_what_is_too_long_ago_does_not_count(shop: Shop) -> None:
     await shop.pay()
     await shop.value("update velocity_mark set noted_at = now() - interval '61 minutes'")
     assert (await shop.pay()).outcome == ("success", "0")
-    await Sweeper(shop.tools.database, build_sweeps(shop.tools.limits)).step()
+    await Sweeper(shop.parts.database, build_sweeps(shop.parts.limits)).step()
     assert await shop.value("select count(*) from velocity_mark") == 3
 
 
@@ -144,7 +144,7 @@ async def test_many_at_once(shop: Shop) -> None:
     """Of many attempts at the same moment no more get through than the limit says."""
     shop = limited(shop, attempts_by_card=3)
     intents = [await shop.intent(external_id=f"user-{n}") for n in range(10)]
-    paid = await all_at_once(*(charge(shop.tools.charging, intent) for intent in intents))
+    paid = await all_at_once(*(charge(shop.parts.charging, intent) for intent in intents))
     outcomes = sorted(Paid(reply).payment["code"] for reply in paid)
     assert outcomes == ["0"] * 3 + ["1002"] * 7
 

@@ -25,9 +25,9 @@ from tollhouse.storage.coalesce import Coalescer
 async def test_two_outcomes_in_one_batch(shop: Shop) -> None:
     """Of several outcomes of one attempt in the same batch one is written, with one event that says the same."""
     payment = await shop.begin(claim=claim("r1"))
-    now = shop.tools.clock.now()
+    now = shop.parts.clock.now()
     outcomes = [lifecycle.apply(payment, outcome, now) for outcome in (approve("x"), Declined("05"), approve("y"))]
-    replies = await asyncio.gather(*(finish_attempt(shop.tools.finish, payment, outcome) for outcome in outcomes))
+    replies = await asyncio.gather(*(finish_attempt(shop.parts.finish, payment, outcome) for outcome in outcomes))
     [row] = await shop.fetch("select status::text, code from transaction")
     events = await shop.fetch("select status from event")
     assert [event["status"] for event in events] == [row["status"]]
@@ -37,9 +37,9 @@ async def test_two_outcomes_in_one_batch(shop: Shop) -> None:
 async def test_the_first_outcome_counts(shop: Shop) -> None:
     """Whoever comes second moves nothing and answers by what is stored."""
     payment = await shop.begin()
-    now = shop.tools.clock.now()
-    first = await finish_attempt(shop.tools.finish, payment, lifecycle.apply(payment, approve("x"), now))
-    second = await finish_attempt(shop.tools.finish, payment, lifecycle.apply(payment, Declined("05"), now))
+    now = shop.parts.clock.now()
+    first = await finish_attempt(shop.parts.finish, payment, lifecycle.apply(payment, approve("x"), now))
+    second = await finish_attempt(shop.parts.finish, payment, lifecycle.apply(payment, Declined("05"), now))
     assert second.body == first.body
     assert await shop.value("select count(*) from event") == 1
 
@@ -47,11 +47,11 @@ async def test_the_first_outcome_counts(shop: Shop) -> None:
 async def test_who_was_overtaken_keeps_nobody_back(shop: Shop) -> None:
     """In one batch with an attempt that somebody else has moved, another is moved all the same, and followed up."""
     taken, free = await shop.begin(), await shop.begin(metadata='{"n": 2}')
-    now = shop.tools.clock.now()
-    first = await finish_attempt(shop.tools.finish, taken, lifecycle.apply(taken, approve("x"), now))
+    now = shop.parts.clock.now()
+    first = await finish_attempt(shop.parts.finish, taken, lifecycle.apply(taken, approve("x"), now))
     late, moved = await asyncio.gather(
-        finish_attempt(shop.tools.finish, taken, lifecycle.apply(taken, Declined("05"), now)),
-        finish_attempt(shop.tools.finish, free, lifecycle.apply(free, approve("y"), now)),
+        finish_attempt(shop.parts.finish, taken, lifecycle.apply(taken, Declined("05"), now)),
+        finish_attempt(shop.parts.finish, free, lifecycle.apply(free, approve("y"), now)),
     )
     assert late.body == first.body != moved.body
     rows = await shop.fetch("select transaction_id, status::text from transaction")
@@ -71,12 +71,12 @@ async def test_everything_follows_or_nothing(shop: Shop) -> None:
             return ((payment.merchant_id, payment.transaction_id, None, None, None, "en", "{}"),)
 
     payment = await shop.begin(claim=claim("r1"))
-    flush = shop.tools.moves._flush  # noqa: SLF001 - the consequences of app, and one more
+    flush = shop.parts.finish_lane._flush  # noqa: SLF001 - the consequences of app, and one more
     consequences = (*flush.args[1], NoRecipient())  # type: ignore[attr-defined]
-    moves = Coalescer("move", partial(finish_payments, shop.tools.clock, consequences), shop.tools.database)
-    tools = replace(shop.tools, moves=moves)
+    moves = Coalescer("move", partial(finish_payments, shop.parts.clock, consequences), shop.parts.database)
+    parts = replace(shop.parts, finish_lane=moves)
     with pytest.raises(Exception, match="recipient"):
-        await finish_attempt(tools.finish, payment, lifecycle.apply(payment, approve("x"), tools.clock.now()))
+        await finish_attempt(parts.finish, payment, lifecycle.apply(payment, approve("x"), parts.clock.now()))
     assert (await shop.stored(payment.transaction_id)).attempt.state is AttemptState.IN_FLIGHT
     for table in ("account", "event"):
         assert await shop.value(f"select count(*) from {table}") == 0  # noqa: S608 - two names of our own
@@ -99,19 +99,21 @@ async def test_a_move_from_a_state_that_is_gone(shop: Shop) -> None:
     payment = await shop.begin()
     moved = lifecycle.move(payment, AttemptState.UNKNOWN)
     assert (
-        await shop.tools.moves.submit(FinishRecord(moved, expected=AttemptState.IN_FLIGHT, resolve_seconds=1)) is True
+        await shop.parts.finish_lane.submit(FinishRecord(moved, expected=AttemptState.IN_FLIGHT, resolve_seconds=1))
+        is True
     )
     assert (
-        await shop.tools.moves.submit(FinishRecord(moved, expected=AttemptState.IN_FLIGHT, resolve_seconds=1)) is False
+        await shop.parts.finish_lane.submit(FinishRecord(moved, expected=AttemptState.IN_FLIGHT, resolve_seconds=1))
+        is False
     )
-    assert await shop.tools.moves.submit(FinishRecord(moved, expected=AttemptState.CHALLENGED)) is False
+    assert await shop.parts.finish_lane.submit(FinishRecord(moved, expected=AttemptState.CHALLENGED)) is False
 
 
 async def test_a_final_attempt_forgets_its_card(shop: Shop) -> None:
     """The sealed card stays with an attempt until it is final, and no longer."""
     payment = await shop.begin()
     assert payment.attempt.card is not None
-    await finish_attempt(shop.tools.finish, payment, lifecycle.apply(payment, Declined("05"), shop.tools.clock.now()))
+    await finish_attempt(shop.parts.finish, payment, lifecycle.apply(payment, Declined("05"), shop.parts.clock.now()))
     assert (await shop.stored(payment.transaction_id)).attempt.card is None
 
 
@@ -121,7 +123,7 @@ async def test_many_payments_settle_side_by_side(shop: Shop) -> None:
         await shop.intent(external_id=f"user-{n % 5}", metadata=f'{{"n": {n}}}', claim=claim(f"r{n}"))
         for n in range(40)
     ]
-    replies = await asyncio.gather(*(charge(shop.tools.charging, intent) for intent in intents))
+    replies = await asyncio.gather(*(charge(shop.parts.charging, intent) for intent in intents))
     assert len({reply.body for reply in replies}) == 40
     assert await shop.value("select count(*) from event where status = 'success'") == 40
     assert await shop.value("select count(*) from consumer where last_account_id is not null") == 5

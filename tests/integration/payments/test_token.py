@@ -45,7 +45,7 @@ async def test_of_twenty_payments_with_one_token_one_wins(shop: Shop, *, guarded
     await shop.value("update site set guards_double_clicks = $1", guarded)
     token = await shop.tokenize()
     intents = [await shop.intent(token=token, external_id=f"user-{i}", claim=claim(f"r{i}")) for i in range(20)]
-    answers = await all_at_once(*(charge(shop.tools.charging, intent) for intent in intents))
+    answers = await all_at_once(*(charge(shop.parts.charging, intent) for intent in intents))
     assert len(shop.acquirer.charged) == 1
     refused = [answer for answer in answers if isinstance(answer, Invalid)]
     assert len(refused) == 19
@@ -60,7 +60,7 @@ async def test_two_processes_share_one_token(shop: Shop, other_process: Shop) ->
     token = await shop.tokenize()
     intents = [await shop.intent(token=token) for _ in range(8)]
     await all_at_once(
-        *(charge((shop, other_process)[i % 2].tools.charging, intent) for i, intent in enumerate(intents))
+        *(charge((shop, other_process)[i % 2].parts.charging, intent) for i, intent in enumerate(intents))
     )
     assert len(shop.acquirer.charged) == 1
 
@@ -103,7 +103,7 @@ async def test_a_token_outlives_a_begin_that_failed(shop: Shop) -> None:
     token = await shop.tokenize()
     spoilt = await shop.intent(token=token, claim=claim("r1"), metadata="no JSON")
     with pytest.raises(Exception, match="json"):
-        await charge(shop.tools.charging, spoilt)
+        await charge(shop.parts.charging, spoilt)
     paid = await shop.pay(token=token, claim=claim("r1"))
     assert paid.outcome == ("success", "0")
     assert shop.acquirer.asked[0].cvv is not None
@@ -133,7 +133,7 @@ async def test_a_token_that_runs_out_between_look_and_begin(shop: Shop) -> None:
     intent = await shop.intent(token=token, claim=claim("r1"))
     await shop.value("update token set expires_at = now()")
     with pytest.raises(Invalid):
-        await charge(shop.tools.charging, intent)
+        await charge(shop.parts.charging, intent)
     assert shop.acquirer.asked == []
     assert await shop.value("select count(*) from request_claim") == 0
 
@@ -150,7 +150,7 @@ async def test_a_repeated_request_with_its_used_token(shop: Shop) -> None:
     """A request id answers although its token is used by now."""
     token = await shop.tokenize()
     paid = await shop.pay(token=token, claim=claim("r1"))
-    reply = await recall_claim(shop.tools.requests, claim("r1"))
+    reply = await recall_claim(shop.parts.requests, claim("r1"))
     assert reply is not None
     assert (reply.body, reply.is_replay) == (paid.reply.body, True)
 
@@ -158,7 +158,7 @@ async def test_a_repeated_request_with_its_used_token(shop: Shop) -> None:
 async def test_a_token_lives_a_quarter_of_an_hour(shop: Shop) -> None:
     """A token runs out fifteen minutes after it was made, by the database's time."""
     token = await shop.tokenize()
-    async with shop.tools.database.acquire() as connection:
+    async with shop.parts.database.acquire() as connection:
         stored = await select_token(connection, token, merchant_id=1)
     assert stored is not None
     left = stored.expires_at - await shop.value("select now()")

@@ -33,7 +33,7 @@ async def test_a_process_begins_with_the_right_time(database_dsn: str, tmp_path:
     """Each process sets its clock by the database when it starts, and again and again."""
     settings = Settings(data_dir=tmp_path)
     async with open_gateway(settings, database_dsn, NobodyThere()) as gateway:
-        clock = gateway.tools.clock
+        clock = gateway.parts.clock
         for build in (build_loops, build_web_loops):
             clock.observe(WRONG)
             stop = asyncio.Event()

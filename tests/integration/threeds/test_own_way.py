@@ -58,7 +58,7 @@ async def test_an_acquirer_that_hangs_leaves_the_directory_alone(database_dsn: s
         async with asyncio.timeout(30):
             for _ in range(MAX_CONNECTIONS):
                 await hanging.acquire()
-            await gateway.tools.directory.find_range(CardNumber(number_of("visa")))
+            await gateway.parts.directory.find_range(CardNumber(number_of("visa")))
         assert asked.is_set()
         assert not any(call.done() for call in calls)
         go_on.set()

@@ -188,8 +188,8 @@ async def test_the_sweep_takes_what_ran_out_and_nothing_else(shop: Shop) -> None
                 f"update {table} set expires_at = now() - interval '{age}' where {name} = $1",  # noqa: S608 - our names
                 derive_token_id(token),
             )
-    await Sweeper(shop.tools.database, SWEEPS).step()
-    async with shop.tools.database.transaction() as connection:
+    await Sweeper(shop.parts.database, SWEEPS).step()
+    async with shop.parts.database.transaction() as connection:
         left = [await select_token(connection, token, merchant_id=1) for token in (good, late, old)]
     assert left[0] is not None
     assert left[0].sealed_card is not None

@@ -149,7 +149,7 @@ async def leave_unused(thief: Thief) -> None:
     await tokenize(thief)
     await thief.world.fetch("update token set expires_at = now()")
     await thief.world.fetch("update security_code set expires_at = now()")
-    await Sweeper(thief.world.tools.database, SWEEPS).step()
+    await Sweeper(thief.world.parts.database, SWEEPS).step()
     assert await thief.world.fetch("select from security_code") == []
 
 

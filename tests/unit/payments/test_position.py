@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tollhouse.kernel.errors import Invalid, Refusal, RequestInProgress
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.payments.dispute_steps import DisputeStep
+from tollhouse.payments.faults import PaymentRejected, Subject
 from tollhouse.payments.model import AttemptState, Mode, Status
 from tollhouse.payments.operations.balance import (
     ALL,
@@ -200,9 +201,9 @@ def test_a_credit_voids_what_nobody_captured(wanted: Sum) -> None:
     """A credit of all that an authorization holds is its void; of a part it is refused, and says how to do it."""
     verdict = judge_credit(position(), wanted)
     assert (verdict.mode, verdict.money.amount_minor) == (Mode.VOID, 1000)
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(PaymentRejected) as refused:
         judge_credit(position(), Sum(Decimal("9.99")))
-    assert list(refused.value.errors) == ["amount"]
+    assert [fault.subject for fault in refused.value.faults] == [Subject.AMOUNT]
 
 
 @pytest.mark.parametrize("judge", [judge_capture, judge_credit, judge_chargeback])
@@ -210,9 +211,9 @@ def test_another_currency_is_refused(judge: Callable[[PaymentBalance, Sum], Verd
     """A sum in another currency than the payment's is refused, and so is another currency without a sum."""
     now = position() if judge is judge_capture else position(Mode.SALE)
     for wanted in (Sum(Decimal(1), "EUR"), Sum(None, "EUR")):
-        with pytest.raises(Invalid) as refused:
+        with pytest.raises(PaymentRejected) as refused:
             judge(now, wanted)
-        assert list(refused.value.errors) == ["currency"]
+        assert [fault.subject for fault in refused.value.faults] == [Subject.CURRENCY]
 
 
 #: A payment that nobody would think of charging back.

@@ -12,8 +12,8 @@ from tollhouse.billing.changes.change import change_subscription
 from tollhouse.billing.model import CANCELED, DELAYED, HappeningKind, State, Subscription
 
 if TYPE_CHECKING:
+    from tollhouse.billing.dependencies import BillingDependencies
     from tollhouse.billing.store import Key
-    from tollhouse.billing.tools import BillingDependencies
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from tollhouse.billing.store import Key, lock_case, select_case, update_subscrip
 from tollhouse.kernel.errors import NotFound
 
 if TYPE_CHECKING:
-    from tollhouse.billing.tools import BillingDependencies
+    from tollhouse.billing.dependencies import BillingDependencies
 
 MISSING = "There is no such subscription."
 

@@ -24,8 +24,8 @@ from tollhouse.payments.charge.requested_payment import RequestedPayment
 from tollhouse.payments.model import Item
 
 if TYPE_CHECKING:
+    from tollhouse.billing.dependencies import BillingDependencies
     from tollhouse.billing.store import Key
-    from tollhouse.billing.tools import BillingDependencies
     from tollhouse.kernel.requests import Claim
     from tollhouse.payments.charge.intent import Intent
     from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedSource

@@ -9,8 +9,8 @@ from tollhouse.billing.changes.change import change_subscription
 from tollhouse.billing.model import RECOVERED, Subscription
 
 if TYPE_CHECKING:
+    from tollhouse.billing.dependencies import BillingDependencies
     from tollhouse.billing.store import Key
-    from tollhouse.billing.tools import BillingDependencies
 
 
 async def recover(biller: BillingDependencies, key: Key, *, request_id: str) -> Subscription:

@@ -11,8 +11,8 @@ from tollhouse.billing.changes.change import change_subscription
 from tollhouse.billing.model import Subscription
 
 if TYPE_CHECKING:
+    from tollhouse.billing.dependencies import BillingDependencies
     from tollhouse.billing.store import Key
-    from tollhouse.billing.tools import BillingDependencies
     from tollhouse.catalog.model import Price
 
 

@@ -24,7 +24,7 @@ from tollhouse.payments.charge.account_update import apply_update, ask_for_updat
 from tollhouse.payments.charge.wallet import load_cards
 
 if TYPE_CHECKING:
-    from tollhouse.billing.tools import BillingDependencies
+    from tollhouse.billing.dependencies import BillingDependencies
 
 #: Until a card is looked at again about which the updater gave no answer.
 PAUSE = timedelta(hours=1)

@@ -47,8 +47,8 @@ from tollhouse.payments.charge.wallet import LoadedCard, load_cards
 from tollhouse.payments.model import ConcurrentChange, Item, Renewing
 
 if TYPE_CHECKING:
+    from tollhouse.billing.dependencies import BillingDependencies
     from tollhouse.billing.schedule import Charge
-    from tollhouse.billing.tools import BillingDependencies
     from tollhouse.kernel.requests import Reply
     from tollhouse.storage.database import PlainConnection
 

@@ -17,9 +17,9 @@ from tollhouse.payments import lifecycle
 from tollhouse.payments.authentication.authenticate import demand_authentication
 from tollhouse.payments.authorize import ask, resolve_seconds
 from tollhouse.payments.charge.build_payment import build_consumer_row, build_payment
-from tollhouse.payments.charge.faults import Fault, PaymentRejected, Subject
 from tollhouse.payments.charge.intent import Intent
 from tollhouse.payments.charge.references import USED_TOKEN
+from tollhouse.payments.faults import Subject, reject
 from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.idempotency import answer_double_click, recall_claim, run_once
 from tollhouse.payments.model import ConcurrentChange, Payment
@@ -78,7 +78,7 @@ async def _answer_not_begun(deps: ChargeDependencies, claim: Claim | None, payme
         raise ConcurrentChange("The subscription was changed.")
     reply = await recall_claim(deps.requests, claim) if claim and isinstance(begun, KeyAlreadyClaimed) else None
     if reply is None:  # the token is gone; whoever held the request id gave it back for the same reason
-        raise PaymentRejected([Fault(Subject.TOKEN, USED_TOKEN)])
+        raise reject(Subject.TOKEN, USED_TOKEN)
     return reply
 
 

@@ -19,10 +19,10 @@ from tollhouse.kernel import codes
 from tollhouse.kernel.errors import InternalError
 from tollhouse.kernel.ids import new_consumer_id
 from tollhouse.kernel.money import MAX_AMOUNT_MINOR, Money
-from tollhouse.payments.charge.faults import Fault, PaymentRejected, Subject
 from tollhouse.payments.charge.references import References, load_references
 from tollhouse.payments.charge.requested_payment import RequestedPayment
-from tollhouse.payments.lookups import IntentLookups
+from tollhouse.payments.dependencies import IntentLookups
+from tollhouse.payments.faults import Fault, PaymentRejected, Subject, reject
 from tollhouse.payments.model import Item, Mode, PlaintextCard, Source
 from tollhouse.payments.routing import NO_ACQUIRER, choose_acquirer, find_account
 from tollhouse.vault.tokens import open_code
@@ -200,7 +200,7 @@ def _check_initiator(requested: RequestedPayment, found: References) -> None:
     """Reject a charge by the merchant that no payment by the customer has prepared. A renewal follows an agreement."""
     has_paid = found.account is not None and found.account.network_transaction_id
     if requested.source.initiator == "merchant" and requested.renewing is None and not has_paid:
-        raise PaymentRejected([Fault(Subject.INITIATOR, NOT_INITIATED_BEFORE)])
+        raise reject(Subject.INITIATOR, NOT_INITIATED_BEFORE)
 
 
 def _open_card(lookups: IntentLookups, requested: RequestedPayment, found: References) -> PlaintextCard:
@@ -222,7 +222,7 @@ def _check_code(card: Card, code: Cvv | None) -> None:
     """Reject a security code that has not as many digits as the brand of the stored card gives it."""
     length = card.number.brand.cvv_length
     if code is not None and length is not None and len(code) != length:
-        raise PaymentRejected([Fault(Subject.SECURITY_CODE, f"must have {length} digits")])
+        raise reject(Subject.SECURITY_CODE, f"must have {length} digits")
 
 
 def _build_source(requested: RequestedPayment, card: Card, account_id: UUID, *, is_stored: bool) -> Source:

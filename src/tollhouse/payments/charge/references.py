@@ -12,9 +12,9 @@ from uuid import UUID
 from tollhouse.consumers.model import derive_consumer_id
 from tollhouse.consumers.store import select_consumer
 from tollhouse.kernel.ids import is_consumer_id
-from tollhouse.payments.charge.faults import Fault, Subject
 from tollhouse.payments.charge.wallet import is_usable
-from tollhouse.payments.lookups import IntentLookups
+from tollhouse.payments.dependencies import IntentLookups
+from tollhouse.payments.faults import Fault, Subject
 from tollhouse.payments.model import Item
 from tollhouse.payments.routing import find_account
 from tollhouse.vault.accounts import select_account

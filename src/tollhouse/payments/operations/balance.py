@@ -17,16 +17,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from tollhouse.kernel.errors import Invalid, RequestInProgress
+from tollhouse.kernel.errors import RequestInProgress
 from tollhouse.kernel.money import AmountError, Currency, Money
 from tollhouse.payments.dispute_steps import Dispute, DisputeStep
+from tollhouse.payments.faults import Subject, reject
 from tollhouse.payments.model import AttemptState, Mode, Status
 
 #: Of one purchase, its first one among them.
 MAX_TRANSACTIONS = 1_000
-
-#: Where the ids of operations lead to is said under this name.
-PATH = "transactionId"
 
 STILL_OPEN = "Another operation on this payment is still open; repeat this one when its outcome is known."
 
@@ -122,17 +120,17 @@ class Verdict:
 
 
 def judge_capture(position: PaymentBalance, wanted: Sum) -> Verdict:
-    """Say how much is captured: all that is held, or a part. Raises Invalid and RequestInProgress."""
+    """Say how much is captured: all that is held, or a part. Raises PaymentRejected and RequestInProgress."""
     first = position.first
     held = _find_held(position)
     if position.is_expired:
-        raise Invalid({PATH: ["is an authorization whose time is over; its hold is released"]})
+        raise reject(Subject.TRANSACTION, "is an authorization whose time is over; its hold is released")
     money = _read_sum(position, wanted, first.amount_minor, "was authorized") or held
     return Verdict(money, first)
 
 
 def judge_release(position: PaymentBalance) -> Verdict:
-    """Say how much is released of an authorization that nobody captured. Raises Invalid and RequestInProgress."""
+    """Say how much is released of an authorization that nobody captured. Raises as the others do."""
     return Verdict(_find_held(position), position.first)
 
 
@@ -145,25 +143,25 @@ def judge_void(position: PaymentBalance) -> Verdict:
     if position.is_open(Mode.CREDIT, Mode.VOID):
         raise RequestInProgress(STILL_OPEN)
     if position.has_returned():
-        raise Invalid({PATH: ["was credited or charged back in part; credit what is left instead"]})
+        raise reject(Subject.TRANSACTION, "was credited or charged back in part; credit what is left instead")
     return Verdict(Money(captured.amount_minor, position.currency), captured)
 
 
 def judge_credit(position: PaymentBalance, wanted: Sum) -> Verdict:
-    """Say how much is given back: all that is left, or a part of it. Raises Invalid and RequestInProgress.
+    """Say how much is given back: all that is left, or a part of it. Raises PaymentRejected and RequestInProgress.
 
     All of an authorization that nobody captured is given back by a void.
     """
     _check_first(position)
     captured = position.captured
     if position.is_voided():
-        raise Invalid({PATH: ["was voided; there is nothing to credit"]})
+        raise reject(Subject.TRANSACTION, "was voided; there is nothing to credit")
     if position.is_open(Mode.CAPTURE, Mode.VOID):
         raise RequestInProgress(STILL_OPEN)
     if captured is None:
         return _judge_credit_of_hold(position, wanted)
     if position.left_minor <= 0:
-        raise Invalid({"amount": ["is more than is left to credit, which is nothing"]})
+        raise reject(Subject.AMOUNT, "is more than is left to credit, which is nothing")
     left = position.left_minor
     return Verdict(
         _read_sum(position, wanted, left, "is left to credit") or Money(left, position.currency),
@@ -175,7 +173,7 @@ def _judge_credit_of_hold(position: PaymentBalance, wanted: Sum) -> Verdict:
     held = _find_held(position)
     if _read_sum(position, wanted, held.amount_minor, "is held") not in {None, held}:
         text = f"is a part of an authorization that was not captured; capture it first, or credit all {held.to_text()}"
-        raise Invalid({"amount": [text]})
+        raise reject(Subject.AMOUNT, text)
     return Verdict(held, position.first, Mode.VOID)
 
 
@@ -183,7 +181,7 @@ def judge_chargeback(position: PaymentBalance, wanted: Sum, step: DisputeStep = 
     """Say what a step of a dispute is about, and how much it moves; it is never refused for what was done before.
 
     Without an amount it is about all that is left, or of a payment of which nothing is left about the whole of it.
-    Raises Invalid for an amount that is none, and for more won than was charged back.
+    Raises PaymentRejected for an amount that is none, and for more won than was charged back.
     """
     if step is DisputeStep.WON:
         return _judge_won(position, wanted)
@@ -194,7 +192,7 @@ def judge_chargeback(position: PaymentBalance, wanted: Sum, step: DisputeStep = 
     charged_back = position.charged_back_minor if step is not DisputeStep.FIRST else 0
     amount_minor = charged_back or position.left_minor or basis.amount_minor
     if not amount_minor:
-        raise Invalid({"amount": ["is required: the payment itself is of nothing"]})
+        raise reject(Subject.AMOUNT, "is required: the payment itself is of nothing")
     return judge_dispute(position, Money(amount_minor, position.currency), step)
 
 
@@ -214,18 +212,18 @@ def judge_dispute(position: PaymentBalance, money: Money, step: DisputeStep = Di
 def _judge_won(position: PaymentBalance, wanted: Sum) -> Verdict:
     most = position.charged_back_minor
     if most <= 0:
-        raise Invalid({PATH: ["has no charge-back that could be won"]})
+        raise reject(Subject.TRANSACTION, "has no charge-back that could be won")
     money = _read_sum(position, wanted, most, "was charged back") or Money(most, position.currency)
     return Verdict(money, position.captured or position.first, dispute=Dispute(DisputeStep.WON, money.amount_minor, 0))
 
 
 def _find_held(position: PaymentBalance) -> Money:
-    """Return what an authorization holds that was neither captured nor voided. Raises Invalid and RequestInProgress."""
+    """Return what an authorization holds that was neither captured nor voided. Raises as its judges do."""
     _check_first(position)
     if position.is_voided():
-        raise Invalid({PATH: ["was voided already"]})
+        raise reject(Subject.TRANSACTION, "was voided already")
     if position.captured is not None:
-        raise Invalid({PATH: ["was captured already"]})
+        raise reject(Subject.TRANSACTION, "was captured already")
     if position.is_open(Mode.CAPTURE, Mode.VOID):
         raise RequestInProgress(STILL_OPEN)
     return Money(position.first.amount_minor, position.currency)
@@ -237,27 +235,27 @@ def _check_first(position: PaymentBalance) -> None:
     if first.status is Status.PENDING:
         raise RequestInProgress("This payment is still open; repeat this request when its outcome is known.")
     if first.status is Status.FAIL:
-        raise Invalid({PATH: ["is a payment that failed"]})
+        raise reject(Subject.TRANSACTION, "is a payment that failed")
     if first.amount_minor == 0:
-        raise Invalid({PATH: ["only verified the card; it holds no money"]})
+        raise reject(Subject.TRANSACTION, "only verified the card; it holds no money")
     if len(position.later) >= MAX_TRANSACTIONS - 1:
-        raise Invalid({PATH: ["has had too many operations"]})
+        raise reject(Subject.TRANSACTION, "has had too many operations")
 
 
 def _read_sum(position: PaymentBalance, wanted: Sum, most_minor: int | None = None, what: str = "") -> Money | None:
-    """Read a sum above zero, of `most_minor` at most; None where all is wanted. Raises Invalid."""
+    """Read a sum above zero, of `most_minor` at most; None where all is wanted. Raises PaymentRejected."""
     own = position.currency.code
     if wanted.currency not in {None, own}:
-        raise Invalid({"currency": [f"is not that of the payment, {own}"]})
+        raise reject(Subject.CURRENCY, f"is not that of the payment, {own}")
     if wanted.amount is None:
         return None
     try:
         money = Money.parse(wanted.amount, position.currency)
     except AmountError as error:
-        raise Invalid({"amount": [str(error)]}) from None
+        raise reject(Subject.AMOUNT, str(error)) from None
     if money.amount_minor == 0:
-        raise Invalid({"amount": ["must be above 0"]})
+        raise reject(Subject.AMOUNT, "must be above 0")
     if most_minor is not None and money.amount_minor > most_minor:
         most = Money(most_minor, position.currency).to_text()
-        raise Invalid({"amount": [f"is more than {what}, which is {most}"]})
+        raise reject(Subject.AMOUNT, f"is more than {what}, which is {most}")
     return money

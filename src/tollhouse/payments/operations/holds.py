@@ -16,8 +16,9 @@ import structlog
 
 from tollhouse.kernel import codes
 from tollhouse.kernel.clock import floor_second
-from tollhouse.kernel.errors import Invalid, RequestInProgress
+from tollhouse.kernel.errors import RequestInProgress
 from tollhouse.kernel.ids import new_request_id
+from tollhouse.payments.faults import PaymentRejected
 from tollhouse.payments.model import Cause, FinishRows, Holding, Mode, Payment, Status
 from tollhouse.payments.operations.capture import capture
 from tollhouse.payments.operations.operate import OperationRequest
@@ -138,8 +139,10 @@ async def process_due_hold(deps: OperationDependencies, hold: DueHold) -> None:
             await capture(deps, _wish(hold, Mode.CAPTURE, Cause.SCHEDULE))
     except RequestInProgress:
         log.info("hold waits for an open operation", transaction_id=hold.transaction_id)
-    except Invalid as error:  # what it waited for was done in another way, and its row is about to go
-        log.warning("hold.processing_failed", transaction_id=hold.transaction_id, errors=error.errors)
+    except PaymentRejected as error:  # what it waited for was done in another way, and its row is about to go
+        log.warning(
+            "hold.processing_failed", transaction_id=hold.transaction_id, faults=[fault.text for fault in error.faults]
+        )
     await _look_again(deps, hold)
 
 

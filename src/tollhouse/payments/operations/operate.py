@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tollhouse.acquirers.model import Operation
-from tollhouse.kernel.errors import DatabaseUnavailable, Invalid, NotFound, Unavailable
+from tollhouse.kernel.errors import DatabaseUnavailable, NotFound, Unavailable
 from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authorize import resolve_seconds
+from tollhouse.payments.faults import Subject, reject
 from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.idempotency import recall_claim, run_once
 from tollhouse.payments.model import Attempt, AttemptState, Cause, Mode, OriginalTransaction, Payment, Status
-from tollhouse.payments.operations.balance import PATH, PaymentBalance, Verdict
+from tollhouse.payments.operations.balance import PaymentBalance, Verdict
 from tollhouse.payments.operations.store import insert_claim, insert_operation, lock_position
 from tollhouse.payments.store import select_payment
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from tollhouse.payments.work import Work
     from tollhouse.storage.database import Database, PlainConnection
 
-#: Says what may be done, in the transaction that locks the purchase. Raises Invalid and RequestInProgress.
+#: Says what may be done, in the transaction that locks the purchase. Raises PaymentRejected and RequestInProgress.
 Judge = Callable[[PaymentBalance], Verdict]
 
 NO_OPERATION_ON = {
@@ -64,20 +65,20 @@ class OperationRequest:
 async def operate(deps: OperationDependencies, wish: OperationRequest, judge: Judge) -> Reply:
     """Do what is wished, and return the answer; a request that was seen before gets its first answer.
 
-    Raises NotFound, Invalid and RequestInProgress by where the purchase stands, RequestIdReused, and Unavailable. After
-    Unavailable nobody knows whether the intention was committed: the same request id finds out.
+    Raises NotFound, PaymentRejected and RequestInProgress by the state of the payment, RequestIdReused and Unavailable.
+    After Unavailable nobody knows whether the operation was committed: the same request id finds out.
     """
     return await run_once(deps.requests, wish.claim, _carry_out, deps, wish, judge)
 
 
 async def load_named(database: Database, wish: OperationRequest) -> Payment:
-    """Return the payment that is to be operated on. Raises NotFound, and Invalid for what no operation acts on."""
+    """Return the payment to operate on. Raises NotFound, and PaymentRejected for what no operation acts on."""
     async with database.acquire() as connection:
         named = await select_payment(connection, merchant_id=wish.merchant_id, transaction_id=wish.transaction_id)
     if named is None:
         raise NotFound("There is no such transaction.")
     if named.mode in NO_OPERATION_ON:
-        raise Invalid({PATH: [NO_OPERATION_ON[named.mode]]})
+        raise reject(Subject.TRANSACTION, NO_OPERATION_ON[named.mode])
     return named
 
 

@@ -1,4 +1,4 @@
-"""Faults of a payment request, in terms of payments. Where each subject is in a body or a form, the edges know."""
+"""Faults of requests, in terms of payments. Where each subject is in a body, a path or a form, the edges know."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tollhouse.kernel.errors import Invalid
 
 
 class Subject(StrEnum):
-    """The part of a payment request that has a fault."""
+    """The part of a request that has a fault."""
 
     #: Of an item.
     SITE = "site"
@@ -32,6 +32,9 @@ class Subject(StrEnum):
     #: Of the payment.
     CALLBACK_URL = "callback URL"
     REDIRECT_URL = "redirect URL"
+    #: Of an operation, which has a currency too.
+    TRANSACTION = "transaction"
+    AMOUNT = "amount"
 
 
 class Fault(Struct, frozen=True):
@@ -43,8 +46,16 @@ class Fault(Struct, frozen=True):
 
 
 class PaymentRejected(Invalid):
-    """The payment request has faults."""
+    """The request has faulty fields.
+
+    It is for a payment or for an operation on one.
+    """
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         super().__init__({})
         self.faults = tuple(faults)
+
+
+def reject(subject: Subject, text: str) -> PaymentRejected:
+    """Return the rejection of a request with one fault."""
+    return PaymentRejected([Fault(subject, text)])

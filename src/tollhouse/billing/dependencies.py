@@ -10,8 +10,7 @@ if TYPE_CHECKING:
 
     from tollhouse.billing.model import LifecycleEvent
     from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.payments.dependencies import CardUpdateDependencies, ChargeDependencies
-    from tollhouse.payments.lookups import IntentLookups
+    from tollhouse.payments.dependencies import CardUpdateDependencies, ChargeDependencies, IntentLookups
     from tollhouse.storage.database import Database, PlainConnection
 
 

@@ -1,4 +1,4 @@
-"""What the verbs of this package work with, put together by `app`."""
+"""What payments are made of in one process, and the records that their verbs take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.payments.dependencies import (
     AttemptDependencies,
     AuthenticationDependencies,
@@ -14,6 +15,7 @@ from tollhouse.payments.dependencies import (
     ChargeDependencies,
     DisputeDependencies,
     FinishDependencies,
+    IntentLookups,
     OperationDependencies,
     PageLinks,
     PaymentReader,
@@ -22,7 +24,6 @@ from tollhouse.payments.dependencies import (
     ReturnLinks,
     VoidDependencies,
 )
-from tollhouse.payments.lookups import IntentLookups
 from tollhouse.payments.routing import Routes
 from tollhouse.payments.work import Running
 from tollhouse.risk.model import NO_LIMITS, Limits
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
-    """The things that payments are made with. Nothing here belongs to one payment."""
+class PaymentParts:
+    """The parts of payments. Only the composition root knows all of them; verbs take the records that it makes."""
 
     database: Database
     clock: DatabaseClock
@@ -55,19 +56,19 @@ class Tools:
     directory: Directory
     acquirers: Mapping[str, Acquirer]
     numbers: NumberBlocks
-    beginnings: Coalescer[BeginRecord, Begun]
-    moves: Coalescer[FinishRecord, bool | None]
+    begin_lane: Coalescer[BeginRecord, Begun]
+    finish_lane: Coalescer[FinishRecord, bool | None]
     #: What is written with an outcome, whoever writes it.
     consequences: Sequence[FinishHook]
     #: Tells what payments make of subscriptions.
-    foresee: SubscriptionForecast
+    forecast: SubscriptionForecast
     #: Where the cardholder's pages are: `https://pay.example`.
     base_url: str
     #: A merchant's IPN secrets, the current one first.
     ipn_secrets: Callable[[int], Awaitable[Sequence[str]]]
-    #: Called with each payment that this process settled: metrics, and a nudge to whoever delivers IPNs.
-    on_settled: Callable[[Any], None]
-    patience: PaymentTimeouts = field(default_factory=PaymentTimeouts)
+    #: Called with each payment that this process finished: metrics, and a nudge to whoever delivers IPNs.
+    on_finished: Callable[[Any], None]
+    timeouts: PaymentTimeouts = field(default_factory=PaymentTimeouts)
     #: How often a consumer, a card and an address may pay.
     limits: Limits = NO_LIMITS
     running: Running = field(default_factory=Running)
@@ -82,6 +83,11 @@ class Tools:
         return IntentLookups(self.database, self.clock, self.vault, self.catalog, routes)
 
     @property
+    def links(self) -> LinkDependencies:
+        """Makes links to payment pages."""
+        return LinkDependencies(self.lookups, self.charging)
+
+    @property
     def returns(self) -> ReturnLinks:
         """The ways back from a page."""
         return ReturnLinks(PageLinks(self.base_url, self.vault), self.ipn_secrets)
@@ -94,17 +100,17 @@ class Tools:
     @property
     def requests(self) -> RequestDependencies:
         """Carries requests out once."""
-        return RequestDependencies(self.reader, self.running, self.patience.answer)
+        return RequestDependencies(self.reader, self.running, self.timeouts.answer)
 
     @property
     def finish(self) -> FinishDependencies:
         """Records outcomes."""
-        return FinishDependencies(self.reader, self.moves, self.clock, self.foresee, self.on_settled)
+        return FinishDependencies(self.reader, self.finish_lane, self.clock, self.forecast, self.on_finished)
 
     @property
     def attempts(self) -> AttemptDependencies:
         """Asks acquirers."""
-        return AttemptDependencies(self.finish, self.acquirers, self.patience)
+        return AttemptDependencies(self.finish, self.acquirers, self.timeouts)
 
     @property
     def authentication(self) -> AuthenticationDependencies:
@@ -117,7 +123,7 @@ class Tools:
     def charging(self) -> ChargeDependencies:
         """Charges intents."""
         return ChargeDependencies(
-            self.authentication, self.requests, self.beginnings, self.numbers, self.rates, self.limits
+            self.authentication, self.requests, self.begin_lane, self.numbers, self.rates, self.limits
         )
 
     @property
