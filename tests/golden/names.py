@@ -18,40 +18,40 @@ STEP, SLACK = timedelta(minutes=15), timedelta(minutes=2)
 
 #: Where random values stand whose form says nothing. Each expression has one group.
 PLACES = (
-    ("page", r"/(?:pay|3ds|3ds/return|3ds/method)/([A-Za-z0-9_-]{16,})"),
-    ("cookie", r"tollhouse_\w+=([^;\s]{16,})"),
-    ("field", r'<input type="hidden" name="(?!next_page)\w+" value="([^"]{16,})"'),
-    ("nonce", r"'nonce-([A-Za-z0-9_-]{16,})'"),
-    ("nonce", r' nonce="([A-Za-z0-9_-]{16,})"'),
-    ("field", r"(?:creq|cres|threeDSSessionData|threeDSMethodData|form_token|proof|try)=([^&\s]{16,})"),
-    ("field", r'(?:creq|cres|threeDSSessionData|threeDSMethodData|form_token|proof|try)":\s?"([^"]{16,})"'),
-    ("cursor", r'"cursor":"([^"]+)"'),
-    ("cursor", r"[?&]cursor=([^&\s]+)"),
-    ("token", r'"token":\s?"([^"]{16,})"'),
-    ("approval", r'"approvalCode":\s?"(\w+)"'),
-    ("cavv", r'"(?:cavv|authenticationValue)":\s?"([^"]+)"'),
+    ("page", re.compile(r"/(?:pay|3ds|3ds/return|3ds/method)/([A-Za-z0-9_-]{16,})")),
+    ("cookie", re.compile(r"tollhouse_\w+=([^;\s]{16,})")),
+    ("field", re.compile(r'<input type="hidden" name="(?!next_page)\w+" value="([^"]{16,})"')),
+    ("nonce", re.compile(r"'nonce-([A-Za-z0-9_-]{16,})'")),
+    ("nonce", re.compile(r' nonce="([A-Za-z0-9_-]{16,})"')),
+    ("field", re.compile(r"(?:creq|cres|threeDSSessionData|threeDSMethodData|form_token|proof|try)=([^&\s]{16,})")),
+    ("field", re.compile(r'(?:creq|cres|threeDSSessionData|threeDSMethodData|form_token|proof|try)":\s?"([^"]{16,})"')),
+    ("cursor", re.compile(r'"cursor":"([^"]{8,})"')),
+    ("cursor", re.compile(r"[?&]cursor=([^&\s]{8,})")),
+    ("token", re.compile(r'"token":\s?"([^"]{16,})"')),
+    ("approval", re.compile(r'"approvalCode":\s?"(\w+)"')),
+    ("cavv", re.compile(r'"(?:cavv|authenticationValue)":\s?"([^"]{8,})"')),
 )
 #: What depends on the machine, by its place: it gets no name of its own.
 MEASURED = (
-    ("duration", r'("ahead":\s?")(P\d{3,}D[^"]*)'),
-    ("seconds", r'("advanced":\s?"P\d+D)(T\d+S)?(?=")'),
-    ("signature of the second", r"(v1,)([A-Za-z0-9+/=]{40,})"),
-    ("seconds", r'("execTime":\s?")([0-9.]+)'),
-    ("milliseconds", r'("milliseconds":\s?")([0-9.]+)'),
-    ("milliseconds", r"(>)([0-9.]+)(?= ms<)"),
-    ("milliseconds", r'(milliseconds <span class="mono wrap">)([0-9.]+)'),
-    ("approval", r'(approvalCode <span class="mono wrap">)(\w+)'),
-    ("approval", r"(>)(?!123456)([0-9A-F]{6})(?=<)"),
-    ("hint", r"(…)(\w{4})(?=</td>)"),
-    ("steps", r'("steps":\s?)(\d+)'),
+    ("duration", re.compile(r'("ahead":\s?")(P\d{3,}D[^"]*)')),
+    ("seconds", re.compile(r'("advanced":\s?"P\d+D)(T\d+S)?(?=")')),
+    ("signature of the second", re.compile(r"(v1,)([A-Za-z0-9+/=]{40,})")),
+    ("seconds", re.compile(r'("execTime":\s?")([0-9.]+)')),
+    ("milliseconds", re.compile(r'("milliseconds":\s?")([0-9.]+)')),
+    ("milliseconds", re.compile(r"(>)([0-9.]+)(?= ms<)")),
+    ("milliseconds", re.compile(r'(milliseconds <span class="mono wrap">)([0-9.]+)')),
+    ("approval", re.compile(r'(approvalCode <span class="mono wrap">)(\w+)')),
+    ("approval", re.compile(r"(>)(?!123456)([0-9A-F]{6})(?=<)")),
+    ("hint", re.compile(r"(…)(\w{4})(?=</td>)")),
+    ("steps", re.compile(r'("steps":\s?)(\d+)')),
 )
 #: What is random by its form.
 FORMS = (
-    ("uuid", r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"),
-    ("request", r"\b[0-9a-f]{16}-[0-9a-f]{8}\b"),
-    ("consumer", r"\bc[0-9abcdefghjkmnpqrstvwxyz]{24}\b"),
-    ("hex", r"\b[0-9a-f]{32,}\b"),
-    ("origin", r"http://127\.0\.0\.1:(?!8080\b|9\b)\d{4,5}\b"),
+    ("uuid", re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")),
+    ("request", re.compile(r"\b[0-9a-f]{16}-[0-9a-f]{8}\b")),
+    ("consumer", re.compile(r"\bc[0-9abcdefghjkmnpqrstvwxyz]{24}\b")),
+    ("hex", re.compile(r"\b[0-9a-f]{32,}\b")),
+    ("origin", re.compile(r"http://127\.0\.0\.1:(?!8080\b|9\b)\d{4,5}\b")),
 )
 #: No word of ours is a number so long, save the ids of the two sites.
 NUMBER = re.compile(r"(?<![\d*.])(?!98375935[34]\b)\d{9,}(?![\d*])")
@@ -75,15 +75,15 @@ class Names:
     def replace(self, text: str) -> str:
         """Return a text with names for what is random in it."""
         for kind, place in MEASURED:
-            text = re.sub(place, rf"\1<{kind}>", text)
+            text = place.sub(rf"\1<{kind}>", text)
         for kind, place in PLACES:
-            for found in re.finditer(place, text):
+            for found in place.finditer(text):
                 self._name(kind, found[1])
         text = self._replace_known(text)
         text = TIME.sub(self._name_time, text)
         text = WRITTEN_TIME.sub(self._name_written_time, text)
         for kind, form in FORMS:
-            text = re.sub(form, self._namer(kind), text)
+            text = form.sub(self._namer(kind), text)
         return NUMBER.sub(self._name_number, text)
 
     def _replace_known(self, text: str) -> str:

@@ -11,6 +11,8 @@ import httpx
 from tests.golden.names import Names
 from tests.support.webshop import dump
 
+#: A shorter value without a digit is never random, save the values of these keys.
+MIN_RANDOM, SHORT_RANDOM = 16, frozenset({"approvalCode", "steps"})
 #: Longer bodies are told by their length.
 MAX_BODY_BYTES = 60_000
 #: Headers of a request that every client sends.
@@ -96,15 +98,26 @@ def read_json(text: str, write: Callable[[Any], str] = write_as_gateway) -> Any:
 def describe_data(data: Any, names: Names, key: str = "") -> Any:
     """Return data with names for what is random; a number that has one is marked as a number."""
     if isinstance(data, dict):
-        return {names.replace(name): describe_data(value, names, name) for name, value in data.items()}
+        return {_describe_key(name, names): describe_data(value, names, name) for name, value in data.items()}
     if isinstance(data, list):
         return [describe_data(value, names, key) for value in data]
+    if not _may_be_random(data, key):
+        return data
     if isinstance(data, str):
         return names.replace(f'"{key}":"{data}"').removeprefix(f'"{key}":"')[:-1]
-    if isinstance(data, int) and not isinstance(data, bool):
-        named = names.replace(f'"{key}":{data}').removeprefix(f'"{key}":')
-        return data if named == str(data) else f"number {named}"
-    return data
+    named = names.replace(f'"{key}":{data}').removeprefix(f'"{key}":')
+    return data if named == str(data) else f"number {named}"
+
+
+def _describe_key(key: str, names: Names) -> str:
+    return names.replace(key) if len(key) >= MIN_RANDOM else key
+
+
+def _may_be_random(data: Any, key: str) -> bool:
+    """Tell whether a value may need a name, which takes long to find out: short words and small numbers do not."""
+    if isinstance(data, str):
+        return len(data) >= MIN_RANDOM or key in SHORT_RANDOM or any(letter.isdigit() for letter in data)
+    return isinstance(data, int) and not isinstance(data, bool) and (data >= 10**8 or key in SHORT_RANDOM)
 
 
 def describe_callback(seen: Any, names: Names) -> dict[str, Any]:
