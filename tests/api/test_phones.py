@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from tollhouse.phones.shown import ShownSender
+from tollhouse.phones.recording import RecordingSender
 
 if TYPE_CHECKING:
     from tests.support.gateways import RunningGateway
@@ -25,7 +25,7 @@ PHONE = "+1 (500) 555.0006"
 def last_message(shop: WebShop) -> Any:
     """Return the last message that was sent for the merchant."""
     sender = shop.gateway.desk.sender
-    assert isinstance(sender, ShownSender)
+    assert isinstance(sender, RecordingSender)
     return sender.shown(shop.merchant.merchant_id)[0].message
 
 
@@ -151,7 +151,7 @@ async def test_a_repeat_is_answered_and_not_sent(shop: WebShop) -> None:
     other = await shop.post(f"{PATH}/sms/send", {"phone": "+15005550007"}, headers=headers)
     assert other.status_code == 422
     sender = shop.gateway.desk.sender
-    assert isinstance(sender, ShownSender)
+    assert isinstance(sender, RecordingSender)
     assert len(sender.shown(shop.merchant.merchant_id)) == 1
 
 

@@ -18,7 +18,7 @@ from tests.support.issuing import number_of
 from tests.support.php_client import ClientError, PhpClient, read_answer
 from tests.support.webshop import IPN_URL, REDIRECT_URL, WebShop, clone_database, open_webshop
 
-from tollhouse.phones.shown import ShownSender
+from tollhouse.phones.recording import RecordingSender
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -337,7 +337,7 @@ async def test_code_verification(php: PhpClient, php_shop: WebShop) -> None:
     assert "channels" in await php.get_available_channels_of_code_verification(PHONE)
     await php.send_message_with_verification_code("sms", phone=PHONE, **{"from": "Shop"})
     sender = php_shop.gateway.desk.sender
-    assert isinstance(sender, ShownSender)
+    assert isinstance(sender, RecordingSender)
     code = re.match(r"\d{6}", sender.shown(php_shop.merchant.merchant_id)[0].message.text)
     assert code is not None
     assert (await php.check_verification_code(PHONE, code[0]))["verified"] is True

@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.ledger.model import Kind, Movement
+from tollhouse.ledger.model import Movement, MovementKind
 
 CURRENCIES = ("USD", "JPY", "KWD")
 
@@ -40,7 +40,7 @@ class Settled:
         if not self.is_approved or not self.amount_minor:
             return None
         money = Money(self.amount_minor, Currency.of(self.currency))
-        return Movement(merchant_id, self.payment_id, self.transaction_id, Kind(self.mode), money)
+        return Movement(merchant_id, self.payment_id, self.transaction_id, MovementKind(self.mode), money)
 
 
 @st.composite

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tollhouse.notices.model import Facts, Kind, Notice, State
+from tollhouse.notices.model import Facts, Notice, NoticeKind, State
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -13,7 +13,7 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 def facts(**changes: Any) -> Facts:
     """Return the facts of a receipt over 1019.90."""
     defaults: dict[str, Any] = {
-        "kind": Kind.RECEIPT,
+        "kind": NoticeKind.RECEIPT,
         "shop": "shop.example",
         "title": "Premium Monthly",
         "descriptor": "SHOP*PREMIUM",

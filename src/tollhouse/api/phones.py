@@ -17,7 +17,7 @@ from tollhouse.http.routes import Route
 from tollhouse.kernel.countries import NO_COUNTRY, read_country, to_alpha_2
 from tollhouse.kernel.errors import Invalid
 from tollhouse.phones.check import check_code
-from tollhouse.phones.model import MAX_CODE_LENGTH, TRIES, Phone, PhoneMisshapen
+from tollhouse.phones.model import MAX_CODE_LENGTH, TRIES, InvalidPhone, Phone
 from tollhouse.phones.send import send_code
 from tollhouse.wire.phones import ChannelsAnswer, CodeCheckedAnswer, CodeSentAnswer
 from tollhouse.wire.render import render
@@ -25,7 +25,7 @@ from tollhouse.wire.render import render
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tollhouse.phones.desk import PhoneDependencies
+    from tollhouse.phones.dependencies import PhoneDependencies
 
 OPERATION = "phone code"
 #: What a check says is true for one moment.
@@ -168,5 +168,5 @@ def read_phone(text: str, region: str | None = None) -> Phone:
     """Read the phone of a path. Raises Invalid."""
     try:
         return Phone.parse(text, region=region)
-    except PhoneMisshapen as error:
+    except InvalidPhone as error:
         raise Invalid({"phone": [str(error)]}) from None

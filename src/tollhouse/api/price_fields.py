@@ -115,7 +115,7 @@ class PriceFields(Body):
             rate=self.taxRate,
             name=self.taxName,
         )
-        return terms.settle()
+        return terms.compute()
 
     def _money(self, amount: Decimal | None) -> Money | None:
         return None if amount is None else Money.parse(amount, Currency.of(self.currency))

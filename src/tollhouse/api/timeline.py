@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.ids import read_number
-from tollhouse.history.model import Entry
+from tollhouse.history.model import HistoryEntry
 from tollhouse.history.timeline import select_timeline
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
@@ -60,6 +60,6 @@ class TimelineCalls:
         return Response(render(answer))
 
 
-def build_entry(entry: Entry) -> TimelineEntry:
+def build_entry(entry: HistoryEntry) -> TimelineEntry:
     """Say it in the words of the wire."""
     return TimelineEntry(at=render_instant(entry.at), kind=entry.kind.word, text=entry.text, facts=dict(entry.facts))

@@ -1,1 +1,1 @@
-"""What merchants sell: sites, SKUs and their prices."""
+"""The catalog of merchants: sites, SKUs and their prices."""

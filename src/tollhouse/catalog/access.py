@@ -1,4 +1,4 @@
-"""Finding sites and SKUs, remembered for a few seconds: they are read with every payment and change rarely."""
+"""A cache of sites and SKUs, kept for a few seconds: every payment reads them, and they change rarely."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REMEMBER_SECONDS = 5.0
 
 
 class Catalog:
-    """What merchants sell, by merchant: an id of another merchant is as unknown as one of nobody."""
+    """A cache of the catalogs of all merchants. Another merchant's ID is treated as unknown."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,11 +32,11 @@ class Catalog:
         return await self._skus.get((merchant_id, name))
 
     def forget_site(self, merchant_id: int, site_id: int) -> None:
-        """Let this process see a change of a site at once; others see it when their few seconds are over."""
+        """Make a change of a site visible to this process at once. Other processes see it after a few seconds."""
         self._sites.forget((merchant_id, site_id))
 
     def forget_sku(self, merchant_id: int, name: str) -> None:
-        """Let this process see a change of a SKU at once."""
+        """Make a change of a SKU visible to this process at once."""
         self._skus.forget((merchant_id, name))
 
     async def _read_site(self, key: tuple[int, int]) -> Site | None:

@@ -11,23 +11,23 @@ from typing import Any, Literal
 from tollhouse.kernel.money import Currency, Money
 
 ThreeDsRule = Literal["when_asked", "always"]
-#: `plugin` is what the public WooCommerce plugin understands; see `tollhouse.ipn.form`.
+#: `plugin` is the format that the public WooCommerce plugin reads; see `tollhouse.ipn.form`.
 IpnFormat = Literal["json", "legacy", "both", "plugin", "none"]
-#: Events that no public client knows; a site asks for each.
+#: Events that no public client knows. A site must enable each of them.
 ExtraEvent = Literal["subscription.card_expiring", "dispute.won"]
 SkuKind = Literal["one-time", "subscription"]
 
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """How long after the charge before a charge falls due: `0d`, `30d`, `2w`, `1m`, `1y`."""
+    """The delay of a charge after the one before it: `0d`, `30d`, `2w`, `1m`, `1y`."""
 
     count: int
     unit: Literal["d", "w", "m", "y"]
 
     @property
     def is_at_once(self) -> bool:
-        """Whether the charge falls due with the one before it."""
+        """Whether the charge is due together with the one before it."""
         return self.count == 0
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class Offset:
 
 @dataclass(frozen=True, slots=True)
 class Tax:
-    """What of a price is tax. `rate` is a fraction, 0.2 for 20 %, exactly as it was sent."""
+    """The tax in a price. `rate` is a fraction, 0.2 for 20 %, exactly as it was sent."""
 
     amount_minor: int
     rate: Decimal | None = None
@@ -45,9 +45,9 @@ class Tax:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """One line of a price schedule. `repeat` is False, True (without end) or the number of charges in all.
+    """One line of a price schedule. `repeat` is False, True (without end) or the total number of charges.
 
-    The money has the tax in it.
+    The money includes the tax.
     """
 
     offset: Offset
@@ -64,7 +64,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a merchant sells, with its defaults and rules."""
+    """A shop of a merchant, with its defaults and rules."""
 
     merchant_id: int
     site_id: int
@@ -83,14 +83,14 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class SiteEntry:
-    """A site with what a payment does not ask about. `extras` are texts of the merchant's, by the names of the wire."""
+    """A site with all its fields. `extras` are texts of the merchant, by their names in the API."""
 
     site: Site
     external_id: str
     auto_redirect: bool
-    #: Whether what happens to subscriptions without a payment is posted.
+    #: Whether events of subscriptions without a payment are posted.
     subscription_events: bool
-    #: The kinds of events that are posted because it asks for them.
+    #: The extra kinds of events that the site has enabled.
     extra_events: Sequence[ExtraEvent]
     extras: Mapping[str, str]
     created_at: datetime
@@ -99,7 +99,7 @@ class SiteEntry:
 
 @dataclass(frozen=True, slots=True)
 class SiteChange:
-    """What is to be changed of a site; None leaves a field as it is, and so do extras that are not named."""
+    """The changes of a site. A field that is None stays unchanged, and so do extras that are not named."""
 
     name: str | None = None
     external_id: str | None = None
@@ -121,7 +121,7 @@ class SiteChange:
 
 @dataclass(frozen=True, slots=True)
 class Sku:
-    """What is sold: a named product, or one described by the request itself, which has no name."""
+    """An item for sale: a named SKU, or one without a name that the request itself describes."""
 
     site_id: int
     name: str | None
@@ -131,7 +131,7 @@ class Sku:
 
 @dataclass(frozen=True, slots=True)
 class SkuDraft:
-    """A named product with what a payment does not ask about, as it is written."""
+    """A named SKU with all its fields, before it is stored."""
 
     sku: Sku
     kind: SkuKind
@@ -142,7 +142,7 @@ class SkuDraft:
 
 @dataclass(frozen=True, slots=True)
 class SkuEntry:
-    """The same as it was read, with its dates."""
+    """A stored SKU with its dates."""
 
     sku: Sku
     kind: SkuKind
@@ -154,7 +154,7 @@ class SkuEntry:
 
 @dataclass(frozen=True, slots=True)
 class SkuChange:
-    """What is to be changed of a product; None leaves a field as it is."""
+    """The changes of a SKU. A field that is None stays unchanged."""
 
     site_id: int | None = None
     title: str | None = None
@@ -165,7 +165,7 @@ class SkuChange:
 
 
 def price_to_json(price: Price) -> dict[str, Any]:
-    """Write a price for a JSON column."""
+    """Convert a price for a JSON column."""
     row = {
         "offset": str(price.offset),
         "amount_minor": price.money.amount_minor,
@@ -191,7 +191,7 @@ def _tax_from_json(row: dict[str, Any]) -> Tax:
 
 
 def price_from_json(row: dict[str, Any]) -> Price:
-    """Read a price from a JSON column."""
+    """Parse a price from a JSON column."""
     money = Money(row["amount_minor"], Currency.of(row["currency"]))
     offset = row["offset"]
     tax = _tax_from_json(row["tax"]) if "tax" in row else None

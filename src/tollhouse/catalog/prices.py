@@ -1,4 +1,4 @@
-"""What a price schedule means now. Pure; the calendar of later charges belongs to billing."""
+"""Rules of price schedules for the first payment. The calendar of later charges belongs to billing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import takewhile
 from tollhouse.catalog.model import Offset, Price, SkuKind
 from tollhouse.kernel.money import MAX_AMOUNT_MINOR, Money
 
-#: Offsets are at most thirteen characters (wire contract, 1.3) and at most a century.
+#: An offset has at most thirteen characters (wire contract, 1.3) and is at most a century.
 OFFSET_FORM = re.compile(r"([0-9]{1,5})([dwmy])")
 MAX_DAYS = {"d": 36_525, "w": 5_217, "m": 1_200, "y": 100}
 
@@ -19,11 +19,11 @@ MAX_PRICES = 20
 
 
 class OffsetError(ValueError):
-    """An offset was not of the form `30d`, `2w`, `1m` or `1y`."""
+    """An offset does not have the form `30d`, `2w`, `1m` or `1y`."""
 
 
 def parse_offset(text: str) -> Offset:
-    """Read an offset. Raises OffsetError with a text that is fit for an API answer."""
+    """Parse an offset. Raises OffsetError with a text suitable for an API response."""
     form = OFFSET_FORM.fullmatch(text)
     if form is None or int(form[1]) > MAX_DAYS[form[2]]:
         raise OffsetError("must be a number of days, weeks, months or years such as 0d, 30d, 2w, 1m, 1y")
@@ -31,7 +31,7 @@ def parse_offset(text: str) -> Offset:
 
 
 def find_schedule_faults(prices: Sequence[Price]) -> dict[int, str]:
-    """Return what is wrong with a schedule as a whole, by the index of the faulty price (behaviour, section 6).
+    """Return the faults of a schedule as a whole, by the index of the faulty price (behavior, section 6).
 
     Prices without an offset are charged together with the one before them, and no charge is above `MAX_AMOUNT_MINOR`.
     """
@@ -51,7 +51,7 @@ def find_schedule_faults(prices: Sequence[Price]) -> dict[int, str]:
 
 
 def find_kind_fault(kind: SkuKind, prices: Sequence[Price]) -> str | None:
-    """Say why these prices are not those of a product of this kind, or None."""
+    """Return the reason why these prices do not suit a SKU of this kind, or None."""
     if kind == "subscription":
         return None if prices and has_later_charges(prices) else "needs a charge after the first for a subscription"
     if len(prices) == 1 and not prices[0].is_repeating:
@@ -59,33 +59,33 @@ def find_kind_fault(kind: SkuKind, prices: Sequence[Price]) -> str | None:
     return "has to be one price that does not repeat for a one-time product"
 
 
-def take_due_at_once(prices: Sequence[Price]) -> list[Price]:
-    """Return what is charged with the first payment: the leading prices without a delay."""
+def select_due_at_once(prices: Sequence[Price]) -> list[Price]:
+    """Return the prices of the first payment: the leading ones without a delay."""
     return list(takewhile(lambda price: price.offset.is_at_once, prices))
 
 
 def sum_due_at_once(prices: Sequence[Price]) -> Money:
-    """Add up what is charged with the first payment."""
-    return Money(sum(price.money.amount_minor for price in take_due_at_once(prices)), prices[0].money.currency)
+    """Return the amount of the first payment."""
+    return Money(sum(price.money.amount_minor for price in select_due_at_once(prices)), prices[0].money.currency)
 
 
 def has_later_charges(prices: Sequence[Price]) -> bool:
-    """Tell whether the schedule charges anything after the first instant, which makes it a subscription."""
+    """Return whether the schedule has charges after the first payment, which makes it a subscription."""
     return any(not price.offset.is_at_once for price in prices)
 
 
-def first_renewal(prices: Sequence[Price], signed_up_at: datetime) -> datetime:
-    """Return when the first later price falls due: the first charge of `tollhouse.billing.schedule`.
+def find_first_renewal(prices: Sequence[Price], signed_up_at: datetime) -> datetime:
+    """Return the due time of the first later price: the first charge of `tollhouse.billing.schedule`.
 
-    Raises StopIteration when the schedule has none, and OverflowError when that is past the year 9999.
+    Raises StopIteration if the schedule has none, and OverflowError if it is due after the year 9999.
     """
     return add_offset(signed_up_at, next(price.offset for price in prices if not price.offset.is_at_once))
 
 
 def add_offset(moment: datetime, offset: Offset) -> datetime:
-    """Step from a moment by an offset in UTC; a month that lacks the day ends on its last one.
+    """Add an offset to a moment in UTC. If the month lacks the day, use its last day.
 
-    Raises OverflowError past the year 9999, where the calendar of this language ends.
+    Raises OverflowError after the year 9999, the last year that Python supports.
     """
     if offset.unit in "dw":
         return moment + timedelta(days=offset.count * (7 if offset.unit == "w" else 1))

@@ -12,7 +12,7 @@ where merchant_id = :merchant_id and site_id = :site_id;
 select site_id, name, title, prices from sku where merchant_id = :merchant_id and name = :name;
 
 -- name: select_sku_entry^
--- Return all about a merchant's SKU.
+-- Return all fields of a merchant's SKU.
 select site_id, name, title, kind, prices, external_id, shown_on_payment_page,
     merchant_time_v1(merchant_id, created_at) as created_at,
     merchant_time_v1(merchant_id, updated_at) as updated_at
@@ -20,7 +20,7 @@ from sku
 where merchant_id = :merchant_id and name = :name;
 
 -- name: lock_sku_entry^
--- Return all about a merchant's SKU, which nobody else may change until the transaction ends.
+-- Lock a merchant's SKU and return all its fields.
 select site_id, name, title, kind, prices, external_id, shown_on_payment_page,
     merchant_time_v1(merchant_id, created_at) as created_at,
     merchant_time_v1(merchant_id, updated_at) as updated_at
@@ -29,14 +29,14 @@ where merchant_id = :merchant_id and name = :name
 for no key update;
 
 -- name: count_sku_stem$
--- Count one more name of a stem; whoever counts the same stem waits until this transaction ends.
+-- Count one more name of a stem. A concurrent count of the same stem waits until this database transaction ends.
 insert into sku_stem as s (merchant_id, stem, counted)
 values (:merchant_id, :stem, 1)
 on conflict (merchant_id, stem) do update set counted = s.counted + 1
 returning counted;
 
 -- name: insert_named_sku^
--- Create a SKU and return all about it; nothing comes back when its name is taken.
+-- Create a SKU and return all its fields. Return nothing if its name exists.
 insert into sku (merchant_id, name, site_id, title, kind, prices, external_id, shown_on_payment_page)
 values (:merchant_id, :name, :site_id, :title, :kind, :prices, :external_id, :is_shown)
 on conflict (merchant_id, name) do nothing
@@ -45,7 +45,7 @@ returning site_id, name, title, kind, prices, external_id, shown_on_payment_page
     merchant_time_v1(merchant_id, updated_at) as updated_at;
 
 -- name: update_sku^
--- Change a SKU that is locked, and return all about it.
+-- Update a locked SKU, and return all its fields.
 update sku
 set
     site_id = :site_id,
@@ -61,11 +61,11 @@ returning site_id, name, title, kind, prices, external_id, shown_on_payment_page
     merchant_time_v1(merchant_id, updated_at) as updated_at;
 
 -- name: select_cors_names
--- List the host names from which browsers may call.
+-- List the host names whose pages may call the API from browsers.
 select distinct name from site where cors_enabled and name <> '';
 
 -- name: insert_site$
--- Create a site with its technical product, and tell whether it was missing; one that exists stays as it is.
+-- Create a site with its technical SKU, and return whether it was missing. Keep an existing site unchanged.
 with made as (
     insert into site (merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, delayed_capture)
     values (:merchant_id, :site_id, :name, :external_id, :ipn_url, :redirect_url, :descriptor, :delayed_capture)
@@ -80,7 +80,7 @@ technical as (
 select true from made;
 
 -- name: select_site_entry^
--- Return all about a merchant's site.
+-- Return all fields of a merchant's site.
 select merchant_id, site_id, name, external_id, ipn_url, redirect_url, descriptor, cors_enabled, delayed_capture,
     guards_double_clicks, three_ds, proceed_without_3ds, ipn_format, is_enabled, auto_redirect,
     subscription_events, extra_events, extras,
@@ -90,7 +90,7 @@ from site
 where merchant_id = :merchant_id and site_id = :site_id;
 
 -- name: update_site^
--- Change what is given of a site, and return all about it; null leaves a field as it is.
+-- Update the given fields of a site, and return all fields. Null leaves a field unchanged.
 update site
 set
     name = coalesce(:name, name),
@@ -118,7 +118,7 @@ returning merchant_id, site_id, name, external_id, ipn_url, redirect_url, descri
     merchant_time_v1(merchant_id, updated_at) as updated_at;
 
 -- name: update_site_host!
--- Move a site's addresses to another host, each where its path is the same: an address that was chosen since stays.
+-- Move a site's URLs to another host, each if its path is unchanged. Keep a URL that was set since.
 update site
 set
     ipn_url = case
@@ -134,7 +134,7 @@ set
 where merchant_id = :merchant_id and site_id = :site_id and (ipn_url, redirect_url) <> (:ipn_url, :redirect_url);
 
 -- name: insert_sku!
--- Create a SKU; one that exists stays as it is.
+-- Create a SKU. Keep an existing one unchanged.
 insert into sku (merchant_id, name, site_id, title, kind, prices)
 values (:merchant_id, :name, :site_id, :title, :kind, :prices)
 on conflict (merchant_id, name) do nothing;

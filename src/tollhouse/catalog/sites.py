@@ -1,4 +1,4 @@
-"""Making sites. Changing one is a single statement of the store, so that concurrent changes lose nothing."""
+"""Create sites. A change of a site is a single statement of the store, so that concurrent changes are not lost."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from tollhouse.catalog.model import SiteChange, SiteEntry
     from tollhouse.storage.database import PlainConnection
 
-#: Numbers that may be found taken in a row: by sites whose ids somebody chose.
-MAX_TRIES = 100
+#: Consecutive numbers that may be in use, by sites with chosen IDs.
+MAX_TAKEN_NUMBERS = 100
 
 
 async def create_site(connection: PlainConnection, *, merchant_id: int, wanted: SiteChange) -> SiteEntry:
-    """Create a site, with the technical product that every site has, in the caller's transaction."""
-    for _ in range(MAX_TRIES):
+    """Create a site and its technical SKU in the caller's database transaction."""
+    for _ in range(MAX_TAKEN_NUMBERS):
         site_id = await reserve_ids(connection, "object", 1)
         is_made = await insert_site(
             connection,
@@ -34,4 +34,4 @@ async def create_site(connection: PlainConnection, *, merchant_id: int, wanted: 
         entry = is_made and await update_site(connection, merchant_id=merchant_id, site_id=site_id, change=wanted)
         if entry:
             return entry
-    raise InternalError("The numbers for new sites are taken.")
+    raise InternalError("No free ID was found for a new site.")

@@ -1,4 +1,4 @@
-"""Making products under names that the gateway issues, and changing them."""
+"""Create SKUs under generated names, and change them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tollhouse.kernel.errors import InternalError, Invalid, NotFound
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
-#: Names that may be found taken in a row: by products whose names somebody chose.
-MAX_TRIES = 1_000
+#: Consecutive names that may be in use, by SKUs with chosen names.
+MAX_TAKEN_NAMES = 1_000
 
 
 async def create_sku(connection: PlainConnection, *, merchant_id: int, draft: SkuDraft) -> SkuEntry:
-    """Create a product in the caller's transaction, under the next free name of its site and currency.
+    """Create a SKU in the caller's database transaction, under the next free name of its site and currency.
 
-    Two at once get different names: the second waits for the first one's count. Raises Invalid.
+    Two concurrent calls get different names, because the second waits for the count of the first. Raises Invalid.
     """
     site = await select_site_entry(connection, merchant_id=merchant_id, site_id=draft.sku.site_id)
     fault = find_kind_fault(draft.kind, draft.sku.prices)
@@ -35,7 +35,7 @@ async def create_sku(connection: PlainConnection, *, merchant_id: int, draft: Sk
     if faults or site is None:
         raise Invalid(faults)
     stem = build_stem(site.site.name, draft.sku.prices[0].money.currency.code)
-    for _ in range(MAX_TRIES):
+    for _ in range(MAX_TAKEN_NAMES):
         count = await count_sku_stem(connection, merchant_id=merchant_id, stem=stem)
         if count > MAX_COUNT:
             break
@@ -43,16 +43,19 @@ async def create_sku(connection: PlainConnection, *, merchant_id: int, draft: Sk
         entry = await insert_named_sku(connection, merchant_id=merchant_id, entry=named)
         if entry:
             return entry
-    raise InternalError("The names for the products of a site are used up.")
+    raise InternalError("No free name was found for a new SKU.")
 
 
 async def change_sku(connection: PlainConnection, *, merchant_id: int, name: str, change: SkuChange) -> SkuEntry:
-    """Change what is given of a product in the caller's transaction; its name stays. Raises NotFound and Invalid."""
+    """Update the given fields of a SKU in the caller's database transaction.
+
+    Its name stays. Raises NotFound and Invalid.
+    """
     entry = await lock_sku_entry(connection, merchant_id=merchant_id, name=name)
     if entry is None:
         raise NotFound("There is no such product.")
     if is_technical(name):
-        raise Invalid({"name": ["is the product that every site has, which cannot be changed"]})
+        raise Invalid({"name": ["is the technical product of a site, which cannot be changed"]})
     draft = merge(entry, change)
     faults: dict[str, list[str]] = {}
     moved = change.site_id is not None and change.site_id != entry.sku.site_id
@@ -66,7 +69,7 @@ async def change_sku(connection: PlainConnection, *, merchant_id: int, name: str
 
 
 def merge(entry: SkuEntry, change: SkuChange) -> SkuDraft:
-    """Return a product as it is to be after a change. Pure."""
+    """Return a SKU with a change applied."""
     sku = entry.sku
     return SkuDraft(
         Sku(

@@ -1,4 +1,4 @@
-"""Rows of sites and SKUs."""
+"""Database access for sites and SKUs."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ queries = load_queries("tollhouse.catalog")
 
 
 async def insert_site(connection: PlainConnection, **columns: Any) -> bool:
-    """Create a site with its technical product, and tell whether it was missing; one that exists stays as it is."""
+    """Create a site with its technical SKU, and return whether it was missing. Keep an existing site unchanged."""
     return bool(await queries.insert_site(connection, **columns))
 
 
 async def select_site_entry(connection: PlainConnection, *, merchant_id: int, site_id: int) -> SiteEntry | None:
-    """Return all about a merchant's site, or None."""
+    """Return all fields of a merchant's site, or None."""
     row = await queries.select_site_entry(connection, merchant_id=merchant_id, site_id=site_id)
     return _read_site(row) if row else None
 
@@ -40,7 +40,7 @@ async def select_site_entry(connection: PlainConnection, *, merchant_id: int, si
 async def update_site(
     connection: PlainConnection, *, merchant_id: int, site_id: int, change: SiteChange
 ) -> SiteEntry | None:
-    """Change what is given of a site in one statement, and return all about it; None when the merchant has no such."""
+    """Update the given fields of a site in one statement, and return all fields. Return None if it does not exist."""
     columns = asdict(change) | {"extras": json.dumps(dict(change.extras))}
     row = await queries.update_site(connection, merchant_id=merchant_id, site_id=site_id, **columns)
     return _read_site(row) if row else None
@@ -49,7 +49,7 @@ async def update_site(
 async def update_site_host(
     connection: PlainConnection, *, merchant_id: int, site_id: int, ipn_url: str, redirect_url: str
 ) -> None:
-    """Move a site's addresses to another host, each where its path is the same: one that was chosen since stays."""
+    """Move a site's URLs to another host, each if its path is unchanged. Keep a URL that was set since."""
     await queries.update_site_host(
         connection, merchant_id=merchant_id, site_id=site_id, ipn_url=ipn_url, redirect_url=redirect_url
     )
@@ -65,7 +65,7 @@ async def insert_sku(
     kind: str,
     prices: Sequence[Price],
 ) -> None:
-    """Create a SKU; one that exists stays as it is."""
+    """Create a SKU. Keep an existing one unchanged."""
     await queries.insert_sku(
         connection,
         merchant_id=merchant_id,
@@ -78,36 +78,36 @@ async def insert_sku(
 
 
 async def insert_named_sku(connection: PlainConnection, *, merchant_id: int, entry: SkuDraft) -> SkuEntry | None:
-    """Create a product, or return None when its name is taken."""
+    """Create a SKU, or return None if its name exists."""
     row = await queries.insert_named_sku(connection, merchant_id=merchant_id, **_columns_of(entry))
     return _read_sku(row) if row else None
 
 
 async def count_sku_stem(connection: PlainConnection, *, merchant_id: int, stem: str) -> int:
-    """Count one more name of a stem; whoever counts the same stem waits until this transaction ends."""
+    """Count one more name of a stem. A concurrent count of the same stem waits until this database transaction ends."""
     counted: int = await queries.count_sku_stem(connection, merchant_id=merchant_id, stem=stem)
     return counted
 
 
 async def select_sku_entry(connection: PlainConnection, *, merchant_id: int, name: str) -> SkuEntry | None:
-    """Return all about a merchant's product, or None."""
+    """Return all fields of a merchant's SKU, or None."""
     row = await queries.select_sku_entry(connection, merchant_id=merchant_id, name=name)
     return _read_sku(row) if row else None
 
 
 async def lock_sku_entry(connection: PlainConnection, *, merchant_id: int, name: str) -> SkuEntry | None:
-    """Return the same, and let nobody else change it until the transaction ends."""
+    """Lock a merchant's SKU and return all its fields, or None."""
     row = await queries.lock_sku_entry(connection, merchant_id=merchant_id, name=name)
     return _read_sku(row) if row else None
 
 
 async def update_sku(connection: PlainConnection, *, merchant_id: int, entry: SkuDraft) -> SkuEntry:
-    """Write a product that is locked, and return all about it."""
+    """Update a locked SKU, and return all its fields."""
     return _read_sku(await queries.update_sku(connection, merchant_id=merchant_id, **_columns_of(entry)))
 
 
 async def select_cors_names(connection: PlainConnection) -> frozenset[str]:
-    """Return the host names of the sites whose pages may call from a browser, in lower case."""
+    """Return the host names of sites whose pages may call the API from browsers, in lower case."""
     return frozenset([row["name"].lower() async for row in queries.select_cors_names(connection)])
 
 

@@ -1,4 +1,4 @@
-"""Taxes in a price: what was said of them has to add up to what is charged. Pure and exact."""
+"""Taxes in a price: exact checks that amount, net amount, tax and rate agree."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from tollhouse.catalog.model import Tax
 from tollhouse.kernel.money import Money
 
-#: Sums are rounded to whole minor units; a tax that was rounded for each of a few things may be off by this much.
+#: Sums are rounded to whole minor units. A tax rounded for each of a few items may differ by this much.
 TOLERANCE_MINOR = 1
-#: Twelve digits of an amount times ten of a rate, with plenty to spare.
+#: Precision for twelve digits of an amount times ten of a rate, with room to spare.
 _WIDE = Context(prec=60, rounding=ROUND_HALF_UP)
 
 
 class TaxError(ValueError):
-    """What was said of a tax does not fit. `field` is the field at fault, by the name of the wire."""
+    """The fields of a tax contradict each other. `field` is the faulty field, by its name in the API."""
 
     def __init__(self, field: str, text: str) -> None:
         super().__init__(text)
@@ -24,7 +24,7 @@ class TaxError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TaxTerms:
-    """What a price says of its tax. The amount is what is charged, tax included; each of the others may be missing."""
+    """The fields of a price that describe its tax. The amount includes the tax. Every field may be missing."""
 
     amount: Money | None
     before: Money | None = None
@@ -33,8 +33,11 @@ class TaxTerms:
     rate: Decimal | None = None
     name: str | None = None
 
-    def settle(self) -> tuple[Money, Tax | None]:
-        """Return what is charged, and the tax in it if anything tells. Raises TaxError where the parts contradict."""
+    def compute(self) -> tuple[Money, Tax | None]:
+        """Return the amount to charge, and the tax in it if it is known.
+
+        Raises TaxError if the fields contradict each other.
+        """
         amount = self._find_amount()
         if self.after is not None and self.after != amount:
             raise TaxError("afterTaxes", "must be the amount, which has the taxes in it")
@@ -53,7 +56,7 @@ class TaxTerms:
         return amount, Tax(taxes, self.rate, self.name)
 
     def _find_amount(self) -> Money:
-        """Return the amount: as given, or what the parts make of it."""
+        """Return the given amount, or compute it from the other fields."""
         known = self.amount or self.after
         if known is not None:
             return known

@@ -25,9 +25,9 @@ from tollhouse.payments.consequences import KeepCard, PostLines, RememberCard, W
 from tollhouse.payments.operations.holds import TrackHold
 from tollhouse.payments.velocity import RecordDecline, build_sweeps
 from tollhouse.phones import store as phones
-from tollhouse.phones.sender import NoSender, Sender, WebhookSender
-from tollhouse.phones.shown import ShownSender
-from tollhouse.risk.model import NO_LIMITS, Limit, Limits
+from tollhouse.phones.recording import RecordingSender
+from tollhouse.phones.sender import DisabledSender, MessageSender, WebhookSender
+from tollhouse.risk.model import NO_LIMITS, VelocityLimit, VelocityLimits
 from tollhouse.transport.http import HttpTransport
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 #: Of `/tokenize`, a minute.
 LIVE_RATES = TokenizeRates(by_address=60, by_network=600, by_card=20, by_key=6_000)
 #: Of payments, an hour: what no honest shopper comes near, and a tester of stolen cards does at once.
-LIVE_LIMITS = Limits(consumer=Limit(30, 10), card=Limit(30, 10), address=Limit(300, 50))
+LIVE_LIMITS = VelocityLimits(consumer=VelocityLimit(30, 10), card=VelocityLimit(30, 10), address=VelocityLimit(300, 50))
 
 
 def build_acquirer(settings: Settings, transport: Transport) -> Acquirer:
@@ -59,7 +59,7 @@ def build_acquirer(settings: Settings, transport: Transport) -> Acquirer:
     )
 
 
-def build_sender(settings: Settings) -> Sender:
+def build_sender(settings: Settings) -> MessageSender:
     """Choose who carries messages to phones: the operator's endpoint; else in stage the inbox page, in live nobody."""
     if settings.phone_sender_url is not None:
         key = settings.phone_sender_key
@@ -67,7 +67,7 @@ def build_sender(settings: Settings) -> Sender:
         return WebhookSender(
             HttpTransport(settings.phone_sender_url, authorization=authorization), settings.phone_channels
         )
-    return NoSender() if settings.is_live else ShownSender(settings.phone_channels)
+    return DisabledSender() if settings.is_live else RecordingSender(settings.phone_channels)
 
 
 def build_carrier(settings: Settings) -> MailTransport | None:
@@ -78,7 +78,7 @@ def build_carrier(settings: Settings) -> MailTransport | None:
     return None if settings.is_live else ShownCarrier()
 
 
-def choose_consequences(carrier: MailTransport | None, limits: Limits) -> tuple[FinishHook, ...]:
+def choose_consequences(carrier: MailTransport | None, limits: VelocityLimits) -> tuple[FinishHook, ...]:
     """Choose what follows from an outcome: letters where somebody carries them, counts where something is limited."""
     emails = () if carrier is None else (WriteLetter(),)
     counting = (RecordDecline(),) if limits.is_set else ()
@@ -121,7 +121,7 @@ def divide_limits(settings: Settings, processes: int) -> Settings:
     return settings.model_copy(update={name: math.ceil(limit / processes) for name, limit in limits.items()})
 
 
-def choose_sweeps(limits: Limits) -> tuple[Sweep, ...]:
+def choose_sweeps(limits: VelocityLimits) -> tuple[Sweep, ...]:
     """List what has to go when its time has passed, besides what the vault holds."""
     return (
         *phones.SWEEPS,
@@ -133,17 +133,17 @@ def choose_sweeps(limits: Limits) -> tuple[Sweep, ...]:
     )
 
 
-def choose_limits(settings: Settings) -> Limits:
+def choose_limits(settings: Settings) -> VelocityLimits:
     """Return how often may be paid: as set, else without limit in stage and generously in live."""
     default = LIVE_LIMITS if settings.is_live else NO_LIMITS
     chosen = {
-        name: Limit(
+        name: VelocityLimit(
             _choose(settings, f"velocity_attempts_by_{name}", getattr(default, name).attempts),
             _choose(settings, f"velocity_declines_by_{name}", getattr(default, name).declines),
         )
         for name in ("consumer", "card", "address")
     }
-    return Limits(window_seconds=settings.velocity_window_seconds, **chosen)
+    return VelocityLimits(window_seconds=settings.velocity_window_seconds, **chosen)
 
 
 def _choose(settings: Settings, name: str, default: int) -> int:

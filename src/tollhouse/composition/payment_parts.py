@@ -26,7 +26,7 @@ from tollhouse.payments.dependencies import (
 )
 from tollhouse.payments.routing import Routes
 from tollhouse.payments.work import Running
-from tollhouse.risk.model import NO_LIMITS, Limits
+from tollhouse.risk.model import NO_LIMITS, VelocityLimits
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.model import Acquirer
@@ -70,7 +70,7 @@ class PaymentParts:
     on_finished: Callable[[Any], None]
     timeouts: PaymentTimeouts = field(default_factory=PaymentTimeouts)
     #: How often a consumer, a card and an address may pay.
-    limits: Limits = NO_LIMITS
+    limits: VelocityLimits = NO_LIMITS
     running: Running = field(default_factory=Running)
     #: Merchant accounts that requests may name, with their acquirers; in stage any digits are one.
     mids: Mapping[str, str] = field(default_factory=dict)

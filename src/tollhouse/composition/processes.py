@@ -46,7 +46,7 @@ from tollhouse.http.ports import adopt, bind
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.ledger.verify import verify_ledger
 from tollhouse.rates.ecb import MAX_BYTES
-from tollhouse.rates.load import Loaded, load_rates
+from tollhouse.rates.load import LoadResult, load_rates
 from tollhouse.simulator.app import create_simulator_app
 from tollhouse.simulator.transport import InProcessTransport
 from tollhouse.stage.demo import MERCHANT_ID, Demo, ensure_demo, read_or_draw_demo, write_demo
@@ -183,7 +183,7 @@ async def run_migrate(settings: Settings) -> list[str]:
     return await migrate_all(settings, _database_url(settings))
 
 
-async def run_load_rates(settings: Settings, file: Path) -> Loaded:
+async def run_load_rates(settings: Settings, file: Path) -> LoadResult:
     """Load a file of reference rates, whether or not a gateway runs on the database.
 
     Raises RatesUnreadable, which says what is wrong with the file, and ConfigurationError without a database.

@@ -18,7 +18,7 @@ from tollhouse.kernel.urls import STAGE
 from tollhouse.payments.authentication.resume import sweep_authentications
 from tollhouse.payments.operations.holds import select_holds_busy, select_next_hold
 from tollhouse.payments.resolve.resolve_attempts import select_attempts_busy
-from tollhouse.phones.shown import ShownSender
+from tollhouse.phones.recording import RecordingSender
 from tollhouse.stage.advance import Clockwork, advance, look_ahead
 from tollhouse.stage.clock_tasks import ClockDrivenTask, Mark, ask_rows, nothing_due
 from tollhouse.stage.disputes import Disputes
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from tollhouse.composition.settings import Settings
     from tollhouse.http.routes import Route
     from tollhouse.merchants.secrets import IpnSecrets
-    from tollhouse.phones.desk import PhoneDependencies
+    from tollhouse.phones.dependencies import PhoneDependencies
     from tollhouse.storage.database import PlainConnection
     from tollhouse.transport.model import Transport
 
@@ -180,6 +180,6 @@ def _build_inbox(settings: Settings, parts: PaymentParts, secrets: IpnSecrets, d
         secrets.of,
         Mailbox(),
         settings.public_url,
-        messages_of=sender.shown if isinstance(sender, ShownSender) else lambda _: [],
+        messages_of=sender.shown if isinstance(sender, RecordingSender) else lambda _: [],
         has_mail_server=settings.mail is not None,
     )

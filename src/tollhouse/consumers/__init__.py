@@ -1,1 +1,1 @@
-"""Who pays."""
+"""The consumers of merchants."""

@@ -1,4 +1,4 @@
-"""Consumers and how they are named."""
+"""Consumers and their IDs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 class Group(IntEnum):
-    """How far a merchant trusts a consumer. Only the first two change what happens to payments."""
+    """A merchant's trust in a consumer. Only the first two affect payments."""
 
     #: No velocity limits.
     WHITELIST = 1
-    #: Every payment is refused.
+    #: Every payment is blocked.
     BLACKLIST = 2
-    #: Where a consumer begins.
+    #: The group of new consumers.
     JUNIOR = 3
     SENIOR = 4
     EXPERT = 5
@@ -28,7 +28,7 @@ class Group(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """A merchant's consumer. `profile` holds email, firstName, lastName and so on by the names of the wire."""
+    """A merchant's consumer. `profile` has email, firstName, lastName and so on, by their names in the API."""
 
     merchant_id: int
     consumer_id: str
@@ -38,7 +38,7 @@ class Consumer:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerEntry:
-    """A consumer with what a payment does not ask about."""
+    """A consumer with all its fields."""
 
     consumer: Consumer
     group: Group
@@ -48,16 +48,19 @@ class ConsumerEntry:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerChange:
-    """What is to be changed of a consumer: what the profile does not name stays, and so does a group that is None."""
+    """The changes of a consumer.
+
+    Fields that the profile does not name stay unchanged, and so does a group that is None.
+    """
 
     group: Group | None = None
     profile: Mapping[str, str] = field(default_factory=dict)
 
 
 def derive_consumer_id(key: bytes, *, merchant_id: int, external_id: str) -> str:
-    """Name the consumer with this external id: `c` and 24 base-32 characters, by a keyed hash.
+    """Derive the ID of the consumer with this external ID: `c` and 24 base-32 characters of a keyed hash.
 
-    Two first payments at once give the same name without asking the database (ADR 0007).
+    Two concurrent first payments derive the same ID without the database (ADR 0007).
     """
     bits = int.from_bytes(hmac.digest(key, f"{merchant_id}|{external_id}".encode(), hashlib.sha256)[:15], "big")
     return "c" + "".join(_BASE32[(bits >> shift) & 31] for shift in range(0, 120, 5))

@@ -1,17 +1,17 @@
 -- Tables of: merchants.
 
 -- name: insert_consumers!
--- Create consumers that do not exist yet; the others stay as they are.
+-- Create the consumers that do not exist. Keep existing ones unchanged.
 select insert_consumers_v1(:consumers::consumer_v1[]);
 
 -- name: select_consumer^
--- Return a merchant's consumer by its gateway id.
+-- Return a merchant's consumer by its gateway ID.
 select merchant_id, consumer_id, external_id, profile, last_account_id
 from consumer
 where merchant_id = :merchant_id and consumer_id = :consumer_id;
 
 -- name: select_consumer_entry^
--- Return all about a merchant's consumer.
+-- Return all fields of a merchant's consumer.
 select consumer_id, external_id, profile, group_id,
     merchant_time_v1(merchant_id, created_at) as created_at,
     merchant_time_v1(merchant_id, updated_at) as updated_at
@@ -19,7 +19,8 @@ from consumer
 where merchant_id = :merchant_id and consumer_id = :consumer_id;
 
 -- name: upsert_consumer^
--- Create a consumer, or describe one that is known anew, and return all about it; what is not given stays, and the group.
+-- Create a consumer, or update an existing one, and return all fields. Fields that are not given stay unchanged, and so
+-- does the group.
 insert into consumer as c (merchant_id, consumer_id, external_id, profile, group_id)
 values (:merchant_id, :consumer_id, :external_id, :profile, :group_id)
 on conflict (merchant_id, consumer_id) do update
@@ -31,7 +32,7 @@ returning c.consumer_id, c.external_id, c.profile, c.group_id,
     merchant_time_v1(c.merchant_id, c.updated_at) as updated_at;
 
 -- name: update_consumer^
--- Change what is given of a consumer, and return all about it; a null group stays.
+-- Update the given fields of a consumer, and return all fields. A null group stays unchanged.
 update consumer
 set
     group_id = coalesce(:group_id, group_id),
@@ -43,7 +44,7 @@ returning consumer_id, external_id, profile, group_id,
     merchant_time_v1(merchant_id, updated_at) as updated_at;
 
 -- name: update_last_account_replaced!
--- Let a consumer whose last payment was by an account that was replaced pay by the one in its place.
+-- Replace the last stored card of a consumer by the card that replaced it.
 update consumer
 set last_account_id = :account_id
 where merchant_id = :merchant_id and consumer_id = :consumer_id and last_account_id = :replaced_id;

@@ -1,4 +1,4 @@
-"""Rows of consumers."""
+"""Database access for consumers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ queries = load_queries("tollhouse.consumers")
 
 
 class ConsumerRow(NamedTuple):
-    """A consumer to be created, in the order in which rows are locked. `profile` is JSON."""
+    """A consumer to create, sorted in the order of row locks. `profile` is JSON."""
 
     merchant_id: int
     consumer_id: str
@@ -26,7 +26,7 @@ class ConsumerRow(NamedTuple):
 
 
 class LastAccountRow(NamedTuple):
-    """An account that a consumer has paid with, or that was verified, as the columns of `last_account_v1`."""
+    """A stored card that a consumer has paid with or verified, as the columns of `last_account_v1`."""
 
     merchant_id: int
     consumer_id: str
@@ -35,7 +35,10 @@ class LastAccountRow(NamedTuple):
 
 
 async def insert_consumers(connection: PlainConnection, rows: Sequence[ConsumerRow]) -> None:
-    """Create the consumers that do not exist yet, in the caller's transaction; the first row describes a new one."""
+    """Create the consumers that do not exist, in the caller's database transaction.
+
+    The first row describes a new one.
+    """
     if rows:
         await queries.insert_consumers(connection, consumers=[(place, *row) for place, row in enumerate(rows, 1)])
 
@@ -43,7 +46,7 @@ async def insert_consumers(connection: PlainConnection, rows: Sequence[ConsumerR
 async def select_consumer(
     connection: PlainConnection, *, merchant_id: int, consumer_id: str
 ) -> tuple[Consumer, UUID | None] | None:
-    """Return a merchant's consumer and the account of its last successful payment, or None."""
+    """Return a merchant's consumer and the stored card of its last successful payment, or None."""
     row = await queries.select_consumer(connection, merchant_id=merchant_id, consumer_id=consumer_id)
     if row is None:
         return None
@@ -54,7 +57,7 @@ async def select_consumer(
 async def upsert_consumer(
     connection: PlainConnection, *, merchant_id: int, consumer_id: str, external_id: str, change: ConsumerChange
 ) -> ConsumerEntry:
-    """Create a consumer, or describe one that is known anew; the group of one that is known stays."""
+    """Create a consumer, or update an existing one. The group of an existing one stays."""
     row = await queries.upsert_consumer(
         connection,
         merchant_id=merchant_id,
@@ -69,7 +72,7 @@ async def upsert_consumer(
 async def select_consumer_entry(
     connection: PlainConnection, *, merchant_id: int, consumer_id: str
 ) -> ConsumerEntry | None:
-    """Return all about a merchant's consumer, or None."""
+    """Return all fields of a merchant's consumer, or None."""
     row = await queries.select_consumer_entry(connection, merchant_id=merchant_id, consumer_id=consumer_id)
     return _read_entry(merchant_id, row) if row else None
 
@@ -77,7 +80,10 @@ async def select_consumer_entry(
 async def update_consumer(
     connection: PlainConnection, *, merchant_id: int, consumer_id: str, change: ConsumerChange
 ) -> ConsumerEntry | None:
-    """Change what is given of a consumer in one statement, and return all about it; None when there is no such."""
+    """Update the given fields of a consumer in one statement, and return all fields.
+
+    Return None if it does not exist.
+    """
     row = await queries.update_consumer(
         connection,
         merchant_id=merchant_id,
@@ -91,7 +97,7 @@ async def update_consumer(
 async def update_last_account_replaced(
     connection: PlainConnection, *, merchant_id: int, consumer_id: str, replaced_id: UUID, account_id: UUID
 ) -> None:
-    """Let the source `consumer` follow a card to the account that replaced it, in the caller's transaction."""
+    """Point a consumer's last stored card to its replacement, in the caller's database transaction."""
     await queries.update_last_account_replaced(
         connection,
         merchant_id=merchant_id,

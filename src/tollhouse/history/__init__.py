@@ -1,1 +1,1 @@
-"""What happened to a payment, told from the rows that every other package left behind. Reads, and writes nothing."""
+"""The history of a transaction, read from the tables of every other package."""

@@ -1,9 +1,9 @@
-"""From rows to sentences. Pure.
+"""Build the entries of a timeline from rows.
 
-Every time is the merchant's. Where that is ahead of the real one, what others log too (questions to an acquirer,
-attempts at a callback) has its real time among its facts.
+All times are the merchant's. If that time is ahead of real time, facts that other parties log too (acquirer requests,
+delivery attempts) also show their real time.
 
-No card number, security code or proof of an authentication is in any of the rows, and so in none of the entries.
+The rows contain no card number, security code or authentication value, and so neither do the entries.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from tollhouse.history.model import Entry, Kind
+from tollhouse.history.model import EntryKind, HistoryEntry
 from tollhouse.ipn.model import DeliveryEntry
 from tollhouse.kernel import codes
 from tollhouse.kernel.money import Currency, Money
@@ -25,9 +25,9 @@ from tollhouse.wire.render import render_instant
 
 Row = Mapping[str, Any]
 
-#: States in which no result of an authentication is awaited.
+#: States in which no authentication result is expected.
 OVER = frozenset({"passed", "failed", "abandoned", "superseded"})
-#: Refusals that no acquirer and no authentication is asked about.
+#: Codes of blocked payments, for which neither the acquirer nor an authentication was requested.
 RULES = frozenset({codes.BLACKLISTED, codes.VELOCITY, codes.ACCOUNT_DISABLED, codes.NO_ROUTE})
 
 CAUSES = {
@@ -36,35 +36,35 @@ CAUSES = {
     "expiry": "releases an authorization that nobody captured",
     "issuer": "was decided by the issuer",
 }
-#: What later transactions are, in words; the others go by their mode.
-OPERATIONS = {"credit": "A refund", "chargeback": "A charge-back", "auth": "An authorization"}
+#: Later transactions in words. Others are named by their mode.
+OPERATIONS = {"credit": "A refund", "chargeback": "A chargeback", "auth": "An authorization"}
 DISPUTES = {
     "retrieval": "A request for information about a dispute",
     "answer": "An answer to a dispute",
-    "first": "A charge-back",
-    "second": "A second charge-back",
-    "collection": "A hand-over to a collecting agency",
-    "won": "A dispute that was won",
+    "first": "A chargeback",
+    "second": "A second chargeback",
+    "collection": "A referral to a collection agency",
+    "won": "A won dispute",
 }
-#: What an attempt came to, where that was not the plain answer to the plain question.
+#: Steps of an attempt other than a direct response to a request.
 STEPS = {
     "challenged": "Before it, the cardholder has to be authenticated",
     "in_flight": "The cardholder is authenticated; the acquirer is asked",
     "unknown": "No answer came; whether the money moved is unknown",
-    "reversing": "It is being taken back",
-    "reversed": "It was taken back",
-    "not_sent": "The request surely never left",
-    "approved": "The acquirer turned out to have approved",
-    "declined": "The acquirer turned out to have declined",
+    "reversing": "It is being reversed",
+    "reversed": "It was reversed",
+    "not_sent": "The request was not sent",
+    "approved": "The acquirer had approved",
+    "declined": "The acquirer had declined",
 }
 
-#: The one step that is a plain answer: it does not end the transaction.
+#: The only step that is a direct response and does not end the transaction.
 SOFT_DECLINE = "The acquirer declined until the cardholder is authenticated"
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """All that is known of a transaction."""
+class TransactionRows:
+    """All rows of a transaction."""
 
     transaction: Row
     attempts: Sequence[Row]
@@ -75,16 +75,16 @@ class Rows:
     deliveries: Sequence[DeliveryEntry]
 
 
-def build_timeline(rows: Rows) -> tuple[Entry, ...]:
-    """Return the entries in the order in which things happened."""
+def build_timeline(rows: TransactionRows) -> tuple[HistoryEntry, ...]:
+    """Return the entries in chronological order."""
     settled_at: datetime | None = rows.transaction["settled_at"]
     entries = [
         *_tell_request(rows.transaction),
-        *_tell_authentications(rows.authentications),
+        *_describe_authentications(rows.authentications),
         *_tell_attempts(rows),
         *_tell_outcome(rows.transaction),
     ]
-    following = [*_tell_reversals(rows.reversals), *_tell_ledger(rows.ledger), *_tell_callbacks(rows.deliveries)]
+    following = [*_describe_reversals(rows.reversals), *_tell_ledger(rows.ledger), *_tell_callbacks(rows.deliveries)]
     if settled_at is not None:
         following = [replace(entry, at=max(entry.at, settled_at)) for entry in following]
     ranked = [*((entry.at, 0, entry) for entry in entries), *((entry.at, 1, entry) for entry in following)]
@@ -92,16 +92,16 @@ def build_timeline(rows: Rows) -> tuple[Entry, ...]:
 
 
 def _facts(**facts: Any) -> dict[str, str]:
-    """Keep what there is, as texts."""
+    """Return the given facts as texts, without missing ones."""
     return {name: str(fact) for name, fact in facts.items() if fact is not None and fact != ""}
 
 
 def _real_time(at: datetime, real_at: datetime) -> dict[str, str]:
-    """Name the real time of something where the merchant's is another."""
+    """Return the real time, if the merchant's time differs from it."""
     return {} if at == real_at else {"realTime": render_instant(real_at)}
 
 
-def _tell_request(row: Row) -> Iterator[Entry]:
+def _tell_request(row: Row) -> Iterator[HistoryEntry]:
     source, terms = json.loads(row["source"]), json.loads(row["terms"])
     amount = Money(row["amount_minor"], Currency.of(row["currency"])).to_text()
     changing = None if row["cause"] else terms.get("changing")
@@ -125,7 +125,9 @@ def _tell_request(row: Row) -> Iterator[Entry]:
         renewalTry=row["try"],
     )
     word = DISPUTES.get(row["dispute_step"]) or OPERATIONS.get(row["mode"], f"A {row['mode']}")
-    yield Entry(row["created_at"], Kind.REQUEST, f"{word} of {amount} {_tell_cause(row, changing)}", facts)
+    yield HistoryEntry(
+        row["created_at"], EntryKind.REQUEST, f"{word} of {amount} {_describe_cause(row, changing)}", facts
+    )
 
 
 def _name(row: Row) -> PublicName:
@@ -134,8 +136,8 @@ def _name(row: Row) -> PublicName:
     return name_transaction(Mode(row["mode"]), Status(row["status"]), step)
 
 
-def _tell_cause(row: Row, changing: int | None) -> str:
-    """Say why it was begun. `changing` is the subscription whose new card it verifies."""
+def _describe_cause(row: Row, changing: int | None) -> str:
+    """Return the cause of the transaction. `changing` is the subscription whose new card it verifies."""
     if row["subscription_id"] is not None:
         return f"renews subscription {row['subscription_id']}: period {row['period']}, try {row['try']}"
     if changing is not None:
@@ -143,21 +145,21 @@ def _tell_cause(row: Row, changing: int | None) -> str:
     return CAUSES[row["cause"] or "request"]
 
 
-def _tell_outcome(row: Row) -> Iterator[Entry]:
+def _tell_outcome(row: Row) -> Iterator[HistoryEntry]:
     if row["settled_at"] is None:
         return
     code, status = codes.get_code(row["code"]), _name(row).status
     facts = _facts(status=status, code=code.code, description=code.text, codeCategory=code.category)
     if code.code in RULES:
-        yield Entry(row["settled_at"], Kind.RULE, f"A rule of the gateway refused it: {code.text}", facts)
-    yield Entry(row["settled_at"], Kind.STATE, f"It is settled: {status}", facts)
+        yield HistoryEntry(row["settled_at"], EntryKind.RULE, f"A rule of the gateway refused it: {code.text}", facts)
+    yield HistoryEntry(row["settled_at"], EntryKind.STATE, f"It is settled: {status}", facts)
     if row["excess_minor"]:
         excess = Money(row["excess_minor"], Currency.of(row["currency"])).to_text()
         text = f"{excess} of it is more than was left of the payment"
-        yield Entry(row["settled_at"], Kind.STATE, text, _facts(excessAmount=excess))
+        yield HistoryEntry(row["settled_at"], EntryKind.STATE, text, _facts(excessAmount=excess))
 
 
-def _tell_attempts(rows: Rows) -> Iterator[Entry]:
+def _tell_attempts(rows: TransactionRows) -> Iterator[HistoryEntry]:
     is_refused = rows.transaction["code"] in RULES
     changed: dict[int, list[Row]] = {}
     for step in rows.steps:
@@ -165,36 +167,43 @@ def _tell_attempts(rows: Rows) -> Iterator[Entry]:
     for row in rows.attempts:
         steps = changed.get(row["number"], [])
         facts = _facts(attempt=row["number"], acquirer=row["acquirer"], reference=row["reference"])
-        # A challenge that is over moves `sent_at`: the first question, or none, was asked when the transaction began.
+        # A finished challenge moves `sent_at`: the first request, if any, was sent when the transaction began.
         begun = rows.transaction["created_at"] if row["number"] == 1 else row["sent_at"]
         if not is_refused:
-            yield Entry(begun, Kind.ROUTE, f"Acquirer {row['acquirer']} was chosen", facts)
+            yield HistoryEntry(begun, EntryKind.ROUTE, f"Acquirer {row['acquirer']} was chosen", facts)
         for step in steps:
             if (step["left_state"], step["reached_state"]) == ("in_flight", "declined"):
                 yield _tell_question(row, facts)
-            yield _tell_step(step, facts, settled_at=rows.transaction["settled_at"])
-        yield from _tell_answer(row, rows.transaction, facts, is_plain=not steps and not is_refused)
+            yield _describe_step(step, facts, settled_at=rows.transaction["settled_at"])
+        yield from _describe_response(row, rows.transaction, facts, is_plain=not steps and not is_refused)
 
 
-def _tell_step(step: Row, facts: Mapping[str, str], *, settled_at: datetime | None) -> Entry:
-    """Tell of a step; the one that settled the transaction was written a moment after the outcome was named."""
+def _describe_step(step: Row, facts: Mapping[str, str], *, settled_at: datetime | None) -> HistoryEntry:
+    """Describe a step. The step that finished the transaction was written a moment after its outcome is dated."""
     facts = {**facts, **_real_time(step["at"], step["real_at"])}
     if step["reached_state"] is None:
-        return Entry(step["at"], Kind.ACQUIRER, "The acquirer was asked what became of it, and it is still open", facts)
+        return HistoryEntry(
+            step["at"],
+            EntryKind.ACQUIRER,
+            "The acquirer was asked what became of it, and the outcome is still unknown",
+            facts,
+        )
     own = _facts(**{"from": step["left_state"], "to": step["reached_state"], "responseCode": step["response_code"]})
     at = min(step["at"], settled_at) if settled_at else step["at"]
     is_soft_decline = (step["left_state"], step["reached_state"]) == ("in_flight", "declined")
     text = SOFT_DECLINE if is_soft_decline else STEPS[step["reached_state"]]
-    return Entry(at, Kind.ACQUIRER, text, {**facts, **own})
+    return HistoryEntry(at, EntryKind.ACQUIRER, text, {**facts, **own})
 
 
-def _tell_question(row: Row, facts: Mapping[str, str]) -> Entry:
+def _tell_question(row: Row, facts: Mapping[str, str]) -> HistoryEntry:
     asked = {**facts, **_real_time(row["sent_at"], row["real_at"])}
-    return Entry(row["sent_at"], Kind.ACQUIRER, f"Acquirer {row['acquirer']} is asked", asked)
+    return HistoryEntry(row["sent_at"], EntryKind.ACQUIRER, f"Acquirer {row['acquirer']} is asked", asked)
 
 
-def _tell_answer(row: Row, transaction: Row, facts: Mapping[str, str], *, is_plain: bool) -> Iterator[Entry]:
-    """Tell of the answer that a question had at once, and when it was asked."""
+def _describe_response(
+    row: Row, transaction: Row, facts: Mapping[str, str], *, is_plain: bool
+) -> Iterator[HistoryEntry]:
+    """Describe the direct response to a request, and the time of the request."""
     if not is_plain:
         return
     yield _tell_question(row, facts)
@@ -205,30 +214,30 @@ def _tell_answer(row: Row, transaction: Row, facts: Mapping[str, str], *, is_pla
             adviceCode=row["advice_code"],
             approvalCode=row["approval_code"],
         )
-        # Declined without a code: the request never left, or the acquirer knew nothing of it when it was asked later.
+        # Declined without a code: the request was not sent, or the acquirer did not know it when it was queried later.
         is_answer = row["state"] == "approved" or row["response_code"] is not None
         text = f"Acquirer {row['acquirer']} " + (f"answered: {row['state']}" if is_answer else "was not reached")
-        yield Entry(transaction["settled_at"], Kind.ACQUIRER, text, {**facts, **answer})
+        yield HistoryEntry(transaction["settled_at"], EntryKind.ACQUIRER, text, {**facts, **answer})
 
 
-def _tell_reversals(rows: Sequence[Row]) -> Iterator[Entry]:
-    """Tell of what came after the outcome: an approval that was too late, and the reversal of its reference."""
+def _describe_reversals(rows: Sequence[Row]) -> Iterator[HistoryEntry]:
+    """Describe events after the outcome: a late approval, and the reversal of its reference."""
     for row in rows:
         facts = _facts(attempt=row["number"], acquirer=row["acquirer"], reference=row["reference"])
         if row["reason"] == "not_found":
             text = "The acquirer did not know the request. It is reversed, in case it arrives later"
-            yield Entry(row["opened_at"], Kind.ACQUIRER, text, facts)
+            yield HistoryEntry(row["opened_at"], EntryKind.ACQUIRER, text, facts)
         if row["approved_at"] is not None:
             text = "The acquirer approved too late. The outcome stays, and the approval is reversed"
             approval = _facts(approvalCode=row["approval_code"])
-            yield Entry(row["approved_at"], Kind.ACQUIRER, text, {**facts, **approval})
+            yield HistoryEntry(row["approved_at"], EntryKind.ACQUIRER, text, {**facts, **approval})
         if row["acknowledged_at"] is not None and row["reason"] != "reversed":
             text = f"Acquirer {row['acquirer']} confirmed that nothing is left under the reference"
-            yield Entry(row["acknowledged_at"], Kind.ACQUIRER, text, facts)
+            yield HistoryEntry(row["acknowledged_at"], EntryKind.ACQUIRER, text, facts)
 
 
-def _tell_authentications(rows: Sequence[Row]) -> Iterator[Entry]:
-    """Tell of the messages by their times. Of a challenged one the status that is kept is the result's."""
+def _describe_authentications(rows: Sequence[Row]) -> Iterator[HistoryEntry]:
+    """Describe the messages by their times. For a challenge the stored status is that of the result."""
     for row in rows:
         facts = _facts(attempt=row["attempt_number"], version=row["version"], **_name_messages(row))
         is_challenged = row["result_at"] is None or row["result_at"] != row["answered_at"]
@@ -244,11 +253,11 @@ def _tell_authentications(rows: Sequence[Row]) -> Iterator[Entry]:
         )
         for name, text, more in moments:
             if row[name] is not None:
-                yield Entry(row[name], Kind.THREE_DS, text, {**facts, **more})
+                yield HistoryEntry(row[name], EntryKind.THREE_DS, text, {**facts, **more})
 
 
 def _name_messages(row: Row) -> dict[str, str | None]:
-    """Return the ids of the messages once the authentication is over: until then they are what a result bears."""
+    """Return the IDs of the messages after the authentication. Before, a result could be forged with them."""
     if row["state"] not in OVER:
         return {}
     return {
@@ -258,20 +267,22 @@ def _name_messages(row: Row) -> dict[str, str | None]:
     }
 
 
-def _tell_ledger(rows: Sequence[Row]) -> Iterator[Entry]:
+def _tell_ledger(rows: Sequence[Row]) -> Iterator[HistoryEntry]:
     for row in rows:
         amount = Money(row["amount_minor"], Currency.of(row["currency"])).to_text()
         facts = _facts(debit=row["debit"], credit=row["credit"], amount=amount)
-        yield Entry(row["posted_at"], Kind.LEDGER, f"{amount} posted from {row['credit']} to {row['debit']}", facts)
+        yield HistoryEntry(
+            row["posted_at"], EntryKind.LEDGER, f"{amount} posted from {row['credit']} to {row['debit']}", facts
+        )
 
 
-def _tell_callbacks(deliveries: Sequence[DeliveryEntry]) -> Iterator[Entry]:
+def _tell_callbacks(deliveries: Sequence[DeliveryEntry]) -> Iterator[HistoryEntry]:
     for one in deliveries:
         facts = _facts(
             eventId=f"evt_{one.event_id}", sequence=one.sequence, delivery=one.number, format=one.form, url=one.url
         )
         text = "Its callback is put on its way" if one.number == 1 else "Its callback is sent once more"
-        yield Entry(one.at, Kind.CALLBACK, text, facts)
+        yield HistoryEntry(one.at, EntryKind.CALLBACK, text, facts)
         for attempt in one.attempts:
             how = _facts(
                 attempt=attempt.number,
@@ -282,4 +293,6 @@ def _tell_callbacks(deliveries: Sequence[DeliveryEntry]) -> Iterator[Entry]:
             )
             said = "was acknowledged" if attempt.error is None else "was not acknowledged"
             text = f"Attempt {attempt.number} at its callback {said}"
-            yield Entry(attempt.at, Kind.CALLBACK, text, {**facts, **how, **_real_time(attempt.at, attempt.started_at)})
+            yield HistoryEntry(
+                attempt.at, EntryKind.CALLBACK, text, {**facts, **how, **_real_time(attempt.at, attempt.started_at)}
+            )

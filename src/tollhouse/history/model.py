@@ -9,8 +9,8 @@ from enum import IntEnum
 from typing import Literal
 
 
-class Kind(IntEnum):
-    """What an entry is about, in the order of things that happen at one moment."""
+class EntryKind(IntEnum):
+    """The subject of an entry, in the order for entries of the same moment."""
 
     REQUEST = 1
     RULE = 2
@@ -23,38 +23,38 @@ class Kind(IntEnum):
 
     @property
     def word(self) -> KindWord:
-        """The same on the wire."""
+        """The name of the kind in the API."""
         return WORDS[self]
 
 
 KindWord = Literal["request", "rule", "route", "3ds", "acquirer", "state", "ledger", "callback"]
 
-WORDS: Mapping[Kind, KindWord] = {
-    Kind.REQUEST: "request",
-    Kind.RULE: "rule",
-    Kind.ROUTE: "route",
-    Kind.THREE_DS: "3ds",
-    Kind.ACQUIRER: "acquirer",
-    Kind.STATE: "state",
-    Kind.LEDGER: "ledger",
-    Kind.CALLBACK: "callback",
+WORDS: Mapping[EntryKind, KindWord] = {
+    EntryKind.REQUEST: "request",
+    EntryKind.RULE: "rule",
+    EntryKind.ROUTE: "route",
+    EntryKind.THREE_DS: "3ds",
+    EntryKind.ACQUIRER: "acquirer",
+    EntryKind.STATE: "state",
+    EntryKind.LEDGER: "ledger",
+    EntryKind.CALLBACK: "callback",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One thing that happened: a sentence, and the facts that it is made of."""
+class HistoryEntry:
+    """One event of a timeline: a sentence with its facts."""
 
     at: datetime
-    kind: Kind
+    kind: EntryKind
     text: str
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """What happened to one transaction, in order."""
+    """The events of one transaction, in order."""
 
     payment_id: int
     transaction_id: int
-    entries: tuple[Entry, ...]
+    entries: tuple[HistoryEntry, ...]

@@ -1,10 +1,10 @@
 -- Tables of: billing, ledger, merchants, payments, threeds.
 --
--- Each query reads what one package wrote about a transaction. Every one is bounded. Times are the merchant's: what bears real time
--- is told in the merchant's time of that moment.
+-- Each query reads the rows that one package wrote about a transaction. Every result is bounded. Times are the merchant's; real
+-- times are converted to the merchant's time of that moment.
 
 -- name: select_transaction^
--- The transaction, its purchase, of an operation why it was begun, and of a renewal what it was a try for.
+-- Return the transaction and its payment, the cause of an operation, and the period of a renewal.
 select
     t.transaction_id, t.payment_id, t.mode::text, t.status::text, t.amount_minor, t.currency, t.source, t.initiator::text,
     t.reason::text, t.code, t.created_at, t.settled_at, t.page_try, coalesce(o.request_id, p.request_id) as request_id,
@@ -17,7 +17,7 @@ left join renewal r on r.merchant_id = t.merchant_id and r.transaction_id = t.tr
 where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id;
 
 -- name: select_attempts
--- The tries at acquirers.
+-- Return the attempts at acquirers.
 select
     number, acquirer, reference, state::text, merchant_time_v1(merchant_id, sent_at) as sent_at, sent_at as real_at, inquiries,
     response_code, advice_code, approval_code
@@ -27,7 +27,7 @@ order by number
 limit :most;
 
 -- name: select_steps
--- What the tries went through.
+-- Return the steps of the attempts.
 select number, merchant_time_v1(merchant_id, at) as at, at as real_at, left_state::text, reached_state::text, response_code
 from attempt_step
 where merchant_id = :merchant_id and transaction_id = :transaction_id
@@ -35,7 +35,8 @@ order by step_id
 limit :most;
 
 -- name: select_reversals
--- References that were reversed after the transaction was settled without the acquirer's answer, or against it.
+-- Return the references that were reversed after the transaction finished without the acquirer's response, or against
+-- it.
 select
     number, acquirer, reference, reason::text, approval_code, merchant_time_v1(merchant_id, opened_at) as opened_at,
     merchant_time_v1(merchant_id, approved_at) as approved_at, merchant_time_v1(merchant_id, acknowledged_at) as acknowledged_at
@@ -45,7 +46,7 @@ order by number
 limit :most;
 
 -- name: select_authentications
--- The 3-D Secure authentications, without the proof of any.
+-- Return the 3-D Secure authentications, without their authentication values.
 select
     number, attempt_number, state::text, version, challenge_indicator,
     merchant_time_v1(merchant_id, created_at) as created_at,
@@ -61,7 +62,7 @@ order by authentication.created_at, number
 limit :most;
 
 -- name: select_ledger_entries
--- What was posted in the books.
+-- Return the ledger entries.
 select number, debit::text, credit::text, amount_minor, currency, merchant_time_v1(merchant_id, posted_at) as posted_at
 from ledger_entry
 where merchant_id = :merchant_id and transaction_id = :transaction_id

@@ -1,1 +1,4 @@
-"""The books: what moved, in double entry, posted with the fact and proved on demand and all the time."""
+"""The ledger.
+
+Double-entry records of all movements, posted with their cause and verified on demand and continuously.
+"""

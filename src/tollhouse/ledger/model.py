@@ -1,4 +1,4 @@
-"""Accounts, movements and entries. An entry debits one account and credits another, so that it balances by itself."""
+"""Accounts, movements and entries. An entry debits one account and credits another, so it balances by itself."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from enum import StrEnum
 from tollhouse.kernel.money import Money
 
 
-class Account(StrEnum):
-    """The chart of accounts: two trees, between which nothing moves. `is_debit` accounts grow by debits."""
+class LedgerAccount(StrEnum):
+    """The chart of accounts: two trees with no movements between them. Debits increase `is_debit` accounts."""
 
-    #: What issuers have set aside on cards, by authorizations that were not captured yet.
+    #: Amounts that issuers hold on cards for uncaptured authorizations.
     HOLDS_ISSUERS = "holds.issuers"
-    #: For whom that is set aside.
+    #: The merchants' side of those holds.
     HOLDS_MERCHANTS = "holds.merchants"
-    #: What acquirers owe. May fall below zero: an issuer may take back what was given back already.
+    #: Amounts that acquirers owe. May be negative: an issuer may take back an amount that was already refunded.
     MONEY_ACQUIRERS = "money.acquirers"
-    #: What was taken for merchants, and is owed to them.
+    #: Amounts captured for merchants and owed to them.
     MONEY_MERCHANTS = "money.merchants"
-    #: What was given back to cardholders out of that.
+    #: Refunds to cardholders out of that.
     MONEY_CREDITS = "money.credits"
-    #: What issuers took back out of that, less what disputes that were won have brought back. It may be more than was
-    #: taken and not credited: a merchant's balance may go below zero.
+    #: Chargebacks by issuers out of that, less won disputes. May exceed the captured amount less refunds, so a
+    #: merchant's balance may be negative.
     MONEY_CHARGEBACKS = "money.chargebacks"
 
     @property
@@ -32,12 +32,12 @@ class Account(StrEnum):
 
     @property
     def is_debit(self) -> bool:
-        """Whether debits make it grow."""
-        return self not in {Account.HOLDS_MERCHANTS, Account.MONEY_MERCHANTS}
+        """Whether debits increase it."""
+        return self not in {LedgerAccount.HOLDS_MERCHANTS, LedgerAccount.MONEY_MERCHANTS}
 
 
-class Kind(StrEnum):
-    """What a movement is: the modes of transactions that may move money, and a dispute that was won."""
+class MovementKind(StrEnum):
+    """The kind of a movement: a mode of transactions that may move money, or a won dispute."""
 
     SALE = "sale"
     AUTH = "auth"
@@ -49,35 +49,35 @@ class Kind(StrEnum):
 
     @property
     def needs_held(self) -> bool:
-        """Whether its entries depend on what the purchase still holds."""
-        return self in {Kind.CAPTURE, Kind.VOID}
+        """Whether its entries depend on the remaining hold of the payment."""
+        return self in {MovementKind.CAPTURE, MovementKind.VOID}
 
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """A settled movement of money, above zero. `payment_id` names the purchase that it belongs to."""
+    """A final movement of money, above zero, of the payment `payment_id`."""
 
     merchant_id: int
     payment_id: int
     transaction_id: int
-    kind: Kind
+    kind: MovementKind
     money: Money
 
     @property
     def purchase(self) -> tuple[int, int]:
-        """The purchase, among those of all merchants."""
+        """The payment's key among those of all merchants."""
         return (self.merchant_id, self.payment_id)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One row of the books: an amount above zero that goes from `credit` to `debit`."""
+class LedgerEntry:
+    """A ledger entry: an amount above zero from `credit` to `debit`."""
 
     merchant_id: int
     transaction_id: int
     number: int
-    debit: Account
-    credit: Account
+    debit: LedgerAccount
+    credit: LedgerAccount
     money: Money
 
     @property

@@ -1,12 +1,12 @@
 -- Tables of: ipn, payments.
 --
--- The books: posting, and proving them. What proves reads the transactions of `payments` and the numbered events of `ipn`, and says in its
--- own words what each should have left in the books; it shares no rule with what posts.
+-- Verification of the ledger. These queries read the transactions of `payments` and the numbered events of `ipn`, and state
+-- independently which entries each transaction requires. They share no rule with the functions that post entries.
 --
--- What is looked at: the transactions next in the order of their keys, above `after` and up to `upto`, and single ones besides.
+-- The scope of a query is the next transactions by key, above `after` and up to `upto`, and additional single ones.
 
 -- name: select_scope_end^
--- Return the key of the last of so many transactions, or nothing when fewer are left.
+-- Return the key of the last transaction among the next ones of a given number, or nothing if fewer are left.
 select merchant_id, transaction_id
 from transaction
 where (merchant_id, transaction_id) > (:merchant_id::bigint, :transaction_id::bigint)
@@ -15,7 +15,7 @@ offset :size::bigint - 1
 limit 1;
 
 -- name: find_transaction_faults
--- Return transactions whose entries are not exactly what they moved.
+-- Return transactions whose entries do not match exactly the amounts that they moved.
 with chosen as materialized (
     (
         select merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency
@@ -76,8 +76,8 @@ end
 limit :most;
 
 -- name: find_purchase_faults
--- Return captures, voids, credits and charge-backs of purchases in whose books they do not fit. Issuers may take back more than was
--- taken; nobody wins more than was charged back.
+-- Return captures, voids, refunds and chargebacks that do not fit the entries of their payment. Issuers may take back
+-- more than was captured. A won dispute returns at most the amount charged back.
 with chosen as materialized (
     (
         select merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency
@@ -121,7 +121,7 @@ where t.mode not in ('sale', 'auth') and t.status <> 'pending'
 limit :most;
 
 -- name: find_orphans
--- Return entries of transactions that are not there.
+-- Return entries of transactions that do not exist.
 select distinct e.merchant_id, e.transaction_id
 from ledger_entry e
 where (e.merchant_id, e.transaction_id) > (:after_merchant_id::bigint, :after_id::bigint)
@@ -132,7 +132,7 @@ where (e.merchant_id, e.transaction_id) > (:after_merchant_id::bigint, :after_id
 limit :most;
 
 -- name: select_balances
--- Return what each account was debited and credited, by currency, and of how many merchants its balance is below zero.
+-- Return debits and credits of each account, by currency, and the number of merchants whose balance is negative.
 with own as (
     select merchant_id, currency, account,
         coalesce(sum(amount_minor) filter (where amount_minor > 0), 0) as debits,
@@ -150,21 +150,21 @@ from own
 group by currency, account
 order by currency, account;
 
--- name: count_books^
--- Count entries and the transactions that they are about.
+-- name: count_entries^
+-- Count entries and their transactions.
 select count(*) as entries, count(*) filter (where number = 1) as transactions from ledger_entry;
 
 -- name: lock_round^
--- Become the only one who proves until the transaction ends; nothing comes back when another one is at it.
+-- Lock the verification until the database transaction ends. Return nothing if another process holds the lock.
 select merchant_id, transaction_id from ledger_round for no key update skip locked;
 
 -- name: update_round!
--- Remember how far the round has come; `is_over` counts it and begins anew.
+-- Record the position of the round. `is_over` counts the round and starts the next.
 update ledger_round
 set merchant_id = :merchant_id, transaction_id = :transaction_id, rounds = rounds + :is_over::boolean::integer;
 
 -- name: select_new_facts
--- Return the transactions of events that were numbered since the last proof, of the merchant who is most behind.
+-- Return the transactions of events that were numbered since the last run, of the merchant with the largest backlog.
 with behind as (
     select c.merchant_id, coalesce(p.proven_sequence, 0) as proven_sequence
     from event_counter c
@@ -180,14 +180,14 @@ where e.sequence > behind.proven_sequence
 order by e.sequence
 limit :limit;
 
--- name: upsert_proof!
--- Remember how far a merchant's facts are proved.
+-- name: upsert_verified!
+-- Record the last verified event of a merchant.
 insert into ledger_proof (merchant_id, proven_sequence)
 values (:merchant_id, :sequence)
 on conflict (merchant_id) do update set proven_sequence = excluded.proven_sequence;
 
 -- name: delete_violations!
--- Forget what was wrong where it is proved anew.
+-- Delete the violations of what is verified again.
 delete from ledger_violation
 where (merchant_id, transaction_id) > (:after_merchant_id::bigint, :after_id::bigint)
     and (merchant_id, transaction_id) <= (:upto_merchant_id::bigint, :upto_id::bigint)
@@ -196,12 +196,12 @@ where (merchant_id, transaction_id) > (:after_merchant_id::bigint, :after_id::bi
     );
 
 -- name: insert_violations!
--- Remember what is wrong, as long as there is room.
+-- Store violations, up to the maximum.
 insert into ledger_violation (merchant_id, transaction_id, fault)
 select * from unnest(:merchant_ids::bigint[], :transaction_ids::bigint[], :faults::text[])
 where (select count(*) from ledger_violation) < :most::bigint
 on conflict do nothing;
 
 -- name: count_violations$
--- Count transactions about which the books are wrong.
+-- Count transactions with violations.
 select count(*) from ledger_violation;

@@ -1,12 +1,12 @@
-"""What a movement does to the books. Pure.
+"""Rules that derive ledger entries from movements.
 
-sale        acquirers owe, merchants are owed
-auth        issuers hold, for merchants
-capture     the hold ends, all of it; what was captured is taken as by a sale
-void        the hold ends; or, where nothing is held any more, what was taken is undone
-credit      acquirers owe less, out of what merchants are owed
-chargeback  the same, by the issuer's decision, however much is left
-dispute_won a charge-back is undone
+sale        the acquirer owes the amount, and the merchant is owed it
+auth        the issuer holds the amount for the merchant
+capture     the whole hold ends, and the captured amount is booked as a sale
+void        the hold ends, or without a hold the sale or capture is undone
+credit      the acquirer owes less, out of the amount that the merchant is owed
+chargeback  the same by the issuer's decision, whatever amount is left
+dispute_won a chargeback is undone
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tollhouse.kernel.money import Money
-from tollhouse.ledger.model import Account, Entry, Kind, Movement
+from tollhouse.ledger.model import LedgerAccount, LedgerEntry, Movement, MovementKind
 
-#: From where to where: debit, credit.
-Way = tuple[Account, Account]
+#: The account to debit, and the account to credit.
+Way = tuple[LedgerAccount, LedgerAccount]
 
-HOLD: Way = (Account.HOLDS_ISSUERS, Account.HOLDS_MERCHANTS)
-RELEASE: Way = (Account.HOLDS_MERCHANTS, Account.HOLDS_ISSUERS)
-TAKE: Way = (Account.MONEY_ACQUIRERS, Account.MONEY_MERCHANTS)
-UNDO: Way = (Account.MONEY_MERCHANTS, Account.MONEY_ACQUIRERS)
-GIVE_BACK: Way = (Account.MONEY_CREDITS, Account.MONEY_ACQUIRERS)
-LOSE: Way = (Account.MONEY_CHARGEBACKS, Account.MONEY_ACQUIRERS)
-WIN: Way = (Account.MONEY_ACQUIRERS, Account.MONEY_CHARGEBACKS)
+HOLD: Way = (LedgerAccount.HOLDS_ISSUERS, LedgerAccount.HOLDS_MERCHANTS)
+RELEASE: Way = (LedgerAccount.HOLDS_MERCHANTS, LedgerAccount.HOLDS_ISSUERS)
+TAKE: Way = (LedgerAccount.MONEY_ACQUIRERS, LedgerAccount.MONEY_MERCHANTS)
+UNDO: Way = (LedgerAccount.MONEY_MERCHANTS, LedgerAccount.MONEY_ACQUIRERS)
+GIVE_BACK: Way = (LedgerAccount.MONEY_CREDITS, LedgerAccount.MONEY_ACQUIRERS)
+LOSE: Way = (LedgerAccount.MONEY_CHARGEBACKS, LedgerAccount.MONEY_ACQUIRERS)
+WIN: Way = (LedgerAccount.MONEY_ACQUIRERS, LedgerAccount.MONEY_CHARGEBACKS)
 
-#: Of the kinds that go one way, whatever is held.
-WAYS: Mapping[Kind, Way] = {
-    Kind.SALE: TAKE,
-    Kind.AUTH: HOLD,
-    Kind.CREDIT: GIVE_BACK,
-    Kind.CHARGEBACK: LOSE,
-    Kind.DISPUTE_WON: WIN,
+#: The accounts of kinds that do not depend on the hold.
+WAYS: Mapping[MovementKind, Way] = {
+    MovementKind.SALE: TAKE,
+    MovementKind.AUTH: HOLD,
+    MovementKind.CREDIT: GIVE_BACK,
+    MovementKind.CHARGEBACK: LOSE,
+    MovementKind.DISPUTE_WON: WIN,
 }
 
 
-def derive_entries(movements: Iterable[Movement], held_minor: Mapping[tuple[int, int], int]) -> list[Entry]:
-    """Return the entries of movements. `held_minor` is what their purchases hold before the first of them."""
-    held, entries = dict(held_minor), list[Entry]()
+def derive_entries(movements: Iterable[Movement], held_minor: Mapping[tuple[int, int], int]) -> list[LedgerEntry]:
+    """Return the entries of movements. `held_minor` is the hold of each payment before its first movement."""
+    held, entries = dict(held_minor), list[LedgerEntry]()
     for movement in movements:
         steps = _find_steps(movement, held.get(movement.purchase, 0))
         entries += _number(movement, steps)
@@ -48,21 +48,24 @@ def derive_entries(movements: Iterable[Movement], held_minor: Mapping[tuple[int,
 
 
 def _find_steps(movement: Movement, held: int) -> list[tuple[Way, int]]:
-    """Return which ways a movement goes, and how far."""
+    """Return the accounts and amounts of a movement."""
     amount = movement.money.amount_minor
     match movement.kind:
-        case Kind.CAPTURE:
+        case MovementKind.CAPTURE:
             return [(RELEASE, amount), (TAKE, amount), (RELEASE, max(held - amount, 0))]
-        case Kind.VOID:
+        case MovementKind.VOID:
             return [(RELEASE if held else UNDO, amount)]
         case _:
             return [(WAYS[movement.kind], amount)]
 
 
-def _number(movement: Movement, steps: Iterable[tuple[Way, int]]) -> list[Entry]:
-    """Make entries of steps. Their numbers depend on the kind alone, so that a repetition meets its own rows."""
+def _number(movement: Movement, steps: Iterable[tuple[Way, int]]) -> list[LedgerEntry]:
+    """Build entries from steps.
+
+    Their numbers depend on the kind only, so that a repeated posting meets its own rows.
+    """
     return [
-        Entry(
+        LedgerEntry(
             merchant_id=movement.merchant_id,
             transaction_id=movement.transaction_id,
             number=number,

@@ -1,4 +1,4 @@
-"""Rows of the books: posting them, and looking for what is wrong with them."""
+"""Database access for the verification of the ledger."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tollhouse.ledger.model import Account
+from tollhouse.ledger.model import LedgerAccount
 from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ END_ID = 2**63 - 1
 
 queries = load_queries("tollhouse.ledger")
 
-#: Merchant and transaction.
+#: Merchant ID and transaction ID.
 Key = tuple[int, int]
 
 START: Key = (0, 0)
@@ -26,7 +26,7 @@ END: Key = (END_ID, END_ID)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is looked at: keys above `after`, up to and including `upto`, `size` at the most; and single ones."""
+    """The transactions to verify: keys above `after`, up to and including `upto`, at most `size`; and single ones."""
 
     after: Key
     upto: Key
@@ -35,7 +35,7 @@ class Scope:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The same as arguments of a statement."""
+        """The scope as arguments of a statement."""
         return self.range | {
             "size": self.size,
             "merchant_ids": [merchant_id for merchant_id, _ in self.singles],
@@ -44,7 +44,7 @@ class Scope:
 
     @property
     def range(self) -> dict[str, int]:
-        """The range alone."""
+        """The range without the single ones."""
         (after_merchant_id, after_id), (upto_merchant_id, upto_id) = self.after, self.upto
         return {
             "after_merchant_id": after_merchant_id,
@@ -56,24 +56,24 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What an account was debited and credited in a currency, and of how many merchants it is below zero."""
+    """The debits and credits of an account in a currency, and the number of merchants with a negative balance."""
 
     currency: str
-    account: Account
+    account: LedgerAccount
     debits_minor: int
     credits_minor: int
     negative: int
 
     @property
     def columns(self) -> tuple[int, int, int]:
-        """Debits, credits, and how far the account has grown by them."""
+        """Debits, credits, and the resulting growth of the account."""
         grown = self.debits_minor - self.credits_minor
         return self.debits_minor, self.credits_minor, grown if self.account.is_debit else -grown
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
-    """A numbered event, and the transaction that it is about, if it is about one."""
+class NumberedEvent:
+    """A numbered event, and its transaction if it has one."""
 
     merchant_id: int
     transaction_id: int | None
@@ -81,25 +81,25 @@ class Fact:
 
 
 async def select_scope(connection: PlainConnection, after: Key, *, size: int, singles: Sequence[Key] = ()) -> Scope:
-    """Return the scope of the next `size` transactions; one up to `END` is the last."""
+    """Return the scope of the next `size` transactions. The last scope ends at `END_ID`."""
     end = await queries.select_scope_end(connection, merchant_id=after[0], transaction_id=after[1], size=size)
     return Scope(after, (end["merchant_id"], end["transaction_id"]) if end else END, size, tuple(singles))
 
 
 def find_transaction_faults(connection: PlainConnection, scope: Scope, *, most: int) -> AsyncIterator[Any]:
-    """Yield transactions whose entries are not exactly what they moved."""
+    """Yield transactions whose entries do not match exactly the amounts that they moved."""
     found: AsyncIterator[Any] = queries.find_transaction_faults(connection, **scope.columns, most=most)
     return found
 
 
 def find_purchase_faults(connection: PlainConnection, scope: Scope, *, most: int) -> AsyncIterator[Any]:
-    """Yield operations on purchases in whose books they do not fit."""
+    """Yield operations that do not fit the entries of their payment."""
     found: AsyncIterator[Any] = queries.find_purchase_faults(connection, **scope.columns, most=most)
     return found
 
 
 def find_orphans(connection: PlainConnection, scope: Scope, *, most: int) -> AsyncIterator[Any]:
-    """Yield the keys of entries whose transaction is not there."""
+    """Yield the keys of entries without a transaction."""
     found: AsyncIterator[Any] = queries.find_orphans(connection, **scope.range, most=most)
     return found
 
@@ -107,45 +107,45 @@ def find_orphans(connection: PlainConnection, scope: Scope, *, most: int) -> Asy
 async def select_balances(connection: PlainConnection) -> list[Balance]:
     """Return the balances of all accounts, by currency."""
     return [
-        Balance(**(dict(row) | {"account": Account(row["account"])}))
+        Balance(**(dict(row) | {"account": LedgerAccount(row["account"])}))
         async for row in queries.select_balances(connection)
     ]
 
 
-async def count_books(connection: PlainConnection) -> tuple[int, int]:
-    """Count entries, and the transactions that they are about."""
-    row = await queries.count_books(connection)
+async def count_entries(connection: PlainConnection) -> tuple[int, int]:
+    """Count entries and their transactions."""
+    row = await queries.count_entries(connection)
     return row["entries"], row["transactions"]
 
 
 async def lock_round(connection: PlainConnection) -> Key | None:
-    """Become the only one who proves, and return how far the round has come; None when another one is at it."""
+    """Lock the verification, and return the position of the round. Return None if another process holds the lock."""
     row = await queries.lock_round(connection)
     return (row["merchant_id"], row["transaction_id"]) if row else None
 
 
 async def update_round(connection: PlainConnection, reached: Key) -> None:
-    """Remember how far the round has come; at its end it begins anew."""
+    """Record the position of the round. At its end the next one starts."""
     merchant_id, transaction_id = START if reached == END else reached
     await queries.update_round(
         connection, merchant_id=merchant_id, transaction_id=transaction_id, is_over=reached == END
     )
 
 
-async def select_new_facts(connection: PlainConnection, *, limit: int) -> list[Fact]:
-    """Return events that were numbered since the last proof, of the merchant who is most behind, in their order."""
-    return [Fact(**row) async for row in queries.select_new_facts(connection, limit=limit)]
+async def select_new_facts(connection: PlainConnection, *, limit: int) -> list[NumberedEvent]:
+    """Return events that were numbered since the last run, in order, of the merchant with the largest backlog."""
+    return [NumberedEvent(**row) async for row in queries.select_new_facts(connection, limit=limit)]
 
 
-async def upsert_proof(connection: PlainConnection, last: Fact) -> None:
-    """Remember the last fact of a merchant that is proved."""
-    await queries.upsert_proof(connection, merchant_id=last.merchant_id, sequence=last.sequence)
+async def upsert_verified(connection: PlainConnection, last: NumberedEvent) -> None:
+    """Record the last verified event of a merchant."""
+    await queries.upsert_verified(connection, merchant_id=last.merchant_id, sequence=last.sequence)
 
 
 async def replace_violations(
     connection: PlainConnection, scope: Scope, found: Sequence[tuple[Key, str]], *, most: int
 ) -> None:
-    """Remember what is wrong in a scope, in place of what was wrong there before."""
+    """Replace the stored violations of a scope."""
     columns = {name: value for name, value in scope.columns.items() if name != "size"}
     await queries.delete_violations(connection, **columns)
     if found:
@@ -159,6 +159,6 @@ async def replace_violations(
 
 
 async def count_violations(connection: PlainConnection) -> int:
-    """Count transactions about which the worker found the books wrong."""
+    """Count transactions in which the worker found violations."""
     count: int = await queries.count_violations(connection)
     return count

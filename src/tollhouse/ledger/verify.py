@@ -1,6 +1,6 @@
-"""Proving the books: what moved has exactly its entries, entries have what moved, and balances are where they can be.
+"""Verify the ledger: transactions have exactly their entries, entries have a transaction, balances are possible.
 
-`verify_ledger` looks at everything as of one instant, slice by slice; `find_violations` at the part that it is given.
+`verify_ledger` checks everything as of one instant, slice by slice; `find_violations` checks a given part.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from tollhouse.ledger.store import END, START, Balance, Key, Scope
 if TYPE_CHECKING:
     from tollhouse.storage.database import Database, PlainConnection
 
-#: Transactions of one slice: well within the time that a statement may take.
+#: Transactions of one slice, well within the statement timeout.
 SLICE = 20_000
-#: Violations that are named; there may be more.
+#: The largest number of listed violations. There may be more.
 MAX_VIOLATIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """What is wrong, in words; `key` is the transaction concerned, or None where it is about an account."""
+    """A violation in words. `key` is the transaction, or None if it concerns an account."""
 
     key: Key | None
     fault: str
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return the violation in one line."""
         return self.fault if self.key is None else f"merchant {self.key[0]}, transaction {self.key[1]} {self.fault}"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The books as of one instant. With `MAX_VIOLATIONS` violations there may be more."""
+    """The state of the ledger as of one instant. With `MAX_VIOLATIONS` violations there may be more."""
 
     entries: int
     transactions: int
@@ -45,13 +45,13 @@ class Report:
 
 
 async def verify_ledger(database: Database, *, slice_size: int = SLICE) -> Report:
-    """Prove all of the books and report. Raises DatabaseUnavailable."""
+    """Verify the whole ledger and return a report. Raises DatabaseUnavailable."""
     async with (
         database.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         balances = await store.select_balances(connection)
-        entries, transactions = await store.count_books(connection)
+        entries, transactions = await store.count_entries(connection)
         violations = find_balance_violations(balances)
         after = START
         while after != END and len(violations) < MAX_VIOLATIONS:
@@ -62,7 +62,7 @@ async def verify_ledger(database: Database, *, slice_size: int = SLICE) -> Repor
 
 
 async def find_violations(connection: PlainConnection, scope: Scope, *, most: int) -> list[Violation]:
-    """Return what is wrong in a part of the books, `most` of each kind at the most."""
+    """Return the violations in a part of the ledger, at most `most` of each kind."""
     transactions = store.find_transaction_faults(connection, scope, most=most)
     found = [Violation(_key_of(row), describe_transaction_fault(row)) async for row in transactions]
     purchases = store.find_purchase_faults(connection, scope, most=most)
@@ -73,19 +73,19 @@ async def find_violations(connection: PlainConnection, scope: Scope, *, most: in
 
 
 def find_balance_violations(balances: Sequence[Balance]) -> list[Violation]:
-    """Return what is wrong with the balances: trees that do not sum to zero, accounts below zero. Pure."""
+    """Return the violations of balances: trees that do not sum to zero, negative accounts."""
     sums: dict[tuple[str, str], int] = {}
     for balance in balances:
         tree = (balance.currency, balance.account.tree)
         sums[tree] = sums.get(tree, 0) + balance.debits_minor - balance.credits_minor
     unbalanced = [
-        Violation(None, f"The accounts {tree}.* in {currency} do not sum to zero, but to {total} minor units")
+        Violation(None, f"The accounts {tree}.* in {currency} do not sum to zero but to {total} minor units")
         for (currency, tree), total in sums.items()
         if total
     ]
     negative = [
         Violation(
-            None, f"The account {balance.account} in {balance.currency} is below zero for {balance.negative} merchants"
+            None, f"The account {balance.account} in {balance.currency} is negative for {balance.negative} merchants"
         )
         for balance in balances
         if balance.negative
@@ -94,17 +94,17 @@ def find_balance_violations(balances: Sequence[Balance]) -> list[Violation]:
 
 
 def describe_transaction_fault(row: Any) -> str:
-    """Say what is wrong with the entries of a transaction. Pure."""
+    """Describe the fault in the entries of a transaction."""
     amount, booked = _money(row, "amount_minor"), _money(row, "total_minor")
     if not row["has_moved"]:
-        return f"moved nothing and has {row['entries']} entries of {booked}"
+        return f"moved nothing but has {row['entries']} entries of {booked}"
     if not row["entries"]:
-        return f"is a {row['mode']} of {amount} and has no entry"
-    return f"is a {row['mode']} of {amount}, which its {row['entries']} entries of {booked} do not say"
+        return f"is a {row['mode']} of {amount} without an entry"
+    return f"is a {row['mode']} of {amount}, but its {row['entries']} entries of {booked} do not match"
 
 
 def describe_purchase_fault(row: Any) -> str:
-    """Say what does not fit in the books of a purchase. Pure."""
+    """Describe the fault of an operation in the entries of its payment."""
     held, released, taken = (_money(row, f"{name}_minor") for name in ("held", "released", "taken"))
     order = f"belongs to order {row['payment_id']}, of which"
     left = row["held_minor"] - row["released_minor"]
@@ -114,8 +114,8 @@ def describe_purchase_fault(row: Any) -> str:
         return f"{order} {held} was authorized and {taken} captured"
     back = Money(row["credited_minor"] + row["undone_minor"], Currency.of(row["currency"]))
     return (
-        f"{order} {taken} was taken, {back.to_text()} given back, {_money(row, 'charged_back_minor')} charged back and"
-        f" {_money(row, 'won_minor')} of that won"
+        f"{order} {taken} was captured, {back.to_text()} refunded or voided,"
+        f" {_money(row, 'charged_back_minor')} charged back and {_money(row, 'won_minor')} of that won"
     )
 
 

@@ -24,7 +24,7 @@ ENCODED_WORD = "=?"
 DEFAULT_LANGUAGE = "en"
 
 
-class Kind(StrEnum):
+class NoticeKind(StrEnum):
     """What a letter is about."""
 
     RECEIPT = "receipt"
@@ -64,7 +64,7 @@ class Facts:
     A letter about a subscription has its id, one about a transaction the card and the numbers of that.
     """
 
-    kind: Kind
+    kind: NoticeKind
     shop: str
     title: str
     descriptor: str
@@ -92,7 +92,7 @@ class Facts:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Read plain data."""
-        return cls(**content | {"kind": Kind(content["kind"]), "at": datetime.fromisoformat(content["at"])})
+        return cls(**content | {"kind": NoticeKind(content["kind"]), "at": datetime.fromisoformat(content["at"])})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 from tollhouse.consumers.store import LastAccountRow
 from tollhouse.kernel.money import Money
-from tollhouse.ledger.model import Kind, Movement
+from tollhouse.ledger.model import Movement, MovementKind
 from tollhouse.ledger.rules import derive_entries
 from tollhouse.notices.model import Facts
-from tollhouse.notices.model import Kind as Letter
+from tollhouse.notices.model import NoticeKind as Letter
 from tollhouse.notices.store import NoticeRow
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import FinishRows, Mode, Payment, Status
@@ -69,10 +69,10 @@ class PostLines:
         """Return the entries of a payment that succeeded, as the columns of `ledger_entry_v1`."""
         if payment.status is not Status.SUCCESS:
             return ()
-        kind, money = Kind(payment.mode.value), payment.money
+        kind, money = MovementKind(payment.mode.value), payment.money
         if payment.dispute is not None:
             money = Money(payment.dispute.moved_minor, money.currency)
-            kind = Kind.DISPUTE_WON if payment.dispute.step is DisputeStep.WON else kind
+            kind = MovementKind.DISPUTE_WON if payment.dispute.step is DisputeStep.WON else kind
         if not money.amount_minor:
             return ()
         movement = Movement(payment.merchant_id, payment.payment_id, payment.transaction_id, kind, money)

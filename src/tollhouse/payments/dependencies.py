@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tollhouse.payments.steps import BeginRecord, Begun, FinishRecord
     from tollhouse.payments.work import Running
     from tollhouse.rates.access import Rates
-    from tollhouse.risk.model import Limits
+    from tollhouse.risk.model import VelocityLimits
     from tollhouse.storage.coalesce import Coalescer
     from tollhouse.storage.database import Database
     from tollhouse.storage.ids import NumberBlocks
@@ -171,7 +171,7 @@ class ChargeDependencies:
     numbers: NumberBlocks
     rates: Rates
     #: How often a consumer, a card and an address may pay.
-    limits: Limits
+    limits: VelocityLimits
 
     @property
     def attempts(self) -> AttemptDependencies:

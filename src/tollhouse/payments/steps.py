@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import msgspec
 from msgspec import Struct
 
-from tollhouse.risk.model import Facts
+from tollhouse.risk.model import RiskFacts
 
 if TYPE_CHECKING:
     from tollhouse.consumers.store import ConsumerRow
@@ -33,7 +33,7 @@ class BeginRecord(Struct, frozen=True):
 class Committed:
     """The intention is durable: go on to the acquirer, unless what was found with it says otherwise."""
 
-    facts: Facts = field(default_factory=Facts)
+    facts: RiskFacts = field(default_factory=RiskFacts)
     is_account_disabled: bool = False
 
 

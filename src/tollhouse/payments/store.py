@@ -25,7 +25,7 @@ from tollhouse.payments.steps import (
     TokenAlreadyUsed,
 )
 from tollhouse.payments.velocity import build_marks
-from tollhouse.risk.model import NO_LIMITS, Count, Facts, Limits
+from tollhouse.risk.model import NO_LIMITS, Count, RiskFacts, VelocityLimits
 from tollhouse.storage.queries import load_queries
 from tollhouse.threeds.store import write_json
 
@@ -44,7 +44,7 @@ async def begin_payments(
     connection: PlainConnection,
     batch: Sequence[BeginRecord],
     *,
-    limits: Limits = NO_LIMITS,
+    limits: VelocityLimits = NO_LIMITS,
 ) -> list[Begun]:
     """Begin a batch of payments by one call of `begin_payments_v1`, and return the outcome of each."""
     placed = [(place, item.payment) for place, item in enumerate(batch, 1)]
@@ -54,7 +54,7 @@ async def begin_payments(
         consumers=[(place, *item.consumer) for place, item in enumerate(batch, 1) if item.consumer],
         marks=[(place, *mark) for place, payment in placed for mark in build_marks(payment) if limits.is_set],
         window_seconds=limits.window_seconds,
-        most=limits.most,
+        most=limits.max_count,
         **{kind.value: _collect_rows(kind, hooks, placed) for kind in BeginRows},
     )
     rows = [row async for row in found]
@@ -67,7 +67,7 @@ def _read_begun(row: Mapping[str, Any]) -> Begun:
         case "begun" | "begun_before":
             group = row["group_id"]
             counts = {each["kind"]: Count(each["attempts"], each["declines"]) for each in row["counts"] or ()}
-            facts = Facts(group == Group.BLACKLIST, group == Group.WHITELIST, counts)
+            facts = RiskFacts(group == Group.BLACKLIST, group == Group.WHITELIST, counts)
             return Committed(facts, is_account_disabled=bool(row["is_account_disabled"]))
         case "claimed":
             return KeyAlreadyClaimed()

@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from tollhouse.payments.model import FinishRows, Mode, Payment, Status
-from tollhouse.risk.model import Kind, Limits
+from tollhouse.risk.model import Kind, VelocityLimits
 from tollhouse.storage.queries import load_queries
 from tollhouse.storage.sweep import Sweep
 
@@ -50,7 +50,7 @@ class RecordDecline:
         return build_marks(payment) if is_declined else ()
 
 
-def build_sweeps(limits: Limits) -> tuple[Sweep, ...]:
+def build_sweeps(limits: VelocityLimits) -> tuple[Sweep, ...]:
     """Name what is older than the window; also where there are no limits any more."""
     window = {"window_seconds": limits.window_seconds}
     delete, select_lag = partial(queries.delete_old_marks, **window), partial(queries.select_marks_lag, **window)

@@ -1,1 +1,1 @@
-"""Proving that a phone is at hand: six-digit codes, sent by a channel, checked once."""
+"""Verification of phones: six-digit codes, sent through a channel and checked once."""

@@ -1,4 +1,4 @@
-"""Checking a code: five tries in all, however many come at once, and right only once."""
+"""Check a code: five attempts in all, also concurrent ones, and one success."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from tollhouse.phones.model import Phone, digest_code, digest_phone
-from tollhouse.phones.store import delete_code, lock_code, update_tries
+from tollhouse.phones.store import count_attempt, delete_code, lock_code
 
 if TYPE_CHECKING:
-    from tollhouse.phones.desk import PhoneDependencies
+    from tollhouse.phones.dependencies import PhoneDependencies
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether the code was right, and how often another one may be tried."""
+class CodeCheck:
+    """Whether the code was right, and the number of attempts left."""
 
     is_right: bool
     tries_left: int
 
 
-async def check_code(desk: PhoneDependencies, *, merchant_id: int, phone: Phone, code: str) -> Verdict:
-    """Check a code. One that was not sent, ran out, was used or was tried too often is wrong like any other."""
-    phone_digest = digest_phone(desk.key, merchant_id=merchant_id, phone=phone)
-    code_digest = digest_code(desk.key, merchant_id=merchant_id, phone=phone, code=code)
-    async with desk.database.transaction() as connection:
+async def check_code(dependencies: PhoneDependencies, *, merchant_id: int, phone: Phone, code: str) -> CodeCheck:
+    """Check a code. A code that was not sent, has expired, was used or was attempted too often is wrong."""
+    phone_digest = digest_phone(dependencies.key, merchant_id=merchant_id, phone=phone)
+    code_digest = digest_code(dependencies.key, merchant_id=merchant_id, phone=phone, code=code)
+    async with dependencies.database.transaction() as connection:
         stored = await lock_code(connection, merchant_id=merchant_id, phone_digest=phone_digest)
         if stored is None:
-            return Verdict(is_right=False, tries_left=0)
+            return CodeCheck(is_right=False, tries_left=0)
         if compare_digest(stored.code_digest, code_digest):
             await delete_code(connection, merchant_id=merchant_id, phone_digest=phone_digest, code_digest=code_digest)
-            return Verdict(is_right=True, tries_left=0)
-        await update_tries(connection, merchant_id=merchant_id, phone_digest=phone_digest)
-    return Verdict(is_right=False, tries_left=stored.tries_left - 1)
+            return CodeCheck(is_right=True, tries_left=0)
+        await count_attempt(connection, merchant_id=merchant_id, phone_digest=phone_digest)
+    return CodeCheck(is_right=False, tries_left=stored.tries_left - 1)

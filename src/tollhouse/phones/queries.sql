@@ -1,7 +1,7 @@
 -- Tables of: merchants.
 
--- name: take_quota^
--- Count one more message of a merchant, or to a phone of it, in the window under way or a new one.
+-- name: count_message^
+-- Count a message of a merchant, or to one of its phones, in the current window or a new one.
 insert into phone_quota as known (merchant_id, subject, used, ends_at)
 values (:merchant_id, :subject, 1, now() + :span::interval)
 on conflict (merchant_id, subject) do update
@@ -10,7 +10,8 @@ set used = case when known.ends_at <= now() then 1 else known.used + 1 end,
 returning used, ends_at - now() as left_over;
 
 -- name: insert_code$
--- Keep a new code in the place of the one before, and return when it ends, in the merchant's time: at a whole second, as it is shown.
+-- Store a code in place of the previous one, and return its expiry in the merchant's time: a whole second, as
+-- published.
 insert into phone_code (merchant_id, phone_digest, code_digest, tries_left, expires_at)
 select merchant_id, :phone_digest, :code_digest, :tries, date_trunc('second', now() + clock_offset) + :life::interval
 from merchant
@@ -20,7 +21,7 @@ set code_digest = excluded.code_digest, tries_left = excluded.tries_left, expire
 returning expires_at;
 
 -- name: lock_code^
--- Return the code of a phone that may still be tried, and let nobody else try meanwhile.
+-- Lock the usable code of a phone and return it.
 select c.code_digest, c.tries_left
 from phone_code c
 join merchant m using (merchant_id)
@@ -28,17 +29,17 @@ where c.merchant_id = :merchant_id and c.phone_digest = :phone_digest and c.trie
     and c.expires_at > now() + m.clock_offset
 for update of c;
 
--- name: update_tries!
--- Write down that one of the tries is gone.
+-- name: count_attempt!
+-- Count an attempt at a code.
 update phone_code set tries_left = tries_left - 1 where merchant_id = :merchant_id and phone_digest = :phone_digest;
 
 -- name: delete_code!
--- Remove a code: it was used, or its message did not leave.
+-- Delete a code that was used or whose message was not sent.
 delete from phone_code
 where merchant_id = :merchant_id and phone_digest = :phone_digest and code_digest = :code_digest;
 
 -- name: delete_expired_codes(most)$
--- Remove some codes that nobody may use any more, by real time: where the merchant's is ahead they are kept a while longer.
+-- Delete some expired codes, by real time. If the merchant's time is ahead, they are kept a while longer.
 with gone as (
     delete from phone_code
     where ctid = any(array(
@@ -53,14 +54,14 @@ with gone as (
 select count(*)::integer from gone;
 
 -- name: select_codes_lag()$
--- For how long the oldest code has been overdue.
+-- Return how long the oldest code has been overdue.
 select extract(epoch from now() - expires_at)::double precision
 from phone_code
 order by expires_at
 limit 1;
 
 -- name: delete_expired_quotas(most)$
--- Remove some windows that are over.
+-- Delete some ended windows.
 with gone as (
     delete from phone_quota
     where ctid = any(array(
@@ -75,7 +76,7 @@ with gone as (
 select count(*)::integer from gone;
 
 -- name: select_quotas_lag()$
--- For how long the oldest window has been overdue.
+-- Return how long the oldest window has been overdue.
 select extract(epoch from now() - ends_at)::double precision
 from phone_quota
 order by ends_at

@@ -1,4 +1,4 @@
-"""Sending a code: counted, kept as a digest, and handed over when that is committed."""
+"""Send a code: count the message, store a digest, and send after the commit."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING
 
 from tollhouse.kernel.errors import Invalid, RateLimited
 from tollhouse.phones.model import Phone, digest_code, digest_phone, draw_code
-from tollhouse.phones.sender import Message, MessageNotSent, MessageUnconfirmed
-from tollhouse.phones.store import delete_code, insert_code, take_quota
+from tollhouse.phones.sender import MessageNotSent, MessageUnconfirmed, PhoneMessage
+from tollhouse.phones.store import count_message, delete_code, insert_code
 from tollhouse.storage.claims import create_and_send
 
 if TYPE_CHECKING:
     from tollhouse.kernel.requests import Claim, Reply
-    from tollhouse.phones.desk import PhoneDependencies
+    from tollhouse.phones.dependencies import PhoneDependencies
     from tollhouse.storage.database import PlainConnection
 
 QUOTA_SPAN = timedelta(hours=1)
-#: How long handing a message over may take: a repeat after that takes the work for abandoned.
+#: The longest time to send a message. A repeated request after it treats the first as abandoned.
 SENDING_LEASE_SECONDS = 30.0
-#: The subject under which all messages of a merchant are counted.
-ALL = b""
+#: The subject that counts all messages of a merchant.
+ALL_PHONES = b""
 
 TEXT = "{code} is your code for {sender_name}. It is good for 10 minutes. Nobody will ask you for it."
 
 
 async def send_code(
-    desk: PhoneDependencies,
+    dependencies: PhoneDependencies,
     *,
     merchant_id: int,
     channel: str,
@@ -37,19 +37,19 @@ async def send_code(
     claim: Claim | None,
     render: Callable[[datetime], bytes],
 ) -> Reply:
-    """Send a new code, which takes the place of the one before. `render` writes the answer from when the code ends.
+    """Send a new code, which replaces the previous one. `render` builds the response from the expiry of the code.
 
-    A repeat under the same request id sends nothing once the message was handed over; before that it raises
-    RequestInProgress, and sends another code if the first process died. Raises Invalid for a channel that there is not,
-    RateLimited, and MessageNotSent, after which the request id is free, and the code void if it surely did not leave.
+    A repeat with the same request ID sends nothing once the message was sent. Before that it raises RequestInProgress,
+    or sends another code if the first process died. Raises Invalid for an unknown channel, RateLimited, and
+    MessageNotSent; after MessageNotSent the request ID is free, and the code is void unless it may have arrived.
     """
-    _check_channel(desk, channel)
+    _check_channel(dependencies, channel)
     code = draw_code()
-    phone_digest = digest_phone(desk.key, merchant_id=merchant_id, phone=phone)
-    code_digest = digest_code(desk.key, merchant_id=merchant_id, phone=phone, code=code)
+    phone_digest = digest_phone(dependencies.key, merchant_id=merchant_id, phone=phone)
+    code_digest = digest_code(dependencies.key, merchant_id=merchant_id, phone=phone, code=code)
 
     async def create(connection: PlainConnection) -> bytes:
-        await _count(connection, desk, merchant_id=merchant_id, phone_digest=phone_digest)
+        await _count(connection, dependencies, merchant_id=merchant_id, phone_digest=phone_digest)
         return render(
             await insert_code(connection, merchant_id=merchant_id, phone_digest=phone_digest, code_digest=code_digest)
         )
@@ -57,35 +57,35 @@ async def send_code(
     async def hand_over() -> None:
         text = TEXT.format(code=code, sender_name=sender_name)
         try:
-            await desk.sender.send(Message(merchant_id, channel, phone, sender_name, text))
+            await dependencies.sender.send(PhoneMessage(merchant_id, channel, phone, sender_name, text))
         except MessageUnconfirmed:
-            raise  # it may have arrived, and then its code is good
+            raise  # it may have arrived, so its code stays valid
         except MessageNotSent:
-            async with desk.database.transaction() as connection:
+            async with dependencies.database.transaction() as connection:
                 await delete_code(
                     connection, merchant_id=merchant_id, phone_digest=phone_digest, code_digest=code_digest
                 )
             raise
 
-    return await create_and_send(desk.database, claim, create, hand_over, lease_seconds=SENDING_LEASE_SECONDS)
+    return await create_and_send(dependencies.database, claim, create, hand_over, lease_seconds=SENDING_LEASE_SECONDS)
 
 
-def _check_channel(desk: PhoneDependencies, channel: str) -> None:
-    if not desk.sender.channels:
+def _check_channel(dependencies: PhoneDependencies, channel: str) -> None:
+    if not dependencies.sender.channels:
         raise Invalid({"channel": ["cannot be any: this gateway is not set up to send messages"]})
-    if channel not in desk.sender.channels:
-        raise Invalid({"channel": [f"must be one of {', '.join(desk.sender.channels)}"]})
+    if channel not in dependencies.sender.channels:
+        raise Invalid({"channel": [f"must be one of {', '.join(dependencies.sender.channels)}"]})
 
 
 async def _count(
-    connection: PlainConnection, desk: PhoneDependencies, *, merchant_id: int, phone_digest: bytes
+    connection: PlainConnection, dependencies: PhoneDependencies, *, merchant_id: int, phone_digest: bytes
 ) -> None:
-    """Count the message for its merchant and its phone. Raises RateLimited, and then nothing is counted."""
-    for limit, subject in ((desk.quotas.by_merchant, ALL), (desk.quotas.by_phone, phone_digest)):
+    """Count the message for its merchant and its phone. Raises RateLimited, and then counts nothing."""
+    for limit, subject in ((dependencies.quotas.by_merchant, ALL_PHONES), (dependencies.quotas.by_phone, phone_digest)):
         if not limit:
             continue
-        usage = await take_quota(connection, merchant_id=merchant_id, subject=subject, span=QUOTA_SPAN)
+        usage = await count_message(connection, merchant_id=merchant_id, subject=subject, span=QUOTA_SPAN)
         if usage.used > limit:
             whom = "to this phone" if subject else "of this merchant"
-            text = f"There were {limit} messages {whom} within the hour."
+            text = f"The limit of {limit} messages an hour {whom} is reached. Try again later."
             raise RateLimited(max(1, math.ceil(usage.left_over.total_seconds())), text)

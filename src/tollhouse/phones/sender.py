@@ -1,6 +1,6 @@
-"""The seam to whoever carries a message to a phone, and who does in live.
+"""The interface of message senders, and the sender of live.
 
-A message holds a code in the clear. It lives as long as it takes to hand it over, and cannot be printed.
+A message contains a code in clear text. It exists only until it is sent, and cannot be printed.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ log = structlog.get_logger()
 
 
 class MessageNotSent(Unavailable):
-    """The message could not be handed over; ask for another code."""
+    """The message could not be sent. Request another code."""
 
 
 class MessageUnconfirmed(MessageNotSent):
-    """Nobody knows whether the message was taken over; a code in it stays good until another one is asked for."""
+    """The message may have been sent. Its code stays valid until another one is requested."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Message:
-    """A text for a phone. `sender_name` is whom it should come from, where a channel can say so."""
+class PhoneMessage:
+    """A text message. `sender_name` is the displayed sender, if the channel supports one."""
 
     merchant_id: int
     channel: str
@@ -44,47 +44,47 @@ class Message:
     text: str
 
 
-class Sender(Protocol):
-    """Whoever carries messages to phones."""
+class MessageSender(Protocol):
+    """A sender of messages to phones."""
 
     @property
     def channels(self) -> Sequence[str]:
-        """The ways there are, such as `sms`; none where messages cannot be sent."""
+        """The available channels, such as `sms`. Empty if messages cannot be sent."""
         ...
 
-    async def send(self, message: Message) -> None:
-        """Hand a message over. Raises MessageNotSent."""
+    async def send(self, message: PhoneMessage) -> None:
+        """Send a message. Raises MessageNotSent."""
         ...
 
     async def close(self) -> None:
-        """Let go of what is kept open."""
+        """Close open connections."""
         ...
 
 
-class NoSender:
-    """Nobody: no channel is set up."""
+class DisabledSender:
+    """A sender without channels, if none is configured."""
 
     channels: Sequence[str] = ()
 
-    async def send(self, message: Message) -> None:
-        """Refuse; no channel leads here."""
+    async def send(self, message: PhoneMessage) -> None:
+        """Raise MessageNotSent, because there is no channel."""
         raise MessageNotSent(f"There is no sender for {message.channel}.")
 
     async def close(self) -> None:
-        """Let go of nothing."""
+        """Do nothing."""
 
 
 class WebhookSender:
-    """Hands messages to an HTTP endpoint of the operator's, which knows a provider.
+    """A sender that posts messages to an HTTP endpoint of the operator, which forwards them to a provider.
 
-    It gets `{"channel", "to", "from", "text"}` as JSON and answers 200 when it has taken the message over.
+    It posts `{"channel", "to", "from", "text"}` as JSON and expects 200 when the message is accepted.
     """
 
     def __init__(self, transport: HttpTransport, channels: Sequence[str]) -> None:
         self._transport = transport
         self.channels: Sequence[str] = tuple(channels)
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: PhoneMessage) -> None:
         """Post a message. Raises MessageNotSent."""
         content = {
             "channel": message.channel,

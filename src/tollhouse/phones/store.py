@@ -1,4 +1,4 @@
-"""Rows of codes, and of how many messages left."""
+"""Database access for codes and message counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ queries = load_queries("tollhouse.phones")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How many messages there were in the window under way, this one included, and when it is over."""
+    """The number of messages in the current window, including this one, and the time left of the window."""
 
     used: int
     left_over: timedelta
@@ -26,22 +26,22 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class StoredCode:
-    """A code that may still be tried."""
+    """A code that may still be attempted."""
 
     code_digest: bytes
     tries_left: int
 
 
-async def take_quota(connection: PlainConnection, *, merchant_id: int, subject: bytes, span: timedelta) -> Usage:
-    """Count a message; whoever counts the same at once waits for this transaction."""
-    row = await queries.take_quota(connection, merchant_id=merchant_id, subject=subject, span=span)
+async def count_message(connection: PlainConnection, *, merchant_id: int, subject: bytes, span: timedelta) -> Usage:
+    """Count a message. A concurrent count of the same subject waits for this database transaction."""
+    row = await queries.count_message(connection, merchant_id=merchant_id, subject=subject, span=span)
     return Usage(row["used"], row["left_over"])
 
 
 async def insert_code(
     connection: PlainConnection, *, merchant_id: int, phone_digest: bytes, code_digest: bytes
 ) -> datetime:
-    """Keep a code in the place of the one before, and return when it ends."""
+    """Store a code in place of the previous one, and return its expiry."""
     expires_at: datetime = await queries.insert_code(
         connection,
         merchant_id=merchant_id,
@@ -54,24 +54,24 @@ async def insert_code(
 
 
 async def lock_code(connection: PlainConnection, *, merchant_id: int, phone_digest: bytes) -> StoredCode | None:
-    """Return the code of a phone that may still be tried, locked, or None."""
+    """Lock the usable code of a phone and return it, or None."""
     row = await queries.lock_code(connection, merchant_id=merchant_id, phone_digest=phone_digest)
     return StoredCode(row["code_digest"], row["tries_left"]) if row else None
 
 
-async def update_tries(connection: PlainConnection, *, merchant_id: int, phone_digest: bytes) -> None:
-    """Write down that one of the tries is gone."""
-    await queries.update_tries(connection, merchant_id=merchant_id, phone_digest=phone_digest)
+async def count_attempt(connection: PlainConnection, *, merchant_id: int, phone_digest: bytes) -> None:
+    """Count an attempt at a code."""
+    await queries.count_attempt(connection, merchant_id=merchant_id, phone_digest=phone_digest)
 
 
 async def delete_code(
     connection: PlainConnection, *, merchant_id: int, phone_digest: bytes, code_digest: bytes
 ) -> None:
-    """Remove a code, unless another one took its place."""
+    """Delete a code, unless another one has replaced it."""
     await queries.delete_code(connection, merchant_id=merchant_id, phone_digest=phone_digest, code_digest=code_digest)
 
 
-#: What ran out.
+#: Expired codes and ended windows.
 SWEEPS = (
     Sweep("phone_code", queries.delete_expired_codes, queries.select_codes_lag),
     Sweep("phone_quota", queries.delete_expired_quotas, queries.select_quotas_lag),

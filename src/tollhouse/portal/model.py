@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from tollhouse.catalog.model import Price
-from tollhouse.history.model import Entry
+from tollhouse.history.model import HistoryEntry
 from tollhouse.ipn.model import DeliveryEntry
 from tollhouse.kernel.codes import Code
 from tollhouse.kernel.money import Money
@@ -142,7 +142,7 @@ class PaymentSheet:
     attempts: tuple[AttemptLine, ...]
     authentications: tuple[AuthenticationLine, ...]
     deliveries: tuple[DeliveryEntry, ...]
-    timeline: tuple[Entry, ...]
+    timeline: tuple[HistoryEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Reading reference rates in the forms in which the European Central Bank publishes them. Pure.
+"""A parser for the reference rates of the European Central Bank.
 
-Its daily file, as XML (`eurofxref-daily.xml`) or CSV (`eurofxref.csv`, which it packs into a zip), and the longer ones
-of the same two forms that hold many days. Everything is checked, and one thing wrong refuses the whole file.
+It reads the daily file, as XML (`eurofxref-daily.xml`) or CSV (`eurofxref.csv`, packed as a zip by the bank), and the
+longer files in the same two forms. Every value is checked, and one fault rejects the whole file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from importlib.resources import files
 from xml.etree import ElementTree as ET
 
 from tollhouse.kernel.errors import TollhouseError
-from tollhouse.rates.model import DOLLAR, EURO, Table
+from tollhouse.rates.model import DOLLAR, EURO, RateTable
 
 NAMESPACE = "{http://www.ecb.int/vocabulary/2002-08-01/eurofxref}"
 
@@ -28,7 +28,7 @@ MAX_CURRENCIES = 300
 CODE_FORM = re.compile(r"[A-Z]{3}")
 RATE_FORM = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 NOT_QUOTED = "N/A"
-#: `30 October 2026` in the daily file; the locale of this machine has no say in it.
+#: `30 October 2026` in the daily file, independent of the machine's locale.
 MONTHS = (
     "January February March April May June July August September October November December".split()  # noqa: SIM905
 )
@@ -36,15 +36,15 @@ DAY_FORM = re.compile(rf"([0-9]{{1,2}}) ({'|'.join(MONTHS)}) ([0-9]{{4}})")
 
 
 class RatesUnreadable(TollhouseError):
-    """The file holds no reference rates in a form of the European Central Bank."""
+    """The file has no reference rates in a form of the European Central Bank."""
 
 
-def parse_tables(content: bytes) -> list[Table]:
-    """Read a file: a table for each of its days, newest first. Raises RatesUnreadable, which says what is wrong."""
+def parse_tables(content: bytes) -> list[RateTable]:
+    """Parse a file into a table for each day, newest first. Raises RatesUnreadable with the fault."""
     if len(content) > MAX_BYTES:
         raise RatesUnreadable(f"The file has more than {MAX_BYTES // 1024 // 1024} MB.")
     if content[:2] == b"PK":
-        raise RatesUnreadable("The file is a zip archive; unpack it and load what is in it.")
+        raise RatesUnreadable("The file is a zip archive. Unpack it and load its content.")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -55,34 +55,34 @@ def parse_tables(content: bytes) -> list[Table]:
 
 
 @cache
-def load_shipped_table() -> Table:
-    """Read the table that comes with the program; it is in the form of the daily CSV file."""
+def load_shipped_table() -> RateTable:
+    """Load the built-in table, which has the form of the daily CSV file."""
     content = files("tollhouse.rates").joinpath("data", "eurofxref.csv").read_bytes()
     return parse_tables(content)[0]
 
 
-def _read_xml(text: str) -> Iterator[Table]:
-    """Read `Cube` elements: one of a day, with one of each currency in it."""
+def _read_xml(text: str) -> Iterator[RateTable]:
+    """Parse `Cube` elements: one for each day, with one for each currency in it."""
     if "<!" in text.replace("<!--", ""):
-        raise RatesUnreadable("The XML has a document type, which a file of the European Central Bank has not.")
+        raise RatesUnreadable("The XML has a document type, unlike a file of the European Central Bank.")
     try:
         root = ET.fromstring(text)  # noqa: S314 - without a document type there are no entities to expand
     except (ET.ParseError, ValueError) as error:
-        raise RatesUnreadable(f"The file begins like XML and is none: {error}.") from None
+        raise RatesUnreadable(f"The file begins like XML but is not valid XML: {error}.") from None
     for element in root.iter(f"{NAMESPACE}Cube"):
         if (day := element.get("time")) is not None:
             pairs = ((cube.get("currency", ""), cube.get("rate", "")) for cube in element.iter(f"{NAMESPACE}Cube"))
             yield _build_table(_read_day(day), ((name, rate) for name, rate in pairs if name or rate))
 
 
-def _read_csv(text: str) -> Iterator[Table]:
-    """Read lines: the first names the currencies, each of the others is a day."""
+def _read_csv(text: str) -> Iterator[RateTable]:
+    """Parse lines: the first has the currencies, each other line is a day."""
     try:
         lines = [[cell.strip() for cell in line] for line in csv.reader(text.splitlines(), strict=True) if line]
     except csv.Error as error:
-        raise RatesUnreadable(f"The file is no CSV: {error}.") from None
+        raise RatesUnreadable(f"The file is not valid CSV: {error}.") from None
     if not lines or lines[0][0] != "Date":
-        raise RatesUnreadable("The file is neither the XML nor the CSV form: its first line does not begin with Date.")
+        raise RatesUnreadable("The file is neither XML nor CSV: its first line does not begin with Date.")
     names = _trim(lines[0][1:])
     for line in lines[1:]:
         cells = _trim(line[1:])
@@ -93,7 +93,7 @@ def _read_csv(text: str) -> Iterator[Table]:
 
 
 def _trim(cells: list[str]) -> list[str]:
-    """Leave out the empty cell after the comma that ends each line."""
+    """Drop the empty cell after the comma that ends each line."""
     return cells[:-1] if cells and not cells[-1] else cells
 
 
@@ -103,28 +103,30 @@ def _read_day(text: str) -> date:
             return date(int(found[3]), MONTHS.index(found[2]) + 1, int(found[1]))
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
     except ValueError:
-        raise RatesUnreadable(f"The file has the date {text[:32]!r}, which is none.") from None
+        raise RatesUnreadable(f"The file has the date {text[:32]!r}, which is invalid.") from None
 
 
-def _build_table(day: date, pairs: Iterable[tuple[str, str]]) -> Table:
+def _build_table(day: date, pairs: Iterable[tuple[str, str]]) -> RateTable:
     per_euro: dict[str, Decimal] = {}
     for name, text in pairs:
         if not CODE_FORM.fullmatch(name) or name == EURO:
-            raise RatesUnreadable(f"The rates of {day} name {name[:32]!r}, which is no currency other than the euro.")
+            raise RatesUnreadable(
+                f"The rates of {day} name {name[:32]!r}, which is not a currency other than the euro."
+            )
         if name in per_euro:
             raise RatesUnreadable(f"The rates of {day} have {name} twice.")
         if not RATE_FORM.fullmatch(text) or not Decimal(text):
-            raise RatesUnreadable(f"The rate of {name} on {day} is {text[:32]!r}, which is no number above zero.")
+            raise RatesUnreadable(f"The rate of {name} on {day} is {text[:32]!r}, which is not a number above zero.")
         per_euro[name] = Decimal(text)
         if len(per_euro) > MAX_CURRENCIES:
             raise RatesUnreadable(f"The rates of {day} have more than {MAX_CURRENCIES} currencies.")
-    return Table(day, per_euro)
+    return RateTable(day, per_euro)
 
 
-def _check(tables: list[Table]) -> None:
-    """Refuse a file without a day, with one twice, with too many, or with one that has no US dollar to cross over."""
+def _check(tables: list[RateTable]) -> None:
+    """Reject a file with no day, a repeated day, too many days, or a day without US dollars."""
     if not tables:
-        raise RatesUnreadable("The file has no rates in it.")
+        raise RatesUnreadable("The file has no rates.")
     if len(tables) > MAX_DAYS:
         raise RatesUnreadable(f"The file has more than {MAX_DAYS} days.")
     days = {table.day for table in tables}

@@ -1,4 +1,4 @@
-"""Loading a file of reference rates: all of it, or nothing."""
+"""Load a file of reference rates: all of it, or nothing."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a file held. `changed` is how many rates were not there before, or otherwise."""
+class LoadResult:
+    """The result of loading a file. `changed` is the number of rates that are new or different."""
 
     days: int
     newest: date
@@ -23,13 +23,13 @@ class Loaded:
     changed: int
 
 
-async def load_rates(database: Database, content: bytes) -> Loaded:
-    """Load a file; loading it again changes nothing. Raises RatesUnreadable and DatabaseUnavailable."""
+async def load_rates(database: Database, content: bytes) -> LoadResult:
+    """Load a file. Loading it again changes nothing. Raises RatesUnreadable and DatabaseUnavailable."""
     tables = parse_tables(content)
     newest = tables[0].day
-    # Days begin at different times on earth, and a table of the future would stand before all that come.
+    # Time zones differ by up to a day. A table from the future would take precedence over all later ones.
     if newest > datetime.now(UTC).date() + timedelta(days=1):
         raise RatesUnreadable(f"The file has rates of {newest}, which is in the future.")
     async with database.transaction() as connection:
         changed = await insert_tables(connection, tables)
-    return Loaded(len(tables), newest, sum(len(table.per_euro) for table in tables), changed)
+    return LoadResult(len(tables), newest, sum(len(table.per_euro) for table in tables), changed)

@@ -1,8 +1,8 @@
-"""What a currency is worth in US dollars. Pure.
+"""Rules for exchange rates to US dollars.
 
-Rates come from a table of one day, so many units for one euro, crossed over the euro; and from parities, which do not
-change with the day. Rounding, all of it: a rate has twelve significant digits, an amount in dollars whole cents, both
-rounded half up. So whoever multiplies an amount by the rate that the API gives gets the `amountUsd` that the API gives.
+Rates come from a table of one day, in units for one euro, converted through the euro, and from fixed parities. A rate
+is rounded to twelve significant digits and an amount in dollars to whole cents, both half up. So an amount times the
+rate from the API equals the `amountUsd` from the API.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ US_DOLLAR = Currency.of(DOLLAR)
 
 RATE_DIGITS = 12
 _RATE = Context(prec=RATE_DIGITS, rounding=ROUND_HALF_UP)
-#: Wide enough that nothing is rounded before the end: a rate has 12 digits, an amount 12.
+#: Precision high enough that only the result is rounded: a rate has 12 digits, an amount 12.
 _WIDE = Context(prec=60, rounding=ROUND_HALF_UP)
 
-#: How many parities may lead from one currency to another until a currency of the table is reached.
+#: The largest number of parities between a currency and one in the table.
 MAX_CHAIN_LENGTH = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Reference rates of one day: how many units of each currency one euro is worth."""
+class RateTable:
+    """Reference rates of one day: the units of each currency for one euro."""
 
     day: date
     per_euro: Mapping[str, Decimal]
@@ -39,7 +39,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """So many `units` of a currency are, by law or treaty, so many (`worth`) of the currency `of`."""
+    """A fixed parity by law or treaty: `units` of a currency equal `worth` of the currency `of`."""
 
     units: Decimal
     worth: Decimal
@@ -48,7 +48,7 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What a currency is worth. `day` is the day of the table that it rests on, or None where no table is needed."""
+    """The value of a currency in US dollars. `day` is the day of the table used, or None if only parities are."""
 
     currency: str
     usd_per_unit: Decimal
@@ -56,8 +56,8 @@ class Rate:
     day: date | None
 
 
-def build_rates(table: Table, parities: Mapping[str, Parity]) -> dict[str, Rate]:
-    """Return the rate of every currency that the table or a parity reaches, by its code, in alphabetic order."""
+def build_rates(table: RateTable, parities: Mapping[str, Parity]) -> dict[str, Rate]:
+    """Return the rates of all currencies that the table or a parity reaches, by code, in alphabetic order."""
     per_euro = {**table.per_euro, EURO: Decimal(1)}
     rates: dict[str, Rate] = {}
     for currency in sorted({*per_euro, *parities, DOLLAR}):
@@ -76,7 +76,7 @@ def build_rates(table: Table, parities: Mapping[str, Parity]) -> dict[str, Rate]
 def _find_worth(
     currency: str, per_euro: Mapping[str, Decimal], parities: Mapping[str, Parity], left: int
 ) -> tuple[Decimal, Decimal, bool] | None:
-    """Return so many dollars, for so many units of a currency, and whether that depends on the day."""
+    """Return the dollars for a number of units of a currency, and whether they depend on the day."""
     if currency == DOLLAR:
         return Decimal(1), Decimal(1), False
     if currency in per_euro:
@@ -92,7 +92,7 @@ def _find_worth(
 
 
 def convert(money: Money, usd_per_unit: Decimal) -> Decimal:
-    """Convert to US dollars, in whole cents, without trailing zeros as the wire has it."""
+    """Convert to US dollars, in whole cents, without trailing zeros as in the API."""
     if money.currency.code == DOLLAR and usd_per_unit == 1:
         return money.to_decimal()
     exact = _WIDE.multiply(money.amount_minor, usd_per_unit)
@@ -102,7 +102,7 @@ def convert(money: Money, usd_per_unit: Decimal) -> Decimal:
 
 @cache
 def load_parities() -> Mapping[str, Parity]:
-    """Read the parities that come with the program."""
+    """Load the built-in parities."""
     text = files("tollhouse.rates").joinpath("data", "parities.toml").read_text(encoding="utf-8")
     return {
         currency: Parity(Decimal(row["units"]), Decimal(row["worth"]), row["of"])

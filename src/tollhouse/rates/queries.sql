@@ -1,5 +1,5 @@
 -- name: insert_rates$
--- Write the rates of some days; one that stood there otherwise is corrected. Return how many were written or corrected.
+-- Insert the rates of some days, and correct those that differ. Return the number of new and corrected rates.
 with written as (
     insert into exchange_rate (day, currency, rate)
     select day, currency, rate
@@ -11,7 +11,7 @@ with written as (
 select count(*) from written;
 
 -- name: delete_other_rates$
--- Remove what stands on these days and is not in the file: a table is of a day as a whole. Return how many there were.
+-- Delete rates of these days that are not in the file, because a table covers its whole day. Return their number.
 with removed as (
     delete from exchange_rate as known
     where known.day = any(:days::date[]) and not exists (

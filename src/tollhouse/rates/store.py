@@ -1,11 +1,11 @@
-"""Rows of rates."""
+"""Database access for rates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tollhouse.rates.model import Table
+from tollhouse.rates.model import RateTable
 from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 queries = load_queries("tollhouse.rates")
 
 
-async def insert_tables(connection: PlainConnection, tables: Sequence[Table]) -> int:
-    """Make these the tables of their days, and return how many rates changed by it."""
+async def insert_tables(connection: PlainConnection, tables: Sequence[RateTable]) -> int:
+    """Replace the tables of these days, and return the number of changed rates."""
     rows = [(table.day, currency, rate) for table in tables for currency, rate in sorted(table.per_euro.items())]
     days, currencies = [row[0] for row in rows], [row[1] for row in rows]
     removed: int = await queries.delete_other_rates(
@@ -27,7 +27,7 @@ async def insert_tables(connection: PlainConnection, tables: Sequence[Table]) ->
     return removed + written
 
 
-async def select_latest_table(connection: PlainConnection) -> Table | None:
+async def select_latest_table(connection: PlainConnection) -> RateTable | None:
     """Return the table of the newest day, or None."""
     rows = [row async for row in queries.select_latest_rates(connection)]
-    return Table(rows[0]["day"], {row["currency"]: row["rate"] for row in rows}) if rows else None
+    return RateTable(rows[0]["day"], {row["currency"]: row["rate"] for row in rows}) if rows else None

@@ -1,1 +1,1 @@
-"""Rules that refuse a payment before the acquirer is asked. Pure."""
+"""Rules that block a payment before the acquirer is called."""

@@ -1,15 +1,15 @@
-"""Deciding by what is known whether the acquirer is asked at all (behaviour, section 3). Pure."""
+"""Decide from known facts whether the acquirer is called (behavior, section 3)."""
 
 from __future__ import annotations
 
 from tollhouse.kernel import codes
-from tollhouse.risk.model import Count, Facts, Limit, Limits
+from tollhouse.risk.model import Count, RiskFacts, VelocityLimit, VelocityLimits
 
 
-def assess(facts: Facts, limits: Limits) -> str | None:
-    """Return the payment code with which a payment is refused, or None.
+def assess(facts: RiskFacts, limits: VelocityLimits) -> str | None:
+    """Return the payment code that blocks a payment, or None.
 
-    A consumer on the blacklist never pays; one on the whitelist is not counted against the velocity limits.
+    A blacklisted consumer is always blocked. Velocity limits do not apply to a whitelisted one.
     """
     if facts.is_blacklisted:
         return codes.BLACKLISTED
@@ -19,6 +19,6 @@ def assess(facts: Facts, limits: Limits) -> str | None:
     return codes.VELOCITY if any(reached) else None
 
 
-def _is_reached(count: Count, limit: Limit) -> bool:
-    """Tell whether as many as may be have been before, so that this one is one too many."""
+def _is_reached(count: Count, limit: VelocityLimit) -> bool:
+    """Return whether the limit was reached before, so that this payment exceeds it."""
     return 0 < limit.attempts <= count.attempts or 0 < limit.declines <= count.declines

@@ -31,7 +31,7 @@ from tollhouse.stage.mailbox import Mailbox, judge
 from tollhouse.stage.pages import LETTER_HEADERS, PAGE_HEADERS, render, show
 
 if TYPE_CHECKING:
-    from tollhouse.phones.shown import ShownMessage
+    from tollhouse.phones.recording import RecordedMessage
     from tollhouse.storage.database import Database
 
 PATH = "/stage/inbox"
@@ -54,7 +54,7 @@ class Inbox:
     mailbox: Mailbox
     base_url: str
     #: The messages to phones that a merchant's customers were sent, as far as they are shown.
-    messages_of: Callable[[int], Sequence[ShownMessage]]
+    messages_of: Callable[[int], Sequence[RecordedMessage]]
     #: Letters leave, and are not only shown here.
     has_mail_server: bool
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from tollhouse.notices.letter import build_letter
 from tollhouse.notices.model import Notice, State
-from tollhouse.phones.shown import ShownMessage
+from tollhouse.phones.recording import RecordedMessage
 
 CODE = re.compile(r"\b\d{6}\b")
 
@@ -77,7 +77,7 @@ def build_letter_view(notice: Notice) -> LetterView:
     )
 
 
-def build_message_view(shown: ShownMessage) -> MessageView:
+def build_message_view(shown: RecordedMessage) -> MessageView:
     """Put a message together."""
     message = shown.message
     code = CODE.search(message.text)

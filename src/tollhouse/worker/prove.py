@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tollhouse.ledger.prove import NEW_FACTS, verify_new_entries
+from tollhouse.ledger.verify_new import MAX_NEW_EVENTS, verify_new_entries
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import Database
@@ -18,7 +18,7 @@ async def prove_all(database: Database, *, is_stopping: Callable[[], bool] = lam
     """Prove what is new and one step of the round, and return how many facts were new."""
     total = new = await verify_new_entries(database)
     for _ in range(MAX_PIECES - 1):
-        if new < NEW_FACTS or is_stopping():
+        if new < MAX_NEW_EVENTS or is_stopping():
             break
         new = await verify_new_entries(database, round_step=0)
         total += new

@@ -16,9 +16,9 @@ from tests.support.shop import Shop, claim, price
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.kernel.errors import Invalid
-from tollhouse.ledger.prove import verify_new_entries
 from tollhouse.ledger.rules import derive_entries
 from tollhouse.ledger.verify import Report, verify_ledger
+from tollhouse.ledger.verify_new import verify_new_entries
 from tollhouse.storage.database import Database
 
 _merchants = itertools.count(1_000)
@@ -197,20 +197,20 @@ def lower(transaction_id: int, amount_minor: int) -> str:
 
 #: What is done to the books or to what they are about, the transaction that is named, and a word of what is said.
 DAMAGES = {
-    "missing entry": ("delete from ledger_entry where transaction_id = 11", 11, "has no entry"),
+    "missing entry": ("delete from ledger_entry where transaction_id = 11", 11, "without an entry"),
     "missing release": ("delete from ledger_entry where transaction_id = 13 and number = 3", 13, "5.00 USD released"),
     "doubled entry": (f"{OF} (1, 11, 2, {TAKEN}, 1000, 'USD')", 11, "2 entries of 20.00"),
     "wrong amount": ("update ledger_entry set amount_minor = 999 where transaction_id = 11", 11, "9.99"),
-    "wrong currency": ("update ledger_entry set currency = 'EUR' where transaction_id = 11", 11, "do not say"),
+    "wrong currency": ("update ledger_entry set currency = 'EUR' where transaction_id = 11", 11, "do not match"),
     "wrong account": (
         "update ledger_entry set debit = 'money.credits', credit = 'money.acquirers' where transaction_id = 11",
         11,
-        "do not say",
+        "do not match",
     ),
     "wrong void": (
         "update ledger_entry set debit = 'money.merchants', credit = 'money.acquirers' where transaction_id = 16",
         16,
-        "given back",
+        "refunded or voided",
     ),
     "decline with an entry": (f"{OF} (1, 17, 1, {TAKEN}, 900, 'USD')", 17, "moved nothing"),
     "verification with an entry": (f"{OF} (1, 22, 1, {TAKEN}, 1, 'USD')", 22, "moved nothing"),
@@ -226,7 +226,7 @@ DAMAGES = {
     "credited more than taken": (
         lower(11, 200),
         14,
-        "2.00 USD was taken, 3.00 USD given back",
+        "2.00 USD was captured, 3.00 USD refunded or voided",
     ),
     "charged back otherwise than it says": (
         "update ledger_entry set amount_minor = 300 where transaction_id = 19",
@@ -256,7 +256,7 @@ async def test_accounts_below_zero(database: Database) -> None:
     await damage(database, lower(15, 400))
     found = [str(violation) for violation in (await verify_ledger(database)).violations if violation.key is None]
     assert found == [
-        f"The account holds.{side} in JPY is below zero for 2 merchants" for side in ("issuers", "merchants")
+        f"The account holds.{side} in JPY is negative for 2 merchants" for side in ("issuers", "merchants")
     ]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from tests.support.shop import Shop, all_at_once
 
 from tollhouse.ipn.number import number_batch
-from tollhouse.ledger.prove import verify_new_entries
 from tollhouse.ledger.store import count_violations
+from tollhouse.ledger.verify_new import verify_new_entries
 from tollhouse.storage.database import Database
 from tollhouse.worker.prove import prove_all
 

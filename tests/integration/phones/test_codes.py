@@ -14,12 +14,12 @@ from tests.support.clock import leap
 
 from tollhouse.kernel.errors import Invalid, RateLimited, RequestIdReused, RequestInProgress
 from tollhouse.kernel.requests import Claim, Reply
-from tollhouse.phones.check import Verdict, check_code
-from tollhouse.phones.desk import PhoneDependencies, Quotas
+from tollhouse.phones.check import CodeCheck, check_code
+from tollhouse.phones.dependencies import PhoneDependencies, Quotas
 from tollhouse.phones.model import Phone
+from tollhouse.phones.recording import LIMIT, RecordingSender
 from tollhouse.phones.send import send_code
-from tollhouse.phones.sender import Message, MessageNotSent, MessageUnconfirmed, NoSender
-from tollhouse.phones.shown import LIMIT, ShownSender
+from tollhouse.phones.sender import DisabledSender, MessageNotSent, MessageUnconfirmed, PhoneMessage
 from tollhouse.phones.store import SWEEPS
 from tollhouse.storage.database import Database
 from tollhouse.storage.sweep import Sweeper
@@ -30,9 +30,9 @@ CLAIM = Claim(1, "phone code", "first", b"digest of the body")
 
 
 @pytest.fixture
-def sender() -> ShownSender:
+def sender() -> RecordingSender:
     """Who carries the messages."""
-    return ShownSender(["sms"])
+    return RecordingSender(["sms"])
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ async def merchants(database: Database) -> None:
 
 
 @pytest.fixture
-def desk(database: Database, sender: ShownSender) -> PhoneDependencies:
+def desk(database: Database, sender: RecordingSender) -> PhoneDependencies:
     """Where codes are given out."""
     return PhoneDependencies(database, sender, KEY, Quotas())
 
@@ -60,12 +60,12 @@ async def send(desk: PhoneDependencies, **changes: Any) -> Reply:
     return await send_code(desk, **(arguments | changes))
 
 
-async def check(desk: PhoneDependencies, code: str, *, merchant_id: int = 1, phone: Phone = PHONE) -> Verdict:
+async def check(desk: PhoneDependencies, code: str, *, merchant_id: int = 1, phone: Phone = PHONE) -> CodeCheck:
     """Check a code."""
     return await check_code(desk, merchant_id=merchant_id, phone=phone, code=code)
 
 
-class StuckSender(ShownSender):
+class StuckSender(RecordingSender):
     """Takes a message and says nothing, until it is told to fail."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class StuckSender(ShownSender):
         self.asked = asyncio.Event()
         self.failing = asyncio.Event()
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: PhoneMessage) -> None:
         """Wait, then fail."""
         del message
         self.asked.set()
@@ -98,7 +98,7 @@ async def test_a_repeat_while_the_message_is_on_its_way(desk: PhoneDependencies,
 
 
 async def test_a_crash_before_the_message_left(
-    desk: PhoneDependencies, database: Database, sender: ShownSender
+    desk: PhoneDependencies, database: Database, sender: RecordingSender
 ) -> None:
     """When a process dies between the code and its message, a repeat is told to wait, and then sends another code."""
     stuck = StuckSender()
@@ -121,8 +121,8 @@ async def test_a_crash_before_the_message_left(
 async def test_nobody_knows_whether_a_message_left(desk: PhoneDependencies) -> None:
     """A code whose message may have arrived is good, though the request has to be repeated."""
 
-    class Deaf(ShownSender):
-        async def send(self, message: Message) -> None:
+    class Deaf(RecordingSender):
+        async def send(self, message: PhoneMessage) -> None:
             await super().send(message)
             raise MessageUnconfirmed
 
@@ -132,7 +132,7 @@ async def test_nobody_knows_whether_a_message_left(desk: PhoneDependencies) -> N
     assert (await check(desk, sent(deaf))).is_right
 
 
-def sent(sender: ShownSender, merchant_id: int = 1) -> str:
+def sent(sender: RecordingSender, merchant_id: int = 1) -> str:
     """Return the code in the last message."""
     return sender.shown(merchant_id)[0].message.text[:6]
 
@@ -149,15 +149,15 @@ async def count(database: Database, table: str) -> int:
     return counted
 
 
-async def test_a_right_code_is_right_once(desk: PhoneDependencies, sender: ShownSender) -> None:
+async def test_a_right_code_is_right_once(desk: PhoneDependencies, sender: RecordingSender) -> None:
     """The code of the message is right, and then used up."""
     await send(desk)
     code = sent(sender)
-    assert await check(desk, code) == Verdict(is_right=True, tries_left=0)
-    assert await check(desk, code) == Verdict(is_right=False, tries_left=0)
+    assert await check(desk, code) == CodeCheck(is_right=True, tries_left=0)
+    assert await check(desk, code) == CodeCheck(is_right=False, tries_left=0)
 
 
-async def test_wrong_codes_cost_tries(desk: PhoneDependencies, sender: ShownSender) -> None:
+async def test_wrong_codes_cost_tries(desk: PhoneDependencies, sender: RecordingSender) -> None:
     """After five wrong ones the right one is wrong too."""
     await send(desk)
     code = sent(sender)
@@ -165,7 +165,7 @@ async def test_wrong_codes_cost_tries(desk: PhoneDependencies, sender: ShownSend
     assert not (await check(desk, code)).is_right
 
 
-async def test_tries_at_once_are_no_more_tries(desk: PhoneDependencies, sender: ShownSender) -> None:
+async def test_tries_at_once_are_no_more_tries(desk: PhoneDependencies, sender: RecordingSender) -> None:
     """Of twenty checks at once five are looked at; of twenty right ones at once one is right."""
     await send(desk)
     code = sent(sender)
@@ -177,7 +177,7 @@ async def test_tries_at_once_are_no_more_tries(desk: PhoneDependencies, sender: 
     assert sum(verdict.is_right for verdict in verdicts) == 1
 
 
-async def test_a_code_belongs_to_its_phone_and_merchant(desk: PhoneDependencies, sender: ShownSender) -> None:
+async def test_a_code_belongs_to_its_phone_and_merchant(desk: PhoneDependencies, sender: RecordingSender) -> None:
     """Another phone and another merchant cannot use it, and spend none of its tries."""
     await send(desk)
     code = sent(sender)
@@ -186,7 +186,7 @@ async def test_a_code_belongs_to_its_phone_and_merchant(desk: PhoneDependencies,
     assert (await check(desk, code, phone=Phone.parse("500-555-0006", region="US"))).is_right
 
 
-async def test_a_new_code_takes_the_place_of_the_old(desk: PhoneDependencies, sender: ShownSender) -> None:
+async def test_a_new_code_takes_the_place_of_the_old(desk: PhoneDependencies, sender: RecordingSender) -> None:
     """Only the last code counts, with tries of its own."""
     await send(desk)
     first = sent(sender)
@@ -194,11 +194,13 @@ async def test_a_new_code_takes_the_place_of_the_old(desk: PhoneDependencies, se
     await send(desk)
     second = sent(sender)
     if first != second:
-        assert await check(desk, first) == Verdict(is_right=False, tries_left=4)
+        assert await check(desk, first) == CodeCheck(is_right=False, tries_left=4)
     assert (await check(desk, second)).is_right
 
 
-async def test_a_code_ends_after_ten_minutes(desk: PhoneDependencies, sender: ShownSender, database: Database) -> None:
+async def test_a_code_ends_after_ten_minutes(
+    desk: PhoneDependencies, sender: RecordingSender, database: Database
+) -> None:
     """A code is good for ten minutes, and swept away after."""
     reply = await send(desk)
     async with database.acquire() as connection:
@@ -212,7 +214,7 @@ async def test_a_code_ends_after_ten_minutes(desk: PhoneDependencies, sender: Sh
 
 
 async def test_a_code_ends_by_the_merchants_clock(
-    desk: PhoneDependencies, sender: ShownSender, database: Database
+    desk: PhoneDependencies, sender: RecordingSender, database: Database
 ) -> None:
     """Ten minutes by the merchant's clock end a code, as do ten real ones."""
     await leap(database, 1, days=1)
@@ -224,7 +226,7 @@ async def test_a_code_ends_by_the_merchants_clock(
     assert not (await check(desk, first)).is_right
 
 
-async def test_messages_are_counted(database: Database, sender: ShownSender) -> None:
+async def test_messages_are_counted(database: Database, sender: RecordingSender) -> None:
     """A phone gets so many an hour, a merchant sends so many, another merchant is not held up, and an hour ends."""
     desk = PhoneDependencies(database, sender, KEY, Quotas(by_phone=2, by_merchant=3))
     await send(desk)
@@ -247,7 +249,7 @@ async def test_messages_are_counted(database: Database, sender: ShownSender) -> 
         assert await connection.fetchval("select count(*) from phone_quota") == 2
 
 
-async def test_messages_at_once_are_counted(database: Database, sender: ShownSender) -> None:
+async def test_messages_at_once_are_counted(database: Database, sender: RecordingSender) -> None:
     """Of ten at once as many leave as may; what was refused is not counted."""
     desk = PhoneDependencies(database, sender, KEY, Quotas(by_phone=3, by_merchant=0))
     ended = await asyncio.gather(*(send(desk) for _ in range(10)), return_exceptions=True)
@@ -257,7 +259,7 @@ async def test_messages_at_once_are_counted(database: Database, sender: ShownSen
         assert [row["used"] for row in await connection.fetch("select used from phone_quota")] == [3]
 
 
-async def test_a_repeat_sends_nothing(desk: PhoneDependencies, sender: ShownSender) -> None:
+async def test_a_repeat_sends_nothing(desk: PhoneDependencies, sender: RecordingSender) -> None:
     """The same request id gets the same answer, and its code stays the one that was sent."""
     first = await send(desk, claim=CLAIM)
     again = await send(desk, claim=CLAIM)
@@ -268,16 +270,16 @@ async def test_a_repeat_sends_nothing(desk: PhoneDependencies, sender: ShownSend
     assert (await check(desk, sent(sender))).is_right
 
 
-class FailingSender(NoSender):
+class FailingSender(DisabledSender):
     """Takes nothing, a first time."""
 
     channels: Sequence[str] = ("sms",)
 
     def __init__(self) -> None:
-        self.taken: list[Message] = []
+        self.taken: list[PhoneMessage] = []
         self.tries = 0
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: PhoneMessage) -> None:
         """Refuse the first."""
         self.tries += 1
         if self.tries == 1:
@@ -303,12 +305,14 @@ async def test_channels_that_there_are_not(desk: PhoneDependencies, database: Da
         await send(desk, channel="pigeon")
     assert refused.value.errors == {"channel": ["must be one of sms"]}
     with pytest.raises(Invalid) as refused:
-        await send(PhoneDependencies(database, NoSender(), KEY, Quotas()))
+        await send(PhoneDependencies(database, DisabledSender(), KEY, Quotas()))
     assert "not set up" in refused.value.errors["channel"][0]
     assert await count(database, "phone_quota") == 0
 
 
-async def test_nothing_is_kept_in_the_clear(desk: PhoneDependencies, sender: ShownSender, database: Database) -> None:
+async def test_nothing_is_kept_in_the_clear(
+    desk: PhoneDependencies, sender: RecordingSender, database: Database
+) -> None:
     """Neither the phone nor the code stands in any row."""
     await send(desk, claim=CLAIM)
     async with database.acquire() as connection:
@@ -322,9 +326,9 @@ async def test_nothing_is_kept_in_the_clear(desk: PhoneDependencies, sender: Sho
         assert not any(secret in row for row in rows)
 
 
-async def test_shown_messages_are_bounded(sender: ShownSender) -> None:
+async def test_shown_messages_are_bounded(sender: RecordingSender) -> None:
     """However many are sent, the last two hundred are remembered, each for its merchant only."""
     for number in range(LIMIT + 20):
-        await sender.send(Message(1 + number % 2, "sms", PHONE, "Shop", str(number)))
+        await sender.send(PhoneMessage(1 + number % 2, "sms", PHONE, "Shop", str(number)))
     assert len(sender.shown(1)) + len(sender.shown(2)) == LIMIT
     assert sender.shown(1)[0].message.text == str(LIMIT + 18)

@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 
 from tollhouse.phones.model import Phone
-from tollhouse.phones.sender import Message, MessageNotSent, WebhookSender
+from tollhouse.phones.sender import MessageNotSent, PhoneMessage, WebhookSender
 from tollhouse.transport.http import HttpTransport
 
-MESSAGE = Message(1, "sms", Phone.parse("+1 500 555 0006"), "Shop", "123456 is your code.")
+MESSAGE = PhoneMessage(1, "sms", Phone.parse("+1 500 555 0006"), "Shop", "123456 is your code.")
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from tollhouse.billing.model import State as SubscriptionState
 from tollhouse.catalog.model import IpnFormat, SkuKind, ThreeDsRule
 from tollhouse.ipn.form import Form
 from tollhouse.ipn.model import DeliveryState
-from tollhouse.ledger.model import Account
+from tollhouse.ledger.model import LedgerAccount
 from tollhouse.notices.model import State as NoticeState
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import AttemptState, Cause, Mode, Status
@@ -38,7 +38,7 @@ GATEWAY: dict[str, Iterable[str]] = {
     "initiation_reason": get_args(Reason),
     "initiator": get_args(Initiator),
     "ipn_format": get_args(IpnFormat),
-    "ledger_account": Account,
+    "ledger_account": LedgerAccount,
     "merchant_state": MERCHANT_STATES,
     "notice_state": NoticeState,
     "operation_cause": Cause,

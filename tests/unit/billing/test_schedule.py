@@ -22,8 +22,8 @@ from tollhouse.billing.schedule import (
 from tollhouse.catalog.model import Offset, Price
 from tollhouse.catalog.prices import (
     MAX_PRICES,
+    find_first_renewal,
     find_schedule_faults,
-    first_renewal,
     has_later_charges,
     parse_offset,
     sum_due_at_once,
@@ -328,9 +328,9 @@ def test_the_first_renewal_is_the_first_charge(prices: tuple[Price, ...], signed
     charge = find_charge(Plan(prices, signed_up_at), 1)
     if charge is None:
         with pytest.raises(OverflowError):
-            first_renewal(prices, signed_up_at)
+            find_first_renewal(prices, signed_up_at)
     else:
-        assert first_renewal(prices, signed_up_at) == charge.due_at
+        assert find_first_renewal(prices, signed_up_at) == charge.due_at
 
 
 @given(schedules)

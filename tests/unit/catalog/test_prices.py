@@ -13,8 +13,8 @@ from tollhouse.catalog.model import Offset, Price, price_from_json, price_to_jso
 from tollhouse.catalog.prices import (
     OffsetError,
     add_offset,
+    find_first_renewal,
     find_schedule_faults,
-    first_renewal,
     has_later_charges,
     parse_offset,
     sum_due_at_once,
@@ -100,7 +100,7 @@ def test_what_is_due_at_once(schedule: list[Price]) -> None:
 def test_the_first_renewal(schedule: list[Price], moment: datetime) -> None:
     """The first renewal is a step from the sign-up by the first delay, and later than it."""
     first = next(each.offset for each in schedule if each.offset.count)
-    assert first_renewal(schedule, moment) == add_offset(moment, first) > moment
+    assert find_first_renewal(schedule, moment) == add_offset(moment, first) > moment
 
 
 @pytest.mark.parametrize(

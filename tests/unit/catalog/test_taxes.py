@@ -27,7 +27,7 @@ def settle(**parts: Any) -> tuple[int, Tax | None]:
     """Settle a price in cents."""
     money = {name: Money(parts[name], USD) for name in ("amount", "before", "after", "taxes") if name in parts}
     terms = TaxTerms(**({"amount": None} | money), rate=parts.get("rate"), name=parts.get("name"))
-    amount, tax = terms.settle()
+    amount, tax = terms.compute()
     return amount.amount_minor, tax
 
 

@@ -16,7 +16,7 @@ from tests.support.letters import facts, notice
 
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.notices.letter import build_letter, load_words, write_amount
-from tollhouse.notices.model import Facts, Kind, is_address
+from tollhouse.notices.model import Facts, NoticeKind, is_address
 from tollhouse.notices.smtp import build_message
 
 SENDER = "receipts@pay.example"
@@ -55,7 +55,7 @@ def test_what_is_not_known_is_left_out() -> None:
 
 def test_a_refund() -> None:
     """Money that came back has a letter of its own."""
-    letter = build_letter(notice(kind=Kind.REFUND))
+    letter = build_letter(notice(kind=NoticeKind.REFUND))
     assert letter.subject == "Your refund from shop.example"
     assert "Amount refunded: 1,019.90 EUR" in letter.text
     assert letter.name == "refund.1.10000000"
@@ -80,7 +80,7 @@ def test_the_end_of_a_subscription(language: str, subject: str, label: str) -> N
         "approval_code": None,
     }
     letter = build_letter(
-        notice(kind=Kind.CANCELLATION, language=language, subscription_id="50000001", brand="", **bare)
+        notice(kind=NoticeKind.CANCELLATION, language=language, subscription_id="50000001", brand="", **bare)
     )
     assert letter.subject.startswith(subject)
     assert letter.name == "cancellation.1.50000001.10000000"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import phonenumbers
 import pytest
 
-from tollhouse.phones.model import Phone, PhoneMisshapen, digest_code, digest_phone, draw_code
+from tollhouse.phones.model import InvalidPhone, Phone, digest_code, digest_phone, draw_code
 
 FORMS = [
     phonenumbers.PhoneNumberFormat.E164,
@@ -42,7 +42,7 @@ def test_phones_are_read_as_written(text: str, region: str | None, number: str) 
 )
 def test_national_numbers_need_a_region(text: str) -> None:
     """Digits alone may be a number of any country, and are the number of nobody until a country is named."""
-    with pytest.raises(PhoneMisshapen, match="region"):
+    with pytest.raises(InvalidPhone, match="region"):
         Phone.parse(text)
 
 
@@ -60,7 +60,7 @@ def test_national_numbers_need_a_region(text: str) -> None:
 )
 def test_what_is_no_phone_is_refused(text: str, region: str | None) -> None:
     """Too short or too long for its country, another character, or no country with phones: refused, unrepeated."""
-    with pytest.raises(PhoneMisshapen) as refused:
+    with pytest.raises(InvalidPhone) as refused:
         Phone.parse(text, region=region)
     assert not text or text not in str(refused.value)
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tollhouse.kernel.money import MAX_AMOUNT_MINOR, Currency, Money
 from tollhouse.rates.ecb import load_shipped_table
-from tollhouse.rates.model import Parity, Rate, Table, build_rates, convert, load_parities
+from tollhouse.rates.model import Parity, Rate, RateTable, build_rates, convert, load_parities
 
 DAY = date(2026, 10, 30)
-TABLE = Table(DAY, {"USD": Decimal("1.1172"), "JPY": Decimal("175.68"), "GBP": Decimal("0.83380")})
+TABLE = RateTable(DAY, {"USD": Decimal("1.1172"), "JPY": Decimal("175.68"), "GBP": Decimal("0.83380")})
 RATES = build_rates(load_shipped_table(), load_parities())
 
 

@@ -6,27 +6,27 @@ import pytest
 
 from tollhouse.kernel import codes
 from tollhouse.risk.assess import assess
-from tollhouse.risk.model import NO_LIMITS, Count, Facts, Kind, Limit, Limits
+from tollhouse.risk.model import NO_LIMITS, Count, Kind, RiskFacts, VelocityLimit, VelocityLimits
 
-TIGHT = Limits(consumer=Limit(3, 2), card=Limit(3, 2), address=Limit(3, 2))
+TIGHT = VelocityLimits(consumer=VelocityLimit(3, 2), card=VelocityLimit(3, 2), address=VelocityLimit(3, 2))
 KINDS: tuple[Kind, ...] = ("consumer", "card", "address")
 
 
 @pytest.mark.parametrize("limits", [NO_LIMITS, TIGHT])
-def test_the_blacklist_is_refused(limits: Limits) -> None:
+def test_the_blacklist_is_refused(limits: VelocityLimits) -> None:
     """A consumer on the blacklist is refused as such, whatever else is known and limited."""
-    facts = Facts(is_blacklisted=True, counts={"card": Count(99, 99)})
+    facts = RiskFacts(is_blacklisted=True, counts={"card": Count(99, 99)})
     assert assess(facts, limits) == codes.BLACKLISTED
 
 
 def test_the_whitelist_is_not_counted() -> None:
     """A consumer on the whitelist may pay as often as it likes."""
-    assert assess(Facts(is_whitelisted=True, counts={"consumer": Count(99, 99)}), TIGHT) is None
+    assert assess(RiskFacts(is_whitelisted=True, counts={"consumer": Count(99, 99)}), TIGHT) is None
 
 
 def test_without_limits_all_may_pay() -> None:
     """A limit of 0 is none."""
-    assert assess(Facts(counts={"consumer": Count(99, 99), "address": Count(99, 99)}), NO_LIMITS) is None
+    assert assess(RiskFacts(counts={"consumer": Count(99, 99), "address": Count(99, 99)}), NO_LIMITS) is None
     assert not NO_LIMITS.is_set
 
 
@@ -43,13 +43,13 @@ def test_without_limits_all_may_pay() -> None:
 )
 def test_limits_at_their_edges(kind: Kind, count: Count, code: str | None) -> None:
     """As many as the limit says may pay, and the next one not; each kind by itself."""
-    assert assess(Facts(counts={kind: count}), TIGHT) == code
+    assert assess(RiskFacts(counts={kind: count}), TIGHT) == code
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_limit_alone(kind: Kind) -> None:
     """A limit on one thing limits no other, and attempts are no declines."""
-    limits = Limits(**{kind: Limit(attempts=3)})  # type: ignore[arg-type]  # not the window
-    assert (limits.is_set, limits.most) == (True, 3)
+    limits = VelocityLimits(**{kind: VelocityLimit(attempts=3)})  # type: ignore[arg-type]  # not the window
+    assert (limits.is_set, limits.max_count) == (True, 3)
     others = {other: Count(99, 99) for other in KINDS if other != kind}
-    assert assess(Facts(counts=others | {kind: Count(2, 99)}), limits) is None
+    assert assess(RiskFacts(counts=others | {kind: Count(2, 99)}), limits) is None

@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from tollhouse.catalog.model import Price
-from tollhouse.catalog.prices import first_renewal, sum_due_at_once, take_due_at_once
+from tollhouse.catalog.prices import find_first_renewal, select_due_at_once, sum_due_at_once
 from tollhouse.kernel import codes
 from tollhouse.kernel.money import Money
 from tollhouse.payments.model import Payment, Status, Subscribing, SubscriptionSummary
@@ -112,7 +112,7 @@ def build_vat_block(payment: Payment) -> VatBlock | None:
 
 def charged_prices(payment: Payment) -> list[Price]:
     """Return the prices that make up the amount: those due at once, or the one that is captured later."""
-    due = [price for item in payment.items for price in take_due_at_once(item.prices)]
+    due = [price for item in payment.items for price in select_due_at_once(item.prices)]
     return due if any(price.money.amount_minor for price in due) else list(payment.items[0].prices[:1])
 
 
@@ -170,6 +170,6 @@ def _begin_standing(payment: Payment, subscribing: Subscribing) -> SubscriptionS
         site_id=subscribing.item.site_id,
         consumer_id=payment.consumer_id,
         sku_name=subscribing.item.sku_name,
-        renewal_at=first_renewal(subscribing.prices, payment.settled_at or payment.created_at),
+        renewal_at=find_first_renewal(subscribing.prices, payment.settled_at or payment.created_at),
         cancel_at=None,
     )

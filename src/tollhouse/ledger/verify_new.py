@@ -1,8 +1,7 @@
-"""Proving the books all the time: what is new since the last proof, and a piece of the rest, round after round.
+"""Verify the ledger continuously: new entries since the last run, and the next part of all others, round after round.
 
-New facts are followed along the numbers of merchants' events, which are given after the commit and without gaps: a
-fact that is numbered is there to be seen, and none is passed over. The round meets what was changed afterwards, and
-entries that belong to nothing.
+New transactions are found by the numbers of merchants' events, which are assigned after the commit and without gaps, so
+a numbered transaction is visible and none is skipped. The round finds later changes, and entries without a transaction.
 """
 
 from __future__ import annotations
@@ -18,18 +17,20 @@ from tollhouse.ledger.verify import MAX_VIOLATIONS, find_violations
 if TYPE_CHECKING:
     from tollhouse.storage.database import Database
 
-#: Of one proof: facts that are new, and transactions of the round.
-NEW_FACTS = 500
+#: In one run: new transactions, and transactions of the round.
+MAX_NEW_EVENTS = 500
 ROUND_STEP = 1_000
 
-#: Violations that are remembered.
+#: The largest number of stored violations.
 MAX_REMEMBERED = 1_000
 
 log = structlog.get_logger()
 
 
-async def verify_new_entries(database: Database, *, new_facts: int = NEW_FACTS, round_step: int = ROUND_STEP) -> int:
-    """Prove what is new and the next step of the round, which may be none; return how much was new.
+async def verify_new_entries(
+    database: Database, *, new_facts: int = MAX_NEW_EVENTS, round_step: int = ROUND_STEP
+) -> int:
+    """Verify new entries and the next part of the round, if any. Return the number of new ones.
 
     Raises DatabaseUnavailable.
     """
@@ -46,7 +47,7 @@ async def verify_new_entries(database: Database, *, new_facts: int = NEW_FACTS, 
         faults = {violation.key: violation.fault for violation in found if violation.key}
         await store.replace_violations(connection, scope, list(faults.items()), most=MAX_REMEMBERED)
         if facts:
-            await store.upsert_proof(connection, facts[-1])
+            await store.upsert_verified(connection, facts[-1])
         await store.update_round(connection, scope.upto)
     for (merchant_id, transaction_id), fault in faults.items():
         log.error("ledger.violation_found", merchant_id=merchant_id, transaction_id=transaction_id, fault=fault)

@@ -1,4 +1,4 @@
-"""What the verbs of this package work with, put together by `app`."""
+"""The dependencies of this package's functions, built by `composition.app`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tollhouse.phones.sender import Sender
+    from tollhouse.phones.sender import MessageSender
     from tollhouse.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """Messages an hour; 0 is no limit. Each costs money, and each new code is five more tries for a guesser."""
+    """The limits of messages an hour; 0 is no limit.
+
+    Each message costs money, and each code permits five more guesses.
+    """
 
     by_phone: int = 5
     by_merchant: int = 600
@@ -20,9 +23,9 @@ class Quotas:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PhoneDependencies:
-    """Where codes are given out and checked. `key` is of keyed digests and for nothing else."""
+    """The dependencies of sending and checking codes. `key` is used only for keyed digests."""
 
     database: Database
-    sender: Sender
+    sender: MessageSender
     key: bytes
     quotas: Quotas
