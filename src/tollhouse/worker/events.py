@@ -33,11 +33,8 @@ from tollhouse.ipn.number import BATCH, number_batch
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.kernel.urls import AddressPolicy
 from tollhouse.storage.database import Database
-from tollhouse.worker.queue import BUSY_PAUSE_SECONDS, Count, LeasedQueue, UnderWay, Work, ignore_count, look_for_work
+from tollhouse.worker.queue import Count, LeasedQueue, UnderWay, Work, ignore_count, look_for_work
 from tollhouse.worker.run import Beat, ignore_beat, sleep_or_stop
-
-#: Between two looks while endpoints have more than their slots take in one go.
-CROWDED_PAUSE_SECONDS = 0.03
 
 #: How often a worker says that it is there.
 BEAT_SECONDS = 1.0
@@ -100,11 +97,11 @@ async def number_events(
 ) -> None:
     """Number events as they come. `wake` may be set when there are new ones; `numbered` is set after each batch."""
 
-    async def look() -> float | None:
+    async def look() -> bool:
         count = await number_batch(database, batch=batch)
         if count and numbered is not None:
             numbered.set()
-        return 0.0 if count == batch else BUSY_PAUSE_SECONDS if count else None
+        return count > 0
 
     await look_for_work("number events", look, stop=stop, wake=wake, beat=beat)
 
@@ -142,7 +139,6 @@ async def deliver_events(
             lease=claims.take,
             handle=lambda run: deliver_run(run, means, rules),
             release=partial(release_runs, database),
-            pause=partial(_choose_pause, depth=rules.depth),
         )
         queue = LeasedQueue(work, drain_seconds=bounds.drain_seconds, count=count)
         await queue.run(stop=stop, wake=wake, beat=beat)
@@ -233,7 +229,3 @@ async def _beat(presence: Presence, gone: asyncio.Event) -> None:
         except Exception:
             log.exception("loop stumbled", loop="presence")
         await sleep_or_stop(BEAT_SECONDS, gone)
-
-
-def _choose_pause(runs: Sequence[Run], *, depth: int) -> float:
-    return CROWDED_PAUSE_SECONDS if any(len(run.deliveries) == depth for run in runs) else BUSY_PAUSE_SECONDS

@@ -47,7 +47,6 @@ async def carry_letters(
         lease=lease,
         handle=handle,
         release=lambda batches: release_batches(database, batches),
-        pause=lambda _: 0.0,
         idle_seconds=IDLE_PAUSE_SECONDS,
     )
     await LeasedQueue(work, drain_seconds=DRAIN_SECONDS, count=count).run(stop=stop, beat=beat)

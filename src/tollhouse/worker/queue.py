@@ -2,46 +2,46 @@
 
     look ──> lease (a transaction) ──> handle, each in a task of its own ──> the piece records its outcome as it comes
       ^                                                                  │
-      └──────────── woken, or after a pause that grows while idle ───────┘
+      └──────────── after a rest; then woken, or after a pause that grows while idle ───────┘
 
 A piece that breaks is logged with its trace and counted, and concerns no other: its lease brings it back, so whoever
 handles it gives it an end. When the loop is told to stop, nothing more is leased; pieces under way have some seconds,
-and those that have not ended then are cancelled and given back.
+and those that have not ended then are cancelled and released.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 import structlog
 
-from tollhouse.kernel.errors import DatabaseUnavailable
+from tollhouse.kernel.errors import DatabaseUnavailable, Refusal
 from tollhouse.worker.run import Beat, ignore_beat
 
-#: Between two looks while there is work; what comes in meanwhile is taken in one go. A look costs as much as a payment,
-#: and in a process that also serves it is paid by the payments.
-BUSY_PAUSE_SECONDS = 0.06
+#: After each look a loop rests: a multiple of the time that the look took, and at least this long. Work that arrives
+#: meanwhile is leased together, and in a process that also serves payments the looks leave them the processor.
+REST_FACTOR = 2.0
+MIN_REST_SECONDS = 0.02
 
-#: Between two looks while there is none: from the shortest, growing to the longest. A wake-up ends it.
+#: Between two looks that find nothing: from the shortest pause, growing to the longest. A wake-up ends it.
 MIN_PAUSE_SECONDS = 0.02
-MAX_PAUSE_SECONDS = 0.2
+MAX_PAUSE_SECONDS = 0.1
 
 #: After a look that went wrong.
 TROUBLE_PAUSE_SECONDS = 1.0
 
-#: A moment less than the grace of a process, so that what is left can be given back.
+#: A moment less than the grace of a process, so that pieces can be released.
 DRAIN_SECONDS = 2.5
 
 Piece = TypeVar("Piece")
 
-#: Seconds until the next look, or None if nothing was found.
-Look = Callable[[], Awaitable[float | None]]
-#: Told the queue and how a piece of it ended.
+#: Returns whether anything was found.
+Look = Callable[[], Awaitable[bool]]
+#: Called with the queue and how a piece of it ended.
 Count = Callable[[str, Literal["done", "failed"]], None]
 
 log = structlog.get_logger()
@@ -55,20 +55,29 @@ class UnderWay(Generic[Piece]):
     since: float
 
 
+async def release_nothing(_pieces: Sequence[object]) -> None:
+    """Leave the pieces leased: other workers take them when their leases have run out."""
+
+
+def describe_nothing(_piece: object) -> Mapping[str, object]:
+    """Add nothing to log lines."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Work(Generic[Piece]):
     """The kind of work in a queue.
 
-    `lease` leases what there is room for beside the pieces under way; `handle` handles one piece and records its
-    outcome; `release` gives back pieces whose handling was cut off; `pause` is the time until the next look after one
-    that found these pieces, `idle_seconds` the longest time between two looks that find nothing.
+    `lease` leases the pieces for which there is room beside those under way; `handle` handles one piece and records its
+    outcome; `release` releases pieces whose handling was cut off; `describe` names a piece in log lines; `idle_seconds`
+    is the longest time between two looks that find nothing.
     """
 
     name: str
     lease: Callable[[Sequence[UnderWay[Piece]]], Awaitable[Sequence[Piece]]]
     handle: Callable[[Piece], Awaitable[None]]
-    release: Callable[[Sequence[Piece]], Awaitable[None]]
-    pause: Callable[[Sequence[Piece]], float] = lambda _: BUSY_PAUSE_SECONDS
+    release: Callable[[Sequence[Piece]], Awaitable[None]] = release_nothing
+    describe: Callable[[Piece], Mapping[str, object]] = describe_nothing
     idle_seconds: float = MAX_PAUSE_SECONDS
 
 
@@ -88,10 +97,17 @@ class LeasedQueue(Generic[Piece]):
 
     async def run(self, *, stop: asyncio.Event, wake: asyncio.Event | None = None, beat: Beat = ignore_beat) -> None:
         """Handle pieces as they fall due, until `stop` is set. `wake` may be set when there are some."""
-        self._ended = wake or self._ended
+        work = self._work
         try:
-            name, idle_seconds = self._work.name, self._work.idle_seconds
-            await look_for_work(name, self._look, stop=stop, wake=self._ended, beat=beat, idle_seconds=idle_seconds)
+            await look_for_work(
+                work.name,
+                self._look,
+                stop=stop,
+                wake=self._ended,
+                urgent=wake,
+                beat=beat,
+                idle_seconds=work.idle_seconds,
+            )
         finally:
             await self._drain()
 
@@ -110,9 +126,8 @@ class LeasedQueue(Generic[Piece]):
             await self._drain()
         return total
 
-    async def _look(self) -> float | None:
-        found = await self._lease()
-        return self._work.pause(found) if found else None
+    async def _look(self) -> bool:
+        return bool(await self._lease())
 
     async def _lease(self) -> Sequence[Piece]:
         found = await self._work.lease(tuple(self._tasks.values()))
@@ -123,13 +138,15 @@ class LeasedQueue(Generic[Piece]):
         return found
 
     async def _handle(self, piece: Piece) -> None:
+        """Handle a piece. A refusal says that it cannot be done at the moment; any other error is a defect."""
         try:
             await self._work.handle(piece)
-        except DatabaseUnavailable:
-            log.warning("queue.database_unavailable", queue=self._work.name)
+        except Refusal as error:
+            facts = {**self._work.describe(piece), "error": type(error).__name__}
+            log.warning("queue.piece_postponed", queue=self._work.name, **facts)
             self._count(self._work.name, "failed")
         except Exception:
-            log.exception("queue.piece_failed", queue=self._work.name)
+            log.exception("queue.piece_failed", queue=self._work.name, **self._work.describe(piece))
             self._count(self._work.name, "failed")
         else:
             self._count(self._work.name, "done")
@@ -139,7 +156,7 @@ class LeasedQueue(Generic[Piece]):
         self._ended.set()
 
     async def _drain(self) -> None:
-        """Wait for the pieces under way, cancel those that do not end, and give them back."""
+        """Wait for the pieces under way, cancel those that do not end, and release them."""
         if not self._tasks:
             return
         _, pending = await asyncio.wait(self._tasks, timeout=self._drain_seconds)
@@ -157,33 +174,46 @@ async def look_for_work(
     *,
     stop: asyncio.Event,
     wake: asyncio.Event,
+    urgent: asyncio.Event | None = None,
     beat: Beat = ignore_beat,
     idle_seconds: float = MAX_PAUSE_SECONDS,
 ) -> None:
-    """Look for work until stopped, less often the longer there is none. Nothing that goes wrong ends it."""
+    """Look for work until stopped, less often the longer there is none. Nothing that goes wrong ends it.
+
+    `wake` ends a pause, `urgent` also a rest.
+    """
+    urgent = urgent or asyncio.Event()
     pause = MIN_PAUSE_SECONDS
     while not stop.is_set():
         wake.clear()
+        urgent.clear()
+        begun = time.monotonic()
         try:
-            next_look = await look()
+            found = await look()
         except DatabaseUnavailable:
             log.warning("database.connection_lost", loop=name)
             await _sleep(TROUBLE_PAUSE_SECONDS, stop)
             continue
         except Exception:
-            log.exception("loop stumbled", loop=name)
+            log.exception("loop.look_failed", loop=name)
             await _sleep(TROUBLE_PAUSE_SECONDS, stop)
             continue
         beat()
-        if next_look is None:
-            await _sleep(pause, wake)
-            pause = min(pause * 1.5, idle_seconds)
-        else:
+        await _sleep(max(MIN_REST_SECONDS, REST_FACTOR * (time.monotonic() - begun)), stop, urgent)
+        if found:
             pause = MIN_PAUSE_SECONDS
-            await asyncio.sleep(next_look)
+        else:
+            await _sleep(pause, stop, urgent, wake)
+            pause = min(pause * 1.5, idle_seconds)
 
 
-async def _sleep(seconds: float, event: asyncio.Event) -> None:
-    """Sleep, or until an event is set."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+async def _sleep(seconds: float, *events: asyncio.Event) -> None:
+    """Sleep until one of some events is set, or for as long as given."""
+    if any(event.is_set() for event in events):
+        return
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

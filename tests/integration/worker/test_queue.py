@@ -20,7 +20,7 @@ class Rows:
         self.room = room
         self.released: list[int] = []
         self.most_under_way = 0
-        self.work = Work("numbers", lease=self.lease, handle=handle, release=self.release, pause=lambda _: 0.001)
+        self.work = Work("numbers", lease=self.lease, handle=handle, release=self.release)
 
     async def lease(self, under_way: Sequence[UnderWay[int]]) -> Sequence[int]:
         """Lease what there is room for."""
