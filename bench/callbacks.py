@@ -208,9 +208,9 @@ async def _measure_one(server: EmbeddedPostgres, port: int, situation: Situation
             await _insert(database, situation.backlog)
             await _feed(database, beat, WARM_UP_SECONDS)
             process = find_child(os.getpid(), "postgres")
-            begun, before = time.time(), read_usage(os.getpid(), process)
+            begun, before = time.time(), read_usage([os.getpid()], process)
             await _feed(database, beat, seconds)
-            ended, usage = time.time(), read_usage(os.getpid(), process).since(before)
+            ended, usage = time.time(), read_usage([os.getpid()], process).since(before)
             await asyncio.sleep(REST_SECONDS)
         async with database.acquire() as connection:
             rows = await connection.fetch(DELAYS, HEALTHY, begun, ended)

@@ -12,27 +12,22 @@ from tollhouse.merchants.clock import read_offsets
 from tollhouse.payments.authentication.resume import SWEEP_LIMIT, sweep_authentications
 from tollhouse.storage.sweep import Sweeper
 from tollhouse.storage.time import set_clock
-from tollhouse.worker import cards, holds, resolve, reversals
-from tollhouse.worker.cards import check_card_batch
+from tollhouse.worker.cards import build_card_work
 from tollhouse.worker.disputes import import_all_disputes
 from tollhouse.worker.events import Bounds, deliver_events, number_events
-from tollhouse.worker.holds import keep_hold_batch
+from tollhouse.worker.holds import build_hold_work
 from tollhouse.worker.letters import carry_letters
 from tollhouse.worker.prove import prove_all
-from tollhouse.worker.renew import renew_due
-from tollhouse.worker.resolve import resolve_batch
-from tollhouse.worker.reversals import reverse_batch
-from tollhouse.worker.run import Loop, every, run_every
+from tollhouse.worker.queue import LeasedQueue, Piece, Work
+from tollhouse.worker.renew import Renewals
+from tollhouse.worker.resolve import build_resolve_work
+from tollhouse.worker.reversals import build_reversal_work
+from tollhouse.worker.run import Loop, every
 
 if TYPE_CHECKING:
     from tollhouse.composition.app import Gateway
     from tollhouse.composition.payment_parts import PaymentParts
 
-RESOLVE_EVERY_SECONDS = 1.0
-REVERSE_EVERY_SECONDS = 1.0
-KEEP_HOLDS_EVERY_SECONDS = 1.0
-RENEW_EVERY_SECONDS = 1.0
-CHECK_CARDS_EVERY_SECONDS = 5.0
 TAKE_IN_DISPUTES_EVERY_SECONDS = 5.0
 SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
 SWEEP_INTERVAL_SECONDS = 5.0
@@ -73,37 +68,37 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
             SWEEP_ORPHANS_EVERY_SECONDS, OrphanSweep(gateway.database, gateway.metrics.orphans.inc).step, stop
         ),
         **_build_payment_loops(gateway.parts, stop),
-        "renew subscriptions": lambda beat: run_every(
-            RENEW_EVERY_SECONDS,
-            partial(renew_due, gateway.biller, is_stopping=stop.is_set, beat=beat),
-            stop,
-            beat,
-        ),
-        "check cards": every(
-            CHECK_CARDS_EVERY_SECONDS, partial(check_card_batch, gateway.biller), stop, backlog=cards.BATCH
-        ),
         "prove the books": every(
             PROVE_BOOKS_EVERY_SECONDS, partial(prove_all, gateway.database, is_stopping=stop.is_set), stop
         ),
         "sweep what ran out": every(
             SWEEP_INTERVAL_SECONDS, Sweeper(gateway.database, gateway.sweeps, stop=stop).step, stop
         ),
+        **_build_leased_loops(gateway, stop),
         **_build_letter_loop(gateway, stop),
     } | _build_common_loops(gateway, stop)
+
+
+def _build_leased_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
+    """Name the loops that lease what is due by the clock of its merchant."""
+    parts, biller = gateway.parts, gateway.biller
+
+    def lease(work: Work[Piece]) -> dict[str, Loop]:
+        queue = LeasedQueue(work, count=gateway.metrics.count_piece)
+        return {work.name: lambda beat: queue.run(stop=stop, beat=beat)}
+
+    return {
+        **lease(build_resolve_work(parts.attempts)),
+        **lease(build_reversal_work(parts.attempts)),
+        **lease(build_hold_work(parts.operations)),
+        **lease(Renewals(biller).build_work()),
+        **lease(build_card_work(biller)),
+    }
 
 
 def _build_payment_loops(parts: PaymentParts, stop: asyncio.Event) -> dict[str, Loop]:
     """Name the loops that bring payments to their end."""
     return {
-        "resolve outcomes": every(
-            RESOLVE_EVERY_SECONDS, partial(resolve_batch, parts.attempts), stop, backlog=resolve.BATCH
-        ),
-        "reverse references": every(
-            REVERSE_EVERY_SECONDS, partial(reverse_batch, parts.attempts), stop, backlog=reversals.BATCH
-        ),
-        "keep authorizations": every(
-            KEEP_HOLDS_EVERY_SECONDS, partial(keep_hold_batch, parts.operations), stop, backlog=holds.BATCH
-        ),
         "take in disputes": every(
             TAKE_IN_DISPUTES_EVERY_SECONDS, partial(import_all_disputes, parts.disputes, is_stopping=stop.is_set), stop
         ),

@@ -15,7 +15,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 import structlog
 
@@ -38,6 +38,7 @@ TROUBLE_PAUSE_SECONDS = 1.0
 DRAIN_SECONDS = 2.5
 
 Piece = TypeVar("Piece")
+Leased_co = TypeVar("Leased_co", covariant=True)
 
 #: Returns whether anything was found.
 Look = Callable[[], Awaitable[bool]]
@@ -53,6 +54,13 @@ class UnderWay(Generic[Piece]):
 
     piece: Piece
     since: float
+
+
+class LeaseSome(Protocol[Leased_co]):
+    """Leases up to `limit` pieces."""
+
+    def __call__(self, *, limit: int) -> Awaitable[Sequence[Leased_co]]:
+        """Lease pieces, fewer if fewer are due."""
 
 
 async def release_nothing(_pieces: Sequence[object]) -> None:
@@ -79,6 +87,18 @@ class Work(Generic[Piece]):
     release: Callable[[Sequence[Piece]], Awaitable[None]] = release_nothing
     describe: Callable[[Piece], Mapping[str, object]] = describe_nothing
     idle_seconds: float = MAX_PAUSE_SECONDS
+
+
+def lease_up_to(
+    most: int, lease: LeaseSome[Piece]
+) -> Callable[[Sequence[UnderWay[Piece]]], Awaitable[Sequence[Piece]]]:
+    """Build a lease of as many pieces as make `most` together with those under way."""
+
+    async def lease_free(under_way: Sequence[UnderWay[Piece]]) -> Sequence[Piece]:
+        limit = most - len(under_way)
+        return await lease(limit=limit) if limit > 0 else ()
+
+    return lease_free
 
 
 def ignore_count(_queue: str, _outcome: str) -> None:

@@ -1,35 +1,39 @@
-"""Resolving: payments whose outcome is open are taken in turn and asked about."""
+"""Resolve attempts with unknown outcomes: inquire about those that are due."""
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tollhouse.payments.resolve.resolve_attempts import lease_due, resolve_attempt
-from tollhouse.worker.run import do_batches, try_one
+from tollhouse.worker.queue import LeasedQueue, Work, lease_up_to
 
 if TYPE_CHECKING:
     from tollhouse.payments.dependencies import AttemptDependencies
 
-#: Attempts that are asked about at a time, and for how long nobody else takes them: an inquiry, a reversal and the
-#: write fit in. A process that dies in between delays its attempts by that much; two that ask about one do no harm.
-BATCH = 50
+#: Attempts that are resolved at a time, and how long they are leased: an inquiry, a reversal and the write fit in. A
+#: process that dies in between delays its attempts by that much; two that inquire about one do no harm.
+MAX_UNDER_WAY = 50
 LEASE_SECONDS = 30.0
+IDLE_SECONDS = 1.0
+
+
+def build_resolve_work(deps: AttemptDependencies) -> Work[tuple[int, int]]:
+    """Build the queue of attempts whose outcome is unknown, as (merchant, transaction)."""
+
+    async def handle(due: tuple[int, int]) -> None:
+        merchant_id, transaction_id = due
+        await resolve_attempt(deps, merchant_id=merchant_id, transaction_id=transaction_id)
+
+    return Work(
+        "resolve outcomes",
+        lease=lease_up_to(MAX_UNDER_WAY, partial(lease_due, deps, lease_seconds=LEASE_SECONDS)),
+        handle=handle,
+        describe=lambda due: {"transaction_id": due[1]},
+        idle_seconds=IDLE_SECONDS,
+    )
 
 
 async def resolve_due(deps: AttemptDependencies) -> int:
-    """Resolve what is due, batch after batch, and return how many attempts were looked at."""
-    return await do_batches(partial(resolve_batch, deps), size=BATCH)
-
-
-async def resolve_batch(deps: AttemptDependencies) -> int:
-    """Resolve one batch of what is due, and return how many attempts were looked at."""
-    due = await lease_due(deps, limit=BATCH, lease_seconds=LEASE_SECONDS)
-    await asyncio.gather(*(_resolve_one(deps, merchant_id, transaction_id) for merchant_id, transaction_id in due))
-    return len(due)
-
-
-async def _resolve_one(deps: AttemptDependencies, merchant_id: int, transaction_id: int) -> None:
-    work = resolve_attempt(deps, merchant_id=merchant_id, transaction_id=transaction_id)
-    await try_one("outcome still open", work, transaction_id=transaction_id)
+    """Resolve what is due, and return how many attempts were inquired about."""
+    return await LeasedQueue(build_resolve_work(deps)).empty()

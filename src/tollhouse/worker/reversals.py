@@ -1,31 +1,33 @@
-"""Reverse references that were settled without the acquirer's answer, and ask about them later, batch by batch."""
+"""Reverse references that were finished without a response of the acquirer, and inquire about them later."""
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tollhouse.payments.reversals import lease_due_reversals, process_reversal
-from tollhouse.worker.run import do_batches, try_one
+from tollhouse.payments.reversals import DueReversal, lease_due_reversals, process_reversal
+from tollhouse.worker.queue import LeasedQueue, Work, lease_up_to
 
 if TYPE_CHECKING:
     from tollhouse.payments.dependencies import AttemptDependencies
 
-#: References that are worked on at a time, and for how long nobody else takes them: a call and its write fit in.
-BATCH = 50
+#: References that are processed at a time, and how long they are leased: a call and its write fit in.
+MAX_UNDER_WAY = 50
 LEASE_SECONDS = 30.0
+IDLE_SECONDS = 1.0
+
+
+def build_reversal_work(deps: AttemptDependencies) -> Work[DueReversal]:
+    """Build the queue of references that are due for a reversal or an inquiry."""
+    return Work(
+        "reverse references",
+        lease=lease_up_to(MAX_UNDER_WAY, partial(lease_due_reversals, deps, lease_seconds=LEASE_SECONDS)),
+        handle=partial(process_reversal, deps),
+        describe=lambda due: {"transaction_id": due.transaction_id},
+        idle_seconds=IDLE_SECONDS,
+    )
 
 
 async def reverse_due(deps: AttemptDependencies) -> int:
-    """Reverse what is due, batch after batch, and return how many references were looked at."""
-    return await do_batches(partial(reverse_batch, deps), size=BATCH)
-
-
-async def reverse_batch(deps: AttemptDependencies) -> int:
-    """Reverse one batch of what is due, and return how many references were looked at."""
-    due = await lease_due_reversals(deps, limit=BATCH, lease_seconds=LEASE_SECONDS)
-    await asyncio.gather(
-        *(try_one("reversal.postponed", process_reversal(deps, one), transaction_id=one.transaction_id) for one in due)
-    )
-    return len(due)
+    """Reverse what is due, and return how many references were processed."""
+    return await LeasedQueue(build_reversal_work(deps)).empty()

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import structlog
 
-from tollhouse.kernel.errors import DatabaseUnavailable, Refusal
+from tollhouse.kernel.errors import DatabaseUnavailable
 
 #: After a loop crashed; doubled each time until a round succeeds.
 FIRST_PAUSE_SECONDS = 1.0
@@ -85,29 +85,6 @@ def every(
 ) -> Loop:
     """Build a loop of a piece of work, as `run_every` does it."""
     return lambda beat: run_every(seconds, work, stop, beat, backlog=backlog)
-
-
-async def do_batches(work: Callable[[], Awaitable[int]], *, size: int) -> int:
-    """Do one batch after another until one is not full, and return how much was done in all."""
-    total = 0
-    while True:
-        count = await work()
-        total += count
-        if count < size:
-            return total
-
-
-async def try_one(event: str, work: Awaitable[object], **facts: object) -> None:
-    """Do one piece of work of many. If it goes wrong, log that; its lease brings it back, and the others go on.
-
-    A refusal says that it cannot be done at the moment. Everything else is a defect.
-    """
-    try:
-        await work
-    except Refusal as error:
-        log.warning(event, error=type(error).__name__, **facts)
-    except Exception:
-        log.exception(event, **facts)
 
 
 async def sleep_or_stop(seconds: float, stop: asyncio.Event) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
+from structlog.testing import capture_logs
 from tests.support.callbacks import wait_until
 
-from tollhouse.kernel.errors import DatabaseUnavailable
+from tollhouse.kernel.errors import DatabaseUnavailable, NotFound
 from tollhouse.worker.queue import LeasedQueue, UnderWay, Work
 
 
@@ -59,6 +61,44 @@ async def test_a_broken_piece_concerns_no_other() -> None:
     rows = Rows(range(30), handle)
     await LeasedQueue(rows.work, count=lambda _, outcome: counts.update([outcome])).empty()
     assert counts == {"done": 27, "failed": 3}
+
+
+async def test_a_refusal_is_a_warning_and_a_defect_an_error() -> None:
+    """A piece that cannot be handled now is logged without a trace, a defect with it; both lines name the piece."""
+
+    async def handle(piece: int) -> None:
+        raise (NotFound("Not now."), ValueError("a defect"))[piece]
+
+    work = replace(Rows(range(2), handle).work, describe=lambda piece: {"number": piece})
+    with capture_logs() as lines:
+        await LeasedQueue(work).empty()
+    found = {line["number"]: (line["event"], line["log_level"], bool(line.get("exc_info"))) for line in lines}
+    assert found == {0: ("queue.piece_postponed", "warning", False), 1: ("queue.piece_failed", "error", True)}
+
+
+async def test_a_rest_is_ended_by_a_wake_up_and_not_by_a_piece() -> None:
+    """After a look the loop rests, whatever ends meanwhile; a wake-up ends the rest."""
+    stop, wake = asyncio.Event(), asyncio.Event()
+    looks: list[int] = []
+
+    async def lease(under_way: Sequence[UnderWay[int]]) -> Sequence[int]:
+        looks.append(len(under_way))
+        if len(looks) == 1:
+            await asyncio.sleep(1.0)  # the rest is longer than the test
+            return [1]
+        stop.set()
+        return ()
+
+    async def handle(_piece: int) -> None:
+        """End at once."""
+
+    running = asyncio.create_task(LeasedQueue(Work("numbers", lease=lease, handle=handle)).run(stop=stop, wake=wake))
+    await wait_until(lambda: len(looks) == 1)
+    await asyncio.sleep(1.5)
+    assert len(looks) == 1
+    wake.set()
+    await asyncio.wait_for(running, 10)
+    assert looks == [0, 0]
 
 
 async def test_a_slow_piece_keeps_one_place() -> None:

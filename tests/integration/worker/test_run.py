@@ -9,9 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from tollhouse.kernel.errors import InternalError, NotFound
 from tollhouse.payments.work import Running
-from tollhouse.worker.run import Beat, Loop, every, run_loops, try_one
+from tollhouse.worker.run import Beat, Loop, every, run_loops
 
 #: Only a hang exceeds it.
 PATIENCE_SECONDS = 10.0
@@ -110,22 +109,6 @@ async def test_work_that_hangs_is_cut_off() -> None:
             await begun.wait()
     assert ended.is_set()
     assert [line["loops"] for line in logs if line["event"] == "loops.cut_off"] == [["loop"]]
-
-
-async def test_a_defect_of_one_piece_of_work_is_an_error_and_a_refusal_a_warning() -> None:
-    """What the gateway has to mend is told apart from what cannot be done at the moment."""
-
-    async def refuse() -> None:
-        raise NotFound
-
-    async def break_down() -> None:
-        raise InternalError
-
-    with capture_logs() as logs:
-        for work in (refuse(), break_down(), fail()):
-            await try_one("not done", work, number=1)
-    assert [line["log_level"] for line in logs] == ["warning", "error", "error"]
-    assert {line["event"] for line in logs} == {"not done"}
 
 
 async def test_detached_work_that_breaks_is_an_error_with_its_trace() -> None:
