@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-_BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
+from tollhouse.kernel.ids import CONSUMER_ID_BYTES, write_consumer_id
 
 
 class Group(IntEnum):
@@ -62,5 +62,5 @@ def derive_consumer_id(key: bytes, *, merchant_id: int, external_id: str) -> str
 
     Two concurrent first payments derive the same ID without the database (ADR 0007).
     """
-    bits = int.from_bytes(hmac.digest(key, f"{merchant_id}|{external_id}".encode(), hashlib.sha256)[:15], "big")
-    return "c" + "".join(_BASE32[(bits >> shift) & 31] for shift in range(0, 120, 5))
+    digest = hmac.digest(key, f"{merchant_id}|{external_id}".encode(), hashlib.sha256)
+    return write_consumer_id(digest[:CONSUMER_ID_BYTES])

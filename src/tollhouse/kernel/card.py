@@ -63,7 +63,11 @@ class _Secret:
 class CardNumber(_Secret):
     """A card number: 12 to 19 digits, with a valid Luhn check digit if the brand uses one."""
 
-    __slots__ = ()
+    __slots__ = ("_brand",)
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._brand: Brand | None = None
 
     @classmethod
     def parse(cls, text: str) -> CardNumber:
@@ -72,9 +76,10 @@ class CardNumber(_Secret):
             raise CardDataError("must be digits only")
         if not MIN_NUMBER_LENGTH <= len(text) <= MAX_NUMBER_LENGTH:
             raise CardDataError(f"must have {MIN_NUMBER_LENGTH} to {MAX_NUMBER_LENGTH} digits")
-        if detect_brand(text).luhn and not is_luhn_valid(text):
+        number = cls(text)
+        if number.brand.luhn and not is_luhn_valid(text):
             raise CardDataError("is not a card number: its check digit is wrong")
-        return cls(text)
+        return number
 
     @property
     def masked(self) -> str:
@@ -93,7 +98,9 @@ class CardNumber(_Secret):
     @property
     def brand(self) -> Brand:
         """The brand, derived from the prefix."""
-        return detect_brand(self._text)
+        if self._brand is None:
+            self._brand = detect_brand(self._text)
+        return self._brand
 
     def __str__(self) -> str:
         return self.masked

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import secrets
 
 #: Crockford's alphabet in lower case: no i, l, o, u.
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
+#: From the letters of RFC 4648.
+_TO_OUR_LETTERS = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _BASE32.encode())
+CONSUMER_ID_BYTES = 15
 
 _PROCESS_PREFIX = secrets.token_hex(8)
 _request_numbers = itertools.count(1)
@@ -14,8 +18,12 @@ _request_numbers = itertools.count(1)
 
 def new_consumer_id() -> str:
     """Draw a gateway consumer ID: `c` and 24 random base-32 characters. It cannot collide with a merchant's own IDs."""
-    bits = secrets.randbits(120)
-    return "c" + "".join(_BASE32[(bits >> shift) & 31] for shift in range(0, 120, 5))
+    return write_consumer_id(secrets.token_bytes(CONSUMER_ID_BYTES))
+
+
+def write_consumer_id(number: bytes) -> str:
+    """Write 15 bytes as a consumer ID: base 32, the last five bits first."""
+    return "c" + base64.b32encode(number).translate(_TO_OUR_LETTERS)[::-1].decode()
 
 
 def is_consumer_id(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tollhouse.kernel.ids import is_consumer_id, new_consumer_id, new_request_id
+from tollhouse.kernel.ids import is_consumer_id, new_consumer_id, new_request_id, write_consumer_id
 
 
 def test_consumer_ids_have_their_form() -> None:
@@ -13,6 +13,11 @@ def test_consumer_ids_have_their_form() -> None:
     assert len(drawn) == 500
     assert all(map(is_consumer_id, drawn))
     assert not set("".join(drawn)) & set("ilouABC")
+
+
+def test_the_writing_of_a_consumer_id_stays() -> None:
+    """The same bytes are the same id in every release: derived ids name consumers that exist."""
+    assert write_consumer_id(bytes(range(15))) == "ce83rg581902e03m04r04g000"
 
 
 @pytest.mark.parametrize("text", ["", "c", "c" * 24, "c" * 26, "d" + "0" * 24, "c" + "l" * 24, "c" + "0" * 23 + "O"])

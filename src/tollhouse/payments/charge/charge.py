@@ -1,6 +1,6 @@
 """Charge an intent: from what was checked to the reply.
 
-    charge ──> begin (durable) ──> execute_attempt ──> authenticate, or ask the acquirer ──> settle (durable)
+    charge ──> begin_payment (durable) ──> execute_attempt: authenticate, ask the acquirer ──> finish_attempt (durable)
 
 The branches are here; the leaves are in the modules beside.
 """
@@ -37,13 +37,13 @@ async def charge(deps: ChargeDependencies, intent: Intent) -> Reply:
     Raises PaymentRejected when the token was used meanwhile, RequestIdReused, RequestInProgress, and Unavailable. After
     Unavailable nobody knows whether the intention was committed: the same request id finds out.
     """
-    return await run_once(deps.requests, intent.requested.claim, _carry_out, deps, intent)
+    return await run_once(deps.requests, intent.requested.claim, begin_payment, deps, intent)
 
 
-async def _carry_out(work: Work, deps: ChargeDependencies, intent: Intent) -> Reply:
-    """Begin a payment and execute its attempt; or reply by what was there before."""
+async def begin_payment(work: Work, deps: ChargeDependencies, intent: Intent) -> Reply:
+    """Commit a payment and execute its attempt; or reply by what was there before."""
     payment = await build_payment(deps, intent)
-    begun = await begin(deps, intent, payment)
+    begun = await deps.begin_lane.submit(_build_record(deps, intent, payment))
     if not isinstance(begun, Committed):
         return await _answer_not_begun(deps, intent.requested.claim, payment, begun)
     work.note_begun(payment)
@@ -51,16 +51,14 @@ async def _carry_out(work: Work, deps: ChargeDependencies, intent: Intent) -> Re
     return await execute_attempt(deps, payment, intent, refused_with=refused_with)
 
 
-async def begin(deps: ChargeDependencies, intent: Intent, payment: Payment) -> Begun:
-    """Commit a payment with its request id, its token and its consumer."""
-    return await deps.begin_lane.submit(
-        BeginRecord(
-            payment=payment,
-            claim=intent.requested.claim,
-            token_id=intent.token_id,
-            consumer=build_consumer_row(intent),
-            resolve_seconds=_resolve_seconds(deps, intent),
-        )
+def _build_record(deps: ChargeDependencies, intent: Intent, payment: Payment) -> BeginRecord:
+    """Put together what is committed with a payment: its request id, its token and its consumer."""
+    return BeginRecord(
+        payment=payment,
+        claim=intent.requested.claim,
+        token_id=intent.token_id,
+        consumer=build_consumer_row(intent),
+        resolve_seconds=_resolve_seconds(deps, intent),
     )
 
 
