@@ -45,15 +45,15 @@ def _read_year(value: Any) -> str:
 Number = Annotated[
     CardNumber,
     BeforeValidator(_read_number),
-    WithJsonSchema({"type": "string", "pattern": "^[0-9]([ -]?[0-9]){11,18}$", "examples": ["4024007179366348"]}),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{12,19}$", "examples": ["4024007179366348"]}),
 ]
 Month = Annotated[
     str,
     BeforeValidator(_read_month),
-    Field(json_schema_extra={"pattern": "^(0?[1-9]|1[0-2])$", "examples": ["12"]}),
+    Field(json_schema_extra={"pattern": "^(0[1-9]|1[0-2])$", "examples": ["12"]}),
 ]
 Year = Annotated[
-    str, BeforeValidator(_read_year), Field(json_schema_extra={"pattern": "^(20)?[0-9]{2}$", "examples": ["30"]})
+    str, BeforeValidator(_read_year), Field(json_schema_extra={"pattern": "^[0-9]{2}$", "examples": ["30"]})
 ]
 Code = Annotated[Cvv, WithJsonSchema({"type": "string", "pattern": "^[0-9]{3,4}$", "examples": ["009"]})]
 
@@ -61,9 +61,9 @@ Code = Annotated[Cvv, WithJsonSchema({"type": "string", "pattern": "^[0-9]{3,4}$
 class CardFields(Body):
     """The card fields that `/tokenize` and the source `card` share."""
 
-    number: Number = Field(description="The card number, 12 to 19 digits, in groups or not.")
-    expirationMonth: Month = Field(description="One or two digits.")
-    expirationYear: Year = Field(description="Its last two digits, or all four.")
+    number: Number = Field(description="The card number, 12 to 19 digits. Groups with spaces or hyphens are taken too.")
+    expirationMonth: Month = Field(description="Two digits. One digit is taken too.")
+    expirationYear: Year = Field(description="Its last two digits. All four are taken too.")
     cvv: Code | None = Field(None, description="The security code. Never stored beyond the answer.")
     cardHolder: TypedText | None = Field(None, description="The name on the card.", examples=["Jane Smith"])
     zip: TypedText | None = Field(None, description="Of the billing address.")

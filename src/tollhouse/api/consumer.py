@@ -42,11 +42,15 @@ class ConsumerChangeRequest(Body):
     """What is to be changed of a consumer; what is left out, null or empty stays."""
 
     username: TypedText | None = None
-    email: TypedText | None = Field(None, pattern=EMAIL_FORM, examples=["jane.smith@shop.example"])
+    email: TypedText | None = Field(
+        None, pattern=EMAIL_FORM, examples=["jane.smith@shop.example"], json_schema_extra={"format": "email"}
+    )
     firstName: TypedText | None = None
     lastName: TypedText | None = None
     birthday: Day = Field(None, description="`YYYY-MM-DD`; `0000-00-00` is none.")
-    country: Country | None = Field(None, description="ISO 3166-1, three letters or two, in any case.")
+    country: Country | None = Field(
+        None, description="ISO 3166-1, three letters. Two letters and lower case are taken too."
+    )
     groupId: GroupId | None = Field(
         None, description="1 whitelist, 2 blacklist, 3 junior, 4 senior, 5 expert. Payments of group 2 are refused."
     )

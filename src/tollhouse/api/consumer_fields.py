@@ -28,12 +28,15 @@ class BuyerFields(Body):
         None,
         description="As it was typed. Letters go to e-mail addresses only.",
         examples=["jane.smith@shop.example"],
+        json_schema_extra={"format": "email"},
     )
     firstName: TypedText | None = Field(None, description="Required with source `card`.", examples=["Jane"])
     lastName: TypedText | None = Field(None, description="Required with source `card`.", examples=["Smith"])
     birthday: Day = Field(None, description="`YYYY-MM-DD`; `0000-00-00` is none.")
     phone: TypedText | None = Field(None, description="As it was typed.")
-    country: Country | None = Field(None, description="ISO 3166-1, three letters or two, in any case.")
+    country: Country | None = Field(
+        None, description="ISO 3166-1, three letters. Two letters and lower case are taken too."
+    )
     state: TypedText | None = None
     city: TypedText | None = None
     address: TypedText | None = None

@@ -24,8 +24,6 @@ from tollhouse.kernel.urls import (
 )
 from tollhouse.wire.render import render_json
 
-#: Of a country as it may be sent: two letters or three.
-COUNTRY_FORM = "^[A-Za-z]{2,3}$"
 #: Of everything that customers type: names, addresses, e-mail addresses, titles. Nobody types more; no client's own
 #: bounds are assumed, since no payment should fail over them.
 MAX_TYPED_CHARACTERS = 255
@@ -143,7 +141,7 @@ TypedText = Annotated[str, Field(max_length=MAX_TYPED_CHARACTERS)]
 Country = Annotated[
     str,
     BeforeValidator(_read_country),
-    Field(json_schema_extra={"pattern": COUNTRY_FORM, "examples": ["USA"]}),
+    Field(json_schema_extra={"pattern": "^[A-Z]{3}$", "examples": ["USA"]}),
 ]
 
 #: Of a person. The form of the wire, and none for a zero date.

@@ -49,7 +49,7 @@ def read_currency(code: Any) -> str:
 AnyCurrency = Annotated[
     str,
     BeforeValidator(read_currency),
-    Field(json_schema_extra={"pattern": "^[A-Za-z]{3}$", "examples": ["USD"]}),
+    Field(json_schema_extra={"pattern": "^[A-Z]{3}$", "examples": ["USD"]}),
 ]
 
 

@@ -68,7 +68,9 @@ class FeePlace(Body):
 
     decisive: ClassVar[frozenset[str]] = frozenset({"geo"})
 
-    geo: Country = Field(ANY, description="ISO 3166-1, three letters or two, or `ALL`.")
+    geo: Country = Field(
+        ANY, description="ISO 3166-1, three letters, or `ALL`. Two letters and lower case are taken too."
+    )
     items: list[FeeItem] = Field(min_length=1, max_length=len(METHODS) + 1)
 
 

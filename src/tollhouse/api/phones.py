@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.decode import Body
-from tollhouse.api.fields import COUNTRY_FORM, MAX_TYPED_CHARACTERS
+from tollhouse.api.fields import MAX_TYPED_CHARACTERS
 from tollhouse.api.requests import Digest, read_creation, read_query
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
@@ -40,9 +40,9 @@ def _read_region(value: Any) -> str:
 
 
 Region = Annotated[
-    str, BeforeValidator(_read_region), Field(json_schema_extra={"pattern": COUNTRY_FORM, "examples": ["US"]})
+    str, BeforeValidator(_read_region), Field(json_schema_extra={"pattern": "^[A-Z]{2}$", "examples": ["US"]})
 ]
-REGION_TEXT = "The country of a phone that is written without `+` and its country code."
+REGION_TEXT = "The country of a phone without `+` and its country code. Three letters and lower case are taken too."
 
 
 class PhoneQuery(Body):

@@ -56,6 +56,7 @@ class TokenSource(SourceFields):
 
     type: Literal["token"]
     token: text(36, 5) = Field(  # type: ignore[valid-type]
+        json_schema_extra={"format": "uuid"},
         validation_alias=AliasChoices("token", "value"),
         description="What `POST /tokenize` returned; `value` is read too.",
     )
@@ -66,7 +67,7 @@ class AccountSource(SourceFields):
 
     type: Literal["paymentAccountId"]
     paymentAccountId: text(36, 36) = Field(  # type: ignore[valid-type]
-        description="`payment.source.paymentAccountId` of an approved payment."
+        json_schema_extra={"format": "uuid"}, description="`payment.source.paymentAccountId` of an approved payment."
     )
 
 
@@ -75,7 +76,7 @@ class AccountWithCodeSource(SourceFields):
 
     type: Literal["paymentAccountIdWithCvv"]
     paymentAccountId: text(36, 36) = Field(  # type: ignore[valid-type]
-        description="`payment.source.paymentAccountId` of an approved payment."
+        json_schema_extra={"format": "uuid"}, description="`payment.source.paymentAccountId` of an approved payment."
     )
     cvv: Code = Field(description="The security code. Never stored beyond the answer.")
 

@@ -94,10 +94,13 @@ class FaultRequest(Body):
     seconds: Annotated[
         float, BeforeValidator(_read_seconds), WithJsonSchema({"type": "number", "minimum": 0, "maximum": MAX_SECONDS})
     ] = Field(5.0, description="How late, with `latency`.")
-    card: Annotated[str, BeforeValidator(_read_card)] | None = Field(
-        None, description="Only messages about this card.", examples=["4024007179366348"]
-    )
-    currency: Annotated[str, BeforeValidator(_read_currency)] = Field("USD", description="ISO 4217, with `amount`.")
+    card: (
+        Annotated[str, BeforeValidator(_read_card), WithJsonSchema({"type": "string", "pattern": "^[0-9]{12,19}$"})]
+        | None
+    ) = Field(None, description="Only messages about this card.", examples=["4024007179366348"])
+    currency: Annotated[
+        str, BeforeValidator(_read_currency), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$"})
+    ] = Field("USD", description="ISO 4217, with `amount`.")
     amount: Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0})] | None = Field(
         None, description="Only messages of this amount."
     )

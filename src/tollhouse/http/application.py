@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tollhouse.http.cors import IsOriginAllowed, build_cors_headers
-from tollhouse.http.headers import complete_headers
+from tollhouse.http.headers import STRICT_TRANSPORT
 from tollhouse.http.problems import NO_PATH, MethodNotAllowed, answer_error
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
@@ -77,7 +77,8 @@ class WebApplication:
         headers = response.encode_headers()
         if place is not None and place.is_for_browsers:
             headers += build_cors_headers(request, self._is_origin_allowed)
-        headers = complete_headers(response.status, headers, is_secure=self._is_secure)
+        if self._is_secure:
+            headers.append(STRICT_TRANSPORT)
         headers.append((b"x-request-id", request.request_id.encode()))
         return response, headers
 

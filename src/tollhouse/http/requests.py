@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
@@ -28,24 +28,23 @@ class RequestHeaders(Mapping[str, str]):
 
     __slots__ = ("_first", "_raw")
 
-    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
-        self._raw = list(raw)
-        self._first: dict[str, str] = {}
-        for name, value in self._raw:
-            self._first.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
+        self._raw = raw
+        self._first = dict(reversed(raw))
 
     def __getitem__(self, name: str) -> str:
-        return self._first[name]
+        return self._first[name.encode("latin-1")].decode("latin-1")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._first)
+        return (name.decode("latin-1") for name in self._first)
 
     def __len__(self) -> int:
         return len(self._first)
 
     def get(self, name: str, default: Any = "") -> Any:
         """Return the first header of a name, or the default."""
-        return self._first.get(name, default)
+        value = self._first.get(name.encode("latin-1"))
+        return default if value is None else value.decode("latin-1")
 
     def get_all(self, name: str) -> list[str]:
         """Return all headers of a name in their order."""

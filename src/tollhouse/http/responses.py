@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tollhouse.http.headers import Headers, has_no_body
+from tollhouse.http.headers import NO_SNIFF, NO_STORE, Headers, has_no_body
 
 if TYPE_CHECKING:
     from tollhouse.http.asgi import Send
@@ -22,6 +23,8 @@ CSS = "text/css"
 JAVASCRIPT = "text/javascript"
 
 REPLAYED = {"Idempotent-Replay": "true"}
+#: By media type, unless a response says otherwise itself.
+_PROTECTING = {JSON: (NO_SNIFF, NO_STORE)}
 
 
 class Response(Struct, frozen=True):
@@ -34,19 +37,32 @@ class Response(Struct, frozen=True):
     cookies: tuple[str, ...] = ()
 
     def encode_headers(self) -> Headers:
-        """Return the headers that belong to this response, those about its body too."""
-        encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
-        if not has_no_body(self.status):
-            charset = "; charset=utf-8" if self.media_type.startswith("text/") else ""
-            encoded.append((b"content-type", f"{self.media_type}{charset}".encode("latin-1")))
-            encoded.append((b"content-length", b"%d" % len(self.body)))
-        return encoded + [(b"set-cookie", cookie.encode("latin-1")) for cookie in self.cookies]
+        """Return the headers of the response, those about its body too. JSON is neither guessed nor stored.
+
+        A response that cannot have a body says nothing of its type and length (RFC 9110, 8.6); one to HEAD does.
+        """
+        length = (b"content-length", b"%d" % len(self.body))
+        if not (self.headers or self.cookies or has_no_body(self.status)):
+            return [_encode_type(self.media_type), length, *_PROTECTING.get(self.media_type, ())]
+        own = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        cookies = [(b"set-cookie", cookie.encode("latin-1")) for cookie in self.cookies]
+        if has_no_body(self.status):
+            return own + cookies
+        names = {name for name, _ in own}
+        protecting = [header for header in _PROTECTING.get(self.media_type, ()) if header[0] not in names]
+        return [*own, _encode_type(self.media_type), length, *cookies, *protecting]
 
     async def send(self, request: Request, send: Send, headers: Headers) -> None:
         """Send the response with these headers; without its body if the request is a HEAD."""
         body = b"" if request.method == "HEAD" or has_no_body(self.status) else self.body
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+@cache
+def _encode_type(media_type: str) -> tuple[bytes, bytes]:
+    charset = "; charset=utf-8" if media_type.startswith("text/") else ""
+    return (b"content-type", f"{media_type}{charset}".encode("latin-1"))
 
 
 def answer_reply(reply: Reply) -> Response:

@@ -18,11 +18,8 @@ class Place:
         self.path = path
         self.routes: dict[str, Route] = {}
         self.parameters = tuple(name for name, _ in _PARAMETER.findall(path))
-
-    @property
-    def is_for_browsers(self) -> bool:
-        """Whether scripts of other origins may call."""
-        return any(route.is_for_browsers for route in self.routes.values())
+        #: Scripts of other origins may call.
+        self.is_for_browsers = False
 
     def choose(self, method: str) -> Route | None:
         """Return the route of a method, if there is one."""
@@ -88,6 +85,7 @@ class Router:
         if route.method in place.routes:
             raise ValueError(f"{route.method} {route.path} has two routes.")
         place.routes[route.method] = route
+        place.is_for_browsers = place.is_for_browsers or route.is_for_browsers
 
     def _reach(self, path: str) -> _Node:
         """Return the node of a path, which is made where it is missing."""
