@@ -1,7 +1,7 @@
-"""Writes the reference pages that come from the code, so that they cannot say something else than it.
+"""Write the reference pages that are generated from the code, so that they cannot contradict it.
 
 python docs/generate.py           write the pages
-python docs/generate.py --check   say which pages are out of date, and fail if any is
+python docs/generate.py --check   list pages that are out of date, and fail if there are any
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
         return 0
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
-        print(f"docs/{path.relative_to(DOCS)} is out of date; make docs writes it anew.")
+        print(f"docs/{path.relative_to(DOCS)} is out of date. Run make docs.")
     return 1 if stale else 0
 
 
@@ -55,15 +55,15 @@ def render_codes() -> str:
     edition = table["edition"]
     return page(
         "Payment codes",
-        "Every answer and every callback about a payment carries `payment.code`, a string of digits, and",
-        "`payment.description`, its text. A decline also carries `payment.codeCategory`.",
+        "Every response and every callback about a payment has `payment.code`, a string of digits, and",
+        "`payment.description`, its text. A decline also has `payment.codeCategory`.",
         "",
-        "- `0` is an approval; while a payment is pending the code is `0` too, so look at `payment.status`.",
+        "- `0` is an approval; while a payment is pending the code is `0` too, so check `payment.status`.",
         "- `1xxx` are decisions of the gateway.",
         "- `5xxx` are declines by the issuer: 5000 plus the number of its response code (ISO 8583, field 39).",
-        "  Response codes that are not numbers have codes of their own, listed further down.",
-        "- Texts for lost and stolen cards and for suspected fraud are alike on purpose: they are shown to whoever",
-        "  holds the card.",
+        "  Response codes that are not numbers have separate codes, listed below.",
+        "- Texts for lost and stolen cards and for suspected fraud are deliberately the same, because the person who",
+        "  uses the card sees them.",
         "",
         f"Edition {edition['name']}, {edition['date']}. Sources: {edition['source']}.",
         "",
@@ -72,7 +72,7 @@ def render_codes() -> str:
             ((f"`{c.code}`", c.text, c.category_text, c.advice) for c in codes.list_codes()),
         ),
         "",
-        "## Response codes with a code of their own",
+        "## Response codes with separate codes",
         "",
         *markdown_table(("Issuer's response code", "Brand", "Code"), own_codes(table)),
     )
@@ -82,11 +82,11 @@ def render_settings() -> str:
     """Render the table of settings, with the comments of `settings.py` as their meaning."""
     return page(
         "Settings",
-        "Settings are read from the environment once, when a process starts. An option of the command line that has",
-        "the same meaning comes before its variable.",
+        "A process reads its settings from the environment once, when it starts. An option of the command line with",
+        "the same meaning takes precedence over its variable.",
         "",
         *markdown_table(
-            ("Variable", "Value", "By default", "Meaning"),
+            ("Variable", "Value", "Default", "Meaning"),
             (
                 (f"`TOLLHOUSE_{name.upper()}`", describe_type(field), describe_default(field), meaning)
                 for name, field in Settings.model_fields.items()
@@ -97,7 +97,7 @@ def render_settings() -> str:
 
 
 def describe_type(field: FieldInfo) -> str:
-    """Say in a few words what a setting takes."""
+    """Describe the values of a setting in a few words."""
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
     if all(isinstance(kind, str) for kind in kinds):
         return ", ".join(f"`{kind}`" for kind in kinds)
@@ -116,7 +116,7 @@ def read_bounds(field: FieldInfo) -> Iterable[tuple[str, Any]]:
 
 
 def describe_default(field: FieldInfo) -> str:
-    """Say what holds when a setting is not set."""
+    """Describe the default of a setting."""
     if field.default in {None, ()}:
         return ""
     return f"`{','.join(field.default) if isinstance(field.default, tuple) else field.default}`"
@@ -130,7 +130,7 @@ def read_meaning(name: str) -> str:
     while lines[start - 1].startswith("    #:"):
         start -= 1
     if start == end:
-        raise SystemExit(f"The setting {name} has no comment (#:) above it, which is its line in the reference.")
+        raise SystemExit(f"The setting {name} has no comment (#:) above it. Add one: it is the line in the reference.")
     return " ".join(line.removeprefix("    #:").strip() for line in lines[start:end])
 
 
@@ -144,27 +144,27 @@ def own_codes(table: dict[str, Any]) -> Iterable[tuple[str, ...]]:
 
 
 def read_codes() -> dict[str, Any]:
-    """Read the table as it is written."""
+    """Read the table of codes."""
     return tomllib.loads(files("tollhouse.kernel").joinpath("codes.toml").read_text(encoding="utf-8"))
 
 
 def render_calls() -> str:
-    """Render the table of calls and sources; whether one is there is seen in the program."""
+    """Render the table of calls and sources. The program determines which are implemented."""
     known = tomllib.loads((DOCS / "calls.toml").read_text(encoding="utf-8"))
-    there = read_calls()
-    shapes = {shape_of(call): call for call in there}
+    implemented = read_calls()
+    shapes = {shape_of(call): call for call in implemented}
     wanted = {row["call"] for row in known["calls"]}
     return page(
         "Calls",
-        "Every call and every payment source of the API that Tollhouse is compatible with, and whether it is there.",
-        "`/openapi.json` on a running gateway has the fields.",
+        "Every call and every payment source of the API that Tollhouse is compatible with, and its state.",
+        "`/openapi.json` on a running gateway lists the fields.",
         "",
         "## Calls",
         "",
         *markdown_table(
             ("Call", "What it does", "State"),
             (
-                (f"`{name}`", row["does"], state_of(row, is_there=row["call"] in shapes))
+                (f"`{name}`", row["does"], state_of(row, is_implemented=row["call"] in shapes))
                 for row in known["calls"]
                 for name in [shapes.get(row["call"], row["call"].replace("{}", "{id}"))]
             ),
@@ -175,31 +175,31 @@ def render_calls() -> str:
         *markdown_table(
             ("Type", "What it is", "State"),
             (
-                (f"`{row['type']}`", row["does"], state_of(row, is_there=row["type"] in SOURCE_KINDS))
+                (f"`{row['type']}`", row["does"], state_of(row, is_implemented=row["type"] in SOURCE_KINDS))
                 for row in known["sources"]
             ),
         ),
         "",
-        "These are known by their names only; by which `type` they are asked for is not public:",
+        "Only the names of these are known; their `type` is not public:",
         "",
-        *markdown_table(("Name", "State"), ((row["name"], f"comes with {row['with']}") for row in known["unnamed"])),
+        *markdown_table(("Name", "State"), ((row["name"], f"planned with {row['with']}") for row in known["unnamed"])),
         "",
         "## Calls of our own",
         "",
-        "What other clients do not know. Those below `/stage/` are there in stage only.",
+        "Calls that the original API does not have. Those below `/stage/` exist in stage only.",
         "",
         *markdown_table(
             ("Call", "What it does"),
-            ((f"`{call}`", summary) for call, summary in sorted(there.items()) if shape_of(call) not in wanted),
+            ((f"`{call}`", summary) for call, summary in sorted(implemented.items()) if shape_of(call) not in wanted),
         ),
     )
 
 
-def state_of(row: dict[str, str], *, is_there: bool) -> str:
-    """Say whether a call or a source is there, or with what it comes."""
-    if not is_there and "with" not in row:
-        raise SystemExit(f"calls.toml does not say with what this comes, which is not there: {row}")
-    return "there" if is_there else f"comes with {row['with']}"
+def state_of(row: dict[str, str], *, is_implemented: bool) -> str:
+    """Return the state of a call or a source."""
+    if not is_implemented and "with" not in row:
+        raise SystemExit(f"This is not implemented, and calls.toml has no `with` for it: {row}")
+    return "implemented" if is_implemented else f"planned with {row['with']}"
 
 
 def shape_of(call: str) -> str:

@@ -29,7 +29,7 @@ from tollhouse.storage.pools import PoolSizes
 LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
 
 PhoneChannel = Literal["sms", "call", "whatsapp"]
-#: Longer than can be found by trying.
+#: Too long to be guessed.
 LongSecret = Annotated[SecretStr, Field(min_length=16)]
 #: A SHA-256 in hexadecimal, with or without colons.
 Fingerprint = Annotated[
@@ -40,7 +40,7 @@ Fingerprint = Annotated[
 BaseUrl = Annotated[str, AfterValidator(check_base_url)]
 Host = Annotated[str, AfterValidator(check_host)]
 DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
-#: In one spelling: what holds addresses of IPv4 is theirs.
+#: In one spelling: an IPv6 network that holds IPv4 addresses becomes their IPv4 network.
 AnyNetwork = Annotated[IPvAnyNetwork, AfterValidator(normalize_network)]
 AnyAddress = Annotated[IPvAnyAddress, AfterValidator(lambda address: parse_address(str(address)))]
 
@@ -50,9 +50,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TOLLHOUSE_", frozen=True, extra="ignore", env_ignore_empty=True)
 
-    #: What this deployment is. They differ in hosts, keys and databases, never in code.
+    #: The kind of this deployment. The two differ in hosts, keys and databases, never in code.
     environment: Literal["stage", "live"] = "stage"
-    #: Where PostgreSQL is; `tollhouse dev` brings its own when this is not set.
+    #: The URL of PostgreSQL; without it `tollhouse dev` starts an embedded one.
     database_url: DatabaseUrl | None = None
     #: Connections that one process may use for payments; it keeps four of them open.
     database_connections: int = Field(10, ge=2, le=200)
@@ -60,15 +60,15 @@ class Settings(BaseSettings):
     database_worker_connections: int = Field(6, ge=2, le=200)
     #: Connections of one process for searches, the portal and metrics.
     database_reader_connections: int = Field(4, ge=1, le=200)
-    #: Seconds after which the server ends a statement of a search.
+    #: Seconds after which the database server ends a statement of a search.
     database_reader_timeout_seconds: float = Field(5.0, gt=0, le=600)
-    #: The two digits that end every id, 0 to 99; by default drawn once for each database. Two databases that use the
-    #: same account at an acquirer have to differ in it.
+    #: The two digits that end every ID, 0 to 99; by default drawn once for each database. They must differ between two
+    #: databases that use the same acquirer account.
     installation: int | None = Field(None, ge=0, le=99)
-    #: Where the embedded database, the key file and `demo.json` are kept.
+    #: The directory of the embedded database, the key file and `demo.json`.
     data_dir: Path = Path(".tollhouse")
-    #: Processes of `serve` that share the port: a number up to 64, or `auto` for one a processor. Limits that are kept
-    #: in memory are divided among them.
+    #: Processes of `serve` that share the port: a number up to 64, or `auto` for one a processor. Limits that are
+    #: kept in memory are divided among them.
     processes: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = 1
     #: The address on which a process listens.
     host: Host = "127.0.0.1"
@@ -76,46 +76,45 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65_535)
     #: The address on which health and metrics are served.
     health_host: Host = "127.0.0.1"
-    #: The port on which `/healthz`, `/readyz` and `/metrics` are served, apart from everything else. By default 1,000
-    #: above the port of `serve`, and of `dev` where others reach that; none for `work`; `dev` on loopback has them on
-    #: its own port.
+    #: The separate port of `/healthz`, `/readyz` and `/metrics`. By default 1,000 above the port of `serve`, and of
+    #: `dev` if other machines reach that; none for `work`; `dev` on loopback serves them on its only port.
     health_port: int | None = Field(None, ge=0, le=65_535)
     #: Seconds from SIGTERM, when `/readyz` becomes 503, to the closing of the port. By default 5 for `serve`, 0 for
     #: `dev`.
     drain_seconds: float | None = Field(None, ge=0, le=300)
-    #: Where browsers and the Directory reach this gateway; by default where it listens.
+    #: The URL at which browsers and the Directory Server reach this gateway; by default its own address.
     base_url: BaseUrl | None = None
-    #: Where the simulator is, for `serve` and `work` in stage; `dev` has it in the same process.
+    #: The URL of the simulator, for `serve` and `work` in stage; `dev` has it in the same process.
     simulator_url: BaseUrl | None = None
-    #: Where `simulate` listens, and where browsers reach the bank's pages.
+    #: The URL at which `simulate` listens, and at which browsers reach the bank's pages.
     simulator_base_url: BaseUrl | None = None
-    #: Shared by `simulate`, `serve` and `work`: the simulator answers nobody without it. At least 16 characters; `dev`
-    #: draws one.
+    #: A secret of `simulate`, `serve` and `work`: the simulator rejects requests without it. At least 16 characters;
+    #: `dev` generates one.
     simulator_secret: LongSecret | None = None
-    #: What the Directory sends with results of challenges, in `Authorization` after `Bearer`. By default in stage the
-    #: simulator's secret.
+    #: The secret that the Directory Server sends with results of challenges, in `Authorization` after `Bearer`. By
+    #: default in stage the simulator's secret.
     directory_secret: LongSecret | None = None
-    #: SHA-256 fingerprints of client certificates of the Directory, separated by commas; a trusted proxy passes the
-    #: certificate on in `Client-Cert` (RFC 9440).
+    #: SHA-256 fingerprints of client certificates of the Directory Server, separated by commas; a trusted proxy passes
+    #: the certificate on in `Client-Cert` (RFC 9440).
     directory_certificates: Annotated[tuple[Fingerprint, ...], NoDecode] = ()
     #: The key file; by default `keys.json` in the data directory. Stage only.
     key_file: Path | None = None
-    #: Where the processes of one machine share the keys of security codes during 3-D Secure challenges: a directory in
-    #: memory (tmpfs). By default `/dev/shm`; where that is none, each process keeps its own.
+    #: The directory in memory (tmpfs) in which the processes of one machine share the keys of security codes during 3-D
+    #: Secure challenges. By default `/dev/shm`; if that is not a tmpfs, each process keeps its own keys.
     key_ring_dir: Path | None = None
-    #: `simulated`, or `approving`: approves everything in process, for measurements. Stage only.
+    #: `simulated`, or `approving`, which approves everything in process, for measurements. Stage only.
     acquirer: Literal["simulated", "approving"] = "simulated"
-    #: Merchant accounts at the acquirer that a request may name as its `mid`, separated by commas.
+    #: Acquirer accounts that a request may name as its `mid`, separated by commas.
     mids: Annotated[tuple[str, ...], NoDecode] = ()
-    #: Networks of proxies whose X-Forwarded-For is believed, separated by commas.
+    #: Networks of proxies whose X-Forwarded-For is trusted, separated by commas.
     trusted_proxies: Annotated[tuple[AnyNetwork, ...], NoDecode] = ()
-    #: Connections that one address may hold open, or one /64 network of IPv6; 0 is no limit. Proxies that are trusted
-    #: are exempt.
+    #: Connections that one address, or one /64 network of IPv6, may hold open; 0 is no limit. Trusted proxies are
+    #: exempt.
     connections_per_address: int = Field(256, ge=0, le=65_536)
-    #: Addresses from which callbacks leave, separated by commas; what `GET /ips` lists. By default loopback in stage.
+    #: Source addresses of callbacks, separated by commas, for `GET /ips`. By default loopback in stage.
     egress_addresses: Annotated[tuple[AnyAddress, ...], NoDecode] = ()
-    #: Private networks into which callbacks may go in live, separated by commas. In stage they may go to loopback and
-    #: to all private networks.
+    #: Private networks to which callbacks are allowed in live, separated by commas. Stage allows loopback and all
+    #: private networks.
     callback_networks: Annotated[tuple[AnyNetwork, ...], NoDecode] = ()
     #: Callbacks that one worker sends at a time. A merchant gets a quarter of these, and slow endpoints share a half.
     callback_places: int = Field(512, ge=16, le=4_096)
@@ -123,32 +122,32 @@ class Settings(BaseSettings):
     callback_places_by_endpoint: int = Field(4, ge=1, le=64)
     #: Callbacks at a time of one merchant to one address, from one worker.
     callback_places_by_address: int = Field(16, ge=1, le=256)
-    #: Where messages to phones are posted: an endpoint of yours that knows a provider. By default nowhere; stage shows
-    #: them in its inbox page.
+    #: The URL to which messages to phones are posted: your endpoint that calls a provider. By default none; stage shows
+    #: the messages in its inbox page.
     phone_sender_url: BaseUrl | None = None
-    #: Sent to that endpoint in `Authorization`, after `Bearer`.
+    #: The key that this endpoint receives in `Authorization`, after `Bearer`.
     phone_sender_key: SecretStr | None = None
-    #: The channels on which it sends, separated by commas.
+    #: The channels of this endpoint, separated by commas.
     phone_channels: Annotated[tuple[PhoneChannel, ...], NoDecode] = ("sms",)
     #: Codes an hour to one phone of a merchant; 0 is no limit.
     phone_codes_by_phone: int = Field(5, ge=0)
     #: Codes an hour of one merchant; 0 is no limit.
     phone_codes_by_merchant: int = Field(600, ge=0)
-    #: The mail server that takes letters to consumers: `smtps://user:password@host:port`, `smtp://` for STARTTLS, which
-    #: is then required, or `smtp+plain://` for no protection. By default none; stage shows letters in its inbox page.
+    #: The mail server for emails to consumers: `smtps://user:password@host:port`, `smtp://` for STARTTLS, which is then
+    #: required, or `smtp+plain://` for no protection. By default none; stage shows emails in its inbox page.
     smtp_url: SecretStr | None = None
-    #: The address from which letters come; required with the server.
+    #: The sender address of emails; required with the server.
     smtp_from: str | None = None
-    #: Seconds until a client gets `pending` for a payment that goes on.
+    #: Seconds until a client gets `pending` for a payment that continues.
     answer_seconds: float = Field(20.0, gt=0)
     #: Seconds until an open challenge is abandoned.
     challenge_seconds: float = Field(900.0, gt=0)
     #: Seconds that a request to the acquirer may take.
     acquirer_timeout_seconds: float = Field(35.0, gt=0)
-    #: Seconds after which a request that the acquirer does not know was never there.
+    #: Seconds after which a request that the acquirer does not know can no longer arrive there.
     acquirer_longest_delay_seconds: float = Field(45.0, gt=0)
-    #: Seconds from the intention of a payment in which its request has to leave for the acquirer; past that it is not
-    #: sent. The resolver looks at an attempt whose process is silent after them and the acquirer's time-out.
+    #: Seconds from the beginning of a payment in which its request to the acquirer must be sent; after them it is not
+    #: sent. The resolver handles an attempt whose process is silent after them and the acquirer's time-out.
     resolver_margin_seconds: float = Field(10.0, gt=0)
     #: Calls of `/tokenize` a minute from one address; 0 is no limit. By default none in stage.
     tokenize_by_address: int | None = Field(None, ge=0)
@@ -156,11 +155,11 @@ class Settings(BaseSettings):
     tokenize_by_network: int | None = Field(None, ge=0)
     #: The same with one card.
     tokenize_by_card: int | None = Field(None, ge=0)
-    #: The same with one API key, which takes the place of address and network.
+    #: The same with one API key, instead of address and network.
     tokenize_by_key: int | None = Field(None, ge=0)
-    #: Unknown API keys a minute from one address, past which it is answered 429; 0 is no limit.
+    #: Unknown API keys a minute from one address, beyond which the response is 429; 0 is no limit.
     unknown_keys_by_address: int = Field(30, ge=0)
-    #: Seconds for which payments are counted against the velocity limits; see the how-to.
+    #: Seconds for which payments count against the velocity limits; see the how-to.
     velocity_window_seconds: float = Field(3_600.0, gt=0, le=604_800)
     #: Payments of one consumer within the window; 0 is no limit. By default none in stage, in live 30.
     velocity_attempts_by_consumer: int | None = Field(None, ge=0, le=10_000)
@@ -174,11 +173,11 @@ class Settings(BaseSettings):
     velocity_declines_by_card: int | None = Field(None, ge=0, le=10_000)
     #: Declines of payments from one address within the window. By default none in stage, in live 50.
     velocity_declines_by_address: int | None = Field(None, ge=0, le=10_000)
-    #: Whether each request is a line of the log. By default yes for `serve`, no for `dev`.
+    #: True to log each request. By default yes for `serve`, no for `dev`.
     log_requests: bool | None = None
     #: `json`, or `console` for people; by default the latter on a terminal.
     log_format: Literal["json", "console"] | None = None
-    #: Lines below it are not written.
+    #: The lowest level that is logged.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator(
