@@ -22,8 +22,8 @@ from tollhouse.storage.migrate import migrate
 #: Of ten transactions six are sales, one an authorization, one its capture of a part, one a credit, one a decline.
 FILL = """
 insert into transaction (
-    merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency, source, initiator, reason, code,
-    created_at, settled_at
+    merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency, source_kind, brand, masked_number,
+    expiry_month, expiry_year, account_id, is_stored, initiator, reason, code, created_at, settled_at
 )
 select 1 + n / 10 % 20, n, case when n % 10 in (7, 8) then n - 1 else n end,
     (array['sale', 'sale', 'sale', 'sale', 'sale', 'sale', 'auth', 'capture', 'credit', 'sale'])
@@ -31,7 +31,7 @@ select 1 + n / 10 % 20, n, case when n % 10 in (7, 8) then n - 1 else n end,
     case n % 10 when 9 then 'fail' else 'success' end::transaction_status,
     case n % 10 when 6 then 2000 when 7 then 1500 when 8 then 100 else 1999 end,
     case when n / 10 % 3 = 0 then 'EUR' else 'USD' end,
-    '{"kind": "card", "brand": "visa", "number": "402400****6348", "expiryMonth": 12, "expiryYear": 2029}',
+    'card', 'visa', '402400****6348', 12, 2029, 'ae853c41-2d85-4c8a-9a61-3a5daeea311d', false,
     'customer', 'one_click', '0', now(), now()
 from generate_series(0, $1 - 1) as n
 """

@@ -33,18 +33,17 @@ TIMES = 15
 #: A rare site has one in a thousand; one consumer has a tenth of all, the others a handful each.
 FILL = """
 insert into transaction (
-    merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency, source, initiator, reason, code,
-    created_at, settled_at
+    merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency, source_kind, brand, masked_number,
+    expiry_month, expiry_year, account_id, is_stored, initiator, reason, code, created_at, settled_at, is_late
 )
 select
     m, n, case when n % 100 = 99 then n - 1 else n end,
     (case when n % 50 = 7 then 'auth' when n % 100 = 99 then case when n % 200 = 99 then 'credit' else 'capture' end
         else 'sale' end)::transaction_mode,
     s::transaction_status, 1999, 'USD',
-    '{"kind": "card", "brand": "visa", "number": "402400****6348", "expiryMonth": 12, "expiryYear": 2030,
-        "accountId": "ae853c41-2d85-4c8a-9a61-3a5daeea311d", "isStored": false}',
+    'card', 'visa', '402400****6348', 12, 2030, 'ae853c41-2d85-4c8a-9a61-3a5daeea311d', false,
     'customer', 'one_click', case s when 'success' then '0' when 'fail' then '5051' end,
-    now() - make_interval(secs => 60 * n), case when s <> 'pending' then now() end
+    now() - make_interval(secs => 60 * n), case when s <> 'pending' then now() end, s <> 'pending' and n > 60
 from generate_series(1, 2) as m, generate_series(1, $1::integer) as n
 cross join lateral (
     select case when n % 200 = 13 then 'pending' when n % 25 = 3 then 'fail' else 'success' end as s
@@ -66,13 +65,15 @@ from transaction t
 where t.payment_id = t.transaction_id;
 """
 FILL_REST = """
-insert into attempt (
+insert into open_attempt (
     merchant_id, transaction_id, number, payment_id, acquirer, reference, state, fingerprint, sent_at, resolve_at
 )
-select merchant_id, transaction_id, 1, payment_id, 'simulated', transaction_id || '-1',
-    (case status when 'pending' then 'unknown' when 'fail' then 'declined' else 'approved' end)::attempt_state,
-    '', created_at, case status when 'pending' then now() end
-from transaction;
+select merchant_id, transaction_id, 1, payment_id, 'simulated', transaction_id || '-1', 'unknown', '', created_at, now()
+from transaction where status = 'pending';
+insert into closed_attempt (merchant_id, transaction_id, number, acquirer, reference, state, sent_at)
+select merchant_id, transaction_id, 1, 'simulated', transaction_id || '-1',
+    (case status when 'fail' then 'declined' else 'approved' end)::attempt_state, created_at
+from transaction where status <> 'pending';
 """
 FILL_CLAIMS = """
 insert into request_claim (merchant_id, operation, request_id, digest, payment_id)

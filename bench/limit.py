@@ -27,13 +27,13 @@ FAILED = re.compile(r"^number of failed transactions: ([0-9]+)", re.MULTILINE)
 #: The rows of the newest payment, whose values pgbench writes again and again.
 SAMPLE = """
 select p.merchant_id, p.site_id, p.terms::text, p.consumer::text as consumer_json, p.metadata::text, p.ipn_url,
-    p.redirect_url, t.source::text, t.network_transaction_id, a.fingerprint, a.approval_code, k.sealed_card,
-    k.masked_number, c.profile::text, e.body, r.answer, r.digest
+    p.redirect_url, t.network_transaction_id, k.fingerprint, a.approval_code, k.sealed_card, k.masked_number,
+    c.profile::text, e.body, e.answer_length, r.digest
 from payment p
 join transaction t using (merchant_id, payment_id)
 join attempt a using (merchant_id, transaction_id)
 join request_claim r on r.merchant_id = p.merchant_id and r.payment_id = p.payment_id
-join account k on k.merchant_id = p.merchant_id and k.account_id = (t.source ->> 'accountId')::uuid
+join account k on k.merchant_id = p.merchant_id and k.account_id = t.account_id
 join consumer c on c.merchant_id = p.merchant_id and c.consumer_id = p.consumer_id
 join event e on e.merchant_id = p.merchant_id and e.transaction_id = t.transaction_id
 where t.status = 'success'

@@ -15,7 +15,8 @@ insert into request_claim (merchant_id, operation, request_id, digest, payment_i
 values (:merchant_id, 'payment', 'bench-' || :id::bigint, :digest::bytea, :id)
 on conflict do nothing;
 commit;
-select payment_id, digest, status, answer from request_claim
+select payment_id, digest, status, coalesce(answer, recorded_response_v1(merchant_id, payment_id, transaction_id))
+from request_claim
 where merchant_id = :merchant_id and operation = 'payment' and request_id = 'bench-' || :id::bigint;
 
 \else
@@ -42,33 +43,37 @@ values (
     :ipn_url, :redirect_url, 'bench-' || :id::bigint, now()
 );
 insert into transaction (
-    merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source, initiator, reason, double_click_digest,
-    created_at
+    merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source_kind, brand, masked_number, expiry_month,
+    expiry_year, account_id, is_stored, initiator, reason, created_at
 )
 values (
-    :merchant_id, :id, :id, 'sale', 1999, 'USD', :source::jsonb, 'customer', 'one_click', sha256((:id::bigint)::text::bytea),
-    now()
+    :merchant_id, :id, :id, 'sale', 1999, 'USD', 'card', 'visa', :masked_number, 12, 2030, md5((:consumer::bigint)::text)::uuid,
+    false, 'customer', 'one_click', now()
 );
-insert into attempt (
+insert into open_attempt (
     merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version, fingerprint,
-    resolve_at, sent_at
+    double_click_digest, resolve_at, sent_at
 )
 values (
     :merchant_id, :id, 1, :id, 'approving', :id::bigint || '-1', 'in_flight', :sealed_card::bytea, 1, :fingerprint::bytea,
-    now() + interval '11 seconds', now()
+    sha256((:id::bigint)::text::bytea), now() + interval '11 seconds', now()
 );
 commit;
 
 begin;
-update attempt
-set state = 'approved', resolve_at = null, inquiries = 0, sealed_card = null, response_code = '00',
-    approval_code = :approval_code
-where merchant_id = :merchant_id and transaction_id = :id and number = 1 and state = 'in_flight';
+with closed as (
+    delete from open_attempt
+    where merchant_id = :merchant_id and transaction_id = :id and number = 1 and state = 'in_flight'
+    returning merchant_id, transaction_id, sent_at, number, acquirer, reference
+)
+insert into closed_attempt (
+    merchant_id, transaction_id, sent_at, state, number, moved_by, acquirer, reference, response_code, approval_code
+)
+select merchant_id, transaction_id, sent_at, 'approved', number, gen_random_uuid(), acquirer, reference, '00', :approval_code
+from closed;
 update transaction
 set status = 'success', code = '0', network_transaction_id = :network_transaction_id, settled_at = now()
 where merchant_id = :merchant_id and transaction_id = :id and status = 'pending';
-update request_claim set status = 201, answer = :answer::bytea
-where merchant_id = :merchant_id and payment_id = :id and answer is null;
 insert into account (
     merchant_id, account_id, consumer_id, fingerprint, key_version, sealed_card, brand, masked_number, expiry_month,
     expiry_year, network_transaction_id
@@ -88,10 +93,11 @@ insert into ledger_entry (merchant_id, transaction_id, number, debit, credit, am
 values (:merchant_id, :id, 1, 'money.acquirers', 'money.merchants', 1999, 'USD')
 on conflict do nothing;
 insert into event (
-    merchant_id, payment_id, transaction_id, site_id, kind, status, url, format, body, request_id
+    merchant_id, payment_id, transaction_id, site_id, kind, status, url, format, body, answer_length, request_id
 )
 values (
-    :merchant_id, :id, :id, :site_id, 'sale', 'success', :ipn_url, 'json', :body::bytea, 'bench-' || :id::bigint
+    :merchant_id, :id, :id, :site_id, 'sale', 'success', :ipn_url, 'json', :body::bytea, :answer_length,
+    'bench-' || :id::bigint
 );
 commit;
 

@@ -33,7 +33,7 @@ select one.merchant_id, one.subscription_id + n, p.payment_id, one.site_id, p.co
 from (select * from subscription order by subscription_id limit 1) as one
 cross join generate_series(1, $1::integer) as n
 join (
-    select payment_id, consumer_id, (t.source ->> 'accountId')::uuid as account_id, t.network_transaction_id,
+    select payment_id, consumer_id, t.account_id, t.network_transaction_id,
         row_number() over (order by payment_id) - 1 as place, count(*) over () as payments
     from payment join transaction t using (merchant_id, payment_id)
     where t.status = 'success'

@@ -175,7 +175,7 @@ async def test_a_span_is_about_the_time_that_is_shown(sold: WebShop) -> None:
     for transaction_id, days in zip(ids, (30, 20, 10, 0), strict=True):
         await sold.execute(
             "update transaction set created_at = created_at - make_interval(days => $2),"
-            " settled_at = settled_at + interval '1 day' where transaction_id = $1",
+            " settled_at = settled_at + interval '1 day', is_late = true where transaction_id = $1",
             int(transaction_id),
             days,
         )

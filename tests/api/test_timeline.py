@@ -79,7 +79,7 @@ async def test_a_declined_payment(shop: WebShop) -> None:
 async def test_a_payment_that_reached_nobody(shop: WebShop) -> None:
     """An acquirer that never had the request, or knew nothing of it after a crash, is not said to have answered."""
     answer = await shop.pay(shop.payment({"type": "card"} | card("decline_51")))
-    await shop.execute("update attempt set response_code = null")
+    await shop.execute("update closed_attempt set response_code = null")
     entries = await read(shop, answer.json()["payment"]["transactionId"])
     told = [entry["text"] for entry in entries if entry["kind"] == "acquirer"]
     assert told == ["Acquirer simulated is asked", "Acquirer simulated was not reached"]

@@ -11,8 +11,8 @@ from payment order by payment_id;
 -- name: transactions
 select json_build_object(
     'transactionId', transaction_id, 'orderId', payment_id, 'mode', mode, 'status', status, 'amountMinor', amount_minor,
-    'currency', currency, 'initiator', initiator, 'reason', reason, 'code', code, 'cardId', source ->> 'accountId',
-    'cardNumber', source ->> 'number', 'networkTransactionId', network_transaction_id, 'pageTry', page_try,
+    'currency', currency, 'initiator', initiator, 'reason', reason, 'code', code, 'cardId', account_id,
+    'cardNumber', masked_number, 'networkTransactionId', network_transaction_id, 'pageTry', page_try,
     'createdAt', created_at, 'isFinished', settled_at is not null
 )
 from transaction order by transaction_id;
@@ -71,9 +71,11 @@ order by e.transaction_id, e.subscription_id, e.created_at, d.event_id, d.number
 -- name: claims
 select json_build_object(
     'merchantId', merchant_id, 'operation', operation, 'requestId', request_id, 'orderId', payment_id,
-    'transactionId', transaction_id, 'status', status, 'answer', convert_from(answer, 'UTF8')
+    'transactionId', transaction_id, 'status', coalesce(status, case when recorded is not null then 201 end),
+    'answer', convert_from(coalesce(answer, recorded), 'UTF8')
 )
-from request_claim order by created_at, operation, request_id;
+from request_claim, recorded_response_v1(merchant_id, payment_id, transaction_id) as recorded
+order by created_at, operation, request_id;
 
 -- name: cards
 select json_build_object(

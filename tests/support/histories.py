@@ -145,11 +145,11 @@ with charged_back as (
     where mode = 'chargeback'
 )
 insert into transaction (
-    merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency, source, initiator, reason, code,
-    created_at, settled_at
+    merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency, source_kind, brand, masked_number,
+    expiry_month, expiry_year, account_id, is_stored, initiator, reason, code, created_at, settled_at
 )
-select $1, transaction_id, payment_id, mode::transaction_mode, status::transaction_status, amount_minor, currency, '{}',
-    'customer', 'one_click', '0', now(), now()
+select $1, transaction_id, payment_id, mode::transaction_mode, status::transaction_status, amount_minor, currency,
+    'card', 'visa', '', 12, 2030, gen_random_uuid(), false, 'customer', 'one_click', '0', now(), now()
 from unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::text[])
     as given (transaction_id, payment_id, mode, status, amount_minor, currency)
 """

@@ -199,7 +199,7 @@ class Town:
         for each in self.processes:
             await each.shop.quiet()
         await shop.value("update subscription set lease_until = now() where lease_until is not null")
-        await shop.value("update attempt set resolve_at = now() where resolve_at is not null")
+        await shop.value("update open_attempt set resolve_at = now() where resolve_at is not null")
         await resolve_due(shop.parts.attempts)
 
     async def wish(self) -> None:

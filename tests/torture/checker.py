@@ -153,7 +153,12 @@ PAID_TWICE = """
 LEFT_BEHIND = """
     select 'card of a final attempt' as what, count(*) from gateway.attempt
     where sealed_card is not null and state::text not in ('in_flight', 'challenged', 'unknown', 'reversing')
-    union all select 'unanswered request', count(*) from gateway.request_claim where answer is null
+    union all select 'unanswered request', count(*) from gateway.request_claim c
+    where answer is null and not exists (
+        select from gateway.transaction t join gateway.event e using (merchant_id, transaction_id)
+        where t.merchant_id = c.merchant_id and t.payment_id = c.payment_id and e.answer_length is not null
+            and (t.transaction_id = c.transaction_id or c.transaction_id is null and t.mode::text in ('sale', 'auth'))
+    )
 """
 
 

@@ -24,8 +24,9 @@ SALE = """
     join gateway.attempt a using (merchant_id, transaction_id)
     join simulator.journal j using (reference)
     join gateway.request_claim c on c.merchant_id = t.merchant_id and c.request_id = p.request_id
+    join gateway.event e on e.merchant_id = t.merchant_id and e.transaction_id = t.transaction_id
     where t.mode::text = 'sale' and t.status::text = 'success' and a.state::text = 'approved'
-        and convert_from(c.answer, 'utf8') like '%"status":"success"%'
+        and c.answer is null and convert_from(e.body, 'utf8') like '%"status":"success"%'
         and p.request_id like 'card-%' and j.voided_at is null and j.credited_minor = 0
     order by t.transaction_id
     limit 1
@@ -55,9 +56,12 @@ STORED_FAULTS = {
         from sale where t.transaction_id = sale.transaction_id""": "charge-back not posted",
     """update gateway.payment p set request_id = sale.request_id from sale
         where p.payment_id = (select max(payment_id) from gateway.payment)""": "was done 2 times",
-    """update gateway.attempt a set state = 'unknown'
-        from sale where a.reference = sale.reference""": "its attempt unknown",
-    "update gateway.request_claim set answer = null": "left behind",
+    """with closed as (delete from gateway.closed_attempt a using sale where a.reference = sale.reference returning a.*)
+        insert into gateway.open_attempt
+            (merchant_id, transaction_id, payment_id, sent_at, state, number, acquirer, reference)
+        select merchant_id, transaction_id, 0, sent_at, 'unknown', number, acquirer, reference
+        from closed""": "its attempt unknown",
+    "update gateway.event set answer_length = null": "left behind",
     """update gateway.delivery d set state = 'waiting', due_at = now() + interval '1 year' from gateway.event e, sale
         where e.transaction_id = sale.transaction_id and d.event_id = e.event_id""": "is waiting",
     "delete from gateway.event e using sale where e.transaction_id = sale.transaction_id": "has no event",

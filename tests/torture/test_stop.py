@@ -121,7 +121,7 @@ async def test_a_worker_with_a_backlog_stops(database_dsn: str, data_directory: 
             for _ in range(CALLBACKS):
                 answer = await shop.pay(shop.payment(url={"ipnUrl": f"{hanging.url}/ipn", "redirectUrl": REDIRECT_URL}))
                 assert answer.status_code == 201, answer.text
-            await shop.execute("update attempt set resolve_at = now() where resolve_at is not null")
+            await shop.execute("update open_attempt set resolve_at = now() where resolve_at is not null")
         work = build("work", database_dsn, data_directory, TOLLHOUSE_SIMULATOR_URL=hanging.url)
         with run_nodes(work):
             assert hanging.asked.wait(START_SECONDS)

@@ -114,7 +114,7 @@ def _tell_request(row: Row) -> Iterator[HistoryEntry]:
         source=source["kind"],
         brand=source["brand"],
         number=source["number"],
-        sku=terms.get("skuName"),
+        sku=terms["items"][0].get("skuName"),
         consumerId=row["consumer_id"],
         initiator=row["initiator"],
         reason=row["given_reason"] or row["reason"],

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from tollhouse.kernel.errors import InternalError, Unavailable
 from tollhouse.kernel.requests import Reply
-from tollhouse.payments.idempotency import record_answer
+from tollhouse.payments.idempotency import record_response
 from tollhouse.payments.model import Payment, Status
 from tollhouse.payments.reading.stored_payment import show_payment
 from tollhouse.payments.reading.view import render_answer
@@ -90,6 +90,6 @@ async def _load_stored(deps: FinishDependencies, payment: Payment) -> Payment:
 
 
 async def _answer_by(deps: FinishDependencies, stored: Payment) -> Reply:
-    answer = await show_payment(deps.reader, stored)
-    await record_answer(deps.reader, stored, answer)  # what a client hears now stays the answer to its request
-    return Reply(CREATED, answer)
+    response = await show_payment(deps.reader, stored)
+    # What a client hears now stays the response to its request.
+    return Reply(CREATED, await record_response(deps.reader, stored, response))

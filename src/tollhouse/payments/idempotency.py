@@ -60,7 +60,7 @@ async def _answer_pending(deps: RequestDependencies, payment: Payment, claim: Cl
     answer = render_answer(payment)
     if claim is None:
         return Reply(CREATED, answer)
-    await record_answer(deps.reader, payment, answer)
+    await record_response(deps.reader, payment, answer)
     recorded = await recall_claim(deps, claim)  # the outcome may have been recorded in the same moment
     return Reply(CREATED, recorded.body if recorded else answer)
 
@@ -127,9 +127,7 @@ async def _answer_by_payment(deps: RequestDependencies, payment: Payment, *, wai
     """
     if waits and not has_answer(payment):
         return None
-    answer = await show_payment(deps.reader, payment)
-    await record_answer(deps.reader, payment, answer)
-    return answer
+    return await record_response(deps.reader, payment, await show_payment(deps.reader, payment))
 
 
 def _pauses(seconds: float) -> Iterator[float]:
@@ -147,15 +145,18 @@ def has_answer(payment: Payment) -> bool:
     return payment.status is not Status.PENDING or payment.attempt.state not in ASKING
 
 
-async def record_answer(reader: PaymentReader, payment: Payment, answer: bytes) -> None:
-    """Record an answer for the request ids that lead to a payment and have none yet."""
+async def record_response(reader: PaymentReader, payment: Payment, response: bytes) -> bytes:
+    """Record a response for the request ids that lead to a payment and have none yet.
+
+    Returns the response that repeats get: if the payment has been finished, that of its outcome.
+    """
     async with reader.database.acquire() as connection:
-        await queries.record_answer(
+        recorded: bytes = await queries.record_response(
             connection,
             merchant_id=payment.merchant_id,
             payment_id=payment.payment_id,
             transaction_id=payment.transaction_id,
             is_first=payment.mode.is_first,
-            status=CREATED,
-            answer=answer,
+            answer=response,
         )
+    return recorded

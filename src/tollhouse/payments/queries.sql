@@ -2,7 +2,8 @@
 
 -- name: select_claim(merchant_id, operation, request_id)^
 -- Return who holds a request id, with the recorded answer if there is one.
-select payment_id, digest, status, answer, transaction_id
+select payment_id, digest, status, transaction_id,
+    coalesce(answer, recorded_response_v1(merchant_id, payment_id, transaction_id)) as answer
 from request_claim
 where merchant_id = :merchant_id and operation = :operation and request_id = :request_id;
 
@@ -97,12 +98,9 @@ select count(*) as found, count(*) filter (where acknowledged_at is null) as unr
 from reversal
 where approved_at is not null;
 
--- name: record_answer!
--- Record the answer that a client got while its payment went on; one that is there stays.
-update request_claim
-set status = :status, answer = :answer
-where merchant_id = :merchant_id and payment_id = :payment_id and answer is null
-    and (transaction_id = :transaction_id or (transaction_id is null and :is_first));
+-- name: record_response$
+-- Record the response that a client got while its transaction was open, and return the response that a repeat gets.
+select record_response_v1(:merchant_id, :payment_id, :transaction_id, :is_first, :answer);
 
 -- name: select_payments
 -- Return payments by the ids of some of their transactions, each with its newest attempt. A charge-back has none.
@@ -110,13 +108,13 @@ select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, 
     p.metadata::text as metadata, p.ipn_url, p.redirect_url, coalesce(o.request_id, p.request_id) as request_id,
     t.created_at, o.basis_id, o.basis_mode, basis.amount_minor as basis_amount_minor, o.cause, o.reason as why,
     o.dispute_step, o.moved_minor, o.excess_minor,
-    t.mode, t.status, t.amount_minor, t.currency, t.source, t.initiator, t.reason, t.code, t.network_transaction_id,
-    t.double_click_digest, t.page_try, t.settled_at,
-    a.number, a.acquirer, a.reference, a.state, a.sealed_card, a.key_version, a.fingerprint, a.sent_at, a.inquiries,
+    t.mode, t.status, t.amount_minor, t.currency, t.source_kind, t.brand, t.masked_number, t.expiry_month, t.expiry_year,
+    t.account_id, t.is_stored, t.initiator, t.reason, t.code, t.network_transaction_id, t.page_try, t.settled_at,
+    a.double_click_digest, a.number, a.acquirer, a.reference, a.state, a.sealed_card, a.key_version, a.fingerprint, a.sent_at, a.inquiries,
     a.response_code, a.advice_code, a.approval_code,
     (
         select stored.disabled from account stored
-        where stored.merchant_id = t.merchant_id and stored.account_id = (t.source ->> 'accountId')::uuid
+        where stored.merchant_id = t.merchant_id and stored.account_id = t.account_id
     ) as is_account_disabled,
     (
         -- Those that it began, the one that it renewed, and the one whose card it changed.
@@ -155,14 +153,14 @@ limit 1;
 -- merchants are is told to who settles them.
 with due as (
     select merchant_id, transaction_id, number
-    from attempt
+    from open_attempt
     where resolve_at <= now()
     order by resolve_at
     limit :limit
     for no key update skip locked
 ),
 leased as (
-    update attempt a
+    update open_attempt a
     set resolve_at = now() + make_interval(secs => :lease_seconds)
     from due
     where a.merchant_id = due.merchant_id and a.transaction_id = due.transaction_id and a.number = due.number
@@ -173,7 +171,7 @@ select merchant_id, transaction_id, m.clock_offset from leased join merchant m u
 -- name: select_attempts_busy$
 -- Whether an acquirer is being asked for a merchant since a moment, or is about to be asked for the first time what became of an attempt.
 select exists (
-    select from attempt
+    select from open_attempt
     where resolve_at is not null and merchant_id = :merchant_id and sent_at <= :sent_by
         and (state = 'in_flight' or (state in ('unknown', 'reversing') and inquiries = 0))
 );
@@ -181,7 +179,7 @@ select exists (
 -- name: postpone_attempt!
 -- Look at an attempt again later; it has been asked about once more.
 with postponed as (
-    update attempt
+    update open_attempt
     set resolve_at = now() + make_interval(secs => :seconds), inquiries = inquiries + 1
     where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number and resolve_at is not null
     returning merchant_id, transaction_id, number
@@ -191,7 +189,7 @@ select merchant_id, transaction_id, number from postponed where :was_asked;
 
 -- name: select_unresolved$
 -- Count payments whose outcome is open.
-select count(*) from attempt where resolve_at is not null;
+select count(*) from open_attempt where resolve_at is not null;
 
 -- name: claim_operation$
 -- Take the request id of an operation, waiting for a concurrent claimant; nothing comes back when it was taken before.
@@ -227,15 +225,16 @@ limit :most;
 -- Commit the intention of an operation: transaction, attempt, and what it acts on.
 with inserted as (
     insert into transaction (
-        merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source, initiator, reason, created_at
+        merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source_kind, brand, masked_number,
+        expiry_month, expiry_year, account_id, is_stored, initiator, reason, is_only, created_at
     )
     values (
-        :merchant_id, :transaction_id, :payment_id, :mode, :amount_minor, :currency, :source, :initiator, :reason,
-        :created_at
+        :merchant_id, :transaction_id, :payment_id, :mode, :amount_minor, :currency, :source_kind, :brand, :masked_number,
+        :expiry_month, :expiry_year, :account_id, :is_stored, :initiator, :reason, :is_only, :created_at
     )
 ),
 tried as (
-    insert into attempt (
+    insert into open_attempt (
         merchant_id, transaction_id, number, payment_id, acquirer, reference, state, resolve_at, sent_at
     )
     values (
@@ -254,11 +253,12 @@ values (
 -- Begin a chargeback. It has no attempt, because no acquirer is asked; the same database transaction finishes it.
 with inserted as (
     insert into transaction (
-        merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source, initiator, reason, created_at
+        merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source_kind, brand, masked_number,
+        expiry_month, expiry_year, account_id, is_stored, initiator, reason, is_only, created_at
     )
     values (
-        :merchant_id, :transaction_id, :payment_id, :mode, :amount_minor, :currency, :source, :initiator, :reason,
-        :created_at
+        :merchant_id, :transaction_id, :payment_id, :mode, :amount_minor, :currency, :source_kind, :brand, :masked_number,
+        :expiry_month, :expiry_year, :account_id, :is_stored, :initiator, :reason, :is_only, :created_at
     )
 )
 insert into operation (
@@ -280,7 +280,7 @@ limit :most;
 
 -- name: update_reversing$
 -- Begin to take an attempt back whose outcome is open; its number comes back if that was so.
-update attempt
+update open_attempt
 set state = 'reversing', inquiries = 0, resolve_at = now() + make_interval(secs => :resolve_seconds)
 where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number
     and state in ('in_flight', 'unknown')
@@ -391,7 +391,7 @@ limit :most;
 -- The newest of a merchant's transactions before a place that were settled more than an hour after they were made.
 select transaction_id, created_at
 from transaction
-where merchant_id = :merchant_id and settled_at - created_at > interval '1 hour'
+where merchant_id = :merchant_id and is_late
     and (created_at, transaction_id) < (:created_at, :transaction_id)
 order by created_at desc, transaction_id desc
 limit :most;

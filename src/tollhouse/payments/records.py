@@ -60,8 +60,7 @@ def intent_row(place: int, item: BeginRecord) -> tuple[Any, ...]:
         payment.mode,
         payment.money.amount_minor,
         payment.money.currency.code,
-        _write(_source_of(payment)),
-        payment.source.account_id,
+        *_source_columns(payment).values(),
         payment.initiator,
         payment.reason,
         payment.network_transaction_id,
@@ -104,7 +103,8 @@ def outcome_row(place: int, record: FinishRecord) -> tuple[Any, ...]:
         payment.network_transaction_id,
         payment.settled_at,
         attempt.answered_at,
-        record.answer,
+        # That of a final outcome is in its event.
+        record.answer if payment.status is Status.PENDING else None,
         attempt.acquirer,
         attempt.reference,
         record.reversal,
@@ -127,6 +127,7 @@ def next_attempt_row(place: int, payment: Payment, resolve_seconds: float | None
         attempt.card and attempt.card.content,
         attempt.card and attempt.card.key_version,
         attempt.fingerprint,
+        payment.double_click_digest,
         resolve_seconds,
         attempt.sent_at,
     )
@@ -173,7 +174,8 @@ def _columns_of_step(payment: Payment) -> dict[str, Any]:
         "mode": payment.mode,
         "amount_minor": payment.money.amount_minor,
         "currency": payment.money.currency.code,
-        "source": _write(_source_of(payment)),
+        **_source_columns(payment),
+        "is_only": payment.mode in {Mode.CAPTURE, Mode.VOID},
         "initiator": payment.initiator,
         "reason": payment.reason,
         "created_at": payment.created_at,
@@ -187,7 +189,7 @@ def _columns_of_step(payment: Payment) -> dict[str, Any]:
 
 def read_payment(row: Mapping[str, Any]) -> Payment:
     """Read a payment from a row of `select_payment`. What only the first transaction has, no other gets."""
-    terms, consumer, source = (json.loads(row[name]) for name in ("terms", "consumer", "source"))
+    terms, consumer = (json.loads(row[name]) for name in ("terms", "consumer"))
     items = tuple(_read_item(item) for item in terms["items"])
     mode = Mode(row["mode"])
     return Payment(
@@ -209,7 +211,7 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         mode=mode,
         status=Status(row["status"]),
         money=Money(row["amount_minor"], Currency.of(row["currency"])),
-        source=_read_source(source, is_disabled=bool(row["is_account_disabled"])),
+        source=_read_source(row),
         initiator=row["initiator"],
         reason=row["reason"],
         emulate_code=terms.get("emulateCode") if mode.is_first else None,
@@ -224,8 +226,8 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         standings=_read_standings(row["subscriptions"]) if mode.is_first else (),
         usd_per_unit=_read_rate(terms.get("usdPerUnit")),
         double_click_digest=row["double_click_digest"],
-        may_redirect=terms["mayRedirect"],
-        proceed_without_3ds=terms["proceedWithout3ds"],
+        may_redirect=terms.get("mayRedirect", True),
+        proceed_without_3ds=terms.get("proceedWithout3ds", True),
         page_try=row["page_try"],
         mid=terms.get("mid"),
         endorsement=read_endorsement(terms.get("endorsement")),
@@ -238,13 +240,11 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
 
 def _terms_of(payment: Payment) -> dict[str, Any]:
     terms: dict[str, Any] = {
-        "title": payment.title,
         "descriptor": payment.descriptor,
         "ipnFormat": payment.ipn_format,
-        "mayRedirect": payment.may_redirect,
-        "proceedWithout3ds": payment.proceed_without_3ds,
+        "mayRedirect": None if payment.may_redirect else False,
+        "proceedWithout3ds": None if payment.proceed_without_3ds else False,
         "items": [item_to_json(item) for item in payment.items],
-        "skuName": payment.sku_name,
         "emulateCode": payment.emulate_code,
         "mid": payment.mid,
     }
@@ -292,29 +292,29 @@ def _consumer_of(payment: Payment) -> dict[str, Any]:
     return {**payment.consumer, **own}
 
 
-def _source_of(payment: Payment) -> dict[str, Any]:
+def _source_columns(payment: Payment) -> dict[str, Any]:
     source = payment.source
     return {
-        "kind": source.kind,
+        "source_kind": source.kind,
         "brand": source.brand,
-        "number": source.masked_number,
-        "expiryMonth": source.expiry_month,
-        "expiryYear": source.expiry_year,
-        "accountId": str(source.account_id),
-        "isStored": source.is_stored,
+        "masked_number": source.masked_number,
+        "expiry_month": source.expiry_month,
+        "expiry_year": source.expiry_year,
+        "account_id": source.account_id,
+        "is_stored": source.is_stored,
     }
 
 
-def _read_source(source: Mapping[str, Any], *, is_disabled: bool) -> Source:
+def _read_source(row: Mapping[str, Any]) -> Source:
     return Source(
-        kind=source["kind"],
-        brand=source["brand"],
-        masked_number=source["number"],
-        expiry_month=source["expiryMonth"],
-        expiry_year=source["expiryYear"],
-        account_id=UUID(source["accountId"]),
-        is_stored=source["isStored"],
-        is_disabled=is_disabled,
+        kind=row["source_kind"],
+        brand=row["brand"],
+        masked_number=row["masked_number"],
+        expiry_month=row["expiry_month"],
+        expiry_year=row["expiry_year"],
+        account_id=row["account_id"],
+        is_stored=row["is_stored"],
+        is_disabled=bool(row["is_account_disabled"]),
     )
 
 

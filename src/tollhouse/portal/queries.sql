@@ -8,8 +8,8 @@ select set_config('statement_timeout', cast(:milliseconds::integer as text), tru
 -- List a merchant's transactions from a place on, newest order first. A span of time is about the time that the list shows.
 select
     t.payment_id, t.transaction_id, p.created_at, t.created_at as begun_at, t.settled_at, t.mode::text, t.status::text,
-    o.dispute_step::text, t.code, t.amount_minor, t.currency, t.source ->> 'brand' as brand, t.source ->> 'number' as card_number,
-    coalesce(p.consumer ->> 'email', '') as email, coalesce(p.terms ->> 'title', '') as title
+    o.dispute_step::text, t.code, t.amount_minor, t.currency, t.brand, t.masked_number as card_number,
+    coalesce(p.consumer ->> 'email', '') as email, coalesce(p.terms -> 'items' -> 0 ->> 'title', '') as title
 from payment p
 join transaction t using (merchant_id, payment_id)
 left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
@@ -31,8 +31,8 @@ limit :most;
 -- List the transactions of one order, newest first.
 select
     t.payment_id, t.transaction_id, p.created_at, t.created_at as begun_at, t.settled_at, t.mode::text, t.status::text,
-    o.dispute_step::text, t.code, t.amount_minor, t.currency, t.source ->> 'brand' as brand, t.source ->> 'number' as card_number,
-    coalesce(p.consumer ->> 'email', '') as email, coalesce(p.terms ->> 'title', '') as title
+    o.dispute_step::text, t.code, t.amount_minor, t.currency, t.brand, t.masked_number as card_number,
+    coalesce(p.consumer ->> 'email', '') as email, coalesce(p.terms -> 'items' -> 0 ->> 'title', '') as title
 from payment p
 join transaction t using (merchant_id, payment_id)
 left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
@@ -52,10 +52,13 @@ limit :most;
 -- Return all about one transaction of a merchant.
 select
     t.payment_id, t.transaction_id, p.created_at, t.created_at as begun_at, t.settled_at, t.mode::text, t.status::text,
-    o.dispute_step::text, t.code, t.amount_minor, t.currency, t.source ->> 'brand' as brand, t.source ->> 'number' as card_number,
-    coalesce(p.consumer ->> 'email', '') as email, coalesce(p.terms ->> 'title', '') as title,
-    o.excess_minor, o.basis_id, o.reason as given_reason, p.site_id, coalesce(s.name, '') as site_name, coalesce(p.terms ->> 'skuName', '') as sku_name,
-    p.terms ->> 'descriptor' as descriptor, p.consumer_id, p.consumer, t.source, t.initiator::text, t.reason::text,
+    o.dispute_step::text, t.code, t.amount_minor, t.currency, t.brand, t.masked_number as card_number,
+    coalesce(p.consumer ->> 'email', '') as email, coalesce(p.terms -> 'items' -> 0 ->> 'title', '') as title,
+    o.excess_minor, o.basis_id, o.reason as given_reason, p.site_id, coalesce(s.name, '') as site_name, coalesce(p.terms -> 'items' -> 0 ->> 'skuName', '') as sku_name,
+    p.terms ->> 'descriptor' as descriptor, p.consumer_id, p.consumer, json_build_object(
+        'kind', t.source_kind, 'brand', t.brand, 'number', t.masked_number, 'expiryMonth', t.expiry_month,
+        'expiryYear', t.expiry_year, 'accountId', t.account_id, 'isStored', t.is_stored
+    ) as source, t.initiator::text, t.reason::text,
     p.request_id, p.ipn_url, p.redirect_url, p.metadata
 from transaction t
 join payment p using (merchant_id, payment_id)

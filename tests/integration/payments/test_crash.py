@@ -25,7 +25,7 @@ union all select 'event of an open transaction' from event e join transaction t 
             and e.status not in ('retrieved', 'represented', 'chargeback', 'chargeback_2nd', 'send_ca')
 union all select 'approved without account' from transaction t
     where status = 'success' and not exists (
-        select from account a where a.account_id = (t.source ->> 'accountId')::uuid
+        select from account a where a.account_id = t.account_id
     )
 union all select 'transaction without payment or attempt' from transaction t
     where not exists (select from payment p where p.payment_id = t.payment_id)

@@ -272,7 +272,7 @@ async def test_a_reversal_is_committed_before_it_is_sent(shop: Shop, other_proce
     """While one process reverses, another that hears of the approval does not tell it: it would be undone."""
     shop.acquirer.plan(Plan(lost="answer"))
     paid = await shop.pay()
-    await shop.value("update attempt set sent_at = sent_at - interval '1 hour'")
+    await shop.value("update open_attempt set sent_at = sent_at - interval '1 hour'")
     sent, heard = asyncio.Event(), asyncio.Event()
 
     class Slow(ScriptedAcquirer):

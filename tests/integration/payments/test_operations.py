@@ -33,7 +33,7 @@ async def modes(shop: Shop) -> list[tuple[str, str, int]]:
 
 async def age(shop: Shop) -> None:
     """Let what is open be older than the acquirer's greatest delay."""
-    await shop.value("update attempt set sent_at = sent_at - '1 hour'::interval where resolve_at is not null")
+    await shop.value("update open_attempt set sent_at = sent_at - '1 hour'::interval where resolve_at is not null")
 
 
 # What each does
@@ -404,7 +404,7 @@ async def test_a_late_approval_does_not_outrun_a_void(shop: Shop) -> None:
 async def test_a_reversal_that_a_crash_left(shop: Shop) -> None:
     """The resolver reverses what was being taken back, and asks nothing."""
     payment = await shop.begin()
-    await shop.value("update attempt set state = 'reversing', resolve_at = now()")
+    await shop.value("update open_attempt set state = 'reversing', resolve_at = now()")
     settled = await shop.resolve(payment.transaction_id)
     assert (settled.code, shop.acquirer.count("inquire"), shop.acquirer.count("reverse")) == ("1041", 0, 1)
 

@@ -33,7 +33,7 @@ async def age(shop: Shop, seconds: float) -> None:
     """Let attempts be older than they are, and due."""
     await shop.value(
         """
-        update attempt set sent_at = sent_at - $1::interval, resolve_at = now() - interval '1s'
+        update open_attempt set sent_at = sent_at - $1::interval, resolve_at = now() - interval '1s'
         where resolve_at is not null
         """,
         timedelta(seconds=seconds),
@@ -236,7 +236,7 @@ async def test_the_worker_settles_everything_that_is_due(shop: Shop) -> None:
         shop.acquirer.plan(Plan(lost="answer"))
         await shop.pay(metadata=f'{{"n": {n}}}', external_id=f"user-{n % 7}")
     await shop.value(
-        "update attempt set acquirer = 'gone' where transaction_id in (select transaction_id from attempt limit 2)"
+        "update open_attempt set acquirer = 'gone' where transaction_id in (select transaction_id from attempt limit 2)"
     )
     await age(shop, 0)
     assert await resolve_due(shop.parts.attempts) == 53
@@ -255,7 +255,7 @@ async def test_an_acquirer_that_is_not_configured(shop: Shop) -> None:
 async def test_a_crash_before_a_payment_without_route_was_refused(shop: Shop) -> None:
     """A payment that no acquirer was chosen for ends as it would have: `fail` 1030."""
     payment = await shop.begin()
-    await shop.value("update attempt set acquirer = 'none'")
+    await shop.value("update open_attempt set acquirer = 'none'")
     settled = await shop.resolve(payment.transaction_id)
     assert (settled.code, await events(shop)) == ("1030", ["fail"])
 

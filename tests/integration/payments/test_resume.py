@@ -355,7 +355,7 @@ async def test_it_goes_without_a_code_that_is_gone(world: World) -> None:
 async def test_a_resumed_attempt_is_as_old_as_its_request(world: World) -> None:
     """The resolver counts an acquirer's delays from when it was asked, not from before the challenge."""
     answer = await world.pay("challenge", browser=True)
-    await world.fetch("update attempt set sent_at = now() - interval '10 minutes'")
+    await world.fetch("update open_attempt set sent_at = now() - interval '10 minutes'")
     await world.answer_bank(answer, "pass")
     await world.settled(answer)
     assert await world.fetch("select from attempt where sent_at < now() - interval '1 minute'") == []

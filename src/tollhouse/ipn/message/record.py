@@ -40,6 +40,7 @@ class EventRow(NamedTuple):
     legacy_xml: bytes | None
     request_id: str
     condition: Condition | None = None
+    answer_length: int | None = None
 
 
 class RecordEvent:
@@ -69,6 +70,7 @@ class RecordEvent:
             legacy_xml=build_xml(payment) if chosen in {"legacy", "both"} else None,
             request_id=payment.request_id,
             condition=choose_condition(payment.ipn_format, kind) if chosen else None,
+            answer_length=len(payment.rendered) - 1 if payment.rendered else None,
         )
         return (row,)
 

@@ -3,7 +3,8 @@
 create type payment_intent_v1 as (
     place integer, merchant_id bigint, payment_id bigint, transaction_id bigint, site_id bigint, consumer_id text,
     terms jsonb, consumer jsonb, metadata json, ipn_url text, redirect_url text, request_id text, mode transaction_mode,
-    amount_minor bigint, currency text, source jsonb, account_id uuid, initiator initiator, reason initiation_reason,
+    amount_minor bigint, currency text, source_kind text, brand text, masked_number text, expiry_month smallint,
+    expiry_year smallint, account_id uuid, is_stored boolean, initiator initiator, reason initiation_reason,
     network_transaction_id text, double_click_digest bytea, page_try smallint, created_at timestamptz, acquirer text,
     reference text, sealed_card bytea, key_version integer, fingerprint bytea, resolve_seconds double precision,
     sent_at timestamptz, operation text, claimed_id text, digest bytea, token_id uuid
@@ -36,6 +37,7 @@ declare
     claims_won bigint;
     waiting integer[];
     won integer[];
+    refused integer[];
     begun integer[] := '{}';
     begun_before integer[] := '{}';
     claimed integer[] := '{}';
@@ -112,17 +114,17 @@ begin
         end if;
 
         with inserted as (
-            insert into transaction (
-                merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source, initiator, reason,
-                network_transaction_id, double_click_digest, page_try, created_at
+            insert into open_attempt (
+                merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
+                fingerprint, double_click_digest, resolve_at, sent_at
             )
-            select p.merchant_id, p.transaction_id, p.payment_id, p.mode, p.amount_minor, p.currency, p.source,
-                p.initiator, p.reason, p.network_transaction_id, p.double_click_digest, p.page_try, p.created_at
+            select p.merchant_id, p.transaction_id, 1, p.payment_id, p.acquirer, p.reference, 'in_flight',
+                p.sealed_card, p.key_version, p.fingerprint, p.double_click_digest,
+                now() + make_interval(secs => p.resolve_seconds), p.sent_at
             from unnest(payments) as p
             where p.place = any(waiting)
-            -- By what an insert may wait for: an equal payment, or another try of the same page.
-            order by p.merchant_id, coalesce(p.double_click_digest, ''),
-                case when p.page_try is not null then p.payment_id else 0 end
+            -- An insert waits for an equal payment.
+            order by p.merchant_id, coalesce(p.double_click_digest, '')
             on conflict do nothing
             returning transaction_id
         )
@@ -131,6 +133,36 @@ begin
             where p.transaction_id in (select transaction_id from inserted)
         )
         into won;
+
+        with inserted as (
+            insert into transaction (
+                merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source_kind, brand, masked_number,
+                expiry_month, expiry_year, account_id, is_stored, initiator, reason, network_transaction_id, page_try,
+                is_only, created_at
+            )
+            select p.merchant_id, p.transaction_id, p.payment_id, p.mode, p.amount_minor, p.currency, p.source_kind,
+                p.brand, p.masked_number, p.expiry_month, p.expiry_year, p.account_id, p.is_stored, p.initiator, p.reason,
+                p.network_transaction_id, p.page_try, p.page_try is not null, p.created_at
+            from unnest(payments) as p
+            where p.place = any(won)
+            -- An insert waits for another try of the same page.
+            order by p.merchant_id, case when p.page_try is not null then p.payment_id else 0 end
+            on conflict do nothing
+            returning transaction_id
+        )
+        select array(
+            select p.place from unnest(payments) as p
+            where p.place = any(won) and p.transaction_id not in (select transaction_id from inserted)
+        )
+        into refused;
+
+        if cardinality(refused) > 0 then
+            delete from open_attempt a
+            using unnest(payments) as p
+            where p.place = any(refused) and a.merchant_id = p.merchant_id and a.transaction_id = p.transaction_id
+                and a.number = 1;
+            won := array(select w from unnest(won) as w where w <> all(refused));
+        end if;
         begun := begun || won;
         exit when cardinality(won) = cardinality(waiting);
 
@@ -141,9 +173,8 @@ begin
             from unnest(payments) as p
             left join transaction own
                 on own.merchant_id = p.merchant_id and own.transaction_id = p.transaction_id
-            left join transaction equal
+            left join open_attempt equal
                 on equal.merchant_id = p.merchant_id and equal.double_click_digest = p.double_click_digest
-                and equal.status = 'pending'
             left join lateral (
                 select payment_id from transaction t
                 where t.merchant_id = p.merchant_id and t.payment_id = p.payment_id
@@ -169,15 +200,6 @@ begin
     from unnest(payments) as p
     where p.place = any(begun)
     on conflict do nothing;
-
-    insert into attempt (
-        merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
-        fingerprint, resolve_at, sent_at
-    )
-    select p.merchant_id, p.transaction_id, 1, p.payment_id, p.acquirer, p.reference, 'in_flight', p.sealed_card,
-        p.key_version, p.fingerprint, now() + make_interval(secs => p.resolve_seconds), p.sent_at
-    from unnest(payments) as p
-    where p.place = any(begun);
 
     if cardinality(clicked) > 0 then
         update request_claim c

@@ -2,7 +2,7 @@
 create type next_attempt_v1 as (
     place integer, merchant_id bigint, transaction_id bigint, number smallint, payment_id bigint, acquirer text,
     reference text, state attempt_state, sealed_card bytea, key_version integer, fingerprint bytea,
-    resolve_seconds double precision, sent_at timestamptz
+    double_click_digest bytea, resolve_seconds double precision, sent_at timestamptz
 );
 
 -- composition: Finish attempts: move those that are still in the state in which they were read, and write what follows from each
@@ -28,7 +28,7 @@ declare
     moved_before integer[] := '{}';
     outdated integer[] := '{}';
 begin
-    perform from attempt a
+    perform from open_attempt a
     join unnest(outcomes) as g using (merchant_id, transaction_id, number)
     where a.state = g.expected
     order by a.merchant_id, a.transaction_id, a.number
@@ -38,7 +38,7 @@ begin
     moved := array(
         select distinct on (g.merchant_id, g.transaction_id, g.number) g.place
         from unnest(outcomes) as g
-        left join attempt a using (merchant_id, transaction_id, number)
+        left join open_attempt a using (merchant_id, transaction_id, number)
         where a.state = g.expected or (g.number = 0 and exists (
             select from transaction t
             where t.merchant_id = g.merchant_id and t.transaction_id = g.transaction_id and t.status = 'pending'
@@ -62,37 +62,53 @@ begin
         );
     end if;
 
-    update attempt a
-    set state = g.state,
-        resolve_at = now() + make_interval(secs => g.resolve_seconds),
-        inquiries = 0,
-        -- After a challenge the acquirer is asked now: "not found" proves nothing before its longest delay.
-        sent_at = case when g.state = 'in_flight' then now() else a.sent_at end,
-        sealed_card = case when g.state in ('in_flight', 'challenged', 'unknown', 'reversing') then a.sealed_card end,
-        response_code = g.response_code,
-        advice_code = g.advice_code,
-        approval_code = g.approval_code,
-        moved_by = g.record_id
-    from unnest(outcomes) as g
-    where g.place = any(moved) and a.merchant_id = g.merchant_id and a.transaction_id = g.transaction_id
-        and a.number = g.number;
+    with closed as (
+        delete from open_attempt a
+        using unnest(outcomes) as g
+        where g.place = any(moved) and g.state in ('approved', 'declined', 'not_sent', 'reversed')
+            and a.merchant_id = g.merchant_id and a.transaction_id = g.transaction_id and a.number = g.number
+        returning a.merchant_id, a.transaction_id, a.sent_at, g.state, a.number, g.record_id, a.acquirer, a.reference,
+            g.response_code, g.advice_code, g.approval_code
+    )
+    insert into closed_attempt (
+        merchant_id, transaction_id, sent_at, state, number, moved_by, acquirer, reference, response_code, advice_code,
+        approval_code
+    )
+    select * from closed;
+
+    if exists (select from unnest(outcomes) as g where g.state in ('in_flight', 'challenged', 'unknown', 'reversing')) then
+        update open_attempt a
+        set state = g.state,
+            resolve_at = now() + make_interval(secs => g.resolve_seconds),
+            inquiries = 0,
+            -- After a challenge the acquirer is asked now: "not found" proves nothing before its longest delay.
+            sent_at = case when g.state = 'in_flight' then now() else a.sent_at end,
+            moved_by = g.record_id
+        from unnest(outcomes) as g
+        where g.place = any(moved) and g.state in ('in_flight', 'challenged', 'unknown', 'reversing')
+            and a.merchant_id = g.merchant_id and a.transaction_id = g.transaction_id and a.number = g.number;
+    end if;
 
     update transaction t
     set status = g.status,
         code = g.code,
         network_transaction_id = g.network_transaction_id,
-        settled_at = g.settled_at
+        settled_at = g.settled_at,
+        is_only = t.is_only and g.status <> 'fail',
+        is_late = g.settled_at - t.created_at > interval '1 hour'
     from unnest(outcomes) as g
     where g.place = any(moved) and g.status <> 'pending'
         and t.merchant_id = g.merchant_id and t.transaction_id = g.transaction_id and t.status = 'pending';
 
-    -- The first recorded answer stays.
-    update request_claim c
-    set status = 201, answer = g.answer
-    from unnest(outcomes) as g
-    where g.place = any(moved) and g.answer is not null and c.answer is null
-        and c.merchant_id = g.merchant_id and c.payment_id = g.payment_id
-        and (c.transaction_id = g.transaction_id or (c.transaction_id is null and g.is_first));
+    -- The response to a final outcome is the beginning of its event (recorded_response_v1). The first recorded response stays.
+    if exists (select from unnest(outcomes) as g where g.answer is not null) then
+        update request_claim c
+        set status = 201, answer = g.answer
+        from unnest(outcomes) as g
+        where g.place = any(moved) and g.answer is not null and c.answer is null
+            and c.merchant_id = g.merchant_id and c.payment_id = g.payment_id
+            and (c.transaction_id = g.transaction_id or (c.transaction_id is null and g.is_first));
+    end if;
 
     -- A decline that does not end the transaction leads to a challenge.
     insert into attempt_step (merchant_id, transaction_id, number, at, left_state, reached_state, response_code)
@@ -103,12 +119,12 @@ begin
         and (g.expected <> 'in_flight' or g.state not in ('approved', 'declined') or g.status = 'pending');
 
     if cardinality(next_attempts) > 0 then
-        insert into attempt (
+        insert into open_attempt (
             merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
-            fingerprint, resolve_at, sent_at
+            fingerprint, double_click_digest, resolve_at, sent_at
         )
         select merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
-            fingerprint, now() + make_interval(secs => resolve_seconds), sent_at
+            fingerprint, double_click_digest, now() + make_interval(secs => resolve_seconds), sent_at
         from unnest(next_attempts)
         where place = any(moved)
         on conflict do nothing;

@@ -1,8 +1,10 @@
 -- `condition` says when the event is posted: always (null), if its site asks for its kind ('asked_for'), or if nothing
--- is left of the payment ('nothing_left'). It is recorded in any case.
+-- is left of the payment ('nothing_left'). It is recorded in any case. The first `answer_length` bytes of the body
+-- are the response to the request, without its last brace.
 create type event_v1 as (
     place integer, merchant_id bigint, payment_id bigint, transaction_id bigint, subscription_id bigint, site_id bigint,
-    kind text, status text, url text, format ipn_format, body bytea, legacy_xml bytea, request_id text, condition text
+    kind text, status text, url text, format ipn_format, body bytea, legacy_xml bytea, request_id text, condition text,
+    answer_length integer
 );
 
 -- ipn: Record events, in their order. An event whose condition does not hold gets no URL. A transaction has one event of each
@@ -22,7 +24,7 @@ begin
 
     insert into event (
         merchant_id, payment_id, transaction_id, subscription_id, site_id, kind, status, url, format, body, legacy_xml,
-        request_id
+        request_id, answer_length
     )
     select e.merchant_id, e.payment_id, e.transaction_id, e.subscription_id, e.site_id, e.kind, e.status,
         case
@@ -44,7 +46,7 @@ begin
             ) is distinct from false then ''
             else e.url
         end,
-        e.format, e.body, e.legacy_xml, e.request_id
+        e.format, e.body, e.legacy_xml, e.request_id, e.answer_length
     from unnest(events) with ordinality as e
     order by e.ordinality
     on conflict (merchant_id, transaction_id, status) where transaction_id is not null do nothing;

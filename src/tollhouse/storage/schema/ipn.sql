@@ -21,6 +21,8 @@ create table event (
     -- Where to deliver. Empty: nowhere, the event is only in the feed.
     url text not null,
     body bytea not null,
+    -- The length of its beginning that is the response to the request, without the last brace. Null: it holds no response.
+    answer_length integer,
     -- The legacy form, stored like the body. Null unless requested.
     legacy_xml bytea,
     primary key (merchant_id, event_id)

@@ -63,35 +63,42 @@ create table transaction (
     currency text not null check (length(currency) = 3),
     code text constraint transaction_final_has_code check (code is not null or status = 'pending'),
     network_transaction_id text,
-    -- Equal for two requests for the same purchase; see transaction_double_click.
-    double_click_digest bytea,
-    -- The card as far as it may be shown: source kind as sent, brand, masked number, expiry, stored card.
-    source jsonb not null,
+    -- The card as far as it may be shown. `source_kind` is as sent; `is_stored`: the request named a stored card.
+    source_kind text not null,
+    brand text not null,
+    masked_number text not null,
+    expiry_year smallint not null,
+    expiry_month smallint not null,
+    account_id uuid not null,
+    is_stored boolean not null,
+    -- Of captures, voids and attempts on payment pages, of which a payment has one: this is the one. False once it failed.
+    is_only boolean not null default false,
+    -- It was finished more than an hour after it began.
+    is_late boolean not null default false,
     primary key (merchant_id, transaction_id)
-);
+)
+-- Room for the one update of each row on its page, so that no index is written again.
+with (fillfactor = 60);
 
 -- Finds the transactions of a payment.
 create index transaction_payment on transaction (merchant_id, payment_id);
--- Allows one unresolved payment for equal requests: the second request gets the first one's response.
-create unique index transaction_double_click on transaction (merchant_id, double_click_digest)
-    where status = 'pending' and double_click_digest is not null;
 -- Allows one capture of a payment that is open or successful.
 create unique index transaction_capture_unique on transaction (merchant_id, payment_id)
-    where mode = 'capture' and status <> 'fail';
+    where mode = 'capture' and is_only;
 -- Allows one void of a payment that is open or successful.
 create unique index transaction_void_unique on transaction (merchant_id, payment_id)
-    where mode = 'void' and status <> 'fail';
+    where mode = 'void' and is_only;
 -- Makes one attempt on a payment page one transaction, however often its form is sent.
 create unique index transaction_page_try on transaction (merchant_id, payment_id, page_try) where page_try is not null;
 -- Allows no further attempt on a payment page while one is open or after one succeeded.
 create unique index transaction_page_charge on transaction (merchant_id, payment_id)
-    where page_try is not null and status <> 'fail';
+    where page_try is not null and is_only;
 -- Lists transactions other than the first of a payment by time; first ones are found through payment_recent.
 create index transaction_later on transaction (merchant_id, created_at, transaction_id)
     where mode not in ('sale', 'auth') or page_try > 1;
 -- Finds transactions that finished long after they began, for lists filtered by the finish time.
 create index transaction_settled_late on transaction (merchant_id, created_at, transaction_id)
-    where settled_at - created_at > interval '1 hour';
+    where is_late;
 
 create type attempt_state as enum (
     'in_flight',   -- -> approved | declined | not_sent | reversed | unknown | reversing | challenged
@@ -104,15 +111,18 @@ create type attempt_state as enum (
     'reversed'     -- final
 );
 
--- Attempts: requests to an acquirer. Inserted and committed before the request is sent.
-create table attempt (
+-- Open attempts: requests to an acquirer that have no final outcome yet. Inserted and committed before the request is sent, deleted by the
+-- outcome. What is needed no longer than that, and what changes until then, is here and nowhere else.
+create table open_attempt (
     merchant_id bigint not null,
     transaction_id bigint not null,
     payment_id bigint not null,
     sent_at timestamptz not null,
-    -- When the resolver may query the acquirer. Null when final.
+    -- When the resolver may query the acquirer. Null while a challenge is open.
     resolve_at timestamptz,
-    state attempt_state not null,
+    state attempt_state not null constraint open_attempt_is_open check (
+        state in ('in_flight', 'challenged', 'unknown', 'reversing')
+    ),
     inquiries integer not null default 0,
     key_version integer,
     number smallint not null,
@@ -121,21 +131,52 @@ create table attempt (
     acquirer text not null,
     -- Identifies the attempt at the acquirer forever.
     reference text not null,
+    fingerprint bytea,
+    -- Equal for two requests for the same purchase; see open_attempt_double_click.
+    double_click_digest bytea,
+    -- The card, sealed for the merchant: the resolver needs it if the process died.
+    sealed_card bytea,
+    primary key (merchant_id, transaction_id, number)
+)
+-- Every payment inserts and deletes a row: the space is used again soon.
+with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+
+-- Finds attempts to resolve.
+create index open_attempt_due on open_attempt (resolve_at) where resolve_at is not null;
+-- Allows one open payment for equal requests: the second request gets the first one's response.
+create unique index open_attempt_double_click on open_attempt (merchant_id, double_click_digest)
+    where double_click_digest is not null;
+
+-- Closed attempts, with their final outcome. Never changed.
+create table closed_attempt (
+    merchant_id bigint not null,
+    transaction_id bigint not null,
+    sent_at timestamptz not null,
+    state attempt_state not null constraint closed_attempt_is_final check (
+        state in ('approved', 'declined', 'not_sent', 'reversed')
+    ),
+    number smallint not null,
+    -- Identifies the state change that closed it, so that a repeated write recognizes its own.
+    moved_by uuid,
+    acquirer text not null,
+    -- Identifies the attempt at the acquirer forever.
+    reference text not null,
     response_code text,
     advice_code text,
     approval_code text,
-    fingerprint bytea,
-    -- The card, sealed for the merchant, until the attempt is final: the resolver needs it if the process died.
-    sealed_card bytea,
-    primary key (merchant_id, transaction_id, number),
-    -- By text, so that a new state does not rewrite the check.
-    constraint attempt_final_has_no_card check (
-        state::text in ('in_flight', 'challenged', 'unknown', 'reversing') or (sealed_card is null and resolve_at is null)
-    )
+    primary key (merchant_id, transaction_id, number)
 );
 
--- Finds attempts to resolve.
-create index attempt_due on attempt (resolve_at) where resolve_at is not null;
+-- All attempts, open and closed.
+create view attempt as
+select merchant_id, transaction_id, number, acquirer, reference, state, sent_at, resolve_at, inquiries, sealed_card, key_version,
+    fingerprint, double_click_digest, moved_by, null::text as response_code, null::text as advice_code,
+    null::text as approval_code
+from open_attempt
+union all
+select merchant_id, transaction_id, number, acquirer, reference, state, sent_at, null, 0, null, null, null, null, moved_by,
+    response_code, advice_code, approval_code
+from closed_attempt;
 
 -- State changes of attempts and inquiries without a result. A payment approved at once has no rows here.
 create table attempt_step (
