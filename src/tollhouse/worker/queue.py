@@ -26,6 +26,7 @@ from tollhouse.worker.run import Beat, ignore_beat
 #: meanwhile is leased together, and in a process that also serves payments the looks leave them the processor.
 REST_FACTOR = 2.0
 MIN_REST_SECONDS = 0.02
+MAX_REST_SECONDS = 1.0
 
 #: Between two looks that find nothing: from the shortest pause, growing to the longest. A wake-up ends it.
 MIN_PAUSE_SECONDS = 0.02
@@ -78,7 +79,7 @@ class Work(Generic[Piece]):
 
     `lease` leases the pieces for which there is room beside those under way; `handle` handles one piece and records its
     outcome; `release` releases pieces whose handling was cut off; `describe` names a piece in log lines; `idle_seconds`
-    is the longest time between two looks that find nothing.
+    is the longest time between two looks that find nothing. Without `rests`, a place is filled as soon as it is free.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Work(Generic[Piece]):
     release: Callable[[Sequence[Piece]], Awaitable[None]] = release_nothing
     describe: Callable[[Piece], Mapping[str, object]] = describe_nothing
     idle_seconds: float = MAX_PAUSE_SECONDS
+    rests: bool = True
 
 
 def lease_up_to(
@@ -127,6 +129,7 @@ class LeasedQueue(Generic[Piece]):
                 urgent=wake,
                 beat=beat,
                 idle_seconds=work.idle_seconds,
+                rests=work.rests,
             )
         finally:
             await self._drain()
@@ -197,6 +200,7 @@ async def look_for_work(
     urgent: asyncio.Event | None = None,
     beat: Beat = ignore_beat,
     idle_seconds: float = MAX_PAUSE_SECONDS,
+    rests: bool = True,
 ) -> None:
     """Look for work until stopped, less often the longer there is none. Nothing that goes wrong ends it.
 
@@ -219,12 +223,18 @@ async def look_for_work(
             await _sleep(TROUBLE_PAUSE_SECONDS, stop)
             continue
         beat()
-        await _sleep(max(MIN_REST_SECONDS, REST_FACTOR * (time.monotonic() - begun)), stop, urgent)
+        if rests:
+            await _sleep(choose_rest(time.monotonic() - begun), stop, urgent)
         if found:
             pause = MIN_PAUSE_SECONDS
         else:
             await _sleep(pause, stop, urgent, wake)
             pause = min(pause * 1.5, idle_seconds)
+
+
+def choose_rest(look_seconds: float) -> float:
+    """Return how long a loop rests after a look that took so long."""
+    return min(max(MIN_REST_SECONDS, REST_FACTOR * look_seconds), MAX_REST_SECONDS)
 
 
 async def _sleep(seconds: float, *events: asyncio.Event) -> None:

@@ -34,6 +34,7 @@ class Renewals:
             handle=self._renew,
             describe=lambda due: {"subscription_id": due.case.subscription.subscription_id},
             idle_seconds=IDLE_SECONDS,
+            rests=False,
         )
 
     async def _lease(self, under_way: Sequence[UnderWay[Due]]) -> Sequence[Due]:

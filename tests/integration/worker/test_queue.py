@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+import pytest
 from structlog.testing import capture_logs
 from tests.support.callbacks import wait_until
 
 from tollhouse.kernel.errors import DatabaseUnavailable, NotFound
-from tollhouse.worker.queue import LeasedQueue, UnderWay, Work
+from tollhouse.worker.queue import LeasedQueue, UnderWay, Work, choose_rest
 
 
 class Rows:
@@ -78,27 +79,35 @@ async def test_a_refusal_is_a_warning_and_a_defect_an_error() -> None:
 
 async def test_a_rest_is_ended_by_a_wake_up_and_not_by_a_piece() -> None:
     """After a look the loop rests, whatever ends meanwhile; a wake-up ends the rest."""
-    stop, wake = asyncio.Event(), asyncio.Event()
+    stop, wake, handled = asyncio.Event(), asyncio.Event(), asyncio.Event()
     looks: list[int] = []
 
     async def lease(under_way: Sequence[UnderWay[int]]) -> Sequence[int]:
         looks.append(len(under_way))
         if len(looks) == 1:
-            await asyncio.sleep(1.0)  # the rest is longer than the test
+            await asyncio.sleep(0.5)  # so that the rest is the longest
             return [1]
         stop.set()
         return ()
 
     async def handle(_piece: int) -> None:
-        """End at once."""
+        handled.set()
 
     running = asyncio.create_task(LeasedQueue(Work("numbers", lease=lease, handle=handle)).run(stop=stop, wake=wake))
     await wait_until(lambda: len(looks) == 1)
-    await asyncio.sleep(1.5)
+    await handled.wait()
+    for _ in range(20):
+        await asyncio.sleep(0)
     assert len(looks) == 1
     wake.set()
     await asyncio.wait_for(running, 10)
     assert looks == [0, 0]
+
+
+@pytest.mark.parametrize(("took", "rest"), [(0.001, 0.02), (0.05, 0.1), (30.0, 1.0)])
+def test_a_rest_is_in_proportion_to_its_look(took: float, rest: float) -> None:
+    """A loop rests for twice the time of its look, within bounds: a slow database does not stop it for long."""
+    assert choose_rest(took) == rest
 
 
 async def test_a_slow_piece_keeps_one_place() -> None:
