@@ -120,6 +120,7 @@ GOALS = (
     ),
     Goal("callbacks a second to 16 endpoints", figure("ipn, backlog", "16 endpoints", "rate"), min_ratio=1.4),
     Goal("bytes a payment", fact("rows", "bytes_a_payment"), max_value=3_000),
+    Goal("bytes a payment with dead rows", fact("rows", "written_a_payment")),
     Goal("updates a payment", fact("rows", "updates_a_payment")),
     Goal("share of HOT updates", fact("rows", "hot_share")),
     Goal("renewals, of payments", figure("renewals", "approving", "of_payments"), min_value=1.0),

@@ -47,15 +47,20 @@ def read_usage(gateways: Collection[int], database: int | None) -> Usage:
     processes = _read_processes()
     measured = {*gateways, *([] if database is None else [database])}
     used = _sum_tree(processes, database) if database is not None else 0.0
-    is_child = database in processes and processes[database].parent in gateways  # then it is in that gateway's tree
+    is_child = database in processes and processes[database].parent in {*gateways} - {os.getpid()}
     own_tree = sum(_sum_tree(processes, child) for child in _children(processes, os.getpid()) if child not in measured)
     return Usage(
         at=time.monotonic(),
         machine=_read_busy_seconds(),
-        gateway=sum(_sum_tree(processes, gateway) for gateway in gateways) - (used if is_child else 0.0),
+        gateway=sum(_sum_gateway(processes, gateway) for gateway in gateways) - (used if is_child else 0.0),
         database=used,
         bench=own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime + own_tree,
     )
+
+
+def _sum_gateway(processes: dict[int, _Process], gateway: int) -> float:
+    """Return the seconds of a gateway with its children; where a benchmark is the gateway itself, its own."""
+    return processes[gateway].own if gateway == os.getpid() else _sum_tree(processes, gateway)
 
 
 @dataclass(frozen=True, slots=True)

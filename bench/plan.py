@@ -30,7 +30,7 @@ from bench.limit import read_sample, run_database, run_pgbench
 from bench.load import run_wrk
 from bench.machine import read_rss_mib, read_usage, wait_until_quiet
 from bench.report import Figure, print_figure
-from bench.rows import print_rows, read_rows
+from bench.rows import compact, print_rows, read_rows
 from bench.source import measure_source, print_source
 from bench.subscriptions import count_renewals, fill_subscriptions, live_ten_years, sign_up
 
@@ -58,7 +58,7 @@ FILL_OUTBOX = """
 insert into event (merchant_id, payment_id, transaction_id, site_id, kind, status, url, format, body, request_id)
 select merchant_id, n, n, site_id, kind, status,
     format('http://127.0.0.%s:{port}/ipn', 1 + n % {endpoints}), 'json', body, request_id
-from (select * from event order by event_id limit 1) as one, generate_series(1, {events}) as n
+from (select * from event order by transaction_id desc limit 1) as one, generate_series(1, {events}) as n
 """
 
 #: Measured work: takes nothing, returns a figure's numbers.
@@ -235,10 +235,14 @@ async def measure_rows(bench: Bench) -> None:
     """What a payment leaves in tables and indexes, and how many of its updates stay on their page."""
     async with running(acquirer="approving", posted=False) as (gateway, sink):
         await asyncio.sleep(STATISTICS_SECONDS)
+        await compact(gateway.directory)
         before = await read_rows(gateway.directory)
         await _load(gateway, sink, connections=COMMON_CONNECTIONS, seconds=bench.seconds)
         await asyncio.sleep(STATISTICS_SECONDS)
+        written = (await read_rows(gateway.directory)).since(before)
+        await compact(gateway.directory)
         bench.rows = (await read_rows(gateway.directory)).since(before)
+        bench.rows["written_a_payment"] = written["bytes_a_payment"]
     print_rows(bench.rows)
 
 
