@@ -1,5 +1,5 @@
 -- A payment to begin, with its first transaction and attempt. Null if absent: the idempotency key
--- (`operation`, `claimed_id`, `digest`), the token, the digest of equal purchases, the try of a page.
+-- (`operation`, `claimed_id`, `digest`), the token, the digest of equal payments, the attempt of a page.
 create type payment_intent_v1 as (
     place integer, merchant_id bigint, payment_id bigint, transaction_id bigint, site_id bigint, consumer_id text,
     terms jsonb, consumer jsonb, metadata json, ipn_url text, redirect_url text, request_id text, mode transaction_mode,
@@ -14,11 +14,11 @@ create type payment_intent_v1 as (
 --
 -- Each payment has one outcome:
 --
--- - 'begun', or 'begun_before' by an earlier try of this batch, whose COMMIT got no response;
+-- - 'begun', or 'begun_before' by an earlier run of this batch, whose COMMIT got no response;
 -- - 'claimed': its idempotency key belongs to another payment;
 -- - 'token_gone': its token was used or has expired, and the idempotency key was released;
 -- - 'superseded': the subscription that it renews has changed since it was leased;
--- - 'double_click': an equal payment is open, or another try of its page; its idempotency key leads to that one now.
+-- - 'double_click': an equal payment is open, or another attempt of its page; its idempotency key leads to that one now.
 --
 -- A payment that was not begun leaves nothing else behind, except that the token of a double click is used. The order
 -- of the statements is the order of the locks.

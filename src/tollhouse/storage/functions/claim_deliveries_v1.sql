@@ -1,4 +1,4 @@
--- A host that a claim has locked: in the turn `place` of merchants, `rank` among the hosts of its merchant.
+-- A host locked by a claim: `place` is the turn of its merchant, `rank` its position among the hosts of the merchant.
 create type locked_host_v1 as (
     merchant_id bigint,
     host_id bigint,
@@ -6,8 +6,8 @@ create type locked_host_v1 as (
     rank bigint
 );
 
--- A delivery as it was leased, with all that posting it needs, what is known of its host, and the turn in which that was. Without an
--- event it says that others hold all hosts that are ready.
+-- A leased delivery, with the data to post it, the state of its host, and its turn. A row without an event means that others hold all
+-- ready hosts.
 create type claimed_delivery_v1 as (
     merchant_id bigint,
     event_id bigint,
@@ -31,12 +31,12 @@ create type claimed_delivery_v1 as (
     place integer
 );
 
--- ipn: Lease deliveries that are due. Turns go to merchants with a host that is ready, in the order of their ids after a given one and then
--- from the first; in each turn the hosts that have been ready longest are taken. Left out are merchants that have no place left, and
--- of strained merchants, which have none left for unproven hosts, these. A lease is one slot of a host: what a host has room for is
--- dealt out among its free slots, oldest first. Slots are granted by turns: first one of each merchant, then a second one. A host that
--- never acknowledged, or was slow, is unproven, and gets one delivery in each slot: it would not come to the others in time, and they
--- would be given back. `share_merchants` are merchants with deliveries under way; others have all of their room.
+-- ipn: Lease due deliveries. Merchants with a ready host get turns, in the order of their IDs after a given one and then from the first;
+-- each turn takes the hosts that have been ready longest. Merchants without a free place get none, nor do unproven hosts of
+-- merchants without a free place for these. A lease is one slot of a host: the due deliveries of a host are divided among its free
+-- slots, oldest first. Slots are granted in turns: first one to each merchant, then a second one. A host that
+-- never acknowledged, or was slow, is unproven, and gets one delivery in each slot: it would not reach the others in time, and they
+-- would be returned. `share_merchants` are merchants with deliveries in progress; all others have their full room.
 create function claim_deliveries_v1(
     after_merchant_id bigint, most_merchants integer, hosts_of_merchant integer, room_of_merchant bigint,
     unproven_of_merchant bigint, share_merchants bigint[], share_rooms bigint[], share_unproven bigint[], quick_room bigint,

@@ -8,7 +8,7 @@ create type next_attempt_v1 as (
 -- composition: Finish attempts: move those that are still in the state in which they were read, and write what follows from each
 -- that moved. Each outcome has one result:
 --
--- - 'moved', or 'moved_before' by an earlier try of this batch, whose COMMIT got no response;
+-- - 'moved', or 'moved_before' by an earlier run of this batch, whose COMMIT got no response;
 -- - 'overtaken': another outcome was first, or an earlier one of this batch; an approval is then reversed;
 -- - 'outdated': a subscription has changed since it was read; nothing was written, and it has to be computed again.
 --

@@ -1,10 +1,10 @@
--- The outcome of a renewal try.
+-- The outcome of a renewal attempt.
 create type renewal_outcome_v1 as (
     place integer, merchant_id bigint, transaction_id bigint, state renewal_state, settled_at timestamptz, code text,
     advice_code text, is_decline boolean, refuses_card boolean
 );
 
--- billing: Write the outcomes of renewal tries.
+-- billing: Write the outcomes of renewal attempts.
 create function finish_renewals_v1(renewals renewal_outcome_v1[]) returns void
 language plpgsql set enable_seqscan to off set enable_hashjoin to off set enable_mergejoin to off as $$
 begin

@@ -1,7 +1,7 @@
 -- An authentication to insert: `content` is a row of `authentication` as JSON.
 create type authentication_v1 as (place integer, content jsonb);
 
--- threeds: Insert authentications. Those that an earlier try of the batch wrote stay.
+-- threeds: Insert authentications. Those that an earlier run of the batch wrote stay.
 create function insert_authentications_v1(authentications authentication_v1[]) returns void
 language plpgsql as $$
 begin

@@ -5,7 +5,7 @@ create type pending_subscription_v1 as (
     created_at timestamptz
 );
 
--- billing: Insert the subscriptions that payments start, as pending. Those that an earlier try of the batch wrote stay.
+-- billing: Insert the subscriptions that payments start, as pending. Those that an earlier run of the batch wrote stay.
 create function insert_pending_subscriptions_v1(subscriptions pending_subscription_v1[]) returns void
 language plpgsql as $$
 begin

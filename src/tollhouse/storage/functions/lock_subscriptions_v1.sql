@@ -1,5 +1,5 @@
--- A subscription as it is from now on. `expected_version` is the version that it was computed from, or null if nobody
--- else can change it.
+-- The new state of a subscription. `expected_version` is the version from which it was computed, or null if no other writer
+-- can change it.
 create type subscription_v1 as (
     place integer, expected_version integer, keeps_lease boolean, merchant_id bigint, subscription_id bigint,
     status subscription_status, account_id uuid, prices jsonb, anchor_at timestamptz, anchor_months integer,
@@ -10,8 +10,8 @@ create type subscription_v1 as (
     approved_at timestamptz, is_charge_next boolean
 );
 
--- billing: Lock the subscriptions that have an expected version, and return the places of which one has another version by now,
--- or is also changed by an earlier place.
+-- billing: Lock the subscriptions that have an expected version, and return the places whose subscription has another version, or is
+-- also changed by an earlier place.
 create function lock_subscriptions_v1(subscriptions subscription_v1[]) returns integer[]
 language plpgsql set enable_seqscan to off set enable_hashjoin to off set enable_mergejoin to off as $$
 begin

@@ -1,4 +1,4 @@
--- billing: Tell whether a due subscription may be processed: nothing of a disabled merchant is charged, or expires for want of a charge.
+-- billing: Return whether a due subscription may be processed: those of a disabled merchant are not charged, and do not expire without a charge.
 create function may_be_done_v1(
     is_charge_next boolean, waits_for_account boolean, cancel_at timestamptz, merchant_now timestamptz,
     is_merchant_active boolean

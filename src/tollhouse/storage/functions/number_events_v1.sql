@@ -9,9 +9,9 @@ create type numbered_event_v1 as (
     origin text
 );
 
--- ipn: Number events, each with the origin of its URL, in the order of their ids, and make a delivery of each in each of its forms. The
--- first of a thread may go unless an earlier one is under way; the others are held. Returns how many events were numbered: none if
--- another sequencer is at it.
+-- ipn: Number events, each with the origin of its URL, in the order of their IDs, and create a delivery of each in each of its forms.
+-- The first of a thread may be sent unless an earlier one is in progress; the others are held. Returns the number of numbered events:
+-- zero if another sequencer is running.
 create function number_events_v1(merchant_ids bigint[], event_ids bigint[], origins text[])
 returns integer language plpgsql
     set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off as $$

@@ -1,4 +1,4 @@
--- How one leased delivery went: what is written if the lease still holds. `started_at` is null for one that is given back untried.
+-- The outcome of a leased delivery, written if the lease still holds. `started_at` is null for one that is returned without an attempt.
 create type delivery_outcome_v1 as (
     merchant_id bigint,
     event_id bigint,
@@ -15,8 +15,8 @@ create type delivery_outcome_v1 as (
     excerpt text
 );
 
--- ipn: Write how leased deliveries went, those whose lease still holds, and log the attempts; let held events go, and count for the hosts.
--- Returns what was written.
+-- ipn: Write the outcomes of deliveries whose lease still holds, and log the attempts; release held events, and update the hosts.
+-- Returns the keys of the written outcomes.
 create function record_deliveries_v1(
     outcomes delivery_outcome_v1[], slow_after_ms integer, probe_after integer, first_pause interval, longest_pause interval,
     brought_forward integer

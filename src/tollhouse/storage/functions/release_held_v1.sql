@@ -1,4 +1,4 @@
--- ipn: Let the next event of threads go whose last one is finished, in all its forms, and return the hosts that they go to.
+-- ipn: Release the next event of each thread whose last one is finished, in all its forms, and return the hosts of these events.
 create function release_held_v1(merchant_ids bigint[], threads bigint[])
 returns table (merchant_id bigint, host_id bigint) language sql
     set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off as $$

@@ -1,5 +1,5 @@
--- payments: Have approvals reversed that came after their attempt was finished otherwise, or while it is being reversed. An
--- attempt that is approved or still open is left alone.
+-- payments: Open reversals for approvals that arrived after their attempt was finished otherwise, or while it is being reversed. An
+-- attempt that is approved or still open does not change.
 create function reverse_late_approvals_v1(outcomes attempt_outcome_v1[]) returns void
 language plpgsql set enable_seqscan to off set enable_hashjoin to off set enable_mergejoin to off as $$
 begin

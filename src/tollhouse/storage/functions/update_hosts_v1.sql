@@ -1,5 +1,5 @@
--- What a batch of outcomes says of a host: failures since the last acknowledgement, or all if there was none; whether it
--- acknowledged; whether the batch made something due again; whether its last attempt was slow; for how long it wants to be left alone.
+-- The outcomes of a batch for a host: failures since the last acknowledgement, or all if there was none; whether it
+-- acknowledged; whether the batch made a delivery due again; whether its last attempt was slow; the pause that it asks for.
 create type host_change_v1 as (
     merchant_id bigint,
     host_id bigint,
@@ -10,10 +10,10 @@ create type host_change_v1 as (
     asked_for interval
 );
 
--- ipn: Count failures in a row, pause an endpoint that fails or asks for it, and have a claim look at hosts with something to deliver.
--- Locked whatever `ready_at` says: a claim that is under way may be about to raise it, not having seen what we made due. What waits
--- for an endpoint that acknowledges again after it failed is tried at once, but for what somebody else holds: these rows are locked
--- after those of their hosts.
+-- ipn: Count consecutive failures, pause an endpoint that fails or asks for it, and make hosts with due deliveries ready. Rows are locked
+-- for every value of `ready_at`: a concurrent claim may be about to raise it, without having seen the deliveries made due here. When an
+-- endpoint acknowledges again after failures, its waiting deliveries become due at once, except those locked by others: these rows are
+-- locked after those of their hosts.
 create function update_hosts_v1(
     changes host_change_v1[], probe_after integer, first_pause interval, longest_pause interval, brought_forward integer
 ) returns void language plpgsql

@@ -1,5 +1,5 @@
--- ipn: Find or create hosts, and have a claim look at them. The row is locked even if it is due already: a claim that is under way may be
--- about to raise `ready_at`, not having seen what we make due.
+-- ipn: Find or create hosts, and make them ready. The row is locked even if the host is ready already: a concurrent claim may be
+-- about to raise `ready_at`, without having seen the deliveries made due here.
 create function upsert_delivery_hosts_v1(merchant_ids bigint[], origins text[])
 returns table (merchant_id bigint, origin text, host_id bigint) language sql as $$
     insert into delivery_host as h (merchant_id, origin, ready_at)
