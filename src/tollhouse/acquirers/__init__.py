@@ -1,1 +1,1 @@
-"""What an acquirer is to the gateway, and the connectors that speak to one."""
+"""The interface of acquirers, and the connectors."""

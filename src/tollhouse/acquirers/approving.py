@@ -1,6 +1,6 @@
-"""A connector that approves everything in process, for benchmarks and stage. It moves no money and keeps no memory.
+"""A connector that approves everything in process, for benchmarks and stage. It moves no money and stores nothing.
 
-What it answers follows from the reference alone, so that an inquiry after a crash finds what the authorization said.
+Its responses follow from the reference alone, so that an inquiry after a crash gets the same outcome.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tollhouse.kernel.money import Money
 
 
 class ApprovingAcquirer:
-    """Approves at once, whatever is asked."""
+    """A connector that approves every request at once."""
 
     name = "approving"
     settles: Literal["inquire", "reverse"] = "inquire"
@@ -51,27 +51,27 @@ class ApprovingAcquirer:
         return _approve(operation.reference)
 
     async def inquire(self, reference: str, money: Money) -> Finding:
-        """Say that the reference was approved, which is what came of it or would have."""
+        """Return an approval of the reference."""
         del money
         return _approve(reference)
 
     async def reverse(self, reference: str, money: Money) -> Finding:
-        """Acknowledge: there is nothing to undo."""
+        """Confirm the reversal: there is nothing to undo."""
         del reference, money
         return Reversed()
 
     async def update_account(self, query: AccountQuery) -> Update:
-        """Say that nothing is new: it knows no cards."""
+        """Report no change, because it knows no cards."""
         del query
         return Unchanged()
 
     async def list_disputes(self, query: DisputeQuery) -> tuple[Dispute, ...]:
-        """Say that nothing was charged back: it has no issuers."""
+        """Report no disputes, because it has no issuers."""
         del query
         return ()
 
     async def acknowledge_disputes(self, dispute_ids: Sequence[str]) -> bool:
-        """Acknowledge: there is nothing to tell again."""
+        """Confirm the acknowledgment."""
         del dispute_ids
         return True
 

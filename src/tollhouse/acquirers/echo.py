@@ -1,7 +1,7 @@
-"""Check that an answer is about the very request that was sent. Pure; for every connector.
+"""Check that a response belongs to the request that was sent. Every connector uses this.
 
-A host that has its references mixed up, or a reference that is used a second time after a restore, answers for another
-payment. Such an answer decides nothing.
+A host with mixed-up references, or a reference that is reused after a restore, may respond about another payment. Such
+a response decides nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """The parts of a request that its answer repeats. The amount is in minor units; None was not repeated."""
+    """The parts of a request that its response repeats. The amount is in minor units. None was not repeated."""
 
     reference: str
     amount_minor: int | None
@@ -26,9 +26,9 @@ class Echo:
 
 
 def check_echo(finding: Finding, echo: Echo, *, reference: str, money: Money) -> Finding:
-    """Return the finding, or Unknown where the answer repeats another reference, amount or currency than was asked.
+    """Return the outcome, or Unknown if the response repeats a different reference, amount or currency.
 
-    An approval or a decline has to repeat all three. What is said of a reference that the host never saw need not.
+    An approval or a decline must repeat all three. A response about an unknown reference need not.
     """
     if echo.reference != reference:
         return Unknown("answer about another reference")
@@ -42,7 +42,7 @@ def check_echo(finding: Finding, echo: Echo, *, reference: str, money: Money) ->
 
 
 def _is_amount_right(finding: Finding, amount_minor: int | None, money: Money) -> bool:
-    """Tell whether the amount is the one that was asked, or of a partial approval a part of it."""
+    """Return whether the amount is the requested one, or part of it for a partial approval."""
     if amount_minor is None:
         return False
     if isinstance(finding, Approved) and finding.response_code == PARTIAL:

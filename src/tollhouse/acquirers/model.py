@@ -1,7 +1,7 @@
-"""What the gateway asks of an acquirer, and the answers it understands.
+"""The interface of acquirers: requests and outcomes.
 
-Only an explicit answer approves or declines. Whatever else happens after the first byte was sent is `Unknown`,
-which is a state and not an error; a message that surely never left is `NotSent`.
+Only an explicit response approves or declines. Every other result after the first byte is `Unknown`, which is a state
+and not an error. A message that was not sent is `NotSent`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Reason = Literal["one_click", "recurring", "unscheduled"]
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What 3-D Secure proved, for the issuer to check. `cavv` is base64 of 20 bytes.
+    """The result of a 3-D Secure authentication for the issuer to verify. `cavv` is base64 of 20 bytes.
 
-    `is_external` tells that another 3-D Secure server than ours brought it, and the Directory's id may then be missing.
+    `is_external` is true if another 3-D Secure server provided it; the Directory Server's ID may then be missing.
     """
 
     eci: str
@@ -37,9 +37,11 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """One request for money. `reference` was committed before it is sent and names it for ever.
+    """A request for a sale or an authorization.
 
-    `capture` is False for an authorization that is captured later; an amount of zero verifies the account.
+    Its `reference` is committed before sending and identifies it permanently.
+
+    `capture` is False for an authorization that is captured later; an amount of zero verifies the card.
     """
 
     reference: str
@@ -54,40 +56,40 @@ class Authorization:
     proof: Proof | None = None
     consumer_ip: str | None = None
     emulate_code: str | None = None
-    #: Names the merchant to the acquirer (ISO 8583 field 42).
+    #: The acquirer's ID of the merchant (ISO 8583 field 42).
     acceptor: str = ""
-    #: The merchant account that the request named, as it named it.
+    #: The acquirer account that the request named.
     mid: str | None = None
-    #: Why the cardholder was not authenticated, in the words of the wire: lowValue, tra, moto and so on.
+    #: The reason for skipping authentication, in the terms of the API: lowValue, tra, moto and so on.
     exemption: str | None = None
     #: The merchant's time of the transaction (ISO 8583 fields 7 and 12), from which issuers count days.
     transacted_at: datetime | None = None
-    #: An instant of `kernel.clock.boot_seconds`. A connector checks it once it is connected, right before the first
-    #: byte; past it the request is NotSent. By default nothing may be sent.
+    #: An instant of `kernel.clock.boot_seconds`. A connector checks it after connecting, right before the first byte;
+    #: after it, the request is NotSent. By default nothing may be sent.
     send_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A capture, void or credit. `reference` is its own, committed before it is sent, and names it for ever.
+    """A capture, void or refund. Its own `reference` is committed before sending and identifies it permanently.
 
     `original_reference` is that of the authorization or sale, or of its capture. A capture takes `money` and releases
-    the rest of what was held; a void carries all that it releases; a credit may be a part of what was captured.
+    the rest of the hold; a void carries the whole amount that it releases; a refund may be part of the captured amount.
     """
 
     reference: str
     original_reference: str
     money: Money
     emulate_code: str | None = None
-    #: As that of an authorization.
+    #: As for an authorization.
     transacted_at: datetime | None = None
-    #: As that of an authorization.
+    #: As for an authorization.
     send_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """The issuer approved. `network_transaction_id` names the agreement in later merchant-initiated charges.
+    """The issuer approved. `network_transaction_id` links later merchant-initiated charges.
 
     Operations have none.
     """
@@ -99,7 +101,7 @@ class Approved:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """The issuer declined, with its response code of ISO 8583 field 39 and perhaps an advice code."""
+    """The issuer declined, with its response code (ISO 8583 field 39) and possibly an advice code."""
 
     response_code: str
     advice_code: str | None = None
@@ -107,34 +109,34 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The request may have been processed; nobody here knows. `cause` is for the log."""
+    """The outcome is unknown: the request may have been processed. `cause` is for the log."""
 
     cause: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The request surely did not reach the acquirer. `cause` is for the log."""
+    """The request did not reach the acquirer. `cause` is for the log."""
 
     cause: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """The acquirer, asked about a reference, knows nothing of it."""
+    """The acquirer does not know the reference of an inquiry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reversed:
-    """The acquirer has reversed what the reference named, or never had it and will refuse it from now on."""
+    """The acquirer has reversed the reference, or does not know it and will reject it from now on."""
 
 
 @dataclass(frozen=True, slots=True)
 class DisputeQuery:
-    """A question about what issuers have charged back by `until`: of one acceptor, or of all.
+    """A query for disputes up to `until`, of one acceptor or of all.
 
-    Acceptors whose clocks are ahead have an instant of their own, in `ahead`; there are at most 1000. `after` is the
-    last dispute of the page before.
+    Acceptors whose clocks are ahead have their own instants, in `ahead`, at most 1000. `after` is the last dispute of
+    the previous page.
     """
 
     until: datetime
@@ -145,9 +147,9 @@ class DisputeQuery:
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """An issuer took money back of a sale or a capture. `dispute_id` is the acquirer's and names it for ever.
+    """A dispute of a sale or capture. `dispute_id` is the acquirer's and identifies it permanently.
 
-    `reference` is that of the sale or capture, `reason` as the scheme numbers them, `due_at` the merchant's time.
+    `reference` is that of the sale or capture, `reason` is the scheme's number, `due_at` is in the merchant's time.
     """
 
     dispute_id: str
@@ -160,19 +162,19 @@ class Dispute:
 
 @dataclass(frozen=True, slots=True)
 class AccountQuery:
-    """A question to the account updater of the card's scheme. `reference` names the question, and no payment."""
+    """A query to the account updater of the card's scheme. `reference` identifies the query, not a payment."""
 
     reference: str
     card: Card
-    #: Names the merchant to the acquirer.
+    #: The acquirer's ID of the merchant.
     acceptor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """The issuer has given the cardholder a new date, or a card with a new number: `card` is what is good now.
+    """The issuer has issued a new expiry or a new number: `card` is the valid card.
 
-    The agreements of the old number go on with the new one; there is no other way for them to pass to a number.
+    Network transaction IDs of the old number remain valid for the new one. They pass to a new number in no other way.
     """
 
     card: Card
@@ -180,32 +182,31 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """Nothing is new, as far as the updater knows; issuers need not take part in it."""
+    """The account updater knows of no change. Issuers need not take part in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The account is closed, and no other takes its place."""
+    """The account is closed, without a replacement."""
 
 
 @dataclass(frozen=True, slots=True)
 class AskCardholder:
-    """The issuer has something new and does not tell it to merchants: ask the cardholder."""
+    """The card has changed, but the issuer does not share the change with merchants: ask the cardholder."""
 
 
 Answer = Approved | Declined | Unknown | NotSent
 Finding = Approved | Declined | Unknown | NotSent | NotFound | Reversed
-#: Of these, Unknown and NotSent say no more than that the question may be asked again.
+#: After Unknown and NotSent the query may be repeated.
 Update = Updated | Unchanged | Closed | AskCardholder | Unknown | NotSent
 
 
 class Acquirer(Protocol):
-    """A connector. `settles` says how an unknown outcome is cleared: asked about, or reversed.
+    """A connector. `settles` is its method of resolving an unknown outcome: inquiry or reversal.
 
-    `can_reverse` is False for an acquirer that undoes nothing by its reference: then it is only asked again about what
-    was settled without its answer, and an approval that comes too late is left to the operator, who is alerted.
-    `longest_delay_seconds` is the longest time after which a request may still be processed: a "not found" before that
-    proves nothing.
+    `can_reverse` is False for an acquirer that cannot reverse by reference: attempts finished without its response are
+    only queried again, and a late approval is left to the operator, who is alerted. `longest_delay_seconds` is the
+    longest time until a request may be processed: "not found" before that proves nothing.
     """
 
     name: str
@@ -215,43 +216,46 @@ class Acquirer(Protocol):
     longest_delay_seconds: float
 
     async def authorize(self, order: Authorization) -> Answer:
-        """Ask for the money. Never raises for what the acquirer or the network does."""
+        """Request a sale or an authorization. Never raises for failures of the acquirer or the network."""
         ...
 
     async def capture(self, operation: Operation) -> Answer:
-        """Take what an authorization holds, or a part of it. Never raises for what the acquirer or the network does."""
+        """Capture all or part of an authorization. Never raises for failures of the acquirer or the network."""
         ...
 
     async def void(self, operation: Operation) -> Answer:
-        """Release what an authorization holds, or undo a sale before it is settled. Never raises, as above."""
+        """Void an authorization, or a sale before settlement. Never raises, as above."""
         ...
 
     async def credit(self, operation: Operation) -> Answer:
-        """Give captured money back, or a part of it. Never raises, as above."""
+        """Refund all or part of a captured amount. Never raises, as above."""
         ...
 
     async def inquire(self, reference: str, money: Money) -> Finding:
-        """Ask what became of a reference, an operation's too; `money` is what was asked under it."""
+        """Query the outcome of a reference, also of an operation. `money` is the amount of its request."""
         ...
 
     async def reverse(self, reference: str, money: Money) -> Finding:
-        """Undo whatever the reference named, or have it refused when it comes; safe to repeat."""
+        """Reverse the reference, or have it rejected if it arrives later. Safe to repeat."""
         ...
 
     async def update_account(self, query: AccountQuery) -> Update:
-        """Ask what is new about a stored card (Visa Account Updater, Mastercard Automatic Billing Updater).
+        """Query changes of a stored card (Visa Account Updater, Mastercard Automatic Billing Updater).
 
-        It only asks: safe to repeat, and never raises, as above.
+        This changes nothing, is safe to repeat, and never raises, as above.
         """
         ...
 
     async def list_disputes(self, query: DisputeQuery) -> tuple[Dispute, ...] | Unknown | NotSent:
-        """Return a page of disputes that are due and were not acknowledged, in the order in which they fell due.
+        """Return a page of due disputes that were not acknowledged, in the order of their due times.
 
         A page has at most 100; an empty one is the end. Never raises, as above.
         """
         ...
 
     async def acknowledge_disputes(self, dispute_ids: Sequence[str]) -> bool:
-        """Let disputes be told no more, at most 100; False when nobody knows whether they are. Safe to repeat."""
+        """Acknowledge at most 100 disputes, so that they are no longer listed.
+
+        Return False if the outcome is unknown. Safe to repeat.
+        """
         ...

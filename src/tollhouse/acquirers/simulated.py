@@ -1,6 +1,6 @@
-"""The connector to the simulated issuer's host: JSON over the transport seam.
+"""The connector to the simulated issuer: JSON over a transport.
 
-Nothing but a well-formed answer about the very reference that was asked about decides anything; all else is `Unknown`.
+Only a well-formed response about the requested reference decides an outcome. Everything else is `Unknown`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _Amount(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct, rename="camel"):
-    """Every answer of the host. `amount` is what it knows the reference for."""
+    """A response of the simulator. `amount` is the amount stored for the reference."""
 
     reference: str
     result: Literal["approved", "declined", "reversed", "not_found"]
@@ -69,7 +69,7 @@ class _NewCard(msgspec.Struct, rename="camel"):
 
 
 class _Update(msgspec.Struct, rename="camel"):
-    """What the account updater answers."""
+    """A response of the account updater."""
 
     reference: str
     result: Literal["updated", "unchanged", "closed", "ask_cardholder"]
@@ -83,10 +83,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class SimulatedAcquirer:
-    """Speaks to the simulator. An unknown outcome is settled by inquiry.
+    """The connector to the simulator. Unknown outcomes are resolved by inquiry.
 
-    `timeout_seconds` is how long an authorization may take, `inquiry_timeout_seconds` an inquiry or a reversal;
-    `longest_delay_seconds` has to be above the simulator's own longest delay.
+    `timeout_seconds` limits an authorization, `inquiry_timeout_seconds` an inquiry or a reversal.
+    `longest_delay_seconds` must exceed the simulator's own longest delay.
     """
 
     name = "simulated"
@@ -107,7 +107,7 @@ class SimulatedAcquirer:
         self._transport = way
 
     async def authorize(self, order: Authorization) -> Answer:
-        """Ask for the money. Never raises for what host or network do."""
+        """Request a sale or an authorization. Never raises for failures of the host or the network."""
         body = _encode_authorization(order)
         answer = await self._order("/acquirer/authorize", body, order)
         is_nameless = isinstance(answer, Approved) and not answer.network_transaction_id
@@ -116,45 +116,45 @@ class SimulatedAcquirer:
         return answer
 
     async def capture(self, operation: Operation) -> Answer:
-        """Take what an authorization holds. Never raises for what host or network do."""
+        """Capture an authorization. Never raises for failures of the host or the network."""
         return await self._order("/acquirer/capture", _encode_operation(operation), operation)
 
     async def void(self, operation: Operation) -> Answer:
-        """Release what an authorization holds, or undo a sale. Never raises for what host or network do."""
+        """Void an authorization or a sale. Never raises for failures of the host or the network."""
         return await self._order("/acquirer/void", _encode_operation(operation), operation)
 
     async def credit(self, operation: Operation) -> Answer:
-        """Give captured money back. Never raises for what host or network do."""
+        """Refund a captured amount. Never raises for failures of the host or the network."""
         return await self._order("/acquirer/credit", _encode_operation(operation), operation)
 
     async def inquire(self, reference: str, money: Money) -> Finding:
-        """Ask what became of a reference."""
+        """Query the outcome of a reference."""
         answer = await self._post_soon("/acquirer/inquire", _name(reference))
         return _read(answer, reference, money) if isinstance(answer, bytes) else answer
 
     async def reverse(self, reference: str, money: Money) -> Finding:
-        """Undo a reference, or have it refused when it comes; safe to repeat."""
+        """Reverse a reference, or have it rejected if it arrives later. Safe to repeat."""
         answer = await self._post_soon("/acquirer/reverse", _name(reference))
         found = _read(answer, reference, money) if isinstance(answer, bytes) else answer
         return found if isinstance(found, Reversed | Unknown | NotSent) else Unknown("reversal not acknowledged")
 
     async def update_account(self, query: AccountQuery) -> Update:
-        """Ask what is new about a stored card. Never raises for what host or network do."""
+        """Query changes of a stored card. Never raises for failures of the host or the network."""
         answer = await self._post_soon("/acquirer/update-account", _encode_query(query))
         return _read_update(answer, query) if isinstance(answer, bytes) else answer
 
     async def list_disputes(self, query: DisputeQuery) -> tuple[Dispute, ...] | Unknown | NotSent:
-        """Return a page of what was charged back. Never raises for what host or network do."""
+        """Return a page of disputes. Never raises for failures of the host or the network."""
         answer = await self._post_soon("/acquirer/disputes", encode_query(query))
         return read_page(answer) if isinstance(answer, bytes) else answer
 
     async def acknowledge_disputes(self, dispute_ids: Sequence[str]) -> bool:
-        """Let disputes be told no more. Never raises for what host or network do."""
+        """Acknowledge disputes. Never raises for failures of the host or the network."""
         answer = await self._post_soon("/acquirer/disputes/acknowledge", encode_ids(dispute_ids))
         return isinstance(answer, bytes) and is_acknowledged(answer, dispute_ids)
 
     async def _order(self, path: str, body: bytes, order: Authorization | Operation) -> Answer:
-        """Have something done; the words of an inquiry are no answer to that."""
+        """Send a request that changes state. The outcomes that only inquiries have are not valid here."""
         answer = await self._post(path, body, self.timeout_seconds, send_before=order.send_before)
         found = _read(answer, order.reference, order.money) if isinstance(answer, bytes) else answer
         return (
@@ -162,7 +162,7 @@ class SimulatedAcquirer:
         )
 
     async def _post_soon(self, path: str, body: bytes) -> bytes | Unknown | NotSent:
-        """Post what does no harm when it is late or arrives twice, but is of no use when it is late."""
+        """Post a message that is harmless if it arrives late or twice, but useless if it is late."""
         seconds = self._inquiry_timeout_seconds
         return await self._post(path, body, seconds, send_before=boot_seconds() + seconds, is_repeatable=True)
 
@@ -180,7 +180,7 @@ class SimulatedAcquirer:
 
 
 def _read(body: bytes, reference: str, money: Money) -> Finding:
-    """Read an answer. Only a complete one about this reference and this sum means anything."""
+    """Parse a response. Only a complete one about this reference and amount is valid."""
     try:
         answer = _decoder.decode(body)
     except UNREADABLE:
@@ -205,7 +205,7 @@ def _read_result(answer: _Answer) -> Finding:
 
 
 def _read_update(body: bytes, query: AccountQuery) -> Update:
-    """Read what the updater says. A new card keeps what is not on it: its holder's name and postal code."""
+    """Parse a response of the account updater. A new card keeps the holder's name and postal code."""
     try:
         answer = _update_decoder.decode(body)
         if answer.reference != query.reference:
@@ -221,7 +221,7 @@ def _read_update(body: bytes, query: AccountQuery) -> Update:
 
 
 def _encode_authorization(order: Authorization) -> bytes:
-    """Build the message: the only place here where the security code is clear."""
+    """Build the message. Only here is the security code in clear text."""
     return _encode(
         {
             "reference": order.reference,
@@ -249,7 +249,7 @@ def _encode_query(query: AccountQuery) -> bytes:
 
 
 def _describe_card(card: Card) -> dict[str, Any]:
-    """Describe a card: the only place here where its number is clear."""
+    """Build the card's fields. Only here is its number in clear text."""
     return {
         "number": card.number.reveal(),
         "expiryMonth": card.expiry.month,
@@ -288,5 +288,5 @@ def _name(reference: str) -> bytes:
 
 
 def _describe(error: Exception) -> str:
-    """Say what the transport met, for the log: the kind of the underlying error, never a message with data in it."""
+    """Describe a transport failure for the log: the type of the underlying error, never a message with data in it."""
     return type(error.__cause__ or error).__name__

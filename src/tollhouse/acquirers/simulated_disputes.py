@@ -1,4 +1,4 @@
-"""What the simulated acquirer is asked about disputes, and what it answers: messages written and read."""
+"""Build and parse the simulator's messages about disputes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encode_query(query: DisputeQuery) -> bytes:
-    """Ask for a page."""
+    """Build the query for a page."""
     return _encode(
         {
             "until": query.until,
@@ -59,7 +59,7 @@ def encode_query(query: DisputeQuery) -> bytes:
 
 
 def read_page(body: bytes) -> tuple[Dispute, ...] | Unknown:
-    """Read a page, all of it or nothing."""
+    """Parse a page, all of it or nothing."""
     try:
         return tuple(_build(told) for told in _page.decode(body).disputes)
     except (*UNREADABLE, KeyError):
@@ -67,12 +67,12 @@ def read_page(body: bytes) -> tuple[Dispute, ...] | Unknown:
 
 
 def encode_ids(dispute_ids: Sequence[str]) -> bytes:
-    """Acknowledge."""
+    """Build the acknowledgment."""
     return _encode({"ids": list(dispute_ids)})
 
 
 def is_acknowledged(body: bytes, dispute_ids: Sequence[str]) -> bool:
-    """Tell whether all of these will be told no more."""
+    """Return whether all of these disputes are acknowledged."""
     try:
         return set(dispute_ids) <= set(_acknowledged.decode(body).ids)
     except UNREADABLE:
@@ -80,7 +80,7 @@ def is_acknowledged(body: bytes, dispute_ids: Sequence[str]) -> bool:
 
 
 def _build(told: _Dispute) -> Dispute:
-    """Build a dispute. Raises KeyError for a currency that is none."""
+    """Build a dispute. Raises KeyError for an unknown currency."""
     fields: dict[str, Any] = {
         "dispute_id": told.id,
         "acceptor": told.acceptor,

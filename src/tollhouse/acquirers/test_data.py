@@ -1,4 +1,4 @@
-"""Test payment data, as the simulated issuer keeps it: the way there and back. Stage only."""
+"""Test payment data, stored by the simulated issuer and managed by the API. Stage only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMEOUT_SECONDS = 8.0
 
 
 class TestPaymentData(msgspec.Struct, rename="camel", frozen=True):
-    """A card or account for tests. What is on it may be below zero, after a credit that was reversed."""
+    """A card or account for tests. Its balance may be negative, after a reversed refund."""
 
     id: int
     type: str
@@ -39,7 +39,7 @@ class TestPaymentData(msgspec.Struct, rename="camel", frozen=True):
 
     @property
     def balance(self) -> Money:
-        """What is on it."""
+        """The balance as money."""
         return Money(self.balance_minor, Currency.of(self.currency))
 
 
@@ -67,7 +67,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True)
 class TestDataRequest:
-    """What a merchant wants made. `request_key` and `request_digest` name the request, so that it is done once."""
+    """Requested test data. `request_key` and `request_digest` identify the request, so that it runs once."""
 
     type: Type
     balance: Money
@@ -80,9 +80,9 @@ class TestDataRequest:
 
 
 class TestDataDesk:
-    """Asks the issuer on behalf of merchants. Raises NotFound, and Unavailable when the issuer does not answer.
+    """A client of the issuer for merchants' test data. Raises NotFound, and Unavailable if the issuer does not respond.
 
-    The issuer dates what it keeps by the merchant's clock, which `now_of` tells.
+    The issuer dates its records by the merchant's clock, which `now_of` returns.
     """
 
     def __init__(self, transport: Transport, now_of: Callable[[int], datetime]) -> None:
@@ -90,7 +90,7 @@ class TestDataDesk:
         self._now_of = now_of
 
     async def create(self, merchant_id: int, wish: TestDataRequest) -> TestPaymentData:
-        """Have test data made. Raises RequestIdReused."""
+        """Create test data. Raises RequestIdReused."""
         found = await self._ask(
             _one,
             "create",
@@ -113,21 +113,21 @@ class TestDataDesk:
     async def list(
         self, merchant_id: int, *, type_: Type | None, limit: int, offset: int
     ) -> tuple[list[TestPaymentData], int]:
-        """Return a page of a merchant's data, the newest first, and how many there are in all."""
+        """Return a page of a merchant's data, newest first, and the total number."""
         found = await self._ask(_page, "list", merchant_id, type=type_, limit=limit, offset=offset)
         return found.data, found.total
 
     async def read(self, merchant_id: int, data_id: int) -> TestPaymentData:
-        """Return one."""
+        """Return one record."""
         return _expect(await self._ask(_one, "read", merchant_id, id=data_id))
 
     async def change(self, merchant_id: int, data_id: int, **changes: Any) -> TestPaymentData:
-        """Change `balanceMinor`, `allowedIps`, `emulate3ds` or `blocked`, and return what it is then."""
+        """Change `balanceMinor`, `allowedIps`, `emulate3ds` or `blocked`, and return the changed record."""
         at = self._now_of(merchant_id)
         return _expect(await self._ask(_one, "change", merchant_id, id=data_id, at=at, **changes))
 
     async def delete(self, merchant_id: int, data_id: int) -> None:
-        """Delete one."""
+        """Delete one record."""
         found = await self._ask(_deleted, "delete", merchant_id, id=data_id)
         if not found.is_deleted:
             raise NotFound("There is no such test payment data.")

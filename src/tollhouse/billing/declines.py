@@ -1,4 +1,4 @@
-"""What a failed renewal says about its card. Pure; the rules are those of `billing.dunning`."""
+"""The meaning of a failed renewal for its card. The rules are those of `billing.dunning`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ if TYPE_CHECKING:
 
 
 def ends_all_on_card(decline: Decline) -> bool:
-    """Tell whether a decline ends every subscription that is paid with the card."""
+    """Return whether a decline ends every subscription that is paid with the card."""
     return _choose_course(decline).takes_all_on_card
 
 
 def is_decline(decline: Decline) -> bool:
-    """Tell whether the issuer has declined; else it was not reached, or its answer was lost and taken back."""
+    """Return whether the issuer declined.
+
+    Else it was not reached, or its response was lost and the attempt reversed.
+    """
     return _choose_course(decline).is_decline
 
 
 def is_for_good(decline: Decline) -> bool:
-    """Tell whether the card is not charged again at the merchant, unless it is approved later."""
+    """Return whether the card is not charged again at the merchant, unless it is approved later."""
     return _choose_course(decline).is_for_good
 
 

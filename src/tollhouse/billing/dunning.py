@@ -1,8 +1,8 @@
-"""What follows a renewal that failed: another try, waiting for a new account, or the end of the subscription.
+"""Dunning after a failed renewal: a retry, a wait for a new card, or the end of the subscription.
 
-The rules are data (`dunning.toml`), with their editions and sources. Pure: all times are handed in, aware and in UTC.
-`decide` looks ahead with what is known when a try has failed. Other payments may be declined on the same card
-meanwhile, so who is about to make a try asks `choose_allowed_time` once more.
+The rules are data (`dunning.toml`), with their editions and sources. All times are arguments, aware and in UTC.
+`decide` plans with the facts known when an attempt has failed. Other payments may be declined on the same card
+meanwhile, so `choose_allowed_time` is called again before a retry.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from tollhouse.kernel import codes
 
 Then = Literal["retry", "hold", "end"]
 
-#: So many of a card's newest declines are all that any limit of the data can ask for.
+#: The newest declines of a card that any limit of the data can need.
 MAX_DECLINES = 50
 
-#: The bounds of a schedule of a site's own.
+#: The bounds of a site's own schedule.
 MAX_RETRIES = 10
 MAX_DAYS = 60
 
@@ -35,56 +35,56 @@ DAYS_FORM = re.compile(r"[1-9][0-9]?( *, *[1-9][0-9]?)*", re.ASCII)
 _SEVERITY = {"retry": 0, "hold": 1, "end": 2}
 
 Reason = Literal[
-    "cardholder_needed",  # hold: only the cardholder can authenticate, and none is there
+    "cardholder_needed",  # hold: only the cardholder can authenticate, and is absent
     "cardholder_stopped",  # end: the cardholder revoked the payment at the issuer
     "consumer_blocked",  # end: the merchant blocked the consumer
     "never_again",  # end: declined for good
-    "new_account_needed",  # hold: the same data would be declined again
-    "no_time_left",  # hold: the next try would come too late; end: it is too late already
-    "not_to_be_repeated",  # hold: the issuer will hardly change its mind, or said nothing that is known
+    "new_account_needed",  # hold: the same card data would be declined again
+    "no_time_left",  # hold: the next retry would be too late; end: it is already too late
+    "not_to_be_repeated",  # hold: the issuer will hardly approve a retry, or its response is unknown
     "retries_disabled",  # hold: the site wants no retries
-    "retries_used_up",  # end: the last one failed
+    "retries_used_up",  # end: the last retry failed
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """When a failed renewal is tried again, in days after its due time: ascending, and empty for never."""
+    """The retries of a failed renewal, in days after its due time: ascending, empty for none."""
 
     retry_days: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A try for a period that failed, with all that matters to what follows. Times are aware and in UTC."""
+    """A failed attempt for a period, with the facts that dunning needs. Times are aware and in UTC."""
 
-    #: The payment's code (`kernel.codes`). It stands for the issuer's response code too: 5213 is `R3`.
+    #: The payment's code (`kernel.codes`), which also represents the issuer's response code: 5213 is `R3`.
     code: str
-    #: Mastercard's merchant advice code, as it numbers them; None where there is none.
+    #: Mastercard's merchant advice code, or None.
     advice_code: str | None
-    #: As `kernel.card` names it; a brand that is not known has the careful limits.
+    #: The name in `kernel.card`. An unknown brand has the strictest limits.
     brand: str
     #: When the outcome was known, which is not before the scheme counted it.
     failed_at: datetime
     due_at: datetime
-    #: How many tries for this period were declined, this one included: at least 1, but for what was no decline.
+    #: The number of declined attempts for this period, including this one: at least 1, unless nothing was declined.
     tries: int
-    #: When the next period falls due; None if this was the last charge of the schedule.
+    #: When the next period is due. None if this was the last charge of the schedule.
     next_due_at: datetime | None
-    #: When this card was declined at this merchant before: all, or the newest `MAX_DECLINES`, in any order.
+    #: Earlier declines of this card at this merchant: all, or the newest `MAX_DECLINES`, in any order.
     earlier_declines: Sequence[datetime] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The subscription is past due and tried again at this time: after the failure, before the end of dunning."""
+    """The subscription is past due and retried at this time: after the failure, before the end of dunning."""
 
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The subscription is past due. Unless a new account comes, nothing is tried, and it expires at this time."""
+    """The subscription is past due. It is not retried without a new card, and expires at this time."""
 
     until: datetime
     reason: Reason
@@ -92,7 +92,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The subscription expires now, and with it perhaps every other one that is paid with the same card."""
+    """The subscription expires now, and possibly every other one on the same card."""
 
     reason: Reason
     takes_all_on_card: bool = False
@@ -103,24 +103,27 @@ Decision = Retry | Hold | End
 
 @dataclass(frozen=True, slots=True)
 class DunningRule:
-    """What a kind of failure leads to if there is time. A retry has no reason; `wait` counts from the failure."""
+    """The consequence of a kind of failure, if there is time. A retry has no reason; `wait` counts from the failure."""
 
     then: Then
     reason: Reason | None = None
     wait: timedelta = timedelta(0)
     takes_all_on_card: bool = False
-    #: False where the issuer has declined nothing: it was not reached, or its answer was lost and taken back.
+    #: False if the issuer did not decline: it was not reached, or its response was lost and the attempt reversed.
     is_decline: bool = True
 
     @property
     def is_for_good(self) -> bool:
-        """Whether the card is never to be charged again at the merchant, whoever the consumer."""
+        """Whether the card must never be charged again at the merchant, for any consumer."""
         return self.then == "end" and (self.takes_all_on_card or self.reason == "never_again")
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """No more than so many declines of a card at a merchant in any such window. No brands: those of no other limit."""
+    """A maximum of declines of a card at a merchant in any window of this length.
+
+    Without brands: those without another limit.
+    """
 
     brands: frozenset[str]
     declines: int
@@ -128,11 +131,11 @@ class Limit:
 
 
 def decide(failure: Failure, policy: Policy) -> Decision:
-    """Say what follows a failed try.
+    """Decide the consequence of a failed attempt.
 
-    A retry is never at or after the time that the next period falls due, never earlier than an advice code says, and
-    never beyond a limit of the card's scheme as far as declines are known. Whatever the code and the advice say, there
-    is an answer; what is not known is not tried again. What was no decline is always tried again: it ends nothing.
+    A retry is never at or after the due time of the next period, never earlier than an advice code permits, and never
+    beyond a known limit of the card's scheme. Every code and advice has a consequence; an unknown one is not retried. A
+    failure without a decline is always retried: it ends nothing.
     """
     course = choose_course(failure.code, failure.advice_code)
     if not course.is_decline:
@@ -148,10 +151,10 @@ def decide(failure: Failure, policy: Policy) -> Decision:
 
 
 def choose_course(code: str, advice_code: str | None) -> DunningRule:
-    """Return what a decline leads to by its payment code and its advice: the stricter of the two.
+    """Return the consequence of a decline by its payment code and its advice: the stricter of the two.
 
-    With one exception: a code that gives no ground of its own, because it is unknown or only says not to send the
-    payment again unasked, leaves it to the advice. One that names a time is an issuer that asks.
+    Exception: the advice alone decides if the code gives no reason of its own, because it is unknown or only forbids an
+    unrequested repeat. An advice with a time is an issuer's request.
     """
     described = codes.get_code(code)
     by_code = _code_courses().get(code) or _follow_category(described)
@@ -164,9 +167,9 @@ def choose_course(code: str, advice_code: str | None) -> DunningRule:
 
 
 def choose_end(due_at: datetime, next_due_at: datetime | None, policy: Policy) -> datetime:
-    """Return when dunning ends: as the next period falls due, and where there is none 30 days after the due time.
+    """Return the end of dunning: the due time of the next period, or 30 days after the due time if there is none.
 
-    A schedule of the site's own that is longer is carried out; dunning then ends a day after its last retry.
+    A longer schedule of the site is completed; dunning then ends a day after its last retry.
     """
     if next_due_at is not None:
         return next_due_at
@@ -175,10 +178,10 @@ def choose_end(due_at: datetime, next_due_at: datetime | None, policy: Policy) -
 
 
 def choose_allowed_time(at: datetime, *, brand: str, declines: Sequence[datetime]) -> datetime:
-    """Return the first time from `at` on at which a try on a card cannot break a limit of its scheme.
+    """Return the first time from `at` on at which a retry cannot break a limit of the card's scheme.
 
     `declines` are those of this card at this merchant: all, or the newest `MAX_DECLINES`, in any order. A window
-    reaches from after its beginning to its end, so a decline leaves it when it is as old as the window is long.
+    excludes its beginning and includes its end, so a decline leaves it when it is as old as the window is long.
     """
     newest = sorted(declines, reverse=True)
     leaving = (
@@ -188,20 +191,20 @@ def choose_allowed_time(at: datetime, *, brand: str, declines: Sequence[datetime
 
 
 def choose_limits(brand: str) -> Sequence[Limit]:
-    """Return the limits of a brand; the careful ones for a brand that has none of its own."""
+    """Return the limits of a brand. A brand without its own has the strictest ones."""
     own = [limit for limit in _limits() if brand in limit.brands]
     return own or [limit for limit in _limits() if not limit.brands]
 
 
 def default_policy() -> Policy:
-    """Return the policy of sites that say nothing."""
+    """Return the policy of sites without one."""
     return Policy(tuple(_table()["schedule"]["days"]))
 
 
 def read_policy(text: str) -> Policy:
-    """Read a site's `rebillRetryPolicy`: default (or enabled, or nothing), disabled, or days such as 1,3,5,7.
+    """Parse a site's `rebillRetryPolicy`: default (or enabled, or empty), disabled, or days such as 1,3,5,7.
 
-    Case and blanks around do not matter. Raises ValueError with a text that is fit for an answer.
+    Case and surrounding blanks are ignored. Raises ValueError with a text suitable for a response.
     """
     word = text.strip(" ").lower()
     if word in DEFAULT_WORDS:
@@ -217,7 +220,7 @@ def read_policy(text: str) -> Policy:
 
 
 def choose_policy(text: str | None) -> Policy:
-    """Return the policy of a stored text. One from before texts were checked that says nothing is the default."""
+    """Return the policy of a stored text. An unchecked old text that is not valid is the default."""
     try:
         return read_policy(text or "")
     except ValueError:
@@ -241,10 +244,10 @@ def _choose_retry(failure: Failure, policy: Policy, course: DunningRule, end: da
 
 
 def _choose_planned_time(failure: Failure, policy: Policy) -> datetime:
-    """Return when the schedule has the next retry.
+    """Return the time of the schedule's next retry.
 
-    A schedule that has fallen behind, because a try was moved or the gateway was down, goes on from the failure with
-    the same gap, so that what was missed is not made up for all at once.
+    A schedule that is behind, because a retry was moved or the gateway was down, continues from the failure with the
+    same gap, so that missed retries are not made all at once.
     """
     days = (0, *policy.retry_days)
     planned = failure.due_at + timedelta(days=days[failure.tries])
@@ -253,9 +256,9 @@ def _choose_planned_time(failure: Failure, policy: Policy) -> datetime:
 
 
 def _choose_time_after_fault(failure: Failure, policy: Policy) -> datetime:
-    """Return when a try that was no decline is made again.
+    """Return the time of the retry after a failure without a decline.
 
-    That is on the schedule's next day, or a day later where it has none; an hour later where a period is due before.
+    It is the schedule's next day, or a day later if there is none, or an hour later if a period is due before.
     """
     days = (failure.due_at + timedelta(days=day) for day in policy.retry_days)
     at = next((day for day in days if day > failure.failed_at), failure.failed_at + timedelta(days=1))
@@ -265,7 +268,7 @@ def _choose_time_after_fault(failure: Failure, policy: Policy) -> datetime:
 
 
 def _follow_category(code: codes.Code) -> DunningRule:
-    """Return what the table of codes says of a code. Its advice to merchants binds us too."""
+    """Return the consequence of a code by the table of codes. Its advice to merchants binds the gateway too."""
     if code.category == 1:
         return DunningRule("end", "never_again")
     if code.category == 3:

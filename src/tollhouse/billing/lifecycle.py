@@ -1,16 +1,16 @@
-"""What becomes of a subscription. Pure: a subscription and what happened give the next subscription.
+"""The lifecycle of a subscription: rules from a subscription and an event to the next subscription.
 
-pending ──> active | trial                its first payment was approved (a failed one forgets it)
-active | trial ──> past_due               a renewal failed and is tried again, or waits for a new card
-trial | past_due ──> active               a try was paid
-past_due ──> active | trial               what is owed costs nothing by new prices
+pending ──> active | trial                its first payment was approved (a failed one deletes it)
+active | trial ──> past_due               a renewal failed and is retried, or waits for a new card
+trial | past_due ──> active               an attempt was approved
+past_due ──> active | trial               the amount owed is zero by new prices
 active | trial | past_due ──> canceled    by the merchant, at once or at a date
 active | trial | past_due ──> expired     unpaid, refused, revoked, or nothing is left to charge
-canceled ──> active | trial               taken back; periods that fell due meanwhile are not charged
+canceled ──> active | trial               the cancellation was withdrawn; periods due meanwhile are not charged
 
-The rules are those of the design, `behaviour` section 6: periods fall due by the schedule, however late the one before
-was paid; what was missed is made up for at most once in 24 hours. All times that merchants see are whole seconds, so
-that what is due at a second is done at it.
+Periods are due by the schedule, however late the previous one was paid. Missed periods are charged at most once in 24
+hours (behavior, section 6). All times that merchants see are whole seconds, so that a period is charged in the second
+in which it is due.
 """
 
 from __future__ import annotations
@@ -36,20 +36,23 @@ if TYPE_CHECKING:
     from tollhouse.catalog.model import Price
     from tollhouse.kernel.card import Expiry
 
-#: Between two charges of which the later one was missed.
+#: The shortest time between two charges if the later one was missed.
 CATCH_UP_PAUSE = timedelta(hours=24)
 
-#: What the reasons of dunning are to a subscription that is over; all others are unpaid.
+#: The end reasons of a subscription by the reasons of dunning. All others are unpaid.
 ENDS = {"cardholder_stopped": End.REVOKED, "never_again": End.REFUSED, "consumer_blocked": End.REFUSED}
 
 
 def next_charge(subscription: Subscription) -> Charge | None:
-    """Return the charge that is next by the schedule; None where nothing is left to charge."""
+    """Return the next charge of the schedule, or None if nothing is left to charge."""
     return find_charge(subscription.plan, subscription.next_period)
 
 
 def begin(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscription:
-    """Return the subscription as its approved first payment starts it. The card's expiry says when to look at it."""
+    """Return the subscription started by its approved first payment.
+
+    The card's expiry decides when the card is checked.
+    """
     approved_at, at = at, floor_second(at)
     plan = dataclasses.replace(subscription.plan, base_at=at)
     begun = replace(
@@ -65,10 +68,7 @@ def begin(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscript
 
 
 def pay(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscription:
-    """Return the subscription after a try for its next period was paid, whatever else has happened to it meanwhile.
-
-    The card may have another expiry than when it was looked at last.
-    """
+    """Return the subscription after an approved attempt for its next period, with the expiry that its card has now."""
     approved_at, at = at, floor_second(at)
     charge = next_charge(subscription)
     paid = replace(
@@ -87,7 +87,7 @@ def pay(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscriptio
 
 
 def skip_free_period(case: SubscriptionContext) -> Subscription:
-    """Return the subscription after a period that costs nothing, which is no cycle and leaves nothing owed."""
+    """Return the subscription after a period that costs nothing. It is not a cycle and leaves no debt."""
     subscription = case.subscription
     charge = next_charge(subscription)
     is_settled = subscription.state is State.PAST_DUE
@@ -103,7 +103,7 @@ def skip_free_period(case: SubscriptionContext) -> Subscription:
 
 
 def fail(case: SubscriptionContext, decline: Decline) -> Subscription:
-    """Return the subscription after a try for its next period was declined."""
+    """Return the subscription after a declined attempt for its next period."""
     failed = take_next_prices(case.subscription)
     if not failed.state.is_running:
         return failed
@@ -123,15 +123,15 @@ def fail(case: SubscriptionContext, decline: Decline) -> Subscription:
 
 
 def _follow_new_prices(case: SubscriptionContext, subscription: Subscription) -> Subscription:
-    """Return a past-due subscription with the dunning of its new prices: as if they had held when it was declined.
+    """Return a past-due subscription with dunning by its new prices, as if they had applied at the decline.
 
-    What is due now is tried now, if there is time. Where there is none by the new prices, the wait for a new card is
-    over at once, and the subscription expires when it is looked at.
+    A charge that is due now is attempted now, if there is time. If the new prices leave no time, the wait for a new
+    card ends at once, and the subscription expires at the next check.
     """
     decline = case.last_decline
     if owes_nothing(subscription):
         return _settle_debt(subscription, case.now)
-    if decline is None:  # the card is another one by now, which is tried at once
+    if decline is None:  # the card has changed, and is attempted at once
         return subscription
     failure = _describe_failure(replace(case, subscription=subscription), decline, tries=max(case.declined_tries, 1))
     ends_at = dunning.choose_end(failure.due_at, failure.next_due_at, case.policy)
@@ -149,9 +149,9 @@ def _follow_new_prices(case: SubscriptionContext, subscription: Subscription) ->
 
 
 def fail_on_old_account(subscription: Subscription, at: datetime) -> Subscription:
-    """Return the subscription after a try was declined on a card that it no longer has: the new one is tried at once.
+    """Return the subscription after a decline on a previous card: the new one is attempted at once.
 
-    What was declined says nothing about the new card, so dunning is not asked.
+    The decline says nothing about the new card, so dunning does not apply.
     """
     failed = take_next_prices(subscription)
     if not failed.state.is_running:
@@ -162,13 +162,13 @@ def fail_on_old_account(subscription: Subscription, at: datetime) -> Subscriptio
 
 
 def owes_nothing(subscription: Subscription) -> bool:
-    """Tell whether the next period costs nothing."""
+    """Return whether the next period costs nothing."""
     charge = next_charge(subscription)
     return charge is not None and not charge.money.amount_minor
 
 
 def is_same_charge(before: Subscription, after: Subscription) -> bool:
-    """Tell whether a change leaves the next charge as it was: its card, sum and times."""
+    """Return whether a change leaves the next charge the same: its card, amount and times."""
     charges = next_charge(before), next_charge(after)
     facts = [
         (each.account_id, each.state, each.due_at, each.charge_at, charge and (charge.due_at, charge.money))
@@ -178,16 +178,16 @@ def is_same_charge(before: Subscription, after: Subscription) -> bool:
 
 
 def is_charge_next(subscription: Subscription) -> bool:
-    """Tell whether the subscription is charged at its `charge_at`, rather than ended or passed over."""
+    """Return whether the subscription is charged at its `charge_at`, rather than ended or skipped."""
     is_ending = subscription.waits_for_account or subscription.is_revoked or next_charge(subscription) is None
     return not is_ending and not owes_nothing(subscription)
 
 
 def _describe_failure(case: SubscriptionContext, decline: Decline, *, tries: int) -> dunning.Failure:
-    """Say what dunning asks of a failure.
+    """Return the failure for dunning.
 
-    A period that was declined first long after its time counts from its first try. What was no decline leaves it owed
-    since it was due.
+    A period that was first declined long after its due time counts from its first attempt. A failure without a decline
+    leaves the period owed since its due time.
     """
     charge = next_charge(case.subscription)
     due_at = charge.due_at if charge else decline.at
@@ -209,7 +209,7 @@ def _describe_failure(case: SubscriptionContext, decline: Decline, *, tries: int
 
 
 def end_what_is_over(case: SubscriptionContext) -> Subscription | None:
-    """Return the subscription as the time that has come ends it; None when it is not over."""
+    """Return the subscription ended by the current time, or None if it is not over."""
     subscription, now = case.subscription, case.now
     if not subscription.state.is_running:
         return None
@@ -222,7 +222,10 @@ def end_what_is_over(case: SubscriptionContext) -> Subscription | None:
 
 
 def _find_end_of_due(case: SubscriptionContext) -> End | None:
-    """Return why a subscription that is due ends instead of being charged; for a disabled merchant that waits."""
+    """Return the reason why a due subscription ends instead of being charged.
+
+    For a disabled merchant it waits instead.
+    """
     subscription = case.subscription
     if not subscription.waits_for_account and next_charge(subscription) is None:
         return End.FINISHED
@@ -234,7 +237,7 @@ def _find_end_of_due(case: SubscriptionContext) -> End | None:
 
 
 def is_card_refused(case: SubscriptionContext) -> bool:
-    """Tell whether the card was declined for good since it was last approved for this subscription."""
+    """Return whether the card was declined for good since it was last approved for this subscription."""
     approved_at = case.subscription.approved_at
     return case.refused_at is not None and (approved_at is None or approved_at < case.refused_at)
 
@@ -242,10 +245,10 @@ def is_card_refused(case: SubscriptionContext) -> bool:
 def cancel(
     case: SubscriptionContext, *, at: datetime | None, at_next_rebill: bool, reason: str | None, tells_consumer: bool
 ) -> Subscription:
-    """Return the subscription as the merchant cancels it: at once, at a date, or when the next charge is due.
+    """Return the subscription canceled by the merchant: at once, at a date, or when the next charge is due.
 
-    A date that has passed means at once, and so does a next charge that is owed already. Raises Invalid for one that
-    has expired; one that is cancelled stays so.
+    A past date means at once, and so does a next charge that is already owed. Raises Invalid for an expired
+    subscription; a canceled one stays canceled.
     """
     subscription, now = case.subscription, case.now
     if subscription.state is State.EXPIRED:
@@ -260,10 +263,10 @@ def cancel(
 
 
 def recover(case: SubscriptionContext) -> Subscription:
-    """Return the subscription with its cancellation taken back, on its old anchor: next is the next date of that.
+    """Return the subscription with its cancellation withdrawn, due at the next date of its old anchor.
 
-    What fell due while it was canceled is not charged. Raises Invalid for one that has expired, and for one that has
-    nothing left to charge.
+    Charges that were due while it was canceled are not made. Raises Invalid for an expired subscription, and for one
+    with nothing left to charge.
     """
     subscription, now = case.subscription, case.now
     if subscription.state is State.EXPIRED:
@@ -273,7 +276,7 @@ def recover(case: SubscriptionContext) -> Subscription:
         return recovered
     is_over = subscription.paid_until is None or subscription.paid_until <= now
     state = State.ACTIVE if is_over else _state_without_debt(subscription)
-    if case.is_charging:  # its outcome says what is next
+    if case.is_charging:  # its outcome decides the next step
         return _look_at_next(replace(recovered, state=state), now)
     period = find_period_after(subscription.plan, subscription.next_period, now)
     if period is None and is_over:
@@ -286,8 +289,9 @@ def recover(case: SubscriptionContext) -> Subscription:
 def change_prices(case: SubscriptionContext, prices: Sequence[Price]) -> Subscription:
     """Return the subscription with other prices from its next charge on, which keeps its date.
 
-    Where a charge is under way they take effect when that is settled. What is owed is owed by the new prices, and so
-    are the time that is left and the tries. Raises Invalid for one that is over, and for prices in another currency.
+    If a charge is in progress, they apply after it has finished. The new prices apply to the amount owed, and so to the
+    time and the retries that are left. Raises Invalid for a subscription that is over, and for prices in another
+    currency.
     """
     if not case.subscription.state.is_running:
         raise Invalid({}, f"The subscription is {case.subscription.state.value}.")
@@ -302,7 +306,7 @@ def change_prices(case: SubscriptionContext, prices: Sequence[Price]) -> Subscri
 
 
 def _require_currency(subscription: Subscription, prices: Sequence[Price]) -> None:
-    """Raise Invalid for prices in another currency than the subscription's, which cannot change."""
+    """Raise Invalid for prices in a currency other than the subscription's, which cannot change."""
     currency = subscription.plan.prices[0].money.currency
     others = [number for number, price in enumerate(prices) if price.money.currency != currency]
     if others:
@@ -311,10 +315,10 @@ def _require_currency(subscription: Subscription, prices: Sequence[Price]) -> No
 
 
 def switch_account(subscription: Subscription, account_id: UUID, at: datetime, expiry: Expiry) -> Subscription:
-    """Return the subscription with another card, or a new date for it: what is past due is tried again at once.
+    """Return the subscription with another card or another expiry: a past-due charge is attempted at once.
 
-    One that was about to end because its old card was revoked goes on, and is due by its schedule. One that expired
-    while the new card was verified stays as it ended.
+    A subscription that was about to end because its old card was revoked continues, due by its schedule. One that
+    expired while the new card was verified stays expired.
     """
     if subscription.state is State.EXPIRED:
         return subscription
@@ -332,18 +336,18 @@ def switch_account(subscription: Subscription, account_id: UUID, at: datetime, e
 
 
 def _check_again(subscription: Subscription, at: datetime, expiry: Expiry) -> datetime | None:
-    """Keep the time of the next look at the card; where there was one already, its expiry may be a later one by now."""
+    """Keep the time of the next card check. If one is set, the expiry may be a later one now."""
     check_at = choose_card_check(expiry, at)
     return subscription.check_card_at or (check_at if check_at is not None and check_at > at else None)
 
 
 def revoke(subscription: Subscription, at: datetime) -> Subscription:
-    """Return the subscription as it is when the cardholder revoked all on its card: it ends when it is looked at."""
+    """Return the subscription after the cardholder revoked all payments on its card: it ends at the next check."""
     return replace(subscription, is_revoked=True, charge_at=at) if subscription.state.is_running else subscription
 
 
 def _look_at_next(subscription: Subscription, at: datetime) -> Subscription:
-    """Set when the next charge is due by the schedule, and when it may be made."""
+    """Set the due time of the next charge by the schedule, and the time at which it may be made."""
     charge = next_charge(subscription)
     if charge is None:
         return replace(subscription, renewal_at=None, charge_at=subscription.paid_until or at)
@@ -356,13 +360,13 @@ def _look_at_next(subscription: Subscription, at: datetime) -> Subscription:
 
 
 def take_next_prices(subscription: Subscription) -> Subscription:
-    """Return the subscription with the prices that were set while a charge was under way, which is settled now."""
+    """Return the subscription with the prices that were set during a charge that has finished now."""
     prices = subscription.next_prices
     if prices is None:
         return subscription
     if next_charge(subscription) is not None:
         plan = replan(subscription.plan, prices, subscription.next_period)
-    else:  # nothing was left to charge: the new prices begin when what was paid for is over
+    else:  # nothing was left to charge: the new prices begin at the end of the paid time
         plan = Plan(
             prices,
             subscription.paid_until or subscription.created_at,
@@ -377,7 +381,7 @@ def _state_without_debt(subscription: Subscription) -> State:
 
 
 def _settle_debt(subscription: Subscription, at: datetime) -> Subscription:
-    """Return a subscription that owes nothing any more, since what was owed costs nothing by its prices of now."""
+    """Return a subscription without debt, because the amount owed is zero by its current prices."""
     settled = replace(subscription, state=_state_without_debt(subscription), waits_for_account=False)
     return _look_at_next(settled, at)
 
@@ -387,7 +391,7 @@ def _cancel(subscription: Subscription, at: datetime) -> Subscription:
 
 
 def _expire(subscription: Subscription, reason: End) -> Subscription:
-    """End a subscription without the merchant's wish: no date of a cancellation is left."""
+    """Expire a subscription, without a date of cancellation."""
     return replace(_stop(subscription, reason), state=State.EXPIRED, cancel_at=None)
 
 

@@ -1,7 +1,7 @@
-"""A subscription: what was agreed, where it stands in its schedule, and what was tried for which period.
+"""Records of subscriptions: the agreement, the position in the schedule, and the attempts for each period.
 
-A *period* is one charge after the sign-up, numbered from 1. A *try* is one payment for a period: when it is declined,
-another may follow. `cycle` counts the periods that were paid.
+A *period* is one charge after the sign-up, numbered from 1. An *attempt* is one payment for a period; after a decline a
+retry may follow. `cycle` counts the paid periods.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """Where a subscription stands. The transitions are in `billing.lifecycle`."""
+    """The state of a subscription. `billing.lifecycle` has the transitions."""
 
     PENDING = "pending"
     ACTIVE = "active"
@@ -40,13 +40,13 @@ RUNNING = frozenset({State.ACTIVE, State.TRIAL, State.PAST_DUE})
 
 
 class End(StrEnum):
-    """Why a subscription is over."""
+    """The reason why a subscription is over."""
 
     CANCELED = "canceled"  # by the merchant
     UNPAID = "unpaid"  # the retries of a renewal are over
-    REFUSED = "refused"  # a renewal was declined in a way after which nothing may be tried
+    REFUSED = "refused"  # a decline of a renewal forbids further attempts
     REVOKED = "revoked"  # the cardholder has told the issuer to end it
-    FINISHED = "finished"  # nothing was left to charge, and what was paid for is over
+    FINISHED = "finished"  # nothing was left to charge, and the paid time is over
 
 
 class Subscription(Struct, frozen=True):
@@ -54,7 +54,7 @@ class Subscription(Struct, frozen=True):
 
     merchant_id: int
     subscription_id: int
-    #: The purchase that began it.
+    #: The payment that started it.
     payment_id: int
     site_id: int
     consumer_id: str
@@ -63,79 +63,79 @@ class Subscription(Struct, frozen=True):
     title: str
     state: State
     plan: Plan
-    #: The period that is charged next, and how often that was tried.
+    #: The period that is charged next, and the number of its attempts.
     next_period: int
     tries: int
     cycle: int
     created_at: datetime
     began_as_trial: bool
-    #: When the next period is due by the schedule; None where nothing is left to charge.
+    #: When the next period is due by the schedule. None if nothing is left to charge.
     renewal_at: datetime | None
-    #: When its next try may be made; when it waits for a card or has nothing left to charge, when it expires.
+    #: When the next attempt may be made. If it waits for a card or has nothing left to charge, when it expires.
     charge_at: datetime | None
-    #: When it was charged last, and until when what was charged is good.
+    #: The time of the last charge, and the end of the time that it paid for.
     charged_at: datetime | None
     paid_until: datetime | None
-    #: It ends then, or has ended then, by the merchant's wish.
+    #: When it ends, or ended, by the merchant's cancellation.
     cancel_at: datetime | None = None
     cancel_reason: str | None = None
-    #: Whether the consumer is told by letter when it ends at `cancel_at`.
+    #: Whether the consumer is told by email when it ends at `cancel_at`.
     tells_consumer: bool = False
-    #: It is past due, and a new card is waited for.
+    #: It is past due and waits for a new card.
     waits_for_account: bool = False
     is_revoked: bool = False
     ended_with: End | None = None
-    #: Prices that take effect when what is under way is settled.
+    #: Prices that take effect after the charge in progress.
     next_prices: tuple[Price, ...] | None = None
     network_transaction_id: str | None = None
-    #: When the account updater is asked about its card next; None: not before the card changes.
+    #: When the account updater is next queried about its card. None: not before the card changes.
     check_card_at: datetime | None = None
     #: When its card was last approved for it: at the sign-up, a renewal, or the card's verification.
     approved_at: datetime | None = None
 
     @property
     def due_at(self) -> datetime | None:
-        """When there is something to do with it, unless a charge is under way; None: never."""
+        """When it is due for processing, unless a charge is in progress. None: never."""
         times = [each for each in (self.charge_at, self.cancel_at) if each is not None]
         return min(times, default=None) if self.state.is_running else None
 
     @property
     def key(self) -> tuple[int, int]:
-        """By what it is found, and the order in which rows are locked."""
+        """Its key, which also defines the order of row locks."""
         return self.merchant_id, self.subscription_id
 
 
 class SubscriptionContext(Struct, frozen=True):
-    """A subscription with all that a rule needs to decide about it."""
+    """A subscription with all facts that the rules need."""
 
     subscription: Subscription
-    #: The merchant's time when it was read.
+    #: The merchant's time when it was loaded.
     now: datetime
-    #: A charge is under way.
+    #: A charge is in progress.
     is_charging: bool
     policy: Policy
-    #: How far the merchant's time is ahead of the real one.
+    #: The offset of the merchant's time from real time.
     clock_offset: timedelta = timedelta()
-    #: Nothing is charged for a merchant who is disabled.
+    #: A disabled merchant charges nothing.
     is_merchant_active: bool = True
-    #: The fencing token of whoever leased it last.
+    #: The fencing token of the last lease.
     lease: int | None = None
     #: Counts the changes of the subscription.
     version: int = 0
-    #: When its next period was tried first, not counting what was no decline.
+    #: When its next period was first attempted, without failures that were no decline.
     first_tried_at: datetime | None = None
-    #: How many tries for its next period were declined.
+    #: The number of declined attempts for its next period.
     declined_tries: int = 0
-    #: The last try for its next period, if it failed on the card that the subscription has now.
+    #: The last attempt for its next period, if it failed on the current card.
     last_decline: Decline | None = None
-    #: When its card was declined in the merchant's renewals lately, whoever the consumer, newest first.
+    #: Recent declines of its card in the merchant's renewals, for any consumer, newest first.
     declines: Sequence[datetime] = ()
-    #: When its card was declined for good in the merchant's renewals, whoever the consumer.
+    #: When its card was declined for good in the merchant's renewals, for any consumer.
     refused_at: datetime | None = None
 
 
 class Agreement(Struct, frozen=True):
-    """What the payment that began a subscription said, and what holds for all its charges."""
+    """The terms of the payment that started a subscription, which apply to all its charges."""
 
     #: JSON, as it was sent.
     metadata: str
@@ -145,12 +145,12 @@ class Agreement(Struct, frozen=True):
     external_id: str | None
     consumer: Mapping[str, Any]
     mid: str | None
-    #: To whom letters go, as `notices.model.Addressee` has it; None where none was asked for.
+    #: The recipient of emails, as in `notices.model.Recipient`. None if no email was requested.
     addressee: Mapping[str, Any] | None
 
 
 class Decline(Struct, frozen=True):
-    """How a try failed. `code` is the payment's; `advice_code` what the scheme's network added, if anything."""
+    """The failure of an attempt. `code` is the payment's; `advice_code` is the scheme's, if any."""
 
     at: datetime
     code: str
@@ -174,11 +174,11 @@ CARD_EXPIRING: Final = "subscription.card_expiring"
 
 
 class LifecycleEvent(Struct, frozen=True):
-    """Something that happened to a subscription without a payment; its site hears of it unless it does not want to."""
+    """An event of a subscription without a payment. Its site is notified, unless it has disabled this."""
 
     kind: HappeningKind
     subscription: Subscription
     at: datetime
     request_id: str
-    #: The code of the renewal that ended it, if its outcome is not written yet.
+    #: The code of the renewal that ended it, if its outcome is not stored yet.
     declined_with: str | None = None

@@ -1,12 +1,12 @@
-"""When a subscription charges, and how much. Pure: prices and where they count from give the charges.
+"""Schedules: when a subscription charges, and how much.
 
-The prices that lead a list without a delay are charged with the sign-up. Each later price falls due its offset after
-the one before it was due, whenever that was paid; one that repeats does so at its own offset; one without an offset
-falls due together with the one before it (behaviour, section 6). Days and weeks are exact, in UTC. Months and years
-are steps of the calendar, counted from their anchor, so that the 31st stays the 31st (rules of the trade, 8.1).
+The leading prices without a delay are charged with the sign-up. Each later price is due its offset after the due time
+of the one before it, whenever that was paid. A repeating price does so at its own offset. A price without an offset is
+due together with the one before it (behavior, section 6). Days and weeks are exact, in UTC. Months and years are
+calendar steps, counted from their anchor, so that the 31st stays the 31st (rules of the trade, 8.1).
 
 Charges are numbered by their period, from 1: the first charge after the sign-up. `docs/reference/schedule-vectors.md`
-has the rules and examples for whoever wants to count along.
+has the rules and examples.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from tollhouse.catalog.model import Offset, Price
 from tollhouse.catalog.prices import MAX_PRICES, add_offset, find_schedule_faults
 from tollhouse.kernel.money import Money
 
-#: The last second there is. What would fall due later does not, and ends its schedule.
+#: The last possible second. A charge that would be due later is not made, and ends its schedule.
 END_OF_TIME = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 class ScheduleError(ValueError):
-    """There is no such plan, or no such charge in it; the message says why."""
+    """The plan or the charge does not exist. The message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class SchedulePosition:
-    """Where a schedule stands: so many whole months after an anchor.
+    """A position in a schedule: a number of whole months after an anchor.
 
-    The anchor keeps its day: 31 January and one month is the end of February, and with one month more 31 March.
+    The anchor keeps its day: 31 January and one month is the end of February, and another month later is 31 March.
     """
 
     anchor_at: datetime
@@ -40,13 +40,13 @@ class SchedulePosition:
 
     @property
     def moment(self) -> datetime | None:
-        """The moment in UTC, on the last day of a month that lacks the anchor's; None after the end of time."""
+        """The moment in UTC, on the last day of a month that lacks the anchor's day. None after the end of time."""
         return _add(self.anchor_at, Offset(self.months, "m"))
 
     def step(self, offset: Offset, times: int = 1) -> SchedulePosition | None:
-        """Return the position so many offsets later, or None if days or weeks lead past the end of time.
+        """Return the position a number of offsets later, or None if days or weeks exceed the end of time.
 
-        After days and weeks the moment that was reached is the new anchor. No step at all leaves the old one.
+        After days and weeks the resulting moment is the new anchor. Zero steps keep the old one.
         """
         count = offset.count * times
         if count == 0:
@@ -59,13 +59,13 @@ class SchedulePosition:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A list of prices, and where it counts from: `base_months` whole months after `base_at`, which is in UTC.
+    """A list of prices and its start: `base_months` whole months after `base_at`, which is in UTC.
 
-    `first_period` is the number of its first charge. A list that `starts_at_base` has that one on the base itself,
-    whatever its offset: so a changed list begins, on the day of the next charge. The prices that lead it without a
+    `first_period` is the number of its first charge. A list that `starts_at_base` has that charge on the base itself,
+    whatever its offset: a changed list begins this way, on the day of the next charge. Its leading prices without a
     delay are then that charge; without the flag they belong to the sign-up and are no period.
 
-    Raises ScheduleError unless there are 1 to `MAX_PRICES` prices that go together (`find_schedule_faults`).
+    Raises ScheduleError unless there are 1 to `MAX_PRICES` prices that fit together (`find_schedule_faults`).
     """
 
     prices: tuple[Price, ...]
@@ -85,10 +85,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One charge: the sum of the prices that fall due together.
+    """A charge: the sum of the prices that are due together.
 
-    It pays for the time until `covers_until`, when the next charge falls due; if it `is_last`, one more step of its
-    own offset, as far as time goes. Where a changed list is charged at once and never again, that is no time at all.
+    It pays for the time until `covers_until`, when the next charge is due; if it `is_last`, for one more step of its
+    own offset, within the end of time. A changed list that is charged at once and never again covers no time.
     """
 
     period: int
@@ -101,7 +101,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A charge as it was located: the position, its moment, and the prices that fall due there."""
+    """A located charge: the position, its moment, and the prices that are due there."""
 
     position: SchedulePosition
     due_at: datetime
@@ -125,7 +125,7 @@ def find_charge(plan: Plan, period: int) -> Charge | None:
 
 
 def list_charges(plan: Plan, from_period: int, limit: int) -> list[Charge]:
-    """Return the charges from a period on, oldest first, and at most `limit` of them."""
+    """Return the charges from a period on, oldest first, at most `limit` of them."""
     first = max(from_period, plan.first_period)
     charges: list[Charge] = []
     for period in range(first, first + limit):
@@ -137,9 +137,10 @@ def list_charges(plan: Plan, from_period: int, limit: int) -> list[Charge]:
 
 
 def find_period_after(plan: Plan, period: int, moment: datetime) -> int | None:
-    """Return the first period from one on whose charge falls due after a moment, or None if there is none.
+    """Return the first period from one on whose charge is due after a moment, or None.
 
-    Dates grow with the periods, so it takes about as many looks as the number of periods has binary digits, twice.
+    Dates grow with the periods, so a binary search needs about twice as many steps as the number of periods has binary
+    digits.
     """
 
     def is_past(candidate: int) -> bool:
@@ -159,10 +160,10 @@ def find_period_after(plan: Plan, period: int, moment: datetime) -> int | None:
 
 
 def replan(plan: Plan, prices: tuple[Price, ...], period: int) -> Plan:
-    """Return the plan after a change of price, while `period` is the next charge.
+    """Return the plan after a change of prices, with `period` as the next charge.
 
-    That charge keeps its date and is the first of the new list; the anchor of months and years stays what it was.
-    Raises ScheduleError if the plan has no such charge, or the prices are no schedule.
+    That charge keeps its date and is the first of the new list; the anchor of months and years stays. Raises
+    ScheduleError if the plan has no such charge, or the prices are not a schedule.
     """
     place = _locate(plan, period)
     if place is None:
@@ -172,7 +173,7 @@ def replan(plan: Plan, prices: tuple[Price, ...], period: int) -> Plan:
 
 
 def _locate(plan: Plan, period: int) -> _Place | None:
-    """Find a charge by stepping over whole groups of prices; None before the first and after the last."""
+    """Locate a charge by stepping over whole groups of prices. Return None before the first and after the last."""
     wanted = period - plan.first_period + 1
     position: SchedulePosition | None = SchedulePosition(plan.base_at, plan.base_months)
     # The charge on the base itself takes no step.
@@ -190,7 +191,7 @@ def _locate(plan: Plan, period: int) -> _Place | None:
 
 
 def _group_prices(plan: Plan) -> Iterator[tuple[Price, ...]]:
-    """Yield each price that has an offset with those after it that have none: they fall due with its last charge."""
+    """Yield each price with an offset, with the following ones without, which are due with its last charge."""
     starts = [index for index, price in enumerate(plan.prices) if index == 0 or not price.offset.is_at_once]
     for start, end in pairwise([*starts, len(plan.prices)]):
         group = plan.prices[start:end]
@@ -199,26 +200,26 @@ def _group_prices(plan: Plan) -> Iterator[tuple[Price, ...]]:
 
 
 def _count_charges(price: Price) -> int | None:
-    """Return how often a price is charged in all, or None: without end."""
+    """Return the total number of charges of a price, or None if there is no end."""
     return None if price.repeat is True else max(1, price.repeat)
 
 
 def _arrive(position: SchedulePosition | None, prices: tuple[Price, ...]) -> _Place | None:
-    """Return what is charged at a position, or None after the end of time."""
+    """Return the charge at a position, or None after the end of time."""
     moment = position and position.moment
     return _Place(position, moment, prices) if position and moment else None
 
 
 def _end_last(place: _Place) -> datetime:
-    """Return until when the last charge pays."""
+    """Return the time until which the last charge pays."""
     position = place.position.step(place.prices[0].offset)
     return (position and position.moment) or END_OF_TIME
 
 
 def _add(moment: datetime, offset: Offset) -> datetime | None:
-    """Step by an offset, or return None where that leads past the end of time."""
+    """Add an offset, or return None past the end of time."""
     try:
         moved = add_offset(moment, offset)
-    except (OverflowError, ValueError):  # the second is what the calendar says of a year after 9999
+    except (OverflowError, ValueError):  # ValueError is the calendar's exception for a year after 9999
         return None
     return moved if moved <= END_OF_TIME else None

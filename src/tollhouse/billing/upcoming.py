@@ -1,4 +1,4 @@
-"""List what will be charged and when: of a subscription, and of prices that nobody has signed up for yet. Pure."""
+"""List future charges and their times, of a subscription or of prices before a sign-up."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from tollhouse.kernel.money import Money
 if TYPE_CHECKING:
     from tollhouse.catalog.model import Price
 
-#: As many as one may ask for.
+#: The maximum of listed charges.
 MAX_CHARGES = 366
-#: The dates of charges do not depend on when the card expires.
+#: The dates of charges do not depend on the card's expiry.
 LATE_EXPIRY = Expiry(12, 2099)
 
 
 class Upcoming(Struct, frozen=True):
-    """A charge that is still to come."""
+    """A future charge."""
 
     charge: Charge
-    #: When it is made, if nothing changes; None where it waits, or is under way.
+    #: When it is made, if nothing changes. None if it waits or is in progress.
     at: datetime | None
-    #: The thing that has to change before it is made, and until when it waits: then the subscription expires.
+    #: The condition for the charge, and the time until which it waits: then the subscription expires.
     waits_for: Literal["paymentAccount", "merchant"] | None = None
     waits_until: datetime | None = None
 
 
 def list_upcoming(case: SubscriptionContext, *, most: int) -> list[Upcoming]:
-    """Return the charges that are still to come, if nothing changes: none after a cancellation takes effect.
+    """Return the future charges, if nothing changes: none after a cancellation takes effect.
 
-    One that is under way is the first of them. One that waits is the last. Each is followed by the rules by which it
-    will be charged, so that what was missed is listed at the times at which it is caught up with.
+    A charge in progress is the first. A waiting one is the last. Each follows from the rules by which it will be
+    charged, so missed charges are listed at the times of their catch-up.
     """
     if not case.subscription.state.is_running:
         return []
@@ -58,7 +58,7 @@ def list_upcoming(case: SubscriptionContext, *, most: int) -> list[Upcoming]:
 
 
 def _find_next(case: SubscriptionContext) -> Upcoming | None:
-    """Return the next charge, or None where the subscription ends before."""
+    """Return the next charge, or None if the subscription ends before."""
     subscription, charge = case.subscription, next_charge(case.subscription)
     if charge is None or subscription.charge_at is None or subscription.is_revoked:
         return None
@@ -82,5 +82,5 @@ def _follow(case: SubscriptionContext, at: datetime) -> Subscription:
 
 
 def preview(prices: Sequence[Price], at: datetime, *, most: int) -> tuple[Money, list[Charge]]:
-    """Return what a sign-up at a time would charge at once, and the charges that would follow."""
+    """Return the charges of a sign-up at a time: those due at once, and the following ones."""
     return sum_due_at_once(prices), list_charges(Plan(tuple(prices), floor_second(at)), 1, most)

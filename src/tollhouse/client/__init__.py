@@ -1,4 +1,4 @@
-"""A client of the API, for programs that sell.
+"""A Python client of the API for shops.
 
     from tollhouse.client import Client, price, token
 
@@ -11,8 +11,9 @@
         print(answer.payment.status)
 
 `AsyncClient` has the same methods, awaited. Both repeat a request that may have been lost under the same X-Request-ID,
-so that nothing is charged twice. A listener reads callbacks with `read_ipn`, which checks both signatures. What each
-call takes is told in `tollhouse.client.calls` (test cards: `stage_calls`), what it gives in `tollhouse.client.answers`.
+so that nothing is charged twice. A listener reads callbacks with `read_ipn`, which checks both signatures.
+`tollhouse.client.calls` describes the calls (`stage_calls` those for test cards), `tollhouse.client.answers` the
+responses.
 """
 
 from __future__ import annotations

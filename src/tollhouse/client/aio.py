@@ -1,4 +1,4 @@
-"""The client for programs that do other things meanwhile."""
+"""The asynchronous client."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from tollhouse.client.methods import Awaited, Methods
 
 Answer = TypeVar("Answer")
 
-#: Longer than the gateway's own patience, after which it answers `pending`.
+#: Longer than the gateway's own timeout, after which it returns `pending`.
 TIMEOUT_SECONDS = 30.0
 
 
 class AsyncClient(Methods, Awaited):
     """A client of one gateway under one API key. Close it, or use it in an `async with` block. Tasks may share it.
 
-    The key may be empty for calls that need none, such as `tokenize`. Raises ValueError for a base URL that is none.
+    The key may be empty for calls without authentication, such as `tokenize`. Raises ValueError for an invalid base
+    URL.
     """
 
     def __init__(
@@ -32,9 +33,9 @@ class AsyncClient(Methods, Awaited):
         self._http = httpx.AsyncClient(timeout=timeout_seconds, follow_redirects=False)
 
     async def send(self, call: Call[Answer]) -> Answer:
-        """Send a call, again under the same request id if need be, and return its answer.
+        """Send a call, again under the same request ID if necessary, and return its response.
 
-        Raises ApiError if the gateway refused it, and NotAnswered if the outcome is unknown.
+        Raises ApiError if the gateway rejected it, and NotAnswered if the outcome is unknown.
         """
         exchange = Exchange(call, self._retries, base_url=self._base_url, key=self._key)
         pause = exchange.take(await self._attempt(exchange.message))

@@ -1,7 +1,7 @@
-"""What the API answers, as its callers read it.
+"""Responses of the API for callers of this client.
 
-Names are those of the wire in Python's spelling. What a newer gateway adds is ignored, what an older one lacks has a
-default; amounts are exact decimals.
+Names are those of the API in Python's spelling. Unknown fields of a newer gateway are ignored, missing fields of an
+older one have defaults; amounts are exact decimals.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-#: The only code that approves; also that of an outcome that is open, whose status says `pending`.
+#: The only code of an approval. A pending payment has it too, with the status `pending`.
 APPROVED = "0"
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What all answers share."""
+    """The base of all responses."""
 
 
 class Timestamp(Answer, frozen=True, kw_only=True, rename="camel"):
@@ -35,7 +35,7 @@ class Token(Answer, frozen=True, kw_only=True, rename="camel"):
 
 
 class Source(Answer, frozen=True, kw_only=True, rename="camel"):
-    """The card that paid, as far as it may be shown."""
+    """The card that paid, with its number masked."""
 
     method: str = "card"
     number: str = ""
@@ -47,11 +47,11 @@ class Source(Answer, frozen=True, kw_only=True, rename="camel"):
 
 
 class Payment(Answer, frozen=True, kw_only=True, rename="camel"):
-    """One transaction of an order: `mode` says which, `status` how it went.
+    """One transaction of an order, with its `mode` and `status`.
 
-    Money goes out and comes back by `action`: `charge` (`sale`, `auth`, `settle`), `credit` (`refund`, `void`) and
-    `chargeback`, whose five modes have statuses of their own. `cancel` is about a subscription and moves nothing.
-    `parent_transaction_id` names the transaction that was acted upon.
+    `action` groups the modes: `charge` (`sale`, `auth`, `settle`), `credit` (`refund`, `void`) and `chargeback`, whose
+    five modes have statuses of their own. `cancel` concerns a subscription and moves no money. `parent_transaction_id`
+    names the transaction that an operation acts on.
     """
 
     transaction_id: str
@@ -76,22 +76,22 @@ class Payment(Answer, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def is_approved(self) -> bool:
-        """Whether it was done: the money is sure. A pending payment is not: its callback tells."""
+        """Whether the transaction succeeded. A pending payment has not; its callback reports the outcome."""
         return self.status in {"success", "confirmed"} and self.code == APPROVED
 
     @property
     def is_pending(self) -> bool:
-        """Whether the outcome is open."""
+        """Whether the outcome is pending."""
         return self.status == "pending"
 
     @property
     def redirect_url(self) -> str | None:
-        """Where to send the cardholder now, if anywhere."""
+        """The URL to which the cardholder must be sent now, if any."""
         return self.url if self.action == "redirect" else None
 
 
 class Consumer(Answer, frozen=True, kw_only=True, rename="camel"):
-    """Who paid. `id` is the gateway's own and good as a source of later payments."""
+    """A consumer. `id` is the gateway's own and can be the source of later payments."""
 
     id: str = ""
     external_id: str | None = None
@@ -123,12 +123,12 @@ class Subscription(Answer, frozen=True, kw_only=True, rename="camel"):
     sku_name: str | None = None
     site_id: str | None = None
     consumer_id: str | None = None
-    #: In events about a subscription without a payment: when it happened.
+    #: The time of an event about a subscription without a payment.
     event_time: str | None = None
 
 
 class Charge(Answer, frozen=True, kw_only=True, rename="camel"):
-    """A charge of a subscription that is to come. Its dates are in UTC; it pays until `covers_until`."""
+    """A future charge of a subscription. Its dates are in UTC; it pays until `covers_until`."""
 
     period: int
     date: str
@@ -139,13 +139,13 @@ class Charge(Answer, frozen=True, kw_only=True, rename="camel"):
 
 
 class Upcoming(Answer, frozen=True, kw_only=True, rename="camel"):
-    """What a subscription will charge, oldest first."""
+    """The future charges of a subscription, in order."""
 
     data: list[Charge]
 
 
 class Preview(Answer, frozen=True, kw_only=True, rename="camel"):
-    """What a sign-up at a time would charge at once, and what would follow."""
+    """The charges of a sign-up: those that are due at once, and those that follow."""
 
     at: str
     amount: Decimal
@@ -154,7 +154,7 @@ class Preview(Answer, frozen=True, kw_only=True, rename="camel"):
 
 
 class PaymentAnswer(Answer, frozen=True, kw_only=True, rename="camel"):
-    """The answer to a payment, to an operation on one, and to a look at either."""
+    """The response to a payment, to an operation on one, and to a query for either."""
 
     payment: Payment
     consumer: Consumer
@@ -164,7 +164,7 @@ class PaymentAnswer(Answer, frozen=True, kw_only=True, rename="camel"):
 
 
 class Event(Answer, frozen=True, kw_only=True, rename="camel"):
-    """Something that happened, as its callback tells it. Without a payment, `event` says what it is."""
+    """An event from a callback. Without a payment, `event` is its kind."""
 
     event: str | None = None
     payment: Payment | None = None
@@ -175,14 +175,14 @@ class Event(Answer, frozen=True, kw_only=True, rename="camel"):
 
 
 class PaymentPage(Answer, frozen=True, kw_only=True, rename="camel"):
-    """Where a buyer pays, once."""
+    """A page on which a consumer pays, once."""
 
     url: str
     code: str | int | None = None
 
 
 class Site(Answer, frozen=True, kw_only=True, rename="camel"):
-    """Where a merchant sells."""
+    """A shop of a merchant."""
 
     id: str
     name: str
@@ -207,7 +207,7 @@ class Price(Answer, frozen=True, kw_only=True, rename="camel"):
 
 
 class Sku(Answer, frozen=True, kw_only=True, rename="camel"):
-    """What is sold. `price` is an amount for one-time products and a schedule for subscriptions."""
+    """An item for sale. `price` is an amount for one-time products and a schedule for subscriptions."""
 
     name: str
     site_id: str
@@ -250,7 +250,7 @@ class TestData(Answer, frozen=True, kw_only=True, rename="camel"):
 
 
 class Page(Answer, frozen=True, kw_only=True, rename="camel"):
-    """How much there is of a list, and which part of it this is."""
+    """The size of a list, and the position of this page in it."""
 
     total: int
     offset: int
@@ -265,7 +265,7 @@ class TestDataList(Answer, frozen=True, kw_only=True, rename="camel"):
 
 
 class Rate(Answer, frozen=True, kw_only=True):
-    """What a currency is worth."""
+    """The value of a currency in US dollars."""
 
     iso3: str
     usd_per_unit: Decimal = msgspec.field(name="usdPerUnit")
@@ -273,7 +273,7 @@ class Rate(Answer, frozen=True, kw_only=True):
 
 
 class IpnRecord(Answer, frozen=True, kw_only=True, rename="camel"):
-    """One attempt to deliver a callback."""
+    """One delivery attempt of a callback."""
 
     url: str | None = None
     request: str | None = None

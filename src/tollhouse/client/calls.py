@@ -1,8 +1,8 @@
-"""The calls of the API, one function each: pure, from what is asked for to a `Call` that a client sends.
+"""The calls of the API, one function each, which builds a `Call` for a client to send.
 
-Nested parts (`sku`, `consumer`, `url`, ...) are given by the names of the wire, as the reference of the API has them;
-`tollhouse.client.sources` builds the common ones. `request_id` is the X-Request-ID: give your own, stored with what you
-are about to do, and a repeat after a crash is the same request.
+Nested parts (`sku`, `consumer`, `url`, ...) use the names of the API reference; `tollhouse.client.sources` builds the
+common ones. `request_id` is the X-Request-ID. Choose your own and store it with what you are about to do; a repeat
+after a crash is then the same request.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def tokenize(
     zip_code: str | None = None,
     request_id: str | None = None,
 ) -> Call[Token]:
-    """Turn a card into a token for one payment within a quarter of an hour. `month` and `year` have two digits.
+    """Create a token from a card, for one payment within 15 minutes. `month` and `year` have two digits.
 
-    Each call makes a new token; the `request_id` is only for the logs.
+    Each call creates a new token; the `request_id` is only for the logs.
     """
     card = {"number": number, "expirationMonth": month, "expirationYear": year, "cvv": cvv}
     body = {**card, "cardHolder": holder, "zip": zip_code}
@@ -55,7 +55,7 @@ def tokenize(
 def tokenize_account(
     payment_account_id: str, *, consumer_id: str, cvv: str, request_id: str | None = None
 ) -> Call[Token]:
-    """Turn a stored card and its security code, typed again, into a token. Each call makes a new one."""
+    """Create a token from a stored card and its security code, typed again. Each call creates a new one."""
     body = {"paymentAccountId": payment_account_id, "consumerId": consumer_id, "cvv": cvv}
     path = "/tokenizeWithPaymentAccountId"
     return Call("POST", path, Token, body, headers=XML_HTTP_REQUEST, request_id=request_id)
@@ -71,36 +71,36 @@ def pay(
     email_options: Part | bool | None = None,
     request_id: str | None = None,
 ) -> Call[PaymentAnswer]:
-    """Charge a card. A decline is an answer too: look at `payment.status`."""
+    """Charge a card. A decline is a response too: check `payment.status`."""
     body = {"paymentSource": source, "sku": sku, "consumer": consumer, "url": url, "metadata": metadata}
     return Call("POST", "/payment", PaymentAnswer, {**body, "emailOptions": email_options}, request_id=request_id)
 
 
 def payment(transaction_id: str) -> Call[PaymentAnswer]:
-    """Return a transaction as it stands."""
+    """Return the current state of a transaction."""
     return Call("GET", path_of("/payment/{}", transaction_id), PaymentAnswer)
 
 
 def timeline(transaction_id: str) -> Call[dict[str, Any]]:
-    """Return everything that happened to a payment, in order."""
+    """Return the events of a payment, in order."""
     return Call("GET", path_of("/payment/{}/timeline", transaction_id), dict[str, Any])
 
 
 def capture(transaction_id: str, *, amount: Amount | None = None, request_id: str | None = None) -> Call[PaymentAnswer]:
-    """Capture an authorization, all of it or `amount`; what is left is released."""
+    """Capture an authorization, all of it or `amount`. The rest is released."""
     body = {"amount": _exact(amount)}
     return Call("POST", path_of("/payment/{}/capture", transaction_id), PaymentAnswer, body, request_id=request_id)
 
 
 def void(transaction_id: str, *, request_id: str | None = None) -> Call[PaymentAnswer]:
-    """Release an authorization."""
+    """Void an authorization."""
     return Call("POST", path_of("/payment/{}/void", transaction_id), PaymentAnswer, {}, request_id=request_id)
 
 
 def credit(
     transaction_id: str, *, reason: str, amount: Amount | None = None, request_id: str | None = None
 ) -> Call[PaymentAnswer]:
-    """Give money back: `amount`, or all that is left."""
+    """Refund a payment: `amount`, or all that is left."""
     body = {"reason": reason, "amount": _exact(amount)}
     return Call("POST", path_of("/payment/{}/credit", transaction_id), PaymentAnswer, body, request_id=request_id)
 
@@ -117,24 +117,24 @@ def payment_page(
     email_options: Part | bool | None = None,
     request_id: str | None = None,
 ) -> Call[PaymentPage]:
-    """Make a page on which a buyer pays, once. Addresses are in `sku`'s `url`."""
+    """Create a page on which a consumer pays, once. URLs are in `sku`'s `url`."""
     body = {"sku": sku, "consumer": consumer, "metadata": metadata, "template": template, "payment": payment}
     more = {"fees": fees, "ttl": ttl, "emailOptions": email_options}
     return Call("POST", "/paymentPage", PaymentPage, {**body, **more}, request_id=request_id)
 
 
 def repaid_link(chargeback_id: str) -> Call[PaymentPage]:
-    """Return the page on which a charge-back is repaid; once it was, the `url` is empty and the `code` 1."""
+    """Return the page on which a chargeback is repaid. If it was repaid, the `url` is empty and the `code` 1."""
     return Call("GET", path_of("/chargeback/{}/repaidLink", chargeback_id), PaymentPage)
 
 
 def subscription(subscription_id: str) -> Call[Subscription]:
-    """Return a subscription as it stands."""
+    """Return the current state of a subscription."""
     return Call("GET", path_of("/subscription/{}", subscription_id), Subscription)
 
 
 def change_subscription(subscription_id: str, *, price: Sequence[Part]) -> Call[Subscription]:
-    """Give a subscription other prices from its next charge on, which keeps its date."""
+    """Set other prices for a subscription from its next charge on, which keeps its date."""
     return Call("PUT", path_of("/subscription/{}", subscription_id), Subscription, {"price": price})
 
 
@@ -153,28 +153,28 @@ def cancel_subscription(
 
 
 def recover_subscription(subscription_id: str) -> Call[Subscription]:
-    """Take a cancellation back, also after the end. Nothing that fell due meanwhile is charged."""
+    """Withdraw a cancellation, also after the end. Charges that were due meanwhile are not made."""
     return Call("PUT", path_of("/subscription/{}/recover", subscription_id), Subscription, {})
 
 
 def change_subscription_account(
     subscription_id: str, *, source: Part, consumer: Part | None = None, request_id: str | None = None
 ) -> Call[PaymentAnswer]:
-    """Verify another card, which the subscription is charged with from then on. Look at `payment.status`."""
+    """Verify another card and charge the subscription to it from then on. Check `payment.status`."""
     body = {"paymentSource": source, "consumer": consumer}
     path = path_of("/subscription/{}/paymentAccount", subscription_id)
     return Call("PUT", path, PaymentAnswer, body, request_id=request_id)
 
 
 def upcoming(subscription_id: str, *, limit: int | None = None) -> Call[Upcoming]:
-    """Return the next charges of a subscription, 12 unless you ask for others, up to 366."""
+    """Return the next charges of a subscription: 12, or another number up to 366."""
     return Call("GET", path_of("/subscription/{}/upcoming", subscription_id), Upcoming, query={"limit": limit})
 
 
 def preview_subscription(
     *, price: Sequence[Part] | None = None, sku: str | None = None, at: str | None = None, limit: int | None = None
 ) -> Call[Preview]:
-    """Return what a sign-up for prices, or for the product named `sku`, would charge at once and then."""
+    """Return the charges of a sign-up for prices, or for the SKU named `sku`: those due at once, and the following."""
     what = {"price": price, "sku": {"name": sku} if sku else None}
     return Call("POST", "/subscription/preview", Preview, {**what, "at": at, "limit": limit})
 
@@ -188,7 +188,7 @@ def create_site(
     settings: Part | None = None,
     request_id: str | None = None,
 ) -> Call[Site]:
-    """Create a site. `settings` are further fields by the names of the wire, such as `{"delayedCapture": True}`."""
+    """Create a site. `settings` are further fields by their names in the API, such as `{"delayedCapture": True}`."""
     body = {"name": name, "externalId": external_id, "ipnUrl": ipn_url, "redirectUrl": redirect_url}
     return Call("POST", "/site", Site, {**body, **(settings or {})}, request_id=request_id)
 
@@ -199,7 +199,7 @@ def site(site_id: str) -> Call[Site]:
 
 
 def update_site(site_id: str, changes: Part) -> Call[Site]:
-    """Change the fields of a site that `changes` names; the others stay."""
+    """Change the fields of a site that `changes` names. Others stay unchanged."""
     return Call("PUT", path_of("/site/{}", site_id), Site, changes)
 
 
@@ -226,7 +226,7 @@ def sku(name: str) -> Call[Sku]:
 
 
 def update_sku(name: str, changes: Part) -> Call[Sku]:
-    """Change a SKU. `siteId`, `title` and `type` are always given."""
+    """Change a SKU. `siteId`, `title` and `type` are required."""
     return Call("PUT", path_of("/sku/{}", name), Sku, changes)
 
 
@@ -254,7 +254,7 @@ def consumer(consumer_id: str) -> Call[Consumer]:
 
 
 def update_consumer(consumer_id: str, changes: Part) -> Call[Consumer]:
-    """Change a consumer's group: `{"groupId": "2"}` refuses payments from now on."""
+    """Change a consumer's group: `{"groupId": "2"}` blocks payments from now on."""
     return Call("PUT", path_of("/consumer/{}", consumer_id), Consumer, changes)
 
 
@@ -264,34 +264,34 @@ def payment_accounts(consumer_id: str) -> Call[list[PaymentAccount]]:
 
 
 def enable_account(payment_account_id: str) -> Call[None]:
-    """Let a stored card be paid with again."""
+    """Enable a stored card for payments."""
     return Call("POST", path_of("/paymentAccount/{}/enable", payment_account_id), None, {})
 
 
 def disable_account(payment_account_id: str) -> Call[None]:
-    """Let a stored card be paid with no more."""
+    """Disable a stored card for payments."""
     return Call("POST", path_of("/paymentAccount/{}/disable", payment_account_id), None, {})
 
 
 def external_ips() -> Call[list[str]]:
-    """List the addresses from which callbacks come."""
+    """List the addresses from which callbacks are sent."""
     return Call("GET", "/ips", list[str])
 
 
 def rates() -> Call[list[Rate]]:
-    """List what currencies are worth in US dollars."""
+    """List the values of currencies in US dollars."""
     return Call("GET", "/currency-exchange-rate", list[Rate])
 
 
 def rate(currency: str) -> Call[Rate]:
-    """Return what one currency is worth in US dollars."""
+    """Return the value of one currency in US dollars."""
     return Call("GET", path_of("/currency-exchange-rate/{}", currency), Rate)
 
 
 def verification_channels(phone: str, *, region: str | None = None) -> Call[dict[str, Any]]:
     """Return the channels through which a verification code can be sent to a phone.
 
-    `region` is the country of a phone that is written without `+` and its country code.
+    `region` is the country of a phone that is written without `+` and country code.
     """
     path = path_of("/antifraud/verification/{}", phone)
     return Call("GET", path, dict[str, Any], query={"region": region} if region else {})
@@ -310,23 +310,23 @@ def send_verification(
 
 
 def check_verification(phone: str, code: str, *, region: str | None = None) -> Call[dict[str, Any]]:
-    """Check a verification code. It may be tried a few times, and is right once."""
+    """Check a verification code. It may be attempted a few times, and succeeds once."""
     path = path_of("/antifraud/verification/{}/{}", phone, code)
     return Call("GET", path, dict[str, Any], query={"region": region} if region else {})
 
 
 def transaction_ipn(transaction_id: str) -> Call[IpnRecord]:
-    """Return the newest attempt to deliver the callback of a transaction."""
+    """Return the newest delivery attempt for the callback of a transaction."""
     return Call("GET", path_of("/transaction/{}/ipn", transaction_id), IpnRecord)
 
 
 def order_ipn(order_id: str) -> Call[IpnRecord]:
-    """Return the newest attempt to deliver a callback of an order."""
+    """Return the newest delivery attempt for a callback of an order."""
     return Call("GET", path_of("/order/{}/ipn", order_id), IpnRecord)
 
 
 def resend_ipn(transaction_id: str, *, url: str | None = None, request_id: str | None = None) -> Call[IpnRecord]:
-    """Deliver the callback of a transaction again, to `url` or where it went before."""
+    """Deliver the callback of a transaction again, to `url` or to its previous URL."""
     path = path_of("/transaction/{}/ipn", transaction_id)
     return Call("POST", path, IpnRecord, {"url": url}, request_id=request_id)
 
@@ -341,14 +341,14 @@ def resend_events(
     only_failed: bool = True,
     request_id: str | None = None,
 ) -> Call[dict[str, Any]]:
-    """Deliver the callbacks of a range of events again; while the answer has `hasMore`, go on with its `after`."""
+    """Deliver the callbacks of a range of events again. While the response has `hasMore`, continue with its `after`."""
     given = {"after": after, "until": until, "from": since, "to": before, "endpoint": endpoint}
     body = {name: value for name, value in given.items() if value is not None} | {"onlyFailed": only_failed}
     return Call("POST", "/events/resend", dict[str, Any], body, request_id=request_id)
 
 
 def events(*, after: int = 0, limit: int | None = None) -> Call[dict[str, Any]]:
-    """Return the events that came after a sequence number: what a listener missed."""
+    """Return the events after a sequence number, which a listener has missed."""
     return Call("GET", "/events", dict[str, Any], query={"after": after, "limit": limit})
 
 
@@ -367,10 +367,10 @@ def feed(
     cursor: str | None = None,
     limit: int | None = None,
 ) -> Call[dict[str, Any]]:
-    """Return transactions, newest first; each filter that is given narrows them. `cursor` is `meta.cursor` of a page.
+    """Return transactions, newest first, filtered by the given fields. `cursor` is `meta.cursor` of a page.
 
-    `request_id` is the X-Request-ID of the request that made a transaction. `since` and `before` are Unix seconds or a
-    time of ISO 8601.
+    `request_id` is the X-Request-ID of the request that created a transaction. `since` and `before` are Unix seconds or
+    a time of ISO 8601.
     """
     ids = {"orderId": order_id, "transactionId": transaction_id, "requestId": request_id, "consumerId": consumer_id}
     more = {"externalId": external_id, "siteId": site_id, "status": status, "mode": mode}
@@ -379,7 +379,7 @@ def feed(
 
 
 def codes() -> Call[Any]:
-    """Return the table of the codes that payments end with."""
+    """Return the table of payment codes."""
     return Call("GET", "/codes", Any)
 
 

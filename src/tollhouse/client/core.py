@@ -1,7 +1,7 @@
-"""The rules of both clients: how a call is written, when it is sent again, and how its outcome is read.
+"""The rules of both clients: building a call, sending it again, and reading its outcome.
 
-No input or output here: `sync` and `aio` send and wait, and decide nothing. A refusal is reported only if nothing can
-have been done; every other end is an unknown outcome (`NotAnswered`).
+This module does no input or output: `sync` and `aio` send and wait, and decide nothing. A rejection is reported only if
+nothing can have been done; every other failure is an unknown outcome (`NotAnswered`).
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from tollhouse.kernel.unreadable import UNREADABLE
 
 Answer = TypeVar("Answer")
 
-#: Statuses below 500 that do not end a request: it timed out, is still running, came too early, or was one too many.
+#: Statuses below 500 that do not end a request: it timed out, is still running, came too early, or exceeded a limit.
 NOT_FINAL = frozenset({408, 409, 425, 429})
-#: Refusals that say nothing about an earlier, unanswered attempt: the caller or the path was refused, not the request.
+#: Rejections that do not concern an earlier attempt without a response: they reject the caller or the path, not the
+#: request.
 ABOUT_THE_CALLER = frozenset({401, 403, 404, 405, 407})
 
 INEXACT = "an amount must be text, int or Decimal, which are exact"
-#: Of an X-Request-ID.
+#: The maximum length of an X-Request-ID.
 MAX_REQUEST_ID_CHARACTERS = 128
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class ClientError(Exception):
-    """A call has no answer. `request_id` is the X-Request-ID that it was sent under.
+    """A call has no response. `request_id` is the X-Request-ID that it was sent under.
 
     ClientError
-    ├── ApiError       the gateway refused the request: nothing was done
+    ├── ApiError       the gateway rejected the request: nothing was done
     └── NotAnswered    the outcome is unknown: repeat the call with the same `request_id`
     """
 
@@ -47,10 +48,10 @@ class ClientError(Exception):
 
 
 class ApiError(ClientError):
-    """The gateway refused the request for good (a 4xx), and nothing was done.
+    """The gateway rejected the request finally (a 4xx), and nothing was done.
 
-    `errors` lists the faults of each field by its path. Correct the request and send it under the same `request_id`:
-    a refused request leaves its id free. Only a 422 needs another id, because the id belongs to another request.
+    `errors` lists the faults of each field by its path. Correct the request and send it under the same `request_id`: a
+    rejected request leaves its ID free. Only a 422 needs another ID, because the ID belongs to another request.
     """
 
     def __init__(self, status: int, message: str, errors: Mapping[str, list[str]], *, request_id: str) -> None:
@@ -62,10 +63,10 @@ class ApiError(ClientError):
 
 
 class NotAnswered(ClientError):
-    """The outcome is unknown. The request may have been carried out, and money may have been taken.
+    """The outcome is unknown. The request may have been processed, and money may have been captured.
 
-    Repeat the call with the same `request_id`, now or later: the gateway carries a request out once. Never send it
-    under another id. `status` is that of the last answer, or None if there was none.
+    Repeat the call with the same `request_id`, now or later: the gateway processes a request once. Never send it under
+    another ID. `status` is that of the last response, or None if there was none.
     """
 
     def __init__(self, reason: str, *, status: int | None, request_id: str) -> None:
@@ -76,7 +77,7 @@ class NotAnswered(ClientError):
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Answer]):
-    """One call of the API. `answer` is the type of its body, None for a call that answers without one."""
+    """A call of the API. `answer` is the type of the response body, None for a response without one."""
 
     method: str
     path: str
@@ -89,7 +90,7 @@ class Call(Generic[Answer]):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The bytes that are sent for a call: the same at every attempt, under the same id."""
+    """The request that is sent for a call: the same at every attempt, under the same ID."""
 
     method: str
     url: str
@@ -100,10 +101,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How often a request is sent, and how long to wait between two attempts.
+    """The number of attempts of a request, and the pauses between them.
 
-    Pauses double, and are at least as long as the gateway asks for. `draw` gives numbers from 0 to 1: a pause is half
-    to whole of its length, so that many clients do not come back together.
+    Pauses double, and are at least as long as the gateway's Retry-After. `draw` returns numbers from 0 to 1: a pause is
+    half to all of its length, so that many clients do not return together.
     """
 
     attempts: int = 4
@@ -112,7 +113,7 @@ class Retries:
     draw: Callable[[], float] = SystemRandom().random
 
     def pause_seconds(self, attempt: int, *, retry_after: str | None = None) -> float | None:
-        """Return how long to wait after attempt number `attempt`, from 1, or None after the last one."""
+        """Return the pause after attempt number `attempt`, from 1, or None after the last one."""
         if attempt >= self.attempts:
             return None
         nominal = min(self.first_pause_seconds * 2.0 ** (attempt - 1), self.longest_pause_seconds)
@@ -123,7 +124,7 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One attempt: what came back, or the error that came instead."""
+    """One attempt: the response, or the error."""
 
     status: int | None
     content: bytes = b""
@@ -132,7 +133,10 @@ class Outcome:
 
 
 class Exchange(Generic[Answer]):
-    """All attempts of one call: takes each outcome, says whether to send again, and gives the answer in the end."""
+    """All attempts of one call.
+
+    It records each outcome, decides on another attempt, and returns the response in the end.
+    """
 
     def __init__(self, call: Call[Answer], retries: Retries, *, base_url: str, key: str) -> None:
         self.message = build_message(call, base_url=base_url, key=key)
@@ -143,7 +147,7 @@ class Exchange(Generic[Answer]):
         self._end: Answer | ClientError | None = None
 
     def take(self, outcome: Outcome) -> float | None:
-        """Take an attempt's outcome, and return how long to wait before the next one; None if there is none."""
+        """Record the outcome of an attempt, and return the pause before the next one, or None if there is none."""
         self._attempt += 1
         self._end = self._read(outcome)
         if not isinstance(self._end, NotAnswered):
@@ -154,13 +158,13 @@ class Exchange(Generic[Answer]):
         return self._retries.pause_seconds(self._attempt, retry_after=outcome.retry_after)
 
     def answer(self) -> Answer:
-        """Return the answer. Raises ApiError and NotAnswered."""
+        """Return the response. Raises ApiError and NotAnswered."""
         if isinstance(self._end, ClientError):
             raise self._end
         return self._end  # type: ignore[return-value]  # None is the answer of a Call[None]
 
     def _read(self, outcome: Outcome) -> Answer | ClientError | None:
-        """Return the answer, or the error that says why there is none."""
+        """Return the response, or the error with the reason why there is none."""
         status = outcome.status
         if status is None:
             error = self._doubt(f"No answer came: {outcome.cause!r}.", None)
@@ -202,7 +206,7 @@ def _is_refusal(status: int | None) -> bool:
 
 
 class _Problem(msgspec.Struct):
-    """The body of a refusal."""
+    """The body of a rejection."""
 
     message: str
     errors: dict[str, list[str]] = {}
@@ -210,7 +214,7 @@ class _Problem(msgspec.Struct):
 
 
 def _read_problem(content: bytes) -> _Problem:
-    """Read the body of a refusal; something between client and gateway may have written another one."""
+    """Parse the body of a rejection. A proxy between client and gateway may have sent another body."""
     try:
         return msgspec.json.decode(content, type=_Problem)
     except UNREADABLE:
@@ -218,7 +222,7 @@ def _read_problem(content: bytes) -> _Problem:
 
 
 def check_base_url(base_url: str) -> str:
-    """Return the base URL without a slash at its end. Raises ValueError if it is none."""
+    """Return the base URL without a trailing slash. Raises ValueError if it is invalid."""
     try:
         parts = urlsplit(base_url)
         is_sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -230,9 +234,9 @@ def check_base_url(base_url: str) -> str:
 
 
 def build_message(call: Call[Any], *, base_url: str, key: str) -> Message:
-    """Write a call as it is sent. A call without a request id gets one, which all attempts share.
+    """Build the request of a call. A call without a request ID gets one, which all attempts share.
 
-    Raises ValueError for a request id that no header can hold.
+    Raises ValueError for a request ID that is invalid in a header.
     """
     request_id = str(uuid4()) if call.request_id is None else call.request_id
     if not 1 <= len(request_id) <= MAX_REQUEST_ID_CHARACTERS or not all("!" <= one <= "~" for one in request_id):
@@ -255,7 +259,7 @@ def build_message(call: Call[Any], *, base_url: str, key: str) -> Message:
 
 
 def exact(amount: str | int | Decimal) -> Decimal:
-    """Return an amount as a decimal. Raises TypeError for a float, and ValueError for a text that is no number."""
+    """Return an amount as a decimal. Raises TypeError for a float, and ValueError for a text that is not a number."""
     if isinstance(amount, bool) or not isinstance(amount, str | int | Decimal):
         raise TypeError(f"{INEXACT}, not {type(amount).__name__}")
     try:
@@ -268,7 +272,7 @@ def exact(amount: str | int | Decimal) -> Decimal:
 
 
 def drop_absent(content: Any) -> Any:
-    """Leave out fields that are None, at any depth. Raises TypeError for a float."""
+    """Drop fields that are None, at any depth. Raises TypeError for a float."""
     if isinstance(content, float):
         raise TypeError(f"{INEXACT}, not float")
     if isinstance(content, Mapping):
@@ -279,5 +283,5 @@ def drop_absent(content: Any) -> Any:
 
 
 def path_of(form: str, *parts: str | int) -> str:
-    """Put identifiers into a path, each as one step of it."""
+    """Insert identifiers into a path, each as one segment."""
     return form.format(*(quote(str(part), safe="") for part in parts))

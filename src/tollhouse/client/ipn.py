@@ -1,4 +1,4 @@
-"""Reading a callback: its signatures are checked before anything of it is believed."""
+"""Read callbacks, after verifying their signatures."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tollhouse.kernel.unreadable import UNREADABLE
 
 
 class Ipn(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A callback whose signatures hold.
+    """A callback with valid signatures.
 
-    `webhook_id` names the event: it is the same when the callback comes again, so a listener that has seen it has
-    nothing to do. `sequence` counts the merchant's events from 1 without a gap. One about the end of a subscription has
-    a payment with action `cancel`; one about a card that expires soon has no payment and `event` instead.
+    `webhook_id` identifies the event: it is the same when the callback is repeated, so a listener can skip events that
+    it has seen. `sequence` counts the merchant's events from 1 without a gap. An event about the end of a subscription
+    has a payment with action `cancel`. An event about a card that expires soon has no payment, and `event` instead.
     """
 
     event: str | None = None
@@ -32,12 +32,12 @@ class Ipn(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def read_ipn(body: bytes, headers: Mapping[str, str], secret: str | Sequence[str], *, now: float | None = None) -> Ipn:
-    """Check a callback and return what it says. Answer it with 200, 201 or 202.
+    """Verify a callback and return its content. Respond with 200, 201 or 202.
 
-    `secret` is the merchant's IPN secret; while it is being changed, the old one, the new one or both. `X-Signature` is
-    not checked then, because it is made with the old one; the other signature covers more. `headers` may be spelled in
-    any case. Raises SignatureMismatch when a signature is missing or wrong, when the callback is older than
-    five minutes, or when the body is none: answer that with 400 and do nothing else.
+    `secret` is the merchant's IPN secret; during a rotation the old one, the new one or both. `X-Signature` is not
+    checked then, because it is made with the old one; the other signature covers more. `headers` may be spelled in any
+    case. Raises SignatureMismatch if a signature is missing or wrong, if the callback is older than five minutes, or if
+    the body is invalid: respond with 400 and do nothing else.
     """
     known = {name.lower(): value for name, value in headers.items()}
     failure: SignatureMismatch = SignatureMismatch()
@@ -71,7 +71,7 @@ def _read_with(secret: str, body: bytes, headers: Mapping[str, str], now: float)
 
 
 def _subject_of(ipn: Ipn) -> tuple[str, str]:
-    """Return what the plain signature covers: the transaction, or the subscription where there is none."""
+    """Return the subject of the plain signature: the transaction, or the subscription if there is none."""
     if ipn.payment is not None:
         return ipn.payment.transaction_id, ipn.payment.status
     if ipn.subscription is not None:

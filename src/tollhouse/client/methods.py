@@ -1,6 +1,6 @@
-"""Methods that both clients have, made from the functions of `calls` and `stage_calls`: told once, typed for either.
+"""The methods of both clients, made from the functions of `calls` and `stage_calls`, and typed for each client.
 
-On `Client` a method returns the answer, on `AsyncClient` something to be awaited that gives it.
+A method of `Client` returns the response, a method of `AsyncClient` an awaitable of it.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ Answer = TypeVar("Answer")
 
 
 class Waiting:
-    """A client that waits for answers."""
+    """A client that waits for responses."""
 
     def send(self, call: Call[Answer]) -> Answer:
-        """Send a call and return its answer."""
+        """Send a call and return its response."""
         raise NotImplementedError
 
 
 class Awaited:
-    """A client whose answers are awaited."""
+    """A client whose responses are awaited."""
 
     async def send(self, call: Call[Answer]) -> Answer:
-        """Send a call and return its answer."""
+        """Send a call and return its response."""
         raise NotImplementedError
 
 
 class Method(Generic[Parameters, Answer]):
-    """A function that builds a call, as a method that sends it. It keeps the function's signature for `help()`."""
+    """A method that sends the call of a function. It keeps the function's signature for `help()`."""
 
     def __init__(self, build: Callable[Parameters, Call[Answer]]) -> None:
         self._build = build
@@ -52,7 +52,7 @@ class Method(Generic[Parameters, Answer]):
     def __get__(self, client: None, owner: type[Any]) -> Callable[..., Any]: ...
 
     def __get__(self, client: Any, owner: type[Any]) -> Any:
-        """Bind to a client; on the class, return the function."""
+        """Bind to a client. On the class, return the function."""
         is_awaited = issubclass(owner, Awaited)
         if is_awaited not in self._functions:
             self._functions[is_awaited] = _build_function(self._build, is_awaited=is_awaited)

@@ -1,4 +1,4 @@
-"""The calls about test cards, which exist in stage only: built like those of `calls`."""
+"""Calls for test cards, which exist in stage only. They are built like those of `calls`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def create_test_data(
     comment: str | None = None,
     request_id: str | None = None,
 ) -> Call[TestData]:
-    """Make a test card of a brand, in stage. Consumers pay with it from `allowed_ips` only, if there are any."""
+    """Create a test card of a brand, in stage. If there are `allowed_ips`, only consumers at those may pay with it."""
     body = {
         "type": kind,
         "currency": currency,

@@ -1,4 +1,4 @@
-"""The client that waits."""
+"""The synchronous client."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from tollhouse.client.methods import Methods, Waiting
 
 Answer = TypeVar("Answer")
 
-#: Longer than the gateway's own patience, after which it answers `pending`.
+#: Longer than the gateway's own timeout, after which it returns `pending`.
 TIMEOUT_SECONDS = 30.0
 
 
 class Client(Methods, Waiting):
     """A client of one gateway under one API key. Close it, or use it in a `with` block. Threads may share it.
 
-    The key may be empty for calls that need none, such as `tokenize`. Raises ValueError for a base URL that is none.
+    The key may be empty for calls without authentication, such as `tokenize`. Raises ValueError for an invalid base
+    URL.
     """
 
     def __init__(
@@ -32,9 +33,9 @@ class Client(Methods, Waiting):
         self._http = httpx.Client(timeout=timeout_seconds, follow_redirects=False)
 
     def send(self, call: Call[Answer]) -> Answer:
-        """Send a call, again under the same request id if need be, and return its answer.
+        """Send a call, again under the same request ID if necessary, and return its response.
 
-        Raises ApiError if the gateway refused it, and NotAnswered if the outcome is unknown.
+        Raises ApiError if the gateway rejected it, and NotAnswered if the outcome is unknown.
         """
         exchange = Exchange(call, self._retries, base_url=self._base_url, key=self._key)
         pause = exchange.take(self._attempt(exchange.message))

@@ -1,1 +1,1 @@
-"""Links to payment pages: what one sells, until when, where it stands, and paying it."""
+"""Links to payment pages: terms, expiry, state and payment."""

@@ -1,4 +1,4 @@
-"""Making a link, once for an X-Request-ID."""
+"""Create links, once for each X-Request-ID."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from tollhouse.links.model import Terms
     from tollhouse.storage.database import PlainConnection
 
-#: What `code` says of a page that was made.
+#: The `code` of a created page.
 MADE = 0
 
 
 async def create_link(
     deps: LinkDependencies, terms: Terms, *, merchant_id: int, request_id: str, claim: Claim | None, ttl: timedelta
 ) -> Reply:
-    """Make a link and answer with its address; a repeat of its request gets the same one.
+    """Create a link and return the response with its URL. A repeated request gets the same response.
 
-    The purchase has its number from now on, though nothing is bought yet. Raises RequestIdReused.
+    The link reserves the number of its payment. Raises RequestIdReused.
     """
     payment_id = await deps.numbers.take()
     names = {"merchant_id": merchant_id, "payment_id": payment_id}

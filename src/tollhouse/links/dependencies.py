@@ -1,4 +1,4 @@
-"""What the verbs of this package need."""
+"""The dependencies of this package's functions."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LinkDependencies:
-    """Makes links to payment pages, and charges what is paid on them."""
+    """The dependencies of creating links and of charging payments made on them."""
 
     lookups: IntentLookups
     charging: ChargeDependencies
 
     @property
     def database(self) -> Database:
-        """Where links are kept."""
+        """The database of links."""
         return self.lookups.database
 
     @property
     def numbers(self) -> NumberBlocks:
-        """Numbers of purchases."""
+        """The source of payment numbers."""
         return self.charging.numbers
 
     @property
     def returns(self) -> ReturnLinks:
-        """The ways back from a page."""
+        """The URLs to which a page returns."""
         return self.charging.authentication.returns
 
     @property
     def pages(self) -> PageLinks:
-        """Where the pages are."""
+        """The base URL of the pages."""
         return self.returns.pages

@@ -1,8 +1,8 @@
-"""Which fees are added to a purchase. Pure.
+"""Rules for fees added to a payment.
 
-A fee is an amount in the purchase's currency. Of each kind at most one applies: the rule for the consumer's country
-comes before the one for any country, and within it the one for the method before the one for any method. Fees are
-charged once, with what is due at once; a purchase with nothing due at once has none.
+A fee is an amount in the payment's currency. At most one rule of each kind applies: a rule for the consumer's country
+precedes one for any country, and then a rule for the method precedes one for any method. Fees are charged once, with
+the first payment; a payment with nothing due at once has none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def choose_fees(terms: Terms, *, method: str) -> tuple[Fee, ...]:
-    """Return the fees of a purchase that is paid by a method, in the order in which the merchant named their kinds."""
+    """Return the fees of a payment by a method, in the order in which the merchant listed their kinds."""
     if not due_now(terms.items).amount_minor:
         return ()
     country = str(terms.consumer.get("country", ANY))
@@ -35,12 +35,12 @@ def _choose(rules: Sequence[FeeRule], kind: str, country: str, method: str) -> i
 
 
 def due_now(items: Sequence[Item]) -> Money:
-    """Add up what is due at once, without fees."""
+    """Return the amount that is due at once, without fees."""
     sums = [sum_due_at_once(item.prices) for item in items]
     return Money(sum(due.amount_minor for due in sums), sums[0].currency)
 
 
 def total_of(terms: Terms, *, method: str) -> Money:
-    """Add up what is charged now, with fees."""
+    """Return the amount that is charged now, with fees."""
     due, fees = due_now(terms.items), choose_fees(terms, method=method)
     return Money(due.amount_minor + sum(fee.money.amount_minor for fee in fees), due.currency)

@@ -1,4 +1,4 @@
-"""Finding a link, and the stored cards that its buyer may pay with."""
+"""Find a link, and the stored cards that its consumer may use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tollhouse.payments.model import Payment
     from tollhouse.storage.database import Database
 
-#: Stored cards that a page offers, the newest.
+#: The number of stored cards on a page, newest first.
 MAX_CARDS = 5
 
 
@@ -29,7 +29,7 @@ async def find_link(database: Database, key: str) -> Link:
 
 
 async def find_stored_cards(database: Database, link: Link) -> list[WalletCard]:
-    """Return the buyer's stored cards that can pay, newest first; none where the merchant did not say who buys."""
+    """Return the consumer's usable stored cards, newest first. Return none if the merchant named no consumer."""
     return await list_cards(
         database,
         merchant_id=link.merchant_id,
@@ -40,7 +40,7 @@ async def find_stored_cards(database: Database, link: Link) -> list[WalletCard]:
 
 
 async def find_language(database: Database, payment: Payment) -> str | None:
-    """Return the language that the merchant chose for the page of a payment; None if there is no page, or no choice."""
+    """Return the language that the merchant chose for the page of a payment, or None."""
     if payment.page_try is None:
         return None
     async with database.acquire() as connection:

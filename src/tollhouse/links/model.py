@@ -1,4 +1,4 @@
-"""A link to a payment page: its terms, which never change, and where it stands, which its tries tell."""
+"""Records of links to payment pages. The terms of a link never change; its state follows from its attempts."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tollhouse.payments.model import Item, Payment, Status
 if TYPE_CHECKING:
     from tollhouse.kernel.money import Currency
 
-#: Cards that may be tried on one page. Card testers live from pages that take any number of them.
+#: The number of cards that may be attempted on one page. Card testers abuse pages without a limit.
 MAX_TRIES = 5
 
-#: What stands for every country and for every method in rules for fees.
+#: The wildcard for countries and methods in fee rules.
 ANY = "ALL"
 
 
 @dataclass(frozen=True, slots=True)
 class FeeRule:
-    """A fee of a kind, for a country (ISO 3166-1, three letters) or any, and for a method or any."""
+    """A fee of one kind, for a country (ISO 3166-1, three letters) or any, and for a method or any."""
 
     kind: str
     country: str
@@ -35,7 +35,7 @@ class FeeRule:
 
 @dataclass(frozen=True, slots=True)
 class Fee:
-    """A fee that is charged."""
+    """A fee to be charged."""
 
     kind: str
     money: Money
@@ -47,21 +47,21 @@ class Fee:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a page sells, to whom and how, as it was when the page was made."""
+    """The items, consumer and options of a page, fixed when the page was created."""
 
     items: tuple[Item, ...]
-    #: Of the request's consumer: what it said besides its ids.
+    #: The consumer's fields in the request, without IDs.
     consumer: Mapping[str, Any] = field(default_factory=dict)
-    #: The gateway's id; drawn, derived or looked up when the page was made, so that every try has the same consumer.
+    #: The gateway's ID: drawn, derived or found when the page was created, so that every attempt has the same consumer.
     consumer_id: str = ""
     external_id: str | None = None
-    #: None: the buyer's own.
+    #: None: the address of the consumer's browser.
     consumer_ip: str | None = None
     metadata: str = "{}"
     ipn_url: str | None = None
     redirect_url: str | None = None
     fee_rules: tuple[FeeRule, ...] = ()
-    #: Two letters, or None for the browser's.
+    #: Two letters, or None for the browser's language.
     language: str | None = None
     asks_authentication: bool = False
     emulate_code: str | None = None
@@ -70,33 +70,33 @@ class Terms:
 
     @property
     def site_id(self) -> int:
-        """The site whose page it is."""
+        """The site of the page."""
         return self.items[0].site_id
 
     @property
     def currency(self) -> Currency:
-        """The currency of the purchase: a schedule has one, and so has a bundle."""
+        """The currency of the payment. All its prices have the same one."""
         return self.items[0].prices[0].money.currency
 
 
 class LinkState(Enum):
-    """Where a link stands."""
+    """The state of a link."""
 
-    #: A card may be tried; the last one, if there was one, was declined.
+    #: Another card may be attempted; the previous one, if any, was declined.
     OPEN = "open"
-    #: A try is under way.
+    #: An attempt is in progress.
     BUSY = "busy"
     PAID = "paid"
-    #: As many cards were tried as may be.
+    #: The maximum of cards was attempted.
     SPENT = "spent"
     EXPIRED = "expired"
-    #: The merchant is disabled and sells no more.
+    #: The merchant is disabled and no longer sells.
     CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link as it was found, with its newest try."""
+    """A link with its newest attempt."""
 
     merchant_id: int
     payment_id: int
@@ -107,7 +107,7 @@ class Link:
     is_expired: bool
     is_merchant_active: bool
     merchant_time: datetime
-    #: What the site says of its own looks: linkColor, logoBase64 and so on.
+    #: The site's design: linkColor, logoBase64 and so on.
     looks: Mapping[str, Any]
     site_name: str
     site_redirect_url: str
@@ -115,12 +115,12 @@ class Link:
 
     @property
     def tries(self) -> int:
-        """How many cards were tried."""
+        """The number of attempted cards."""
         return (self.last.page_try or 0) if self.last else 0
 
     @property
     def standing(self) -> LinkState:
-        """Where the link stands. What is under way or paid stays so, however late it is."""
+        """The state of the link. An attempt in progress or a success is not affected by expiry."""
         if self.last is not None and self.last.status is not Status.FAIL:
             return LinkState.PAID if self.last.status is Status.SUCCESS else LinkState.BUSY
         if self.tries >= MAX_TRIES:

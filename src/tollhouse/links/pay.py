@@ -1,7 +1,8 @@
-"""Paying a link: one try of its purchase with a card, or with a stored one and its security code.
+"""Pay a link: attempt its payment with a new card, or with a stored card and its security code.
 
-Whatever a browser sends twice, one form is one try and one purchase is charged once; the database sees to that
-(`payments.store`). What the page was made with holds, not what a browser says, but for the card and its holder's name.
+If a browser submits a form twice, it is one attempt, and the payment is charged once; the database ensures this
+(`payments.store`). The terms of the page apply, not the values of the browser, except for the card and its holder's
+name.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ MAX_NAME_LENGTH = 64
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What the buyer pays with: a card in the clear, or a stored one. Both come with a security code."""
+    """The card that the consumer uses: a new one in clear text, or a stored one. Both have a security code."""
 
     code: Cvv
     card: Card | None = None
@@ -43,29 +44,29 @@ class Means:
 
 @dataclass(frozen=True, slots=True)
 class Buyer:
-    """Whom the page sees."""
+    """The browser that opened the page."""
 
     address: str
     browser: BrowserData
 
 
 def draw_form(deps: LinkDependencies, link: Link) -> tuple[int, str]:
-    """Return the number of the next try, and what a form for it proves to be ours with."""
+    """Return the number of the next attempt, and the proof that a form for it is ours."""
     number = link.tries + 1
     return number, form_key(deps.pages, merchant_id=link.merchant_id, payment_id=link.payment_id, number=number)
 
 
 def is_form_of(deps: LinkDependencies, link: Link, *, number: int, proof: str) -> bool:
-    """Tell whether a form was made by this link's page, for this try."""
+    """Return whether this link's page created a form for this attempt."""
     key = form_key(deps.pages, merchant_id=link.merchant_id, payment_id=link.payment_id, number=number)
     return compare_digest(key.encode(), proof.encode("utf-8", "replace"))
 
 
 async def pay_link(deps: LinkDependencies, link: Link, means: Means, buyer: Buyer, *, number: int) -> Reply | None:
-    """Try to pay, and return the answer as a merchant would get it; None when this is not the moment for this try.
+    """Attempt the payment, and return the response as a merchant would get it, or None if this attempt is not possible.
 
-    It is not when the page ran out, was paid, or has seen this try already: then where the link stands tells the
-    result. Raises PaymentRejected for a stored card that is none of the buyer's.
+    It is not possible if the page has expired, was paid, or has had this attempt; the state of the link then shows the
+    result. Raises PaymentRejected for a stored card of another consumer.
     """
     if link.standing is not LinkState.OPEN or number != link.tries + 1:
         return None
@@ -76,7 +77,7 @@ async def pay_link(deps: LinkDependencies, link: Link, means: Means, buyer: Buye
 
 
 def _request_payment(link: Link, means: Means, buyer: Buyer, number: int) -> RequestedPayment:
-    """Request what the page has shown: its prices apply, whatever they are by now."""
+    """Build the payment request from the terms of the page. Its prices apply, even if the SKU has changed since."""
     terms = link.terms
     earlier = tuple(one.subscription_id for one in link.last.subscribing) if link.last else ()
     return RequestedPayment(
@@ -108,7 +109,7 @@ def _request_payment(link: Link, means: Means, buyer: Buyer, number: int) -> Req
 
 
 def _items_with_fees(link: Link) -> tuple[Item, ...]:
-    """Return what is sold, and each fee as one item more."""
+    """Return the items, with each fee as one more item."""
     terms = link.terms
     fees = choose_fees(terms, method=METHOD)
     return (
@@ -118,7 +119,10 @@ def _items_with_fees(link: Link) -> tuple[Item, ...]:
 
 
 def _describe_buyer(link: Link, means: Means) -> Mapping[str, Any]:
-    """Say who buys: as the first try said, else as the merchant did, with the holder's name where none is given."""
+    """Return the consumer as described by the first attempt or the merchant.
+
+    The holder's name is used if no name is given.
+    """
     if link.last is not None:
         return link.last.consumer
     said = link.terms.consumer

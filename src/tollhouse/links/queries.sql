@@ -1,7 +1,7 @@
 -- Tables of: catalog, merchants, payments.
 
 -- name: insert_link!
--- Make a link that runs out so many seconds from now, in the merchant's time.
+-- Create a link that expires after a number of seconds, in the merchant's time.
 insert into payment_link (merchant_id, payment_id, digest, terms, request_id, created_at, expires_at)
 select merchant_id, :payment_id, :digest, :terms::jsonb, :request_id, now() + clock_offset,
     now() + clock_offset + make_interval(secs => :seconds)
@@ -9,7 +9,7 @@ from merchant
 where merchant_id = :merchant_id;
 
 -- name: select_link^
--- Find a link by the key in its address, with the looks of its site and its newest try.
+-- Find a link by the key in its URL, with the design of its site and its newest attempt.
 select l.merchant_id, l.payment_id, l.request_id, l.terms, l.created_at, l.expires_at,
     l.expires_at <= now() + m.clock_offset as is_expired, m.state = 'active' as is_merchant_active,
     now() + m.clock_offset as merchant_time, s.name as site_name, s.redirect_url as site_redirect_url, s.extras as looks, t.transaction_id
@@ -25,34 +25,34 @@ left join lateral (
 where l.digest = :digest;
 
 -- name: select_language$
--- Return the language that the page of a purchase was made with, or nothing.
+-- Return the language of a payment's page, or nothing.
 select terms ->> 'language'
 from payment_link
 where merchant_id = :merchant_id and payment_id = :payment_id;
 
 -- name: renew_link!
--- Let a link run out so many seconds from now, in the merchant's time.
+-- Set the expiry of a link, in seconds from now, in the merchant's time.
 update payment_link l
 set expires_at = now() + m.clock_offset + make_interval(secs => :seconds)
 from merchant m
 where m.merchant_id = l.merchant_id and l.merchant_id = :merchant_id and l.payment_id = :payment_id;
 
 -- name: lock_repayment$
--- Return the purchase by which a charge-back is repaid and lock it; the first time it is the one that is given.
+-- Lock and return the payment that repays a chargeback. The first call stores the given one.
 insert into repayment (merchant_id, transaction_id, payment_id)
 values (:merchant_id, :transaction_id, :payment_id)
 on conflict (merchant_id, transaction_id) do update set payment_id = repayment.payment_id
 returning payment_id;
 
 -- name: update_repayment!
--- Let a charge-back be repaid by another purchase.
+-- Replace the payment that repays a chargeback.
 update repayment
 set payment_id = :payment_id
 where merchant_id = :merchant_id and transaction_id = :transaction_id;
 
 -- name: delete_old_links(kept, most)$
--- Forget some links that ran out so long ago that nobody comes back to them. Those of repayments tell whether they were paid, and stay.
--- By real time: where the merchant's is ahead they are kept a while longer.
+-- Delete some links long after their expiry. Links of repayments are kept, because they show whether the repayment was
+-- made. By real time: if the merchant's time is ahead, links are kept a while longer.
 with gone as (
     delete from payment_link
     where ctid = any(array(
@@ -71,7 +71,7 @@ with gone as (
 select count(*)::integer from gone;
 
 -- name: select_links_lag(kept)$
--- For how long the oldest link has been overdue.
+-- Return how long the oldest link has been overdue.
 select extract(epoch from now() - :kept::interval - expires_at)::double precision
 from payment_link
 where not exists (

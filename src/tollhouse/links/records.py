@@ -1,4 +1,4 @@
-"""From terms to a JSON column and back. Pure."""
+"""Convert terms to a JSON column and back."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tollhouse.notices.model import ReceiptRequest
 from tollhouse.payments.model import Item
 from tollhouse.wire.render import render_json
 
-#: Fields of Terms that are plain data as they are.
+#: Fields of Terms that need no conversion.
 PLAIN = tuple(field.name for field in fields(Terms) if field.name not in {"items", "fee_rules", "receipt"})
 
 
 def write_terms(terms: Terms) -> str:
-    """Write terms for their column."""
+    """Serialize terms for their column."""
     content = {name: getattr(terms, name) for name in PLAIN}
     content["items"] = [_write_item(item) for item in terms.items]
     content["fee_rules"] = [[rule.kind, rule.country, rule.method, rule.amount_minor] for rule in terms.fee_rules]
@@ -27,7 +27,7 @@ def write_terms(terms: Terms) -> str:
 
 
 def read_terms(text: str) -> Terms:
-    """Read terms from their column."""
+    """Parse terms from their column."""
     content = json.loads(text)
     return Terms(
         items=tuple(_read_item(item) for item in content["items"]),

@@ -1,7 +1,7 @@
-"""The page on which a consumer pays again what was charged back: one for each charge-back, paid once at the most.
+"""Create the page on which a consumer repays a chargeback: one page for each chargeback, paid at most once.
 
-A charge-back has one purchase, whose page keeps its address however often it is asked for; the database lets one try
-of a purchase succeed. Only when all its tries were declined is there another purchase.
+A chargeback has one payment, whose page keeps its URL; the database allows one attempt of a payment to succeed. A
+second payment is created only after all attempts of the first were declined.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from tollhouse.links.dependencies import LinkDependencies
     from tollhouse.storage.database import PlainConnection
 
-#: How long a page may be paid, and once more when it ran out and is asked for again.
+#: Time until a page expires, counted again if an expired page is requested again.
 TTL = timedelta(days=30)
 
-#: What `code` says when there is nothing to pay any more.
+#: The `code` if the chargeback was already repaid.
 REPAID = 1
 
 NO_CHARGEBACK = "There is no such charge-back."
 
 
 async def find_repaid_link(deps: LinkDependencies, *, merchant_id: int, transaction_id: int, request_id: str) -> bytes:
-    """Return the address of the page on which a charge-back is repaid, or say that it was. Raises NotFound."""
+    """Return the URL of the page for repaying a chargeback, or report that it was repaid. Raises NotFound."""
     async with deps.database.acquire() as connection:
         chargeback = await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
     if chargeback is None or not _has_taken(chargeback):
@@ -52,7 +52,7 @@ async def find_repaid_link(deps: LinkDependencies, *, merchant_id: int, transact
 async def _open_page(
     deps: LinkDependencies, connection: PlainConnection, chargeback: Payment, *, fresh_id: int, request_id: str
 ) -> int | None:
-    """Return the purchase of a page that can be paid, or is being paid; None when one was."""
+    """Return the payment of a page that can be or is being paid, or None if one was paid."""
     merchant_id, transaction_id = chargeback.merchant_id, chargeback.transaction_id
     payment_id = await lock_repayment(connection, merchant_id, transaction_id, payment_id=fresh_id)
     link = await select_link(connection, page_digest(deps.pages, merchant_id=merchant_id, payment_id=payment_id))
@@ -78,13 +78,13 @@ async def _open_page(
 
 
 def _has_taken(payment: Payment) -> bool:
-    """Tell whether a transaction is a charge-back that took money, and no notice of a dispute."""
+    """Return whether a transaction is a chargeback that moved money, not a mere notice of a dispute."""
     dispute = payment.dispute
     return dispute is not None and dispute.step is not DisputeStep.WON and dispute.moved_minor > 0
 
 
 def build_terms(chargeback: Payment) -> Terms:
-    """Say what the page sells: what was charged back, to the same consumer, at the same site."""
+    """Build the terms of the page: the charged-back amount, the same consumer, the same site."""
     addressee = chargeback.addressee
     moved = chargeback.dispute.moved_minor if chargeback.dispute else chargeback.money.amount_minor
     price = Price(Offset(0, "d"), Money(moved, chargeback.money.currency), repeat=False)

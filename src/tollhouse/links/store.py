@@ -1,4 +1,4 @@
-"""Rows of links."""
+"""Database access for links."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tollhouse.storage.sweep import Sweep
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
-#: How long a link is kept after it ran out. Who comes late reads that it has; and then that there is none.
+#: Retention of a link after its expiry. In this time the page says that the link has expired; afterwards, that it does
+#: not exist.
 KEPT = timedelta(days=30)
 
 queries = load_queries("tollhouse.links")
@@ -32,7 +33,7 @@ async def insert_link(
     request_id: str,
     ttl: timedelta,
 ) -> None:
-    """Make a link, in the caller's transaction."""
+    """Create a link, in the caller's database transaction."""
     await queries.insert_link(
         connection,
         merchant_id=merchant_id,
@@ -60,18 +61,18 @@ async def select_link(connection: PlainConnection, digest: bytes) -> Link | None
 
 
 async def select_language(connection: PlainConnection, merchant_id: int, payment_id: int) -> str | None:
-    """Return the language that a link was made with, or None."""
+    """Return the language of a link, or None."""
     language: str | None = await queries.select_language(connection, merchant_id=merchant_id, payment_id=payment_id)
     return language
 
 
 async def renew_link(connection: PlainConnection, merchant_id: int, payment_id: int, *, ttl: timedelta) -> None:
-    """Let a link run out so long from now, in the caller's transaction."""
+    """Set the expiry of a link from now, in the caller's database transaction."""
     await queries.renew_link(connection, merchant_id=merchant_id, payment_id=payment_id, seconds=ttl.total_seconds())
 
 
 async def lock_repayment(connection: PlainConnection, merchant_id: int, transaction_id: int, *, payment_id: int) -> int:
-    """Return the purchase by which a charge-back is repaid, the given one if there is none, and lock it."""
+    """Lock and return the payment that repays a chargeback, which is the given one if there is none yet."""
     locked: int = await queries.lock_repayment(
         connection, merchant_id=merchant_id, transaction_id=transaction_id, payment_id=payment_id
     )
@@ -81,13 +82,13 @@ async def lock_repayment(connection: PlainConnection, merchant_id: int, transact
 async def update_repayment(
     connection: PlainConnection, merchant_id: int, transaction_id: int, *, payment_id: int
 ) -> None:
-    """Let a charge-back be repaid by another purchase, in the caller's transaction."""
+    """Replace the payment that repays a chargeback, in the caller's database transaction."""
     await queries.update_repayment(
         connection, merchant_id=merchant_id, transaction_id=transaction_id, payment_id=payment_id
     )
 
 
-#: Links that ran out long ago.
+#: Links past their retention.
 SWEEPS = (
     Sweep("payment_link", partial(queries.delete_old_links, kept=KEPT), partial(queries.select_links_lag, kept=KEPT)),
 )

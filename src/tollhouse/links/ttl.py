@@ -1,4 +1,4 @@
-"""How long a page may be paid. Pure."""
+"""Parse the lifetime of a payment page."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ DEFAULT = timedelta(days=1)
 
 
 class TtlError(ValueError):
-    """A time was not well formed, too short or too long; the text is fit for an API answer."""
+    """A lifetime is malformed, too short or too long. The text is suitable for an API response."""
 
 
 def parse_ttl(text: str) -> timedelta:
-    """Read `900`, `90s`, `15m`, `24h` or `7d`. Raises TtlError."""
+    """Parse `900`, `90s`, `15m`, `24h` or `7d`. Raises TtlError."""
     form = TTL_FORM.fullmatch(text.strip())
     if form is None:
         raise TtlError("must be a number of seconds, or a number with s, m, h or d such as 15m")

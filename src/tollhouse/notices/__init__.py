@@ -1,1 +1,1 @@
-"""Letters to consumers: receipts, written with the outcome they tell of and carried by mail afterwards."""
+"""Emails to consumers: stored with the event that they report, and sent afterwards."""

@@ -1,4 +1,4 @@
-"""The seam to whoever carries letters."""
+"""The interface of mail transports, and the transport of stage."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """The letter was taken over."""
+    """The mail server accepted the email."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delayed:
-    """It was not, and may be another time. The text says why in a few words, without the letter."""
+    """The email was not sent and may be sent later. The text gives the reason briefly, without the content."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nobody takes this letter, now or later: there is no such address."""
+    """The mail server rejects this email permanently, because the address does not exist."""
 
     text: str
 
@@ -33,21 +33,21 @@ Outcome = Carried | Delayed | Refused
 
 
 class MailTransport(Protocol):
-    """Whoever carries letters."""
+    """A transport of emails."""
 
     def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
-        """Carry letters one after the other over one connection, and yield of each how it went, as soon as it is known.
+        """Send emails one after the other over one connection, and yield the outcome of each at once.
 
-        A letter is begun only when the next outcome is asked for. Does not raise for what the other side or the network
-        does, nor for a letter that cannot be written.
+        An email is started only when the next outcome is requested. Does not raise for failures of the server or the
+        network, nor for an email that cannot be built.
         """
         ...
 
 
 class ShownCarrier:
-    """The carrier of stage: nothing leaves. The inbox page shows the letters from their rows."""
+    """The mail transport of stage. It sends nothing; the inbox page shows the stored emails."""
 
     async def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
-        """Take every letter."""
+        """Accept every email."""
         for _ in letters:
             yield Carried()

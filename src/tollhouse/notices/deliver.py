@@ -1,4 +1,4 @@
-"""Carry letters that are due: lease a batch, carry it with no connection held, record each outcome as it comes."""
+"""Send due emails: lease a batch, send it without a database connection, and record each outcome at once."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from tollhouse.notices.carrier import MailTransport
     from tollhouse.storage.database import Database, PlainConnection
 
-#: Letters of one connection to the mail server, and for how long nobody else takes them: longer than all of them may
-#: need. A process that dies in between delays its letters by that much, and may repeat the one that was on its way.
+#: Emails of one connection to the mail server, and the duration of their lease, which exceeds the time that all of them
+#: may need. A process that dies in between delays its emails by this time, and may repeat the one being sent.
 BATCH = 20
 LEASE = timedelta(minutes=15)
 MAX_ERROR_LENGTH = 200
 
-#: How long the outcome of a letter is kept while the database is away.
+#: The longest time that an outcome is retained while the database is unavailable.
 RECORD_TIMEOUT_SECONDS = 300.0
 
 Recorder = Coalescer[Ending, None]
@@ -38,14 +38,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Letters under one lease."""
+    """Emails under one lease."""
 
     lease: UUID
     notices: Sequence[ClaimedNotice]
 
 
 def make_recorder(database: Database) -> Recorder:
-    """Return what records endings. A letter that has left is a fact: a database that is away is waited for."""
+    """Return a recorder of outcomes. It waits for an unavailable database, because a sent email is a fact."""
 
     async def record(connection: PlainConnection, endings: Sequence[Ending]) -> Sequence[None]:
         await end_notices(connection, endings)
@@ -55,7 +55,7 @@ def make_recorder(database: Database) -> Recorder:
 
 
 async def claim_batch(database: Database) -> Batch | None:
-    """Lease a batch of letters that are due, or return None. Raises DatabaseUnavailable."""
+    """Lease a batch of due emails, or return None. Raises DatabaseUnavailable."""
     lease = uuid4()
     async with database.transaction() as connection:
         notices = await claim_notices(connection, lease=lease, span=LEASE, most=BATCH)
@@ -65,9 +65,9 @@ async def claim_batch(database: Database) -> Batch | None:
 async def carry_batch(
     batch: Batch, carrier: MailTransport, recorder: Recorder, *, is_stopping: Callable[[], bool] = lambda: False
 ) -> None:
-    """Carry a batch, and record of each letter how it went before the next one is begun.
+    """Send a batch, and record the outcome of each email before the next one is started.
 
-    A letter that breaks is tried again like one that was delayed, and given up like one.
+    An email that fails with an exception is retried, and given up in the end, like a delayed one.
     """
     written: list[tuple[ClaimedNotice, Email]] = []
     for notice in batch.notices:
@@ -84,13 +84,13 @@ async def carry_batch(
 
 
 async def release_batches(database: Database, batches: Sequence[Batch]) -> None:
-    """Give back the letters of these batches that were not carried."""
+    """Release the emails of these batches that were not sent."""
     async with database.transaction() as connection:
         await release_notices(connection, [batch.lease for batch in batches])
 
 
 async def deliver_due(database: Database, carrier: MailTransport) -> int:
-    """Carry letters batch by batch until none is due, and return how many were tried. Raises DatabaseUnavailable."""
+    """Send due emails batch by batch, and return the number of attempts. Raises DatabaseUnavailable."""
     recorder, total = make_recorder(database), 0
     while (batch := await claim_batch(database)) is not None:
         await carry_batch(batch, carrier, recorder)
@@ -107,7 +107,7 @@ def _write(notice: ClaimedNotice) -> Email | None:
 
 
 def _end(batch: Batch, notice: ClaimedNotice, outcome: Outcome) -> Ending:
-    """Decide what becomes of a letter."""
+    """Return the stored outcome of an attempt to send an email."""
     key = (notice.merchant_id, notice.notice_id, batch.lease)
     if isinstance(outcome, Carried):
         return Ending(*key, State.SENT)

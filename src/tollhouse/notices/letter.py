@@ -1,7 +1,7 @@
-"""From facts to a letter: the same facts give the same letter, whoever renders it. Pure but for its templates.
+"""Render emails from facts. The same facts give the same email.
 
-What merchants and consumers wrote stands in it as text and is never markup; in the HTML form the template engine
-escapes it. In headers it is one line.
+Texts of merchants and consumers are inserted as plain text; the template engine escapes them in the HTML part. In
+headers they are one line.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_NAME_LENGTH = 64
 
 _environment = Environment(
     loader=PackageLoader("tollhouse.notices"),
-    autoescape=select_autoescape(),  # the HTML form; plain text is text
+    autoescape=select_autoescape(),  # for the HTML part only
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -35,18 +35,18 @@ _environment = Environment(
 
 @cache
 def load_words() -> Mapping[str, Mapping[str, Any]]:
-    """Read the words of every language."""
+    """Load the texts of all languages."""
     return tomllib.loads(files("tollhouse.notices").joinpath("data", "words.toml").read_text(encoding="utf-8"))
 
 
 def choose_language(wanted: str) -> str:
-    """Return the language of a letter: of `de`, `de-AT` and `DE` it is German; where there are no words, English."""
+    """Return the language of an email: German for `de`, `de-AT` and `DE`; English for a language without texts."""
     language = wanted.strip()[:2].lower()
     return language if language in load_words() else DEFAULT_LANGUAGE
 
 
 def build_letter(notice: Notice) -> Email:
-    """Write a letter."""
+    """Render an email."""
     language, facts = choose_language(notice.language), notice.facts
     words = load_words()[language]
     shop = one_line(facts.shop)
@@ -73,7 +73,7 @@ def build_letter(notice: Notice) -> Email:
 
 
 def _name(notice: Notice) -> str:
-    """Name a letter: of a transaction there is one, a subscription may have several."""
+    """Return the name of an email. A transaction has one email, a subscription may have several."""
     facts = notice.facts
     about = facts.transaction_id or f"{facts.subscription_id}.{notice.notice_id}"
     return f"{facts.kind}.{notice.merchant_id}.{about}"
@@ -95,7 +95,7 @@ def _build_rows(facts: Facts, words: Mapping[str, Any]) -> list[tuple[str, str]]
 
 
 def write_amount(money: Money, separators: tuple[str, str] | list[str]) -> str:
-    """Write an amount with the separators of a language: 1.019,90 EUR."""
+    """Format an amount with the separators of a language: 1.019,90 EUR."""
     number, _, code = money.to_text().rpartition(" ")
     thousands, decimals = separators
     swapped = number.replace(",", "\0").replace(".", decimals).replace("\0", thousands)
@@ -103,10 +103,10 @@ def write_amount(money: Money, separators: tuple[str, str] | list[str]) -> str:
 
 
 def one_line(text: str) -> str:
-    """Write a text on one line, without control characters or what changes the direction of writing.
+    """Return a text as one line, without control characters and characters that change the writing direction.
 
-    Nor may it look like an encoded word (RFC 2047): the mail library reads one wherever it finds it, and what it stands
-    for may be a line end.
+    The result contains no encoded word (RFC 2047), because mail libraries decode those anywhere, and they may contain
+    line ends.
     """
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line.replace(ENCODED_WORD, "= ?")

@@ -1,4 +1,4 @@
-"""Letters to consumers, from the facts that are written down to the letter that is carried. Records; pure."""
+"""Records of emails to consumers: the stored facts and the rendered email."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import idna
 
 from tollhouse.kernel.money import Currency, Money
 
-#: One address, as SMTP takes it without quoting: what stands before the @ is a dot-atom, after it is a host with a dot.
-#: No space, no quote, no angle bracket, no comma, no line end: nothing with which to say more than an address.
+#: An address that SMTP accepts without quoting: a dot-atom before the @, and a host with a dot after it. It has no
+#: space, quote, angle bracket, comma or line end that could add anything to an address.
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 ADDRESS_FORM = re.compile(rf"(?=.{{1,64}}@){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
 MAX_ADDRESS_LENGTH = 254
-#: How an encoded word begins (RFC 2047), which mail libraries read as what it stands for: maybe a line end.
+#: The start of an encoded word (RFC 2047), which mail libraries decode, possibly into a line end.
 ENCODED_WORD = "=?"
 
 DEFAULT_LANGUAGE = "en"
 
 
 class NoticeKind(StrEnum):
-    """What a letter is about."""
+    """The kind of an email."""
 
     RECEIPT = "receipt"
     REFUND = "refund"
@@ -33,7 +33,7 @@ class NoticeKind(StrEnum):
 
 
 class State(StrEnum):
-    """Where a letter stands."""
+    """The state of an email."""
 
     WAITING = "waiting"
     SENT = "sent"
@@ -42,7 +42,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReceiptRequest:
-    """A receipt as a request asks for it: to whom, if not to the consumer's own address, and in which language."""
+    """A receipt requested by a payment: the address, if it is not the consumer's own, and the language."""
 
     to: str | None = None
     language: str | None = None
@@ -50,7 +50,7 @@ class ReceiptRequest:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """To whom the letters about a purchase go, in which language, and in whose name. Fixed when the purchase begins."""
+    """The recipient of emails about a payment, their language and sender. Fixed when the payment begins."""
 
     to: str
     language: str
@@ -59,9 +59,9 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a letter says. `amount_minor` and `currency` are money, if any moved; `at` is when that happened.
+    """The content of an email. `amount_minor` and `currency` are set if money moved; `at` is the time of the event.
 
-    A letter about a subscription has its id, one about a transaction the card and the numbers of that.
+    An email about a subscription has the subscription's ID. One about a transaction has its card and numbers.
     """
 
     kind: NoticeKind
@@ -80,24 +80,24 @@ class Facts:
 
     @property
     def money(self) -> Money | None:
-        """What moved; None of a letter that tells of no money."""
+        """The amount that moved, or None."""
         if self.amount_minor is None or self.currency is None:
             return None
         return Money(self.amount_minor, Currency.of(self.currency))
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return the facts for a JSON column."""
         return asdict(self) | {"at": self.at.isoformat()}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """Read plain data."""
+        """Parse facts from a JSON column."""
         return cls(**content | {"kind": NoticeKind(content["kind"]), "at": datetime.fromisoformat(content["at"])})
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A letter that is to be carried, or was. `age` is since it was written."""
+    """A stored email. `age` is the time since it was stored."""
 
     merchant_id: int
     notice_id: int
@@ -114,7 +114,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """A letter as it is carried. `name` is the same at every attempt; the part of its Message-ID before the @."""
+    """A rendered email. `name` is the same at every attempt: the part of its Message-ID before the @."""
 
     name: str
     to: str
@@ -126,18 +126,18 @@ class Email:
 
 
 def read_recipient(text: str | None) -> str | None:
-    """Return the address to which a letter goes, its host in ASCII (IDNA, UTS 46); None if the text is no address."""
+    """Return an email address with its host in ASCII (IDNA, UTS 46), or None if the text is not an address."""
     local, mark, domain = (text or "").strip().rpartition("@")
     try:
         host = domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
-    except UnicodeError:  # the library's own errors are of this kind
+    except UnicodeError:  # the base class of the library's errors
         return None
     address = f"{local}{mark}{host}"
     return address if is_address(address) else None
 
 
 def is_address(text: str | None) -> bool:
-    """Tell whether a text is one address to which a letter can go."""
+    """Return whether a text is one valid email address."""
     if text is None or len(text) > MAX_ADDRESS_LENGTH or ENCODED_WORD in text:
         return False
     return ADDRESS_FORM.fullmatch(text) is not None

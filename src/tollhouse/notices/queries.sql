@@ -3,7 +3,7 @@
 select enqueue_emails_v1(:emails::email_v1[]);
 
 -- name: claim_notices
--- Lease letters that are due, so that nobody else carries them meanwhile.
+-- Lease due emails.
 with due as (
     select merchant_id, notice_id
     from notice
@@ -20,7 +20,7 @@ returning n.merchant_id, n.notice_id, n.recipient, n.language, n.facts, n.state,
     n.error, now() - n.created_at as age;
 
 -- name: end_notices!
--- Write down how it went with letters, as far as their lease still holds.
+-- Record the outcomes of emails whose lease is still held.
 update notice n
 set state = given.state::notice_state, error = given.error, lease = null,
     due_at = now() + coalesce(given.delay, interval '0'),
@@ -31,13 +31,13 @@ from unnest(
 where (n.merchant_id, n.notice_id) = (given.merchant_id, given.notice_id) and n.lease = given.lease;
 
 -- name: release_notices!
--- Give back letters that were leased and not tried.
+-- Release leased emails that were not attempted.
 update notice
 set lease = null, attempts = attempts - 1, due_at = now()
 where state = 'waiting' and lease = any(:leases::uuid[]);
 
 -- name: select_recent_notices
--- List a merchant's letters, newest first.
+-- List a merchant's emails, newest first.
 select merchant_id, notice_id, recipient, language, facts, state, attempts, created_at, due_at, error,
     now() - created_at as age
 from notice
@@ -46,14 +46,14 @@ order by notice_id desc
 limit :most;
 
 -- name: select_notice^
--- Return one of a merchant's letters.
+-- Return one of a merchant's emails.
 select merchant_id, notice_id, recipient, language, facts, state, attempts, created_at, due_at, error,
     now() - created_at as age
 from notice
 where merchant_id = :merchant_id and notice_id = :notice_id;
 
 -- name: delete_ended_notices(kept, most)$
--- Remove some letters that were carried or given up a while ago, and with them the addresses.
+-- Delete some emails that were sent or given up a while ago, with their addresses.
 with gone as (
     delete from notice
     where ctid = any(array(
@@ -68,7 +68,7 @@ with gone as (
 select count(*)::integer from gone;
 
 -- name: select_notices_lag(kept)$
--- For how long the oldest letter has been overdue.
+-- Return how long the oldest email has been overdue.
 select extract(epoch from now() - :kept::interval - ended_at)::double precision
 from notice
 where state <> 'waiting'
@@ -76,5 +76,5 @@ order by ended_at
 limit 1;
 
 -- name: count_waiting_notices$
--- Count the letters that wait, no further than to a bound.
+-- Count waiting emails, up to a bound.
 select count(*) from (select from notice where state = 'waiting' limit :most) as waiting;

@@ -1,4 +1,4 @@
-"""Where the mail server is, and how to speak to it. Pure."""
+"""The address and security of the mail server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class Security(Enum):
-    """What protects the way to the server. There is no form that falls back by itself."""
+    """The encryption of the connection to the server. No option falls back to a weaker one."""
 
     TLS = "smtps"
     START_TLS = "smtp"
@@ -20,7 +20,7 @@ PORTS = {Security.TLS: 465, Security.START_TLS: 587, Security.NONE: 25}
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A mail server that takes letters over."""
+    """A mail server."""
 
     host: str
     port: int
@@ -33,7 +33,7 @@ class Server:
 
 
 def parse_server(url: str) -> Server:
-    """Read `smtps://user:password@host:port`, `smtp://` (STARTTLS, required) or `smtp+plain://` (no protection).
+    """Parse `smtps://user:password@host:port`, `smtp://` (STARTTLS, required) or `smtp+plain://` (no encryption).
 
     Raises ValueError, whose text does not repeat the URL.
     """

@@ -1,7 +1,7 @@
-"""Carrying letters to a mail server.
+"""Send emails to a mail server by SMTP.
 
-One connection for a batch. What is known when something fails decides what happens next: a letter that the server
-refused for its address is not sent again; what may be mended elsewhere (a login, a full queue, a broken connection) is.
+One connection sends a batch. An email whose address the server rejects is not retried. After failures that can be fixed
+elsewhere (a login, a full queue, a broken connection) it is.
 """
 
 from __future__ import annotations
@@ -26,22 +26,25 @@ if TYPE_CHECKING:
     from tollhouse.notices.model import Email
     from tollhouse.notices.server import Server
 
-#: For one answer of the server, and for everything about one letter.
+#: The timeout of one response of the server, and of one email as a whole.
 ANSWER_SECONDS = 10.0
 LETTER_SECONDS = 30.0
 
-#: Every byte of a letter is ASCII, so that any server takes it.
+#: Every byte of an email is ASCII, so that any server accepts it.
 POLICY = SMTP.clone(cte_type="7bit")
 
 log = structlog.get_logger()
 
 
 class Lost(Delayed):
-    """The letter was delayed because the server is away, as all after it in its batch are."""
+    """A delay because the server is unavailable, which delays the rest of the batch too."""
 
 
 class SmtpCarrier:
-    """Carries letters to one server, from one address. Without a TLS context the system says who is trusted."""
+    """A mail transport to one server, from one sender address.
+
+    Without a TLS context, system certificates are trusted.
+    """
 
     def __init__(self, server: Server, *, sender: str, tls_context: ssl.SSLContext | None = None) -> None:
         self._server = server
@@ -49,7 +52,7 @@ class SmtpCarrier:
         self._tls_context = tls_context
 
     async def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
-        """Carry letters one after the other. Once the connection is lost the rest is delayed."""
+        """Send emails one after the other. After the connection is lost, the rest is delayed."""
         client = self._open_client()
         outcome: Outcome = Carried()
         try:
@@ -61,7 +64,7 @@ class SmtpCarrier:
             await _part(client)
 
     async def _try_one(self, client: aiosmtplib.SMTP, letter: Email) -> Outcome:
-        """Carry one letter. One that cannot be written concerns no other."""
+        """Send one email. An email that cannot be built does not affect others."""
         try:
             message = build_message(letter, sender=self._sender)
         except Exception:
@@ -106,9 +109,9 @@ class SmtpCarrier:
 
 
 def build_message(letter: Email, *, sender: str) -> EmailMessage:
-    """Put a letter into the form of mail, as plain text and as HTML.
+    """Build a message with a plain text part and an HTML part.
 
-    The library refuses a line end in a header; what goes into one has been put on one line before.
+    The library rejects line ends in headers; header texts are made one line before.
     """
     user, _, domain = sender.rpartition("@")
     message = EmailMessage(policy=POLICY)
@@ -124,13 +127,13 @@ def build_message(letter: Email, *, sender: str) -> EmailMessage:
 
 
 def describe(error: BaseException) -> str:
-    """Say in a few words what went wrong with the server, without what it said: that may name people."""
+    """Describe a server failure briefly, without the server's text, which may contain personal data."""
     code = getattr(error, "code", None)
     return f"{code}" if isinstance(code, int) and code > 0 else type(error).__name__
 
 
 async def _part(client: aiosmtplib.SMTP) -> None:
-    """Say goodbye, if there is still anybody, and close."""
+    """Say QUIT if the connection is open, and close it."""
     if client.is_connected:
         with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
             await client.quit()

@@ -1,4 +1,4 @@
-"""Rows of letters."""
+"""Database access for emails."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 queries = load_queries("tollhouse.notices")
 
-#: How long a letter is kept after it was carried or given up.
+#: Retention of an email after it was sent or given up.
 KEPT = timedelta(days=30)
-#: As far as waiting letters are counted.
+#: The bound for counting waiting emails.
 MAX_COUNTED = 10_000
 
 
 class NoticeRow(NamedTuple):
-    """A letter to be written down, about a transaction, or about what happened to a subscription at a time."""
+    """An email to store, about a transaction or about an event of a subscription."""
 
     merchant_id: int
     recipient: str
@@ -45,7 +45,7 @@ class NoticeRow(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How it went with a letter. A waiting one is tried again after `delay`."""
+    """The outcome of an attempt to send an email. A waiting email is retried after `delay`."""
 
     merchant_id: int
     notice_id: int
@@ -56,13 +56,13 @@ class Ending(NamedTuple):
 
 
 async def insert_notices(connection: PlainConnection, rows: Sequence[NoticeRow]) -> None:
-    """Write letters down."""
+    """Store emails."""
     await queries.insert_notices(connection, emails=[(place, *row.columns) for place, row in enumerate(rows, 1)])
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedNotice:
-    """A letter that was leased, not read yet: one that cannot be read must not keep the others of its batch."""
+    """A leased email before parsing. One that cannot be parsed must not block the others of its batch."""
 
     merchant_id: int
     notice_id: int
@@ -70,23 +70,23 @@ class ClaimedNotice:
     row: Mapping[str, Any]
 
     def read(self) -> Notice:
-        """Read it. Raises ValueError, TypeError or KeyError if its facts are broken."""
+        """Parse the email. Raises ValueError, TypeError or KeyError if its facts are invalid."""
         return _read_notice(self.row)
 
 
 async def claim_notices(connection: PlainConnection, *, lease: UUID, span: timedelta, most: int) -> list[ClaimedNotice]:
-    """Lease letters that are due."""
+    """Lease due emails."""
     rows = queries.claim_notices(connection, lease=lease, span=span, most=most)
     return [ClaimedNotice(row["merchant_id"], row["notice_id"], row["attempts"], dict(row)) async for row in rows]
 
 
 async def release_notices(connection: PlainConnection, leases: Sequence[UUID]) -> None:
-    """Give back the letters under these leases, as if they had not been tried."""
+    """Release the emails under these leases without counting an attempt."""
     await queries.release_notices(connection, leases=leases)
 
 
 async def end_notices(connection: PlainConnection, endings: Sequence[Ending]) -> None:
-    """Write down how it went, as far as the leases still hold."""
+    """Record outcomes of emails whose leases are still held."""
     await queries.end_notices(
         connection,
         leases=[ending.lease for ending in endings],
@@ -99,25 +99,25 @@ async def end_notices(connection: PlainConnection, endings: Sequence[Ending]) ->
 
 
 async def select_recent_notices(connection: PlainConnection, *, merchant_id: int, most: int) -> list[Notice]:
-    """Return a merchant's letters, newest first."""
+    """Return a merchant's emails, newest first."""
     rows = queries.select_recent_notices(connection, merchant_id=merchant_id, most=most)
     return [_read_notice(row) async for row in rows]
 
 
 async def select_notice(connection: PlainConnection, *, merchant_id: int, notice_id: int) -> Notice | None:
-    """Return one of a merchant's letters, or None."""
+    """Return one of a merchant's emails, or None."""
     row = await queries.select_notice(connection, merchant_id=merchant_id, notice_id=notice_id)
     return _read_notice(row) if row else None
 
 
-#: Letters that nobody needs any more.
+#: Emails past their retention.
 SWEEPS = (
     Sweep("notice", partial(queries.delete_ended_notices, kept=KEPT), partial(queries.select_notices_lag, kept=KEPT)),
 )
 
 
 async def count_waiting(connection: PlainConnection) -> int:
-    """Count the letters that wait, no further than to a bound."""
+    """Count waiting emails, up to a bound."""
     count: int = await queries.count_waiting_notices(connection, most=MAX_COUNTED)
     return count
 

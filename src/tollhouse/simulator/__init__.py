@@ -1,6 +1,6 @@
-"""A card issuer, its acquirer host, a 3DS Directory and an access control server, for stage.
+"""A simulated card issuer, acquirer host, Directory Server and ACS, for stage.
 
-It stands for the world outside: it has its own app, schema and journal, shares no table, no rule and no code with the
-gateway beyond the kernel and the plumbing of `storage`, and may misbehave on purpose. `host.Simulator` is the whole of
-it; `app` puts it behind HTTP, `transport` within reach of the same process.
+It simulates the outside parties. It has its own app, schema and journal, shares no table, rule or code with the gateway
+except the kernel and the infrastructure of `storage`, and can fail on purpose. `host.Simulator` is the whole of it;
+`app` serves it by HTTP, `transport` within the same process.
 """

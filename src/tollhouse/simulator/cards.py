@@ -1,4 +1,4 @@
-"""The published set of test cards. The table is data (`cards.toml`); loaded once."""
+"""The published test cards. The table is data (`cards.toml`), loaded once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ def find_card(number: CardNumber) -> PublishedCard | None:
 
 
 def names_of(card: PublishedCard) -> tuple[str, ...]:
-    """Return the names of a card and of those whose place it took: an agreement about them is one about it."""
+    """Return the names of a card and of those that it replaced.
+
+    Network transaction IDs of all of them are valid for it.
+    """
     return (card.name, *(other.name for other in published_cards().values() if other.replaced_by == card.name))
 
 

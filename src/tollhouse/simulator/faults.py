@@ -1,6 +1,6 @@
-"""Faults that were asked for: what is to happen to the next messages on their way. Kept in memory only.
+"""Requested faults of the next messages, kept in memory only.
 
-A fault is a merchant's: it meets that merchant's messages, with one card or any, of one amount or any.
+A fault belongs to a merchant and affects that merchant's messages, with one card or any, of one amount or any.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tollhouse.simulator.model import Delivery
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: How many of a merchant may be waiting.
+#: The maximum of pending faults of a merchant.
 MAX_FAULTS = 100
 
 DELIVERIES = {
@@ -30,7 +30,7 @@ DELIVERIES = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is to happen to the next `calls` messages that fit. `seconds` is how late a slow answer is."""
+    """A fault of the next `calls` matching messages. `seconds` is the delay of a slow response."""
 
     acceptor: str
     delivery: Delivery
@@ -43,7 +43,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """A message on its way, as far as faults look at it."""
+    """The parts of a message that faults match."""
 
     acceptor: str
     masked_number: str | None
@@ -74,13 +74,13 @@ _about = msgspec.json.Decoder(_About)
 
 
 class Faults:
-    """The faults that wait, the oldest first."""
+    """The pending faults, oldest first."""
 
     def __init__(self) -> None:
         self._waiting: list[Fault] = []
 
     def strike(self, passing: Passing) -> Fault | None:
-        """Return what happens to a message, and count it; None where nothing does."""
+        """Return the fault of a message and count it, or return None."""
         for index, fault in enumerate(self._waiting):
             if _fits(fault, passing):
                 left = replace(fault, calls=fault.calls - 1)
@@ -89,7 +89,7 @@ class Faults:
         return None
 
     async def add(self, body: bytes) -> bytes:
-        """Take a fault, and show all that wait for the merchant; one too many is `isFull`. Raises Invalid."""
+        """Add a fault, and return all pending ones of the merchant; one too many is `isFull`. Raises Invalid."""
         wanted: _Ask = decode(_ask, body)
         if sum(fault.acceptor == wanted.acceptor for fault in self._waiting) >= MAX_FAULTS:
             return encode({"faults": [], "isFull": True})
@@ -108,12 +108,12 @@ class Faults:
         return self._show(wanted.acceptor)
 
     async def list(self, body: bytes) -> bytes:
-        """Show what waits for a merchant."""
+        """Return the pending faults of a merchant."""
         wanted: _About = decode(_about, body)
         return self._show(wanted.acceptor)
 
     async def clear(self, body: bytes) -> bytes:
-        """Forget what waits for a merchant."""
+        """Delete the pending faults of a merchant."""
         wanted: _About = decode(_about, body)
         self._waiting = [fault for fault in self._waiting if fault.acceptor != wanted.acceptor]
         return self._show(wanted.acceptor)

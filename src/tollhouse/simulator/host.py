@@ -1,4 +1,4 @@
-"""The simulator as one thing: a path and a body in, a body or silence out, whether over HTTP or within one process."""
+"""The whole simulator: it takes a path and a body and returns a body or silence, by HTTP or in process."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
     Answer = Callable[[bytes], Awaitable[bytes | Silence]]
 
-#: A challenge that is not opened, or once opened not answered, within this time has timed out.
+#: A challenge times out if it is not opened, or not answered after it was opened, within this time.
 CHALLENGE_LIFE_SECONDS = 600.0
 
 CHALLENGES = "/control/challenges/"
 
 
 class Simulator:
-    """Issuer host, Directory, access control server and their control.
+    """The issuer's host, the Directory Server, the ACS and their control.
 
-    `base_url` is where browsers reach the pages of `app`. `slow_seconds` and `late_seconds` are the delays of the cards
-    with these names; `decoupled_seconds` is how long a cardholder takes in the bank's app. `directory_secret` is sent
+    `base_url` is the URL of the pages of `app` for browsers. `slow_seconds` and `late_seconds` are the delays of the
+    cards with these names; `decoupled_seconds` is the cardholder's delay in the bank's app. `directory_secret` is sent
     with results of challenges.
     """
 
@@ -87,24 +87,24 @@ class Simulator:
         }
 
     async def start(self) -> None:
-        """Take up what the last process left open. Raises DatabaseUnavailable."""
+        """Resume the open work of the last process. Raises DatabaseUnavailable."""
         await self.access_control.resume()
 
     async def close(self) -> None:
-        """End what runs in the background; the database belongs to who gave it."""
+        """Stop background tasks. The caller closes the database."""
         await self._issuer.close()
         await self.access_control.close()
         await self._reporter.close()
 
     async def check(self) -> None:
-        """Raise DatabaseUnavailable while messages could not be answered."""
+        """Raise DatabaseUnavailable if messages cannot be answered."""
         async with self._database.acquire() as connection:
             await connection.execute("select 1")
 
     async def handle(self, path: str, body: bytes) -> bytes | Silence:
-        """Answer a POST.
+        """Respond to a POST.
 
-        Raises NotFound for a path or a challenge that is not there, Invalid for a faulty body, and Unavailable.
+        Raises NotFound for an unknown path or challenge, Invalid for a faulty body, and Unavailable.
         """
         answer = self._answers.get(path)
         if answer is not None:

@@ -1,6 +1,6 @@
-"""The JSON messages of issuer host and control: read and written, nothing decided.
+"""The JSON messages of the issuer's host and of the control, parsed and built.
 
-A security code that comes along is never even decoded: the simulated issuer has no use for it.
+A security code in a message is never decoded, because the simulated issuer has no use for it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class Message(msgspec.Struct, rename="camel"):
-    """Fields have the names of the wire in camel case; unknown ones are passed over."""
+    """The base of messages: camel case names, unknown fields ignored."""
 
 
 class _Amount(Message):
@@ -37,7 +37,7 @@ class _Amount(Message):
 
 
 class CardShown(Message):
-    """A card as a message shows it."""
+    """The card in a message."""
 
     number: CardNumber
     expiry_month: Annotated[int, Meta(ge=1, le=12)]
@@ -78,20 +78,20 @@ class _About(Message):
 
 
 class JournalRequest(Message):
-    """How many rows of the journal are wanted, and whose."""
+    """A request for the journal: the number of rows, and the merchant."""
 
     acceptor: Annotated[str, Meta(max_length=36)] | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
 class ChallengeResult(Message):
-    """How a challenge is to end."""
+    """The requested end of a challenge."""
 
     result: Literal["pass", "fail", "cancel", "timeout"]
 
 
 def decode_card_number(kind: type, value: object) -> CardNumber:
-    """Take any digits: whether a number exists is the issuer's answer and no matter of form."""
+    """Accept any digits. Whether a number exists is the issuer's decision, not a matter of form."""
     if kind is not CardNumber or not (
         isinstance(value, str)
         and value.isascii()
@@ -111,7 +111,7 @@ encode = msgspec.json.Encoder().encode
 
 
 def read_authorize(body: bytes) -> FaultRule:
-    """Read an authorization. Raises Invalid, without any of its values."""
+    """Parse an authorization. Raises Invalid, without any of its values."""
     message = decode(_authorize, body)
     number = message.card.number
     return FaultRule(
@@ -141,7 +141,7 @@ def read_authorize(body: bytes) -> FaultRule:
 
 
 def read_operation(kind: OperationKind, body: bytes) -> Operation:
-    """Read a capture, void or credit. Raises Invalid."""
+    """Parse a capture, void or refund. Raises Invalid."""
     message = decode(_operate, body)
     return Operation(
         kind=kind,
@@ -155,25 +155,25 @@ def read_operation(kind: OperationKind, body: bytes) -> Operation:
 
 
 def read_reference(body: bytes) -> str:
-    """Read an inquiry or a reversal. Raises Invalid."""
+    """Parse an inquiry or a reversal. Raises Invalid."""
     reference: str = decode(_about, body).reference
     return reference
 
 
 def read_journal_request(body: bytes) -> JournalRequest:
-    """Read which rows are wanted; an empty body means the newest of everybody. Raises Invalid."""
+    """Parse a request for the journal. An empty body requests the newest rows of all merchants. Raises Invalid."""
     wanted: JournalRequest = decode(_journal, body or b"{}")
     return wanted
 
 
 def read_challenge_result(body: bytes) -> str:
-    """Read how a challenge is to end. Raises Invalid."""
+    """Parse the requested end of a challenge. Raises Invalid."""
     result: str = decode(_challenge, body).result
     return result
 
 
 def build_answer(reference: str, amount_minor: int, currency: str, result: Result) -> bytes:
-    """Build the answer to an authorization or operation, and to an inquiry about one."""
+    """Build the response to an authorization or operation, and to an inquiry about one."""
     return encode(
         {
             "reference": reference,
@@ -188,23 +188,23 @@ def build_answer(reference: str, amount_minor: int, currency: str, result: Resul
 
 
 def build_reversed(row: Record) -> bytes:
-    """Build the answer about a reference that is reversed; one that was never seen has no amount."""
+    """Build the response about a reversed reference. An unknown one has no amount."""
     amount = None if row["currency"] is None else {"minor": row["amount_minor"], "currency": row["currency"]}
     return encode({"reference": row["reference"], "result": "reversed", "amount": amount})
 
 
 def build_not_found(reference: str) -> bytes:
-    """Build the answer about a reference that was never seen."""
+    """Build the response about an unknown reference."""
     return encode({"reference": reference, "result": "not_found"})
 
 
 def build_journal(rows: list[Record]) -> bytes:
-    """Build what the issuer believes happened, newest first."""
+    """Build the journal, newest first."""
     return encode({"entries": [_build_entry(row) for row in rows]})
 
 
 def build_challenge_status(authentication: Authentication) -> bytes:
-    """Build what became of a challenge."""
+    """Build the state of a challenge."""
     return encode(
         {
             "acsTransID": str(authentication.acs_trans_id),
@@ -241,9 +241,9 @@ def _build_entry(row: Record) -> dict[str, Any]:
 
 
 def decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
-    """Decode what passes the rules for all JSON. Raises Invalid.
+    """Decode a body with the rules for all JSON. Raises Invalid.
 
-    What msgspec says names the place and the kind of fault, never the value.
+    msgspec's message names the place and the kind of the fault, never the value.
     """
     parse_json(body)
     try:

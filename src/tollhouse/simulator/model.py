@@ -1,4 +1,4 @@
-"""The records of the simulator. Frozen; no rules."""
+"""Records of the simulator."""
 
 from __future__ import annotations
 
@@ -12,43 +12,44 @@ from tollhouse.kernel.card import CardNumber, Expiry
 
 
 class Delivery(Enum):
-    """What happens on the way between gateway and issuer."""
+    """The delivery of a message between gateway and issuer."""
 
     PROMPT = "prompt"
-    #: Processed; the answer is lost.
+    #: Processed; the response is lost.
     LOST = "lost"
-    #: Lost before it was processed.
+    #: Lost before processing.
     DROPPED = "dropped"
-    #: Processed at once, answered late.
+    #: Processed at once, with a late response.
     SLOW = "slow"
-    #: Processed at once, never answered, the connection held open.
+    #: Processed at once, without a response; the connection stays open.
     SILENT = "silent"
-    #: Processed and answered late; a reversal that comes meanwhile finds nothing, and stands.
+    #: Processed late, with a response then. A reversal that arrives earlier finds nothing, and the approval stays.
     LATE = "late"
     #: The request arrives twice.
     TWICE = "twice"
 
 
 class Condition(Enum):
-    """What an approval still hangs on, which only the database knows; the value is the decline where it fails."""
+    """A condition of an approval that only the database can check. The value is the response code if it fails."""
 
-    #: The network transaction id that a merchant shows was given out for this card, to its customer. "Invalid
-    #: transaction" (ISO 8583 field 39) and not 1A: no cardholder can mend that the merchant names a wrong one.
+    #: The network transaction ID belongs to an approval of this card by its customer. The code is "Invalid transaction"
+    #: (ISO 8583 field 39) and not 1A, because a cardholder cannot correct a merchant's wrong ID.
     AGREEMENT = "12"
-    #: The merchant has tried often enough under this agreement; the card says what the tries before are answered.
+    #: The merchant has made enough attempts under this network transaction ID; the card defines the response to earlier
+    #: ones.
     TRIES = "card"
 
-    #: The proof is real, unused, and of this card and amount.
+    #: The authentication value is genuine, unused, and for this card and amount.
     PROOF = "82"
-    #: The Directory lately said that this card could not be authenticated.
+    #: The Directory Server has lately reported that this card cannot be authenticated.
     NOTE = "1A"
-    #: There is enough on the card.
+    #: The balance of the card is sufficient.
     BALANCE = "51"
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedCard:
-    """A card of the published set. Its number is no secret: it is printed in the documentation."""
+    """A published test card. Its number is printed in the documentation and not secret."""
 
     name: str
     number: str
@@ -57,39 +58,39 @@ class PublishedCard:
     does: str
     response_code: str = "00"
     advice_code: str | None = None
-    #: transStatus of its authentications; None: never asks for one, and passes it if asked.
+    #: transStatus of its authentications. None: it requires none, and passes if one is requested.
     authentication: str | None = None
-    #: What an authenticated payment is answered; None: the response code, which comes before the question for a proof.
+    #: The response code of an authenticated payment. None: `response_code`, which precedes the soft decline.
     proven_code: str | None = None
     method: Literal["answers", "silent"] | None = None
     delivery: Delivery = Delivery.PROMPT
-    #: What every capture, void and credit of it is answered; None: what fits is approved.
+    #: The response code of every capture, void and refund. None: possible operations are approved.
     capture_code: str | None = None
     void_code: str | None = None
     credit_code: str | None = None
-    #: The way of those messages.
+    #: The delivery of those messages.
     operation_delivery: Delivery = Delivery.PROMPT
     amount_decides: bool = False
     balance_minor: int | None = None
     balance_currency: str | None = None
-    #: What a merchant's charge is answered, with what advice; None: as the customer's own.
+    #: The response code of a merchant-initiated charge, with its advice. None: as for the customer's own payment.
     renewal_code: str | None = None
     renewal_advice: str | None = None
-    #: How many tries under one agreement are answered so, from the first one on; None: each.
+    #: The number of first attempts under one network transaction ID with this response. None: all.
     renewal_declines: int | None = None
-    #: What the account updater tells of it; None: nothing has changed.
+    #: The report of the account updater. None: no change.
     updater: Literal["new_expiry", "new_number", "closed", "ask_cardholder"] | None = None
-    #: The date that the card has by now, as YYYY-MM. A merchant's charge with it is approved.
+    #: The card's current expiry, as YYYY-MM. A merchant-initiated charge with it is approved.
     new_expiry: str | None = None
-    #: The name of the card that took its place.
+    #: The name of the card that replaced it.
     replaced_by: str | None = None
-    #: How long after what it took the issuer charges it back; None: never.
+    #: Days from a capture to its chargeback. None: never.
     disputed_after_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProofShown:
-    """What the gateway says that 3-D Secure proved. One from elsewhere cannot be checked here, and is believed."""
+    """The 3-D Secure result in a message. A result from another 3DS Server cannot be checked here, and is accepted."""
 
     eci: str
     cavv: str
@@ -99,7 +100,7 @@ class ProofShown:
 
 @dataclass(frozen=True, slots=True)
 class FaultRule:
-    """An authorization as the issuer sees it. `card` is None for a number that is not published."""
+    """An authorization request. `card` is None for a number that is not published."""
 
     reference: str
     acceptor: str
@@ -115,9 +116,9 @@ class FaultRule:
     consumer_ip: str | None
     proof: ProofShown | None
     emulate_code: str | None
-    #: The network transaction id that a merchant's charge shows: of the approval by which its customer agreed.
+    #: The network transaction ID in a merchant-initiated charge: of the approval by which its customer agreed.
     agreement: str | None = None
-    #: The merchant's time of the transaction (ISO 8583 fields 7 and 12); None where the message had none.
+    #: The merchant's time of the transaction (ISO 8583 fields 7 and 12). None if the message had none.
     transacted_at: datetime | None = None
 
 
@@ -126,7 +127,7 @@ OperationKind = Literal["capture", "void", "credit"]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A capture, void or credit as the issuer sees it."""
+    """A capture, void or refund request."""
 
     kind: OperationKind
     reference: str
@@ -139,7 +140,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the rules say; an approval stands only while its conditions hold."""
+    """The decision of the rules. An approval is final only if its conditions hold."""
 
     response_code: str
     advice_code: str | None = None
@@ -148,7 +149,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the issuer answered. Approved if and only if there is an approval code."""
+    """The issuer's response. Approved if and only if there is an approval code."""
 
     response_code: str
     advice_code: str | None
@@ -158,18 +159,18 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One authorization on its way into the journal."""
+    """An authorization to be journaled."""
 
     order: FaultRule
     result: Result
     conditions: tuple[Condition, ...]
-    #: Whether an approval is answered even where the reversal came first, as if the two had met only in the books.
+    #: Whether an approval is returned even if the reversal came first, as if they had met only in the ledger.
     outruns_reversal: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """A dispute about what was taken, as it is put down: so many days after the transaction."""
+    """A scheduled dispute of a capture, a number of days after the transaction."""
 
     reference: str
     original_reference: str
@@ -180,14 +181,14 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """The caller gets no answer, and the connection is dropped after so many seconds."""
+    """No response: the connection is dropped after a number of seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationRequest:
-    """What the Directory needs of an AReq."""
+    """The parts of an AReq that the Directory Server uses."""
 
     threeds_server_trans_id: UUID
     message_version: str
@@ -208,7 +209,7 @@ class AuthenticationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What the access control server thinks of an AReq."""
+    """The ACS's decision about an AReq."""
 
     status: str
     reason: str | None = None
@@ -217,7 +218,7 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """One row of the table of authentications; its columns are described in the migration."""
+    """A row of the table of authentications. The migration describes its columns."""
 
     acs_trans_id: UUID
     ds_trans_id: UUID
@@ -247,5 +248,5 @@ class Authentication:
 
     @property
     def is_open(self) -> bool:
-        """Whether it still waits for the cardholder."""
+        """Whether it waits for the cardholder."""
         return self.final_status is None

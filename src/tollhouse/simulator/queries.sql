@@ -1,7 +1,7 @@
--- Statements of the simulator. Journal, then balances, then authentications, then disputes; locks are taken in that order.
+-- Statements of the simulator: journal, balances, authentications, disputes. Locks are taken in this order.
 
 -- name: insert_entries(references, kinds, masked_numbers, card_names, amounts_minor, currencies, response_codes, advice_codes, approval_codes, network_transaction_ids, cavvs, agreements, acceptors, deliveries)
--- Journal authorizations that were never seen, sorted by reference, and return the references of those.
+-- Journal authorizations with new references, sorted by reference, and return their references.
 insert into journal (
     reference, kind, masked_number, card_name, amount_minor, currency, response_code, advice_code,
     approval_code, network_transaction_id, cavv, agreement, acceptor, deliveries
@@ -16,7 +16,7 @@ on conflict (reference) do nothing
 returning reference;
 
 -- name: update_reversed_entries(references, kinds, masked_numbers, card_names, amounts_minor, currencies, response_codes, advice_codes, approval_codes, network_transaction_ids, cavvs, agreements, acceptors, deliveries)
--- Fill in authorizations that came after their reversal, which stands, and return their references.
+-- Complete authorizations that arrived after their reversal, which stays in effect, and return their references.
 update journal
 set
     kind = late.kind,
@@ -45,7 +45,7 @@ where journal.reference = late.reference and journal.kind = 'reversal'
 returning journal.reference;
 
 -- name: update_deliveries(references, kinds, masked_numbers, amounts_minor, currencies, cavvs, agreements, acceptors, deliveries)
--- Count authorizations that were seen before, and return what was answered then; of those with another content nothing comes back.
+-- Count repeated authorizations, and return their first responses. Return nothing for those with different content.
 update journal
 set deliveries = journal.deliveries + again.deliveries
 from unnest(
@@ -60,7 +60,7 @@ where journal.reference = again.reference and journal.kind = again.kind
 returning journal.reference, response_code, advice_code, approval_code, network_transaction_id;
 
 -- name: update_operation_deliveries(reference, kind, original_reference, named_reference, amount_minor, currency)^
--- Count an operation that was seen before, and return what was answered then; nothing comes back if its content was another.
+-- Count a repeated operation, and return its first response. Return nothing if its content differs.
 update journal
 set deliveries = deliveries + 1
 where reference = :reference and kind = :kind and amount_minor = :amount_minor and currency = :currency
@@ -68,7 +68,7 @@ where reference = :reference and kind = :kind and amount_minor = :amount_minor a
 returning response_code, advice_code, approval_code, network_transaction_id;
 
 -- name: update_declined(references, response_codes, advice_codes)!
--- Turn fresh approvals whose condition did not hold into declines.
+-- Turn new approvals whose condition failed into declines.
 update journal
 set
     response_code = declined.response_code,
@@ -80,7 +80,8 @@ from unnest(:references::text[], :response_codes::text[], :advice_codes::text[])
 where journal.reference = declined.reference;
 
 -- name: select_agreements(references, agreements, card_names)
--- Of merchants' charges, those that show an id which a customer's approval with that card was given and still has.
+-- Return the merchant-initiated charges with a network transaction ID that belongs to a live customer approval of that
+-- card.
 select distinct shown.reference
 from unnest(:references::text[], :agreements::text[], :card_names::text[]) as shown (reference, agreement, card_name)
 where exists (
@@ -91,7 +92,8 @@ where exists (
 );
 
 -- name: select_tried_enough(references, declines)
--- Of merchants' charges, those before which the merchant tried so often with the card under the same agreement.
+-- Return the merchant-initiated charges that follow enough attempts with the card under the same network transaction
+-- ID.
 select journal.reference
 from unnest(:references::text[], :declines::integer[]) as counted (reference, declines)
 join journal on journal.reference = counted.reference
@@ -104,20 +106,20 @@ where exists (
 );
 
 -- name: select_entry(reference)^
--- One journal row, for an inquiry.
+-- Return one journal row, for an inquiry.
 select reference, kind, amount_minor, currency, response_code, advice_code, approval_code, network_transaction_id, reversed_at
 from journal
 where reference = :reference;
 
 -- name: insert_reversal(reference)$
--- Remember the reversal of a reference that was never seen; nothing comes back if it was.
+-- Record the reversal of an unknown reference. Return nothing if the reference is known.
 insert into journal (reference, kind, deliveries, reversed_at)
 values (:reference, 'reversal', 0, now())
 on conflict (reference) do nothing
 returning reference;
 
 -- name: update_reversed(reference)^
--- Reverse an authorization once, and return what it had taken; nothing comes back if it was reversed before.
+-- Reverse an authorization once, and return its amount. Return nothing if it was reversed before.
 update journal
 set reversed_at = now()
 where reference = :reference and reversed_at is null
@@ -125,11 +127,11 @@ returning reference, kind, masked_number, card_name, acceptor, currency, amount_
     released_minor, credited_minor, voided_at, original_reference;
 
 -- name: select_original_of(reference)$
--- What an operation acts on; nothing for an authorization, and for what was never seen.
+-- Return the reference that an operation acts on. Return nothing for an authorization or an unknown reference.
 select original_reference from journal where reference = :reference;
 
 -- name: select_original(original_reference)^
--- The card and the merchant of an authorization or sale, which may be named by its capture.
+-- Return the card and the merchant of an authorization or sale, or of the one that a capture belongs to.
 select card_name, masked_number, acceptor
 from journal
 where reference = coalesce(
@@ -137,7 +139,7 @@ where reference = coalesce(
 );
 
 -- name: lock_original(original_reference)^
--- An authorization or sale, which may be named by its capture, until the end of the transaction.
+-- Lock and return an authorization or sale, or the one that a capture belongs to, until the database transaction ends.
 select reference, kind, masked_number, card_name, acceptor, currency, amount_minor, approval_code, reversed_at, captured_minor,
     released_minor, credited_minor, voided_at, original_reference
 from journal
@@ -147,7 +149,7 @@ where reference = coalesce(
 for no key update;
 
 -- name: insert_operation(reference, kind, original_reference, masked_number, card_name, acceptor, amount_minor, currency, response_code, approval_code)$
--- Journal a capture, void or credit; nothing comes back if its reference was seen before.
+-- Journal a capture, void or refund. Return nothing if its reference is known.
 insert into journal (
     reference, kind, original_reference, masked_number, card_name, acceptor, amount_minor, currency, response_code,
     approval_code, deliveries
@@ -160,7 +162,7 @@ on conflict (reference) do nothing
 returning reference;
 
 -- name: update_reversed_operation(reference, kind, original_reference, masked_number, card_name, acceptor, amount_minor, currency, response_code, approval_code)$
--- Fill in an operation that came after its reversal, which stands; nothing comes back if it is no such one.
+-- Complete an operation that arrived after its reversal, which stays in effect. Return nothing if there is none.
 update journal
 set
     kind = :kind,
@@ -177,7 +179,7 @@ where reference = :reference and kind = 'reversal'
 returning reference;
 
 -- name: update_position(reference, captured_minor, released_minor, credited_minor, is_voided)!
--- Move what an authorization or sale stands at by the given amounts, and set whether it is voided.
+-- Change the amounts of an authorization or sale, and set whether it is voided.
 update journal
 set
     captured_minor = captured_minor + :captured_minor,
@@ -187,7 +189,7 @@ set
 where reference = :reference;
 
 -- name: select_journal(acceptor, row_limit)
--- The newest journal rows first, of one merchant or of all.
+-- Return the newest journal rows first, of one merchant or of all.
 select
     reference, kind, original_reference, masked_number, card_name, amount_minor, currency, response_code, advice_code,
     approval_code, network_transaction_id, agreement, captured_minor, released_minor, credited_minor, cavv, deliveries,
@@ -198,26 +200,27 @@ order by received_at desc, reference desc
 limit :row_limit;
 
 -- name: insert_balance(card_name, currency, amount_minor)!
--- Give a card its published balance when it is first used.
+-- Set the published balance of a card at its first use.
 insert into balance (card_name, currency, amount_minor)
 values (:card_name, :currency, :amount_minor)
 on conflict (card_name) do nothing;
 
 -- name: update_balance_taken(card_name, amount_minor)$
--- Take an amount from a balance if there is enough, and return what is left.
+-- Subtract an amount from a balance if it is sufficient, and return the rest.
 update balance
 set amount_minor = amount_minor - :amount_minor
 where card_name = :card_name and amount_minor >= :amount_minor
 returning amount_minor;
 
 -- name: update_balance_returned(card_name, amount_minor)!
--- Give back what was taken; a card without a balance has no row.
+-- Add an amount to a balance. A card without a balance has no row.
 update balance
 set amount_minor = amount_minor + :amount_minor
 where card_name = :card_name;
 
 -- name: update_proofs_spent(references, cavvs, ecis, ds_trans_ids, card_names, amounts_minor, currencies)
--- Use up the proofs that are real, unused, and of this card and amount; return the references whose proof was.
+-- Use up authentication values that are genuine, unused, and for this card and amount. Return the references of the
+-- matches.
 update authentication
 set spent_by = claim.reference
 from unnest(
@@ -234,7 +237,7 @@ where authentication.cavv = claim.cavv
 returning claim.reference;
 
 -- name: update_note_spent(reference, card_name, amount_minor, currency)$
--- Use up one answer of U or I of the last quarter of an hour for this card and amount.
+-- Use up one U or I response of the last 15 minutes for this card and amount.
 update authentication
 set spent_by = :reference
 where acs_trans_id = (
@@ -254,7 +257,7 @@ where acs_trans_id = (
 returning acs_trans_id;
 
 -- name: insert_authentication(acs_trans_id, ds_trans_id, threeds_server_trans_id, message_version, message_category, card_name, masked_number, brand, amount_minor, currency, merchant_name, notification_url, threeds_server_url, first_status, final_status, status_reason, eci, cavv, life_seconds)^
--- Store a new authentication; nothing comes back if its AReq was answered before.
+-- Store a new authentication. Return nothing if its AReq is known.
 insert into authentication (
     acs_trans_id, ds_trans_id, threeds_server_trans_id, message_version, message_category, card_name, masked_number, brand,
     amount_minor, currency, merchant_name, notification_url, threeds_server_url, first_status, final_status, status_reason,
@@ -269,22 +272,22 @@ on conflict (threeds_server_trans_id) do nothing
 returning *;
 
 -- name: select_authentication_by_server(threeds_server_trans_id)^
--- The authentication of an AReq that came before.
+-- Return the authentication of a repeated AReq.
 select * from authentication where threeds_server_trans_id = :threeds_server_trans_id;
 
 -- name: select_authentication(acs_trans_id)^
--- One authentication.
+-- Return one authentication.
 select * from authentication where acs_trans_id = :acs_trans_id;
 
 -- name: update_opened(acs_trans_id, life_seconds)^
--- Note the first CReq, from which the time to answer counts anew.
+-- Record the first CReq, which restarts the time to answer.
 update authentication
 set opened_at = now(), expires_at = now() + make_interval(secs => :life_seconds)
 where acs_trans_id = :acs_trans_id and opened_at is null and final_status is null and expires_at > now()
 returning *;
 
 -- name: update_wrong_code(acs_trans_id, attempt)^
--- Count a wrong code, if the page it was typed into is not an old one; the third ends the challenge.
+-- Count a wrong code, unless the page is outdated. The third one ends the challenge.
 update authentication
 set
     wrong_codes = wrong_codes + 1,
@@ -294,7 +297,7 @@ where acs_trans_id = :acs_trans_id and wrong_codes = :attempt and final_status i
 returning *;
 
 -- name: update_final(acs_trans_id, final_status, status_reason, eci, cavv, challenge_cancel)^
--- Decide an open challenge, in time; nothing comes back if it is decided or late.
+-- Decide an open challenge in time. Return nothing if it is decided or late.
 update authentication
 set
     final_status = :final_status,
@@ -306,14 +309,14 @@ where acs_trans_id = :acs_trans_id and final_status is null and expires_at > now
 returning *;
 
 -- name: update_expired(acs_trans_id)^
--- End a challenge whose time is over: 05 where its page never was opened, 04 otherwise (EMV 3DS, Challenge Cancelation Indicator).
+-- End an expired challenge: 05 if its page was never opened, else 04 (EMV 3DS, Challenge Cancelation Indicator).
 update authentication
 set final_status = 'N', status_reason = '14', challenge_cancel = case when opened_at is null then '05' else '04' end
 where acs_trans_id = :acs_trans_id and final_status is null and expires_at <= now()
 returning *;
 
 -- name: update_timed_out(acs_trans_id)^
--- Let an open challenge's time be over now.
+-- Expire an open challenge now.
 update authentication
 set
     final_status = 'N',
@@ -324,13 +327,14 @@ where acs_trans_id = :acs_trans_id and final_status is null
 returning *;
 
 -- name: update_reported(acs_trans_id)!
--- Note that the 3DS Server acknowledged the result.
+-- Record that the 3DS Server acknowledged the result.
 update authentication
 set reported_at = coalesce(reported_at, now())
 where acs_trans_id = :acs_trans_id;
 
 -- name: select_unfinished(row_limit)
--- What a restart takes up again: results of the last day that nobody acknowledged, and decoupled ones without a result.
+-- Return the work of a restart: results of the last day without acknowledgment, and decoupled authentications without a
+-- result.
 select *
 from authentication
 where first_status in ('C', 'D')
@@ -341,7 +345,7 @@ order by created_at
 limit :row_limit;
 
 -- name: insert_test_data(merchant_id, type, number, currency, allowed_ips, emulates_3ds, is_expired, comment, request_key, request_digest, at)$
--- Store test payment data; nothing comes back if the number or the request has a row already.
+-- Store test payment data. Return nothing if the number or the request has a row.
 insert into test_data (
     merchant_id, type, number, currency, allowed_ips, emulates_3ds, is_expired, comment, request_key, request_digest,
     created_at, updated_at
@@ -354,11 +358,11 @@ on conflict do nothing
 returning test_data_id;
 
 -- name: select_test_data_by_request(merchant_id, request_key)^
--- The data that a request made before, deleted or not.
+-- Return the data that a request created before, deleted or not.
 select test_data_id, request_digest from test_data where merchant_id = :merchant_id and request_key = :request_key;
 
 -- name: select_test_data(merchant_id, test_data_id, is_deleted_too)^
--- One row with what is on the card and how often it was charged.
+-- Return one row with the card's balance and its number of charges.
 select
     test_data.*,
     balance.amount_minor as balance_minor,
@@ -373,7 +377,7 @@ join balance on balance.card_name = 'test-' || test_data.test_data_id
 where merchant_id = :merchant_id and test_data_id = :test_data_id and (deleted_at is null or :is_deleted_too);
 
 -- name: select_test_data_list(merchant_id, type, row_limit, row_offset)
--- A merchant's rows, the newest first, of one type or of any.
+-- Return a merchant's rows, newest first, of one type or of any.
 select
     test_data.*,
     balance.amount_minor as balance_minor,
@@ -391,13 +395,13 @@ limit :row_limit
 offset :row_offset;
 
 -- name: count_test_data(merchant_id, type)$
--- How many rows a merchant has, of one type or of any.
+-- Count a merchant's rows, of one type or of any.
 select count(*)
 from test_data
 where merchant_id = :merchant_id and deleted_at is null and (:type::test_data_type is null or type = :type);
 
 -- name: update_test_data(merchant_id, test_data_id, allowed_ips, emulates_3ds, is_blocked, at)$
--- Change what is given of a row; nothing comes back if there is none.
+-- Update the given fields of a row. Return nothing if it does not exist.
 update test_data
 set
     allowed_ips = coalesce(:allowed_ips::text[], allowed_ips),
@@ -408,25 +412,25 @@ where merchant_id = :merchant_id and test_data_id = :test_data_id and deleted_at
 returning test_data_id;
 
 -- name: update_test_data_deleted(merchant_id, test_data_id)$
--- Delete a row; nothing comes back if there is none.
+-- Delete a row. Return nothing if it does not exist.
 update test_data
 set deleted_at = now()
 where merchant_id = :merchant_id and test_data_id = :test_data_id and deleted_at is null
 returning test_data_id;
 
 -- name: update_balance(card_name, amount_minor)!
--- Set what is on a card.
+-- Set the balance of a card.
 update balance set amount_minor = :amount_minor where card_name = :card_name;
 
 -- name: select_test_cards(masked_number, row_limit)
--- What the issuer has to know of the cards that merchants made, of those that look alike.
+-- Return merchants' test cards whose masked numbers are alike, with the fields that the issuer needs.
 select test_data_id, type, number, currency, allowed_ips, emulates_3ds, is_blocked, is_expired
 from test_data
 where masked_number = :masked_number and deleted_at is null and type <> 'sepa'
 limit :row_limit;
 
 -- name: insert_disputes(references, original_references, acceptors, transacted_at, after_days, reason)!
--- Put down what will be charged back, in days of 24 hours after the transaction.
+-- Schedule disputes, in days of 24 hours after the transaction.
 insert into dispute (reference, original_reference, acceptor, reason, due_at)
 select
     booked.reference, booked.original_reference, booked.acceptor, :reason,
@@ -437,8 +441,8 @@ from unnest(
 on conflict (reference) do nothing;
 
 -- name: select_disputes(acceptor, until, acceptors_ahead, untils_ahead, after, row_limit)
--- Open disputes that are due, in the order in which they fall due, with what of the money is left to take back: of one merchant or
--- of all, from after the one that is named. Merchants whose clock is ahead have an instant of their own.
+-- Open due disputes, in the order of their due times, with the amount that is left to take back: of one merchant or of
+-- all, after the given one. Merchants whose clocks are ahead have instants of their own.
 select d.dispute_id, d.acceptor, d.reference, d.reason, d.due_at, j.currency, remaining.amount_minor
 from dispute d
 join journal j on j.reference = d.original_reference
@@ -459,7 +463,7 @@ order by d.due_at, d.dispute_id
 limit :row_limit;
 
 -- name: update_disputes_taken(dispute_ids)
--- Note that disputes were taken in, and return those that there are.
+-- Record the acknowledgment of disputes, and return those that exist.
 update dispute
 set taken_at = coalesce(taken_at, now())
 where dispute_id = any(:dispute_ids::uuid[])

@@ -1,4 +1,7 @@
-"""What the issuer decides, as pure rules: order in, verdict out. What the database knows is left as a condition."""
+"""The issuer's decisions, as rules from a request to a verdict.
+
+Facts that only the database knows are left as conditions.
+"""
 
 from __future__ import annotations
 
@@ -12,48 +15,49 @@ if TYPE_CHECKING:
     from tollhouse.simulator.model import AuthenticationRequest, FaultRule, Operation, PublishedCard
 
 APPROVED = "00"
-#: "No reason to decline": how an issuer approves the verification of an account (ISO 8583 field 39).
+#: "No reason to decline": the approval of an account verification (ISO 8583 field 39).
 VERIFIED = "85"
 INVALID_TRANSACTION = "12"
 NO_SUCH_NUMBER = "14"
-#: The reference names another request already (ISO 8583 field 39: duplicate transmission).
+#: The reference belongs to another request (ISO 8583 field 39: duplicate transmission).
 DUPLICATE = "94"
 NOT_PERMITTED = "57"
 
-#: What the issuer says to an authorization whose reversal came first.
+#: The response to an authorization whose reversal arrived first.
 REVERSED_BEFORE = INVALID_TRANSACTION
 
-#: Why cardholders dispute here: fraud, the card absent (Visa dispute condition 10.4).
+#: The reason of disputes here: fraud, card absent (Visa dispute condition 10.4).
 FRAUD = "10.4"
 
 #: Whole amounts whose last two digits are the response code.
 DECIDING_AMOUNTS = range(2000, 3000)
 
-#: The codes of the gateway that stand for letters, and a pair of letters that no table has.
+#: The gateway's codes that correspond to letters, and a pair of letters that is in no table.
 LETTER_CODES = {"5201": "1A", "5202": "N7", "5210": "R0", "5211": "R1", "5213": "R3", "5299": "ZZ"}
 EMULATED = re.compile(r"(?:0{2,4}|50)([0-9]{2})|0{2,4}(1A|N7|R0|R1|R3)")
 
-#: Transaction statuses of EMV 3DS that prove something, and those that let a payment pass without proof.
+#: Transaction statuses of EMV 3DS with an authentication value, and those that let a payment pass without one.
 PROVING = frozenset("YA")
 NOTED = frozenset("UI")
-#: Statuses that leave the end open.
+#: Statuses with an open end.
 OPEN_ENDED = frozenset("CD")
 
-#: transStatusReason of EMV 3DS, for the statuses that need one.
+#: transStatusReason of EMV 3DS, for the statuses that require one.
 CARD_AUTHENTICATION_FAILED = "01"
 STATUS_REASONS = {"N": CARD_AUTHENTICATION_FAILED, "U": "22", "R": "11"}
 NO_CARD_RECORD = "08"
 DECOUPLED_NOT_REQUESTED = "23"
 
-#: Electronic commerce indicators: full proof, attempt, none, informational. Mastercard and Maestro count from 02 down.
+#: Electronic commerce indicators: authenticated, attempted, none, informational. Mastercard and Maestro count from 02
+#: down.
 ECI = {"Y": "05", "A": "06", "U": "07", "I": "07"}
 ECI_MASTERCARD = {"Y": "02", "A": "01", "U": "00", "I": "06"}
 
 
 def judge(order: FaultRule) -> Verdict:
-    """Decide an authorization. A past expiry never declines by itself.
+    """Decide an authorization. A past expiry alone never declines.
 
-    What the merchant initiates has to show the network transaction id of the approval by which the customer agreed.
+    A merchant-initiated charge must contain the network transaction ID of the approval by which the customer agreed.
     """
     if order.emulate_code is not None:
         return Verdict(_verify(emulated_response(order.emulate_code), order))
@@ -70,7 +74,7 @@ def judge(order: FaultRule) -> Verdict:
 
 
 def _judge_renewal(card: PublishedCard, order: FaultRule) -> Verdict:
-    """Decide what the merchant initiates, where the card itself would approve. Nobody is asked for a proof."""
+    """Decide a merchant-initiated charge that the card itself would approve. No authentication is required."""
     if order.agreement is None:
         return Verdict(INVALID_TRANSACTION)
     declines = card.renewal_code is not None and not _has_new_expiry(card, order)
@@ -81,20 +85,20 @@ def _judge_renewal(card: PublishedCard, order: FaultRule) -> Verdict:
 
 
 def _has_new_expiry(card: PublishedCard, order: FaultRule) -> bool:
-    """Whether the card is one that was renewed, and the merchant knows its new date."""
+    """Return whether the card was renewed and the merchant knows its new expiry."""
     return card.updater == "new_expiry" and card.new_expiry == f"{order.expiry.year:04d}-{order.expiry.month:02d}"
 
 
 def is_approval(response_code: str, *, amount_minor: int) -> bool:
-    """Tell whether a response code approves: 00, and 85 for an amount of zero."""
+    """Return whether a response code approves: 00, and 85 for an amount of zero."""
     return response_code == APPROVED or (response_code == VERIFIED and amount_minor == 0)
 
 
 def emulated_response(code: str) -> str:
-    """Translate an `emulateCode` into the response code to answer.
+    """Return the response code of an `emulateCode`.
 
     `0000` approves; `00NN` (with up to four zeros) and `50NN` are the two digits or letters NN; `5201` to `5213` are
-    the letters that the gateway shows by these codes; `5299` is a pair that it does not know. Anything else is 12.
+    the letters for which the gateway shows these codes; `5299` is a pair that it does not know. Anything else is 12.
     """
     if code in LETTER_CODES:
         return LETTER_CODES[code]
@@ -103,12 +107,12 @@ def emulated_response(code: str) -> str:
 
 
 def ask_for_authentication(brand: str) -> str:
-    """Return the soft decline of a brand: authenticate the cardholder, then ask again."""
+    """Return the soft decline of a brand: authenticate the cardholder, then retry."""
     return "65" if brand == "mastercard" else "1A"
 
 
 def assess(request: AuthenticationRequest) -> Assessment:
-    """Decide the transStatus of an AReq. A published card that asks for nothing passes; an unknown number is U."""
+    """Return the transStatus of an AReq. A published card without one passes; an unknown number is U."""
     if request.card is None:
         return Assessment("U", NO_CARD_RECORD, choose_eci("U", request.brand))
     status = request.card.authentication or "Y"
@@ -118,12 +122,12 @@ def assess(request: AuthenticationRequest) -> Assessment:
 
 
 def choose_eci(status: str, brand: str) -> str | None:
-    """Return the ECI that goes with a status, or None where none does."""
+    """Return the ECI of a status, or None."""
     return (ECI_MASTERCARD if brand in {"mastercard", "maestro"} else ECI).get(status)
 
 
 def _respond(card: PublishedCard, order: FaultRule) -> str:
-    """What the card itself says, before a proof is asked for or looked at, and before its balance."""
+    """Return the card's own response, before authentication and balance are considered."""
     if card.amount_decides:
         return respond_by_amount(order.amount_minor, order.currency)
     if card.balance_currency not in {None, order.currency}:
@@ -134,7 +138,7 @@ def _respond(card: PublishedCard, order: FaultRule) -> str:
 
 
 def respond_by_amount(amount_minor: int, currency: str) -> str:
-    """Return the response code that an amount decides."""
+    """Return the response code that an amount selects."""
     try:
         exponent = Currency.of(currency).exponent
     except KeyError:
@@ -144,7 +148,7 @@ def respond_by_amount(amount_minor: int, currency: str) -> str:
 
 
 def _lacks_proof(card: PublishedCard, order: FaultRule) -> bool:
-    """Whether the cardholder has to be authenticated first."""
+    """Return whether the cardholder must be authenticated first."""
     asks = card.authentication is not None and card.authentication not in NOTED
     return asks and order.proof is None
 
@@ -161,15 +165,15 @@ def _conditions(card: PublishedCard, order: FaultRule) -> list[Condition]:
 
 
 def _verify(response_code: str, order: FaultRule) -> str:
-    """An approval of nothing is a verification."""
+    """Return the code of a verification for an approval of zero."""
     return VERIFIED if response_code == APPROVED and not order.amount_minor else response_code
 
 
 def choose_operation_delivery(operation: Operation, card: PublishedCard | None) -> Delivery:
-    """Choose what happens on the way of a capture, void or credit. An emulated code is answered at once."""
+    """Choose the delivery of a capture, void or refund. An emulated code is answered at once."""
     return card.operation_delivery if card and operation.emulate_code is None else Delivery.PROMPT
 
 
 def choose_delivery(order: FaultRule) -> Delivery:
-    """Choose what happens on the way. An emulated code is answered at once."""
+    """Choose the delivery of an authorization. An emulated code is answered at once."""
     return order.card.delivery if order.card and order.emulate_code is None else Delivery.PROMPT

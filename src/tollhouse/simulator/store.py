@@ -1,8 +1,8 @@
-"""The simulator's rows: the issuer's journal with balances and spent proofs, written by the batch.
+"""Database access for the issuer's journal, balances and used authentication values, written in batches.
 
-The batch is one transaction for whatever authorizations wait; without conditions it is one statement, which needs no
-transaction around it. It bears repetition: a reference that is there already is answered from its row, so a batch whose
-COMMIT nobody knows is simply written again.
+A batch of waiting authorizations is one database transaction; without conditions it is one statement without an
+explicit transaction. It is repeatable: a known reference is answered from its row, so a batch whose COMMIT has an
+unknown outcome is written again.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 queries = load_queries("tollhouse.simulator")
 
-#: The answer to a reference that comes again with another content, as real hosts give it.
+#: The response to a repeated reference with different content, as real hosts give it.
 REFUSED = Result(rules.DUPLICATE, None, None, None)
-#: The columns that a repeat is compared by, and how often it came.
+#: The columns that identify a repeat, and the count of repeats.
 REPEATED = frozenset(
     {
         "references",
@@ -44,7 +44,7 @@ REPEATED = frozenset(
 
 
 async def write_entries(connection: PlainConnection, entries: Sequence[Entry]) -> list[Result]:
-    """Journal authorizations as `insert_entries` does, in a transaction where an approval hangs on a condition."""
+    """Journal authorizations by `insert_entries`, in a database transaction if an approval depends on a condition."""
     if not any(entry.conditions for entry in entries):
         return await insert_entries(connection, entries)
     async with connection.transaction():
@@ -52,7 +52,7 @@ async def write_entries(connection: PlainConnection, entries: Sequence[Entry]) -
 
 
 async def insert_entries(connection: PlainConnection, entries: Sequence[Entry]) -> list[Result]:
-    """Journal authorizations, take what they take, and return what the issuer answers to each, old ones included."""
+    """Journal authorizations, subtract their amounts, and return the issuer's responses, old ones included."""
     by_reference = {entry.order.reference: entry for entry in reversed(entries)}
     equal = [entry for entry in entries if _content(entry.order) == _content(by_reference[entry.order.reference].order)]
     deliveries = Counter(entry.order.reference for entry in equal)
@@ -71,14 +71,14 @@ async def insert_entries(connection: PlainConnection, entries: Sequence[Entry]) 
 
 
 def _content(order: FaultRule) -> tuple[object, ...]:
-    """Return the parts of an authorization that a repeat of it has to have too, as the journal keeps them."""
+    """Return the parts of an authorization that a repeat must have too, in the form of the journal."""
     cavv = order.proof.cavv if order.proof else None
     money = (order.amount_minor, order.currency)
     return (_kind(order), order.masked_number, *money, cavv, order.agreement, order.acceptor)
 
 
 def _choose_bookings(entries: Sequence[Entry], fresh: Mapping[str, Result]) -> Iterator[Booking]:
-    """Say which sales, approved just now, the issuer will charge back."""
+    """Return the disputes of sales that were approved just now."""
     for order in (entry.order for entry in entries if entry.order.reference in fresh):
         days = order.card.disputed_after_days if order.card else None
         if days is not None and _kind(order) == "sale" and fresh[order.reference].approval_code is not None:
@@ -86,7 +86,7 @@ def _choose_bookings(entries: Sequence[Entry], fresh: Mapping[str, Result]) -> I
 
 
 async def book_disputes(connection: PlainConnection, bookings: Sequence[Booking]) -> None:
-    """Put disputes down, each once for what was taken."""
+    """Schedule disputes, each once for its capture."""
     if bookings:
         await queries.insert_disputes(
             connection,
@@ -102,7 +102,7 @@ async def book_disputes(connection: PlainConnection, bookings: Sequence[Booking]
 async def _answer_known(
     connection: PlainConnection, entries: Sequence[Entry], deliveries: Mapping[str, int]
 ) -> dict[str, Result]:
-    """Answer authorizations that came before, or whose reversal did."""
+    """Respond to authorizations that arrived before, or whose reversal did."""
     late = {entry.order.reference: _outrun_or_refuse(entry) for entry in entries}
     columns = _columns(entries, deliveries, results=late)
     reversed_before = {row["reference"] async for row in queries.update_reversed_entries(connection, **columns)}
@@ -118,7 +118,7 @@ async def _answer_known(
 
 
 async def _check_conditions(connection: PlainConnection, entries: Sequence[Entry]) -> dict[str, Result]:
-    """Hold fresh approvals against their conditions, and turn those that fail into declines."""
+    """Check the conditions of new approvals, and turn those that fail into declines."""
     declined: dict[str, Result] = {}
     for condition, check in (
         (Condition.AGREEMENT, _find_agreements),
@@ -155,7 +155,7 @@ async def _turn_down(connection: PlainConnection, declined: Mapping[str, Result]
 
 
 async def _find_agreements(connection: PlainConnection, orders: Sequence[FaultRule]) -> set[str]:
-    """Tell which of the shown ids were given out for the card, or for one whose place it took."""
+    """Return the network transaction IDs that belong to the card, or to one that it replaced."""
     shown = [(order, name) for order in orders for name in names_of(_card(order))]
     rows = queries.select_agreements(
         connection,
@@ -167,7 +167,7 @@ async def _find_agreements(connection: PlainConnection, orders: Sequence[FaultRu
 
 
 async def _count_tries(connection: PlainConnection, orders: Sequence[FaultRule]) -> set[str]:
-    """Tell which orders have had as many tries before them as their card declines."""
+    """Return the requests that follow as many attempts as their card declines."""
     rows = queries.select_tried_enough(
         connection,
         references=[order.reference for order in orders],
@@ -220,14 +220,14 @@ async def _take_balances(connection: PlainConnection, orders: Sequence[FaultRule
 
 
 def read_result(row: Record) -> Result:
-    """Read what was answered from a journal row."""
+    """Parse a response from a journal row."""
     return Result(row["response_code"], row["advice_code"], row["approval_code"], row["network_transaction_id"])
 
 
 def _columns(
     entries: Sequence[Entry], deliveries: Mapping[str, int], results: Mapping[str, Result] | None = None
 ) -> dict[str, Any]:
-    """Turn entries into the arrays of the statements; `results` replaces their own."""
+    """Return the columns of entries for the statements. `results` replaces their own."""
     chosen = [results[e.order.reference] if results else e.result for e in entries]
     orders = [entry.order for entry in entries]
     return {
@@ -259,7 +259,7 @@ def _outrun_or_refuse(entry: Entry) -> Result:
 
 
 def _card(order: FaultRule) -> PublishedCard:
-    """Conditions come from a card, so there is one."""
+    """Return the card of a request with conditions, which always has one."""
     if order.card is None:
         raise ValueError("a condition was set for a number that is not published")
     return order.card

@@ -1,4 +1,4 @@
-"""Work that goes on after its caller has gone: one task for each key, a bound on their number, all ended at close."""
+"""Background tasks that outlive their callers: one for each key, bounded in number, all canceled at close."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ log = structlog.get_logger()
 
 
 class KeyedTasks(Generic[Outcome]):
-    """Tasks by key. Whoever asks for one that runs already gets that one."""
+    """Tasks by key. A repeated start returns the running task."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._tasks: dict[Hashable, asyncio.Task[Outcome]] = {}
 
     def start(self, key: Hashable, work: Callable[[], Coroutine[None, None, Outcome]]) -> asyncio.Task[Outcome]:
-        """Start the work of a key, or return the task that is at it. Raises QueueFull."""
+        """Start the task of a key, or return the running one. Raises QueueFull."""
         task = self._tasks.get(key)
         if task is None:
             if len(self._tasks) >= TASK_LIMIT:
@@ -37,7 +37,7 @@ class KeyedTasks(Generic[Outcome]):
         return task
 
     async def close(self) -> None:
-        """Cancel what still runs and wait for it to end."""
+        """Cancel the running tasks and wait for their end."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

@@ -1,6 +1,6 @@
-"""Test payment data: what merchants make, change and look at; and how the issuer sees such a card.
+"""Test payment data that merchants create, change and read, and their use as cards by the issuer.
 
-Messages in, answers out, as everywhere in the simulator. What is not there is answered with `null`.
+Messages in, responses out, as everywhere in the simulator. The response about missing data is `null`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from tollhouse.storage.database import Database, PlainConnection
 
-#: How often a number is drawn that somebody has already; the ranges have at least ten million.
+#: Draws of a number that may already exist; the ranges have at least ten million numbers.
 MAX_DRAWS = 10
 
-#: How many numbers may be masked alike.
+#: Numbers that may have the same masked form.
 MAX_ALIKE = 1_000
 
 BLOCKED = "62"
@@ -51,7 +51,7 @@ class _Create(Message):
     comment: Annotated[str, Meta(max_length=255)] | None = None
     request_key: Annotated[str, Meta(max_length=128)] | None = None
     request_digest: Annotated[str, Meta(max_length=128)] | None = None
-    #: The merchant's time; without it the real one.
+    #: The merchant's time. None: real time.
     at: datetime | None = None
 
 
@@ -72,7 +72,7 @@ class _Change(_Name):
     allowed_ips: Addresses | None = None
     emulate3ds: bool | None = None
     blocked: bool | None = None
-    #: The merchant's time; without it the real one.
+    #: The merchant's time. None: real time.
     at: datetime | None = None
 
 
@@ -83,13 +83,13 @@ _change = msgspec.json.Decoder(_Change)
 
 
 class TestDataOffice:
-    """Answers what the gateway asks for its merchants. Raises Invalid for a faulty body."""
+    """The handler of the gateway's requests for merchants' test data. Raises Invalid for a faulty body."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def create(self, body: bytes) -> bytes:
-        """Make test data. The same request again gets what it made; with another digest, `isReused`."""
+        """Create test data. A repeated request returns the data that it created; with another digest, `isReused`."""
         wanted: _Create = decode(_create, body)
         async with self._database.transaction() as connection:
             made = await _find_made(connection, wanted) or await _insert(connection, wanted)
@@ -98,7 +98,7 @@ class TestDataOffice:
             return encode({"data": await _show(connection, wanted.merchant_id, made, is_deleted_too=True)})
 
     async def list(self, body: bytes) -> bytes:
-        """List a merchant's data, the newest first."""
+        """List a merchant's data, newest first."""
         wanted: _List = decode(_list, body)
         async with self._database.acquire() as connection:
             rows = queries.select_test_data_list(
@@ -113,13 +113,13 @@ class TestDataOffice:
         return encode({"data": data, "total": total})
 
     async def read(self, body: bytes) -> bytes:
-        """Show one."""
+        """Return one record."""
         wanted: _Name = decode(_name, body)
         async with self._database.acquire() as connection:
             return encode({"data": await _show(connection, wanted.merchant_id, wanted.id)})
 
     async def change(self, body: bytes) -> bytes:
-        """Change balance, addresses, 3-D Secure or block, and show what it is then."""
+        """Change balance, addresses, 3-D Secure or block, and return the changed record."""
         wanted: _Change = decode(_change, body)
         async with self._database.transaction() as connection:
             changed = await queries.update_test_data(
@@ -138,7 +138,7 @@ class TestDataOffice:
             return encode({"data": await _show(connection, wanted.merchant_id, wanted.id)})
 
     async def delete(self, body: bytes) -> bytes:
-        """Delete one, and say whether there was one."""
+        """Delete one record, and return whether it existed."""
         wanted: _Name = decode(_name, body)
         async with self._database.acquire() as connection:
             deleted = await queries.update_test_data_deleted(
@@ -150,7 +150,7 @@ class TestDataOffice:
 async def find_test_card(
     connection: PlainConnection, number: CardNumber, *, address: str | None = None, by_customer: bool = True
 ) -> PublishedCard | None:
-    """Return a merchant's test card as the issuer treats it, or None. `address` is the consumer's."""
+    """Return a merchant's test card with the issuer's rules, or None. `address` is the consumer's."""
     rows = queries.select_test_cards(connection, masked_number=number.masked, row_limit=MAX_ALIKE)
     row = next(iter([row async for row in rows if CardNumber(row["number"]) == number]), None)
     if row is None:
@@ -163,19 +163,19 @@ async def find_test_card(
         does="",
         response_code=_respond(row, address, by_customer=by_customer),
         authentication="C" if row["emulates_3ds"] else None,
-        # The row of its balance is there already, so this is never put down.
+        # Its balance row exists already, so this is never stored.
         balance_minor=0,
         balance_currency=row["currency"],
     )
 
 
 def name_card(test_data_id: int) -> str:
-    """Return the name by which journal and balances know a test card."""
+    """Return the name of a test card in journal and balances."""
     return f"test-{test_data_id}"
 
 
 def is_allowed(address: str | None, allowed: Sequence[str]) -> bool:
-    """Tell whether an address is on a list; an empty one has all."""
+    """Return whether an address is on a list. An empty list permits all."""
     if not allowed:
         return True
     try:
@@ -185,7 +185,7 @@ def is_allowed(address: str | None, allowed: Sequence[str]) -> bool:
 
 
 def _respond(row: Record, address: str | None, *, by_customer: bool) -> str:
-    """Return what the card itself says. A merchant's own charge comes from no address."""
+    """Return the card's own response. A merchant-initiated charge has no address."""
     if row["is_blocked"]:
         return BLOCKED
     if row["is_expired"]:
@@ -196,7 +196,7 @@ def _respond(row: Record, address: str | None, *, by_customer: bool) -> str:
 
 
 async def _find_made(connection: PlainConnection, wanted: _Create) -> int | None:
-    """Return what this very request made before."""
+    """Return the data that this request created before."""
     if wanted.request_key is None:
         return None
     row = await queries.select_test_data_by_request(
@@ -207,7 +207,7 @@ async def _find_made(connection: PlainConnection, wanted: _Create) -> int | None
 
 
 async def _insert(connection: PlainConnection, wanted: _Create) -> int | None:
-    """Store with a number that nobody has; None where the request's key is another's."""
+    """Store data with an unused number. Return None if another request has used its key."""
     for _ in range(MAX_DRAWS):
         made: int | None = await queries.insert_test_data(
             connection,
@@ -228,7 +228,7 @@ async def _insert(connection: PlainConnection, wanted: _Create) -> int | None:
                 connection, card_name=name_card(made), currency=wanted.currency, amount_minor=wanted.balance_minor
             )
             return made
-        # The number or the key was taken; in the second case perhaps by this request, a moment ago.
+        # The number or the key exists; in the second case possibly from this request, a moment ago.
         made = await _find_made(connection, wanted)
         if made is not None:
             return made

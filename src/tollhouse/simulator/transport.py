@@ -1,4 +1,4 @@
-"""The simulator within reach of the same process: the gateway's transport without a network."""
+"""The simulator in the same process: a transport without a network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 class InProcessTransport:
-    """A `tollhouse.transport.model.Transport` to a simulator. Whatever goes wrong in there is `NoAnswer` out here."""
+    """A `tollhouse.transport.model.Transport` to a simulator. Every failure inside is `NoResponse`."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
@@ -27,11 +27,11 @@ class InProcessTransport:
     async def post(
         self, path: str, body: bytes, *, timeout_seconds: float, send_before: float, is_repeatable: bool = False
     ) -> bytes:
-        """Hand over a body and return the answer.
+        """Pass a body and return the response.
 
-        Raises NotSent past the deadline, and NoAnswer after silence, at the time-out, and for a refusal.
+        Raises RequestNotSent past the deadline, and NoResponse after silence, at the timeout, and for a rejection.
         """
-        del is_repeatable  # there is no connection that could break
+        del is_repeatable  # no connection can break
         if boot_seconds() >= send_before:
             raise NotSent("The deadline for sending had passed.")
         try:

@@ -1,4 +1,4 @@
-"""The words of the bank's pages in the cardholder's language: that of the AReq (browserLanguage), or else English."""
+"""The texts of the bank's pages in the cardholder's language: that of the AReq (browserLanguage), or English."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Words:
     texts: Mapping[str, str]
 
     def say(self, key: str, **values: object) -> str:
-        """Return a text with its gaps filled."""
+        """Return a text with its placeholders filled."""
         return self.texts[key].format(**values)
 
     def amount(self, amount_minor: int, currency: str) -> str:
@@ -44,13 +44,13 @@ class Words:
 
 @cache
 def languages() -> frozenset[str]:
-    """Return the languages that there are words of."""
+    """Return the languages with texts."""
     names = (entry.name for entry in files(__package__).joinpath("words").iterdir())
     return frozenset(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
 def choose_language(tag: str | None) -> str:
-    """Return the language of a tag such as `de-CH`, or English for one that there are no words of."""
+    """Return the language of a tag such as `de-CH`, or English for a language without texts."""
     language = (tag or "").partition("-")[0].lower()
     return language if language in languages() else DEFAULT
 
@@ -62,5 +62,5 @@ def _read_words(language: str) -> Words:
 
 
 def choose_words(tag: str | None) -> Words:
-    """Return the words of the language of a tag, or English ones."""
+    """Return the texts for the language of a tag, or English ones."""
     return _read_words(choose_language(tag))

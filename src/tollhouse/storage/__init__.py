@@ -1,1 +1,1 @@
-"""PostgreSQL as this house uses it: connections, named queries, coalesced writes, migrations, the embedded server."""
+"""PostgreSQL: connections, named queries, coalesced writes, migrations, the embedded server."""

@@ -1,8 +1,8 @@
-"""Creating a thing once, however often it is asked for.
+"""Idempotent creation: a resource is created once for each idempotency key.
 
-For whatever is created by one transaction alone. The request id, the thing and the answer are committed together, so
-there is never a claim without its answer. A payment, which asks an acquirer in between, claims in its own way
-(`payments.store`), in the same table.
+For resources that one database transaction creates. The claim of the request ID, the resource and the response are
+committed together, so there is never a claim without a response. A payment calls an acquirer in between, and therefore
+has its own protocol (`payments.store`) with the same table.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Create = Callable[["PlainConnection"], Awaitable[bytes]]
 
 
 async def create_once(database: Database, claim: Claim | None, create: Create, *, status: int = CREATED) -> Reply:
-    """Run `create` in one transaction with the claim of its request id, and return the answer that it gives.
+    """Run `create` in one database transaction with the claim of its request ID, and return the response.
 
-    A repeat gets the first answer, byte for byte; two at the same time are one and a repeat, since the second waits
-    for the first one's commit. When `create` raises, nothing is written and the request id stays free. It may ask
-    nobody but the database. Raises RequestIdReused for another body under the same id, and DatabaseUnavailable.
+    A repeated request gets the first response, byte for byte. Of two concurrent ones, the second waits for the commit
+    of the first and is a repeat. If `create` raises, nothing is written and the request ID stays free. `create` may
+    call nothing but the database. Raises RequestIdReused for another body under the same ID, and DatabaseUnavailable.
     """
     async with database.transaction() as connection:
         if claim is None:
@@ -52,11 +52,13 @@ async def create_and_send(
     *,
     lease_seconds: float,
 ) -> Reply:
-    """Run `create` in one transaction, then `send`, which reaches outside; return the answer when both are done.
+    """Run `create` in one database transaction, then `send`, which calls an outside party.
 
-    The answer is recorded after `send`, so that no repeat is told of something that was never sent. A repeat meanwhile
-    raises RequestInProgress. When the process died in between, a repeat after `lease_seconds` does both again. When
-    `send` raises, the request id is free; the caller takes back what was created. Raises what `create_once` raises too.
+    Return the response after both.
+
+    The response is recorded after `send`, so that no repeat reports a message that was not sent. A concurrent repeat
+    raises RequestInProgress. If the process dies in between, a repeat after `lease_seconds` runs both again. If `send`
+    raises, the request ID is free, and the caller undoes the creation. Also raises the exceptions of `create_once`.
     """
     async with database.transaction() as connection:
         is_taken = claim is None or await _lease(connection, claim, lease_seconds=lease_seconds)
@@ -89,14 +91,17 @@ async def _lease(connection: PlainConnection, claim: Claim, *, lease_seconds: fl
 
 
 async def _recall_sent(database: Database, claim: Claim | None) -> Reply:
-    """Return the answer to a request id that another request holds. Raises RequestIdReused and RequestInProgress."""
+    """Return the response to a request ID that another request has claimed.
+
+    Raises RequestIdReused, RequestInProgress.
+    """
     if claim is None:
         raise InternalError("A request without an id was taken for a repeat.")
     async with database.acquire() as connection:
         row = await queries.select_claim(
             connection, merchant_id=claim.merchant_id, operation=claim.operation, request_id=claim.request_id
         )
-    if row is None:  # its work failed in the same moment, and gave it back
+    if row is None:  # the other request failed at this moment and released its claim
         raise RequestInProgress
     claim.check(row["digest"])
     if row["answer"] is None:
@@ -105,7 +110,7 @@ async def _recall_sent(database: Database, claim: Claim | None) -> Reply:
 
 
 async def load_stored_response(database: Database, claim: Claim) -> Reply | None:
-    """Return the answer that stands under a request id, or None where there is none. Raises RequestIdReused."""
+    """Return the response stored under a request ID, or None. Raises RequestIdReused."""
     async with database.acquire() as connection:
         row = await queries.select_claim(
             connection, merchant_id=claim.merchant_id, operation=claim.operation, request_id=claim.request_id
@@ -117,7 +122,7 @@ async def load_stored_response(database: Database, claim: Claim) -> Reply | None
 
 
 async def _release(connection: PlainConnection, claim: Claim) -> None:
-    """Give a request id back."""
+    """Release the claim of a request ID."""
     await queries.delete_claim(
         connection,
         merchant_id=claim.merchant_id,
@@ -128,7 +133,7 @@ async def _release(connection: PlainConnection, claim: Claim) -> None:
 
 
 async def _take(connection: PlainConnection, claim: Claim) -> bool:
-    """Take a request id; a concurrent claimant is waited for."""
+    """Claim a request ID. Wait for a concurrent claim of the same ID."""
     taken = await queries.insert_claim(
         connection,
         merchant_id=claim.merchant_id,

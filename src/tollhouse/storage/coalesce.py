@@ -1,22 +1,22 @@
-"""Many callers, one write.
+"""Coalesced writes: many callers, one database transaction.
 
-What waits while a flush is under way goes out together in the next one. When nothing is under way, an item leaves at
-once, so coalescing costs an idle system nothing; only where nobody waits for the result may a lane gather items for a
-moment. A caller has its result only after the commit.
+Items that arrive during a flush go out together in the next one. When no flush is running, an item leaves at once, so
+coalescing costs an idle system nothing. Only a queue whose results nobody waits for may gather items for a moment. A
+caller gets its result after the commit.
 
-What can go wrong, and what is done:
+Failures and their handling:
 
 - a deadlock or serialization failure: the same batch again, a few times;
-- any other error, of the server or of the program: the batch is halved again and again, so that only the items that
-  cause it fail; what the server lacks (disk, memory, connections) counts as a lost connection instead;
-- a lost connection, and with it a COMMIT whose outcome nobody knows: the same batch again with the same ids, for
-  `patience_seconds`. A flush function must therefore bear repetition: what it wrote before, it takes for its own.
+- any other error, of the server or of the program: the batch is halved repeatedly, so that only the items that cause it
+  fail; a lack of resources of the server (disk, memory, connections) counts as a lost connection instead;
+- a lost connection, and thus a COMMIT with an unknown outcome: the same batch again with the same IDs, for
+  `patience_seconds`. A flush function must therefore be repeatable: it treats its own earlier writes as done.
 
-An item that waits for a flush longer than `wait_seconds` is refused at once, wherever it stands in the queue: nothing
-of it was written. A lane without this bound keeps its items until they are written.
+An item that waits for a flush longer than `wait_seconds` is rejected at once, wherever it is in the queue; nothing of
+it was written. A queue without this bound keeps its items until they are written.
 
-A flush function gets a connection whose statements commit one by one, and opens a transaction where one statement is
-not enough.
+A flush function gets a connection whose statements commit one by one, and opens a database transaction if one statement
+is not enough.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tollhouse.storage.database import Database, PlainConnection
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Flush = Callable[[PlainConnection, Sequence[Item]], Awaitable[Sequence[Result]]]
-#: Items, each with who waits for its result.
+#: Items, each with the future of its result.
 Batch = list[tuple[Item, "asyncio.Future[Result]"]]
 
 
@@ -58,10 +58,10 @@ log = structlog.get_logger()
 
 
 class Coalescer(Generic[Item, Result]):
-    """Gathers items and flushes them in batches, one batch after the other.
+    """A queue that gathers items and flushes them in batches, one batch after the other.
 
-    `gather_seconds` is how long a batch that is not full waits for more, `wait_seconds` how long an item waits for a
-    flush before it is refused; None is as long as it takes.
+    `gather_seconds` is how long a batch that is not full waits for more items, `wait_seconds` how long an item waits
+    for a flush before it is rejected; None is no limit.
     """
 
     def __init__(
@@ -86,19 +86,19 @@ class Coalescer(Generic[Item, Result]):
         self._gather_seconds = gather_seconds
         self._waiting: deque[_Waiting[Item, Result]] = deque()
         self._lane: asyncio.Task[None] | None = None
-        #: Set for a deadline that comes no later than the first item's.
+        #: Set for a deadline not later than that of the first item.
         self._expiry: asyncio.TimerHandle | None = None
 
     @property
     def depth(self) -> int:
-        """How many items wait for the next flush."""
+        """The number of items that wait for the next flush."""
         return len(self._waiting)
 
     async def submit(self, item: Item) -> Result:
-        """Write one item with whatever else waits, and return its result after the commit.
+        """Write one item together with the other waiting ones, and return its result after the commit.
 
-        Raises QueueFull when too much waits or the item waited too long, DatabaseUnavailable when the database stayed
-        away, and what the flush raised for this item. A caller that is cancelled does not take its item back.
+        Raises QueueFull if too many items wait or this one waited too long, DatabaseUnavailable if the database stayed
+        unavailable, and the exception of the flush for this item. A canceled caller does not withdraw its item.
         """
         if len(self._waiting) >= self._queue_limit:
             raise QueueFull
@@ -112,7 +112,7 @@ class Coalescer(Generic[Item, Result]):
         return await future
 
     def _expire(self) -> None:
-        """Refuse the items whose deadline has passed; those in front came first."""
+        """Reject the items whose deadline has passed. They are at the front, because they came first."""
         loop = asyncio.get_running_loop()
         self._expiry = None
         refused = []
@@ -125,7 +125,7 @@ class Coalescer(Generic[Item, Result]):
             self._expiry = loop.call_at(self._waiting[0].deadline, self._expire)
 
     async def _drain(self) -> None:
-        """Flush until nothing waits."""
+        """Flush until the queue is empty."""
         batch: Batch[Item, Result] = []
         try:
             while self._waiting:
@@ -141,7 +141,7 @@ class Coalescer(Generic[Item, Result]):
             self._lane = None
 
     async def _settle(self, batch: Batch[Item, Result], *, give_up_at: float) -> None:
-        """Flush a batch and hand every caller its result or its error."""
+        """Flush a batch and give every caller its result or its error."""
         try:
             await self._flush_stubbornly(batch, give_up_at=give_up_at)
         except DatabaseUnavailable as error:
@@ -156,7 +156,7 @@ class Coalescer(Generic[Item, Result]):
             await self._settle(batch[middle:], give_up_at=give_up_at)
 
     async def _flush_stubbornly(self, batch: Batch[Item, Result], *, give_up_at: float) -> None:
-        """Flush and hand out the results, and flush again after what repetition can cure."""
+        """Flush and deliver the results. Flush again after errors that repetition can fix."""
         deadlocks = 0
         is_written = False
         while not is_written:
@@ -168,14 +168,14 @@ class Coalescer(Generic[Item, Result]):
                             f"A flush of {self.name} had {len(results)} results for {len(batch)} items."
                         )
                     is_written = True
-                    # Before the connection goes back, which takes some turns of the loop.
+                    # Before the connection is released, which takes some turns of the event loop.
                     _deliver(batch, results)
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
                 deadlocks += 1
                 if deadlocks == DEADLOCK_TRIES:
                     raise
             except DatabaseUnavailable:
-                if is_written:  # it was lost on the way back
+                if is_written:  # the connection was lost while it was released
                     return
                 if time.monotonic() >= give_up_at:
                     raise

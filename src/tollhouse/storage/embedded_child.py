@@ -1,8 +1,8 @@
-"""The last step before PostgreSQL: runs in the child process, sets it up, and becomes the command it was given.
+"""The last step before PostgreSQL: this program runs in the child process, prepares it, and executes the given command.
 
-Run by path with a bare interpreter, its `main` called by nobody else: code between fork and exec could deadlock in a
-process with threads, a small program of its own cannot. It must not import anything of ours, and little of the standard
-library, for it is part of every start (about 15 ms).
+It runs by path with a bare interpreter, and only it calls its `main`: code between fork and exec could deadlock in a
+process with threads, a separate program cannot. It must import nothing of Tollhouse and little of the standard library,
+because it is part of every start (about 15 ms).
 
 Usage: embedded_child.py PARENT_PID UID:GID|- PATH... -- COMMAND...
 """
@@ -19,7 +19,7 @@ PR_CAPBSET_DROP = 24
 PR_SET_SECUREBITS = 28
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
-#: Capabilities outlive the change of the user, and `access(2)` honours those of a user who is not root.
+#: Capabilities survive the change of user, and `access(2)` respects those of a user other than root.
 SECBIT_NO_SETUID_FIXUP = 1 << 2
 CAP_DAC_OVERRIDE = 1
 CAPABILITY_VERSION_3 = 0x20080522
@@ -28,7 +28,7 @@ EXIT_CODE = 70
 
 
 def main(arguments: list[str]) -> None:
-    """Take the identity asked for, tie our life to the parent's, check the paths, and run the command."""
+    """Change the user, end with the parent, check the paths, and execute the command."""
     parent, identity, *rest = arguments
     separator = rest.index("--")
     paths, command = rest[:separator], rest[separator + 1 :]
@@ -42,14 +42,14 @@ def main(arguments: list[str]) -> None:
 
 
 def become(uid: int, gid: int) -> None:
-    """Give up root for good."""
+    """Drop root permanently."""
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
 
 
 def must_pass(uid: int, gid: int, paths: list[str]) -> bool:
-    """Tell whether a user may not enter a directory on the way to these paths: try it in a process that ends then."""
+    """Return whether a user may not enter a directory on these paths. The check runs in a separate process."""
     child = os.fork()
     if child == 0:
         become(uid, gid)
@@ -58,9 +58,9 @@ def must_pass(uid: int, gid: int, paths: list[str]) -> bool:
 
 
 def become_and_pass(uid: int, gid: int) -> None:
-    """Give up root, but keep the one capability to pass through directories of others, where the kernel allows it.
+    """Drop root, but keep the capability to pass through directories of other users, if the kernel permits it.
 
-    So the server runs in a directory that only root may enter, as a container's /root, without any mode being changed.
+    The server then runs in a directory that only root may enter, such as a container's /root, without changed modes.
     """
     if sys.platform != "linux" or not set_process(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP):
         become(uid, gid)
@@ -76,35 +76,35 @@ def become_and_pass(uid: int, gid: int) -> None:
 
 
 def set_capabilities(mask: int) -> bool:
-    """Set the effective, permitted and inheritable capabilities; tell whether the kernel allowed it."""
+    """Set the effective, permitted and inheritable capabilities. Return whether the kernel permitted it."""
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     lower_and_upper = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)
     return bool(ctypes.CDLL(None, use_errno=True).capset(header, lower_and_upper) == 0)
 
 
 def set_process(option: int, *values: int) -> bool:
-    """Set an attribute of this process; tell whether the kernel allowed it."""
+    """Set an attribute of this process. Return whether the kernel permitted it."""
     given = [ctypes.c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4]]
     return bool(ctypes.CDLL(None, use_errno=True).prctl(option, *given) == 0)
 
 
 def end_with_parent(parent: int) -> None:
-    """Ask for a fast shutdown when the parent dies, also by SIGKILL. After `become`, which would undo it."""
+    """Request a fast shutdown when the parent dies, also by SIGKILL. Call this after `become`, which would undo it."""
     if sys.platform == "linux":
         set_process(PR_SET_PDEATHSIG, signal.SIGINT)
     if os.getppid() != parent:
-        sys.exit(EXIT_CODE)  # it died before we could ask
+        sys.exit(EXIT_CODE)  # it died before the request
 
 
 def check_reachable(path: str) -> None:
-    """Name the first directory on the way that we may not enter; PostgreSQL's own message would not."""
+    """Name the first directory on the path that we may not enter, which PostgreSQL's own message would not."""
     if closed := find_closed(path):
         sys.stderr.write(explain(closed))
         sys.exit(EXIT_CODE)
 
 
 def find_closed(path: str) -> str | None:
-    """Return the first directory on the way to a path that this process may not enter."""
+    """Return the first directory on a path that this process may not enter."""
     ways = [path]
     while (parent := os.path.dirname(ways[-1])) != ways[-1]:  # noqa: PTH120 - pathlib would double the time of this program
         ways.append(parent)
@@ -112,7 +112,7 @@ def find_closed(path: str) -> str | None:
 
 
 def explain(directory: str) -> str:
-    """Say who may not enter which directory, and what can be done about it."""
+    """Return a message about the directory, the user who may not enter it, and the remedy."""
     import pwd  # noqa: PLC0415 - only needed on this path
 
     try:

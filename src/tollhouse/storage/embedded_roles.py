@@ -1,4 +1,4 @@
-"""The roles of the embedded server: one that owns the cluster, and one for the program, which is no superuser."""
+"""The roles of the embedded server: the owner of the cluster, and the role of the program, which is not a superuser."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ queries = load_queries("tollhouse.storage")
 
 
 async def prepare_database(connection: PlainConnection, dsn_of: Callable[[str], str]) -> None:
-    """Make the program's role and its database, or hand over one that the cluster's owner made for itself before.
+    """Create the program's role and database, or transfer a database that the cluster's owner created before.
 
-    `connection` is the owner's, and so are the connections that `dsn_of` leads to. A standby has everything already.
+    `connection` is the owner's, and so are the connections of `dsn_of`. A standby has everything already.
     """
     if await queries.select_is_standby(connection):
         return

@@ -1,8 +1,8 @@
-"""Find the server that takes writes among the hosts of a DSN.
+"""Find the server that accepts writes among the hosts of a DSN.
 
-The driver knows several hosts and `target_session_attrs`, but has one time-out for all of them: a first host that is
-switched off and answers nothing would use it up, in every connection. Here each host has a time-out of its own, and the
-host that answered last is asked first.
+The driver supports several hosts and `target_session_attrs`, but has one timeout for all of them: a first host that is
+switched off would use it up, in every connection. Here each host has its own timeout, and the host that responded last
+is tried first.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-#: How long one of several hosts may take to answer.
+#: The timeout of one of several hosts.
 HOST_TIMEOUT_SECONDS = 1.5
-#: Errors after which the next host is tried: no answer, not the wanted kind of server, not up yet, no connection free.
+#: Errors after which the next host is tried: no response, the wrong kind of server, a starting server, no free
+#: connection.
 NEXT_HOST = (
     OSError,
     TimeoutError,
@@ -28,7 +29,7 @@ TARGET = "target_session_attrs"
 
 
 class Hosts:
-    """The hosts of a DSN, in its order; unless it says otherwise, the one that takes writes is wanted."""
+    """The hosts of a DSN, in its order. Unless the DSN says otherwise, the one that accepts writes is used."""
 
     def __init__(self, dsn: str) -> None:
         self._dsns = split_hosts(dsn)
@@ -37,9 +38,9 @@ class Hosts:
         self._options: dict[str, Any] = {} if says_target else {TARGET: "read-write"}
 
     async def connect(self, *_: Any, timeout: float, **options: Any) -> Any:  # noqa: ASYNC109 - the driver's name for it
-        """Connect to the first host that will do, the last one that did before all others.
+        """Connect to the first suitable host, starting with the last one used.
 
-        Positional arguments are the DSN that a pool passes on. Raises what the driver raises.
+        Positional arguments are the DSN that a pool passes on. Raises the driver's exceptions.
         """
         count = len(self._dsns)
         seconds = timeout if count == 1 else min(timeout, HOST_TIMEOUT_SECONDS)
@@ -58,7 +59,10 @@ class Hosts:
 
 
 def split_hosts(dsn: str) -> list[str]:
-    """Write a DSN for each host of one that may name several, separated by commas, in its authority or as `host`."""
+    """Return one DSN for each host of a DSN.
+
+    Several hosts are separated by commas, in the authority or as `host`.
+    """
     parts = urlsplit(dsn)
     user, at, authority = parts.netloc.rpartition("@")
     query = parse_qsl(parts.query, keep_blank_values=True)
@@ -69,7 +73,7 @@ def split_hosts(dsn: str) -> list[str]:
         return [urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in authority.split(",")]
     hosts, ports = named["host"].split(","), named.get("port", "").split(",")
     if len(ports) not in {1, len(hosts)}:
-        return [dsn]  # the driver says what is wrong with it
+        return [dsn]  # the driver reports the fault
     rest = [(name, value) for name, value in query if name not in {"host", "port"}]
     single = []
     for host, port in zip_longest(hosts, ports, fillvalue=ports[0]):

@@ -1,4 +1,4 @@
-"""Ids that never repeat, also not after a restore; docs/adr/0019 says how and why."""
+"""IDs that never repeat, also not after a restore; see docs/adr/0019."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from tollhouse.storage.queries import load_queries
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
-#: Ids that follow each other differ by this much: the two digits below it are the installation's.
+#: Consecutive IDs differ by this much. The two digits below it identify the installation.
 ID_STEP = 100
 
-#: `object`: orders, transactions, subscriptions and sites, of which no two share a number.
+#: `object`: orders, transactions, subscriptions and sites, no two of which share a number.
 Kind = Literal["object", "event"]
 
-#: Ids skipped after a restore: an hour of them, for the clock of the server may be behind the one before.
+#: IDs skipped after a restore: an hour of them, because the server's clock may be behind the previous one's.
 SKIPPED_IDS = 3_600 * 10_000
 
 queries = load_queries("tollhouse.storage")
 
 
 async def reserve_ids(connection: PlainConnection, kind: Kind, size: int) -> int:
-    """Reserve ids and return the first; the others follow it in steps of `ID_STEP`."""
+    """Reserve IDs and return the first. The others follow in steps of `ID_STEP`."""
     first: int = await queries.reserve_ids(connection, kind=kind, size=size)
     return first
 
 
 async def skip_ids(connection: PlainConnection) -> None:
-    """Leave out what the program may have given out before the database was restored."""
+    """Skip the IDs that the program may have used before the database was restored."""
     for kind in ("event", "object"):
         await queries.reserve_ids(connection, kind=kind, size=SKIPPED_IDS)
 
 
 async def update_installation(connection: PlainConnection, number: int) -> None:
-    """Set the two digits that end every id from now on, 0 to 99."""
+    """Set the last two digits of all future IDs, 0 to 99."""
     await queries.update_installation(connection, number=number)
 
 
 class NumberBlocks:
-    """Gives numbers one by one from blocks that `reserve` brings, so that an id is known before its row is written.
+    """A source of single numbers from blocks that `reserve` returns, so that an ID is known before its row is written.
 
-    `reserve` returns the first number of a fresh block of `size`; the others follow in steps of `ID_STEP`. Numbers of a
-    block that was not used up are lost when the process ends; ids have gaps and nobody may conclude anything from them.
+    `reserve` returns the first number of a new block of `size`; the others follow in steps of `ID_STEP`. Unused numbers
+    of a block are lost when the process ends; IDs have gaps without meaning.
     """
 
     def __init__(self, reserve: Callable[[], Awaitable[int]], *, size: int) -> None:
@@ -54,14 +54,14 @@ class NumberBlocks:
         self._reserving: asyncio.Task[None] | None = None
 
     async def take(self) -> int:
-        """Return the next number, reserving a block when the last one is used up.
+        """Return the next number, reserving a block after the last number of one.
 
-        All who wait for a block wait for the same one. Raises what `reserve` raises.
+        Concurrent callers wait for the same block. Raises the exceptions of `reserve`.
         """
         while self._next == self._end:
             if self._reserving is None:
                 self._reserving = asyncio.create_task(self._refill(), name="reserve ids")
-            # Whoever goes away leaves it to the others.
+            # A canceled caller leaves the reservation to the others.
             await asyncio.shield(self._reserving)
         number = self._next
         self._next += ID_STEP

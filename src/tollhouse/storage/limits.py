@@ -1,4 +1,4 @@
-"""Limits of the database server."""
+"""The connection limit of the database server."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ queries = load_queries("tollhouse.storage")
 
 
 async def select_connection_limit(connection: PlainConnection) -> int:
-    """Return how many connections the server takes from programs, besides those it keeps for its administrators."""
+    """Return the number of connections for programs, without those that the server reserves for administrators."""
     limit: int = await queries.select_connection_limit(connection)
     return limit

@@ -43,7 +43,7 @@ queries = load_queries("tollhouse.storage")
 
 
 class DatabaseRefused(TollhouseError):
-    """The server answers, and does not let this user into this database."""
+    """The server rejected the credentials, or this user may not use this database."""
 
 
 class DatabaseOfOtherEdition(TollhouseError):
@@ -217,7 +217,7 @@ async def _select_applied(connection: PlainConnection) -> dict[str, str]:
 
 @asynccontextmanager
 async def _connect(dsn: str) -> AsyncIterator[PlainConnection]:
-    """Open a connection outside the pools, whose connections are bound to their schema.
+    """Open a connection outside the pools, because those are bound to a schema.
 
     Raises DatabaseUnavailable and DatabaseRefused.
     """

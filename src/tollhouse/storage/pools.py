@@ -1,7 +1,7 @@
-"""The pools of one process: who may wait for whom.
+"""The connection pools of one process.
 
-Payments, the loops of the worker and readers have connections of their own, so that slow searches or a backlog of
-callbacks never keep a payment from its durable steps.
+Payments, the loops of the worker and readers have separate pools, so that slow searches or a backlog of callbacks never
+delay the begin and finish steps of a payment.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Self
 
 from tollhouse.storage.database import Database
 
-#: Connections that the payments' pool keeps open, whatever else the server has to serve.
+#: Connections that the payments' pool keeps open, regardless of other load on the server.
 MIN_CONNECTIONS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class PoolSizes:
-    """The most connections of each pool, and how long the server lets a reader's statement run."""
+    """The maximum connections of each pool, and the server's statement timeout for readers."""
 
     payments: int
     worker: int
@@ -28,7 +28,7 @@ class PoolSizes:
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """Pools of one database. A process opens only the connections that it uses, but for those of `payments`."""
+    """The pools of one database. A process opens only the connections that it uses, except for those of `payments`."""
 
     payments: Database
     worker: Database
@@ -36,7 +36,7 @@ class Pools:
 
     @classmethod
     def share(cls, database: Database) -> Self:
-        """Use one pool for everything, as tests and tools do."""
+        """Return pools that share one database pool, for tests and tools."""
         return cls(database, database, database)
 
     @classmethod
@@ -62,5 +62,5 @@ class Pools:
         return cls(payments, worker, readers)
 
     async def close(self) -> None:
-        """Close all of them."""
+        """Close all pools."""
         await asyncio.gather(*(pool.close() for pool in {self.payments, self.worker, self.readers}))

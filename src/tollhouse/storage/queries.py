@@ -1,4 +1,4 @@
-"""SQL stays SQL: named, described statements in the `queries.sql` beside the module that owns them."""
+"""Load named, described SQL statements from the `queries.sql` beside the module that owns them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from aiosql.adapters.asyncpg import AsyncPGAdapter
 
 
 class _OnConnection(AsyncPGAdapter):
-    """Runs statements on the connection that it is given.
+    """An adapter that runs statements on the given connection.
 
-    The stock adapter looks at each call whether it was given a pool instead, which takes longer than the rest of
-    the call.
+    The stock adapter checks at each call whether it got a pool instead, which takes longer than the rest of the call.
     """
 
     def _order(self, query_name: str, parameters: dict[str, Any]) -> list[Any]:
@@ -36,8 +35,8 @@ class _OnConnection(AsyncPGAdapter):
 def load_queries(package: str, name: str = "queries.sql") -> Any:
     """Load a package's statements.
 
-    Each becomes a function `name(connection, **parameters)`: one that returns rows is iterated with `async for`,
-    the others are awaited.
+    Each becomes a function `name(connection, **parameters)`. One that returns rows is iterated with `async for`, others
+    are awaited.
     """
     with as_file(files(package).joinpath(name)) as path:
         return aiosql.from_path(path, _OnConnection, mandatory_parameters=False)

@@ -1,33 +1,34 @@
--- Statements of the storage package itself: the time, the embedded server's database, the record of migrations, and the request ids of
--- what one transaction creates. Those of `migrate` run with the schema as the only one in the search path.
+-- Statements of the storage package: the time, the embedded server's database, the record of migrations, and claims of
+-- request IDs by one database transaction. The statements of `migrate` run with the schema as the only one in the
+-- search path.
 
 -- name: select_time()$
--- The time of the books.
+-- Return the database's time.
 SELECT clock_timestamp();
 
 -- name: select_is_standby()$
--- Whether this server follows another one.
+-- Return whether this server is a standby.
 SELECT pg_is_in_recovery();
 
 -- name: select_role_exists(name)$
--- Whether the server has a role of this name.
+-- Return whether the server has a role of this name.
 SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :name);
 
 -- name: create_program_role()#
--- Make the role of the program, and keep the details of failed statements, which carry the values of rows, out of its log.
+-- Create the program's role. Keep the details of failed statements out of its log, because they contain values of rows.
 CREATE ROLE tollhouse_program LOGIN;
 ALTER ROLE tollhouse_program SET log_error_verbosity TO terse;
 
 -- name: select_database_owner(name)$
--- Return the role that owns a database; nothing when there is no such database.
+-- Return the owner of a database, or nothing if it does not exist.
 SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = :name;
 
 -- name: create_database()#
--- Make our database on a new cluster; outside of any transaction, as PostgreSQL wants it.
+-- Create the program's database on a new cluster, outside of any transaction, as PostgreSQL requires.
 CREATE DATABASE tollhouse OWNER tollhouse_program;
 
 -- name: hand_over_database()#
--- Give the database, and all that migrations made in it, to the role of the program: all of it or nothing.
+-- Transfer the database, and everything that migrations created in it, to the program's role: all of it or nothing.
 DO $$
 DECLARE
     own record;
@@ -40,7 +41,7 @@ BEGIN
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname IN ('gateway', 'simulator') AND c.relkind IN ('r', 'p', 'v', 'm')
         UNION ALL
-        -- Those of identity columns go with their tables.
+        -- Sequences of identity columns follow their tables.
         SELECT 'SEQUENCE', c.oid::regclass::text
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname IN ('gateway', 'simulator') AND c.relkind = 'S' AND NOT EXISTS (
@@ -51,7 +52,7 @@ BEGIN
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
         WHERE n.nspname IN ('gateway', 'simulator')
         UNION ALL
-        -- The row types of tables and views go with these.
+        -- The row types of tables and views follow these.
         SELECT 'TYPE', t.oid::regtype::text
         FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_class c ON c.oid = t.typrelid
         WHERE n.nspname IN ('gateway', 'simulator') AND (t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c')
@@ -64,23 +65,23 @@ END
 $$;
 
 -- name: lock_migrations(schema)$
--- Wait for whoever migrates this schema now; the lock ends with the transaction.
+-- Wait for a concurrent migration of this schema. The lock ends with the database transaction.
 SELECT pg_advisory_xact_lock(hashtextextended('tollhouse migrate ' || :schema, 0));
 
 -- name: update_search_path(schema)$
--- Make the schema the only one that names are looked up in, until the transaction ends.
+-- Make the schema the only one in the search path, until the database transaction ends.
 SELECT set_config('search_path', quote_ident(:schema), true);
 
 -- name: update_lock_timeout(milliseconds)$
--- Limit the time for which each statement waits for a lock, until the transaction ends.
+-- Set the lock timeout of each statement, until the database transaction ends.
 SELECT set_config('lock_timeout', :milliseconds, true);
 
 -- name: select_create_schema(schema)$
--- The statement that makes the schema, which takes no parameters itself.
+-- Return the statement that creates the schema, which takes no parameters itself.
 SELECT format('CREATE SCHEMA IF NOT EXISTS %I', :schema::text);
 
 -- name: create_migration_table()#
--- The applied migrations; `digest` is the SHA-256 of the text as it was applied.
+-- Create the table of applied migrations; `digest` is the SHA-256 of the text as it was applied.
 CREATE TABLE IF NOT EXISTS migration (
     name text PRIMARY KEY,
     digest text NOT NULL,
@@ -88,11 +89,11 @@ CREATE TABLE IF NOT EXISTS migration (
 );
 
 -- name: select_migration_table_exists()$
--- Whether anything was ever applied here.
+-- Return whether any migration was ever applied here.
 SELECT to_regclass('migration') IS NOT NULL;
 
 -- name: select_migrations()
--- What was applied, in order.
+-- Return the applied migrations, in order.
 SELECT name, digest FROM migration ORDER BY name COLLATE "C";
 
 -- name: insert_migration(name, digest)!
@@ -100,23 +101,23 @@ SELECT name, digest FROM migration ORDER BY name COLLATE "C";
 INSERT INTO migration (name, digest) VALUES (:name, :digest);
 
 -- name: reserve_ids(kind, size)$
--- Reserve ids of a kind and return the first.
+-- Reserve IDs of a kind and return the first.
 SELECT reserve_ids_v1(:kind, :size);
 
 -- name: update_installation(number)!
--- Set the two digits that end every id from now on.
+-- Set the last two digits of all future IDs.
 UPDATE installation SET number = :number WHERE number <> :number;
 
 -- name: insert_claim(merchant_id, operation, request_id, digest)$
--- Take a request id, waiting for a concurrent claimant; nothing comes back when it was taken before.
+-- Claim a request ID, after waiting for a concurrent claim. Return nothing if it was claimed before.
 INSERT INTO request_claim (merchant_id, operation, request_id, digest)
 VALUES (:merchant_id, :operation, :request_id, :digest)
 ON CONFLICT DO NOTHING
 RETURNING true;
 
 -- name: lease_claim(merchant_id, operation, request_id, digest, lease_seconds)$
--- Take a request id for work that goes on after the commit, waiting for a concurrent claimant; one without an answer is taken over when
--- its time is over. Nothing comes back when it is in other hands, or has its answer.
+-- Claim a request ID for work that continues after the commit, after waiting for a concurrent claim. Take over an
+-- expired claim without a response. Return nothing if the ID is claimed, or has its response.
 INSERT INTO request_claim AS known (merchant_id, operation, request_id, digest)
 VALUES (:merchant_id, :operation, :request_id, :digest)
 ON CONFLICT (merchant_id, operation, request_id) DO UPDATE
@@ -126,24 +127,24 @@ WHERE known.answer IS NULL AND known.digest = excluded.digest
 RETURNING true;
 
 -- name: update_claim_answer(merchant_id, operation, request_id, status, answer)!
--- Record the answer, in the transaction that took the id.
+-- Record the response, in the database transaction that claimed the ID.
 UPDATE request_claim
 SET status = :status, answer = :answer
 WHERE merchant_id = :merchant_id AND operation = :operation AND request_id = :request_id;
 
 -- name: delete_claim(merchant_id, operation, request_id, digest)!
--- Give a request id back: what was to follow the creation failed, and the creation was taken back.
+-- Release a claim whose work failed after the creation was undone.
 DELETE FROM request_claim
 WHERE merchant_id = :merchant_id AND operation = :operation AND request_id = :request_id AND digest = :digest;
 
 -- name: select_claim(merchant_id, operation, request_id)^
--- Return the answer that stands under a request id, and the digest of the body that it answers.
+-- Return the response stored under a request ID, and the digest of the request body.
 SELECT digest, status, answer
 FROM request_claim
 WHERE merchant_id = :merchant_id AND operation = :operation AND request_id = :request_id;
 
 -- name: select_connection_limit$
--- Return how many connections the server takes, besides those it keeps for its administrators.
+-- Return the number of connections that the server accepts, without those reserved for administrators.
 select current_setting('max_connections')::integer
     - current_setting('superuser_reserved_connections')::integer
     - coalesce(current_setting('reserved_connections', true), '0')::integer;

@@ -1,7 +1,7 @@
-"""Remove rows whose time has passed, a bounded batch in a transaction of its own at a time.
+"""Delete rows past their retention, in bounded batches, each in its own database transaction.
 
-A backlog is worked off in small steps, each of which stays when the next one fails. How long the oldest row has been
-overdue is the lag of a table: a metric, and an error in the log when it grows.
+A backlog is removed in small steps, each of which stays if the next one fails. The lag of a table is how long its
+oldest row has been overdue: it is a metric, and an error in the log when it grows.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from tollhouse.kernel.errors import DatabaseUnavailable
 if TYPE_CHECKING:
     from tollhouse.storage.database import Database, PlainConnection
 
-#: Rows of one transaction: some tens of milliseconds.
+#: Rows of one database transaction, which takes some tens of milliseconds.
 MAX_BATCH_ROWS = 2_000
-#: What a batch shrinks to when the database is too slow for more within the time-out of a statement.
+#: The smallest batch, if the database is too slow for a larger one within the statement timeout.
 MIN_BATCH_ROWS = 10
-#: Batches of one table in one step, so that a step ends, whatever arrives meanwhile.
+#: Batches of one table in one step, so that a step ends regardless of new rows.
 MAX_BATCHES = 500
-#: A table that is further behind is an error.
+#: A larger lag of a table is an error.
 MAX_LAG_SECONDS = 900.0
 
 log = structlog.get_logger()
@@ -32,11 +32,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """The rows of a table that have to go.
+    """The rows of a table to delete.
 
-    `delete` is called with a connection and `most`, removes up to as many rows, oldest first and by an index, and
-    returns how many there were. `select_lag` returns for how many seconds the oldest of them has been overdue, or None
-    if there is none.
+    `delete` is called with a connection and `most`, deletes up to that many rows, oldest first and by an index, and
+    returns their number. `select_lag` returns the seconds for which the oldest of them has been overdue, or None.
     """
 
     name: str
@@ -45,7 +44,7 @@ class Sweep:
 
 
 class Sweeper:
-    """Runs sweeps one after the other, round by round, until none has a full batch left."""
+    """A runner of sweeps, one after the other, round by round, until no sweep has a full batch left."""
 
     def __init__(self, database: Database, sweeps: Sequence[Sweep], *, stop: asyncio.Event | None = None) -> None:
         self._database = database
@@ -54,9 +53,9 @@ class Sweeper:
         self._batch_rows = dict.fromkeys((sweep.name for sweep in sweeps), MAX_BATCH_ROWS)
 
     async def step(self) -> int:
-        """Remove what is overdue, and return how many rows that were. Ends between two batches when it shall stop.
+        """Delete overdue rows and return their number. Stop between two batches if the process is stopping.
 
-        A sweep that breaks is logged and holds up no other one. Raises DatabaseUnavailable.
+        A failing sweep is logged and does not block others. Raises DatabaseUnavailable.
         """
         removed = 0
         left = list(self._sweeps)
@@ -74,13 +73,13 @@ class Sweeper:
         return removed
 
     async def _try_batch(self, sweep: Sweep) -> tuple[int, bool]:
-        """Remove one batch; return its rows, and whether there may be more."""
+        """Delete one batch. Return its number of rows, and whether there may be more."""
         most = self._batch_rows[sweep.name]
         try:
             async with self._database.transaction() as connection:
                 rows = await sweep.delete(connection, most=most)
         except DatabaseUnavailable:
-            # Perhaps by its time-out: less is tried the next time.
+            # The batch may have exceeded its timeout, so the next one is smaller.
             self._batch_rows[sweep.name] = max(most // 4, MIN_BATCH_ROWS)
             raise
         except Exception:
@@ -99,5 +98,5 @@ class Sweeper:
 
 
 async def select_lags(connection: PlainConnection, sweeps: Sequence[Sweep]) -> dict[str, float]:
-    """Return for how many seconds the oldest row of each table has been overdue."""
+    """Return the lag of each table in seconds."""
     return {sweep.name: max(0.0, await sweep.select_lag(connection) or 0.0) for sweep in sweeps}

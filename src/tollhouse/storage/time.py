@@ -1,4 +1,4 @@
-"""Asking the database what time it is."""
+"""Read the database's time."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ queries = load_queries("tollhouse.storage")
 
 
 async def set_clock(clock: DatabaseClock, database: Database) -> None:
-    """Set a clock by the database. Raises DatabaseUnavailable."""
+    """Set a clock to the database's time. Raises DatabaseUnavailable."""
     async with database.acquire() as connection:
         clock.observe(await queries.select_time(connection))

@@ -1,4 +1,7 @@
-"""The talk with the Directory. Whatever it or the network does, there is an answer, if only "could not be done"."""
+"""The client of the Directory Server.
+
+Every failure of the server or the network gives a result: "could not be performed".
+"""
 
 from __future__ import annotations
 
@@ -20,21 +23,21 @@ from tollhouse.transport.model import NoAnswer, NotSent, Transport
 AUTHENTICATE_PATH = "/directory"
 RANGES_PATH = "/directory/ranges"
 
-#: How long ranges are believed, and how soon a Directory that did not tell them is asked again.
+#: Lifetime of card ranges, and the pause before a Directory Server that did not return them is asked again.
 RANGES_LIFE_SECONDS = 3600.0
 RANGES_RETRY_SECONDS = 10.0
 RANGES_TIMEOUT_SECONDS = 3.0
 
-#: transStatusReason 22: a technical failure on the issuer's side of the talk.
+#: transStatusReason 22: a technical failure on the issuer's side.
 TECHNICAL = "22"
 
 log = structlog.get_logger()
 
 
 class Directory:
-    """One Directory behind a transport. `timeout_seconds` is how long an AReq may take.
+    """A Directory Server behind a transport. `timeout_seconds` limits an AReq.
 
-    It has to be within the margin after which the resolver looks at an attempt
+    It must not exceed the margin after which the resolver handles an attempt
     (`payments.dependencies.PaymentTimeouts.margin`).
     """
 
@@ -50,11 +53,11 @@ class Directory:
 
     @property
     def patience_seconds(self) -> float:
-        """How long an authentication may take in all: reading the card ranges, and the AReq."""
+        """The longest time of an authentication: loading the card ranges, and the AReq."""
         return RANGES_TIMEOUT_SECONDS + self.timeout_seconds
 
     async def find_range(self, number: CardNumber) -> CardRange:
-        """Return what is known of a card. One in no range gets our newest version and no 3DS Method."""
+        """Return the range of a card. A card in no range gets our newest version and no 3DS Method."""
         ranges = await self._read_ranges()
         value = int(number.reveal())
         index = bisect_right(ranges, value, key=lambda card_range: card_range.first)
@@ -63,7 +66,7 @@ class Directory:
         return CardRange(first=0, last=0, version=VERSIONS[-1], method_url=None)
 
     async def authenticate(self, question: Question) -> Answer:
-        """Ask whether a cardholder may pay. Never raises for what Directory or network do."""
+        """Request an authentication. Never raises for failures of the Directory Server or the network."""
         try:
             areq = build_areq(question, self._requestor)
             async with asyncio.timeout(self.timeout_seconds):
@@ -86,7 +89,7 @@ class Directory:
         return answer
 
     async def _read_ranges(self) -> Sequence[CardRange]:
-        """Return the ranges, asking for them when they are old; those that are known stay when they cannot be had."""
+        """Return the card ranges, loading them if they are old. Keep the known ones if loading fails."""
         if time.monotonic() >= self._believed_until:
             async with self._reading:
                 if time.monotonic() >= self._believed_until:
@@ -113,5 +116,5 @@ class Directory:
 
 
 def _describe(error: Exception) -> str:
-    """Say what happened, for the log: a protocol error names elements only, anything else its kind."""
+    """Describe a failure for the log. A protocol error names elements only; others are named by their type."""
     return str(error) if isinstance(error, ProtocolError) else type(error.__cause__ or error).__name__

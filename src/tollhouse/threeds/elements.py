@@ -1,7 +1,7 @@
-"""The form of EMV 3-D Secure messages: which data elements there must be and what each looks like. Pure.
+"""The form of EMV 3-D Secure messages: their data elements and formats.
 
-Elements and error codes are those of EMVCo's core specification 2.2.0, annex A. A message that breaks the protocol is a
-`ProtocolError`, which names elements and never their values.
+Elements and error codes are those of EMVCo's core specification 2.2.0, annex A. A message that violates the protocol
+raises `ProtocolError`, which names elements and never their values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from uuid import UUID
 from tollhouse.http.decode import GivenTwice, parse_json
 from tollhouse.kernel.errors import Invalid
 
-#: What we speak, oldest first.
+#: The supported versions, oldest first.
 VERSIONS = ("2.1.0", "2.2.0")
 
 UUID_FORM = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -46,7 +46,10 @@ ERROR_TEXTS = {
 
 
 class ProtocolError(ValueError):
-    """A message broke the protocol. `code` is EMVCo's, `detail` names the elements, `message` is what could be read."""
+    """A message violates the protocol.
+
+    `code` is EMVCo's, `detail` names the elements, `message` is the readable part.
+    """
 
     def __init__(self, code: str, detail: str, message: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"{code} {detail}")
@@ -57,14 +60,14 @@ class ProtocolError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """A data element that is a text of some form."""
+    """A data element that is a text of a certain form."""
 
     name: str
     form: str
     required: bool = True
 
     def fits(self, value: object) -> bool:
-        """Tell whether a value has the form."""
+        """Return whether a value has the form."""
         return isinstance(value, str) and re.fullmatch(self.form, value) is not None
 
 
@@ -74,7 +77,7 @@ def optional(name: str, form: str) -> Element:
 
 
 def read_message(body: bytes, message_type: str, elements: Sequence[Element]) -> dict[str, Any]:
-    """Read a message of one type. Raises ProtocolError; elements that are not named here are left unread."""
+    """Parse a message of one type. Raises ProtocolError. Elements that are not listed are ignored."""
     message = read_object(body)
     if message.get("messageType") != message_type:
         raise ProtocolError(UNKNOWN_MESSAGE, "messageType", message)
@@ -86,7 +89,7 @@ def read_message(body: bytes, message_type: str, elements: Sequence[Element]) ->
 
 
 def check_elements(message: Mapping[str, Any], elements: Sequence[Element]) -> None:
-    """Check that elements are there and have their form. Raises ProtocolError."""
+    """Check that elements are present and have their form. Raises ProtocolError."""
     missing = [element.name for element in elements if element.required and not message.get(element.name)]
     if missing:
         raise ProtocolError(MISSING, ",".join(missing), message)
@@ -96,23 +99,23 @@ def check_elements(message: Mapping[str, Any], elements: Sequence[Element]) -> N
 
 
 def write_message(elements: Mapping[str, Any]) -> bytes:
-    """Write a message; elements without a value are left out, as the specification asks."""
+    """Serialize a message. Elements without a value are left out, as the specification requires."""
     present = {name: value for name, value in elements.items() if value is not None}
     return json.dumps(present, separators=(",", ":")).encode()
 
 
 def read_uuid(message: Mapping[str, Any], name: str) -> UUID:
-    """Return an element that was checked to be a UUID."""
+    """Return an element that was already checked to be a UUID."""
     return UUID(message[name])
 
 
 def encode_base64url(data: bytes) -> str:
-    """Write bytes as base64url without padding, as EMVCo wants it in forms."""
+    """Encode bytes as base64url without padding, as EMVCo requires it in forms."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def decode_base64url(text: str) -> bytes:
-    """Read base64url with or without padding. Raises ProtocolError."""
+    """Decode base64url with or without padding. Raises ProtocolError."""
     bare = text.rstrip("=")
     try:
         return base64.b64decode(bare + "=" * (-len(bare) % 4), altchars=b"-_", validate=True)
@@ -121,7 +124,7 @@ def decode_base64url(text: str) -> bytes:
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """Read a JSON object in which no name occurs twice. Raises ProtocolError."""
+    """Parse a JSON object in which no name occurs twice. Raises ProtocolError."""
     try:
         message = parse_json(body)
     except GivenTwice as error:

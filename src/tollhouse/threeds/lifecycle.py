@@ -1,12 +1,13 @@
-"""How an authentication moves. Pure: what the issuer's side says gives the next state.
+"""The lifecycle of an authentication: rules from the issuer's messages to the next state.
 
     collecting ──> requested ──> challenged ──> passed | failed | abandoned
                    requested ──> passed | failed                    (frictionless)
                                  challenged ──> lapsed              (the ACS waited for a CReq that never came)
-    collecting | requested | challenged | lapsed ──> abandoned      (nobody came, or nobody answered in time)
-    requested | challenged | lapsed ──> superseded                  (whoever opens the page begins anew)
+    collecting | requested | challenged | lapsed ──> abandoned      (the cardholder did not come or answer in time)
+    requested | challenged | lapsed ──> superseded                  (opening the page starts a new one)
 
-A payment goes on after `passed`, with a proof or without; it ends as 1010 after `failed` and as 1011 after `abandoned`.
+A payment continues after `passed`, with an authentication value or without. It ends as 1010 after `failed` and as 1011
+after `abandoned`.
 """
 
 from __future__ import annotations
@@ -20,25 +21,25 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.LAPSED: frozenset({State.ABANDONED, State.SUPERSEDED}),
 }
 
-#: Statuses whose authentication value the issuer checks in the authorization.
+#: Statuses whose authentication value the issuer verifies in the authorization.
 PROVING = frozenset({TransStatus.AUTHENTICATED, TransStatus.ATTEMPTED})
 
-#: Statuses that leave the end to an RReq.
+#: Statuses that are followed by an RReq.
 OPEN_ENDED = frozenset({TransStatus.CHALLENGE, TransStatus.DECOUPLED})
 
-#: Challenge Cancelation Indicators (core specification 2.2.0, table A.1) of a cardholder who went away: the transaction
-#: was abandoned, the challenge timed out at the ACS or in an SDK.
+#: Challenge Cancelation Indicators (core specification 2.2.0, table A.1) for an absent cardholder: the transaction was
+#: abandoned, the challenge timed out at the ACS or in an SDK.
 ABANDONING = frozenset({"03", "04", "08"})
 
-#: The one for a challenge whose first CReq never came.
+#: The indicator for a challenge whose first CReq was never received.
 NEVER_OPENED = "05"
 
 
 def judge(status: TransStatus, *, proceed_without_3ds: bool) -> State:
-    """Return where a status leads.
+    """Return the state that follows from a status.
 
-    Y and A prove something, I says that no more is wanted: the payment goes on. N and R forbid it. U is left to the
-    site's policy. C and D leave the end open.
+    Y and A provide an authentication value, and I means that none is needed: the payment continues. N and R reject it.
+    U is left to the site's policy. C and D leave the outcome open.
     """
     match status:
         case TransStatus.AUTHENTICATED | TransStatus.ATTEMPTED | TransStatus.INFORMATIONAL:
@@ -52,7 +53,7 @@ def judge(status: TransStatus, *, proceed_without_3ds: bool) -> State:
 
 
 def judge_result(result: Result, *, proceed_without_3ds: bool) -> State:
-    """Return where the end of a challenge leads. A cardholder who went away did not fail."""
+    """Return the state that follows from the end of a challenge. A cardholder who left has not failed."""
     if result.status not in PROVING:
         if result.challenge_cancel == NEVER_OPENED:
             return State.LAPSED
@@ -62,5 +63,5 @@ def judge_result(result: Result, *, proceed_without_3ds: bool) -> State:
 
 
 def origins_of(state: State) -> list[State]:
-    """Return the states from which one can be reached: what a conditional update expects."""
+    """Return the states from which a state can be reached, as a conditional update expects them."""
     return [origin for origin, targets in TRANSITIONS.items() if state in targets]

@@ -1,9 +1,9 @@
-"""The messages of EMV 3-D Secure that a 3DS Server writes and reads. Pure; what they lead to is decided elsewhere.
+"""The messages of EMV 3-D Secure that a 3DS Server sends and receives.
 
-AReq ──> ARes     to the Directory: may this cardholder pay?
-CReq ──> CRes     through the browser, to the access control server and back; a CRes proves nothing
-RReq ──> RRes     from the Directory: how the challenge ended
-PReq ──> PRes     to the Directory: which cards, which versions
+AReq ──> ARes     to the Directory Server: the request for an authentication
+CReq ──> CRes     through the browser, to the ACS and back; a CRes proves nothing
+RReq ──> RRes     from the Directory Server: the result of a challenge
+PReq ──> PRes     to the Directory Server: card ranges and their versions
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tollhouse.threeds.elements import (
 from tollhouse.threeds.lifecycle import OPEN_ENDED, PROVING
 from tollhouse.threeds.model import Answer, BrowserData, CardRange, Question, Requestor, Result, TransStatus
 
-#: Numbers of currencies that ISO 4217 has retired and that the public clients still send.
+#: Numeric codes of currencies that ISO 4217 has retired and that public clients still send.
 RETIRED_CURRENCIES = {
     "ANG": "532", "BGN": "975", "BYR": "974", "CUC": "931", "EEK": "233", "HRK": "191", "LTL": "440", "LVL": "428",
     "MRO": "478", "SLL": "694", "STD": "678", "VEF": "937", "ZWL": "932",
@@ -90,11 +90,11 @@ RANGE = (
 
 
 class CurrencyUnknown(ValueError):
-    """The currency has no number, so no AReq can name it."""
+    """The currency has no numeric code, so an AReq cannot contain it."""
 
 
 def build_areq(question: Question, requestor: Requestor) -> bytes:
-    """Write an AReq. Here, and nowhere else in this package, a card number is clear. Raises CurrencyUnknown."""
+    """Build an AReq. Only here in this package is a card number in clear text. Raises CurrencyUnknown."""
     return write_message(
         {
             "messageType": "AReq",
@@ -121,7 +121,7 @@ def build_areq(question: Question, requestor: Requestor) -> bytes:
 
 
 def _describe_decoupled(question: Question) -> dict[str, str]:
-    """Say that the cardholder may also confirm in the bank's app; 2.1 does not know that."""
+    """Return the element that permits confirmation in the bank's app, which version 2.1 lacks."""
     if question.version == "2.1.0":
         return {}
     return {"threeDSRequestorDecReqInd": "Y", "threeDSRequestorDecMaxTime": f"{question.decoupled_minutes:05d}"}
@@ -179,7 +179,7 @@ def _write(number: int | None) -> str | None:
 
 
 def number_currency(code: str) -> str:
-    """Return the three digits of a currency. Raises CurrencyUnknown."""
+    """Return the three-digit code of a currency. Raises CurrencyUnknown."""
     if code in RETIRED_CURRENCIES:
         return RETIRED_CURRENCIES[code]
     try:
@@ -192,7 +192,7 @@ def number_currency(code: str) -> str:
 
 
 def parse_ares(body: bytes, question: Question) -> Answer:
-    """Read the answer to an AReq. Raises ProtocolError, also for an Erro and for an answer to something else."""
+    """Parse the response to an AReq. Raises ProtocolError, also for an Erro and for a response to another request."""
     message = read_message(body, "ARes", ARES)
     if read_uuid(message, "threeDSServerTransID") != question.three_ds_server_trans_id:
         raise ProtocolError(UNKNOWN_TRANSACTION, "threeDSServerTransID", message)
@@ -214,7 +214,7 @@ def parse_ares(body: bytes, question: Question) -> Answer:
 
 
 def parse_rreq(body: bytes) -> Result:
-    """Read an RReq. Raises ProtocolError."""
+    """Parse an RReq. Raises ProtocolError."""
     message = read_message(body, "RReq", RREQ)
     status = TransStatus(message["transStatus"])
     _require_proof(message, status)
@@ -238,12 +238,12 @@ def _require_proof(message: Mapping[str, Any], status: TransStatus) -> None:
 
 
 def build_rres(result: Result) -> bytes:
-    """Acknowledge an RReq (resultsStatus 01: taken), whatever came of it."""
+    """Build the acknowledgment of an RReq (resultsStatus 01: received), whatever its result."""
     return write_message({"messageType": "RRes", **_describe_ids(result), "resultsStatus": "01"})
 
 
 def refuse_result(result: Result, code: str, detail: str) -> ProtocolError:
-    """Return what is wrong with an RReq that is well formed."""
+    """Build the error response to an RReq that is well formed but not acceptable."""
     return ProtocolError(code, detail, _describe_ids(result))
 
 
@@ -257,7 +257,7 @@ def _describe_ids(result: Result) -> dict[str, str]:
 
 
 def build_erro(error: ProtocolError, *, answers: str) -> bytes:
-    """Say what was wrong with a message of the type that was expected; its ids come back where they have their form."""
+    """Build the error response to a message of the expected type, with the message's IDs if they are well formed."""
     ids = {name: error.message.get(name) for name in ("threeDSServerTransID", "acsTransID", "dsTransID")}
     version = error.message.get("messageVersion")
     return write_message(
@@ -275,7 +275,7 @@ def build_erro(error: ProtocolError, *, answers: str) -> bytes:
 
 
 def build_creq(*, version: str, three_ds_server_trans_id: UUID, acs_trans_id: UUID) -> str:
-    """Write the CReq as the browser's form carries it."""
+    """Build the CReq for the browser's form."""
     message = {
         "messageType": "CReq",
         "messageVersion": version,
@@ -287,14 +287,17 @@ def build_creq(*, version: str, three_ds_server_trans_id: UUID, acs_trans_id: UU
 
 
 def parse_cres(text: str) -> tuple[UUID, UUID, TransStatus]:
-    """Read what the browser brought back: the ids of 3DS Server and ACS, and a claim. Raises ProtocolError."""
+    """Parse the browser's form after a challenge.
+
+    The IDs of 3DS Server and ACS, and a claimed status. Raises ProtocolError.
+    """
     message = read_message(decode_base64url(text), "CRes", CRES)
     ids = (read_uuid(message, "threeDSServerTransID"), read_uuid(message, "acsTransID"))
     return (*ids, TransStatus(message["transStatus"]))
 
 
 def build_method_data(*, three_ds_server_trans_id: UUID, notification_url: str) -> str:
-    """Write the `threeDSMethodData` of the form in the hidden frame."""
+    """Build the `threeDSMethodData` of the form in the hidden frame."""
     message = {
         "threeDSServerTransID": str(three_ds_server_trans_id),
         "threeDSMethodNotificationURL": notification_url,
@@ -303,14 +306,14 @@ def build_method_data(*, three_ds_server_trans_id: UUID, notification_url: str) 
 
 
 def parse_method_answer(text: str) -> UUID:
-    """Read the `threeDSMethodData` that the ACS posts back. Raises ProtocolError."""
+    """Parse the `threeDSMethodData` that the ACS posts back. Raises ProtocolError."""
     message = read_object(decode_base64url(text))
     check_elements(message, METHOD_ANSWER)
     return read_uuid(message, "threeDSServerTransID")
 
 
 def build_preq(*, three_ds_server_trans_id: UUID) -> bytes:
-    """Ask the Directory for its card ranges."""
+    """Build the request for the Directory Server's card ranges."""
     return write_message(
         {
             "messageType": "PReq",
@@ -321,7 +324,7 @@ def build_preq(*, three_ds_server_trans_id: UUID) -> bytes:
 
 
 def parse_pres(body: bytes, *, three_ds_server_trans_id: UUID) -> list[CardRange]:
-    """Read card ranges, in the order of their numbers; faulty ones are left out. Raises ProtocolError."""
+    """Parse card ranges, in the order of their numbers, without faulty ones. Raises ProtocolError."""
     message = read_message(body, "PRes", PRES)
     if read_uuid(message, "threeDSServerTransID") != three_ds_server_trans_id:
         raise ProtocolError(UNKNOWN_TRANSACTION, "threeDSServerTransID", message)

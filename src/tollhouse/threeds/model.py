@@ -1,4 +1,4 @@
-"""What the gateway knows of a cardholder's browser and of one authentication. Frozen; no rules."""
+"""Records of the cardholder's browser and of an authentication."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tollhouse.kernel.card import Card
 from tollhouse.kernel.card_search import mask_card_numbers
 from tollhouse.kernel.money import Money
 
-#: The element of an RReq that says how a challenge was stopped, and its value if the cardholder did
-#: (EMV 3DS core specification 2.2.0, table A.1: challengeCancel).
+#: The element of an RReq with the reason why a challenge was stopped, and its value if the cardholder stopped it (EMV
+#: 3DS core specification 2.2.0, table A.1: challengeCancel).
 CHALLENGE_CANCEL, BY_CARDHOLDER = "challengeCancel", "01"
 
-#: The depths that EMV 3DS knows (core specification 2.2.0, table A.1: browserColorDepth).
+#: The depths that EMV 3DS defines (core specification 2.2.0, table A.1: browserColorDepth).
 COLOR_DEPTHS = (1, 4, 8, 15, 16, 24, 32, 48)
 MAX_LANGUAGE_LENGTH = 8
 MAX_HEADER_LENGTH = 2048
-#: No zone is further from UTC, in minutes; and in hours no number is as large as the smallest offset in minutes.
+#: The largest offset from UTC in minutes. Larger than any offset in hours, so that the unit can be recognized.
 FURTHEST_ZONE_MINUTES = 14 * 60
 FURTHEST_ZONE_HOURS = 14
 
 
 class TransStatus(StrEnum):
-    """`transStatus` of EMV 3DS: how an authentication went, or how it goes on."""
+    """`transStatus` of EMV 3DS: the result of an authentication, or its next step."""
 
     AUTHENTICATED = "Y"
     ATTEMPTED = "A"
@@ -42,35 +42,35 @@ class TransStatus(StrEnum):
 
 
 class State(StrEnum):
-    """Where an authentication stands. The transitions are in `threeds.lifecycle`."""
+    """The state of an authentication. `threeds.lifecycle` has the transitions."""
 
-    #: The cardholder's browser has not been seen, or not told what it is.
+    #: The browser has not opened the page, or has not sent its data.
     COLLECTING = "collecting"
-    #: The AReq is on its way.
+    #: The AReq is being sent.
     REQUESTED = "requested"
-    #: The issuer asks the cardholder; the RReq will tell.
+    #: The issuer challenges the cardholder; an RReq will follow.
     CHALLENGED = "challenged"
-    #: The access control server gave up before the first CReq: who opens the page begins anew.
+    #: The ACS gave up before the first CReq. Opening the page starts again.
     LAPSED = "lapsed"
-    #: The payment goes on, with a proof or without one.
+    #: The payment continues, with or without an authentication value.
     PASSED = "passed"
     FAILED = "failed"
-    #: Nobody came, or nobody answered in time.
+    #: The cardholder did not come, or did not respond in time.
     ABANDONED = "abandoned"
-    #: A newer authentication of the same transaction has taken its place.
+    #: A newer authentication of the same transaction has replaced it.
     SUPERSEDED = "superseded"
 
     @property
     def is_decided(self) -> bool:
-        """Whether the payment's end, or its way on, is known."""
+        """Whether the payment's outcome or next step is known."""
         return self in {State.PASSED, State.FAILED, State.ABANDONED}
 
 
 @dataclass(frozen=True, slots=True)
 class BrowserData:
-    """What the issuer wants to know of a browser. Of one that runs no script only the headers are known.
+    """The browser data that the issuer requests. For a browser without scripts only the headers are known.
 
-    `timezone_minutes` is what `Date.getTimezoneOffset()` says: how far UTC is ahead.
+    `timezone_minutes` is the value of `Date.getTimezoneOffset()`: the offset of UTC from local time.
     """
 
     accept_header: str
@@ -86,11 +86,12 @@ class BrowserData:
 
     @classmethod
     def from_consumer(cls, consumer: Mapping[str, Any]) -> Self | None:
-        """Read what a shop's server says of its customer's browser; None when not all is there.
+        """Parse browser data from a shop's server. Return None if it is incomplete.
 
-        Tolerates what shops send: numbers as texts, the zone in hours with a fraction or in minutes, empty texts.
+        Accepts the variants that shops send: numbers as texts, the zone in hours with a fraction or in minutes, empty
+        texts.
         """
-        if not consumer.get("userAgent"):  # most shops say nothing of the browser
+        if not consumer.get("userAgent"):  # most shops send no browser data
             return None
         texts = {name: _read_text(consumer.get(name)) for name in ("browserAcceptHeader", "userAgent", "ip")}
         language = _read_language(consumer.get("browserLanguage"))
@@ -116,9 +117,9 @@ class BrowserData:
 
     @classmethod
     def from_page(cls, form: Mapping[str, str], headers: Mapping[str, str], *, ip: str) -> Self:
-        """Read what our own page collected; without a script there is only what every request says.
+        """Parse the data collected by our own page. Without a script there are only the request's headers.
 
-        An `ip` that is no address is left empty, and not told.
+        An `ip` that is not an address is left empty and not sent.
         """
         accept_header = _read_text(headers.get("accept")) or "*/*"
         user_agent = _read_text(headers.get("user-agent")) or "unknown"
@@ -138,9 +139,10 @@ class BrowserData:
 
 @dataclass(frozen=True, slots=True)
 class CardRange:
-    """What the Directory says of the cards between two numbers, both included.
+    """The Directory Server's data for the cards between two numbers, both included.
 
-    `version` is the newest that both sides speak, or our newest where there is none: the Directory says what it thinks.
+    `version` is the newest that both sides support, or our newest if there is none: the Directory Server then responds
+    accordingly.
     """
 
     first: int
@@ -151,7 +153,7 @@ class CardRange:
 
 @dataclass(frozen=True, slots=True)
 class Requestor:
-    """Who asks, as the Directory knows us."""
+    """The requestor, as it is registered at the Directory Server."""
 
     requestor_id: str = "TOLLHOUSE"
     name: str = "Tollhouse"
@@ -164,7 +166,7 @@ class Requestor:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What an AReq asks. `takes_method` is None where the card range has no 3DS Method."""
+    """The content of an AReq. `takes_method` is None if the card range has no 3DS Method."""
 
     three_ds_server_trans_id: UUID
     version: str
@@ -185,7 +187,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an ARes says. Without one there are no ids, the status is `UNAVAILABLE` and `reason` says why."""
+    """The content of an ARes.
+
+    Without an ARes there are no IDs, the status is `UNAVAILABLE` and `reason` is the cause.
+    """
 
     status: TransStatus
     reason: str | None = None
@@ -198,7 +203,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What an RReq says: the end of a challenge."""
+    """The content of an RReq: the end of a challenge."""
 
     version: str
     three_ds_server_trans_id: UUID
@@ -213,7 +218,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """One row of the table of authentications; storage/schema/threeds.sql describes each column.
+    """A row of the table of authentications; storage/schema/threeds.sql describes each column.
 
     `status_reason` ends with `challengeCancel` and its value if the challenge was stopped.
     """
@@ -257,18 +262,21 @@ class Authentication:
 
     @property
     def is_decoupled(self) -> bool:
-        """Whether the cardholder confirms elsewhere, in the bank's app."""
+        """Whether the cardholder confirms in the bank's app instead of the browser."""
         return self.state is State.CHALLENGED and self.acs_url is None
 
 
 def _read_text(value: Any) -> str:
-    """Return a text without what cannot be printed, and so neither stored as JSON nor sent; card numbers are masked."""
+    """Return a text without unprintable characters, which can neither be stored as JSON nor sent.
+
+    Card numbers are masked.
+    """
     text = value if isinstance(value, str) else ""
     return mask_card_numbers("".join(filter(str.isprintable, text)).strip())[:MAX_HEADER_LENGTH]
 
 
 def _read_address(text: str) -> str:
-    """Return an IP address without the zone of a link-local one, or nothing."""
+    """Return an IP address without the zone of a link-local one, or an empty text."""
     try:
         return str(parse_address(text))
     except ValueError:
@@ -276,7 +284,7 @@ def _read_address(text: str) -> str:
 
 
 def _read_language(value: Any) -> str | None:
-    """Shorten a language tag to what fits: `zh-Hans-CN` becomes `zh-Hans`."""
+    """Shorten a language tag to the allowed length: `zh-Hans-CN` becomes `zh-Hans`."""
     parts = _read_text(value).split("-")
     while len("-".join(parts)) > MAX_LANGUAGE_LENGTH and len(parts) > 1:
         parts.pop()
@@ -306,7 +314,7 @@ def _read_number(value: Any, *, largest: int) -> int | None:
 
 
 def _read_zone(value: Any) -> int | None:
-    """Read an offset in hours (`-5.5`) or, where it is too large for that, in minutes (`-330`)."""
+    """Parse an offset in hours (`-5.5`) or, if it is too large for hours, in minutes (`-330`)."""
     number = _read_decimal(value)
     if number is None:
         return None
@@ -315,5 +323,5 @@ def _read_zone(value: Any) -> int | None:
 
 
 def _choose_depth(depth: int) -> int:
-    """Return the greatest depth that EMV 3DS knows and the screen has."""
+    """Return the greatest depth that EMV 3DS defines and the screen has."""
     return max((known for known in COLOR_DEPTHS if known <= depth), default=1)

@@ -1,19 +1,19 @@
 -- Tables of: merchants.
 
 -- name: insert_authentications!
--- Insert authentications. Those that an earlier try of the same batch wrote stay.
+-- Insert authentications. Keep those that an earlier attempt of the same batch inserted.
 select insert_authentications_v1(:authentications::authentication_v1[]);
 
 -- name: select_by_page^
--- Return the authentication behind a page.
+-- Return the authentication of a page.
 select * from authentication where page_digest = :page_digest and state <> 'superseded';
 
 -- name: select_by_return^
--- Return the authentication from which an ACS sends a browser back.
+-- Return the authentication from whose challenge an ACS returns a browser.
 select * from authentication where return_digest = :return_digest;
 
 -- name: select_by_trans_id^
--- Return the authentication that an RReq or a 3DS Method names.
+-- Return the authentication with the ID in an RReq or 3DS Method notification.
 select * from authentication where three_ds_server_trans_id = :three_ds_server_trans_id;
 
 -- name: select_newest^
@@ -24,24 +24,24 @@ order by attempt_number desc, number desc
 limit 1;
 
 -- name: select_is_proof_used$
--- Tell whether a proof (CAVV) was given to another authentication.
+-- Return whether an authentication value (CAVV) belongs to another authentication.
 select exists (select from authentication where cavv = :cavv and authentication_id <> :authentication_id);
 
 -- name: update_method_completed!
--- Note that the 3DS Method came back before the AReq left.
+-- Record that the 3DS Method finished before the AReq was sent.
 update authentication
 set method_completed_at = coalesce(method_completed_at, now())
 where three_ds_server_trans_id = :three_ds_server_trans_id and state = 'collecting';
 
 -- name: update_requested^
--- Take the browser's data and the right to send the AReq; nothing comes back when somebody else has it.
+-- Store the browser's data and reserve the sending of the AReq. Return nothing if another process has reserved it.
 update authentication
 set state = 'requested', browser = :browser, requested_at = now()
 where merchant_id = :merchant_id and authentication_id = :authentication_id and state = any(:origins::authentication_state[])
 returning *;
 
 -- name: update_answered^
--- Write down what the ARes said; nothing comes back when somebody was faster.
+-- Record the ARes. Return nothing if another process was faster.
 update authentication
 set state = :state::authentication_state,
     acs_trans_id = :acs_trans_id,
@@ -59,7 +59,7 @@ where merchant_id = :merchant_id and authentication_id = :authentication_id and 
 returning *;
 
 -- name: update_result^
--- Write down what the RReq said; nothing comes back when the challenge is over. One that was never opened has no result.
+-- Record the RReq. Return nothing if the challenge is over. A challenge that was never opened has no result.
 update authentication
 set state = :state::authentication_state,
     trans_status = :trans_status,
@@ -73,50 +73,50 @@ where merchant_id = :merchant_id and authentication_id = :authentication_id and 
 returning *;
 
 -- name: update_opened^
--- Note that the browser got the CReq; the first time counts.
+-- Record that the browser got the CReq. Only the first time counts.
 update authentication
 set opened_at = coalesce(opened_at, now())
 where merchant_id = :merchant_id and authentication_id = :authentication_id and state = 'challenged'
 returning *;
 
 -- name: update_waiting^
--- Note since when a cardholder waits for the outcome; the first time counts.
+-- Record that a cardholder waits for the outcome. Only the first time counts.
 update authentication
 set waiting_since = coalesce(waiting_since, now())
 where merchant_id = :merchant_id and authentication_id = :authentication_id
 returning *;
 
 -- name: update_abandoned^
--- End an open authentication that nobody will finish; nothing comes back when it is decided.
+-- Abandon an open authentication. Return nothing if it is decided.
 update authentication
 set state = 'abandoned', result_at = now(), due_at = least(due_at, now()), lease_until = now() + make_interval(secs => :grace_seconds)
 where merchant_id = :merchant_id and authentication_id = :authentication_id and state = any(:origins::authentication_state[])
 returning *;
 
 -- name: update_superseded^
--- Make room for a successor; nothing comes back when it is decided or has one.
+-- Mark an authentication as superseded. Return nothing if it is decided or already superseded.
 update authentication
 set state = 'superseded', due_at = null, lease_until = null
 where merchant_id = :merchant_id and authentication_id = :authentication_id and state = any(:origins::authentication_state[])
 returning *;
 
 -- name: update_concluded!
--- Note that the attempt has followed the decision.
+-- Record that the attempt has followed the decision.
 update authentication
 set due_at = null, lease_until = null
 where merchant_id = :merchant_id and authentication_id = :authentication_id and due_at is not null;
 
 -- name: select_next_authentication$
--- When the next of a merchant's authentications falls due, in its time.
+-- Return the next due time of a merchant's authentications, in the merchant's time.
 select min(due_at) from authentication where merchant_id = :merchant_id and due_at is not null;
 
 -- name: select_authentications_busy$
--- Whether any of a merchant's authentications was due at a moment and still is, which it also is in somebody's hands.
+-- Return whether any of a merchant's authentications was due at a moment and still is. A leased one still is.
 select exists (select from authentication where merchant_id = :merchant_id and due_at <= :due_by);
 
 -- name: lease_due_authentications
--- Take authentications that ran out, or whose decision nobody followed, for the length of a lease, oldest first: by real time, and for
--- the few merchants whose clock was advanced by theirs.
+-- Lease due authentications, oldest first: expired ones, and those whose attempt did not follow their decision. By real
+-- time, and for merchants with an advanced clock by the merchant's time.
 with plain as (
     select merchant_id, authentication_id
     from authentication

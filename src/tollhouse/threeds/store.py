@@ -1,4 +1,7 @@
-"""Rows of authentications. Every change of state is conditional: the first one is right, and the others get None."""
+"""Database access for authentications.
+
+Every change of state is conditional: only the first succeeds, others get None.
+"""
 
 from __future__ import annotations
 
@@ -16,31 +19,31 @@ from tollhouse.threeds.model import CHALLENGE_CANCEL, Answer, Authentication, Br
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
-#: How long a decision may wait for its attempt to follow before the sweep sees to it.
+#: Time in which an attempt should follow a decision before the sweep handles it.
 GRACE_SECONDS = 30.0
 
 queries = load_queries("tollhouse.threeds")
 
 
 async def insert_authentications(connection: PlainConnection, authentications: Sequence[Authentication]) -> None:
-    """Store authentications in the caller's transaction; a repeated batch finds its own and leaves them."""
+    """Store authentications in the caller's database transaction. A repeated batch keeps the stored ones."""
     if authentications:
         rows = [(place, write_json(each)) for place, each in enumerate(authentications, 1)]
         await queries.insert_authentications(connection, authentications=rows)
 
 
 async def select_by_page(connection: PlainConnection, page_digest: bytes) -> Authentication | None:
-    """Return the authentication behind a page, or None."""
+    """Return the authentication of a page, or None."""
     return _read(await queries.select_by_page(connection, page_digest=page_digest))
 
 
 async def select_by_return(connection: PlainConnection, return_digest: bytes) -> Authentication | None:
-    """Return the authentication from which an ACS sends a browser back, or None."""
+    """Return the authentication from whose challenge an ACS returns a browser, or None."""
     return _read(await queries.select_by_return(connection, return_digest=return_digest))
 
 
 async def select_by_trans_id(connection: PlainConnection, three_ds_server_trans_id: UUID) -> Authentication | None:
-    """Return the authentication that an RReq or a 3DS Method names, or None."""
+    """Return the authentication with the ID in an RReq or 3DS Method notification, or None."""
     row = await queries.select_by_trans_id(connection, three_ds_server_trans_id=three_ds_server_trans_id)
     return _read(row)
 
@@ -52,14 +55,14 @@ async def select_newest(connection: PlainConnection, *, merchant_id: int, transa
 
 
 async def update_method_completed(connection: PlainConnection, three_ds_server_trans_id: UUID) -> None:
-    """Note that the 3DS Method came back before the AReq left."""
+    """Record that the 3DS Method finished before the AReq was sent."""
     await queries.update_method_completed(connection, three_ds_server_trans_id=three_ds_server_trans_id)
 
 
 async def update_requested(
     connection: PlainConnection, authentication: Authentication, browser: BrowserData
 ) -> Authentication | None:
-    """Take the browser's data and the right to send the AReq; None when somebody else has it."""
+    """Store the browser's data and reserve the sending of the AReq. Return None if another process has reserved it."""
     row = await queries.update_requested(
         connection,
         **_key(authentication),
@@ -72,7 +75,7 @@ async def update_requested(
 async def update_answered(
     connection: PlainConnection, authentication: Authentication, answer: Answer, state: State
 ) -> Authentication | None:
-    """Write down what the ARes said and where it leads; None when the authentication is no longer asked about."""
+    """Record the ARes and the next state. Return None if no ARes is expected any more."""
     row = await queries.update_answered(
         connection,
         **_key(authentication),
@@ -92,7 +95,7 @@ async def update_answered(
 async def update_result(
     connection: PlainConnection, authentication: Authentication, result: Result, state: State
 ) -> Authentication | None:
-    """Write down what the RReq said and where it leads; None when the challenge was over."""
+    """Record the RReq and the next state. Return None if the challenge is over."""
     row = await queries.update_result(
         connection,
         **_key(authentication),
@@ -113,22 +116,22 @@ def write_reason(result: Result) -> str | None:
 
 
 async def select_is_proof_used(connection: PlainConnection, cavv: str, *, authentication_id: UUID) -> bool:
-    """Tell whether a proof was given to another authentication than this one."""
+    """Return whether an authentication value belongs to another authentication."""
     return bool(await queries.select_is_proof_used(connection, cavv=cavv, authentication_id=authentication_id))
 
 
 async def update_opened(connection: PlainConnection, authentication: Authentication) -> Authentication | None:
-    """Note that the browser got the CReq; None when the challenge is over."""
+    """Record that the browser got the CReq. Return None if the challenge is over."""
     return _read(await queries.update_opened(connection, **_key(authentication)))
 
 
 async def update_waiting(connection: PlainConnection, authentication: Authentication) -> Authentication | None:
-    """Note that a cardholder waits for the outcome; return the row with the time since when."""
+    """Record that a cardholder waits for the outcome. Return the row with the start of the waiting time."""
     return _read(await queries.update_waiting(connection, **_key(authentication)))
 
 
 async def update_abandoned(connection: PlainConnection, authentication: Authentication) -> Authentication | None:
-    """End an open authentication that nobody will finish; None when it is decided."""
+    """Abandon an open authentication. Return None if it is decided."""
     row = await queries.update_abandoned(
         connection,
         **_key(authentication),
@@ -139,9 +142,11 @@ async def update_abandoned(connection: PlainConnection, authentication: Authenti
 
 
 async def supersede(connection: PlainConnection, old: Authentication, new: Authentication) -> bool:
-    """Put a successor in the place of an authentication, in the caller's transaction; False when that one moved on.
+    """Replace an authentication by its successor, in the caller's database transaction.
 
-    What is expected is the very state in which the old one was seen.
+    Return False if its state has changed.
+
+    The expected state is the one in which the old authentication was loaded.
     """
     if await queries.update_superseded(connection, **_key(old), origins=[old.state]) is None:
         return False
@@ -150,29 +155,29 @@ async def supersede(connection: PlainConnection, old: Authentication, new: Authe
 
 
 async def update_concluded(connection: PlainConnection, authentication: Authentication) -> None:
-    """Note that the attempt has followed the decision."""
+    """Record that the attempt has followed the decision."""
     await queries.update_concluded(connection, **_key(authentication))
 
 
 async def lease_due_authentications(
     connection: PlainConnection, *, limit: int, lease_seconds: float
 ) -> list[tuple[Authentication, timedelta]]:
-    """Take authentications that ran out or were not followed, each with how far its merchant's time is ahead.
+    """Lease authentications that expired or were not followed, each with the offset of its merchant's time.
 
-    Nobody else gets them before the lease ends.
+    The lease excludes other processes until it ends.
     """
     rows = queries.lease_due_authentications(connection, limit=limit, lease_seconds=lease_seconds)
     return [(_read_row(row), row["clock_offset"]) async for row in rows]
 
 
 async def select_next_authentication(connection: PlainConnection, merchant_id: int) -> datetime | None:
-    """Return when the next of a merchant's authentications runs out, in its time."""
+    """Return the next expiry of a merchant's authentications, in the merchant's time."""
     due_at: datetime | None = await queries.select_next_authentication(connection, merchant_id=merchant_id)
     return due_at
 
 
 async def select_authentications_busy(connection: PlainConnection, merchant_id: int, *, due_by: datetime) -> bool:
-    """Tell whether any of a merchant's authentications was due by a moment of its time, or is in somebody's hands."""
+    """Return whether any of a merchant's authentications was due by a moment of its time, or is leased."""
     return bool(await queries.select_authentications_busy(connection, merchant_id=merchant_id, due_by=due_by))
 
 
@@ -181,7 +186,7 @@ def _key(authentication: Authentication) -> dict[str, Any]:
 
 
 def write_json(authentication: Authentication) -> str:
-    """Write a row as PostgreSQL reads it from JSON: bytes in its own hexadecimal form."""
+    """Serialize a row for PostgreSQL's JSON functions, with bytes in hexadecimal form."""
     row = {name: getattr(authentication, name) for name in Authentication.__slots__}
     row |= {name: f"\\x{row[name].hex()}" for name in ("page_digest", "return_digest")}
     return msgspec.json.encode(row).decode()

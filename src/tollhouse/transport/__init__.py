@@ -1,1 +1,1 @@
-"""Bytes to outside parties: acquirers and 3DS directories. One seam, told apart by what is known when it fails."""
+"""Transports to outside parties: acquirers and Directory Servers. Errors say whether a message may have arrived."""

@@ -1,4 +1,4 @@
-"""The seam over HTTP."""
+"""The HTTP transport."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tollhouse.kernel.clock import boot_seconds
 from tollhouse.transport.model import NoAnswer, NotSent
 from tollhouse.transport.urls import build_exact_url
 
-#: The longest answer that is read: room for a page of whatever a party lists.
+#: The maximum size of a response, large enough for a page of any list.
 MAX_ANSWER_BYTES = 512 * 1024
 
-#: Connections to one party at a time.
+#: Concurrent connections to one party.
 MAX_CONNECTIONS = 100
 
 
 @dataclass(slots=True)
 class _Sending:
-    """One message on its way: until `is_sent` no byte of it has left.
+    """A message being sent. Until `is_sent`, no byte of it has left.
 
-    `is_on_kept_connection` tells whether its connection was open before.
+    `is_on_kept_connection` is true if its connection was open before.
     """
 
     timeout_seconds: float
@@ -35,9 +35,9 @@ class _Sending:
     is_on_kept_connection: bool = False
 
     def begin(self) -> None:
-        """Let the first byte go, and the time for the answer begin. Raises NotSent past the deadline.
+        """Permit the first byte and start the response timeout. Raises NotSent past the deadline.
 
-        A message that is sent once more has what is left of its time.
+        A message that is sent again has only the rest of its time.
         """
         if self.is_sent:
             return
@@ -51,7 +51,7 @@ _sending: ContextVar[_Sending] = ContextVar("sending")
 
 
 class _Request(aiohttp.ClientRequest):
-    """A request that asks its message for permission once it is connected, right before the first byte."""
+    """A request that asks its message for permission after connecting, right before the first byte."""
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
         """Send the request over a connection. Raises NotSent."""
@@ -64,7 +64,7 @@ async def _note_kept_connection(*_: object) -> None:
 
 
 class _Session:
-    """A client that is made when it is first needed, since that takes a running loop."""
+    """An HTTP client that is created at first use, because it needs a running event loop."""
 
     def __init__(self, max_connections: int, *, keeps_connections: bool) -> None:
         self._max_connections = max_connections
@@ -90,9 +90,9 @@ class _Session:
 
 
 class HttpTransport:
-    """Posts to paths below one base URL. Redirects are not followed and no proxy of the environment is used.
+    """A transport that posts to paths below one base URL. It follows no redirects and uses no proxy of the environment.
 
-    At most `max_connections` messages are under way at a time; others wait until their deadline for sending.
+    At most `max_connections` messages are sent at a time. Others wait until their deadline for sending.
     """
 
     def __init__(
@@ -106,14 +106,14 @@ class HttpTransport:
         self._fresh = _Session(max_connections, keeps_connections=False)
 
     async def close(self) -> None:
-        """Close the connections that are kept open."""
+        """Close the open connections."""
         await self._kept.close()
         await self._fresh.close()
 
     async def post(
         self, path: str, body: bytes, *, timeout_seconds: float, send_before: float, is_repeatable: bool = False
     ) -> bytes:
-        """Send a JSON body and return the body of the answer. Raises NotSent and NoAnswer."""
+        """Send a JSON body and return the body of the response. Raises NotSent and NoAnswer."""
         async with _bound(timeout_seconds, send_before) as sending:
             try:
                 return await self._exchange(self._kept, path, body)
@@ -134,20 +134,20 @@ class HttpTransport:
 
 @asynccontextmanager
 async def _bound(timeout_seconds: float, send_before: float) -> AsyncIterator[_Sending]:
-    """Bound a message in time, and translate its failure by whether a byte of it has left."""
+    """Limit the time of a message, and choose the exception by whether a byte of it has left."""
     sending = _Sending(timeout_seconds, send_before, asyncio.timeout(max(0.0, send_before - boot_seconds())))
     token = _sending.set(sending)
     try:
         async with sending.patience:
             yield sending
-    except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:  # the last: a host that is no name
+    except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:  # the last: an invalid host name
         raise (NoAnswer if sending.is_sent else NotSent) from error
     finally:
         _sending.reset(token)
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:
-    """Read to the end, or one byte past the bound: an answer may come in pieces."""
+    """Read to the end, or one byte past the maximum. A response may arrive in pieces."""
     answer = bytearray()
     while len(answer) <= MAX_ANSWER_BYTES:
         piece = await content.read(MAX_ANSWER_BYTES + 1 - len(answer))

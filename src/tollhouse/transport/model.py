@@ -1,7 +1,7 @@
-"""The seam to an outside party: send some bytes, get some back, and say what is known when that fails.
+"""The interface of transports to outside parties: send bytes, receive bytes, and report failures precisely.
 
-Each message has a deadline for its first byte, `send_before`. A process may be paused at any moment, and the world goes
-on meanwhile: without a deadline it would send a request for money after its outcome was settled without it.
+Each message has a deadline for its first byte, `send_before`. A process may be paused at any moment while others
+continue. Without a deadline it could send a request for money after its outcome was finished without it.
 """
 
 from __future__ import annotations
@@ -12,31 +12,29 @@ from tollhouse.kernel.errors import TollhouseError
 
 
 class NotSent(TollhouseError):
-    """The message surely did not leave: no connection was made, or its deadline for sending had passed."""
+    """The message was not sent: no connection was made, or the deadline for sending had passed."""
 
 
 class NoAnswer(TollhouseError):
-    """The message may have arrived, and no answer came back."""
+    """The message may have arrived, and no response was received."""
 
 
 class Transport(Protocol):
-    """A way to one outside party."""
+    """A transport to one outside party."""
 
     async def post(
         self, path: str, body: bytes, *, timeout_seconds: float, send_before: float, is_repeatable: bool = False
     ) -> bytes:
-        """Send a JSON body and return the body of the answer.
+        """Send a JSON body and return the body of the response.
 
-        `send_before` is an instant of `kernel.clock.boot_seconds`: a connection is waited for until then, and the
-        deadline is checked once there is one, right before the first byte. From then on the answer may take
-        `timeout_seconds`.
+        `send_before` is an instant of `kernel.clock.boot_seconds`: the deadline for connecting, checked again right
+        before the first byte. From then on the response may take `timeout_seconds`.
 
-        A message is repeatable if it does no more when it arrives twice: a question, a reversal, an acknowledgement. It
-        is sent once more, within the same time, if a connection kept from an earlier message broke before the answer,
-        as it does when the other side closes it because it was idle. Any other message is sent once: it may have
-        arrived.
+        A message is repeatable if it has the same effect when it arrives twice: an inquiry, a reversal, an
+        acknowledgment. It is sent again, within the same time, if a kept connection broke before the response, as it
+        does when the other side closes it for being idle. Any other message is sent once, because it may have arrived.
 
-        Raises NotSent when the message surely did not leave, and NoAnswer for anything else than an answer: a time-out
-        after the first byte, a reset, a status other than 200.
+        Raises NotSent if the message was not sent, and NoAnswer for everything else than a response: a timeout after
+        the first byte, a reset, a status other than 200.
         """
         ...

@@ -2,9 +2,8 @@
 
     sealed = format (1 byte) | wrapped key (60 bytes) | nonce (12 bytes) | ciphertext and tag
 
-The associated data of both layers names what the value belongs to, its row and the key version, so that a sealed
-value that was moved to another row, merchant or version does not open. A fresh key for each value makes nonces
-unrepeatable.
+The associated data of both layers names the row and the key version of the value, so that a sealed value does not open
+in another row, merchant or version. A new key for each value rules out repeated nonces.
 """
 
 from __future__ import annotations

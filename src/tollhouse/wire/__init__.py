@@ -1,1 +1,1 @@
-"""The answers of the API as pydantic models, and their rendering to bytes. Pure."""
+"""Responses of the API as pydantic models, and their rendering to bytes."""

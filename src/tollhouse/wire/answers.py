@@ -1,4 +1,4 @@
-"""The answers of the API, as its clients read them (wire contract, sections 3 and 4).
+"""Responses of the API for its clients (wire contract, sections 3 and 4).
 
 Amounts are exact decimals; `render` writes them as JSON numbers.
 """
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 Amount = Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0})]
 
-# Forms of texts, which the document tells clients. What is written is not checked against them.
+# Formats of texts, for the OpenAPI document. Responses are not checked against them.
 Uuid = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 WebUrl = Annotated[str, Field(json_schema_extra={"format": "uri"})]
 CurrencyCode = Annotated[str, Field(json_schema_extra={"pattern": "^[A-Z]{3}$"})]
@@ -28,7 +28,7 @@ Metadata = Annotated[
 ]
 
 
-#: What a transaction does, and how it ended; `confirmed` and `payout` are of methods that are to come.
+#: The kind and outcome of a transaction. `confirmed` and `payout` belong to methods that do not exist yet.
 PaymentMode = Literal[
     "sale", "auth", "settle", "payout", "refund", "void",
     "chargebackRetrieval", "chargebackRepresent", "chargebackFirst", "chargebackSecond", "chargebackCollector",
@@ -37,18 +37,18 @@ PaymentStatus = Literal[
     "success", "pending", "fail", "confirmed", "retrieved", "represented", "chargeback", "chargeback_2nd", "send_ca"
 ]
 
-#: A card number as it may be shown.
+#: A masked card number.
 MASKED_FORM = r"^\d{4}(\d\d)?\*{4}\d{4}$"
 
 
 class Answer(BaseModel):
-    """What all answers share: names as on the wire, and no surprises in them."""
+    """The base of all responses: names as in the API, no unknown fields."""
 
     model_config = ConfigDict(populate_by_name=True, extra="forbid")
 
 
 class Moment(Answer):
-    """A moment in three forms, as a `payment` has it."""
+    """A moment in three forms, as in a `payment`."""
 
     dateTime: DateTime = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
     timezone: str = Field(description="Always `+00:00`.")
@@ -64,7 +64,7 @@ class Timestamp(Answer):
 
 
 class SourceAnswer(Answer):
-    """The card that paid, as far as it may be shown."""
+    """The card that paid, with its number masked."""
 
     method: Literal["card"] = "card"
     number: str = Field(description="First six and last four digits; of twelve the first four.", pattern=MASKED_FORM)
@@ -123,7 +123,7 @@ class PaymentBlock(Answer):
 
 
 class ConsumerBlock(Answer):
-    """Who paid."""
+    """The consumer of a payment."""
 
     id: str = Field(description="The gateway's id; good as a source of later payments.")
     externalId: str | None = Field(None, description="Your own id, as sent.")
@@ -141,7 +141,7 @@ class ConsumerBlock(Answer):
 
 
 class SubscriptionBlock(Answer):
-    """A subscription: the one that a payment started or renewed, or the one that was asked for."""
+    """A subscription: the one that a payment started or renewed, or the requested one."""
 
     id: str
     status: str = Field(description="`active`, `trial`, `past_due`, `canceled` or `expired`.")
@@ -156,7 +156,7 @@ class SubscriptionBlock(Answer):
 
 
 class PaymentAnswer(Answer):
-    """The answer to a payment; also what `GET /payment/{transactionId}` gives."""
+    """The response to a payment, and to `GET /payment/{transactionId}`."""
 
     payment: PaymentBlock
     consumer: ConsumerBlock
@@ -176,7 +176,7 @@ class PaymentEvent(PaymentAnswer):
 
 
 class CancelBlock(Answer):
-    """What happened to a subscription, in the form of a payment that moves nothing."""
+    """An event of a subscription, in the form of a payment that moves no money."""
 
     code: Literal["0"] = "0"
     description: Literal["APPROVED"] = "APPROVED"
@@ -194,7 +194,7 @@ class CancelBlock(Answer):
 
 
 class SubscriptionEvent(Answer):
-    """The body of an IPN about the end of a subscription, or about its going on."""
+    """The body of an IPN about a canceled, expired or recovered subscription."""
 
     payment: CancelBlock
     subscription: SubscriptionBlock
@@ -204,7 +204,7 @@ class SubscriptionEvent(Answer):
 
 
 class CardEvent(Answer):
-    """The body of an IPN about the card of a subscription, without a payment; sites ask for it with `extraEvents`."""
+    """The body of an IPN about the card of a subscription, without a payment. Sites enable it with `extraEvents`."""
 
     event: Literal["subscription.card_expiring"] = Field(description="What happened.")
     subscription: SubscriptionBlock
@@ -221,21 +221,24 @@ class TokenAnswer(Answer):
 
 
 class PaymentPageAnswer(Answer):
-    """A page on which one purchase is paid."""
+    """A page on which one payment is made."""
 
     url: WebUrl = Field(description="Where to send the customer's browser.")
     code: int = Field(description="Always 0.")
 
 
 class RepaidLinkAnswer(Answer):
-    """Where a consumer pays again what was charged back."""
+    """The page on which a consumer repays a chargeback."""
 
     url: str = Field(description="The page; empty when it was repaid.")
     code: int = Field(description="0; 1 when it was repaid.")
 
 
 class ProblemAnswer(Answer):
-    """Why a request was refused. `errors` names every faulty field by its path, and is `{}` when none is at fault."""
+    """The reason for rejecting a request.
+
+    `errors` names every faulty field by its path, and is `{}` if no field is faulty.
+    """
 
     message: str = Field(description="What is wrong, in a sentence.")
     errors: dict[str, list[str]] = Field(description="Every faulty field by its path in the request.")

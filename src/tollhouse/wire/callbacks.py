@@ -1,4 +1,4 @@
-"""The answers about callbacks: the log, and events read again."""
+"""Responses about callbacks: the log, and replayed events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tollhouse.wire.answers import Answer, DateTime
 
 
 class IpnRecordAnswer(Answer):
-    """One attempt at a callback. What there is not is an empty text."""
+    """One delivery attempt. Missing values are empty texts."""
 
     url: str = Field(description="Where it went.")
     request: str = Field(description="The body of the event: JSON, or the XML of the legacy form.")
@@ -31,7 +31,7 @@ class IpnRecordAnswer(Answer):
 
 
 class OrderIpnAnswer(IpnRecordAnswer):
-    """The newest attempt at the callbacks of an order, and those before it."""
+    """The newest delivery attempt for an order, and the previous ones."""
 
     records: list[IpnRecordAnswer] = Field(description="All attempts, newest first, 100 at most.")
 
@@ -50,7 +50,7 @@ class EventAnswer(Answer):
 
 
 class EventListMeta(Answer):
-    """Where the list goes on."""
+    """The position of the next page."""
 
     limit: int = Field(description="As asked for.")
     after: int = Field(description="Ask with this for the next page; also later, when there is more.")
@@ -65,7 +65,7 @@ class EventListAnswer(Answer):
 
 
 class ResentAnswer(Answer):
-    """How far a call got that sends many callbacks again."""
+    """The progress of a call that resends many callbacks."""
 
     resent: int = Field(description="Callbacks that are on their way again.")
     skipped: int = Field(

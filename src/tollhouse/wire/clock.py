@@ -1,4 +1,4 @@
-"""The answers about a merchant's virtual clock."""
+"""Responses about a merchant's virtual clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AHEAD = "How far it is ahead of the real one: ISO 8601, to the nearest second."
 
 
 class ClockAnswer(Answer):
-    """A clock that was moved."""
+    """A clock after an advance."""
 
     now: Instant = Field(description=NOW, examples=["2027-01-31T12:00:00.000Z"])
     ahead: Span = Field(description=AHEAD, examples=["P30D"])
@@ -22,7 +22,7 @@ class ClockAnswer(Answer):
 
 
 class DueAnswer(Answer):
-    """What falls due next of one kind."""
+    """The next due item of one kind."""
 
     kind: Literal["authorization", "challenge", "card", "subscription", "dispute", "callback"] = Field(
         description="An authorization is captured or released, a challenge runs out, the card of a subscription is"
@@ -32,7 +32,7 @@ class DueAnswer(Answer):
 
 
 class OutlookAnswer(Answer):
-    """A clock, and what is before it."""
+    """A clock, and the items that are due next."""
 
     now: Instant = Field(description=NOW, examples=["2027-01-31T12:00:00.000Z"])
     ahead: Span = Field(description=AHEAD, examples=["P30D"])

@@ -1,4 +1,4 @@
-"""The answer about payment codes."""
+"""Responses about payment codes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tollhouse.wire.answers import Answer
 
 
 class CodeAnswer(Answer):
-    """What a payment code says."""
+    """The meaning of a payment code."""
 
     code: str = Field(description="As in `payment.code`.")
     brand: str = Field(description="The brand that this is said of; `any` for all others.")

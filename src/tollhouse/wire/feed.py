@@ -1,4 +1,4 @@
-"""The answer of the feed."""
+"""The response of the feed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tollhouse.wire.answers import Answer, PaymentEvent
 
 
 class FeedMeta(Answer):
-    """Where the list goes on."""
+    """The position of the next page."""
 
     limit: int = Field(description="As asked for.")
     cursor: str | None = Field(None, description="Ask with this for the next page; not there on the last one.")

@@ -1,4 +1,4 @@
-"""The answers of the legacy endpoint (wire contract, section 6)."""
+"""Responses of the legacy endpoint (wire contract, section 6)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MethodAnswer(Answer):
 
 
 class LegacyAnswer(Answer):
-    """What was asked for: the consumer, or the payment methods."""
+    """The requested consumer or payment methods."""
 
     result: Literal["OK"] = "OK"
     ustas: str | None = Field(None, description="The gateway's id of the consumer, `consumer.id` elsewhere.")
@@ -24,7 +24,7 @@ class LegacyAnswer(Answer):
 
 
 class LegacyProblemAnswer(Answer):
-    """Why it was refused, for clients that look at `result` and for those that look at the rest."""
+    """The reason for rejecting a request, for clients that read `result` and for those that read the other fields."""
 
     result: Literal["NOK"] = "NOK"
     response_text: str = Field(description="What is wrong, in a sentence.")

@@ -1,4 +1,4 @@
-"""The answers about phone verification (wire contract, section 4.14): objects, never lists."""
+"""Responses about phone verification (wire contract, section 4.14): objects, never lists."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from tollhouse.wire.answers import Answer
 
 
 class ChannelsAnswer(Answer):
-    """How a phone can be reached."""
+    """The channels to a phone."""
 
     channels: list[str] = Field(description="`sms`, `call`, `whatsapp`: what this gateway is set up for.")
 
 
 class CodeSentAnswer(Answer):
-    """A code is on its way."""
+    """The confirmation that a code was sent."""
 
     channel: str = Field(description="How it was sent.")
     expireAt: int = Field(description="Unix seconds; 10 minutes from now.")

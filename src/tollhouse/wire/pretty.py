@@ -1,4 +1,4 @@
-"""JSON and short texts for people: set out over lines, and as HTML that is safe to put into a page. Pure."""
+"""Format JSON and short texts for people: indented, and as HTML that is safe to insert into a page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 
 import msgspec
 
-#: A name with its colon, a text, a number, a word of JSON.
+#: A name with its colon, a text, a number, or a JSON literal.
 _PIECE = re.compile(
     r'(?P<name>"(?:[^"\\]|\\.)*"(?=\s*:))|(?P<text>"(?:[^"\\]|\\.)*")|(?P<number>-?\d[\d.eE+-]*)|(?P<word>true|false|null)'
 )
@@ -15,9 +15,9 @@ _CODE = re.compile(r"`([^`]+)`")
 
 
 def set_out(content: bytes) -> str:
-    """Set JSON out over lines with two spaces of indentation, its numbers and texts as they are.
+    """Indent JSON by two spaces, keeping its numbers and texts.
 
-    What is not JSON comes back as the text that it is.
+    Return a text that is not JSON unchanged.
     """
     try:
         return msgspec.json.format(content, indent=2).decode()
@@ -26,7 +26,7 @@ def set_out(content: bytes) -> str:
 
 
 def html_of_json(text: str) -> str:
-    """Return JSON as HTML, escaped, its pieces in elements of the classes `name`, `text`, `number` and `word`."""
+    """Return JSON as escaped HTML, with its parts in elements of the classes `name`, `text`, `number` and `word`."""
     parts: list[str] = []
     end = 0
     for found in _PIECE.finditer(text):
@@ -36,5 +36,5 @@ def html_of_json(text: str) -> str:
 
 
 def html_of_prose(text: str) -> str:
-    """Return a sentence as HTML, escaped, with what stands in backquotes as code."""
+    """Return a sentence as escaped HTML, with backquoted parts as code."""
     return _CODE.sub(r"<code>\1</code>", escape(text))

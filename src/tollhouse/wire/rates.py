@@ -1,4 +1,4 @@
-"""The answers about exchange rates and about our own addresses (wire contract, section 4.14)."""
+"""Responses about exchange rates and about the gateway's addresses (wire contract, section 4.14)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Worth = Annotated[Decimal, WithJsonSchema({"type": "number", "exclusiveMinimum":
 
 
 class RateAnswer(Answer):
-    """What a currency is worth in US dollars. Twelve significant digits, rounded half up."""
+    """The value of a currency in US dollars. Twelve significant digits, rounded half up."""
 
     iso3: str = Field(description="ISO 4217.", pattern="^[A-Z]{3}$")
     usdPerUnit: Worth = Field(description="US dollars for one unit. An amount times this, in cents, is `amountUsd`.")
@@ -26,7 +26,7 @@ class RateAnswer(Answer):
 
 
 class RateListAnswer(RootModel[list[RateAnswer]]):
-    """The rates of all currencies that are known, in alphabetic order."""
+    """The rates of all known currencies, in alphabetic order."""
 
 
 class AddressListAnswer(RootModel[list[str]]):

@@ -1,4 +1,4 @@
-"""From answers to bytes, and from moments to the forms of the wire."""
+"""Render responses to bytes, and moments to the forms of the API."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def render(answer: BaseModel) -> bytes:
-    """Write an answer as JSON: fields that are None are left out, decimals are numbers with their own digits."""
+    """Render a response as JSON: without fields that are None, decimals as numbers with their exact digits."""
     return render_json(answer.model_dump(exclude_none=True))
 
 
 def render_json(content: Any) -> bytes:
-    """Write plain data as JSON, decimals as numbers."""
+    """Render plain data as JSON, decimals as numbers."""
     return _encode(content)
 
 
 def render_date(moment: datetime) -> str:
-    """Write a moment in UTC as `YYYY-MM-DD hh:mm:ss`."""
+    """Render a moment in UTC as `YYYY-MM-DD hh:mm:ss`."""
     return moment.replace(tzinfo=None).isoformat(
         " ", "seconds"
     )  # strftime does not pad the years of the first millennium
 
 
 def render_instant(moment: datetime) -> str:
-    """Write a moment in UTC in the form of ISO 8601, to the millisecond."""
+    """Render a moment in UTC as ISO 8601, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def render_duration(span: timedelta) -> str:
-    """Write a span of time, not negative, in the form of ISO 8601, in days and less and to the nearest second."""
+    """Render a duration, not negative, as ISO 8601, in days and smaller units, to the nearest second."""
     span = timedelta(seconds=round(span.total_seconds()))
     minutes, seconds = divmod(span.seconds, 60)
     hours, minutes = divmod(minutes, 60)
@@ -46,10 +46,10 @@ def render_duration(span: timedelta) -> str:
 
 
 def build_moment(moment: datetime) -> Moment:
-    """Write a moment in the three forms of a `payment` object."""
+    """Return a moment in the three forms of a `payment` object."""
     return Moment(dateTime=render_date(moment), timezone="+00:00", unixTime=int(moment.timestamp()))
 
 
 def build_timestamp(moment: datetime) -> Timestamp:
-    """Write a moment in the three forms of the wire."""
+    """Return a moment in the three forms of the API."""
     return Timestamp(dateTime=render_date(moment), timezone="+00:00", unixTime=str(int(moment.timestamp())))

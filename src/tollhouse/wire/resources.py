@@ -1,4 +1,4 @@
-"""What merchants keep at the gateway, as its clients read it (wire contract, 3.2, 3.4, 3.5 and 3.7)."""
+"""Responses about resources of merchants (wire contract, 3.2, 3.4, 3.5 and 3.7)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class PriceAnswer(Answer):
 
 
 class SkuAnswer(Answer):
-    """A product. `price` is a number for one-time products and a list of charges for subscriptions."""
+    """A SKU. `price` is a number for one-time products and a list of charges for subscriptions."""
 
     name: str = Field(description="Names the product in payments: `sku.name`.")
     siteId: str
@@ -109,7 +109,7 @@ class ConsumerAnswer(Answer):
 
 
 class AccountAnswer(Answer):
-    """A stored card, as far as it may be shown."""
+    """A stored card, with its number masked."""
 
     paymentAccountId: Uuid = Field(description="UUID; a source of payments.")
     method: Literal["card"] = "card"

@@ -1,4 +1,4 @@
-"""The answers of stage's controls: faults that wait, and the issuer's journal."""
+"""Responses of stage's controls: pending faults, and the issuer's journal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tollhouse.wire.answers import MASKED_FORM, Amount, Answer, CurrencyCode
 
 FaultName = Literal["latency", "dropBefore", "dropAfter", "duplicate"]
 
-# The journal is the issuer's and shown as it is, with null for what there is not.
+# The journal belongs to the issuer and is shown unchanged, with null for missing values.
 TextOrNull = Annotated[str | None, WithJsonSchema({"type": ["string", "null"]})]
 NumberOrNull = Annotated[int | None, WithJsonSchema({"type": ["integer", "null"]})]
 AmountOrNull = Annotated[
@@ -26,7 +26,7 @@ AmountOrNull = Annotated[
 
 
 class FaultAnswer(Answer):
-    """A fault that waits for its messages."""
+    """A pending fault."""
 
     fault: FaultName = Field(description="What will happen.")
     calls: int = Field(description="To how many messages.")
@@ -37,13 +37,13 @@ class FaultAnswer(Answer):
 
 
 class FaultListAnswer(Answer):
-    """The faults that wait, the oldest first."""
+    """The pending faults, oldest first."""
 
     faults: list[FaultAnswer]
 
 
 class JournalEntry(Answer):
-    """What the issuer believes of one message."""
+    """The issuer's record of one message."""
 
     reference: str = Field(description="The acquirer's reference.")
     kind: str = Field(description="`auth`, `sale`, `capture`, `void`, `credit`, ...")
@@ -68,6 +68,6 @@ class JournalEntry(Answer):
 
 
 class JournalAnswer(Answer):
-    """The issuer's journal, the newest first."""
+    """The issuer's journal, newest first."""
 
     entries: list[JournalEntry]

@@ -1,4 +1,4 @@
-"""The answers that tell what a subscription will charge. The subscription itself is `answers.SubscriptionBlock`."""
+"""Responses about future charges of a subscription. The subscription itself is `answers.SubscriptionBlock`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tollhouse.wire.answers import Amount, Answer, CurrencyCode, DateTime
 
 
 class ChargeAnswer(Answer):
-    """One charge that is to come."""
+    """One future charge."""
 
     period: int = Field(description="Counts the charges after the sign-up from 1.")
     date: DateTime = Field(description="When it falls due: UTC, `YYYY-MM-DD hh:mm:ss`.")
@@ -28,13 +28,13 @@ class ChargeAnswer(Answer):
 
 
 class UpcomingAnswer(Answer):
-    """What a subscription will charge, if nothing changes."""
+    """The future charges of a subscription, if nothing changes."""
 
     data: list[ChargeAnswer] = Field(description="Oldest first; empty for a subscription that is over or ends before.")
 
 
 class PreviewAnswer(Answer):
-    """What a sign-up would charge."""
+    """The charges of a sign-up."""
 
     at: DateTime = Field(description="When it would be: UTC, `YYYY-MM-DD hh:mm:ss`.")
     amount: Amount = Field(description="What would be charged at once; 0 begins with a trial.")

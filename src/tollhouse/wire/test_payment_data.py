@@ -1,4 +1,4 @@
-"""The answers about test payment data (wire contract, section 3.6)."""
+"""Responses about test payment data (wire contract, section 3.6)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TestPaymentDataAnswer(Answer):
 
 
 class ListMeta(Answer):
-    """Where in the list this page is."""
+    """The position of this page in the list."""
 
     total: int = Field(description="How many there are in all.")
     offset: int
@@ -37,7 +37,7 @@ class ListMeta(Answer):
 
 
 class TestPaymentDataListAnswer(Answer):
-    """A page of the list, the newest first."""
+    """A page of the list, newest first."""
 
     data: list[TestPaymentDataAnswer]
     meta: ListMeta

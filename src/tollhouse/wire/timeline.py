@@ -1,4 +1,4 @@
-"""The answer that tells what happened to a payment."""
+"""The response with the timeline of a transaction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tollhouse.wire.answers import Answer, Instant
 
 
 class TimelineEntry(Answer):
-    """One thing that happened."""
+    """One event of a timeline."""
 
     at: Instant = Field(description="ISO 8601, UTC, to the millisecond.")
     kind: Literal["request", "rule", "route", "3ds", "acquirer", "state", "ledger", "callback"]
@@ -19,7 +19,7 @@ class TimelineEntry(Answer):
 
 
 class TimelineAnswer(Answer):
-    """Everything that happened to a transaction."""
+    """The events of a transaction."""
 
     orderId: str
     transactionId: str

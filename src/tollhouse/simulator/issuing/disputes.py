@@ -1,4 +1,4 @@
-"""Disputes, as an acquirer tells them: asked for by whoever has to know, and told until that is acknowledged."""
+"""Disputes, listed for the acquirer's clients until they are acknowledged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tollhouse.storage.database import Database
 
-#: How many are told at a time.
+#: Disputes on one page.
 PAGE = 100
 
 Acceptor = Annotated[str, Meta(min_length=1, max_length=36)]
@@ -28,7 +28,7 @@ class _Ahead(Message):
 
 
 class _List(Message):
-    """`until` is for all merchants but those in `ahead`, whose clocks say something else."""
+    """`until` applies to all merchants except those in `ahead`, whose clocks differ."""
 
     until: Instant
     acceptor: Acceptor | None = None
@@ -45,13 +45,13 @@ _acknowledge = msgspec.json.Decoder(_Acknowledge)
 
 
 class DisputeService:
-    """Answers about disputes. Raises Invalid for a faulty body."""
+    """The service for disputes. Raises Invalid for a faulty body."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def list(self, body: bytes) -> bytes:
-        """Tell a page of what is due and not acknowledged, in the order in which it fell due."""
+        """Return a page of due disputes that are not acknowledged, in the order of their due times."""
         wanted: _List = decode(_list, body)
         async with self._database.acquire() as connection:
             rows = queries.select_disputes(
@@ -66,7 +66,7 @@ class DisputeService:
             return encode({"disputes": [_describe(row) async for row in rows]})
 
     async def acknowledge(self, body: bytes) -> bytes:
-        """Tell these no more, and say which of them there are."""
+        """Acknowledge disputes, and return those that exist."""
         wanted: _Acknowledge = decode(_acknowledge, body)
         async with self._database.acquire() as connection:
             rows = queries.update_disputes_taken(connection, dispute_ids=wanted.ids)

@@ -1,7 +1,6 @@
-"""The issuer and its acquirer host: authorize, capture, void, credit, inquire, reverse.
+"""The issuer and its acquirer host: authorize, capture, void, refund, inquire, reverse.
 
-The journal is written before an answer leaves. What goes wrong on the way (lost answers, late ones) is done here on
-purpose.
+The journal is written before a response leaves. Delivery faults (lost and late responses) are produced here on purpose.
 """
 
 from __future__ import annotations
@@ -25,28 +24,31 @@ if TYPE_CHECKING:
     from tollhouse.simulator.model import FaultRule, Operation, PublishedCard, Verdict
     from tollhouse.storage.database import Database
 
-#: How long the silent card's connection stays open.
+#: The time that the silent card's connection stays open.
 SILENT_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What happens to a message; `seconds` is how late a slow answer is."""
+    """The delivery of a message. `seconds` is the delay of a slow response."""
 
     delivery: Delivery
     seconds: float
 
 
 class Decide(Protocol):
-    """Decides one message and journals it; `outruns_reversal` for one that a reversal may have overtaken."""
+    """A function that decides and journals one message.
+
+    `outruns_reversal` is true if a reversal may have overtaken it.
+    """
 
     async def __call__(self, *, outruns_reversal: bool = False) -> Result:
-        """Return what is answered."""
+        """Return the response."""
         ...
 
 
 class Issuer:
-    """Answers the acquirer messages. Bodies in, bodies or silence out."""
+    """The issuer's message handlers, from bodies to bodies or silence."""
 
     def __init__(self, database: Database, faults: Faults, *, slow_seconds: float, late_seconds: float) -> None:
         self._database = database
@@ -58,26 +60,26 @@ class Issuer:
         self._reversals: dict[str, asyncio.Event] = {}
 
     async def authorize(self, body: bytes) -> bytes | Silence:
-        """Decide an authorization, journal it, and answer as the card's way of delivery has it. Raises Invalid."""
+        """Decide an authorization, journal it, and respond with the card's delivery. Raises Invalid."""
         order = await self._find_card(messages.read_authorize(body))
         passing = Passing(order.acceptor, order.masked_number, order.amount_minor, order.currency)
         way = self._choose_way(rules.choose_delivery(order), passing)
         return await self._deliver(order, way, partial(self._decide, order))
 
     async def capture(self, body: bytes) -> bytes | Silence:
-        """Take what an authorization holds, as `authorize` does. Raises Invalid."""
+        """Capture an authorization, with delivery as in `authorize`. Raises Invalid."""
         return await self._operate(messages.read_operation("capture", body))
 
     async def void(self, body: bytes) -> bytes | Silence:
-        """Release what an authorization holds or a sale took, as `authorize` does. Raises Invalid."""
+        """Void an authorization or sale, with delivery as in `authorize`. Raises Invalid."""
         return await self._operate(messages.read_operation("void", body))
 
     async def credit(self, body: bytes) -> bytes | Silence:
-        """Give back what was taken, as `authorize` does. Raises Invalid."""
+        """Refund a captured amount, with delivery as in `authorize`. Raises Invalid."""
         return await self._operate(messages.read_operation("credit", body))
 
     async def inquire(self, body: bytes) -> bytes:
-        """Say what became of a reference. Raises Invalid."""
+        """Return the outcome of a reference. Raises Invalid."""
         reference = messages.read_reference(body)
         async with self._database.acquire() as connection:
             row = await store.queries.select_entry(connection, reference=reference)
@@ -88,7 +90,7 @@ class Issuer:
         return messages.build_answer(reference, row["amount_minor"], row["currency"], store.read_result(row))
 
     async def reverse(self, body: bytes) -> bytes:
-        """Undo a reference, or refuse it when it comes. Raises Invalid."""
+        """Reverse a reference, or reject it if it arrives later. Raises Invalid."""
         reference = messages.read_reference(body)
         async with self._database.transaction() as connection:
             await operations.reverse(connection, reference)
@@ -98,11 +100,11 @@ class Issuer:
         return messages.build_reversed(row)
 
     async def close(self) -> None:
-        """Drop the messages that are held back, as if they had never arrived."""
+        """Drop delayed messages, as if they had never arrived."""
         await self._late.close()
 
     async def _find_card(self, order: FaultRule) -> FaultRule:
-        """Look among the cards that merchants made for one that is not published."""
+        """Find the card among merchants' test cards if it is not published."""
         if order.card is not None:
             return order
         async with self._database.acquire() as connection:
@@ -129,7 +131,7 @@ class Issuer:
             return await operations.carry_out(connection, operation, card, outruns_reversal=outruns_reversal)
 
     def _choose_way(self, delivery: Delivery, passing: Passing | None) -> Way:
-        """Choose what happens on the way: a fault that was asked for comes before what the card has."""
+        """Choose the delivery: a requested fault precedes the card's own delivery."""
         fault = self._faults.strike(passing) if passing is not None else None
         return Way(fault.delivery, fault.seconds) if fault else Way(delivery, self._slow_seconds)
 
@@ -139,12 +141,12 @@ class Issuer:
         return await self._deliver_badly(asked, way, decide)
 
     async def _deliver_badly(self, asked: FaultRule | Operation, way: Way, decide: Decide) -> bytes | Silence:
-        """Decide a message whose way is bad."""
+        """Decide a message with faulty delivery."""
         delivery = way.delivery
         if delivery is Delivery.DROPPED:
             return Silence(0)
         if delivery is Delivery.LATE:
-            # The caller may give up and be cancelled meanwhile; the message is on its way all the same.
+            # The caller may give up and be canceled meanwhile; the message is still under way.
             late = self._late.start(asked.reference, lambda: self._decide_late(asked.reference, decide))
             result = await asyncio.shield(late)
         else:
@@ -160,7 +162,7 @@ class Issuer:
         return _answer(asked, result)
 
     async def _decide_late(self, reference: str, decide: Decide) -> Result:
-        """Hold a message back until its time is over or a reversal overtakes it, then decide it."""
+        """Delay a message until its time is over or a reversal overtakes it, then decide it."""
         overtaken = self._reversals.setdefault(reference, asyncio.Event())
         try:
             async with asyncio.timeout(self._late_seconds):
@@ -179,6 +181,7 @@ def _answer(asked: FaultRule | Operation, result: Result) -> bytes:
 def _draft_result(order: FaultRule, verdict: Verdict) -> Result:
     if not rules.is_approval(verdict.response_code, amount_minor=order.amount_minor):
         return Result(verdict.response_code, verdict.advice_code, None, None)
-    # Each approval of the customer is an agreement of its own; what the merchant does under one keeps its name.
+    # Each approval of a customer has a network transaction ID of its own; merchant-initiated charges keep the
+    # customer's.
     agreement = f"{secrets.randbelow(10**15):015d}" if order.by_customer else order.agreement
     return Result(verdict.response_code, None, secrets.token_hex(3).upper(), agreement)

@@ -1,4 +1,4 @@
-"""Captures, voids, credits and reversals in the journal, each in the caller's transaction and safe to repeat.
+"""Captures, voids, refunds and reversals in the journal, each in the caller's database transaction and repeatable.
 
 The row that an operation acts on is locked first, then the operation's own, then the balance.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 async def select_original(
     connection: PlainConnection, operation: Operation
 ) -> tuple[PublishedCard | None, Passing | None]:
-    """Return the published card that an operation is about, and what faults look at."""
+    """Return the published card of an operation, and the parts that faults match."""
     row = await queries.select_original(connection, original_reference=operation.original_reference)
     if row is None:
         return None, None
@@ -37,7 +37,7 @@ async def select_original(
 async def carry_out(
     connection: PlainConnection, operation: Operation, card: PublishedCard | None, *, outruns_reversal: bool
 ) -> Result:
-    """Journal an operation, move what it moves, and return what the issuer answers, or what it answered before."""
+    """Journal an operation, move its money, and return the issuer's response, or the first response for a repeat."""
     position = await _lock_position(connection, operation.original_reference)
     result = _draft_result(positions.judge(operation, position, card))
     if await queries.insert_operation(connection, **_columns(operation, position, result)) is None:
@@ -51,7 +51,7 @@ async def carry_out(
 async def _book(
     connection: PlainConnection, operation: Operation, position: CardBalance, card: PublishedCard | None
 ) -> None:
-    """Put down the dispute about a capture, if the card has one."""
+    """Schedule the dispute about a capture, if the card has one."""
     days = card.disputed_after_days if card else None
     if days is not None and operation.kind == "capture":
         booking = Booking(operation.reference, position.reference, position.acceptor, operation.transacted_at, days)
@@ -59,7 +59,7 @@ async def _book(
 
 
 async def reverse(connection: PlainConnection, reference: str) -> None:
-    """Reverse a reference once and undo what it did, or remember the reversal for when it comes."""
+    """Reverse a reference once and undo its effect, or record the reversal for a later arrival."""
     if await queries.insert_reversal(connection, reference=reference) is not None:
         return
     original = await queries.select_original_of(connection, reference=reference)
@@ -79,7 +79,7 @@ async def reverse(connection: PlainConnection, reference: str) -> None:
 async def _answer_known(
     connection: PlainConnection, operation: Operation, position: CardBalance | None, late: Result | None
 ) -> Result:
-    """Answer an operation that came before, or whose reversal did; that one moves nothing."""
+    """Respond to an operation that arrived before, or whose reversal did. It moves no money."""
     refused = late or Result(rules.REVERSED_BEFORE, None, None, None)
     columns = _columns(operation, position, refused)
     if await queries.update_reversed_operation(connection, **columns) is not None:

@@ -1,7 +1,7 @@
-"""Where an authorization or sale stands, and what captures, voids and credits do to it: pure rules.
+"""The state of an authorization or sale, and the effects of captures, voids and refunds.
 
-A capture takes from what is held and releases the rest. A void ends it: what was held or taken goes back whole. A
-credit gives back of what was taken.
+A capture takes an amount from the hold and releases the rest. A void ends the transaction and returns the whole amount.
+A refund returns part of the captured amount.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 INVALID_AMOUNT = "13"
 NO_SUCH_RECORD = "25"
 
-#: What operations act on.
+#: The kinds that operations act on.
 ORIGINAL_KINDS = frozenset({"sale", "authorization", "verification"})
 
 
 @dataclass(frozen=True, slots=True)
 class CardBalance:
-    """An authorization, sale or verification as it stands. `is_live` while it is approved, not reversed, not voided."""
+    """The state of an authorization, sale or verification.
+
+    `is_live` is true if it is approved, not reversed and not voided.
+    """
 
     reference: str
     kind: str
@@ -41,14 +44,14 @@ class CardBalance:
 
     @property
     def held_minor(self) -> int:
-        """What may still be captured."""
+        """The amount that may still be captured."""
         if self.kind != "authorization" or not self.is_live:
             return 0
         return self.amount_minor - self.captured_minor - self.released_minor
 
     @property
     def taken_minor(self) -> int:
-        """What may still be credited."""
+        """The amount that may still be refunded."""
         if not self.is_live:
             return 0
         return (self.amount_minor if self.kind == "sale" else self.captured_minor) - self.credited_minor
@@ -56,7 +59,10 @@ class CardBalance:
 
 @dataclass(frozen=True, slots=True)
 class BalanceChange:
-    """What an operation or its reversal changes; `returned_minor` goes back to the card, or is taken from it."""
+    """The effect of an operation or its reversal.
+
+    `returned_minor` goes back to the card, or is taken from it if negative.
+    """
 
     is_voided: bool
     captured_minor: int = 0
@@ -66,13 +72,13 @@ class BalanceChange:
 
 
 def judge(operation: Operation, position: CardBalance | None, card: PublishedCard | None) -> str:
-    """Return the response code: that of the request or the card if one declines, else whether the operation fits."""
+    """Return the response code: the one that the request or the card forces, else whether the operation is possible."""
     forced = _force(operation, card)
     return forced if forced != rules.APPROVED else _fit(operation, position)
 
 
 def carry_out(operation: Operation, position: CardBalance) -> BalanceChange:
-    """Return what an approved operation changes."""
+    """Return the effect of an approved operation."""
     amount, held = operation.amount_minor, position.held_minor
     if operation.kind == "capture":
         return BalanceChange(
@@ -84,7 +90,7 @@ def carry_out(operation: Operation, position: CardBalance) -> BalanceChange:
 
 
 def undo(kind: OperationKind, amount_minor: int, position: CardBalance) -> BalanceChange:
-    """Return what the reversal of an approved operation changes. What a capture released stays released."""
+    """Return the effect of reversing an approved operation. The part that a capture released stays released."""
     if kind == "capture":
         return BalanceChange(position.is_voided, captured_minor=-amount_minor)
     if kind == "void":
@@ -93,7 +99,7 @@ def undo(kind: OperationKind, amount_minor: int, position: CardBalance) -> Balan
 
 
 def _force(operation: Operation, card: PublishedCard | None) -> str:
-    """Return what the request emulates, else what the card says to every operation of the kind."""
+    """Return the code that the request emulates, else the card's code for operations of this kind."""
     if operation.emulate_code is not None:
         return rules.emulated_response(operation.emulate_code)
     if card is None:

@@ -1,4 +1,4 @@
-"""The account updater: what became of a card since its customer gave it, as Visa and Mastercard tell acquirers."""
+"""The account updater: changes of cards, as Visa and Mastercard report them to acquirers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _query = msgspec.json.Decoder(_Query, dec_hook=decode_card_number)
 
 
 async def update_account(body: bytes) -> bytes:
-    """Say what is new about a card; of one that is not published, or has the newest date, that nothing is.
+    """Return the change of a card. A card that is not published, or has the newest expiry, has none.
 
     Raises Invalid.
     """

@@ -1,7 +1,7 @@
-"""The access control server: challenges, from the first CReq to the acknowledged RReq.
+"""The ACS: challenges, from the first CReq to the acknowledged RReq.
 
-A challenge is a row that is decided once, whatever comes twice: a refresh, the back button, a double submit, a second
-tab, the control API beside the browser. Whoever comes later is shown what was decided.
+A challenge is a row that is decided once, even if requests are repeated: a refresh, the back button, a double submit, a
+second tab, the control API beside the browser. Later requests get the first decision.
 """
 
 from __future__ import annotations
@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 RIGHT_CODE = "123456"
 MAX_CODES = 3
 
-#: How long the browser waits for the 3DS Server to take the result; then it goes back, and the tries go on.
+#: The time that the browser waits for the 3DS Server to acknowledge the result. Then it returns, and the retries
+#: continue.
 PATIENCE_SECONDS = 5.0
 
 
 class AccessControl:
-    """Runs challenges. Every function returns the authentication as it is afterwards, reported if it is decided."""
+    """The service for challenges.
+
+    Every method returns the authentication in its new state, reported if it is decided.
+    """
 
     def __init__(
         self, database: Database, reporter: Reporter, *, challenge_life_seconds: float, decoupled_seconds: float
@@ -43,7 +47,7 @@ class AccessControl:
         self._decoupled: KeyedTasks[None] = KeyedTasks("decoupled authentication")
 
     async def open(self, creq: str) -> Authentication:
-        """Open the challenge that a CReq names.
+        """Open the challenge of a CReq.
 
         Raises Invalid for a faulty CReq, NotFound for one without a challenge.
         """
@@ -60,13 +64,13 @@ class AccessControl:
         return await self._settle(authentications.read(opened) if opened else found)
 
     async def look(self, acs_trans_id: UUID) -> Authentication:
-        """Change nothing, but for a challenge whose time is over. Raises NotFound."""
+        """Return the challenge, after ending it if it has expired. Raises NotFound."""
         async with self._database.acquire() as connection:
             found = await _select_challenge(connection, acs_trans_id)
         return await self._settle(found)
 
     async def enter_code(self, acs_trans_id: UUID, code: str, *, attempt: int) -> Authentication:
-        """Take a code that was typed into the page of the given attempt, counted from 0. Raises NotFound."""
+        """Check a code that was typed into the page of the given attempt, counted from 0. Raises NotFound."""
         async with self._database.acquire() as connection:
             found = await _select_challenge(connection, acs_trans_id)
             if code == RIGHT_CODE:
@@ -77,7 +81,7 @@ class AccessControl:
         return await self._settle(found)
 
     async def cancel(self, acs_trans_id: UUID) -> Authentication:
-        """End the challenge as the Cancel button does. Raises NotFound."""
+        """Cancel the challenge, as the Cancel button does. Raises NotFound."""
         async with self._database.acquire() as connection:
             found = await _select_challenge(connection, acs_trans_id)
             await authentications.update_canceled(connection, found)
@@ -85,14 +89,14 @@ class AccessControl:
         return await self._settle(found)
 
     async def time_out(self, acs_trans_id: UUID) -> Authentication:
-        """Let the challenge's time be over. Raises NotFound."""
+        """Expire the challenge. Raises NotFound."""
         async with self._database.acquire() as connection:
             await queries.update_timed_out(connection, acs_trans_id=acs_trans_id)
             found = await _select_challenge(connection, acs_trans_id)
         return await self._settle(found)
 
     async def act(self, acs_trans_id: UUID, result: str) -> Authentication:
-        """Do what a cardholder would, without a browser: pass, fail (three wrong codes), cancel or timeout.
+        """Act as the cardholder without a browser: pass, fail (three wrong codes), cancel or timeout.
 
         Raises NotFound.
         """
@@ -110,13 +114,16 @@ class AccessControl:
         return found
 
     def start_decoupled(self, authentication: Authentication) -> None:
-        """Let the cardholder confirm in the bank's app after a while."""
+        """Start the cardholder's delayed confirmation in the bank's app."""
         _ = self._decoupled.start(
             authentication.acs_trans_id, lambda: self._decide_decoupled(authentication.acs_trans_id)
         )
 
     async def resume(self) -> None:
-        """Take up what the last process left: results not acknowledged, decoupled authentications without one."""
+        """Resume the work of the last process.
+
+        Results without acknowledgment, decoupled authentications without a result.
+        """
         async with self._database.acquire() as connection:
             unfinished = await authentications.select_unfinished(connection)
         for authentication in unfinished:
@@ -140,7 +147,7 @@ class AccessControl:
 
 
 async def _select_challenge(connection: PlainConnection, acs_trans_id: UUID) -> Authentication:
-    """Return an authentication that has or had an open end. Raises NotFound."""
+    """Return an authentication with a challenge. Raises NotFound."""
     found = await select_authentication(connection, acs_trans_id)
     if found is None or found.first_status not in {"C", "D"}:
         raise NotFound

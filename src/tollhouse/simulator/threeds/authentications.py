@@ -1,4 +1,4 @@
-"""Rows of authentications: the memory that Directory, access control server and issuer share."""
+"""Database access for authentications, shared by Directory Server, ACS and issuer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNFINISHED_LIMIT = 1_000
 async def insert_authentication(
     connection: PlainConnection, request: AuthenticationRequest, assessment: Assessment, *, life_seconds: float
 ) -> Authentication:
-    """Store what was decided about an AReq, or return what was decided the first time it came."""
+    """Store the decision about an AReq, or return the decision about its first arrival."""
     settled = assessment.status not in rules.OPEN_ENDED
     row = await queries.insert_authentication(
         connection,
@@ -55,14 +55,14 @@ async def insert_authentication(
 
 
 async def select_authentication(connection: PlainConnection, acs_trans_id: UUID) -> Authentication | None:
-    """Return one authentication, after ending it if its time is over."""
+    """Return one authentication, after ending it if it has expired."""
     row = await queries.update_expired(connection, acs_trans_id=acs_trans_id)
     row = row or await queries.select_authentication(connection, acs_trans_id=acs_trans_id)
     return read(row) if row else None
 
 
 async def update_passed(connection: PlainConnection, authentication: Authentication) -> None:
-    """End an open challenge well, with a fresh proof."""
+    """End an open challenge with success and a new authentication value."""
     await queries.update_final(
         connection,
         acs_trans_id=authentication.acs_trans_id,
@@ -75,7 +75,7 @@ async def update_passed(connection: PlainConnection, authentication: Authenticat
 
 
 async def update_canceled(connection: PlainConnection, authentication: Authentication) -> None:
-    """End an open challenge as the cardholder's Cancel does (Challenge Cancelation Indicator 01)."""
+    """Cancel an open challenge, as the cardholder does (Challenge Cancelation Indicator 01)."""
     await queries.update_final(
         connection,
         acs_trans_id=authentication.acs_trans_id,
@@ -88,12 +88,12 @@ async def update_canceled(connection: PlainConnection, authentication: Authentic
 
 
 async def select_unfinished(connection: PlainConnection) -> list[Authentication]:
-    """Return what a restart takes up again, oldest first."""
+    """Return the authentications that a restart resumes, oldest first."""
     return [read(row) async for row in queries.select_unfinished(connection, row_limit=UNFINISHED_LIMIT)]
 
 
 def read(row: Record) -> Authentication:
-    """Read a row."""
+    """Parse a row."""
     return Authentication(**{name: row[name] for name in Authentication.__slots__})
 
 

@@ -1,4 +1,4 @@
-"""The Directory: takes AReq and PReq of EMV 3-D Secure, answers ARes, PRes or Erro."""
+"""The simulated Directory Server: handles AReq and PReq of EMV 3-D Secure with ARes, PRes or Erro."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Directory:
-    """Answers the messages of a 3DS Server. Bodies in, bodies out; a faulty one is answered with an Erro."""
+    """The handlers of a 3DS Server's messages, from bodies to bodies. The response to a faulty one is an Erro."""
 
     def __init__(
         self, database: Database, access_control: AccessControl, *, base_url: str, challenge_life_seconds: float
@@ -29,7 +29,7 @@ class Directory:
         self._challenge_life_seconds = challenge_life_seconds
 
     async def authenticate(self, body: bytes) -> bytes:
-        """Answer an AReq. The same threeDSServerTransID again gets the same ARes."""
+        """Respond to an AReq. A repeated threeDSServerTransID gets the same ARes."""
         try:
             request = read_areq(body)
         except ProtocolError as error:
@@ -44,7 +44,7 @@ class Directory:
         return build_ares(authentication, base_url=self._base_url, language=choose_language(request.language))
 
     async def list_ranges(self, body: bytes) -> bytes:
-        """Answer a PReq with versions and 3DS Method URLs of the published cards."""
+        """Respond to a PReq with versions and 3DS Method URLs of the published cards."""
         try:
             return build_pres(body, base_url=self._base_url)
         except ProtocolError as error:

@@ -1,7 +1,7 @@
-"""The data elements of EMV 3-D Secure messages: their form, and the Erro that names a faulty one.
+"""Data elements of EMV 3-D Secure messages: their form, and the Erro that names a faulty one.
 
-The element tables follow EMVCo's core specification 2.2.0, annex A and its table of error codes: what it requires of a
-payment in a browser is required, what it leaves open is checked when it comes, as far as it matters here.
+The tables follow EMVCo's core specification 2.2.0, annex A and its table of error codes: elements required for browser
+payments are required; optional ones are checked if present, as far as they matter here.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ ERROR_TEXTS = {
 
 
 class ProtocolError(ValueError):
-    """A message broke the protocol. `code` is EMVCo's; `detail` names the elements, never their values."""
+    """A message violates the protocol. `code` is EMVCo's; `detail` names the elements, never their values."""
 
     def __init__(self, code: str, detail: str, message: dict[str, Any] | None = None) -> None:
         super().__init__(f"{code} {detail}")
         self.code = code
         self.detail = detail
-        #: What could be read of the faulty message.
+        #: The readable part of the faulty message.
         self.message = message or {}
 
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One data element: a text of a form and a greatest length, or a boolean where there is no form."""
+    """A data element: a text with a form and a maximum length, or a boolean if there is no form."""
 
     name: str
     form: str | None = r".+"
@@ -49,7 +49,7 @@ class Element:
     required: bool = True
 
     def fits(self, value: object) -> bool:
-        """Tell whether a value has the form."""
+        """Return whether a value has the form."""
         if self.form is None:
             return isinstance(value, bool)
         return (
@@ -102,7 +102,7 @@ AREQ = (
     _optional("cardholderName", longest=45),
 )
 
-#: Only a browser that runs scripts can tell these, and 2.1 takes it for granted that it does.
+#: Only a browser that runs scripts can provide these. Version 2.1 assumes that it does.
 SCRIPTED = ("browserJavaEnabled", "browserColorDepth", "browserScreenHeight", "browserScreenWidth", "browserTZ")
 
 PREQ = (Element("threeDSServerTransID", UUID_FORM), _optional("serialNum", longest=20))
@@ -115,7 +115,7 @@ CREQ = (
 
 
 def read_message(text: bytes, message_type: str, elements: tuple[Element, ...]) -> dict[str, Any]:
-    """Read one message of a type. Raises ProtocolError 101, 102, 201, 203 and 204, in this order."""
+    """Parse one message of a type. Raises ProtocolError 101, 102, 201, 203 and 204, in this order."""
     message = read_object(text)
     if message.get("messageType") != message_type:
         raise ProtocolError("101", "messageType", message)
@@ -148,7 +148,7 @@ def _is_absent(message: dict[str, Any], name: str) -> bool:
 
 
 def read_object(text: bytes) -> dict[str, Any]:
-    """Read a JSON object in which no name occurs twice. Raises ProtocolError."""
+    """Parse a JSON object in which no name occurs twice. Raises ProtocolError."""
     try:
         message = parse_json(text)
     except GivenTwice as error:

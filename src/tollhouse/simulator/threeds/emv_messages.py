@@ -1,4 +1,4 @@
-"""EMV 3-D Secure messages, read and built. Names of elements are EMVCo's; nothing is decided here."""
+"""EMV 3-D Secure messages, parsed and built. Names of elements are EMVCo's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 DIRECTORY_REFERENCE = "TOLLHOUSE_SIMULATED_DS"
 ACCESS_CONTROL_REFERENCE = "TOLLHOUSE_SIMULATED_ACS"
 
-#: Numbers of currencies that ISO 4217 has retired and that old clients still send.
+#: Numeric codes of currencies that ISO 4217 has retired and that old clients still send.
 RETIRED_CURRENCIES = {
     "191": "HRK",
     "428": "LVL",
@@ -54,7 +54,7 @@ MAX_AMOUNT_MINOR = 2**63 - 1
 
 
 def read_areq(body: bytes) -> AuthenticationRequest:
-    """Read an AReq. Raises ProtocolError, with no value in it."""
+    """Parse an AReq. Raises ProtocolError, with no value in it."""
     message = read_message(body, "AReq", AREQ)
     currency = currencies_by_number().get(message["purchaseCurrency"])
     if currency is None:
@@ -81,9 +81,9 @@ def read_areq(body: bytes) -> AuthenticationRequest:
 
 
 def build_ares(authentication: Authentication, *, base_url: str, language: str) -> bytes:
-    """Build the answer to an AReq: as it was at first, also when it is asked for again later.
+    """Build the response to an AReq. It is the same for a repeated AReq.
 
-    The address of the challenge has the language of its pages in it, unless that is English.
+    The URL of the challenge contains the language of its pages, unless it is English.
     """
     query = "" if language == DEFAULT else f"?lang={language}"
     status = authentication.first_status
@@ -106,7 +106,7 @@ def build_ares(authentication: Authentication, *, base_url: str, language: str) 
 
 
 def build_rreq(authentication: Authentication) -> bytes:
-    """Build the result of a challenge: the one that decides."""
+    """Build the RReq: the deciding result of a challenge."""
     return _encode(
         {
             **_ids(authentication, "RReq"),
@@ -124,7 +124,7 @@ def build_rreq(authentication: Authentication) -> bytes:
 
 
 def count_interactions(authentication: Authentication) -> int:
-    """Count the codes that were typed."""
+    """Return the number of typed codes."""
     return authentication.wrong_codes + (authentication.final_status == "Y")
 
 
@@ -142,13 +142,13 @@ def check_rres(text: bytes, authentication: Authentication) -> None:
 
 
 def read_creq(creq: str) -> tuple[UUID, UUID]:
-    """Read the CReq of a form: the transaction ids of ACS and 3DS Server. Raises ProtocolError."""
+    """Parse the CReq of a form: the transaction IDs of ACS and 3DS Server. Raises ProtocolError."""
     message = read_message(decode_base64url(creq), "CReq", CREQ)
     return UUID(message["acsTransID"]), UUID(message["threeDSServerTransID"])
 
 
 def build_cres(authentication: Authentication) -> str:
-    """Build the CRes for the form: a signal to go on, which proves nothing."""
+    """Build the CRes for the form: a signal to continue, without proof."""
     message = {
         **_ids(authentication, "CRes"),
         "challengeCompletionInd": "Y",
@@ -159,7 +159,7 @@ def build_cres(authentication: Authentication) -> str:
 
 
 def read_method_data(data: str) -> tuple[str, str]:
-    """Read `threeDSMethodData`: the transaction id and where to post back. Raises ProtocolError."""
+    """Parse `threeDSMethodData`: the transaction ID and the notification URL. Raises ProtocolError."""
     message = read_object(decode_base64url(data))
     transaction_id = str(message.get("threeDSServerTransID", ""))
     url = str(message.get("threeDSMethodNotificationURL", ""))
@@ -174,7 +174,7 @@ def build_method_answer(transaction_id: str) -> str:
 
 
 def build_pres(body: bytes, *, base_url: str) -> bytes:
-    """Answer a PReq with every published card as a range of one. Raises ProtocolError."""
+    """Build the response to a PReq: every published card as a range of one. Raises ProtocolError."""
     message = read_message(body, "PReq", PREQ)
     return _encode(
         {
@@ -192,7 +192,7 @@ def build_pres(body: bytes, *, base_url: str) -> bytes:
 
 
 def build_erro(error: ProtocolError, *, answers: str) -> bytes:
-    """Build the Erro for a faulty message of the type that was expected."""
+    """Build the Erro for a faulty message of the expected type."""
     version = error.message.get("messageVersion")
     transaction_id = error.message.get("threeDSServerTransID")
     return _encode(
@@ -226,7 +226,7 @@ def decode_base64url(text: str) -> bytes:
 
 
 def encode_base64url(data: bytes) -> str:
-    """Encode as base64url without padding, as EMVCo wants it."""
+    """Encode as base64url without padding, as EMVCo requires."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
@@ -253,7 +253,7 @@ def _build_range(number: str, method: str | None, base_url: str) -> dict[str, An
 
 
 def _encode(message: dict[str, Any]) -> bytes:
-    """Encode a message; elements without a value are left out, as the specification asks."""
+    """Encode a message without empty elements, as the specification requires."""
     return json.dumps(
         {name: value for name, value in message.items() if value is not None}, separators=(",", ":")
     ).encode()

@@ -1,6 +1,6 @@
-"""The pages of the bank: the challenge, the way back, the 3DS Method. Rendered here, decided elsewhere.
+"""The bank's pages: the challenge, the return to the shop, the 3DS Method.
 
-They need no script, no cookie and nothing from anywhere else; the header that comes with each says so to the browser.
+They need no script, no cookie and no external resource; the header of each page says so to the browser.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _environment = Environment(
     trim_blocks=True,
 )
 
-#: Brands as they write themselves, where that is not a capital first letter.
+#: Brand names that differ from the capitalized key.
 BRANDS = {"amex": "American Express", "jcb": "JCB", "unionpay": "UnionPay"}
 
 HEADINGS = {"Y": "passed", "01": "canceled", "04": "timed_out", "05": "timed_out"}
@@ -35,7 +35,7 @@ HEADINGS = {"Y": "passed", "01": "canceled", "04": "timed_out", "05": "timed_out
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page with the content security policy that it needs."""
+    """A page with its content security policy."""
 
     html: str
     policy: str
@@ -44,12 +44,15 @@ class Page:
 def render_challenge(
     authentication: Authentication, words: Words, *, session_data: str, action: str, is_empty: bool = False
 ) -> Page:
-    """Render the page that asks for the code, at path `action`; `is_empty` says that it came back without one."""
+    """Render the page that asks for the code, which posts to `action`.
+
+    `is_empty` says that the last submit had no code.
+    """
     left = MAX_CODES - authentication.wrong_codes
     return _render(
         "challenge.html",
         words,
-        # Only here, so that a form of ours never leaves us.
+        # Only this origin, so that the form never leaves the simulator.
         form_action="'self'",
         action=f"{action}?lang={words.language}",
         acs_trans_id=authentication.acs_trans_id,
@@ -68,13 +71,13 @@ def render_challenge(
 
 
 def render_return(authentication: Authentication, words: Words, *, session_data: str) -> Page:
-    """Render the form that takes the browser, with the CRes, back to the 3DS Server."""
+    """Render the form that returns the browser, with the CRes, to the 3DS Server."""
     status = authentication.challenge_cancel or authentication.final_status or ""
     session = {"threeDSSessionData": session_data} if session_data else {}
     return _render(
         "return.html",
         words,
-        # What answers there may redirect anywhere, and browsers hold redirects of a form against this list too.
+        # The response may redirect anywhere, and browsers check redirects of a form against this list too.
         form_action="*",
         action=authentication.notification_url,
         fields={"cres": build_cres(authentication), **session},
@@ -85,7 +88,7 @@ def render_return(authentication: Authentication, words: Words, *, session_data:
 
 
 def render_method(transaction_id: str, url: str) -> Page:
-    """Render the 3DS Method: a frame that posts straight back."""
+    """Render the 3DS Method: a frame that posts back at once."""
     data = build_method_answer(transaction_id)
     return _render("method.html", choose_words(None), form_action="*", ancestors=_origin(url), action=url, data=data)
 
@@ -96,17 +99,17 @@ def render_silent_method() -> Page:
 
 
 def render_problem(words: Words) -> Page:
-    """Render a page for a browser that came with nothing we know."""
+    """Render a page for a browser without a known challenge."""
     return _render("problem.html", words, form_action="'none'")
 
 
 def answer_path(base_url: str) -> str:
-    """Return the path that the challenge page posts to, on whatever host it was opened."""
+    """Return the path that the challenge page posts to, on any host."""
     return f"{urlsplit(base_url).path}/acs/challenge/answer"
 
 
 def _origin(url: str) -> str:
-    """Return the origin of an address, as a policy names it; what could end the policy's list is no part of one."""
+    """Return the origin of a URL for a policy, without characters that could end the policy's list."""
     parts = urlsplit(url)
     return "".join(character for character in f"{parts.scheme}://{parts.netloc}" if character not in "; ,'")
 

@@ -1,6 +1,8 @@
-"""Results of challenges to the 3DS Server: the RReq is posted until an RRes acknowledges it, for some minutes at most.
+"""Report results of challenges to the 3DS Server.
 
-The connection to the 3DS Server is the simulator's only way out. A restart takes up what was not acknowledged.
+Post the RReq until an RRes acknowledges it, for some minutes at most.
+
+This is the simulator's only outgoing connection. A restart resumes results without acknowledgment.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from tollhouse.simulator.model import Authentication
     from tollhouse.storage.database import Database
 
-#: Before each try. Five minutes in all, with the time-outs longer.
+#: Pauses before each attempt: five minutes in all, longer with timeouts.
 PAUSES_SECONDS = (0, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 60, 120)
 TIMEOUT_SECONDS = 10.0
 MAX_ANSWER_BYTES = 64 * 1024
@@ -31,11 +33,14 @@ log = structlog.get_logger()
 
 
 class ResultRefused(Exception):
-    """The 3DS Server answered something else than an RRes."""
+    """The 3DS Server did not respond with an RRes."""
 
 
 class Reporter:
-    """Posts RReqs, one task for each authentication. `secret` tells the 3DS Server that they are the Directory's."""
+    """A reporter of RReqs, with one task for each authentication.
+
+    `secret` identifies the Directory Server to the 3DS Server.
+    """
 
     def __init__(self, database: Database, *, secret: str | None = None) -> None:
         self._database = database
@@ -46,16 +51,19 @@ class Reporter:
         self._session: aiohttp.ClientSession | None = None
 
     def start(self, authentication: Authentication) -> asyncio.Task[None]:
-        """Begin to report a result, or return the task that is at it; it ends when acknowledged or given up."""
+        """Start reporting a result, or return the running task.
+
+        It ends after the acknowledgment or the last attempt.
+        """
         return self._tasks.start(authentication.acs_trans_id, lambda: self._report(authentication))
 
     async def report(self, authentication: Authentication, *, patience_seconds: float) -> None:
-        """Report a result and wait for the acknowledgement that long; the tries go on after that."""
+        """Report a result and wait this long for the acknowledgment. The retries continue after that."""
         if authentication.reported_at is None:
             await asyncio.wait([self.start(authentication)], timeout=patience_seconds)
 
     async def close(self) -> None:
-        """Stop trying; what is not acknowledged is in the database."""
+        """Stop reporting. Results without acknowledgment stay in the database."""
         await self._tasks.close()
         if self._session is not None:
             await self._session.close()
@@ -85,7 +93,7 @@ class Reporter:
             await queries.update_reported(connection, acs_trans_id=acs_trans_id)
 
     async def _post(self, url: str, body: bytes) -> bytes:
-        """Post once. Raises what aiohttp and the network raise, and ResultRefused."""
+        """Post once. Raises the exceptions of aiohttp and the network, and ResultRefused."""
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
             self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False, headers=self._headers)
@@ -97,5 +105,5 @@ class Reporter:
 
 
 def _describe(error: Exception) -> str:
-    """Say what happened, for the log. What the network says may have the whole address in it, so its kind is enough."""
+    """Describe a failure for the log by its type, because its text may contain the whole URL."""
     return str(error) if isinstance(error, ResultRefused | ProtocolError) else type(error).__name__
