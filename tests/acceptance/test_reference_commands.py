@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.support.gateways import Gateways
 
-    from tollhouse.client.answers import PaymentAnswer
+    from tollhouse.client.answers import PaymentResponse
 
 OPERATION = re.compile(r'<section id="([\w-]+)" class="part">(.*?)</section>', re.DOTALL)
 TITLED = re.compile(r"(?:<summary>([^<]*)</summary>)?<pre[^>]*><code>(.*?)</code></pre>", re.DOTALL)
@@ -70,9 +70,9 @@ class Shop:
 
     gateway: RunningGateway
     client: Client
-    made: list[PaymentAnswer] = field(default_factory=list)
+    made: list[PaymentResponse] = field(default_factory=list)
 
-    def pay(self, *, mode: str = "sale", repeats: bool = False, external_id: str = "") -> PaymentAnswer:
+    def pay(self, *, mode: str = "sale", repeats: bool = False, external_id: str = "") -> PaymentResponse:
         """Pay, by a new consumer unless one is named: at once, authorized only, or for a subscription."""
         prices = [price("19.99", "USD", offset="3d" if mode == "auth" else "0d")]
         prices += [price("19.99", "USD", offset="1m", repeat=True)] if repeats else []
@@ -97,7 +97,7 @@ class Shop:
         urls = {"ipn_url": "https://shop.example/ipn", "redirect_url": "https://shop.example/"}
         return self.client.create_site(name=name, external_id=name, settings=settings, **urls).id
 
-    def tell_callback(self, paid: PaymentAnswer) -> PaymentAnswer:
+    def tell_callback(self, paid: PaymentResponse) -> PaymentResponse:
         """Wait until the callback of a payment was sent."""
         path = f"{self.gateway.url}/transaction/{paid.payment.transaction_id}/ipn"
         give_up_at = time.monotonic() + CALLBACK_SECONDS

@@ -18,7 +18,7 @@ from tests.support.payment_pages import PayPage
 from tests.support.webshop import WebShop, card, clone_database, price
 
 from tollhouse.ledger.verify import verify_ledger
-from tollhouse.links.model import MAX_TRIES
+from tollhouse.links.model import MAX_ATTEMPTS
 from tollhouse.links.store import SWEEPS
 from tollhouse.stage.demo import SITE_ID
 from tollhouse.storage.database import Database
@@ -262,7 +262,7 @@ async def test_repaying(world: World) -> None:
     assert await link_of(world, transaction_id) == link
     assert (await page.open()).status == 200
     # Cards are declined until no more may be tried: there is another page.
-    for _ in range(MAX_TRIES):
+    for _ in range(MAX_ATTEMPTS):
         await page.pay("decline_05")
     assert (await page.open()).status == 410
     again = await link_of(world, transaction_id)

@@ -14,8 +14,8 @@ from tests.support.webshop import IPN_URL
 
 from tollhouse.ipn.message.signature import sign_webhook
 from tollhouse.ipn.number import number_batch
-from tollhouse.notices.carrier import ShownCarrier
-from tollhouse.notices.deliver import deliver_due
+from tollhouse.notices.send import send_due_emails
+from tollhouse.notices.transport import RecordingMailTransport
 from tollhouse.simulator.cards import published_cards
 from tollhouse.stage.home import CARDS_TO_TRY
 from tollhouse.stage.inbox import describe_span
@@ -268,7 +268,7 @@ async def test_receipts_are_shown(shop: WebShop) -> None:
     """A receipt stands among the callbacks, with its text, and in a frame as it looks; it was not sent anywhere."""
     answer = await shop.pay(shop.payment(emailOptions=True, sku=shop.sku(title="<b>Premium</b>")))
     transaction_id = answer.json()["payment"]["transactionId"]
-    await deliver_due(shop.gateway.database, ShownCarrier())
+    await send_due_emails(shop.gateway.database, RecordingMailTransport())
     await attempt_all(shop)
     page = (await shop.client.get("/stage/inbox")).text
     assert page.count('<details class="sheet callback"') == 2
@@ -304,7 +304,7 @@ async def test_a_letter_that_waits_says_why(opened: OpenShop) -> None:
     await shop.pay(shop.payment(emailOptions=True))
     assert "on its way" in (await shop.client.get("/stage/inbox")).text
     assert shop.gateway.carrier is not None
-    await deliver_due(shop.gateway.database, shop.gateway.carrier)
+    await send_due_emails(shop.gateway.database, shop.gateway.carrier)
     page = (await shop.client.get("/stage/inbox")).text
     assert "next try" in page
     assert "failed: SMTPConnectError" in page

@@ -18,7 +18,7 @@ from tests.support.issuing import number_of
 from tests.support.payment_pages import CARD, PayPage, make_page, way_of
 from tests.support.webshop import clone_database
 
-from tollhouse.links.model import MAX_TRIES
+from tollhouse.links.model import MAX_ATTEMPTS
 from tollhouse.links.store import SWEEPS
 from tollhouse.stage.demo import MERCHANT_ID, SITE_ID
 from tollhouse.storage.database import Database
@@ -142,13 +142,13 @@ async def test_a_declined_card_and_then_another(world: World, page: PayPage) -> 
 
 async def test_tries_end(page: PayPage) -> None:
     """After five declined cards the page takes no more, and sends its visitor back with the last result."""
-    for _ in range(MAX_TRIES):
+    for _ in range(MAX_ATTEMPTS):
         await page.pay("decline_51")
     spent = await page.open()
     assert spent.status == 410
     assert "Too many tries" in spent.text
     assert "is_approved=0" in spent.text
-    assert len(await page.transactions()) == MAX_TRIES
+    assert len(await page.transactions()) == MAX_ATTEMPTS
 
 
 async def test_forms_at_once_are_one_charge(page: PayPage) -> None:

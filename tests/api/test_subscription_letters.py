@@ -13,8 +13,8 @@ from tests.support.subscribing import read, sign_up
 from tests.support.webshop import REDIRECT_URL, OpenShop, WebShop, card, consumer
 
 from tollhouse.kernel.urls import STAGE
-from tollhouse.notices.carrier import ShownCarrier
-from tollhouse.notices.deliver import deliver_due
+from tollhouse.notices.send import send_due_emails
+from tollhouse.notices.transport import RecordingMailTransport
 from tollhouse.worker.events import deliver_events, number_events
 
 
@@ -34,7 +34,7 @@ async def test_a_letter_at_the_end(shop: WebShop, is_wished: Any) -> None:
     assert (letter["recipient"], letter["language"], letter["state"]) == ("jane@shop.example", "en", "waiting")
     assert (facts["kind"], facts["shop"], facts["title"]) == ("cancellation", "shop1.example", "Premium Monthly")
     assert facts["subscription_id"] == subscriber.subscription_id
-    await deliver_due(shop.gateway.database, ShownCarrier())
+    await send_due_emails(shop.gateway.database, RecordingMailTransport())
     assert [each["state"] for each in await letters(shop)] == ["sent"]
 
 

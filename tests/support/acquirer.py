@@ -14,16 +14,16 @@ from typing import Literal
 
 from tollhouse.acquirers.model import (
     AccountQuery,
+    AcquirerDispute,
+    AcquirerOperation,
     Answer,
     Approved,
     Authorization,
     Declined,
-    Dispute,
     DisputeQuery,
     Finding,
-    NotFound,
     NotSent,
-    Operation,
+    ReferenceUnknown,
     Reversed,
     Unchanged,
     Unknown,
@@ -55,7 +55,7 @@ class ScriptedAcquirer:
     """Follows its plans one by one, and approves when it has none."""
 
     name: str = "scripted"
-    settles: Literal["inquire", "reverse"] = "inquire"
+    resolves_by: Literal["inquire", "reverse"] = "inquire"
     can_reverse: bool = True
     timeout_seconds: float = 0.0
     longest_delay_seconds: float = 0.0
@@ -63,13 +63,13 @@ class ScriptedAcquirer:
     findings: deque[Finding] = field(default_factory=deque)
     updates: deque[Update] = field(default_factory=deque)
     queried: list[AccountQuery] = field(default_factory=list)
-    disputes: list[Dispute] = field(default_factory=list)
+    disputes: list[AcquirerDispute] = field(default_factory=list)
     disputes_asked: list[DisputeQuery] = field(default_factory=list)
     tells_disputes: bool = True
     hears_acknowledgements: bool = True
     acknowledged: set[str] = field(default_factory=set)
     asked: list[Authorization] = field(default_factory=list)
-    operated: list[tuple[str, Operation]] = field(default_factory=list)
+    operated: list[tuple[str, AcquirerOperation]] = field(default_factory=list)
     journal: list[tuple[str, str]] = field(default_factory=list)
     books: dict[str, Approved | Declined | Reversed] = field(default_factory=dict)
     underway: dict[str, Approved | Declined] = field(default_factory=dict)
@@ -90,19 +90,19 @@ class ScriptedAcquirer:
         self.on_authorize(order)
         return await self._follow(order.reference, approve(order.reference))
 
-    async def capture(self, operation: Operation) -> Answer:
+    async def capture(self, operation: AcquirerOperation) -> Answer:
         """Do what the plan says."""
         return await self._operate("capture", operation)
 
-    async def void(self, operation: Operation) -> Answer:
+    async def void(self, operation: AcquirerOperation) -> Answer:
         """Do what the plan says."""
         return await self._operate("void", operation)
 
-    async def credit(self, operation: Operation) -> Answer:
+    async def credit(self, operation: AcquirerOperation) -> Answer:
         """Do what the plan says."""
         return await self._operate("credit", operation)
 
-    async def _operate(self, verb: str, operation: Operation) -> Answer:
+    async def _operate(self, verb: str, operation: AcquirerOperation) -> Answer:
         """Follow the next plan; whether the operation fits its original is not looked at."""
         self.operated.append((verb, operation))
         self.journal.append((verb, operation.reference))
@@ -138,7 +138,7 @@ class ScriptedAcquirer:
         del money
         self.journal.append(("inquire", reference))
         await asyncio.sleep(0)
-        return self.findings.popleft() if self.findings else self.books.get(reference, NotFound())
+        return self.findings.popleft() if self.findings else self.books.get(reference, ReferenceUnknown())
 
     async def reverse(self, reference: str, money: Money) -> Finding:
         """Undo a reference, or refuse it from now on."""
@@ -155,7 +155,7 @@ class ScriptedAcquirer:
         self.queried.append(query)
         return self.updates.popleft() if self.updates else Unchanged()
 
-    async def list_disputes(self, query: DisputeQuery) -> tuple[Dispute, ...] | Unknown | NotSent:
+    async def list_disputes(self, query: DisputeQuery) -> tuple[AcquirerDispute, ...] | Unknown | NotSent:
         """Tell what the test put there, two at a time, unless it is to keep silent."""
         self.disputes_asked.append(query)
         await asyncio.sleep(0)

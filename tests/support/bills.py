@@ -15,7 +15,7 @@ from uuid import UUID
 
 from tests.support.due_dates import Calendar, Due
 
-from tollhouse.billing.model import Decline, End, State, Subscription
+from tollhouse.billing.model import Decline, EndReason, Subscription, SubscriptionState
 
 PAUSE = timedelta(hours=24)
 #: The issuer was not reached, or its answer was lost and taken back.
@@ -131,13 +131,13 @@ class Bills:
         each = self.subscription
         next_due = self.dues[each.next_period - 1] if each.next_period <= len(self.dues) else None
         is_tried = bool(self.tries) and self.tries[-1].period == each.next_period and self.tries[-1].state == "failed"
-        if each.ended_with is End.FINISHED:
+        if each.ended_with is EndReason.FINISHED:
             return ["it finished with something left to charge"] if next_due else []
-        if each.ended_with is End.REFUSED and self.is_card_refused:
+        if each.ended_with is EndReason.REFUSED and self.is_card_refused:
             return []
-        if each.ended_with in {End.UNPAID, End.REFUSED} and not (self.tries and self.tries[-1].is_decline):
+        if each.ended_with in {EndReason.UNPAID, EndReason.REFUSED} and not (self.tries and self.tries[-1].is_decline):
             return [f"it is {each.ended_with} and the issuer did not decline"]
-        if each.state in {State.EXPIRED, State.PAST_DUE}:
+        if each.state in {SubscriptionState.EXPIRED, SubscriptionState.PAST_DUE}:
             return [] if is_tried or each.is_revoked else [f"it is {each.state} and was not declined"]
         is_owed = each.state.is_running and next_due is not None and next_due.at <= self.now
         if not is_owed or each.charged_at is None or each.charge_at is None:

@@ -9,7 +9,7 @@ from math import inf
 from typing import Any
 from uuid import UUID, uuid4
 
-from tollhouse.acquirers.model import Authorization, Operation, Proof
+from tollhouse.acquirers.model import AcquirerOperation, Authorization, Proof
 from tollhouse.kernel.card import Card, CardNumber, Cvv, Expiry
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.simulator.cards import published_cards
@@ -38,7 +38,7 @@ def order(name: str = "visa", amount_minor: int = 1999, currency: str = "USD", *
     return Authorization(**(defaults | changes))
 
 
-def operation(original: Authorization, amount_minor: int | None = None, **changes: Any) -> Operation:
+def operation(original: Authorization, amount_minor: int | None = None, **changes: Any) -> AcquirerOperation:
     """Build a capture, void or credit of an authorization, of all of it unless an amount is given."""
     minor = original.money.amount_minor if amount_minor is None else amount_minor
     defaults: dict[str, Any] = {
@@ -47,7 +47,7 @@ def operation(original: Authorization, amount_minor: int | None = None, **change
         "money": Money(minor, original.money.currency),
         "send_before": inf,
     }
-    return Operation(**(defaults | changes))
+    return AcquirerOperation(**(defaults | changes))
 
 
 def areq(name: str = "challenge", amount_minor: int = 1999, /, **changes: Any) -> dict[str, Any]:

@@ -45,7 +45,7 @@ from tollhouse.payments.resolve.resolve_attempts import resolve_attempt
 from tollhouse.payments.store import select_payment
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database
-from tollhouse.transport.model import NotSent
+from tollhouse.transport.model import RequestNotSent
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.tokens import tokenize
 from tollhouse.vault.vault import Vault
@@ -71,7 +71,7 @@ class NobodyThere:
     ) -> bytes:
         """Refuse the connection."""
         del path, body, timeout_seconds, send_before, is_repeatable
-        raise NotSent
+        raise RequestNotSent
 
 
 class CountingLane(Coalescer[Any, Any]):

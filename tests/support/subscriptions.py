@@ -11,7 +11,7 @@ from tests.support.shop import price
 
 from tollhouse.billing import lifecycle
 from tollhouse.billing.dunning import Policy
-from tollhouse.billing.model import Decline, State, Subscription, SubscriptionContext
+from tollhouse.billing.model import Decline, Subscription, SubscriptionContext, SubscriptionState
 from tollhouse.billing.schedule import Plan
 from tollhouse.catalog.model import Price
 from tollhouse.kernel.card import Expiry
@@ -34,9 +34,9 @@ def sign_up(*prices: Price, at: datetime = START, is_trial: bool = False) -> Sub
     """Return a subscription as its first payment began it."""
     recorded = Subscription(
         merchant_id=1, subscription_id=1, payment_id=1, site_id=1, consumer_id="c", account_id=UUID(int=1),
-        sku_name=None, title="Premium", state=State.PENDING, plan=Plan(prices or EVERY_TEN_DAYS, at), next_period=1,
-        tries=0, cycle=0, created_at=at, began_as_trial=is_trial, renewal_at=None, charge_at=None, charged_at=None,
-        paid_until=None,
+        sku_name=None, title="Premium", state=SubscriptionState.PENDING, plan=Plan(prices or EVERY_TEN_DAYS, at),
+        next_period=1, tries=0, cycle=0, created_at=at, began_as_trial=is_trial, renewal_at=None,
+        charge_at=None, charged_at=None, paid_until=None,
     )  # fmt: skip
     return lifecycle.begin(recorded, at, EXPIRY)
 

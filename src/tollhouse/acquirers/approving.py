@@ -11,13 +11,13 @@ from typing import Literal
 
 from tollhouse.acquirers.model import (
     AccountQuery,
+    AcquirerDispute,
+    AcquirerOperation,
     Answer,
     Approved,
     Authorization,
-    Dispute,
     DisputeQuery,
     Finding,
-    Operation,
     Reversed,
     Unchanged,
     Update,
@@ -29,7 +29,7 @@ class ApprovingAcquirer:
     """A connector that approves every request at once."""
 
     name = "approving"
-    settles: Literal["inquire", "reverse"] = "inquire"
+    resolves_by: Literal["inquire", "reverse"] = "inquire"
     can_reverse = True
     timeout_seconds = 1.0
     longest_delay_seconds = 0.0
@@ -38,15 +38,15 @@ class ApprovingAcquirer:
         """Approve."""
         return _approve(order.reference)
 
-    async def capture(self, operation: Operation) -> Answer:
+    async def capture(self, operation: AcquirerOperation) -> Answer:
         """Approve."""
         return _approve(operation.reference)
 
-    async def void(self, operation: Operation) -> Answer:
+    async def void(self, operation: AcquirerOperation) -> Answer:
         """Approve."""
         return _approve(operation.reference)
 
-    async def credit(self, operation: Operation) -> Answer:
+    async def credit(self, operation: AcquirerOperation) -> Answer:
         """Approve."""
         return _approve(operation.reference)
 
@@ -65,7 +65,7 @@ class ApprovingAcquirer:
         del query
         return Unchanged()
 
-    async def list_disputes(self, query: DisputeQuery) -> tuple[Dispute, ...]:
+    async def list_disputes(self, query: DisputeQuery) -> tuple[AcquirerDispute, ...]:
         """Report no disputes, because it has no issuers."""
         del query
         return ()

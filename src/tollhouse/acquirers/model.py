@@ -1,7 +1,7 @@
 """The interface of acquirers: requests and outcomes.
 
 Only an explicit response approves or declines. Every other result after the first byte is `Unknown`, which is a state
-and not an error. A message that was not sent is `NotSent`.
+and not an error. A message that was not sent is `RequestNotSent`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Authorization:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class AcquirerOperation:
     """A capture, void or refund. Its own `reference` is committed before sending and identifies it permanently.
 
     `original_reference` is that of the authorization or sale, or of its capture. A capture takes `money` and releases
@@ -122,7 +122,7 @@ class NotSent:
 
 
 @dataclass(frozen=True, slots=True)
-class NotFound:
+class ReferenceUnknown:
     """The acquirer does not know the reference of an inquiry."""
 
 
@@ -146,7 +146,7 @@ class DisputeQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Dispute:
+class AcquirerDispute:
     """A dispute of a sale or capture. `dispute_id` is the acquirer's and identifies it permanently.
 
     `reference` is that of the sale or capture, `reason` is the scheme's number, `due_at` is in the merchant's time.
@@ -196,7 +196,7 @@ class AskCardholder:
 
 
 Answer = Approved | Declined | Unknown | NotSent
-Finding = Approved | Declined | Unknown | NotSent | NotFound | Reversed
+Finding = Approved | Declined | Unknown | NotSent | ReferenceUnknown | Reversed
 #: After Unknown and NotSent the query may be repeated.
 Update = Updated | Unchanged | Closed | AskCardholder | Unknown | NotSent
 
@@ -210,7 +210,7 @@ class Acquirer(Protocol):
     """
 
     name: str
-    settles: Literal["inquire", "reverse"]
+    resolves_by: Literal["inquire", "reverse"]
     can_reverse: bool
     timeout_seconds: float
     longest_delay_seconds: float
@@ -219,15 +219,15 @@ class Acquirer(Protocol):
         """Request a sale or an authorization. Never raises for failures of the acquirer or the network."""
         ...
 
-    async def capture(self, operation: Operation) -> Answer:
+    async def capture(self, operation: AcquirerOperation) -> Answer:
         """Capture all or part of an authorization. Never raises for failures of the acquirer or the network."""
         ...
 
-    async def void(self, operation: Operation) -> Answer:
+    async def void(self, operation: AcquirerOperation) -> Answer:
         """Void an authorization, or a sale before settlement. Never raises, as above."""
         ...
 
-    async def credit(self, operation: Operation) -> Answer:
+    async def credit(self, operation: AcquirerOperation) -> Answer:
         """Refund all or part of a captured amount. Never raises, as above."""
         ...
 
@@ -246,7 +246,7 @@ class Acquirer(Protocol):
         """
         ...
 
-    async def list_disputes(self, query: DisputeQuery) -> tuple[Dispute, ...] | Unknown | NotSent:
+    async def list_disputes(self, query: DisputeQuery) -> tuple[AcquirerDispute, ...] | Unknown | NotSent:
         """Return a page of due disputes that were not acknowledged, in the order of their due times.
 
         A page has at most 100; an empty one is the end. Never raises, as above.

@@ -13,19 +13,19 @@ import msgspec
 from tollhouse.acquirers.echo import Echo, check_echo
 from tollhouse.acquirers.model import (
     AccountQuery,
+    AcquirerDispute,
+    AcquirerOperation,
     Answer,
     Approved,
     AskCardholder,
     Authorization,
     Closed,
     Declined,
-    Dispute,
     DisputeQuery,
     Finding,
-    NotFound,
     NotSent,
-    Operation,
     Proof,
+    ReferenceUnknown,
     Reversed,
     Unchanged,
     Unknown,
@@ -90,7 +90,7 @@ class SimulatedAcquirer:
     """
 
     name = "simulated"
-    settles: Literal["inquire", "reverse"] = "inquire"
+    resolves_by: Literal["inquire", "reverse"] = "inquire"
     can_reverse = True
 
     def __init__(
@@ -115,15 +115,15 @@ class SimulatedAcquirer:
             return Unknown("approval without network transaction id")
         return answer
 
-    async def capture(self, operation: Operation) -> Answer:
+    async def capture(self, operation: AcquirerOperation) -> Answer:
         """Capture an authorization. Never raises for failures of the host or the network."""
         return await self._order("/acquirer/capture", _encode_operation(operation), operation)
 
-    async def void(self, operation: Operation) -> Answer:
+    async def void(self, operation: AcquirerOperation) -> Answer:
         """Void an authorization or a sale. Never raises for failures of the host or the network."""
         return await self._order("/acquirer/void", _encode_operation(operation), operation)
 
-    async def credit(self, operation: Operation) -> Answer:
+    async def credit(self, operation: AcquirerOperation) -> Answer:
         """Refund a captured amount. Never raises for failures of the host or the network."""
         return await self._order("/acquirer/credit", _encode_operation(operation), operation)
 
@@ -143,7 +143,7 @@ class SimulatedAcquirer:
         answer = await self._post_soon("/acquirer/update-account", _encode_query(query))
         return _read_update(answer, query) if isinstance(answer, bytes) else answer
 
-    async def list_disputes(self, query: DisputeQuery) -> tuple[Dispute, ...] | Unknown | NotSent:
+    async def list_disputes(self, query: DisputeQuery) -> tuple[AcquirerDispute, ...] | Unknown | NotSent:
         """Return a page of disputes. Never raises for failures of the host or the network."""
         answer = await self._post_soon("/acquirer/disputes", encode_query(query))
         return read_page(answer) if isinstance(answer, bytes) else answer
@@ -153,7 +153,7 @@ class SimulatedAcquirer:
         answer = await self._post_soon("/acquirer/disputes/acknowledge", encode_ids(dispute_ids))
         return isinstance(answer, bytes) and is_acknowledged(answer, dispute_ids)
 
-    async def _order(self, path: str, body: bytes, order: Authorization | Operation) -> Answer:
+    async def _order(self, path: str, body: bytes, order: Authorization | AcquirerOperation) -> Answer:
         """Send a request that changes state. The outcomes that only inquiries have are not valid here."""
         answer = await self._post(path, body, self.timeout_seconds, send_before=order.send_before)
         found = _read(answer, order.reference, order.money) if isinstance(answer, bytes) else answer
@@ -173,9 +173,9 @@ class SimulatedAcquirer:
             return await self._transport.post(
                 path, body, timeout_seconds=timeout_seconds, send_before=send_before, is_repeatable=is_repeatable
             )
-        except transport.NotSent as error:
+        except transport.RequestNotSent as error:
             return NotSent(_describe(error))
-        except transport.NoAnswer as error:
+        except transport.NoResponse as error:
             return Unknown(_describe(error))
 
 
@@ -194,7 +194,7 @@ def _read_result(answer: _Answer) -> Finding:
     if answer.result == "reversed":
         return Reversed()
     if answer.result == "not_found":
-        return NotFound()
+        return ReferenceUnknown()
     if not answer.response_code:
         return Unknown("answer without response code")
     if answer.result == "declined":
@@ -257,7 +257,7 @@ def _describe_card(card: Card) -> dict[str, Any]:
     }
 
 
-def _encode_operation(operation: Operation) -> bytes:
+def _encode_operation(operation: AcquirerOperation) -> bytes:
     return _encode(
         {
             "reference": operation.reference,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from tollhouse.acquirers.model import Dispute, Unknown
+from tollhouse.acquirers.model import AcquirerDispute, Unknown
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.kernel.unreadable import UNREADABLE
 
@@ -58,7 +58,7 @@ def encode_query(query: DisputeQuery) -> bytes:
     )
 
 
-def read_page(body: bytes) -> tuple[Dispute, ...] | Unknown:
+def read_page(body: bytes) -> tuple[AcquirerDispute, ...] | Unknown:
     """Parse a page, all of it or nothing."""
     try:
         return tuple(_build(told) for told in _page.decode(body).disputes)
@@ -79,7 +79,7 @@ def is_acknowledged(body: bytes, dispute_ids: Sequence[str]) -> bool:
         return False
 
 
-def _build(told: _Dispute) -> Dispute:
+def _build(told: _Dispute) -> AcquirerDispute:
     """Build a dispute. Raises KeyError for an unknown currency."""
     fields: dict[str, Any] = {
         "dispute_id": told.id,
@@ -89,4 +89,4 @@ def _build(told: _Dispute) -> Dispute:
         "reason": told.reason,
         "due_at": told.due_at,
     }
-    return Dispute(**fields)
+    return AcquirerDispute(**fields)

@@ -13,7 +13,7 @@ from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import NotFound, RequestIdReused, Unavailable
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.kernel.unreadable import UNREADABLE
-from tollhouse.transport.model import NoAnswer, NotSent, Transport
+from tollhouse.transport.model import NoResponse, RequestNotSent, Transport
 
 Type = Literal["maestro", "mastercard", "sepa", "visa", "discover", "unionpay", "jcb", "diners", "amex"]
 
@@ -79,7 +79,7 @@ class TestDataRequest:
     request_digest: str | None = None
 
 
-class TestDataDesk:
+class TestDataClient:
     """A client of the issuer for merchants' test data. Raises NotFound, and Unavailable if the issuer does not respond.
 
     The issuer dates its records by the merchant's clock, which `now_of` returns.
@@ -142,7 +142,7 @@ class TestDataDesk:
                 send_before=boot_seconds() + TIMEOUT_SECONDS,
             )
             return decoder.decode(answer)
-        except (NotSent, NoAnswer, *UNREADABLE) as error:
+        except (RequestNotSent, NoResponse, *UNREADABLE) as error:
             raise Unavailable("The simulator did not answer.") from error
 
 

@@ -32,7 +32,7 @@ from tollhouse.kernel.money import MAX_AMOUNT_MINOR
 from tollhouse.kernel.requests import Claim
 from tollhouse.links.create import create_link
 from tollhouse.links.dependencies import LinkDependencies
-from tollhouse.links.fees import total_of
+from tollhouse.links.fees import compute_total
 from tollhouse.links.model import Terms
 from tollhouse.links.pay import METHOD
 from tollhouse.payments.charge.intent import build_offer
@@ -161,7 +161,7 @@ async def _build_terms(lookups: IntentLookups, asked: _Asked) -> tuple[Terms, ti
         mid=model.payment.mid,
         receipt=_choose_receipt(model),
     )
-    if not faults and total_of(terms, method=METHOD).amount_minor > MAX_AMOUNT_MINOR:
+    if not faults and compute_total(terms, method=METHOD).amount_minor > MAX_AMOUNT_MINOR:
         faults = {"fees": ["together with what is due at once are too much"]}
     if faults:
         raise Invalid(faults)

@@ -34,7 +34,7 @@ from tollhouse.wire.render import render
 from tollhouse.wire.test_payment_data import ListMeta, TestPaymentDataAnswer, TestPaymentDataListAnswer
 
 if TYPE_CHECKING:
-    from tollhouse.acquirers.test_data import TestDataDesk, TestPaymentData
+    from tollhouse.acquirers.test_data import TestDataClient, TestPaymentData
     from tollhouse.api.requests import Digest
     from tollhouse.kernel.requests import Claim
     from tollhouse.storage.database import Database, PlainConnection
@@ -129,7 +129,7 @@ class TestPaymentDataQuery(Body):
 class TestCardCalls:
     """Test cards of a merchant. Stage only."""
 
-    def __init__(self, desk: TestDataDesk, gate: RequestAuthenticator, database: Database, digest: Digest) -> None:
+    def __init__(self, desk: TestDataClient, gate: RequestAuthenticator, database: Database, digest: Digest) -> None:
         self._desk = desk
         self._gate = gate
         self._database = database

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tollhouse.billing.model import CANCELED, LifecycleEvent
 from tollhouse.billing.store import select_letter_terms
-from tollhouse.notices.model import DEFAULT_LANGUAGE, Facts, NoticeKind, Recipient, read_recipient
+from tollhouse.notices.model import DEFAULT_LANGUAGE, EmailFacts, NoticeKind, Recipient, read_recipient
 from tollhouse.notices.store import NoticeRow, insert_notices
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _build_row(happening: LifecycleEvent, terms: Mapping[str, Any]) -> NoticeRow
         subscription.merchant_id,
         addressee.to,
         addressee.language,
-        Facts(
+        EmailFacts(
             kind=NoticeKind.CANCELLATION,
             shop=addressee.shop or terms["descriptor"],
             title=subscription.title,

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from tollhouse.billing import dunning
 from tollhouse.billing.card_dates import choose_card_check
 from tollhouse.billing.declines import is_decline
-from tollhouse.billing.model import Decline, End, State, Subscription, SubscriptionContext
+from tollhouse.billing.model import Decline, EndReason, Subscription, SubscriptionContext, SubscriptionState
 from tollhouse.billing.schedule import Charge, Plan, find_charge, find_period_after, replan
 from tollhouse.kernel.clock import ceil_second, floor_second
 from tollhouse.kernel.errors import Invalid
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 CATCH_UP_PAUSE = timedelta(hours=24)
 
 #: The end reasons of a subscription by the reasons of dunning. All others are unpaid.
-ENDS = {"cardholder_stopped": End.REVOKED, "never_again": End.REFUSED, "consumer_blocked": End.REFUSED}
+ENDS = {"cardholder_stopped": EndReason.REVOKED} | dict.fromkeys(("never_again", "consumer_blocked"), EndReason.REFUSED)
 
 
 def next_charge(subscription: Subscription) -> Charge | None:
@@ -80,7 +80,7 @@ def pay(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscriptio
         charged_at=at,
         approved_at=approved_at,
         paid_until=charge.covers_until if charge else subscription.paid_until,
-        state=State.ACTIVE if subscription.state.is_running else subscription.state,
+        state=SubscriptionState.ACTIVE if subscription.state.is_running else subscription.state,
         check_card_at=_check_again(subscription, at, expiry),
     )
     return _look_at_next(take_next_prices(paid), at)
@@ -90,7 +90,7 @@ def skip_free_period(case: SubscriptionContext) -> Subscription:
     """Return the subscription after a period that costs nothing. It is not a cycle and leaves no debt."""
     subscription = case.subscription
     charge = next_charge(subscription)
-    is_settled = subscription.state is State.PAST_DUE
+    is_settled = subscription.state is SubscriptionState.PAST_DUE
     passed = replace(
         subscription,
         next_period=subscription.next_period + 1,
@@ -111,7 +111,7 @@ def fail(case: SubscriptionContext, decline: Decline) -> Subscription:
         return _settle_debt(failed, decline.at)
     tries = case.declined_tries + is_decline(decline)
     decision = dunning.decide(_describe_failure(replace(case, subscription=failed), decline, tries=tries), case.policy)
-    late = replace(failed, state=State.PAST_DUE)
+    late = replace(failed, state=SubscriptionState.PAST_DUE)
     match decision:
         case dunning.Retry():
             return replace(late, charge_at=ceil_second(decision.at), waits_for_account=False)
@@ -119,7 +119,7 @@ def fail(case: SubscriptionContext, decline: Decline) -> Subscription:
             until = ceil_second(decision.until)
             return replace(late, charge_at=until, waits_for_account=True, check_card_at=decline.at)
         case dunning.End():
-            return _expire(late, ENDS.get(decision.reason, End.UNPAID))
+            return _expire(late, ENDS.get(decision.reason, EndReason.UNPAID))
 
 
 def _follow_new_prices(case: SubscriptionContext, subscription: Subscription) -> Subscription:
@@ -149,16 +149,16 @@ def _follow_new_prices(case: SubscriptionContext, subscription: Subscription) ->
 
 
 def fail_on_old_account(subscription: Subscription, at: datetime) -> Subscription:
-    """Return the subscription after a decline on a previous card: the new one is attempted at once.
+    """Return the subscription after a decline on a previous card, which leaves dunning out.
 
-    The decline says nothing about the new card, so dunning does not apply.
+    Attempt the new card at once.
     """
     failed = take_next_prices(subscription)
     if not failed.state.is_running:
         return failed
     if owes_nothing(failed):
         return _settle_debt(failed, at)
-    return replace(failed, state=State.PAST_DUE, charge_at=at, waits_for_account=False)
+    return replace(failed, state=SubscriptionState.PAST_DUE, charge_at=at, waits_for_account=False)
 
 
 def owes_nothing(subscription: Subscription) -> bool:
@@ -186,8 +186,7 @@ def is_charge_next(subscription: Subscription) -> bool:
 def _describe_failure(case: SubscriptionContext, decline: Decline, *, tries: int) -> dunning.Failure:
     """Return the failure for dunning.
 
-    A period that was first declined long after its due time counts from its first attempt. A failure without a decline
-    leaves the period owed since its due time.
+    Declines count from the first attempt, other failures from the due time of the period.
     """
     charge = next_charge(case.subscription)
     due_at = charge.due_at if charge else decline.at
@@ -214,26 +213,26 @@ def end_what_is_over(case: SubscriptionContext) -> Subscription | None:
     if not subscription.state.is_running:
         return None
     if subscription.is_revoked:
-        return _expire(subscription, End.REVOKED)
+        return _expire(subscription, EndReason.REVOKED)
     if subscription.cancel_at is not None and subscription.cancel_at <= now:
         return _cancel(subscription, subscription.cancel_at)
     reason = _find_end_of_due(case) if subscription.charge_at is not None and subscription.charge_at <= now else None
     return _expire(subscription, reason) if reason else None
 
 
-def _find_end_of_due(case: SubscriptionContext) -> End | None:
+def _find_end_of_due(case: SubscriptionContext) -> EndReason | None:
     """Return the reason why a due subscription ends instead of being charged.
 
     For a disabled merchant it waits instead.
     """
     subscription = case.subscription
     if not subscription.waits_for_account and next_charge(subscription) is None:
-        return End.FINISHED
+        return EndReason.FINISHED
     if not case.is_merchant_active:
         return None
     if subscription.waits_for_account:
-        return End.UNPAID
-    return End.REFUSED if is_charge_next(subscription) and is_card_refused(case) else None
+        return EndReason.UNPAID
+    return EndReason.REFUSED if is_charge_next(subscription) and is_card_refused(case) else None
 
 
 def is_card_refused(case: SubscriptionContext) -> bool:
@@ -251,9 +250,9 @@ def cancel(
     subscription; a canceled one stays canceled.
     """
     subscription, now = case.subscription, case.now
-    if subscription.state is State.EXPIRED:
+    if subscription.state is SubscriptionState.EXPIRED:
         raise Invalid({}, "The subscription has expired.")
-    if subscription.state is State.CANCELED:
+    if subscription.state is SubscriptionState.CANCELED:
         return subscription
     if at is None and at_next_rebill:
         at = subscription.renewal_at or subscription.paid_until
@@ -269,13 +268,13 @@ def recover(case: SubscriptionContext) -> Subscription:
     with nothing left to charge.
     """
     subscription, now = case.subscription, case.now
-    if subscription.state is State.EXPIRED:
+    if subscription.state is SubscriptionState.EXPIRED:
         raise Invalid({}, "The subscription has expired.")
     recovered = replace(subscription, cancel_at=None, cancel_reason=None, tells_consumer=False, ended_with=None)
     if subscription.state.is_running:
         return recovered
     is_over = subscription.paid_until is None or subscription.paid_until <= now
-    state = State.ACTIVE if is_over else _state_without_debt(subscription)
+    state = SubscriptionState.ACTIVE if is_over else _state_without_debt(subscription)
     if case.is_charging:  # its outcome decides the next step
         return _look_at_next(replace(recovered, state=state), now)
     period = find_period_after(subscription.plan, subscription.next_period, now)
@@ -300,7 +299,7 @@ def change_prices(case: SubscriptionContext, prices: Sequence[Price]) -> Subscri
     if case.is_charging:
         return changed
     taken = take_next_prices(changed)
-    if taken.state is State.PAST_DUE:
+    if taken.state is SubscriptionState.PAST_DUE:
         return _follow_new_prices(case, taken)
     return _look_at_next(taken, case.now)
 
@@ -320,7 +319,7 @@ def switch_account(subscription: Subscription, account_id: UUID, at: datetime, e
     A subscription that was about to end because its old card was revoked continues, due by its schedule. One that
     expired while the new card was verified stays expired.
     """
-    if subscription.state is State.EXPIRED:
+    if subscription.state is SubscriptionState.EXPIRED:
         return subscription
     fresh = replace(
         subscription,
@@ -330,7 +329,7 @@ def switch_account(subscription: Subscription, account_id: UUID, at: datetime, e
         approved_at=at,
         check_card_at=choose_card_check(expiry, at),
     )
-    if fresh.state is State.PAST_DUE:
+    if fresh.state is SubscriptionState.PAST_DUE:
         return replace(fresh, charge_at=at)
     return _look_at_next(fresh, at) if subscription.is_revoked else fresh
 
@@ -376,8 +375,9 @@ def take_next_prices(subscription: Subscription) -> Subscription:
     return replace(subscription, plan=plan, next_prices=None)
 
 
-def _state_without_debt(subscription: Subscription) -> State:
-    return State.TRIAL if subscription.began_as_trial and subscription.cycle == 0 else State.ACTIVE
+def _state_without_debt(subscription: Subscription) -> SubscriptionState:
+    is_trial = subscription.began_as_trial and subscription.cycle == 0
+    return SubscriptionState.TRIAL if is_trial else SubscriptionState.ACTIVE
 
 
 def _settle_debt(subscription: Subscription, at: datetime) -> Subscription:
@@ -387,13 +387,13 @@ def _settle_debt(subscription: Subscription, at: datetime) -> Subscription:
 
 
 def _cancel(subscription: Subscription, at: datetime) -> Subscription:
-    return replace(_stop(subscription, End.CANCELED), state=State.CANCELED, cancel_at=at)
+    return replace(_stop(subscription, EndReason.CANCELED), state=SubscriptionState.CANCELED, cancel_at=at)
 
 
-def _expire(subscription: Subscription, reason: End) -> Subscription:
+def _expire(subscription: Subscription, reason: EndReason) -> Subscription:
     """Expire a subscription, without a date of cancellation."""
-    return replace(_stop(subscription, reason), state=State.EXPIRED, cancel_at=None)
+    return replace(_stop(subscription, reason), state=SubscriptionState.EXPIRED, cancel_at=None)
 
 
-def _stop(subscription: Subscription, reason: End) -> Subscription:
+def _stop(subscription: Subscription, reason: EndReason) -> Subscription:
     return replace(subscription, waits_for_account=False, ended_with=reason)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tollhouse.catalog.model import Price
 
 
-class State(StrEnum):
+class SubscriptionState(StrEnum):
     """The state of a subscription. `billing.lifecycle` has the transitions."""
 
     PENDING = "pending"
@@ -36,10 +36,10 @@ class State(StrEnum):
         return self in RUNNING
 
 
-RUNNING = frozenset({State.ACTIVE, State.TRIAL, State.PAST_DUE})
+RUNNING = frozenset({SubscriptionState.ACTIVE, SubscriptionState.TRIAL, SubscriptionState.PAST_DUE})
 
 
-class End(StrEnum):
+class EndReason(StrEnum):
     """The reason why a subscription is over."""
 
     CANCELED = "canceled"  # by the merchant
@@ -61,7 +61,7 @@ class Subscription(Struct, frozen=True):
     account_id: UUID
     sku_name: str | None
     title: str
-    state: State
+    state: SubscriptionState
     plan: Plan
     #: The period that is charged next, and the number of its attempts.
     next_period: int
@@ -84,7 +84,7 @@ class Subscription(Struct, frozen=True):
     #: It is past due and waits for a new card.
     waits_for_account: bool = False
     is_revoked: bool = False
-    ended_with: End | None = None
+    ended_with: EndReason | None = None
     #: Prices that take effect after the charge in progress.
     next_prices: tuple[Price, ...] | None = None
     network_transaction_id: str | None = None

@@ -14,7 +14,15 @@ from msgspec.structs import replace
 
 from tollhouse.billing.declines import ends_all_on_card, is_decline, is_for_good
 from tollhouse.billing.lifecycle import cancel, fail, fail_on_old_account, pay, revoke, switch_account
-from tollhouse.billing.model import CANCELED, EXPIRED, Decline, LifecycleEvent, State, Subscription, SubscriptionContext
+from tollhouse.billing.model import (
+    CANCELED,
+    EXPIRED,
+    Decline,
+    LifecycleEvent,
+    Subscription,
+    SubscriptionContext,
+    SubscriptionState,
+)
 from tollhouse.billing.store import (
     Key,
     select_case,
@@ -171,7 +179,7 @@ class ForecastSubscription:
         self, connection: PlainConnection, payment: Payment, after: Subscription
     ) -> Sequence[tuple[Any, ...]]:
         """Build the event about a subscription whose last try failed: it has expired."""
-        if payment.status is not Status.FAIL or after.state is not State.EXPIRED:
+        if payment.status is not Status.FAIL or after.state is not SubscriptionState.EXPIRED:
             return ()
         code = _describe(payment).code
         event = LifecycleEvent(EXPIRED, after, _time_of(payment), payment.request_id, declined_with=code)

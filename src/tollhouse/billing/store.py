@@ -11,7 +11,7 @@ import msgspec
 
 from tollhouse.billing.dunning import choose_policy
 from tollhouse.billing.lifecycle import is_charge_next
-from tollhouse.billing.model import Agreement, Decline, End, State, Subscription, SubscriptionContext
+from tollhouse.billing.model import Agreement, Decline, EndReason, Subscription, SubscriptionContext, SubscriptionState
 from tollhouse.billing.schedule import Plan
 from tollhouse.catalog.model import Price, price_from_json, price_to_json
 from tollhouse.storage.queries import load_queries
@@ -241,9 +241,9 @@ def _read_subscription(row: Mapping[str, Any]) -> Subscription:
     )  # fmt: skip
     return Subscription(
         **{name: row[name] for name in same},
-        state=State(row["status"]),
+        state=SubscriptionState(row["status"]),
         plan=plan,
-        ended_with=End(row["ended_with"]) if row["ended_with"] else None,
+        ended_with=EndReason(row["ended_with"]) if row["ended_with"] else None,
         next_prices=_read_prices(row["next_prices"]) if row["next_prices"] else None,
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tollhouse.billing.lifecycle import begin
-from tollhouse.billing.model import State, Subscription
+from tollhouse.billing.model import Subscription, SubscriptionState
 from tollhouse.billing.schedule import Plan
 from tollhouse.billing.store import prices_to_json, subscription_row
 from tollhouse.catalog.prices import sum_due_at_once
@@ -81,7 +81,7 @@ def start(payment: Payment, subscribing: Subscribing) -> Subscription:
         account_id=payment.source.account_id,
         sku_name=subscribing.item.sku_name,
         title=subscribing.item.title,
-        state=State.PENDING,
+        state=SubscriptionState.PENDING,
         plan=Plan(subscribing.prices, at),
         next_period=1,
         tries=0,

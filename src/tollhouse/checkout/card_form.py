@@ -15,7 +15,7 @@ from uuid import UUID
 from tollhouse.kernel.card import Card, CardDataError, CardNumber, Cvv, Expiry
 from tollhouse.kernel.card_search import holds_card_number
 from tollhouse.kernel.card_texts import read_digits, read_number, read_plain
-from tollhouse.links.pay import Means
+from tollhouse.links.pay import PageCard
 
 #: `04/29`, `4 / 2029`, `0429`, `042029`; and `2029-04`, which some fill in.
 EXPIRY_FORM = re.compile(
@@ -38,7 +38,7 @@ class Filled:
     `kept` is what may be shown again, by field.
     """
 
-    means: Means | None = None
+    means: PageCard | None = None
     faults: dict[str, str] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
 
@@ -57,7 +57,7 @@ def read_card_form(form: Mapping[str, str], *, today: datetime | None) -> Filled
         filled.faults["zip"] = "fault_zip"
     filled.kept = _choose_kept(form, filled.faults, expiry)
     if number and expiry and code and not filled.faults:
-        filled.means = Means(code, card=Card(number, expiry, holder, zip_ or None))
+        filled.means = PageCard(code, card=Card(number, expiry, holder, zip_ or None))
     return filled
 
 
@@ -71,7 +71,7 @@ def _read_stored(form: Mapping[str, str]) -> Filled:
         filled.faults["account"] = "fault_account"
         return filled
     if code:
-        filled.means = Means(code, account_id=account_id)
+        filled.means = PageCard(code, account_id=account_id)
     return filled
 
 

@@ -43,7 +43,7 @@ from tollhouse.kernel.limits import RateLimit
 from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.find import find_link, find_stored_cards
 from tollhouse.links.model import LinkState
-from tollhouse.links.pay import Buyer, draw_form, is_form_of, pay_link
+from tollhouse.links.pay import ConsumerBrowser, create_form, is_form_of, pay_link
 from tollhouse.payments.faults import PaymentRejected, Subject
 from tollhouse.payments.pages import PATH
 from tollhouse.payments.reading.stored_payment import find_challenge_url, is_canceled
@@ -123,9 +123,9 @@ class PaymentPages:
         """Show the form, or why there is none."""
         till, key = self._till, read_key(request)
         link = await find_link(till.links.database, key)
-        if link.standing is LinkState.BUSY:
+        if link.state is LinkState.BUSY:
             return redirect(await _find_challenge(till, link) or f"{PATH}/{key}/done")
-        if link.standing is LinkState.OPEN:
+        if link.state is LinkState.OPEN:
             return send(await _draw_page(till, request, link, key=key))
         return await _show_end(till, request, link)
 
@@ -146,9 +146,9 @@ class PaymentPages:
         """Lead to the shop, to the form again, or to a wait."""
         till, key = self._till, read_key(request)
         link = await _wait_a_moment(till, key)
-        if link.standing is LinkState.PAID and link.last:
+        if link.state is LinkState.PAID and link.last:
             return leave(await leave_url(till.links.returns, link.last), till.frame(request, link).words)
-        if link.standing is LinkState.BUSY and link.last:
+        if link.state is LinkState.BUSY and link.last:
             if till.links.charging.clock.now() - link.last.attempt.sent_at > MAX_WAIT:
                 return leave(await leave_url(till.links.returns, link.last), till.frame(request, link).words)
             return send(render_busy(till.frame(request, link), path=f"{PATH}/{key}/done"))
@@ -192,7 +192,7 @@ async def _take_form(
     if not is_own or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         page = render_end(till.frame(request, link), "stale", "bad", url=f"{PATH}/{key}", to_page=True)
         return send(page, status=403)
-    if link.standing is not LinkState.OPEN or number != link.tries + 1:
+    if link.state is not LinkState.OPEN or number != link.tries + 1:
         return _go_on(till, request, link, f"{PATH}/{key}/done")
     filled = read_card_form(form, today=till.today())
     if filled.means is None:
@@ -236,7 +236,7 @@ async def _draw_page(
     form: Mapping[str, str] | None = None,
     kept: Mapping[str, str] | None = None,
 ) -> Page:
-    number, proof = draw_form(till.links, link)
+    number, proof = create_form(till.links, link)
     cards = await find_stored_cards(till.links.database, link)
     chosen = (form.get("account") or NEW_CARD) if form else ""
     drawn = Form(f"{PATH}/{key}", number, proof, cards, faults or {}, chosen, kept or {})
@@ -252,7 +252,7 @@ async def _show_end(till: PaymentPageDependencies, request: Request, link: Link)
         LinkState.PAID: ("paid", "good"),
         LinkState.SPENT: ("spent", "bad"),
         LinkState.CLOSED: ("refused", "bad"),
-    }.get(link.standing, ("expired", "late"))
+    }.get(link.state, ("expired", "late"))
     return send(render_end(frame, key, mood), status=410)  # type: ignore[arg-type]  # moods
 
 
@@ -276,16 +276,18 @@ async def _wait_a_moment(till: PaymentPageDependencies, key: str) -> Link:
     """Return a link, after a moment if the outcome of its try is open."""
     give_up_at = time.monotonic() + INLINE_WAIT_SECONDS
     link = await find_link(till.links.database, key)
-    while link.standing is LinkState.BUSY and time.monotonic() < give_up_at:
+    while link.state is LinkState.BUSY and time.monotonic() < give_up_at:
         await asyncio.sleep(PAUSE_SECONDS)
         link = await find_link(till.links.database, key)
     return link
 
 
-def _describe_buyer(till: PaymentPageDependencies, request: Request, link: Link, form: Mapping[str, str]) -> Buyer:
+def _describe_buyer(
+    till: PaymentPageDependencies, request: Request, link: Link, form: Mapping[str, str]
+) -> ConsumerBrowser:
     address = till.address_of(request)
     browser = BrowserData.from_page(form, request.headers, ip=address)
-    return Buyer(address, speak(browser, link.terms.language))
+    return ConsumerBrowser(address, speak(browser, link.terms.language))
 
 
 def _read_number(form: Mapping[str, str]) -> int:

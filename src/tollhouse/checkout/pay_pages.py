@@ -84,7 +84,7 @@ def render_end(frame: Frame, key: str, mood: Mood, *, url: str | None = None, to
     """Render a page with one thing to say: the words that begin with a key. `url` leads on."""
     words, link = frame.words, frame.link
     filled = _fill(link, words)
-    is_spent = link is not None and link.standing is LinkState.SPENT
+    is_spent = link is not None and link.state is LinkState.SPENT
     setback = describe_setback(link.last, words, is_canceled=frame.is_canceled) if link and is_spent else None
     return _render(
         "pay_end.html",

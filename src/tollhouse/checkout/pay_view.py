@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tollhouse.catalog.prices import sum_due_at_once
 from tollhouse.checkout.reasons import choose_reason
 from tollhouse.kernel.money import Money
-from tollhouse.links.fees import choose_fees, due_now, total_of
+from tollhouse.links.fees import choose_fees, compute_total, sum_due_now
 from tollhouse.links.pay import METHOD
 
 if TYPE_CHECKING:
@@ -58,14 +58,14 @@ class Setback:
 def build_summary(link: Link, words: Words) -> Summary:
     """Put into words what a link sells."""
     terms = link.terms
-    total = total_of(terms, method=METHOD)
+    total = compute_total(terms, method=METHOD)
     return Summary(
         shop=link.site_name,
         lines=tuple(_build_line(item, words) for item in terms.items),
         fees=tuple(_build_fee(fee, words) for fee in choose_fees(terms, method=METHOD)),
         total=words.money(total),
         is_charged=total.amount_minor > 0,
-        notice="" if due_now(terms.items).amount_minor else words.say("verified"),
+        notice="" if sum_due_now(terms.items).amount_minor else words.say("verified"),
     )
 
 

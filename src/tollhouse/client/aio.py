@@ -8,7 +8,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from tollhouse.client.core import Call, Exchange, Message, Outcome, Retries, check_base_url
+from tollhouse.client.core import AttemptOutcome, Call, Exchange, PreparedRequest, Retries, check_base_url
 from tollhouse.client.methods import Awaited, Methods
 
 Answer = TypeVar("Answer")
@@ -44,14 +44,14 @@ class AsyncClient(Methods, Awaited):
             pause = exchange.take(await self._attempt(exchange.message))
         return exchange.answer()
 
-    async def _attempt(self, message: Message) -> Outcome:
+    async def _attempt(self, message: PreparedRequest) -> AttemptOutcome:
         try:
             answer = await self._http.request(
                 message.method, message.url, content=message.content, headers=message.headers
             )
         except httpx.RequestError as error:
-            return Outcome(None, cause=error)
-        return Outcome(answer.status_code, answer.content, answer.headers.get("retry-after"))
+            return AttemptOutcome(None, cause=error)
+        return AttemptOutcome(answer.status_code, answer.content, answer.headers.get("retry-after"))
 
     async def close(self) -> None:
         """Close the connections."""

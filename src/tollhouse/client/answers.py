@@ -15,11 +15,11 @@ import msgspec
 APPROVED = "0"
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class ApiResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The base of all responses."""
 
 
-class Timestamp(Answer, frozen=True, kw_only=True, rename="camel"):
+class TimestampData(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """A moment in three forms."""
 
     date_time: str
@@ -27,14 +27,14 @@ class Timestamp(Answer, frozen=True, kw_only=True, rename="camel"):
     unix_time: str | int
 
 
-class Token(Answer, frozen=True, kw_only=True, rename="camel"):
+class Token(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """A card for one payment. `expire_at` is Unix time in seconds."""
 
     token: str
     expire_at: int
 
 
-class Source(Answer, frozen=True, kw_only=True, rename="camel"):
+class SourceData(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """The card that paid, with its number masked."""
 
     method: str = "card"
@@ -46,7 +46,7 @@ class Source(Answer, frozen=True, kw_only=True, rename="camel"):
     disabled: bool = False
 
 
-class Payment(Answer, frozen=True, kw_only=True, rename="camel"):
+class PaymentData(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """One transaction of an order, with its `mode` and `status`.
 
     `action` groups the modes: `charge` (`sale`, `auth`, `settle`), `credit` (`refund`, `void`) and `chargeback`, whose
@@ -71,8 +71,8 @@ class Payment(Answer, frozen=True, kw_only=True, rename="camel"):
     amount_usd: Decimal | None = None
     descriptor: str = ""
     api_payment_source: str = ""
-    source: Source | None = None
-    timestamp: Timestamp | None = None
+    source: SourceData | None = None
+    timestamp: TimestampData | None = None
 
     @property
     def is_approved(self) -> bool:
@@ -90,7 +90,7 @@ class Payment(Answer, frozen=True, kw_only=True, rename="camel"):
         return self.url if self.action == "redirect" else None
 
 
-class Consumer(Answer, frozen=True, kw_only=True, rename="camel"):
+class ConsumerData(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """A consumer. `id` is the gateway's own and can be the source of later payments."""
 
     id: str = ""
@@ -108,11 +108,11 @@ class Consumer(Answer, frozen=True, kw_only=True, rename="camel"):
     zip: str | None = None
     group_id: str | None = None
     blocked: bool = False
-    created_at: Timestamp | None = None
-    updated_at: Timestamp | None = None
+    created_at: TimestampData | None = None
+    updated_at: TimestampData | None = None
 
 
-class Subscription(Answer, frozen=True, kw_only=True, rename="camel"):
+class SubscriptionData(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """A subscription. Dates are `YYYY-MM-DD hh:mm:ss` in UTC."""
 
     id: str
@@ -127,7 +127,7 @@ class Subscription(Answer, frozen=True, kw_only=True, rename="camel"):
     event_time: str | None = None
 
 
-class Charge(Answer, frozen=True, kw_only=True, rename="camel"):
+class UpcomingCharge(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """A future charge of a subscription. Its dates are in UTC; it pays until `covers_until`."""
 
     period: int
@@ -138,50 +138,50 @@ class Charge(Answer, frozen=True, kw_only=True, rename="camel"):
     next_try: str | None = None
 
 
-class Upcoming(Answer, frozen=True, kw_only=True, rename="camel"):
+class UpcomingCharges(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """The future charges of a subscription, in order."""
 
-    data: list[Charge]
+    data: list[UpcomingCharge]
 
 
-class Preview(Answer, frozen=True, kw_only=True, rename="camel"):
+class Preview(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """The charges of a sign-up: those that are due at once, and those that follow."""
 
     at: str
     amount: Decimal
     currency: str
-    data: list[Charge]
+    data: list[UpcomingCharge]
 
 
-class PaymentAnswer(Answer, frozen=True, kw_only=True, rename="camel"):
+class PaymentResponse(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """The response to a payment, to an operation on one, and to a query for either."""
 
-    payment: Payment
-    consumer: Consumer
-    subscription: Subscription | None = None
-    subscriptions: list[Subscription] = []
+    payment: PaymentData
+    consumer: ConsumerData
+    subscription: SubscriptionData | None = None
+    subscriptions: list[SubscriptionData] = []
     metadata: Any = None
 
 
-class Event(Answer, frozen=True, kw_only=True, rename="camel"):
+class Event(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """An event from a callback. Without a payment, `event` is its kind."""
 
     event: str | None = None
-    payment: Payment | None = None
-    consumer: Consumer | None = None
-    subscription: Subscription | None = None
+    payment: PaymentData | None = None
+    consumer: ConsumerData | None = None
+    subscription: SubscriptionData | None = None
     metadata: Any = None
-    timestamp: Timestamp | None = None
+    timestamp: TimestampData | None = None
 
 
-class PaymentPage(Answer, frozen=True, kw_only=True, rename="camel"):
+class PaymentPage(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """A page on which a consumer pays, once."""
 
     url: str
     code: str | int | None = None
 
 
-class Site(Answer, frozen=True, kw_only=True, rename="camel"):
+class SiteData(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """A shop of a merchant."""
 
     id: str
@@ -197,7 +197,7 @@ class Site(Answer, frozen=True, kw_only=True, rename="camel"):
     extra_events: list[str] = []
 
 
-class Price(Answer, frozen=True, kw_only=True, rename="camel"):
+class PriceData(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """One charge of a schedule."""
 
     amount: Decimal
@@ -206,7 +206,7 @@ class Price(Answer, frozen=True, kw_only=True, rename="camel"):
     repeat: bool | int = False
 
 
-class Sku(Answer, frozen=True, kw_only=True, rename="camel"):
+class SkuData(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """An item for sale. `price` is an amount for one-time products and a schedule for subscriptions."""
 
     name: str
@@ -214,14 +214,14 @@ class Sku(Answer, frozen=True, kw_only=True, rename="camel"):
     title: str
     type: str = ""
     external_id: str = ""
-    price: Decimal | list[Price] | None = None
+    price: Decimal | list[PriceData] | None = None
     currency: str | None = None
     show_on_payment_page: bool = True
     created_at: str = ""
     updated_at: str = ""
 
 
-class PaymentAccount(Answer, frozen=True, kw_only=True, rename="camel"):
+class PaymentAccount(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """A stored card."""
 
     payment_account_id: str
@@ -233,7 +233,7 @@ class PaymentAccount(Answer, frozen=True, kw_only=True, rename="camel"):
     disabled: bool = False
 
 
-class TestData(Answer, frozen=True, kw_only=True, rename="camel"):
+class TestData(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """A card that exists in stage only."""
 
     id: int | str
@@ -249,7 +249,7 @@ class TestData(Answer, frozen=True, kw_only=True, rename="camel"):
     comment: str | None = None
 
 
-class Page(Answer, frozen=True, kw_only=True, rename="camel"):
+class ListPosition(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """The size of a list, and the position of this page in it."""
 
     total: int
@@ -257,14 +257,14 @@ class Page(Answer, frozen=True, kw_only=True, rename="camel"):
     limit: int
 
 
-class TestDataList(Answer, frozen=True, kw_only=True, rename="camel"):
+class TestDataList(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """Test data, newest first."""
 
     data: list[TestData]
-    meta: Page
+    meta: ListPosition
 
 
-class Rate(Answer, frozen=True, kw_only=True):
+class RateData(ApiResponse, frozen=True, kw_only=True):
     """The value of a currency in US dollars."""
 
     iso3: str
@@ -272,7 +272,7 @@ class Rate(Answer, frozen=True, kw_only=True):
     unit_per_usd: Decimal = msgspec.field(name="unitPerUsd")
 
 
-class IpnRecord(Answer, frozen=True, kw_only=True, rename="camel"):
+class IpnRecord(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """One delivery attempt of a callback."""
 
     url: str | None = None

@@ -12,18 +12,18 @@ from decimal import Decimal
 from typing import Any
 
 from tollhouse.client.answers import (
-    Consumer,
+    ConsumerData,
     IpnRecord,
     PaymentAccount,
-    PaymentAnswer,
     PaymentPage,
+    PaymentResponse,
     Preview,
-    Rate,
-    Site,
-    Sku,
-    Subscription,
+    RateData,
+    SiteData,
+    SkuData,
+    SubscriptionData,
     Token,
-    Upcoming,
+    UpcomingCharges,
 )
 from tollhouse.client.core import Call, exact, path_of
 
@@ -70,15 +70,15 @@ def pay(
     metadata: Part | None = None,
     email_options: Part | bool | None = None,
     request_id: str | None = None,
-) -> Call[PaymentAnswer]:
+) -> Call[PaymentResponse]:
     """Charge a card. A decline is a response too: check `payment.status`."""
     body = {"paymentSource": source, "sku": sku, "consumer": consumer, "url": url, "metadata": metadata}
-    return Call("POST", "/payment", PaymentAnswer, {**body, "emailOptions": email_options}, request_id=request_id)
+    return Call("POST", "/payment", PaymentResponse, {**body, "emailOptions": email_options}, request_id=request_id)
 
 
-def payment(transaction_id: str) -> Call[PaymentAnswer]:
+def payment(transaction_id: str) -> Call[PaymentResponse]:
     """Return the current state of a transaction."""
-    return Call("GET", path_of("/payment/{}", transaction_id), PaymentAnswer)
+    return Call("GET", path_of("/payment/{}", transaction_id), PaymentResponse)
 
 
 def timeline(transaction_id: str) -> Call[dict[str, Any]]:
@@ -86,23 +86,25 @@ def timeline(transaction_id: str) -> Call[dict[str, Any]]:
     return Call("GET", path_of("/payment/{}/timeline", transaction_id), dict[str, Any])
 
 
-def capture(transaction_id: str, *, amount: Amount | None = None, request_id: str | None = None) -> Call[PaymentAnswer]:
+def capture(
+    transaction_id: str, *, amount: Amount | None = None, request_id: str | None = None
+) -> Call[PaymentResponse]:
     """Capture an authorization, all of it or `amount`. The rest is released."""
     body = {"amount": _exact(amount)}
-    return Call("POST", path_of("/payment/{}/capture", transaction_id), PaymentAnswer, body, request_id=request_id)
+    return Call("POST", path_of("/payment/{}/capture", transaction_id), PaymentResponse, body, request_id=request_id)
 
 
-def void(transaction_id: str, *, request_id: str | None = None) -> Call[PaymentAnswer]:
+def void(transaction_id: str, *, request_id: str | None = None) -> Call[PaymentResponse]:
     """Void an authorization."""
-    return Call("POST", path_of("/payment/{}/void", transaction_id), PaymentAnswer, {}, request_id=request_id)
+    return Call("POST", path_of("/payment/{}/void", transaction_id), PaymentResponse, {}, request_id=request_id)
 
 
 def credit(
     transaction_id: str, *, reason: str, amount: Amount | None = None, request_id: str | None = None
-) -> Call[PaymentAnswer]:
+) -> Call[PaymentResponse]:
     """Refund a payment: `amount`, or all that is left."""
     body = {"reason": reason, "amount": _exact(amount)}
-    return Call("POST", path_of("/payment/{}/credit", transaction_id), PaymentAnswer, body, request_id=request_id)
+    return Call("POST", path_of("/payment/{}/credit", transaction_id), PaymentResponse, body, request_id=request_id)
 
 
 def payment_page(
@@ -128,14 +130,14 @@ def repaid_link(chargeback_id: str) -> Call[PaymentPage]:
     return Call("GET", path_of("/chargeback/{}/repaidLink", chargeback_id), PaymentPage)
 
 
-def subscription(subscription_id: str) -> Call[Subscription]:
+def subscription(subscription_id: str) -> Call[SubscriptionData]:
     """Return the current state of a subscription."""
-    return Call("GET", path_of("/subscription/{}", subscription_id), Subscription)
+    return Call("GET", path_of("/subscription/{}", subscription_id), SubscriptionData)
 
 
-def change_subscription(subscription_id: str, *, price: Sequence[Part]) -> Call[Subscription]:
+def change_subscription(subscription_id: str, *, price: Sequence[Part]) -> Call[SubscriptionData]:
     """Set other prices for a subscription from its next charge on, which keeps its date."""
-    return Call("PUT", path_of("/subscription/{}", subscription_id), Subscription, {"price": price})
+    return Call("PUT", path_of("/subscription/{}", subscription_id), SubscriptionData, {"price": price})
 
 
 def cancel_subscription(
@@ -145,30 +147,30 @@ def cancel_subscription(
     date: str | None = None,
     reason: str | None = None,
     send_email: bool | None = None,
-) -> Call[Subscription]:
+) -> Call[SubscriptionData]:
     """End a subscription: at once, at its next rebill, or at a `date`, which is `YYYY-MM-DD hh:mm:ss` in UTC."""
     when = {"keepActiveUntilNextRebill": at_next_rebill, "cancelDate": date}
     body = {**when, "reason": reason, "sendEmail": send_email}
-    return Call("PUT", path_of("/subscription/{}/cancel", subscription_id), Subscription, body)
+    return Call("PUT", path_of("/subscription/{}/cancel", subscription_id), SubscriptionData, body)
 
 
-def recover_subscription(subscription_id: str) -> Call[Subscription]:
+def recover_subscription(subscription_id: str) -> Call[SubscriptionData]:
     """Withdraw a cancellation, also after the end. Charges that were due meanwhile are not made."""
-    return Call("PUT", path_of("/subscription/{}/recover", subscription_id), Subscription, {})
+    return Call("PUT", path_of("/subscription/{}/recover", subscription_id), SubscriptionData, {})
 
 
 def change_subscription_account(
     subscription_id: str, *, source: Part, consumer: Part | None = None, request_id: str | None = None
-) -> Call[PaymentAnswer]:
+) -> Call[PaymentResponse]:
     """Verify another card and charge the subscription to it from then on. Check `payment.status`."""
     body = {"paymentSource": source, "consumer": consumer}
     path = path_of("/subscription/{}/paymentAccount", subscription_id)
-    return Call("PUT", path, PaymentAnswer, body, request_id=request_id)
+    return Call("PUT", path, PaymentResponse, body, request_id=request_id)
 
 
-def upcoming(subscription_id: str, *, limit: int | None = None) -> Call[Upcoming]:
+def upcoming(subscription_id: str, *, limit: int | None = None) -> Call[UpcomingCharges]:
     """Return the next charges of a subscription: 12, or another number up to 366."""
-    return Call("GET", path_of("/subscription/{}/upcoming", subscription_id), Upcoming, query={"limit": limit})
+    return Call("GET", path_of("/subscription/{}/upcoming", subscription_id), UpcomingCharges, query={"limit": limit})
 
 
 def preview_subscription(
@@ -187,20 +189,20 @@ def create_site(
     redirect_url: str,
     settings: Part | None = None,
     request_id: str | None = None,
-) -> Call[Site]:
+) -> Call[SiteData]:
     """Create a site. `settings` are further fields by their names in the API, such as `{"delayedCapture": True}`."""
     body = {"name": name, "externalId": external_id, "ipnUrl": ipn_url, "redirectUrl": redirect_url}
-    return Call("POST", "/site", Site, {**body, **(settings or {})}, request_id=request_id)
+    return Call("POST", "/site", SiteData, {**body, **(settings or {})}, request_id=request_id)
 
 
-def site(site_id: str) -> Call[Site]:
+def site(site_id: str) -> Call[SiteData]:
     """Return a site."""
-    return Call("GET", path_of("/site/{}", site_id), Site)
+    return Call("GET", path_of("/site/{}", site_id), SiteData)
 
 
-def update_site(site_id: str, changes: Part) -> Call[Site]:
+def update_site(site_id: str, changes: Part) -> Call[SiteData]:
     """Change the fields of a site that `changes` names. Others stay unchanged."""
-    return Call("PUT", path_of("/site/{}", site_id), Site, changes)
+    return Call("PUT", path_of("/site/{}", site_id), SiteData, changes)
 
 
 def create_sku(
@@ -213,21 +215,21 @@ def create_sku(
     currency: str | None = None,
     external_id: str | None = None,
     request_id: str | None = None,
-) -> Call[Sku]:
+) -> Call[SkuData]:
     """Create a SKU, whose name the gateway chooses. `kind` is `one-time` or `subscription`."""
     body = {"siteId": site_id, "title": title, "type": kind, "externalId": external_id}
     cost = {"price": price, "amount": _exact(amount), "currency": currency}
-    return Call("POST", "/sku", Sku, {**body, **cost}, request_id=request_id)
+    return Call("POST", "/sku", SkuData, {**body, **cost}, request_id=request_id)
 
 
-def sku(name: str) -> Call[Sku]:
+def sku(name: str) -> Call[SkuData]:
     """Return a SKU."""
-    return Call("GET", path_of("/sku/{}", name), Sku)
+    return Call("GET", path_of("/sku/{}", name), SkuData)
 
 
-def update_sku(name: str, changes: Part) -> Call[Sku]:
+def update_sku(name: str, changes: Part) -> Call[SkuData]:
     """Change a SKU. `siteId`, `title` and `type` are required."""
-    return Call("PUT", path_of("/sku/{}", name), Sku, changes)
+    return Call("PUT", path_of("/sku/{}", name), SkuData, changes)
 
 
 def create_consumer(
@@ -241,21 +243,21 @@ def create_consumer(
     country: str | None = None,
     group_id: str | None = None,
     request_id: str | None = None,
-) -> Call[Consumer]:
+) -> Call[ConsumerData]:
     """Create a consumer. `birthday` is `YYYY-MM-DD`, `country` has two or three letters."""
     body = {"externalId": external_id, "username": username, "email": email, "firstName": first_name}
     more = {"lastName": last_name, "birthday": birthday, "country": country, "groupId": group_id}
-    return Call("POST", "/consumer", Consumer, {**body, **more}, request_id=request_id)
+    return Call("POST", "/consumer", ConsumerData, {**body, **more}, request_id=request_id)
 
 
-def consumer(consumer_id: str) -> Call[Consumer]:
+def consumer(consumer_id: str) -> Call[ConsumerData]:
     """Return a consumer."""
-    return Call("GET", path_of("/consumer/{}", consumer_id), Consumer)
+    return Call("GET", path_of("/consumer/{}", consumer_id), ConsumerData)
 
 
-def update_consumer(consumer_id: str, changes: Part) -> Call[Consumer]:
+def update_consumer(consumer_id: str, changes: Part) -> Call[ConsumerData]:
     """Change a consumer's group: `{"groupId": "2"}` blocks payments from now on."""
-    return Call("PUT", path_of("/consumer/{}", consumer_id), Consumer, changes)
+    return Call("PUT", path_of("/consumer/{}", consumer_id), ConsumerData, changes)
 
 
 def payment_accounts(consumer_id: str) -> Call[list[PaymentAccount]]:
@@ -278,14 +280,14 @@ def external_ips() -> Call[list[str]]:
     return Call("GET", "/ips", list[str])
 
 
-def rates() -> Call[list[Rate]]:
+def rates() -> Call[list[RateData]]:
     """List the values of currencies in US dollars."""
-    return Call("GET", "/currency-exchange-rate", list[Rate])
+    return Call("GET", "/currency-exchange-rate", list[RateData])
 
 
-def rate(currency: str) -> Call[Rate]:
+def rate(currency: str) -> Call[RateData]:
     """Return the value of one currency in US dollars."""
-    return Call("GET", path_of("/currency-exchange-rate/{}", currency), Rate)
+    return Call("GET", path_of("/currency-exchange-rate/{}", currency), RateData)
 
 
 def verification_channels(phone: str, *, region: str | None = None) -> Call[dict[str, Any]]:

@@ -89,7 +89,7 @@ class Call(Generic[Answer]):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class PreparedRequest:
     """The request that is sent for a call: the same at every attempt, under the same ID."""
 
     method: str
@@ -123,7 +123,7 @@ class Retries:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AttemptOutcome:
     """One attempt: the response, or the error."""
 
     status: int | None
@@ -146,7 +146,7 @@ class Exchange(Generic[Answer]):
         self._is_in_doubt = False
         self._end: Answer | ClientError | None = None
 
-    def take(self, outcome: Outcome) -> float | None:
+    def take(self, outcome: AttemptOutcome) -> float | None:
         """Record the outcome of an attempt, and return the pause before the next one, or None if there is none."""
         self._attempt += 1
         self._end = self._read(outcome)
@@ -163,7 +163,7 @@ class Exchange(Generic[Answer]):
             raise self._end
         return self._end  # type: ignore[return-value]  # None is the answer of a Call[None]
 
-    def _read(self, outcome: Outcome) -> Answer | ClientError | None:
+    def _read(self, outcome: AttemptOutcome) -> Answer | ClientError | None:
         """Return the response, or the error with the reason why there is none."""
         status = outcome.status
         if status is None:
@@ -233,7 +233,7 @@ def check_base_url(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
-def build_message(call: Call[Any], *, base_url: str, key: str) -> Message:
+def build_message(call: Call[Any], *, base_url: str, key: str) -> PreparedRequest:
     """Build the request of a call. A call without a request ID gets one, which all attempts share.
 
     Raises ValueError for a request ID that is invalid in a header.
@@ -255,7 +255,7 @@ def build_message(call: Call[Any], *, base_url: str, key: str) -> Message:
         content = _encode(drop_absent(call.body))
     query = urlencode({name: value for name, value in call.query.items() if value is not None})
     url = f"{base_url.rstrip('/')}{call.path}{'?' if query else ''}{query}"
-    return Message(call.method, url, headers, content, request_id)
+    return PreparedRequest(call.method, url, headers, content, request_id)
 
 
 def exact(amount: str | int | Decimal) -> Decimal:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tollhouse.client.answers import Consumer, Payment, Subscription, Timestamp
+from tollhouse.client.answers import ConsumerData, PaymentData, SubscriptionData, TimestampData
 from tollhouse.ipn.message.signature import SignatureMismatch, verify_status, verify_webhook
 from tollhouse.kernel.unreadable import UNREADABLE
 
@@ -22,11 +22,11 @@ class Ipn(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
 
     event: str | None = None
-    consumer: Consumer | None = None
-    payment: Payment | None = None
-    subscription: Subscription | None = None
+    consumer: ConsumerData | None = None
+    payment: PaymentData | None = None
+    subscription: SubscriptionData | None = None
     metadata: Any = None
-    timestamp: Timestamp | None = None
+    timestamp: TimestampData | None = None
     webhook_id: str = ""
     sequence: int = 0
 

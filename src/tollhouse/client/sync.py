@@ -8,7 +8,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from tollhouse.client.core import Call, Exchange, Message, Outcome, Retries, check_base_url
+from tollhouse.client.core import AttemptOutcome, Call, Exchange, PreparedRequest, Retries, check_base_url
 from tollhouse.client.methods import Methods, Waiting
 
 Answer = TypeVar("Answer")
@@ -44,12 +44,12 @@ class Client(Methods, Waiting):
             pause = exchange.take(self._attempt(exchange.message))
         return exchange.answer()
 
-    def _attempt(self, message: Message) -> Outcome:
+    def _attempt(self, message: PreparedRequest) -> AttemptOutcome:
         try:
             answer = self._http.request(message.method, message.url, content=message.content, headers=message.headers)
         except httpx.RequestError as error:
-            return Outcome(None, cause=error)
-        return Outcome(answer.status_code, answer.content, answer.headers.get("retry-after"))
+            return AttemptOutcome(None, cause=error)
+        return AttemptOutcome(answer.status_code, answer.content, answer.headers.get("retry-after"))
 
     def close(self) -> None:
         """Close the connections."""

@@ -59,7 +59,7 @@ from tollhouse.storage.migrate import MigrationUnknown, migrate, pending
 from tollhouse.storage.pools import Pools
 from tollhouse.storage.sweep import Sweep, select_lags
 from tollhouse.storage.time import set_clock
-from tollhouse.threeds.directory import Directory
+from tollhouse.threeds.directory import DirectoryClient
 from tollhouse.vault.key_check import check_keys
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.ring import KeyRing, RingUnsafe, open_ring
@@ -69,7 +69,7 @@ from tollhouse.vault.vault import Vault
 
 if TYPE_CHECKING:
     from tollhouse.composition.settings import Settings
-    from tollhouse.notices.carrier import MailTransport
+    from tollhouse.notices.transport import MailTransport
     from tollhouse.payments.model import Payment
     from tollhouse.transport.model import Transport
 
@@ -274,7 +274,7 @@ def build_gateway(
         vault=vault,
         security_codes=security_codes,
         transport=transport,
-        directory=Directory(directory_transport or transport),
+        directory=DirectoryClient(directory_transport or transport),
         carrier=carrier,
         ipn_secrets=secrets.of,
         on_finished=partial(_tell_finished, metrics, wake),
@@ -321,7 +321,7 @@ def _build_parts(
     vault: Vault,
     security_codes: SecurityCodes,
     transport: Transport,
-    directory: Directory,
+    directory: DirectoryClient,
     carrier: MailTransport | None,
     ipn_secrets: Callable[[int], Awaitable[Sequence[str]]],
     on_finished: Callable[[Payment], None],

@@ -19,8 +19,8 @@ from tollhouse.kernel.errors import InternalError
 from tollhouse.links import store as links
 from tollhouse.merchants import sign_in
 from tollhouse.notices import store as notices
-from tollhouse.notices.carrier import MailTransport, ShownCarrier
-from tollhouse.notices.smtp import SmtpCarrier
+from tollhouse.notices.smtp import SmtpTransport
+from tollhouse.notices.transport import MailTransport, RecordingMailTransport
 from tollhouse.payments.consequences import KeepCard, PostLines, RememberCard, WriteLetter
 from tollhouse.payments.operations.holds import TrackHold
 from tollhouse.payments.velocity import RecordDecline, build_sweeps
@@ -74,8 +74,8 @@ def build_carrier(settings: Settings) -> MailTransport | None:
     """Choose who carries letters: the mail server; else in stage the inbox page, in live nobody."""
     if settings.mail is not None:
         server, sender = settings.mail
-        return SmtpCarrier(server, sender=sender)
-    return None if settings.is_live else ShownCarrier()
+        return SmtpTransport(server, sender=sender)
+    return None if settings.is_live else RecordingMailTransport()
 
 
 def choose_consequences(carrier: MailTransport | None, limits: VelocityLimits) -> tuple[FinishHook, ...]:

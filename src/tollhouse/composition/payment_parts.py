@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tollhouse.storage.coalesce import Coalescer
     from tollhouse.storage.database import Database
     from tollhouse.storage.ids import NumberBlocks
-    from tollhouse.threeds.directory import Directory
+    from tollhouse.threeds.directory import DirectoryClient
     from tollhouse.vault.security_codes import SecurityCodes
     from tollhouse.vault.vault import Vault
 
@@ -53,7 +53,7 @@ class PaymentParts:
     security_codes: SecurityCodes
     catalog: Catalog
     rates: Rates
-    directory: Directory
+    directory: DirectoryClient
     acquirers: Mapping[str, Acquirer]
     numbers: NumberBlocks
     begin_lane: Coalescer[BeginRecord, Begun]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from tollhouse.acquirers.test_data import TestDataDesk
+from tollhouse.acquirers.test_data import TestDataClient
 from tollhouse.api.chargeback import IssuerCalls
 from tollhouse.api.clock import ClockCalls
 from tollhouse.api.stage_challenge import ChallengeCalls
@@ -65,7 +65,7 @@ def list_stage_calls(
     parts: PaymentParts, gate: RequestAuthenticator, *, transport: Transport, clockwork: Clockwork
 ) -> list[Route]:
     """Return the routes of the calls that are not there in live. `transport` leads to the simulator."""
-    desk = TestDataDesk(transport, parts.clock.now_of)
+    desk = TestDataClient(transport, parts.clock.now_of)
     calls = (
         ChallengeCalls(gate, partial(complete_challenge, parts.authentication, transport)),
         FaultCalls(gate, partial(ask_world, transport)),

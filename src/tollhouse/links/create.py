@@ -21,18 +21,24 @@ MADE = 0
 
 
 async def create_link(
-    deps: LinkDependencies, terms: Terms, *, merchant_id: int, request_id: str, claim: Claim | None, ttl: timedelta
+    dependencies: LinkDependencies,
+    terms: Terms,
+    *,
+    merchant_id: int,
+    request_id: str,
+    claim: Claim | None,
+    ttl: timedelta,
 ) -> Reply:
     """Create a link and return the response with its URL. A repeated request gets the same response.
 
     The link reserves the number of its payment. Raises RequestIdReused.
     """
-    payment_id = await deps.numbers.take()
+    payment_id = await dependencies.numbers.next_number()
     names = {"merchant_id": merchant_id, "payment_id": payment_id}
 
     async def insert(connection: PlainConnection) -> bytes:
-        digest = page_digest(deps.pages, **names)
+        digest = page_digest(dependencies.pages, **names)
         await insert_link(connection, **names, digest=digest, terms=terms, request_id=request_id, ttl=ttl)
-        return render_json({"url": page_address(deps.pages, **names), "code": MADE})
+        return render_json({"url": page_address(dependencies.pages, **names), "code": MADE})
 
-    return await create_once(deps.database, claim, insert)
+    return await create_once(dependencies.database, claim, insert)

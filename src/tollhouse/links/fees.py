@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def choose_fees(terms: Terms, *, method: str) -> tuple[Fee, ...]:
     """Return the fees of a payment by a method, in the order in which the merchant listed their kinds."""
-    if not due_now(terms.items).amount_minor:
+    if not sum_due_now(terms.items).amount_minor:
         return ()
     country = str(terms.consumer.get("country", ANY))
     kinds = dict.fromkeys(rule.kind for rule in terms.fee_rules)
@@ -34,13 +34,13 @@ def _choose(rules: Sequence[FeeRule], kind: str, country: str, method: str) -> i
     return next((by_place[place] for place in places if place in by_place), 0)
 
 
-def due_now(items: Sequence[Item]) -> Money:
+def sum_due_now(items: Sequence[Item]) -> Money:
     """Return the amount that is due at once, without fees."""
     sums = [sum_due_at_once(item.prices) for item in items]
     return Money(sum(due.amount_minor for due in sums), sums[0].currency)
 
 
-def total_of(terms: Terms, *, method: str) -> Money:
+def compute_total(terms: Terms, *, method: str) -> Money:
     """Return the amount that is charged now, with fees."""
-    due, fees = due_now(terms.items), choose_fees(terms, method=method)
+    due, fees = sum_due_now(terms.items), choose_fees(terms, method=method)
     return Money(due.amount_minor + sum(fee.money.amount_minor for fee in fees), due.currency)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tollhouse.kernel.money import Currency
 
 #: The number of cards that may be attempted on one page. Card testers abuse pages without a limit.
-MAX_TRIES = 5
+MAX_ATTEMPTS = 5
 
 #: The wildcard for countries and methods in fee rules.
 ANY = "ALL"
@@ -119,11 +119,11 @@ class Link:
         return (self.last.page_try or 0) if self.last else 0
 
     @property
-    def standing(self) -> LinkState:
+    def state(self) -> LinkState:
         """The state of the link. An attempt in progress or a success is not affected by expiry."""
         if self.last is not None and self.last.status is not Status.FAIL:
             return LinkState.PAID if self.last.status is Status.SUCCESS else LinkState.BUSY
-        if self.tries >= MAX_TRIES:
+        if self.tries >= MAX_ATTEMPTS:
             return LinkState.SPENT
         if self.is_expired:
             return LinkState.EXPIRED

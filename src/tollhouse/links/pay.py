@@ -34,7 +34,7 @@ MAX_NAME_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class PageCard:
     """The card that the consumer uses: a new one in clear text, or a stored one. Both have a security code."""
 
     code: Cvv
@@ -43,40 +43,42 @@ class Means:
 
 
 @dataclass(frozen=True, slots=True)
-class Buyer:
+class ConsumerBrowser:
     """The browser that opened the page."""
 
     address: str
     browser: BrowserData
 
 
-def draw_form(deps: LinkDependencies, link: Link) -> tuple[int, str]:
+def create_form(dependencies: LinkDependencies, link: Link) -> tuple[int, str]:
     """Return the number of the next attempt, and the proof that a form for it is ours."""
     number = link.tries + 1
-    return number, form_key(deps.pages, merchant_id=link.merchant_id, payment_id=link.payment_id, number=number)
+    return number, form_key(dependencies.pages, merchant_id=link.merchant_id, payment_id=link.payment_id, number=number)
 
 
-def is_form_of(deps: LinkDependencies, link: Link, *, number: int, proof: str) -> bool:
+def is_form_of(dependencies: LinkDependencies, link: Link, *, number: int, proof: str) -> bool:
     """Return whether this link's page created a form for this attempt."""
-    key = form_key(deps.pages, merchant_id=link.merchant_id, payment_id=link.payment_id, number=number)
+    key = form_key(dependencies.pages, merchant_id=link.merchant_id, payment_id=link.payment_id, number=number)
     return compare_digest(key.encode(), proof.encode("utf-8", "replace"))
 
 
-async def pay_link(deps: LinkDependencies, link: Link, means: Means, buyer: Buyer, *, number: int) -> Reply | None:
+async def pay_link(
+    dependencies: LinkDependencies, link: Link, means: PageCard, buyer: ConsumerBrowser, *, number: int
+) -> Reply | None:
     """Attempt the payment, and return the response as a merchant would get it, or None if this attempt is not possible.
 
     It is not possible if the page has expired, was paid, or has had this attempt; the state of the link then shows the
     result. Raises PaymentRejected for a stored card of another consumer.
     """
-    if link.standing is not LinkState.OPEN or number != link.tries + 1:
+    if link.state is not LinkState.OPEN or number != link.tries + 1:
         return None
-    intent = await build_intent(deps.lookups, _request_payment(link, means, buyer, number))
+    intent = await build_intent(dependencies.lookups, _request_payment(link, means, buyer, number))
     if intent.card.card.number.occurs_in(write_terms(link.terms)):
         raise Invalid({}, "The card number stands in what the merchant said.")
-    return await charge(deps.charging, intent)
+    return await charge(dependencies.charging, intent)
 
 
-def _request_payment(link: Link, means: Means, buyer: Buyer, number: int) -> RequestedPayment:
+def _request_payment(link: Link, means: PageCard, buyer: ConsumerBrowser, number: int) -> RequestedPayment:
     """Build the payment request from the terms of the page. Its prices apply, even if the SKU has changed since."""
     terms = link.terms
     earlier = tuple(one.subscription_id for one in link.last.subscribing) if link.last else ()
@@ -118,7 +120,7 @@ def _items_with_fees(link: Link) -> tuple[Item, ...]:
     )
 
 
-def _describe_buyer(link: Link, means: Means) -> Mapping[str, Any]:
+def _describe_buyer(link: Link, means: PageCard) -> Mapping[str, Any]:
     """Return the consumer as described by the first attempt or the merchant.
 
     The holder's name is used if no name is given.

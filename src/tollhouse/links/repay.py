@@ -35,41 +35,47 @@ REPAID = 1
 NO_CHARGEBACK = "There is no such charge-back."
 
 
-async def find_repaid_link(deps: LinkDependencies, *, merchant_id: int, transaction_id: int, request_id: str) -> bytes:
+async def find_repaid_link(
+    dependencies: LinkDependencies, *, merchant_id: int, transaction_id: int, request_id: str
+) -> bytes:
     """Return the URL of the page for repaying a chargeback, or report that it was repaid. Raises NotFound."""
-    async with deps.database.acquire() as connection:
+    async with dependencies.database.acquire() as connection:
         chargeback = await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
-    if chargeback is None or not _has_taken(chargeback):
+    if chargeback is None or not _has_moved_money(chargeback):
         raise NotFound(NO_CHARGEBACK)
-    fresh_id = await deps.numbers.take()
-    async with deps.database.transaction() as connection:
-        payment_id = await _open_page(deps, connection, chargeback, fresh_id=fresh_id, request_id=request_id)
+    fresh_id = await dependencies.numbers.next_number()
+    async with dependencies.database.transaction() as connection:
+        payment_id = await _open_page(dependencies, connection, chargeback, fresh_id=fresh_id, request_id=request_id)
     if payment_id is None:
         return render_json({"url": "", "code": REPAID})
-    return render_json({"url": page_address(deps.pages, merchant_id=merchant_id, payment_id=payment_id), "code": MADE})
+    return render_json(
+        {"url": page_address(dependencies.pages, merchant_id=merchant_id, payment_id=payment_id), "code": MADE}
+    )
 
 
 async def _open_page(
-    deps: LinkDependencies, connection: PlainConnection, chargeback: Payment, *, fresh_id: int, request_id: str
+    dependencies: LinkDependencies, connection: PlainConnection, chargeback: Payment, *, fresh_id: int, request_id: str
 ) -> int | None:
     """Return the payment of a page that can be or is being paid, or None if one was paid."""
     merchant_id, transaction_id = chargeback.merchant_id, chargeback.transaction_id
     payment_id = await lock_repayment(connection, merchant_id, transaction_id, payment_id=fresh_id)
-    link = await select_link(connection, page_digest(deps.pages, merchant_id=merchant_id, payment_id=payment_id))
-    standing = link.standing if link else None
-    if standing is LinkState.PAID:
+    link = await select_link(
+        connection, page_digest(dependencies.pages, merchant_id=merchant_id, payment_id=payment_id)
+    )
+    state = link.state if link else None
+    if state is LinkState.PAID:
         return None
-    if standing is LinkState.EXPIRED:
+    if state is LinkState.EXPIRED:
         await renew_link(connection, merchant_id, payment_id, ttl=TTL)
-    if standing is LinkState.SPENT:
+    if state is LinkState.SPENT:
         payment_id = fresh_id
         await update_repayment(connection, merchant_id, transaction_id, payment_id=fresh_id)
-    if standing in {None, LinkState.SPENT}:
+    if state in {None, LinkState.SPENT}:
         await insert_link(
             connection,
             merchant_id=merchant_id,
             payment_id=payment_id,
-            digest=page_digest(deps.pages, merchant_id=merchant_id, payment_id=payment_id),
+            digest=page_digest(dependencies.pages, merchant_id=merchant_id, payment_id=payment_id),
             terms=build_terms(chargeback),
             request_id=request_id,
             ttl=TTL,
@@ -77,7 +83,7 @@ async def _open_page(
     return payment_id
 
 
-def _has_taken(payment: Payment) -> bool:
+def _has_moved_money(payment: Payment) -> bool:
     """Return whether a transaction is a chargeback that moved money, not a mere notice of a dispute."""
     dispute = payment.dispute
     return dispute is not None and dispute.step is not DisputeStep.WON and dispute.moved_minor > 0

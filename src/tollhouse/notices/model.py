@@ -32,7 +32,7 @@ class NoticeKind(StrEnum):
     CANCELLATION = "cancellation"
 
 
-class State(StrEnum):
+class EmailState(StrEnum):
     """The state of an email."""
 
     WAITING = "waiting"
@@ -58,7 +58,7 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class EmailFacts:
     """The content of an email. `amount_minor` and `currency` are set if money moved; `at` is the time of the event.
 
     An email about a subscription has the subscription's ID. One about a transaction has its card and numbers.
@@ -103,8 +103,8 @@ class Notice:
     notice_id: int
     recipient: str
     language: str
-    facts: Facts
-    state: State
+    facts: EmailFacts
+    state: EmailState
     attempts: int
     created_at: datetime
     due_at: datetime

@@ -19,7 +19,7 @@ where (n.merchant_id, n.notice_id) = (due.merchant_id, due.notice_id)
 returning n.merchant_id, n.notice_id, n.recipient, n.language, n.facts, n.state, n.attempts, n.created_at, n.due_at,
     n.error, now() - n.created_at as age;
 
--- name: end_notices!
+-- name: record_outcomes!
 -- Record the outcomes of emails whose lease is still held.
 update notice n
 set state = given.state::notice_state, error = given.error, lease = null,

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from tollhouse.notices.model import Facts, Notice, State
+from tollhouse.notices.model import EmailFacts, EmailState, Notice
 from tollhouse.storage.queries import load_queries
 from tollhouse.storage.sweep import Sweep
 
@@ -31,7 +31,7 @@ class NoticeRow(NamedTuple):
     merchant_id: int
     recipient: str
     language: str
-    facts: Facts
+    facts: EmailFacts
     transaction_id: int | None = None
     subscription_id: int | None = None
     occurred_at: datetime | None = None
@@ -44,13 +44,13 @@ class NoticeRow(NamedTuple):
         return (*keys, self.recipient, self.language, facts)
 
 
-class Ending(NamedTuple):
+class StoredOutcome(NamedTuple):
     """The outcome of an attempt to send an email. A waiting email is retried after `delay`."""
 
     merchant_id: int
     notice_id: int
     lease: UUID
-    state: State
+    state: EmailState
     error: str | None = None
     delay: timedelta | None = None
 
@@ -85,9 +85,9 @@ async def release_notices(connection: PlainConnection, leases: Sequence[UUID]) -
     await queries.release_notices(connection, leases=leases)
 
 
-async def end_notices(connection: PlainConnection, endings: Sequence[Ending]) -> None:
+async def record_outcomes(connection: PlainConnection, endings: Sequence[StoredOutcome]) -> None:
     """Record outcomes of emails whose leases are still held."""
-    await queries.end_notices(
+    await queries.record_outcomes(
         connection,
         leases=[ending.lease for ending in endings],
         merchant_ids=[ending.merchant_id for ending in endings],
@@ -128,8 +128,8 @@ def _read_notice(row: Mapping[str, Any]) -> Notice:
         notice_id=row["notice_id"],
         recipient=row["recipient"],
         language=row["language"],
-        facts=Facts.from_json(json.loads(row["facts"])),
-        state=State(row["state"]),
+        facts=EmailFacts.from_json(json.loads(row["facts"])),
+        state=EmailState(row["state"]),
         attempts=row["attempts"],
         created_at=row["created_at"],
         due_at=row["due_at"],

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from tollhouse.acquirers.model import Proof
 from tollhouse.threeds.elements import encode_base64url
-from tollhouse.threeds.model import Answer, Authentication, Question, State
+from tollhouse.threeds.model import Authentication, AuthenticationRequest, AuthenticationResponse, AuthenticationState
 
 if TYPE_CHECKING:
     from tollhouse.kernel.card import Card
@@ -40,7 +40,7 @@ def draft_authentication(
         transaction_id=payment.transaction_id,
         attempt_number=payment.attempt.number,
         number=1,
-        state=State.COLLECTING,
+        state=AuthenticationState.COLLECTING,
         page_digest=digest_key(page_key(deps.pages, authentication_id)),
         return_digest=digest_key(return_key(deps.pages, authentication_id)),
         three_ds_server_trans_id=uuid4(),
@@ -64,7 +64,7 @@ def draft_successor(deps: AuthenticationDependencies, old: Authentication) -> Au
         transaction_id=old.transaction_id,
         attempt_number=old.attempt_number,
         number=old.number + 1,
-        state=State.COLLECTING,
+        state=AuthenticationState.COLLECTING,
         page_digest=old.page_digest,
         return_digest=digest_key(return_key(deps.pages, authentication_id)),
         three_ds_server_trans_id=uuid4(),
@@ -78,7 +78,12 @@ def draft_successor(deps: AuthenticationDependencies, old: Authentication) -> Au
 
 
 def answer_draft(
-    deps: AuthenticationDependencies, draft: Authentication, answer: Answer, state: State, *, browser: BrowserData
+    deps: AuthenticationDependencies,
+    draft: Authentication,
+    answer: AuthenticationResponse,
+    state: AuthenticationState,
+    *,
+    browser: BrowserData,
 ) -> Authentication:
     """Return the authentication that was asked about before it had a row."""
     now = deps.clock.now()
@@ -109,10 +114,10 @@ def build_question(
     card: Card,
     browser: BrowserData,
     send_before: float,
-) -> Question:
+) -> AuthenticationRequest:
     """Put together what the Directory is asked, and until when."""
     has_method = authentication.method_url is not None
-    return Question(
+    return AuthenticationRequest(
         three_ds_server_trans_id=authentication.three_ds_server_trans_id,
         version=authentication.version,
         card=card,

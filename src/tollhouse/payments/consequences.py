@@ -9,7 +9,7 @@ from tollhouse.consumers.store import LastAccountRow
 from tollhouse.kernel.money import Money
 from tollhouse.ledger.model import Movement, MovementKind
 from tollhouse.ledger.rules import derive_entries
-from tollhouse.notices.model import Facts
+from tollhouse.notices.model import EmailFacts
 from tollhouse.notices.model import NoticeKind as Letter
 from tollhouse.notices.store import NoticeRow
 from tollhouse.payments.dispute_steps import DisputeStep
@@ -93,7 +93,7 @@ class WriteLetter:
         addressee, letter = payment.addressee, LETTERS.get(payment.mode)
         if addressee is None or letter is None or payment.status is not Status.SUCCESS:
             return ()
-        facts = Facts(
+        facts = EmailFacts(
             kind=letter,
             shop=addressee.shop or payment.descriptor,
             title=payment.title,

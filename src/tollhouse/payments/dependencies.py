@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tollhouse.storage.coalesce import Coalescer
     from tollhouse.storage.database import Database
     from tollhouse.storage.ids import NumberBlocks
-    from tollhouse.threeds.directory import Directory
+    from tollhouse.threeds.directory import DirectoryClient
     from tollhouse.vault.security_codes import SecurityCodes
     from tollhouse.vault.vault import Vault
 
@@ -129,7 +129,7 @@ class AuthenticationDependencies:
     """Authenticates cardholders, and executes the attempt afterwards."""
 
     attempts: AttemptDependencies
-    directory: Directory
+    directory: DirectoryClient
     security_codes: SecurityCodes
     vault: Vault
     returns: ReturnLinks

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Reversed, Unknown
+from tollhouse.acquirers.model import Approved, Declined, NotSent, ReferenceUnknown, Reversed, Unknown
 from tollhouse.kernel import codes
 from tollhouse.kernel.errors import IllegalTransition
 from tollhouse.payments.model import AttemptState, Payment, Status
@@ -33,7 +33,7 @@ TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
 
 
 def apply(
-    payment: Payment, outcome: Approved | Declined | Reversed | Unknown | NotSent | NotFound, now: datetime
+    payment: Payment, outcome: Approved | Declined | Reversed | Unknown | NotSent | ReferenceUnknown, now: datetime
 ) -> Payment:
     """Return the payment after the acquirer's answer. Raises IllegalTransition."""
     match outcome:
@@ -46,7 +46,7 @@ def apply(
             return conclude(note_decline(payment, outcome), AttemptState.DECLINED, code, now)
         case NotSent():
             return conclude(payment, AttemptState.NOT_SENT, codes.ACQUIRER_UNREACHABLE, now)
-        case NotFound():
+        case ReferenceUnknown():
             return conclude(payment, AttemptState.DECLINED, codes.ACQUIRER_UNREACHABLE, now)
         case Reversed():
             return conclude(payment, AttemptState.REVERSED, codes.REVERSED, now)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tollhouse.acquirers.model import Approved, Declined, NotFound, Reversed
+from tollhouse.acquirers.model import Approved, Declined, ReferenceUnknown, Reversed
 from tollhouse.kernel import codes
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.payments.model import AttemptState, Payment
@@ -129,11 +129,11 @@ async def _reverse(deps: AttemptDependencies, acquirer: Acquirer, due: DueRevers
 
 async def _look_again(deps: AttemptDependencies, acquirer: Acquirer, due: DueReversal) -> None:
     """Ask what the acquirer has under the reference now; where it cannot be asked, reverse it once more."""
-    can_inquire = acquirer.settles == "inquire"
+    can_inquire = acquirer.resolves_by == "inquire"
     ask = acquirer.inquire if can_inquire else acquirer.reverse
     finding = await ask(due.reference, due.money)
     _log_result(due, finding)
-    if isinstance(finding, Reversed | NotFound | Declined):
+    if isinstance(finding, Reversed | ReferenceUnknown | Declined):
         async with deps.database.acquire() as connection:
             seconds = _next_inquiry(due.inquiries + 1)
             await queries.update_reversal_inquired(connection, **_key(due), next_seconds=seconds)

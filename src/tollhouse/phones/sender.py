@@ -15,7 +15,7 @@ import structlog
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import Unavailable
 from tollhouse.phones.model import Phone
-from tollhouse.transport.model import NoAnswer, NotSent
+from tollhouse.transport.model import NoResponse, RequestNotSent
 
 if TYPE_CHECKING:
     from tollhouse.transport.http import HttpTransport
@@ -99,9 +99,9 @@ class WebhookSender:
                 timeout_seconds=WEBHOOK_SECONDS,
                 send_before=boot_seconds() + WEBHOOK_SECONDS,
             )
-        except (NotSent, NoAnswer) as error:
-            log.warning("message not sent", channel=message.channel, error=type(error).__name__)
-            raise (MessageUnconfirmed if isinstance(error, NoAnswer) else MessageNotSent) from error
+        except (RequestNotSent, NoResponse) as error:
+            log.warning("phone_message.send_failed", channel=message.channel, error=type(error).__name__)
+            raise (MessageUnconfirmed if isinstance(error, NoResponse) else MessageNotSent) from error
 
     async def close(self) -> None:
         """Close the connections."""

@@ -23,16 +23,16 @@ from tollhouse.http.screen import read_page_form
 from tollhouse.kernel.errors import Invalid, NotAuthenticated, NotFound, TooLarge, Unavailable
 from tollhouse.simulator.host import CHALLENGES, Simulator
 from tollhouse.simulator.messages import encode
-from tollhouse.simulator.model import Authentication, Silence
+from tollhouse.simulator.model import Silence, SimulatedAuthentication
 from tollhouse.simulator.threeds import pages
-from tollhouse.simulator.threeds.emv_fields import ProtocolError
+from tollhouse.simulator.threeds.emv_fields import EmvProtocolError
 from tollhouse.simulator.threeds.emv_messages import read_method_data
 from tollhouse.simulator.words import choose_words
 
 if TYPE_CHECKING:
     from tollhouse.http.asgi import Send
     from tollhouse.http.headers import Headers
-    from tollhouse.simulator.words import Words
+    from tollhouse.simulator.words import BankWords
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_FORM_FIELDS = 16
@@ -196,7 +196,7 @@ class BankPages:
         form = await read_form(request)
         try:
             transaction_id, url = read_method_data(form.get("threeDSMethodData", ""))
-        except ProtocolError:
+        except EmvProtocolError:
             return _show_unknown(request)
         return _send(pages.render_method(transaction_id, url))
 
@@ -210,7 +210,7 @@ async def read_form(request: Request) -> dict[str, str]:
     return read_page_form(await request.read_body(limit_bytes=MAX_BODY_BYTES), max_fields=MAX_FORM_FIELDS)
 
 
-async def _act(simulator: Simulator, form: dict[str, str]) -> Authentication:
+async def _act(simulator: Simulator, form: dict[str, str]) -> SimulatedAuthentication:
     """Do what the pressed button says. Raises Invalid for a form that is not ours, NotFound."""
     control = simulator.access_control
     try:
@@ -227,7 +227,12 @@ async def _act(simulator: Simulator, form: dict[str, str]) -> Authentication:
 
 
 def _show(
-    request: Request, authentication: Authentication, form: dict[str, str], action: str, *, is_empty: bool = False
+    request: Request,
+    authentication: SimulatedAuthentication,
+    form: dict[str, str],
+    action: str,
+    *,
+    is_empty: bool = False,
 ) -> Response:
     """Show the state that a challenge is in: the question, or the way back."""
     session_data, words = form.get("threeDSSessionData", "")[:MAX_SESSION_DATA], _words_of(request)
@@ -243,12 +248,12 @@ def _show_unknown(request: Request) -> Response:
     return _send(pages.render_problem(_words_of(request)), status=400)
 
 
-def _words_of(request: Request) -> Words:
+def _words_of(request: Request) -> BankWords:
     """Return the words of the language that is in the address of a challenge, or else of the browser's first."""
     return choose_words(request.query_value("lang") or request.headers.get("accept-language")[:2])
 
 
-def _send(page: pages.Page, *, status: int = 200) -> Response:
+def _send(page: pages.BankPage, *, status: int = 200) -> Response:
     headers = {
         "Content-Security-Policy": page.policy,
         "Cache-Control": "no-store",
@@ -291,5 +296,5 @@ def answer_error(_: Request, error: Exception) -> Response:
         case Invalid():
             return answer_problem(400, str(error), faults=error.errors)
         case _:
-            log.error("simulator failed", error=type(error).__name__, exc_info=error)
+            log.error("simulator.request_failed", error=type(error).__name__, exc_info=error)
             return answer_problem(500, "Something is wrong at our side; the log says what.")

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from tollhouse.kernel.card import CardNumber
-from tollhouse.simulator.model import Delivery, PublishedCard
+from tollhouse.simulator.model import DeliveryMode, PublishedCard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ def published_cards() -> Mapping[str, PublishedCard]:
 
 
 def _read(name: str, row: dict[str, Any]) -> PublishedCard:
-    ways = {key: Delivery(row.get(key, "prompt")) for key in ("delivery", "operation_delivery")}
+    ways = {key: DeliveryMode(row.get(key, "prompt")) for key in ("delivery", "operation_delivery")}
     return PublishedCard(**{**row, **ways, "name": name})
 
 

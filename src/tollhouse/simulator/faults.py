@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from tollhouse.simulator.messages import Message, decode, encode
-from tollhouse.simulator.model import Delivery
+from tollhouse.simulator.messages import SimulatorMessage, decode, encode
+from tollhouse.simulator.model import DeliveryMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 MAX_FAULTS = 100
 
 DELIVERIES = {
-    "latency": Delivery.SLOW,
-    "dropBefore": Delivery.DROPPED,
-    "dropAfter": Delivery.LOST,
-    "duplicate": Delivery.TWICE,
+    "latency": DeliveryMode.SLOW,
+    "dropBefore": DeliveryMode.DROPPED,
+    "dropAfter": DeliveryMode.LOST,
+    "duplicate": DeliveryMode.TWICE,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RequestedFault:
     """A fault of the next `calls` matching messages. `seconds` is the delay of a slow response."""
 
     acceptor: str
-    delivery: Delivery
+    delivery: DeliveryMode
     calls: int
     seconds: float
     masked_number: str | None
@@ -42,7 +42,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Passing:
+class MatchedMessage:
     """The parts of a message that faults match."""
 
     acceptor: str
@@ -51,12 +51,12 @@ class Passing:
     currency: str
 
 
-class _Amount(Message):
+class _Amount(SimulatorMessage):
     minor: Annotated[int, Meta(ge=0)]
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
 
-class _Ask(Message):
+class _Ask(SimulatorMessage):
     acceptor: Annotated[str, Meta(min_length=1, max_length=36)]
     fault: Literal["latency", "dropBefore", "dropAfter", "duplicate"]
     calls: Annotated[int, Meta(ge=1, le=1000)] = 1
@@ -65,7 +65,7 @@ class _Ask(Message):
     amount: _Amount | None = None
 
 
-class _About(Message):
+class _About(SimulatorMessage):
     acceptor: Annotated[str, Meta(min_length=1, max_length=36)]
 
 
@@ -77,9 +77,9 @@ class Faults:
     """The pending faults, oldest first."""
 
     def __init__(self) -> None:
-        self._waiting: list[Fault] = []
+        self._waiting: list[RequestedFault] = []
 
-    def strike(self, passing: Passing) -> Fault | None:
+    def strike(self, passing: MatchedMessage) -> RequestedFault | None:
         """Return the fault of a message and count it, or return None."""
         for index, fault in enumerate(self._waiting):
             if _fits(fault, passing):
@@ -95,7 +95,7 @@ class Faults:
             return encode({"faults": [], "isFull": True})
         amount = wanted.amount
         self._waiting.append(
-            Fault(
+            RequestedFault(
                 acceptor=wanted.acceptor,
                 delivery=DELIVERIES[wanted.fault],
                 calls=wanted.calls,
@@ -122,7 +122,7 @@ class Faults:
         return encode({"faults": _describe(fault for fault in self._waiting if fault.acceptor == acceptor)})
 
 
-def _fits(fault: Fault, passing: Passing) -> bool:
+def _fits(fault: RequestedFault, passing: MatchedMessage) -> bool:
     return (
         fault.acceptor == passing.acceptor
         and fault.masked_number in {None, passing.masked_number}
@@ -131,7 +131,7 @@ def _fits(fault: Fault, passing: Passing) -> bool:
     )
 
 
-def _describe(faults: Iterable[Fault]) -> list[dict[str, Any]]:
+def _describe(faults: Iterable[RequestedFault]) -> list[dict[str, Any]]:
     names = {delivery: name for name, delivery in DELIVERIES.items()}
     return [
         {

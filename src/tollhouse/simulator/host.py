@@ -12,9 +12,9 @@ from tollhouse.simulator.issuing.disputes import DisputeService
 from tollhouse.simulator.issuing.issuer import Issuer
 from tollhouse.simulator.issuing.updater import update_account
 from tollhouse.simulator.store import queries
-from tollhouse.simulator.test_data import TestDataOffice
-from tollhouse.simulator.threeds.access_control import AccessControl
-from tollhouse.simulator.threeds.directory import Directory
+from tollhouse.simulator.test_data import TestDataService
+from tollhouse.simulator.threeds.access_control import ChallengeService
+from tollhouse.simulator.threeds.directory import DirectoryServer
 from tollhouse.simulator.threeds.reports import Reporter
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ class Simulator:
         faults = Faults()
         self._issuer = Issuer(database, faults, slow_seconds=slow_seconds, late_seconds=late_seconds)
         self._reporter = Reporter(database, secret=directory_secret)
-        self.access_control = AccessControl(
+        self.access_control = ChallengeService(
             database, self._reporter, challenge_life_seconds=challenge_life_seconds, decoupled_seconds=decoupled_seconds
         )
-        directory = Directory(
+        directory = DirectoryServer(
             database, self.access_control, base_url=self.base_url, challenge_life_seconds=challenge_life_seconds
         )
-        test_data = TestDataOffice(database)
+        test_data = TestDataService(database)
         disputes = DisputeService(database)
         self._answers: Mapping[str, Answer] = {
             "/acquirer/authorize": self._issuer.authorize,

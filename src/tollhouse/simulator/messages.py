@@ -16,27 +16,27 @@ from tollhouse.kernel.card import MAX_NUMBER_LENGTH, MIN_NUMBER_LENGTH, CardNumb
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.unreadable import UNREADABLE
 from tollhouse.simulator.cards import find_card
-from tollhouse.simulator.model import FaultRule, Operation, OperationKind, ProofShown
+from tollhouse.simulator.model import AuthorizationRequest, OperationKind, OperationMessage, ReceivedProof
 
 if TYPE_CHECKING:
     from asyncpg import Record
 
-    from tollhouse.simulator.model import Authentication, Result
+    from tollhouse.simulator.model import IssuerResponse, SimulatedAuthentication
 
 Reference = Annotated[str, Meta(min_length=1, max_length=64)]
 Instant = Annotated[datetime, Meta(tz=True)]
 
 
-class Message(msgspec.Struct, rename="camel"):
+class SimulatorMessage(msgspec.Struct, rename="camel"):
     """The base of messages: camel case names, unknown fields ignored."""
 
 
-class _Amount(Message):
+class _Amount(SimulatorMessage):
     minor: Annotated[int, Meta(ge=0, le=999_999_999_999)]
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
 
-class CardShown(Message):
+class MessageCard(SimulatorMessage):
     """The card in a message."""
 
     number: CardNumber
@@ -44,17 +44,17 @@ class CardShown(Message):
     expiry_year: Annotated[int, Meta(ge=2000, le=2099)]
 
 
-class _Proof(Message):
+class _Proof(SimulatorMessage):
     eci: str
     cavv: str
     directory_transaction_id: str | None = None
     external: bool = False
 
 
-class _Authorize(Message):
+class _Authorize(SimulatorMessage):
     reference: Reference
     amount: _Amount
-    card: CardShown
+    card: MessageCard
     capture: bool
     initiator: Literal["customer", "merchant"]
     proof: _Proof | None = None
@@ -65,7 +65,7 @@ class _Authorize(Message):
     transacted_at: Instant | None = None
 
 
-class _Operate(Message):
+class _Operate(SimulatorMessage):
     reference: Reference
     original_reference: Reference
     amount: _Amount
@@ -73,18 +73,18 @@ class _Operate(Message):
     transacted_at: Instant | None = None
 
 
-class _About(Message):
+class _About(SimulatorMessage):
     reference: Reference
 
 
-class JournalRequest(Message):
+class JournalRequest(SimulatorMessage):
     """A request for the journal: the number of rows, and the merchant."""
 
     acceptor: Annotated[str, Meta(max_length=36)] | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
-class ChallengeResult(Message):
+class ChallengeEnd(SimulatorMessage):
     """The requested end of a challenge."""
 
     result: Literal["pass", "fail", "cancel", "timeout"]
@@ -106,15 +106,15 @@ _authorize = msgspec.json.Decoder(_Authorize, dec_hook=decode_card_number)
 _operate = msgspec.json.Decoder(_Operate)
 _about = msgspec.json.Decoder(_About)
 _journal = msgspec.json.Decoder(JournalRequest)
-_challenge = msgspec.json.Decoder(ChallengeResult)
+_challenge = msgspec.json.Decoder(ChallengeEnd)
 encode = msgspec.json.Encoder().encode
 
 
-def read_authorize(body: bytes) -> FaultRule:
+def read_authorize(body: bytes) -> AuthorizationRequest:
     """Parse an authorization. Raises Invalid, without any of its values."""
     message = decode(_authorize, body)
     number = message.card.number
-    return FaultRule(
+    return AuthorizationRequest(
         reference=message.reference,
         acceptor=message.acceptor,
         number=number,
@@ -128,7 +128,7 @@ def read_authorize(body: bytes) -> FaultRule:
         by_customer=message.initiator == "customer",
         consumer_ip=message.consumer_ip,
         proof=message.proof
-        and ProofShown(
+        and ReceivedProof(
             message.proof.eci,
             message.proof.cavv,
             message.proof.directory_transaction_id or "",
@@ -140,10 +140,10 @@ def read_authorize(body: bytes) -> FaultRule:
     )
 
 
-def read_operation(kind: OperationKind, body: bytes) -> Operation:
+def read_operation(kind: OperationKind, body: bytes) -> OperationMessage:
     """Parse a capture, void or refund. Raises Invalid."""
     message = decode(_operate, body)
-    return Operation(
+    return OperationMessage(
         kind=kind,
         reference=message.reference,
         original_reference=message.original_reference,
@@ -172,7 +172,7 @@ def read_challenge_result(body: bytes) -> str:
     return result
 
 
-def build_answer(reference: str, amount_minor: int, currency: str, result: Result) -> bytes:
+def build_answer(reference: str, amount_minor: int, currency: str, result: IssuerResponse) -> bytes:
     """Build the response to an authorization or operation, and to an inquiry about one."""
     return encode(
         {
@@ -203,7 +203,7 @@ def build_journal(rows: list[Record]) -> bytes:
     return encode({"entries": [_build_entry(row) for row in rows]})
 
 
-def build_challenge_status(authentication: Authentication) -> bytes:
+def build_challenge_status(authentication: SimulatedAuthentication) -> bytes:
     """Build the state of a challenge."""
     return encode(
         {

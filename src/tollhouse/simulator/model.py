@@ -11,7 +11,7 @@ from uuid import UUID
 from tollhouse.kernel.card import CardNumber, Expiry
 
 
-class Delivery(Enum):
+class DeliveryMode(Enum):
     """The delivery of a message between gateway and issuer."""
 
     PROMPT = "prompt"
@@ -63,13 +63,13 @@ class PublishedCard:
     #: The response code of an authenticated payment. None: `response_code`, which precedes the soft decline.
     proven_code: str | None = None
     method: Literal["answers", "silent"] | None = None
-    delivery: Delivery = Delivery.PROMPT
+    delivery: DeliveryMode = DeliveryMode.PROMPT
     #: The response code of every capture, void and refund. None: possible operations are approved.
     capture_code: str | None = None
     void_code: str | None = None
     credit_code: str | None = None
     #: The delivery of those messages.
-    operation_delivery: Delivery = Delivery.PROMPT
+    operation_delivery: DeliveryMode = DeliveryMode.PROMPT
     amount_decides: bool = False
     balance_minor: int | None = None
     balance_currency: str | None = None
@@ -89,7 +89,7 @@ class PublishedCard:
 
 
 @dataclass(frozen=True, slots=True)
-class ProofShown:
+class ReceivedProof:
     """The 3-D Secure result in a message. A result from another 3DS Server cannot be checked here, and is accepted."""
 
     eci: str
@@ -99,7 +99,7 @@ class ProofShown:
 
 
 @dataclass(frozen=True, slots=True)
-class FaultRule:
+class AuthorizationRequest:
     """An authorization request. `card` is None for a number that is not published."""
 
     reference: str
@@ -114,7 +114,7 @@ class FaultRule:
     capture: bool
     by_customer: bool
     consumer_ip: str | None
-    proof: ProofShown | None
+    proof: ReceivedProof | None
     emulate_code: str | None
     #: The network transaction ID in a merchant-initiated charge: of the approval by which its customer agreed.
     agreement: str | None = None
@@ -126,7 +126,7 @@ OperationKind = Literal["capture", "void", "credit"]
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class OperationMessage:
     """A capture, void or refund request."""
 
     kind: OperationKind
@@ -139,7 +139,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class IssuerVerdict:
     """The decision of the rules. An approval is final only if its conditions hold."""
 
     response_code: str
@@ -148,7 +148,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class IssuerResponse:
     """The issuer's response. Approved if and only if there is an approval code."""
 
     response_code: str
@@ -158,11 +158,11 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalRow:
     """An authorization to be journaled."""
 
-    order: FaultRule
-    result: Result
+    order: AuthorizationRequest
+    result: IssuerResponse
     conditions: tuple[Condition, ...]
     #: Whether an approval is returned even if the reversal came first, as if they had met only in the ledger.
     outruns_reversal: bool
@@ -187,7 +187,7 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
-class AuthenticationRequest:
+class ReceivedAreq:
     """The parts of an AReq that the Directory Server uses."""
 
     threeds_server_trans_id: UUID
@@ -217,7 +217,7 @@ class Assessment:
 
 
 @dataclass(frozen=True, slots=True)
-class Authentication:
+class SimulatedAuthentication:
     """A row of the table of authentications. The migration describes its columns."""
 
     acs_trans_id: UUID

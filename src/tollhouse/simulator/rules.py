@@ -9,10 +9,10 @@ import re
 from typing import TYPE_CHECKING
 
 from tollhouse.kernel.money import Currency
-from tollhouse.simulator.model import Assessment, Condition, Delivery, Verdict
+from tollhouse.simulator.model import Assessment, Condition, DeliveryMode, IssuerVerdict
 
 if TYPE_CHECKING:
-    from tollhouse.simulator.model import AuthenticationRequest, FaultRule, Operation, PublishedCard
+    from tollhouse.simulator.model import AuthorizationRequest, OperationMessage, PublishedCard, ReceivedAreq
 
 APPROVED = "00"
 #: "No reason to decline": the approval of an account verification (ISO 8583 field 39).
@@ -54,37 +54,37 @@ ECI = {"Y": "05", "A": "06", "U": "07", "I": "07"}
 ECI_MASTERCARD = {"Y": "02", "A": "01", "U": "00", "I": "06"}
 
 
-def judge(order: FaultRule) -> Verdict:
+def judge(order: AuthorizationRequest) -> IssuerVerdict:
     """Decide an authorization. A past expiry alone never declines.
 
     A merchant-initiated charge must contain the network transaction ID of the approval by which the customer agreed.
     """
     if order.emulate_code is not None:
-        return Verdict(_verify(emulated_response(order.emulate_code), order))
+        return IssuerVerdict(_verify(emulated_response(order.emulate_code), order))
     if order.card is None:
-        return Verdict(NO_SUCH_NUMBER)
+        return IssuerVerdict(NO_SUCH_NUMBER)
     response_code = _respond(order.card, order)
     if response_code != APPROVED:
-        return Verdict(response_code, order.card.advice_code)
+        return IssuerVerdict(response_code, order.card.advice_code)
     if not order.by_customer:
         return _judge_renewal(order.card, order)
     if _lacks_proof(order.card, order):
-        return Verdict(ask_for_authentication(order.brand))
-    return Verdict(_verify(APPROVED, order), conditions=tuple(_conditions(order.card, order)))
+        return IssuerVerdict(ask_for_authentication(order.brand))
+    return IssuerVerdict(_verify(APPROVED, order), conditions=tuple(_conditions(order.card, order)))
 
 
-def _judge_renewal(card: PublishedCard, order: FaultRule) -> Verdict:
+def _judge_renewal(card: PublishedCard, order: AuthorizationRequest) -> IssuerVerdict:
     """Decide a merchant-initiated charge that the card itself would approve. No authentication is required."""
     if order.agreement is None:
-        return Verdict(INVALID_TRANSACTION)
+        return IssuerVerdict(INVALID_TRANSACTION)
     declines = card.renewal_code is not None and not _has_new_expiry(card, order)
     if declines and card.renewal_declines is None:
-        return Verdict(card.renewal_code or INVALID_TRANSACTION, card.renewal_advice)
+        return IssuerVerdict(card.renewal_code or INVALID_TRANSACTION, card.renewal_advice)
     tries = (Condition.TRIES,) if declines else ()
-    return Verdict(_verify(APPROVED, order), conditions=(Condition.AGREEMENT, *tries, *_conditions(card, order)))
+    return IssuerVerdict(_verify(APPROVED, order), conditions=(Condition.AGREEMENT, *tries, *_conditions(card, order)))
 
 
-def _has_new_expiry(card: PublishedCard, order: FaultRule) -> bool:
+def _has_new_expiry(card: PublishedCard, order: AuthorizationRequest) -> bool:
     """Return whether the card was renewed and the merchant knows its new expiry."""
     return card.updater == "new_expiry" and card.new_expiry == f"{order.expiry.year:04d}-{order.expiry.month:02d}"
 
@@ -111,7 +111,7 @@ def ask_for_authentication(brand: str) -> str:
     return "65" if brand == "mastercard" else "1A"
 
 
-def assess(request: AuthenticationRequest) -> Assessment:
+def assess(request: ReceivedAreq) -> Assessment:
     """Return the transStatus of an AReq. A published card without one passes; an unknown number is U."""
     if request.card is None:
         return Assessment("U", NO_CARD_RECORD, choose_eci("U", request.brand))
@@ -126,7 +126,7 @@ def choose_eci(status: str, brand: str) -> str | None:
     return (ECI_MASTERCARD if brand in {"mastercard", "maestro"} else ECI).get(status)
 
 
-def _respond(card: PublishedCard, order: FaultRule) -> str:
+def _respond(card: PublishedCard, order: AuthorizationRequest) -> str:
     """Return the card's own response, before authentication and balance are considered."""
     if card.amount_decides:
         return respond_by_amount(order.amount_minor, order.currency)
@@ -147,13 +147,13 @@ def respond_by_amount(amount_minor: int, currency: str) -> str:
     return f"{whole % 100:02d}" if whole in DECIDING_AMOUNTS else APPROVED
 
 
-def _lacks_proof(card: PublishedCard, order: FaultRule) -> bool:
+def _lacks_proof(card: PublishedCard, order: AuthorizationRequest) -> bool:
     """Return whether the cardholder must be authenticated first."""
     asks = card.authentication is not None and card.authentication not in NOTED
     return asks and order.proof is None
 
 
-def _conditions(card: PublishedCard, order: FaultRule) -> list[Condition]:
+def _conditions(card: PublishedCard, order: AuthorizationRequest) -> list[Condition]:
     conditions = []
     if order.proof is not None and not order.proof.is_external:
         conditions.append(Condition.PROOF)
@@ -164,16 +164,16 @@ def _conditions(card: PublishedCard, order: FaultRule) -> list[Condition]:
     return conditions
 
 
-def _verify(response_code: str, order: FaultRule) -> str:
+def _verify(response_code: str, order: AuthorizationRequest) -> str:
     """Return the code of a verification for an approval of zero."""
     return VERIFIED if response_code == APPROVED and not order.amount_minor else response_code
 
 
-def choose_operation_delivery(operation: Operation, card: PublishedCard | None) -> Delivery:
+def choose_operation_delivery(operation: OperationMessage, card: PublishedCard | None) -> DeliveryMode:
     """Choose the delivery of a capture, void or refund. An emulated code is answered at once."""
-    return card.operation_delivery if card and operation.emulate_code is None else Delivery.PROMPT
+    return card.operation_delivery if card and operation.emulate_code is None else DeliveryMode.PROMPT
 
 
-def choose_delivery(order: FaultRule) -> Delivery:
+def choose_delivery(order: AuthorizationRequest) -> DeliveryMode:
     """Choose the delivery of an authorization. An emulated code is answered at once."""
-    return order.card.delivery if order.card and order.emulate_code is None else Delivery.PROMPT
+    return order.card.delivery if order.card and order.emulate_code is None else DeliveryMode.PROMPT

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tollhouse.simulator import rules
 from tollhouse.simulator.cards import names_of
-from tollhouse.simulator.model import Booking, Condition, Result
+from tollhouse.simulator.model import Booking, Condition, IssuerResponse
 from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from asyncpg import Record
 
-    from tollhouse.simulator.model import Entry, FaultRule, PublishedCard
+    from tollhouse.simulator.model import AuthorizationRequest, JournalRow, PublishedCard
     from tollhouse.storage.database import PlainConnection
 
 queries = load_queries("tollhouse.simulator")
 
 #: The response to a repeated reference with different content, as real hosts give it.
-REFUSED = Result(rules.DUPLICATE, None, None, None)
+REFUSED = IssuerResponse(rules.DUPLICATE, None, None, None)
 #: The columns that identify a repeat, and the count of repeats.
 REPEATED = frozenset(
     {
@@ -43,7 +43,7 @@ REPEATED = frozenset(
 )
 
 
-async def write_entries(connection: PlainConnection, entries: Sequence[Entry]) -> list[Result]:
+async def write_entries(connection: PlainConnection, entries: Sequence[JournalRow]) -> list[IssuerResponse]:
     """Journal authorizations by `insert_entries`, in a database transaction if an approval depends on a condition."""
     if not any(entry.conditions for entry in entries):
         return await insert_entries(connection, entries)
@@ -51,7 +51,7 @@ async def write_entries(connection: PlainConnection, entries: Sequence[Entry]) -
         return await insert_entries(connection, entries)
 
 
-async def insert_entries(connection: PlainConnection, entries: Sequence[Entry]) -> list[Result]:
+async def insert_entries(connection: PlainConnection, entries: Sequence[JournalRow]) -> list[IssuerResponse]:
     """Journal authorizations, subtract their amounts, and return the issuer's responses, old ones included."""
     by_reference = {entry.order.reference: entry for entry in reversed(entries)}
     equal = [entry for entry in entries if _content(entry.order) == _content(by_reference[entry.order.reference].order)]
@@ -70,14 +70,14 @@ async def insert_entries(connection: PlainConnection, entries: Sequence[Entry]) 
     return [results[entry.order.reference] if id(entry) in answered else REFUSED for entry in entries]
 
 
-def _content(order: FaultRule) -> tuple[object, ...]:
+def _content(order: AuthorizationRequest) -> tuple[object, ...]:
     """Return the parts of an authorization that a repeat must have too, in the form of the journal."""
     cavv = order.proof.cavv if order.proof else None
     money = (order.amount_minor, order.currency)
     return (_kind(order), order.masked_number, *money, cavv, order.agreement, order.acceptor)
 
 
-def _choose_bookings(entries: Sequence[Entry], fresh: Mapping[str, Result]) -> Iterator[Booking]:
+def _choose_bookings(entries: Sequence[JournalRow], fresh: Mapping[str, IssuerResponse]) -> Iterator[Booking]:
     """Return the disputes of sales that were approved just now."""
     for order in (entry.order for entry in entries if entry.order.reference in fresh):
         days = order.card.disputed_after_days if order.card else None
@@ -100,8 +100,8 @@ async def book_disputes(connection: PlainConnection, bookings: Sequence[Booking]
 
 
 async def _answer_known(
-    connection: PlainConnection, entries: Sequence[Entry], deliveries: Mapping[str, int]
-) -> dict[str, Result]:
+    connection: PlainConnection, entries: Sequence[JournalRow], deliveries: Mapping[str, int]
+) -> dict[str, IssuerResponse]:
     """Respond to authorizations that arrived before, or whose reversal did."""
     late = {entry.order.reference: _outrun_or_refuse(entry) for entry in entries}
     columns = _columns(entries, deliveries, results=late)
@@ -117,9 +117,9 @@ async def _answer_known(
     )
 
 
-async def _check_conditions(connection: PlainConnection, entries: Sequence[Entry]) -> dict[str, Result]:
+async def _check_conditions(connection: PlainConnection, entries: Sequence[JournalRow]) -> dict[str, IssuerResponse]:
     """Check the conditions of new approvals, and turn those that fail into declines."""
-    declined: dict[str, Result] = {}
+    declined: dict[str, IssuerResponse] = {}
     for condition, check in (
         (Condition.AGREEMENT, _find_agreements),
         (Condition.TRIES, _count_tries),
@@ -138,14 +138,14 @@ async def _check_conditions(connection: PlainConnection, entries: Sequence[Entry
     return declined
 
 
-def _decline(condition: Condition, order: FaultRule) -> Result:
+def _decline(condition: Condition, order: AuthorizationRequest) -> IssuerResponse:
     if condition is not Condition.TRIES:
-        return Result(condition.value, None, None, None)
+        return IssuerResponse(condition.value, None, None, None)
     card = _card(order)
-    return Result(card.renewal_code or rules.INVALID_TRANSACTION, card.renewal_advice, None, None)
+    return IssuerResponse(card.renewal_code or rules.INVALID_TRANSACTION, card.renewal_advice, None, None)
 
 
-async def _turn_down(connection: PlainConnection, declined: Mapping[str, Result]) -> None:
+async def _turn_down(connection: PlainConnection, declined: Mapping[str, IssuerResponse]) -> None:
     await queries.update_declined(
         connection,
         references=list(declined),
@@ -154,7 +154,7 @@ async def _turn_down(connection: PlainConnection, declined: Mapping[str, Result]
     )
 
 
-async def _find_agreements(connection: PlainConnection, orders: Sequence[FaultRule]) -> set[str]:
+async def _find_agreements(connection: PlainConnection, orders: Sequence[AuthorizationRequest]) -> set[str]:
     """Return the network transaction IDs that belong to the card, or to one that it replaced."""
     shown = [(order, name) for order in orders for name in names_of(_card(order))]
     rows = queries.select_agreements(
@@ -166,7 +166,7 @@ async def _find_agreements(connection: PlainConnection, orders: Sequence[FaultRu
     return {row["reference"] async for row in rows}
 
 
-async def _count_tries(connection: PlainConnection, orders: Sequence[FaultRule]) -> set[str]:
+async def _count_tries(connection: PlainConnection, orders: Sequence[AuthorizationRequest]) -> set[str]:
     """Return the requests that follow as many attempts as their card declines."""
     rows = queries.select_tried_enough(
         connection,
@@ -176,7 +176,7 @@ async def _count_tries(connection: PlainConnection, orders: Sequence[FaultRule])
     return {row["reference"] async for row in rows}
 
 
-async def _spend_proofs(connection: PlainConnection, orders: Sequence[FaultRule]) -> set[str]:
+async def _spend_proofs(connection: PlainConnection, orders: Sequence[AuthorizationRequest]) -> set[str]:
     shown = [(order, order.proof, _card(order)) for order in orders if order.proof is not None]
     rows = queries.update_proofs_spent(
         connection,
@@ -191,7 +191,7 @@ async def _spend_proofs(connection: PlainConnection, orders: Sequence[FaultRule]
     return {row["reference"] async for row in rows}
 
 
-async def _spend_notes(connection: PlainConnection, orders: Sequence[FaultRule]) -> set[str]:
+async def _spend_notes(connection: PlainConnection, orders: Sequence[AuthorizationRequest]) -> set[str]:
     held = set()
     for order in orders:
         spent = await queries.update_note_spent(
@@ -206,7 +206,7 @@ async def _spend_notes(connection: PlainConnection, orders: Sequence[FaultRule])
     return held
 
 
-async def _take_balances(connection: PlainConnection, orders: Sequence[FaultRule]) -> set[str]:
+async def _take_balances(connection: PlainConnection, orders: Sequence[AuthorizationRequest]) -> set[str]:
     held = set()
     for order in sorted(orders, key=lambda order: _card(order).name):
         card = _card(order)
@@ -219,13 +219,13 @@ async def _take_balances(connection: PlainConnection, orders: Sequence[FaultRule
     return held
 
 
-def read_result(row: Record) -> Result:
+def read_result(row: Record) -> IssuerResponse:
     """Parse a response from a journal row."""
-    return Result(row["response_code"], row["advice_code"], row["approval_code"], row["network_transaction_id"])
+    return IssuerResponse(row["response_code"], row["advice_code"], row["approval_code"], row["network_transaction_id"])
 
 
 def _columns(
-    entries: Sequence[Entry], deliveries: Mapping[str, int], results: Mapping[str, Result] | None = None
+    entries: Sequence[JournalRow], deliveries: Mapping[str, int], results: Mapping[str, IssuerResponse] | None = None
 ) -> dict[str, Any]:
     """Return the columns of entries for the statements. `results` replaces their own."""
     chosen = [results[e.order.reference] if results else e.result for e in entries]
@@ -248,17 +248,17 @@ def _columns(
     }
 
 
-def _kind(order: FaultRule) -> str:
+def _kind(order: AuthorizationRequest) -> str:
     if not order.amount_minor:
         return "verification"
     return "sale" if order.capture else "authorization"
 
 
-def _outrun_or_refuse(entry: Entry) -> Result:
-    return entry.result if entry.outruns_reversal else Result(rules.REVERSED_BEFORE, None, None, None)
+def _outrun_or_refuse(entry: JournalRow) -> IssuerResponse:
+    return entry.result if entry.outruns_reversal else IssuerResponse(rules.REVERSED_BEFORE, None, None, None)
 
 
-def _card(order: FaultRule) -> PublishedCard:
+def _card(order: AuthorizationRequest) -> PublishedCard:
     """Return the card of a request with conditions, which always has one."""
     if order.card is None:
         raise ValueError("a condition was set for a number that is not published")

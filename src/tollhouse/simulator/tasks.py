@@ -46,4 +46,4 @@ class KeyedTasks(Generic[Outcome]):
     def _forget(self, key: Hashable, task: asyncio.Task[Outcome]) -> None:
         del self._tasks[key]
         if not task.cancelled() and task.exception() is not None:
-            log.error("background work failed", work=self._name, exc_info=task.exception())
+            log.error("background_task.failed", task=self._name, exc_info=task.exception())

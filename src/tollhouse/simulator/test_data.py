@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from tollhouse.kernel.addresses import parse_address
 from tollhouse.kernel.card import CardNumber
-from tollhouse.simulator.messages import Message, decode, encode
+from tollhouse.simulator.messages import SimulatorMessage, decode, encode
 from tollhouse.simulator.model import PublishedCard
 from tollhouse.simulator.store import queries
 from tollhouse.simulator.test_numbers import draw_number
@@ -40,7 +40,7 @@ Minor = Annotated[int, Meta(ge=0, le=999_999_999_999)]
 Addresses = Annotated[list[str], Meta(max_length=50)]
 
 
-class _Create(Message):
+class _Create(SimulatorMessage):
     merchant_id: int
     type: Type
     balance_minor: Minor
@@ -55,14 +55,14 @@ class _Create(Message):
     at: datetime | None = None
 
 
-class _List(Message):
+class _List(SimulatorMessage):
     merchant_id: int
     type: Type | None = None
     limit: Annotated[int, Meta(ge=0, le=100)] = 100
     offset: Annotated[int, Meta(ge=0, le=2**31)] = 0
 
 
-class _Name(Message):
+class _Name(SimulatorMessage):
     merchant_id: int
     id: int
 
@@ -82,7 +82,7 @@ _name = msgspec.json.Decoder(_Name)
 _change = msgspec.json.Decoder(_Change)
 
 
-class TestDataOffice:
+class TestDataService:
     """The handler of the gateway's requests for merchants' test data. Raises Invalid for a faulty body."""
 
     def __init__(self, database: Database) -> None:

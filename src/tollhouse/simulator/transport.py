@@ -10,7 +10,7 @@ import structlog
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import Refusal
 from tollhouse.simulator.model import Silence
-from tollhouse.transport.model import NoAnswer, NotSent
+from tollhouse.transport.model import NoResponse, RequestNotSent
 
 if TYPE_CHECKING:
     from tollhouse.simulator.host import Simulator
@@ -33,20 +33,20 @@ class InProcessTransport:
         """
         del is_repeatable  # no connection can break
         if boot_seconds() >= send_before:
-            raise NotSent("The deadline for sending had passed.")
+            raise RequestNotSent("The deadline for sending had passed.")
         try:
             async with asyncio.timeout(timeout_seconds):
                 answer = await self._simulator.handle(path, body)
                 if isinstance(answer, Silence):
                     await asyncio.sleep(answer.seconds)
         except TimeoutError as error:
-            raise NoAnswer from error
+            raise NoResponse from error
         except Refusal as error:
-            log.info("simulator refused", path=path, cause=type(error).__name__)
-            raise NoAnswer from error
+            log.info("simulator.request_rejected", path=path, cause=type(error).__name__)
+            raise NoResponse from error
         except Exception as error:
-            log.exception("simulator failed", path=path)
-            raise NoAnswer from error
+            log.exception("simulator.request_failed", path=path)
+            raise NoResponse from error
         if isinstance(answer, Silence):
-            raise NoAnswer
+            raise NoResponse
         return answer

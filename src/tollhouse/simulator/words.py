@@ -20,7 +20,7 @@ DEFAULT = "en"
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class BankWords:
     """The texts of one language."""
 
     language: str
@@ -56,11 +56,11 @@ def choose_language(tag: str | None) -> str:
 
 
 @cache
-def _read_words(language: str) -> Words:
+def _read_words(language: str) -> BankWords:
     text = files(__package__).joinpath("words", f"{language}.toml").read_text(encoding="utf-8")
-    return Words(language, tomllib.loads(text))
+    return BankWords(language, tomllib.loads(text))
 
 
-def choose_words(tag: str | None) -> Words:
+def choose_words(tag: str | None) -> BankWords:
     """Return the texts for the language of a tag, or English ones."""
     return _read_words(choose_language(tag))

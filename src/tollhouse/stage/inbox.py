@@ -22,7 +22,7 @@ from tollhouse.http.routes import Route
 from tollhouse.ipn.log import select_recent_deliveries
 from tollhouse.kernel.errors import Invalid, NotFound
 from tollhouse.merchants.clock import select_clock
-from tollhouse.notices.letter import build_letter
+from tollhouse.notices.render import render_email
 from tollhouse.notices.store import select_notice, select_recent_notices
 from tollhouse.stage.callbacks import CallbackView, build_callback
 from tollhouse.stage.demo import MERCHANT_ID, SITE_ID
@@ -92,7 +92,7 @@ class Inbox:
             notice = await select_notice(connection, merchant_id=MERCHANT_ID, notice_id=notice_id)
         if notice is None or not await self.is_for_demo():
             raise NotFound(NO_PATH)
-        return answer_html(build_letter(notice).html, headers=LETTER_HEADERS)
+        return answer_html(render_email(notice).html, headers=LETTER_HEADERS)
 
     async def receive(self, request: Request) -> Response:
         """Receive a callback as a merchant's server does: verify, remember, acknowledge."""

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from tollhouse.notices.letter import build_letter
-from tollhouse.notices.model import Notice, State
+from tollhouse.notices.model import EmailState, Notice
+from tollhouse.notices.render import render_email
 from tollhouse.phones.recording import RecordedMessage
 
 CODE = re.compile(r"\b\d{6}\b")
@@ -54,8 +54,8 @@ class MessageView:
 
 def build_letter_view(notice: Notice) -> LetterView:
     """Put a letter together from its row."""
-    letter, facts = build_letter(notice), notice.facts
-    is_tried_again = notice.state is State.WAITING and notice.error is not None
+    letter, facts = render_email(notice), notice.facts
+    is_tried_again = notice.state is EmailState.WAITING and notice.error is not None
     return LetterView(
         anchor=f"letter-{notice.notice_id}",
         notice_id=notice.notice_id,

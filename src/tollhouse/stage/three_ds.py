@@ -22,9 +22,9 @@ from tollhouse.payments.authentications import page_key
 from tollhouse.payments.model import Payment, Status
 from tollhouse.payments.reading.stored_payment import show_payment
 from tollhouse.payments.store import select_payment_by_order
-from tollhouse.threeds.model import Authentication, BrowserData, State
+from tollhouse.threeds.model import Authentication, AuthenticationState, BrowserData
 from tollhouse.threeds.store import select_newest
-from tollhouse.transport.model import NoAnswer, NotSent
+from tollhouse.transport.model import NoResponse, RequestNotSent
 
 if TYPE_CHECKING:
     from tollhouse.payments.dependencies import AuthenticationDependencies
@@ -80,15 +80,15 @@ async def _take_step(
     deps: AuthenticationDependencies, transport: Transport, authentication: Authentication, result: Outcome
 ) -> None:
     """Do what a cardholder would do next; where there is nothing to do, the next look may find more."""
-    if authentication.state is State.CHALLENGED:
+    if authentication.state is AuthenticationState.CHALLENGED:
         await _answer_bank(transport, authentication, result)
         if result == "timeout":
             await abandon(deps, authentication)
     elif result == "timeout" and not authentication.state.is_decided:
         await abandon(deps, authentication)
-    elif authentication.state is State.COLLECTING:
+    elif authentication.state is AuthenticationState.COLLECTING:
         await submit_browser(deps, page_key(deps.pages, authentication.series_id), BROWSER)
-    elif authentication.state is State.LAPSED:
+    elif authentication.state is AuthenticationState.LAPSED:
         await open_page(deps, page_key(deps.pages, authentication.series_id))
 
 
@@ -98,7 +98,7 @@ async def _answer_bank(transport: Transport, authentication: Authentication, res
     try:
         send_before = boot_seconds() + CONTROL_TIMEOUT_SECONDS
         await transport.post(path, body, timeout_seconds=CONTROL_TIMEOUT_SECONDS, send_before=send_before)
-    except (NotSent, NoAnswer) as error:
+    except (RequestNotSent, NoResponse) as error:
         log.warning("challenge not answered", transaction_id=authentication.transaction_id, cause=type(error).__name__)
         raise Unavailable("The simulator did not take the answer.") from error
 

@@ -11,7 +11,7 @@ import structlog
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import Unavailable
 from tollhouse.kernel.unreadable import UNREADABLE
-from tollhouse.transport.model import NoAnswer, NotSent
+from tollhouse.transport.model import NoResponse, RequestNotSent
 
 if TYPE_CHECKING:
     from tollhouse.transport.model import Transport
@@ -31,7 +31,7 @@ async def ask_world(transport: Transport, path: str, message: Mapping[str, Any])
             send_before=boot_seconds() + TIMEOUT_SECONDS,
         )
         content: dict[str, Any] = msgspec.json.decode(answer, type=dict[str, Any])
-    except (NotSent, NoAnswer, *UNREADABLE) as error:
+    except (RequestNotSent, NoResponse, *UNREADABLE) as error:
         log.warning("simulator did not answer", path=path, cause=type(error).__name__)
         raise Unavailable("The simulator did not answer.") from error
     return content

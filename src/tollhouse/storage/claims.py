@@ -34,7 +34,7 @@ async def create_once(database: Database, claim: Claim | None, create: Create, *
     async with database.transaction() as connection:
         if claim is None:
             return Reply(status, await create(connection))
-        if await _take(connection, claim):
+        if await _claim(connection, claim):
             reply = Reply(status, await create(connection))
             await _record(connection, claim, reply)
             return reply
@@ -64,7 +64,7 @@ async def create_and_send(
         is_taken = claim is None or await _lease(connection, claim, lease_seconds=lease_seconds)
         reply = Reply(CREATED, await create(connection)) if is_taken else None
     if reply is None:
-        return await _recall_sent(database, claim)
+        return await _load_sent_response(database, claim)
     try:
         await send()
     except TollhouseError:
@@ -90,7 +90,7 @@ async def _lease(connection: PlainConnection, claim: Claim, *, lease_seconds: fl
     return leased is not None
 
 
-async def _recall_sent(database: Database, claim: Claim | None) -> Reply:
+async def _load_sent_response(database: Database, claim: Claim | None) -> Reply:
     """Return the response to a request ID that another request has claimed.
 
     Raises RequestIdReused, RequestInProgress.
@@ -132,7 +132,7 @@ async def _release(connection: PlainConnection, claim: Claim) -> None:
     )
 
 
-async def _take(connection: PlainConnection, claim: Claim) -> bool:
+async def _claim(connection: PlainConnection, claim: Claim) -> bool:
     """Claim a request ID. Wait for a concurrent claim of the same ID."""
     taken = await queries.insert_claim(
         connection,

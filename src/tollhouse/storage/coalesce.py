@@ -119,7 +119,9 @@ class Coalescer(Generic[Item, Result]):
         while self._waiting and self._waiting[0].deadline <= loop.time():
             refused.append(self._waiting.popleft())
         if refused:
-            log.warning("items refused", lane=self.name, size=len(refused), waited_seconds=self._wait_seconds)
+            log.warning(
+                "write_queue.items_rejected", queue=self.name, size=len(refused), waited_seconds=self._wait_seconds
+            )
             _fail([(item, future) for item, future, _ in refused], QueueFull())
         if self._waiting:
             self._expiry = loop.call_at(self._waiting[0].deadline, self._expire)
@@ -133,29 +135,29 @@ class Coalescer(Generic[Item, Result]):
                     await asyncio.sleep(self._gather_seconds)
                 size = min(len(self._waiting), self._batch_limit)
                 batch = [self._waiting.popleft()[:2] for _ in range(size)]
-                await self._settle(batch, give_up_at=time.monotonic() + self._patience_seconds)
+                await self._write_batch(batch, give_up_at=time.monotonic() + self._patience_seconds)
         except asyncio.CancelledError:
             _fail(batch, DatabaseUnavailable())
             raise
         finally:
             self._lane = None
 
-    async def _settle(self, batch: Batch[Item, Result], *, give_up_at: float) -> None:
+    async def _write_batch(self, batch: Batch[Item, Result], *, give_up_at: float) -> None:
         """Flush a batch and give every caller its result or its error."""
         try:
-            await self._flush_stubbornly(batch, give_up_at=give_up_at)
+            await self._flush_with_retries(batch, give_up_at=give_up_at)
         except DatabaseUnavailable as error:
             _fail(batch, error)
         except Exception as error:  # noqa: BLE001 - each caller gets its own; the lane goes on
             if len(batch) == 1:
                 _fail(batch, error)
                 return
-            log.warning("batch split", lane=self.name, size=len(batch), error=type(error).__name__)
+            log.warning("write_queue.batch_split", queue=self.name, size=len(batch), error=type(error).__name__)
             middle = len(batch) // 2
-            await self._settle(batch[:middle], give_up_at=give_up_at)
-            await self._settle(batch[middle:], give_up_at=give_up_at)
+            await self._write_batch(batch[:middle], give_up_at=give_up_at)
+            await self._write_batch(batch[middle:], give_up_at=give_up_at)
 
-    async def _flush_stubbornly(self, batch: Batch[Item, Result], *, give_up_at: float) -> None:
+    async def _flush_with_retries(self, batch: Batch[Item, Result], *, give_up_at: float) -> None:
         """Flush and deliver the results. Flush again after errors that repetition can fix."""
         deadlocks = 0
         is_written = False

@@ -66,7 +66,7 @@ CONNECTION_LOST = (
 log = structlog.get_logger()
 
 
-class Connection(PlainConnection):
+class PooledConnection(PlainConnection):
     """A connection that is returned to the pool without a reset.
 
     By default the driver sends a reset at each return, a round trip that only session state needs; Tollhouse keeps
@@ -110,7 +110,7 @@ class Database:
                 dsn,
                 min_size=min_size,
                 max_size=max_size,
-                connection_class=Connection,
+                connection_class=PooledConnection,
                 connect=connect,
                 timeout=ACQUIRE_TIMEOUT_SECONDS,
                 # The server's own timeout comes first, because it leaves nothing running.
@@ -176,12 +176,12 @@ class Database:
             try:
                 return await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
             except asyncpg.TooManyConnectionsError:
-                self._tell_full()
+                self._log_full()
                 if time.monotonic() >= give_up_at:
                     raise
                 await asyncio.sleep(FULL_PAUSE_SECONDS)
 
-    def _tell_full(self) -> None:
+    def _log_full(self) -> None:
         """Log that the server has no connection left, at most once per interval."""
         if time.monotonic() - self._told_full_at >= FULL_LOG_INTERVAL_SECONDS:
             self._told_full_at = time.monotonic()

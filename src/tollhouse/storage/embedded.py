@@ -129,7 +129,7 @@ class EmbeddedPostgres:
         except BaseException:
             await self.stop()
             raise
-        log.info("database started", directory=str(self._root), seconds=round(time.monotonic() - started, 3))
+        log.info("database.started", directory=str(self._root), seconds=round(time.monotonic() - started, 3))
         return self.dsn
 
     async def stop(self) -> None:
@@ -156,7 +156,7 @@ class EmbeddedPostgres:
 
     async def _launch(self, binaries: Path) -> None:
         """Wait for a previous server, create missing files, run the server, and wait for its first response."""
-        alive = await self._outlive_predecessor()
+        alive = await self._wait_for_predecessor()
         try:
             self._identity = _choose_identity(self._cluster)
             self._log_start = _rotate(self._log)
@@ -170,7 +170,7 @@ class EmbeddedPostgres:
             )
         finally:
             os.close(alive)
-        await self._until_ready(self._process)
+        await self._wait_until_ready(self._process)
 
     def _take_ownership(self) -> int:
         """Lock the data directory for this process. Raises EmbeddedInUse."""
@@ -186,7 +186,7 @@ class EmbeddedPostgres:
         os.write(descriptor, f"{os.getpid()}\n".encode())  # for people; no code reads it
         return descriptor
 
-    async def _outlive_predecessor(self) -> int:
+    async def _wait_for_predecessor(self) -> int:
         """Take the lock that every process of a server holds, and that is free when the last has ended.
 
         Raises EmbeddedInUse.
@@ -249,7 +249,7 @@ class EmbeddedPostgres:
                 start_new_session=True,
             )
 
-    async def _until_ready(self, process: subprocess.Popen[bytes]) -> None:
+    async def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for a response to a query, and create our role and database if they do not exist."""
         connection = await self._first_connection(process)
         try:

@@ -64,7 +64,9 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
 #: Acknowledged writes are on the disk.
 DURABLE: Mapping[str, str] = MappingProxyType(dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "on"))
 #: For tests: a power cut may destroy the whole cluster, and a kill leaves nothing outside of its directory.
-FORGETFUL: Mapping[str, str] = MappingProxyType({**dict.fromkeys(DURABLE, "off"), "dynamic_shared_memory_type": "mmap"})
+NOT_DURABLE: Mapping[str, str] = MappingProxyType(
+    {**dict.fromkeys(DURABLE, "off"), "dynamic_shared_memory_type": "mmap"}
+)
 
 
 class EmbeddedMissing(TollhouseError):
@@ -84,7 +86,7 @@ def find_binaries(wheel: str = WHEEL) -> Path:
 def server_command(binaries: Path, cluster: Path, socket_directory: Path, *, durable: bool) -> list[str]:
     """Return the command that runs the server in the foreground, listening in `socket_directory` only."""
     quoted = str(socket_directory).replace('"', '""')
-    settings = {**SETTINGS, **(DURABLE if durable else FORGETFUL), "unix_socket_directories": f'"{quoted}"'}
+    settings = {**SETTINGS, **(DURABLE if durable else NOT_DURABLE), "unix_socket_directories": f'"{quoted}"'}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     return [str(binaries / "postgres"), "-D", str(cluster), *options]
 

@@ -53,7 +53,7 @@ class NumberBlocks:
         self._next = self._end = 0
         self._reserving: asyncio.Task[None] | None = None
 
-    async def take(self) -> int:
+    async def next_number(self) -> int:
         """Return the next number, reserving a block after the last number of one.
 
         Concurrent callers wait for the same block. Raises the exceptions of `reserve`.

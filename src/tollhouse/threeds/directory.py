@@ -17,8 +17,8 @@ from tollhouse.kernel.card import CardNumber
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.threeds.elements import VERSIONS, ProtocolError
 from tollhouse.threeds.messages import CurrencyUnknown, build_areq, build_preq, parse_ares, parse_pres
-from tollhouse.threeds.model import Answer, CardRange, Question, Requestor, TransStatus
-from tollhouse.transport.model import NoAnswer, NotSent, Transport
+from tollhouse.threeds.model import AuthenticationRequest, AuthenticationResponse, CardRange, Requestor, TransStatus
+from tollhouse.transport.model import NoResponse, RequestNotSent, Transport
 
 AUTHENTICATE_PATH = "/directory"
 RANGES_PATH = "/directory/ranges"
@@ -34,7 +34,7 @@ TECHNICAL = "22"
 log = structlog.get_logger()
 
 
-class Directory:
+class DirectoryClient:
     """A Directory Server behind a transport. `timeout_seconds` limits an AReq.
 
     It must not exceed the margin after which the resolver handles an attempt
@@ -65,7 +65,7 @@ class Directory:
             return ranges[index - 1]
         return CardRange(first=0, last=0, version=VERSIONS[-1], method_url=None)
 
-    async def authenticate(self, question: Question) -> Answer:
+    async def authenticate(self, question: AuthenticationRequest) -> AuthenticationResponse:
         """Request an authentication. Never raises for failures of the Directory Server or the network."""
         try:
             areq = build_areq(question, self._requestor)
@@ -74,13 +74,13 @@ class Directory:
                     AUTHENTICATE_PATH, areq, timeout_seconds=self.timeout_seconds, send_before=question.send_before
                 )
             answer = parse_ares(body, question)
-        except (NotSent, NoAnswer, TimeoutError, ProtocolError, CurrencyUnknown) as error:
+        except (RequestNotSent, NoResponse, TimeoutError, ProtocolError, CurrencyUnknown) as error:
             log.warning(
                 "authentication unavailable",
                 cause=_describe(error),
                 three_ds_server_trans_id=str(question.three_ds_server_trans_id),
             )
-            return Answer(TransStatus.UNAVAILABLE, TECHNICAL)
+            return AuthenticationResponse(TransStatus.UNAVAILABLE, TECHNICAL)
         log.info(
             "authentication answered",
             status=answer.status,
@@ -108,8 +108,8 @@ class Directory:
                     is_repeatable=True,
                 )
             self._ranges = parse_pres(body, three_ds_server_trans_id=trans_id)
-        except (NotSent, NoAnswer, TimeoutError, ProtocolError) as error:
-            log.warning("card ranges unavailable", cause=_describe(error))
+        except (RequestNotSent, NoResponse, TimeoutError, ProtocolError) as error:
+            log.warning("card_ranges.load_failed", cause=_describe(error))
             self._believed_until = time.monotonic() + RANGES_RETRY_SECONDS
         else:
             self._believed_until = time.monotonic() + RANGES_LIFE_SECONDS

@@ -1,7 +1,7 @@
 """The form of EMV 3-D Secure messages: their data elements and formats.
 
 Elements and error codes are those of EMVCo's core specification 2.2.0, annex A. A message that violates the protocol
-raises `ProtocolError`, which names elements and never their values.
+raises `EmvProtocolError`, which names elements and never their values.
 """
 
 from __future__ import annotations

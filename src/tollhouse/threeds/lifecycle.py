@@ -12,13 +12,29 @@ after `abandoned`.
 
 from __future__ import annotations
 
-from tollhouse.threeds.model import Result, State, TransStatus
+from tollhouse.threeds.model import AuthenticationState, ChallengeResult, TransStatus
 
-TRANSITIONS: dict[State, frozenset[State]] = {
-    State.COLLECTING: frozenset({State.REQUESTED, State.ABANDONED}),
-    State.REQUESTED: frozenset({State.CHALLENGED, State.PASSED, State.FAILED, State.ABANDONED, State.SUPERSEDED}),
-    State.CHALLENGED: frozenset({State.PASSED, State.FAILED, State.ABANDONED, State.LAPSED, State.SUPERSEDED}),
-    State.LAPSED: frozenset({State.ABANDONED, State.SUPERSEDED}),
+TRANSITIONS: dict[AuthenticationState, frozenset[AuthenticationState]] = {
+    AuthenticationState.COLLECTING: frozenset({AuthenticationState.REQUESTED, AuthenticationState.ABANDONED}),
+    AuthenticationState.REQUESTED: frozenset(
+        {
+            AuthenticationState.CHALLENGED,
+            AuthenticationState.PASSED,
+            AuthenticationState.FAILED,
+            AuthenticationState.ABANDONED,
+            AuthenticationState.SUPERSEDED,
+        }
+    ),
+    AuthenticationState.CHALLENGED: frozenset(
+        {
+            AuthenticationState.PASSED,
+            AuthenticationState.FAILED,
+            AuthenticationState.ABANDONED,
+            AuthenticationState.LAPSED,
+            AuthenticationState.SUPERSEDED,
+        }
+    ),
+    AuthenticationState.LAPSED: frozenset({AuthenticationState.ABANDONED, AuthenticationState.SUPERSEDED}),
 }
 
 #: Statuses whose authentication value the issuer verifies in the authorization.
@@ -35,7 +51,7 @@ ABANDONING = frozenset({"03", "04", "08"})
 NEVER_OPENED = "05"
 
 
-def judge(status: TransStatus, *, proceed_without_3ds: bool) -> State:
+def find_next_state(status: TransStatus, *, proceed_without_3ds: bool) -> AuthenticationState:
     """Return the state that follows from a status.
 
     Y and A provide an authentication value, and I means that none is needed: the payment continues. N and R reject it.
@@ -43,25 +59,25 @@ def judge(status: TransStatus, *, proceed_without_3ds: bool) -> State:
     """
     match status:
         case TransStatus.AUTHENTICATED | TransStatus.ATTEMPTED | TransStatus.INFORMATIONAL:
-            return State.PASSED
+            return AuthenticationState.PASSED
         case TransStatus.UNAVAILABLE:
-            return State.PASSED if proceed_without_3ds else State.FAILED
+            return AuthenticationState.PASSED if proceed_without_3ds else AuthenticationState.FAILED
         case TransStatus.DENIED | TransStatus.REJECTED:
-            return State.FAILED
+            return AuthenticationState.FAILED
         case TransStatus.CHALLENGE | TransStatus.DECOUPLED:
-            return State.CHALLENGED
+            return AuthenticationState.CHALLENGED
 
 
-def judge_result(result: Result, *, proceed_without_3ds: bool) -> State:
+def find_state_after_challenge(result: ChallengeResult, *, proceed_without_3ds: bool) -> AuthenticationState:
     """Return the state that follows from the end of a challenge. A cardholder who left has not failed."""
     if result.status not in PROVING:
         if result.challenge_cancel == NEVER_OPENED:
-            return State.LAPSED
+            return AuthenticationState.LAPSED
         if result.challenge_cancel in ABANDONING:
-            return State.ABANDONED
-    return judge(result.status, proceed_without_3ds=proceed_without_3ds)
+            return AuthenticationState.ABANDONED
+    return find_next_state(result.status, proceed_without_3ds=proceed_without_3ds)
 
 
-def origins_of(state: State) -> list[State]:
+def list_origins(state: AuthenticationState) -> list[AuthenticationState]:
     """Return the states from which a state can be reached, as a conditional update expects them."""
     return [origin for origin, targets in TRANSITIONS.items() if state in targets]

@@ -35,7 +35,15 @@ from tollhouse.threeds.elements import (
     write_message,
 )
 from tollhouse.threeds.lifecycle import OPEN_ENDED, PROVING
-from tollhouse.threeds.model import Answer, BrowserData, CardRange, Question, Requestor, Result, TransStatus
+from tollhouse.threeds.model import (
+    AuthenticationRequest,
+    AuthenticationResponse,
+    BrowserData,
+    CardRange,
+    ChallengeResult,
+    Requestor,
+    TransStatus,
+)
 
 #: Numeric codes of currencies that ISO 4217 has retired and that public clients still send.
 RETIRED_CURRENCIES = {
@@ -93,7 +101,7 @@ class CurrencyUnknown(ValueError):
     """The currency has no numeric code, so an AReq cannot contain it."""
 
 
-def build_areq(question: Question, requestor: Requestor) -> bytes:
+def build_areq(question: AuthenticationRequest, requestor: Requestor) -> bytes:
     """Build an AReq. Only here in this package is a card number in clear text. Raises CurrencyUnknown."""
     return write_message(
         {
@@ -120,14 +128,14 @@ def build_areq(question: Question, requestor: Requestor) -> bytes:
     )
 
 
-def _describe_decoupled(question: Question) -> dict[str, str]:
+def _describe_decoupled(question: AuthenticationRequest) -> dict[str, str]:
     """Return the element that permits confirmation in the bank's app, which version 2.1 lacks."""
     if question.version == "2.1.0":
         return {}
     return {"threeDSRequestorDecReqInd": "Y", "threeDSRequestorDecMaxTime": f"{question.decoupled_minutes:05d}"}
 
 
-def _describe_merchant(question: Question, requestor: Requestor) -> dict[str, str]:
+def _describe_merchant(question: AuthenticationRequest, requestor: Requestor) -> dict[str, str]:
     return {
         "acquirerBIN": requestor.acquirer_bin,
         "acquirerMerchantID": requestor.acquirer_merchant_id,
@@ -137,7 +145,7 @@ def _describe_merchant(question: Question, requestor: Requestor) -> dict[str, st
     }
 
 
-def _describe_card(question: Question) -> dict[str, str]:
+def _describe_card(question: AuthenticationRequest) -> dict[str, str]:
     expiry = question.card.expiry
     holder = (question.card.holder or "").strip()[:45]
     named = {"cardholderName": holder} if len(holder) > 1 else {}
@@ -148,7 +156,7 @@ def _describe_card(question: Question) -> dict[str, str]:
     }
 
 
-def _describe_purchase(question: Question) -> dict[str, str]:
+def _describe_purchase(question: AuthenticationRequest) -> dict[str, str]:
     money = question.money
     return {
         "purchaseAmount": str(money.amount_minor),
@@ -191,7 +199,7 @@ def number_currency(code: str) -> str:
     return f"{number:03d}"
 
 
-def parse_ares(body: bytes, question: Question) -> Answer:
+def parse_ares(body: bytes, question: AuthenticationRequest) -> AuthenticationResponse:
     """Parse the response to an AReq. Raises ProtocolError, also for an Erro and for a response to another request."""
     message = read_message(body, "ARes", ARES)
     if read_uuid(message, "threeDSServerTransID") != question.three_ds_server_trans_id:
@@ -202,7 +210,7 @@ def parse_ares(body: bytes, question: Question) -> Answer:
     _require_proof(message, status)
     if status is TransStatus.CHALLENGE and "acsURL" not in message:
         raise ProtocolError(MISSING, "acsURL", message)
-    return Answer(
+    return AuthenticationResponse(
         status=status,
         reason=message.get("transStatusReason"),
         acs_trans_id=read_uuid(message, "acsTransID"),
@@ -213,12 +221,12 @@ def parse_ares(body: bytes, question: Question) -> Answer:
     )
 
 
-def parse_rreq(body: bytes) -> Result:
+def parse_rreq(body: bytes) -> ChallengeResult:
     """Parse an RReq. Raises ProtocolError."""
     message = read_message(body, "RReq", RREQ)
     status = TransStatus(message["transStatus"])
     _require_proof(message, status)
-    return Result(
+    return ChallengeResult(
         version=message["messageVersion"],
         three_ds_server_trans_id=read_uuid(message, "threeDSServerTransID"),
         acs_trans_id=read_uuid(message, "acsTransID"),
@@ -237,17 +245,17 @@ def _require_proof(message: Mapping[str, Any], status: TransStatus) -> None:
         raise ProtocolError(MISSING, ",".join(missing), message)
 
 
-def build_rres(result: Result) -> bytes:
+def build_rres(result: ChallengeResult) -> bytes:
     """Build the acknowledgment of an RReq (resultsStatus 01: received), whatever its result."""
     return write_message({"messageType": "RRes", **_describe_ids(result), "resultsStatus": "01"})
 
 
-def refuse_result(result: Result, code: str, detail: str) -> ProtocolError:
+def refuse_result(result: ChallengeResult, code: str, detail: str) -> ProtocolError:
     """Build the error response to an RReq that is well formed but not acceptable."""
     return ProtocolError(code, detail, _describe_ids(result))
 
 
-def _describe_ids(result: Result) -> dict[str, str]:
+def _describe_ids(result: ChallengeResult) -> dict[str, str]:
     return {
         "messageVersion": result.version,
         "threeDSServerTransID": str(result.three_ds_server_trans_id),

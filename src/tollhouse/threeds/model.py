@@ -41,7 +41,7 @@ class TransStatus(StrEnum):
     INFORMATIONAL = "I"
 
 
-class State(StrEnum):
+class AuthenticationState(StrEnum):
     """The state of an authentication. `threeds.lifecycle` has the transitions."""
 
     #: The browser has not opened the page, or has not sent its data.
@@ -63,7 +63,7 @@ class State(StrEnum):
     @property
     def is_decided(self) -> bool:
         """Whether the payment's outcome or next step is known."""
-        return self in {State.PASSED, State.FAILED, State.ABANDONED}
+        return self in {AuthenticationState.PASSED, AuthenticationState.FAILED, AuthenticationState.ABANDONED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class Requestor:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class AuthenticationRequest:
     """The content of an AReq. `takes_method` is None if the card range has no 3DS Method."""
 
     three_ds_server_trans_id: UUID
@@ -186,7 +186,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AuthenticationResponse:
     """The content of an ARes.
 
     Without an ARes there are no IDs, the status is `UNAVAILABLE` and `reason` is the cause.
@@ -202,7 +202,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ChallengeResult:
     """The content of an RReq: the end of a challenge."""
 
     version: str
@@ -230,7 +230,7 @@ class Authentication:
     transaction_id: int
     attempt_number: int
     number: int
-    state: State
+    state: AuthenticationState
     page_digest: bytes
     return_digest: bytes
     three_ds_server_trans_id: UUID
@@ -263,7 +263,7 @@ class Authentication:
     @property
     def is_decoupled(self) -> bool:
         """Whether the cardholder confirms in the bank's app instead of the browser."""
-        return self.state is State.CHALLENGED and self.acs_url is None
+        return self.state is AuthenticationState.CHALLENGED and self.acs_url is None
 
 
 def _read_text(value: Any) -> str:

@@ -13,8 +13,15 @@ from uuid import UUID
 import msgspec
 
 from tollhouse.storage.queries import load_queries
-from tollhouse.threeds.lifecycle import origins_of
-from tollhouse.threeds.model import CHALLENGE_CANCEL, Answer, Authentication, BrowserData, Result, State
+from tollhouse.threeds.lifecycle import list_origins
+from tollhouse.threeds.model import (
+    CHALLENGE_CANCEL,
+    Authentication,
+    AuthenticationResponse,
+    AuthenticationState,
+    BrowserData,
+    ChallengeResult,
+)
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
@@ -67,13 +74,16 @@ async def update_requested(
         connection,
         **_key(authentication),
         browser=msgspec.json.encode(browser).decode(),
-        origins=origins_of(State.REQUESTED),
+        origins=list_origins(AuthenticationState.REQUESTED),
     )
     return _read(row)
 
 
 async def update_answered(
-    connection: PlainConnection, authentication: Authentication, answer: Answer, state: State
+    connection: PlainConnection,
+    authentication: Authentication,
+    answer: AuthenticationResponse,
+    state: AuthenticationState,
 ) -> Authentication | None:
     """Record the ARes and the next state. Return None if no ARes is expected any more."""
     row = await queries.update_answered(
@@ -93,7 +103,7 @@ async def update_answered(
 
 
 async def update_result(
-    connection: PlainConnection, authentication: Authentication, result: Result, state: State
+    connection: PlainConnection, authentication: Authentication, result: ChallengeResult, state: AuthenticationState
 ) -> Authentication | None:
     """Record the RReq and the next state. Return None if the challenge is over."""
     row = await queries.update_result(
@@ -109,7 +119,7 @@ async def update_result(
     return _read(row)
 
 
-def write_reason(result: Result) -> str | None:
+def write_reason(result: ChallengeResult) -> str | None:
     """Return the reason of a result, and how the challenge was stopped if it was."""
     stopped = f"{CHALLENGE_CANCEL} {result.challenge_cancel}" if result.challenge_cancel else None
     return " ".join(filter(None, (result.reason, stopped))) or None
@@ -135,7 +145,7 @@ async def update_abandoned(connection: PlainConnection, authentication: Authenti
     row = await queries.update_abandoned(
         connection,
         **_key(authentication),
-        origins=origins_of(State.ABANDONED),
+        origins=list_origins(AuthenticationState.ABANDONED),
         grace_seconds=GRACE_SECONDS,
     )
     return _read(row)
@@ -198,6 +208,6 @@ def _read(row: Mapping[str, Any] | None) -> Authentication | None:
 
 def _read_row(row: Mapping[str, Any]) -> Authentication:
     fields = {name: row[name] for name in Authentication.__slots__}
-    fields["state"] = State(fields["state"])
+    fields["state"] = AuthenticationState(fields["state"])
     fields["browser"] = msgspec.json.decode(fields["browser"], type=BrowserData) if fields["browser"] else None
     return Authentication(**fields)

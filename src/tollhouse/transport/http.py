@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import aiohttp
 
 from tollhouse.kernel.clock import boot_seconds
-from tollhouse.transport.model import NoAnswer, NotSent
+from tollhouse.transport.model import NoResponse, RequestNotSent
 from tollhouse.transport.urls import build_exact_url
 
 #: The maximum size of a response, large enough for a page of any list.
-MAX_ANSWER_BYTES = 512 * 1024
+MAX_RESPONSE_BYTES = 512 * 1024
 
 #: Concurrent connections to one party.
 MAX_CONNECTIONS = 100
@@ -42,7 +42,7 @@ class _Sending:
         if self.is_sent:
             return
         if boot_seconds() >= self.send_before:
-            raise NotSent("The deadline for sending had passed.")
+            raise RequestNotSent("The deadline for sending had passed.")
         self.is_sent = True
         self.patience.reschedule(asyncio.get_running_loop().time() + self.timeout_seconds)
 
@@ -127,8 +127,8 @@ class HttpTransport:
             build_exact_url(self._base_url + path), data=body, headers=self._headers, allow_redirects=False
         ) as response:
             answer = await _read(response.content)
-            if response.status != 200 or len(answer) > MAX_ANSWER_BYTES:
-                raise NoAnswer(f"The answer had status {response.status} and {len(answer)} bytes.")
+            if response.status != 200 or len(answer) > MAX_RESPONSE_BYTES:
+                raise NoResponse(f"The answer had status {response.status} and {len(answer)} bytes.")
             return answer
 
 
@@ -141,7 +141,7 @@ async def _bound(timeout_seconds: float, send_before: float) -> AsyncIterator[_S
         async with sending.patience:
             yield sending
     except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:  # the last: an invalid host name
-        raise (NoAnswer if sending.is_sent else NotSent) from error
+        raise (NoResponse if sending.is_sent else RequestNotSent) from error
     finally:
         _sending.reset(token)
 
@@ -149,8 +149,8 @@ async def _bound(timeout_seconds: float, send_before: float) -> AsyncIterator[_S
 async def _read(content: aiohttp.StreamReader) -> bytes:
     """Read to the end, or one byte past the maximum. A response may arrive in pieces."""
     answer = bytearray()
-    while len(answer) <= MAX_ANSWER_BYTES:
-        piece = await content.read(MAX_ANSWER_BYTES + 1 - len(answer))
+    while len(answer) <= MAX_RESPONSE_BYTES:
+        piece = await content.read(MAX_RESPONSE_BYTES + 1 - len(answer))
         if not piece:
             break
         answer += piece

@@ -11,11 +11,11 @@ from typing import Protocol
 from tollhouse.kernel.errors import TollhouseError
 
 
-class NotSent(TollhouseError):
+class RequestNotSent(TollhouseError):
     """The message was not sent: no connection was made, or the deadline for sending had passed."""
 
 
-class NoAnswer(TollhouseError):
+class NoResponse(TollhouseError):
     """The message may have arrived, and no response was received."""
 
 

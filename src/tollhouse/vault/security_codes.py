@@ -56,7 +56,7 @@ class SecurityCodes:
         try:
             key = self._ring.get_or_create(minute)
         except (OSError, RingUnsafe) as error:
-            log.warning("ring.key_not_kept", error=type(error).__name__)
+            log.warning("security_code_key.store_failed", error=type(error).__name__)
             return None
         sealed = seal_under(key, code.reveal().encode(), bound_to=f"challenge|{holder_id}|{minute}")
         return SealedCode(holder_id, minute.to_bytes(MINUTE_BYTES, "big") + sealed, expires_at)

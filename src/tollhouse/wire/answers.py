@@ -41,13 +41,13 @@ PaymentStatus = Literal[
 MASKED_FORM = r"^\d{4}(\d\d)?\*{4}\d{4}$"
 
 
-class Answer(BaseModel):
+class ResponseModel(BaseModel):
     """The base of all responses: names as in the API, no unknown fields."""
 
     model_config = ConfigDict(populate_by_name=True, extra="forbid")
 
 
-class Moment(Answer):
+class Moment(ResponseModel):
     """A moment in three forms, as in a `payment`."""
 
     dateTime: DateTime = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
@@ -55,7 +55,7 @@ class Moment(Answer):
     unixTime: int = Field(description="Unix seconds, as a number.")
 
 
-class Timestamp(Answer):
+class Timestamp(ResponseModel):
     """A moment in three forms."""
 
     dateTime: DateTime = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
@@ -63,7 +63,7 @@ class Timestamp(Answer):
     unixTime: str = Field(description="Unix seconds, as a string.")
 
 
-class SourceAnswer(Answer):
+class SourceAnswer(ResponseModel):
     """The card that paid, with its number masked."""
 
     method: Literal["card"] = "card"
@@ -77,14 +77,14 @@ class SourceAnswer(Answer):
     disabled: bool = Field(False, description="Whether the stored card may be paid with no more.")
 
 
-class VatBlock(Answer):
+class VatBlock(ResponseModel):
     """The taxes in an amount."""
 
     amount: Amount
     amountUsd: Amount | None = Field(None, description="The same in US dollars, where a rate is known.")
 
 
-class PaymentBlock(Answer):
+class PaymentBlock(ResponseModel):
     """One transaction."""
 
     code: str = Field(description="`0` approved or still open; anything else is a decline, see the table of codes.")
@@ -122,7 +122,7 @@ class PaymentBlock(Answer):
     vat: VatBlock | None = Field(None, description="The taxes in the amount, where its prices tell of any.")
 
 
-class ConsumerBlock(Answer):
+class ConsumerBlock(ResponseModel):
     """The consumer of a payment."""
 
     id: str = Field(description="The gateway's id; good as a source of later payments.")
@@ -140,7 +140,7 @@ class ConsumerBlock(Answer):
     blocked: bool = Field(False, description="Whether the payment was refused because the consumer is blacklisted.")
 
 
-class SubscriptionBlock(Answer):
+class SubscriptionBlock(ResponseModel):
     """A subscription: the one that a payment started or renewed, or the requested one."""
 
     id: str
@@ -155,7 +155,7 @@ class SubscriptionBlock(Answer):
     timezone: str | None = Field(None, description="Of `eventTime`: always `+00:00`.")
 
 
-class PaymentAnswer(Answer):
+class PaymentAnswer(ResponseModel):
     """The response to a payment, and to `GET /payment/{transactionId}`."""
 
     payment: PaymentBlock
@@ -175,7 +175,7 @@ class PaymentEvent(PaymentAnswer):
     timestamp: Timestamp = Field(description="When the status became final.")
 
 
-class CancelBlock(Answer):
+class CancelBlock(ResponseModel):
     """An event of a subscription, in the form of a payment that moves no money."""
 
     code: Literal["0"] = "0"
@@ -193,7 +193,7 @@ class CancelBlock(Answer):
     timestamp: Moment = Field(description="When it happened.")
 
 
-class SubscriptionEvent(Answer):
+class SubscriptionEvent(ResponseModel):
     """The body of an IPN about a canceled, expired or recovered subscription."""
 
     payment: CancelBlock
@@ -203,7 +203,7 @@ class SubscriptionEvent(Answer):
     timestamp: Timestamp = Field(description="When it happened.")
 
 
-class CardEvent(Answer):
+class CardEvent(ResponseModel):
     """The body of an IPN about the card of a subscription, without a payment. Sites enable it with `extraEvents`."""
 
     event: Literal["subscription.card_expiring"] = Field(description="What happened.")
@@ -213,28 +213,28 @@ class CardEvent(Answer):
     timestamp: Timestamp = Field(description="When it happened.")
 
 
-class TokenAnswer(Answer):
+class TokenAnswer(ResponseModel):
     """A token for one payment."""
 
     token: Uuid = Field(description="UUID; good for one payment.")
     expireAt: int = Field(description="Unix seconds; 15 minutes from now.")
 
 
-class PaymentPageAnswer(Answer):
+class PaymentPageAnswer(ResponseModel):
     """A page on which one payment is made."""
 
     url: WebUrl = Field(description="Where to send the customer's browser.")
     code: int = Field(description="Always 0.")
 
 
-class RepaidLinkAnswer(Answer):
+class RepaidLinkAnswer(ResponseModel):
     """The page on which a consumer repays a chargeback."""
 
     url: str = Field(description="The page; empty when it was repaid.")
     code: int = Field(description="0; 1 when it was repaid.")
 
 
-class ProblemAnswer(Answer):
+class ProblemAnswer(ResponseModel):
     """The reason for rejecting a request.
 
     `errors` names every faulty field by its path, and is `{}` if no field is faulty.

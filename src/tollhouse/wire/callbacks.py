@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from tollhouse.wire.answers import Answer, DateTime
+from tollhouse.wire.answers import DateTime, ResponseModel
 
 
-class IpnRecordAnswer(Answer):
+class IpnRecordAnswer(ResponseModel):
     """One delivery attempt. Missing values are empty texts."""
 
     url: str = Field(description="Where it went.")
@@ -36,7 +36,7 @@ class OrderIpnAnswer(IpnRecordAnswer):
     records: list[IpnRecordAnswer] = Field(description="All attempts, newest first, 100 at most.")
 
 
-class EventAnswer(Answer):
+class EventAnswer(ResponseModel):
     """One event."""
 
     id: str = Field(description="The `webhook-id`.")
@@ -49,7 +49,7 @@ class EventAnswer(Answer):
     )
 
 
-class EventListMeta(Answer):
+class EventListMeta(ResponseModel):
     """The position of the next page."""
 
     limit: int = Field(description="As asked for.")
@@ -57,14 +57,14 @@ class EventListMeta(Answer):
     hasMore: bool = Field(description="Whether there is more already.")
 
 
-class EventListAnswer(Answer):
+class EventListAnswer(ResponseModel):
     """Events in the order of their numbers."""
 
     data: list[EventAnswer]
     meta: EventListMeta
 
 
-class ResentAnswer(Answer):
+class ResentAnswer(ResponseModel):
     """The progress of a call that resends many callbacks."""
 
     resent: int = Field(description="Callbacks that are on their way again.")

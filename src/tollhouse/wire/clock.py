@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from tollhouse.wire.answers import Answer, Instant, Span
+from tollhouse.wire.answers import Instant, ResponseModel, Span
 
 NOW = "Your time: ISO 8601, UTC, to the millisecond."
 AHEAD = "How far it is ahead of the real one: ISO 8601, to the nearest second."
 
 
-class ClockAnswer(Answer):
+class ClockAnswer(ResponseModel):
     """A clock after an advance."""
 
     now: Instant = Field(description=NOW, examples=["2027-01-31T12:00:00.000Z"])
@@ -21,7 +21,7 @@ class ClockAnswer(Answer):
     steps: int = Field(description="At how many instants it stopped, because something fell due or it was there.")
 
 
-class DueAnswer(Answer):
+class DueAnswer(ResponseModel):
     """The next due item of one kind."""
 
     kind: Literal["authorization", "challenge", "card", "subscription", "dispute", "callback"] = Field(
@@ -31,7 +31,7 @@ class DueAnswer(Answer):
     at: Instant = Field(description="In your time: ISO 8601, UTC, to the millisecond.")
 
 
-class OutlookAnswer(Answer):
+class OutlookAnswer(ResponseModel):
     """A clock, and the items that are due next."""
 
     now: Instant = Field(description=NOW, examples=["2027-01-31T12:00:00.000Z"])

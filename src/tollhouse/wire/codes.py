@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from tollhouse.wire.answers import Answer
+from tollhouse.wire.answers import ResponseModel
 
 
-class CodeAnswer(Answer):
+class CodeAnswer(ResponseModel):
     """The meaning of a payment code."""
 
     code: str = Field(description="As in `payment.code`.")
@@ -26,7 +26,7 @@ class CodeAnswer(Answer):
     advice: str = Field(description="The same in words.")
 
 
-class CodeListAnswer(Answer):
+class CodeListAnswer(ResponseModel):
     """The table of payment codes."""
 
     edition: str = Field(description="Names this state of the table.")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tollhouse.wire.answers import Answer, PaymentEvent
+from tollhouse.wire.answers import PaymentEvent, ResponseModel
 
 
-class FeedMeta(Answer):
+class FeedMeta(ResponseModel):
     """The position of the next page."""
 
     limit: int = Field(description="As asked for.")
     cursor: str | None = Field(None, description="Ask with this for the next page; not there on the last one.")
 
 
-class FeedAnswer(Answer):
+class FeedAnswer(ResponseModel):
     """Transactions, newest first."""
 
     data: list[PaymentEvent] = Field(

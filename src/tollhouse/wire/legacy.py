@@ -6,16 +6,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from tollhouse.wire.answers import Answer
+from tollhouse.wire.answers import ResponseModel
 
 
-class MethodAnswer(Answer):
+class MethodAnswer(ResponseModel):
     """A payment method."""
 
     name: str
 
 
-class LegacyAnswer(Answer):
+class LegacyAnswer(ResponseModel):
     """The requested consumer or payment methods."""
 
     result: Literal["OK"] = "OK"
@@ -23,7 +23,7 @@ class LegacyAnswer(Answer):
     short_payment_methods: dict[str, MethodAnswer] | None = Field(None, description="By their names: `cc` is cards.")
 
 
-class LegacyProblemAnswer(Answer):
+class LegacyProblemAnswer(ResponseModel):
     """The reason for rejecting a request, for clients that read `result` and for those that read the other fields."""
 
     result: Literal["NOK"] = "NOK"

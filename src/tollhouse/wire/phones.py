@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tollhouse.wire.answers import Answer
+from tollhouse.wire.answers import ResponseModel
 
 
-class ChannelsAnswer(Answer):
+class ChannelsAnswer(ResponseModel):
     """The channels to a phone."""
 
     channels: list[str] = Field(description="`sms`, `call`, `whatsapp`: what this gateway is set up for.")
 
 
-class CodeSentAnswer(Answer):
+class CodeSentAnswer(ResponseModel):
     """The confirmation that a code was sent."""
 
     channel: str = Field(description="How it was sent.")
@@ -21,7 +21,7 @@ class CodeSentAnswer(Answer):
     triesLeft: int = Field(description="How often it may be tried.")
 
 
-class CodeCheckedAnswer(Answer):
+class CodeCheckedAnswer(ResponseModel):
     """Whether a code was right."""
 
     verified: bool = Field(description="True once, for the code that was sent last.")

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from pydantic import Field, RootModel, WithJsonSchema
 
-from tollhouse.wire.answers import Answer
+from tollhouse.wire.answers import ResponseModel
 
 Worth = Annotated[Decimal, WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
 
 
-class RateAnswer(Answer):
+class RateAnswer(ResponseModel):
     """The value of a currency in US dollars. Twelve significant digits, rounded half up."""
 
     iso3: str = Field(description="ISO 4217.", pattern="^[A-Z]{3}$")

@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field, RootModel
 
-from tollhouse.wire.answers import MASKED_FORM, Amount, Answer, CurrencyCode, DateTime, Timestamp, Uuid
+from tollhouse.wire.answers import MASKED_FORM, Amount, CurrencyCode, DateTime, ResponseModel, Timestamp, Uuid
 
 WHEN = "UTC, `YYYY-MM-DD hh:mm:ss`."
 OWN = "Kept for you as sent."
 
 
-class SiteAnswer(Answer):
+class SiteAnswer(ResponseModel):
     """A site."""
 
     id: str = Field(description="Names the site in payments: `sku.siteId`.")
@@ -55,7 +55,7 @@ class SiteAnswer(Answer):
     logoBase64: str | None = Field(None, description=OWN)
 
 
-class PriceAnswer(Answer):
+class PriceAnswer(ResponseModel):
     """One charge of a schedule."""
 
     amount: Amount
@@ -69,7 +69,7 @@ class PriceAnswer(Answer):
     taxName: str | None = None
 
 
-class SkuAnswer(Answer):
+class SkuAnswer(ResponseModel):
     """A SKU. `price` is a number for one-time products and a list of charges for subscriptions."""
 
     name: str = Field(description="Names the product in payments: `sku.name`.")
@@ -84,7 +84,7 @@ class SkuAnswer(Answer):
     updatedAt: DateTime = Field(description=WHEN)
 
 
-class ConsumerAnswer(Answer):
+class ConsumerAnswer(ResponseModel):
     """A consumer."""
 
     id: str = Field(description="The gateway's id; good as a source of payments once one was approved.")
@@ -108,7 +108,7 @@ class ConsumerAnswer(Answer):
     updatedAt: Timestamp
 
 
-class AccountAnswer(Answer):
+class AccountAnswer(ResponseModel):
     """A stored card, with its number masked."""
 
     paymentAccountId: Uuid = Field(description="UUID; a source of payments.")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from tollhouse.wire.answers import MASKED_FORM, Amount, Answer, CurrencyCode
+from tollhouse.wire.answers import MASKED_FORM, Amount, CurrencyCode, ResponseModel
 
 FaultName = Literal["latency", "dropBefore", "dropAfter", "duplicate"]
 
@@ -25,7 +25,7 @@ AmountOrNull = Annotated[
 ]
 
 
-class FaultAnswer(Answer):
+class FaultAnswer(ResponseModel):
     """A pending fault."""
 
     fault: FaultName = Field(description="What will happen.")
@@ -36,13 +36,13 @@ class FaultAnswer(Answer):
     currency: CurrencyCode | None = None
 
 
-class FaultListAnswer(Answer):
+class FaultListAnswer(ResponseModel):
     """The pending faults, oldest first."""
 
     faults: list[FaultAnswer]
 
 
-class JournalEntry(Answer):
+class JournalEntry(ResponseModel):
     """The issuer's record of one message."""
 
     reference: str = Field(description="The acquirer's reference.")
@@ -67,7 +67,7 @@ class JournalEntry(Answer):
     voidedAt: TextOrNull
 
 
-class JournalAnswer(Answer):
+class JournalAnswer(ResponseModel):
     """The issuer's journal, newest first."""
 
     entries: list[JournalEntry]

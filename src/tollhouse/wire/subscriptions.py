@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tollhouse.wire.answers import Amount, Answer, CurrencyCode, DateTime
+from tollhouse.wire.answers import Amount, CurrencyCode, DateTime, ResponseModel
 
 
-class ChargeAnswer(Answer):
+class ChargeAnswer(ResponseModel):
     """One future charge."""
 
     period: int = Field(description="Counts the charges after the sign-up from 1.")
@@ -27,13 +27,13 @@ class ChargeAnswer(Answer):
     )
 
 
-class UpcomingAnswer(Answer):
+class UpcomingAnswer(ResponseModel):
     """The future charges of a subscription, if nothing changes."""
 
     data: list[ChargeAnswer] = Field(description="Oldest first; empty for a subscription that is over or ends before.")
 
 
-class PreviewAnswer(Answer):
+class PreviewAnswer(ResponseModel):
     """The charges of a sign-up."""
 
     at: DateTime = Field(description="When it would be: UTC, `YYYY-MM-DD hh:mm:ss`.")

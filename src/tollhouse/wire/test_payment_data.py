@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
 
-from tollhouse.wire.answers import Answer, CurrencyCode, DateTime
+from tollhouse.wire.answers import CurrencyCode, DateTime, ResponseModel
 
 
-class TestPaymentDataAnswer(Answer):
+class TestPaymentDataAnswer(ResponseModel):
     """A card or account for tests."""
 
     id: int
@@ -28,7 +28,7 @@ class TestPaymentDataAnswer(Answer):
     updatedAt: DateTime = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
 
 
-class ListMeta(Answer):
+class ListMeta(ResponseModel):
     """The position of this page in the list."""
 
     total: int = Field(description="How many there are in all.")
@@ -36,7 +36,7 @@ class ListMeta(Answer):
     limit: int
 
 
-class TestPaymentDataListAnswer(Answer):
+class TestPaymentDataListAnswer(ResponseModel):
     """A page of the list, newest first."""
 
     data: list[TestPaymentDataAnswer]

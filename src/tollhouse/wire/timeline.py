@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from tollhouse.wire.answers import Answer, Instant
+from tollhouse.wire.answers import Instant, ResponseModel
 
 
-class TimelineEntry(Answer):
+class TimelineEntry(ResponseModel):
     """One event of a timeline."""
 
     at: Instant = Field(description="ISO 8601, UTC, to the millisecond.")
@@ -18,7 +18,7 @@ class TimelineEntry(Answer):
     facts: dict[str, str] = Field(description="What it is about, by name.")
 
 
-class TimelineAnswer(Answer):
+class TimelineAnswer(ResponseModel):
     """The events of a transaction."""
 
     orderId: str

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tollhouse.notices.deliver import Batch, carry_batch, claim_batch, make_recorder, release_batches
+from tollhouse.notices.send import Batch, build_recorder, claim_batch, release_batches, send_batch
 from tollhouse.worker.queue import Count, LeasedQueue, UnderWay, Work, ignore_count
 from tollhouse.worker.run import Beat, ignore_beat
 
 if TYPE_CHECKING:
-    from tollhouse.notices.carrier import MailTransport
+    from tollhouse.notices.transport import MailTransport
     from tollhouse.storage.database import Database
 
 #: Batches, and so connections to the mail server, at a time.
@@ -31,14 +31,14 @@ async def carry_letters(
     count: Count = ignore_count,
 ) -> None:
     """Carry letters as they fall due, until `stop` is set. It is looked at between two letters."""
-    recorder = make_recorder(database)
+    recorder = build_recorder(database)
 
     async def lease(under_way: Sequence[UnderWay[Batch]]) -> Sequence[Batch]:
         batch = await claim_batch(database) if len(under_way) < MAX_BATCHES else None
         return (batch,) if batch else ()
 
     async def handle(batch: Batch) -> None:
-        await carry_batch(batch, carrier, recorder, is_stopping=stop.is_set)
+        await send_batch(batch, carrier, recorder, is_stopping=stop.is_set)
         if stop.is_set():
             await release_batches(database, [batch])
 

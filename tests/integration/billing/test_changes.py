@@ -18,7 +18,7 @@ from tollhouse.billing.changes.cancel import Cancellation, cancel
 from tollhouse.billing.changes.change import access_subscription
 from tollhouse.billing.changes.recover import recover
 from tollhouse.billing.changes.reprice import reprice
-from tollhouse.billing.model import State, Subscription
+from tollhouse.billing.model import Subscription, SubscriptionState
 from tollhouse.billing.renewals.renew import lease_due, load_due, renew
 from tollhouse.billing.upcoming import list_upcoming
 from tollhouse.kernel.errors import Invalid, NotFound
@@ -53,7 +53,7 @@ async def test_cancelled_at_once(billing: Billing) -> None:
     """A cancelled subscription is charged no more, and its end is told."""
     subscription_id = await billing.subscribe()
     ended = await end(billing, subscription_id, reason="too dear")
-    assert (ended.state, ended.cancel_reason, ended.due_at) == (State.CANCELED, "too dear", None)
+    assert (ended.state, ended.cancel_reason, ended.due_at) == (SubscriptionState.CANCELED, "too dear", None)
     assert (await billing.events())[-1] == ("cancel", "canceled")
     assert await end(billing, subscription_id) == ended
     await billing.advance(days=90)
@@ -65,7 +65,7 @@ async def test_cancelled_at_the_next_rebill(billing: Billing) -> None:
     """It stays active with its end named, is not charged then, and is cancelled."""
     subscription_id = await billing.subscribe()
     planned = await end(billing, subscription_id, at_next_rebill=True)
-    assert (planned.state, planned.cancel_at) == (State.ACTIVE, planned.renewal_at)
+    assert (planned.state, planned.cancel_at) == (SubscriptionState.ACTIVE, planned.renewal_at)
     assert list_upcoming(await billing.case(subscription_id), most=5) == []
     await billing.advance(days=30, minutes=1)
     assert await billing.renew() == []
@@ -84,7 +84,7 @@ async def test_cancelled_at_a_date(billing: Billing) -> None:
     await billing.renew()
     assert await billing.standing(subscription_id) == ("canceled", 1)
     other = await billing.subscribe()
-    assert (await end(billing, other, at=case.now - timedelta(days=1))).state is State.CANCELED
+    assert (await end(billing, other, at=case.now - timedelta(days=1))).state is SubscriptionState.CANCELED
 
 
 async def test_recovered(billing: Billing) -> None:
@@ -94,7 +94,7 @@ async def test_recovered(billing: Billing) -> None:
     await end(billing, subscription_id)
     await billing.advance(days=20)
     after = await take_back(billing, subscription_id)
-    assert (after.state, after.cancel_at, after.renewal_at) == (State.ACTIVE, None, before.renewal_at)
+    assert (after.state, after.cancel_at, after.renewal_at) == (SubscriptionState.ACTIVE, None, before.renewal_at)
     assert (await billing.events())[-1] == ("cancel", "recovered")
     await billing.advance(days=10, minutes=1)
     assert await billing.renew() == [(1, 1, "paid")]
@@ -118,7 +118,7 @@ async def test_recovered_after_the_end(billing: Billing) -> None:
     await end(billing, subscription_id)
     await billing.advance(days=71)
     after = await take_back(billing, subscription_id)
-    assert (after.state, after.next_period, after.cycle) == (State.ACTIVE, 3, 0)
+    assert (after.state, after.next_period, after.cycle) == (SubscriptionState.ACTIVE, 3, 0)
     assert after.renewal_at == before.plan.base_at + timedelta(days=90)
     assert await billing.renew() == []
     await billing.advance(days=19, minutes=1)
@@ -157,7 +157,7 @@ async def test_other_prices_for_what_is_past_due(billing: Billing) -> None:
     await billing.renew()
     before = (await billing.case(subscription_id)).subscription
     after = await give_prices(billing, subscription_id, price(500, "30d", repeat=True))
-    assert (after.charge_at, after.state) == (before.charge_at, State.PAST_DUE)
+    assert (after.charge_at, after.state) == (before.charge_at, SubscriptionState.PAST_DUE)
     await billing.advance(days=1)
     await billing.renew()
     assert await charged(billing.shop) == [999, 500]
@@ -204,7 +204,7 @@ async def test_cancelling_while_it_is_charged(billing: Billing) -> None:
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     held, task = await renewing(billing)
-    assert (await end(billing, subscription_id)).state is State.CANCELED
+    assert (await end(billing, subscription_id)).state is SubscriptionState.CANCELED
     held.set()
     assert await task == [(1, 1, "paid")]
     assert await billing.standing(subscription_id) == ("canceled", 1)

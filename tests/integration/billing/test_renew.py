@@ -13,7 +13,7 @@ from tests.support.billing import Billing
 from tests.support.shop import Shop, all_at_once, price
 
 from tollhouse.acquirers.model import Declined
-from tollhouse.billing.model import State
+from tollhouse.billing.model import SubscriptionState
 from tollhouse.billing.renewals.renew import lease_due, load_due, renew
 
 
@@ -32,7 +32,7 @@ async def test_a_period_is_charged_when_due(billing: Billing) -> None:
     assert await billing.renew() == [(1, 1, "paid")]
     assert await billing.renew() == [(1, 1, "paid")]
     after = (await billing.case(subscription_id)).subscription
-    assert (after.state, after.cycle, after.next_period) == (State.ACTIVE, 1, 2)
+    assert (after.state, after.cycle, after.next_period) == (SubscriptionState.ACTIVE, 1, 2)
     assert after.renewal_at == after.charge_at == signed_up + timedelta(days=60)
     assert len(billing.shop.acquirer.charged) == 2
 
@@ -271,7 +271,7 @@ async def test_a_late_payment_returns_to_the_anchor(billing: Billing) -> None:
         await billing.advance(days=days)
         await billing.renew()
     after = (await billing.case(subscription_id)).subscription
-    assert (after.state, after.cycle, after.tries) == (State.ACTIVE, 1, 0)
+    assert (after.state, after.cycle, after.tries) == (SubscriptionState.ACTIVE, 1, 0)
     assert after.renewal_at == after.charge_at == signed_up + timedelta(days=60)
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from tollhouse.client import ApiError, AsyncClient, Client, NotAnswered, Retries
-from tollhouse.client.answers import PaymentAnswer
+from tollhouse.client.answers import PaymentResponse
 
 RETRIES = Retries(attempts=3, first_pause_seconds=0.001, longest_pause_seconds=0.002)
 ANSWER = (
@@ -92,13 +92,13 @@ def serving(*script: bytes) -> Iterator[Server]:
         server.close()
 
 
-def void(kind: str, url: str) -> PaymentAnswer:
+def void(kind: str, url: str) -> PaymentResponse:
     """Make a call with one of the clients."""
     if kind == "waiting":
         with Client(url, retries=RETRIES, timeout_seconds=5) as client:
             return client.void("1", request_id="order-1")
 
-    async def send() -> PaymentAnswer:
+    async def send() -> PaymentResponse:
         async with AsyncClient(url, retries=RETRIES, timeout_seconds=5) as client:
             return await client.void("1", request_id="order-1")
 

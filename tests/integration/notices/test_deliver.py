@@ -12,13 +12,13 @@ from tests.support.callbacks import wait_until
 from tests.support.letters import facts
 from tests.support.mail_server import MailServer, make_certificate, open_mail_server
 
-from tollhouse.notices.carrier import Carried, Delayed, MailTransport, Outcome
-from tollhouse.notices.deliver import BATCH, deliver_due
 from tollhouse.notices.model import Email
 from tollhouse.notices.schedule import DELAYS
+from tollhouse.notices.send import BATCH, send_due_emails
 from tollhouse.notices.server import Security, Server
-from tollhouse.notices.smtp import SmtpCarrier
+from tollhouse.notices.smtp import SmtpTransport
 from tollhouse.notices.store import SWEEPS, NoticeRow, insert_notices
+from tollhouse.notices.transport import EmailDelayed, EmailSent, MailTransport, Outcome
 from tollhouse.storage.database import Database
 from tollhouse.storage.sweep import Sweeper
 from tollhouse.worker.letters import carry_letters
@@ -33,9 +33,9 @@ async def mail() -> AsyncIterator[MailServer]:
         yield server
 
 
-def carrier_to(mail: MailServer) -> SmtpCarrier:
+def carrier_to(mail: MailServer) -> SmtpTransport:
     """Return who carries letters to a server."""
-    return SmtpCarrier(Server("127.0.0.1", mail.port, Security.NONE, None, None), sender=SENDER)
+    return SmtpTransport(Server("127.0.0.1", mail.port, Security.NONE, None, None), sender=SENDER)
 
 
 async def write(database: Database, count: int = 1) -> None:
@@ -63,8 +63,8 @@ async def fall_due(database: Database) -> None:
 async def test_letters_are_carried_once(database: Database, mail: MailServer) -> None:
     """Each letter goes to its recipient, from our address, over one connection; and then no more."""
     await write(database, 3)
-    assert await deliver_due(database, carrier_to(mail)) == 3
-    assert await deliver_due(database, carrier_to(mail)) == 0
+    assert await send_due_emails(database, carrier_to(mail)) == 3
+    assert await send_due_emails(database, carrier_to(mail)) == 0
     assert sorted(mail.envelopes) == [(SENDER, [f"jane{number}@shop.example"]) for number in range(3)]
     assert {letter["Message-ID"] for letter in mail.letters} == {f"<receipt.1.{n}@pay.example>" for n in range(3)}
     assert mail.connections == 1
@@ -76,15 +76,15 @@ async def test_a_letter_is_written_once(database: Database, mail: MailServer) ->
     """Writing it again changes nothing, also after it was carried."""
     await write(database)
     await write(database)
-    await deliver_due(database, carrier_to(mail))
+    await send_due_emails(database, carrier_to(mail))
     await write(database)
-    assert await deliver_due(database, carrier_to(mail)) == 0
+    assert await send_due_emails(database, carrier_to(mail)) == 0
 
 
 async def test_many_letters_go_in_batches(database: Database, mail: MailServer) -> None:
     """More than a batch is carried batch by batch."""
     await write(database, BATCH + 2)
-    assert await deliver_due(database, carrier_to(mail)) == BATCH + 2
+    assert await send_due_emails(database, carrier_to(mail)) == BATCH + 2
     assert mail.connections == 2
 
 
@@ -92,7 +92,7 @@ async def test_a_refused_address_is_given_up(database: Database, mail: MailServe
     """One bad address does not hold up the others, and is not tried again; what the server said of it is not kept."""
     await write(database, 2)
     mail.answers = ["550 no jane0@shop.example here"]
-    await deliver_due(database, carrier_to(mail))
+    await send_due_emails(database, carrier_to(mail))
     refused, sent = sorted(await rows_of(database), key=lambda row: str(row["state"] == "sent"))
     assert (refused["state"], refused["error"]) == ("failed", "550")
     assert sent["state"] == "sent"
@@ -103,16 +103,16 @@ async def test_a_busy_server_is_tried_again(database: Database, mail: MailServer
     """What may be mended is tried again after a pause, under the same name."""
     await write(database)
     mail.answers = ["450 later"]
-    await deliver_due(database, carrier_to(mail))
+    await send_due_emails(database, carrier_to(mail))
     [row] = await rows_of(database)
     assert (row["state"], row["error"], row["attempts"]) == ("waiting", "450", 1)
     assert 50 < row["wait"].total_seconds() <= 60
-    assert await deliver_due(database, carrier_to(mail)) == 0
+    assert await send_due_emails(database, carrier_to(mail)) == 0
     await fall_due(database)
     mail.data_answers = ["451 later"]
-    await deliver_due(database, carrier_to(mail))
+    await send_due_emails(database, carrier_to(mail))
     await fall_due(database)
-    await deliver_due(database, carrier_to(mail))
+    await send_due_emails(database, carrier_to(mail))
     assert [letter["Message-ID"] for letter in mail.letters] == ["<receipt.1.0@pay.example>"]
 
 
@@ -120,36 +120,36 @@ async def test_a_refused_letter_is_given_up(database: Database, mail: MailServer
     """A server that refuses the letter itself is not asked again."""
     await write(database)
     mail.data_answers = ["554 looks like spam"]
-    await deliver_due(database, carrier_to(mail))
+    await send_due_emails(database, carrier_to(mail))
     assert [(row["state"], row["error"]) for row in await rows_of(database)] == [("failed", "554")]
 
 
 async def test_a_server_that_is_away(database: Database) -> None:
     """Where nobody listens every letter waits, and is given up after two days."""
     await write(database, 2)
-    nobody = SmtpCarrier(Server("127.0.0.1", 9, Security.NONE, None, None), sender=SENDER)
+    nobody = SmtpTransport(Server("127.0.0.1", 9, Security.NONE, None, None), sender=SENDER)
     for _ in range(len(DELAYS) + 1):
         assert {row["state"] for row in await rows_of(database)} == {"waiting"}
         await fall_due(database)
-        await deliver_due(database, nobody)
+        await send_due_emails(database, nobody)
     assert {(row["state"], row["attempts"]) for row in await rows_of(database)} == {("failed", len(DELAYS) + 1)}
 
 
 class LosingCarrier:
     """Takes the first letter, and then the connection is lost."""
 
-    async def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
+    async def send_emails(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
         """Carry the first."""
         for number, _ in enumerate(letters):
-            yield Delayed("SMTPServerDisconnected") if number else Carried()
+            yield EmailDelayed("SMTPServerDisconnected") if number else EmailSent()
 
 
 async def test_a_lost_connection_loses_nothing(database: Database, mail: MailServer) -> None:
     """What was carried before is not carried again, and the rest is."""
     await write(database, 3)
-    await deliver_due(database, LosingCarrier())
+    await send_due_emails(database, LosingCarrier())
     await fall_due(database)
-    await deliver_due(database, carrier_to(mail))
+    await send_due_emails(database, carrier_to(mail))
     assert len(mail.letters) == 2
 
 
@@ -161,11 +161,11 @@ class WaitingCarrier:
         self.go = asyncio.Event()
         self._carrier = carrier
 
-    async def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
+    async def send_emails(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
         """Wait, then carry."""
         self.has_some.set()
         await self.go.wait()
-        async for outcome in self._carrier.carry(letters):
+        async for outcome in self._carrier.send_emails(letters):
             yield outcome
 
 
@@ -174,21 +174,21 @@ async def test_each_outcome_is_recorded_as_it_comes(database: Database, mail: Ma
     await write(database, 3)
 
     class DyingCarrier:
-        async def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
+        async def send_emails(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
             """Carry the first two, and never end with the third."""
             number = 0
-            async for outcome in carrier_to(mail).carry(letters[:2]):
+            async for outcome in carrier_to(mail).send_emails(letters[:2]):
                 number += 1
                 yield outcome
             await asyncio.Event().wait()
 
-    dying = asyncio.create_task(deliver_due(database, DyingCarrier()))
+    dying = asyncio.create_task(send_due_emails(database, DyingCarrier()))
     await wait_until(lambda: states_are(database, ["sent", "sent", "waiting"]))
     while not dying.done():  # the mail library loses a cancellation that comes together with an answer of the server
         dying.cancel()
         await asyncio.sleep(0.01)
     await fall_due(database)
-    await deliver_due(database, carrier_to(mail))
+    await send_due_emails(database, carrier_to(mail))
     assert sorted(envelope[1] for envelope in mail.envelopes) == [[f"jane{number}@shop.example"] for number in range(3)]
 
 
@@ -207,7 +207,7 @@ async def test_a_broken_letter_fails_alone(database: Database, mail: MailServer,
     async with database.acquire() as connection:
         await connection.execute(f"update notice set {change} where transaction_id = 1")  # noqa: S608 - of this test
     for _ in range(len(DELAYS) + 2):
-        await deliver_due(database, carrier_to(mail))
+        await send_due_emails(database, carrier_to(mail))
         await fall_due(database)
     assert await states_are(database, ["failed", "sent", "sent"])
     assert len(mail.letters) == 2
@@ -219,10 +219,10 @@ async def test_a_graceful_stop_repeats_nothing(database: Database, mail: MailSer
     stop = asyncio.Event()
 
     class StoppingCarrier:
-        async def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
+        async def send_emails(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
             """Tell the process to stop after the fifth letter."""
             number = 0
-            async for outcome in carrier_to(mail).carry(letters):
+            async for outcome in carrier_to(mail).send_emails(letters):
                 number += 1
                 if number == 5:
                     stop.set()
@@ -235,7 +235,7 @@ async def test_a_graceful_stop_repeats_nothing(database: Database, mail: MailSer
         ("sent", 1, None),
         ("waiting", 0, None),
     }
-    assert await deliver_due(database, carrier_to(mail)) == BATCH - 5
+    assert await send_due_emails(database, carrier_to(mail)) == BATCH - 5
     assert len({letter["Message-ID"] for letter in mail.letters}) == len(mail.letters) == BATCH
 
 
@@ -248,12 +248,12 @@ async def test_two_workers_share(database: Database, mail: MailServer) -> None:
     """What one has, no other takes; what a dead one had is carried again, and its late word does not count."""
     await write(database)
     waiting = WaitingCarrier(carrier_to(mail))
-    first = asyncio.create_task(deliver_due(database, waiting))
+    first = asyncio.create_task(send_due_emails(database, waiting))
     await waiting.has_some.wait()
-    assert await deliver_due(database, carrier_to(mail)) == 0
+    assert await send_due_emails(database, carrier_to(mail)) == 0
     await fall_due(database)
     mail.answers = ["450 later"]
-    assert await deliver_due(database, carrier_to(mail)) == 1
+    assert await send_due_emails(database, carrier_to(mail)) == 1
     waiting.go.set()
     await first
     assert [(row["state"], row["error"]) for row in await rows_of(database)] == [("waiting", "450")]
@@ -267,7 +267,7 @@ async def test_protection(tmp_path: Path, database: Database) -> None:
         async with open_mail_server(tls=serving, start_tls=security is Security.START_TLS) as mail:
             await write(database)
             server = Server("127.0.0.1", mail.port, security, "user", "right")
-            await deliver_due(database, SmtpCarrier(server, sender=SENDER, tls_context=trusting))
+            await send_due_emails(database, SmtpTransport(server, sender=SENDER, tls_context=trusting))
             assert len(mail.letters) == 1, security
             assert mail.logins == [("user", "right")]
             async with database.acquire() as connection:
@@ -283,7 +283,7 @@ async def test_without_protection_nothing_is_said(tmp_path: Path, database: Data
         await write(database)
         server = Server("127.0.0.1", mail.port, Security.START_TLS, "user", "wrong")
         context = None if what == "untrusted" else trusting
-        await deliver_due(database, SmtpCarrier(server, sender=SENDER, tls_context=context))
+        await send_due_emails(database, SmtpTransport(server, sender=SENDER, tls_context=context))
         assert not mail.letters
         assert bool(mail.logins) is (what == "password")
     [row] = await rows_of(database)
@@ -297,7 +297,7 @@ async def test_old_letters_are_removed(database: Database, mail: MailServer) -> 
     """A month after it was carried a letter is gone, and its address with it; one that waits stays."""
     await write(database, 2)
     mail.answers = ["450 later"]
-    await deliver_due(database, carrier_to(mail))
+    await send_due_emails(database, carrier_to(mail))
     assert await Sweeper(database, SWEEPS).step() == 0
     async with database.acquire() as connection:
         await connection.execute("update notice set ended_at = ended_at - interval '31 days' where state = 'sent'")

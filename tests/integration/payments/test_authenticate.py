@@ -8,7 +8,7 @@ import pytest
 from tests.support.cardholders import World, open_world, payment_request
 
 from tollhouse.storage.database import Database
-from tollhouse.transport.model import NoAnswer, Transport
+from tollhouse.transport.model import NoResponse, Transport
 
 ENDINGS = [
     ("frictionless", "success", "0"),
@@ -158,7 +158,7 @@ class DeadDirectory:
     ) -> bytes:
         """Lose what goes to the Directory."""
         if self.is_dead and path.startswith("/directory"):
-            raise NoAnswer
+            raise NoResponse
         return await self._way.post(
             path, body, timeout_seconds=timeout_seconds, send_before=send_before, is_repeatable=is_repeatable
         )

@@ -14,7 +14,7 @@ from tests.integration.payments.test_holds import advance
 from tests.support.acquirer import Plan, ScriptedAcquirer
 from tests.support.shop import MERCHANT, OTHER_MERCHANT, Paid, Shop, open_shop
 
-from tollhouse.acquirers.model import Declined, Dispute
+from tollhouse.acquirers.model import AcquirerDispute, Declined
 from tollhouse.kernel.errors import Unavailable
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.ledger.verify import verify_ledger
@@ -28,7 +28,7 @@ RECORDED = """
 """
 
 
-async def dispute(shop: Shop, paid: Paid, name: str = "d-1", **changes: Any) -> Dispute:
+async def dispute(shop: Shop, paid: Paid, name: str = "d-1", **changes: Any) -> AcquirerDispute:
     """Let the acquirer tell that a payment was disputed, by default now."""
     stored = await shop.stored(paid.transaction_id)
     fields: dict[str, Any] = {
@@ -39,7 +39,7 @@ async def dispute(shop: Shop, paid: Paid, name: str = "d-1", **changes: Any) -> 
         "reason": "10.4",
         "due_at": stored.created_at,
     }
-    told = Dispute(**(fields | changes))
+    told = AcquirerDispute(**(fields | changes))
     shop.acquirer.disputes.append(told)
     return told
 
@@ -176,7 +176,7 @@ async def test_a_dispute_of_an_open_payment(shop: Shop) -> None:
     transaction_id = int(reference.partition("-")[0])
     stored = await shop.stored(transaction_id)
     shop.acquirer.disputes.append(
-        Dispute("d-1", str(MERCHANT), reference, stored.money, "10.4", due_at=stored.created_at)
+        AcquirerDispute("d-1", str(MERCHANT), reference, stored.money, "10.4", due_at=stored.created_at)
     )
     assert await import_all_disputes(shop.parts.disputes) == 1
     held.set()

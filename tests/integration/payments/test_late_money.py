@@ -19,7 +19,7 @@ from tests.support.acquirer import Plan, ScriptedAcquirer, approve
 from tests.support.shop import MERCHANT, Shop, claim
 from tests.support.timelines import read_texts
 
-from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Reversed, Unknown
+from tollhouse.acquirers.model import Approved, Declined, NotSent, ReferenceUnknown, Reversed, Unknown
 from tollhouse.payments import lifecycle
 from tollhouse.payments.dependencies import AttemptDependencies
 from tollhouse.payments.model import AttemptState, Payment, Status
@@ -120,7 +120,7 @@ async def test_the_reversal_is_committed_with_the_batch_that_finds_the_approval(
     await shop.die()
 
 
-@pytest.mark.parametrize("outcome", [Declined("05"), Reversed(), NotFound()])
+@pytest.mark.parametrize("outcome", [Declined("05"), Reversed(), ReferenceUnknown()])
 async def test_an_approval_and_another_outcome_in_one_batch(shop: Shop, outcome: Any) -> None:
     """When both stand in one batch, the first one counts, and an approval that is not the first is reversed."""
     payments = [await shop.begin(metadata=f'{{"n": {n}}}') for n in range(2)]
@@ -219,7 +219,7 @@ async def test_a_reversed_attempt_is_asked_about_again(shop: Shop) -> None:
 
 async def test_an_acquirer_that_cannot_be_asked_is_told_to_reverse_again(shop: Shop) -> None:
     """Where there is no inquiry, the reversal itself is repeated after an hour and after a day."""
-    shop.acquirer.settles = "reverse"
+    shop.acquirer.resolves_by = "reverse"
     held, paying = await shop.start()
     reference = shop.acquirer.asked[-1].reference
     assert (await shop.resolve(int(reference.partition("-")[0]))).code == "1041"
@@ -328,11 +328,11 @@ async def test_two_workers_reverse_once(shop: Shop, other_process: Shop) -> None
     gate, asked = asyncio.Event(), asyncio.Event()
 
     class Slow(ScriptedAcquirer):
-        async def inquire(self, reference: str, money: Any) -> NotFound:
+        async def inquire(self, reference: str, money: Any) -> ReferenceUnknown:
             del reference, money
             asked.set()
             await gate.wait()
-            return NotFound()
+            return ReferenceUnknown()
 
     slow_parts = replace(shop.parts, acquirers={"scripted": Slow()})
     looking = asyncio.create_task(process_one(slow_parts.attempts))

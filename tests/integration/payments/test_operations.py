@@ -412,7 +412,7 @@ async def test_a_reversal_that_a_crash_left(shop: Shop) -> None:
 async def test_the_first_transaction_stays_the_first(shop: Shop, other_process: Shop) -> None:
     """Another process may count in a lower block of ids: the first transaction of an order is its sale all the same."""
     await other_process.pay(external_id="warm")
-    lower = await other_process.parts.numbers.take()
+    lower = await other_process.parts.numbers.next_number()
     paid = await shop.pay(claim=claim("r1"))
     await shop.value("update request_claim set answer = null, status = null")
     credited = await other_process.credit(paid.transaction_id)

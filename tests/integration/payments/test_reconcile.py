@@ -11,7 +11,7 @@ import pytest
 from tests.support.acquirer import Plan, ScriptedAcquirer, approve
 from tests.support.shop import PATIENT, Shop, all_at_once, claim, open_shop
 
-from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Reversed, Unknown
+from tollhouse.acquirers.model import Approved, Declined, NotSent, ReferenceUnknown, Reversed, Unknown
 from tollhouse.kernel.money import Money
 from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.pauses import pause_after
@@ -147,7 +147,7 @@ async def test_an_approval_found_late_is_taken(shop: Shop) -> None:
 
 async def test_an_acquirer_that_cannot_be_asked(shop: Shop) -> None:
     """Where there is no inquiry the attempt is reversed at once."""
-    shop.acquirer.settles = "reverse"
+    shop.acquirer.resolves_by = "reverse"
     payment = await lost(shop)
     settled = await shop.resolve(payment.transaction_id)
     assert (settled.code, shop.acquirer.charged) == ("1041", [])
@@ -156,7 +156,7 @@ async def test_an_acquirer_that_cannot_be_asked(shop: Shop) -> None:
 
 async def test_a_late_approval_never_revives(shop: Shop) -> None:
     """When the answer comes after the reversal, the client and the books say reversed, and there is one event."""
-    shop.acquirer.settles = "reverse"
+    shop.acquirer.resolves_by = "reverse"
     held, paying = await shop.start(claim=claim("r1"))
     transaction_id = await shop.value("select transaction_id from transaction")
     assert (await shop.resolve(transaction_id)).code == "1041"
@@ -335,7 +335,7 @@ async def test_inquiries_hold_no_connection_either(shop: Shop, database_dsn: str
     gate = asyncio.Event()
 
     class Slow(ScriptedAcquirer):
-        async def inquire(self, reference: str, money: Money) -> Approved | NotFound:
+        async def inquire(self, reference: str, money: Money) -> Approved | ReferenceUnknown:
             del money
             gate.set()
             await asyncio.sleep(0.05)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from tests.support.issuing import operation, order
 
-from tollhouse.acquirers.model import Approved, Authorization, Declined, Dispute, DisputeQuery
+from tollhouse.acquirers.model import AcquirerDispute, Approved, Authorization, Declined, DisputeQuery
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import Currency, Money
@@ -30,7 +30,7 @@ async def sell(acquirer: SimulatedAcquirer, **changes: Any) -> Authorization:
     return sale
 
 
-async def told(acquirer: SimulatedAcquirer, until: datetime = DUE_AT, **query: Any) -> tuple[Dispute, ...]:
+async def told(acquirer: SimulatedAcquirer, until: datetime = DUE_AT, **query: Any) -> tuple[AcquirerDispute, ...]:
     """Ask for disputes."""
     page = await acquirer.list_disputes(DisputeQuery(until, **query))
     assert isinstance(page, tuple)
@@ -42,7 +42,9 @@ async def test_a_sale_is_charged_back_on_the_third_day(acquirer: SimulatedAcquir
     sale = await sell(acquirer)
     assert await told(acquirer, DUE_AT - timedelta(microseconds=1)) == ()
     [dispute] = await told(acquirer)
-    assert dispute == Dispute(dispute.dispute_id, "1", sale.reference, Money(1999, Currency.of("USD")), "10.4", DUE_AT)
+    assert dispute == AcquirerDispute(
+        dispute.dispute_id, "1", sale.reference, Money(1999, Currency.of("USD")), "10.4", DUE_AT
+    )
 
 
 async def test_other_cards_are_not_charged_back(acquirer: SimulatedAcquirer) -> None:

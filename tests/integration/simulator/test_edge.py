@@ -22,7 +22,7 @@ from tollhouse.acquirers.model import (
     Closed,
     Declined,
     DisputeQuery,
-    NotFound,
+    ReferenceUnknown,
     Reversed,
     Unknown,
 )
@@ -115,7 +115,7 @@ async def test_a_lost_answer_breaks_off(far_acquirer: SimulatedAcquirer) -> None
     assert isinstance(await far_acquirer.authorize(lost), Unknown)
     assert isinstance(await far_acquirer.authorize(dropped), Unknown)
     assert isinstance(await far_acquirer.inquire(lost.reference, lost.money), Approved)
-    assert await far_acquirer.inquire(dropped.reference, dropped.money) == NotFound()
+    assert await far_acquirer.inquire(dropped.reference, dropped.money) == ReferenceUnknown()
 
 
 async def test_a_broken_off_answer_is_no_answer_of_a_server(machine: aiohttp.ClientSession) -> None:

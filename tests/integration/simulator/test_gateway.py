@@ -15,9 +15,9 @@ from tollhouse.kernel.money import Currency, Money
 from tollhouse.simulator.host import Simulator
 from tollhouse.simulator.threeds.emv_messages import build_cres
 from tollhouse.simulator.transport import InProcessTransport
-from tollhouse.threeds.directory import Directory
+from tollhouse.threeds.directory import DirectoryClient
 from tollhouse.threeds.messages import build_creq, build_rres, parse_cres, parse_rreq
-from tollhouse.threeds.model import BrowserData, Question, Result, TransStatus
+from tollhouse.threeds.model import AuthenticationRequest, BrowserData, ChallengeResult, TransStatus
 
 BROWSER = BrowserData(
     accept_header="text/html",
@@ -33,9 +33,9 @@ BROWSER = BrowserData(
 )
 
 
-def ask(name: str, *, version: str = "2.2.0", results_url: str = "http://127.0.0.1:9/results") -> Question:
+def ask(name: str, *, version: str = "2.2.0", results_url: str = "http://127.0.0.1:9/results") -> AuthenticationRequest:
     """Build the question about a published card."""
-    return Question(
+    return AuthenticationRequest(
         three_ds_server_trans_id=uuid4(),
         version=version,
         card=Card(CardNumber(number_of(name)), Expiry(12, 2025), holder="Jane Smith"),
@@ -54,9 +54,9 @@ def ask(name: str, *, version: str = "2.2.0", results_url: str = "http://127.0.0
 
 
 @pytest.fixture
-def directory(simulator: Simulator) -> Directory:
+def directory(simulator: Simulator) -> DirectoryClient:
     """The gateway's way to the Directory."""
-    return Directory(InProcessTransport(simulator))
+    return DirectoryClient(InProcessTransport(simulator))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def directory(simulator: Simulator) -> Directory:
 )
 @pytest.mark.parametrize("version", ["2.1.0", "2.2.0"])
 async def test_the_gateway_understands_every_status(
-    directory: Directory, name: str, expected: str, version: str
+    directory: DirectoryClient, name: str, expected: str, version: str
 ) -> None:
     """Each status arrives as it was meant, in both versions; 2.1 knows no decoupled authentication."""
     answer = await directory.authenticate(ask(name, version=version))
@@ -85,7 +85,7 @@ async def test_the_gateway_understands_every_status(
     assert answer.reason != "22" or expected == "U"
 
 
-async def test_the_gateway_finds_the_method(directory: Directory) -> None:
+async def test_the_gateway_finds_the_method(directory: DirectoryClient) -> None:
     """The gateway learns from our PRes which cards have a 3DS Method."""
     with_method = await directory.find_range(CardNumber(number_of("challenge_method")))
     without = await directory.find_range(CardNumber(number_of("challenge")))
@@ -95,9 +95,9 @@ async def test_the_gateway_finds_the_method(directory: Directory) -> None:
     assert without.version == "2.2.0"
 
 
-async def test_the_gateway_takes_our_result(simulator: Simulator, directory: Directory) -> None:
+async def test_the_gateway_takes_our_result(simulator: Simulator, directory: DirectoryClient) -> None:
     """A challenge opened with the gateway's CReq ends in an RReq and a CRes that the gateway reads."""
-    results: list[Result] = []
+    results: list[ChallengeResult] = []
 
     async def take(request: web.Request) -> web.Response:
         results.append(parse_rreq(await request.read()))

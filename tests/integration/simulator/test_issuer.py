@@ -12,7 +12,7 @@ from tests.integration.simulator.conftest import BASE_URL
 from tests.support.database import CountingDatabase
 from tests.support.issuing import areq, encode, number_of, operation, order, proof_of
 
-from tollhouse.acquirers.model import Approved, Authorization, Declined, Finding, NotFound, Reversed, Unknown
+from tollhouse.acquirers.model import Approved, Authorization, Declined, Finding, ReferenceUnknown, Reversed, Unknown
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.kernel.card import Card, CardNumber, Expiry
 from tollhouse.kernel.errors import Invalid
@@ -214,7 +214,7 @@ async def test_an_inquiry_says_what_came_of_it(acquirer: SimulatedAcquirer) -> N
         await acquirer.inquire(approved.reference, approved.money),
         await acquirer.inquire(declined.reference, declined.money),
     ] == answers
-    assert await acquirer.inquire("never-seen", order().money) == NotFound()
+    assert await acquirer.inquire("never-seen", order().money) == ReferenceUnknown()
 
 
 async def test_a_reversal_gives_back(acquirer: SimulatedAcquirer) -> None:
@@ -280,7 +280,7 @@ async def test_a_message_that_never_arrives(simulator: Simulator, acquirer: Simu
     sale = order("never_arrives")
 
     assert isinstance(await acquirer.authorize(sale), Unknown)
-    assert await acquirer.inquire(sale.reference, sale.money) == NotFound()
+    assert await acquirer.inquire(sale.reference, sale.money) == ReferenceUnknown()
     assert sale.reference not in await read_journal(simulator)
 
 
@@ -312,7 +312,7 @@ async def test_a_late_approval(simulator: Simulator, acquirer: SimulatedAcquirer
     sale = order("late")
 
     assert isinstance(await impatient.authorize(sale), Unknown)
-    assert await acquirer.inquire(sale.reference, sale.money) == NotFound()
+    assert await acquirer.inquire(sale.reference, sale.money) == ReferenceUnknown()
     assert isinstance(await eventually_found(acquirer, sale), Approved)
 
 
@@ -425,10 +425,10 @@ async def run(acquirer: SimulatedAcquirer, sale: Authorization) -> Finding:
 
 async def eventually_found(acquirer: SimulatedAcquirer, sale: Authorization) -> Finding:
     """Inquire until something is found, for two seconds."""
-    finding: Finding = NotFound()
+    finding: Finding = ReferenceUnknown()
     for _ in range(40):
         finding = await acquirer.inquire(sale.reference, sale.money)
-        if finding != NotFound():
+        if finding != ReferenceUnknown():
             break
         await asyncio.sleep(0.05)
     return finding

@@ -8,7 +8,16 @@ from dataclasses import replace
 import pytest
 from tests.support.issuing import operation, order
 
-from tollhouse.acquirers.model import Approved, Authorization, Declined, Finding, NotFound, Operation, Reversed, Unknown
+from tollhouse.acquirers.model import (
+    AcquirerOperation,
+    Approved,
+    Authorization,
+    Declined,
+    Finding,
+    ReferenceUnknown,
+    Reversed,
+    Unknown,
+)
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.simulator.host import Simulator
 from tollhouse.simulator.transport import InProcessTransport
@@ -95,7 +104,7 @@ async def test_what_the_issuer_does_not_know(acquirer: SimulatedAcquirer) -> Non
 
     assert await acquirer.capture(lost) == Declined("25")
     assert await acquirer.inquire(lost.reference, lost.money) == Declined("25")
-    assert await acquirer.inquire("never-seen", order().money) == NotFound()
+    assert await acquirer.inquire("never-seen", order().money) == ReferenceUnknown()
     declined = order("decline_51")
     await acquirer.authorize(declined)
     assert await acquirer.credit(operation(declined)) == Declined("12")
@@ -166,7 +175,7 @@ async def test_faults(simulator: Simulator, acquirer: SimulatedAcquirer) -> None
     assert isinstance(found["lost"][0], Unknown)
     assert isinstance(found["lost"][1], Approved)
     assert isinstance(found["never_arrives"][0], Unknown)
-    assert found["never_arrives"][1] == NotFound()
+    assert found["never_arrives"][1] == ReferenceUnknown()
     assert found["slow"][0] == found["slow"][1]
     assert found["silent"][0] == Unknown("TimeoutError")
     assert isinstance(found["silent"][1], Approved)
@@ -181,7 +190,7 @@ async def test_a_late_operation_after_its_reversal(simulator: Simulator, acquire
     impatient = SimulatedAcquirer(InProcessTransport(simulator), timeout_seconds=0.05)
 
     assert await impatient.capture(capture) == Unknown("TimeoutError")
-    assert await acquirer.inquire(capture.reference, capture.money) == NotFound()
+    assert await acquirer.inquire(capture.reference, capture.money) == ReferenceUnknown()
     assert await acquirer.reverse(capture.reference, capture.money) == Reversed()
     assert isinstance(await settled(acquirer, capture), Approved)
     assert await acquirer.inquire(capture.reference, capture.money) == Reversed()
@@ -189,7 +198,7 @@ async def test_a_late_operation_after_its_reversal(simulator: Simulator, acquire
     assert isinstance(void, Approved)
 
 
-async def settled(acquirer: SimulatedAcquirer, capture: Operation) -> Finding:
+async def settled(acquirer: SimulatedAcquirer, capture: AcquirerOperation) -> Finding:
     """Send the same capture again and join the one that is under way."""
     return await acquirer.capture(capture)
 

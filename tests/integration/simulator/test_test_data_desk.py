@@ -19,10 +19,10 @@ NOW = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
 
 
 @pytest.fixture
-async def desk(edge: str) -> AsyncIterator[data.TestDataDesk]:
+async def desk(edge: str) -> AsyncIterator[data.TestDataClient]:
     """The desk at a simulator in another process, as far as it can tell."""
     way = HttpTransport(f"{edge}/simulator", authorization=f"Bearer {SECRET}")
-    yield data.TestDataDesk(way, lambda _: NOW)
+    yield data.TestDataClient(way, lambda _: NOW)
     await way.close()
 
 
@@ -35,7 +35,7 @@ def wish(kind: data.Type = "visa", key: str | None = None, digest: str | None = 
     )
 
 
-async def test_there_and_back(desk: data.TestDataDesk) -> None:
+async def test_there_and_back(desk: data.TestDataClient) -> None:
     """What was made is found, changed and deleted; what is not there is NotFound."""
     made = await desk.create(1, wish())
 
@@ -52,7 +52,7 @@ async def test_there_and_back(desk: data.TestDataDesk) -> None:
             await asking
 
 
-async def test_a_full_page_fits(desk: data.TestDataDesk) -> None:
+async def test_a_full_page_fits(desk: data.TestDataClient) -> None:
     """The largest page of the largest cards is not too long an answer."""
     made = [await desk.create(1, wish()) for _ in range(100)]
     page, total = await desk.list(1, type_=None, limit=100, offset=0)
@@ -60,7 +60,7 @@ async def test_a_full_page_fits(desk: data.TestDataDesk) -> None:
     assert (page, total) == (made[::-1], 100)
 
 
-async def test_a_request_of_another_body(desk: data.TestDataDesk) -> None:
+async def test_a_request_of_another_body(desk: data.TestDataClient) -> None:
     """A request's name with another digest is refused."""
     made = await desk.create(1, wish(key="k", digest="d"))
 
@@ -73,5 +73,5 @@ async def test_nobody_there() -> None:
     """A simulator that is away is Unavailable."""
     way = HttpTransport("http://127.0.0.1:9")
     with pytest.raises(Unavailable):
-        await data.TestDataDesk(way, lambda _: NOW).read(1, 1)
+        await data.TestDataClient(way, lambda _: NOW).read(1, 1)
     await way.close()

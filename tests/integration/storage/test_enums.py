@@ -9,19 +9,18 @@ import asyncpg
 import pytest
 
 from tollhouse.acquirers.model import Initiator, Reason
-from tollhouse.billing.model import End
-from tollhouse.billing.model import State as SubscriptionState
+from tollhouse.billing.model import EndReason, SubscriptionState
 from tollhouse.catalog.model import IpnFormat, SkuKind, ThreeDsRule
 from tollhouse.ipn.form import Form
 from tollhouse.ipn.model import DeliveryState
 from tollhouse.ledger.model import LedgerAccount
-from tollhouse.notices.model import State as NoticeState
+from tollhouse.notices.model import EmailState
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import AttemptState, Cause, Mode, Status
 from tollhouse.payments.reversals import Reason as ReversalReason
 from tollhouse.risk.model import Kind as VelocityKind
 from tollhouse.simulator.test_data import Type as TestDataType
-from tollhouse.threeds.model import State as AuthenticationState
+from tollhouse.threeds.model import AuthenticationState
 
 #: Enums without a type in the program: an operator disables a merchant, and a renewal ends as its transaction does.
 MERCHANT_STATES = ("active", "disabled")
@@ -40,12 +39,12 @@ GATEWAY: dict[str, Iterable[str]] = {
     "ipn_format": get_args(IpnFormat),
     "ledger_account": LedgerAccount,
     "merchant_state": MERCHANT_STATES,
-    "notice_state": NoticeState,
+    "notice_state": EmailState,
     "operation_cause": Cause,
     "renewal_state": RENEWAL_STATES,
     "reversal_reason": ReversalReason,
     "sku_kind": get_args(SkuKind),
-    "subscription_end": End,
+    "subscription_end": EndReason,
     "subscription_status": SubscriptionState,
     "three_ds_rule": get_args(ThreeDsRule),
     "transaction_mode": Mode,

@@ -18,16 +18,16 @@ from tollhouse.kernel.money import Currency, Money
 from tollhouse.simulator.host import Simulator
 from tollhouse.simulator.transport import InProcessTransport
 from tollhouse.storage.database import Database
-from tollhouse.threeds.directory import Directory
-from tollhouse.threeds.model import BrowserData, Question
-from tollhouse.transport.model import NoAnswer, NotSent
+from tollhouse.threeds.directory import DirectoryClient
+from tollhouse.threeds.model import AuthenticationRequest, BrowserData
+from tollhouse.transport.model import NoResponse, RequestNotSent
 
 BROWSER = BrowserData("text/html", "Mozilla/5.0", "en", "203.0.113.45", True, False, 24, 1080, 1920, -330)  # noqa: FBT003
 
 
-def question(card: str, **changes: Any) -> Question:
+def question(card: str, **changes: Any) -> AuthenticationRequest:
     """Ask about a published card."""
-    asked = Question(
+    asked = AuthenticationRequest(
         three_ds_server_trans_id=uuid4(),
         version="2.2.0",
         card=Card(CardNumber(number_of(card)), Expiry(12, 2029)),
@@ -82,10 +82,10 @@ VISA = {
 
 
 @pytest.fixture
-async def directory(simulator_database: Database) -> AsyncIterator[Directory]:
+async def directory(simulator_database: Database) -> AsyncIterator[DirectoryClient]:
     """The simulator's Directory."""
     simulator = Simulator(simulator_database, base_url="http://localhost:9/simulator", decoupled_seconds=60)
-    yield Directory(InProcessTransport(simulator))
+    yield DirectoryClient(InProcessTransport(simulator))
     await simulator.close()
 
 
@@ -102,20 +102,20 @@ async def directory(simulator_database: Database) -> AsyncIterator[Directory]:
         ("decoupled", "D"),
     ],
 )
-async def test_every_status(directory: Directory, card: str, status: str) -> None:
+async def test_every_status(directory: DirectoryClient, card: str, status: str) -> None:
     """The simulated Directory understands our AReq, and we its ARes."""
     answer = await directory.authenticate(question(card))
     assert answer.status == status
     assert answer.ds_trans_id is not None
 
 
-async def test_an_old_version(directory: Directory) -> None:
+async def test_an_old_version(directory: DirectoryClient) -> None:
     """2.1.0 is spoken too; it has no decoupled authentication, so the ACS denies."""
     assert (await directory.authenticate(question("challenge", version="2.1.0"))).status == "C"
     assert (await directory.authenticate(question("decoupled", version="2.1.0"))).status == "N"
 
 
-async def test_the_method_of_a_card(directory: Directory) -> None:
+async def test_the_method_of_a_card(directory: DirectoryClient) -> None:
     """Ranges tell which cards have a 3DS Method."""
     with_method = await directory.find_range(CardNumber(number_of("challenge_method")))
     without = await directory.find_range(CardNumber(number_of("challenge")))
@@ -124,11 +124,11 @@ async def test_the_method_of_a_card(directory: Directory) -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", [NotSent(), NoAnswer(), b"", b"{}", b"<html>", b'{"messageType":"Erro","errorCode":"404"}']
+    "trouble", [RequestNotSent(), NoResponse(), b"", b"{}", b"<html>", b'{"messageType":"Erro","errorCode":"404"}']
 )
 async def test_whatever_goes_wrong_is_unavailable(trouble: bytes | Exception) -> None:
     """No trouble of Directory or network leaves as an exception."""
-    answer = await Directory(Scripted(trouble)).authenticate(question("visa"))
+    answer = await DirectoryClient(Scripted(trouble)).authenticate(question("visa"))
     assert (answer.status, answer.reason, answer.ds_trans_id) == ("U", "22", None)
 
 
@@ -136,14 +136,14 @@ async def test_a_currency_without_a_number_is_unavailable() -> None:
     """What no AReq can name is not asked about."""
     way = Scripted(b"")
     money = Money(1999, Currency("ZZZ", 2))
-    assert (await Directory(way).authenticate(question("visa", money=money))).status == "U"
+    assert (await DirectoryClient(way).authenticate(question("visa", money=money))).status == "U"
     assert way.asked == []
 
 
 async def test_ranges_are_asked_for_once() -> None:
     """What the Directory said about its ranges is believed for a while, at both ends of each."""
     way = Scripted(ranges(VISA))
-    directory = Directory(way)
+    directory = DirectoryClient(way)
     for number in ("4000000000000000", "4024007179366348", "4999999999999999"):
         found = await directory.find_range(CardNumber(number))
         assert (found.version, found.method_url) == ("2.1.0", "https://acs.example/method")
@@ -153,11 +153,11 @@ async def test_ranges_are_asked_for_once() -> None:
     assert way.asked == ["/directory/ranges"]
 
 
-@pytest.mark.parametrize("trouble", [NotSent(), NoAnswer(), b"{}"])
+@pytest.mark.parametrize("trouble", [RequestNotSent(), NoResponse(), b"{}"])
 async def test_without_ranges_there_is_no_method(trouble: bytes | Exception) -> None:
     """A Directory that does not tell its ranges costs no payment, and is not asked again by the next one."""
     way = Scripted(trouble)
-    directory = Directory(way)
+    directory = DirectoryClient(way)
     for _ in range(3):
         assert (await directory.find_range(CardNumber("4024007179366348"))).method_url is None
     assert way.asked == ["/directory/ranges"]

@@ -15,7 +15,7 @@ from tollhouse.composition.settings import Settings
 from tollhouse.kernel.card import CardNumber
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.transport.http import MAX_CONNECTIONS
-from tollhouse.transport.model import NoAnswer, NotSent
+from tollhouse.transport.model import NoResponse, RequestNotSent
 
 SECRET = "the secret of the simulator"
 
@@ -63,5 +63,5 @@ async def test_an_acquirer_that_hangs_leaves_the_directory_alone(database_dsn: s
         assert not any(call.done() for call in calls)
         go_on.set()
         answers = await asyncio.gather(*calls, return_exceptions=True)
-        assert not [answer for answer in answers if isinstance(answer, NoAnswer | NotSent)]
+        assert not [answer for answer in answers if isinstance(answer, NoResponse | RequestNotSent)]
     await runner.cleanup()

@@ -16,7 +16,14 @@ from tests.support.clock import leap
 
 from tollhouse.storage.database import Database
 from tollhouse.threeds import store
-from tollhouse.threeds.model import Answer, Authentication, BrowserData, Result, State, TransStatus
+from tollhouse.threeds.model import (
+    Authentication,
+    AuthenticationResponse,
+    AuthenticationState,
+    BrowserData,
+    ChallengeResult,
+    TransStatus,
+)
 
 MERCHANT = 7
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -35,7 +42,7 @@ def draft(**changes: Any) -> Authentication:
         "transaction_id": 2,
         "attempt_number": 1,
         "number": 1,
-        "state": State.COLLECTING,
+        "state": AuthenticationState.COLLECTING,
         "page_digest": authentication_id.bytes * 2,
         "return_digest": authentication_id.bytes * 2,
         "three_ds_server_trans_id": uuid4(),
@@ -52,13 +59,15 @@ def draft(**changes: Any) -> Authentication:
 def challenged(**changes: Any) -> Authentication:
     """Build an authentication whose ARes said C."""
     ids = {"acs_trans_id": uuid4(), "ds_trans_id": uuid4()}
-    return draft(state=State.CHALLENGED, trans_status="C", acs_url="https://acs.example", **ids, **changes)
+    return draft(
+        state=AuthenticationState.CHALLENGED, trans_status="C", acs_url="https://acs.example", **ids, **changes
+    )
 
 
-def result_of(authentication: Authentication, status: str = "Y") -> Result:
+def result_of(authentication: Authentication, status: str = "Y") -> ChallengeResult:
     """Build the result of a challenge."""
     is_proof = status in "YA"
-    return Result(
+    return ChallengeResult(
         version="2.2.0",
         three_ds_server_trans_id=authentication.three_ds_server_trans_id,
         acs_trans_id=authentication.acs_trans_id or UUID(int=0),
@@ -110,10 +119,12 @@ async def test_one_browser_is_taken(database: Database) -> None:
 
 async def test_one_answer_is_taken(database: Database) -> None:
     """The ARes is written once, with everything that it said."""
-    row = draft(state=State.REQUESTED)
+    row = draft(state=AuthenticationState.REQUESTED)
     await insert(database, row)
-    answer = Answer(TransStatus.AUTHENTICATED, "01", UUID(int=1), UUID(int=2), None, "05", CAVV)
-    won = await race(database, lambda connection: store.update_answered(connection, row, answer, State.PASSED))
+    answer = AuthenticationResponse(TransStatus.AUTHENTICATED, "01", UUID(int=1), UUID(int=2), None, "05", CAVV)
+    won = await race(
+        database, lambda connection: store.update_answered(connection, row, answer, AuthenticationState.PASSED)
+    )
     assert [(found.state, found.cavv, found.ds_trans_id) for found in won] == [("passed", CAVV, UUID(int=2))]
     assert won[0].result_at is not None
     assert won[0].due_at < row.due_at
@@ -125,8 +136,8 @@ async def test_one_result_is_taken(database: Database) -> None:
     await insert(database, row)
     passing, failing = result_of(row), result_of(row, "N")
     ends = [
-        lambda connection: store.update_result(connection, row, passing, State.PASSED),
-        lambda connection: store.update_result(connection, row, failing, State.FAILED),
+        lambda connection: store.update_result(connection, row, passing, AuthenticationState.PASSED),
+        lambda connection: store.update_result(connection, row, failing, AuthenticationState.FAILED),
         lambda connection: store.update_abandoned(connection, row),
     ]
     found = await asyncio.gather(*(race(database, end, times=2) for end in ends))
@@ -140,7 +151,7 @@ async def test_a_lapsed_challenge_has_no_result(database: Database) -> None:
     row = challenged()
     await insert(database, row)
     async with database.acquire() as connection:
-        lapsed = await store.update_result(connection, row, result_of(row, "N"), State.LAPSED)
+        lapsed = await store.update_result(connection, row, result_of(row, "N"), AuthenticationState.LAPSED)
     assert lapsed is not None
     assert (lapsed.state, lapsed.result_at, lapsed.due_at) == ("lapsed", None, row.due_at)
 
@@ -216,7 +227,7 @@ async def test_moments_that_count_once(database: Database) -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        draft(state=State.PASSED),
+        draft(state=AuthenticationState.PASSED),
         draft(result_at=NOW),
         draft(cavv=CAVV, eci="05"),
         draft(page_digest=b"short"),

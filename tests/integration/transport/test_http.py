@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tollhouse.kernel.clock import boot_seconds
-from tollhouse.transport.http import MAX_ANSWER_BYTES, MAX_CONNECTIONS, HttpTransport
-from tollhouse.transport.model import NoAnswer, NotSent
+from tollhouse.transport.http import MAX_CONNECTIONS, MAX_RESPONSE_BYTES, HttpTransport
+from tollhouse.transport.model import NoResponse, RequestNotSent
 
 Answering = Callable[[asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -86,7 +86,7 @@ async def test_an_answer_in_pieces() -> None:
         assert await transport.post("/", b"{}", timeout_seconds=2, send_before=soon()) == body
 
 
-@pytest.mark.parametrize("length", [0, MAX_ANSWER_BYTES])
+@pytest.mark.parametrize("length", [0, MAX_RESPONSE_BYTES])
 async def test_answers_up_to_the_bound(length: int) -> None:
     """An answer of the longest length is read, and an empty one too."""
     async with party(whole(b"x" * length)) as transport:
@@ -141,14 +141,14 @@ async def nonsense(writer: asyncio.StreamWriter) -> None:
         hang_up_in_the_middle,
         silence,
         nonsense,
-        whole(b"x" * (MAX_ANSWER_BYTES + 1)),
+        whole(b"x" * (MAX_RESPONSE_BYTES + 1)),
     ],
 )
 async def test_whatever_is_no_answer(answer: Answering) -> None:
     """After the request has left, anything but a whole answer with status 200 says nothing of what happened."""
     requests: list[bytes] = []
     async with party(answer, requests=requests) as transport:
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             await transport.post("/", b"{}", timeout_seconds=0.2, send_before=soon())
     assert len(requests) == 1
 
@@ -157,7 +157,7 @@ async def test_nobody_there() -> None:
     """A refused connection is a message that surely did not leave."""
     async with party(whole(b"{}")) as transport:
         nobody = HttpTransport(transport._base_url)  # noqa: SLF001 - a port that is free again in a moment
-    with pytest.raises(NotSent):
+    with pytest.raises(RequestNotSent):
         await nobody.post("/", b"{}", timeout_seconds=2, send_before=soon())
     await nobody.close()
 
@@ -210,7 +210,7 @@ async def test_request_for_money_is_not_repeated() -> None:
     requests: list[bytes] = []
     async with party(closing_idle_connections(whole(b"{}")), requests=requests) as transport:
         await keep_two_connections(transport)
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             await transport.post("/", b"{}", timeout_seconds=9, send_before=soon())
     assert len(requests) == 3
 
@@ -231,7 +231,7 @@ async def test_second_try_has_what_is_left_of_the_time() -> None:
     async with party(answer, requests=requests) as transport:
         await transport.post("/", b"{}", timeout_seconds=9, send_before=soon())
         begun = time.monotonic()
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             await transport.post("/", b"{}", timeout_seconds=0.6, send_before=soon(), is_repeatable=True)
         assert time.monotonic() - begun < 5
     assert len(requests) == 3
@@ -241,7 +241,7 @@ async def test_new_connection_that_breaks_is_not_tried_again() -> None:
     """A party that hangs up at once is down, or means it."""
     requests: list[bytes] = []
     async with party(reset, requests=requests) as transport:
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             await transport.post("/", b"{}", timeout_seconds=9, send_before=soon(), is_repeatable=True)
     assert len(requests) == 1
 
@@ -254,7 +254,7 @@ async def test_a_deadline_that_has_passed() -> None:
     requests: list[bytes] = []
     async with party(whole(b"{}"), requests=requests) as transport:
         for count in (0, 1):
-            with pytest.raises(NotSent):
+            with pytest.raises(RequestNotSent):
                 await transport.post("/", b"{}", timeout_seconds=2, send_before=boot_seconds())
             assert len(requests) == count
             await transport.post("/", b"{}", timeout_seconds=2, send_before=soon())
@@ -268,7 +268,7 @@ async def test_a_deadline_that_passes_while_a_name_is_looked_up() -> None:
         sending = asyncio.create_task(transport.post("/", b"{}", timeout_seconds=2, send_before=boot_seconds() + 0.2))
         # Blocking the loop stands for SIGSTOP: it begins before the connection is made and ends past the deadline.
         loop.call_soon(time.sleep, 0.3)
-        with pytest.raises(NotSent):
+        with pytest.raises(RequestNotSent):
             await sending
         await transport.post("/last", b"{}", timeout_seconds=2, send_before=soon())
     assert len(requests) == 1
@@ -278,7 +278,7 @@ async def test_a_deadline_that_passes_while_a_name_is_looked_up() -> None:
 async def test_a_name_that_leads_nowhere(host: str) -> None:
     """A name that cannot be looked up, or is none, got nothing of the message."""
     transport = HttpTransport(f"http://{host}:9/base")
-    with pytest.raises(NotSent):
+    with pytest.raises(RequestNotSent):
         await transport.post("/", b"{}", timeout_seconds=2, send_before=boot_seconds() + 5)
     await transport.close()
 
@@ -299,7 +299,7 @@ async def test_waiting_for_a_place() -> None:
         patient = asyncio.create_task(transport.post("/", b"{}", timeout_seconds=60, send_before=soon()))
         hasty = [transport.post("/", b"{}", timeout_seconds=60, send_before=boot_seconds() + 0.1) for _ in range(20)]
         results = await asyncio.gather(*hasty, return_exceptions=True)
-        assert {type(result) for result in results} == {NotSent}
+        assert {type(result) for result in results} == {RequestNotSent}
         assert len(requests) == 2
         release.set()
         assert await asyncio.gather(*first, patient) == [b"{}"] * 3
@@ -330,7 +330,7 @@ async def test_no_encrypted_connection() -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     transport = HttpTransport(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     for _ in range(2):
-        with pytest.raises(NotSent):
+        with pytest.raises(RequestNotSent):
             await transport.post("/", b"{}", timeout_seconds=2, send_before=soon())
     await transport.close()
     server.close()
@@ -346,7 +346,7 @@ async def test_a_connection_that_takes_too_long() -> None:
             each.settimeout(0)
             each.connect_ex(("127.0.0.1", port))
         transport = HttpTransport(f"http://127.0.0.1:{port}")
-        with pytest.raises(NotSent):
+        with pytest.raises(RequestNotSent):
             await transport.post("/", b"{}", timeout_seconds=60, send_before=boot_seconds() + 0.3)
         await transport.close()
         for each in waiting:
@@ -365,6 +365,6 @@ async def test_a_kept_connection_that_was_closed() -> None:
 
     async with party(answer, requests=requests) as transport:
         await transport.post("/", b"{}", timeout_seconds=2, send_before=soon())
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             await transport.post("/", b"{}", timeout_seconds=2, send_before=soon())
     assert len(requests) == 2

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollhouse.acquirers.echo import Echo, check_echo
-from tollhouse.acquirers.model import PARTIAL, Approved, Declined, Finding, NotFound, Reversed, Unknown
+from tollhouse.acquirers.model import PARTIAL, Approved, Declined, Finding, ReferenceUnknown, Reversed, Unknown
 from tollhouse.kernel.money import Currency, Money
 
 APPROVED = Approved("A1", "N1")
-ANSWERS = st.sampled_from([APPROVED, Approved("A1", None, PARTIAL), Declined("05"), NotFound(), Reversed()])
+ANSWERS = st.sampled_from([APPROVED, Approved("A1", None, PARTIAL), Declined("05"), ReferenceUnknown(), Reversed()])
 ECHOES = st.builds(
     Echo,
     reference=st.sampled_from(["1-1", "1-2", "11-1", ""]),
@@ -26,7 +26,7 @@ def test_an_answer_about_another_request_is_unknown(finding: Finding, echo: Echo
     is_part = isinstance(finding, Approved) and finding.response_code == PARTIAL
     amounts = {-1, 0, 1, 1998, 1999} if is_part else {1999}
     is_whole = echo.amount_minor in amounts and echo.currency == "USD"
-    is_silent = echo.amount_minor is None and echo.currency is None and isinstance(finding, NotFound | Reversed)
+    is_silent = echo.amount_minor is None and echo.currency is None and isinstance(finding, ReferenceUnknown | Reversed)
 
     if echo.reference == "1-1" and (is_whole or is_silent):
         assert found is finding

@@ -13,15 +13,15 @@ from tests.support.issuing import encode, number_of, operation, order
 
 from tollhouse.acquirers.model import (
     AccountQuery,
+    AcquirerDispute,
     Approved,
     AskCardholder,
     Closed,
     Declined,
-    Dispute,
     DisputeQuery,
-    NotFound,
     NotSent,
     Proof,
+    ReferenceUnknown,
     Reversed,
     Unchanged,
     Unknown,
@@ -111,7 +111,7 @@ async def test_the_message_is_whole() -> None:
 
 async def test_only_messages_that_move_no_money_twice_are_repeatable() -> None:
     """Questions, reversals and acknowledgements may be sent again on a new connection; orders to move money never."""
-    line = Line(transport.NoAnswer("the party hung up"))
+    line = Line(transport.NoResponse("the party hung up"))
     acquirer = SimulatedAcquirer(line)
     sale = order(reference="r")
     await acquirer.authorize(sale)
@@ -180,7 +180,7 @@ async def test_garbage_decides_nothing(body: bytes) -> None:
 
 async def test_what_was_not_sent_is_known_not_to_be() -> None:
     """A refused connection is NotSent, silence is Unknown, for every verb."""
-    for error, kind in ((transport.NotSent(), NotSent), (transport.NoAnswer(), Unknown)):
+    for error, kind in ((transport.RequestNotSent(), NotSent), (transport.NoResponse(), Unknown)):
         acquirer = SimulatedAcquirer(Line(error))
 
         assert isinstance(await acquirer.authorize(order(reference="r")), kind)
@@ -196,7 +196,7 @@ async def test_an_inquiry_finds() -> None:
     assert await answering(**APPROVED).inquire("r", MONEY) == Approved("A1B2C3", "123456789012345", "00")
     assert await answering(result="declined", responseCode="05").inquire("r", MONEY) == Declined("05")
     assert await answering(result="reversed").inquire("r", MONEY) == Reversed()
-    assert await answering(result="not_found").inquire("r", MONEY) == NotFound()
+    assert await answering(result="not_found").inquire("r", MONEY) == ReferenceUnknown()
 
 
 async def test_a_reversal_has_to_be_acknowledged() -> None:
@@ -259,7 +259,7 @@ async def test_disputes_are_read() -> None:
     line = Line(encode({"disputes": [TOLD]}))
     query = DisputeQuery(AT, ahead={"8": AT.replace(year=2027)}, after="d-0")
     assert await SimulatedAcquirer(line).list_disputes(query) == (
-        Dispute("d-1", "7", "1-1", Money(1999, Currency.of("USD")), "10.4", AT),
+        AcquirerDispute("d-1", "7", "1-1", Money(1999, Currency.of("USD")), "10.4", AT),
     )
     [(path, body, _)] = line.posted
     assert path == "/acquirer/disputes"

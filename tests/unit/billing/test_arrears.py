@@ -24,7 +24,7 @@ from tests.support.subscriptions import (
 
 from tollhouse.billing import lifecycle
 from tollhouse.billing.dunning import Policy
-from tollhouse.billing.model import Decline, End, State, Subscription
+from tollhouse.billing.model import Decline, EndReason, Subscription, SubscriptionState
 from tollhouse.billing.upcoming import list_upcoming
 from tollhouse.catalog.model import Price
 from tollhouse.kernel.errors import Invalid
@@ -56,7 +56,11 @@ def test_a_wait_ends_when_the_new_next_period_is_due(days: int, until: int) -> N
     """A subscription that waits for a card waits until the next period of its new prices falls due."""
     waiting = decline(sign_up(), after(10), EXPIRED_CARD)
     repriced = reprice(waiting, after(12), (price(2999, f"{days}d", repeat=True),), EXPIRED_CARD)
-    assert (repriced.state, repriced.waits_for_account, repriced.charge_at) == (State.PAST_DUE, True, after(until))
+    assert (repriced.state, repriced.waits_for_account, repriced.charge_at) == (
+        SubscriptionState.PAST_DUE,
+        True,
+        after(until),
+    )
 
 
 def test_no_retry_at_or_after_the_new_next_period() -> None:
@@ -86,7 +90,7 @@ def test_prices_whose_next_period_is_due_already() -> None:
     repriced = reprice(waiting, after(14), DAILY[1:], EXPIRED_CARD)
     ended = lifecycle.end_what_is_over(seen(repriced, after(14)))
     assert ended is not None
-    assert (ended.state, ended.ended_with) == (State.EXPIRED, End.UNPAID)
+    assert (ended.state, ended.ended_with) == (SubscriptionState.EXPIRED, EndReason.UNPAID)
 
 
 def test_a_charge_under_way_fails_by_the_new_prices() -> None:
@@ -99,17 +103,17 @@ def test_a_charge_under_way_fails_by_the_new_prices() -> None:
 def test_a_price_of_nothing_settles_the_debt_at_once(code: str) -> None:
     """With a price of nothing a past-due subscription is active at once, whatever it waited for."""
     free = reprice(decline(sign_up(), after(10), code), after(12), FREE, code)
-    assert (free.state, free.waits_for_account, free.renewal_at) == (State.ACTIVE, False, after(10))
+    assert (free.state, free.waits_for_account, free.renewal_at) == (SubscriptionState.ACTIVE, False, after(10))
     assert lifecycle.end_what_is_over(seen(free, after(25))) is None
     passed = lifecycle.skip_free_period(seen(free, after(12)))
-    assert (passed.state, passed.next_period, passed.charge_at) == (State.ACTIVE, 2, after(20))
+    assert (passed.state, passed.next_period, passed.charge_at) == (SubscriptionState.ACTIVE, 2, after(20))
 
 
 def test_a_charge_under_way_that_fails_after_the_price_became_nothing() -> None:
     """A charge that fails when its period costs nothing any more leaves no debt."""
     free = lifecycle.change_prices(seen(sign_up(), after(10), is_charging=True), FREE)
-    assert decline(free, after(10), EXPIRED_CARD).state is State.ACTIVE
-    assert lifecycle.fail_on_old_account(free, after(10)).state is State.ACTIVE
+    assert decline(free, after(10), EXPIRED_CARD).state is SubscriptionState.ACTIVE
+    assert lifecycle.fail_on_old_account(free, after(10)).state is SubscriptionState.ACTIVE
 
 
 def test_the_currency_of_a_subscription_stays() -> None:
@@ -134,7 +138,7 @@ def test_prices_of_only_one_charge_without_delay() -> None:
     paid = pay(last, after(10))
     ended = lifecycle.end_what_is_over(seen(paid, after(10)))
     assert ended is not None
-    assert ended.ended_with is End.FINISHED
+    assert ended.ended_with is EndReason.FINISHED
 
 
 # ---------------------------------------------------------------- what was no decline
@@ -163,7 +167,7 @@ def test_what_was_no_decline_uses_up_no_retry() -> None:
     assert unreached.charge_at is not None
     late = after(22)
     declined = decline(unreached, late, FUNDS, declined_tries=0, first_tried_at=late)
-    assert (declined.state, declined.charge_at) == (State.PAST_DUE, late + timedelta(days=1))
+    assert (declined.state, declined.charge_at) == (SubscriptionState.PAST_DUE, late + timedelta(days=1))
 
 
 # ---------------------------------------------------------------- a card that was refused
@@ -175,7 +179,7 @@ def test_a_card_that_was_declined_for_good_is_not_charged() -> None:
     assert lifecycle.end_what_is_over(seen(subscription, after(9), refused_at=after(4))) is None
     ended = lifecycle.end_what_is_over(seen(subscription, after(10), refused_at=after(4)))
     assert ended is not None
-    assert (ended.state, ended.ended_with) == (State.EXPIRED, End.REFUSED)
+    assert (ended.state, ended.ended_with) == (SubscriptionState.EXPIRED, EndReason.REFUSED)
 
 
 def test_a_card_that_was_approved_since_is_charged() -> None:
@@ -197,7 +201,7 @@ def test_what_expired_has_no_date_of_cancellation() -> None:
 def test_until_the_next_rebill_while_past_due_means_at_once() -> None:
     """Cancelled until the next charge while one is owed, a subscription ends at once: no paid time is left."""
     late = decline(sign_up(), after(10), FUNDS)
-    assert cancel(late, after(10.5), at_next_rebill=True).state is State.CANCELED
+    assert cancel(late, after(10.5), at_next_rebill=True).state is SubscriptionState.CANCELED
 
 
 def test_nothing_expires_of_a_disabled_merchant() -> None:
@@ -207,7 +211,7 @@ def test_nothing_expires_of_a_disabled_merchant() -> None:
     planned = cancel(waiting, after(11), at=after(15))
     ended = lifecycle.end_what_is_over(seen(planned, after(15), is_merchant_active=False))
     assert ended is not None
-    assert ended.state is State.CANCELED
+    assert ended.state is SubscriptionState.CANCELED
 
 
 # ---------------------------------------------------------------- whole seconds

@@ -18,7 +18,7 @@ from tests.support.subscriptions import START, decline, seen, sign_up
 
 from tollhouse.billing import lifecycle
 from tollhouse.billing.dunning import Policy
-from tollhouse.billing.model import Decline, State, Subscription
+from tollhouse.billing.model import Decline, Subscription, SubscriptionState
 
 LIVES = int(os.environ.get("YEARS_SCHEDULES", "300"))
 CODES = [FUNDS] * 6 + [UNREACHED] * 4 + [NEW_CARD_NEEDED, FOR_GOOD]
@@ -29,9 +29,9 @@ PERIODS = [1, 2, 3, 5, 7, 10, 30, 60]
 
 def describe(subscription: Subscription) -> tuple[str, datetime | None]:
     """Say in the words of the model where a subscription stands."""
-    if subscription.state is State.EXPIRED:
+    if subscription.state is SubscriptionState.EXPIRED:
         return "expired", None
-    assert subscription.state is State.PAST_DUE
+    assert subscription.state is SubscriptionState.PAST_DUE
     return "waits" if subscription.waits_for_account else "tried again", subscription.charge_at
 
 
@@ -64,7 +64,7 @@ def test_a_renewal_that_fails_follows_the_documents(
         known = {"policy": policy, "declined_tries": model.declines, "first_tried_at": model.first_declined_at or now}
         subscription, last = decline(subscription, now, code, **known), Decline(now, code, None, "visa")
         assert describe(subscription) == model.fail(code, now)
-        if subscription.state is State.PAST_DUE and chance.random() < 0.4:
+        if subscription.state is SubscriptionState.PAST_DUE and chance.random() < 0.4:
             new_period = chance.choice(PERIODS)
             until = subscription.charge_at or now
             now += timedelta(hours=chance.randint(0, max(0, int((until - now) / timedelta(hours=1)) - 1)))
@@ -78,5 +78,5 @@ def test_a_renewal_that_fails_follows_the_documents(
             expected = model.reprice(due_at + new_period * DAY, now)
             assert describe(look(subscription, now)) == expected
         subscription = look(subscription, now)
-        if subscription.state is State.EXPIRED or subscription.waits_for_account:
+        if subscription.state is SubscriptionState.EXPIRED or subscription.waits_for_account:
             return

@@ -29,7 +29,7 @@ from tests.support.subscriptions import (
 )
 
 from tollhouse.billing import lifecycle
-from tollhouse.billing.model import End, State, Subscription
+from tollhouse.billing.model import EndReason, Subscription, SubscriptionState
 from tollhouse.billing.schedule import find_period_after, list_charges
 from tollhouse.kernel.errors import Invalid
 
@@ -39,15 +39,15 @@ def after(days: float, *, plus: timedelta = timedelta(0)) -> datetime:
     return START + timedelta(days=days) + plus
 
 
-def live(state: State) -> Subscription:
+def live(state: SubscriptionState) -> Subscription:
     """Return a subscription in a state, ten days and a second after its sign-up at the latest."""
     trial, active = sign_up(price(0), price(1999, "10d", repeat=True), is_trial=True), sign_up()
     return {
-        State.TRIAL: trial,
-        State.ACTIVE: active,
-        State.PAST_DUE: decline(active, after(10, plus=SECOND)),
-        State.CANCELED: cancel(active, after(1)),
-        State.EXPIRED: decline(active, after(10, plus=SECOND), STOLEN),
+        SubscriptionState.TRIAL: trial,
+        SubscriptionState.ACTIVE: active,
+        SubscriptionState.PAST_DUE: decline(active, after(10, plus=SECOND)),
+        SubscriptionState.CANCELED: cancel(active, after(1)),
+        SubscriptionState.EXPIRED: decline(active, after(10, plus=SECOND), STOLEN),
     }[state]
 
 
@@ -90,7 +90,13 @@ TABLE = {
 def test_each_verb_in_each_state(verb: str) -> None:
     """What a verb makes of an active, trial, past due, cancelled and expired subscription stands in the table."""
     found = []
-    for state in (State.ACTIVE, State.TRIAL, State.PAST_DUE, State.CANCELED, State.EXPIRED):
+    for state in (
+        SubscriptionState.ACTIVE,
+        SubscriptionState.TRIAL,
+        SubscriptionState.PAST_DUE,
+        SubscriptionState.CANCELED,
+        SubscriptionState.EXPIRED,
+    ):
         try:
             found.append(VERBS[verb](live(state)).state.value)
         except Invalid:
@@ -100,9 +106,14 @@ def test_each_verb_in_each_state(verb: str) -> None:
 
 @pytest.mark.parametrize(
     ("code", "reason"),
-    [(STOLEN, End.REFUSED), ("1001", End.REFUSED), (STOPPED, End.REVOKED), (ALL_STOPPED, End.REVOKED)],
+    [
+        (STOLEN, EndReason.REFUSED),
+        ("1001", EndReason.REFUSED),
+        (STOPPED, EndReason.REVOKED),
+        (ALL_STOPPED, EndReason.REVOKED),
+    ],
 )
-def test_ends_have_their_reason(code: str, reason: End) -> None:
+def test_ends_have_their_reason(code: str, reason: EndReason) -> None:
     """A decline that ends a subscription says whether it was refused or revoked."""
     assert decline(sign_up(), after(10), code).ended_with is reason
 
@@ -176,9 +187,9 @@ def test_the_last_of_several_changes_counts() -> None:
 
 def test_a_period_that_became_free_leaves_no_debt() -> None:
     """Past due, given a price of nothing: it is passed over, active again, and the next period has all its tries."""
-    free = lifecycle.change_prices(seen(live(State.PAST_DUE), NOW), FREE)
+    free = lifecycle.change_prices(seen(live(SubscriptionState.PAST_DUE), NOW), FREE)
     passed = lifecycle.skip_free_period(seen(free, after(11)))
-    assert (passed.state, passed.tries, passed.cycle, passed.next_period) == (State.ACTIVE, 0, 0, 2)
+    assert (passed.state, passed.tries, passed.cycle, passed.next_period) == (SubscriptionState.ACTIVE, 0, 0, 2)
     assert passed.charge_at == passed.renewal_at == after(20)
 
 
@@ -192,7 +203,7 @@ def test_a_hold_waits_for_a_card() -> None:
     assert lifecycle.end_what_is_over(seen(held, after(19))) is None
     ended = lifecycle.end_what_is_over(seen(held, after(20)))
     assert ended is not None
-    assert (ended.state, ended.ended_with) == (State.EXPIRED, End.UNPAID)
+    assert (ended.state, ended.ended_with) == (SubscriptionState.EXPIRED, EndReason.UNPAID)
     switched = switch(held, after(12))
     assert (switched.waits_for_account, switched.charge_at) == (False, after(12))
 
@@ -220,7 +231,7 @@ def test_a_card_that_is_verified_after_the_end() -> None:
 def test_the_old_card_says_nothing_about_the_new_one() -> None:
     """A try that fails on the card before is followed by one on the new card at once, whatever the decline was."""
     failed = lifecycle.fail_on_old_account(replace(sign_up(), tries=1), NOW)
-    assert (failed.state, failed.charge_at, failed.waits_for_account) == (State.PAST_DUE, NOW, False)
+    assert (failed.state, failed.charge_at, failed.waits_for_account) == (SubscriptionState.PAST_DUE, NOW, False)
 
 
 def test_a_revocation_while_it_is_charged_ends_it_after() -> None:
@@ -229,7 +240,7 @@ def test_a_revocation_while_it_is_charged_ends_it_after() -> None:
     assert (paid.cycle, paid.due_at) == (1, NOW)
     ended = lifecycle.end_what_is_over(seen(paid, NOW))
     assert ended is not None
-    assert ended.ended_with is End.REVOKED
+    assert ended.ended_with is EndReason.REVOKED
 
 
 # ---------------------------------------------------------------- ends
@@ -242,7 +253,7 @@ def test_it_finishes_when_the_paid_time_is_over() -> None:
     assert lifecycle.end_what_is_over(seen(paid, after(20, plus=-SECOND))) is None
     ended = lifecycle.end_what_is_over(seen(paid, after(20)))
     assert ended is not None
-    assert ended.ended_with is End.FINISHED
+    assert ended.ended_with is EndReason.FINISHED
 
 
 def test_cancelled_and_recovered_it_is_as_before() -> None:
@@ -260,7 +271,7 @@ def test_recovered_after_the_end_it_goes_on_at_the_next_date() -> None:
     recovered = lifecycle.recover(seen(cancelled, after(400)))
     charge = lifecycle.next_charge(recovered)
     assert charge is not None
-    assert (recovered.state, recovered.tries, recovered.cancel_at) == (State.ACTIVE, 0, None)
+    assert (recovered.state, recovered.tries, recovered.cancel_at) == (SubscriptionState.ACTIVE, 0, None)
     assert recovered.plan == subscription.plan
     assert recovered.charge_at == recovered.renewal_at == charge.due_at
     assert after(400) < charge.due_at <= after(432)
@@ -286,4 +297,4 @@ def test_a_cancellation_comes_before_a_charge() -> None:
     cancelled = cancel(sign_up(), after(1), at_next_rebill=True)
     ended = lifecycle.end_what_is_over(seen(cancelled, after(13)))
     assert ended is not None
-    assert (ended.state, ended.cancel_at) == (State.CANCELED, after(10))
+    assert (ended.state, ended.cancel_at) == (SubscriptionState.CANCELED, after(10))

@@ -28,7 +28,7 @@ from tests.support.subscriptions import (
 )
 
 from tollhouse.billing import lifecycle
-from tollhouse.billing.model import Decline, State, Subscription, SubscriptionContext
+from tollhouse.billing.model import Decline, Subscription, SubscriptionContext, SubscriptionState
 from tollhouse.billing.schedule import find_period_after
 from tollhouse.catalog.model import Price
 from tollhouse.kernel.errors import Invalid
@@ -38,11 +38,28 @@ SCHEDULES = st.sampled_from(
      (price(1), price(0, "7d", repeat=2), price(3, "2w", repeat=3)), (price(1), price(2, "5d"), price(3, "0d"))]
 )  # fmt: skip
 ALLOWED = {
-    State.ACTIVE: {State.ACTIVE, State.PAST_DUE, State.CANCELED, State.EXPIRED},
-    State.TRIAL: {State.TRIAL, State.ACTIVE, State.PAST_DUE, State.CANCELED, State.EXPIRED},
-    State.PAST_DUE: {State.PAST_DUE, State.ACTIVE, State.TRIAL, State.CANCELED, State.EXPIRED},
-    State.CANCELED: {State.CANCELED, State.ACTIVE, State.TRIAL},
-    State.EXPIRED: {State.EXPIRED},
+    SubscriptionState.ACTIVE: {
+        SubscriptionState.ACTIVE,
+        SubscriptionState.PAST_DUE,
+        SubscriptionState.CANCELED,
+        SubscriptionState.EXPIRED,
+    },
+    SubscriptionState.TRIAL: {
+        SubscriptionState.TRIAL,
+        SubscriptionState.ACTIVE,
+        SubscriptionState.PAST_DUE,
+        SubscriptionState.CANCELED,
+        SubscriptionState.EXPIRED,
+    },
+    SubscriptionState.PAST_DUE: {
+        SubscriptionState.PAST_DUE,
+        SubscriptionState.ACTIVE,
+        SubscriptionState.TRIAL,
+        SubscriptionState.CANCELED,
+        SubscriptionState.EXPIRED,
+    },
+    SubscriptionState.CANCELED: {SubscriptionState.CANCELED, SubscriptionState.ACTIVE, SubscriptionState.TRIAL},
+    SubscriptionState.EXPIRED: {SubscriptionState.EXPIRED},
 }
 
 
@@ -138,7 +155,7 @@ class Lives(RuleBasedStateMachine):
         self.passes += skipped
         assert self.subscription.plan == before.plan
         if skipped:
-            assert before.state is State.CANCELED
+            assert before.state is SubscriptionState.CANCELED
             assert self.subscription.renewal_at is not None
             assert self.subscription.renewal_at > self.now
             assert find_period_after(before.plan, before.next_period, self.now) == self.subscription.next_period
@@ -170,7 +187,7 @@ class Lives(RuleBasedStateMachine):
         try:
             self.become(verb())
         except Invalid:
-            assert self.subscription.state in {State.CANCELED, State.EXPIRED}
+            assert self.subscription.state in {SubscriptionState.CANCELED, SubscriptionState.EXPIRED}
 
     @invariant()
     def counts(self) -> None:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollhouse.client import ApiError, AsyncClient, Client, NotAnswered, Retries, calls, price, stage_calls, token
-from tollhouse.client.answers import PaymentAnswer
-from tollhouse.client.core import Call, Exchange, Message, Outcome, build_message
+from tollhouse.client.answers import PaymentResponse
+from tollhouse.client.core import AttemptOutcome, Call, Exchange, PreparedRequest, build_message
 from tollhouse.client.methods import Methods
 
 RETRIES = Retries(attempts=3, first_pause_seconds=1.0, longest_pause_seconds=4.0, draw=lambda: 1.0)
@@ -24,16 +24,19 @@ ANSWER = (
 PROBLEM = b'{"message":"Refused.","errors":{}}'
 #: Outcomes after which nobody knows whether the request was carried out.
 UNKNOWN = [
-    Outcome(None, cause=OSError("reset")),
-    *(Outcome(status, PROBLEM) for status in (301, 302, 307, 408, 409, 425, 429, 500, 501, 502, 503, 504, 520, 599)),
-    Outcome(502, b"<html>"),
-    Outcome(201, b""),
-    Outcome(201, ANSWER[:-1]),
-    Outcome(200, b'{"token": 5}'),
+    AttemptOutcome(None, cause=OSError("reset")),
+    *(
+        AttemptOutcome(status, PROBLEM)
+        for status in (301, 302, 307, 408, 409, 425, 429, 500, 501, 502, 503, 504, 520, 599)
+    ),
+    AttemptOutcome(502, b"<html>"),
+    AttemptOutcome(201, b""),
+    AttemptOutcome(201, ANSWER[:-1]),
+    AttemptOutcome(200, b'{"token": 5}'),
 ]
 
 
-def build(call: Call[Any]) -> Message:
+def build(call: Call[Any]) -> PreparedRequest:
     """Write a call down for some gateway."""
     return build_message(call, base_url="http://gateway.example/", key="th_stage_key")
 
@@ -85,7 +88,7 @@ def test_queries_leave_out_what_is_not_given() -> None:
 
 
 def exchange(
-    call: Call[Any], *outcomes: Outcome, retries: Retries = RETRIES
+    call: Call[Any], *outcomes: AttemptOutcome, retries: Retries = RETRIES
 ) -> tuple[list[float | None], Exchange[Any]]:
     """Let a call have outcomes, one for each attempt; return the pauses before the next, and the exchange."""
     running: Exchange[Any] = Exchange(call, retries, base_url="http://gateway.example", key="")
@@ -95,21 +98,21 @@ def exchange(
 @pytest.mark.parametrize(
     ("outcome", "pauses"),
     [
-        (Outcome(None, cause=OSError()), [1.0, 2.0, None]),
-        (Outcome(503), [1.0, 2.0, None]),
-        (Outcome(520), [1.0, 2.0, None]),
-        (Outcome(408), [1.0, 2.0, None]),
-        (Outcome(201, b"<html>"), [1.0, 2.0, None]),
-        (Outcome(409, retry_after="3"), [3.0, 3.0, None]),
-        (Outcome(503, retry_after="3600"), [4.0, 4.0, None]),
-        (Outcome(503, retry_after="Sun, 22 Nov 2026 12:00:00 GMT"), [1.0, 2.0, None]),
-        (Outcome(201, ANSWER), [None]),
-        (Outcome(307), [None]),
-        (Outcome(400), [None]),
-        (Outcome(422), [None]),
+        (AttemptOutcome(None, cause=OSError()), [1.0, 2.0, None]),
+        (AttemptOutcome(503), [1.0, 2.0, None]),
+        (AttemptOutcome(520), [1.0, 2.0, None]),
+        (AttemptOutcome(408), [1.0, 2.0, None]),
+        (AttemptOutcome(201, b"<html>"), [1.0, 2.0, None]),
+        (AttemptOutcome(409, retry_after="3"), [3.0, 3.0, None]),
+        (AttemptOutcome(503, retry_after="3600"), [4.0, 4.0, None]),
+        (AttemptOutcome(503, retry_after="Sun, 22 Nov 2026 12:00:00 GMT"), [1.0, 2.0, None]),
+        (AttemptOutcome(201, ANSWER), [None]),
+        (AttemptOutcome(307), [None]),
+        (AttemptOutcome(400), [None]),
+        (AttemptOutcome(422), [None]),
     ],
 )
-def test_unknown_outcomes_are_sent_again(outcome: Outcome, pauses: list[float | None]) -> None:
+def test_unknown_outcomes_are_sent_again(outcome: AttemptOutcome, pauses: list[float | None]) -> None:
     """An unknown outcome is sent again, after a pause that doubles; answers, refusals and redirects end the call."""
     assert exchange(calls.payment("1"), *[outcome] * len(pauses))[0] == pauses
 
@@ -123,7 +126,7 @@ def test_clients_do_not_come_back_together() -> None:
 def test_a_refusal_names_its_fields() -> None:
     """An error says which field is faulty and why, and under which id the request was sent."""
     body = b'{"message":"The request has faulty fields.","errors":{"consumer.ip":["is required"]}}'
-    _, running = exchange(calls.void("1", request_id="r"), Outcome(400, body))
+    _, running = exchange(calls.void("1", request_id="r"), AttemptOutcome(400, body))
     with pytest.raises(ApiError, match=r"400: The request has faulty fields\. consumer\.ip is required") as caught:
         running.answer()
     assert (caught.value.status, caught.value.errors) == (400, {"consumer.ip": ["is required"]})
@@ -134,7 +137,7 @@ def test_a_refusal_names_its_fields() -> None:
     doubts=st.lists(st.sampled_from(UNKNOWN), max_size=3),
     last=st.sampled_from(UNKNOWN),
 )
-def test_an_unknown_outcome_is_never_a_refusal(doubts: list[Outcome], last: Outcome) -> None:
+def test_an_unknown_outcome_is_never_a_refusal(doubts: list[AttemptOutcome], last: AttemptOutcome) -> None:
     """Silence, 3xx, 408, 409, 429, 5xx and unreadable successes end as NotAnswered, which names the request id."""
     _, running = exchange(calls.void("1", request_id="order-1"), *doubts, last)
     with pytest.raises(NotAnswered, match="repeat it under the same request_id, order-1") as caught:
@@ -145,9 +148,9 @@ def test_an_unknown_outcome_is_never_a_refusal(doubts: list[Outcome], last: Outc
 
 @pytest.mark.parametrize("doubt", UNKNOWN, ids=str)
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 407])
-def test_a_refused_caller_says_nothing_about_an_earlier_attempt(doubt: Outcome, status: int) -> None:
+def test_a_refused_caller_says_nothing_about_an_earlier_attempt(doubt: AttemptOutcome, status: int) -> None:
     """After an unanswered attempt a 401, 403 or 404 leaves the outcome unknown; alone, it is a refusal."""
-    refusal = Outcome(status, PROBLEM)
+    refusal = AttemptOutcome(status, PROBLEM)
     with pytest.raises(NotAnswered):
         exchange(calls.void("1"), doubt, refusal)[1].answer()
     with pytest.raises(ApiError, match=str(status)):
@@ -158,9 +161,9 @@ def test_a_refused_caller_says_nothing_about_an_earlier_attempt(doubt: Outcome, 
 def test_the_gateways_own_refusal_is_final(status: int) -> None:
     """The gateway looks for the request id before it refuses: its 400 or 422 is final, also after silence."""
     with pytest.raises(ApiError, match=str(status)):
-        exchange(calls.void("1"), Outcome(None, cause=OSError()), Outcome(status, PROBLEM))[1].answer()
+        exchange(calls.void("1"), AttemptOutcome(None, cause=OSError()), AttemptOutcome(status, PROBLEM))[1].answer()
     with pytest.raises(NotAnswered):
-        exchange(calls.void("1"), Outcome(None, cause=OSError()), Outcome(status, b"<html>"))[1].answer()
+        exchange(calls.void("1"), AttemptOutcome(None, cause=OSError()), AttemptOutcome(status, b"<html>"))[1].answer()
 
 
 @pytest.mark.parametrize(
@@ -169,19 +172,19 @@ def test_the_gateways_own_refusal_is_final(status: int) -> None:
 def test_a_refusal_without_a_reason_is_a_refusal(body: bytes) -> None:
     """Something between client and gateway may refuse a request, in a form of its own."""
     with pytest.raises(ApiError, match="413: The answer gives no reason"):
-        exchange(calls.payment("1"), Outcome(413, body))[1].answer()
+        exchange(calls.payment("1"), AttemptOutcome(413, body))[1].answer()
 
 
 @pytest.mark.parametrize("body", [b'{"payment": "\xff"}', b'{"payment":' * 60_000])
 def test_an_answer_that_cannot_be_read_leaves_the_outcome_unknown(body: bytes) -> None:
     """Bad UTF-8 and endless brackets in a 201 say nothing of what became of the request."""
     with pytest.raises(NotAnswered):
-        exchange(calls.void("1"), Outcome(201, body))[1].answer()
+        exchange(calls.void("1"), AttemptOutcome(201, body))[1].answer()
 
 
 def test_answers_are_exact_and_forgiving() -> None:
     """Amounts are decimals; fields that this client does not know are ignored."""
-    answer: PaymentAnswer = exchange(calls.payment("1"), Outcome(200, ANSWER))[1].answer()
+    answer: PaymentResponse = exchange(calls.payment("1"), AttemptOutcome(200, ANSWER))[1].answer()
     assert answer.payment.amount == Decimal("19.90")
     assert answer.payment.is_approved
 

@@ -7,7 +7,7 @@ import pytest
 from tollhouse.catalog.model import Price
 from tollhouse.catalog.prices import parse_offset
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.links.fees import choose_fees, total_of
+from tollhouse.links.fees import choose_fees, compute_total
 from tollhouse.links.model import FeeRule, Terms
 from tollhouse.payments.model import Item
 
@@ -48,13 +48,13 @@ def test_the_nearest_rule_holds(country: str | None, method: str, fees: dict[str
 
 def test_fees_are_added_to_what_is_due_at_once() -> None:
     """The total is what is due at once with the fees; what comes later has none."""
-    assert total_of(terms(("0d", 1_000), ("30d", 9_999)), method="card") == Money(1_070, EUR)
+    assert compute_total(terms(("0d", 1_000), ("30d", 9_999)), method="card") == Money(1_070, EUR)
 
 
 def test_nothing_due_has_no_fee() -> None:
     """A trial is not charged for its fee."""
     assert choose_fees(terms(("7d", 1_000)), method="card") == ()
-    assert total_of(terms(("7d", 1_000)), method="card") == Money(0, EUR)
+    assert compute_total(terms(("7d", 1_000)), method="card") == Money(0, EUR)
 
 
 def test_the_first_of_two_rules_holds() -> None:

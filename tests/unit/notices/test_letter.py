@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.support.letters import facts, notice
 
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.notices.letter import build_letter, load_words, write_amount
-from tollhouse.notices.model import Facts, NoticeKind, is_address
+from tollhouse.notices.model import EmailFacts, NoticeKind, is_address
+from tollhouse.notices.render import format_amount, load_words, render_email
 from tollhouse.notices.smtp import build_message
 
 SENDER = "receipts@pay.example"
@@ -24,7 +24,7 @@ SENDER = "receipts@pay.example"
 
 def test_a_receipt() -> None:
     """A receipt names the shop, the amount, what was bought, when, the card's last digits and the numbers to ask by."""
-    letter = build_letter(notice())
+    letter = render_email(notice())
     assert (letter.to, letter.sender_name, letter.subject) == (
         "jane@shop.example",
         "shop.example",
@@ -48,14 +48,14 @@ def test_a_receipt() -> None:
 
 def test_what_is_not_known_is_left_out() -> None:
     """A row without a value is not there."""
-    letter = build_letter(notice(title="", approval_code=None))
+    letter = render_email(notice(title="", approval_code=None))
     assert "Approval code" not in letter.text + letter.html
     assert "For:" not in letter.text
 
 
 def test_a_refund() -> None:
     """Money that came back has a letter of its own."""
-    letter = build_letter(notice(kind=NoticeKind.REFUND))
+    letter = render_email(notice(kind=NoticeKind.REFUND))
     assert letter.subject == "Your refund from shop.example"
     assert "Amount refunded: 1,019.90 EUR" in letter.text
     assert letter.name == "refund.1.10000000"
@@ -79,7 +79,7 @@ def test_the_end_of_a_subscription(language: str, subject: str, label: str) -> N
         "masked_number": "",
         "approval_code": None,
     }
-    letter = build_letter(
+    letter = render_email(
         notice(kind=NoticeKind.CANCELLATION, language=language, subscription_id="50000001", brand="", **bare)
     )
     assert letter.subject.startswith(subject)
@@ -107,7 +107,7 @@ def test_the_end_of_a_subscription(language: str, subject: str, label: str) -> N
 )
 def test_languages(language: str, amount: str) -> None:
     """Amounts are written as the language writes them; a language without words is English."""
-    assert amount in build_letter(notice(language=language)).text
+    assert amount in render_email(notice(language=language)).text
 
 
 def test_every_language_has_every_word() -> None:
@@ -125,15 +125,15 @@ def test_amounts_keep_their_digits(minor: int, code: str) -> None:
     """Whatever the separators are, the digits are those of the amount."""
     money = Money(minor, Currency.of(code))
     for words in load_words().values():
-        digits = re.sub(r"\D", "", write_amount(money, words["separators"]))
+        digits = re.sub(r"\D", "", format_amount(money, words["separators"]))
         assert int(digits) == minor
 
 
 @given(st.text(max_size=80), st.text(max_size=80), st.text(max_size=40))
 def test_texts_are_text(shop: str, title: str, descriptor: str) -> None:
     """Whatever a merchant wrote is one line of text: it opens no header, and no element of the page."""
-    letter = build_letter(notice(shop=shop, title=title, descriptor=descriptor))
-    plain = build_letter(notice(shop="x", title="x", descriptor="x"))
+    letter = render_email(notice(shop=shop, title=title, descriptor=descriptor))
+    plain = render_email(notice(shop="x", title="x", descriptor="x"))
     assert letter.html.count("<") - plain.html.count("<") <= 0
     message = message_from_bytes(build_message(letter, sender=SENDER).as_bytes(), policy=POLICY)
     assert isinstance(message, EmailMessage)
@@ -156,7 +156,7 @@ def test_texts_are_text(shop: str, title: str, descriptor: str) -> None:
 )
 def test_headers_cannot_be_added(text: str) -> None:
     """A line end in a shop's name ends no header, however it is written."""
-    message = build_message(build_letter(notice(shop=text)), sender=SENDER)
+    message = build_message(render_email(notice(shop=text)), sender=SENDER)
     read = message_from_bytes(message.as_bytes(), policy=POLICY)
     assert isinstance(read, EmailMessage)
     assert read["Bcc"] is None
@@ -167,14 +167,14 @@ def test_headers_cannot_be_added(text: str) -> None:
 
 def test_markup_is_escaped() -> None:
     """Markup in a title is shown, and an address in it is no link."""
-    letter = build_letter(notice(title='<img src=x onerror="alert(1)">'))
+    letter = render_email(notice(title='<img src=x onerror="alert(1)">'))
     assert "<img" not in letter.html
     assert '<img src=x onerror="alert(1)">' in unescape(letter.html)
 
 
 def test_the_message_is_plain_ascii_in_two_forms() -> None:
     """Any mail server takes it; its id is the same each time."""
-    first, again = [build_message(build_letter(notice(language="fr", title="Été 🌞")), sender=SENDER) for _ in range(2)]
+    first, again = [build_message(render_email(notice(language="fr", title="Été 🌞")), sender=SENDER) for _ in range(2)]
     assert first.as_bytes().isascii()
     assert [part.get_content_type() for part in first.iter_parts()] == ["text/plain", "text/html"]
     assert "Été 🌞" in first.get_body(("plain",)).get_content()  # type: ignore[union-attr]  # there is one
@@ -184,7 +184,7 @@ def test_the_message_is_plain_ascii_in_two_forms() -> None:
 
 def test_facts_come_back() -> None:
     """What is written down is read as it was."""
-    assert Facts.from_json(facts().to_json()) == facts()
+    assert EmailFacts.from_json(facts().to_json()) == facts()
 
 
 @pytest.mark.parametrize(

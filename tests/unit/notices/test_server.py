@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from tollhouse.composition.choices import build_carrier
 from tollhouse.composition.settings import Settings
-from tollhouse.notices.carrier import ShownCarrier
 from tollhouse.notices.schedule import DELAYS, choose_retry
 from tollhouse.notices.server import Security, Server, parse_server
-from tollhouse.notices.smtp import SmtpCarrier
+from tollhouse.notices.smtp import SmtpTransport
+from tollhouse.notices.transport import RecordingMailTransport
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ def test_settings_say_who_carries() -> None:
     full = Settings.model_validate(
         {"smtp_url": "smtp://mail.example", "smtp_from": "a@b.example", "environment": "live"}
     )
-    assert isinstance(build_carrier(full), SmtpCarrier)
-    assert isinstance(build_carrier(Settings()), ShownCarrier)
+    assert isinstance(build_carrier(full), SmtpTransport)
+    assert isinstance(build_carrier(Settings()), RecordingMailTransport)
     assert build_carrier(Settings(environment="live")) is None
     for wrong in ({"smtp_url": "smtp://mail.example"}, {"smtp_url": "mail"}, {"smtp_from": "a\n@b.example"}):
         with pytest.raises(ValidationError):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.payments import CREATED_AT, attempt, payment, source
 
-from tollhouse.acquirers.model import Approved, Declined, NotFound, NotSent, Reversed, Unknown
+from tollhouse.acquirers.model import Approved, Declined, NotSent, ReferenceUnknown, Reversed, Unknown
 from tollhouse.kernel import codes
 from tollhouse.kernel.errors import IllegalTransition
 from tollhouse.payments import lifecycle
@@ -34,7 +34,7 @@ OUTCOMES: dict[str, tuple[Any, str, str | None]] = {
     "reversed": (Reversed(), "reversed", "1041"),
     "unknown": (Unknown("silence"), "unknown", None),
     "not sent": (NotSent("refused"), "not_sent", "1040"),
-    "not found": (NotFound(), "declined", "1040"),
+    "not found": (ReferenceUnknown(), "declined", "1040"),
 }
 
 Step = Callable[[Payment], Payment]

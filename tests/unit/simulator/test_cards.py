@@ -10,7 +10,7 @@ import pytest
 from tollhouse.kernel import codes
 from tollhouse.kernel.card import CardNumber, detect_brand, is_luhn_valid
 from tollhouse.simulator.cards import find_card, published_cards
-from tollhouse.simulator.model import Delivery, PublishedCard
+from tollhouse.simulator.model import DeliveryMode, PublishedCard
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "test-cards.md"
 
@@ -41,7 +41,7 @@ def test_cards_of_the_quickstart_approve(number: str) -> None:
     assert card is not None
     assert card.response_code == "00"
     assert card.authentication is None
-    assert card.delivery is Delivery.PROMPT
+    assert card.delivery is DeliveryMode.PROMPT
 
 
 def test_every_brand_has_an_approving_card() -> None:

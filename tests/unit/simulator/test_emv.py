@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.issuing import areq, encode, number_of
 
-from tollhouse.simulator.threeds.emv_fields import ProtocolError
+from tollhouse.simulator.threeds.emv_fields import EmvProtocolError
 from tollhouse.simulator.threeds.emv_messages import (
     build_erro,
     build_pres,
@@ -25,9 +25,9 @@ from tollhouse.simulator.threeds.emv_messages import (
 TRANSACTION = "3ac7caa7-aa42-2663-791b-2ac05a542c4a"
 
 
-def refuse(body: bytes) -> ProtocolError:
+def refuse(body: bytes) -> EmvProtocolError:
     """Return the error that reading an AReq raises."""
-    with pytest.raises(ProtocolError) as caught:
+    with pytest.raises(EmvProtocolError) as caught:
         read_areq(body)
     return caught.value
 
@@ -108,7 +108,7 @@ def test_any_element_may_be_anything(changes: dict[str, Any]) -> None:
     said = ""
     try:
         read_areq(encode(areq() | changes))
-    except ProtocolError as error:
+    except EmvProtocolError as error:
         said = f"{error}{build_erro(error, answers='AReq')!r}"
 
     assert number_of("challenge") not in said
@@ -167,9 +167,9 @@ def test_a_creq_is_read_with_and_without_padding() -> None:
 @given(st.text() | st.binary().map(encode_base64url))
 def test_any_creq_is_read_or_refused(creq: str) -> None:
     """Whatever a browser posts, it is a CReq or it is refused."""
-    with pytest.raises(ProtocolError):
+    with pytest.raises(EmvProtocolError):
         read_creq(creq)
-    with pytest.raises(ProtocolError):
+    with pytest.raises(EmvProtocolError):
         read_method_data(creq)
 
 
@@ -186,5 +186,5 @@ def test_base64url_is_its_own_inverse(data: bytes) -> None:
 def test_the_method_posts_to_the_web_only(url: object) -> None:
     """A notification URL that is none is refused."""
     message = {"threeDSServerTransID": TRANSACTION, "threeDSMethodNotificationURL": url}
-    with pytest.raises(ProtocolError):
+    with pytest.raises(EmvProtocolError):
         read_method_data(encode_base64url(encode(message)))

@@ -14,16 +14,16 @@ from tollhouse.kernel import codes
 from tollhouse.kernel.card import CardNumber, Expiry
 from tollhouse.simulator import rules
 from tollhouse.simulator.cards import published_cards
-from tollhouse.simulator.model import AuthenticationRequest, Condition, Delivery, FaultRule, ProofShown
+from tollhouse.simulator.model import AuthorizationRequest, Condition, DeliveryMode, ReceivedAreq, ReceivedProof
 
 CARDS = published_cards()
-PROOF = ProofShown("05", "A" * 28, "ds")
+PROOF = ReceivedProof("05", "A" * 28, "ds")
 
 
-def order(name: str | None = "visa", **changes: Any) -> FaultRule:
+def order(name: str | None = "visa", **changes: Any) -> AuthorizationRequest:
     """Build an order with a published card, or with a number that is none."""
     card = CARDS[name] if name else None
-    plain = FaultRule(
+    plain = AuthorizationRequest(
         reference="r",
         acceptor="1",
         number=CardNumber(card.number if card else "4242424242424242"),
@@ -42,10 +42,10 @@ def order(name: str | None = "visa", **changes: Any) -> FaultRule:
     return replace(plain, **changes)
 
 
-def request(name: str | None, *, takes_decoupled: bool = False) -> AuthenticationRequest:
+def request(name: str | None, *, takes_decoupled: bool = False) -> ReceivedAreq:
     """Build what the Directory reads from an AReq."""
     card = CARDS[name] if name else None
-    return AuthenticationRequest(
+    return ReceivedAreq(
         threeds_server_trans_id=uuid4(),
         message_version="2.2.0",
         message_category="01",
@@ -237,7 +237,7 @@ def test_an_emulated_code_comes_before_everything(name: str | None) -> None:
     verdict = rules.judge(forced)
 
     assert (verdict.response_code, verdict.conditions) == ("00", ())
-    assert rules.choose_delivery(forced) is Delivery.PROMPT
+    assert rules.choose_delivery(forced) is DeliveryMode.PROMPT
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_no_number_is_given_twice(takers: int, each: int, size: int, pauses: lis
         return blocks[-1]
 
     async def take(numbers: NumberBlocks) -> list[int]:
-        return [await numbers.take() for _ in range(each)]
+        return [await numbers.next_number() for _ in range(each)]
 
     async def take_all() -> list[int]:
         numbers = NumberBlocks(reserve, size=size)
@@ -50,9 +50,9 @@ async def test_callers_without_a_block_wait_for_one_reservation() -> None:
         return calls * 1_000_000
 
     numbers = NumberBlocks(reserve, size=50)
-    assert len({*await asyncio.gather(*(numbers.take() for _ in range(50)))}) == 50
+    assert len({*await asyncio.gather(*(numbers.next_number() for _ in range(50)))}) == 50
     assert calls == 1
-    failed = await asyncio.gather(*(numbers.take() for _ in range(50)), return_exceptions=True)
+    failed = await asyncio.gather(*(numbers.next_number() for _ in range(50)), return_exceptions=True)
     assert [type(each) for each in failed] == [OSError] * 50
     assert calls == 2
 
@@ -66,7 +66,7 @@ async def test_a_caller_that_is_cancelled_leaves_the_reservation_to_the_others()
         return 7
 
     numbers = NumberBlocks(reserve, size=1)
-    first, second = (asyncio.create_task(numbers.take()) for _ in range(2))
+    first, second = (asyncio.create_task(numbers.next_number()) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.sleep(0)
@@ -86,5 +86,5 @@ async def test_a_block_that_could_not_be_reserved_is_asked_for_again() -> None:
 
     numbers = NumberBlocks(reserve, size=2)
     with pytest.raises(OSError, match="away"):
-        await numbers.take()
-    assert [await numbers.take(), await numbers.take()] == [5, 5 + ID_STEP]
+        await numbers.next_number()
+    assert [await numbers.next_number(), await numbers.next_number()] == [5, 5 + ID_STEP]

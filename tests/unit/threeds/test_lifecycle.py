@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from tollhouse.threeds.lifecycle import TRANSITIONS, judge, judge_result, origins_of
-from tollhouse.threeds.model import Result, State, TransStatus
+from tollhouse.threeds.lifecycle import TRANSITIONS, find_next_state, find_state_after_challenge, list_origins
+from tollhouse.threeds.model import AuthenticationState, ChallengeResult, TransStatus
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,13 @@ from tollhouse.threeds.model import Result, State, TransStatus
 @pytest.mark.parametrize("goes_on", [True, False])
 def test_what_a_status_means(status: str, state: str, *, goes_on: bool) -> None:
     """No policy of a site changes what the issuer's side said."""
-    assert judge(TransStatus(status), proceed_without_3ds=goes_on) == state
+    assert find_next_state(TransStatus(status), proceed_without_3ds=goes_on) == state
 
 
 @pytest.mark.parametrize(("goes_on", "state"), [(True, "passed"), (False, "failed")])
 def test_unavailable_is_left_to_the_site(state: str, *, goes_on: bool) -> None:
     """Only U, which says nothing, is a matter of policy."""
-    assert judge(TransStatus.UNAVAILABLE, proceed_without_3ds=goes_on) == state
+    assert find_next_state(TransStatus.UNAVAILABLE, proceed_without_3ds=goes_on) == state
 
 
 @pytest.mark.parametrize(
@@ -52,19 +52,24 @@ def test_unavailable_is_left_to_the_site(state: str, *, goes_on: bool) -> None:
 )
 def test_how_a_challenge_was_left(status: str, cancel: str | None, state: str) -> None:
     """Who went away did not fail, and who never came may come again; a proof is a proof."""
-    result = Result("2.2.0", uuid4(), uuid4(), uuid4(), TransStatus(status), None, None, None, cancel)
-    assert judge_result(result, proceed_without_3ds=True) == state
+    result = ChallengeResult("2.2.0", uuid4(), uuid4(), uuid4(), TransStatus(status), None, None, None, cancel)
+    assert find_state_after_challenge(result, proceed_without_3ds=True) == state
 
 
 def test_what_is_decided_stays_decided() -> None:
     """Nothing leads out of passed, failed, abandoned and superseded."""
-    final = {State.PASSED, State.FAILED, State.ABANDONED, State.SUPERSEDED}
-    assert final == set(State) - set(TRANSITIONS)
-    assert all(State.SUPERSEDED is state or state.is_decided for state in final)
+    final = {
+        AuthenticationState.PASSED,
+        AuthenticationState.FAILED,
+        AuthenticationState.ABANDONED,
+        AuthenticationState.SUPERSEDED,
+    }
+    assert final == set(AuthenticationState) - set(TRANSITIONS)
+    assert all(AuthenticationState.SUPERSEDED is state or state.is_decided for state in final)
 
 
 def test_origins_turn_the_transitions_around() -> None:
     """A conditional update expects exactly the states from which the new one can be reached."""
-    assert set(origins_of(State.ABANDONED)) == set(TRANSITIONS)
-    assert origins_of(State.REQUESTED) == [State.COLLECTING]
-    assert origins_of(State.COLLECTING) == []
+    assert set(list_origins(AuthenticationState.ABANDONED)) == set(TRANSITIONS)
+    assert list_origins(AuthenticationState.REQUESTED) == [AuthenticationState.COLLECTING]
+    assert list_origins(AuthenticationState.COLLECTING) == []

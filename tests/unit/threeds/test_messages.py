@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tollhouse.kernel.card import Card, CardNumber, Expiry
 from tollhouse.kernel.money import RETIRED_EXPONENTS, Currency, Money
 from tollhouse.simulator.threeds import emv_messages
-from tollhouse.simulator.threeds.emv_fields import ProtocolError as SimulatorRefused
+from tollhouse.simulator.threeds.emv_fields import EmvProtocolError
 from tollhouse.threeds.elements import ProtocolError, read_object
 from tollhouse.threeds.messages import (
     CurrencyUnknown,
@@ -33,7 +33,7 @@ from tollhouse.threeds.messages import (
     parse_pres,
     parse_rreq,
 )
-from tollhouse.threeds.model import BrowserData, Question, Requestor
+from tollhouse.threeds.model import AuthenticationRequest, BrowserData, Requestor
 
 SERVER_ID, ACS_ID, DS_ID = UUID(int=1), UUID(int=2), UUID(int=3)
 CAVV = base64.b64encode(bytes(range(20))).decode()
@@ -50,7 +50,7 @@ BROWSER = BrowserData(
     screen_width=1920,
     timezone_minutes=-330,
 )
-QUESTION = Question(
+QUESTION = AuthenticationRequest(
     three_ds_server_trans_id=SERVER_ID,
     version="2.2.0",
     card=Card(CardNumber("4024007179366348"), Expiry(12, 2029), "Jane Smith"),
@@ -110,7 +110,7 @@ def test_an_areq_is_whole(version: str, *, scripted: bool) -> None:
     question = replace(QUESTION, version=version, browser=BROWSER if scripted else bare)
     body = build_areq(question, Requestor())
     if version == "2.1.0" and not scripted:
-        with pytest.raises(SimulatorRefused):
+        with pytest.raises(EmvProtocolError):
             emv_messages.read_areq(body)
         return
     read = emv_messages.read_areq(body)

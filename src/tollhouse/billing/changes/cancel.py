@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tollhouse.billing import lifecycle
 from tollhouse.billing.changes.change import change_subscription
-from tollhouse.billing.model import CANCELED, DELAYED, HappeningKind, State, Subscription
+from tollhouse.billing.model import CANCELED, DELAYED, HappeningKind, Subscription, SubscriptionState
 
 if TYPE_CHECKING:
     from tollhouse.billing.dependencies import BillingDependencies
@@ -40,6 +40,6 @@ async def cancel(biller: BillingDependencies, key: Key, wish: Cancellation, *, r
 
 
 def _tell_end(before: Subscription, after: Subscription) -> HappeningKind | None:
-    if after.state is State.CANCELED:
-        return CANCELED if before.state is not State.CANCELED else None
+    if after.state is SubscriptionState.CANCELED:
+        return CANCELED if before.state is not SubscriptionState.CANCELED else None
     return DELAYED if after.cancel_at != before.cancel_at else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tollhouse.billing.changes.change import access_subscription
-from tollhouse.billing.model import State
+from tollhouse.billing.model import SubscriptionState
 from tollhouse.billing.renewals.renew import AT_ONCE
 from tollhouse.billing.settle import summarize_subscription
 from tollhouse.billing.store import select_agreements
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedSource
 
 #: States in which a subscription takes another card.
-RUNNING = frozenset(state.value for state in State if state.is_running)
+RUNNING = frozenset(state.value for state in SubscriptionState if state.is_running)
 
 
 async def request_change(

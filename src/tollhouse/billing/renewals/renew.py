@@ -25,9 +25,9 @@ from tollhouse.billing.model import (
     Agreement,
     HappeningKind,
     LifecycleEvent,
-    State,
     Subscription,
     SubscriptionContext,
+    SubscriptionState,
 )
 from tollhouse.billing.renewals.breaker import note_renewals
 from tollhouse.billing.store import (
@@ -203,7 +203,7 @@ def _costs_nothing(case: SubscriptionContext) -> bool:
 
 
 def _describe_end(over: Subscription, case: SubscriptionContext) -> LifecycleEvent:
-    kind: HappeningKind = CANCELED if over.state is State.CANCELED else EXPIRED
+    kind: HappeningKind = CANCELED if over.state is SubscriptionState.CANCELED else EXPIRED
     return LifecycleEvent(kind, over, case.now, new_request_id())
 
 

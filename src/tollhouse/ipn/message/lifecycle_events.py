@@ -20,7 +20,7 @@ from tollhouse.billing.model import (
     DELAYED,
     EXPIRED,
     RECOVERED,
-    End,
+    EndReason,
     HappeningKind,
     LifecycleEvent,
 )
@@ -140,9 +140,9 @@ def _explain(happening: LifecycleEvent, last_decline: str | None) -> str | None:
         return None
     if happening.kind in {CANCELED, DELAYED}:
         return subscription.cancel_reason or UNEXPLAINED
-    if subscription.ended_with is End.FINISHED:
+    if subscription.ended_with is EndReason.FINISHED:
         return "all charges were made"
-    if subscription.ended_with is End.REVOKED:
+    if subscription.ended_with is EndReason.REVOKED:
         return "stopped by the cardholder"
     code = happening.declined_with or last_decline
     return f"rebill declined, {code}" if code else "rebill declined"

@@ -15,11 +15,11 @@ from tollhouse.billing.model import (
     CANCELED,
     CARD_EXPIRING,
     EXPIRED,
-    End,
+    EndReason,
     HappeningKind,
     LifecycleEvent,
-    State,
     Subscription,
+    SubscriptionState,
 )
 from tollhouse.billing.schedule import Plan
 from tollhouse.catalog.model import Offset, Price
@@ -52,7 +52,7 @@ TERMS = {
     "last_payment_id": ORDER_ID,
     "last_decline": CODES[Status.FAIL],
 }
-STATES: Mapping[str, State] = {CANCELED: State.CANCELED, EXPIRED: State.EXPIRED}
+STATES: Mapping[str, SubscriptionState] = {CANCELED: SubscriptionState.CANCELED, EXPIRED: SubscriptionState.EXPIRED}
 
 #: The kinds about transactions with what they are, and those about subscriptions by what happened.
 OPERATION_KINDS: Mapping[str, Mode] = {name_event(mode): mode for mode in OPERATIONS}
@@ -85,7 +85,7 @@ def build_sample(kind: str, *, at: datetime, url: str, form: Form = "json", fail
 
 
 def _build_subscription_sample(kind: str, *, at: datetime, url: str) -> Delivery:
-    subscription = _build_subscription(at, STATES.get(kind, State.ACTIVE))
+    subscription = _build_subscription(at, STATES.get(kind, SubscriptionState.ACTIVE))
     found: HappeningKind = next(each for each in get_args(HappeningKind) if each == kind)
     happening = LifecycleEvent(found, subscription, at, "")
     subscription_id = subscription.subscription_id
@@ -202,7 +202,7 @@ def _build_payment(mode: Mode, status: Status, at: datetime) -> Payment:
     )
 
 
-def _build_subscription(at: datetime, state: State) -> Subscription:
+def _build_subscription(at: datetime, state: SubscriptionState) -> Subscription:
     """Build a subscription to which something happens at a moment."""
     prices = (
         Price(Offset(0, "d"), PRICE, repeat=False),
@@ -228,6 +228,6 @@ def _build_subscription(at: datetime, state: State) -> Subscription:
         charge_at=None,
         charged_at=at,
         paid_until=at + timedelta(days=30),
-        cancel_at=at if state is State.CANCELED else None,
-        ended_with=End.UNPAID if state is State.EXPIRED else None,
+        cancel_at=at if state is SubscriptionState.CANCELED else None,
+        ended_with=EndReason.UNPAID if state is SubscriptionState.EXPIRED else None,
     )

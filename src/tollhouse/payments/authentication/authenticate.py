@@ -28,8 +28,8 @@ from tollhouse.payments.model import AttemptState, Payment, PlaintextCard
 from tollhouse.payments.reading.view import render_answer
 from tollhouse.payments.records import CREATED
 from tollhouse.payments.steps import FinishRecord
-from tollhouse.threeds.lifecycle import judge
-from tollhouse.threeds.model import Authentication, State
+from tollhouse.threeds.lifecycle import find_next_state
+from tollhouse.threeds.model import Authentication, AuthenticationState
 from tollhouse.threeds.store import insert_authentications
 from tollhouse.vault.security_codes import CODE_LIFE
 
@@ -93,13 +93,13 @@ async def _ask_at_once(
         deps, payment, draft, card=instrument.card, browser=browser, send_before=payment.attempt.send_before
     )
     answer = await ask_directory(deps, draft, question)
-    state = judge(answer.status, proceed_without_3ds=payment.proceed_without_3ds)
+    state = find_next_state(answer.status, proceed_without_3ds=payment.proceed_without_3ds)
     authentication = answer_draft(deps, draft, answer, state, browser=browser)
-    if state is State.CHALLENGED:
+    if state is AuthenticationState.CHALLENGED:
         return await _hand_over(deps, payment, payment, instrument, authentication)
     async with deps.database.acquire() as connection:
         await insert_authentications(connection, [authentication])
-    if state is State.PASSED:
+    if state is AuthenticationState.PASSED:
         return await authorize(deps.attempts, payment, instrument, proof=build_proof(authentication))
     return await finish_attempt(
         deps.finish,

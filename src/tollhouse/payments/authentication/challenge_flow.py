@@ -24,13 +24,13 @@ from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.pages import way_back
 from tollhouse.threeds import store
 from tollhouse.threeds.elements import ProtocolError
-from tollhouse.threeds.lifecycle import judge
+from tollhouse.threeds.lifecycle import find_next_state
 from tollhouse.threeds.messages import build_creq, build_method_data, parse_cres, parse_method_answer
-from tollhouse.threeds.model import Authentication, BrowserData, State
+from tollhouse.threeds.model import Authentication, AuthenticationState, BrowserData
 
 if TYPE_CHECKING:
     from tollhouse.payments.dependencies import AuthenticationDependencies
-    from tollhouse.threeds.model import Question
+    from tollhouse.threeds.model import AuthenticationRequest
 
 #: How long a cardholder who came back waits for the outcome; then the merchant hears what is known.
 MAX_WAIT = timedelta(seconds=10)
@@ -101,7 +101,7 @@ async def open_page(deps: AuthenticationDependencies, key: str) -> Step:
     """Return what the page shows. Raises NotFound for a key that leads nowhere."""
     authentication = await _find_by_page(deps, key)
     payment = await load_payment(deps, authentication)
-    if authentication.state is State.ABANDONED:
+    if authentication.state is AuthenticationState.ABANDONED:
         return Ended(payment, await way_back(deps.returns, payment))
     if _awaits_outcome(payment, authentication):
         return await _wait_or_leave(deps, payment, authentication)
@@ -111,13 +111,13 @@ async def open_page(deps: AuthenticationDependencies, key: str) -> Step:
 async def _go_on(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Step:
     """Return the step of an authentication that is open."""
     match authentication.state:
-        case State.COLLECTING:
+        case AuthenticationState.COLLECTING:
             return _build_collect(deps, payment, authentication)
-        case State.REQUESTED if not _is_older(deps, authentication.requested_at, STALE_REQUEST):
+        case AuthenticationState.REQUESTED if not _is_older(deps, authentication.requested_at, STALE_REQUEST):
             return Wait(payment)
-        case State.CHALLENGED if authentication.is_decoupled:
+        case AuthenticationState.CHALLENGED if authentication.is_decoupled:
             return Confirm(payment)
-        case State.CHALLENGED if authentication.opened_at or not _came_too_late(deps, authentication):
+        case AuthenticationState.CHALLENGED if authentication.opened_at or not _came_too_late(deps, authentication):
             return await _open_challenge(deps, payment, authentication)
         case _:
             return await _begin_anew(deps, payment, authentication)
@@ -184,11 +184,11 @@ async def submit_browser(deps: AuthenticationDependencies, key: str, browser: Br
 
 
 async def _ask(
-    deps: AuthenticationDependencies, payment: Payment, authentication: Authentication, question: Question
+    deps: AuthenticationDependencies, payment: Payment, authentication: Authentication, question: AuthenticationRequest
 ) -> None:
     """Send the AReq and write its answer down; a decided authentication lets the payment follow."""
     answer = await ask_directory(deps, authentication, question)
-    state = judge(answer.status, proceed_without_3ds=payment.proceed_without_3ds)
+    state = find_next_state(answer.status, proceed_without_3ds=payment.proceed_without_3ds)
     async with deps.database.acquire() as connection:
         answered = await store.update_answered(connection, authentication, answer, state)
     if answered is not None and answered.state.is_decided:
@@ -220,7 +220,12 @@ async def receive_return(deps: AuthenticationDependencies, key: str, cres: str) 
         authentication = await store.select_by_return(connection, make.digest_key(key))
         if authentication is None:
             raise NotFound
-        if authentication.state in {State.CHALLENGED, State.PASSED, State.FAILED, State.ABANDONED}:
+        if authentication.state in {
+            AuthenticationState.CHALLENGED,
+            AuthenticationState.PASSED,
+            AuthenticationState.FAILED,
+            AuthenticationState.ABANDONED,
+        }:
             await store.update_waiting(connection, authentication)
     log.info(
         "cardholder returned",
@@ -253,7 +258,7 @@ async def look_after_return(deps: AuthenticationDependencies, key: str) -> Step:
 
 def _awaits_outcome(payment: Payment, authentication: Authentication) -> bool:
     """Tell whether the cardholder has nothing more to do: it is decided, or the bank sent the browser back."""
-    has_returned = authentication.state is State.CHALLENGED and authentication.waiting_since is not None
+    has_returned = authentication.state is AuthenticationState.CHALLENGED and authentication.waiting_since is not None
     return payment.status is not Status.PENDING or authentication.state.is_decided or has_returned
 
 

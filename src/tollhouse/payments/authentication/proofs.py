@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tollhouse.threeds.directory import TECHNICAL
-from tollhouse.threeds.model import Answer, TransStatus
+from tollhouse.threeds.model import AuthenticationResponse, TransStatus
 from tollhouse.threeds.store import select_is_proof_used
 
 if TYPE_CHECKING:
     from tollhouse.payments.dependencies import AuthenticationDependencies
-    from tollhouse.threeds.model import Authentication, Question
+    from tollhouse.threeds.model import Authentication, AuthenticationRequest
 
 log = structlog.get_logger()
 
 
-async def ask_directory(deps: AuthenticationDependencies, authentication: Authentication, question: Question) -> Answer:
+async def ask_directory(
+    deps: AuthenticationDependencies, authentication: Authentication, question: AuthenticationRequest
+) -> AuthenticationResponse:
     """Send the AReq of an authentication. An answer with a used proof counts as "could not be done" (U)."""
     answer = await deps.directory.authenticate(question)
     if answer.cavv is not None and await is_used(deps, authentication, answer.cavv):
-        return Answer(TransStatus.UNAVAILABLE, TECHNICAL)
+        return AuthenticationResponse(TransStatus.UNAVAILABLE, TECHNICAL)
     return answer
 
 

@@ -10,9 +10,9 @@ import structlog
 from tollhouse.payments.authentication.proofs import is_used
 from tollhouse.payments.authentication.resume import conclude, load_payment
 from tollhouse.threeds.elements import FORM, TRANSIENT, UNKNOWN_TRANSACTION, ProtocolError
-from tollhouse.threeds.lifecycle import judge_result
+from tollhouse.threeds.lifecycle import find_state_after_challenge
 from tollhouse.threeds.messages import build_erro, build_rres, parse_rreq, refuse_result
-from tollhouse.threeds.model import Authentication, Result, State
+from tollhouse.threeds.model import Authentication, AuthenticationState, ChallengeResult
 from tollhouse.threeds.store import select_by_trans_id, update_result
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ async def receive_result(deps: AuthenticationDependencies, body: bytes) -> bytes
     return build_rres(result)
 
 
-async def _take(deps: AuthenticationDependencies, result: Result) -> None:
+async def _take(deps: AuthenticationDependencies, result: ChallengeResult) -> None:
     async with deps.database.acquire() as connection:
         authentication = await select_by_trans_id(connection, result.three_ds_server_trans_id)
     authentication = _check_origin(authentication, result)
     if result.cavv is not None and await is_used(deps, authentication, result.cavv):
         raise refuse_result(result, FORM, "authenticationValue")
     payment = await load_payment(deps, authentication)
-    state = judge_result(result, proceed_without_3ds=payment.proceed_without_3ds)
+    state = find_state_after_challenge(result, proceed_without_3ds=payment.proceed_without_3ds)
     async with deps.database.acquire() as connection:
         decided = await update_result(connection, authentication, result, state)
     log.info(
@@ -57,14 +57,14 @@ async def _take(deps: AuthenticationDependencies, result: Result) -> None:
         _ = deps.running.start("conclude", conclude, deps, decided)
 
 
-def _check_origin(authentication: Authentication | None, result: Result) -> Authentication:
+def _check_origin(authentication: Authentication | None, result: ChallengeResult) -> Authentication:
     """Return the authentication if the result bears its ids. Raises ProtocolError.
 
     The Directory's id never passes through the browser: whoever knows it heard it from the Directory.
     """
     if authentication is None:
         raise refuse_result(result, UNKNOWN_TRANSACTION, "threeDSServerTransID")
-    if authentication.state is State.REQUESTED:
+    if authentication.state is AuthenticationState.REQUESTED:
         raise refuse_result(result, TRANSIENT, "the answer to the AReq is still being read")
     ids = (authentication.acs_trans_id, authentication.ds_trans_id)
     if None in ids or not compare_digest(f"{ids[0]} {ids[1]}", f"{result.acs_trans_id} {result.ds_trans_id}"):

@@ -21,7 +21,7 @@ from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.model import AttemptState, Payment, PlaintextCard
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.payments.store import select_payment
-from tollhouse.threeds.model import Authentication, State
+from tollhouse.threeds.model import Authentication, AuthenticationState
 from tollhouse.threeds.store import lease_due_authentications, update_abandoned, update_concluded
 from tollhouse.vault.security_codes import select_security_code
 
@@ -36,7 +36,10 @@ SWEEP_LIMIT = 50
 SWEEP_LEASE_SECONDS = 120.0
 
 #: The code under which a payment ends when its authentication does not let it go on.
-REFUSALS = {State.FAILED: codes.AUTHENTICATION_FAILED, State.ABANDONED: codes.AUTHENTICATION_ABANDONED}
+REFUSALS = {
+    AuthenticationState.FAILED: codes.AUTHENTICATION_FAILED,
+    AuthenticationState.ABANDONED: codes.AUTHENTICATION_ABANDONED,
+}
 
 log = structlog.get_logger()
 
@@ -70,7 +73,7 @@ async def _find_refusal(
 
     A merchant who was disabled during the challenge has no way to an acquirer any more.
     """
-    if authentication.state is not State.PASSED:
+    if authentication.state is not AuthenticationState.PASSED:
         return REFUSALS[authentication.state]
     async with deps.database.acquire() as connection:
         is_active = await select_is_merchant_active(connection, payment.merchant_id)

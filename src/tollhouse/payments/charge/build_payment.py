@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 async def build_payment(deps: ChargeDependencies, intent: Intent) -> Payment:
     """Take IDs for a payment and seal its card."""
     asked, site, payer = intent.requested, intent.site, intent.payer
-    payment_id = asked.page_try.payment_id if asked.page_try else await deps.numbers.take()
-    transaction_id = await deps.numbers.take()
+    payment_id = asked.page_try.payment_id if asked.page_try else await deps.numbers.next_number()
+    transaction_id = await deps.numbers.next_number()
     subscribing = await _build_subscribing(deps, intent)
     now = deps.clock.now()
     return Payment(
@@ -117,7 +117,7 @@ async def _build_subscribing(deps: ChargeDependencies, intent: Intent) -> tuple[
         return ()
     scheduled = [item for item in intent.items if has_later_charges(item.prices)]
     known = asked.page_try.subscription_ids if asked.page_try else ()
-    numbers = known or [await deps.numbers.take() for _ in scheduled]
+    numbers = known or [await deps.numbers.next_number() for _ in scheduled]
     return tuple(Subscribing(number, item) for number, item in zip(numbers, scheduled, strict=True))
 
 

@@ -61,7 +61,7 @@ async def record_dispute(deps: ChargebackDependencies, wish: OperationRequest, m
 async def _record(_: Work, deps: ChargebackDependencies, wish: OperationRequest, judge: Judge) -> Reply:
     """Commit a charge-back with all that follows from it; or answer by what was there before."""
     named = await load_named(deps.database, wish)
-    transaction_id = await deps.numbers.take()
+    transaction_id = await deps.numbers.next_number()
     chargeback = None
     try:
         async with deps.database.transaction() as connection:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tollhouse.acquirers.model import Dispute, DisputeQuery, NotSent, Unknown
+from tollhouse.acquirers.model import AcquirerDispute, DisputeQuery, NotSent, Unknown
 from tollhouse.kernel.errors import NotFound, Refusal, Unavailable
 from tollhouse.kernel.requests import Claim
 from tollhouse.payments.disputes.chargeback import record_dispute
@@ -114,14 +114,14 @@ async def _take_in(
     return recorded
 
 
-async def _ask(acquirer: Acquirer, query: DisputeQuery) -> tuple[Dispute, ...]:
+async def _ask(acquirer: Acquirer, query: DisputeQuery) -> tuple[AcquirerDispute, ...]:
     page = await acquirer.list_disputes(query)
     if isinstance(page, Unknown | NotSent):
         raise Unavailable(f"The acquirer did not tell what was charged back: {page.cause}.")
     return page
 
 
-async def _record(deps: DisputeDependencies, acquirer: str, dispute: Dispute) -> bool:
+async def _record(deps: DisputeDependencies, acquirer: str, dispute: AcquirerDispute) -> bool:
     """Record one, and tell whether it need not be told again; what goes wrong with it is no other one's matter."""
     where = {"acquirer": acquirer, "dispute_id": dispute.dispute_id, "reference": dispute.reference}
     try:
@@ -138,7 +138,7 @@ async def _record(deps: DisputeDependencies, acquirer: str, dispute: Dispute) ->
     return True
 
 
-async def _build_wish(deps: DisputeDependencies, acquirer: str, dispute: Dispute) -> OperationRequest:
+async def _build_wish(deps: DisputeDependencies, acquirer: str, dispute: AcquirerDispute) -> OperationRequest:
     """Say what is charged back. Raises NotFound unless this acquirer has processed it for this merchant."""
     transaction_id = read_reference(dispute.reference)
     if transaction_id is None or not _ACCEPTOR.fullmatch(dispute.acceptor):

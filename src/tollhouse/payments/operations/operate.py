@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tollhouse.acquirers.model import Operation
+from tollhouse.acquirers.model import AcquirerOperation
 from tollhouse.kernel.errors import DatabaseUnavailable, NotFound, Unavailable
 from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.payments import lifecycle
@@ -85,7 +85,7 @@ async def load_named(database: Database, wish: OperationRequest) -> Payment:
 async def _carry_out(work: Work, deps: OperationDependencies, wish: OperationRequest, judge: Judge) -> Reply:
     """Commit the operation, then ask the acquirer; or reply by what was there before."""
     named = await load_named(deps.database, wish)
-    transaction_id = await deps.numbers.take()
+    transaction_id = await deps.numbers.next_number()
     begun = None
     try:
         async with deps.database.transaction() as connection:
@@ -192,7 +192,7 @@ async def _execute(deps: OperationDependencies, operation: Payment, verdict: Ver
     """Ask the acquirer, with no database connection held, and settle by the answer."""
     acquirer = deps.attempts.acquirers[operation.attempt.acquirer]
     outcome = await _choose_verb(acquirer, operation.mode)(
-        Operation(
+        AcquirerOperation(
             reference=operation.attempt.reference,
             original_reference=verdict.basis.reference or "",
             money=operation.money,
@@ -208,6 +208,6 @@ async def _execute(deps: OperationDependencies, operation: Payment, verdict: Ver
     )
 
 
-def _choose_verb(acquirer: Acquirer, mode: Mode) -> Callable[[Operation], Awaitable[Answer]]:
+def _choose_verb(acquirer: Acquirer, mode: Mode) -> Callable[[AcquirerOperation], Awaitable[Answer]]:
     verbs = {Mode.CAPTURE: acquirer.capture, Mode.VOID: acquirer.void, Mode.CREDIT: acquirer.credit}
     return verbs[mode]

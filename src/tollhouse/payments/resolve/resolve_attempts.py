@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tollhouse.acquirers.model import Approved, Declined, Finding, NotFound, Reversed
+from tollhouse.acquirers.model import Approved, Declined, Finding, ReferenceUnknown, Reversed
 from tollhouse.kernel import codes
 from tollhouse.payments import lifecycle
 from tollhouse.payments.finish import finish_attempt
@@ -100,13 +100,13 @@ async def _settle_or_postpone(deps: AttemptDependencies, payment: Payment, findi
 
 async def _inquire(
     deps: AttemptDependencies, acquirer: Acquirer, payment: Payment
-) -> Approved | Declined | Reversed | NotFound | None:
+) -> Approved | Declined | Reversed | ReferenceUnknown | None:
     """Return what is certain about an attempt, or None when nothing is yet, or nobody asks any more."""
-    if payment.attempt.state is AttemptState.REVERSING or acquirer.settles != "inquire":
+    if payment.attempt.state is AttemptState.REVERSING or acquirer.resolves_by != "inquire":
         return None
     reference, money = payment.attempt.reference, payment.money
     finding = await reverse_partial_approval(acquirer, reference, money, await acquirer.inquire(reference, money))
-    if isinstance(finding, NotFound):
+    if isinstance(finding, ReferenceUnknown):
         surely_arrived = deps.timeouts.margin + acquirer.longest_delay_seconds
         return finding if _age_seconds(deps, payment) > surely_arrived else None
     return finding if isinstance(finding, Approved | Declined | Reversed) else None
@@ -114,7 +114,7 @@ async def _inquire(
 
 def _is_to_be_reversed(deps: AttemptDependencies, acquirer: Acquirer, payment: Payment) -> bool:
     """Tell whether nobody waits any longer for an inquiry to be answered."""
-    return acquirer.settles != "inquire" or _age_seconds(deps, payment) > deps.timeouts.reversal
+    return acquirer.resolves_by != "inquire" or _age_seconds(deps, payment) > deps.timeouts.reversal
 
 
 def _age_seconds(deps: AttemptDependencies, payment: Payment) -> float:

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from tollhouse.simulator.messages import Instant, Message, decode, encode
+from tollhouse.simulator.messages import Instant, SimulatorMessage, decode, encode
 from tollhouse.simulator.store import queries
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ PAGE = 100
 Acceptor = Annotated[str, Meta(min_length=1, max_length=36)]
 
 
-class _Ahead(Message):
+class _Ahead(SimulatorMessage):
     acceptor: Acceptor
     until: Instant
 
 
-class _List(Message):
+class _List(SimulatorMessage):
     """`until` applies to all merchants except those in `ahead`, whose clocks differ."""
 
     until: Instant
@@ -36,7 +36,7 @@ class _List(Message):
     after: UUID | None = None
 
 
-class _Acknowledge(Message):
+class _Acknowledge(SimulatorMessage):
     ids: Annotated[list[UUID], Meta(max_length=PAGE)]
 
 

@@ -12,16 +12,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from tollhouse.simulator import messages, rules, store
-from tollhouse.simulator.faults import Passing
+from tollhouse.simulator.faults import MatchedMessage
 from tollhouse.simulator.issuing import operations
-from tollhouse.simulator.model import Delivery, Entry, Result, Silence
+from tollhouse.simulator.model import DeliveryMode, IssuerResponse, JournalRow, Silence
 from tollhouse.simulator.tasks import KeyedTasks
 from tollhouse.simulator.test_data import find_test_card
 from tollhouse.storage.coalesce import Coalescer
 
 if TYPE_CHECKING:
     from tollhouse.simulator.faults import Faults
-    from tollhouse.simulator.model import FaultRule, Operation, PublishedCard, Verdict
+    from tollhouse.simulator.model import AuthorizationRequest, IssuerVerdict, OperationMessage, PublishedCard
     from tollhouse.storage.database import Database
 
 #: The time that the silent card's connection stays open.
@@ -29,10 +29,10 @@ SILENT_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class DeliveryPlan:
     """The delivery of a message. `seconds` is the delay of a slow response."""
 
-    delivery: Delivery
+    delivery: DeliveryMode
     seconds: float
 
 
@@ -42,7 +42,7 @@ class Decide(Protocol):
     `outruns_reversal` is true if a reversal may have overtaken it.
     """
 
-    async def __call__(self, *, outruns_reversal: bool = False) -> Result:
+    async def __call__(self, *, outruns_reversal: bool = False) -> IssuerResponse:
         """Return the response."""
         ...
 
@@ -55,14 +55,16 @@ class Issuer:
         self._faults = faults
         self._slow_seconds = slow_seconds
         self._late_seconds = late_seconds
-        self._journal: Coalescer[Entry, Result] = Coalescer("simulator journal", store.write_entries, database)
-        self._late: KeyedTasks[Result] = KeyedTasks("late authorization")
+        self._journal: Coalescer[JournalRow, IssuerResponse] = Coalescer(
+            "simulator journal", store.write_entries, database
+        )
+        self._late: KeyedTasks[IssuerResponse] = KeyedTasks("late authorization")
         self._reversals: dict[str, asyncio.Event] = {}
 
     async def authorize(self, body: bytes) -> bytes | Silence:
         """Decide an authorization, journal it, and respond with the card's delivery. Raises Invalid."""
         order = await self._find_card(messages.read_authorize(body))
-        passing = Passing(order.acceptor, order.masked_number, order.amount_minor, order.currency)
+        passing = MatchedMessage(order.acceptor, order.masked_number, order.amount_minor, order.currency)
         way = self._choose_way(rules.choose_delivery(order), passing)
         return await self._deliver(order, way, partial(self._decide, order))
 
@@ -103,7 +105,7 @@ class Issuer:
         """Drop delayed messages, as if they had never arrived."""
         await self._late.close()
 
-    async def _find_card(self, order: FaultRule) -> FaultRule:
+    async def _find_card(self, order: AuthorizationRequest) -> AuthorizationRequest:
         """Find the card among merchants' test cards if it is not published."""
         if order.card is not None:
             return order
@@ -113,55 +115,59 @@ class Issuer:
             )
         return replace(order, card=card)
 
-    async def _decide(self, order: FaultRule, *, outruns_reversal: bool = False) -> Result:
+    async def _decide(self, order: AuthorizationRequest, *, outruns_reversal: bool = False) -> IssuerResponse:
         verdict = rules.judge(order)
-        entry = Entry(order, _draft_result(order, verdict), verdict.conditions, outruns_reversal)
+        entry = JournalRow(order, _draft_result(order, verdict), verdict.conditions, outruns_reversal)
         return await self._journal.submit(entry)
 
-    async def _operate(self, operation: Operation) -> bytes | Silence:
+    async def _operate(self, operation: OperationMessage) -> bytes | Silence:
         async with self._database.acquire() as connection:
             card, passing = await operations.select_original(connection, operation)
         way = self._choose_way(rules.choose_operation_delivery(operation, card), passing)
         return await self._deliver(operation, way, partial(self._carry_out, operation, card))
 
     async def _carry_out(
-        self, operation: Operation, card: PublishedCard | None, *, outruns_reversal: bool = False
-    ) -> Result:
+        self, operation: OperationMessage, card: PublishedCard | None, *, outruns_reversal: bool = False
+    ) -> IssuerResponse:
         async with self._database.transaction() as connection:
             return await operations.carry_out(connection, operation, card, outruns_reversal=outruns_reversal)
 
-    def _choose_way(self, delivery: Delivery, passing: Passing | None) -> Way:
+    def _choose_way(self, delivery: DeliveryMode, passing: MatchedMessage | None) -> DeliveryPlan:
         """Choose the delivery: a requested fault precedes the card's own delivery."""
         fault = self._faults.strike(passing) if passing is not None else None
-        return Way(fault.delivery, fault.seconds) if fault else Way(delivery, self._slow_seconds)
+        return DeliveryPlan(fault.delivery, fault.seconds) if fault else DeliveryPlan(delivery, self._slow_seconds)
 
-    async def _deliver(self, asked: FaultRule | Operation, way: Way, decide: Decide) -> bytes | Silence:
-        if way.delivery is Delivery.PROMPT:
+    async def _deliver(
+        self, asked: AuthorizationRequest | OperationMessage, way: DeliveryPlan, decide: Decide
+    ) -> bytes | Silence:
+        if way.delivery is DeliveryMode.PROMPT:
             return _answer(asked, await decide())
         return await self._deliver_badly(asked, way, decide)
 
-    async def _deliver_badly(self, asked: FaultRule | Operation, way: Way, decide: Decide) -> bytes | Silence:
+    async def _deliver_badly(
+        self, asked: AuthorizationRequest | OperationMessage, way: DeliveryPlan, decide: Decide
+    ) -> bytes | Silence:
         """Decide a message with faulty delivery."""
         delivery = way.delivery
-        if delivery is Delivery.DROPPED:
+        if delivery is DeliveryMode.DROPPED:
             return Silence(0)
-        if delivery is Delivery.LATE:
+        if delivery is DeliveryMode.LATE:
             # The caller may give up and be canceled meanwhile; the message is still under way.
             late = self._late.start(asked.reference, lambda: self._decide_late(asked.reference, decide))
             result = await asyncio.shield(late)
         else:
             result = await decide()
-        if delivery is Delivery.TWICE:
+        if delivery is DeliveryMode.TWICE:
             result = await decide()
-        elif delivery is Delivery.LOST:
+        elif delivery is DeliveryMode.LOST:
             return Silence(0)
-        elif delivery is Delivery.SILENT:
+        elif delivery is DeliveryMode.SILENT:
             return Silence(SILENT_SECONDS)
-        elif delivery is Delivery.SLOW:
+        elif delivery is DeliveryMode.SLOW:
             await asyncio.sleep(way.seconds)
         return _answer(asked, result)
 
-    async def _decide_late(self, reference: str, decide: Decide) -> Result:
+    async def _decide_late(self, reference: str, decide: Decide) -> IssuerResponse:
         """Delay a message until its time is over or a reversal overtakes it, then decide it."""
         overtaken = self._reversals.setdefault(reference, asyncio.Event())
         try:
@@ -174,14 +180,14 @@ class Issuer:
         return await decide(outruns_reversal=True)
 
 
-def _answer(asked: FaultRule | Operation, result: Result) -> bytes:
+def _answer(asked: AuthorizationRequest | OperationMessage, result: IssuerResponse) -> bytes:
     return messages.build_answer(asked.reference, asked.amount_minor, asked.currency, result)
 
 
-def _draft_result(order: FaultRule, verdict: Verdict) -> Result:
+def _draft_result(order: AuthorizationRequest, verdict: IssuerVerdict) -> IssuerResponse:
     if not rules.is_approval(verdict.response_code, amount_minor=order.amount_minor):
-        return Result(verdict.response_code, verdict.advice_code, None, None)
+        return IssuerResponse(verdict.response_code, verdict.advice_code, None, None)
     # Each approval of a customer has a network transaction ID of its own; merchant-initiated charges keep the
     # customer's.
     agreement = f"{secrets.randbelow(10**15):015d}" if order.by_customer else order.agreement
-    return Result(verdict.response_code, None, secrets.token_hex(3).upper(), agreement)
+    return IssuerResponse(verdict.response_code, None, secrets.token_hex(3).upper(), agreement)

@@ -10,36 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 from tollhouse.simulator import rules
 from tollhouse.simulator.cards import published_cards
-from tollhouse.simulator.faults import Passing
+from tollhouse.simulator.faults import MatchedMessage
 from tollhouse.simulator.issuing import positions
 from tollhouse.simulator.issuing.positions import BalanceChange, CardBalance
-from tollhouse.simulator.model import Booking, Result
+from tollhouse.simulator.model import Booking, IssuerResponse
 from tollhouse.simulator.store import book_disputes, queries, read_result
 
 if TYPE_CHECKING:
     from asyncpg import Record
 
-    from tollhouse.simulator.model import Operation, PublishedCard
+    from tollhouse.simulator.model import OperationMessage, PublishedCard
     from tollhouse.storage.database import PlainConnection
 
 
 async def select_original(
-    connection: PlainConnection, operation: Operation
-) -> tuple[PublishedCard | None, Passing | None]:
+    connection: PlainConnection, operation: OperationMessage
+) -> tuple[PublishedCard | None, MatchedMessage | None]:
     """Return the published card of an operation, and the parts that faults match."""
     row = await queries.select_original(connection, original_reference=operation.original_reference)
     if row is None:
         return None, None
-    passing = Passing(row["acceptor"], row["masked_number"], operation.amount_minor, operation.currency)
+    passing = MatchedMessage(row["acceptor"], row["masked_number"], operation.amount_minor, operation.currency)
     return published_cards().get(row["card_name"]), passing
 
 
 async def carry_out(
-    connection: PlainConnection, operation: Operation, card: PublishedCard | None, *, outruns_reversal: bool
-) -> Result:
+    connection: PlainConnection, operation: OperationMessage, card: PublishedCard | None, *, outruns_reversal: bool
+) -> IssuerResponse:
     """Journal an operation, move its money, and return the issuer's response, or the first response for a repeat."""
     position = await _lock_position(connection, operation.original_reference)
-    result = _draft_result(positions.judge(operation, position, card))
+    result = _draft_result(positions.choose_response_code(operation, position, card))
     if await queries.insert_operation(connection, **_columns(operation, position, result)) is None:
         return await _answer_known(connection, operation, position, result if outruns_reversal else None)
     if position is not None and result.approval_code is not None:
@@ -49,7 +49,7 @@ async def carry_out(
 
 
 async def _book(
-    connection: PlainConnection, operation: Operation, position: CardBalance, card: PublishedCard | None
+    connection: PlainConnection, operation: OperationMessage, position: CardBalance, card: PublishedCard | None
 ) -> None:
     """Schedule the dispute about a capture, if the card has one."""
     days = card.disputed_after_days if card else None
@@ -77,10 +77,10 @@ async def reverse(connection: PlainConnection, reference: str) -> None:
 
 
 async def _answer_known(
-    connection: PlainConnection, operation: Operation, position: CardBalance | None, late: Result | None
-) -> Result:
+    connection: PlainConnection, operation: OperationMessage, position: CardBalance | None, late: IssuerResponse | None
+) -> IssuerResponse:
     """Respond to an operation that arrived before, or whose reversal did. It moves no money."""
-    refused = late or Result(rules.REVERSED_BEFORE, None, None, None)
+    refused = late or IssuerResponse(rules.REVERSED_BEFORE, None, None, None)
     columns = _columns(operation, position, refused)
     if await queries.update_reversed_operation(connection, **columns) is not None:
         return refused
@@ -93,7 +93,7 @@ async def _answer_known(
         amount_minor=operation.amount_minor,
         currency=operation.currency,
     )
-    return Result(rules.DUPLICATE, None, None, None) if row is None else read_result(row)
+    return IssuerResponse(rules.DUPLICATE, None, None, None) if row is None else read_result(row)
 
 
 async def _lock_position(connection: PlainConnection, original_reference: str) -> CardBalance | None:
@@ -136,12 +136,12 @@ def _read_position(row: Record, *, was_reversed: bool) -> CardBalance:
     )
 
 
-def _draft_result(response_code: str) -> Result:
+def _draft_result(response_code: str) -> IssuerResponse:
     approved = response_code == rules.APPROVED
-    return Result(response_code, None, secrets.token_hex(3).upper() if approved else None, None)
+    return IssuerResponse(response_code, None, secrets.token_hex(3).upper() if approved else None, None)
 
 
-def _columns(operation: Operation, position: CardBalance | None, result: Result) -> dict[str, Any]:
+def _columns(operation: OperationMessage, position: CardBalance | None, result: IssuerResponse) -> dict[str, Any]:
     return {
         "reference": operation.reference,
         "kind": operation.kind,

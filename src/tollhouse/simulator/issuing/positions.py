@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tollhouse.simulator import rules
 
 if TYPE_CHECKING:
-    from tollhouse.simulator.model import Operation, OperationKind, PublishedCard
+    from tollhouse.simulator.model import OperationKind, OperationMessage, PublishedCard
 
 #: Response codes of ISO 8583 field 39.
 INVALID_AMOUNT = "13"
@@ -71,13 +71,13 @@ class BalanceChange:
     returned_minor: int = 0
 
 
-def judge(operation: Operation, position: CardBalance | None, card: PublishedCard | None) -> str:
+def choose_response_code(operation: OperationMessage, position: CardBalance | None, card: PublishedCard | None) -> str:
     """Return the response code: the one that the request or the card forces, else whether the operation is possible."""
     forced = _force(operation, card)
     return forced if forced != rules.APPROVED else _fit(operation, position)
 
 
-def carry_out(operation: Operation, position: CardBalance) -> BalanceChange:
+def carry_out(operation: OperationMessage, position: CardBalance) -> BalanceChange:
     """Return the effect of an approved operation."""
     amount, held = operation.amount_minor, position.held_minor
     if operation.kind == "capture":
@@ -98,7 +98,7 @@ def undo(kind: OperationKind, amount_minor: int, position: CardBalance) -> Balan
     return BalanceChange(position.is_voided, credited_minor=-amount_minor, returned_minor=-amount_minor)
 
 
-def _force(operation: Operation, card: PublishedCard | None) -> str:
+def _force(operation: OperationMessage, card: PublishedCard | None) -> str:
     """Return the code that the request emulates, else the card's code for operations of this kind."""
     if operation.emulate_code is not None:
         return rules.emulated_response(operation.emulate_code)
@@ -110,7 +110,7 @@ def _force(operation: Operation, card: PublishedCard | None) -> str:
     return codes[operation.kind] or rules.APPROVED
 
 
-def _fit(operation: Operation, position: CardBalance | None) -> str:
+def _fit(operation: OperationMessage, position: CardBalance | None) -> str:
     if position is None:
         return NO_SUCH_RECORD
     if not position.is_live or position.currency != operation.currency:

@@ -8,15 +8,15 @@ import msgspec
 
 from tollhouse.kernel.card import CardNumber, Expiry
 from tollhouse.simulator.cards import find_card, published_cards
-from tollhouse.simulator.messages import CardShown, Message, Reference, decode, decode_card_number, encode
+from tollhouse.simulator.messages import MessageCard, Reference, SimulatorMessage, decode, decode_card_number, encode
 
 if TYPE_CHECKING:
     from tollhouse.simulator.model import PublishedCard
 
 
-class _Query(Message):
+class _Query(SimulatorMessage):
     reference: Reference
-    card: CardShown
+    card: MessageCard
 
 
 _query = msgspec.json.Decoder(_Query, dec_hook=decode_card_number)
@@ -32,7 +32,7 @@ async def update_account(body: bytes) -> bytes:
     return encode({"reference": query.reference} | _describe(card, query.card))
 
 
-def _describe(card: PublishedCard | None, shown: CardShown) -> dict[str, Any]:
+def _describe(card: PublishedCard | None, shown: MessageCard) -> dict[str, Any]:
     if card is None or card.updater is None:
         return {"result": "unchanged"}
     if card.updater in {"closed", "ask_cardholder"}:

@@ -15,11 +15,11 @@ from tollhouse.simulator.store import queries
 from tollhouse.simulator.tasks import KeyedTasks
 from tollhouse.simulator.threeds import authentications
 from tollhouse.simulator.threeds.authentications import select_authentication
-from tollhouse.simulator.threeds.emv_fields import ProtocolError
+from tollhouse.simulator.threeds.emv_fields import EmvProtocolError
 from tollhouse.simulator.threeds.emv_messages import read_creq
 
 if TYPE_CHECKING:
-    from tollhouse.simulator.model import Authentication
+    from tollhouse.simulator.model import SimulatedAuthentication
     from tollhouse.simulator.threeds.reports import Reporter
     from tollhouse.storage.database import Database, PlainConnection
 
@@ -31,7 +31,7 @@ MAX_CODES = 3
 PATIENCE_SECONDS = 5.0
 
 
-class AccessControl:
+class ChallengeService:
     """The service for challenges.
 
     Every method returns the authentication in its new state, reported if it is decided.
@@ -46,14 +46,14 @@ class AccessControl:
         self._decoupled_seconds = decoupled_seconds
         self._decoupled: KeyedTasks[None] = KeyedTasks("decoupled authentication")
 
-    async def open(self, creq: str) -> Authentication:
+    async def open(self, creq: str) -> SimulatedAuthentication:
         """Open the challenge of a CReq.
 
         Raises Invalid for a faulty CReq, NotFound for one without a challenge.
         """
         try:
             acs_trans_id, threeds_server_trans_id = read_creq(creq)
-        except ProtocolError as error:
+        except EmvProtocolError as error:
             raise Invalid({"creq": [str(error)]}) from None
         async with self._database.acquire() as connection:
             found = await _select_challenge(connection, acs_trans_id)
@@ -61,15 +61,15 @@ class AccessControl:
                 raise NotFound
             life = self._challenge_life_seconds
             opened = await queries.update_opened(connection, acs_trans_id=acs_trans_id, life_seconds=life)
-        return await self._settle(authentications.read(opened) if opened else found)
+        return await self._report_if_decided(authentications.read(opened) if opened else found)
 
-    async def look(self, acs_trans_id: UUID) -> Authentication:
+    async def look(self, acs_trans_id: UUID) -> SimulatedAuthentication:
         """Return the challenge, after ending it if it has expired. Raises NotFound."""
         async with self._database.acquire() as connection:
             found = await _select_challenge(connection, acs_trans_id)
-        return await self._settle(found)
+        return await self._report_if_decided(found)
 
-    async def enter_code(self, acs_trans_id: UUID, code: str, *, attempt: int) -> Authentication:
+    async def enter_code(self, acs_trans_id: UUID, code: str, *, attempt: int) -> SimulatedAuthentication:
         """Check a code that was typed into the page of the given attempt, counted from 0. Raises NotFound."""
         async with self._database.acquire() as connection:
             found = await _select_challenge(connection, acs_trans_id)
@@ -78,24 +78,24 @@ class AccessControl:
             else:
                 await queries.update_wrong_code(connection, acs_trans_id=acs_trans_id, attempt=attempt)
             found = await _select_challenge(connection, acs_trans_id)
-        return await self._settle(found)
+        return await self._report_if_decided(found)
 
-    async def cancel(self, acs_trans_id: UUID) -> Authentication:
+    async def cancel(self, acs_trans_id: UUID) -> SimulatedAuthentication:
         """Cancel the challenge, as the Cancel button does. Raises NotFound."""
         async with self._database.acquire() as connection:
             found = await _select_challenge(connection, acs_trans_id)
             await authentications.update_canceled(connection, found)
             found = await _select_challenge(connection, acs_trans_id)
-        return await self._settle(found)
+        return await self._report_if_decided(found)
 
-    async def time_out(self, acs_trans_id: UUID) -> Authentication:
+    async def time_out(self, acs_trans_id: UUID) -> SimulatedAuthentication:
         """Expire the challenge. Raises NotFound."""
         async with self._database.acquire() as connection:
             await queries.update_timed_out(connection, acs_trans_id=acs_trans_id)
             found = await _select_challenge(connection, acs_trans_id)
-        return await self._settle(found)
+        return await self._report_if_decided(found)
 
-    async def act(self, acs_trans_id: UUID, result: str) -> Authentication:
+    async def act(self, acs_trans_id: UUID, result: str) -> SimulatedAuthentication:
         """Act as the cardholder without a browser: pass, fail (three wrong codes), cancel or timeout.
 
         Raises NotFound.
@@ -113,7 +113,7 @@ class AccessControl:
             found = await self.enter_code(acs_trans_id, "", attempt=found.wrong_codes)
         return found
 
-    def start_decoupled(self, authentication: Authentication) -> None:
+    def start_decoupled(self, authentication: SimulatedAuthentication) -> None:
         """Start the cardholder's delayed confirmation in the bank's app."""
         _ = self._decoupled.start(
             authentication.acs_trans_id, lambda: self._decide_decoupled(authentication.acs_trans_id)
@@ -136,7 +136,7 @@ class AccessControl:
         """Stop waiting for cardholders."""
         await self._decoupled.close()
 
-    async def _settle(self, authentication: Authentication) -> Authentication:
+    async def _report_if_decided(self, authentication: SimulatedAuthentication) -> SimulatedAuthentication:
         if not authentication.is_open:
             await self._reporter.report(authentication, patience_seconds=PATIENCE_SECONDS)
         return authentication
@@ -146,7 +146,7 @@ class AccessControl:
         await self.enter_code(acs_trans_id, RIGHT_CODE, attempt=0)
 
 
-async def _select_challenge(connection: PlainConnection, acs_trans_id: UUID) -> Authentication:
+async def _select_challenge(connection: PlainConnection, acs_trans_id: UUID) -> SimulatedAuthentication:
     """Return an authentication with a challenge. Raises NotFound."""
     found = await select_authentication(connection, acs_trans_id)
     if found is None or found.first_status not in {"C", "D"}:

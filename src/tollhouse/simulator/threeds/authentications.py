@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from tollhouse.simulator import rules
-from tollhouse.simulator.model import Authentication
+from tollhouse.simulator.model import SimulatedAuthentication
 from tollhouse.simulator.store import queries
 
 if TYPE_CHECKING:
     from asyncpg import Record
 
-    from tollhouse.simulator.model import Assessment, AuthenticationRequest
+    from tollhouse.simulator.model import Assessment, ReceivedAreq
     from tollhouse.storage.database import PlainConnection
 
 UNFINISHED_LIMIT = 1_000
 
 
 async def insert_authentication(
-    connection: PlainConnection, request: AuthenticationRequest, assessment: Assessment, *, life_seconds: float
-) -> Authentication:
+    connection: PlainConnection, request: ReceivedAreq, assessment: Assessment, *, life_seconds: float
+) -> SimulatedAuthentication:
     """Store the decision about an AReq, or return the decision about its first arrival."""
     settled = assessment.status not in rules.OPEN_ENDED
     row = await queries.insert_authentication(
@@ -54,14 +54,14 @@ async def insert_authentication(
     return read(row)
 
 
-async def select_authentication(connection: PlainConnection, acs_trans_id: UUID) -> Authentication | None:
+async def select_authentication(connection: PlainConnection, acs_trans_id: UUID) -> SimulatedAuthentication | None:
     """Return one authentication, after ending it if it has expired."""
     row = await queries.update_expired(connection, acs_trans_id=acs_trans_id)
     row = row or await queries.select_authentication(connection, acs_trans_id=acs_trans_id)
     return read(row) if row else None
 
 
-async def update_passed(connection: PlainConnection, authentication: Authentication) -> None:
+async def update_passed(connection: PlainConnection, authentication: SimulatedAuthentication) -> None:
     """End an open challenge with success and a new authentication value."""
     await queries.update_final(
         connection,
@@ -74,7 +74,7 @@ async def update_passed(connection: PlainConnection, authentication: Authenticat
     )
 
 
-async def update_canceled(connection: PlainConnection, authentication: Authentication) -> None:
+async def update_canceled(connection: PlainConnection, authentication: SimulatedAuthentication) -> None:
     """Cancel an open challenge, as the cardholder does (Challenge Cancelation Indicator 01)."""
     await queries.update_final(
         connection,
@@ -87,14 +87,14 @@ async def update_canceled(connection: PlainConnection, authentication: Authentic
     )
 
 
-async def select_unfinished(connection: PlainConnection) -> list[Authentication]:
+async def select_unfinished(connection: PlainConnection) -> list[SimulatedAuthentication]:
     """Return the authentications that a restart resumes, oldest first."""
     return [read(row) async for row in queries.select_unfinished(connection, row_limit=UNFINISHED_LIMIT)]
 
 
-def read(row: Record) -> Authentication:
+def read(row: Record) -> SimulatedAuthentication:
     """Parse a row."""
-    return Authentication(**{name: row[name] for name in Authentication.__slots__})
+    return SimulatedAuthentication(**{name: row[name] for name in SimulatedAuthentication.__slots__})
 
 
 def new_cavv() -> str:

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 from tollhouse.simulator import rules
 from tollhouse.simulator.test_data import find_test_card
 from tollhouse.simulator.threeds.authentications import insert_authentication
-from tollhouse.simulator.threeds.emv_fields import ProtocolError
+from tollhouse.simulator.threeds.emv_fields import EmvProtocolError
 from tollhouse.simulator.threeds.emv_messages import build_ares, build_erro, build_pres, read_areq
 from tollhouse.simulator.words import choose_language
 
 if TYPE_CHECKING:
-    from tollhouse.simulator.threeds.access_control import AccessControl
+    from tollhouse.simulator.threeds.access_control import ChallengeService
     from tollhouse.storage.database import Database
 
 
-class Directory:
+class DirectoryServer:
     """The handlers of a 3DS Server's messages, from bodies to bodies. The response to a faulty one is an Erro."""
 
     def __init__(
-        self, database: Database, access_control: AccessControl, *, base_url: str, challenge_life_seconds: float
+        self, database: Database, access_control: ChallengeService, *, base_url: str, challenge_life_seconds: float
     ) -> None:
         self._database = database
         self._access_control = access_control
@@ -32,7 +32,7 @@ class Directory:
         """Respond to an AReq. A repeated threeDSServerTransID gets the same ARes."""
         try:
             request = read_areq(body)
-        except ProtocolError as error:
+        except EmvProtocolError as error:
             return build_erro(error, answers="AReq")
         async with self._database.acquire() as connection:
             if request.card is None:
@@ -47,5 +47,5 @@ class Directory:
         """Respond to a PReq with versions and 3DS Method URLs of the published cards."""
         try:
             return build_pres(body, base_url=self._base_url)
-        except ProtocolError as error:
+        except EmvProtocolError as error:
             return build_erro(error, answers="PReq")

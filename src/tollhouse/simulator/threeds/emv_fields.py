@@ -28,7 +28,7 @@ ERROR_TEXTS = {
 }
 
 
-class ProtocolError(ValueError):
+class EmvProtocolError(ValueError):
     """A message violates the protocol. `code` is EMVCo's; `detail` names the elements, never their values."""
 
     def __init__(self, code: str, detail: str, message: dict[str, Any] | None = None) -> None:
@@ -40,7 +40,7 @@ class ProtocolError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Element:
+class EmvElement:
     """A data element: a text with a form and a maximum length, or a boolean if there is no form."""
 
     name: str
@@ -59,36 +59,36 @@ class Element:
         )
 
 
-def _optional(name: str, form: str | None = r".*", longest: int = 2048) -> Element:
-    return Element(name, form, longest, required=False)
+def _optional(name: str, form: str | None = r".*", longest: int = 2048) -> EmvElement:
+    return EmvElement(name, form, longest, required=False)
 
 
 AREQ = (
-    Element("threeDSServerTransID", UUID_FORM),
-    Element("threeDSServerURL", URL_FORM),
-    Element("threeDSServerRefNumber", longest=32),
-    Element("threeDSRequestorID", longest=35),
-    Element("threeDSRequestorName", longest=40),
-    Element("threeDSRequestorURL", URL_FORM),
-    Element("threeDSRequestorAuthenticationInd", r"0[1-6]"),
-    Element("acquirerBIN", r"[0-9]{1,11}"),
-    Element("acquirerMerchantID", longest=35),
-    Element("mcc", r"[0-9]{4}"),
-    Element("merchantCountryCode", r"[0-9]{3}"),
-    Element("merchantName", longest=40),
-    Element("acctNumber", r"[0-9]{13,19}"),
-    Element("cardExpiryDate", r"[0-9]{2}(0[1-9]|1[0-2])"),
-    Element("deviceChannel", r"02"),
-    Element("messageCategory", r"0[12]"),
-    Element("threeDSCompInd", r"[YNU]"),
-    Element("notificationURL", URL_FORM, 256),
-    Element("purchaseAmount", r"[0-9]{1,48}"),
-    Element("purchaseCurrency", r"[0-9]{3}"),
-    Element("purchaseExponent", r"[0-9]"),
-    Element("purchaseDate", r"[0-9]{14}"),
-    Element("browserAcceptHeader"),
-    Element("browserLanguage", r"[A-Za-z0-9-]{1,8}"),
-    Element("browserUserAgent"),
+    EmvElement("threeDSServerTransID", UUID_FORM),
+    EmvElement("threeDSServerURL", URL_FORM),
+    EmvElement("threeDSServerRefNumber", longest=32),
+    EmvElement("threeDSRequestorID", longest=35),
+    EmvElement("threeDSRequestorName", longest=40),
+    EmvElement("threeDSRequestorURL", URL_FORM),
+    EmvElement("threeDSRequestorAuthenticationInd", r"0[1-6]"),
+    EmvElement("acquirerBIN", r"[0-9]{1,11}"),
+    EmvElement("acquirerMerchantID", longest=35),
+    EmvElement("mcc", r"[0-9]{4}"),
+    EmvElement("merchantCountryCode", r"[0-9]{3}"),
+    EmvElement("merchantName", longest=40),
+    EmvElement("acctNumber", r"[0-9]{13,19}"),
+    EmvElement("cardExpiryDate", r"[0-9]{2}(0[1-9]|1[0-2])"),
+    EmvElement("deviceChannel", r"02"),
+    EmvElement("messageCategory", r"0[12]"),
+    EmvElement("threeDSCompInd", r"[YNU]"),
+    EmvElement("notificationURL", URL_FORM, 256),
+    EmvElement("purchaseAmount", r"[0-9]{1,48}"),
+    EmvElement("purchaseCurrency", r"[0-9]{3}"),
+    EmvElement("purchaseExponent", r"[0-9]"),
+    EmvElement("purchaseDate", r"[0-9]{14}"),
+    EmvElement("browserAcceptHeader"),
+    EmvElement("browserLanguage", r"[A-Za-z0-9-]{1,8}"),
+    EmvElement("browserUserAgent"),
     _optional("browserIP", r"[0-9A-Fa-f.:]{2,45}"),
     _optional("browserJavascriptEnabled", None),
     _optional("browserJavaEnabled", None),
@@ -105,31 +105,31 @@ AREQ = (
 #: Only a browser that runs scripts can provide these. Version 2.1 assumes that it does.
 SCRIPTED = ("browserJavaEnabled", "browserColorDepth", "browserScreenHeight", "browserScreenWidth", "browserTZ")
 
-PREQ = (Element("threeDSServerTransID", UUID_FORM), _optional("serialNum", longest=20))
+PREQ = (EmvElement("threeDSServerTransID", UUID_FORM), _optional("serialNum", longest=20))
 
 CREQ = (
-    Element("threeDSServerTransID", UUID_FORM),
-    Element("acsTransID", UUID_FORM),
+    EmvElement("threeDSServerTransID", UUID_FORM),
+    EmvElement("acsTransID", UUID_FORM),
     _optional("challengeWindowSize", r"0[1-5]"),
 )
 
 
-def read_message(text: bytes, message_type: str, elements: tuple[Element, ...]) -> dict[str, Any]:
+def read_message(text: bytes, message_type: str, elements: tuple[EmvElement, ...]) -> dict[str, Any]:
     """Parse one message of a type. Raises ProtocolError 101, 102, 201, 203 and 204, in this order."""
     message = read_object(text)
     if message.get("messageType") != message_type:
-        raise ProtocolError("101", "messageType", message)
+        raise EmvProtocolError("101", "messageType", message)
     if "messageVersion" not in message:
-        raise ProtocolError("201", "messageVersion", message)
+        raise EmvProtocolError("201", "messageVersion", message)
     if message["messageVersion"] not in VERSIONS:
-        raise ProtocolError("102", ",".join(VERSIONS), message)
+        raise EmvProtocolError("102", ",".join(VERSIONS), message)
     missing = [element.name for element in elements if element.required and _is_absent(message, element.name)]
     missing += _missing_of_browser(message) if message_type == "AReq" else []
     if missing:
-        raise ProtocolError("201", ",".join(missing), message)
+        raise EmvProtocolError("201", ",".join(missing), message)
     faulty = [e.name for e in elements if e.name in message and not e.fits(message[e.name])]
     if faulty:
-        raise ProtocolError("203", ",".join(faulty), message)
+        raise EmvProtocolError("203", ",".join(faulty), message)
     return message
 
 
@@ -152,9 +152,9 @@ def read_object(text: bytes) -> dict[str, Any]:
     try:
         message = parse_json(text)
     except GivenTwice as error:
-        raise ProtocolError("204", "message", error.content if isinstance(error.content, dict) else {}) from None
+        raise EmvProtocolError("204", "message", error.content if isinstance(error.content, dict) else {}) from None
     except Invalid:
-        raise ProtocolError("203", "message") from None
+        raise EmvProtocolError("203", "message") from None
     if not isinstance(message, dict):
-        raise ProtocolError("203", "message")
+        raise EmvProtocolError("203", "message")
     return message

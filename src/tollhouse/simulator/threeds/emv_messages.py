@@ -12,7 +12,7 @@ import iso4217
 
 from tollhouse.kernel.card import CardNumber
 from tollhouse.simulator.cards import find_card, published_cards
-from tollhouse.simulator.model import AuthenticationRequest
+from tollhouse.simulator.model import ReceivedAreq
 from tollhouse.simulator.rules import PROVING
 from tollhouse.simulator.threeds.emv_fields import (
     AREQ,
@@ -22,8 +22,8 @@ from tollhouse.simulator.threeds.emv_fields import (
     URL_FORM,
     UUID_FORM,
     VERSIONS,
-    Element,
-    ProtocolError,
+    EmvElement,
+    EmvProtocolError,
     read_message,
     read_object,
 )
@@ -32,7 +32,7 @@ from tollhouse.simulator.words import DEFAULT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tollhouse.simulator.model import Authentication
+    from tollhouse.simulator.model import SimulatedAuthentication
 
 DIRECTORY_REFERENCE = "TOLLHOUSE_SIMULATED_DS"
 ACCESS_CONTROL_REFERENCE = "TOLLHOUSE_SIMULATED_ACS"
@@ -53,16 +53,16 @@ RETIRED_CURRENCIES = {
 MAX_AMOUNT_MINOR = 2**63 - 1
 
 
-def read_areq(body: bytes) -> AuthenticationRequest:
+def read_areq(body: bytes) -> ReceivedAreq:
     """Parse an AReq. Raises ProtocolError, with no value in it."""
     message = read_message(body, "AReq", AREQ)
     currency = currencies_by_number().get(message["purchaseCurrency"])
     if currency is None:
-        raise ProtocolError("304", "purchaseCurrency", message)
+        raise EmvProtocolError("304", "purchaseCurrency", message)
     if int(message["purchaseAmount"]) > MAX_AMOUNT_MINOR:
-        raise ProtocolError("203", "purchaseAmount", message)
+        raise EmvProtocolError("203", "purchaseAmount", message)
     number = CardNumber(message["acctNumber"])
-    return AuthenticationRequest(
+    return ReceivedAreq(
         threeds_server_trans_id=UUID(message["threeDSServerTransID"]),
         message_version=message["messageVersion"],
         message_category=message["messageCategory"],
@@ -80,7 +80,7 @@ def read_areq(body: bytes) -> AuthenticationRequest:
     )
 
 
-def build_ares(authentication: Authentication, *, base_url: str, language: str) -> bytes:
+def build_ares(authentication: SimulatedAuthentication, *, base_url: str, language: str) -> bytes:
     """Build the response to an AReq. It is the same for a repeated AReq.
 
     The URL of the challenge contains the language of its pages, unless it is English.
@@ -105,7 +105,7 @@ def build_ares(authentication: Authentication, *, base_url: str, language: str) 
     )
 
 
-def build_rreq(authentication: Authentication) -> bytes:
+def build_rreq(authentication: SimulatedAuthentication) -> bytes:
     """Build the RReq: the deciding result of a challenge."""
     return _encode(
         {
@@ -123,22 +123,22 @@ def build_rreq(authentication: Authentication) -> bytes:
     )
 
 
-def count_interactions(authentication: Authentication) -> int:
+def count_interactions(authentication: SimulatedAuthentication) -> int:
     """Return the number of typed codes."""
     return authentication.wrong_codes + (authentication.final_status == "Y")
 
 
-def check_rres(text: bytes, authentication: Authentication) -> None:
+def check_rres(text: bytes, authentication: SimulatedAuthentication) -> None:
     """Check that an RRes acknowledges this authentication. Raises ProtocolError."""
     elements = (
-        Element("threeDSServerTransID", UUID_FORM),
-        Element("acsTransID", UUID_FORM),
-        Element("resultsStatus", r"0[1-4]"),
+        EmvElement("threeDSServerTransID", UUID_FORM),
+        EmvElement("acsTransID", UUID_FORM),
+        EmvElement("resultsStatus", r"0[1-4]"),
     )
     message = read_message(text, "RRes", elements)
     asked = (authentication.threeds_server_trans_id, authentication.acs_trans_id)
     if (UUID(message["threeDSServerTransID"]), UUID(message["acsTransID"])) != asked:
-        raise ProtocolError("203", "threeDSServerTransID,acsTransID")
+        raise EmvProtocolError("203", "threeDSServerTransID,acsTransID")
 
 
 def read_creq(creq: str) -> tuple[UUID, UUID]:
@@ -147,7 +147,7 @@ def read_creq(creq: str) -> tuple[UUID, UUID]:
     return UUID(message["acsTransID"]), UUID(message["threeDSServerTransID"])
 
 
-def build_cres(authentication: Authentication) -> str:
+def build_cres(authentication: SimulatedAuthentication) -> str:
     """Build the CRes for the form: a signal to continue, without proof."""
     message = {
         **_ids(authentication, "CRes"),
@@ -163,8 +163,8 @@ def read_method_data(data: str) -> tuple[str, str]:
     message = read_object(decode_base64url(data))
     transaction_id = str(message.get("threeDSServerTransID", ""))
     url = str(message.get("threeDSMethodNotificationURL", ""))
-    if not (Element("id", UUID_FORM).fits(transaction_id) and Element("url", URL_FORM, 256).fits(url)):
-        raise ProtocolError("203", "threeDSMethodData")
+    if not (EmvElement("id", UUID_FORM).fits(transaction_id) and EmvElement("url", URL_FORM, 256).fits(url)):
+        raise EmvProtocolError("203", "threeDSMethodData")
     return transaction_id, url
 
 
@@ -191,7 +191,7 @@ def build_pres(body: bytes, *, base_url: str) -> bytes:
     )
 
 
-def build_erro(error: ProtocolError, *, answers: str) -> bytes:
+def build_erro(error: EmvProtocolError, *, answers: str) -> bytes:
     """Build the Erro for a faulty message of the expected type."""
     version = error.message.get("messageVersion")
     transaction_id = error.message.get("threeDSServerTransID")
@@ -199,7 +199,7 @@ def build_erro(error: ProtocolError, *, answers: str) -> bytes:
         {
             "messageType": "Erro",
             "messageVersion": version if version in VERSIONS else VERSIONS[-1],
-            "threeDSServerTransID": transaction_id if Element("id", UUID_FORM).fits(transaction_id) else None,
+            "threeDSServerTransID": transaction_id if EmvElement("id", UUID_FORM).fits(transaction_id) else None,
             "errorCode": error.code,
             "errorComponent": "D",
             "errorDescription": ERROR_TEXTS[error.code],
@@ -222,7 +222,7 @@ def decode_base64url(text: str) -> bytes:
     try:
         return base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), altchars=b"-_", validate=True)
     except ValueError:
-        raise ProtocolError("203", "base64url") from None
+        raise EmvProtocolError("203", "base64url") from None
 
 
 def encode_base64url(data: bytes) -> str:
@@ -230,7 +230,7 @@ def encode_base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _ids(authentication: Authentication, message_type: str) -> dict[str, Any]:
+def _ids(authentication: SimulatedAuthentication, message_type: str) -> dict[str, Any]:
     return {
         "messageType": message_type,
         "messageVersion": authentication.message_version,

@@ -17,8 +17,8 @@ from tollhouse.simulator.threeds.emv_messages import build_cres, build_method_an
 from tollhouse.simulator.words import choose_words
 
 if TYPE_CHECKING:
-    from tollhouse.simulator.model import Authentication
-    from tollhouse.simulator.words import Words
+    from tollhouse.simulator.model import SimulatedAuthentication
+    from tollhouse.simulator.words import BankWords
 
 _environment = Environment(
     loader=PackageLoader("tollhouse.simulator"),
@@ -34,7 +34,7 @@ HEADINGS = {"Y": "passed", "01": "canceled", "04": "timed_out", "05": "timed_out
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class BankPage:
     """A page with its content security policy."""
 
     html: str
@@ -42,8 +42,8 @@ class Page:
 
 
 def render_challenge(
-    authentication: Authentication, words: Words, *, session_data: str, action: str, is_empty: bool = False
-) -> Page:
+    authentication: SimulatedAuthentication, words: BankWords, *, session_data: str, action: str, is_empty: bool = False
+) -> BankPage:
     """Render the page that asks for the code, which posts to `action`.
 
     `is_empty` says that the last submit had no code.
@@ -70,7 +70,7 @@ def render_challenge(
     )
 
 
-def render_return(authentication: Authentication, words: Words, *, session_data: str) -> Page:
+def render_return(authentication: SimulatedAuthentication, words: BankWords, *, session_data: str) -> BankPage:
     """Render the form that returns the browser, with the CRes, to the 3DS Server."""
     status = authentication.challenge_cancel or authentication.final_status or ""
     session = {"threeDSSessionData": session_data} if session_data else {}
@@ -87,18 +87,18 @@ def render_return(authentication: Authentication, words: Words, *, session_data:
     )
 
 
-def render_method(transaction_id: str, url: str) -> Page:
+def render_method(transaction_id: str, url: str) -> BankPage:
     """Render the 3DS Method: a frame that posts back at once."""
     data = build_method_answer(transaction_id)
     return _render("method.html", choose_words(None), form_action="*", ancestors=_origin(url), action=url, data=data)
 
 
-def render_silent_method() -> Page:
+def render_silent_method() -> BankPage:
     """Render a 3DS Method that does nothing."""
     return _render("method.html", choose_words(None), form_action="'none'", ancestors="*", action=None)
 
 
-def render_problem(words: Words) -> Page:
+def render_problem(words: BankWords) -> BankPage:
     """Render a page for a browser without a known challenge."""
     return _render("problem.html", words, form_action="'none'")
 
@@ -114,9 +114,9 @@ def _origin(url: str) -> str:
     return "".join(character for character in f"{parts.scheme}://{parts.netloc}" if character not in "; ,'")
 
 
-def _render(template: str, words: Words, *, form_action: str, ancestors: str = "'none'", **values: Any) -> Page:
+def _render(template: str, words: BankWords, *, form_action: str, ancestors: str = "'none'", **values: Any) -> BankPage:
     nonce = secrets.token_urlsafe(16)
     ours = f"'nonce-{nonce}'"
     policy = f"default-src 'none'; style-src {ours}; script-src {ours}; form-action {form_action}; base-uri 'none'"
     policy += f"; frame-ancestors {ancestors}"
-    return Page(_environment.get_template(template).render(nonce=nonce, words=words, **values), policy)
+    return BankPage(_environment.get_template(template).render(nonce=nonce, words=words, **values), policy)

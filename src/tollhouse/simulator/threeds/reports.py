@@ -17,11 +17,11 @@ import structlog
 
 from tollhouse.simulator.store import queries
 from tollhouse.simulator.tasks import KeyedTasks
-from tollhouse.simulator.threeds.emv_fields import ProtocolError
+from tollhouse.simulator.threeds.emv_fields import EmvProtocolError
 from tollhouse.simulator.threeds.emv_messages import build_rreq, check_rres
 
 if TYPE_CHECKING:
-    from tollhouse.simulator.model import Authentication
+    from tollhouse.simulator.model import SimulatedAuthentication
     from tollhouse.storage.database import Database
 
 #: Pauses before each attempt: five minutes in all, longer with timeouts.
@@ -50,14 +50,14 @@ class Reporter:
         self._tasks: KeyedTasks[None] = KeyedTasks("challenge result")
         self._session: aiohttp.ClientSession | None = None
 
-    def start(self, authentication: Authentication) -> asyncio.Task[None]:
+    def start(self, authentication: SimulatedAuthentication) -> asyncio.Task[None]:
         """Start reporting a result, or return the running task.
 
         It ends after the acknowledgment or the last attempt.
         """
         return self._tasks.start(authentication.acs_trans_id, lambda: self._report(authentication))
 
-    async def report(self, authentication: Authentication, *, patience_seconds: float) -> None:
+    async def report(self, authentication: SimulatedAuthentication, *, patience_seconds: float) -> None:
         """Report a result and wait this long for the acknowledgment. The retries continue after that."""
         if authentication.reported_at is None:
             await asyncio.wait([self.start(authentication)], timeout=patience_seconds)
@@ -68,13 +68,13 @@ class Reporter:
         if self._session is not None:
             await self._session.close()
 
-    async def _report(self, authentication: Authentication) -> None:
+    async def _report(self, authentication: SimulatedAuthentication) -> None:
         body = build_rreq(authentication)
         for tries, pause in enumerate(PAUSES_SECONDS, start=1):
             await asyncio.sleep(pause)
             try:
                 check_rres(await self._post(authentication.threeds_server_url, body), authentication)
-            except (aiohttp.ClientError, OSError, ResultRefused, ProtocolError) as error:
+            except (aiohttp.ClientError, OSError, ResultRefused, EmvProtocolError) as error:
                 log.info(
                     "challenge result not taken",
                     acs_trans_id=str(authentication.acs_trans_id),
@@ -106,4 +106,4 @@ class Reporter:
 
 def _describe(error: Exception) -> str:
     """Describe a failure for the log by its type, because its text may contain the whole URL."""
-    return str(error) if isinstance(error, ResultRefused | ProtocolError) else type(error).__name__
+    return str(error) if isinstance(error, ResultRefused | EmvProtocolError) else type(error).__name__

@@ -11,31 +11,31 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class EmailSent:
     """The mail server accepted the email."""
 
 
 @dataclass(frozen=True, slots=True)
-class Delayed:
+class EmailDelayed:
     """The email was not sent and may be sent later. The text gives the reason briefly, without the content."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class EmailRejected:
     """The mail server rejects this email permanently, because the address does not exist."""
 
     text: str
 
 
-Outcome = Carried | Delayed | Refused
+Outcome = EmailSent | EmailDelayed | EmailRejected
 
 
 class MailTransport(Protocol):
     """A transport of emails."""
 
-    def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
+    def send_emails(self, emails: Sequence[Email]) -> AsyncGenerator[Outcome]:
         """Send emails one after the other over one connection, and yield the outcome of each at once.
 
         An email is started only when the next outcome is requested. Does not raise for failures of the server or the
@@ -44,10 +44,10 @@ class MailTransport(Protocol):
         ...
 
 
-class ShownCarrier:
+class RecordingMailTransport:
     """The mail transport of stage. It sends nothing; the inbox page shows the stored emails."""
 
-    async def carry(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
+    async def send_emails(self, emails: Sequence[Email]) -> AsyncGenerator[Outcome]:
         """Accept every email."""
-        for _ in letters:
-            yield Carried()
+        for _ in emails:
+            yield EmailSent()

@@ -18,7 +18,7 @@ from tollhouse.notices.model import DEFAULT_LANGUAGE, ENCODED_WORD, Email
 
 if TYPE_CHECKING:
     from tollhouse.kernel.money import Money
-    from tollhouse.notices.model import Facts, Notice
+    from tollhouse.notices.model import EmailFacts, Notice
 
 MAX_NAME_LENGTH = 64
 
@@ -45,7 +45,7 @@ def choose_language(wanted: str) -> str:
     return language if language in load_words() else DEFAULT_LANGUAGE
 
 
-def build_letter(notice: Notice) -> Email:
+def render_email(notice: Notice) -> Email:
     """Render an email."""
     language, facts = choose_language(notice.language), notice.facts
     words = load_words()[language]
@@ -57,7 +57,7 @@ def build_letter(notice: Notice) -> Email:
         "heading": words[f"{facts.kind}_heading"],
         "lead": words[f"{facts.kind}_lead"].format(shop=shop),
         "amount_label": words[f"{facts.kind}_amount"] if facts.money else "",
-        "amount": write_amount(facts.money, words["separators"]) if facts.money else "",
+        "amount": format_amount(facts.money, words["separators"]) if facts.money else "",
         "rows": _build_rows(facts, words),
         "foot": words["subscription_foot" if facts.subscription_id else "foot"].format(shop=shop),
     }
@@ -79,7 +79,7 @@ def _name(notice: Notice) -> str:
     return f"{facts.kind}.{notice.merchant_id}.{about}"
 
 
-def _build_rows(facts: Facts, words: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _build_rows(facts: EmailFacts, words: Mapping[str, Any]) -> list[tuple[str, str]]:
     card = words["card_text"].format(brand=facts.brand.capitalize(), number=f"**** {facts.masked_number[-4:]}")
     rows = (
         ("what", one_line(facts.title)),
@@ -94,7 +94,7 @@ def _build_rows(facts: Facts, words: Mapping[str, Any]) -> list[tuple[str, str]]
     return [(words[name], value) for name, value in rows if value]
 
 
-def write_amount(money: Money, separators: tuple[str, str] | list[str]) -> str:
+def format_amount(money: Money, separators: tuple[str, str] | list[str]) -> str:
     """Format an amount with the separators of a language: 1.019,90 EUR."""
     number, _, code = money.to_text().rpartition(" ")
     thousands, decimals = separators

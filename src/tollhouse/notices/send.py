@@ -11,15 +11,15 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from tollhouse.notices.carrier import Carried, Delayed, Outcome, Refused
-from tollhouse.notices.letter import build_letter
-from tollhouse.notices.model import Email, State
+from tollhouse.notices.model import Email, EmailState
+from tollhouse.notices.render import render_email
 from tollhouse.notices.schedule import choose_retry
-from tollhouse.notices.store import ClaimedNotice, Ending, claim_notices, end_notices, release_notices
+from tollhouse.notices.store import ClaimedNotice, StoredOutcome, claim_notices, record_outcomes, release_notices
+from tollhouse.notices.transport import EmailDelayed, EmailRejected, EmailSent, Outcome
 from tollhouse.storage.coalesce import Coalescer
 
 if TYPE_CHECKING:
-    from tollhouse.notices.carrier import MailTransport
+    from tollhouse.notices.transport import MailTransport
     from tollhouse.storage.database import Database, PlainConnection
 
 #: Emails of one connection to the mail server, and the duration of their lease, which exceeds the time that all of them
@@ -31,7 +31,7 @@ MAX_ERROR_LENGTH = 200
 #: The longest time that an outcome is retained while the database is unavailable.
 RECORD_TIMEOUT_SECONDS = 300.0
 
-Recorder = Coalescer[Ending, None]
+Recorder = Coalescer[StoredOutcome, None]
 
 log = structlog.get_logger()
 
@@ -44,11 +44,11 @@ class Batch:
     notices: Sequence[ClaimedNotice]
 
 
-def make_recorder(database: Database) -> Recorder:
+def build_recorder(database: Database) -> Recorder:
     """Return a recorder of outcomes. It waits for an unavailable database, because a sent email is a fact."""
 
-    async def record(connection: PlainConnection, endings: Sequence[Ending]) -> Sequence[None]:
-        await end_notices(connection, endings)
+    async def record(connection: PlainConnection, endings: Sequence[StoredOutcome]) -> Sequence[None]:
+        await record_outcomes(connection, endings)
         return [None] * len(endings)
 
     return Coalescer("letter outcomes", record, database, patience_seconds=RECORD_TIMEOUT_SECONDS)
@@ -62,8 +62,8 @@ async def claim_batch(database: Database) -> Batch | None:
     return Batch(lease, notices) if notices else None
 
 
-async def carry_batch(
-    batch: Batch, carrier: MailTransport, recorder: Recorder, *, is_stopping: Callable[[], bool] = lambda: False
+async def send_batch(
+    batch: Batch, transport: MailTransport, recorder: Recorder, *, is_stopping: Callable[[], bool] = lambda: False
 ) -> None:
     """Send a batch, and record the outcome of each email before the next one is started.
 
@@ -71,16 +71,16 @@ async def carry_batch(
     """
     written: list[tuple[ClaimedNotice, Email]] = []
     for notice in batch.notices:
-        letter = _write(notice)
-        if letter is None:
-            await recorder.submit(_end(batch, notice, Delayed("internal")))
+        email = _render(notice)
+        if email is None:
+            await recorder.submit(_store_outcome(batch, notice, EmailDelayed("internal")))
         else:
-            written.append((notice, letter))
-    async with aclosing(carrier.carry([letter for _, letter in written])) as outcomes:
+            written.append((notice, email))
+    async with aclosing(transport.send_emails([email for _, email in written])) as outcomes:
         for notice, _ in written:
             if is_stopping():
                 return
-            await recorder.submit(_end(batch, notice, await anext(outcomes)))
+            await recorder.submit(_store_outcome(batch, notice, await anext(outcomes)))
 
 
 async def release_batches(database: Database, batches: Sequence[Batch]) -> None:
@@ -89,31 +89,31 @@ async def release_batches(database: Database, batches: Sequence[Batch]) -> None:
         await release_notices(connection, [batch.lease for batch in batches])
 
 
-async def deliver_due(database: Database, carrier: MailTransport) -> int:
+async def send_due_emails(database: Database, transport: MailTransport) -> int:
     """Send due emails batch by batch, and return the number of attempts. Raises DatabaseUnavailable."""
-    recorder, total = make_recorder(database), 0
+    recorder, total = build_recorder(database), 0
     while (batch := await claim_batch(database)) is not None:
-        await carry_batch(batch, carrier, recorder)
+        await send_batch(batch, transport, recorder)
         total += len(batch.notices)
     return total
 
 
-def _write(notice: ClaimedNotice) -> Email | None:
+def _render(notice: ClaimedNotice) -> Email | None:
     try:
-        return build_letter(notice.read())
+        return render_email(notice.read())
     except Exception:
-        log.exception("letter.not_written", merchant_id=notice.merchant_id, notice_id=notice.notice_id)
+        log.exception("email.render_failed", merchant_id=notice.merchant_id, notice_id=notice.notice_id)
         return None
 
 
-def _end(batch: Batch, notice: ClaimedNotice, outcome: Outcome) -> Ending:
+def _store_outcome(batch: Batch, notice: ClaimedNotice, outcome: Outcome) -> StoredOutcome:
     """Return the stored outcome of an attempt to send an email."""
     key = (notice.merchant_id, notice.notice_id, batch.lease)
-    if isinstance(outcome, Carried):
-        return Ending(*key, State.SENT)
+    if isinstance(outcome, EmailSent):
+        return StoredOutcome(*key, EmailState.SENT)
     error = outcome.text[:MAX_ERROR_LENGTH]
-    delay = None if isinstance(outcome, Refused) else choose_retry(notice.attempts)
+    delay = None if isinstance(outcome, EmailRejected) else choose_retry(notice.attempts)
     if delay is None:
-        log.warning("letter given up", merchant_id=notice.merchant_id, notice_id=notice.notice_id, error=error)
-        return Ending(*key, State.FAILED, error)
-    return Ending(*key, State.WAITING, error, delay)
+        log.warning("email.given_up", merchant_id=notice.merchant_id, notice_id=notice.notice_id, error=error)
+        return StoredOutcome(*key, EmailState.FAILED, error)
+    return StoredOutcome(*key, EmailState.WAITING, error, delay)
