@@ -35,7 +35,7 @@ class _Sending:
     is_on_kept_connection: bool = False
 
     def begin(self) -> None:
-        """Permit the first byte and start the response timeout. Raises NotSent past the deadline.
+        """Permit the first byte and start the response timeout. Raises RequestNotSent past the deadline.
 
         A message that is sent again has only the rest of its time.
         """
@@ -54,7 +54,7 @@ class _Request(aiohttp.ClientRequest):
     """A request that asks its message for permission after connecting, right before the first byte."""
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        """Send the request over a connection. Raises NotSent."""
+        """Send the request over a connection. Raises RequestNotSent."""
         _sending.get().begin()
         return await super().send(conn)
 
@@ -113,7 +113,7 @@ class HttpTransport:
     async def post(
         self, path: str, body: bytes, *, timeout_seconds: float, send_before: float, is_repeatable: bool = False
     ) -> bytes:
-        """Send a JSON body and return the body of the response. Raises NotSent and NoAnswer."""
+        """Send a JSON body and return the body of the response. Raises RequestNotSent and NoResponse."""
         async with _bound(timeout_seconds, send_before) as sending:
             try:
                 return await self._exchange(self._kept, path, body)

@@ -115,7 +115,7 @@ CREQ = (
 
 
 def read_message(text: bytes, message_type: str, elements: tuple[EmvElement, ...]) -> dict[str, Any]:
-    """Parse one message of a type. Raises ProtocolError 101, 102, 201, 203 and 204, in this order."""
+    """Parse one message of a type. Raises EmvProtocolError 101, 102, 201, 203 and 204, in this order."""
     message = read_object(text)
     if message.get("messageType") != message_type:
         raise EmvProtocolError("101", "messageType", message)
@@ -148,7 +148,7 @@ def _is_absent(message: dict[str, Any], name: str) -> bool:
 
 
 def read_object(text: bytes) -> dict[str, Any]:
-    """Parse a JSON object in which no name occurs twice. Raises ProtocolError."""
+    """Parse a JSON object in which no name occurs twice. Raises EmvProtocolError."""
     try:
         message = parse_json(text)
     except GivenTwice as error:

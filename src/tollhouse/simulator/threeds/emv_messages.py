@@ -54,7 +54,7 @@ MAX_AMOUNT_MINOR = 2**63 - 1
 
 
 def read_areq(body: bytes) -> ReceivedAreq:
-    """Parse an AReq. Raises ProtocolError, with no value in it."""
+    """Parse an AReq. Raises EmvProtocolError, with no value in it."""
     message = read_message(body, "AReq", AREQ)
     currency = currencies_by_number().get(message["purchaseCurrency"])
     if currency is None:
@@ -129,7 +129,7 @@ def count_interactions(authentication: SimulatedAuthentication) -> int:
 
 
 def check_rres(text: bytes, authentication: SimulatedAuthentication) -> None:
-    """Check that an RRes acknowledges this authentication. Raises ProtocolError."""
+    """Check that an RRes acknowledges this authentication. Raises EmvProtocolError."""
     elements = (
         EmvElement("threeDSServerTransID", UUID_FORM),
         EmvElement("acsTransID", UUID_FORM),
@@ -142,7 +142,7 @@ def check_rres(text: bytes, authentication: SimulatedAuthentication) -> None:
 
 
 def read_creq(creq: str) -> tuple[UUID, UUID]:
-    """Parse the CReq of a form: the transaction IDs of ACS and 3DS Server. Raises ProtocolError."""
+    """Parse the CReq of a form: the transaction IDs of ACS and 3DS Server. Raises EmvProtocolError."""
     message = read_message(decode_base64url(creq), "CReq", CREQ)
     return UUID(message["acsTransID"]), UUID(message["threeDSServerTransID"])
 
@@ -159,7 +159,7 @@ def build_cres(authentication: SimulatedAuthentication) -> str:
 
 
 def read_method_data(data: str) -> tuple[str, str]:
-    """Parse `threeDSMethodData`: the transaction ID and the notification URL. Raises ProtocolError."""
+    """Parse `threeDSMethodData`: the transaction ID and the notification URL. Raises EmvProtocolError."""
     message = read_object(decode_base64url(data))
     transaction_id = str(message.get("threeDSServerTransID", ""))
     url = str(message.get("threeDSMethodNotificationURL", ""))
@@ -174,7 +174,7 @@ def build_method_answer(transaction_id: str) -> str:
 
 
 def build_pres(body: bytes, *, base_url: str) -> bytes:
-    """Build the response to a PReq: every published card as a range of one. Raises ProtocolError."""
+    """Build the response to a PReq: every published card as a range of one. Raises EmvProtocolError."""
     message = read_message(body, "PReq", PREQ)
     return _encode(
         {
@@ -218,7 +218,7 @@ def currencies_by_number() -> Mapping[str, str]:
 
 
 def decode_base64url(text: str) -> bytes:
-    """Decode base64url with or without padding. Raises ProtocolError."""
+    """Decode base64url with or without padding. Raises EmvProtocolError."""
     try:
         return base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), altchars=b"-_", validate=True)
     except ValueError:
