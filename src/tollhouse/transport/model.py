@@ -34,7 +34,7 @@ class Transport(Protocol):
         acknowledgment. It is sent again, within the same time, if a kept connection broke before the response, as it
         does when the other side closes it for being idle. Any other message is sent once, because it may have arrived.
 
-        Raises RequestNotSent if the message was not sent, and NoResponse for everything else than a response: a timeout after
+        Raises RequestNotSent if the message was not sent, and NoResponse for any other failure: a timeout after
         the first byte, a reset, a status other than 200.
         """
         ...

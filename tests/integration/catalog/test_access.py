@@ -33,8 +33,8 @@ async def test_a_sku_with_its_schedule(catalog: Catalog) -> None:
     assert sku.prices == (price(999), price(1999, "30d", repeat=True))
 
 
-async def test_what_is_another_merchants(catalog: Catalog) -> None:
-    """Another merchant's site or SKU is as unknown as nobody's, and names are told apart by their case."""
+async def test_another_merchants_catalog_is_unknown(catalog: Catalog) -> None:
+    """Another merchant's site or SKU is unknown, and names are case-sensitive."""
     assert await catalog.site(2, 100) is None
     assert await catalog.site(1, 999) is None
     assert await catalog.sku(2, "MONTHLY") is None

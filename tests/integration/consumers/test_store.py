@@ -88,8 +88,8 @@ async def test_the_last_account(database: Database) -> None:
 
 
 @pytest.mark.parametrize("is_one_batch", [True, False])
-async def test_what_paid_goes_before_what_was_verified(database: Database, *, is_one_batch: bool) -> None:
-    """A verified account counts until one has paid; after that only another one that paid takes its place."""
+async def test_paid_card_precedes_verified_card(database: Database, *, is_one_batch: bool) -> None:
+    """A verified card is the last one until a card has paid; after that only another paid card replaces it."""
     happened = [(1, False), (2, False), (3, True), (4, False), (5, True), (6, False)]
     expected = [1, 2, 3, 3, 5, 5]
     rows = [LastAccountRow(1, row("a").consumer_id, UUID(int=n), has_paid) for n, has_paid in happened]

@@ -74,8 +74,8 @@ async def test_random_histories(database: Database, settled: list[Settled], cuts
     assert sum(row["total"] for row in lines) == 0
 
 
-async def test_payments(shop: Shop) -> None:
-    """A payment is posted with its outcome, a decline and a verification are not, nor what is still open."""
+async def test_approved_payment_is_posted(shop: Shop) -> None:
+    """A payment is posted with its outcome; a decline, a verification and an open attempt are not."""
     sold = await shop.pay(prices=(price(1999),))
     await shop.pay(prices=(price(500, currency="JPY"),))
     shop.acquirer.plan(Plan(Declined("51")))
@@ -108,8 +108,8 @@ OPERATIONS = st.lists(
 @given(wishes=OPERATIONS)
 @example(wishes=[("auth", 1, True), ("capture", 500, True), ("credit", 200, True), ("credit", 1999, True)])
 @example(wishes=[("auth", 1, True), ("void", 1, True), ("sale", 1, True), ("void", 1, True)])
-async def test_operations(shop: Shop, wishes: list[tuple[str, int, bool]]) -> None:
-    """Whatever is asked of payments, the books say what the transactions say, and no verification finds fault."""
+async def test_ledger_matches_any_operations(shop: Shop, wishes: list[tuple[str, int, bool]]) -> None:
+    """After any operations the ledger matches the transactions, and verification finds no fault."""
     database, transaction_id = shop.parts.database, 0
     for mode, amount_minor, is_approved in wishes:
         if not is_approved:
@@ -160,7 +160,7 @@ async def test_once_for_an_outcome_that_is_written_twice(shop: Shop) -> None:
 
 
 async def test_rows_are_final(shop: Shop) -> None:
-    """What is posted is never changed or deleted."""
+    """A posted entry is never changed or deleted."""
     await shop.pay()
     for statement in ("update ledger_entry set amount_minor = 1", "delete from ledger_entry"):
         with pytest.raises(asyncpg.RestrictViolationError):

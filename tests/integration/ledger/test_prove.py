@@ -83,8 +83,8 @@ async def test_several_workers(shop: Shop) -> None:
     assert await shop.value("select proven_sequence from ledger_proof") == 4
 
 
-async def test_the_gauge(shop: Shop) -> None:
-    """The metric says how many transactions the books are wrong about."""
+async def test_metric_counts_transactions_with_violations(shop: Shop) -> None:
+    """The metric is the number of transactions with violations."""
     sold = await shop.pay()
     await shop.value(SPOIL, sold.transaction_id)
     await prove_all(shop.parts.database)

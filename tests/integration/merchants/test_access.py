@@ -1,4 +1,4 @@
-"""Who is calling: from a key and an address to a merchant, or a refusal."""
+"""API authentication: from a key and an address to a merchant, or a rejection."""
 
 from __future__ import annotations
 

@@ -100,8 +100,8 @@ async def test_the_limit_cannot_be_turned_against_the_owner_of_a_key(counting: C
         assert (await doorman.authenticate_merchant(key, address=HOME)).merchant_id == 1
 
 
-async def test_more_keys_than_are_indexed(counting: CountingDatabase) -> None:
-    """Where the index cannot hold all keys it denies none."""
+async def test_partial_index_denies_no_key(counting: CountingDatabase) -> None:
+    """An index that cannot hold all keys denies none."""
     key, other = await add_key(counting), await add_key(counting)
     api_keys = ApiKeys(counting, DatabaseClock(), max_indexed=1)
     for each in (key, other):
@@ -110,7 +110,7 @@ async def test_more_keys_than_are_indexed(counting: CountingDatabase) -> None:
 
 
 async def test_unknown_keys_do_not_displace_known_ones(counting: CountingDatabase) -> None:
-    """However many unknown keys are remembered, a known key is not read again for it."""
+    """A known key is not loaded again because of unknown keys in the cache."""
     digest, api_keys = digest_api_key(await add_key(counting)), ApiKeys(counting, DatabaseClock())
     await api_keys.find(digest)
     for batch in range(MAX_REMEMBERED // 500 + 1):

@@ -100,7 +100,7 @@ async def test_a_refused_address_is_given_up(database: Database, mail: MailServe
 
 
 async def test_a_busy_server_is_tried_again(database: Database, mail: MailServer) -> None:
-    """What may be mended is tried again after a pause, under the same name."""
+    """A temporary failure is retried after a pause, under the same name."""
     await write(database)
     mail.answers = ["450 later"]
     await send_due_emails(database, carrier_to(mail))
@@ -124,8 +124,8 @@ async def test_a_refused_letter_is_given_up(database: Database, mail: MailServer
     assert [(row["state"], row["error"]) for row in await rows_of(database)] == [("failed", "554")]
 
 
-async def test_a_server_that_is_away(database: Database) -> None:
-    """Where nobody listens every letter waits, and is given up after two days."""
+async def test_email_is_given_up_after_two_days(database: Database) -> None:
+    """Without a server every email waits, and is given up after two days."""
     await write(database, 2)
     nobody = SmtpTransport(Server("127.0.0.1", 9, Security.NONE, None, None), sender=SENDER)
     for _ in range(len(DELAYS) + 1):
@@ -145,7 +145,7 @@ class LosingCarrier:
 
 
 async def test_a_lost_connection_loses_nothing(database: Database, mail: MailServer) -> None:
-    """What was carried before is not carried again, and the rest is."""
+    """Emails sent before are not sent again, and the rest are sent."""
     await write(database, 3)
     await send_due_emails(database, LosingCarrier())
     await fall_due(database)
@@ -244,8 +244,8 @@ async def states_are(database: Database, states: list[str]) -> bool:
     return sorted(row["state"] for row in await rows_of(database)) == states
 
 
-async def test_two_workers_share(database: Database, mail: MailServer) -> None:
-    """What one has, no other takes; what a dead one had is carried again, and its late word does not count."""
+async def test_leased_email_is_sent_by_one_worker(database: Database, mail: MailServer) -> None:
+    """A leased email is sent by one worker; after a crash another sends it, and the late outcome is ignored."""
     await write(database)
     waiting = WaitingCarrier(carrier_to(mail))
     first = asyncio.create_task(send_due_emails(database, waiting))
@@ -260,8 +260,8 @@ async def test_two_workers_share(database: Database, mail: MailServer) -> None:
     assert len(mail.letters) == 1
 
 
-async def test_protection(tmp_path: Path, database: Database) -> None:
-    """With TLS and with STARTTLS, to a server with a certificate that is trusted, after a login."""
+async def test_connection_is_encrypted(tmp_path: Path, database: Database) -> None:
+    """TLS and STARTTLS work with a trusted certificate, after a login."""
     serving, trusting = make_certificate(tmp_path)
     for security in (Security.TLS, Security.START_TLS):
         async with open_mail_server(tls=serving, start_tls=security is Security.START_TLS) as mail:

@@ -287,8 +287,8 @@ class FailingSender(DisabledSender):
         self.taken.append(message)
 
 
-async def test_what_was_not_sent_may_be_sent_again(database: Database) -> None:
-    """When the message could not be handed over there is no code, and the same request id may try again."""
+async def test_unsent_message_leaves_request_id_free(database: Database) -> None:
+    """If the message could not be sent there is no code, and the same request ID may be used again."""
     sender = FailingSender()
     desk = PhoneDependencies(database, sender, KEY, Quotas())
     with pytest.raises(MessageNotSent):
@@ -326,8 +326,8 @@ async def test_nothing_is_kept_in_the_clear(
         assert not any(secret in row for row in rows)
 
 
-async def test_shown_messages_are_bounded(sender: RecordingSender) -> None:
-    """However many are sent, the last two hundred are remembered, each for its merchant only."""
+async def test_recorded_messages_are_bounded(sender: RecordingSender) -> None:
+    """The last two hundred messages are kept, each for its merchant only."""
     for number in range(LIMIT + 20):
         await sender.send(PhoneMessage(1 + number % 2, "sms", PHONE, "Shop", str(number)))
     assert len(sender.shown(1)) + len(sender.shown(2)) == LIMIT

@@ -58,8 +58,8 @@ async def test_anything_but_200_is_a_failure(status: int) -> None:
     assert [authorization for authorization, _ in got] == [None]
 
 
-async def test_an_endpoint_that_is_not_there() -> None:
-    """Where nobody listens nothing is sent, and it says so."""
+async def test_unreachable_endpoint_sends_nothing() -> None:
+    """Without a listening endpoint nothing is sent, and the error says so."""
     sender = WebhookSender(HttpTransport("http://127.0.0.1:9"), ["sms"])
     with pytest.raises(MessageNotSent):
         await sender.send(MESSAGE)

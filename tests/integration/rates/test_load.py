@@ -19,8 +19,8 @@ YEN = Currency.of("JPY")
 NEWER = b"Date, USD, JPY, \n2 November 2026, 2, 100, \n"
 
 
-async def test_the_newest_table_counts(database: Database) -> None:
-    """What came with the program counts until something newer is loaded; something older changes nothing."""
+async def test_newest_table_applies(database: Database) -> None:
+    """The built-in table applies until a newer one is loaded; an older one changes nothing."""
     rates = Rates(database)
     shipped = rates.to_usd(Money(1000, YEN))
     await load_rates(database, b"Date,USD,JPY\n2020-01-02,1,1\n")

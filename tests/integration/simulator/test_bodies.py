@@ -15,8 +15,8 @@ from tollhouse.simulator.app import MACHINE_PATHS, create_simulator_app
 from tollhouse.simulator.host import Simulator
 
 
-async def test_no_rubbish_is_a_defect(simulator: Simulator, edge: str) -> None:
-    """What is no JSON, or JSON that nobody should read, is no 5xx at any route, in forms neither."""
+async def test_malformed_body_is_no_server_error(simulator: Simulator, edge: str) -> None:
+    """Malformed JSON, or JSON that is too deep, gives no 5xx on any route, nor do malformed forms."""
     routes = find_writes(create_simulator_app(simulator, secret=SECRET).routes)
     assert len(routes) > len(MACHINE_PATHS)
     headers = {"Authorization": f"Bearer {SECRET}"}

@@ -51,8 +51,8 @@ async def arrive(context: BrowserContext, checkout: str) -> Page:
     return page
 
 
-async def test_codes(threeds_server: ThreedsServer, checkout: str) -> None:
-    """A shopper mistypes the code, is told so, types the right one and is taken back; a second tab ends there too."""
+async def test_mistyped_code_can_be_corrected(threeds_server: ThreedsServer, checkout: str) -> None:
+    """A cardholder mistypes the code, sees an error, types the right one and returns; a second tab ends there too."""
     async with browse() as context:
         page, second = await arrive(context, checkout), await arrive(context, checkout)
         complaints: list[str] = []

@@ -66,8 +66,8 @@ async def test_a_capture_is_charged_back(acquirer: SimulatedAcquirer) -> None:
     assert (dispute.reference, dispute.money.amount_minor) == (captured.reference, 500)
 
 
-async def test_what_went_back_is_not_taken_again(acquirer: SimulatedAcquirer) -> None:
-    """A sale that was voided or reversed is not disputed, of one that was credited in part the rest is."""
+async def test_returned_amount_is_not_disputed(acquirer: SimulatedAcquirer) -> None:
+    """A voided or reversed sale is not disputed; of a partly refunded one the rest is."""
     voided, reversed_, credited, gone = [await sell(acquirer) for _ in range(4)]
     assert isinstance(await acquirer.void(operation(voided)), Approved)
     await acquirer.reverse(reversed_.reference, reversed_.money)
@@ -104,8 +104,8 @@ async def test_a_dispute_is_told_until_it_is_acknowledged(
     await successor.close()
 
 
-async def test_a_message_that_comes_twice(acquirer: SimulatedAcquirer) -> None:
-    """However often a sale or a capture arrives, it is charged back once."""
+async def test_repeated_sale_is_disputed_once(acquirer: SimulatedAcquirer) -> None:
+    """A repeated sale or capture is charged back once."""
     sale = await sell(acquirer)
     await acquirer.authorize(sale)
     held = await sell(acquirer, capture=False)
@@ -115,8 +115,8 @@ async def test_a_message_that_comes_twice(acquirer: SimulatedAcquirer) -> None:
     assert sorted(dispute.reference for dispute in await told(acquirer)) == sorted([sale.reference, captured.reference])
 
 
-async def test_whose_disputes(acquirer: SimulatedAcquirer) -> None:
-    """One merchant's are told, or all; who is ahead of the others has its own instant, in both directions."""
+async def test_disputes_are_filtered_by_merchant_and_clock(acquirer: SimulatedAcquirer) -> None:
+    """A query lists one merchant's disputes or all; a merchant with an advanced clock has its own instant."""
     mine, other = await sell(acquirer), await sell(acquirer, acceptor="2")
     assert [each.reference for each in await told(acquirer, acceptor="2")] == [other.reference]
     assert {each.reference for each in await told(acquirer)} == {mine.reference, other.reference}
@@ -125,8 +125,8 @@ async def test_whose_disputes(acquirer: SimulatedAcquirer) -> None:
     assert await told(acquirer, acceptor="3") == ()
 
 
-async def test_pages(acquirer: SimulatedAcquirer) -> None:
-    """At most a hundred are told at a time, in the order in which they fall due, and the next page goes on there."""
+async def test_disputes_are_paged_by_due_time(acquirer: SimulatedAcquirer) -> None:
+    """A page has at most a hundred disputes, in the order of their due times, and the next page continues there."""
     for minutes in range(103):
         await sell(acquirer, transacted_at=AT - timedelta(minutes=minutes))
     first = await told(acquirer)
@@ -137,8 +137,8 @@ async def test_pages(acquirer: SimulatedAcquirer) -> None:
     assert await told(acquirer, after=second[-1].dispute_id) == ()
 
 
-async def test_a_sale_without_a_time(acquirer: SimulatedAcquirer) -> None:
-    """Where the message has no time of the transaction, the days count from when it came."""
+async def test_sale_without_time_counts_from_arrival(acquirer: SimulatedAcquirer) -> None:
+    """Without a transaction time in the message, the days count from its arrival."""
     await sell(acquirer, transacted_at=None)
     [dispute] = await told(acquirer, datetime.max.replace(tzinfo=UTC))
     assert dispute.due_at > datetime.now(UTC) + timedelta(days=2)

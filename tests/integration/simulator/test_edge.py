@@ -119,7 +119,7 @@ async def test_a_lost_answer_breaks_off(far_acquirer: SimulatedAcquirer) -> None
 
 
 async def test_a_broken_off_answer_is_no_answer_of_a_server(machine: aiohttp.ClientSession) -> None:
-    """What a client without an answer sees is a connection that ends too early, not a status."""
+    """A client without a response sees a connection that ends too early, not a status."""
     sale = {
         "reference": "broken-off",
         "amount": {"minor": 1, "currency": "USD"},
@@ -263,8 +263,8 @@ async def test_coming_again_is_harmless(browser: aiohttp.ClientSession, threeds_
     assert len(threeds_server.results) == 1
 
 
-async def test_what_is_no_challenge(browser: aiohttp.ClientSession) -> None:
-    """A browser that comes with nothing we know gets a page that says so, by any method."""
+async def test_unknown_challenge_shows_a_page(browser: aiohttp.ClientSession) -> None:
+    """A browser without a known challenge gets a page that says so, by any method."""
     for path, form in (
         ("/simulator/acs/challenge", {}),
         ("/simulator/acs/challenge", {"creq": "AAAA"}),
@@ -328,7 +328,7 @@ OPEN_PATHS = ("/simulator/acs/", "/healthz", "/readyz")
 
 
 async def test_only_the_gateway_is_answered(simulator: Simulator, edge: str) -> None:
-    """Whoever does not show the secret gets 401 from every route but the pages of the bank and health, and no data."""
+    """Without the secret every route but the bank's pages and health returns 401 and no data."""
     app = create_simulator_app(simulator, secret=SECRET)
     guarded = [(route.path, route.method) for route in app.routes if not route.path.startswith(OPEN_PATHS)]
     assert {path for path, _ in guarded} >= {f"/simulator{path}" for path in MACHINE_PATHS}
@@ -367,8 +367,8 @@ def as_bytes(answer: Any) -> bytes:
     return answer
 
 
-async def test_health(browser: aiohttp.ClientSession, simulator_database: Database) -> None:
-    """The simulator alone says that it lives, and whether its database does."""
+async def test_simulator_reports_its_health(browser: aiohttp.ClientSession, simulator_database: Database) -> None:
+    """The simulator reports its own health and that of its database."""
     for path, status in (("/healthz", "ok"), ("/readyz", "ready")):
         async with browser.get(path) as response:
             assert (response.status, await response.json()) == (200, {"status": status})

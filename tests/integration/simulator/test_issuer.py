@@ -53,8 +53,8 @@ async def test_an_approval_is_journalled(simulator: Simulator, acquirer: Simulat
 
 
 @pytest.mark.parametrize(("name", "frames"), [("visa", 0), ("decline_51", 0), ("balance", 1)])
-async def test_what_hangs_on_nothing_is_one_statement(database_dsn: str, name: str, frames: int) -> None:
-    """One durable statement journals an authorization; what it takes from a balance is in one transaction with it."""
+async def test_unconditional_authorization_is_one_statement(database_dsn: str, name: str, frames: int) -> None:
+    """One durable statement journals an authorization; a balance change is in the same database transaction."""
     database = await CountingDatabase.connect(database_dsn, schema="simulator", max_size=1)
     acquirer = SimulatedAcquirer(InProcessTransport(Simulator(database, base_url=BASE_URL)))
     await acquirer.authorize(order())  # the driver asks for the types that it does not know yet
@@ -65,8 +65,8 @@ async def test_what_hangs_on_nothing_is_one_statement(database_dsn: str, name: s
     assert frames or len(database.statements) == 1
 
 
-async def test_kinds(simulator: Simulator, acquirer: SimulatedAcquirer) -> None:
-    """The journal tells sale, authorization and verification apart; the last is approved with 85."""
+async def test_journal_distinguishes_kinds(simulator: Simulator, acquirer: SimulatedAcquirer) -> None:
+    """The journal distinguishes sale, authorization and verification; the last is approved with 85."""
     held, verified = order(capture=False), order(amount_minor=0, capture=False)
     await acquirer.authorize(held)
     answer = await acquirer.authorize(verified)
@@ -89,8 +89,8 @@ async def test_kinds(simulator: Simulator, acquirer: SimulatedAcquirer) -> None:
         ("unavailable", Declined("1A")),
     ],
 )
-async def test_declines(acquirer: SimulatedAcquirer, name: str, expected: Declined) -> None:
-    """A card declines with its codes; one of 3-D Secure asks for proof."""
+async def test_card_declines_with_its_code(acquirer: SimulatedAcquirer, name: str, expected: Declined) -> None:
+    """A card declines with its codes; a 3-D Secure card requires authentication."""
     assert await acquirer.authorize(order(name)) == expected
 
 
@@ -243,8 +243,8 @@ async def test_a_reversal_may_come_first(simulator: Simulator, acquirer: Simulat
     assert isinstance(await acquirer.authorize(order("balance", 10000)), Approved)
 
 
-async def test_the_balance_is_taken_once_by_many(acquirer: SimulatedAcquirer) -> None:
-    """However many come at once, the card's 100.00 are spent once."""
+async def test_concurrent_charges_share_one_balance(acquirer: SimulatedAcquirer) -> None:
+    """Concurrent charges spend the card's 100.00 once."""
     answers = await asyncio.gather(*(acquirer.authorize(order("balance", 900)) for _ in range(40)))
 
     assert sum(isinstance(answer, Approved) for answer in answers) == 11
@@ -384,10 +384,10 @@ async def test_a_proof_is_of_its_amount(simulator: Simulator, acquirer: Simulate
 
 
 @pytest.mark.parametrize("name", ["unavailable", "informational"])
-async def test_what_could_not_be_authenticated_passes_once(
+async def test_unavailable_authentication_passes_once(
     simulator: Simulator, acquirer: SimulatedAcquirer, name: str
 ) -> None:
-    """After an ARes of U or I, one authorization of that card and amount passes without proof."""
+    """After an ARes of U or I, one authorization of that card and amount passes without an authentication value."""
     await authenticate(simulator, name)
 
     assert await acquirer.authorize(order(name, 5)) == Declined("1A")

@@ -98,8 +98,8 @@ async def test_a_reference_has_one_effect(acquirer: SimulatedAcquirer) -> None:
     assert await count_left(acquirer) == 5000
 
 
-async def test_what_the_issuer_does_not_know(acquirer: SimulatedAcquirer) -> None:
-    """An operation on nothing is declined 25, and the decline stands; an inquiry about nothing finds nothing."""
+async def test_unknown_original_is_declined(acquirer: SimulatedAcquirer) -> None:
+    """An operation on an unknown reference is declined 25, and the decline is final; an inquiry finds nothing."""
     lost = operation(order())
 
     assert await acquirer.capture(lost) == Declined("25")
@@ -164,8 +164,8 @@ async def test_cards_that_decline(acquirer: SimulatedAcquirer, name: str, verb: 
     assert await getattr(acquirer, verb)(operation(original)) == Declined("57")
 
 
-async def test_faults(simulator: Simulator, acquirer: SimulatedAcquirer) -> None:
-    """A card's captures, voids and credits are lost, never there, slow, silent or doubled, and an inquiry tells."""
+async def test_operation_delivery_faults_occur(simulator: Simulator, acquirer: SimulatedAcquirer) -> None:
+    """A card's operations are lost, dropped, slow, silent or doubled, and an inquiry shows the outcome."""
     impatient = SimulatedAcquirer(InProcessTransport(simulator), timeout_seconds=0.2)
     found: dict[str, tuple[Finding, Finding]] = {}
     for name in ("lost", "never_arrives", "slow", "silent", "twice"):

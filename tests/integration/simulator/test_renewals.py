@@ -1,4 +1,4 @@
-"""What merchants initiate: under an agreement that this issuer knows, and as the cards for renewals have it."""
+"""Merchant-initiated charges: with a network transaction ID of this issuer, by the rules of the renewal cards."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ async def test_each_sign_up_is_an_agreement_of_its_own(acquirer: SimulatedAcquir
         assert isinstance(await acquirer.authorize(renewal(agreement)), Approved)
 
 
-async def test_what_is_no_agreement(acquirer: SimulatedAcquirer) -> None:
-    """An id that is missing, invented, of another card, or of an approval that was reversed declines 12."""
+async def test_invalid_network_transaction_id_declines(acquirer: SimulatedAcquirer) -> None:
+    """A missing or invented ID, one of another card, or one of a reversed approval declines 12."""
     undone = order()
     answer = await acquirer.authorize(undone)
     assert isinstance(answer, Approved)
@@ -76,7 +76,7 @@ async def test_a_declined_charge_makes_no_agreement(acquirer: SimulatedAcquirer)
 
 
 async def test_a_forced_sign_up_is_an_agreement(acquirer: SimulatedAcquirer) -> None:
-    """What emulateCode approved gives an id, under which the card then does what it does."""
+    """An approval by emulateCode gives a network transaction ID, with which the card follows its own rules."""
     agreement = await agree(acquirer, "renewal_51", emulate_code="0000")
     assert await acquirer.authorize(renewal(agreement, "renewal_51")) == Declined("51")
 
@@ -114,7 +114,7 @@ async def test_tries_at_once(acquirer: SimulatedAcquirer) -> None:
 
 
 async def test_a_wrong_agreement_is_no_try(acquirer: SimulatedAcquirer) -> None:
-    """What is declined for its agreement is not counted under another one."""
+    """A decline for a wrong network transaction ID does not count for another one."""
     agreement = await agree(acquirer, "renewal_after_1")
     assert await acquirer.authorize(renewal("1", "renewal_after_1")) == Declined("12")
     assert await acquirer.authorize(renewal(agreement, "renewal_after_1")) == Declined("51")

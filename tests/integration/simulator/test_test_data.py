@@ -93,7 +93,7 @@ async def test_emulated_3ds_challenges(simulator: Simulator, acquirer: Simulated
 
 
 async def test_a_deleted_card_is_no_card(simulator: Simulator, acquirer: SimulatedAcquirer) -> None:
-    """What is deleted declines 14, is not listed, and cannot be changed; a merchant's is nobody else's."""
+    """A deleted card declines 14, is not listed, and cannot be changed; a merchant's card belongs to no other."""
     data = await make(simulator)
 
     assert (await ask(simulator, "delete", id=data["id"], merchantId=2)) == {"isDeleted": False}

@@ -35,8 +35,8 @@ def wish(kind: data.Type = "visa", key: str | None = None, digest: str | None = 
     )
 
 
-async def test_there_and_back(desk: data.TestDataClient) -> None:
-    """What was made is found, changed and deleted; what is not there is NotFound."""
+async def test_test_data_is_created_read_changed_and_deleted(desk: data.TestDataClient) -> None:
+    """Created data is found, changed and deleted; missing data is NotFound."""
     made = await desk.create(1, wish())
 
     assert await desk.read(1, made.id) == made

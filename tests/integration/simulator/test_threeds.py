@@ -93,8 +93,8 @@ async def test_a_faulty_areq_gets_an_erro(simulator: Simulator) -> None:
     assert (erro["messageType"], erro["errorCode"], erro["errorDetail"]) == ("Erro", "203", "purchaseCurrency")
 
 
-async def test_ranges(simulator: Simulator) -> None:
-    """A PReq is answered with a PRes, a faulty one with an Erro."""
+async def test_preq_returns_card_ranges(simulator: Simulator) -> None:
+    """The response to a PReq is a PRes, to a faulty one an Erro."""
     preq = {"messageType": "PReq", "messageVersion": "2.2.0", "threeDSServerTransID": UNKNOWN}
 
     assert (await send(simulator, "/directory/ranges", preq))["messageType"] == "PRes"
@@ -169,7 +169,7 @@ async def test_a_time_out_after_the_page_was_opened(
 async def test_a_challenge_is_decided_once(
     simulator: Simulator, threeds_server: ThreedsServer, ares: dict[str, Any]
 ) -> None:
-    """Whatever comes after the decision changes nothing and is reported no second time."""
+    """Requests after the decision change nothing and are not reported again."""
     for result in ("pass", "fail", "cancel", "timeout", "pass"):
         assert (await end(simulator, ares, result))["transStatus"] == "Y"
 

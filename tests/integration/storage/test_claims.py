@@ -68,7 +68,7 @@ async def test_an_id_is_the_merchants_and_the_operations_own(database: Database,
 
 
 async def test_a_refusal_leaves_the_id_free(database: Database) -> None:
-    """What was refused wrote nothing: the mended request may come under the same id."""
+    """A rejected request writes nothing: the corrected request may use the same ID."""
 
     async def refuse(_: Any) -> bytes:
         raise Invalid({"name": ["is taken"]})

@@ -82,7 +82,7 @@ async def test_a_single_item_leaves_at_once(database: Database) -> None:
 
 
 async def test_a_batch_forms_while_a_flush_is_under_way(database: Database) -> None:
-    """What waits while a flush is under way goes out together, in its order, and each caller gets its own result."""
+    """Items that arrive during a flush are flushed together, in order, and each caller gets its own result."""
     flush = Flush()
     flush.gate.clear()
     lane = Coalescer("test", flush, database)
@@ -96,8 +96,8 @@ async def test_a_batch_forms_while_a_flush_is_under_way(database: Database) -> N
     assert flush.batches == [[0], list(range(1, 31))]
 
 
-async def test_a_lane_may_gather(database: Database) -> None:
-    """Where nobody waits for the result, a batch waits a moment for more before it is written."""
+async def test_queue_may_gather_items(database: Database) -> None:
+    """If nobody waits for the result, a batch waits a moment for more items before it is written."""
     flush = Flush()
     lane = Coalescer("test", flush, database, gather_seconds=0.2)
     first = asyncio.create_task(lane.submit(1))
@@ -115,7 +115,7 @@ async def test_a_full_batch_waits_for_no_more(database: Database) -> None:
 
 
 async def test_batches_are_bounded(database: Database) -> None:
-    """However much waits, a batch holds no more than its limit."""
+    """A batch holds no more items than its limit."""
     flush = Flush()
     lane = Coalescer("test", flush, database, batch_limit=10)
     await asyncio.gather(*(lane.submit(item) for item in range(35)))
@@ -169,7 +169,7 @@ RAISES = {
 async def test_any_error_of_the_server_fails_only_the_item_that_causes_it(
     database: Database, statement: str, place: int
 ) -> None:
-    """Whatever the server refuses for one item, the others of its batch are written."""
+    """If the server rejects one item, the others of its batch are written."""
 
     async def before(connection: Any, items: Batch) -> None:
         if place in items:
@@ -198,8 +198,8 @@ async def test_a_defect_fails_only_the_item_that_causes_it(database: Database) -
     assert await lane.submit(3) == 30
 
 
-async def test_what_the_server_lacks_is_waited_for(database: Database) -> None:
-    """A server without disk, memory or connections is away: the batch is kept whole and goes out again."""
+async def test_exhausted_server_is_retried(database: Database) -> None:
+    """A server without disk, memory or connections is unavailable: the whole batch is flushed again."""
     states = iter(["53100", "53200", "53300"])
 
     async def before(connection: Any, _: Batch) -> None:

@@ -68,7 +68,7 @@ async def sell(dsn: str) -> None:
 
 
 def test_nothing_of_an_earlier_test_is_left(own_copies: Copies) -> None:
-    """Who is lent a database that others had finds every row and number as in a new one, and so does the planner."""
+    """A reused database has every row, number and planner statistic of a new one."""
     with own_copies.lend() as dsn:
         new = asyncio.run(describe(dsn))
         asyncio.run(sell(dsn))
@@ -99,8 +99,8 @@ def test_two_at_a_time_are_two(own_copies: Copies) -> None:
         "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tests'",
     ],
 )
-def test_what_cannot_be_made_new_is_dropped(own_copies: Copies, statement: str) -> None:
-    """A database that a test altered, or whose first rows or statistics are others now, is lent to nobody any more."""
+def test_altered_database_is_dropped(own_copies: Copies, statement: str) -> None:
+    """A database with altered tables, first rows or statistics is not reused."""
     with own_copies.lend() as dsn:
         asyncio.run(execute(dsn, *statement.split("; ")))
     with own_copies.lend() as other:
@@ -109,8 +109,8 @@ def test_what_cannot_be_made_new_is_dropped(own_copies: Copies, statement: str) 
         asyncio.run(execute(dsn, "select"))
 
 
-def test_who_is_still_connected_is_sent_away(own_copies: Copies) -> None:
-    """A connection that a test forgot, and the locks that it holds, do not outlive the test."""
+def test_leftover_connections_are_closed(own_copies: Copies) -> None:
+    """A leftover connection of a test, and its locks, do not outlive the test."""
 
     async def leave_open(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
         connection = await asyncpg.connect(dsn)

@@ -32,7 +32,7 @@ async def table(database: Database) -> None:
 
 @pytest.mark.usefixtures("table")
 async def test_a_transaction_commits_at_its_end(database: Database) -> None:
-    """What is written in a block is seen by others when the block has ended well, and not before."""
+    """Writes in a block are visible to others after the block succeeded, and not before."""
     async with database.transaction() as connection:
         await connection.execute("insert into written values (1)")
         assert await numbers(database) == []
@@ -57,7 +57,7 @@ async def test_a_transaction_that_fails_leaves_nothing(database: Database) -> No
 
 @pytest.mark.usefixtures("table")
 async def test_statements_outside_of_transactions_commit_one_by_one(database: Database) -> None:
-    """What was written before an error stays."""
+    """Writes before an error stay."""
     async with database.acquire() as connection:
         await connection.execute("insert into written values (1)")
         with pytest.raises(asyncpg.PostgresSyntaxError):
@@ -66,8 +66,8 @@ async def test_statements_outside_of_transactions_commit_one_by_one(database: Da
 
 
 @pytest.mark.usefixtures("table")
-async def test_a_cancelled_transaction_is_given_to_nobody(database: Database) -> None:
-    """Who is cancelled inside a transaction leaves no open one behind for the next."""
+async def test_canceled_transaction_is_not_reused(database: Database) -> None:
+    """A canceled caller leaves no open database transaction to the next one."""
     entered = asyncio.Event()
 
     async def write(statement: str) -> None:

@@ -130,7 +130,7 @@ async def test_only_tests_give_durability_away(postgres_dsn: str) -> None:
     assert await ask(postgres_dsn, "SHOW fsync") == "off"
 
 
-async def test_what_was_committed_is_there_after_a_stop(made_directory: Path) -> None:
+async def test_committed_rows_survive_a_stop(made_directory: Path) -> None:
     """A stopped server starts again on the same rows, also from the same object, and quickly."""
     async with running(made_directory) as server:
         await ask(server.dsn, "CREATE TABLE kept AS SELECT 7 AS value")
@@ -155,7 +155,7 @@ async def test_a_first_start_that_was_cut_short_is_made_again(data_directory: Pa
 
 
 async def test_a_second_owner_is_refused(owner: tuple[subprocess.Popen[bytes], str], made_directory: Path) -> None:
-    """Who starts on a directory in use is told so, with the owner's process id, and disturbs nobody."""
+    """A start on a directory in use fails with the owner's process ID, and disturbs nothing."""
     process, dsn = owner
 
     with pytest.raises(EmbeddedInUse, match=rf"Another process \({process.pid}\) runs the database in .* DATA_DIR"):
@@ -187,7 +187,7 @@ async def test_the_server_ends_with_a_killed_owner(owner: tuple[subprocess.Popen
 async def test_a_start_right_after_a_kill_waits_for_the_old_server(
     owner: tuple[subprocess.Popen[bytes], str], made_directory: Path
 ) -> None:
-    """Who starts while a killed owner's server is still ending gets a server with every committed row."""
+    """A start while a killed owner's server is ending gets a server with every committed row."""
     process, dsn = owner
     await ask(dsn, "CREATE TABLE kept AS SELECT generate_series(1, 50000) AS value")
     pid = postmaster(made_directory)
@@ -280,7 +280,7 @@ async def test_where_no_socket_can_be_made_a_short_private_directory_is(made_dir
 
 
 async def test_a_short_directory_of_a_killed_run_is_removed(made_directory: Path, session_directory: Path) -> None:
-    """What a killed run left under the temporary directory goes with the next start."""
+    """Files of a killed run in the temporary directory are removed by the next start."""
     left = session_directory / "tollhouse-left"
     left.mkdir()
     (left / ".s.PGSQL.5432.lock").touch()
@@ -386,7 +386,7 @@ async def test_root_runs_a_server_where_only_root_may_enter(closed_directory: Pa
 
 @as_root
 async def test_a_server_that_can_reach_everything_keeps_no_capability(made_directory: Path) -> None:
-    """Where nobody may enter every directory, nothing of root is kept."""
+    """Without unreachable directories no capability of root is kept."""
     async with running(made_directory):
         assert read_capabilities(postmaster(made_directory), "CapPrm") == 0
 

@@ -121,7 +121,7 @@ RAISED = {
 
 @pytest.mark.parametrize("state", RAISED.values(), ids=RAISED)
 async def test_these_errors_are_a_lost_connection(empty_dsn: str, state: str) -> None:
-    """What a new connection can cure is told as such, and a step is flushed again."""
+    """Errors that a new connection can fix count as a lost connection, and a step is flushed again."""
     database = await Database.connect(empty_dsn, schema="public")
     left = iter([True])
 

@@ -61,7 +61,7 @@ async def test_each_file_has_a_transaction_of_its_own(empty_dsn: str, directory:
     assert await ask(empty_dsn, "SELECT count(DISTINCT made_by) FROM ours.step") == [2]
 
 
-async def test_what_was_applied_is_recorded_with_its_digest(empty_dsn: str, directory: Path) -> None:
+async def test_applied_migration_is_recorded_with_its_digest(empty_dsn: str, directory: Path) -> None:
     """The record can be checked by hand with sha256."""
     await migrate(empty_dsn, schema="ours", directory=directory)
     digest = f"encode(sha256(convert_to($${SECOND}$$, 'UTF8')), 'hex')"
@@ -70,7 +70,7 @@ async def test_what_was_applied_is_recorded_with_its_digest(empty_dsn: str, dire
 
 
 async def test_pending_lists_and_changes_nothing(empty_dsn: str, directory: Path) -> None:
-    """What would be applied can be asked at any time, also where there is no schema yet, and stays as it was."""
+    """Pending migrations can be listed at any time, also without a schema, and nothing changes."""
     before = await pending(empty_dsn, schema="ours", directory=directory)
     schemas = await ask(empty_dsn, "SELECT nspname FROM pg_namespace WHERE nspname = 'ours'")
     await migrate(empty_dsn, schema="ours", directory=directory)
@@ -91,7 +91,7 @@ async def test_two_schemas_of_one_database_are_strangers(empty_dsn: str, directo
 
 
 async def test_many_at_once_all_succeed_and_apply_each_file_once(empty_dsn: str, directory: Path) -> None:
-    """Whoever comes second waits, and nobody applies what another did."""
+    """Concurrent migrations wait for each other, and each file is applied once."""
     (directory / "0002_second.sql").write_text(f"SELECT pg_sleep(0.1); {SECOND}")
     runs = [migrate(empty_dsn, schema="ours", directory=directory) for _ in range(6)]
 
@@ -146,7 +146,7 @@ async def test_names_that_do_not_tell_the_order_are_refused(empty_dsn: str, dire
 
 
 async def test_a_faulty_file_leaves_nothing_and_can_be_mended(empty_dsn: str, directory: Path) -> None:
-    """What came before a faulty file stays, nothing of the file itself does, and a mended one is applied."""
+    """Migrations before a faulty file stay, nothing of the file does, and a corrected one is applied."""
     (directory / "0002_second.sql").write_text(f"{SECOND} SELECT 1 / 0;")
 
     with pytest.raises(MigrationFailed, match=r"0002_second failed and was rolled back.* division by zero"):

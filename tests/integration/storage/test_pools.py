@@ -98,7 +98,7 @@ async def test_a_full_server_leaves_payments_alive(limited_dsn: str) -> None:
 
 
 async def test_a_full_server_is_told_in_bounded_time(limited_dsn: str) -> None:
-    """Who gets no connection at all is told that the database is unavailable, and does not wait for ever."""
+    """Without a free connection the caller gets DatabaseUnavailable in bounded time."""
     taken = [await asyncpg.connect(limited_dsn) for _ in range(5)]
     try:
         with pytest.raises(DatabaseUnavailable):

@@ -249,7 +249,7 @@ async def test_a_sweep_that_breaks_holds_up_no_other_one(database: Database) -> 
 
 
 async def test_a_table_that_falls_behind_is_an_error(database: Database) -> None:
-    """What is overdue for longer than a quarter of an hour, for whatever reason, is told as an error, by its table."""
+    """Rows overdue by more than a quarter of an hour, for any reason, are logged as an error of their table."""
 
     async def delete_nothing(_: Any, *, most: int) -> int:
         return min(most, 0)

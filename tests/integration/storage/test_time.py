@@ -20,7 +20,7 @@ WRONG = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 async def test_a_clock_is_set_by_the_database(database: Database) -> None:
-    """However wrong a clock was, after one answer it goes by the database."""
+    """After one response of the database, a wrong clock has the database's time."""
     clock = DatabaseClock()
     clock.observe(WRONG)
     await set_clock(clock, database)

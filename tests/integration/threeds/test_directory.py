@@ -133,7 +133,7 @@ async def test_whatever_goes_wrong_is_unavailable(trouble: bytes | Exception) ->
 
 
 async def test_a_currency_without_a_number_is_unavailable() -> None:
-    """What no AReq can name is not asked about."""
+    """No AReq is sent for a currency without a numeric code."""
     way = Scripted(b"")
     money = Money(1999, Currency("ZZZ", 2))
     assert (await DirectoryClient(way).authenticate(question("visa", money=money))).status == "U"
@@ -141,7 +141,7 @@ async def test_a_currency_without_a_number_is_unavailable() -> None:
 
 
 async def test_ranges_are_asked_for_once() -> None:
-    """What the Directory said about its ranges is believed for a while, at both ends of each."""
+    """Loaded card ranges are kept for a while, and both ends of each are included."""
     way = Scripted(ranges(VISA))
     directory = DirectoryClient(way)
     for number in ("4000000000000000", "4024007179366348", "4999999999999999"):

@@ -130,8 +130,8 @@ async def test_one_answer_is_taken(database: Database) -> None:
     assert won[0].due_at < row.due_at
 
 
-async def test_one_result_is_taken(database: Database) -> None:
-    """However often and however differently a challenge is told to have ended, the first word counts."""
+async def test_first_result_wins(database: Database) -> None:
+    """Of several different results of a challenge the first one is stored."""
     row = challenged()
     await insert(database, row)
     passing, failing = result_of(row), result_of(row, "N")
@@ -176,8 +176,8 @@ async def test_one_successor(database: Database) -> None:
     assert (old.state, old.due_at) == ("superseded", None)
 
 
-async def test_what_is_due_is_leased_once(database: Database) -> None:
-    """Sweeps at the same time share the work, in bounds; a lease that ran out gives it back."""
+async def test_due_authentication_is_leased_once(database: Database) -> None:
+    """Concurrent sweeps share the work, in bounds; an expired lease releases it."""
     await insert_merchants(database, [MERCHANT])
     await insert(database, *(draft(due_at=NOW) for _ in range(5)), draft())
 
@@ -196,8 +196,8 @@ async def test_what_is_due_is_leased_once(database: Database) -> None:
         assert len(await lease(connection)) == 2
 
 
-async def test_what_falls_due_by_the_merchants_clock(database: Database) -> None:
-    """Of a merchant whose clock is ahead what is due there is leased, and nobody else's; with how far it is ahead."""
+async def test_due_time_follows_the_merchants_clock(database: Database) -> None:
+    """An authentication that is due by an advanced clock is leased with its offset; other merchants' are not."""
     await insert_merchants(database, [MERCHANT, 8])
     soon = datetime.now(UTC) + timedelta(days=2)
     own, other = draft(due_at=soon), draft(due_at=soon, merchant_id=8)
@@ -235,7 +235,7 @@ async def test_moments_that_count_once(database: Database) -> None:
     ],
     ids=["decided without a time", "undecided with one", "proof without its id", "no digest", "no status"],
 )
-async def test_the_database_refuses_what_cannot_be(database: Database, row: Authentication) -> None:
-    """What no row may say is checked where no code can forget it."""
+async def test_database_rejects_impossible_rows(database: Database, row: Authentication) -> None:
+    """Constraints of the database reject impossible rows."""
     with pytest.raises(asyncpg.CheckViolationError):
         await insert(database, row)

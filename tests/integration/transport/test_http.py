@@ -353,8 +353,8 @@ async def test_a_connection_that_takes_too_long() -> None:
             each.close()
 
 
-async def test_a_kept_connection_that_was_closed() -> None:
-    """What was written to a connection that the party had closed may have been read: it is not sent again."""
+async def test_message_on_closed_kept_connection_is_not_repeated() -> None:
+    """A message written to a connection that the party had closed may have been read: it is not sent again."""
     requests: list[bytes] = []
 
     async def answer(writer: asyncio.StreamWriter) -> None:

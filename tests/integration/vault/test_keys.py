@@ -51,8 +51,8 @@ def test_a_key_file_that_others_may_read(tmp_path: Path, mode: int) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{bad", "[]", "{}", '{"keyEncryptionKeys": {}, "root": ""}', "\N{POUND SIGN}"])
-def test_a_file_that_is_none_is_told_in_a_sentence(tmp_path: Path, content: str) -> None:
-    """What is no key file is refused by its name, without any of its content, and stays as it is."""
+def test_invalid_key_file_is_rejected_without_its_content(tmp_path: Path, content: str) -> None:
+    """An invalid key file is rejected by its name, without any of its content, and stays unchanged."""
     path = tmp_path / "keys.json"
     path.touch(mode=0o600)
     path.write_text(content, encoding="utf-8")
@@ -86,8 +86,8 @@ def test_two_threads_agree(tmp_path: Path) -> None:
     assert len(set(opened)) == 1
 
 
-def test_what_a_dead_process_left_behind(tmp_path: Path) -> None:
-    """A file that a process left half-written, which had our number, stops nobody."""
+def test_partial_file_of_a_dead_process_is_ignored(tmp_path: Path) -> None:
+    """A partial file of a process with the same number blocks nothing."""
     (tmp_path / f"keys.json.{os.getpid()}.new").write_text("{")
     assert FileKeyProvider.open(tmp_path / "keys.json").current_version == 1
 

@@ -67,7 +67,7 @@ def test_a_code_is_opened_by_any_process_of_the_machine(tmp_path: Path) -> None:
 
 
 def test_another_machine_opens_no_code(ring: KeyRing) -> None:
-    """Where a result comes in at another machine, which has a key of its own for that minute, there is no code."""
+    """A result that arrives at another machine, with another key for that minute, has no code."""
     code, other = seal(ring), MemoryRing()
     assert unseal(other, code) is None
     seal(other)
@@ -96,7 +96,7 @@ def test_a_code_dies_with_its_key(ring: KeyRing) -> None:
 
 
 def test_a_changed_code_is_none(ring: KeyRing) -> None:
-    """What is shorter or other than what was sealed does not open."""
+    """A shortened or changed sealed code does not open."""
     code = seal(ring)
     for sealed in (b"", code.sealed[:8], code.sealed[:20], code.sealed[:-1] + bytes([code.sealed[-1] ^ 1])):
         assert unseal(ring, SealedCode(HOLDER, sealed, code.expires_at)) is None
@@ -125,7 +125,7 @@ def test_only_the_owner_reads_a_key(tmp_path: Path) -> None:
 
 
 def test_a_full_memory_stops_no_payment(tmp_path: Path) -> None:
-    """Where no key can be kept no code is sealed, and nothing is raised: the payment goes on without."""
+    """If no key can be stored no code is sealed, nothing is raised, and the payment continues without the code."""
     codes = SecurityCodes(FileRing(tmp_path / "gone" / "ring"))
     assert codes.seal(Cvv(CVV), holder_id=HOLDER, now=NOW, expires_at=NOW + CODE_LIFE) is None
 
@@ -152,8 +152,8 @@ def test_a_ring_is_in_memory_and_private(tmp_path: Path) -> None:
     shutil.rmtree(directory)
 
 
-def test_what_ended_deployments_left_is_swept(tmp_path: Path) -> None:
-    """Keys that nobody sweeps any more are erased by any process of the same user, and so are empty directories."""
+def test_keys_of_ended_deployments_are_swept(tmp_path: Path) -> None:
+    """Any process of the same user erases old keys of ended deployments, and their empty directories."""
     left, running = tmp_path / "left", tmp_path / "running"
     for directory in (left, running, tmp_path / "empty"):
         directory.mkdir(mode=0o700)

@@ -183,7 +183,7 @@ LIVES = (approve, decline, leave_unused, crash, hear_nothing, leave_challenge, p
 
 @pytest.mark.parametrize("life", LIVES)
 async def test_dumps_and_keys_open_no_code(thief: Thief, life: Any) -> None:
-    """However a payment ends, nobody opens its security code with all dumps of the database and the key file."""
+    """After any payment, all dumps of the database and the key file cannot open its security code."""
     await life(thief)
     await thief.dump()
     assert thief.codes

@@ -159,7 +159,7 @@ async def test_a_decline_declines() -> None:
     ],
 )
 async def test_an_incomplete_answer_decides_nothing(answer: dict[str, Any]) -> None:
-    """What is not a whole answer to this authorization is Unknown."""
+    """An incomplete response to this authorization is Unknown."""
     assert isinstance(await answering(**answer).authorize(order(reference="r")), Unknown)
 
 
@@ -178,7 +178,7 @@ async def test_garbage_decides_nothing(body: bytes) -> None:
     assert not await acquirer.acknowledge_disputes(["d-1"])
 
 
-async def test_what_was_not_sent_is_known_not_to_be() -> None:
+async def test_refused_connection_is_not_sent() -> None:
     """A refused connection is NotSent, silence is Unknown, for every verb."""
     for error, kind in ((transport.RequestNotSent(), NotSent), (transport.NoResponse(), Unknown)):
         acquirer = SimulatedAcquirer(Line(error))
@@ -219,8 +219,8 @@ async def test_a_question_to_the_updater_is_whole() -> None:
     }
 
 
-async def test_what_the_updater_tells() -> None:
-    """A new card is taken over with the old one's holder and postal code; the other answers are what they say."""
+async def test_updater_response_is_read() -> None:
+    """A new card keeps the old one's holder and postal code; other responses are read as they are."""
     updated = await answering(result="updated", card=NEW_CARD).update_account(QUERY)
     assert updated == Updated(Card(CardNumber(number_of("replacement")), Expiry(1, 2030), "Jane Smith", "10001"))
     assert await answering(result="closed").update_account(QUERY) == Closed()
@@ -240,7 +240,7 @@ async def test_what_the_updater_tells() -> None:
     ],
 )
 async def test_an_incomplete_update_changes_nothing(answer: dict[str, Any]) -> None:
-    """What is not a whole answer to this question is Unknown, and no card is made of it."""
+    """An incomplete response to this query is Unknown, and no card is made of it."""
     assert isinstance(await answering(**answer).update_account(QUERY), Unknown)
 
 

@@ -1,4 +1,4 @@
-"""What a price schedule means now."""
+"""Rules of price schedules."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_offsets_are_read_as_written(offset: Offset) -> None:
 @pytest.mark.parametrize(
     "text", ["", "d", "30", "30 d", "-1d", "1.5d", "30D", "30h", "36526d", "101y", "1201m", "5218w", "३d", "1d "]
 )
-def test_what_is_no_offset(text: str) -> None:
+def test_invalid_offset_is_rejected(text: str) -> None:
     """An offset is a small number of days, weeks, months or years."""
     with pytest.raises(OffsetError):
         parse_offset(text)
@@ -85,8 +85,8 @@ def test_steps_keep_the_time_of_day(moment: datetime, offset: Offset) -> None:
 
 
 @given(st.lists(prices, min_size=1, max_size=8))
-def test_what_is_due_at_once(schedule: list[Price]) -> None:
-    """Due at once is what stands before the first delay; anything after it makes a subscription."""
+def test_leading_prices_are_due_at_once(schedule: list[Price]) -> None:
+    """Prices before the first delay are due at once; later ones make a subscription."""
     leading = 0
     for each in schedule:
         if not each.offset.is_at_once:
@@ -123,8 +123,8 @@ def test_the_first_renewal(schedule: list[Price], moment: datetime) -> None:
         ([price(MAX_AMOUNT_MINOR, "30d"), price(MAX_AMOUNT_MINOR, "0m"), price(1, "0y")], [1, 2]),
     ],
 )
-def test_faults_of_a_schedule(schedule: list[Price], faulty: list[int]) -> None:
-    """What is due at once comes once, what is due together is bounded, what never ends is last, currencies agree."""
+def test_faulty_schedule_is_rejected(schedule: list[Price], faulty: list[int]) -> None:
+    """Prices due at once do not repeat, sums are bounded, an endless price is last, currencies agree."""
     assert list(find_schedule_faults(schedule)) == faulty
 
 

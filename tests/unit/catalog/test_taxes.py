@@ -51,8 +51,8 @@ def settle(**parts: Any) -> tuple[int, Tax | None]:
         ({"amount": 1200, "taxes": 201, "rate": Decimal("0.2")}, 1200, 201),
     ],
 )
-def test_what_is_charged(parts: dict[str, Any], amount: int, taxes: int | None) -> None:
-    """The amount is what is charged; the parts give it where it is missing, and the tax where that is missing."""
+def test_amount_is_derived_from_its_parts(parts: dict[str, Any], amount: int, taxes: int | None) -> None:
+    """The amount is charged; missing amounts and taxes are computed from the other fields."""
     charged, tax = settle(**parts)
     assert (charged, None if tax is None else tax.amount_minor) == (amount, taxes)
 
@@ -72,16 +72,16 @@ def test_what_is_charged(parts: dict[str, Any], amount: int, taxes: int | None) 
         ({"amount": 1200, "taxes": 200, "rate": Decimal("0.25")}, "taxRate"),
     ],
 )
-def test_what_does_not_add_up(parts: dict[str, Any], field: str) -> None:
-    """Parts that contradict each other are refused, and the field that does not fit is named."""
+def test_contradicting_parts_are_rejected(parts: dict[str, Any], field: str) -> None:
+    """Contradicting fields are rejected, and the faulty field is named."""
     with pytest.raises(TaxError) as caught:
         settle(**parts)
     assert caught.value.field == field
 
 
 @given(st.integers(0, 10**11), st.decimals(0, 1, places=4))
-def test_a_rate_and_what_comes_of_it(before: int, rate: Decimal) -> None:
-    """What a rate makes of an amount is taken with that rate, and read back out of the whole within a minor unit."""
+def test_rate_and_tax_agree_within_a_minor_unit(before: int, rate: Decimal) -> None:
+    """A tax computed by a rate is accepted with that rate, and computed back from the total within a minor unit."""
     amount, tax = settle(before=before, rate=rate)
     assert tax is not None
     assert settle(amount=amount, before=before, taxes=tax.amount_minor, rate=rate) == (amount, tax)

@@ -1,4 +1,4 @@
-"""What a client sends, when it sends it again, and what it makes of an answer."""
+"""Requests of a client: building, retries and responses."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_floats_are_refused() -> None:
 
 
 def test_identifiers_are_one_step_of_a_path() -> None:
-    """Whatever an identifier holds, it leads to no other call."""
+    """An identifier with any characters leads to no other call."""
     assert build(calls.site("1/../2?x=é")).url == "http://gateway.example/site/1%2F..%2F2%3Fx%3D%C3%A9"
 
 

@@ -70,8 +70,8 @@ def test_lists_of_addresses_compare_addresses(one: IPv4Address, other: IPv4Addre
         *("[::1]]", "[::1]:", "[]", "shop.example", "1" * 2_000),
     ],
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
-    """Whatever is not clearly one address is none, and is left as it is where it is only counted."""
+def test_invalid_address_is_rejected(text: str) -> None:
+    """A text that is not clearly one address is rejected, and unchanged if it is only counted."""
     with pytest.raises(ValueError, match=r"address|IPv"):
         read_address(text)
     assert normalize_address(text) == text
@@ -80,6 +80,6 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["203.0.113.45:80", "[::1]", "203.0.113.45, 203.0.113.46"])
 def test_lists_and_ports_are_for_headers_only(text: str) -> None:
-    """Where one address is expected, a port or a list is a mistake."""
+    """A port or a list is a fault in a field for one address."""
     with pytest.raises(ValueError, match="IPv4 or IPv6"):
         parse_address(text)

@@ -35,14 +35,14 @@ ADDED = "is_approved=1&orderId=7"
         ("http://[2001:db8::1]:8080/~a;b=(1)", f"http://[2001:db8::1]:8080/~a;b=(1)?{ADDED}"),
     ],
 )
-def test_what_is_there_stays(url: str, with_result: str) -> None:
-    """Query, fragment and escapes of the shop's address are as they were; ours come last in the query."""
+def test_existing_parts_are_kept(url: str, with_result: str) -> None:
+    """Query, fragment and escapes of the shop's URL stay; ours come last in the query."""
     assert append_query(url, FIELDS) == with_result
 
 
 @given(st.text(st.characters(exclude_characters="#"), max_size=40), st.text(max_size=20))
 def test_any_address_fits_a_header(query: str, fragment: str) -> None:
-    """Whatever a shop has in its query, the result is printable ASCII and our fields are read from it."""
+    """With any query of a shop, the result is printable ASCII and our fields are read from it."""
     url = append_query(f"https://shop.example/?{query}#{fragment}", FIELDS)
     assert url.isascii()
     assert url.isprintable()

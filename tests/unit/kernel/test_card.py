@@ -75,7 +75,7 @@ SHOWN: dict[str, Callable[[object], str]] = {
     last=st.text(string.digits, min_size=4, max_size=4),
 )
 def test_numbers_show_six_and_four(way: str, first: str, middles: tuple[str, str], last: str) -> None:
-    """However a card number is printed, its first and last digits come out, and no trace of the others."""
+    """Every printed form of a card number shows its first and last digits, and no trace of the others."""
     one, other = (SHOWN[way](CardNumber(first + middle + last)) for middle in middles)
     assert one == other
     shown = first if len(middles[0]) > 2 else first[:4]  # of twelve digits fewer
@@ -85,7 +85,7 @@ def test_numbers_show_six_and_four(way: str, first: str, middles: tuple[str, str
 @pytest.mark.parametrize("way", SHOWN)
 @given(one=codes, other=codes)
 def test_security_codes_show_nothing(way: str, one: str, other: str) -> None:
-    """However a security code is printed, stars come out, and the same for every code."""
+    """Every printed form of a security code shows stars, the same for every code."""
     assert SHOWN[way](Cvv(one)) == SHOWN[way](Cvv(other))
     assert "***" in SHOWN[way](Cvv(one))
 
@@ -136,8 +136,8 @@ def test_a_card_is_not_turned_into_a_dictionary() -> None:
         ("6304000000000000000", "630400****0000"),
     ],
 )
-def test_how_much_is_shown(number: str, masked: str) -> None:
-    """The first six and the last four digits are shown; of the shortest number fewer, so that enough are hidden."""
+def test_masked_number_hides_enough(number: str, masked: str) -> None:
+    """The first six and the last four digits are shown; fewer for the shortest number, so that enough are hidden."""
     assert (CardNumber(number).masked, mask_digits(number)) == (masked, masked)
     assert re.fullmatch(MASKED_FORM, masked)
 
@@ -196,7 +196,7 @@ def test_neighbours_swapped(digits: str, at: int) -> None:
         "-402400717936634",
     ],
 )
-def test_what_is_no_number(text: str) -> None:
+def test_invalid_number_is_rejected(text: str) -> None:
     """A card number has 12 to 19 digits, which are ASCII."""
     with pytest.raises(CardDataError):
         CardNumber.parse(text)
@@ -219,7 +219,7 @@ def test_what_is_no_number(text: str) -> None:
         ("9999999999999995", "unknown"),
     ],
 )
-def test_brands(digits: str, brand: str) -> None:
+def test_longest_prefix_decides_the_brand(digits: str, brand: str) -> None:
     """The longest prefix decides the brand."""
     assert detect_brand(digits).name == brand
 
@@ -241,21 +241,21 @@ def test_security_codes_have_the_length_of_their_brand(brand: str, right: str, w
 
 
 @pytest.mark.parametrize("text", ["123", "1234"])
-def test_security_codes_of_unknown_brands(text: str) -> None:
-    """Where the brand is not known, three digits do and four."""
+def test_unknown_brand_accepts_both_code_lengths(text: str) -> None:
+    """For an unknown brand, three and four digits are valid."""
     assert Cvv.parse(text, brand=UNKNOWN_BRAND).reveal() == text
 
 
 @pytest.mark.parametrize("text", ["", "12", "12345", "12a", "１２３"])
-def test_what_is_no_security_code(text: str) -> None:
+def test_invalid_security_code_is_rejected(text: str) -> None:
     """A security code has three or four digits, which are ASCII."""
     with pytest.raises(CardDataError):
         Cvv.parse(text)
 
 
 @given(st.integers(1, 12), st.integers(0, 99))
-def test_expiry(month: int, year: int) -> None:
-    """A card is good to the end of its month."""
+def test_card_is_valid_through_its_month(month: int, year: int) -> None:
+    """A card is valid to the end of its month."""
     expiry = Expiry.parse(f"{month:02}", f"{year:02}")
     assert (expiry.month, expiry.year) == (month, 2000 + year)
     assert not expiry.is_past(year=2000 + year, month=month)
@@ -277,7 +277,7 @@ def test_expiry(month: int, year: int) -> None:
         ("１２", "29"),
     ],
 )
-def test_what_is_no_expiry(month: str, year: str) -> None:
+def test_invalid_expiry_is_rejected(month: str, year: str) -> None:
     """The month is 01 to 12 and the year has two digits."""
     with pytest.raises(CardDataError):
         Expiry.parse(month, year)

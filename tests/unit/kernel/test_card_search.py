@@ -121,7 +121,7 @@ def _has_few_letters(*texts: str) -> bool:
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2199, 12, 31)), st.integers(0, 9999))  # noqa: DTZ001 - any clock
 def test_times_and_order_numbers_are_none(moment: datetime, number: int) -> None:
-    """What begins with a year of four digits is no card number, in whatever form."""
+    """A number that begins with a year of four digits is no card number, in any form."""
     for form in ("%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y-%m-%d %H:%M:%S.%f", "%Y/%m/%d", "%Y%m%d%H%M%S%f"):
         assert not holds_card_number(f"Order {moment.strftime(form)} returned")
     assert not holds_card_number(f"{moment:%Y%m%d}{number:04d}")
@@ -159,8 +159,8 @@ def test_numbers_inside_longer_digits_are_none(number: str, more: str) -> None:
 
 
 @given(st.integers(0, 10**16 - 1))
-def test_what_has_no_right_check_digit_is_none(number: int) -> None:
-    """Sixteen digits are a number if brand and check digit say so, and only then."""
+def test_wrong_check_digit_is_no_match(number: int) -> None:
+    """Sixteen digits match only with a valid brand and check digit."""
     digits = f"{number:016d}"
     is_number = holds_card_number(digits)
     assert not is_number or is_luhn_valid(digits) or is_luhn_valid(digits.lstrip("0"))
@@ -187,8 +187,8 @@ def test_what_has_no_right_check_digit_is_none(number: int) -> None:
         "",
     ],
 )
-def test_what_is_no_card_number(text: str) -> None:
-    """Order numbers, times, ids, addresses, accounts at banks, products and lists are none."""
+def test_other_numbers_do_not_match(text: str) -> None:
+    """Order numbers, times, IDs, addresses, bank accounts, products and lists do not match."""
     assert not holds_card_number(text)
     assert mask_card_numbers(text) == text
 

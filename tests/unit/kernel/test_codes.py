@@ -31,13 +31,13 @@ def test_every_row_is_whole(name: str) -> None:
 
 
 def test_category_one_never_invites_a_retry() -> None:
-    """What may never be retried as it is is not advised to be tried later."""
+    """A code that forbids a retry does not advise a later retry."""
     inviting = [name for name, row in ROWS.items() if row.get("category") == 1 and row["retry"] == "later"]
     assert not inviting
 
 
 def test_the_table_names_its_edition() -> None:
-    """Who reads a code can find out by which edition it was made."""
+    """The table names its edition, so that a code can be traced to it."""
     assert {"name", "date", "source"} <= set(TABLE["edition"])
 
 
@@ -99,8 +99,8 @@ def test_unknown_codes_are_described() -> None:
     assert codes.get_code("5098").code == "5098"
 
 
-def test_lost_and_stolen_tell_nothing() -> None:
-    """Who tests stolen cards cannot tell lost, stolen, picked up and suspected apart by the text."""
+def test_lost_and_stolen_have_the_same_text() -> None:
+    """The texts do not distinguish lost, stolen, picked-up and suspected cards."""
     assert (
         len({codes.translate_response_code(code, brand="visa").text for code in ("04", "07", "41", "43", "59", "63")})
         == 1

@@ -29,7 +29,7 @@ def test_codes_of_shops_that_no_table_has(text: str, code: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "G", "ZZ", "GBRX", "12", "123", "G1", "United Kingdom", "ÄÖ", "1US"])
-def test_what_is_no_country_is_refused(text: str) -> None:
-    """A text that is no code, and two letters that no table has, are refused."""
+def test_invalid_country_is_rejected(text: str) -> None:
+    """A text that is not a code, and two letters that are in no table, are rejected."""
     with pytest.raises(ValueError, match="must be a country"):
         read_country(text)

@@ -21,8 +21,8 @@ def test_the_writing_of_a_consumer_id_stays() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "c", "c" * 24, "c" * 26, "d" + "0" * 24, "c" + "l" * 24, "c" + "0" * 23 + "O"])
-def test_what_is_no_consumer_id(text: str) -> None:
-    """A merchant's own id is not taken for the gateway's."""
+def test_merchants_own_id_is_no_consumer_id(text: str) -> None:
+    """A merchant's own ID does not have the form of a gateway ID."""
     assert not is_consumer_id(text)
 
 

@@ -28,7 +28,7 @@ def test_every_amount_of_every_currency_is_read_exactly(currency: Currency, mino
 
 @given(currencies, amounts)
 def test_amounts_come_back_as_written(currency: Currency, minor: int) -> None:
-    """What is written for the wire reads as the same amount, without trailing zeros and without an exponent."""
+    """A rendered amount parses as the same amount, without trailing zeros and without an exponent."""
     written = Money(minor, currency).to_decimal()
     assert Money.parse(written, currency).amount_minor == minor
     assert "E" not in str(written)
@@ -95,8 +95,8 @@ def test_the_largest_amount(currency: Currency) -> None:
 
 
 @pytest.mark.parametrize("text", ["-1", "-0.01", "NaN", "sNaN", "Infinity", "-Infinity"])
-def test_what_is_no_amount(text: str) -> None:
-    """Less than nothing and what is no number are refused."""
+def test_negative_and_non_finite_amounts_are_rejected(text: str) -> None:
+    """Negative amounts and texts that are not numbers are rejected."""
     with pytest.raises(AmountError, match="0 or more"):
         Money.parse(Decimal(text), Currency.of("USD"))
 
@@ -118,8 +118,8 @@ def test_zero_is_an_amount(text: str) -> None:
     ("text", "code", "minor"),
     [("1000.0", "JPY", 1000), ("10.5", "USD", 1050), ("0.001", "KWD", 1), ("1", "CLF", 10_000)],
 )
-def test_examples(text: str, code: str, minor: int) -> None:
-    """Amounts of each exponent are read by hand-made examples."""
+def test_amounts_of_each_exponent_are_exact(text: str, code: str, minor: int) -> None:
+    """Amounts of each exponent are parsed as in examples made by hand."""
     assert Money.parse(Decimal(text), Currency.of(code)).amount_minor == minor
 
 

@@ -1,4 +1,4 @@
-"""What was read is remembered for a while and within bounds."""
+"""A cache of loaded values, limited in time and size."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def test_a_value_is_forgotten_in_time() -> None:
 
 
 async def test_failures_are_not_remembered() -> None:
-    """Who asks after a failure has it read again."""
+    """After a failure the value is loaded again."""
     source = Source()
     known = TimedCache(source.read, seconds=60)
     for _ in range(2):
@@ -52,7 +52,7 @@ async def test_failures_are_not_remembered() -> None:
 
 
 async def test_memory_is_bounded() -> None:
-    """However many keys are asked for, no more than the limit is held."""
+    """The cache holds no more keys than its limit."""
     source = Source()
     known = TimedCache(source.read, seconds=60, limit=10)
     for key in range(100):
@@ -63,8 +63,8 @@ async def test_memory_is_bounded() -> None:
     assert len(source.reads) - before >= 90
 
 
-async def test_a_forgotten_value_is_read_anew() -> None:
-    """What was changed is read at once, and the others stay remembered."""
+async def test_changed_value_is_loaded_again() -> None:
+    """A changed value is loaded at once, and the others stay cached."""
     reads: list[str] = []
 
     async def read(key: str) -> int:

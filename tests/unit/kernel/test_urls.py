@@ -1,4 +1,4 @@
-"""Where callbacks may go: a corpus of ways to name an address that they must not reach."""
+"""Rules for callback URLs: a corpus of ways to name an address that callbacks must not reach."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ def test_a_url_is_called_as_it_was_given(url: str, path: str) -> None:
 
 @given(st.text("abcXYZ019-._~!$&'()*+,;=:@/?[]%", max_size=60))
 def test_any_legal_url_is_called_byte_for_byte(rest: str) -> None:
-    """Whatever legal characters stand after the host, they leave as they are."""
+    """Legal characters after the host are sent unchanged."""
     rest = re.sub(r"%(?![0-9A-Fa-f]{2})", "%2F", rest)
     exact = build_exact_url(f"http://h:9/{rest}")
     assert exact.raw_path_qs == f"/{rest}"
@@ -290,7 +290,7 @@ def test_any_legal_url_is_called_byte_for_byte(rest: str) -> None:
 
 @given(st.text(max_size=40))
 def test_any_url_is_called_in_ascii(rest: str) -> None:
-    """Whatever passes the check makes a request line of printable ASCII, and escaping it twice changes nothing."""
+    """An accepted URL makes a request line of printable ASCII, and escaping it twice changes nothing."""
     try:
         check_url(f"http://h/{rest}", STAGE)
     except AddressRefused:
@@ -312,7 +312,7 @@ def test_odd_urls_are_refused(url: str, policy: AddressPolicy) -> None:
 
 @pytest.mark.parametrize("url", GOOD)
 def test_plain_urls_pass(url: str) -> None:
-    """What people write passes: names, ports, queries, names beyond ASCII, public addresses."""
+    """Usual URLs are accepted: names, ports, queries, names beyond ASCII, public addresses."""
     check_url(url, LIVE)
 
 
@@ -325,7 +325,7 @@ def test_live_takes_https_only() -> None:
 
 @given(st.ip_addresses(v=4))
 def test_no_address_of_a_special_range_is_public(address: ipaddress.IPv4Address) -> None:
-    """What Python's own tables call private, reserved, multicast or unspecified is never public here."""
+    """An address that Python's tables call private, reserved, multicast or unspecified is not public."""
     special = address.is_private or address.is_reserved or address.is_multicast or address.is_unspecified
     assert not (special and is_public(address))
 

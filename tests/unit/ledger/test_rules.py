@@ -1,4 +1,4 @@
-"""What movements do to the books."""
+"""Ledger entries of movements."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def test_a_void_undoes_what_there_is() -> None:
 
 
 @given(histories())
-def test_balances(settled: list[Settled]) -> None:
-    """After any history each account holds what plain arithmetic says, and no line is lost between two trees."""
+def test_balances_match_plain_arithmetic(settled: list[Settled]) -> None:
+    """After any history each account has the balance of plain arithmetic, and no entry crosses the two trees."""
     entries = post(settled)
     assert add_up(entries) == expected_balances(settled)
     assert all(entry.debit.tree == entry.credit.tree and entry.debit is not entry.credit for entry in entries)
@@ -86,8 +86,8 @@ def test_batches_do_not_matter(settled: list[Settled]) -> None:
 
 
 @pytest.mark.parametrize("mode", Mode)
-def test_what_a_payment_posts(mode: Mode) -> None:
-    """Approved movements above zero are posted; declines, verifications and what is open are not."""
+def test_only_approved_amounts_are_posted(mode: Mode) -> None:
+    """Approved movements above zero are posted; declines, verifications and open attempts are not."""
     dispute = Dispute(DisputeStep.FIRST, 1999, 0) if mode is Mode.CHARGEBACK else None
     settled = payment(mode=mode, status=Status.SUCCESS, dispute=dispute)
     rows = PostLines().rows(settled)
@@ -102,8 +102,8 @@ def test_what_a_payment_posts(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("step", DisputeStep)
-def test_what_a_step_of_a_dispute_posts(step: DisputeStep) -> None:
-    """A charge-back posts what it moved, which may be less than its amount; a notice posts nothing."""
+def test_chargeback_posts_the_moved_amount(step: DisputeStep) -> None:
+    """A chargeback posts the amount that it moved, which may be less than its own; a notice posts nothing."""
     moved = 700 if step in {DisputeStep.FIRST, DisputeStep.SECOND, DisputeStep.WON} else 0
     settled = payment(mode=Mode.CHARGEBACK, status=Status.SUCCESS, dispute=Dispute(step, moved, 0))
     kind = MovementKind.DISPUTE_WON if step is DisputeStep.WON else MovementKind.CHARGEBACK

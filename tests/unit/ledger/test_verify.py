@@ -1,4 +1,4 @@
-"""What balances alone tell of the books."""
+"""Violations that balances alone show."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_accounts_below_zero() -> None:
     assert "holds.issuers in USD is negative for 2 merchants" in str(violation)
 
 
-def test_how_far_accounts_have_grown() -> None:
+def test_balance_grows_by_its_side() -> None:
     """A balance grows by the side that its account grows by."""
     assert balance(LedgerAccount.MONEY_ACQUIRERS, 9, 5).columns == (9, 5, 4)
     assert balance(LedgerAccount.MONEY_MERCHANTS, 5, 9).columns == (5, 9, 4)

@@ -58,6 +58,6 @@ def test_nothing_due_has_no_fee() -> None:
 
 
 def test_the_first_of_two_rules_holds() -> None:
-    """Where a merchant says two things of one place, the first counts."""
+    """Of two rules for the same country and method the first applies."""
     twice = (FeeRule("a", "ALL", "ALL", 1), FeeRule("a", "ALL", "ALL", 2))
     assert choose_fees(terms(("0d", 1), rules=twice), method="card")[0].money.amount_minor == 1

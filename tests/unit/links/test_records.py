@@ -12,7 +12,7 @@ from tollhouse.payments.model import Item
 
 
 def test_terms_come_back_as_they_were() -> None:
-    """What was written is read again, every field of it."""
+    """Serialized terms parse to equal terms, in every field."""
     price = Price(parse_offset("30d"), Money(2_999, Currency.of("EUR")), repeat=3)
     terms = Terms(
         items=(Item(7, "NAME", "Title", (price,), {"domainName": "shop.example"}), Item(8, None, "", (price,))),

@@ -1,4 +1,4 @@
-"""How long a page may be paid."""
+"""The lifetime of a payment page."""
 
 from __future__ import annotations
 

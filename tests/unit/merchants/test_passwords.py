@@ -72,7 +72,7 @@ async def test_a_flood_is_turned_away() -> None:
 
 
 async def test_queues_take_turns() -> None:
-    """Whoever comes while another queue is long is served after the check under way, not after the queue."""
+    """A check in a short queue runs after the current check, not after a long queue."""
     gate, hashed, served = PasswordVerifier(), hash_password("secret"), []
 
     async def check(queue: str) -> None:
@@ -87,7 +87,7 @@ async def test_queues_take_turns() -> None:
 
 
 async def test_all_queues_together_are_bounded() -> None:
-    """However many sources there are, no more than a bound of checks wait, and nothing is kept of them afterwards."""
+    """The checks of all sources together are bounded, and nothing is kept of them afterwards."""
     gate, hashed = PasswordVerifier(), hash_password("secret")
     waiting = [asyncio.create_task(gate.verify(hashed, "secret", queue=str(n))) for n in range(MAX_WAITING)]
     await asyncio.sleep(0)

@@ -46,8 +46,8 @@ def test_a_receipt() -> None:
     assert "402400" not in letter.text + letter.html
 
 
-def test_what_is_not_known_is_left_out() -> None:
-    """A row without a value is not there."""
+def test_missing_value_has_no_row() -> None:
+    """A row without a value is left out."""
     letter = render_email(notice(title="", approval_code=None))
     assert "Approval code" not in letter.text + letter.html
     assert "For:" not in letter.text
@@ -105,8 +105,8 @@ def test_the_end_of_a_subscription(language: str, subject: str, label: str) -> N
         ("", "1,019.90 EUR"),
     ],
 )
-def test_languages(language: str, amount: str) -> None:
-    """Amounts are written as the language writes them; a language without words is English."""
+def test_amounts_follow_the_language(language: str, amount: str) -> None:
+    """Amounts are formatted as the language does; a language without texts is English."""
     assert amount in render_email(notice(language=language)).text
 
 
@@ -122,7 +122,7 @@ def test_every_language_has_every_word() -> None:
 
 @given(st.integers(0, 10**12), st.sampled_from(["JPY", "USD", "KWD"]))
 def test_amounts_keep_their_digits(minor: int, code: str) -> None:
-    """Whatever the separators are, the digits are those of the amount."""
+    """With any separators, the digits are those of the amount."""
     money = Money(minor, Currency.of(code))
     for words in load_words().values():
         digits = re.sub(r"\D", "", format_amount(money, words["separators"]))
@@ -130,8 +130,8 @@ def test_amounts_keep_their_digits(minor: int, code: str) -> None:
 
 
 @given(st.text(max_size=80), st.text(max_size=80), st.text(max_size=40))
-def test_texts_are_text(shop: str, title: str, descriptor: str) -> None:
-    """Whatever a merchant wrote is one line of text: it opens no header, and no element of the page."""
+def test_merchant_text_is_never_markup(shop: str, title: str, descriptor: str) -> None:
+    """A merchant's text is one line of text: it opens no header, and no element of the page."""
     letter = render_email(notice(shop=shop, title=title, descriptor=descriptor))
     plain = render_email(notice(shop="x", title="x", descriptor="x"))
     assert letter.html.count("<") - plain.html.count("<") <= 0
@@ -182,16 +182,16 @@ def test_the_message_is_plain_ascii_in_two_forms() -> None:
     assert first["Auto-Submitted"] == "auto-generated"
 
 
-def test_facts_come_back() -> None:
-    """What is written down is read as it was."""
+def test_facts_survive_storage() -> None:
+    """Stored facts parse to equal facts."""
     assert EmailFacts.from_json(facts().to_json()) == facts()
 
 
 @pytest.mark.parametrize(
     "address", ["jane@shop.example", "j@a.io", "jane.o'hara+x@mail.shop.example", "a" * 64 + "@b.example"]
 )
-def test_addresses(address: str) -> None:
-    """Addresses as people have them."""
+def test_usual_addresses_are_accepted(address: str) -> None:
+    """Usual addresses of people are accepted."""
     assert is_address(address)
 
 
@@ -222,6 +222,6 @@ def test_addresses(address: str) -> None:
         "a@" + "b" * 250 + ".example",
     ],
 )
-def test_what_is_no_address(address: str | None) -> None:
-    """Nothing with which to say more than one address."""
+def test_ambiguous_address_is_rejected(address: str | None) -> None:
+    """A text that could mean more than one address is rejected."""
     assert not is_address(address)

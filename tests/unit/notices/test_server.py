@@ -1,4 +1,4 @@
-"""Where the mail server is; when a letter is tried again."""
+"""The address of the mail server, and the retry schedule of emails."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tollhouse.notices.transport import RecordingMailTransport
         ("smtp://[::1]:25/", Server("::1", 25, Security.START_TLS, None, None)),
     ],
 )
-def test_servers(url: str, server: Server) -> None:
-    """Each scheme has its port and its protection, and none falls back to another."""
+def test_scheme_decides_port_and_encryption(url: str, server: Server) -> None:
+    """Each scheme has its port and its encryption, and none falls back to another."""
     assert parse_server(url) == server
     assert "p/w" not in repr(parse_server(url))
 
@@ -33,8 +33,8 @@ def test_servers(url: str, server: Server) -> None:
 @pytest.mark.parametrize(
     "url", ["mail.example", "http://mail.example", "smtp://", "smtp://a:b", "smtp://a/b", "smtp://a?tls=no"]
 )
-def test_what_is_no_server(url: str) -> None:
-    """Anything else is refused at the start, without repeating what may hold a password."""
+def test_invalid_server_url_is_rejected(url: str) -> None:
+    """Any other URL is rejected at the start, without repeating its password."""
     with pytest.raises(ValueError, match="must ") as refused:
         parse_server(url)
     assert url not in str(refused.value)

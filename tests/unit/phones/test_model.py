@@ -33,7 +33,7 @@ FORMS = [
     ],
 )
 def test_phones_are_read_as_written(text: str, region: str | None, number: str) -> None:
-    """However it is set out, a number is one number; a region says of which country a national one is."""
+    """Different forms of a number are one number; a region names the country of a national one."""
     assert Phone.parse(text, region=region).number == number
 
 
@@ -58,8 +58,8 @@ def test_national_numbers_need_a_region(text: str) -> None:
         *(("555", "US"), ("12345678901234", "US"), ("", "US")),
     ],
 )
-def test_what_is_no_phone_is_refused(text: str, region: str | None) -> None:
-    """Too short or too long for its country, another character, or no country with phones: refused, unrepeated."""
+def test_invalid_phone_is_rejected(text: str, region: str | None) -> None:
+    """Too short or too long for its country, another character, or no country with phones: rejected, unrepeated."""
     with pytest.raises(InvalidPhone) as refused:
         Phone.parse(text, region=region)
     assert not text or text not in str(refused.value)
@@ -78,7 +78,7 @@ def test_every_form_of_a_number_is_the_same(region: str, form: int) -> None:
 
 
 def test_phones_do_not_print() -> None:
-    """Whoever logs or formats a phone learns nothing."""
+    """A logged or formatted phone shows nothing."""
     phone = Phone.parse("+15005550006")
     assert "5005550006" not in f"{phone} {phone!r} {[phone]}"
 

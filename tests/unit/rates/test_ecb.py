@@ -43,8 +43,8 @@ def test_the_history_csv() -> None:
     assert oldest.per_euro["BGN"] == Decimal("1.9558")
 
 
-def test_the_xml() -> None:
-    """The XML says the same as the CSV, also with a byte order mark before it or several days in it."""
+def test_xml_equals_csv() -> None:
+    """The XML has the rates of the CSV, also with a byte order mark or several days."""
     [table] = parse_tables(b"\xef\xbb\xbf" + DAILY_XML)
     assert table.day == date(2026, 10, 30)
     assert table.per_euro == {"USD": Decimal("1.1172"), "JPY": Decimal("175.68")}
@@ -91,7 +91,7 @@ def test_anything_else_is_refused(content: bytes, text: str) -> None:
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"Date,USD\n", b"<a>", DAILY_XML[:400]]))
 def test_rubbish_is_refused_and_never_a_fault(rubbish: bytes, before: bytes) -> None:
-    """Whatever the bytes are, they are rates or they are refused."""
+    """Any bytes are parsed as rates or rejected."""
     try:
         parse_tables(before + rubbish)
     except RatesUnreadable:

@@ -1,4 +1,4 @@
-"""What a currency is worth: crossed over the euro, or by a parity, and rounded as the page says."""
+"""Exchange rates: converted through the euro, or by a parity, and rounded as documented."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def test_parities_follow_their_anchor() -> None:
 
 
 def test_a_quoted_rate_comes_before_a_parity() -> None:
-    """Where the table has a currency, the market says what it is worth."""
+    """If the table has a currency, its market rate applies."""
     rates = build_rates(TABLE, {"JPY": Parity(Decimal(1), Decimal(1), "USD")})
     assert rates["JPY"].unit_per_usd == Decimal("157.250268528")
 
 
-def test_what_is_shipped_is_sound() -> None:
-    """The table and the parities that come with the program name real currencies, and each parity leads somewhere."""
+def test_built_in_tables_are_valid() -> None:
+    """The built-in table and parities name real currencies, and each parity reaches one of the table."""
     known = {known.code for known in iso4217.Currency}
     table = load_shipped_table()
     assert set(table.per_euro) <= known

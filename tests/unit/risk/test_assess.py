@@ -1,4 +1,4 @@
-"""What is refused before the acquirer is asked."""
+"""Payments that are blocked before the acquirer is called."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_every_brand_has_an_approving_card() -> None:
 
 
 def test_an_unpublished_number_is_no_card() -> None:
-    """What is not in the table is not found."""
+    """A number outside the table is not found."""
     assert find_card(CardNumber("4242424242424242")) is None
 
 

@@ -76,7 +76,7 @@ def test_a_faulty_areq_is_refused(change: dict[str, Any], code: str, detail: str
 
 
 def test_a_browser_without_scripts_tells_less() -> None:
-    """What only a script can find out is not asked of a browser that runs none."""
+    """Elements that need a script are not required of a browser without scripts."""
     scripted = ("browserJavaEnabled", "browserColorDepth", "browserScreenHeight", "browserScreenWidth", "browserTZ")
     message = areq(browserJavascriptEnabled=False)
     told = {element: value for element, value in message.items() if element not in scripted}
@@ -97,14 +97,14 @@ def test_twin_elements_are_refused() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b"null"])
-def test_what_is_no_object_is_refused(body: bytes) -> None:
-    """Bytes that are no JSON object are 203."""
+def test_other_json_is_rejected(body: bytes) -> None:
+    """Bytes that are not a JSON object are 203."""
     assert refuse(body).code == "203"
 
 
 @given(st.dictionaries(st.sampled_from(sorted(areq())), st.none() | st.text() | st.integers() | st.lists(st.text())))
 def test_any_element_may_be_anything(changes: dict[str, Any]) -> None:
-    """Whatever stands in an element, the message is read or refused, never broken on."""
+    """With any value in an element, the message is parsed or rejected."""
     said = ""
     try:
         read_areq(encode(areq() | changes))
@@ -166,7 +166,7 @@ def test_a_creq_is_read_with_and_without_padding() -> None:
 
 @given(st.text() | st.binary().map(encode_base64url))
 def test_any_creq_is_read_or_refused(creq: str) -> None:
-    """Whatever a browser posts, it is a CReq or it is refused."""
+    """Any posted text is a CReq or is rejected."""
     with pytest.raises(EmvProtocolError):
         read_creq(creq)
     with pytest.raises(EmvProtocolError):
@@ -175,7 +175,7 @@ def test_any_creq_is_read_or_refused(creq: str) -> None:
 
 @given(st.binary())
 def test_base64url_is_its_own_inverse(data: bytes) -> None:
-    """What is encoded decodes to itself, and has no character that a form would change."""
+    """Encoded bytes decode to themselves, and have no character that a form would change."""
     text = encode_base64url(data)
 
     assert decode_base64url(text) == data

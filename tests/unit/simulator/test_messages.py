@@ -74,8 +74,8 @@ def test_a_faulty_authorization_names_its_field(change: dict[str, Any], path: st
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe"])
-def test_what_is_no_message_is_refused(body: bytes) -> None:
-    """Bytes that are no JSON object are refused whole."""
+def test_malformed_message_is_rejected(body: bytes) -> None:
+    """Bytes that are not a JSON object are rejected as a whole."""
     with pytest.raises(Invalid):
         messages.read_authorize(body)
 

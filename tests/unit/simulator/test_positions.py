@@ -1,4 +1,4 @@
-"""What captures, voids and credits do to an authorization: nothing is made, nothing is lost."""
+"""Effects of captures, voids and refunds on an authorization: no amount appears or is lost."""
 
 from __future__ import annotations
 
@@ -41,10 +41,8 @@ def moved(position: CardBalance, move: BalanceChange) -> CardBalance:
 
 
 @given(st.sampled_from(("sale", "authorization")), steps)
-def test_what_is_held_taken_and_given_back_is_the_whole(
-    kind: str, history: list[tuple[OperationKind, int | None, bool]]
-) -> None:
-    """After any operations and reversals, held and taken and returned make the amount, none below zero."""
+def test_parts_sum_to_the_amount(kind: str, history: list[tuple[OperationKind, int | None, bool]]) -> None:
+    """After any operations and reversals, held, captured and returned amounts sum to the total, none below zero."""
     position, returned = replace(AUTHORIZATION, kind=kind), 0
     for verb, asked, is_undone in history:
         amount = position.held_minor + position.taken_minor if asked is None else asked
@@ -60,8 +58,8 @@ def test_what_is_held_taken_and_given_back_is_the_whole(
         assert min(position.held_minor, position.taken_minor, returned) >= 0
 
 
-def test_refusals() -> None:
-    """What does not fit is declined: unknown 25, dead or of another currency 12, too much or nothing 13."""
+def test_impossible_operation_is_declined() -> None:
+    """Impossible operations are declined: unknown 25, ended or of another currency 12, too much or nothing 13."""
     dead = replace(AUTHORIZATION, is_live=False)
     captured = replace(AUTHORIZATION, captured_minor=400, released_minor=600)
     credited = replace(captured, credited_minor=100)

@@ -257,7 +257,7 @@ def test_an_emulated_code_comes_before_everything(name: str | None) -> None:
         (None, "U", "07"),
     ],
 )
-def test_statuses(name: str | None, status: str, eci: str | None) -> None:
+def test_card_decides_status_and_eci(name: str | None, status: str, eci: str | None) -> None:
     """Every card has its transStatus and the ECI of its brand; a plain one passes, an unknown number is U."""
     assessment = rules.assess(request(name))
 

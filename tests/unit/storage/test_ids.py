@@ -14,7 +14,7 @@ from tollhouse.storage.ids import ID_STEP, NumberBlocks
 
 @given(takers=st.integers(1, 50), each=st.integers(1, 20), size=st.integers(1, 7), pauses=st.lists(st.integers(0, 3)))
 def test_no_number_is_given_twice(takers: int, each: int, size: int, pauses: list[int]) -> None:
-    """However many take numbers while blocks are reserved, each number is given once, and out of a block."""
+    """Concurrent callers get different numbers, each from a reserved block."""
     reserved = itertools.count(1000, size * ID_STEP)
     blocks: list[int] = []
     slow = itertools.cycle(pauses or [0])
@@ -38,7 +38,7 @@ def test_no_number_is_given_twice(takers: int, each: int, size: int, pauses: lis
 
 
 async def test_callers_without_a_block_wait_for_one_reservation() -> None:
-    """However many callers find the block used up, one is reserved; if that fails, all are told at once."""
+    """Concurrent callers with a used-up block share one reservation; if it fails, all fail at once."""
     calls = 0
 
     async def reserve() -> int:

@@ -1,4 +1,4 @@
-"""What is read of a browser: everything or nothing, and with patience for what shops send."""
+"""Browser data: complete or missing, and tolerant of the variants that shops send."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_all_or_nothing(missing: str, value: Any) -> None:
     ],
 )
 def test_nonsense_counts_as_missing(name: str, value: Any) -> None:
-    """What cannot be meant is collected by our page instead."""
+    """Impossible values are collected by our page instead."""
     assert BrowserData.from_consumer({**PLUGIN, name: value}) is None
 
 
@@ -99,7 +99,7 @@ def test_long_language_tags_are_cut_between_their_parts(tag: str, short: str) ->
 
 
 def test_the_page_collects_with_a_script() -> None:
-    """What our script posts, with the headers of the request, is a whole browser."""
+    """The values posted by our script, with the headers of the request, are complete browser data."""
     form = {name: str(value).lower() for name, value in PLUGIN.items() if name.startswith("browser")}
     browser = BrowserData.from_page(form, HEADERS, ip="198.51.100.7")
     assert browser.javascript_enabled
@@ -117,7 +117,7 @@ def test_an_address_that_is_none_costs_nothing_else(ip: str, told: str) -> None:
     assert BrowserData.from_page({}, HEADERS, ip=ip).ip == told
 
 
-def test_what_cannot_be_printed_is_dropped() -> None:
+def test_unprintable_characters_are_dropped() -> None:
     """A NUL or half a surrogate pair would break the row and the message."""
     browser = BrowserData.from_consumer({**PLUGIN, "userAgent": "Mozilla\x00/5.0\ud800\n"})
     assert browser is not None

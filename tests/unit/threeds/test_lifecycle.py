@@ -1,4 +1,4 @@
-"""Where each status leads."""
+"""The next state after each status."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tollhouse.threeds.model import AuthenticationState, ChallengeResult, TransS
     ],
 )
 @pytest.mark.parametrize("goes_on", [True, False])
-def test_what_a_status_means(status: str, state: str, *, goes_on: bool) -> None:
-    """No policy of a site changes what the issuer's side said."""
+def test_site_policy_decides_only_unavailable(status: str, state: str, *, goes_on: bool) -> None:
+    """No policy of a site changes the issuer's decision."""
     assert find_next_state(TransStatus(status), proceed_without_3ds=goes_on) == state
 
 
@@ -50,14 +50,14 @@ def test_unavailable_is_left_to_the_site(state: str, *, goes_on: bool) -> None:
         ("A", "05", "passed"),
     ],
 )
-def test_how_a_challenge_was_left(status: str, cancel: str | None, state: str) -> None:
-    """Who went away did not fail, and who never came may come again; a proof is a proof."""
+def test_absent_cardholder_has_not_failed(status: str, cancel: str | None, state: str) -> None:
+    """An absent cardholder has not failed, and may return if the challenge was never opened; a proof is a proof."""
     result = ChallengeResult("2.2.0", uuid4(), uuid4(), uuid4(), TransStatus(status), None, None, None, cancel)
     assert find_state_after_challenge(result, proceed_without_3ds=True) == state
 
 
-def test_what_is_decided_stays_decided() -> None:
-    """Nothing leads out of passed, failed, abandoned and superseded."""
+def test_decided_states_are_final() -> None:
+    """No transition leads out of passed, failed, abandoned and superseded."""
     final = {
         AuthenticationState.PASSED,
         AuthenticationState.FAILED,

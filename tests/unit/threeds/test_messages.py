@@ -118,8 +118,8 @@ def test_an_areq_is_whole(version: str, *, scripted: bool) -> None:
     assert read.takes_decoupled == (version == "2.2.0")
 
 
-def test_what_an_areq_says() -> None:
-    """The elements that carry the purchase, the card and the way back."""
+def test_areq_describes_payment_card_and_return() -> None:
+    """The elements describe the payment, the card and the return URL."""
     message = json.loads(build_areq(replace(QUESTION, method_completed=False), Requestor()))
     said = {
         "messageCategory": "01",
@@ -243,7 +243,7 @@ def test_a_creq_is_what_an_acs_reads() -> None:
 
 
 def test_a_cres_is_read_as_a_claim() -> None:
-    """What the browser brings is read for the log."""
+    """The browser's form is parsed for the log only."""
     message = {
         "messageType": "CRes",
         "messageVersion": "2.2.0",
@@ -296,7 +296,7 @@ def test_the_simulators_ranges_are_read() -> None:
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_no_bytes_break_the_readers(body: bytes) -> None:
-    """Whatever comes, the only complaint is a ProtocolError."""
+    """Any bytes raise ProtocolError or nothing."""
     for read in (read_object, parse_rreq, lambda text: parse_ares(text, QUESTION)):
         with pytest.raises(ProtocolError):
             raise _outcome(read, body)

@@ -1,4 +1,4 @@
-"""What is sealed opens in its own place and nowhere else."""
+"""A sealed value opens in its own row and nowhere else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ cards = st.builds(
 
 @given(cards, st.integers(1, 2**63 - 1), st.uuids())
 def test_a_card_comes_out_as_it_went_in(card: Card, merchant_id: int, account_id: UUID) -> None:
-    """Whatever is on a card survives being sealed, for an account and for a token."""
+    """Any card survives sealing, for a stored card and for a token."""
     sealed = VAULT.seal_card(card, merchant_id=merchant_id, account_id=account_id)
     assert VAULT.open_card(sealed, merchant_id=merchant_id, account_id=account_id) == card
     token = VAULT.seal_token_card(card, token=account_id)
@@ -145,8 +145,8 @@ def test_parts_of_two_values_do_not_fit() -> None:
 
 
 @given(st.text(max_size=100), st.text(max_size=20))
-def test_secrets(text: str, place: str) -> None:
-    """A secret is read again in its place, and in no other."""
+def test_secret_opens_for_its_row_only(text: str, place: str) -> None:
+    """A secret opens for its row, and for no other."""
     sealed = VAULT.seal_secret(text, bound_to=place)
     assert VAULT.open_secret(sealed, bound_to=place) == text
     for changed, elsewhere in ((sealed, place + "x"), (b"\0\0\0\2" + sealed[4:], place), (b"", place), (b"\0", place)):
@@ -154,8 +154,8 @@ def test_secrets(text: str, place: str) -> None:
             VAULT.open_secret(changed, bound_to=elsewhere)
 
 
-def test_what_is_said_of_a_broken_seal() -> None:
-    """The error holds nothing of what was sealed, nor of the key."""
+def test_broken_seal_error_has_no_content() -> None:
+    """The error contains nothing of the sealed value, nor of the key."""
     with pytest.raises(SealBroken) as broken:
         VAULT.open_card(sealed_card(), merchant_id=2, account_id=ACCOUNT)
     assert "4024" not in str(broken.value)

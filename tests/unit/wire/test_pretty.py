@@ -16,8 +16,8 @@ def test_json_keeps_its_numbers() -> None:
     assert set_out(b'{"amount":10.50,"list":[1]}') == '{\n  "amount": 10.50,\n  "list": [\n    1\n  ]\n}'
 
 
-def test_what_is_not_json_stays_text() -> None:
-    """A body that is no JSON is shown as it is."""
+def test_other_text_is_unchanged() -> None:
+    """A body that is not JSON is shown unchanged."""
     assert set_out(b"{oops \xff") == "{oops \N{REPLACEMENT CHARACTER}"
 
 
@@ -36,12 +36,12 @@ def test_pieces_are_marked() -> None:
 
 @given(st.text())
 def test_html_says_what_the_text_said(text: str) -> None:
-    """Whatever a text holds, it is shown and never interpreted."""
+    """Any text is shown and never interpreted."""
     shown = re.sub(r'</?span(?: class="(?:name|text|number|word)")?>', "", html_of_json(text))
     assert "<" not in shown
     assert html.unescape(shown) == text
 
 
 def test_backquotes_are_code() -> None:
-    """What stands in backquotes becomes code, escaped like the rest."""
+    """Backquoted parts become code, escaped like the rest."""
     assert html_of_prose("see `a<b` & c") == "see <code>a&lt;b</code> &amp; c"

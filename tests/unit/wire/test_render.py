@@ -30,7 +30,7 @@ values: st.SearchStrategy[Any] = st.recursive(
 
 @given(values)
 def test_plain_data_comes_out_as_it_was(value: Any) -> None:
-    """Whatever a client may have sent is written as the same JSON, to the last digit of every number."""
+    """Any client data is rendered as the same JSON, to the last digit of every number."""
     assert json.loads(render_json(value), parse_float=Decimal) == value
 
 
@@ -42,8 +42,8 @@ def test_amounts_are_numbers_without_exponents(minor: int, code: str) -> None:
     assert Decimal(written).scaleb(Currency.of(code).exponent) == minor
 
 
-def test_what_is_none_is_left_out() -> None:
-    """A field without a value is no field; an empty object is one."""
+def test_none_fields_are_left_out() -> None:
+    """A field without a value is left out; an empty object is kept."""
     assert render(TokenAnswer(token="t", expireAt=1)) == b'{"token":"t","expireAt":1}'
     assert render(ProblemAnswer(message="No.", errors={})) == b'{"message":"No.","errors":{}}'
 
