@@ -1,4 +1,4 @@
-"""What the verbs of this package work with, put together by `app`."""
+"""Dependencies of the functions of this package."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DescribeEvents(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BillingDependencies:
-    """What payments are made with, and whom to tell what happens without one."""
+    """Dependencies of renewals and of changes to subscriptions."""
 
     lookups: IntentLookups
     charging: ChargeDependencies
@@ -43,7 +43,7 @@ class BillingDependencies:
 
     @property
     def database(self) -> Database:
-        """Where subscriptions are kept."""
+        """The database of subscriptions."""
         return self.lookups.database
 
     @property

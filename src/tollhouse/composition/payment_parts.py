@@ -1,4 +1,4 @@
-"""What payments are made of in one process, and the records that their verbs take."""
+"""The parts of payments in one process, and the records of dependencies that are built from them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PaymentParts:
-    """The parts of payments. Only the composition root knows all of them; verbs take the records that it makes."""
+    """All parts of payments. Only the composition root knows them; functions take the records that it builds."""
 
     database: Database
     clock: DatabaseClock
@@ -78,75 +78,75 @@ class PaymentParts:
 
     @property
     def lookups(self) -> IntentLookups:
-        """Where an intent finds what it refers to."""
+        """The lookups of an intent."""
         routes = Routes(tuple(self.acquirers), self.mids, self.takes_test_mids)
         return IntentLookups(self.database, self.clock, self.vault, self.catalog, routes)
 
     @property
     def links(self) -> LinkDependencies:
-        """Makes links to payment pages."""
+        """Dependencies of links to payment pages."""
         return LinkDependencies(self.lookups, self.charging)
 
     @property
     def returns(self) -> ReturnLinks:
-        """The ways back from a page."""
+        """The URLs to which a page returns."""
         return ReturnLinks(PageLinks(self.base_url, self.vault), self.ipn_secrets)
 
     @property
     def reader(self) -> PaymentReader:
-        """Reads payments."""
+        """The database of payments, and the links to their challenges."""
         return PaymentReader(self.database, PageLinks(self.base_url, self.vault))
 
     @property
     def requests(self) -> RequestDependencies:
-        """Carries requests out once."""
+        """Dependencies of requests that run once."""
         return RequestDependencies(self.reader, self.running, self.timeouts.answer)
 
     @property
     def finish(self) -> FinishDependencies:
-        """Records outcomes."""
+        """Dependencies of recording an outcome."""
         return FinishDependencies(self.reader, self.finish_lane, self.clock, self.forecast, self.on_finished)
 
     @property
     def attempts(self) -> AttemptDependencies:
-        """Asks acquirers."""
+        """Dependencies of a call to an acquirer."""
         return AttemptDependencies(self.finish, self.acquirers, self.timeouts)
 
     @property
     def authentication(self) -> AuthenticationDependencies:
-        """Authenticates cardholders."""
+        """Dependencies of 3-D Secure."""
         return AuthenticationDependencies(
             self.attempts, self.directory, self.security_codes, self.vault, self.returns, self.running
         )
 
     @property
     def charging(self) -> ChargeDependencies:
-        """Charges intents."""
+        """Dependencies of charging an intent."""
         return ChargeDependencies(
             self.authentication, self.requests, self.begin_lane, self.numbers, self.rates, self.limits
         )
 
     @property
     def operations(self) -> OperationDependencies:
-        """Captures, voids and refunds."""
+        """Dependencies of captures, voids and refunds."""
         return OperationDependencies(self.attempts, self.requests, self.numbers)
 
     @property
     def voiding(self) -> VoidDependencies:
-        """Voids."""
+        """Dependencies of voids."""
         return VoidDependencies(self.operations, self.authentication)
 
     @property
     def chargebacks(self) -> ChargebackDependencies:
-        """Records charge-backs."""
+        """Dependencies of recording a chargeback."""
         return ChargebackDependencies(self.finish, self.requests, self.numbers, self.consequences)
 
     @property
     def disputes(self) -> DisputeDependencies:
-        """Imports disputes."""
+        """Dependencies of importing disputes."""
         return DisputeDependencies(self.chargebacks, self.acquirers, self.vault)
 
     @property
     def card_updates(self) -> CardUpdateDependencies:
-        """Asks an account updater."""
+        """Dependencies of asking an account updater."""
         return CardUpdateDependencies(self.database, self.acquirers, self.vault)

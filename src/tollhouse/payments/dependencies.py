@@ -1,6 +1,6 @@
-"""What the verbs of this package need, in small records: each verb takes the smallest that has it all.
+"""Dependencies of the functions of this package, in small records: each function takes the smallest sufficient one.
 
-`composition` makes them. A record that holds another one can do what that one is for, and something more.
+`composition.payment_parts` builds them. A record that holds another one serves a wider function.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PaymentTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class IntentLookups:
-    """What is read, and with which keys, to build the intent of a payment."""
+    """The places where a payment's references are looked up, and the keys that open its card."""
 
     database: Database
     clock: DatabaseClock
@@ -69,7 +69,7 @@ class PageLinks:
 
 @dataclass(frozen=True, slots=True)
 class ReturnLinks:
-    """The ways back from a page: to a payment page, or to the merchant, signed with the current IPN secret."""
+    """The URLs to which a page returns: a payment page's, or the merchant's, signed with the current IPN secret."""
 
     pages: PageLinks
     #: A merchant's IPN secrets, the current one first.
@@ -78,7 +78,7 @@ class ReturnLinks:
 
 @dataclass(frozen=True, slots=True)
 class PaymentReader:
-    """Reads payments, and links to their challenges."""
+    """The database of payments, and the links to their challenges."""
 
     database: Database
     pages: PageLinks
@@ -86,7 +86,7 @@ class PaymentReader:
 
 @dataclass(frozen=True, slots=True)
 class RequestDependencies:
-    """Carries requests out once each, and answers their repeats."""
+    """Dependencies of requests that run once each, and whose repeats get the same reply."""
 
     reader: PaymentReader
     running: Running
@@ -95,7 +95,7 @@ class RequestDependencies:
 
 @dataclass(frozen=True, slots=True)
 class FinishDependencies:
-    """Records outcomes: the second durable step."""
+    """Dependencies of the second durable step, which records an outcome."""
 
     reader: PaymentReader
     lane: Coalescer[FinishRecord, bool | None]
@@ -107,7 +107,7 @@ class FinishDependencies:
 
 @dataclass(frozen=True, slots=True)
 class AttemptDependencies:
-    """Asks acquirers, and records what they answer."""
+    """Dependencies of a call to an acquirer, and of recording its outcome."""
 
     finish: FinishDependencies
     acquirers: Mapping[str, Acquirer]
@@ -115,7 +115,7 @@ class AttemptDependencies:
 
     @property
     def database(self) -> Database:
-        """Where payments are read."""
+        """The database of payments."""
         return self.finish.reader.database
 
     @property
@@ -126,7 +126,7 @@ class AttemptDependencies:
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationDependencies:
-    """Authenticates cardholders, and executes the attempt afterwards."""
+    """Dependencies of 3-D Secure, and of the attempt that follows it."""
 
     attempts: AttemptDependencies
     directory: DirectoryClient
@@ -137,12 +137,12 @@ class AuthenticationDependencies:
 
     @property
     def finish(self) -> FinishDependencies:
-        """What records outcomes."""
+        """Dependencies of recording an outcome."""
         return self.attempts.finish
 
     @property
     def database(self) -> Database:
-        """Where payments and authentications are read."""
+        """The database of payments and authentications."""
         return self.attempts.database
 
     @property
@@ -152,18 +152,18 @@ class AuthenticationDependencies:
 
     @property
     def timeouts(self) -> PaymentTimeouts:
-        """How long a challenge and a request may take."""
+        """The time-outs of challenges and requests."""
         return self.attempts.timeouts
 
     @property
     def pages(self) -> PageLinks:
-        """Where the pages of challenges are."""
+        """The links to the pages of challenges."""
         return self.returns.pages
 
 
 @dataclass(frozen=True, slots=True)
 class ChargeDependencies:
-    """Charges intents."""
+    """Dependencies of charging an intent."""
 
     authentication: AuthenticationDependencies
     requests: RequestDependencies
@@ -175,12 +175,12 @@ class ChargeDependencies:
 
     @property
     def attempts(self) -> AttemptDependencies:
-        """What asks acquirers."""
+        """Dependencies of a call to an acquirer."""
         return self.authentication.attempts
 
     @property
     def finish(self) -> FinishDependencies:
-        """What records outcomes."""
+        """Dependencies of recording an outcome."""
         return self.authentication.attempts.finish
 
     @property
@@ -191,7 +191,7 @@ class ChargeDependencies:
 
 @dataclass(frozen=True, slots=True)
 class OperationDependencies:
-    """Captures, voids and refunds."""
+    """Dependencies of captures, voids and refunds."""
 
     attempts: AttemptDependencies
     requests: RequestDependencies
@@ -199,13 +199,13 @@ class OperationDependencies:
 
     @property
     def database(self) -> Database:
-        """Where payments are locked and operations begun."""
+        """The database of payments."""
         return self.attempts.database
 
 
 @dataclass(frozen=True, slots=True)
 class VoidDependencies:
-    """Voids, also a payment that waits for its cardholder."""
+    """Dependencies of voids, also of a payment that waits for its cardholder."""
 
     operations: OperationDependencies
     authentication: AuthenticationDependencies
@@ -213,7 +213,7 @@ class VoidDependencies:
 
 @dataclass(frozen=True, slots=True)
 class ChargebackDependencies:
-    """Records charge-backs, which no acquirer is asked about."""
+    """Dependencies of recording a chargeback, for which no acquirer is called."""
 
     finish: FinishDependencies
     requests: RequestDependencies
@@ -223,13 +223,13 @@ class ChargebackDependencies:
 
     @property
     def database(self) -> Database:
-        """Where payments are locked and charge-backs recorded."""
+        """The database of payments."""
         return self.finish.reader.database
 
 
 @dataclass(frozen=True, slots=True)
 class DisputeDependencies:
-    """Imports disputes from acquirers."""
+    """Dependencies of importing disputes from acquirers."""
 
     chargebacks: ChargebackDependencies
     acquirers: Mapping[str, Acquirer]
@@ -237,7 +237,7 @@ class DisputeDependencies:
 
     @property
     def database(self) -> Database:
-        """Where payments are read."""
+        """The database of payments."""
         return self.chargebacks.database
 
     @property
@@ -248,7 +248,7 @@ class DisputeDependencies:
 
 @dataclass(frozen=True, slots=True)
 class CardUpdateDependencies:
-    """Asks an account updater about stored cards."""
+    """Dependencies of asking an account updater about stored cards."""
 
     database: Database
     acquirers: Mapping[str, Acquirer]

@@ -24,7 +24,7 @@ from tollhouse.payments.store import queries, select_claim, select_payment, sele
 if TYPE_CHECKING:
     from tollhouse.payments.dependencies import PaymentReader, RequestDependencies
     from tollhouse.payments.steps import Claimed
-    from tollhouse.payments.work import Work
+    from tollhouse.payments.work import RunningRequest
 
 Parameters = ParamSpec("Parameters")
 
@@ -38,13 +38,13 @@ ASKING = frozenset({AttemptState.IN_FLIGHT, AttemptState.REVERSING})
 async def run_once(
     deps: RequestDependencies,
     claim: Claim | None,
-    carry_out: Callable[Concatenate[Work, Parameters], Coroutine[Any, Any, Reply]],
+    carry_out: Callable[Concatenate[RunningRequest, Parameters], Coroutine[Any, Any, Reply]],
     *arguments: Parameters.args,
     **options: Parameters.kwargs,
 ) -> Reply:
-    """Carry a request out, or wait for an equal one under way in this process; answer `pending` when that takes long.
+    """Run a request, or wait for an equal one under way in this process; reply `pending` if that takes too long.
 
-    The work goes on when its client goes away, and so it does after `pending`: the callback tells the end. Raises
+    The work continues when its client disconnects, and after `pending`: the callback tells the outcome. Raises
     RequestIdReused when the request under way has another body, and what the work raises.
     """
     known = deps.running.find(claim)
@@ -56,7 +56,7 @@ async def run_once(
 
 
 async def _answer_pending(deps: RequestDependencies, payment: Payment, claim: Claim | None) -> Reply:
-    """Answer that the outcome is not known yet, also to repeats of the request."""
+    """Reply that the outcome is not known yet, also to repeats of the request."""
     answer = render_answer(payment)
     if claim is None:
         return Reply(CREATED, answer)

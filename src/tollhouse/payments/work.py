@@ -1,4 +1,4 @@
-"""The money work of this process: each request in a task of its own, which no disconnect cancels."""
+"""Requests under way in this process, each in a task of its own, which no disconnect cancels."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Key = tuple[int, str, str]
 log = structlog.get_logger()
 
 
-class Work:
-    """A request that is carried out: its task, and its payment from when that was committed."""
+class RunningRequest:
+    """A request under way: its task, and its payment from the moment that it is committed."""
 
     task: asyncio.Task[Reply]
 
@@ -43,7 +43,7 @@ class Work:
     async def wait(self, seconds: float) -> Reply | None:
         """Return the reply, or None if the outcome takes longer. The time counts from when the payment was committed.
 
-        Whoever waits for this work, their time ends together. Raises what the work raises.
+        All clients that wait for this work stop at the same moment. Raises what the work raises.
         """
         while (left := self._seconds_left(seconds)) > 0:
             done, _ = await asyncio.wait({self.task}, timeout=left)
@@ -56,13 +56,13 @@ class Work:
 
 
 class Running:
-    """All work of this process that is to end before the process does."""
+    """The requests and other tasks that this process finishes before it stops."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._by_claim: dict[Key, Work] = {}
+        self._by_claim: dict[Key, RunningRequest] = {}
 
-    def find(self, claim: Claim | None) -> Work | None:
+    def find(self, claim: Claim | None) -> RunningRequest | None:
         """Return the work under way for an equal request. Raises RequestIdReused if that one had another body."""
         work = self._by_claim.get(_key_of(claim)) if claim else None
         if work is not None and claim is not None:
@@ -72,12 +72,12 @@ class Running:
     def begin(
         self,
         claim: Claim | None,
-        carry_out: Callable[Concatenate[Work, Parameters], Coroutine[Any, Any, Reply]],
+        carry_out: Callable[Concatenate[RunningRequest, Parameters], Coroutine[Any, Any, Reply]],
         *arguments: Parameters.args,
         **options: Parameters.kwargs,
-    ) -> Work:
-        """Carry a request out in a task of its own. Until it ends, equal requests find it."""
-        work = Work(claim.digest if claim else b"")
+    ) -> RunningRequest:
+        """Run a request in a task of its own. Until it ends, equal requests find it."""
+        work = RunningRequest(claim.digest if claim else b"")
         work.task = self.start("request", carry_out, work, *arguments, **options)
         if claim is not None:
             self._by_claim[_key_of(claim)] = work
@@ -91,14 +91,14 @@ class Running:
         *arguments: Parameters.args,
         **options: Parameters.kwargs,
     ) -> asyncio.Task[Result]:
-        """Run a function in a task that goes on when its caller goes away."""
+        """Run a function in a task that continues when its caller is cancelled."""
         task = asyncio.create_task(function(*arguments, **options), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
         return task
 
     async def drain(self, *, seconds: float) -> int:
-        """Wait for what is under way; return how much was left to the resolver."""
+        """Wait for the tasks under way; return the number that is left to the resolver."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         return len(self._tasks)

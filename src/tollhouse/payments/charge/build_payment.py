@@ -1,4 +1,4 @@
-"""Build the payment of an intent: IDs taken, card sealed, digest of a double click made. Nothing is written yet."""
+"""Build the payment of an intent: take its IDs, seal its card, digest it against double clicks. Nothing is stored."""
 
 from __future__ import annotations
 

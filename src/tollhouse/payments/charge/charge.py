@@ -28,7 +28,7 @@ from tollhouse.risk.assess import assess
 
 if TYPE_CHECKING:
     from tollhouse.payments.dependencies import ChargeDependencies
-    from tollhouse.payments.work import Work
+    from tollhouse.payments.work import RunningRequest
 
 
 async def charge(deps: ChargeDependencies, intent: Intent) -> Reply:
@@ -40,7 +40,7 @@ async def charge(deps: ChargeDependencies, intent: Intent) -> Reply:
     return await run_once(deps.requests, intent.requested.claim, begin_payment, deps, intent)
 
 
-async def begin_payment(work: Work, deps: ChargeDependencies, intent: Intent) -> Reply:
+async def begin_payment(work: RunningRequest, deps: ChargeDependencies, intent: Intent) -> Reply:
     """Commit a payment and execute its attempt; or reply by what was there before."""
     payment = await build_payment(deps, intent)
     begun = await deps.begin_lane.submit(_build_record(deps, intent, payment))

@@ -1,4 +1,4 @@
-"""Build the intent of a payment: what is requested, with what it refers to, checked.
+"""Build the intent of a payment from a request and the records that it refers to.
 
 The API, payment pages, renewals and changes of a card all build it here, and nobody changes it afterwards.
 """
@@ -50,7 +50,7 @@ class Payer(Struct, frozen=True):
 
 
 class Offer(Struct, frozen=True):
-    """What is sold, by which site, and to whom: all of an intent that needs no card."""
+    """The items, their site and the payer: the part of an intent that needs no card."""
 
     site: Site
     items: tuple[Item, ...]
@@ -58,7 +58,7 @@ class Offer(Struct, frozen=True):
 
 
 class Intent(Struct, frozen=True):
-    """A payment that may be begun: what was requested, and what was found and decided."""
+    """A payment that may begin: the request, the records that it refers to, and the decisions about it."""
 
     requested: RequestedPayment
     site: Site
@@ -181,7 +181,7 @@ def _build_item(asked: RequestedItem, loaded: LoadedItem) -> Item:
 
 
 def _choose_payer(lookups: IntentLookups, requested: RequestedPayment, found: References) -> Payer:
-    """Decide who pays: the stored card's owner, a consumer whom the gateway knows, or one to be found or created."""
+    """Choose the payer: the owner of the stored card, a known consumer, or one to be found or created."""
     known, asked = found.account or found.consumer, requested.consumer
     if known is not None:
         profile = {**known.profile, **asked.profile}
@@ -238,7 +238,7 @@ def _build_source(requested: RequestedPayment, card: Card, account_id: UUID, *, 
 
 
 def _choose_mode(items: tuple[Item, ...], site: Site, brand: Brand) -> tuple[Mode, Money]:
-    """Decide what happens now: a sale of what is due at once, an authorization for later capture, or a verification."""
+    """Choose a sale of the amount that is due at once, an authorization for later capture, or a verification."""
     sums = [sum_due_at_once(item.prices) for item in items]
     due = Money(sum(each.amount_minor for each in sums), sums[0].currency)
     if due.amount_minor > 0:

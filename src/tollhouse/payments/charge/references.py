@@ -45,7 +45,7 @@ MAX_ID = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class LoadedItem:
-    """Where one item is sold, and the SKU that it names, if it names one."""
+    """The site that sells an item, and the SKU that the item names, if any."""
 
     site: Site | None
     sku: Sku | None
@@ -53,7 +53,7 @@ class LoadedItem:
 
 @dataclass(slots=True)
 class References:
-    """What a payment request refers to, as far as it exists, and the faults of the rest."""
+    """The records that a payment request refers to, and the faults of references to none."""
 
     items: list[LoadedItem] = field(default_factory=list)
     token: StoredToken | None = None

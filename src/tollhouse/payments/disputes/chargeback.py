@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tollhouse.kernel.money import Money
     from tollhouse.payments.dependencies import ChargebackDependencies
     from tollhouse.payments.operations.operate import Judge
-    from tollhouse.payments.work import Work
+    from tollhouse.payments.work import RunningRequest
     from tollhouse.storage.database import PlainConnection
 
 
@@ -58,7 +58,7 @@ async def record_dispute(deps: ChargebackDependencies, wish: OperationRequest, m
     return await run_once(deps.requests, wish.claim, _record, deps, wish, partial(judge_dispute, money=money))
 
 
-async def _record(_: Work, deps: ChargebackDependencies, wish: OperationRequest, judge: Judge) -> Reply:
+async def _record(_: RunningRequest, deps: ChargebackDependencies, wish: OperationRequest, judge: Judge) -> Reply:
     """Commit a charge-back with all that follows from it; or answer by what was there before."""
     named = await load_named(deps.database, wish)
     transaction_id = await deps.numbers.next_number()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from tollhouse.acquirers.model import Acquirer, Answer
     from tollhouse.payments.dependencies import OperationDependencies, RequestDependencies
-    from tollhouse.payments.work import Work
+    from tollhouse.payments.work import RunningRequest
     from tollhouse.storage.database import Database, PlainConnection
 
 #: Says what may be done, in the transaction that locks the purchase. Raises PaymentRejected and RequestInProgress.
@@ -82,7 +82,7 @@ async def load_named(database: Database, wish: OperationRequest) -> Payment:
     return named
 
 
-async def _carry_out(work: Work, deps: OperationDependencies, wish: OperationRequest, judge: Judge) -> Reply:
+async def _carry_out(work: RunningRequest, deps: OperationDependencies, wish: OperationRequest, judge: Judge) -> Reply:
     """Commit the operation, then ask the acquirer; or reply by what was there before."""
     named = await load_named(deps.database, wish)
     transaction_id = await deps.numbers.next_number()

@@ -32,7 +32,7 @@ from tollhouse.threeds.store import select_newest
 if TYPE_CHECKING:
     from tollhouse.kernel.requests import Reply
     from tollhouse.payments.dependencies import OperationDependencies, VoidDependencies
-    from tollhouse.payments.work import Work
+    from tollhouse.payments.work import RunningRequest
     from tollhouse.storage.database import PlainConnection
 
 #: How often a payment is looked at that its cardholder moves on in the same moments.
@@ -62,7 +62,7 @@ async def release(deps: OperationDependencies, wish: OperationRequest) -> Reply:
     return await operate(deps, wish, judge_release)
 
 
-async def _take_back(work: Work, deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
+async def _take_back(work: RunningRequest, deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
     """Commit that an open payment is taken back, and answer by what becomes of it."""
     async with deps.operations.database.transaction() as connection:
         is_new = await claim_idempotency_key(connection, wish, named, transaction_id=named.transaction_id)
@@ -98,7 +98,7 @@ async def _abandon(deps: VoidDependencies, named: Payment) -> bool:
     return authentication is not None and await abandon(deps.authentication, authentication)
 
 
-async def _answer_abandoned(_: Work, deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
+async def _answer_abandoned(_: RunningRequest, deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
     """Answer by the payment that was abandoned."""
     async with deps.operations.database.transaction() as connection:
         is_new = await claim_idempotency_key(connection, wish, named, transaction_id=named.transaction_id)
