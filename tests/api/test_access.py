@@ -45,7 +45,7 @@ async def test_keys_of_the_other_environment(shop: WebShop, opened: OpenShop) ->
     await expect_refusal(shop, answer, status=401)
     assert answer.json()["message"] == "This API key is for live, but this gateway is stage. Use one of its own keys."
     live = await opened(environment="live")
-    assert (await live.pay(key="th_stage_0000")).json()["message"].startswith("This is a key for stage")
+    assert (await live.pay(key="th_stage_0000")).json()["message"].startswith("This API key is for stage")
 
 
 async def test_expired_keys(shop: WebShop) -> None:

@@ -63,7 +63,7 @@ async def test_the_database_goes_and_comes_back(data_directory: Path) -> None:
                 assert answer.status_code == 503
                 assert int(answer.headers["retry-after"]) >= 1
                 assert answer.json()["errors"] == {}
-                assert answer.json()["message"].startswith("The database is away")
+                assert answer.json()["message"].startswith("The database is unavailable")
             assert (await shop.get("/healthz")).status_code == 200
             assert (await shop.pay({})).status_code == 400
             await server.start()

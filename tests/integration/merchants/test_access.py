@@ -63,7 +63,7 @@ async def test_nearly_right_keys(doorman: MerchantAuthenticator, key: str, chang
 
 async def test_a_key_of_the_other_environment(doorman: MerchantAuthenticator) -> None:
     """A key for live is told to be one, before anybody looks for it elsewhere."""
-    with pytest.raises(NotAuthenticated, match="key for live"):
+    with pytest.raises(NotAuthenticated, match="API key is for live"):
         await doorman.authenticate_merchant(new_api_key("live"), address=HOME)
 
 

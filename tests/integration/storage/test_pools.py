@@ -35,7 +35,7 @@ async def sleep_in(database: Database, seconds: float) -> None:
 async def test_the_server_ends_a_search_that_takes_too_long(empty_dsn: str) -> None:
     """A statement of a reader is ended by the server, which then works on nothing of it, and the reader is told why."""
     async with open_pools(empty_dsn) as pools:
-        with pytest.raises(StatementTooSlow, match="narrow it"):
+        with pytest.raises(StatementTooSlow, match="Narrow it"):
             await sleep_in(pools.readers, 30)
         async with pools.payments.acquire() as connection:
             assert not await connection.fetchval(

@@ -147,7 +147,7 @@ def test_a_ring_is_in_memory_and_private(tmp_path: Path) -> None:
     seal(ring, now=datetime.now(UTC))
     assert directory.stat().st_mode & 0o777 == 0o700
     directory.chmod(0o755)
-    with pytest.raises(RingUnsafe, match="only its owner"):
+    with pytest.raises(RingUnsafe, match="only this user can read"):
         ring.get_or_create(int(time.time()) // 60 + 1)
     shutil.rmtree(directory)
 
