@@ -27,7 +27,7 @@ TOOLS := $(VENV)/.installed-tools
 NODE := tests/clients/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install node-tools run test check format docs golden bench torture years years-db audit lock clean
+.PHONY: help install node-tools run test quick check format docs golden bench torture years years-db audit lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ run: $(RUN) ## start the whole gateway on this machine; Ctrl-C stops it
 
 test: check node-tools ## run the checks, then every test
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+
+quick: check ## run the checks, then the unit and integration tests
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/unit tests/integration $(PYTEST_ARGS)
 
 # The parts run beside each other, each with its output in one piece; all of them run, also when one has failed.
 check: $(DEV) ## style, types, import rules, dependencies, spelling

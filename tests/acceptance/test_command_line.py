@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.support.processes import build_environment, run_tollhouse
+from tests.support.commands import run_tollhouse
+from tests.support.processes import PROGRAM, build_environment
 
 from tollhouse import __version__
 
@@ -25,9 +27,13 @@ def test_help_has_a_short_form_and_shows_defaults() -> None:
         assert f"({default})" in shown
 
 
-def test_the_version_is_told() -> None:
-    """`--version` is the package's."""
-    assert run("--version").stdout == f"tollhouse {__version__}\n"
+@pytest.mark.parametrize("command", [PROGRAM, [str(Path(sys.executable).with_name("tollhouse"))]])
+def test_the_program_starts_under_both_of_its_names(command: Sequence[str]) -> None:
+    """`python -m tollhouse` and `tollhouse` are processes of their own; `--version` is the package's."""
+    shown = subprocess.run(
+        [*command, "--version"], env=build_environment(), capture_output=True, text=True, check=True, timeout=60
+    )
+    assert (shown.stdout, shown.stderr) == (f"tollhouse {__version__}\n", "")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.cluster import open_cluster, wait_until_copied
+from tests.support.commands import run_tollhouse
 from tests.support.processes import (
     Node,
     build_node,
     build_node_environment,
     has_status,
     run_nodes,
-    run_tollhouse,
     wait_until,
 )
 from tests.support.webshop import card

@@ -11,9 +11,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.support.commands import run_tollhouse
 from tests.support.gateways import RunningGateway, request
 from tests.support.listener import Listener
-from tests.support.processes import SOURCE, run_tollhouse
+from tests.support.processes import SOURCE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.processes import Node, build_node, build_node_environment, get, has_status, run_tollhouse, wait_until
+from tests.support.commands import run_tollhouse
+from tests.support.processes import Node, build_node, build_node_environment, get, has_status, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
-from tests.support.processes import SOURCE, build_node_environment, find_free_port, run_tollhouse
+from tests.support.commands import run_tollhouse
+from tests.support.processes import SOURCE, build_node_environment, find_free_port
 
 
 def start(command: str, dsn: str, directory: Path, *, without: str = "") -> str:

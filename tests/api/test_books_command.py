@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 import asyncpg
+from tests.support.commands import run_tollhouse
 from tests.support.gateways import RunningGateway
-from tests.support.processes import build_environment, run_tollhouse
+from tests.support.processes import build_environment
 
 from tollhouse.storage.embedded import EmbeddedPostgres, running_dsn
 
@@ -65,7 +66,7 @@ def test_secret_is_rotated_and_shown_once(running_gateway: RunningGateway) -> No
         assert (code, said.startswith("Two secrets are valid until ")) == (0, True)
         code, said = run("secret", "rotate", data_directory=directory)
         assert code == 1
-        assert "is under way" in said
+        assert "is in progress" in said
     finally:
         code, said = run("secret", "cancel", data_directory=directory)
     assert code == 0

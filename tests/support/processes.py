@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).parents[2] / "src"
+PROGRAM = (sys.executable, "-m", "tollhouse")
 START_SECONDS = 60.0
 #: Drain, grace and the ends of loops together take less; a process that takes longer ignores SIGTERM.
 STOP_SECONDS = 15.0
@@ -68,18 +69,6 @@ def build_node_environment(dsn: str, data_directory: Path, **own: str) -> dict[s
             "TOLLHOUSE_LOG_FORMAT": "json",
         }
         | own
-    )
-
-
-def run_tollhouse(*arguments: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a command of `tollhouse` that ends by itself, and return its exit code and output."""
-    return subprocess.run(
-        [sys.executable, "-m", "tollhouse", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=START_SECONDS,
-        check=False,
     )
 
 
@@ -240,7 +229,7 @@ def build_node(
         ports["TOLLHOUSE_SIMULATOR_BASE_URL"] = f"http://localhost:{port}"  # not the gateway's host, as a bank's is not
     return Node(
         name or command,
-        [sys.executable, "-m", "tollhouse", command, *options],
+        [*PROGRAM, command, *options],
         {**environment, **ports},
         log,
         is_ready=lambda: has_status(f"http://127.0.0.1:{health_port}/readyz", HTTPStatus.OK),

@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 import asyncpg
-from tests.support.processes import Node, build_environment, build_node, build_node_environment, run_tollhouse
+from tests.support.commands import run_tollhouse
+from tests.support.processes import Node, build_environment, build_node, build_node_environment
 
 OWN_POSTGRES = Path(__file__).parents[1] / "support" / "own_postgres.py"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.commands import run_tollhouse
 from tests.support.gateways import RunningGateway, request
 from tests.support.processes import (
     START_SECONDS,
@@ -17,7 +18,6 @@ from tests.support.processes import (
     build_node,
     build_node_environment,
     run_nodes,
-    run_tollhouse,
 )
 
 from tollhouse.storage.embedded import find_binaries

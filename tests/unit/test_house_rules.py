@@ -63,7 +63,7 @@ def test_tests_patch_nothing() -> None:
 
 
 def test_one_module_starts_processes() -> None:
-    """Tests start `tollhouse` by `tests/support/processes.py`, which inherits no setting and waits and ends one way."""
+    """Tests start `tollhouse` by `tests/support/processes.py`, and `commands.py` on it: no setting is inherited."""
     starting = re.compile(r'startswith\("TOLLHOUSE_"\)|"-m",\s+"tollhouse"')
     found = {name(path) for path in ROOT.glob("tests/**/*.py") if starting.search(path.read_text())}
     allowed = {"tests/support/processes.py", "tests/support/gateways.py", "tests/acceptance/test_addresses.py"}

@@ -7,7 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.support.processes import build_environment, run_tollhouse
+from tests.support.commands import run_tollhouse
+from tests.support.processes import build_environment
 
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.rates.access import Rates
