@@ -212,7 +212,7 @@ class SiteCalls:
 
         async def create(connection: PlainConnection) -> bytes:
             merchant_id = asked.merchant.merchant_id
-            return show_site(await create_site(connection, merchant_id=merchant_id, wanted=asked.body.to_change()))
+            return show_site(await create_site(connection, merchant_id=merchant_id, change=asked.body.to_change()))
 
         return answer_reply(await create_once(self._database, asked.claim, create))
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MAX_TAKEN_NUMBERS = 100
 
 
-async def create_site(connection: PlainConnection, *, merchant_id: int, wanted: SiteChange) -> SiteEntry:
+async def create_site(connection: PlainConnection, *, merchant_id: int, change: SiteChange) -> SiteEntry:
     """Create a site and its technical SKU in the caller's database transaction."""
     for _ in range(MAX_TAKEN_NUMBERS):
         site_id = await reserve_ids(connection, "object", 1)
@@ -24,14 +24,14 @@ async def create_site(connection: PlainConnection, *, merchant_id: int, wanted: 
             connection,
             merchant_id=merchant_id,
             site_id=site_id,
-            name=wanted.name,
-            external_id=wanted.external_id or "",
-            ipn_url=wanted.ipn_url or "",
-            redirect_url=wanted.redirect_url or "",
-            descriptor=wanted.descriptor or "",
-            delayed_capture=bool(wanted.delayed_capture),
+            name=change.name,
+            external_id=change.external_id or "",
+            ipn_url=change.ipn_url or "",
+            redirect_url=change.redirect_url or "",
+            descriptor=change.descriptor or "",
+            delayed_capture=bool(change.delayed_capture),
         )
-        entry = is_made and await update_site(connection, merchant_id=merchant_id, site_id=site_id, change=wanted)
+        entry = is_made and await update_site(connection, merchant_id=merchant_id, site_id=site_id, change=change)
         if entry:
             return entry
     raise InternalError("No free ID was found for a new site.")

@@ -192,7 +192,7 @@ async def _take_form(
     if not is_own or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         page = render_end(till.frame(request, link), "stale", "bad", url=f"{PATH}/{key}", to_page=True)
         return send(page, status=403)
-    if link.state is not LinkState.OPEN or number != link.tries + 1:
+    if link.state is not LinkState.OPEN or number != link.attempts + 1:
         return _go_on(till, request, link, f"{PATH}/{key}/done")
     filled = read_card_form(form, today=till.today())
     if filled.means is None:

@@ -27,7 +27,7 @@ from tollhouse.composition.supervisor import Inherited
 from tollhouse.ipn.message.samples import KINDS
 from tollhouse.ipn.restored import skip_after_restore
 from tollhouse.kernel.money import Currency
-from tollhouse.ledger.verify import MAX_VIOLATIONS, Report
+from tollhouse.ledger.verify import MAX_VIOLATIONS, LedgerReport
 from tollhouse.stage.demo import Demo
 
 app = typer.Typer(
@@ -271,7 +271,7 @@ def trigger(
     raise typer.Exit(0 if all(each.is_acknowledged for each in sent) else 1)
 
 
-def _show_books(report: Report) -> None:
+def _show_books(report: LedgerReport) -> None:
     """Print balances by currency and account, and what is wrong."""
     table = Table("Currency", "Account", "Debits", "Credits", "Balance", box=None)
     for column in table.columns[2:]:

@@ -62,7 +62,7 @@ from tollhouse.storage.time import set_clock
 from tollhouse.threeds.directory import DirectoryClient
 from tollhouse.vault.key_check import check_keys
 from tollhouse.vault.keys import FileKeyProvider
-from tollhouse.vault.ring import KeyRing, RingUnsafe, open_ring
+from tollhouse.vault.ring import KeyDirectoryUnsafe, SecurityCodeKeys, open_security_code_keys
 from tollhouse.vault.security_codes import SWEEPS, SecurityCodes
 from tollhouse.vault.tokens import TokenDependencies, flush_tokens
 from tollhouse.vault.vault import Vault
@@ -132,7 +132,7 @@ class Gateway:
 
     async def refresh_metrics(self) -> None:
         """Bring the gauges up to date, first those of this process. Raises DatabaseUnavailable."""
-        for lane in (self.parts.begin_lane, self.parts.finish_lane, self.mint.lane):
+        for lane in (self.parts.begin_lane, self.parts.finish_lane, self.mint.queue):
             self.metrics.queue_depth.labels(lane.name).set(lane.depth)
         async with self.pools.readers.acquire() as connection:
             outbox = await select_outbox_state(connection)
@@ -245,11 +245,11 @@ def open_vault(settings: Settings) -> Vault:
     return Vault(open_keys(settings))
 
 
-def _open_ring(settings: Settings, vault: Vault) -> KeyRing:
+def _open_ring(settings: Settings, vault: Vault) -> SecurityCodeKeys:
     """Open this machine's ring of keys. It is named by the key file, so that two deployments share none."""
     try:
-        return open_ring(settings.key_ring_dir, name=vault.keys.derive("ring name").hex()[:32])
-    except RingUnsafe as error:
+        return open_security_code_keys(settings.key_ring_dir, name=vault.keys.derive("ring name").hex()[:32])
+    except KeyDirectoryUnsafe as error:
         raise ConfigurationError(f"TOLLHOUSE_KEY_RING_DIR: {error}") from None
 
 

@@ -57,7 +57,7 @@ from tollhouse.worker.run import run_loops
 if TYPE_CHECKING:
     from tollhouse.composition.app import Gateway
     from tollhouse.composition.settings import Settings
-    from tollhouse.ledger.verify import Report
+    from tollhouse.ledger.verify import LedgerReport
     from tollhouse.storage.database import PlainConnection
     from tollhouse.worker.run import Loop
 
@@ -203,7 +203,7 @@ def read_file(file: Path, *, most: int) -> bytes:
         return opened.read(most + 1)
 
 
-async def run_verify(settings: Settings) -> Report:
+async def run_verify(settings: Settings) -> LedgerReport:
     """Prove the books as they are, whether or not a gateway runs on them. Raises ConfigurationError without any."""
     async with _some_database(settings) as dsn:
         database = await Database.connect(dsn, schema="gateway", statement_seconds=VERIFY_STATEMENT_SECONDS)

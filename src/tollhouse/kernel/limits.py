@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from tollhouse.kernel.errors import RateLimited
 
-WINDOW_NS = 60 * 1_000_000_000
+WINDOW_NANOSECONDS = 60 * 1_000_000_000
 #: Callers that are remembered. Above this, first callers whose window has passed are removed, then all.
 MAX_CALLERS = 100_000
 
@@ -23,7 +23,7 @@ class RateLimit:
         self._clock_ns = clock_ns
         # Whole nanoseconds. Fractions are rounded, which would reject a first call in the minute before 2048 s, 4096 s,
         # ...
-        self._pause_ns = WINDOW_NS // limit if limit else 0
+        self._pause_ns = WINDOW_NANOSECONDS // limit if limit else 0
         self._full_at_ns: dict[object, int] = {}
 
     def check(self, caller: object) -> None:
@@ -34,7 +34,7 @@ class RateLimit:
         if len(self._full_at_ns) >= MAX_CALLERS:
             self._forget(now_ns)
         full_at_ns = max(self._full_at_ns.get(caller, now_ns), now_ns) + self._pause_ns
-        wait_ns = full_at_ns - now_ns - WINDOW_NS
+        wait_ns = full_at_ns - now_ns - WINDOW_NANOSECONDS
         if wait_ns > 0:
             raise RateLimited(wait_ns // 1_000_000_000 + 1)
         self._full_at_ns[caller] = full_at_ns
@@ -42,7 +42,7 @@ class RateLimit:
     def is_spent(self, caller: object) -> bool:
         """Return whether another call of this caller would exceed the limit, without counting it."""
         full_at_ns = self._full_at_ns.get(caller, 0)
-        return full_at_ns + self._pause_ns - self._clock_ns() > WINDOW_NS
+        return full_at_ns + self._pause_ns - self._clock_ns() > WINDOW_NANOSECONDS
 
     def _forget(self, now_ns: int) -> None:
         self._full_at_ns = {caller: full_at for caller, full_at in self._full_at_ns.items() if full_at > now_ns}

@@ -35,7 +35,7 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class LedgerReport:
     """The state of the ledger as of one instant. With `MAX_VIOLATIONS` violations there may be more."""
 
     entries: int
@@ -44,7 +44,7 @@ class Report:
     violations: tuple[Violation, ...]
 
 
-async def verify_ledger(database: Database, *, slice_size: int = SLICE) -> Report:
+async def verify_ledger(database: Database, *, slice_size: int = SLICE) -> LedgerReport:
     """Verify the whole ledger and return a report. Raises DatabaseUnavailable."""
     async with (
         database.acquire() as connection,
@@ -58,7 +58,7 @@ async def verify_ledger(database: Database, *, slice_size: int = SLICE) -> Repor
             scope = await store.select_scope(connection, after, size=slice_size)
             violations += await find_violations(connection, scope, most=MAX_VIOLATIONS - len(violations))
             after = scope.upto
-    return Report(entries, transactions, tuple(balances), tuple(violations[:MAX_VIOLATIONS]))
+    return LedgerReport(entries, transactions, tuple(balances), tuple(violations[:MAX_VIOLATIONS]))
 
 
 async def find_violations(connection: PlainConnection, scope: Scope, *, most: int) -> list[Violation]:

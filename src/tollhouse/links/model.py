@@ -114,7 +114,7 @@ class Link:
     last: Payment | None
 
     @property
-    def tries(self) -> int:
+    def attempts(self) -> int:
         """The number of attempted cards."""
         return (self.last.page_try or 0) if self.last else 0
 
@@ -123,7 +123,7 @@ class Link:
         """The state of the link. An attempt in progress or a success is not affected by expiry."""
         if self.last is not None and self.last.status is not Status.FAIL:
             return LinkState.PAID if self.last.status is Status.SUCCESS else LinkState.BUSY
-        if self.tries >= MAX_ATTEMPTS:
+        if self.attempts >= MAX_ATTEMPTS:
             return LinkState.SPENT
         if self.is_expired:
             return LinkState.EXPIRED

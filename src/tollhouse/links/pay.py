@@ -52,7 +52,7 @@ class ConsumerBrowser:
 
 def create_form(dependencies: LinkDependencies, link: Link) -> tuple[int, str]:
     """Return the number of the next attempt, and the proof that a form for it is ours."""
-    number = link.tries + 1
+    number = link.attempts + 1
     return number, form_key(dependencies.pages, merchant_id=link.merchant_id, payment_id=link.payment_id, number=number)
 
 
@@ -70,7 +70,7 @@ async def pay_link(
     It is not possible if the page has expired, was paid, or has had this attempt; the state of the link then shows the
     result. Raises PaymentRejected for a stored card of another consumer.
     """
-    if link.state is not LinkState.OPEN or number != link.tries + 1:
+    if link.state is not LinkState.OPEN or number != link.attempts + 1:
         return None
     intent = await build_intent(dependencies.lookups, _request_payment(link, means, buyer, number))
     if intent.card.card.number.occurs_in(write_terms(link.terms)):

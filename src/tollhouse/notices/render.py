@@ -39,9 +39,9 @@ def load_words() -> Mapping[str, Mapping[str, Any]]:
     return tomllib.loads(files("tollhouse.notices").joinpath("data", "words.toml").read_text(encoding="utf-8"))
 
 
-def choose_language(wanted: str) -> str:
+def choose_language(language_tag: str) -> str:
     """Return the language of an email: German for `de`, `de-AT` and `DE`; English for a language without texts."""
-    language = wanted.strip()[:2].lower()
+    language = language_tag.strip()[:2].lower()
     return language if language in load_words() else DEFAULT_LANGUAGE
 
 

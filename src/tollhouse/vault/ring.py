@@ -27,11 +27,11 @@ MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 MOUNTS = Path("/proc/self/mountinfo")
 
 
-class RingUnsafe(TollhouseError):
+class KeyDirectoryUnsafe(TollhouseError):
     """The directory of the keys is not in memory, or others can read it."""
 
 
-class KeyRing(Protocol):
+class SecurityCodeKeys(Protocol):
     """A set of keys, by the minute in which they seal, counted from 1970."""
 
     def get_or_create(self, minute: int) -> bytes:
@@ -47,7 +47,7 @@ class KeyRing(Protocol):
         ...
 
 
-class MemoryRing:
+class InMemoryKeys:
     """The keys of one process."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class MemoryRing:
         self._keys = {made: key for made, key in self._keys.items() if is_alive(made, minute)}
 
 
-class FileRing:
+class SharedKeys:
     """The keys of a machine: one file a minute, mode 0600, in an in-memory directory.
 
     Nothing is cached, so a key that one process erases is gone for all. `home` has the directories of all deployments
@@ -130,7 +130,7 @@ def is_alive(made: int, minute: int) -> bool:
     return minute - KEY_LIFE_MINUTES < made <= minute + KEY_LIFE_MINUTES
 
 
-def open_ring(directory: Path | None, *, name: str) -> KeyRing:
+def open_security_code_keys(directory: Path | None, *, name: str) -> SecurityCodeKeys:
     """Return the keys of this machine, or of this process if no memory is shared. `name` names a deployment.
 
     Raises RingUnsafe for a configured directory that is not in memory, or that others can read.
@@ -139,13 +139,13 @@ def open_ring(directory: Path | None, *, name: str) -> KeyRing:
     home = base / f"tollhouse-{os.geteuid()}"
     try:
         if find_file_system(base) not in MEMORY_FILE_SYSTEMS:
-            raise RingUnsafe("The directory is not in memory (tmpfs). Choose one that is.")
+            raise KeyDirectoryUnsafe("The directory is not in memory (tmpfs). Choose one that is.")
         create_private_directory(home)
-    except (OSError, RingUnsafe) as error:
+    except (OSError, KeyDirectoryUnsafe) as error:
         if directory is not None:
-            raise RingUnsafe(f"Keys cannot be stored in {directory}. {error}") from None
-        return MemoryRing()
-    return FileRing(home / name, home=home)
+            raise KeyDirectoryUnsafe(f"Keys cannot be stored in {directory}. {error}") from None
+        return InMemoryKeys()
+    return SharedKeys(home / name, home=home)
 
 
 def create_private_directory(path: Path) -> None:
@@ -153,7 +153,7 @@ def create_private_directory(path: Path) -> None:
     path.mkdir(mode=0o700, exist_ok=True)
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        raise RingUnsafe(f"{path} must be a directory that only this user can read.")
+        raise KeyDirectoryUnsafe(f"{path} must be a directory that only this user can read.")
 
 
 def list_files(directory: Path) -> list[Path]:

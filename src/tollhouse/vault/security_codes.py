@@ -19,7 +19,7 @@ from tollhouse.kernel.errors import SealBroken
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
 from tollhouse.storage.sweep import Sweep
-from tollhouse.vault.ring import KeyRing, RingUnsafe, is_alive
+from tollhouse.vault.ring import KeyDirectoryUnsafe, SecurityCodeKeys, is_alive
 from tollhouse.vault.seal import seal_under, unseal_under
 
 #: Lifetime of a code, from the request that contained it.
@@ -44,7 +44,7 @@ class SecurityCodes:
     The minute of the key precedes the sealed value. Another machine has another key for that minute, or none.
     """
 
-    def __init__(self, ring: KeyRing) -> None:
+    def __init__(self, ring: SecurityCodeKeys) -> None:
         self._ring = ring
 
     def seal(self, code: Cvv, *, holder_id: UUID, now: datetime, expires_at: datetime) -> SealedCode | None:
@@ -55,7 +55,7 @@ class SecurityCodes:
         minute = _minute_of(now)
         try:
             key = self._ring.get_or_create(minute)
-        except (OSError, RingUnsafe) as error:
+        except (OSError, KeyDirectoryUnsafe) as error:
             log.warning("security_code_key.store_failed", error=type(error).__name__)
             return None
         sealed = seal_under(key, code.reveal().encode(), bound_to=f"challenge|{holder_id}|{minute}")

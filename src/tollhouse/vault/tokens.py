@@ -70,7 +70,7 @@ class TokenDependencies:
     """The dependencies of creating tokens."""
 
     vault: Vault
-    lane: Coalescer[TokenRow, None]
+    queue: Coalescer[TokenRow, None]
     clock: DatabaseClock
 
 
@@ -104,7 +104,7 @@ async def _store(
     sealed_code = None
     if code is not None:
         sealed_code = SealedCode(token_id, mint.vault.seal_token_code(code, token=token), expires_at)
-    await mint.lane.submit(TokenRow(token_id, merchant_id, card, sealed_code, expires_at, account_id))
+    await mint.queue.submit(TokenRow(token_id, merchant_id, card, sealed_code, expires_at, account_id))
     return NewToken(token, floor_second(expires_at))
 
 

@@ -17,7 +17,7 @@ from tests.support.shop import Shop, claim, price
 from tollhouse.acquirers.model import Declined
 from tollhouse.kernel.errors import Invalid
 from tollhouse.ledger.rules import derive_entries
-from tollhouse.ledger.verify import Report, verify_ledger
+from tollhouse.ledger.verify import LedgerReport, verify_ledger
 from tollhouse.ledger.verify_new import verify_new_entries
 from tollhouse.storage.database import Database
 
@@ -41,7 +41,7 @@ async def settle(
                 await connection.execute("select post_entries_v1($1::ledger_entry_v1[])", posted)
 
 
-def balances_of(report: Report) -> dict[tuple[str, str], int]:
+def balances_of(report: LedgerReport) -> dict[tuple[str, str], int]:
     """Return how far accounts have grown; those at zero are left out."""
     return {
         (balance.currency, balance.account.value): balance.columns[2]

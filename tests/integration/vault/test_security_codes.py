@@ -17,12 +17,12 @@ from tollhouse.storage.database import Database
 from tollhouse.storage.sweep import Sweeper
 from tollhouse.vault.ring import (
     KEY_LIFE_MINUTES,
-    FileRing,
-    KeyRing,
-    MemoryRing,
-    RingUnsafe,
+    InMemoryKeys,
+    KeyDirectoryUnsafe,
+    SecurityCodeKeys,
+    SharedKeys,
     find_file_system,
-    open_ring,
+    open_security_code_keys,
 )
 from tollhouse.vault.seal import derive_token_id
 from tollhouse.vault.security_codes import (
@@ -41,19 +41,19 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(params=["memory", "files"])
-def ring(request: pytest.FixtureRequest, tmp_path: Path) -> KeyRing:
+def ring(request: pytest.FixtureRequest, tmp_path: Path) -> SecurityCodeKeys:
     """A ring of either kind."""
-    return MemoryRing() if request.param == "memory" else FileRing(tmp_path)
+    return InMemoryKeys() if request.param == "memory" else SharedKeys(tmp_path)
 
 
-def seal(ring: KeyRing, *, now: datetime = NOW, life: timedelta = CODE_LIFE) -> SealedCode:
+def seal(ring: SecurityCodeKeys, *, now: datetime = NOW, life: timedelta = CODE_LIFE) -> SealedCode:
     """Seal a code for the holder."""
     code = SecurityCodes(ring).seal(Cvv(CVV), holder_id=HOLDER, now=now, expires_at=now + life)
     assert code is not None
     return code
 
 
-def unseal(ring: KeyRing, code: SealedCode, *, now: datetime = NOW) -> str | None:
+def unseal(ring: SecurityCodeKeys, code: SealedCode, *, now: datetime = NOW) -> str | None:
     """Open a code and return it in the clear."""
     opened = SecurityCodes(ring).open(code, now=now)
     return opened.reveal() if opened else None
@@ -61,33 +61,33 @@ def unseal(ring: KeyRing, code: SealedCode, *, now: datetime = NOW) -> str | Non
 
 def test_a_code_is_opened_by_any_process_of_the_machine(tmp_path: Path) -> None:
     """A code opens in the process that sealed it and in another one of the same machine."""
-    code = seal(FileRing(tmp_path))
-    assert unseal(FileRing(tmp_path), code) == CVV
+    code = seal(SharedKeys(tmp_path))
+    assert unseal(SharedKeys(tmp_path), code) == CVV
     assert CVV.encode() not in code.sealed
 
 
-def test_another_machine_opens_no_code(ring: KeyRing) -> None:
+def test_another_machine_opens_no_code(ring: SecurityCodeKeys) -> None:
     """A result that arrives at another machine, with another key for that minute, has no code."""
-    code, other = seal(ring), MemoryRing()
+    code, other = seal(ring), InMemoryKeys()
     assert unseal(other, code) is None
     seal(other)
     assert unseal(other, code) is None
 
 
-def test_a_code_belongs_to_its_holder(ring: KeyRing) -> None:
+def test_a_code_belongs_to_its_holder(ring: SecurityCodeKeys) -> None:
     """A code that was moved to another holder does not open."""
     code = seal(ring)
     assert unseal(ring, SealedCode(uuid4(), code.sealed, code.expires_at)) is None
 
 
-def test_a_code_dies_with_its_time(ring: KeyRing) -> None:
+def test_a_code_dies_with_its_time(ring: SecurityCodeKeys) -> None:
     """A code does not open after its time, although it and its key are still there."""
     code = seal(ring, life=2 * MINUTE)
     assert unseal(ring, code, now=NOW + 1.9 * MINUTE) == CVV
     assert unseal(ring, code, now=NOW + 2 * MINUTE) is None
 
 
-def test_a_code_dies_with_its_key(ring: KeyRing) -> None:
+def test_a_code_dies_with_its_key(ring: SecurityCodeKeys) -> None:
     """Fifteen minutes after its minute began a key opens nothing, swept or not."""
     code = seal(ring, life=2 * CODE_LIFE)
     last = NOW + KEY_LIFE_MINUTES * MINUTE
@@ -95,7 +95,7 @@ def test_a_code_dies_with_its_key(ring: KeyRing) -> None:
     assert unseal(ring, code, now=last) is None
 
 
-def test_a_changed_code_is_none(ring: KeyRing) -> None:
+def test_a_changed_code_is_none(ring: SecurityCodeKeys) -> None:
     """A shortened or changed sealed code does not open."""
     code = seal(ring)
     for sealed in (b"", code.sealed[:8], code.sealed[:20], code.sealed[:-1] + bytes([code.sealed[-1] ^ 1])):
@@ -104,7 +104,7 @@ def test_a_changed_code_is_none(ring: KeyRing) -> None:
 
 def test_there_is_a_key_a_minute(tmp_path: Path) -> None:
     """Each minute has a key of its own, and after a quarter of an hour its file is gone."""
-    ring = FileRing(tmp_path)
+    ring = SharedKeys(tmp_path)
     codes = SecurityCodes(ring)
     for minutes in range(20):
         seal(ring, now=NOW + minutes * MINUTE)
@@ -117,8 +117,8 @@ def test_there_is_a_key_a_minute(tmp_path: Path) -> None:
 
 def test_only_the_owner_reads_a_key(tmp_path: Path) -> None:
     """The file of a key has mode 0600, and stays as it was drawn first."""
-    ring = FileRing(tmp_path)
-    first, again = ring.get_or_create(1), FileRing(tmp_path).get_or_create(1)
+    ring = SharedKeys(tmp_path)
+    first, again = ring.get_or_create(1), SharedKeys(tmp_path).get_or_create(1)
     assert first == again
     [file] = tmp_path.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
@@ -126,7 +126,7 @@ def test_only_the_owner_reads_a_key(tmp_path: Path) -> None:
 
 def test_a_full_memory_stops_no_payment(tmp_path: Path) -> None:
     """If no key can be stored no code is sealed, nothing is raised, and the payment continues without the code."""
-    codes = SecurityCodes(FileRing(tmp_path / "gone" / "ring"))
+    codes = SecurityCodes(SharedKeys(tmp_path / "gone" / "ring"))
     assert codes.seal(Cvv(CVV), holder_id=HOLDER, now=NOW, expires_at=NOW + CODE_LIFE) is None
 
 
@@ -134,20 +134,20 @@ def test_a_ring_is_in_memory_and_private(tmp_path: Path) -> None:
     """By default a ring is in shared memory; a directory on a disk, or one that others can read, is refused."""
     on_disk = find_file_system(tmp_path) not in {"tmpfs", "ramfs"}
     if on_disk:
-        with pytest.raises(RingUnsafe, match="not in memory"):
-            open_ring(tmp_path, name="ring")
+        with pytest.raises(KeyDirectoryUnsafe, match="not in memory"):
+            open_security_code_keys(tmp_path, name="ring")
     if find_file_system(Path("/dev")) is None or not os.access("/dev/shm", os.W_OK):  # noqa: S108 - asked, not used
-        assert isinstance(open_ring(None, name="ring"), MemoryRing)
+        assert isinstance(open_security_code_keys(None, name="ring"), InMemoryKeys)
         return
     name = uuid4().hex
-    ring = open_ring(None, name=name)
-    assert isinstance(ring, FileRing)
+    ring = open_security_code_keys(None, name=name)
+    assert isinstance(ring, SharedKeys)
     directory = Path(f"/dev/shm/tollhouse-{os.geteuid()}/{name}")  # noqa: S108 - what the ring makes
     assert not directory.exists()
     seal(ring, now=datetime.now(UTC))
     assert directory.stat().st_mode & 0o777 == 0o700
     directory.chmod(0o755)
-    with pytest.raises(RingUnsafe, match="only this user can read"):
+    with pytest.raises(KeyDirectoryUnsafe, match="only this user can read"):
         ring.get_or_create(int(time.time()) // 60 + 1)
     shutil.rmtree(directory)
 
@@ -158,19 +158,19 @@ def test_keys_of_ended_deployments_are_swept(tmp_path: Path) -> None:
     for directory in (left, running, tmp_path / "empty"):
         directory.mkdir(mode=0o700)
     minute = int(time.time()) // 60
-    old, fresh = FileRing(left), FileRing(running)
+    old, fresh = SharedKeys(left), SharedKeys(running)
     old.get_or_create(minute)
     fresh.get_or_create(minute)
     hour_ago = time.time() - 3_600
     os.utime(left / f"{minute}.key", (hour_ago, hour_ago))
-    FileRing(tmp_path / "own", home=tmp_path).sweep(minute)
+    SharedKeys(tmp_path / "own", home=tmp_path).sweep(minute)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["running"]
     assert fresh.find(minute) is not None
 
 
 async def test_codes_are_stored_once(database: Database) -> None:
     """A repeated batch finds its own codes; a deleted one is gone."""
-    code = seal(MemoryRing())
+    code = seal(InMemoryKeys())
     async with database.transaction() as connection:
         await insert_security_codes(connection, [code])
         await insert_security_codes(connection, [code])

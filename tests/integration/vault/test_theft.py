@@ -23,7 +23,7 @@ from tollhouse.kernel.errors import SealBroken
 from tollhouse.storage.database import Database
 from tollhouse.storage.sweep import Sweeper
 from tollhouse.vault.keys import FileKeyProvider
-from tollhouse.vault.ring import open_ring
+from tollhouse.vault.ring import open_security_code_keys
 from tollhouse.vault.security_codes import SWEEPS
 
 CODE = "9376"
@@ -204,7 +204,7 @@ async def test_the_log_of_the_database_has_no_key(thief: Thief, session_director
     await thief.world.fetch("select pg_switch_wal()")
     await thief.world.fetch("checkpoint")
     vault = thief.world.gateway.vault
-    ring = open_ring(None, name=vault.keys.derive("ring name").hex()[:32])
+    ring = open_security_code_keys(None, name=vault.keys.derive("ring name").hex()[:32])
     minutes = [int.from_bytes(sealed[:8], "big") for _, sealed in thief.codes]
     ring_keys = [key for minute in minutes if minute < 2**40 and (key := ring.find(minute))]
     written = b"".join(path.read_bytes() for path in list_files(session_directory / "server"))
