@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
+import structlog
 from tests.support.copies import PREPARE, Copies
 from tests.support.gateways import Gateways
 from tests.support.order import put_long_first
@@ -80,8 +81,15 @@ sys.addaudithook(refuse_outside_sockets)
 
 
 def pytest_sessionstart() -> None:
-    """Hook: make no rounds of the garbage collector while there is none, only modules and four thousand tests."""
+    """Hook: set up garbage collection and the log.
+
+    Collection rests while only modules and tests are made, which stay. Exceptions are logged as Python prints them:
+    with colors and values, as structlog does unless told, one takes half a second of the processor.
+    """
     gc.disable()
+    *processors, _ = structlog.get_config()["processors"]
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*processors, renderer])
 
 
 @pytest.hookimpl(trylast=True)
