@@ -79,7 +79,7 @@ class SharedKeys:
         self._home = home
 
     def get_or_create(self, minute: int) -> bytes:
-        """Return the key of a minute; create it if it does not exist. Raises OSError and RingUnsafe."""
+        """Return the key of a minute; create it if it does not exist. Raises OSError and KeyDirectoryUnsafe."""
         key = self.find(minute)
         if key is not None:
             return key
@@ -133,7 +133,7 @@ def is_alive(made: int, minute: int) -> bool:
 def open_security_code_keys(directory: Path | None, *, name: str) -> SecurityCodeKeys:
     """Return the keys of this machine, or of this process if no memory is shared. `name` names a deployment.
 
-    Raises RingUnsafe for a configured directory that is not in memory, or that others can read.
+    Raises KeyDirectoryUnsafe for a configured directory that is not in memory, or that others can read.
     """
     base = directory or SHARED_MEMORY
     home = base / f"tollhouse-{os.geteuid()}"
@@ -149,7 +149,7 @@ def open_security_code_keys(directory: Path | None, *, name: str) -> SecurityCod
 
 
 def create_private_directory(path: Path) -> None:
-    """Create a directory that only this user can read, unless it exists. Raises RingUnsafe and OSError."""
+    """Create a directory that only this user can read, unless it exists. Raises KeyDirectoryUnsafe and OSError."""
     path.mkdir(mode=0o700, exist_ok=True)
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
