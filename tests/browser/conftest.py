@@ -26,9 +26,9 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium from the distribution, for this folder without async tests: this thread's event loop runs while it does.
+    """Chromium from the distribution, for one module without async tests: this thread's event loop runs while it does.
 
     Each test has a profile of its own (`page`, or a context that it makes), which shares nothing with the others.
     """
