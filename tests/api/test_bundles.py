@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from tests.support.webshop import WebShop, expect_refusal, price
+from tests.support.webshop import WebShop, card, expect_refusal, price
 
 MONTHLY = [price(1), price(1, offset="30d", repeat=True)]
 LARGEST = 9_999_999_999.99
@@ -108,16 +108,20 @@ async def test_faulty_bundles(refusing_shop: WebShop) -> None:
 
 
 async def test_bundles_that_differ(shop: WebShop) -> None:
-    """Another second thing is another purchase; the digest tells them apart and stores no more than it must."""
+    """Another second thing is another purchase, and no double click; its digest goes when the payment is finished."""
+    source = {"type": "card", "3ds": True} | card("challenge")  # both are open at the same time
     first, second = (
         bundle(shop, shop.sku(), shop.sku(price(amount)))
-        | {"consumer": {**shop.payment()["consumer"], "id": "same-one"}}
+        | {"paymentSource": source, "consumer": {**shop.payment()["consumer"], "id": "same-one"}}
         for amount in (1, 2)
     )
-    for body in (first, second):
-        assert (await shop.pay(body)).status_code == 201
-    digests = await shop.fetch("select distinct double_click_digest from transaction")
+    orders = [(await shop.pay(body)).json()["payment"]["orderId"] for body in (first, second, first)]
+    assert orders[0] == orders[2] != orders[1]
+    digests = await shop.fetch("select distinct double_click_digest from open_attempt")
     assert len(digests) == 2
+    paid = await shop.pay(bundle(shop, shop.sku(), shop.sku(price(3))))
+    assert paid.json()["payment"]["status"] == "success"
+    assert len(await shop.fetch("select 1 from open_attempt")) == 2
 
 
 async def test_own_prices_of_a_named_sku(shop: WebShop) -> None:

@@ -34,7 +34,7 @@ async def renewed_with(subscriber: Subscriber) -> str:
     """Let the next charge fall due, and return the number of the card that paid it."""
     await subscriber.renew(days=30, minutes=1)
     [row] = await subscriber.shop.fetch(
-        "select t.source ->> 'number' as number from renewal r join transaction t using (merchant_id, transaction_id) "
+        "select t.masked_number as number from renewal r join transaction t using (merchant_id, transaction_id) "
         "where r.subscription_id = $1 and r.state = 'paid' order by r.period desc limit 1",
         int(subscriber.subscription_id),
     )

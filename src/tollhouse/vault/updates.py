@@ -49,6 +49,7 @@ async def _replace(
 ) -> None:
     """Replace a stored card by another."""
     key = {"merchant_id": stored.merchant_id, "account_id": columns["account_id"], "replaced_id": stored.account_id}
+    await queries.lock_replacements(connection, merchant_id=stored.merchant_id, consumer_id=stored.consumer_id)
     await queries.lock_accounts(
         connection, merchant_id=stored.merchant_id, account_ids=[stored.account_id, columns["account_id"]]
     )
