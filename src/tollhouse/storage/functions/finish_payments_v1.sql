@@ -28,18 +28,24 @@ declare
     moved_before integer[] := '{}';
     outdated integer[] := '{}';
 begin
-    perform from open_attempt a
-    join unnest(outcomes) as g using (merchant_id, transaction_id, number)
-    where a.state = g.expected
-    order by a.merchant_id, a.transaction_id, a.number
-    for no key update of a;
+    -- Open attempts are found by their keys in subqueries. A join could read all of them, deleted ones too, if the planner takes the
+    -- table for empty, which it mostly is.
+    perform (
+        select true from open_attempt a
+        where a.merchant_id = g.merchant_id and a.transaction_id = g.transaction_id and a.number = g.number
+            and a.state = g.expected
+        for no key update
+    )
+    from (select * from unnest(outcomes) order by merchant_id, transaction_id, number) as g;
 
     -- A new statement, which sees what was committed while the locks were waited for.
     moved := array(
         select distinct on (g.merchant_id, g.transaction_id, g.number) g.place
         from unnest(outcomes) as g
-        left join open_attempt a using (merchant_id, transaction_id, number)
-        where a.state = g.expected or (g.number = 0 and exists (
+        where g.expected = (
+            select a.state from open_attempt a
+            where a.merchant_id = g.merchant_id and a.transaction_id = g.transaction_id and a.number = g.number
+        ) or (g.number = 0 and exists (
             select from transaction t
             where t.merchant_id = g.merchant_id and t.transaction_id = g.transaction_id and t.status = 'pending'
         ))
@@ -64,9 +70,16 @@ begin
 
     with closed as (
         delete from open_attempt a
-        using unnest(outcomes) as g
-        where g.place = any(moved) and g.state in ('approved', 'declined', 'not_sent', 'reversed')
-            and a.merchant_id = g.merchant_id and a.transaction_id = g.transaction_id and a.number = g.number
+        using (
+            select *, (
+                select a.ctid from open_attempt a
+                where a.merchant_id = g.merchant_id and a.transaction_id = g.transaction_id and a.number = g.number
+            ) as row_id
+            from unnest(outcomes) as g
+            where g.place = any(moved) and g.state in ('approved', 'declined', 'not_sent', 'reversed')
+            offset 0
+        ) as g
+        where a.ctid = g.row_id
         returning a.merchant_id, a.transaction_id, a.sent_at, g.state, a.number, g.record_id, a.acquirer, a.reference,
             g.response_code, g.advice_code, g.approval_code
     )
@@ -84,9 +97,16 @@ begin
             -- After a challenge the acquirer is asked now: "not found" proves nothing before its longest delay.
             sent_at = case when g.state = 'in_flight' then now() else a.sent_at end,
             moved_by = g.record_id
-        from unnest(outcomes) as g
-        where g.place = any(moved) and g.state in ('in_flight', 'challenged', 'unknown', 'reversing')
-            and a.merchant_id = g.merchant_id and a.transaction_id = g.transaction_id and a.number = g.number;
+        from (
+            select *, (
+                select a.ctid from open_attempt a
+                where a.merchant_id = g.merchant_id and a.transaction_id = g.transaction_id and a.number = g.number
+            ) as row_id
+            from unnest(outcomes) as g
+            where g.place = any(moved) and g.state in ('in_flight', 'challenged', 'unknown', 'reversing')
+            offset 0
+        ) as g
+        where a.ctid = g.row_id;
     end if;
 
     update transaction t

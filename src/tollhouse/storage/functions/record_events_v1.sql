@@ -27,23 +27,25 @@ begin
         request_id, answer_length
     )
     select e.merchant_id, e.payment_id, e.transaction_id, e.subscription_id, e.site_id, e.kind, e.status,
-        case
-            when e.condition = 'asked_for' and not exists (
-                select from site s
-                where s.merchant_id = e.merchant_id and s.site_id = e.site_id and e.kind = any(s.extra_events)
-            ) then ''
-            when e.condition = 'nothing_left' and (
-                select sum(case
+        -- Without a condition nothing is read: `and` would go on after a null.
+        case e.condition
+            when 'asked_for' then (
+                select case when e.kind = any(s.extra_events) then e.url else '' end
+                from (select) as one
+                left join site s on s.merchant_id = e.merchant_id and s.site_id = e.site_id
+            )
+            when 'nothing_left' then (
+                select case when sum(case
                     when t.mode in ('sale', 'capture') then t.amount_minor
                     when t.mode = 'credit' then -t.amount_minor
                     when o.dispute_step in ('first', 'second') then -o.moved_minor
                     when o.dispute_step = 'won' then o.moved_minor
                     else 0
-                end) > 0
+                end) <= 0 then e.url else '' end
                 from transaction t
                 left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
                 where t.merchant_id = e.merchant_id and t.payment_id = e.payment_id and t.status = 'success'
-            ) is distinct from false then ''
+            )
             else e.url
         end,
         e.format, e.body, e.legacy_xml, e.request_id, e.answer_length

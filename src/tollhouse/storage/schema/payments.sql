@@ -80,8 +80,8 @@ create table transaction (
 -- Room for the one update of each row on its page, so that no index is written again.
 with (fillfactor = 60);
 
--- Finds the transactions of a payment.
-create index transaction_payment on transaction (merchant_id, payment_id);
+-- Finds the transactions of a payment. The payment comes first because the planner, without statistics, prefers a shared prefix to the key.
+create index transaction_payment on transaction (payment_id, merchant_id);
 -- Allows one capture of a payment that is open or successful.
 create unique index transaction_capture_unique on transaction (merchant_id, payment_id)
     where mode = 'capture' and is_only;

@@ -34,5 +34,5 @@ create table request_claim (
     primary key (merchant_id, operation, request_id)
 );
 
--- Finds the claims of a payment, to store the response when it finishes.
-create index request_claim_payment on request_claim (merchant_id, payment_id);
+-- Finds the claims of a payment, to store the response when it finishes. The payment comes first: see transaction_payment.
+create index request_claim_payment on request_claim (payment_id, merchant_id);

@@ -68,7 +68,7 @@ create table account (
 create index account_consumer on account (consumer_id, merchant_id);
 -- Finds a card by ID without its merchant, as browsers name it.
 create index account_by_id on account (account_id);
--- Finds all stored cards with one number.
-create index account_fingerprint on account (merchant_id, fingerprint);
+-- Finds all stored cards with one number. The number comes first: see transaction_payment.
+create index account_fingerprint on account (fingerprint, merchant_id);
 -- Finds the cards that a card replaced.
 create index account_replaced_by on account (merchant_id, replaced_by) where replaced_by is not null;
