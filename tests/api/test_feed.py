@@ -179,6 +179,12 @@ async def test_a_span_is_about_the_time_that_is_shown(sold: WebShop) -> None:
             int(transaction_id),
             days,
         )
+        # A payment and its first transaction are made at the same time.
+        await sold.execute(
+            "update payment p set created_at = t.created_at from transaction t"
+            " where t.merchant_id = p.merchant_id and t.payment_id = p.payment_id and t.transaction_id = $1",
+            int(transaction_id),
+        )
     [shown] = {event["payment"]["timestamp"]["dateTime"][:10] for event in await read_all(sold, transactionId=ids[0])}
     span = {"from": f"{shown}T00:00:00", "to": f"{shown}T23:59:59"}
     asked = [{}, {"mode": "sale"}, {"status": "success"}, {"orderId": paid[1]["payment"]["orderId"]}, {"limit": 1}]
