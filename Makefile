@@ -3,8 +3,8 @@
 HOST ?= $(or $(TOLLHOUSE_HOST),127.0.0.1)
 PORT ?= $(or $(TOLLHOUSE_PORT),8080)
 DATA_DIR ?= $(or $(TOLLHOUSE_DATA_DIR),.tollhouse)
-# Twice as many as processors: some of the tests wait for processes.
-WORKERS ?= 4
+# More than twice as many as processors: some of the tests wait for processes.
+WORKERS ?= 5
 CHECKS_AT_A_TIME ?= 3
 TORTURE_SECONDS ?= 60
 TORMENTED := $(addprefix tests/torture/,test_late_approvals.py test_restore.py test_stop.py test_processes.py)
