@@ -12,7 +12,7 @@ from tests.golden.names import Names
 from tests.support.webshop import dump
 
 #: A shorter value without a digit is never random, save the values of these keys.
-MIN_RANDOM, SHORT_RANDOM = 16, frozenset({"approvalCode", "steps"})
+MIN_RANDOM, SHORT_RANDOM = 16, frozenset({"approvalCode", "approval_code", "steps"})
 #: Longer bodies are told by their length.
 MAX_BODY_BYTES = 60_000
 #: Headers of a request that every client sends.
