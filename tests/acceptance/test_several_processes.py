@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.commands import run_tollhouse
-from tests.support.processes import Node, build_node, build_node_environment, get, has_status, wait_until
+from tests.support.processes import Node, build_node, build_node_environment, get, has_status, run_nodes, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def build(dsn: str, directory: Path, *options: str, **environment: str) -> Node:
     """Build a `serve` on the database of the test."""
-    own = build_node_environment(dsn, directory, TOLLHOUSE_DRAIN_SECONDS="0", **environment)
+    own = build_node_environment(dsn, directory, **{"TOLLHOUSE_DRAIN_SECONDS": "0"} | environment)
     return build_node("serve", own, directory.parent / f"{directory.name}-serve.log", options=options)
 
 
@@ -41,14 +41,6 @@ def read_pids(node: Node) -> list[int]:
     return [int(pid) for pid in found]
 
 
-def ask(node: Node) -> int:
-    """Return the status of a request, sent again if its connection was cut off: one that died had accepted it."""
-    try:
-        return get(f"{node.url}/payment/1")[0]
-    except ConnectionResetError:
-        return get(f"{node.url}/payment/1")[0]
-
-
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs."""
     try:
@@ -67,6 +59,7 @@ def read_metric(node: Node, name: str) -> float:
 @pytest.mark.slow
 def test_processes_share_a_port_and_tell_their_metrics_in_one_place(pair: Node) -> None:
     """Requests are spread among the processes, and the health port counts those of all."""
+    wait_until(lambda: b'"ready":2' in get(f"{pair.health_url}/readyz")[1], "both to be ready")
     with ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(lambda _: get(f"{pair.url}/payment/1")[0], range(60)))
     assert statuses == [401] * 60
@@ -79,15 +72,40 @@ def test_processes_share_a_port_and_tell_their_metrics_in_one_place(pair: Node) 
 
 @pytest.mark.slow
 def test_a_process_that_dies_is_started_again_and_no_connection_is_refused(pair: Node) -> None:
-    """While one of two processes is killed, every new request is answered, and a successor takes its share."""
+    """After one of two processes was killed, every new request is answered, and a successor is started."""
     victim = read_pids(pair)[0]
     os.kill(victim, signal.SIGKILL)
     wait_until(lambda: not is_alive(victim), "the process to die, with the connections that it had accepted")
-    assert {ask(pair) for _ in range(40)} == {401}
+    assert {get(f"{pair.url}/payment/1")[0] for _ in range(40)} == {401}
     wait_until(lambda: b'"ready":2' in get(f"{pair.health_url}/readyz")[1], "the successor to be ready")
     assert len(read_pids(pair)) == 3
     assert read_metric(pair, "tollhouse_process_restarts_total") == 1
     assert pair.terminate() >= 0
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_takes_no_connections(pair: Node) -> None:
+    """A process that is paused keeps no client waiting, and the health port says that it is not ready."""
+    wait_until(lambda: b'"ready":2' in get(f"{pair.health_url}/readyz")[1], "both to be ready")
+    hanging = read_pids(pair)[0]
+    os.kill(hanging, signal.SIGSTOP)
+    try:
+        assert {get(f"{pair.url}/payment/1")[0] for _ in range(40)} == {401}
+        assert get(f"{pair.health_url}/readyz") == (200, b'{"status":"ready","processes":2,"ready":1}')
+    finally:
+        os.kill(hanging, signal.SIGCONT)
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_the_drain_of_all_processes(database_dsn: str, data_directory: Path) -> None:
+    """Like one process alone, several stop at once at the second SIGTERM, however long their drain time is."""
+    node = build(database_dsn, data_directory, "--processes", "2", TOLLHOUSE_DRAIN_SECONDS="300")
+    with run_nodes(node):
+        node.request_stop()
+        wait_until(lambda: has_status(f"{node.health_url}/readyz", 503), "readyz to be 503")
+        assert get(f"{node.url}/payment/1")[0] == 401
+        node.request_stop()
+        assert node.wait_for_exit() == 0
 
 
 @pytest.mark.slow

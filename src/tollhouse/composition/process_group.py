@@ -17,8 +17,9 @@ from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import Stopping, Unavailable
 
-#: A process that does not answer about itself in this time counts as one that does not run.
-ANSWER_TIMEOUT_SECONDS = 5.0
+#: A process that does not answer about itself in this time is not ready. A balancer that asks waits not much longer.
+READY_TIMEOUT_SECONDS = 1.0
+METRICS_TIMEOUT_SECONDS = 5.0
 
 
 class Member(Protocol):
@@ -52,14 +53,17 @@ class ProcessGroup:
         """Return 200 if a process takes requests. Raises Stopping and Unavailable."""
         if self.is_stopping():
             raise Stopping
-        ready = await asyncio.gather(*(is_ready(member.health.url) for member in self.members))
+        running = [member for member in self.members if member.pid is not None]
+        ready = await asyncio.gather(*(is_ready(member.health.url) for member in running))
         if not any(ready):
             raise Unavailable("No process of the gateway is ready; repeat the request in a moment.")
         return show_status({"status": "ready", "processes": len(self.members), "ready": sum(ready)})
 
     async def get_metrics(self, _: Request) -> Response:
         """Return the metrics of all processes, added up, with those of the group."""
-        texts = await asyncio.gather(*(_read(f"{member.health.url}/metrics") for member in self.members))
+        texts = await asyncio.gather(
+            *(_read(f"{member.health.url}/metrics", timeout_seconds=METRICS_TIMEOUT_SECONDS) for member in self.members)
+        )
         answered = [content.decode() for status, content in texts if status == 200]
         running = sum(member.pid is not None for member in self.members)
         restarts = sum(member.restarts for member in self.members)
@@ -68,13 +72,13 @@ class ProcessGroup:
 
 async def is_ready(url: str) -> bool:
     """Return whether a process says at its health port that it is ready."""
-    status, _ = await _read(f"{url}/readyz")
+    status, _ = await _read(f"{url}/readyz", timeout_seconds=READY_TIMEOUT_SECONDS)
     return status == 200
 
 
-async def _read(url: str) -> tuple[int, bytes]:
+async def _read(url: str, *, timeout_seconds: float) -> tuple[int, bytes]:
     """Return status and content of a page; status 0 if there was no response."""
-    timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=timeout_seconds)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
             return response.status, await response.read()

@@ -1,7 +1,7 @@
 """Several processes of `serve` on one machine: started, watched, restarted and stopped by a parent.
 
-The parent binds the port, once for each process, and keeps all sockets open: the system spreads new connections among
-the processes, and connections to a process that died wait for its successor. It also answers for all of them on the
+The parent listens on the port, and the processes share its socket: each new connection goes to a process that is free
+to accept it, so that one that died, hangs or cannot start takes none. The parent also answers for all of them on the
 health port. A process whose parent dies stops as it would on SIGTERM.
 """
 
@@ -22,7 +22,7 @@ import structlog
 from tollhouse.composition.app import ConfigurationError
 from tollhouse.composition.process_group import ProcessGroup, is_ready
 from tollhouse.composition.serving import serve_health
-from tollhouse.http.ports import OpenPort, bind, bind_shared
+from tollhouse.http.ports import BACKLOG, OpenPort, bind
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.storage.database import Database
 from tollhouse.storage.limits import select_connection_limit
@@ -204,24 +204,27 @@ async def check_connections(settings: Settings, dsn: str, processes: int) -> Non
 async def run_processes(settings: Settings, shutdown: Shutdown, count: int) -> None:
     """Run some processes of `serve` until the shutdown. Raises PortUnavailable and ProcessFailed."""
     async with AsyncExitStack() as stack:
-        ports = stack.enter_context(bind_shared(settings.host, settings.port, count))
+        port = stack.enter_context(bind(settings.host, settings.port))
+        port.socket.listen(BACKLOG)
+        settings = settings.at(port)
         processes = [
             ServerProcess(
                 number=number,
                 port=port,
                 health=stack.enter_context(bind(LOOPBACK, 0)),
                 lifeline=stack.enter_context(_open_lifeline()),
-                environment={**os.environ, **_write_environment(settings.at(port), count)},
+                environment={**os.environ, **_write_environment(settings, count)},
             )
-            for number, port in enumerate(ports, start=1)
+            for number in range(1, count + 1)
         ]
         group = ProcessGroup(processes, shutdown.begun.is_set)
-        health_url = await serve_health(stack, settings.at(ports[0]), group.routes())
+        health_url = await serve_health(stack, settings, group.routes())
         try:
             await _start_all(processes, shutdown)
-            log.info("serving", url=settings.at(ports[0]).public_url, health=health_url, processes=count)
+            log.info("serving", url=settings.public_url, health=health_url, processes=count)
             await _watch_all(processes, shutdown)
         finally:
+            port.socket.close()
             await _stop_all(processes, shutdown)
 
 
@@ -236,20 +239,20 @@ async def _start_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> 
 
 
 async def _watch_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> None:
-    """Keep the processes running until the shutdown begins; pass it on, and close the port with its stop."""
+    """Keep the processes running until the shutdown begins. Pass it on, and wait for the end of its drain time."""
     watching = [asyncio.create_task(process.keep_running(shutdown)) for process in processes]
     await shutdown.begun.wait()
     for process in processes:
         process.request_stop()
-    await asyncio.gather(*watching)
     await shutdown.stop.wait()
+    for task in watching:
+        task.cancel()
 
 
 async def _stop_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> None:
-    """Close the port, and wait for the ends of the processes."""
+    """Stop the processes, also those that still drain, and wait for their ends."""
     shutdown.stop_now()
     for process in processes:
-        process.port.socket.close()
         process.request_stop()
     await asyncio.gather(*(process.end(within_seconds=KILL_AFTER_SECONDS) for process in processes))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -95,19 +95,15 @@ def bind(host: str, port: int, *, option: str = "--port") -> Iterator[OpenPort]:
     """Bind a port, to listen on it later; 0 is any free one. Raises PortUnavailable."""
     family, address = _resolve(host, port)
     with socket.socket(family, socket.SOCK_STREAM) as listener:
-        yield _bind(listener, address, host=host, port=port, option=option)
-
-
-def _bind(listener: socket.socket, address: tuple[object, ...], *, host: str, port: int, option: str) -> OpenPort:
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if listener.family == socket.AF_INET6:
-        # `::` is every address, those of IPv4 too, whatever the system's default.
-        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    try:
-        listener.bind(address)
-    except OSError as error:
-        raise PortUnavailable(_explain(error, host, port, option)) from None
-    return OpenPort(listener, host)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # `::` is every address, those of IPv4 too, whatever the system's default.
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        try:
+            listener.bind(address)
+        except OSError as error:
+            raise PortUnavailable(_explain(error, host, port, option)) from None
+        yield OpenPort(listener, host)
 
 
 @contextmanager
@@ -115,25 +111,6 @@ def adopt(number: int, host: str) -> Iterator[OpenPort]:
     """Take over a port that the parent bound, by the number of its open file."""
     with socket.socket(fileno=number) as listener:
         yield OpenPort(listener, host)
-
-
-@contextmanager
-def bind_shared(host: str, port: int, count: int) -> Iterator[list[OpenPort]]:
-    """Bind one port once for each of some processes; the system spreads new connections among the sockets.
-
-    Connections are queued from now on. Raises PortUnavailable, also when other processes share the port already.
-    """
-    with ExitStack() as stack:
-        with bind(host, port) as alone:  # without sharing: nobody else may have it
-            number = alone.number
-        ports = []
-        for _ in range(count):
-            family, address = _resolve(host, number)
-            listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            ports.append(_bind(listener, address, host=host, port=number, option="--port"))
-            listener.listen(BACKLOG)
-        yield ports
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:
