@@ -28,6 +28,8 @@ class Member(Protocol):
     number: int
     health: OpenPort
     restarts: int
+    #: Whether it was ready once. From then on it is started again when it ends.
+    has_started: bool
 
     @property
     def pid(self) -> int | None:
@@ -53,7 +55,7 @@ class ProcessGroup:
         """Return 200 if a process takes requests. Raises Stopping and Unavailable."""
         if self.is_stopping():
             raise Stopping
-        running = [member for member in self.members if member.pid is not None]
+        running = [member for member in self.members if member.has_started and member.pid is not None]
         ready = await asyncio.gather(*(is_ready(member.health.url) for member in running))
         if not any(ready):
             raise Unavailable("No process of the gateway is ready; repeat the request in a moment.")

@@ -86,7 +86,7 @@ class Inherited:
 
 @dataclass(slots=True)
 class ServerProcess:
-    """One process of `serve`, which is started again whenever it ends by itself."""
+    """One process of `serve`. Once it was ready, it is started again whenever it ends by itself."""
 
     number: int
     port: OpenPort
@@ -94,6 +94,8 @@ class ServerProcess:
     lifeline: int
     environment: Mapping[str, str]
     restarts: int = 0
+    has_started: bool = field(default=False, init=False)
+    _watcher: asyncio.Task[None] | None = field(default=None, init=False)
     _process: asyncio.subprocess.Process | None = field(default=None, init=False)
     _started_at: float = field(default=0.0, init=False)
 
@@ -102,8 +104,19 @@ class ServerProcess:
         """The process id, while the process runs."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
-    async def start(self) -> None:
-        """Start the process."""
+    async def start(self, shutdown: Shutdown) -> None:
+        """Start the process, wait until it is ready, and keep it running from then on.
+
+        Raises:
+            ProcessFailed: It ended before it was ready, or took too long.
+        """
+        await self._spawn()
+        await self._wait_until_ready(shutdown)
+        # Before anybody is told that the process is ready: whatever ends it after that is no failed start.
+        self.has_started = True
+        self._watcher = asyncio.create_task(self._keep_running(shutdown))
+
+    async def _spawn(self) -> None:
         files = Inherited(self.port.socket.fileno(), self.health.socket.fileno(), self.lifeline)
         self._process = await asyncio.create_subprocess_exec(
             *COMMAND,
@@ -117,8 +130,7 @@ class ServerProcess:
         self._started_at = time.monotonic()
         log.info("server_process.started", number=self.number, pid=self._process.pid)
 
-    async def wait_until_ready(self, shutdown: Shutdown) -> None:
-        """Wait until the process is ready. Raises ProcessFailed if it ends before, or takes too long."""
+    async def _wait_until_ready(self, shutdown: Shutdown) -> None:
         give_up_at = time.monotonic() + START_TIMEOUT_SECONDS
         while not shutdown.begun.is_set() and not await is_ready(self.health.url):
             if self.pid is None:
@@ -127,15 +139,11 @@ class ServerProcess:
                 raise ProcessFailed(f"A process of `serve` was not ready after {START_TIMEOUT_SECONDS:.0f} s.")
             await asyncio.sleep(READY_INTERVAL_SECONDS)
 
-    async def wait(self) -> int:
-        """Wait until the process has ended, and return its exit code."""
-        return 0 if self._process is None else await self._process.wait()
-
-    async def keep_running(self, shutdown: Shutdown) -> None:
+    async def _keep_running(self, shutdown: Shutdown) -> None:
         """Start the process again whenever it ends, until the shutdown begins."""
         pause = MIN_RESTART_SECONDS
         while True:
-            code = await self.wait()
+            code = await self._wait()
             if shutdown.begun.is_set():
                 return
             has_been_stable = time.monotonic() - self._started_at > STABLE_SECONDS
@@ -144,8 +152,21 @@ class ServerProcess:
             with suppress(TimeoutError):
                 await asyncio.wait_for(shutdown.begun.wait(), pause)
                 return
-            self.restarts += 1
-            await self.start()
+            await self._restart(shutdown)
+
+    async def _restart(self, shutdown: Shutdown) -> None:
+        try:
+            await self._spawn()
+        except OSError as error:  # no memory, or too many processes: the caller waits and tries again
+            log.error("server_process.start_failed", number=self.number, error=str(error))  # noqa: TRY400
+            return
+        self.restarts += 1
+        if shutdown.begun.is_set():  # it began after the others were told to stop
+            self.request_stop()
+
+    async def _wait(self) -> int:
+        """Wait until the process has ended, and return its exit code."""
+        return 0 if self._process is None else await self._process.wait()
 
     def request_stop(self) -> None:
         """Send SIGTERM."""
@@ -153,12 +174,14 @@ class ServerProcess:
 
     async def end(self, *, within_seconds: float) -> None:
         """Wait for the end of a process that was told to stop, and kill it past the time."""
+        if self._watcher is not None:
+            self._watcher.cancel()
         try:
-            await asyncio.wait_for(self.wait(), within_seconds)
+            await asyncio.wait_for(self._wait(), within_seconds)
         except TimeoutError:
             log.error("server_process.killed", number=self.number)  # noqa: TRY400 - the trace would say nothing
             self._send(signal.SIGKILL)
-            await self.wait()
+            await self._wait()
 
     def _send(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
@@ -222,7 +245,7 @@ async def run_processes(settings: Settings, shutdown: Shutdown, count: int) -> N
         try:
             await _start_all(processes, shutdown)
             log.info("serving", url=settings.public_url, health=health_url, processes=count)
-            await _watch_all(processes, shutdown)
+            await _drain_all(processes, shutdown)
         finally:
             port.socket.close()
             await _stop_all(processes, shutdown)
@@ -231,22 +254,16 @@ async def run_processes(settings: Settings, shutdown: Shutdown, count: int) -> N
 async def _start_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> None:
     """Start the processes, the first one by itself: what keeps it from starting is said once."""
     first, *others = processes
-    await first.start()
-    await first.wait_until_ready(shutdown)
-    for process in others:
-        await process.start()
-    await asyncio.gather(*(process.wait_until_ready(shutdown) for process in others))
+    await first.start(shutdown)
+    await asyncio.gather(*(process.start(shutdown) for process in others))
 
 
-async def _watch_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> None:
-    """Keep the processes running until the shutdown begins. Pass it on, and wait for the end of its drain time."""
-    watching = [asyncio.create_task(process.keep_running(shutdown)) for process in processes]
+async def _drain_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> None:
+    """Pass the shutdown on when it begins, and wait for the end of its drain time."""
     await shutdown.begun.wait()
     for process in processes:
         process.request_stop()
     await shutdown.stop.wait()
-    for task in watching:
-        task.cancel()
 
 
 async def _stop_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> None:
