@@ -21,7 +21,7 @@ from typing import Any
 
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.payments.model import Mode, Status
-from tollhouse.payments.reading.feed import Filter, select_page
+from tollhouse.payments.reading.feed import FeedFilter, select_page
 from tollhouse.storage.database import Database
 from tollhouse.storage.embedded import EmbeddedPostgres
 from tollhouse.storage.migrate import migrate
@@ -88,25 +88,25 @@ from generate_series(1, $1::integer) as n;
 DAY = timedelta(days=1)
 MIDDLE = datetime.now(UTC) - timedelta(minutes=ROWS // 2)
 #: What is asked, and the index that serves it.
-LOOKS: dict[str, tuple[Filter, str]] = {
-    "nothing": (Filter(), "payment_recent"),
-    "transactionId": (Filter(transaction_id=ROWS // 2), "transaction_pkey"),
-    "orderId": (Filter(payment_id=98), "transaction_payment"),
-    "requestId": (Filter(request_id=f"r{ROWS // 2}"), "request_claim_pkey"),
-    "consumerId, a few payments": (Filter(consumer_id="c777"), "payment_consumer"),
-    "consumerId, a tenth of all": (Filter(consumer_id="cguest"), "payment_recent"),
-    "consumerId, status": (Filter(consumer_id="c777", status=Status.FAIL), "payment_consumer"),
-    "from, to: a day": (Filter(since=MIDDLE, until=MIDDLE + DAY), "payment_recent"),
-    "status success": (Filter(status=Status.SUCCESS), "payment_recent"),
-    "status fail": (Filter(status=Status.FAIL), "payment_recent"),
-    "status pending": (Filter(status=Status.PENDING), "payment_recent"),
-    "mode credit": (Filter(mode=Mode.CREDIT), "transaction_later"),
-    "mode credit, status fail": (Filter(mode=Mode.CREDIT, status=Status.FAIL), "transaction_later"),
-    "mode chargeback (there is none)": (Filter(mode=Mode.CHARGEBACK), "transaction_later"),
-    "siteId, common": (Filter(site_id=7), "payment_recent"),
-    "siteId, one in a thousand": (Filter(site_id=8), "payment_recent"),
-    "siteId (there is none)": (Filter(site_id=9), "payment_recent"),
-    "siteId, status, mode sale": (Filter(site_id=7, status=Status.FAIL, mode=Mode.SALE), "payment_recent"),
+LOOKS: dict[str, tuple[FeedFilter, str]] = {
+    "nothing": (FeedFilter(), "payment_recent"),
+    "transactionId": (FeedFilter(transaction_id=ROWS // 2), "transaction_pkey"),
+    "orderId": (FeedFilter(payment_id=98), "transaction_payment"),
+    "requestId": (FeedFilter(request_id=f"r{ROWS // 2}"), "request_claim_pkey"),
+    "consumerId, a few payments": (FeedFilter(consumer_id="c777"), "payment_consumer"),
+    "consumerId, a tenth of all": (FeedFilter(consumer_id="cguest"), "payment_recent"),
+    "consumerId, status": (FeedFilter(consumer_id="c777", status=Status.FAIL), "payment_consumer"),
+    "from, to: a day": (FeedFilter(since=MIDDLE, until=MIDDLE + DAY), "payment_recent"),
+    "status success": (FeedFilter(status=Status.SUCCESS), "payment_recent"),
+    "status fail": (FeedFilter(status=Status.FAIL), "payment_recent"),
+    "status pending": (FeedFilter(status=Status.PENDING), "payment_recent"),
+    "mode credit": (FeedFilter(mode=Mode.CREDIT), "transaction_later"),
+    "mode credit, status fail": (FeedFilter(mode=Mode.CREDIT, status=Status.FAIL), "transaction_later"),
+    "mode chargeback (there is none)": (FeedFilter(mode=Mode.CHARGEBACK), "transaction_later"),
+    "siteId, common": (FeedFilter(site_id=7), "payment_recent"),
+    "siteId, one in a thousand": (FeedFilter(site_id=8), "payment_recent"),
+    "siteId (there is none)": (FeedFilter(site_id=9), "payment_recent"),
+    "siteId, status, mode sale": (FeedFilter(site_id=7, status=Status.FAIL, mode=Mode.SALE), "payment_recent"),
 }
 
 
@@ -141,7 +141,7 @@ async def measure(database: Database) -> None:
     async with database.acquire() as connection:
         for name, (wanted, index) in LOOKS.items():
 
-            async def look(wanted: Filter = wanted) -> Any:
+            async def look(wanted: FeedFilter = wanted) -> Any:
                 return await select_page(connection, 1, wanted, after=None, most=50)
 
             page, median, slowest = await take_time(look)

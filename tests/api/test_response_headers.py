@@ -8,7 +8,7 @@ import pytest
 from tests.support.raw_http import Raw, serve
 from tests.support.webshop import OpenShop, WebShop
 
-from tollhouse.http.server import Bounds
+from tollhouse.http.server import ServerLimits
 
 #: What is no JSON object in ways that JSON libraries tell apart.
 UNREADABLE = {
@@ -52,7 +52,7 @@ async def test_tls_is_declared(opened: OpenShop) -> None:
 
 async def test_no_length_on_the_wire_without_a_body(shop: WebShop) -> None:
     """A preflight's 204 and a 304 have no Content-Length, and the connection goes on."""
-    async with serve(shop.web, Bounds()) as port:
+    async with serve(shop.web, ServerLimits()) as port:
         connection = await Raw.open(port)
         origin = b"Origin: https://shop.example\r\nAccess-Control-Request-Method: POST\r\n"
         await connection.send(b"OPTIONS /tokenize HTTP/1.1\r\nHost: a\r\n" + origin + b"\r\n")
@@ -73,7 +73,7 @@ async def test_no_length_on_the_wire_without_a_body(shop: WebShop) -> None:
 @pytest.mark.parametrize("path", [b"/static/tollhouse.css", b"/codes", b"/healthz", b"/nowhere", b"/3ds/unknown"])
 async def test_head_on_the_wire(shop: WebShop, path: bytes) -> None:
     """HEAD answers with the status and length of GET and without its body, so that the connection goes on."""
-    async with serve(shop.web, Bounds()) as port:
+    async with serve(shop.web, ServerLimits()) as port:
         connection = await Raw.open(port)
         await connection.send(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
         got = await connection.read_response()
@@ -87,7 +87,7 @@ async def test_head_on_the_wire(shop: WebShop, path: bytes) -> None:
 
 async def test_an_interim_response_on_the_wire(shop: WebShop) -> None:
     """A client that waits for 100 Continue gets it once, without a length, and then the response to its body."""
-    async with serve(shop.web, Bounds()) as port:
+    async with serve(shop.web, ServerLimits()) as port:
         connection = await Raw.open(port)
         head = b"POST /payment HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Type: application/json\r\n"
         key = f"Authorization: {shop.merchant.key}\r\n".encode()

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvicorn
 
-from tollhouse.http.server import Bounds, build_protocol
+from tollhouse.http.server import ServerLimits, build_protocol
 
 #: A bound that only a hang exceeds.
 HANG_SECONDS = 20.0
@@ -63,7 +63,7 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve(application: Any, bounds: Bounds, host: str = "127.0.0.1") -> AsyncIterator[int]:
+async def serve(application: Any, bounds: ServerLimits, host: str = "127.0.0.1") -> AsyncIterator[int]:
     """Serve an application on a free port, and give the port."""
     with socket.socket() as listener:
         listener.bind((host, 0))

@@ -44,6 +44,16 @@ def test_functions_fit_a_screen() -> None:
     assert not long
 
 
+def test_one_class_name_is_one_class() -> None:
+    """A class name is used once, so that a reader who meets it knows which class it is."""
+    places: dict[str, list[str]] = {}
+    for path in SOURCE.glob("**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{name(path)}:{node.lineno}")
+    assert {shared: found for shared, found in places.items() if len(found) > 1} == {}
+
+
 def test_card_data_is_revealed_in_few_rooms() -> None:
     """Only the vault, and who writes to an acquirer or a Directory, may ask card data for their clear text."""
     rooms = {path.relative_to(SOURCE).parts[0] for path in SOURCE.glob("**/*.py") if ".reveal()" in path.read_text()}

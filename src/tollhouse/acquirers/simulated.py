@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from tollhouse.kernel.card import Card
 
 
-class _Amount(msgspec.Struct):
+class _StoredAmount(msgspec.Struct):
     minor: int | None = None
     currency: str | None = None
 
@@ -59,7 +59,7 @@ class _Answer(msgspec.Struct, rename="camel"):
     advice_code: str | None = None
     approval_code: str | None = None
     network_transaction_id: str | None = None
-    amount: _Amount | None = None
+    amount: _StoredAmount | None = None
 
 
 class _NewCard(msgspec.Struct, rename="camel"):
@@ -185,7 +185,7 @@ def _read(body: bytes, reference: str, money: Money) -> Finding:
         answer = _decoder.decode(body)
     except UNREADABLE:
         return Unknown("answer not understood")
-    echoed = answer.amount or _Amount()
+    echoed = answer.amount or _StoredAmount()
     echo = Echo(answer.reference, echoed.minor, echoed.currency)
     return check_echo(_read_result(answer), echo, reference=reference, money=money)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_AT_A_TIME = 100
 
 
-class _Amount(msgspec.Struct):
+class _DisputeAmount(msgspec.Struct):
     minor: Annotated[int, msgspec.Meta(gt=0)]
     currency: str
 
@@ -28,12 +28,12 @@ class _Dispute(msgspec.Struct, rename="camel"):
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     acceptor: str
     reference: str
-    amount: _Amount
+    amount: _DisputeAmount
     due_at: Annotated[datetime, msgspec.Meta(tz=True)]
     reason: str | None = None
 
 
-class _Page(msgspec.Struct):
+class _DisputePage(msgspec.Struct):
     disputes: Annotated[list[_Dispute], msgspec.Meta(max_length=MAX_AT_A_TIME)]
 
 
@@ -41,7 +41,7 @@ class _Acknowledged(msgspec.Struct):
     ids: list[str]
 
 
-_page = msgspec.json.Decoder(_Page)
+_page = msgspec.json.Decoder(_DisputePage)
 _acknowledged = msgspec.json.Decoder(_Acknowledged)
 _encode = msgspec.json.Encoder().encode
 

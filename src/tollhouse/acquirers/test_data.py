@@ -48,7 +48,7 @@ class _One(msgspec.Struct, rename="camel"):
     is_reused: bool = False
 
 
-class _Page(msgspec.Struct):
+class _TestDataPage(msgspec.Struct):
     data: list[TestPaymentData]
     total: int
 
@@ -58,7 +58,7 @@ class _Deleted(msgspec.Struct, rename="camel"):
 
 
 _one = msgspec.json.Decoder(_One)
-_page = msgspec.json.Decoder(_Page)
+_page = msgspec.json.Decoder(_TestDataPage)
 _deleted = msgspec.json.Decoder(_Deleted)
 _encode = msgspec.json.Encoder().encode
 

@@ -50,7 +50,7 @@ class Reading(Protocol):
         """How far it is ahead."""
 
 
-class Advanced(Protocol):
+class ClockChange(Protocol):
     """How a clock stands that was moved, by how much, and in how many steps."""
 
     @property
@@ -66,7 +66,7 @@ class Advanced(Protocol):
         """How many instants there were."""
 
 
-class Outlook(Protocol):
+class ClockForecast(Protocol):
     """A clock, and what falls due next by it."""
 
     @property
@@ -79,8 +79,8 @@ class Outlook(Protocol):
 
 
 #: Moves a merchant's clock to the goal that is chosen by its time.
-Advance = Callable[[int, Callable[[datetime], datetime]], Awaitable[Advanced]]
-Look = Callable[[int], Awaitable[Outlook]]
+Advance = Callable[[int, Callable[[datetime], datetime]], Awaitable[ClockChange]]
+Look = Callable[[int], Awaitable[ClockForecast]]
 
 
 def read_advance(value: Any) -> Offset | timedelta:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tollhouse import __version__
 from tollhouse.api.examples import examples_of
-from tollhouse.http.openapi import ApiDescription, Callback
+from tollhouse.http.openapi import ApiDescription, CallbackOperation
 from tollhouse.wire.answers import CardEvent, PaymentEvent, ProblemAnswer, SubscriptionEvent
 
 TOKENS = ("Tokens", "Card data go from the browser straight to the gateway, and come back as a token.")
@@ -71,13 +71,13 @@ API = ApiDescription(
     path_parameters=PATH_PARAMETERS,
     callback_headers=CALLBACK_HEADERS,
     callbacks={
-        "payment": Callback(PaymentEvent, "receive_ipn", "A payment became final"),
-        "subscription": Callback(
+        "payment": CallbackOperation(PaymentEvent, "receive_ipn", "A payment became final"),
+        "subscription": CallbackOperation(
             SubscriptionEvent,
             "receive_subscription_ipn",
             "A subscription has ended, will end at a date, or was recovered",
         ),
-        "card": Callback(CardEvent, "receive_card_ipn", "A subscription's card expires soon"),
+        "card": CallbackOperation(CardEvent, "receive_card_ipn", "A subscription's card expires soon"),
     },
     problem=ProblemAnswer,
     examples_of=examples_of,

@@ -15,7 +15,7 @@ from tollhouse.api.requests import read_query
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
-from tollhouse.payments.reading.feed import EARLIEST, LATEST, Filter, Place, select_page
+from tollhouse.payments.reading.feed import EARLIEST, LATEST, FeedFilter, FeedPosition, select_page
 from tollhouse.payments.reading.public_names import PublicMode, PublicStatus, find_mode, find_status
 from tollhouse.payments.reading.view import render_event
 from tollhouse.wire.feed import FeedAnswer, FeedMeta
@@ -89,11 +89,11 @@ class FeedQuery(Body):
             raise ValueError("must be later than from")
         return until
 
-    def to_filter(self) -> Filter:
+    def to_filter(self) -> FeedFilter:
         """Say it in the words of the house."""
         by_mode, by_status = find_mode(self.mode), find_status(self.status)
         both = [each.steps for each in (by_mode, by_status) if each.steps is not None]
-        return Filter(
+        return FeedFilter(
             transaction_id=_to_int(self.transactionId),
             payment_id=_to_int(self.orderId),
             request_id=self.requestId,
@@ -155,17 +155,17 @@ class FeedCalls:
         return Response(content)
 
 
-def write_cursor(place: Place | None) -> str | None:
+def write_cursor(place: FeedPosition | None) -> str | None:
     """Write a place down."""
     if place is None:
         return None
     return f"{(place.created_at - EPOCH) // timedelta(microseconds=1)}-{place.transaction_id}"
 
 
-def read_cursor(text: str | None) -> Place | None:
+def read_cursor(text: str | None) -> FeedPosition | None:
     """Read a place that is well formed."""
     found = _CURSOR.fullmatch(text) if text else None
     if found is None:
         return None
     moment = EPOCH + timedelta(microseconds=int(found[1]))
-    return Place(moment, min(int(found[2]), MAX_NUMBER))
+    return FeedPosition(moment, min(int(found[2]), MAX_NUMBER))

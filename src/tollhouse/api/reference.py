@@ -70,7 +70,7 @@ class GroupView:
 
 
 @dataclass(frozen=True, slots=True)
-class CallbackView:
+class CallbackSection:
     """What a merchant's server is sent."""
 
     summary: str
@@ -87,7 +87,7 @@ class Reference:
     version: str
     base_url: str
     groups: tuple[GroupView, ...]
-    callback: CallbackView
+    callback: CallbackSection
     objects: tuple[ObjectView, ...]
     refusals: tuple[tuple[str, str], ...]
     problem: Sample
@@ -114,7 +114,7 @@ def build_reference(document: Mapping[str, Any]) -> Reference:
         version=document["info"]["version"],
         base_url=base_url,
         groups=groups,
-        callback=CallbackView(
+        callback=CallbackSection(
             summary=callback["summary"],
             description=callback["description"],
             headers=tuple(parameter_row("callback", parameter) for parameter in callback["parameters"]),

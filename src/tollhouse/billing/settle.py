@@ -48,7 +48,7 @@ VOIDED = "The sign-up was voided."
 Change = tuple[Subscription, SubscriptionContext]
 
 
-class Outlook(Struct, frozen=True):
+class SubscriptionChanges(Struct, frozen=True):
     """What an outcome makes of subscriptions, and the events about them that it causes."""
 
     changes: tuple[Change, ...] = ()
@@ -114,7 +114,7 @@ class ChangeSubscriptions:
         """Return the changed subscriptions, each with the version that it was computed from."""
         return [
             subscription_row(after, is_charging=_is_charging(case, payment), expected_version=case.version)
-            for after, case in _outlook_of(payment).changes
+            for after, case in _changes_of(payment).changes
         ]
 
 
@@ -131,7 +131,7 @@ class TellVoided:
 
     def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
         """Return the events of a void."""
-        return _outlook_of(payment).events if payment.mode is Mode.VOID else ()
+        return _changes_of(payment).events if payment.mode is Mode.VOID else ()
 
 
 class TellExpired:
@@ -141,7 +141,7 @@ class TellExpired:
 
     def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
         """Return the events of a renewal."""
-        return _outlook_of(payment).events if payment.mode.is_first else ()
+        return _changes_of(payment).events if payment.mode.is_first else ()
 
 
 class ForecastSubscription:
@@ -165,7 +165,7 @@ class ForecastSubscription:
         known = _recall_case(payment)
         if known is not None:
             after = apply_renewal_outcome(known, payment)
-            return _with_outlook(payment, [(after, known)])
+            return _with_changes(payment, [(after, known)])
         async with self._database.acquire() as connection:
             case = await select_case(connection, _key_of(payment))
             if case is None:
@@ -173,7 +173,7 @@ class ForecastSubscription:
             after = apply_renewal_outcome(case, payment)
             others = await _revoke_others(connection, payment, after)
             events = await self._describe_expiry(connection, payment, after)
-        return _with_outlook(payment, [(after, case), *others], events)
+        return _with_changes(payment, [(after, case), *others], events)
 
     async def _describe_expiry(
         self, connection: PlainConnection, payment: Payment, after: Subscription
@@ -196,7 +196,7 @@ class ForecastSubscription:
             return told
         switched = switch_account(case.subscription, payment.source.account_id, _time_of(payment), _expiry_of(payment))
         switched = replace(switched, network_transaction_id=payment.network_transaction_id)
-        return replace(told, outlook=Outlook(((switched, case),)))
+        return replace(told, subscription_changes=SubscriptionChanges(((switched, case),)))
 
     async def _forecast_void(self, payment: Payment) -> Payment:
         """The void of a sign-up cancels the running subscriptions that it began. A refund leaves them running."""
@@ -206,7 +206,7 @@ class ForecastSubscription:
             changes = [(_cancel_voided(cases[key]), cases[key]) for key in sorted(cases)]
             ended = [LifecycleEvent(CANCELED, after, case.now, payment.request_id) for after, case in changes]
             events = await self._describe(connection, ended) if ended else ()
-        return replace(payment, outlook=Outlook(tuple(changes), tuple(events)))
+        return replace(payment, subscription_changes=SubscriptionChanges(tuple(changes), tuple(events)))
 
 
 def _recall_case(payment: Payment) -> SubscriptionContext | None:
@@ -221,12 +221,12 @@ def _recall_case(payment: Payment) -> SubscriptionContext | None:
     return replace(case, subscription=replace(case.subscription, tries=renewing.number))
 
 
-def _with_outlook(payment: Payment, changes: Sequence[Change], events: Sequence[tuple[Any, ...]] = ()) -> Payment:
+def _with_changes(payment: Payment, changes: Sequence[Change], events: Sequence[tuple[Any, ...]] = ()) -> Payment:
     """Return the payment with the first changed subscription in its answer; while it is open nothing changes."""
     told = replace(payment, standings=(summarize_subscription(changes[0][0]),))
     if payment.status is Status.PENDING:
         return told
-    return replace(told, outlook=Outlook(tuple(changes), tuple(events)))
+    return replace(told, subscription_changes=SubscriptionChanges(tuple(changes), tuple(events)))
 
 
 def _cancel_voided(case: SubscriptionContext) -> Subscription:
@@ -272,8 +272,8 @@ def _describe(payment: Payment) -> Decline:
     return Decline(_time_of(payment), payment.code or "", payment.attempt.advice_code, payment.source.brand)
 
 
-def _outlook_of(payment: Payment) -> Outlook:
-    return payment.outlook or Outlook()
+def _changes_of(payment: Payment) -> SubscriptionChanges:
+    return payment.subscription_changes or SubscriptionChanges()
 
 
 def _key_of(payment: Payment) -> Key:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tollhouse.checkout.pages import Page, render_app
+from tollhouse.checkout.pages import HtmlPage, render_app
 from tollhouse.checkout.words import choose_words, languages
 from tollhouse.http import responses
 from tollhouse.http.requests import Request
@@ -32,7 +32,7 @@ HEADERS = {
 }
 
 
-def send(page: Page, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def send(page: HtmlPage, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Send a page with its policy."""
     every = {**HEADERS, "Content-Security-Policy": page.policy, **(headers or {})}
     return answer_html(page.html, status=status, headers=every)

@@ -35,14 +35,14 @@ environment.globals.update(asset=asset, integrity=integrity)
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class HtmlPage:
     """A page with the content security policy that it needs."""
 
     html: str
     policy: str
 
 
-def render_collect(step: Collect, words: Words, *, path: str) -> Page:
+def render_collect(step: Collect, words: Words, *, path: str) -> HtmlPage:
     """Render the page that asks the browser what it is, and shows it to the bank where there is a 3DS Method."""
     method = _origin(step.method_url) if step.method_url else ""
     policy = f"{SCRIPTED}; form-action 'self' {method}".rstrip()
@@ -51,7 +51,7 @@ def render_collect(step: Collect, words: Words, *, path: str) -> Page:
     return _render("collect.html", policy, words, step.payment, **more)
 
 
-def render_challenge(step: Challenge, words: Words) -> Page:
+def render_challenge(step: Challenge, words: Words) -> HtmlPage:
     """Render the form that takes the browser to the ACS.
 
     An ACS may redirect what is posted to it to wherever it likes, and browsers hold that against `form-action` too.
@@ -62,7 +62,7 @@ def render_challenge(step: Challenge, words: Words) -> Page:
 
 def render_wait(
     payment: Payment | None, words: Words, *, path: str, poll_path: str | None, about: str = "busy"
-) -> Page:
+) -> HtmlPage:
     """Render a wait; with a path to poll it goes on when there is something new, without one at once.
 
     `about` is the beginning of its words: `confirm` for a confirmation in the bank's app.
@@ -80,12 +80,12 @@ def render_wait(
     )
 
 
-def render_ended(step: Ended, words: Words) -> Page:
+def render_ended(step: Ended, words: Words) -> HtmlPage:
     """Render the end of a link that ran out."""
     return _render("ended.html", f"{STYLED}; form-action 'none'", words, step.payment, url=step.url)
 
 
-def render_app(url: str, words: Words) -> Page:
+def render_app(url: str, words: Words) -> HtmlPage:
     """Render the link to an app.
 
     A browser does not follow a redirect to an app's own scheme if it comes from a form whose page has a policy.
@@ -93,13 +93,13 @@ def render_app(url: str, words: Words) -> Page:
     return _render("app.html", f"{STYLED}; form-action 'none'", words, None, url=url)
 
 
-def render_method() -> Page:
+def render_method() -> HtmlPage:
     """Render the end of a 3DS Method in the hidden frame, which only our own page may frame."""
     policy = "default-src 'none'; script-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'self'"
-    return Page(environment.get_template("method.html").render(), policy)
+    return HtmlPage(environment.get_template("method.html").render(), policy)
 
 
-def render_problem(about: str, words: Words, *, comes_back: bool = False) -> Page:
+def render_problem(about: str, words: Words, *, comes_back: bool = False) -> HtmlPage:
     """Render a page for a browser that cannot be served: the words that begin with `about`.
 
     One whose trouble will pass looks again by itself.
@@ -115,10 +115,10 @@ def render_problem(about: str, words: Words, *, comes_back: bool = False) -> Pag
     )
 
 
-def _render(template: str, policy: str, words: Words, payment: Payment | None, **values: Any) -> Page:
+def _render(template: str, policy: str, words: Words, payment: Payment | None, **values: Any) -> HtmlPage:
     shown = {"amount": words.money(payment.money), "last_four": payment.source.masked_number[-4:]} if payment else {}
     html = environment.get_template(template).render(words=words, payment=payment, **shown, **values)
-    return Page(html, policy)
+    return HtmlPage(html, policy)
 
 
 def _origin(url: str) -> str:

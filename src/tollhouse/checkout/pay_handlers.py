@@ -32,7 +32,7 @@ from tollhouse.checkout.http import (
     send,
     speak,
 )
-from tollhouse.checkout.pages import TROUBLE_REFRESH_SECONDS, Page
+from tollhouse.checkout.pages import TROUBLE_REFRESH_SECONDS, HtmlPage
 from tollhouse.checkout.pay_pages import NEW_CARD, Form, Frame, render_busy, render_end, render_form
 from tollhouse.http.problems import build_retry_after
 from tollhouse.http.requests import Request
@@ -235,7 +235,7 @@ async def _draw_page(
     faults: Mapping[str, str] | None = None,
     form: Mapping[str, str] | None = None,
     kept: Mapping[str, str] | None = None,
-) -> Page:
+) -> HtmlPage:
     number, proof = create_form(till.links, link)
     cards = await find_stored_cards(till.links.database, link)
     chosen = (form.get("account") or NEW_CARD) if form else ""

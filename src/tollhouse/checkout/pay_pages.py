@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tollhouse.checkout.card_form import MAX_HOLDER_LENGTH
 from tollhouse.checkout.looks import build_style, name_digest, read_logo
-from tollhouse.checkout.pages import REFRESH_SECONDS, Page, environment
+from tollhouse.checkout.pages import REFRESH_SECONDS, HtmlPage, environment
 from tollhouse.checkout.pay_view import build_summary, describe_setback
 from tollhouse.links.model import LinkState
 
@@ -51,7 +51,7 @@ class Frame:
     is_canceled: bool = False
 
 
-def render_form(frame: Frame, link: Link, form: Form) -> Page:
+def render_form(frame: Frame, link: Link, form: Form) -> HtmlPage:
     """Render the page that takes a card. A card number and a security code come back in no page."""
     words, consumer = frame.words, link.terms.consumer
     summary = build_summary(link, words)
@@ -80,7 +80,7 @@ def render_form(frame: Frame, link: Link, form: Form) -> Page:
     )
 
 
-def render_end(frame: Frame, key: str, mood: Mood, *, url: str | None = None, to_page: bool = False) -> Page:
+def render_end(frame: Frame, key: str, mood: Mood, *, url: str | None = None, to_page: bool = False) -> HtmlPage:
     """Render a page with one thing to say: the words that begin with a key. `url` leads on."""
     words, link = frame.words, frame.link
     filled = _fill(link, words)
@@ -101,7 +101,7 @@ def render_end(frame: Frame, key: str, mood: Mood, *, url: str | None = None, to
     )
 
 
-def render_busy(frame: Frame, *, path: str, seconds: int = REFRESH_SECONDS) -> Page:
+def render_busy(frame: Frame, *, path: str, seconds: int = REFRESH_SECONDS) -> HtmlPage:
     """Render a wait that goes on to a path by itself."""
     words = frame.words
     return _render(
@@ -139,7 +139,9 @@ def _show_card(account: WalletCard) -> _Card:
     return _Card(str(account.account_id), account.brand, account.masked_number, expiry)
 
 
-def _render(template: str, frame: Frame, *, scripted: bool = False, form_action: str = "'none'", **values: Any) -> Page:
+def _render(
+    template: str, frame: Frame, *, scripted: bool = False, form_action: str = "'none'", **values: Any
+) -> HtmlPage:
     looks = frame.link.looks if frame.link else {}
     style = build_style(looks)
     sources = f"'self' {name_digest(style)}" if style else "'self'"
@@ -150,4 +152,4 @@ def _render(template: str, frame: Frame, *, scripted: bool = False, form_action:
     html = environment.get_template(template).render(
         words=frame.words, is_stage=frame.is_stage, style=style, logo=read_logo(looks), **values
     )
-    return Page(html, policy)
+    return HtmlPage(html, policy)

@@ -27,7 +27,7 @@ from rich.text import Text
 from tollhouse.composition.serving import serve_beside
 from tollhouse.http.decode import MARK, parse_json
 from tollhouse.http.ports import bind
-from tollhouse.http.server import Bounds
+from tollhouse.http.server import ServerLimits
 from tollhouse.ipn.message.legacy import CONTENT_TYPE as FORM_TYPE
 from tollhouse.ipn.message.signature import SignatureMismatch, verify_status, verify_webhook
 from tollhouse.kernel.errors import Invalid, TollhouseError
@@ -71,7 +71,7 @@ class ForwardImpossible(TollhouseError):
 
 
 @dataclass(frozen=True, slots=True)
-class Callback:
+class ReceivedCallback:
     """What a callback is about, as far as its body says."""
 
     kind: str
@@ -120,7 +120,7 @@ async def listen(
     async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False, trust_env=False) as session:
         listener = Listener(session, console, forward_to=forward_to, secret=secret, shows_bodies=shows_bodies)
         with bind(host, port) as bound:
-            async with serve_beside(listener, bound, bounds=Bounds(max_connections=MAX_CONNECTIONS)):
+            async with serve_beside(listener, bound, bounds=ServerLimits(max_connections=MAX_CONNECTIONS)):
                 url = f"{bound.url}/"
                 console.print(render_banner(url, forward_to=forward_to, checked=secret is not None))
                 if ready is not None:
@@ -184,14 +184,14 @@ def read_demo_secret(data_directory: Path) -> str | None:
     return secret if isinstance(secret, str) else None
 
 
-def read_callback(body: bytes) -> Callback:
+def read_callback(body: bytes) -> ReceivedCallback:
     """Read what a callback is about; what is missing is empty, for the body may be anything."""
     try:
         content = parse_json(body)
     except Invalid:
         return read_legacy_callback(body)
     payment, subscription = _child(content, "payment"), _child(content, "subscription")
-    return Callback(
+    return ReceivedCallback(
         kind=_text(payment, "mode") or ("subscription" if subscription else "unknown"),
         status=_text(payment, "status") or _text(subscription, "status"),
         order_id=_text(payment, "orderId"),
@@ -200,14 +200,14 @@ def read_callback(body: bytes) -> Callback:
     )
 
 
-def read_legacy_callback(body: bytes) -> Callback:
+def read_legacy_callback(body: bytes) -> ReceivedCallback:
     """Read what a form is about, or whatever else is no JSON."""
     try:
         xml = dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=LEGACY_FIELDS)).get("ipn", "")
     except ValueError:
         xml = ""
     facts, identity = dict(LEGACY_FACT.findall(xml)), LEGACY_ID.search(xml)
-    return Callback(
+    return ReceivedCallback(
         kind=facts.get("mode", "unknown"),
         status=facts.get("status", ""),
         order_id=facts.get("orderId", ""),
@@ -272,7 +272,7 @@ def render_banner(url: str, *, forward_to: str | None, checked: bool) -> Panel:
     return Panel(Text("\n").join(lines), title="tollhouse listen", title_align="left", expand=False)
 
 
-def render_line(callback: Callback, verdict: Text, answer: Answer, milliseconds: int | None) -> Text:
+def render_line(callback: ReceivedCallback, verdict: Text, answer: Answer, milliseconds: int | None) -> Text:
     """Render the line of one callback. What the callback says is printed as it is, never taken as markup."""
     good = callback.status in ("success", "active", "trial", "successful", "refunded")
     acknowledged = answer.status in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED)
@@ -355,7 +355,7 @@ async def _respond(send: Send, answer: Answer) -> None:
     await send({"type": "http.response.body", "body": answer.body})
 
 
-def _ids(callback: Callback) -> tuple[tuple[str, str], ...]:
+def _ids(callback: ReceivedCallback) -> tuple[tuple[str, str], ...]:
     return (
         ("order", callback.order_id),
         ("transaction", callback.transaction_id),

@@ -14,7 +14,7 @@ from tollhouse.storage.sweep import Sweeper
 from tollhouse.storage.time import set_clock
 from tollhouse.worker.cards import build_card_work
 from tollhouse.worker.disputes import import_all_disputes
-from tollhouse.worker.events import Bounds, deliver_events, number_events
+from tollhouse.worker.events import DeliveryLimits, deliver_events, number_events
 from tollhouse.worker.holds import build_hold_work
 from tollhouse.worker.letters import carry_letters
 from tollhouse.worker.prove import prove_all
@@ -58,7 +58,7 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
             stop=stop,
             wake=numbered,
             rules=DeliveryRules(slots=gateway.settings.callback_places_by_endpoint),
-            bounds=Bounds(
+            bounds=DeliveryLimits(
                 total=gateway.settings.callback_places, at_address=gateway.settings.callback_places_by_address
             ),
             beat=beat,

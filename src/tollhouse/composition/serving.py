@@ -17,7 +17,7 @@ import uvicorn
 from tollhouse.http.application import WebApplication
 from tollhouse.http.connections import choose_max_connections
 from tollhouse.http.ports import bind
-from tollhouse.http.server import Bounds, build_protocol
+from tollhouse.http.server import ServerLimits, build_protocol
 
 if TYPE_CHECKING:
     from tollhouse.composition.settings import Settings
@@ -97,7 +97,7 @@ class _Server(uvicorn.Server):
 
 
 async def serve(
-    web: Application, port: OpenPort, stop: asyncio.Event, on_started: Callable[[], None], *, bounds: Bounds
+    web: Application, port: OpenPort, stop: asyncio.Event, on_started: Callable[[], None], *, bounds: ServerLimits
 ) -> None:
     """Listen until `stop` is set; then take no more, and let open requests end for a while."""
     server = _Server(
@@ -149,9 +149,9 @@ def _choose_health_port(settings: Settings) -> int:
     return above if above <= MAX_PORT else settings.port - HEALTH_PORT_DISTANCE
 
 
-def choose_bounds(settings: Settings) -> Bounds:
+def choose_bounds(settings: Settings) -> ServerLimits:
     """Return the bounds of a port."""
-    return Bounds(
+    return ServerLimits(
         max_connections_per_address=settings.connections_per_address,
         max_connections=choose_max_connections(),
         exempt=settings.trusted_proxies,
@@ -159,7 +159,7 @@ def choose_bounds(settings: Settings) -> Bounds:
 
 
 @asynccontextmanager
-async def serve_beside(web: Application, port: OpenPort, *, bounds: Bounds) -> AsyncIterator[None]:
+async def serve_beside(web: Application, port: OpenPort, *, bounds: ServerLimits) -> AsyncIterator[None]:
     """Listen on a further port until the block ends."""
     stop, started = asyncio.Event(), asyncio.Event()
     serving = asyncio.create_task(serve(web, port, stop, started.set, bounds=bounds))

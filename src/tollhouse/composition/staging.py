@@ -20,7 +20,7 @@ from tollhouse.payments.operations.holds import select_holds_busy, select_next_h
 from tollhouse.payments.resolve.resolve_attempts import select_attempts_busy
 from tollhouse.phones.recording import RecordingSender
 from tollhouse.stage.advance import Clockwork, advance, look_ahead
-from tollhouse.stage.clock_tasks import ClockDrivenTask, Mark, ask_rows, nothing_due
+from tollhouse.stage.clock_tasks import ClockDrivenTask, DueMoment, ask_rows, nothing_due
 from tollhouse.stage.disputes import Disputes
 from tollhouse.stage.home import StagePages
 from tollhouse.stage.inbox import Inbox
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 #: A question about a merchant's rows at a mark.
-Ask = Callable[["PlainConnection", int, Mark], Awaitable[Found]]
+Ask = Callable[["PlainConnection", int, DueMoment], Awaitable[Found]]
 
 
 class DueBy(Protocol):
@@ -110,7 +110,7 @@ def build_clock_tasks(
     Causes stand before what they lead to: whoever looks in this order and finds nothing has overlooked nothing.
     """
 
-    def ask(select: Ask[Found]) -> Callable[[int, Mark], Awaitable[Found]]:
+    def ask(select: Ask[Found]) -> Callable[[int, DueMoment], Awaitable[Found]]:
         return ask_rows(parts.database, select)
 
     disputes = Disputes(parts.disputes)
@@ -141,7 +141,7 @@ def build_clock_tasks(
 def _next(select: Callable[[PlainConnection, int], Awaitable[datetime | None]]) -> Ask[datetime | None]:
     """Return the question when the next thing falls due, whatever the mark."""
 
-    async def ask(connection: PlainConnection, merchant_id: int, mark: Mark) -> datetime | None:
+    async def ask(connection: PlainConnection, merchant_id: int, mark: DueMoment) -> datetime | None:
         del mark
         return await select(connection, merchant_id)
 
@@ -151,21 +151,21 @@ def _next(select: Callable[[PlainConnection, int], Awaitable[datetime | None]]) 
 def _due_by(select: DueBy) -> Ask[bool]:
     """Return the question whether something was due at a mark."""
 
-    async def ask(connection: PlainConnection, merchant_id: int, mark: Mark) -> bool:
+    async def ask(connection: PlainConnection, merchant_id: int, mark: DueMoment) -> bool:
         return await select(connection, merchant_id, due_by=mark.time)
 
     return ask
 
 
-async def _select_attempts_busy(connection: PlainConnection, merchant_id: int, mark: Mark) -> bool:
+async def _select_attempts_busy(connection: PlainConnection, merchant_id: int, mark: DueMoment) -> bool:
     return await select_attempts_busy(connection, merchant_id, sent_by=mark.real_at)
 
 
-async def _select_next_delivery(connection: PlainConnection, merchant_id: int, mark: Mark) -> datetime | None:
+async def _select_next_delivery(connection: PlainConnection, merchant_id: int, mark: DueMoment) -> datetime | None:
     return await select_next_delivery(connection, merchant_id, with_failing=mark.is_patient)
 
 
-async def _select_deliveries_busy(connection: PlainConnection, merchant_id: int, mark: Mark) -> bool:
+async def _select_deliveries_busy(connection: PlainConnection, merchant_id: int, mark: DueMoment) -> bool:
     return await select_deliveries_busy(
         connection, merchant_id, due_by=mark.time, made_by=mark.real_at, with_failing=mark.is_patient
     )

@@ -17,7 +17,7 @@ from tollhouse.http.headers import STRICT_TRANSPORT
 from tollhouse.http.problems import NO_PATH, MethodNotAllowed, answer_error
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
-from tollhouse.http.router import Place, Router
+from tollhouse.http.router import PathRoutes, Router
 from tollhouse.http.screen import find_query_faults
 from tollhouse.kernel.errors import Invalid, NotFound, Stopping
 
@@ -82,7 +82,7 @@ class WebApplication:
         headers.append((b"x-request-id", request.request_id.encode()))
         return response, headers
 
-    async def _handle(self, request: Request, place: Place | None) -> Response:
+    async def _handle(self, request: Request, place: PathRoutes | None) -> Response:
         if place is not None and place.is_for_browsers and request.method == "OPTIONS":
             return Response(b"", 204)
         answer: AnswerError = answer_error
@@ -122,7 +122,7 @@ def check_query(request: Request) -> None:
         raise Invalid(faults)
 
 
-def choose_route(request: Request, place: Place | None) -> Route:
+def choose_route(request: Request, place: PathRoutes | None) -> Route:
     """Return the route of a request, and tell the request of it. Raises NotFound and MethodNotAllowed."""
     if place is None:
         raise NotFound(NO_PATH)
@@ -133,7 +133,7 @@ def choose_route(request: Request, place: Place | None) -> Route:
     return route
 
 
-def answer_options(request: Request, place: Place) -> Response:
+def answer_options(request: Request, place: PathRoutes) -> Response:
     """Tell the methods of a path."""
     request.route_path = place.path
     return Response(b"", 204, headers={"Allow": place.allowed})

@@ -20,7 +20,7 @@ LITERALS = frozenset({"const", "enum", "examples"})
 REF = "#/components/schemas/{model}"
 
 
-class Mode(Enum):
+class SchemaDirection(Enum):
     """The direction in which models are sent."""
 
     REQUEST = "validation"
@@ -51,7 +51,7 @@ class _Generator(GenerateJsonSchema):
         return not _may_be_none(field["schema"])
 
 
-def build_schemas(models: Iterable[type[BaseModel]], mode: Mode) -> dict[str, Any]:
+def build_schemas(models: Iterable[type[BaseModel]], mode: SchemaDirection) -> dict[str, Any]:
     """Return the schemas of models, and of those that they are made of, by their names."""
     generator = _Generator(ref_template=REF)
     inputs = [(model, mode.schema_mode, model.__pydantic_core_schema__) for model in sorted(models, key=_name_of)]
@@ -62,7 +62,7 @@ def build_schemas(models: Iterable[type[BaseModel]], mode: Mode) -> dict[str, An
 def build_query_schema(model: type[BaseModel]) -> dict[str, Any]:
     """Return the schema of the parameters of a query."""
     schema = model.model_json_schema(ref_template=REF, schema_generator=_Generator)
-    return cast("dict[str, Any]", _complete(schema, Mode.REQUEST))
+    return cast("dict[str, Any]", _complete(schema, SchemaDirection.REQUEST))
 
 
 def _name_of(model: type[BaseModel]) -> str:
@@ -78,7 +78,7 @@ def _may_be_none(schema: Any) -> bool:
     return bool(kind == "nullable")
 
 
-def _complete(schema: Any, mode: Mode) -> Any:
+def _complete(schema: Any, mode: SchemaDirection) -> Any:
     """Return a schema with its defaults in words, or none in a response, and a response's schema open."""
     if isinstance(schema, list):
         return [_complete(each, mode) for each in schema]
@@ -93,10 +93,10 @@ def _complete(schema: Any, mode: Mode) -> Any:
         for name, value in schema.items()
         if name != "default"
     }
-    if mode is Mode.RESPONSE and completed.get("additionalProperties") is False:
+    if mode is SchemaDirection.RESPONSE and completed.get("additionalProperties") is False:
         del completed["additionalProperties"]
     default = schema.get("default")
-    if mode is Mode.REQUEST and default not in (None, "", [], {}):
+    if mode is SchemaDirection.REQUEST and default not in (None, "", [], {}):
         said = f"By default `{default if isinstance(default, str) else json.dumps(default)}`."
         completed["description"] = f"{completed.get('description', '')} {said}".strip()
     return completed

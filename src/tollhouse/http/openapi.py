@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tollhouse.http.json_schemas import REF, Mode, build_query_schema, build_schemas
+from tollhouse.http.json_schemas import REF, SchemaDirection, build_query_schema, build_schemas
 from tollhouse.http.problems import STATUS_CODES
 from tollhouse.http.responses import JSON
 from tollhouse.http.routes import Route
@@ -58,7 +58,7 @@ XML_HTTP_REQUEST_PARAMETER = {
 
 
 @dataclass(frozen=True, slots=True)
-class Callback:
+class CallbackOperation:
     """A request that merchants' servers get."""
 
     event: type[BaseModel]
@@ -77,7 +77,7 @@ class ApiDescription:
     groups: Mapping[str, tuple[str, str]]
     path_parameters: Mapping[str, Mapping[str, str]]
     callback_headers: Mapping[str, str]
-    callbacks: Mapping[str, Callback]
+    callbacks: Mapping[str, CallbackOperation]
     problem: type[BaseModel]
     #: Returns the examples of a model by its name.
     examples_of: Callable[[str], Mapping[str, Any]]
@@ -144,7 +144,7 @@ def _content_of(model: type[BaseModel], api: ApiDescription) -> dict[str, Any]:
     return {getattr(model, "media_type", JSON): content}
 
 
-def _build_callback(callback: Callback, api: ApiDescription) -> dict[str, Any]:
+def _build_callback(callback: CallbackOperation, api: ApiDescription) -> dict[str, Any]:
     """Describe the IPN: what a merchant's server is sent, and what it answers."""
     headers = [
         {
@@ -247,5 +247,5 @@ def _build_schemas(routes: Sequence[Route], api: ApiDescription) -> dict[str, An
     answers = {route.answer for route in routes if route.answer} | {api.problem}
     answers |= {callback.event for callback in api.callbacks.values()}
     answers |= {route.problem for route in routes if route.problem}
-    schemas = build_schemas(requests, Mode.REQUEST) | build_schemas(answers, Mode.RESPONSE)
+    schemas = build_schemas(requests, SchemaDirection.REQUEST) | build_schemas(answers, SchemaDirection.RESPONSE)
     return dict(sorted(schemas.items()))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tollhouse.kernel.ids import new_request_id
 
 
-class Refusal(NamedTuple):
+class ServerRefusal(NamedTuple):
     """A status with its message."""
 
     status: HTTPStatus
@@ -18,20 +18,24 @@ class Refusal(NamedTuple):
 
 
 REFUSALS = {
-    "malformed": Refusal(HTTPStatus.BAD_REQUEST, "The request is not well-formed HTTP."),
-    "host_missing": Refusal(HTTPStatus.BAD_REQUEST, "The request must have one Host header."),
-    "host_malformed": Refusal(HTTPStatus.BAD_REQUEST, "The Host header is not well formed."),
-    "coding_unknown": Refusal(HTTPStatus.NOT_IMPLEMENTED, "The only transfer coding is chunked."),
-    "too_many_requests": Refusal(HTTPStatus.BAD_REQUEST, "Too many requests were sent before the first response."),
-    "target_long": Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long."),
-    "headers_large": Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large or too many."),
-    "headers_late": Refusal(HTTPStatus.REQUEST_TIMEOUT, "The headers did not arrive in time."),
-    "body_late": Refusal(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time."),
-    "body_large": Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large."),
+    "malformed": ServerRefusal(HTTPStatus.BAD_REQUEST, "The request is not well-formed HTTP."),
+    "host_missing": ServerRefusal(HTTPStatus.BAD_REQUEST, "The request must have one Host header."),
+    "host_malformed": ServerRefusal(HTTPStatus.BAD_REQUEST, "The Host header is not well formed."),
+    "coding_unknown": ServerRefusal(HTTPStatus.NOT_IMPLEMENTED, "The only transfer coding is chunked."),
+    "too_many_requests": ServerRefusal(
+        HTTPStatus.BAD_REQUEST, "Too many requests were sent before the first response."
+    ),
+    "target_long": ServerRefusal(HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long."),
+    "headers_large": ServerRefusal(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large or too many."
+    ),
+    "headers_late": ServerRefusal(HTTPStatus.REQUEST_TIMEOUT, "The headers did not arrive in time."),
+    "body_late": ServerRefusal(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time."),
+    "body_large": ServerRefusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large."),
 }
 
 
-def build_refusal(refusal: Refusal, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def build_refusal(refusal: ServerRefusal, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Write a whole response, which ends the connection."""
     body = json.dumps({"message": refusal.message, "errors": {}}).encode()
     headers = [

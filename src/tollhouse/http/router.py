@@ -11,7 +11,7 @@ _PARAMETER = re.compile(r"\{(\w+)(:path)?\}")
 NO_PARAMETERS: Mapping[str, str] = {}
 
 
-class Place:
+class PathRoutes:
     """A path with its routes by method. HEAD is GET without its body (RFC 9110, 9.3.2)."""
 
     def __init__(self, path: str) -> None:
@@ -40,7 +40,7 @@ class _Node:
     def __init__(self, *, is_rest: bool = False) -> None:
         self.children: dict[str, _Node] = {}
         self.parameter: _Node | None = None
-        self.place: Place | None = None
+        self.place: PathRoutes | None = None
         self.is_rest = is_rest
 
 
@@ -49,12 +49,12 @@ class Router:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, PathRoutes] = {}
         self._root = _Node()
         for route in self.routes:
             self._add(route)
 
-    def find(self, path: str) -> tuple[Place, Mapping[str, str]] | None:
+    def find(self, path: str) -> tuple[PathRoutes, Mapping[str, str]] | None:
         """Return the place of a normalized path, with the values of its parameters."""
         place = self._places.get(path)
         if place is not None and not place.parameters:
@@ -77,7 +77,7 @@ class Router:
     def _add(self, route: Route) -> None:
         place = self._places.get(route.path)
         if place is None:
-            place = self._places[route.path] = Place(route.path)
+            place = self._places[route.path] = PathRoutes(route.path)
             node = self._reach(route.path)
             if node.place is not None:
                 raise ValueError(f"{route.path} and {node.place.path} are the same path.")

@@ -48,7 +48,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ServerLimits:
     """Limits of a port and of each of its connections."""
 
     header_seconds: float = 10.0
@@ -72,7 +72,7 @@ class Bounds:
 class Port:
     """The connections of one port, and the sweep that ends the late ones."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: ServerLimits) -> None:
         self.bounds = bounds
         self.connections = Connections(
             max_total=bounds.max_connections,
@@ -328,7 +328,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
 
-def build_protocol(bounds: Bounds) -> type[BoundedProtocol]:
+def build_protocol(bounds: ServerLimits) -> type[BoundedProtocol]:
     """Return the protocol of one port, for `uvicorn.Config(http=...)`."""
     return type("PortProtocol", (BoundedProtocol,), {"port": Port(bounds)})
 

@@ -68,7 +68,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class DeliveryAttempt:
     """How one POST went.
 
     `error` is None when it was acknowledged; `retry_after_seconds` is what the endpoint asked for.
@@ -91,7 +91,7 @@ class Outcome:
     """
 
     delivery: Delivery
-    attempt: Attempt | None
+    attempt: DeliveryAttempt | None
     retry_in: timedelta | None = None
 
     @property

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tollhouse.ipn.resend import MAX_DELIVERIES
 from tollhouse.ipn.store import (
     OriginKey,
-    Route,
+    Redelivery,
     insert_deliveries,
     queries,
     upsert_hosts,
@@ -94,7 +94,7 @@ def plan_resends(
     merchant_id: int,
     unfinished: Collection[tuple[int, int]],
     hosts: Mapping[OriginKey, int],
-) -> list[Route]:
+) -> list[Redelivery]:
     """Give each delivery its number, its host, and whether it waits for an earlier event of its thread.
 
     `rows` are in the order of events; `unfinished` are threads with events under way.
@@ -103,13 +103,15 @@ def plan_resends(
     for thread, event_id in [*unfinished, *((row["thread"], row["event_id"]) for row in rows)]:
         if thread is not None:
             first[thread] = min(first.get(thread, event_id), event_id)
-    routes: list[Route] = []
+    routes: list[Redelivery] = []
     for row in rows:
         event_id, thread, url = row["event_id"], row["thread"], row["url"]
         number = row["last_number"] + 1 + sum(route.event_id == event_id for route in routes)
         host_id = hosts[OriginKey(merchant_id, get_origin(url))]
         held = thread is not None and first[thread] < event_id
-        routes.append(Route(merchant_id, event_id, number, row["form"], host_id, thread, url, held, row["created_at"]))
+        routes.append(
+            Redelivery(merchant_id, event_id, number, row["form"], host_id, thread, url, held, row["created_at"])
+        )
     return routes
 
 

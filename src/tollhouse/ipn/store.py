@@ -95,7 +95,7 @@ class Probing:
     longest_pause: timedelta
 
 
-class Route(NamedTuple):
+class Redelivery(NamedTuple):
     """A delivery of an event that was delivered before. It is held if it waits for an earlier event of its thread."""
 
     merchant_id: int
@@ -142,7 +142,7 @@ async def upsert_hosts(connection: PlainConnection, origins: Iterable[OriginKey]
     return {OriginKey(row["merchant_id"], row["origin"]): row["host_id"] async for row in rows}
 
 
-async def insert_deliveries(connection: PlainConnection, routes: Sequence[Route]) -> None:
+async def insert_deliveries(connection: PlainConnection, routes: Sequence[Redelivery]) -> None:
     """Send events again, each on its route."""
     await queries.insert_deliveries(
         connection,

@@ -271,7 +271,7 @@ class Payment(Struct, frozen=True):
     #: The answer, where it was written already: the event is made from it.
     rendered: bytes = b""
     #: The changes to subscriptions that its outcome makes, as billing computed them.
-    outlook: Any = None
+    subscription_changes: Any = None
 
     @property
     def title(self) -> str:

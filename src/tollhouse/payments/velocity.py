@@ -18,7 +18,7 @@ from tollhouse.storage.sweep import Sweep
 queries = load_queries("tollhouse.payments")
 
 
-class Mark(NamedTuple):
+class VelocityMark(NamedTuple):
     """Something that is counted, at one transaction: the columns of `velocity_mark_v1`."""
 
     merchant_id: int
@@ -27,7 +27,7 @@ class Mark(NamedTuple):
     transaction_id: int
 
 
-def build_marks(payment: Payment) -> Sequence[Mark]:
+def build_marks(payment: Payment) -> Sequence[VelocityMark]:
     """Return what is counted of a payment: nothing of what no customer began."""
     if payment.mode not in {Mode.SALE, Mode.AUTH} or payment.initiator != "customer":
         return ()
@@ -36,7 +36,7 @@ def build_marks(payment: Payment) -> Sequence[Mark]:
         "card": payment.attempt.fingerprint.hex(),
         "address": payment.consumer_ip,
     }
-    return [Mark(payment.merchant_id, kind, key, payment.transaction_id) for kind, key in keys.items() if key]
+    return [VelocityMark(payment.merchant_id, kind, key, payment.transaction_id) for kind, key in keys.items() if key]
 
 
 class RecordDecline:
@@ -44,7 +44,7 @@ class RecordDecline:
 
     kind = FinishRows.DECLINES
 
-    def rows(self, payment: Payment) -> Sequence[Mark]:
+    def rows(self, payment: Payment) -> Sequence[VelocityMark]:
         """Return the marks of a payment that the issuer declined."""
         is_declined = payment.status is Status.FAIL and payment.attempt.response_code is not None
         return build_marks(payment) if is_declined else ()

@@ -34,7 +34,7 @@ from tollhouse.portal.forms import (
     read_form,
     take_visitor,
 )
-from tollhouse.portal.model import Filter
+from tollhouse.portal.model import PaymentFilter
 from tollhouse.portal.pages import go_to, show
 from tollhouse.portal.paging import read_cursor, write_cursor
 from tollhouse.portal.store import (
@@ -147,7 +147,7 @@ class Portal:
         """List payments, newest first."""
         person = await self.access(request)
         status, cursor = request.query_value("status"), request.query_value("cursor")
-        wanted = Filter(
+        wanted = PaymentFilter(
             status if status in STATUSES else "",
             _clean(request.query_value("order")),
             _clean(request.query_value("email")),

@@ -25,7 +25,7 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class PaymentFilter:
     """What a list is narrowed to; an empty text narrows nothing."""
 
     status: str = ""
@@ -38,7 +38,7 @@ class Filter:
     @property
     def is_empty(self) -> bool:
         """Whether everything is asked for."""
-        return self == Filter()
+        return self == PaymentFilter()
 
     @property
     def query(self) -> dict[str, str]:

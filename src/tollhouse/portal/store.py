@@ -19,8 +19,8 @@ from tollhouse.portal.model import (
     AttemptLine,
     AuthenticationLine,
     Cursor,
-    Filter,
     KeyLine,
+    PaymentFilter,
     PaymentLine,
     PaymentSheet,
     SignInLine,
@@ -45,7 +45,7 @@ queries = load_queries("tollhouse.portal")
 
 
 async def select_payments(
-    database: Database, merchant_id: int, wanted: Filter, *, after: Cursor, most: int
+    database: Database, merchant_id: int, wanted: PaymentFilter, *, after: Cursor, most: int
 ) -> list[PaymentLine]:
     """Return the transactions that fit, newest order first. Raises DatabaseUnavailable when it takes too long."""
     async with database.transaction() as connection:

@@ -51,7 +51,7 @@ class MatchedMessage:
     currency: str
 
 
-class _Amount(SimulatorMessage):
+class _FaultAmount(SimulatorMessage):
     minor: Annotated[int, Meta(ge=0)]
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
@@ -62,15 +62,15 @@ class _Ask(SimulatorMessage):
     calls: Annotated[int, Meta(ge=1, le=1000)] = 1
     seconds: Annotated[float, Meta(ge=0, le=60)] = 5.0
     number: Annotated[str, Meta(max_length=19)] | None = None
-    amount: _Amount | None = None
+    amount: _FaultAmount | None = None
 
 
-class _About(SimulatorMessage):
+class _FaultScope(SimulatorMessage):
     acceptor: Annotated[str, Meta(min_length=1, max_length=36)]
 
 
 _ask = msgspec.json.Decoder(_Ask)
-_about = msgspec.json.Decoder(_About)
+_about = msgspec.json.Decoder(_FaultScope)
 
 
 class Faults:
@@ -109,12 +109,12 @@ class Faults:
 
     async def list(self, body: bytes) -> bytes:
         """Return the pending faults of a merchant."""
-        wanted: _About = decode(_about, body)
+        wanted: _FaultScope = decode(_about, body)
         return self._show(wanted.acceptor)
 
     async def clear(self, body: bytes) -> bytes:
         """Delete the pending faults of a merchant."""
-        wanted: _About = decode(_about, body)
+        wanted: _FaultScope = decode(_about, body)
         self._waiting = [fault for fault in self._waiting if fault.acceptor != wanted.acceptor]
         return self._show(wanted.acceptor)
 

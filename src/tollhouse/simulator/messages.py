@@ -31,7 +31,7 @@ class SimulatorMessage(msgspec.Struct, rename="camel"):
     """The base of messages: camel case names, unknown fields ignored."""
 
 
-class _Amount(SimulatorMessage):
+class _MessageAmount(SimulatorMessage):
     minor: Annotated[int, Meta(ge=0, le=999_999_999_999)]
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
@@ -53,7 +53,7 @@ class _Proof(SimulatorMessage):
 
 class _Authorize(SimulatorMessage):
     reference: Reference
-    amount: _Amount
+    amount: _MessageAmount
     card: MessageCard
     capture: bool
     initiator: Literal["customer", "merchant"]
@@ -68,12 +68,12 @@ class _Authorize(SimulatorMessage):
 class _Operate(SimulatorMessage):
     reference: Reference
     original_reference: Reference
-    amount: _Amount
+    amount: _MessageAmount
     emulate_code: Annotated[str, Meta(max_length=6)] | None = None
     transacted_at: Instant | None = None
 
 
-class _About(SimulatorMessage):
+class _ReferenceOnly(SimulatorMessage):
     reference: Reference
 
 
@@ -104,7 +104,7 @@ def decode_card_number(kind: type, value: object) -> CardNumber:
 
 _authorize = msgspec.json.Decoder(_Authorize, dec_hook=decode_card_number)
 _operate = msgspec.json.Decoder(_Operate)
-_about = msgspec.json.Decoder(_About)
+_about = msgspec.json.Decoder(_ReferenceOnly)
 _journal = msgspec.json.Decoder(JournalRequest)
 _challenge = msgspec.json.Decoder(ChallengeEnd)
 encode = msgspec.json.Encoder().encode

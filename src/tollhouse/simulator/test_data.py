@@ -55,7 +55,7 @@ class _Create(SimulatorMessage):
     at: datetime | None = None
 
 
-class _List(SimulatorMessage):
+class _TestDataQuery(SimulatorMessage):
     merchant_id: int
     type: Type | None = None
     limit: Annotated[int, Meta(ge=0, le=100)] = 100
@@ -77,7 +77,7 @@ class _Change(_Name):
 
 
 _create = msgspec.json.Decoder(_Create)
-_list = msgspec.json.Decoder(_List)
+_list = msgspec.json.Decoder(_TestDataQuery)
 _name = msgspec.json.Decoder(_Name)
 _change = msgspec.json.Decoder(_Change)
 
@@ -99,7 +99,7 @@ class TestDataService:
 
     async def list(self, body: bytes) -> bytes:
         """List a merchant's data, newest first."""
-        wanted: _List = decode(_list, body)
+        wanted: _TestDataQuery = decode(_list, body)
         async with self._database.acquire() as connection:
             rows = queries.select_test_data_list(
                 connection,

@@ -27,7 +27,7 @@ from tollhouse.merchants.clock import (
     release_clock,
     select_clock,
 )
-from tollhouse.stage.clock_tasks import Mark
+from tollhouse.stage.clock_tasks import DueMoment
 from tollhouse.wire.render import render_instant
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Clockwork:
 
 
 @dataclass(frozen=True, slots=True)
-class Advanced:
+class AdvanceResult:
     """How a merchant's clock stands after a call that moved it, by how much, and at how many instants it stopped."""
 
     reading: MerchantTime
@@ -81,7 +81,7 @@ class Advanced:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class NextDue:
     """A merchant's time, and what falls due next, the earliest first."""
 
     reading: MerchantTime
@@ -112,21 +112,21 @@ class _Drive:
         self.renew_at = time.monotonic() + LEASE_SECONDS / 3
         return reading
 
-    async def mark(self) -> Mark:
+    async def mark(self) -> DueMoment:
         """Return what there is to wait for now."""
         async with self.clockwork.database.acquire() as connection:
             reading = await select_clock(connection, self.merchant_id)
         return _mark(reading, is_patient=self.failing_seconds > 0)
 
-    async def find_busy(self, mark: Mark) -> list[ClockDrivenTask]:
+    async def find_busy(self, mark: DueMoment) -> list[ClockDrivenTask]:
         """Return the kinds of which something is due or under way."""
         return [faller for faller in self.clockwork.fallers if await faller.is_busy(self.merchant_id, mark)]
 
-    async def is_waited_for(self, faller: ClockDrivenTask, mark: Mark) -> bool:
+    async def is_waited_for(self, faller: ClockDrivenTask, mark: DueMoment) -> bool:
         """Tell whether a kind has work that was there at a mark."""
         return await faller.is_busy(self.merchant_id, replace(mark, is_patient=self.failing_seconds > 0))
 
-    async def waits_for_failing(self, faller: ClockDrivenTask, mark: Mark) -> bool:
+    async def waits_for_failing(self, faller: ClockDrivenTask, mark: DueMoment) -> bool:
         """Tell whether a kind, which has work, is waited for because of endpoints that fail and nothing else."""
         return not await faller.is_busy(self.merchant_id, replace(mark, is_patient=False))
 
@@ -135,17 +135,17 @@ class _OutOfPatience(Exception):
     """A bound was met before the goal."""
 
 
-async def look_ahead(clockwork: Clockwork, merchant_id: int) -> Outlook:
+async def look_ahead(clockwork: Clockwork, merchant_id: int) -> NextDue:
     """Return a merchant's time and what falls due next."""
     async with clockwork.database.acquire() as connection:
         reading = await select_clock(connection, merchant_id)
     mark = _mark(reading)
     found = [(faller.name, await faller.next_due(merchant_id, mark)) for faller in clockwork.fallers]
     due = [(name, max(at, reading.time)) for name, at in found if at is not None]
-    return Outlook(reading, tuple(sorted(due, key=lambda pair: pair[1])))
+    return NextDue(reading, tuple(sorted(due, key=lambda pair: pair[1])))
 
 
-async def advance(clockwork: Clockwork, merchant_id: int, choose_goal: Callable[[datetime], datetime]) -> Advanced:
+async def advance(clockwork: Clockwork, merchant_id: int, choose_goal: Callable[[datetime], datetime]) -> AdvanceResult:
     """Move a merchant's clock to a goal that is chosen by its time, and return when all is done that fell due.
 
     Raises what `choose_goal` raises, RequestInProgress while another call moves the clock, and Unavailable when a bound
@@ -166,7 +166,7 @@ async def advance(clockwork: Clockwork, merchant_id: int, choose_goal: Callable[
             await release_clock(connection, merchant_id, lease=lease)
 
 
-async def _drive_to(drive: _Drive, begun: MerchantTime, goal: datetime) -> Advanced:
+async def _drive_to(drive: _Drive, begun: MerchantTime, goal: datetime) -> AdvanceResult:
     """Step to the goal; what was due before the first step comes first."""
     reading, until, steps = begun, begun.time, 0
     try:
@@ -189,7 +189,7 @@ async def _drive_to(drive: _Drive, begun: MerchantTime, goal: datetime) -> Advan
     await asyncio.sleep(drive.clockwork.others_learn_seconds)
     reading = await drive.move(goal)
     log.info("clock advanced", merchant_id=drive.merchant_id, steps=steps, to=render_instant(reading.time))
-    return Advanced(reading, by, steps)
+    return AdvanceResult(reading, by, steps)
 
 
 async def _choose_next(drive: _Drive, after: datetime, goal: datetime) -> datetime:
@@ -258,6 +258,6 @@ async def _run_due(
     return min(2 * pause, MAX_PAUSE_SECONDS)
 
 
-def _mark(reading: MerchantTime, *, is_patient: bool = True) -> Mark:
+def _mark(reading: MerchantTime, *, is_patient: bool = True) -> DueMoment:
     """Return the mark of a moment."""
-    return Mark(reading.time, reading.time - reading.offset, is_patient)
+    return DueMoment(reading.time, reading.time - reading.offset, is_patient)

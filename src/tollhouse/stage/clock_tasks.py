@@ -14,7 +14,7 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class DueMoment:
     """The work that a step waits for: what was there at a moment. Later work of other calls holds no clock up."""
 
     #: The moment by the merchant's time: the work that was due by then.
@@ -25,17 +25,17 @@ class Mark:
     is_patient: bool = True
 
 
-async def nothing_due(merchant_id: int, mark: Mark) -> None:
+async def nothing_due(merchant_id: int, mark: DueMoment) -> None:
     """Stand for the next due instant of what goes by real time alone."""
     del merchant_id, mark
 
 
 def ask_rows(
-    database: Database, select: Callable[[PlainConnection, int, Mark], Awaitable[Found]]
-) -> Callable[[int, Mark], Awaitable[Found]]:
+    database: Database, select: Callable[[PlainConnection, int, DueMoment], Awaitable[Found]]
+) -> Callable[[int, DueMoment], Awaitable[Found]]:
     """Return a question about a merchant that is answered by rows."""
 
-    async def ask(merchant_id: int, mark: Mark) -> Found:
+    async def ask(merchant_id: int, mark: DueMoment) -> Found:
         async with database.acquire() as connection:
             return await select(connection, merchant_id, mark)
 
@@ -49,8 +49,8 @@ class ClockDrivenTask:
     #: As merchants read it.
     name: str
     #: Returns when the next one of a merchant falls due, in its time, or None. What is due now may be among it.
-    next_due: Callable[[int, Mark], Awaitable[datetime | None]]
+    next_due: Callable[[int, DueMoment], Awaitable[datetime | None]]
     #: Tells whether any of a merchant that was due at a mark still is, or is being done by somebody.
-    is_busy: Callable[[int, Mark], Awaitable[bool]]
+    is_busy: Callable[[int, DueMoment], Awaitable[bool]]
     #: Does what is due, whoever's it is, and returns how much that was; what somebody else is doing is left to them.
     run: Callable[[], Coroutine[Any, Any, int]]

@@ -9,7 +9,7 @@ from tollhouse.payments.disputes.import_disputes import find_next_dispute, impor
 
 if TYPE_CHECKING:
     from tollhouse.payments.dependencies import DisputeDependencies
-    from tollhouse.stage.clock_tasks import Mark
+    from tollhouse.stage.clock_tasks import DueMoment
 
 
 class Disputes:
@@ -22,13 +22,13 @@ class Disputes:
         self._wanted: dict[int, datetime] = {}
         self._left: dict[int, datetime] = {}
 
-    async def next_due(self, merchant_id: int, mark: Mark) -> datetime | None:
+    async def next_due(self, merchant_id: int, mark: DueMoment) -> datetime | None:
         """Return when the next dispute of a merchant falls due, in its time, if that is still to come."""
         del mark
         at = await find_next_dispute(self._disputes, merchant_id)
         return None if at is None or at <= self._disputes.clock.now_of(merchant_id) else at
 
-    async def is_busy(self, merchant_id: int, mark: Mark) -> bool:
+    async def is_busy(self, merchant_id: int, mark: DueMoment) -> bool:
         """Tell whether a dispute of a merchant is due, or any is being taken in."""
         if self._under_way:
             return True

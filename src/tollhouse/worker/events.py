@@ -28,7 +28,7 @@ from tollhouse.ipn.delivery.deliver import (
 )
 from tollhouse.ipn.delivery.session import MAX_ATTEMPTS_AT_ADDRESS, open_session
 from tollhouse.ipn.delivery.workers import Presence
-from tollhouse.ipn.model import Attempt, Delivery, Run
+from tollhouse.ipn.model import Delivery, DeliveryAttempt, Run
 from tollhouse.ipn.number import BATCH, number_batch
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.kernel.urls import AddressPolicy
@@ -46,7 +46,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class DeliveryLimits:
     """How many runs go on at a time.
 
     `total` are the places of all. Runs that already took longer than `slow_after_seconds`, and those to endpoints that
@@ -114,7 +114,7 @@ async def deliver_events(
     stop: asyncio.Event,
     wake: asyncio.Event,
     rules: DeliveryRules | None = None,
-    bounds: Bounds | None = None,
+    bounds: DeliveryLimits | None = None,
     beat: Beat = ignore_beat,
     count: Count = ignore_count,
 ) -> None:
@@ -122,7 +122,7 @@ async def deliver_events(
 
     When `stop` is set, attempts under way have a few seconds to end; the rest is given back.
     """
-    rules, bounds = rules or DeliveryRules(), bounds or Bounds()
+    rules, bounds = rules or DeliveryRules(), bounds or DeliveryLimits()
     presence = Presence(database)
     async with open_session(policy, at_address=bounds.at_address) as session, _stay_present(presence):
         post = partial(post_delivery, session, secrets_of=secrets_of, policy=policy, limits=rules.limits)
@@ -151,7 +151,7 @@ async def deliver_once(database: Database, *, secrets_of: SecretsOf, policy: Add
     """
     rules = DeliveryRules()
     numbered = await number_batch(database)
-    runs = await claim_runs(database, rules, room=Bounds().of_claim)
+    runs = await claim_runs(database, rules, room=DeliveryLimits().of_claim)
     if not runs:
         return numbered
     async with open_session(policy) as session:
@@ -169,7 +169,7 @@ class _Claims:
 
     database: Database
     rules: DeliveryRules
-    bounds: Bounds
+    bounds: DeliveryLimits
     worker_id: int
     after: int = BEFORE_ALL
 
@@ -189,7 +189,9 @@ class _AskingHosts:
     def __init__(self) -> None:
         self._until: dict[tuple[int, int], float] = {}
 
-    async def post(self, post: Callable[[Delivery], Awaitable[Attempt | None]], delivery: Delivery) -> Attempt | None:
+    async def post(
+        self, post: Callable[[Delivery], Awaitable[DeliveryAttempt | None]], delivery: Delivery
+    ) -> DeliveryAttempt | None:
         """Post, and note what the host asked for."""
         attempt = await post(delivery)
         if attempt is not None and attempt.error is not None and attempt.retry_after_seconds:

@@ -8,10 +8,10 @@ import json
 import pytest
 from tests.support.raw_http import HANG_SECONDS, Echo, Raw, exchange, serve
 
-from tollhouse.http.server import MAX_DISCARDED_BYTES, Bounds
+from tollhouse.http.server import MAX_DISCARDED_BYTES, ServerLimits
 
 #: Short, so that tests need not wait; the sweep looks once a second.
-QUICK = Bounds(header_seconds=0.5, body_seconds=0.5, idle_seconds=1, write_seconds=0.5, linger_seconds=0.5)
+QUICK = ServerLimits(header_seconds=0.5, body_seconds=0.5, idle_seconds=1, write_seconds=0.5, linger_seconds=0.5)
 GET = b"GET /ok HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 POST = b"POST /ok HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
 
@@ -216,7 +216,7 @@ async def test_a_response_that_is_not_taken_ends_the_connection() -> None:
 
 async def test_a_body_after_the_answer_is_read_up_to_a_bound() -> None:
     """A client that was refused early may finish sending and stay; one that never finishes is cut off."""
-    async with serve(Echo(), Bounds(linger_seconds=0.5)) as port:
+    async with serve(Echo(), ServerLimits(linger_seconds=0.5)) as port:
         connection = await Raw.open(port)
         await connection.send(b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000)
         assert (await connection.read_response())[0] == 413
@@ -229,7 +229,7 @@ async def test_a_body_after_the_answer_is_read_up_to_a_bound() -> None:
 
 async def test_silent_connections_do_not_take_the_port_away() -> None:
     """Eleven hundred silent or unfinished connections leave the port to others, and to their own address."""
-    bounds = Bounds(max_connections_per_address=256)
+    bounds = ServerLimits(max_connections_per_address=256)
     async with serve(Echo(), bounds) as port:
         openings = [b"", b"GET /ok HTTP/1.1\r\nHo", POST + b"Content-Length: 10\r\n\r\nhalf"]
         attackers = []
@@ -245,7 +245,7 @@ async def test_silent_connections_do_not_take_the_port_away() -> None:
 
 async def test_the_port_as_a_whole_has_a_bound() -> None:
     """Silent connections from many addresses make way for requests too."""
-    async with serve(Echo(), Bounds(max_connections=20)) as port:
+    async with serve(Echo(), ServerLimits(max_connections=20)) as port:
         attackers = [await Raw.open(port, source=f"127.0.1.{number + 1}") for number in range(60)]
         assert status_of(await exchange(port, GET)) == 200
         for attacker in attackers:
@@ -255,7 +255,7 @@ async def test_the_port_as_a_whole_has_a_bound() -> None:
 async def test_requests_at_work_are_not_evicted() -> None:
     """An address all of whose connections are at work gets no further one, and loses none."""
     echo = Echo()
-    async with serve(echo, Bounds(max_connections_per_address=3)) as port:
+    async with serve(echo, ServerLimits(max_connections_per_address=3)) as port:
         workers = [await Raw.open(port) for _ in range(3)]
         for worker in workers:
             await worker.send(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")

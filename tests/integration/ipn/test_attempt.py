@@ -18,7 +18,7 @@ from tollhouse.ipn.delivery.attempt import MAX_ANSWER_BYTES, Limits, post_delive
 from tollhouse.ipn.delivery.names import AddressInfo
 from tollhouse.ipn.delivery.session import MAX_ATTEMPTS_AT_ADDRESS, CallbackSession, open_session
 from tollhouse.ipn.message.signature import verify_webhook
-from tollhouse.ipn.model import Attempt
+from tollhouse.ipn.model import DeliveryAttempt
 from tollhouse.kernel.urls import LIVE, STAGE, AddressPolicy
 
 #: For endpoints that answer, however busy this machine is; and for those that are to be given up.
@@ -35,7 +35,7 @@ async def session() -> AsyncIterator[CallbackSession]:
 
 async def post(
     session: CallbackSession, url: str, *, policy: AddressPolicy = STAGE, limits: Limits = PATIENT
-) -> Attempt:
+) -> DeliveryAttempt:
     """Post an event once."""
     attempt = await post_delivery(session, make_delivery(url), secrets_of=secrets_of, policy=policy, limits=limits)
     assert attempt is not None
@@ -326,7 +326,7 @@ async def test_one_merchant_has_few_attempts_at_one_address() -> None:
     """At most sixteen attempts of a merchant go to one address; more are given back; other merchants are not kept."""
     async with open_endpoint(hang) as endpoint, open_session(STAGE, lookup=Names(["127.0.0.1"])) as session:
 
-        async def attempt(merchant_id: int, name: str) -> Attempt | None:
+        async def attempt(merchant_id: int, name: str) -> DeliveryAttempt | None:
             url = endpoint.url.replace("127.0.0.1", f"{name}.example")
             limits = Limits(connect_seconds=10, total_seconds=2, place_seconds=0.2)
             delivery = make_delivery(url, merchant_id=merchant_id)
@@ -351,7 +351,7 @@ async def test_lookups_of_one_merchant_keep_no_other_waiting() -> None:
     async with open_endpoint() as endpoint, open_session(STAGE, lookup=lookup) as session:
         port = endpoint.url.split(":")[2]
 
-        async def attempt(merchant_id: int, host: str) -> Attempt | None:
+        async def attempt(merchant_id: int, host: str) -> DeliveryAttempt | None:
             delivery = make_delivery(f"http://{host}:{port}", merchant_id=merchant_id)
             limits = QUICK if merchant_id == 1 else PATIENT
             return await post_delivery(session, delivery, secrets_of=secrets_of, policy=STAGE, limits=limits)
@@ -436,7 +436,7 @@ class Names:
         ]
 
 
-async def post_by_name(names: Names, url: str, *, policy: AddressPolicy) -> Attempt:
+async def post_by_name(names: Names, url: str, *, policy: AddressPolicy) -> DeliveryAttempt:
     """Post to a host that a name server of ours knows."""
     async with open_session(policy, lookup=names) as session:
         return await post(session, url, policy=policy)

@@ -12,18 +12,18 @@ import pytest
 from tests.support.callbacks import fetch, insert_events, insert_merchants, prove_hosts, select_event_ids
 from tests.support.clock import leap
 
-from tollhouse.ipn.delivery.claims import BEFORE_ALL, Claim, Share
+from tollhouse.ipn.delivery.claims import BEFORE_ALL, LeasedRuns, Share
 from tollhouse.ipn.delivery.deliver import DeliveryRules, claim_runs, record_outcomes, release_runs
 from tollhouse.ipn.delivery.deliver import claim as claim_capacity
-from tollhouse.ipn.model import Attempt, Delivery, Outcome
+from tollhouse.ipn.model import Delivery, DeliveryAttempt, Outcome
 from tollhouse.ipn.number import number_batch
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.storage.database import Database
 
 URL = "https://a.example/ipn"
 RULES = DeliveryRules(slots=2, depth=3)
-GOOD = Attempt(datetime(2026, 1, 1, tzinfo=UTC), 5, address="192.0.2.1:443", status=200, excerpt="ok")
-BAD = Attempt(datetime(2026, 1, 1, tzinfo=UTC), 7, error="timeout")
+GOOD = DeliveryAttempt(datetime(2026, 1, 1, tzinfo=UTC), 5, address="192.0.2.1:443", status=200, excerpt="ok")
+BAD = DeliveryAttempt(datetime(2026, 1, 1, tzinfo=UTC), 7, error="timeout")
 SOON = timedelta(seconds=10)
 
 
@@ -48,7 +48,10 @@ async def claim(database: Database, *, rules: DeliveryRules = RULES, room: int =
 
 
 async def record(
-    database: Database, deliveries: Sequence[Delivery], attempt: Attempt | None, retry_in: timedelta | None = None
+    database: Database,
+    deliveries: Sequence[Delivery],
+    attempt: DeliveryAttempt | None,
+    retry_in: timedelta | None = None,
 ) -> list[bool]:
     """Record the same outcome of each delivery."""
     outcomes = [Outcome(delivery, attempt, retry_in) for delivery in deliveries]
@@ -270,7 +273,7 @@ async def test_stopping_worker_gives_back(merchants: Database) -> None:
 
 @pytest.mark.parametrize(("attempt", "retry_in"), [(GOOD, None), (BAD, None)], ids=["delivered", "failed"])
 async def test_next_event_of_a_payment_goes_when_the_first_is_finished(
-    merchants: Database, attempt: Attempt, retry_in: timedelta | None
+    merchants: Database, attempt: DeliveryAttempt, retry_in: timedelta | None
 ) -> None:
     """An event that is delivered or failed for good lets the next one of its payment go, and only that."""
     first, second, _ = await send(merchants, [URL] * 3, payment_id=9)
@@ -479,6 +482,6 @@ async def test_new_endpoint_has_one_place_until_it_acknowledges(merchants: Datab
     assert len(await claim_runs(merchants, RULES, room=100)) == RULES.slots
 
 
-async def claim_by_turns(database: Database, *, room: int, **changes: Any) -> Claim:
+async def claim_by_turns(database: Database, *, room: int, **changes: Any) -> LeasedRuns:
     """Claim as a worker does."""
     return await claim_capacity(database, replace(RULES.capacity(room), **changes))

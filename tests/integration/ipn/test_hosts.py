@@ -11,13 +11,13 @@ import pytest
 from tests.support.callbacks import fetch, insert_events, insert_merchants, prove_hosts
 
 from tollhouse.ipn.delivery.deliver import DeliveryRules, choose_outcome, claim_runs, record_outcomes
-from tollhouse.ipn.model import Attempt
+from tollhouse.ipn.model import DeliveryAttempt
 from tollhouse.ipn.number import number_batch
 from tollhouse.storage.database import Database
 
 URL = "https://a.example/ipn"
 OTHER = "https://b.example/ipn"
-GOOD = Attempt(datetime(2026, 1, 1, tzinfo=UTC), 5, address="192.0.2.1:443", status=200, excerpt="ok")
+GOOD = DeliveryAttempt(datetime(2026, 1, 1, tzinfo=UTC), 5, address="192.0.2.1:443", status=200, excerpt="ok")
 BAD = replace(GOOD, status=500, error="not_acknowledged")
 SLOW = replace(GOOD, duration_ms=1_000)
 RULES = DeliveryRules(slots=1)
@@ -30,7 +30,7 @@ async def merchants(database: Database) -> Database:
     return database
 
 
-async def record(database: Database, attempts: Sequence[Attempt | None]) -> dict[str, Any]:
+async def record(database: Database, attempts: Sequence[DeliveryAttempt | None]) -> dict[str, Any]:
     """Claim, record these attempts in one batch, and return the host afterwards."""
     await insert_events(database, [URL] * (len(attempts) + 1))
     await number_batch(database)
@@ -51,7 +51,7 @@ async def record(database: Database, attempts: Sequence[Attempt | None]) -> dict
     [([GOOD], 0), ([BAD, BAD], 2), ([BAD, GOOD], 0), ([GOOD, BAD], 1), ([BAD, GOOD, BAD, BAD], 2), ([None], 0)],
 )
 async def test_host_counts_failures_since_the_last_acknowledgement(
-    merchants: Database, attempts: list[Attempt | None], failures: int
+    merchants: Database, attempts: list[DeliveryAttempt | None], failures: int
 ) -> None:
     """An acknowledgement ends a row of failures, and what is given back untried is none."""
     assert (await record(merchants, attempts))["failures"] == failures
@@ -71,7 +71,7 @@ async def test_failures_of_batches_add_up(merchants: Database) -> None:
 
 @pytest.mark.parametrize(("attempts", "slow"), [([GOOD, SLOW], True), ([SLOW, GOOD], False), ([SLOW, None], True)])
 async def test_host_is_as_slow_as_its_last_attempt(
-    merchants: Database, attempts: list[Attempt | None], *, slow: bool
+    merchants: Database, attempts: list[DeliveryAttempt | None], *, slow: bool
 ) -> None:
     """A host is slow if the last attempt of a batch took a second; what is given back untried says nothing."""
     assert (await record(merchants, attempts))["slow"] is slow

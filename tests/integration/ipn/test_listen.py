@@ -20,7 +20,7 @@ from tollhouse.cli.listen import ForwardImpossible, listen
 from tollhouse.http.ports import PortUnavailable, bind
 from tollhouse.ipn.delivery.attempt import Limits, post_delivery
 from tollhouse.ipn.delivery.session import open_session
-from tollhouse.ipn.model import Attempt
+from tollhouse.ipn.model import DeliveryAttempt
 from tollhouse.kernel.urls import STAGE
 
 
@@ -31,7 +31,7 @@ class Listener:
     url: str
     screen: io.StringIO
 
-    async def call(self) -> Attempt:
+    async def call(self) -> DeliveryAttempt:
         """Post an event to it as the gateway does."""
         async with open_session(STAGE) as session:
             attempt = await post_delivery(

@@ -12,12 +12,12 @@ from tests.support.callbacks import insert_events, insert_merchants, prove_hosts
 from tollhouse.ipn import store
 from tollhouse.ipn.delivery import claims
 from tollhouse.ipn.delivery.deliver import DeliveryRules, choose_outcome, record_outcomes
-from tollhouse.ipn.model import Attempt
+from tollhouse.ipn.model import DeliveryAttempt
 from tollhouse.kernel.urls import get_origin
 from tollhouse.storage.database import Database, PlainConnection
 
 URL = "https://a.example/ipn"
-GOOD = Attempt(datetime(2026, 1, 1, tzinfo=UTC), 5, status=200)
+GOOD = DeliveryAttempt(datetime(2026, 1, 1, tzinfo=UTC), 5, status=200)
 RULES = DeliveryRules()
 ROUNDS = 12
 EVENTS = 64

@@ -14,15 +14,15 @@ from tests.support.callbacks import fetch, insert_events, insert_merchants, prov
 
 from tollhouse.ipn.delivery.deliver import DeliveryRules, claim_runs, record_outcomes
 from tollhouse.ipn.delivery.repair import START, OrphanSweep, free_orphans
-from tollhouse.ipn.model import Attempt, Delivery, Outcome
+from tollhouse.ipn.model import Delivery, DeliveryAttempt, Outcome
 from tollhouse.ipn.number import number_batch
 from tollhouse.storage.database import Database, PlainConnection
 
 IS_BLOCKED = "select 1 where cardinality(pg_blocking_pids($1)) > 0"
 URL = "https://a.example/ipn"
 RULES = DeliveryRules()
-GOOD = Attempt(datetime(2026, 1, 1, tzinfo=UTC), 5, status=200)
-BAD = Attempt(datetime(2026, 1, 1, tzinfo=UTC), 7, error="timeout")
+GOOD = DeliveryAttempt(datetime(2026, 1, 1, tzinfo=UTC), 5, status=200)
+BAD = DeliveryAttempt(datetime(2026, 1, 1, tzinfo=UTC), 7, error="timeout")
 
 
 @pytest.fixture
@@ -45,18 +45,20 @@ async def claim(database: Database) -> list[Delivery]:
     return [delivery for run in await claim_runs(database, RULES, room=100) for delivery in run.deliveries]
 
 
-async def record(connection: PlainConnection, delivery: Delivery, attempt: Attempt) -> None:
+async def record(connection: PlainConnection, delivery: Delivery, attempt: DeliveryAttempt) -> None:
     """Record one outcome; a failed one is final."""
     await record_outcomes(connection, [Outcome(delivery, attempt)], rules=RULES)
 
 
-async def record_together(database: Database, deliveries: Sequence[Delivery], attempts: Sequence[Attempt]) -> None:
+async def record_together(
+    database: Database, deliveries: Sequence[Delivery], attempts: Sequence[DeliveryAttempt]
+) -> None:
     """Record each outcome in a transaction of its own, none of which commits before each has written or waits to."""
     pids: list[int] = []
     written: set[int] = set()
     commit = asyncio.Event()
 
-    async def record_one(delivery: Delivery, attempt: Attempt) -> None:
+    async def record_one(delivery: Delivery, attempt: DeliveryAttempt) -> None:
         async with database.transaction() as connection:
             pid = connection.get_server_pid()
             pids.append(pid)
@@ -78,7 +80,7 @@ async def record_together(database: Database, deliveries: Sequence[Delivery], at
 @pytest.mark.parametrize("order", list(permutations((0, 1))))
 @pytest.mark.parametrize("attempts", [(GOOD, GOOD), (BAD, BAD), (GOOD, BAD)])
 async def test_two_recorders_free_the_next_event(
-    merchants: Database, order: tuple[int, int], attempts: tuple[Attempt, Attempt]
+    merchants: Database, order: tuple[int, int], attempts: tuple[DeliveryAttempt, DeliveryAttempt]
 ) -> None:
     """The next event of a payment goes when both forms of one end at the same moment in two processes."""
     _, second, _ = await send(merchants, 3)

@@ -16,7 +16,7 @@ from tollhouse.kernel.errors import InternalError, RequestInProgress, Unavailabl
 from tollhouse.merchants.clock import select_clock
 from tollhouse.payments.work import Running
 from tollhouse.stage.advance import Clockwork, advance, look_ahead
-from tollhouse.stage.clock_tasks import ClockDrivenTask, Mark
+from tollhouse.stage.clock_tasks import ClockDrivenTask, DueMoment
 from tollhouse.storage.database import Database
 
 MERCHANT = 1
@@ -41,12 +41,12 @@ class Chores:
     comes_again: bool = False
     fault: Exception | None = None
 
-    async def next_due(self, merchant_id: int, mark: Mark) -> datetime | None:
+    async def next_due(self, merchant_id: int, mark: DueMoment) -> datetime | None:
         """Return the earliest."""
         del merchant_id, mark
         return min(self.due, default=None)
 
-    async def is_busy(self, merchant_id: int, mark: Mark) -> bool:
+    async def is_busy(self, merchant_id: int, mark: DueMoment) -> bool:
         """Tell whether any was due at a mark, of an endpoint that fails only where it is waited for."""
         del merchant_id
         return (mark.is_patient or not self.fails) and any(at <= mark.time for at in self.due)
@@ -192,7 +192,7 @@ async def test_what_cannot_be_done_is_no_step(database: Database, start: datetim
     assert moved.steps == 1
 
 
-async def never(merchant_id: int, mark: Mark) -> bool:
+async def never(merchant_id: int, mark: DueMoment) -> bool:
     """Say that nothing can be done."""
     del merchant_id, mark
     return False

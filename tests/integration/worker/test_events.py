@@ -34,7 +34,7 @@ from tollhouse.ipn.number import number_batch
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.kernel.urls import STAGE
 from tollhouse.storage.database import Database
-from tollhouse.worker.events import Bounds, deliver_events, number_events
+from tollhouse.worker.events import DeliveryLimits, deliver_events, number_events
 
 RULES = DeliveryRules(
     limits=Limits(connect_seconds=0.2, total_seconds=0.4, place_seconds=0.2),
@@ -56,7 +56,7 @@ async def merchants(database: Database) -> Database:
 
 @asynccontextmanager
 async def work(
-    database: Database, *, rules: DeliveryRules = RULES, deliverers: int = 1, bounds: Bounds | None = None
+    database: Database, *, rules: DeliveryRules = RULES, deliverers: int = 1, bounds: DeliveryLimits | None = None
 ) -> AsyncIterator[None]:
     """Run the loops as a worker does."""
     stop, numbered = asyncio.Event(), asyncio.Event()
@@ -183,7 +183,7 @@ async def test_hanging_endpoint_delays_no_other(merchants: Database) -> None:
     rules = replace(
         RULES, limits=Limits(total_seconds=30), run_seconds=30, lease_seconds=90, horizon=timedelta(seconds=120)
     )
-    bounds = Bounds(total=16, slow_after_seconds=0.05, drain_seconds=0.1)
+    bounds = DeliveryLimits(total=16, slow_after_seconds=0.05, drain_seconds=0.1)
     async with open_endpoint(hang) as hanging, open_endpoint() as healthy:
         # One endpoint of three merchants counts as three; it has never acknowledged, so it has one place of each.
         for merchant_id in (1, 2, 3):
@@ -215,7 +215,7 @@ async def test_one_merchant_takes_no_more_than_its_share(merchants: Database, *,
     rules = replace(
         RULES, limits=Limits(total_seconds=60), run_seconds=30, lease_seconds=120, horizon=timedelta(seconds=300)
     )
-    bounds = Bounds(total=128, of_claim=32, slow_after_seconds=0.05, drain_seconds=0.1)
+    bounds = DeliveryLimits(total=128, of_claim=32, slow_after_seconds=0.05, drain_seconds=0.1)
     share = 32 if proven else 16
     async with open_many(300) as (urls, hanging), open_endpoint() as healthy:
         await insert_events(merchants, urls)
@@ -333,7 +333,7 @@ async def test_event_claimed_by_a_dead_worker_arrives(merchants: Database) -> No
 
 async def test_stop_gives_back_what_hangs(merchants: Database) -> None:
     """A worker that stops waits a little for its attempts, then leaves them to be made again at once by another."""
-    bounds = Bounds(drain_seconds=0.05)
+    bounds = DeliveryLimits(drain_seconds=0.05)
     rules = replace(RULES, limits=Limits(total_seconds=20), lease_seconds=60)
     async with open_endpoint(hang) as endpoint:
         async with work(merchants, rules=rules, bounds=bounds):

@@ -9,11 +9,11 @@ from tests.support.callbacks import make_delivery
 
 from tollhouse.ipn.delivery.attempt import Limits
 from tollhouse.ipn.delivery.deliver import DeliveryDependencies, DeliveryRules, choose_outcome, deliver_run
-from tollhouse.ipn.model import Attempt, Delivery, Outcome, Run
+from tollhouse.ipn.model import Delivery, DeliveryAttempt, Outcome, Run
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
-GOOD = Attempt(STARTED, 5, status=200)
-BAD = Attempt(STARTED, 5, status=500, error="not_acknowledged")
+GOOD = DeliveryAttempt(STARTED, 5, status=200)
+BAD = DeliveryAttempt(STARTED, 5, status=500, error="not_acknowledged")
 RULES = DeliveryRules()
 
 
@@ -34,7 +34,7 @@ def delivery(event_id: int = 1, *, attempts: int = 0, age: timedelta = timedelta
     ],
 )
 def test_outcome_follows_from_the_attempt(
-    attempt: Attempt | None, attempts: int, days: float, state: str, retry_seconds: float | None
+    attempt: DeliveryAttempt | None, attempts: int, days: float, state: str, retry_seconds: float | None
 ) -> None:
     """Acknowledged is delivered; else the schedule says when, or that it was the last; untried is as it was."""
     given = delivery(attempts=attempts, age=timedelta(days=days))
@@ -50,12 +50,12 @@ def test_lease_outlasts_a_run() -> None:
 
 
 async def run(
-    attempts: list[Attempt], *, count: int, rules: DeliveryRules = RULES, stopping: bool = False
+    attempts: list[DeliveryAttempt], *, count: int, rules: DeliveryRules = RULES, stopping: bool = False
 ) -> list[Outcome]:
     """Deliver a run of some deliveries that end as given, and return what is recorded."""
     recorded: list[Outcome] = []
 
-    async def post(_delivery: Delivery) -> Attempt:
+    async def post(_delivery: Delivery) -> DeliveryAttempt:
         return attempts.pop(0)
 
     async def record(outcome: Outcome) -> bool:
@@ -91,7 +91,7 @@ async def test_outcome_that_cannot_be_recorded_does_not_end_the_run() -> None:
     """The outcomes after one that was lost are recorded all the same."""
     recorded: list[int] = []
 
-    async def post(_delivery: Delivery) -> Attempt:
+    async def post(_delivery: Delivery) -> DeliveryAttempt:
         return GOOD
 
     async def record(outcome: Outcome) -> bool:

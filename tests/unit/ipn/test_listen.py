@@ -16,7 +16,7 @@ from tests.support.payments import payment
 
 from tollhouse.cli.listen import (
     Answer,
-    Callback,
+    ReceivedCallback,
     judge_signature,
     read_callback,
     read_demo_secret,
@@ -36,13 +36,13 @@ HEADERS = build_headers(make_delivery("http://127.0.0.1/"), [SECRET], timestamp=
 def test_callback_of_a_payment_is_read() -> None:
     """Kind, status and ids come from the payment."""
     body = json.dumps({"payment": {"mode": "sale", "status": "fail", "orderId": "1", "transactionId": "2"}}).encode()
-    assert read_callback(body) == Callback("sale", "fail", "1", "2", "")
+    assert read_callback(body) == ReceivedCallback("sale", "fail", "1", "2", "")
 
 
 def test_callback_of_a_subscription_is_read() -> None:
     """Where there is no payment, they come from the subscription."""
     body = b'{"subscription": {"id": "9", "status": "canceled"}}'
-    assert read_callback(body) == Callback("subscription", "canceled", "", "", "9")
+    assert read_callback(body) == ReceivedCallback("subscription", "canceled", "", "", "9")
 
 
 def test_legacy_form_is_read_and_verified() -> None:
@@ -50,7 +50,7 @@ def test_legacy_form_is_read_and_verified() -> None:
     settled = payment(status=Status.SUCCESS, code="0")
     delivery = make_delivery("http://127.0.0.1/", form="legacy", body=build_xml(settled), payment_id=settled.payment_id)
     headers, body = build_headers(delivery, [SECRET], timestamp=NOW), write_body(delivery, SECRET)
-    assert read_callback(body) == Callback("sale", "successful", "100000000", "10000000", "")
+    assert read_callback(body) == ReceivedCallback("sale", "successful", "100000000", "10000000", "")
     verify_callback(headers, body, secret=SECRET, now=NOW)
     with pytest.raises(SignatureMismatch, match="webhook-signature"):
         verify_callback(headers, body.replace(b"successful", b"declined!!"), secret=SECRET, now=NOW)
@@ -105,7 +105,7 @@ def test_demo_secret_is_read(tmp_path: Path) -> None:
 def test_line_takes_no_markup_from_a_callback() -> None:
     """What a callback says is printed as it is, so that it cannot paint the terminal."""
     console = Console(file=io.StringIO(), width=200)
-    line = render_line(Callback("[red]x", "success", "1", "2", ""), Text("ok"), Answer(200), 12)
+    line = render_line(ReceivedCallback("[red]x", "success", "1", "2", ""), Text("ok"), Answer(200), 12)
     console.print(line)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()

@@ -20,7 +20,7 @@ from tollhouse.ipn.delivery.session import CallbackSession, Peer, peer
 from tollhouse.ipn.form import Form
 from tollhouse.ipn.message import legacy
 from tollhouse.ipn.message.signature import sign_status, sign_webhook
-from tollhouse.ipn.model import Attempt, AttemptError, Delivery
+from tollhouse.ipn.model import AttemptError, Delivery, DeliveryAttempt
 from tollhouse.kernel.addresses import parse_address
 from tollhouse.kernel.urls import AddressPolicy, AddressRefused, check_url
 from tollhouse.transport.urls import build_exact_url
@@ -96,7 +96,7 @@ async def post_delivery(
     secrets_of: SecretsOf,
     policy: AddressPolicy,
     limits: Limits,
-) -> Attempt | None:
+) -> DeliveryAttempt | None:
     """Post an event once, and tell how it went; None when its address had no place for it in time."""
     noted = Peer(delivery.merchant_id)
     token = peer.set(noted)
@@ -184,7 +184,7 @@ async def _find_place(session: CallbackSession, url: URL, limits: Limits, noted:
     return noted.merchant_id, f"{address}:{url.port}" if address.is_loopback else str(address)
 
 
-async def _attempt(session: CallbackSession, posting: _Posting, noted: Peer) -> Attempt:
+async def _attempt(session: CallbackSession, posting: _Posting, noted: Peer) -> DeliveryAttempt:
     """Make an attempt that has its place."""
     begun = time.monotonic()
     started_at = datetime.now(UTC)
@@ -192,7 +192,7 @@ async def _attempt(session: CallbackSession, posting: _Posting, noted: Peer) -> 
         status, excerpt, retry_after = await _exchange_with_fresh_connection(session, posting, noted)
     except Exception as caught:  # noqa: BLE001 - as above
         return _fail(caught, posting.delivery, noted, begun)
-    return Attempt(
+    return DeliveryAttempt(
         started_at=started_at,
         duration_ms=round((time.monotonic() - begun) * 1000),
         address=noted.address,
@@ -203,13 +203,13 @@ async def _attempt(session: CallbackSession, posting: _Posting, noted: Peer) -> 
     )
 
 
-def _fail(caught: Exception, delivery: Delivery, noted: Peer, begun: float) -> Attempt:
+def _fail(caught: Exception, delivery: Delivery, noted: Peer, begun: float) -> DeliveryAttempt:
     """Return the attempt that failed, with the name of what went wrong."""
     error = classify_error(caught)
     if error == "internal":
         log.error("ipn attempt broke", merchant_id=delivery.merchant_id, event_id=delivery.event_id, exc_info=caught)
     seconds = time.monotonic() - begun
-    return Attempt(
+    return DeliveryAttempt(
         started_at=datetime.now(UTC) - timedelta(seconds=seconds),
         duration_ms=round(seconds * 1000),
         address=noted.address,

@@ -60,14 +60,14 @@ class ClaimedRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class LeasedRuns:
     """What a claim took, and the last merchant that had a turn."""
 
     runs: list[Run]
     after: int
 
 
-async def claim_runs(connection: PlainConnection, capacity: Capacity) -> Claim | None:
+async def claim_runs(connection: PlainConnection, capacity: Capacity) -> LeasedRuns | None:
     """Lease what ready hosts have room for, or return None if all of them are held by somebody else."""
     shares = capacity.shares
     found = queries.claim_deliveries(
@@ -90,12 +90,12 @@ async def claim_runs(connection: PlainConnection, capacity: Capacity) -> Claim |
     )
     records = [record async for record in found]
     if not records:
-        return Claim([], capacity.after)
+        return LeasedRuns([], capacity.after)
     if records[0]["event_id"] is None:
         return None
     rows = [ClaimedRow(Delivery(*record[:-3]), *record[-3:]) for record in records]
     last = max(rows, key=attrgetter("place"))
-    return Claim(_make_runs(rows), last.delivery.merchant_id)
+    return LeasedRuns(_make_runs(rows), last.delivery.merchant_id)
 
 
 def _make_runs(rows: Sequence[ClaimedRow]) -> list[Run]:

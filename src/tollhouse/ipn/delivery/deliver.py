@@ -21,9 +21,9 @@ import structlog
 from tollhouse.ipn import store
 from tollhouse.ipn.delivery import claims, schedule
 from tollhouse.ipn.delivery.attempt import Limits
-from tollhouse.ipn.delivery.claims import Capacity, Claim, Share
+from tollhouse.ipn.delivery.claims import Capacity, LeasedRuns, Share
 from tollhouse.ipn.delivery.schedule import choose_pause
-from tollhouse.ipn.model import Attempt, Delivery, Outcome, Run
+from tollhouse.ipn.model import Delivery, DeliveryAttempt, Outcome, Run
 from tollhouse.ipn.store import OutcomeRow, Probing
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database, PlainConnection
@@ -83,7 +83,7 @@ class DeliveryDependencies:
     still held; `chance` draws from 0 to 1; `stopping` says of a run that no further attempt is to be begun.
     """
 
-    post: Callable[[Delivery], Awaitable[Attempt | None]]
+    post: Callable[[Delivery], Awaitable[DeliveryAttempt | None]]
     record: Callable[[Outcome], Awaitable[bool]]
     chance: Callable[[], float]
     stopping: Callable[[Run], bool]
@@ -102,7 +102,7 @@ def make_recorder(database: Database, rules: DeliveryRules) -> Coalescer[Outcome
     )
 
 
-async def claim(database: Database, capacity: Capacity) -> Claim:
+async def claim(database: Database, capacity: Capacity) -> LeasedRuns:
     """Lease runs from the hosts whose turn it is."""
     for _ in range(CLAIM_TRIES):
         async with database.acquire() as connection:
@@ -110,7 +110,7 @@ async def claim(database: Database, capacity: Capacity) -> Claim:
         if claimed is not None:
             return claimed
         await asyncio.sleep(HELD_PAUSE_SECONDS)
-    return Claim([], capacity.after)
+    return LeasedRuns([], capacity.after)
 
 
 async def claim_runs(database: Database, rules: DeliveryRules, *, room: int) -> list[Run]:
@@ -132,7 +132,9 @@ async def deliver_run(run: Run, means: DeliveryDependencies, rules: DeliveryRule
     await asyncio.gather(*recording)
 
 
-def choose_outcome(delivery: Delivery, attempt: Attempt | None, *, rules: DeliveryRules, chance: float) -> Outcome:
+def choose_outcome(
+    delivery: Delivery, attempt: DeliveryAttempt | None, *, rules: DeliveryRules, chance: float
+) -> Outcome:
     """Decide what follows from an attempt: delivered, tried again, failed for good, or given back."""
     if attempt is None or attempt.error is None:
         return Outcome(delivery, attempt)

@@ -41,7 +41,7 @@ LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 LATE = timedelta(hours=1)
 
 
-class Place(NamedTuple):
+class FeedPosition(NamedTuple):
     """Where a page ends; the next one begins after it."""
 
     created_at: datetime
@@ -49,7 +49,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class FeedFilter:
     """What is looked for; None narrows nothing.
 
     `steps` are those of charge-backs; a status is never that of one. `since` and `until` are about the time that a
@@ -77,11 +77,11 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class FeedPage:
     """Some transactions, newest first, and where the next page begins; None at the end."""
 
     payments: tuple[Payment, ...]
-    next: Place | None
+    next: FeedPosition | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class _Search:
 
     connection: PlainConnection
     merchant_id: int
-    wanted: Filter
+    wanted: FeedFilter
     consumer_id: str | None
     most_examined: int
 
@@ -100,22 +100,22 @@ Find = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
-class FeedFilter:
+class IndexScan:
     """A walk along an index: how a stretch of it is found, and where it begins."""
 
     find: Find
-    start: Place
+    start: FeedPosition
 
 
 async def select_page(
     connection: PlainConnection,
     merchant_id: int,
-    wanted: Filter,
+    wanted: FeedFilter,
     *,
-    after: Place | None,
+    after: FeedPosition | None,
     most: int,
     most_examined: int = MAX_EXAMINED,
-) -> Page:
+) -> FeedPage:
     """Return a page of a merchant's transactions."""
     consumer_id = wanted.consumer_id
     if wanted.external_id is not None:
@@ -123,15 +123,15 @@ async def select_page(
             connection, merchant_id=merchant_id, external_id=wanted.external_id
         )
         if consumer_id is None or wanted.consumer_id not in {None, consumer_id}:
-            return Page((), None)
+            return FeedPage((), None)
     search = _Search(connection, merchant_id, wanted, consumer_id, most_examined)
     places, following = await _gather(search, await _choose_looks(search), after=after, most=most)
-    return Page(await _read(search, places), following)
+    return FeedPage(await _read(search, places), following)
 
 
-async def _choose_looks(search: _Search) -> list[FeedFilter]:
+async def _choose_looks(search: _Search) -> list[IndexScan]:
     """Choose the index that has the fewest to look at; only what was made before `until` can have been settled then."""
-    wanted, start = search.wanted, Place(search.wanted.until, 0)
+    wanted, start = search.wanted, FeedPosition(search.wanted.until, 0)
     own: dict[str, Any] = {"merchant_id": search.merchant_id}
     if wanted.transaction_id is not None or wanted.request_id is not None:
         find = partial(queries.select_feed_of_ids, transaction_ids=await _find_ids(search))
@@ -141,19 +141,19 @@ async def _choose_looks(search: _Search) -> list[FeedFilter]:
         find = partial(queries.select_feed_of_consumer, consumer_id=search.consumer_id)
     else:
         return _look_along_time(search, start)
-    return [FeedFilter(partial(find, search.connection, **own), start)]
+    return [IndexScan(partial(find, search.connection, **own), start)]
 
 
-def _look_along_time(search: _Search, start: Place) -> list[FeedFilter]:
+def _look_along_time(search: _Search, start: FeedPosition) -> list[IndexScan]:
     """Look at what was made in the span of time, and then at what was made earlier and settled late."""
     wanted = search.wanted
     is_later = wanted.mode is not None and not wanted.mode.is_first
     recent = queries.select_feed_later if is_later else queries.select_feed_recent
     since = max(wanted.since, EARLIEST + LATE) - LATE
-    looks = [FeedFilter(partial(recent, search.connection, merchant_id=search.merchant_id, since=since), start)]
+    looks = [IndexScan(partial(recent, search.connection, merchant_id=search.merchant_id, since=since), start)]
     if since > EARLIEST:
         find = partial(queries.select_feed_late, search.connection, merchant_id=search.merchant_id)
-        looks.append(FeedFilter(find, Place(since, 0)))
+        looks.append(IndexScan(find, FeedPosition(since, 0)))
     return looks
 
 
@@ -180,16 +180,16 @@ async def _is_short(search: _Search) -> bool:
 
 
 async def _gather(
-    search: _Search, looks: Sequence[FeedFilter], *, after: Place | None, most: int
-) -> tuple[list[Place], Place | None]:
+    search: _Search, looks: Sequence[IndexScan], *, after: FeedPosition | None, most: int
+) -> tuple[list[FeedPosition], FeedPosition | None]:
     """Look at one stretch after another until the page is full; return what fits, and where the next page begins."""
-    found: list[Place] = []
+    found: list[FeedPosition] = []
     examined = 0
     for look in looks:
         start, stretch, is_over = min(look.start, after) if after else look.start, most + 1, False
         while not is_over:
             rows = look.find(**start._asdict(), most=stretch)
-            places = [Place(row["created_at"], row["transaction_id"]) async for row in rows]
+            places = [FeedPosition(row["created_at"], row["transaction_id"]) async for row in rows]
             found += await _keep_fitting(search, places)
             if len(found) > most:
                 return found[:most], found[most - 1]
@@ -201,7 +201,7 @@ async def _gather(
     return found, None
 
 
-async def _keep_fitting(search: _Search, places: list[Place]) -> list[Place]:
+async def _keep_fitting(search: _Search, places: list[FeedPosition]) -> list[FeedPosition]:
     wanted = search.wanted
     if wanted.is_order_of_time or not places:
         return places
@@ -222,7 +222,7 @@ async def _keep_fitting(search: _Search, places: list[Place]) -> list[Place]:
     return [place for place in places if place.transaction_id in fitting]
 
 
-async def _read(search: _Search, places: list[Place]) -> tuple[Payment, ...]:
+async def _read(search: _Search, places: list[FeedPosition]) -> tuple[Payment, ...]:
     """Read transactions, in the order of their places."""
     if not places:
         return ()

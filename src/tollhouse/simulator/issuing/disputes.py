@@ -27,7 +27,7 @@ class _Ahead(SimulatorMessage):
     until: Instant
 
 
-class _List(SimulatorMessage):
+class _DisputesQuery(SimulatorMessage):
     """`until` applies to all merchants except those in `ahead`, whose clocks differ."""
 
     until: Instant
@@ -40,7 +40,7 @@ class _Acknowledge(SimulatorMessage):
     ids: Annotated[list[UUID], Meta(max_length=PAGE)]
 
 
-_list = msgspec.json.Decoder(_List)
+_list = msgspec.json.Decoder(_DisputesQuery)
 _acknowledge = msgspec.json.Decoder(_Acknowledge)
 
 
@@ -52,7 +52,7 @@ class DisputeService:
 
     async def list(self, body: bytes) -> bytes:
         """Return a page of due disputes that are not acknowledged, in the order of their due times."""
-        wanted: _List = decode(_list, body)
+        wanted: _DisputesQuery = decode(_list, body)
         async with self._database.acquire() as connection:
             rows = queries.select_disputes(
                 connection,
