@@ -7,13 +7,9 @@ a response decides nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from tollhouse.acquirers.model import PARTIAL, Approved, Declined, Unknown
-
-if TYPE_CHECKING:
-    from tollhouse.acquirers.model import Finding
-    from tollhouse.kernel.money import Money
+from tollhouse.acquirers.model import PARTIAL, Approved, Declined, Finding, Unknown
+from tollhouse.kernel.money import Money
 
 
 @dataclass(frozen=True, slots=True)

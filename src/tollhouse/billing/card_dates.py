@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tollhouse.kernel.card import Expiry
+from tollhouse.kernel.card import Expiry
 
 #: The site is told so long before a card expires.
 CARD_WARNING = timedelta(days=30)

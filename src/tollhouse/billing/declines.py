@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tollhouse.billing import dunning
-
-if TYPE_CHECKING:
-    from tollhouse.billing.model import Decline
+from tollhouse.billing.model import Decline
 
 
 def ends_all_on_card(decline: Decline) -> bool:

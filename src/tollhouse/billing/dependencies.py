@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tollhouse.billing.model import LifecycleEvent
-    from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.payments.dependencies import CardUpdateDependencies, ChargeDependencies, IntentLookups
-    from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.billing.model import LifecycleEvent
+from tollhouse.kernel.clock import DatabaseClock
+from tollhouse.payments.dependencies import CardUpdateDependencies, ChargeDependencies, IntentLookups
+from tollhouse.storage.database import Database, PlainConnection
 
 
 class RecordEvents(Protocol):

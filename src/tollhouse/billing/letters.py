@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tollhouse.billing.model import CANCELED, LifecycleEvent
 from tollhouse.billing.store import select_letter_terms
 from tollhouse.notices.model import DEFAULT_LANGUAGE, EmailFacts, NoticeKind, Recipient, read_recipient
 from tollhouse.notices.store import NoticeRow, insert_notices
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 
 async def write_letters(connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> None:

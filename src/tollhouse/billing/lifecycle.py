@@ -16,8 +16,9 @@ in which it is due.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from uuid import UUID
 
 from msgspec.structs import replace
 
@@ -26,15 +27,10 @@ from tollhouse.billing.card_dates import choose_card_check
 from tollhouse.billing.declines import is_decline
 from tollhouse.billing.model import Decline, EndReason, Subscription, SubscriptionContext, SubscriptionState
 from tollhouse.billing.schedule import Charge, Plan, find_charge, find_period_after, replan
+from tollhouse.catalog.model import Price
+from tollhouse.kernel.card import Expiry
 from tollhouse.kernel.clock import ceil_second, floor_second
 from tollhouse.kernel.errors import Invalid
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from uuid import UUID
-
-    from tollhouse.catalog.model import Price
-    from tollhouse.kernel.card import Expiry
 
 #: The shortest time between two charges if the later one was missed.
 CATCH_UP_PAUSE = timedelta(hours=24)

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from tollhouse.billing.dunning import Policy
-    from tollhouse.billing.schedule import Plan
-    from tollhouse.catalog.model import Price
+from tollhouse.billing.dunning import Policy
+from tollhouse.billing.schedule import Plan
+from tollhouse.catalog.model import Price
 
 
 class SubscriptionState(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -14,10 +14,8 @@ from tollhouse.billing.lifecycle import is_charge_next
 from tollhouse.billing.model import Agreement, Decline, EndReason, Subscription, SubscriptionContext, SubscriptionState
 from tollhouse.billing.schedule import Plan
 from tollhouse.catalog.model import Price, price_from_json, price_to_json
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 queries = load_queries("tollhouse.billing")
 

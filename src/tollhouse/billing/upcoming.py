@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,13 +12,11 @@ from msgspec.structs import replace
 from tollhouse.billing.lifecycle import end_what_is_over, next_charge, owes_nothing, pay, skip_free_period
 from tollhouse.billing.model import Subscription, SubscriptionContext
 from tollhouse.billing.schedule import Charge, Plan, list_charges
+from tollhouse.catalog.model import Price
 from tollhouse.catalog.prices import sum_due_at_once
 from tollhouse.kernel.card import Expiry
 from tollhouse.kernel.clock import floor_second
 from tollhouse.kernel.money import Money
-
-if TYPE_CHECKING:
-    from tollhouse.catalog.model import Price
 
 #: The maximum of listed charges.
 MAX_CHARGES = 366

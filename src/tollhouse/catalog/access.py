@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from tollhouse.catalog.model import Site, Sku, price_from_json
 from tollhouse.catalog.store import queries
 from tollhouse.kernel.remember import TimedCache
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database
 
 REMEMBER_SECONDS = 5.0
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tollhouse.catalog.model import SiteChange, SiteEntry
 from tollhouse.catalog.store import insert_site, update_site
 from tollhouse.kernel.errors import InternalError
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.ids import reserve_ids
-
-if TYPE_CHECKING:
-    from tollhouse.catalog.model import SiteChange, SiteEntry
-    from tollhouse.storage.database import PlainConnection
 
 #: Consecutive numbers that may be in use, by sites with chosen IDs.
 MAX_TAKEN_NUMBERS = 100

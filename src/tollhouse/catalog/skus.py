@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tollhouse.catalog.model import Sku, SkuChange, SkuDraft, SkuEntry
 from tollhouse.catalog.names import MAX_COUNT, build_name, build_stem, is_technical
@@ -16,9 +15,7 @@ from tollhouse.catalog.store import (
     update_sku,
 )
 from tollhouse.kernel.errors import InternalError, Invalid, NotFound
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 #: Consecutive names that may be in use, by SKUs with chosen names.
 MAX_TAKEN_NAMES = 1_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tollhouse.catalog.model import (
     Price,
@@ -18,10 +18,8 @@ from tollhouse.catalog.model import (
     price_from_json,
     price_to_json,
 )
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 queries = load_queries("tollhouse.catalog")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -21,6 +20,7 @@ from tollhouse.checkout.http import (
     send,
     speak,
 )
+from tollhouse.checkout.words import Words
 from tollhouse.http.problems import build_retry_after
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
@@ -44,12 +44,9 @@ from tollhouse.payments.authentication.challenge_flow import (
     wait_after_return,
     wait_on_page,
 )
+from tollhouse.payments.dependencies import AuthenticationDependencies
+from tollhouse.storage.database import Database
 from tollhouse.threeds.model import BrowserData
-
-if TYPE_CHECKING:
-    from tollhouse.checkout.words import Words
-    from tollhouse.payments.dependencies import AuthenticationDependencies
-    from tollhouse.storage.database import Database
 
 AddressOf = Callable[[Request], str]
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from tollhouse.catalog.model import Price
 from tollhouse.catalog.prices import sum_due_at_once
 from tollhouse.checkout.reasons import choose_reason
+from tollhouse.checkout.words import Words
 from tollhouse.kernel.money import Money
 from tollhouse.links.fees import choose_fees, compute_total, sum_due_now
+from tollhouse.links.model import Fee, Link
 from tollhouse.links.pay import METHOD
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tollhouse.catalog.model import Price
-    from tollhouse.checkout.words import Words
-    from tollhouse.links.model import Fee, Link
-    from tollhouse.payments.model import Item, Payment
+from tollhouse.payments.model import Item, Payment
 
 #: Kinds of fees that have words of their own.
 KNOWN_FEES = frozenset({"processing", "platform"})

@@ -11,7 +11,6 @@ import binascii
 import hashlib
 from collections.abc import Callable, Sequence
 from hmac import compare_digest
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import structlog
@@ -21,9 +20,7 @@ from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import NotAuthenticated
 from tollhouse.payments.authentication.results import receive_result
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import AuthenticationDependencies
+from tollhouse.payments.dependencies import AuthenticationDependencies
 
 MAX_RESULT_BYTES = 64 * 1024
 MAX_CERTIFICATE_CHARACTERS = 16 * 1024

@@ -14,15 +14,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 from babel import Locale
 from babel.dates import format_date, format_time, format_timedelta
 from babel.numbers import parse_pattern
 
-if TYPE_CHECKING:
-    from tollhouse.catalog.model import Offset
-    from tollhouse.kernel.money import Money
+from tollhouse.catalog.model import Offset
+from tollhouse.kernel.money import Money
 
 DEFAULT = "en"
 #: Of the browser's languages no more are looked at.

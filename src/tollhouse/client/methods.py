@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from inspect import Parameter, signature
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from tollhouse.client import calls, stage_calls
-
-if TYPE_CHECKING:
-    from tollhouse.client.core import Call
+from tollhouse.client.core import Call
 
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -33,6 +32,7 @@ from tollhouse.composition.choices import (
     choose_telling,
 )
 from tollhouse.composition.payment_parts import PaymentParts
+from tollhouse.composition.settings import Settings
 from tollhouse.http.metrics import Metrics
 from tollhouse.ipn.message.lifecycle_events import build_event_rows
 from tollhouse.ipn.store import select_outbox_state
@@ -43,7 +43,9 @@ from tollhouse.merchants.access import MerchantAuthenticator
 from tollhouse.merchants.clock import read_offsets
 from tollhouse.merchants.secrets import IpnSecrets
 from tollhouse.notices.store import count_waiting
+from tollhouse.notices.transport import MailTransport
 from tollhouse.payments.dependencies import PaymentTimeouts
+from tollhouse.payments.model import Payment
 from tollhouse.payments.reversals import count_late_approvals
 from tollhouse.payments.store import (
     begin_payments,
@@ -60,18 +62,13 @@ from tollhouse.storage.pools import Pools
 from tollhouse.storage.sweep import Sweep, select_lags
 from tollhouse.storage.time import set_clock
 from tollhouse.threeds.directory import DirectoryClient
+from tollhouse.transport.model import Transport
 from tollhouse.vault.key_check import check_keys
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.ring import KeyDirectoryUnsafe, SecurityCodeKeys, open_security_code_keys
 from tollhouse.vault.security_codes import SWEEPS, SecurityCodes
 from tollhouse.vault.tokens import TokenDependencies, flush_tokens
 from tollhouse.vault.vault import Vault
-
-if TYPE_CHECKING:
-    from tollhouse.composition.settings import Settings
-    from tollhouse.notices.transport import MailTransport
-    from tollhouse.payments.model import Payment
-    from tollhouse.transport.model import Transport
 
 #: As many ids as a process reserves at a time.
 ID_BLOCK = 1_000

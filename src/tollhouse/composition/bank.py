@@ -5,17 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from tollhouse.composition.app import ConfigurationError
+from tollhouse.composition.settings import Settings
 from tollhouse.simulator.host import Simulator
 from tollhouse.storage.database import Database
 from tollhouse.transport.http import HttpTransport
-
-if TYPE_CHECKING:
-    from tollhouse.composition.settings import Settings
 
 
 def draw_secret(settings: Settings) -> Settings:

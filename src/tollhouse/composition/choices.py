@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from tollhouse.acquirers.approving import ApprovingAcquirer
+from tollhouse.acquirers.model import Acquirer
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.api.limits import TokenizeRates
+from tollhouse.billing.dependencies import RecordEvents
 from tollhouse.billing.letters import write_letters
+from tollhouse.billing.model import LifecycleEvent
 from tollhouse.billing.renewals import breaker
 from tollhouse.billing.settle import ChangeSubscriptions, FinishRenewal, TellExpired, TellVoided
 from tollhouse.billing.subscribe import ForgetSubscriptions, StartSubscriptions
+from tollhouse.composition.settings import Settings
 from tollhouse.ipn.message.lifecycle_events import record_lifecycle_events
 from tollhouse.ipn.message.record import RecordEvent
 from tollhouse.kernel.errors import InternalError
@@ -22,23 +25,17 @@ from tollhouse.notices import store as notices
 from tollhouse.notices.smtp import SmtpTransport
 from tollhouse.notices.transport import MailTransport, RecordingMailTransport
 from tollhouse.payments.consequences import KeepCard, PostLines, RememberCard, WriteLetter
+from tollhouse.payments.model import FinishHook
 from tollhouse.payments.operations.holds import TrackHold
 from tollhouse.payments.velocity import RecordDecline, build_sweeps
 from tollhouse.phones import store as phones
 from tollhouse.phones.recording import RecordingSender
 from tollhouse.phones.sender import DisabledSender, MessageSender, WebhookSender
 from tollhouse.risk.model import NO_LIMITS, VelocityLimit, VelocityLimits
+from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.sweep import Sweep
 from tollhouse.transport.http import HttpTransport
-
-if TYPE_CHECKING:
-    from tollhouse.acquirers.model import Acquirer
-    from tollhouse.billing.dependencies import RecordEvents
-    from tollhouse.billing.model import LifecycleEvent
-    from tollhouse.composition.settings import Settings
-    from tollhouse.payments.model import FinishHook
-    from tollhouse.storage.database import PlainConnection
-    from tollhouse.storage.sweep import Sweep
-    from tollhouse.transport.model import Transport
+from tollhouse.transport.model import Transport
 
 #: Of `/tokenize`, a minute.
 LIVE_RATES = TokenizeRates(by_address=60, by_network=600, by_card=20, by_key=6_000)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tollhouse.acquirers.model import Acquirer
+from tollhouse.catalog.access import Catalog
+from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.payments.dependencies import (
     AttemptDependencies,
@@ -24,23 +27,18 @@ from tollhouse.payments.dependencies import (
     ReturnLinks,
     VoidDependencies,
 )
+from tollhouse.payments.model import FinishHook, SubscriptionForecast
 from tollhouse.payments.routing import Routes
+from tollhouse.payments.steps import BeginRecord, Begun, FinishRecord
 from tollhouse.payments.work import Running
+from tollhouse.rates.access import Rates
 from tollhouse.risk.model import NO_LIMITS, VelocityLimits
-
-if TYPE_CHECKING:
-    from tollhouse.acquirers.model import Acquirer
-    from tollhouse.catalog.access import Catalog
-    from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.payments.model import FinishHook, SubscriptionForecast
-    from tollhouse.payments.steps import BeginRecord, Begun, FinishRecord
-    from tollhouse.rates.access import Rates
-    from tollhouse.storage.coalesce import Coalescer
-    from tollhouse.storage.database import Database
-    from tollhouse.storage.ids import NumberBlocks
-    from tollhouse.threeds.directory import DirectoryClient
-    from tollhouse.vault.security_codes import SecurityCodes
-    from tollhouse.vault.vault import Vault
+from tollhouse.storage.coalesce import Coalescer
+from tollhouse.storage.database import Database
+from tollhouse.storage.ids import NumberBlocks
+from tollhouse.threeds.directory import DirectoryClient
+from tollhouse.vault.security_codes import SecurityCodes
+from tollhouse.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import structlog
 
-from tollhouse.composition.app import ConfigurationError, migrate_all, open_gateway, require_migrated
+from tollhouse.composition.app import ConfigurationError, Gateway, migrate_all, open_gateway, require_migrated
 from tollhouse.composition.bank import (
     draw_secret,
     open_simulator,
@@ -33,6 +33,7 @@ from tollhouse.composition.serving import (
     settle_memory,
     stop_on_signals,
 )
+from tollhouse.composition.settings import Settings
 from tollhouse.composition.supervisor import (
     LOOPBACK,
     Inherited,
@@ -44,22 +45,15 @@ from tollhouse.composition.web import build_web
 from tollhouse.http.health import Health
 from tollhouse.http.ports import adopt, bind
 from tollhouse.kernel.errors import TollhouseError
-from tollhouse.ledger.verify import verify_ledger
+from tollhouse.ledger.verify import LedgerReport, verify_ledger
 from tollhouse.rates.ecb import MAX_BYTES
 from tollhouse.rates.load import LoadResult, load_rates
 from tollhouse.simulator.app import create_simulator_app
 from tollhouse.simulator.transport import InProcessTransport
 from tollhouse.stage.demo import MERCHANT_ID, Demo, ensure_demo, read_or_draw_demo, write_demo
-from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database, PlainConnection
 from tollhouse.storage.embedded import EmbeddedInUse, EmbeddedPostgres, running_dsn
-from tollhouse.worker.run import run_loops
-
-if TYPE_CHECKING:
-    from tollhouse.composition.app import Gateway
-    from tollhouse.composition.settings import Settings
-    from tollhouse.ledger.verify import LedgerReport
-    from tollhouse.storage.database import PlainConnection
-    from tollhouse.worker.run import Loop
+from tollhouse.worker.run import Loop, run_loops
 
 #: Of `serve`, for a balancer to learn that the process is not ready any more.
 DRAIN_SECONDS = 5.0

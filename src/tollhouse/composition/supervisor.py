@@ -15,21 +15,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import structlog
 
 from tollhouse.composition.app import ConfigurationError
 from tollhouse.composition.process_group import ProcessGroup, is_ready
-from tollhouse.composition.serving import serve_health
+from tollhouse.composition.serving import Shutdown, serve_health
+from tollhouse.composition.settings import Settings
 from tollhouse.http.ports import BACKLOG, OpenPort, bind
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.storage.database import Database
 from tollhouse.storage.limits import select_connection_limit
-
-if TYPE_CHECKING:
-    from tollhouse.composition.serving import Shutdown
-    from tollhouse.composition.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 MAX_PROCESSES = 64

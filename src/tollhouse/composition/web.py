@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tollhouse.api.callbacks import CallbackCalls
 from tollhouse.api.chargeback import ChargebackCalls
@@ -35,20 +35,17 @@ from tollhouse.api.tokenize_account import AccountTokenCalls
 from tollhouse.checkout.handlers import CheckoutPages
 from tollhouse.checkout.pay_handlers import PaymentPageDependencies, PaymentPages
 from tollhouse.checkout.results import DirectoryAccess, ResultCalls
+from tollhouse.composition.app import Gateway
 from tollhouse.composition.choices import choose_rates
+from tollhouse.composition.settings import Settings
 from tollhouse.composition.staging import build_clockwork, list_stage_calls, list_stage_pages
 from tollhouse.http.application import WebApplication
-from tollhouse.http.health import list_public_routes
+from tollhouse.http.health import Health, list_public_routes
+from tollhouse.http.routes import Route
 from tollhouse.merchants.passwords import PasswordVerifier
 from tollhouse.portal.handlers import Portal
 from tollhouse.simulator.app import BankPages
-
-if TYPE_CHECKING:
-    from tollhouse.composition.app import Gateway
-    from tollhouse.composition.settings import Settings
-    from tollhouse.http.health import Health
-    from tollhouse.http.routes import Route
-    from tollhouse.simulator.host import Simulator
+from tollhouse.simulator.host import Simulator
 
 
 def build_web(

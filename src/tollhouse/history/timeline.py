@@ -6,15 +6,13 @@ written in the same database transaction and follow it, regardless of clocks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tollhouse.history.build_timeline import TransactionRows, build_timeline
 from tollhouse.history.model import Timeline
 from tollhouse.ipn.log import select_payment_deliveries
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 #: The maximum of rows of each kind.
 MAX_ROWS = 100

@@ -6,12 +6,9 @@ Rejections have the headers too, or the page could not read them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from tollhouse.http.headers import Headers
-
-if TYPE_CHECKING:
-    from tollhouse.http.requests import Request
+from tollhouse.http.requests import Request
 
 MAX_AGE_SECONDS = 7_200
 ALLOWED_HEADERS = b"content-type, x-requested-with, x-request-id"

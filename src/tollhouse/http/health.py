@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
+from tollhouse.http.metrics import Metrics
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import DatabaseUnavailable, Stopping, Unavailable
-
-if TYPE_CHECKING:
-    from tollhouse.http.metrics import Metrics
 
 METRICS_TYPE = "text/plain; version=0.0.4"
 NO_STORE = {"Cache-Control": "no-store"}

@@ -8,18 +8,15 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
+from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.kernel import errors
 from tollhouse.kernel.card import mask_digits
 from tollhouse.kernel.card_search import mask_card_numbers
-
-if TYPE_CHECKING:
-    from tollhouse.http.requests import Request
 
 log = structlog.get_logger()
 

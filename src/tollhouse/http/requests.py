@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from tollhouse.http.asgi import Receive, Scope
 from tollhouse.http.purposes import Purpose
 from tollhouse.kernel.card_search import holds_card_number
 from tollhouse.kernel.errors import Invalid, TooLarge
 from tollhouse.kernel.ids import new_request_id
-
-if TYPE_CHECKING:
-    from tollhouse.http.asgi import Receive, Scope
 
 #: 1 to 128 visible ASCII characters.
 REQUEST_ID_FORM = re.compile(r"[!-~]{1,128}")

@@ -6,16 +6,13 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from http.cookies import SimpleCookie
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from tollhouse.http.asgi import Send
 from tollhouse.http.headers import NO_SNIFF, NO_STORE, Headers, has_no_body
-
-if TYPE_CHECKING:
-    from tollhouse.http.asgi import Send
-    from tollhouse.http.requests import Request
-    from tollhouse.kernel.requests import Reply
+from tollhouse.http.requests import Request
+from tollhouse.kernel.requests import Reply
 
 JSON = "application/json"
 HTML = "text/html"

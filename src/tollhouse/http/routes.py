@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from inspect import cleandoc
-from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
 
 from tollhouse.http.problems import answer_error
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
 
 Handler = Callable[[Request], Awaitable[Response]]
 #: Returns the response to a request whose handler raised.

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tollhouse.ipn.model import AttemptEntry, AttemptError, DeliveryEntry, EventEntry, Record
 from tollhouse.ipn.store import queries
 from tollhouse.kernel.errors import NotFound
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 #: The most deliveries of one answer.
 MOST = 100

@@ -7,15 +7,13 @@ schedule. It belongs to no thread, for who sends an old event again wants it now
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tollhouse.ipn.form import Form, forms_of
 from tollhouse.ipn.store import OriginKey, queries, upsert_hosts
 from tollhouse.kernel.errors import Invalid, NotFound, RequestInProgress
 from tollhouse.kernel.urls import get_origin
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 #: Deliveries of one event, the regular ones among them.
 MAX_DELIVERIES = 100

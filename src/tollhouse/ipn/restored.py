@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tollhouse.ipn.store import skip_event_sequences
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.ids import skip_ids
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 
 async def skip_after_restore(connection: PlainConnection) -> int:

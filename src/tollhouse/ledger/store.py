@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tollhouse.ledger.model import LedgerAccount
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 #: Above every key.
 END_ID = 2**63 - 1

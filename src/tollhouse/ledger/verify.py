@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.ledger import store
 from tollhouse.ledger.store import END, START, Balance, Key, Scope
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.storage.database import Database, PlainConnection
 
 #: Transactions of one slice, well within the statement timeout.
 SLICE = 20_000

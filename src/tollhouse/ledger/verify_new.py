@@ -6,16 +6,12 @@ a numbered transaction is visible and none is skipped. The round finds later cha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import structlog
 
 from tollhouse.ledger import store
 from tollhouse.ledger.store import Scope
 from tollhouse.ledger.verify import MAX_VIOLATIONS, find_violations
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database
 
 #: In one run: new transactions, and transactions of the round.
 MAX_NEW_EVENTS = 500

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
+from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.links.dependencies import LinkDependencies
+from tollhouse.links.model import Terms
 from tollhouse.links.store import insert_link
 from tollhouse.payments.pages import page_address, page_digest
 from tollhouse.storage.claims import create_once
+from tollhouse.storage.database import PlainConnection
 from tollhouse.wire.render import render_json
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.requests import Claim, Reply
-    from tollhouse.links.dependencies import LinkDependencies
-    from tollhouse.links.model import Terms
-    from tollhouse.storage.database import PlainConnection
 
 #: The `code` of a created page.
 MADE = 0

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import ChargeDependencies, IntentLookups, PageLinks, ReturnLinks
-    from tollhouse.storage.database import Database
-    from tollhouse.storage.ids import NumberBlocks
+from tollhouse.payments.dependencies import ChargeDependencies, IntentLookups, PageLinks, ReturnLinks
+from tollhouse.storage.database import Database
+from tollhouse.storage.ids import NumberBlocks
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,11 @@ the first payment; a payment with nothing due at once has none.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from tollhouse.catalog.prices import sum_due_at_once
 from tollhouse.kernel.money import Money
 from tollhouse.links.model import ANY, Fee, FeeRule, Terms
-
-if TYPE_CHECKING:
-    from tollhouse.payments.model import Item
+from tollhouse.payments.model import Item
 
 
 def choose_fees(terms: Terms, *, method: str) -> tuple[Fee, ...]:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tollhouse.kernel.errors import NotFound
+from tollhouse.links.model import Link
 from tollhouse.links.store import select_language, select_link
 from tollhouse.payments.authentications import digest_key
-from tollhouse.payments.charge.wallet import list_cards
-
-if TYPE_CHECKING:
-    from tollhouse.links.model import Link
-    from tollhouse.payments.charge.wallet import WalletCard
-    from tollhouse.payments.model import Payment
-    from tollhouse.storage.database import Database
+from tollhouse.payments.charge.wallet import WalletCard, list_cards
+from tollhouse.payments.model import Payment
+from tollhouse.storage.database import Database
 
 #: The number of stored cards on a page, newest first.
 MAX_CARDS = 5

@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tollhouse.catalog.model import Offset, Price
-from tollhouse.kernel.money import Money
+from tollhouse.kernel.money import Currency, Money
 from tollhouse.notices.model import ReceiptRequest
 from tollhouse.payments.model import Item, Payment, Status
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.money import Currency
 
 #: The number of cards that may be attempted on one page. Card testers abuse pages without a limit.
 MAX_ATTEMPTS = 5

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hmac import compare_digest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
+from tollhouse.kernel.card import Card, Cvv
 from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.requests import Reply
+from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.fees import choose_fees
 from tollhouse.links.model import Link, LinkState
 from tollhouse.links.records import write_terms
@@ -22,12 +25,7 @@ from tollhouse.payments.charge.intent import build_intent
 from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedPayment, RequestedSource
 from tollhouse.payments.model import Item, PageTry
 from tollhouse.payments.pages import form_key
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.card import Card, Cvv
-    from tollhouse.kernel.requests import Reply
-    from tollhouse.links.dependencies import LinkDependencies
-    from tollhouse.threeds.model import BrowserData
+from tollhouse.threeds.model import BrowserData
 
 METHOD = "card"
 MAX_NAME_LENGTH = 64

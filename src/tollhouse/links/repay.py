@@ -7,12 +7,12 @@ second payment is created only after all attempts of the first were declined.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from tollhouse.catalog.model import Offset, Price
 from tollhouse.kernel.errors import NotFound
 from tollhouse.kernel.money import Money
 from tollhouse.links.create import MADE
+from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.model import LinkState, Terms
 from tollhouse.links.store import insert_link, lock_repayment, renew_link, select_link, update_repayment
 from tollhouse.notices.model import ReceiptRequest
@@ -20,11 +20,8 @@ from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import Item, Payment
 from tollhouse.payments.pages import page_address, page_digest
 from tollhouse.payments.store import select_payment
+from tollhouse.storage.database import PlainConnection
 from tollhouse.wire.render import render_json
-
-if TYPE_CHECKING:
-    from tollhouse.links.dependencies import LinkDependencies
-    from tollhouse.storage.database import PlainConnection
 
 #: Time until a page expires, counted again if an expired page is requested again.
 TTL = timedelta(days=30)

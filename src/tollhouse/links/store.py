@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 from tollhouse.links.model import Link, Terms
 from tollhouse.links.records import read_terms, write_terms
 from tollhouse.payments.store import select_payment
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
 from tollhouse.storage.sweep import Sweep
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 #: Retention of a link after its expiry. In this time the page says that the link has expired; afterwards, that it does
 #: not exist.

@@ -6,17 +6,13 @@ rate-limited by the address that sends them; a known key still works from that a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tollhouse.kernel.addresses import group_address
+from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import Forbidden, NotAuthenticated
 from tollhouse.kernel.limits import RateLimit
 from tollhouse.merchants.keys import ApiKeys
 from tollhouse.merchants.model import Environment, Merchant, digest_api_key, is_address_allowed
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database
 
 MAX_KEY_LENGTH = 256
 #: Unknown keys a minute for one address.

@@ -10,15 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
+from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.merchants.store import queries
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.storage.database import Database, PlainConnection
 
 #: Seconds after an advance until another process may advance the clock. The lease is renewed while due work is done.
 LEASE_SECONDS = 15.0

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.merchants.model import Merchant
 from tollhouse.merchants.store import queries
 from tollhouse.storage.coalesce import Coalescer
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.storage.database import Database, PlainConnection
 
 #: Lifetime of a cached key, known or not. Revoked and new keys are noticed within this time.
 REMEMBER_SECONDS = 5.0

@@ -8,14 +8,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from tollhouse.kernel.errors import NotAuthenticated
 from tollhouse.merchants.passwords import WrongPassword, hash_password, verify_password
 from tollhouse.merchants.store import queries
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.storage.database import Database, PlainConnection
 
 IDLE_FOR = timedelta(minutes=15)
 #: A session ends after this time, even if it is used.

@@ -8,19 +8,15 @@ secret.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import structlog
 
 from tollhouse.kernel.errors import Invalid, NotFound, TollhouseError
 from tollhouse.kernel.remember import TimedCache
 from tollhouse.merchants.store import queries
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.storage.database import Database, PlainConnection
 
 #: A changed secret is used within this time.
 REMEMBER_SECONDS = 5.0

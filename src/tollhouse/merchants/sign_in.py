@@ -12,26 +12,21 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import structlog
 
 from tollhouse.kernel.addresses import group_address
 from tollhouse.kernel.errors import NotAuthenticated, RateLimited
-from tollhouse.merchants.passwords import WrongPassword
+from tollhouse.merchants.passwords import PasswordVerifier, WrongPassword
 from tollhouse.merchants.people import IDLE_FOR, digest_token
 from tollhouse.merchants.store import queries
+from tollhouse.storage.database import Database
 from tollhouse.storage.sweep import Sweep
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
-    from tollhouse.merchants.passwords import PasswordVerifier
-    from tollhouse.storage.database import Database
 
 #: Wrong passwords from unknown browsers for one account, or from one known browser.
 MAX_ATTEMPTS_BY_ACCOUNT = 10

@@ -10,15 +10,12 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from tollhouse.notices.model import DEFAULT_LANGUAGE, ENCODED_WORD, Email
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.money import Money
-    from tollhouse.notices.model import EmailFacts, Notice
+from tollhouse.kernel.money import Money
+from tollhouse.notices.model import DEFAULT_LANGUAGE, ENCODED_WORD, Email, EmailFacts, Notice
 
 MAX_NAME_LENGTH = 64
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import structlog
@@ -15,12 +14,9 @@ from tollhouse.notices.model import Email, EmailState
 from tollhouse.notices.render import render_email
 from tollhouse.notices.schedule import choose_retry
 from tollhouse.notices.store import ClaimedNotice, StoredOutcome, claim_notices, record_outcomes, release_notices
-from tollhouse.notices.transport import EmailDelayed, EmailRejected, EmailSent, Outcome
+from tollhouse.notices.transport import EmailDelayed, EmailRejected, EmailSent, MailTransport, Outcome
 from tollhouse.storage.coalesce import Coalescer
-
-if TYPE_CHECKING:
-    from tollhouse.notices.transport import MailTransport
-    from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.storage.database import Database, PlainConnection
 
 #: Emails of one connection to the mail server, and the duration of their lease, which exceeds the time that all of them
 #: may need. A process that dies in between delays its emails by this time, and may repeat the one being sent.

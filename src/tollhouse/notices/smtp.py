@@ -14,17 +14,13 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from typing import TYPE_CHECKING
 
 import aiosmtplib
 import structlog
 
-from tollhouse.notices.server import Security
+from tollhouse.notices.model import Email
+from tollhouse.notices.server import Security, Server
 from tollhouse.notices.transport import EmailDelayed, EmailRejected, EmailSent, Outcome
-
-if TYPE_CHECKING:
-    from tollhouse.notices.model import Email
-    from tollhouse.notices.server import Server
 
 #: The timeout of one response of the server, and of one email as a whole.
 RESPONSE_TIMEOUT_SECONDS = 10.0

@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from tollhouse.notices.model import EmailFacts, EmailState, Notice
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
 from tollhouse.storage.sweep import Sweep
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 queries = load_queries("tollhouse.notices")
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from tollhouse.notices.model import Email
+from tollhouse.notices.model import Email
 
 
 @dataclass(frozen=True, slots=True)

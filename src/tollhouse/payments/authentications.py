@@ -8,18 +8,21 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from tollhouse.acquirers.model import Proof
+from tollhouse.kernel.card import Card
+from tollhouse.payments.dependencies import AuthenticationDependencies, PageLinks
+from tollhouse.payments.model import Payment
 from tollhouse.threeds.elements import encode_base64url
-from tollhouse.threeds.model import Authentication, AuthenticationRequest, AuthenticationResponse, AuthenticationState
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.card import Card
-    from tollhouse.payments.dependencies import AuthenticationDependencies, PageLinks
-    from tollhouse.payments.model import Payment
-    from tollhouse.threeds.model import BrowserData, CardRange
+from tollhouse.threeds.model import (
+    Authentication,
+    AuthenticationRequest,
+    AuthenticationResponse,
+    AuthenticationState,
+    BrowserData,
+    CardRange,
+)
 
 #: threeDSRequestorChallengeInd: no preference, and mandated, which a soft decline asks for.
 NO_PREFERENCE = "01"

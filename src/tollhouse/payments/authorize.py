@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from uuid import UUID
 
 from tollhouse.acquirers.model import Answer, Authorization, NotSent, Proof
 from tollhouse.kernel.requests import Reply
 from tollhouse.payments import lifecycle
+from tollhouse.payments.dependencies import AttemptDependencies
 from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.model import AttemptState, Mode, Payment, PlaintextCard
 from tollhouse.payments.partial import reverse_partial_approval
 from tollhouse.payments.routing import choose_acquirer
 from tollhouse.payments.steps import FinishRecord
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from tollhouse.payments.dependencies import AttemptDependencies
 
 
 async def authorize(

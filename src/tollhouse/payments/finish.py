@@ -6,12 +6,13 @@ and the others read what is stored. An approval that loses is reversed (`payment
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from uuid import UUID
 
 from msgspec.structs import replace
 
 from tollhouse.kernel.errors import InternalError, Unavailable
 from tollhouse.kernel.requests import Reply
+from tollhouse.payments.dependencies import FinishDependencies
 from tollhouse.payments.idempotency import record_response
 from tollhouse.payments.model import Payment, Status
 from tollhouse.payments.reading.stored_payment import show_payment
@@ -20,11 +21,6 @@ from tollhouse.payments.records import CREATED
 from tollhouse.payments.reversals import choose_reason, report_late_approval
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.payments.store import select_payment
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from tollhouse.payments.dependencies import FinishDependencies
 
 #: When the acquirer is first asked about an unknown outcome.
 FIRST_INQUIRY_SECONDS = 2.0

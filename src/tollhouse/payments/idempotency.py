@@ -9,22 +9,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 from msgspec.structs import replace
 
 from tollhouse.kernel.errors import InternalError, RequestInProgress
 from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.payments.dependencies import PaymentReader, RequestDependencies
 from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.reading.stored_payment import show_payment
 from tollhouse.payments.reading.view import render_answer
 from tollhouse.payments.records import CREATED
+from tollhouse.payments.steps import Claimed
 from tollhouse.payments.store import queries, select_claim, select_payment, select_payment_by_order
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import PaymentReader, RequestDependencies
-    from tollhouse.payments.steps import Claimed
-    from tollhouse.payments.work import RunningRequest
+from tollhouse.payments.work import RunningRequest
 
 Parameters = ParamSpec("Parameters")
 

@@ -6,16 +6,11 @@ a hash of it only, cannot.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tollhouse.payments.authentications import digest_key
-from tollhouse.payments.model import Status
+from tollhouse.payments.dependencies import PageLinks, ReturnLinks
+from tollhouse.payments.model import Payment, Status
 from tollhouse.payments.returns import leave_url
 from tollhouse.threeds.elements import encode_base64url
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import PageLinks, ReturnLinks
-    from tollhouse.payments.model import Payment
 
 #: The path of payment pages.
 PATH = "/pay"

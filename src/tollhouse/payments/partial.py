@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from tollhouse.acquirers.model import PARTIAL, Approved, Declined, Reversed, Unknown
-
-if TYPE_CHECKING:
-    from tollhouse.acquirers.model import Acquirer, Answer, Finding
-    from tollhouse.kernel.money import Money
+from tollhouse.acquirers.model import PARTIAL, Acquirer, Answer, Approved, Declined, Finding, Reversed, Unknown
+from tollhouse.kernel.money import Money
 
 Outcome = TypeVar("Outcome", bound="Answer | Finding")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -33,10 +33,8 @@ from tollhouse.payments.model import (
     Subscribing,
     SubscriptionSummary,
 )
+from tollhouse.payments.steps import BeginRecord, FinishRecord
 from tollhouse.vault.seal import Sealed
-
-if TYPE_CHECKING:
-    from tollhouse.payments.steps import BeginRecord, FinishRecord
 
 CREATED = 201
 

@@ -9,13 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from tollhouse.kernel.urls import append_query
+from tollhouse.payments.dependencies import ReturnLinks
 from tollhouse.payments.model import Payment, Status
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import ReturnLinks
 
 #: Of `sh`: hexadecimal digits of a signature, as many as clients know it with.
 SIGNATURE_LENGTH = 40

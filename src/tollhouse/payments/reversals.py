@@ -7,26 +7,21 @@ acquirer is asked again later whether there is something under it after all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import Any
 
 import structlog
 
-from tollhouse.acquirers.model import Approved, Declined, ReferenceUnknown, Reversed
+from tollhouse.acquirers.model import Acquirer, Approved, Declined, Finding, ReferenceUnknown, Reversed
 from tollhouse.kernel import codes
 from tollhouse.kernel.money import Currency, Money
+from tollhouse.payments.dependencies import AttemptDependencies
 from tollhouse.payments.model import AttemptState, Payment
 from tollhouse.payments.pauses import LATER_INQUIRIES_SECONDS, pause_after
 from tollhouse.payments.store import queries
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
-    from tollhouse.acquirers.model import Acquirer, Finding
-    from tollhouse.payments.dependencies import AttemptDependencies
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 #: When the acquirer is asked again, in real time: after an hour and after a day.
 INQUIRIES_SECONDS = (3_600.0, 86_400.0)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import msgspec
 from msgspec import Struct
 
+from tollhouse.consumers.store import ConsumerRow
+from tollhouse.kernel.requests import Claim
+from tollhouse.payments.model import AttemptState, Payment
 from tollhouse.risk.model import RiskFacts
-
-if TYPE_CHECKING:
-    from tollhouse.consumers.store import ConsumerRow
-    from tollhouse.kernel.requests import Claim
-    from tollhouse.payments.model import AttemptState, Payment
-    from tollhouse.threeds.model import Authentication
-    from tollhouse.vault.security_codes import SealedCode
+from tollhouse.threeds.model import Authentication
+from tollhouse.vault.security_codes import SealedCode
 
 
 class BeginRecord(Struct, frozen=True):

@@ -7,9 +7,11 @@ was lost: an idempotency key, a token or a row that bears the ids of this batch 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import Any
 
 from tollhouse.consumers.model import Group
+from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.requests import Claim
 from tollhouse.payments import records
 from tollhouse.payments.model import BeginHook, BeginRows, FinishHook, FinishRows, Payment, Status
@@ -26,14 +28,9 @@ from tollhouse.payments.steps import (
 )
 from tollhouse.payments.velocity import build_marks
 from tollhouse.risk.model import NO_LIMITS, Count, RiskFacts, VelocityLimits
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
 from tollhouse.threeds.store import write_json
-
-if TYPE_CHECKING:
-    from enum import StrEnum
-
-    from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.storage.database import PlainConnection
 
 queries = load_queries("tollhouse.payments")
 

@@ -6,16 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
 
 from tollhouse.kernel.errors import Refusal, Unavailable
-from tollhouse.payments.model import ConcurrentChange
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.requests import Claim, Reply
-    from tollhouse.payments.model import Payment
+from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.payments.model import ConcurrentChange, Payment
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")

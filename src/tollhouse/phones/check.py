@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hmac import compare_digest
-from typing import TYPE_CHECKING
 
+from tollhouse.phones.dependencies import PhoneDependencies
 from tollhouse.phones.model import Phone, digest_code, digest_phone
 from tollhouse.phones.store import count_attempt, delete_code, lock_code
-
-if TYPE_CHECKING:
-    from tollhouse.phones.dependencies import PhoneDependencies
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tollhouse.phones.sender import MessageSender
-    from tollhouse.storage.database import Database
+from tollhouse.phones.sender import MessageSender
+from tollhouse.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)

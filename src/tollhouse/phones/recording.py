@@ -6,10 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tollhouse.phones.sender import PhoneMessage
+from tollhouse.phones.sender import PhoneMessage
 
 LIMIT = 200
 

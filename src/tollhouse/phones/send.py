@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from tollhouse.kernel.errors import Invalid, RateLimited
+from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.phones.dependencies import PhoneDependencies
 from tollhouse.phones.model import Phone, digest_code, digest_phone, draw_code
 from tollhouse.phones.sender import MessageNotSent, MessageUnconfirmed, PhoneMessage
 from tollhouse.phones.store import count_message, delete_code, insert_code
 from tollhouse.storage.claims import create_and_send
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.requests import Claim, Reply
-    from tollhouse.phones.dependencies import PhoneDependencies
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 QUOTA_SPAN = timedelta(hours=1)
 #: The longest time to send a message. A repeated request after it treats the first as abandoned.

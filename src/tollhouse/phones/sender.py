@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -15,10 +15,8 @@ import structlog
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import Unavailable
 from tollhouse.phones.model import Phone
+from tollhouse.transport.http import HttpTransport
 from tollhouse.transport.model import NoResponse, RequestNotSent
-
-if TYPE_CHECKING:
-    from tollhouse.transport.http import HttpTransport
 
 WEBHOOK_SECONDS = 10.0
 

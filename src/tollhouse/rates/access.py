@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
+from tollhouse.kernel.money import Currency, Money
 from tollhouse.rates.ecb import load_shipped_table
 from tollhouse.rates.model import Rate, RateTable, build_rates, convert, load_parities
 from tollhouse.rates.store import select_latest_table
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.money import Currency, Money
-    from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database
 
 
 class Rates:

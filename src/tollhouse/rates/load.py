@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from tollhouse.rates.ecb import RatesUnreadable, parse_tables
 from tollhouse.rates.store import insert_tables
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)

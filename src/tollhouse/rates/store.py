@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from tollhouse.rates.model import RateTable
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 queries = load_queries("tollhouse.rates")
 

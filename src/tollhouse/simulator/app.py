@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from hmac import compare_digest
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
 
 from tollhouse.http.application import WebApplication
+from tollhouse.http.asgi import Send
+from tollhouse.http.headers import Headers
 from tollhouse.http.problems import answer_problem
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_html
@@ -27,12 +28,7 @@ from tollhouse.simulator.model import Silence, SimulatedAuthentication
 from tollhouse.simulator.threeds import pages
 from tollhouse.simulator.threeds.emv_fields import EmvProtocolError
 from tollhouse.simulator.threeds.emv_messages import read_method_data
-from tollhouse.simulator.words import choose_words
-
-if TYPE_CHECKING:
-    from tollhouse.http.asgi import Send
-    from tollhouse.http.headers import Headers
-    from tollhouse.simulator.words import BankWords
+from tollhouse.simulator.words import BankWords, choose_words
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_FORM_FIELDS = 16

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tollhouse.kernel.card import CardNumber
 from tollhouse.simulator.model import DeliveryMode, PublishedCard
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def find_card(number: CardNumber) -> PublishedCard | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping
 from uuid import UUID
 
 from tollhouse.kernel.errors import NotFound
@@ -11,19 +11,15 @@ from tollhouse.simulator.faults import Faults
 from tollhouse.simulator.issuing.disputes import DisputeService
 from tollhouse.simulator.issuing.issuer import Issuer
 from tollhouse.simulator.issuing.updater import update_account
+from tollhouse.simulator.model import Silence
 from tollhouse.simulator.store import queries
 from tollhouse.simulator.test_data import TestDataService
 from tollhouse.simulator.threeds.access_control import ChallengeService
 from tollhouse.simulator.threeds.directory import DirectoryServer
 from tollhouse.simulator.threeds.reports import Reporter
+from tollhouse.storage.database import Database
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-
-    from tollhouse.simulator.model import Silence
-    from tollhouse.storage.database import Database
-
-    Answer = Callable[[bytes], Awaitable[bytes | Silence]]
+Answer = Callable[[bytes], Awaitable[bytes | Silence]]
 
 #: A challenge times out if it is not opened, or not answered after it was opened, within this time.
 CHALLENGE_LIFE_SECONDS = 600.0

@@ -6,13 +6,18 @@ Facts that only the database knows are left as conditions.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from tollhouse.kernel.money import Currency
-from tollhouse.simulator.model import Assessment, Condition, DeliveryMode, IssuerVerdict
-
-if TYPE_CHECKING:
-    from tollhouse.simulator.model import AuthorizationRequest, OperationMessage, PublishedCard, ReceivedAreq
+from tollhouse.simulator.model import (
+    Assessment,
+    AuthorizationRequest,
+    Condition,
+    DeliveryMode,
+    IssuerVerdict,
+    OperationMessage,
+    PublishedCard,
+    ReceivedAreq,
+)
 
 APPROVED = "00"
 #: "No reason to decline": the approval of an account verification (ISO 8583 field 39).

@@ -8,20 +8,23 @@ unknown outcome is written again.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from asyncpg import Record
 
 from tollhouse.simulator import rules
 from tollhouse.simulator.cards import names_of
-from tollhouse.simulator.model import Booking, Condition, IssuerResponse
+from tollhouse.simulator.model import (
+    AuthorizationRequest,
+    Booking,
+    Condition,
+    IssuerResponse,
+    JournalRow,
+    PublishedCard,
+)
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from asyncpg import Record
-
-    from tollhouse.simulator.model import AuthorizationRequest, JournalRow, PublishedCard
-    from tollhouse.storage.database import PlainConnection
 
 queries = load_queries("tollhouse.simulator")
 

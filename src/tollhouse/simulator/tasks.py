@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Generic, TypeVar
 
 import structlog
 
 from tollhouse.kernel.errors import QueueFull
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Hashable
 
 TASK_LIMIT = 1_000
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import structlog
 
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import Refusal
+from tollhouse.simulator.host import Simulator
 from tollhouse.simulator.model import Silence
 from tollhouse.transport.model import NoResponse, RequestNotSent
-
-if TYPE_CHECKING:
-    from tollhouse.simulator.host import Simulator
 
 log = structlog.get_logger()
 

@@ -7,7 +7,8 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from tollhouse.catalog.model import Offset, Price
 from tollhouse.catalog.store import insert_site, insert_sku, update_site_host
@@ -15,11 +16,7 @@ from tollhouse.kernel.money import Currency, Money
 from tollhouse.merchants.model import new_api_key
 from tollhouse.merchants.people import ensure_user
 from tollhouse.merchants.store import insert_api_key, insert_merchant
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database
 
 MERCHANT_ID = 1
 #: The site id of the public quickstart.

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,15 +23,13 @@ from tollhouse.kernel.errors import Invalid, NotFound
 from tollhouse.merchants.clock import select_clock
 from tollhouse.notices.render import render_email
 from tollhouse.notices.store import select_notice, select_recent_notices
+from tollhouse.phones.recording import RecordedMessage
 from tollhouse.stage.callbacks import CallbackView, build_callback
 from tollhouse.stage.demo import MERCHANT_ID, SITE_ID
 from tollhouse.stage.mail import LetterView, MessageView, build_letter_view, build_message_view
 from tollhouse.stage.mailbox import Mailbox, judge
 from tollhouse.stage.pages import LETTER_HEADERS, PAGE_HEADERS, render, show
-
-if TYPE_CHECKING:
-    from tollhouse.phones.recording import RecordedMessage
-    from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database
 
 PATH = "/stage/inbox"
 MAX_BODY_BYTES = 64 * 1024

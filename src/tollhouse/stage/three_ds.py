@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 import structlog
@@ -19,16 +19,13 @@ from tollhouse.kernel.requests import Reply
 from tollhouse.payments.authentication.challenge_flow import open_page, submit_browser
 from tollhouse.payments.authentication.resume import abandon
 from tollhouse.payments.authentications import page_key
+from tollhouse.payments.dependencies import AuthenticationDependencies
 from tollhouse.payments.model import Payment, Status
 from tollhouse.payments.reading.stored_payment import show_payment
 from tollhouse.payments.store import select_payment_by_order
 from tollhouse.threeds.model import Authentication, AuthenticationState, BrowserData
 from tollhouse.threeds.store import select_newest
-from tollhouse.transport.model import NoResponse, RequestNotSent
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import AuthenticationDependencies
-    from tollhouse.transport.model import Transport
+from tollhouse.transport.model import NoResponse, RequestNotSent, Transport
 
 Outcome = Literal["pass", "fail", "cancel", "timeout"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import structlog
@@ -11,10 +11,7 @@ import structlog
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import Unavailable
 from tollhouse.kernel.unreadable import UNREADABLE
-from tollhouse.transport.model import NoResponse, RequestNotSent
-
-if TYPE_CHECKING:
-    from tollhouse.transport.model import Transport
+from tollhouse.transport.model import NoResponse, RequestNotSent, Transport
 
 TIMEOUT_SECONDS = 8.0
 

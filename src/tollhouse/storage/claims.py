@@ -8,14 +8,11 @@ has its own protocol (`payments.store`) with the same table.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from tollhouse.kernel.errors import InternalError, RequestInProgress, TollhouseError
 from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.storage.database import Database, PlainConnection
 from tollhouse.storage.queries import load_queries
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database, PlainConnection
 
 CREATED = 201
 

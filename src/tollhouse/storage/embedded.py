@@ -26,7 +26,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import asyncpg
@@ -34,6 +33,7 @@ import structlog
 
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.storage import embedded_child
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.embedded_commands import (
     OWNER_ROLE,
     PORT,
@@ -45,9 +45,6 @@ from tollhouse.storage.embedded_commands import (
     server_command,
 )
 from tollhouse.storage.embedded_roles import DATABASE, prepare_database
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 MAINTENANCE_DATABASE = "postgres"
 

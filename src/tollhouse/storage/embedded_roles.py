@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import asyncpg
 
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.embedded_commands import PROGRAM_ROLE
 from tollhouse.storage.queries import load_queries
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 DATABASE = "tollhouse"
 

@@ -15,9 +15,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import asyncpg
 import structlog
@@ -26,10 +27,6 @@ from tollhouse.kernel.errors import DatabaseUnavailable, TollhouseError
 from tollhouse.storage.database import CONNECTION_LOST, PlainConnection
 from tollhouse.storage.hosts import Hosts
 from tollhouse.storage.queries import load_queries
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
-    from pathlib import Path
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 LOCK_TIMEOUT_SECONDS = 2.0

@@ -9,14 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import structlog
 
 from tollhouse.kernel.errors import DatabaseUnavailable
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.storage.database import Database, PlainConnection
 
 #: Rows of one database transaction, which takes some tens of milliseconds.
 MAX_BATCH_ROWS = 2_000

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tollhouse.kernel.clock import DatabaseClock
+from tollhouse.storage.database import Database
 from tollhouse.storage.queries import load_queries
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.storage.database import Database
 
 queries = load_queries("tollhouse.storage")
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
 from tollhouse.threeds.lifecycle import list_origins
 from tollhouse.threeds.model import (
@@ -22,9 +23,6 @@ from tollhouse.threeds.model import (
     BrowserData,
     ChallengeResult,
 )
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 #: Time in which an attempt should follow a decision before the sweep handles it.
 GRACE_SECONDS = 30.0

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from tollhouse.storage.database import PlainConnection
 from tollhouse.vault.seal import Sealed
 from tollhouse.vault.security_codes import queries
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 
 @dataclass(frozen=True, slots=True)

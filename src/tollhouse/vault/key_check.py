@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
 from tollhouse.kernel.errors import SealBroken
+from tollhouse.storage.database import Database
 from tollhouse.storage.queries import load_queries
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database
-    from tollhouse.vault.vault import Vault
+from tollhouse.vault.vault import Vault
 
 PURPOSE = "key check"
 

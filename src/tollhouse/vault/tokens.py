@@ -10,19 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from tollhouse.kernel.clock import floor_second
+from tollhouse.kernel.card import Card, Cvv
+from tollhouse.kernel.clock import DatabaseClock, floor_second
+from tollhouse.storage.coalesce import Coalescer
+from tollhouse.storage.database import PlainConnection
 from tollhouse.vault.seal import derive_token_id
 from tollhouse.vault.security_codes import SealedCode, insert_security_codes, queries
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.card import Card, Cvv
-    from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.storage.coalesce import Coalescer
-    from tollhouse.storage.database import PlainConnection
-    from tollhouse.vault.vault import Vault
+from tollhouse.vault.vault import Vault
 
 TOKEN_LIFE = timedelta(minutes=15)
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from tollhouse.vault.accounts import select_account
+from tollhouse.kernel.card import Card
+from tollhouse.storage.database import PlainConnection
+from tollhouse.vault.accounts import StoredCard, select_account
 from tollhouse.vault.security_codes import queries
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.card import Card
-    from tollhouse.storage.database import PlainConnection
-    from tollhouse.vault.accounts import StoredCard
-    from tollhouse.vault.vault import Vault
+from tollhouse.vault.vault import Vault
 
 
 class UpdatedCard(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from tollhouse.kernel.card import Card, CardNumber, Cvv
+from tollhouse.vault.keys import KeyProvider
 from tollhouse.vault.seal import (
     Sealed,
     derive_account_id,
@@ -21,9 +21,6 @@ from tollhouse.vault.seal import (
     unseal,
     unseal_under,
 )
-
-if TYPE_CHECKING:
-    from tollhouse.vault.keys import KeyProvider
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
+from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.model import SubscriptionContext
 from tollhouse.billing.renewals.check_card import check_card, lease_due_cards
 from tollhouse.worker.queue import LeasedQueue, Work, lease_up_to
-
-if TYPE_CHECKING:
-    from tollhouse.billing.dependencies import BillingDependencies
 
 MAX_UNDER_WAY = 50
 IDLE_SECONDS = 5.0

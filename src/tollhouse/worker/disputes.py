@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import structlog
 
 from tollhouse.kernel.errors import DatabaseUnavailable, Unavailable
+from tollhouse.payments.dependencies import DisputeDependencies
 from tollhouse.payments.disputes.import_disputes import import_disputes
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import DisputeDependencies
 
 log = structlog.get_logger()
 

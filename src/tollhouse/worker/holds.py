@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
+from tollhouse.payments.dependencies import OperationDependencies
 from tollhouse.payments.operations.holds import DueHold, lease_due_holds, process_due_hold
 from tollhouse.worker.queue import LeasedQueue, Work, lease_up_to
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import OperationDependencies
 
 #: Authorizations that are processed at a time, and how long they are leased: a response in time and the writes fit in.
 #: A process that dies in between delays its holds by that much.

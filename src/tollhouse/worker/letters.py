@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from tollhouse.notices.send import Batch, build_recorder, claim_batch, release_batches, send_batch
+from tollhouse.notices.transport import MailTransport
+from tollhouse.storage.database import Database
 from tollhouse.worker.queue import Count, LeasedQueue, UnderWay, Work, ignore_count
 from tollhouse.worker.run import Beat, ignore_beat
-
-if TYPE_CHECKING:
-    from tollhouse.notices.transport import MailTransport
-    from tollhouse.storage.database import Database
 
 #: Batches, and so connections to the mail server, at a time.
 MAX_BATCHES = 4

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from tollhouse.ledger.verify_new import MAX_NEW_EVENTS, verify_new_entries
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database
 
 #: Pieces at a time; what is left then waits for the next look.
 MAX_PIECES = 50

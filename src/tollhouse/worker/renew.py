@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.renewals.renew import Due, lease_due, load_due, renew
 from tollhouse.worker.queue import LeasedQueue, UnderWay, Work
-
-if TYPE_CHECKING:
-    from tollhouse.billing.dependencies import BillingDependencies
 
 #: Charges under way at a time, and how many subscriptions are leased at a time. Charges share the two durable steps
 #: with all other payments, so more would only make these wait.

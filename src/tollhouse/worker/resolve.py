@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
+from tollhouse.payments.dependencies import AttemptDependencies
 from tollhouse.payments.resolve.resolve_attempts import lease_due, resolve_attempt
 from tollhouse.worker.queue import LeasedQueue, Work, lease_up_to
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import AttemptDependencies
 
 #: Attempts that are resolved at a time, and how long they are leased: an inquiry, a reversal and the write fit in. A
 #: process that dies in between delays its attempts by that much; two that inquire about one do no harm.

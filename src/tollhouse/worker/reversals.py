@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
+from tollhouse.payments.dependencies import AttemptDependencies
 from tollhouse.payments.reversals import DueReversal, lease_due_reversals, process_reversal
 from tollhouse.worker.queue import LeasedQueue, Work, lease_up_to
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import AttemptDependencies
 
 #: References that are processed at a time, and how long they are leased: a call and its write fit in.
 MAX_UNDER_WAY = 50

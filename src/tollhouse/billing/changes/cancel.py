@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
 from tollhouse.billing import lifecycle
 from tollhouse.billing.changes.change import change_subscription
+from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.model import CANCELED, DELAYED, HappeningKind, Subscription, SubscriptionState
-
-if TYPE_CHECKING:
-    from tollhouse.billing.dependencies import BillingDependencies
-    from tollhouse.billing.store import Key
+from tollhouse.billing.store import Key
 
 
 @dataclass(frozen=True, slots=True)

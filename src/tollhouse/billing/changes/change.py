@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.lifecycle import is_same_charge
 from tollhouse.billing.model import HappeningKind, LifecycleEvent, Subscription, SubscriptionContext
 from tollhouse.billing.store import Key, lock_case, select_case, update_subscriptions
 from tollhouse.kernel.errors import NotFound
-
-if TYPE_CHECKING:
-    from tollhouse.billing.dependencies import BillingDependencies
 
 MISSING = "There is no such subscription."
 

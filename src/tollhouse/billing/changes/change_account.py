@@ -7,28 +7,21 @@ once. While the verification waits for its cardholder, and when it is declined, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec.structs import replace
 
 from tollhouse.billing.changes.change import access_subscription
+from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.model import SubscriptionState
 from tollhouse.billing.renewals.renew import AT_ONCE
 from tollhouse.billing.settle import summarize_subscription
-from tollhouse.billing.store import select_agreements
+from tollhouse.billing.store import Key, select_agreements
 from tollhouse.catalog.model import Price
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import Money
-from tollhouse.payments.charge.intent import build_intent
-from tollhouse.payments.charge.requested_payment import RequestedPayment
+from tollhouse.kernel.requests import Claim
+from tollhouse.payments.charge.intent import Intent, build_intent
+from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedPayment, RequestedSource
 from tollhouse.payments.model import Item
-
-if TYPE_CHECKING:
-    from tollhouse.billing.dependencies import BillingDependencies
-    from tollhouse.billing.store import Key
-    from tollhouse.kernel.requests import Claim
-    from tollhouse.payments.charge.intent import Intent
-    from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedSource
 
 #: States in which a subscription takes another card.
 RUNNING = frozenset(state.value for state in SubscriptionState if state.is_running)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tollhouse.billing import lifecycle
 from tollhouse.billing.changes.change import change_subscription
+from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.model import RECOVERED, Subscription
-
-if TYPE_CHECKING:
-    from tollhouse.billing.dependencies import BillingDependencies
-    from tollhouse.billing.store import Key
+from tollhouse.billing.store import Key
 
 
 async def recover(biller: BillingDependencies, key: Key, *, request_id: str) -> Subscription:

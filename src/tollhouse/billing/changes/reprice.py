@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from tollhouse.billing import lifecycle
 from tollhouse.billing.changes.change import change_subscription
+from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.model import Subscription
-
-if TYPE_CHECKING:
-    from tollhouse.billing.dependencies import BillingDependencies
-    from tollhouse.billing.store import Key
-    from tollhouse.catalog.model import Price
+from tollhouse.billing.store import Key
+from tollhouse.catalog.model import Price
 
 
 async def reprice(biller: BillingDependencies, key: Key, prices: Sequence[Price], *, request_id: str) -> Subscription:

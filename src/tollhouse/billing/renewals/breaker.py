@@ -9,16 +9,13 @@ are left at the end of an hour are expected in the next one. Only charges pause;
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import structlog
 from msgspec import Struct
 
 from tollhouse.billing.store import queries
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.sweep import Sweep
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 #: The pause comes at so many times the forecast of the hour (behaviour, section 6, and the issue it comes from).
 FACTOR = 3

@@ -8,13 +8,13 @@ to another number. Where there is nothing new and the card is about to expire, t
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import structlog
 from msgspec.structs import replace
 
 from tollhouse.acquirers.model import NotSent, Unknown, Updated
 from tollhouse.billing.card_dates import CARD_WARNING, card_ends_at, choose_card_check
+from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.lifecycle import switch_account
 from tollhouse.billing.model import CARD_EXPIRING, LifecycleEvent, SubscriptionContext
 from tollhouse.billing.store import lease_cards, lock_cases, select_keys_on_account, update_subscriptions
@@ -22,9 +22,6 @@ from tollhouse.kernel.card import Card, Expiry
 from tollhouse.kernel.ids import new_request_id
 from tollhouse.payments.charge.account_update import apply_update, ask_for_update
 from tollhouse.payments.charge.wallet import load_cards
-
-if TYPE_CHECKING:
-    from tollhouse.billing.dependencies import BillingDependencies
 
 #: Until a card is looked at again about which the updater gave no answer.
 PAUSE = timedelta(hours=1)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.dunning import choose_allowed_time
 from tollhouse.billing.lifecycle import end_what_is_over, next_charge, skip_free_period
 from tollhouse.billing.model import (
@@ -30,6 +30,7 @@ from tollhouse.billing.model import (
     SubscriptionState,
 )
 from tollhouse.billing.renewals.breaker import note_renewals
+from tollhouse.billing.schedule import Charge
 from tollhouse.billing.store import (
     lease_due_subscriptions,
     lock_cases,
@@ -39,18 +40,14 @@ from tollhouse.billing.store import (
 )
 from tollhouse.catalog.model import Offset, Price
 from tollhouse.kernel.ids import new_request_id
+from tollhouse.kernel.requests import Reply
 from tollhouse.notices.model import ReceiptRequest
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.charge.intent import build_intent
 from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedPayment, RequestedSource
 from tollhouse.payments.charge.wallet import LoadedCard, load_cards
 from tollhouse.payments.model import ConcurrentChange, Item, Renewing
-
-if TYPE_CHECKING:
-    from tollhouse.billing.dependencies import BillingDependencies
-    from tollhouse.billing.schedule import Charge
-    from tollhouse.kernel.requests import Reply
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 #: For how long nobody else takes what is leased: it is begun within seconds, and what was begun needs no lease.
 LEASE_SECONDS = 60.0

@@ -9,16 +9,13 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from tollhouse.ipn.message.php import serialize
 from tollhouse.kernel.codes import get_code
+from tollhouse.payments.model import Payment
 from tollhouse.payments.reading.public_names import name_transaction
-
-if TYPE_CHECKING:
-    from tollhouse.payments.model import Payment
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 

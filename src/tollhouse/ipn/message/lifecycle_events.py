@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -28,12 +28,10 @@ from tollhouse.billing.settle import summarize_subscription
 from tollhouse.ipn.form import CANCEL, choose_condition, choose_format
 from tollhouse.ipn.message.record import EventRow, insert_events, queries
 from tollhouse.payments.reading.view import CONSUMER_FIELDS, build_subscription_block
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.ids import ID_STEP, reserve_ids
 from tollhouse.wire.answers import CancelBlock, CardEvent, ConsumerBlock, SubscriptionEvent
 from tollhouse.wire.render import build_moment, build_timestamp, render, render_date
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 CancelStatus = Literal["canceled", "delayed", "recovered"]
 

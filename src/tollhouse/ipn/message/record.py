@@ -6,17 +6,15 @@ A transaction has one event of each status at most: the database sees to that, w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tollhouse.ipn.form import Condition, choose_condition, choose_format
 from tollhouse.ipn.message.legacy import build_xml
 from tollhouse.payments.model import FinishRows, Payment
 from tollhouse.payments.reading.public_names import name_event, name_transaction
 from tollhouse.payments.reading.view import render_event
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 queries = load_queries("tollhouse.ipn")
 

@@ -7,7 +7,6 @@ payment ends in this very request. Otherwise the cardholder is sent to our page 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -23,20 +22,16 @@ from tollhouse.payments.authentications import (
     page_url,
 )
 from tollhouse.payments.authorize import authorize, resolve_seconds
+from tollhouse.payments.dependencies import AuthenticationDependencies
 from tollhouse.payments.finish import finish_attempt, load_stored_response
 from tollhouse.payments.model import AttemptState, Payment, PlaintextCard
 from tollhouse.payments.reading.view import render_answer
 from tollhouse.payments.records import CREATED
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.threeds.lifecycle import find_next_state
-from tollhouse.threeds.model import Authentication, AuthenticationState
+from tollhouse.threeds.model import Authentication, AuthenticationState, BrowserData
 from tollhouse.threeds.store import insert_authentications
-from tollhouse.vault.security_codes import CODE_LIFE
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import AuthenticationDependencies
-    from tollhouse.threeds.model import BrowserData
-    from tollhouse.vault.security_codes import SealedCode
+from tollhouse.vault.security_codes import CODE_LIFE, SealedCode
 
 
 async def demand_authentication(

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hmac import compare_digest
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -20,17 +19,14 @@ from tollhouse.kernel.errors import NotFound
 from tollhouse.payments import authentications as make
 from tollhouse.payments.authentication.proofs import ask_directory
 from tollhouse.payments.authentication.resume import conclude, load_payment, open_card
+from tollhouse.payments.dependencies import AuthenticationDependencies
 from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.pages import way_back
 from tollhouse.threeds import store
 from tollhouse.threeds.elements import ProtocolError
 from tollhouse.threeds.lifecycle import find_next_state
 from tollhouse.threeds.messages import build_creq, build_method_data, parse_cres, parse_method_answer
-from tollhouse.threeds.model import Authentication, AuthenticationState, BrowserData
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import AuthenticationDependencies
-    from tollhouse.threeds.model import AuthenticationRequest
+from tollhouse.threeds.model import Authentication, AuthenticationRequest, AuthenticationState, BrowserData
 
 #: How long a cardholder who came back waits for the outcome; then the merchant hears what is known.
 MAX_WAIT = timedelta(seconds=10)

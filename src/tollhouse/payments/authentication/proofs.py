@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import structlog
 
+from tollhouse.payments.dependencies import AuthenticationDependencies
 from tollhouse.threeds.directory import TECHNICAL
-from tollhouse.threeds.model import AuthenticationResponse, TransStatus
+from tollhouse.threeds.model import Authentication, AuthenticationRequest, AuthenticationResponse, TransStatus
 from tollhouse.threeds.store import select_is_proof_used
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import AuthenticationDependencies
-    from tollhouse.threeds.model import Authentication, AuthenticationRequest
 
 log = structlog.get_logger()
 

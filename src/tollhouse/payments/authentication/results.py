@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from hmac import compare_digest
-from typing import TYPE_CHECKING
 
 import structlog
 
 from tollhouse.payments.authentication.proofs import is_used
 from tollhouse.payments.authentication.resume import conclude, load_payment
+from tollhouse.payments.dependencies import AuthenticationDependencies
 from tollhouse.threeds.elements import FORM, TRANSIENT, UNKNOWN_TRANSACTION, ProtocolError
 from tollhouse.threeds.lifecycle import find_state_after_challenge
 from tollhouse.threeds.messages import build_erro, build_rres, parse_rreq, refuse_result
 from tollhouse.threeds.model import Authentication, AuthenticationState, ChallengeResult
 from tollhouse.threeds.store import select_by_trans_id, update_result
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import AuthenticationDependencies
 
 log = structlog.get_logger()
 

@@ -7,16 +7,18 @@ many hear of a decision (the RReq, its repetition, the sweep), one goes on and t
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from uuid import UUID
 
 import structlog
 
 from tollhouse.kernel import codes
+from tollhouse.kernel.card import Card, Cvv
 from tollhouse.kernel.errors import InternalError, Refusal
 from tollhouse.merchants.store import select_is_merchant_active
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authentications import build_proof
 from tollhouse.payments.authorize import authorize, resolve_seconds
+from tollhouse.payments.dependencies import AuthenticationDependencies
 from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.model import AttemptState, Payment, PlaintextCard
 from tollhouse.payments.steps import FinishRecord
@@ -24,12 +26,6 @@ from tollhouse.payments.store import select_payment
 from tollhouse.threeds.model import Authentication, AuthenticationState
 from tollhouse.threeds.store import lease_due_authentications, update_abandoned, update_concluded
 from tollhouse.vault.security_codes import select_security_code
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from tollhouse.kernel.card import Card, Cvv
-    from tollhouse.payments.dependencies import AuthenticationDependencies
 
 SWEEP_LIMIT = 50
 #: Longer than an acquirer may take; a process that died in the middle is followed by the next sweep after it.

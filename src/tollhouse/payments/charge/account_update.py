@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from uuid import UUID
 
 from tollhouse.acquirers.model import AccountQuery, NotSent, Update
 from tollhouse.consumers.store import update_last_account_replaced
+from tollhouse.kernel.card import Card
 from tollhouse.kernel.errors import NotFound
 from tollhouse.kernel.ids import new_request_id
+from tollhouse.payments.dependencies import CardUpdateDependencies
 from tollhouse.payments.routing import choose_acquirer
+from tollhouse.storage.database import PlainConnection
 from tollhouse.vault.accounts import select_account
 from tollhouse.vault.updates import update_card
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from tollhouse.kernel.card import Card
-    from tollhouse.payments.dependencies import CardUpdateDependencies
-    from tollhouse.storage.database import PlainConnection
-    from tollhouse.vault.vault import Vault
+from tollhouse.vault.vault import Vault
 
 NO_ACCOUNT = "There is no such stored card."
 

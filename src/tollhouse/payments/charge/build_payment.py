@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -10,13 +10,11 @@ from tollhouse.catalog.prices import has_later_charges
 from tollhouse.consumers.store import ConsumerRow
 from tollhouse.notices.model import DEFAULT_LANGUAGE, Recipient, read_recipient
 from tollhouse.payments.charge.intent import Intent
+from tollhouse.payments.dependencies import ChargeDependencies
 from tollhouse.payments.lifecycle import name_attempt
 from tollhouse.payments.model import Attempt, AttemptState, Holding, Mode, Payment, Status, Subscribing
 from tollhouse.payments.records import item_to_json
 from tollhouse.wire.render import render_json
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import ChargeDependencies
 
 
 async def build_payment(deps: ChargeDependencies, intent: Intent) -> Payment:

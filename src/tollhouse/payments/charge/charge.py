@@ -7,8 +7,6 @@ The branches are here; the leaves are in the modules beside.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec.structs import replace
 
 from tollhouse.kernel import codes
@@ -19,16 +17,14 @@ from tollhouse.payments.authorize import ask, resolve_seconds
 from tollhouse.payments.charge.build_payment import build_consumer_row, build_payment
 from tollhouse.payments.charge.intent import Intent
 from tollhouse.payments.charge.references import USED_TOKEN
+from tollhouse.payments.dependencies import ChargeDependencies
 from tollhouse.payments.faults import Subject, reject
 from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.idempotency import answer_double_click, recall_claim, run_once
 from tollhouse.payments.model import ConcurrentChange, Payment
 from tollhouse.payments.steps import BeginRecord, Begun, Committed, DoubleClick, KeyAlreadyClaimed, Outdated
+from tollhouse.payments.work import RunningRequest
 from tollhouse.risk.assess import assess
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import ChargeDependencies
-    from tollhouse.payments.work import RunningRequest
 
 
 async def charge(deps: ChargeDependencies, intent: Intent) -> Reply:

@@ -6,7 +6,7 @@ The API, payment pages, renewals and changes of a card all build it here, and no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
@@ -16,21 +16,17 @@ from tollhouse.catalog.model import Price, Site
 from tollhouse.catalog.prices import has_later_charges, sum_due_at_once
 from tollhouse.consumers.model import derive_consumer_id
 from tollhouse.kernel import codes
+from tollhouse.kernel.card import Brand, Card, Cvv
 from tollhouse.kernel.errors import InternalError
 from tollhouse.kernel.ids import new_consumer_id
 from tollhouse.kernel.money import MAX_AMOUNT_MINOR, Money
-from tollhouse.payments.charge.references import References, load_references
-from tollhouse.payments.charge.requested_payment import RequestedPayment
+from tollhouse.payments.charge.references import LoadedItem, References, load_references
+from tollhouse.payments.charge.requested_payment import RequestedItem, RequestedPayment
 from tollhouse.payments.dependencies import IntentLookups
 from tollhouse.payments.faults import Fault, PaymentRejected, Subject, reject
 from tollhouse.payments.model import Item, Mode, PlaintextCard, Source
 from tollhouse.payments.routing import NO_ACQUIRER, choose_acquirer, find_account
 from tollhouse.vault.tokens import open_code
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.card import Brand, Card, Cvv
-    from tollhouse.payments.charge.references import LoadedItem
-    from tollhouse.payments.charge.requested_payment import RequestedItem
 
 #: Sources that are charged with one click: the cardholder is sent to the bank only when the request asks for it.
 ONE_CLICK_KINDS = frozenset({"consumer", "paymentAccountId", "cc_token"})

@@ -6,29 +6,22 @@ All faults are collected, so that the client is told all of them at once.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import datetime
 from uuid import UUID
 
-from tollhouse.consumers.model import derive_consumer_id
+from tollhouse.catalog.model import Site, Sku
+from tollhouse.consumers.model import Consumer, derive_consumer_id
 from tollhouse.consumers.store import select_consumer
 from tollhouse.kernel.ids import is_consumer_id
+from tollhouse.payments.charge.requested_payment import RequestedItem, RequestedPayment
 from tollhouse.payments.charge.wallet import is_usable
 from tollhouse.payments.dependencies import IntentLookups
 from tollhouse.payments.faults import Fault, Subject
 from tollhouse.payments.model import Item
 from tollhouse.payments.routing import find_account
-from tollhouse.vault.accounts import select_account
-from tollhouse.vault.tokens import select_token
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from tollhouse.catalog.model import Site, Sku
-    from tollhouse.consumers.model import Consumer
-    from tollhouse.payments.charge.requested_payment import RequestedItem, RequestedPayment
-    from tollhouse.storage.database import PlainConnection
-    from tollhouse.vault.accounts import StoredCard
-    from tollhouse.vault.tokens import StoredToken
+from tollhouse.storage.database import PlainConnection
+from tollhouse.vault.accounts import StoredCard, select_account
+from tollhouse.vault.tokens import StoredToken, select_token
 
 #: The source that names no card: that of the request's consumer is charged.
 CARD_ON_FILE = "cc_token"

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
 from tollhouse.acquirers.model import Initiator
+from tollhouse.catalog.model import Price
 from tollhouse.kernel.card import Card, Cvv
-from tollhouse.payments.model import Item, PageTry, Renewing, SubscriptionSummary
-
-if TYPE_CHECKING:
-    from tollhouse.catalog.model import Price
-    from tollhouse.kernel.requests import Claim
-    from tollhouse.notices.model import ReceiptRequest
-    from tollhouse.payments.model import ExternalAuthentication
-    from tollhouse.threeds.model import BrowserData
-    from tollhouse.vault.accounts import StoredCard
+from tollhouse.kernel.requests import Claim
+from tollhouse.notices.model import ReceiptRequest
+from tollhouse.payments.model import ExternalAuthentication, Item, PageTry, Renewing, SubscriptionSummary
+from tollhouse.threeds.model import BrowserData
+from tollhouse.vault.accounts import StoredCard
 
 
 class RequestedItem(Struct, frozen=True):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
 
 from tollhouse.kernel.card import Expiry
+from tollhouse.storage.database import Database, PlainConnection
 from tollhouse.vault.accounts import StoredCard, list_accounts, select_accounts_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-    from uuid import UUID
-
-    from tollhouse.storage.database import Database, PlainConnection
 
 #: A stored card with the profile of its consumer.
 LoadedCard = StoredCard

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from tollhouse.kernel import codes
 from tollhouse.kernel.errors import DatabaseUnavailable
+from tollhouse.kernel.money import Money
 from tollhouse.kernel.requests import Reply
+from tollhouse.payments.dependencies import ChargebackDependencies
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.idempotency import run_once
 from tollhouse.payments.model import Cause, Payment, Status
 from tollhouse.payments.operations.balance import ALL, Sum, Verdict, judge_chargeback, judge_dispute
 from tollhouse.payments.operations.operate import (
+    Judge,
     OperationRequest,
     build_further,
     claim_idempotency_key,
@@ -33,13 +35,8 @@ from tollhouse.payments.reading.view import render_answer
 from tollhouse.payments.records import CREATED, build_no_attempt
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.payments.store import finish_payments
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.money import Money
-    from tollhouse.payments.dependencies import ChargebackDependencies
-    from tollhouse.payments.operations.operate import Judge
-    from tollhouse.payments.work import RunningRequest
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.payments.work import RunningRequest
+from tollhouse.storage.database import PlainConnection
 
 
 async def record_chargeback(

@@ -18,23 +18,19 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import structlog
 
-from tollhouse.acquirers.model import AcquirerDispute, DisputeQuery, NotSent, Unknown
+from tollhouse.acquirers.model import Acquirer, AcquirerDispute, DisputeQuery, NotSent, Unknown
 from tollhouse.kernel.errors import NotFound, Refusal, Unavailable
 from tollhouse.kernel.requests import Claim
+from tollhouse.payments.dependencies import DisputeDependencies
 from tollhouse.payments.disputes.chargeback import record_dispute
 from tollhouse.payments.lifecycle import read_reference
 from tollhouse.payments.model import Cause, Mode, Payment
 from tollhouse.payments.operations.operate import NO_OPERATION_ON, OperationRequest
 from tollhouse.payments.store import queries, select_payment
-
-if TYPE_CHECKING:
-    from tollhouse.acquirers.model import Acquirer
-    from tollhouse.payments.dependencies import DisputeDependencies
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 #: Under which request ids of disputes are taken: no client's are, so that they never meet.
 OPERATION = "dispute"

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
+from tollhouse.kernel.requests import Reply
+from tollhouse.payments.dependencies import OperationDependencies
 from tollhouse.payments.operations.balance import ALL, Sum, judge_credit
 from tollhouse.payments.operations.operate import OperationRequest, operate
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.requests import Reply
-    from tollhouse.payments.dependencies import OperationDependencies
 
 
 async def credit(deps: OperationDependencies, wish: OperationRequest, wanted: Sum = ALL) -> Reply:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
@@ -18,16 +18,14 @@ from tollhouse.kernel import codes
 from tollhouse.kernel.clock import floor_second
 from tollhouse.kernel.errors import RequestInProgress
 from tollhouse.kernel.ids import new_request_id
+from tollhouse.payments.dependencies import OperationDependencies
 from tollhouse.payments.faults import PaymentRejected
 from tollhouse.payments.model import Cause, FinishRows, Holding, Mode, Payment, Status
 from tollhouse.payments.operations.capture import capture
 from tollhouse.payments.operations.operate import OperationRequest
 from tollhouse.payments.operations.void import release
 from tollhouse.payments.store import queries
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import OperationDependencies
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 #: Until a capture or release is tried again whose outcome is open, or that did not reach the acquirer.
 PAUSES_SECONDS = (60.0, 600.0, 3_600.0)

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from msgspec.structs import replace
 
-from tollhouse.acquirers.model import AcquirerOperation
+from tollhouse.acquirers.model import Acquirer, AcquirerOperation, Answer
 from tollhouse.kernel.errors import DatabaseUnavailable, NotFound, Unavailable
 from tollhouse.kernel.requests import Claim, Reply
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authorize import resolve_seconds
+from tollhouse.payments.dependencies import OperationDependencies, RequestDependencies
 from tollhouse.payments.faults import Subject, reject
 from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.idempotency import recall_claim, run_once
@@ -28,14 +29,8 @@ from tollhouse.payments.model import Attempt, AttemptState, Cause, Mode, Origina
 from tollhouse.payments.operations.balance import PaymentBalance, Verdict
 from tollhouse.payments.operations.store import insert_claim, insert_operation, lock_position
 from tollhouse.payments.store import select_payment
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from tollhouse.acquirers.model import Acquirer, Answer
-    from tollhouse.payments.dependencies import OperationDependencies, RequestDependencies
-    from tollhouse.payments.work import RunningRequest
-    from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.payments.work import RunningRequest
+from tollhouse.storage.database import Database, PlainConnection
 
 #: Says what may be done, in the transaction that locks the purchase. Raises PaymentRejected and RequestInProgress.
 Judge = Callable[[PaymentBalance], Verdict]

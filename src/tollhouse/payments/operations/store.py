@@ -5,21 +5,18 @@ Each function works in the transaction of its caller, which `lock_position` make
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from tollhouse.kernel.errors import InternalError
 from tollhouse.kernel.money import Currency
+from tollhouse.kernel.requests import Claim
 from tollhouse.payments import records
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import AttemptState, Mode, Payment, Status
 from tollhouse.payments.operations.balance import MAX_TRANSACTIONS, PaymentBalance, Step
 from tollhouse.payments.store import queries
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tollhouse.kernel.requests import Claim
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 
 async def insert_claim(connection: PlainConnection, claim: Claim, *, payment_id: int, transaction_id: int) -> bool:

@@ -7,13 +7,13 @@ not sent at all and is abandoned.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec.structs import replace
 
 from tollhouse.kernel.errors import RequestInProgress
+from tollhouse.kernel.requests import Reply
 from tollhouse.payments.authentication.resume import abandon
 from tollhouse.payments.authorize import resolve_seconds
+from tollhouse.payments.dependencies import OperationDependencies, VoidDependencies
 from tollhouse.payments.finish import load_stored_response
 from tollhouse.payments.idempotency import recall_claim, run_once
 from tollhouse.payments.model import AttemptState, Payment, Status
@@ -27,13 +27,9 @@ from tollhouse.payments.operations.operate import (
 )
 from tollhouse.payments.operations.store import lock_position, update_reversing
 from tollhouse.payments.resolve.resolve_attempts import resolve_attempt
+from tollhouse.payments.work import RunningRequest
+from tollhouse.storage.database import PlainConnection
 from tollhouse.threeds.store import select_newest
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.requests import Reply
-    from tollhouse.payments.dependencies import OperationDependencies, VoidDependencies
-    from tollhouse.payments.work import RunningRequest
-    from tollhouse.storage.database import PlainConnection
 
 #: How often a payment is looked at that its cardholder moves on in the same moments.
 TRIES = 3

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tollhouse.kernel import codes
 from tollhouse.payments.authentications import page_url
+from tollhouse.payments.dependencies import PaymentReader
 from tollhouse.payments.model import AttemptState, Payment
 from tollhouse.payments.reading.view import render_answer
 from tollhouse.threeds.store import select_newest
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import PaymentReader
 
 
 async def show_payment(reader: PaymentReader, payment: Payment) -> bytes:

@@ -7,13 +7,14 @@ while this one is open.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 import structlog
 
-from tollhouse.acquirers.model import Approved, Declined, Finding, ReferenceUnknown, Reversed
+from tollhouse.acquirers.model import Acquirer, Approved, Declined, Finding, ReferenceUnknown, Reversed
 from tollhouse.kernel import codes
 from tollhouse.payments import lifecycle
+from tollhouse.payments.dependencies import AttemptDependencies
 from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.model import AttemptState, Payment
 from tollhouse.payments.partial import reverse_partial_approval
@@ -21,13 +22,7 @@ from tollhouse.payments.pauses import LATER_INQUIRIES_SECONDS, pause_after
 from tollhouse.payments.routing import NO_ACQUIRER
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.payments.store import queries, select_payment
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from tollhouse.acquirers.model import Acquirer
-    from tollhouse.payments.dependencies import AttemptDependencies
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 log = structlog.get_logger()
 

@@ -9,20 +9,25 @@ import asyncio
 import secrets
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from tollhouse.simulator import messages, rules, store
-from tollhouse.simulator.faults import MatchedMessage
+from tollhouse.simulator.faults import Faults, MatchedMessage
 from tollhouse.simulator.issuing import operations
-from tollhouse.simulator.model import DeliveryMode, IssuerResponse, JournalRow, Silence
+from tollhouse.simulator.model import (
+    AuthorizationRequest,
+    DeliveryMode,
+    IssuerResponse,
+    IssuerVerdict,
+    JournalRow,
+    OperationMessage,
+    PublishedCard,
+    Silence,
+)
 from tollhouse.simulator.tasks import KeyedTasks
 from tollhouse.simulator.test_data import find_test_card
 from tollhouse.storage.coalesce import Coalescer
-
-if TYPE_CHECKING:
-    from tollhouse.simulator.faults import Faults
-    from tollhouse.simulator.model import AuthorizationRequest, IssuerVerdict, OperationMessage, PublishedCard
-    from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database
 
 #: The time that the silent card's connection stays open.
 SILENT_SECONDS = 120.0

@@ -6,21 +6,18 @@ The row that an operation acts on is locked first, then the operation's own, the
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from asyncpg import Record
 
 from tollhouse.simulator import rules
 from tollhouse.simulator.cards import published_cards
 from tollhouse.simulator.faults import MatchedMessage
 from tollhouse.simulator.issuing import positions
 from tollhouse.simulator.issuing.positions import BalanceChange, CardBalance
-from tollhouse.simulator.model import Booking, IssuerResponse
+from tollhouse.simulator.model import Booking, IssuerResponse, OperationMessage, PublishedCard
 from tollhouse.simulator.store import book_disputes, queries, read_result
-
-if TYPE_CHECKING:
-    from asyncpg import Record
-
-    from tollhouse.simulator.model import OperationMessage, PublishedCard
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 
 async def select_original(

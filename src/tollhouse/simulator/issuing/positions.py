@@ -7,12 +7,9 @@ A refund returns part of the captured amount.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tollhouse.simulator import rules
-
-if TYPE_CHECKING:
-    from tollhouse.simulator.model import OperationKind, OperationMessage, PublishedCard
+from tollhouse.simulator.model import OperationKind, OperationMessage, PublishedCard
 
 #: Response codes of ISO 8583 field 39.
 INVALID_AMOUNT = "13"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from tollhouse.kernel.card import CardNumber, Expiry
 from tollhouse.simulator.cards import find_card, published_cards
 from tollhouse.simulator.messages import MessageCard, Reference, SimulatorMessage, decode, decode_card_number, encode
-
-if TYPE_CHECKING:
-    from tollhouse.simulator.model import PublishedCard
+from tollhouse.simulator.model import PublishedCard
 
 
 class _Query(SimulatorMessage):

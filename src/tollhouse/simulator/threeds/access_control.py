@@ -7,21 +7,18 @@ second tab, the control API beside the browser. Later requests get the first dec
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from tollhouse.kernel.errors import Invalid, NotFound
+from tollhouse.simulator.model import SimulatedAuthentication
 from tollhouse.simulator.store import queries
 from tollhouse.simulator.tasks import KeyedTasks
 from tollhouse.simulator.threeds import authentications
 from tollhouse.simulator.threeds.authentications import select_authentication
 from tollhouse.simulator.threeds.emv_fields import EmvProtocolError
 from tollhouse.simulator.threeds.emv_messages import read_creq
-
-if TYPE_CHECKING:
-    from tollhouse.simulator.model import SimulatedAuthentication
-    from tollhouse.simulator.threeds.reports import Reporter
-    from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.simulator.threeds.reports import Reporter
+from tollhouse.storage.database import Database, PlainConnection
 
 RIGHT_CODE = "123456"
 MAX_CODES = 3

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import base64
 import secrets
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+from asyncpg import Record
+
 from tollhouse.simulator import rules
-from tollhouse.simulator.model import SimulatedAuthentication
+from tollhouse.simulator.model import Assessment, ReceivedAreq, SimulatedAuthentication
 from tollhouse.simulator.store import queries
-
-if TYPE_CHECKING:
-    from asyncpg import Record
-
-    from tollhouse.simulator.model import Assessment, ReceivedAreq
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 UNFINISHED_LIMIT = 1_000
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tollhouse.simulator import rules
 from tollhouse.simulator.test_data import find_test_card
+from tollhouse.simulator.threeds.access_control import ChallengeService
 from tollhouse.simulator.threeds.authentications import insert_authentication
 from tollhouse.simulator.threeds.emv_fields import EmvProtocolError
 from tollhouse.simulator.threeds.emv_messages import build_ares, build_erro, build_pres, read_areq
 from tollhouse.simulator.words import choose_language
-
-if TYPE_CHECKING:
-    from tollhouse.simulator.threeds.access_control import ChallengeService
-    from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database
 
 
 class DirectoryServer:

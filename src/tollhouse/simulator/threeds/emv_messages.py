@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 import iso4217
 
 from tollhouse.kernel.card import CardNumber
 from tollhouse.simulator.cards import find_card, published_cards
-from tollhouse.simulator.model import ReceivedAreq
+from tollhouse.simulator.model import ReceivedAreq, SimulatedAuthentication
 from tollhouse.simulator.rules import PROVING
 from tollhouse.simulator.threeds.emv_fields import (
     AREQ,
@@ -28,11 +29,6 @@ from tollhouse.simulator.threeds.emv_fields import (
     read_object,
 )
 from tollhouse.simulator.words import DEFAULT
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tollhouse.simulator.model import SimulatedAuthentication
 
 DIRECTORY_REFERENCE = "TOLLHOUSE_SIMULATED_DS"
 ACCESS_CONTROL_REFERENCE = "TOLLHOUSE_SIMULATED_ACS"

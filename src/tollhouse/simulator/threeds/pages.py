@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from tollhouse.simulator.model import SimulatedAuthentication
 from tollhouse.simulator.threeds.access_control import MAX_CODES, RIGHT_CODE
 from tollhouse.simulator.threeds.emv_messages import build_cres, build_method_answer
-from tollhouse.simulator.words import choose_words
-
-if TYPE_CHECKING:
-    from tollhouse.simulator.model import SimulatedAuthentication
-    from tollhouse.simulator.words import BankWords
+from tollhouse.simulator.words import BankWords, choose_words
 
 _environment = Environment(
     loader=PackageLoader("tollhouse.simulator"),

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import aiohttp
 import structlog
 
+from tollhouse.simulator.model import SimulatedAuthentication
 from tollhouse.simulator.store import queries
 from tollhouse.simulator.tasks import KeyedTasks
 from tollhouse.simulator.threeds.emv_fields import EmvProtocolError
 from tollhouse.simulator.threeds.emv_messages import build_rreq, check_rres
-
-if TYPE_CHECKING:
-    from tollhouse.simulator.model import SimulatedAuthentication
-    from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database
 
 #: Pauses before each attempt: five minutes in all, longer with timeouts.
 PAUSES_SECONDS = (0, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 60, 120)
