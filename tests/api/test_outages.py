@@ -214,7 +214,7 @@ async def test_a_defect(shop: WebShop) -> None:
     assert answer.status_code == 500
     assert answer.json() == {"message": "Something is wrong at our side. Reference: order-4711", "errors": {}}
     assert answer.headers["x-request-id"] == "order-4711"
-    defect = next(line for line in lines if line["event"] == "defect")
+    defect = next(line for line in lines if line["event"] == "request.failed")
     assert defect["log_level"] == "error"
     assert defect["request_id"] == "order-4711"
     assert defect["error"] == "SealBroken"

@@ -54,6 +54,21 @@ def test_one_class_name_is_one_class() -> None:
     assert {shared: found for shared, found in places.items() if len(found) > 1} == {}
 
 
+def test_log_names_can_be_counted() -> None:
+    """The name of a log line is a constant of the form `subject.past_tense`; values are in its keys."""
+    form = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+    levels = {"debug", "info", "warning", "error", "critical", "exception"}
+    other = [
+        f"{name(path)}:{node.lineno}"
+        for path in SOURCE.glob("**/*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in levels
+        if re.search(r"\blog\b|get_logger", ast.unparse(node.func.value))
+        if not (isinstance(node.args[0], ast.Constant) and form.fullmatch(str(node.args[0].value)))
+    ]
+    assert not other
+
+
 def test_card_data_is_revealed_in_few_rooms() -> None:
     """Only the vault, and who writes to an acquirer or a Directory, may ask card data for their clear text."""
     rooms = {path.relative_to(SOURCE).parts[0] for path in SOURCE.glob("**/*.py") if ".reveal()" in path.read_text()}

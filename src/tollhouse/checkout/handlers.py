@@ -192,5 +192,5 @@ def show_error(request: Request, error: Exception) -> Response:
         case Refusal():
             return send(pages.render_problem("nothing", words), status=404)
         case _:
-            log.error("defect", page="challenge", error=type(error).__name__, exc_info=error)
+            log.error("page.failed", page="challenge", error=type(error).__name__, exc_info=error)
             return send(pages.render_problem("defect", words), status=500)

@@ -179,7 +179,7 @@ class PaymentPages:
             case Refusal():
                 return send(render_end(frame, "unknown", "bad"), status=404)
             case _:
-                log.error("defect", page="payment", error=type(error).__name__, exc_info=error)
+                log.error("page.failed", page="payment", error=type(error).__name__, exc_info=error)
                 return send(render_busy(frame, path=request.path, seconds=TROUBLE_REFRESH_SECONDS), status=500)
 
 

@@ -203,7 +203,7 @@ async def open_gateway(
     finally:
         left = await gateway.parts.running.drain(seconds=seconds_to_drain())
         if left:
-            log.warning("work left to the resolver", pieces=left)
+            log.warning("work.left_to_resolver", pieces=left)
         await gateway.desk.sender.close()
         await pools.close()
 

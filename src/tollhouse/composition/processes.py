@@ -137,7 +137,9 @@ async def run_serve(settings: Settings, inherited: Inherited | None = None) -> N
         gateway = await stack.enter_async_context(open_gateway_alone(settings, shutdown))
         # Others learn of a moved clock by their loops; who moves one answers when they know.
         web = build_web(gateway, others_learn_seconds=2 * READ_OFFSETS_EVERY_SECONDS)
-        started = _on_started(health, gateway, lambda: log.info("serving", url=settings.public_url, health=health_url))
+        started = _on_started(
+            health, gateway, lambda: log.info("gateway.started", url=settings.public_url, health=health_url)
+        )
         async with _run_beside(gateway, build_web_loops(gateway, shutdown.stop), shutdown):
             await serve(web, port, shutdown.stop, started, bounds=choose_bounds(settings))
             shutdown.stop_now()
@@ -152,7 +154,7 @@ async def run_work(settings: Settings) -> None:
             health_url = await serve_health(stack, settings, health.routes())
         gateway = await stack.enter_async_context(open_gateway_alone(settings, shutdown))
         async with _run_beside(gateway, build_loops(gateway, shutdown.stop), shutdown):
-            _on_started(health, gateway, lambda: log.info("working", health=health_url))()
+            _on_started(health, gateway, lambda: log.info("worker.started", health=health_url))()
             await shutdown.stop.wait()
 
 
@@ -287,7 +289,7 @@ async def _embedded(settings: Settings, shutdown: Shutdown) -> AsyncIterator[str
 
     async def watch() -> None:
         code = await server.wait()
-        log.error("database ended", code=code, log=log_path)
+        log.error("database.ended", code=code, log=log_path)
         shutdown.stop_now()
 
     watcher = asyncio.create_task(watch())

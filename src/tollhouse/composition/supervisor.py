@@ -240,7 +240,7 @@ async def run_processes(settings: Settings, shutdown: Shutdown, count: int) -> N
         health_url = await serve_health(stack, settings, group.routes())
         try:
             await _start_all(processes, shutdown)
-            log.info("serving", url=settings.public_url, health=health_url, processes=count)
+            log.info("gateway.started", url=settings.public_url, health=health_url, processes=count)
             await _drain_all(processes, shutdown)
         finally:
             port.socket.close()

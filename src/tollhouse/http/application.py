@@ -104,7 +104,7 @@ class WebApplication:
             self.metrics.observe_request(request.method, request.route_path, status, seconds)
         if self._logs_requests and request.path not in QUIET_PATHS:
             log.info(
-                "request answered",
+                "request.answered",
                 request_id=request.request_id,
                 method=request.method,
                 route=request.route_path,

@@ -101,7 +101,9 @@ def answer_problem(
 def log_defect(request: Request, error: Exception) -> None:
     """Log a defect with the way to it, without any values."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-    log.error("defect", request_id=request.request_id, error=type(error).__name__, frames=frames[-MAX_LOGGED_FRAMES:])
+    log.error(
+        "request.failed", request_id=request.request_id, error=type(error).__name__, frames=frames[-MAX_LOGGED_FRAMES:]
+    )
 
 
 def mask_path(path: str) -> str:

@@ -104,7 +104,7 @@ async def process_reversal(deps: AttemptDependencies, due: DueReversal) -> None:
     """Reverse a due reference, or ask about it when that is done, and record the result or try again later."""
     acquirer = deps.acquirers.get(due.acquirer)
     if acquirer is None:
-        log.error("acquirer not configured", acquirer=due.acquirer, transaction_id=due.transaction_id)
+        log.error("acquirer.not_configured", acquirer=due.acquirer, transaction_id=due.transaction_id)
         await _postpone(deps, due, LATER_INQUIRIES_SECONDS)
     elif acquirer.can_reverse and not due.is_acknowledged:
         await _reverse(deps, acquirer, due)

@@ -191,7 +191,7 @@ class Portal:
                 event_id=read_id(request.path_parameters["eventId"]),
                 number=min(read_id(request.path_parameters["number"]), MAX_DELIVERIES),
             )
-        log.info("callback sent again", merchant_id=person.merchant_id, event_id=key.event_id, number=key.number)
+        log.info("callback.resent", merchant_id=person.merchant_id, event_id=key.event_id, number=key.number)
         return go_to(f"{PATH}/payments/{read_id(request.path_parameters['transactionId'])}")
 
     async def list_keys(self, request: Request) -> Response:

@@ -180,7 +180,7 @@ async def _drive_to(drive: _Drive, begun: MerchantTime, goal: datetime) -> Advan
             await _until_quiet(drive, until)
     except _OutOfPatience:
         at = render_instant((await drive.move(begun.time)).time)
-        log.warning("clock not advanced to its goal", merchant_id=drive.merchant_id, steps=steps, at=at)
+        log.warning("clock.goal_missed", merchant_id=drive.merchant_id, steps=steps, at=at)
         raise Unavailable(
             f"The clock came to {at} in {steps} steps, and there is more to do than one call may take."
             f' To go on, send {{"until": "{render_instant(goal)}"}}.'
@@ -188,7 +188,7 @@ async def _drive_to(drive: _Drive, begun: MerchantTime, goal: datetime) -> Advan
     by = (await drive.move(goal)).time - begun.time
     await asyncio.sleep(drive.clockwork.others_learn_seconds)
     reading = await drive.move(goal)
-    log.info("clock advanced", merchant_id=drive.merchant_id, steps=steps, to=render_instant(reading.time))
+    log.info("clock.advanced", merchant_id=drive.merchant_id, steps=steps, to=render_instant(reading.time))
     return AdvanceResult(reading, by, steps)
 
 

@@ -96,7 +96,7 @@ async def _answer_bank(transport: Transport, authentication: Authentication, res
         send_before = boot_seconds() + CONTROL_TIMEOUT_SECONDS
         await transport.post(path, body, timeout_seconds=CONTROL_TIMEOUT_SECONDS, send_before=send_before)
     except (RequestNotSent, NoResponse) as error:
-        log.warning("challenge not answered", transaction_id=authentication.transaction_id, cause=type(error).__name__)
+        log.warning("challenge.not_answered", transaction_id=authentication.transaction_id, cause=type(error).__name__)
         raise Unavailable("The simulator did not take the answer.") from error
 
 

@@ -29,6 +29,6 @@ async def ask_world(transport: Transport, path: str, message: Mapping[str, Any])
         )
         content: dict[str, Any] = msgspec.json.decode(answer, type=dict[str, Any])
     except (RequestNotSent, NoResponse, *UNREADABLE) as error:
-        log.warning("simulator did not answer", path=path, cause=type(error).__name__)
+        log.warning("simulator.not_reached", path=path, cause=type(error).__name__)
         raise Unavailable("The simulator did not answer.") from error
     return content

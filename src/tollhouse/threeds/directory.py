@@ -76,13 +76,13 @@ class DirectoryClient:
             answer = parse_ares(body, question)
         except (RequestNotSent, NoResponse, TimeoutError, ProtocolError, CurrencyUnknown) as error:
             log.warning(
-                "authentication unavailable",
+                "authentication.failed",
                 cause=_describe(error),
                 three_ds_server_trans_id=str(question.three_ds_server_trans_id),
             )
             return AuthenticationResponse(TransStatus.UNAVAILABLE, TECHNICAL)
         log.info(
-            "authentication answered",
+            "authentication.answered",
             status=answer.status,
             three_ds_server_trans_id=str(question.three_ds_server_trans_id),
         )

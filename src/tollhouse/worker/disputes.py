@@ -20,5 +20,5 @@ async def import_all_disputes(deps: DisputeDependencies, *, is_stopping: Callabl
     except DatabaseUnavailable:
         raise
     except Unavailable as error:
-        log.warning("disputes not told", cause=str(error))
+        log.warning("disputes.query_failed", cause=str(error))
         return 0

@@ -229,5 +229,5 @@ async def _beat(presence: Presence, gone: asyncio.Event) -> None:
         except DatabaseUnavailable:
             log.debug("database.connection_lost", loop="presence")
         except Exception:
-            log.exception("loop stumbled", loop="presence")
+            log.exception("loop.step_failed", loop="presence")
         await sleep_or_stop(BEAT_SECONDS, gone)

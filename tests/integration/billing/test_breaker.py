@@ -54,7 +54,7 @@ async def test_it_pauses_and_alerts(billing: Billing) -> None:
     """At three times the forecast renewals pause, and the log says so as an error."""
     with capture_logs() as logs:
         assert (await look(billing, FLOOR)).room == 0
-    assert [entry["log_level"] for entry in logs if entry["event"] == "renewals paused"] == ["error"]
+    assert [entry["log_level"] for entry in logs if entry["event"] == "renewals.paused"] == ["error"]
 
 
 async def test_the_forecast_is_what_falls_due(billing: Billing) -> None:

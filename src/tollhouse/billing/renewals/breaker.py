@@ -54,7 +54,7 @@ async def note_renewals(connection: PlainConnection, count: int) -> Hour:
         row = await queries.count_renewals(connection, count=count, floor=FLOOR, factor=FACTOR)
     hour = Hour(**row)
     if hour.paused_at and count:
-        log.error("renewals paused", forecast=hour.forecast, begun=hour.begun, limit=hour.limit)
+        log.error("renewals.paused", forecast=hour.forecast, begun=hour.begun, limit=hour.limit)
     return hour
 
 

@@ -44,7 +44,7 @@ async def check_card(biller: BillingDependencies, case: SubscriptionContext) -> 
     update = await ask_for_update(
         biller.updates, merchant_id=subscription.merchant_id, account_id=subscription.account_id
     )
-    log.info("card checked", subscription_id=subscription.subscription_id, finding=type(update).__name__.lower())
+    log.info("card.checked", subscription_id=subscription.subscription_id, finding=type(update).__name__.lower())
     if isinstance(update, Unknown | NotSent):
         return  # it was put off when it was taken
     if isinstance(update, Updated):

@@ -115,7 +115,7 @@ async def renew(biller: BillingDependencies, due: Due) -> Reply | None:
     try:
         return await charge(biller.charging, await build_intent(biller.lookups, _request_renewal(due)))
     except ConcurrentChange:
-        log.info("renewal superseded", subscription_id=due.case.subscription.subscription_id)
+        log.info("renewal.superseded", subscription_id=due.case.subscription.subscription_id)
         return None
 
 
@@ -145,7 +145,7 @@ async def _put_together(
         if not case.is_merchant_active:
             put_off.append(case)
         elif account is None or agreement is None or site is None:
-            log.error("renewal lacks what it rests on", subscription_id=subscription.subscription_id)
+            log.error("renewal.reference_missing", subscription_id=subscription.subscription_id)
             put_off.append(case)
         elif choose_allowed_time(case.now, brand=account.brand, declines=case.declines) > case.now:
             await _wait_for_scheme(biller, case, brand=account.brand)

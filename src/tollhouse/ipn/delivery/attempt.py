@@ -207,7 +207,9 @@ def _fail(caught: Exception, delivery: Delivery, noted: Peer, begun: float) -> D
     """Return the attempt that failed, with the name of what went wrong."""
     error = classify_error(caught)
     if error == "internal":
-        log.error("ipn attempt broke", merchant_id=delivery.merchant_id, event_id=delivery.event_id, exc_info=caught)
+        log.error(
+            "delivery_attempt.failed", merchant_id=delivery.merchant_id, event_id=delivery.event_id, exc_info=caught
+        )
     seconds = time.monotonic() - begun
     return DeliveryAttempt(
         started_at=datetime.now(UTC) - timedelta(seconds=seconds),

@@ -195,14 +195,16 @@ async def _record(outcome: Outcome, record: Callable[[Outcome], Awaitable[bool]]
     try:
         held = await record(outcome)
     except Exception:  # the other outcomes of the run are recorded all the same
-        log.exception("ipn outcome lost", **facts)
+        log.exception("delivery.outcome_lost", **facts)
         return
     if not held:
-        log.warning("ipn lease lost", **facts)
+        log.warning("delivery.lease_lost", **facts)
     elif outcome.state == "delivered":
-        log.debug("ipn delivered", **facts)
+        log.debug("delivery.acknowledged", **facts)
     elif outcome.attempt is not None:
-        log.info("ipn not acknowledged", **facts, retry_in=None if outcome.retry_in is None else str(outcome.retry_in))
+        log.info(
+            "delivery.not_acknowledged", **facts, retry_in=None if outcome.retry_in is None else str(outcome.retry_in)
+        )
 
 
 def _facts_of(outcome: Outcome) -> dict[str, object]:

@@ -224,7 +224,7 @@ async def receive_return(deps: AuthenticationDependencies, key: str, cres: str) 
         }:
             await store.update_waiting(connection, authentication)
     log.info(
-        "cardholder returned",
+        "cardholder.returned",
         transaction_id=authentication.transaction_id,
         claims=_read_claim(authentication, cres),
         state=authentication.state,

@@ -28,7 +28,7 @@ async def receive_result(deps: AuthenticationDependencies, body: bytes) -> bytes
         result = parse_rreq(body)
         await _take(deps, result)
     except ProtocolError as error:
-        log.warning("challenge result refused", cause=str(error))
+        log.warning("challenge_result.rejected", cause=str(error))
         return build_erro(error, answers="RReq")
     return build_rres(result)
 
@@ -44,7 +44,7 @@ async def _take(deps: AuthenticationDependencies, result: ChallengeResult) -> No
     async with deps.database.acquire() as connection:
         decided = await update_result(connection, authentication, result, state)
     log.info(
-        "challenge result taken",
+        "challenge_result.recorded",
         transaction_id=authentication.transaction_id,
         status=result.status,
         state=state,

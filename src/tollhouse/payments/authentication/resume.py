@@ -149,9 +149,9 @@ async def _sweep_one(deps: AuthenticationDependencies, authentication: Authentic
         else:
             await abandon(deps, authentication)
     except Refusal as error:
-        log.warning("authentication not swept", error=type(error).__name__, **_name(authentication))
+        log.warning("authentication.sweep_failed", error=type(error).__name__, **_name(authentication))
     except Exception:
-        log.exception("authentication not swept", **_name(authentication))
+        log.exception("authentication.sweep_failed", **_name(authentication))
 
 
 def _name(authentication: Authentication) -> dict[str, object]:

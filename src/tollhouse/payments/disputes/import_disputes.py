@@ -104,7 +104,7 @@ async def _take_in(
         done = await asyncio.gather(*(_record(deps, acquirer.name, dispute) for dispute in page))
         settled = [dispute.dispute_id for dispute, is_done in zip(page, done, strict=True) if is_done]
         if settled and not await acquirer.acknowledge_disputes(settled):
-            log.info("disputes will be told again", acquirer=acquirer.name, disputes=len(settled))
+            log.info("disputes.acknowledgement_failed", acquirer=acquirer.name, disputes=len(settled))
         recorded += len(settled)
         query = replace(query, after=page[-1].dispute_id)
     return recorded

@@ -136,7 +136,7 @@ async def process_due_hold(deps: OperationDependencies, hold: DueHold) -> None:
         elif hold.capture_at is not None and hold.is_merchant_active:
             await capture(deps, _wish(hold, Mode.CAPTURE, Cause.SCHEDULE))
     except RequestInProgress:
-        log.info("hold waits for an open operation", transaction_id=hold.transaction_id)
+        log.info("hold.postponed", transaction_id=hold.transaction_id)
     except PaymentRejected as error:  # what it waited for was done in another way, and its row is about to go
         log.warning(
             "hold.processing_failed", transaction_id=hold.transaction_id, faults=[fault.text for fault in error.faults]
@@ -153,7 +153,7 @@ async def _look_again(deps: OperationDependencies, hold: DueHold) -> None:
     key = {"merchant_id": hold.merchant_id, "transaction_id": hold.transaction_id, "lease": hold.lease}
     async with deps.database.acquire() as connection:
         if hold.is_expired and hold.tries >= MAX_TRIES:
-            log.error("release given up", transaction_id=hold.transaction_id, tries=hold.tries)
+            log.error("hold.given_up", transaction_id=hold.transaction_id, tries=hold.tries)
             await queries.delete_hold(connection, **key)
         else:
             await queries.postpone_hold(connection, **key, pause_seconds=pause_after(hold.tries))

@@ -65,7 +65,7 @@ async def resolve_attempt(deps: AttemptDependencies, *, merchant_id: int, transa
         return
     acquirer = deps.acquirers.get(payment.attempt.acquirer)
     if acquirer is None:  # its money may have been taken: only who can ask may say that it was not
-        log.error("acquirer not configured", acquirer=payment.attempt.acquirer, transaction_id=transaction_id)
+        log.error("acquirer.not_configured", acquirer=payment.attempt.acquirer, transaction_id=transaction_id)
         await _postpone(deps, payment, LATER_INQUIRIES_SECONDS)
         return
     finding = await _inquire(deps, acquirer, payment)
@@ -79,7 +79,7 @@ async def resolve_attempt(deps: AttemptDependencies, *, merchant_id: int, transa
 async def _settle_or_postpone(deps: AttemptDependencies, payment: Payment, finding: Finding | None) -> None:
     """Settle an attempt about which something is certain; ask about any other again later."""
     log.info(
-        "outcome inquired",
+        "attempt.inquired",
         transaction_id=payment.transaction_id,
         request_id=payment.request_id,
         finding=type(finding).__name__.lower(),

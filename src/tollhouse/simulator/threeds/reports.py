@@ -73,7 +73,7 @@ class Reporter:
                 check_rres(await self._post(authentication.threeds_server_url, body), authentication)
             except (aiohttp.ClientError, OSError, ResultRefused, EmvProtocolError) as error:
                 log.info(
-                    "challenge result not taken",
+                    "challenge_result.not_acknowledged",
                     acs_trans_id=str(authentication.acs_trans_id),
                     tries=tries,
                     cause=_describe(error),
@@ -82,7 +82,7 @@ class Reporter:
                 await self._note(authentication.acs_trans_id)
                 return
         log.warning(
-            "challenge result given up", acs_trans_id=str(authentication.acs_trans_id), tries=len(PAUSES_SECONDS)
+            "challenge_result.given_up", acs_trans_id=str(authentication.acs_trans_id), tries=len(PAUSES_SECONDS)
         )
 
     async def _note(self, acs_trans_id: UUID) -> None:
