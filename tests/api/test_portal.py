@@ -20,7 +20,7 @@ from tollhouse.composition.web import build_web
 from tollhouse.ipn.number import number_batch
 from tollhouse.merchants.people import digest_token, ensure_user
 from tollhouse.merchants.sign_in import MAX_ATTEMPTS_BY_ACCOUNT, MAX_ATTEMPTS_BY_SOURCE
-from tollhouse.portal.forms import KNOWN, SESSION, choose_next, form_token, make_cookie
+from tollhouse.portal.forms import KNOWN, SESSION, build_form_token, choose_next_page, make_cookie
 from tollhouse.storage.database import Database
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Browser:
     async def sign_in(
         self, email: str = EMAIL, password: str = PASSWORD, path: str = "/portal/sign-in"
     ) -> httpx.Response:
-        """Open the door and try."""
+        """Open the sign-in page and submit it."""
         return await self.submit(await self.get(path), "/portal/sign-in", email=email, password=password)
 
 
@@ -290,7 +290,7 @@ async def test_the_list_is_narrowed_to_days(portal: WebShop, ann: Browser) -> No
     backs = (await ann.get("/portal/payments?status=chargeback")).text
     assert [each in backs for each in (taken["transactionId"], refund["transactionId"])] == [True, False]
     sheet = (await ann.get(f"/portal/payments/{taken['transactionId']}")).text
-    assert "31.01 USD of it is more than was left of the payment" in sheet
+    assert "31.01 USD exceeds the remaining amount of the payment" in sheet
 
 
 async def test_sign_ins_are_shown_and_logged(
@@ -416,7 +416,7 @@ async def test_pages_read_on_connections_of_readers(portal: WebShop, database_ds
 )
 def test_the_way_on_stays_in_the_portal(path: str) -> None:
     """Signing in leads to a page of the portal, whatever the address says."""
-    assert choose_next(path) == "/portal/payments"
+    assert choose_next_page(path) == "/portal/payments"
 
 
 async def test_payments_are_listed_newest_first(ann: Browser, portal: WebShop) -> None:
@@ -488,7 +488,7 @@ async def test_a_payment_tells_why_it_failed(ann: Browser, portal: WebShop) -> N
         "declined",
         "http://127.0.0.1:9/ipn",
         "nobody listens there",
-        "next try",
+        "next attempt",
         answer.headers["x-request-id"],
         '"A-17"',
         "203.0.113.45",
@@ -523,7 +523,7 @@ async def test_sending_again_needs_the_form_and_the_merchant(ann: Browser, porta
     await number_batch(portal.gateway.database)
     [row] = await portal.fetch("select event_id from delivery where merchant_id = 2")
     action = f"/portal/payments/{block['payment']['transactionId']}/callbacks/{row['event_id']}/1/again"
-    token = form_token(ann.client.cookies[SESSION])
+    token = build_form_token(ann.client.cookies[SESSION])
     assert (await ann.client.post(action, data={"form_token": "x" * 64})).status_code == 403
     assert (await ann.client.post(action, data={"form_token": token})).status_code == 404
     assert len(await portal.fetch("select from delivery")) == 1

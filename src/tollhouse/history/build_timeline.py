@@ -155,7 +155,7 @@ def _tell_outcome(row: Row) -> Iterator[HistoryEntry]:
     yield HistoryEntry(row["settled_at"], EntryKind.STATE, f"It is settled: {status}", facts)
     if row["excess_minor"]:
         excess = Money(row["excess_minor"], Currency.of(row["currency"])).to_text()
-        text = f"{excess} of it is more than was left of the payment"
+        text = f"{excess} of it exceeds the remaining amount of the payment"
         yield HistoryEntry(row["settled_at"], EntryKind.STATE, text, _facts(excessAmount=excess))
 
 

@@ -1,1 +1,1 @@
-"""Pages for merchants: payments and why they failed, keys, sites and products. Rendered here, without a script."""
+"""Pages for merchants: payments, API keys, sites, SKUs and sign-ins. They are rendered here and need no script."""

@@ -1,4 +1,4 @@
-"""What merchants ask of the portal, over HTTP. Everything is read-only but signing in and out, and sending again."""
+"""HTTP handlers of the portal. All are read-only except signing in, signing out, and sending a callback again."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from tollhouse.portal.forms import (
     VISITOR,
     VISITOR_SECONDS,
     StaleForm,
+    build_form_token,
     check_form_token,
-    choose_next,
-    form_token,
+    choose_next_page,
+    get_visitor_token,
     make_cookie,
     read_form,
-    take_visitor,
 )
 from tollhouse.portal.model import PaymentFilter
-from tollhouse.portal.pages import go_to, show
-from tollhouse.portal.paging import read_cursor, write_cursor
+from tollhouse.portal.pages import redirect_to, show
+from tollhouse.portal.paging import format_cursor, parse_cursor
 from tollhouse.portal.store import (
-    read_id,
+    parse_id,
     select_api_keys,
     select_payment,
     select_payments,
@@ -55,22 +55,24 @@ if TYPE_CHECKING:
 PAGE_SIZE = 50
 MAX_FILTER_LENGTH = 255
 STATUSES = ("success", "pending", "fail", "chargeback")
-#: Days before and after these are none that anybody looks for.
+#: Days outside of this range are moved to its ends.
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(9998, 12, 31)
 
-STALE = "This page was open for too long. Please try once more."
-REFUSED = "E-mail and password do not go together, or there were too many tries: ten, then half an hour's wait."
-LIMITED = "Too many wrong passwords came from your address. Wait half an hour, or use a browser that signed in before."
-BUSY = "Too many people sign in at this moment. Try again in a few seconds."
+STALE_FORM = "This page was open for too long. Try again."
+SIGN_IN_REJECTED = "Wrong email or password, or too many attempts. Try again; after ten attempts, wait half an hour."
+TOO_MANY_ATTEMPTS = (
+    "Too many wrong passwords from your address. Wait half an hour, or use a browser that signed in before."
+)
+SERVER_BUSY = "Too many sign-in requests. Try again in a few seconds."
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """The pages of the portal. `is_secure` says that browsers come over TLS only.
+    """The pages of the portal. `is_secure` means that browsers use TLS only.
 
-    `browser_key` signs the cookies of known browsers; `address_of` returns where a request comes from.
+    `browser_key` signs the cookies of known browsers; `address_of` returns the client's address.
     """
 
     database: Database
@@ -81,11 +83,11 @@ class Portal:
     is_live: bool
 
     async def access(self, request: Request) -> PortalUser:
-        """Return who is signed in. Raises NotAuthenticated."""
+        """Return the signed-in user. Raises NotAuthenticated."""
         return await authenticate_user(self.database, request.cookies.get(SESSION))
 
     def cookie(self, name: str, value: str, *, seconds: int | None = None) -> str:
-        """Return a cookie as this portal sets it."""
+        """Return a cookie with the portal's attributes."""
         return make_cookie(name, value, is_secure=self.is_secure, seconds=seconds)
 
     def routes(self) -> list[Route]:
@@ -97,51 +99,51 @@ class Portal:
             ("POST", "/sign-out", self.submit_sign_out),
             ("GET", "/payments", self.list_payments),
             ("GET", "/payments/{transactionId}", self.show_payment),
-            ("POST", "/payments/{transactionId}/callbacks/{eventId}/{number}/again", self.send_again),
+            ("POST", "/payments/{transactionId}/callbacks/{eventId}/{number}/again", self.submit_resend),
             ("GET", "/keys", self.list_keys),
             ("GET", "/sites", self.list_sites),
             ("GET", "/sign-ins", self.list_sign_ins),
             ("GET", "/portal.css", get_style),
-            ("GET", "/{rest:path}", show_nothing),
+            ("GET", "/{rest:path}", show_not_found),
         )
         return [Route(method, f"{PATH}{path}", handler, answer_error=show_error) for method, path, handler in routes]
 
     async def show_start(self, request: Request) -> Response:
-        """Lead to the payments."""
+        """Redirect to the list of payments."""
         await self.access(request)
-        return go_to(f"{PATH}/payments")
+        return redirect_to(f"{PATH}/payments")
 
     async def show_sign_in(self, request: Request) -> Response:
-        """Ask for e-mail and password."""
-        return _show_door(self, request, next_page=request.query_value("next_page"))
+        """Show the sign-in form."""
+        return _show_sign_in(self, request, next_page=request.query_value("next_page"))
 
     async def submit_sign_in(self, request: Request) -> Response:
-        """Open a session, or say that it is not to be."""
+        """Begin a session, or show the form again with the reason."""
         form = await read_form(request)
-        wanted = _read_try(self, request, form)
+        wanted = _read_sign_in_attempt(self, request, form)
         try:
             check_form_token(request.cookies.get(VISITOR), form)
             signed_in = await sign_in(self.database, self.passwords, self.browser_key, wanted)
         except StaleForm:
-            return _show_door_again(self, request, form, STALE, status=403)
+            return _show_sign_in_error(self, request, form, STALE_FORM, status=403)
         except SignInRefused:
-            return _show_door_again(self, request, form, REFUSED, status=401)
+            return _show_sign_in_error(self, request, form, SIGN_IN_REJECTED, status=401)
         except (RateLimited, QueueFull) as error:
-            status, text = (429, LIMITED) if isinstance(error, RateLimited) else (503, BUSY)
+            status, text = (429, TOO_MANY_ATTEMPTS) if isinstance(error, RateLimited) else (503, SERVER_BUSY)
             headers = {"Retry-After": str(error.retry_after_seconds)}
-            return _show_door_again(self, request, form, text, status=status, headers=headers)
+            return _show_sign_in_error(self, request, form, text, status=status, headers=headers)
         cookies = (
             self.cookie(SESSION, signed_in.session),
             self.cookie(KNOWN, signed_in.browser, seconds=KNOWN_SECONDS),
         )
-        return go_to(choose_next(form.get("next_page", "")), cookies=cookies)
+        return redirect_to(choose_next_page(form.get("next_page", "")), cookies=cookies)
 
     async def submit_sign_out(self, request: Request) -> Response:
         """End the session."""
         token = request.cookies.get(SESSION)
         check_form_token(token, await read_form(request))
         await sign_out(self.database, token or "")
-        return go_to(f"{PATH}/sign-in", cookies=(self.cookie(SESSION, "", seconds=0),))
+        return redirect_to(f"{PATH}/sign-in", cookies=(self.cookie(SESSION, "", seconds=0),))
 
     async def list_payments(self, request: Request) -> Response:
         """List payments, newest first."""
@@ -151,14 +153,14 @@ class Portal:
             status if status in STATUSES else "",
             _clean(request.query_value("order")),
             _clean(request.query_value("email")),
-            since=_read_day(request.query_value("from")),
-            until=_read_day(request.query_value("to")),
+            since=_parse_day(request.query_value("from")),
+            until=_parse_day(request.query_value("to")),
         )
         lines = await select_payments(
-            self.database, person.merchant_id, wanted, after=read_cursor(cursor), most=PAGE_SIZE + 1
+            self.database, person.merchant_id, wanted, after=parse_cursor(cursor), max_rows=PAGE_SIZE + 1
         )
         shown = lines[:PAGE_SIZE]
-        more = write_cursor(shown[-1].cursor) if len(lines) > PAGE_SIZE else ""
+        more = format_cursor(shown[-1].cursor) if len(lines) > PAGE_SIZE else ""
         return _show(
             self,
             request,
@@ -171,49 +173,49 @@ class Portal:
         )
 
     async def show_payment(self, request: Request) -> Response:
-        """Show all about one payment."""
+        """Show one transaction."""
         person = await self.access(request)
         sheet = await select_payment(
-            self.database, person.merchant_id, read_id(request.path_parameters["transactionId"])
+            self.database, person.merchant_id, parse_id(request.path_parameters["transactionId"])
         )
         if sheet is None:
-            raise NotFound("There is no such payment.")
+            raise NotFound("Payment not found.")
         return _show(self, request, person, "payment.html", sheet=sheet, line=sheet.line)
 
-    async def send_again(self, request: Request) -> Response:
-        """Make a delivery that was given up once more."""
+    async def submit_resend(self, request: Request) -> Response:
+        """Send a failed callback again."""
         person = await self.access(request)
         check_form_token(request.cookies.get(SESSION), await read_form(request))
         async with self.database.transaction() as connection:
             key = await resend_delivery(
                 connection,
                 merchant_id=person.merchant_id,
-                event_id=read_id(request.path_parameters["eventId"]),
-                number=min(read_id(request.path_parameters["number"]), MAX_DELIVERIES),
+                event_id=parse_id(request.path_parameters["eventId"]),
+                number=min(parse_id(request.path_parameters["number"]), MAX_DELIVERIES),
             )
         log.info("callback.resent", merchant_id=person.merchant_id, event_id=key.event_id, number=key.number)
-        return go_to(f"{PATH}/payments/{read_id(request.path_parameters['transactionId'])}")
+        return redirect_to(f"{PATH}/payments/{parse_id(request.path_parameters['transactionId'])}")
 
     async def list_keys(self, request: Request) -> Response:
-        """List the API keys by their ends."""
+        """List the API keys."""
         person = await self.access(request)
         keys = await select_api_keys(self.database, person.merchant_id)
         return _show(self, request, person, "keys.html", keys=keys)
 
     async def list_sites(self, request: Request) -> Response:
-        """List the sites with their products."""
+        """List the sites with their SKUs."""
         person = await self.access(request)
         sites = await select_sites(self.database, person.merchant_id)
         return _show(self, request, person, "sites.html", sites=sites)
 
     async def list_sign_ins(self, request: Request) -> Response:
-        """List who signed in, or tried to, and from where."""
+        """List attempts to sign in."""
         person = await self.access(request)
         sign_ins = await select_sign_ins(self.database, person.merchant_id)
         return _show(self, request, person, "sign_ins.html", sign_ins=sign_ins)
 
 
-def _read_try(portal: Portal, request: Request, form: dict[str, str]) -> SignInAttempt:
+def _read_sign_in_attempt(portal: Portal, request: Request, form: dict[str, str]) -> SignInAttempt:
     email, password = form.get("email", ""), form.get("password", "")
     return SignInAttempt(email, password, portal.address_of(request), request.cookies.get(KNOWN, ""))
 
@@ -224,9 +226,9 @@ async def get_style(_: Request) -> Response:
     return Response(_read_style(), 200, CSS, headers)
 
 
-async def show_nothing(_: Request) -> Response:
-    """Show that there is no such page."""
-    return _show_problem("Not here", "There is no such page.", 404)
+async def show_not_found(_: Request) -> Response:
+    """Show the page for an unknown path."""
+    return _show_problem("Page not found", "Check the address.", 404)
 
 
 @cache
@@ -235,11 +237,11 @@ def _read_style() -> bytes:
 
 
 def _show(portal: Portal, request: Request, person: PortalUser, template: str, **values: Any) -> Response:
-    token = form_token(request.cookies[SESSION])
+    token = build_form_token(request.cookies[SESSION])
     return show(template, person=person, form_token=token, is_live=portal.is_live, **values)
 
 
-def _show_door(
+def _show_sign_in(
     portal: Portal,
     request: Request,
     *,
@@ -249,21 +251,21 @@ def _show_door(
     status: int = 200,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    visitor = take_visitor(request)
+    visitor = get_visitor_token(request)
     return show(
         "sign_in.html",
         status=status,
         headers=headers,
         cookies=(portal.cookie(VISITOR, visitor, seconds=VISITOR_SECONDS),),
-        form_token=form_token(visitor),
-        next_page=choose_next(next_page),
+        form_token=build_form_token(visitor),
+        next_page=choose_next_page(next_page),
         email=email[:MAX_FILTER_LENGTH],
         problem=problem,
         is_live=portal.is_live,
     )
 
 
-def _show_door_again(
+def _show_sign_in_error(
     portal: Portal,
     request: Request,
     form: dict[str, str],
@@ -272,8 +274,8 @@ def _show_door_again(
     status: int,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Show the form once more, with what was wrong."""
-    return _show_door(
+    """Show the form again with the reason."""
+    return _show_sign_in(
         portal,
         request,
         next_page=form.get("next_page", ""),
@@ -284,8 +286,8 @@ def _show_door_again(
     )
 
 
-def _read_day(text: str) -> date | None:
-    """Read a day as browsers send it; what is none narrows nothing."""
+def _parse_day(text: str) -> date | None:
+    """Parse a day from a date field; return None for an invalid one."""
     try:
         return min(max(date.fromisoformat(text), FIRST_DAY), LAST_DAY)
     except ValueError:
@@ -297,28 +299,30 @@ def _clean(text: str) -> str:
 
 
 def show_error(request: Request, error: Exception) -> Response:
-    """Show a page about an error; a browser that is not signed in is led to the form for that, and back later."""
+    """Show a page about an error. Redirect a browser that is not signed in to the sign-in form, and later back."""
     if isinstance(error, NotAuthenticated):
         wanted = f"{request.path}?{request.query_string}" if request.query_string else request.path
-        back = choose_next(wanted) if request.method in {"GET", "HEAD"} else choose_next("")
-        return go_to(f"{PATH}/sign-in?{urlencode({'next_page': back})}")
+        back = choose_next_page(wanted) if request.method in {"GET", "HEAD"} else choose_next_page("")
+        return redirect_to(f"{PATH}/sign-in?{urlencode({'next_page': back})}")
     if isinstance(error, Refusal):
         return _show_refusal(error)
     log_defect(request, error)
-    return _show_problem("Something is wrong", "It is at our side, and the log of the gateway says more.", 500)
+    return _show_problem(
+        "Something went wrong", "The fault is on our side. Try again; the gateway's log has the details.", 500
+    )
 
 
 def _show_refusal(error: Refusal) -> Response:
     match error:
         case Unavailable():
-            text = "The database does not answer, or the search took too long. Try again in a moment."
-            return _show_problem("One moment, please", text, 503, build_retry_after(error))
+            text = "The database is unavailable, or the search took too long. Try again in a few seconds."
+            return _show_problem("Temporarily unavailable", text, 503, build_retry_after(error))
         case NotFound():
-            return _show_problem("Not here", str(error), 404)
+            return _show_problem("Not found", str(error), 404)
         case TooLarge():
-            return _show_problem("Not here", "That was too much at once.", 413)
+            return _show_problem("Request too large", "Send a smaller request.", 413)
         case _:
-            return _show_problem("That was refused", str(error), 403)
+            return _show_problem("Request rejected", str(error), 403)
 
 
 def _show_problem(heading: str, text: str, status: int, headers: dict[str, str] | None = None) -> Response:

@@ -1,4 +1,4 @@
-"""What the pages show, as records. None of it can open a card: numbers are masked where they are stored."""
+"""Records that the pages show. They contain no card data: numbers are masked before they are stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tollhouse.payments.reading.public_names import CHARGEBACK_MODES
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page of the list ends; the next one begins after it."""
+    """The position after the last row of a page of the list."""
 
     created_at: datetime
     payment_id: int
@@ -26,23 +26,23 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class PaymentFilter:
-    """What a list is narrowed to; an empty text narrows nothing."""
+    """Conditions on a list of payments; an empty text is no condition."""
 
     status: str = ""
     order: str = ""
     email: str = ""
-    #: Days in UTC, both included: of the time that the list shows.
+    #: Days in UTC, both included, compared with the time that the list shows.
     since: date | None = None
     until: date | None = None
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything is asked for."""
+        """Whether there are no conditions."""
         return self == PaymentFilter()
 
     @property
     def query(self) -> dict[str, str]:
-        """The filter as the parameters of its page."""
+        """The filter as query parameters of the page."""
         return {
             "status": self.status,
             "order": self.order,
@@ -54,15 +54,15 @@ class PaymentFilter:
 
 @dataclass(frozen=True, slots=True)
 class PaymentLine:
-    """One line of the list."""
+    """A transaction in the list."""
 
     payment_id: int
     transaction_id: int
-    #: When its order was begun, in whose order the list is; when it was begun itself, and settled.
+    #: When its payment began, which orders the list; when the transaction began, and when it finished.
     created_at: datetime
     begun_at: datetime
     settled_at: datetime | None
-    #: Its public names.
+    #: The public names of its mode and status.
     mode: str
     status: str
     code: Code | None
@@ -74,23 +74,23 @@ class PaymentLine:
 
     @property
     def shown_at(self) -> datetime:
-        """When its status became what it is."""
+        """When its status last changed."""
         return self.settled_at or self.begun_at
 
     @property
     def is_dispute(self) -> bool:
-        """Whether it is a step of a dispute, whose status says which."""
+        """Whether it is a step of a dispute; its status names the step."""
         return self.mode in CHARGEBACK_MODES
 
     @property
     def cursor(self) -> Cursor:
-        """Where the list goes on after this line."""
+        """The position after this transaction."""
         return Cursor(self.created_at, self.payment_id, self.transaction_id)
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptLine:
-    """One try at an acquirer."""
+    """An attempt at an acquirer."""
 
     number: int
     acquirer: str
@@ -105,7 +105,7 @@ class AttemptLine:
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationLine:
-    """One 3-D Secure authentication."""
+    """A 3-D Secure authentication."""
 
     created_at: datetime
     state: str
@@ -118,13 +118,13 @@ class AuthenticationLine:
 
 @dataclass(frozen=True, slots=True)
 class PaymentSheet:
-    """All about one transaction."""
+    """A transaction with everything that its page shows."""
 
     line: PaymentLine
-    #: Of an operation: what it acts on, and the reason that was given for it.
+    #: Of an operation: the transaction it acts on, and the reason given by the merchant.
     parent_id: int | None
     given_reason: str
-    #: Of a charge-back: what of it is beyond what was left of the payment.
+    #: Of a chargeback: the part that exceeds the remaining amount of the payment.
     excess: Money | None
     site_id: int
     site_name: str
@@ -147,7 +147,7 @@ class PaymentSheet:
 
 @dataclass(frozen=True, slots=True)
 class KeyLine:
-    """An API key, of which only its end can be shown."""
+    """An API key, of which only the last characters are known."""
 
     hint: str
     created_at: datetime
@@ -157,7 +157,7 @@ class KeyLine:
 
 @dataclass(frozen=True, slots=True)
 class SignInLine:
-    """A try to sign in."""
+    """An attempt to sign in."""
 
     signed_in_at: datetime
     address: str
@@ -167,7 +167,7 @@ class SignInLine:
 
 @dataclass(frozen=True, slots=True)
 class SkuLine:
-    """A product with its schedule."""
+    """A SKU with its prices."""
 
     name: str
     title: str
@@ -177,7 +177,7 @@ class SkuLine:
 
 @dataclass(frozen=True, slots=True)
 class SiteSheet:
-    """A site with what it sells."""
+    """A site with its SKUs."""
 
     site_id: int
     name: str

@@ -1,4 +1,4 @@
-"""The portal's pages, rendered, with the headers that every one of them bears."""
+"""Rendering of the portal's pages, with the headers of every page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from tollhouse.http.responses import Response, answer_html
 from tollhouse.portal.words import (
-    choose_mood,
+    choose_status_class,
     describe_attempt,
     describe_delivery,
     describe_price,
@@ -17,7 +17,7 @@ from tollhouse.portal.words import (
 )
 from tollhouse.wire.pretty import html_of_json, set_out
 
-#: Nothing of it is kept by a browser or a proxy, framed, or sent anywhere else.
+#: Browsers and proxies must not store a page, frame it, or send its address or forms elsewhere.
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
@@ -36,7 +36,7 @@ _environment = Environment(
 _environment.filters.update(
     time=format_time,
     short_time=format_short_time,
-    mood=choose_mood,
+    status_class=choose_status_class,
     price=describe_price,
     delivery=describe_delivery,
     attempt=describe_attempt,
@@ -53,11 +53,11 @@ def show(
     headers: dict[str, str] | None = None,
     **values: Any,
 ) -> Response:
-    """Answer with a page."""
+    """Render a page into a response."""
     html = _environment.get_template(template).render(**values)
     return answer_html(html, status=status, headers={**PAGE_HEADERS, **(headers or {})}, cookies=cookies)
 
 
-def go_to(path: str, *, cookies: tuple[str, ...] = ()) -> Response:
-    """Send the browser to another page, with a GET whatever it came with."""
+def redirect_to(path: str, *, cookies: tuple[str, ...] = ()) -> Response:
+    """Redirect the browser to another page, which it loads with GET."""
     return Response(b"", 303, headers={**PAGE_HEADERS, "Location": path}, cookies=cookies)

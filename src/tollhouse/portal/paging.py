@@ -1,4 +1,4 @@
-"""The place in a list as a text in an address. Pure."""
+"""Cursors of the list of payments as texts. Pure."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from tollhouse.portal.model import Cursor
-from tollhouse.portal.store import BEGINNING
+from tollhouse.portal.store import START_OF_LIST
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORM = re.compile(r"([0-9]{1,17})-([0-9]{1,18})-([0-9]{1,18})")
 
 
-def write_cursor(cursor: Cursor) -> str:
-    """Write a place down."""
+def format_cursor(cursor: Cursor) -> str:
+    """Format a cursor for a query parameter."""
     microseconds = (cursor.created_at - EPOCH) // timedelta(microseconds=1)
     return f"{microseconds}-{cursor.payment_id}-{cursor.transaction_id}"
 
 
-def read_cursor(text: str) -> Cursor:
-    """Read a place; what is none is the beginning."""
+def parse_cursor(text: str) -> Cursor:
+    """Parse a cursor; return the start of the list for an invalid one."""
     found = _FORM.fullmatch(text)
     if not found:
-        return BEGINNING
+        return START_OF_LIST
     microseconds, payment_id, transaction_id = map(int, found.groups())
     return Cursor(EPOCH + timedelta(microseconds=microseconds), payment_id, transaction_id)

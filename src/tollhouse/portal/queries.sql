@@ -1,11 +1,11 @@
 -- Tables of: catalog, merchants, payments, threeds.
 
 -- name: limit_time$
--- Let no statement of this transaction run longer: a search may have to look at every payment of a merchant.
+-- Limit the time of each statement of this database transaction: a search may have to read every payment of a merchant.
 select set_config('statement_timeout', cast(:milliseconds::integer as text), true);
 
 -- name: select_payments
--- List a merchant's transactions from a place on, newest order first. A span of time is about the time that the list shows.
+-- List a merchant's transactions after a cursor, newest payment first. Filter days by the time that the list shows.
 select
     t.payment_id, t.transaction_id, p.created_at, t.created_at as begun_at, t.settled_at, t.mode::text, t.status::text,
     o.dispute_step::text, t.code, t.amount_minor, t.currency, t.brand, t.masked_number as card_number,
@@ -25,10 +25,10 @@ where
     and coalesce(t.settled_at, t.created_at) >= :since and coalesce(t.settled_at, t.created_at) < :until
     and (:email::text = '' or lower(p.consumer ->> 'email') = :email)
 order by p.created_at desc, p.payment_id desc, t.transaction_id desc
-limit :most;
+limit :max_rows;
 
 -- name: select_payments_of_order
--- List the transactions of one order, newest first.
+-- List the transactions of one payment, newest first.
 select
     t.payment_id, t.transaction_id, p.created_at, t.created_at as begun_at, t.settled_at, t.mode::text, t.status::text,
     o.dispute_step::text, t.code, t.amount_minor, t.currency, t.brand, t.masked_number as card_number,
@@ -46,10 +46,10 @@ where
     and coalesce(t.settled_at, t.created_at) >= :since and coalesce(t.settled_at, t.created_at) < :until
     and (:email::text = '' or lower(p.consumer ->> 'email') = :email)
 order by t.transaction_id desc
-limit :most;
+limit :max_rows;
 
 -- name: select_payment^
--- Return all about one transaction of a merchant.
+-- Return one transaction of a merchant with its payment, site and operation.
 select
     t.payment_id, t.transaction_id, p.created_at, t.created_at as begun_at, t.settled_at, t.mode::text, t.status::text,
     o.dispute_step::text, t.code, t.amount_minor, t.currency, t.brand, t.masked_number as card_number,
@@ -67,24 +67,24 @@ left join site s on s.merchant_id = p.merchant_id and s.site_id = p.site_id
 where t.merchant_id = :merchant_id and t.transaction_id = :transaction_id and p.merchant_id = :merchant_id;
 
 -- name: select_attempts
--- List the tries of a transaction at acquirers, oldest first.
+-- List the attempts of a transaction, oldest first.
 select
     number, acquirer, reference, state::text, merchant_time_v1(merchant_id, sent_at) as sent_at, response_code, advice_code,
     approval_code, inquiries
 from attempt
 where merchant_id = :merchant_id and transaction_id = :transaction_id
 order by number
-limit :most;
+limit :max_rows;
 
 -- name: select_authentications
--- List the 3-D Secure authentications of a transaction, oldest first; the ids of messages after their end.
+-- List the 3-D Secure authentications of a transaction, oldest first. Message IDs are shown after the authentication ended.
 select
     merchant_time_v1(merchant_id, created_at) as created_at, state::text, version, trans_status, status_reason, eci,
     case when state in ('passed', 'failed', 'abandoned', 'superseded') then ds_trans_id::text end as ds_trans_id
 from authentication
 where merchant_id = :merchant_id and transaction_id = :transaction_id
 order by authentication.created_at, number
-limit :most;
+limit :max_rows;
 
 -- name: select_api_keys
 -- List a merchant's API keys, newest first.
@@ -92,16 +92,16 @@ select hint, created_at, expires_at, allowed_networks
 from api_key
 where merchant_id = :merchant_id
 order by created_at desc, key_id desc
-limit :most;
+limit :max_rows;
 
 -- name: select_sign_ins
--- List tries to sign in as a user of a merchant, newest first.
+-- List sign-in attempts of a merchant's users, newest first.
 select s.signed_in_at, s.address, s.is_accepted, u.email
 from sign_in s
 join portal_user u using (merchant_id, user_id)
 where s.merchant_id = :merchant_id
 order by s.sign_in_id desc
-limit :most;
+limit :max_rows;
 
 -- name: select_sites
 -- List a merchant's sites by name.
@@ -111,12 +111,12 @@ select
 from site
 where merchant_id = :merchant_id
 order by name, site_id
-limit :most;
+limit :max_rows;
 
 -- name: select_skus
--- List a merchant's products by name.
+-- List a merchant's SKUs by name.
 select site_id, name, title, kind::text, prices
 from sku
 where merchant_id = :merchant_id
 order by name
-limit :most;
+limit :max_rows;

@@ -1,4 +1,4 @@
-"""Rows as the pages show them. Every statement has the merchant in its condition."""
+"""Queries for the pages. Every statement is limited to one merchant."""
 
 from __future__ import annotations
 
@@ -32,47 +32,47 @@ from tollhouse.storage.queries import load_queries
 if TYPE_CHECKING:
     from tollhouse.storage.database import Database, PlainConnection
 
-#: No list on a page is longer.
-MOST = 200
-#: What a search may take of the database's time.
-SEARCH_MILLISECONDS = 5_000
+#: Maximum length of a list on a page.
+MAX_ROWS = 200
+#: Maximum time of a search in the database.
+SEARCH_TIMEOUT_MILLISECONDS = 5_000
 MAX_ID = 2**63 - 1
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 ONE_DAY = timedelta(days=1)
-BEGINNING = Cursor(datetime(9999, 1, 1, tzinfo=UTC), MAX_ID, MAX_ID)
+START_OF_LIST = Cursor(datetime(9999, 1, 1, tzinfo=UTC), MAX_ID, MAX_ID)
 
 queries = load_queries("tollhouse.portal")
 
 
 async def select_payments(
-    database: Database, merchant_id: int, wanted: PaymentFilter, *, after: Cursor, most: int
+    database: Database, merchant_id: int, wanted: PaymentFilter, *, after: Cursor, max_rows: int
 ) -> list[PaymentLine]:
-    """Return the transactions that fit, newest order first. Raises DatabaseUnavailable when it takes too long."""
+    """Return the transactions that match, newest payment first. Raises DatabaseUnavailable if it takes too long."""
     async with database.transaction() as connection:
-        await queries.limit_time(connection, milliseconds=SEARCH_MILLISECONDS)
-        fitting: dict[str, Any] = {
+        await queries.limit_time(connection, milliseconds=SEARCH_TIMEOUT_MILLISECONDS)
+        conditions: dict[str, Any] = {
             "merchant_id": merchant_id,
             "status": wanted.status,
-            "since": _begin_of(wanted.since) if wanted.since else EARLIEST,
-            "until": _begin_of(wanted.until) + ONE_DAY if wanted.until else BEGINNING.created_at,
+            "since": _get_start_of_day(wanted.since) if wanted.since else EARLIEST,
+            "until": _get_start_of_day(wanted.until) + ONE_DAY if wanted.until else START_OF_LIST.created_at,
             "email": wanted.email.lower(),
-            "most": most,
+            "max_rows": max_rows,
         }
         if wanted.order:
-            rows = queries.select_payments_of_order(connection, payment_id=read_id(wanted.order), **fitting)
+            rows = queries.select_payments_of_order(connection, payment_id=parse_id(wanted.order), **conditions)
         else:
             rows = queries.select_payments(
                 connection,
                 created_at=after.created_at,
                 payment_id=after.payment_id,
                 transaction_id=after.transaction_id,
-                **fitting,
+                **conditions,
             )
         return [_read_line(row) async for row in rows]
 
 
 async def select_payment(database: Database, merchant_id: int, transaction_id: int) -> PaymentSheet | None:
-    """Return all about one transaction, or None when the merchant has none with that id."""
+    """Return one transaction, or None if the merchant has none with that ID."""
     async with database.acquire() as connection:
         row = await queries.select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
         return await _read_sheet(connection, merchant_id, row) if row else None
@@ -81,7 +81,7 @@ async def select_payment(database: Database, merchant_id: int, transaction_id: i
 async def select_api_keys(database: Database, merchant_id: int) -> list[KeyLine]:
     """Return a merchant's API keys, newest first."""
     async with database.acquire() as connection:
-        rows = queries.select_api_keys(connection, merchant_id=merchant_id, most=MOST)
+        rows = queries.select_api_keys(connection, merchant_id=merchant_id, max_rows=MAX_ROWS)
         return [
             KeyLine(row["hint"], row["created_at"], row["expires_at"], tuple(map(str, row["allowed_networks"])))
             async for row in rows
@@ -89,31 +89,31 @@ async def select_api_keys(database: Database, merchant_id: int) -> list[KeyLine]
 
 
 async def select_sign_ins(database: Database, merchant_id: int) -> list[SignInLine]:
-    """Return the newest tries to sign in as one of a merchant's users."""
+    """Return the newest sign-in attempts of a merchant's users."""
     async with database.acquire() as connection:
-        rows = queries.select_sign_ins(connection, merchant_id=merchant_id, most=MOST)
+        rows = queries.select_sign_ins(connection, merchant_id=merchant_id, max_rows=MAX_ROWS)
         return [SignInLine(**row) async for row in rows]
 
 
 async def select_sites(database: Database, merchant_id: int) -> list[SiteSheet]:
-    """Return a merchant's sites by name, with their products."""
+    """Return a merchant's sites by name, with their SKUs."""
     async with database.acquire() as connection:
         skus: dict[int, list[SkuLine]] = {}
-        async for row in queries.select_skus(connection, merchant_id=merchant_id, most=MOST):
+        async for row in queries.select_skus(connection, merchant_id=merchant_id, max_rows=MAX_ROWS):
             prices = tuple(price_from_json(price) for price in json.loads(row["prices"]))
             skus.setdefault(row["site_id"], []).append(SkuLine(row["name"], row["title"], row["kind"], prices))
-        rows = queries.select_sites(connection, merchant_id=merchant_id, most=MOST)
+        rows = queries.select_sites(connection, merchant_id=merchant_id, max_rows=MAX_ROWS)
         return [SiteSheet(**row, skus=tuple(skus.get(row["site_id"], ()))) async for row in rows]
 
 
-def read_id(text: str) -> int:
-    """Read an id that somebody typed; what cannot be one is 0, which nothing has."""
+def parse_id(text: str) -> int:
+    """Parse a typed ID; return 0, which is no ID of anything, for an invalid one."""
     is_id = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_ID)) and int(text) <= MAX_ID
     return int(text) if is_id else 0
 
 
 async def _read_sheet(connection: PlainConnection, merchant_id: int, row: Mapping[str, Any]) -> PaymentSheet:
-    own = {"merchant_id": merchant_id, "transaction_id": row["transaction_id"], "most": MOST}
+    own = {"merchant_id": merchant_id, "transaction_id": row["transaction_id"], "max_rows": MAX_ROWS}
     deliveries = await select_payment_deliveries(connection, merchant_id=merchant_id, payment_id=row["payment_id"])
     timeline = await select_timeline(connection, merchant_id=merchant_id, transaction_id=row["transaction_id"])
     return PaymentSheet(
@@ -143,7 +143,7 @@ async def _read_sheet(connection: PlainConnection, merchant_id: int, row: Mappin
     )
 
 
-def _begin_of(day: date) -> datetime:
+def _get_start_of_day(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 

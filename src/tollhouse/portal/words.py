@@ -1,4 +1,4 @@
-"""What the pages say of moments, prices, statuses and attempts."""
+"""Texts for times, prices, statuses and attempts."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from tollhouse.ipn.log import ATTEMPT_TEXTS
 from tollhouse.ipn.model import AttemptEntry, DeliveryEntry
 
 UNITS = {"d": "day", "w": "week", "m": "month", "y": "year"}
-MOODS = dict.fromkeys(("success", "confirmed", "approved", "passed", "delivered"), "good") | dict.fromkeys(
+STATUS_CLASSES = dict.fromkeys(("success", "confirmed", "approved", "passed", "delivered"), "good") | dict.fromkeys(
     ("fail", "declined", "not_sent", "reversed", "failed", "abandoned", "chargeback", "chargeback_2nd", "send_ca"),
     "bad",
 )
 DELIVERY_STATES = {
-    "held": "waits for the one before it",
-    "waiting": "on its way",
-    "leased": "on its way",
+    "held": "waiting for the previous callback",
+    "waiting": "about to be sent",
+    "leased": "being sent",
     "delivered": "delivered",
-    "failed": "given up",
+    "failed": "failed",
 }
 
 
 def format_time(moment: datetime | None) -> str:
-    """Format a moment in UTC to the second; nothing for none."""
+    """Format a time in UTC to the second; return an empty text for None."""
     return f"{moment.astimezone(UTC):%-d %b %Y, %H:%M:%S}" if moment else ""
 
 
 def format_short_time(moment: datetime) -> str:
-    """Format a moment in UTC as lists have room for it: without the year while it is this one."""
+    """Format a time in UTC for a list: without the year in the current year."""
     moment = moment.astimezone(UTC)
     return f"{moment:%-d %b, %H:%M:%S}" if moment.year == datetime.now(UTC).year else f"{moment:%-d %b %Y, %H:%M}"
 
 
-def choose_mood(state: str) -> str:
-    """Return the class of a status: good, bad, or open."""
-    return MOODS.get(state, "open")
+def choose_status_class(state: str) -> str:
+    """Return the CSS class of a status: good, bad, or open."""
+    return STATUS_CLASSES.get(state, "open")
 
 
 def describe_price(price: Price) -> str:
-    """Say when a price is charged: `19.99 USD at once`, `19.99 USD every 30 days`."""
+    """Describe when a price is charged: `19.99 USD at once`, `19.99 USD every 30 days`."""
     amount = price.money.to_text()
     if price.is_repeating:
         times = "" if price.repeat is True else f", {price.repeat} times"
@@ -55,13 +55,13 @@ def _describe_offset(offset: Offset, *, each: bool = False) -> str:
 
 
 def describe_delivery(delivery: DeliveryEntry) -> str:
-    """Say where a delivery stands."""
+    """Describe the state of a delivery."""
     if delivery.state == "waiting" and delivery.attempts:
-        return f"next try {format_time(delivery.due_at)}"
+        return f"next attempt {format_time(delivery.due_at)}"
     return DELIVERY_STATES[delivery.state]
 
 
 def describe_attempt(attempt: AttemptEntry) -> str:
-    """Say how an attempt went: the status, and what was wrong."""
+    """Describe the result of a delivery attempt: the status and the error."""
     parts = [str(attempt.status)] if attempt.status else []
     return ": ".join(parts + ([ATTEMPT_TEXTS[attempt.error]] if attempt.error else []))
