@@ -34,6 +34,9 @@ PLACES = (
 #: What depends on the machine, by its place: it gets no name of its own.
 MEASURED = (
     ("duration", re.compile(r'("ahead":\s?")(P\d{3,}D[^"]*)')),
+    ("days", re.compile(r"(, )(\d{3,})(?= days ahead of the real time)")),
+    ("tag", re.compile(r'(data-tag="&#34;)([0-9a-f]{16})(?=&#34;")')),
+    ("tag", re.compile(r'^(etag: ")([0-9a-f]{16})(?="$)')),
     ("seconds", re.compile(r'("advanced":\s?"P\d+D)(T\d+S)?(?=")')),
     ("signature of the second", re.compile(r"(v1,)([A-Za-z0-9+/=]{40,})")),
     ("seconds", re.compile(r'("execTime":\s?")([0-9.]+)')),
