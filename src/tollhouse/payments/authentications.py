@@ -1,6 +1,6 @@
-"""Making authentications: records and successors, what is asked of the Directory, the proof for the acquirer, links.
+"""Build authentications: records and successors, requests to the Directory Server, proofs, links.
 
-The keys in the links are keyed hashes of ids, so that any process can name a link again and the database cannot.
+The keys in the links are keyed hashes of IDs: any process can compute a link again, and the database cannot.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MANDATED = "04"
 def draft_authentication(
     deps: AuthenticationDependencies, payment: Payment, card_range: CardRange, *, after_soft_decline: bool
 ) -> Authentication:
-    """Return the first authentication of an attempt; nothing is written yet."""
+    """Build the first authentication of an attempt. It is not stored yet."""
     authentication_id = uuid4()
     expires_at = deps.clock.now_of(payment.merchant_id) + timedelta(seconds=deps.timeouts.challenge)
     return Authentication(
@@ -57,7 +57,7 @@ def draft_authentication(
 
 
 def draft_successor(deps: AuthenticationDependencies, old: Authentication) -> Authentication:
-    """Return an authentication that begins anew behind the same page, within the time that is left."""
+    """Build a new authentication behind the same page, with the same expiry."""
     authentication_id = uuid4()
     return Authentication(
         merchant_id=old.merchant_id,
@@ -88,7 +88,7 @@ def answer_draft(
     *,
     browser: BrowserData,
 ) -> Authentication:
-    """Return the authentication that was asked about before it had a row."""
+    """Return a draft with the response of the Directory Server, which was requested before the draft was stored."""
     now = deps.clock.now()
     return replace(
         draft,
@@ -118,7 +118,7 @@ def build_question(
     browser: BrowserData,
     send_before: float,
 ) -> AuthenticationRequest:
-    """Put together what the Directory is asked, and until when."""
+    """Build the request to the Directory Server, with its deadline for sending."""
     has_method = authentication.method_url is not None
     return AuthenticationRequest(
         three_ds_server_trans_id=authentication.three_ds_server_trans_id,
@@ -139,7 +139,7 @@ def build_question(
 
 
 def build_proof(authentication: Authentication) -> Proof | None:
-    """Return what the issuer checks in the authorization; None when nothing was proved."""
+    """Return the proof that the issuer checks in the authorization; None if nothing was proved."""
     if authentication.cavv is None or authentication.eci is None or authentication.ds_trans_id is None:
         return None
     return Proof(
@@ -151,27 +151,27 @@ def build_proof(authentication: Authentication) -> Proof | None:
 
 
 def page_url(pages: PageLinks, authentication: Authentication) -> str:
-    """Return the address of our page, where the merchant sends the cardholder."""
+    """Return the URL of our page, to which the merchant sends the cardholder."""
     return f"{pages.base_url}/3ds/{page_key(pages, authentication.series_id)}"
 
 
 def return_url(pages: PageLinks, authentication: Authentication) -> str:
-    """Return the address to which the ACS sends the cardholder back, good for this one challenge."""
+    """Return the URL to which the ACS sends the cardholder back. It is valid for this challenge alone."""
     return f"{pages.base_url}/3ds/return/{return_key(pages, authentication.authentication_id)}"
 
 
 def method_url(pages: PageLinks, authentication: Authentication) -> str:
-    """Return the address to which the 3DS Method reports."""
+    """Return the URL to which the 3DS Method reports."""
     return f"{pages.base_url}/3ds/method/{method_key(pages, authentication.authentication_id)}"
 
 
 def page_key(pages: PageLinks, series_id: UUID) -> str:
-    """Return the key of a page: 256 bits that nobody can guess."""
+    """Return the key of a page: 256 bits that cannot be guessed."""
     return _key(pages, "page", series_id)
 
 
 def return_key(pages: PageLinks, authentication_id: UUID) -> str:
-    """Return the key of the way back from one challenge."""
+    """Return the key of the return from one challenge."""
     return _key(pages, "return", authentication_id)
 
 
@@ -181,7 +181,7 @@ def method_key(pages: PageLinks, authentication_id: UUID) -> str:
 
 
 def digest_key(key: str) -> bytes:
-    """Hash a key for storage and look-up; it is random enough for a plain hash."""
+    """Hash a key for storage and lookup; it is random enough for a plain hash."""
     return hashlib.sha256(key.encode()).digest()
 
 

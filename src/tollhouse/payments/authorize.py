@@ -1,4 +1,4 @@
-"""Asking the acquirer for the money, with no database connection held."""
+"""Send an authorization to the acquirer. No database connection is held meanwhile."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def authorize(
     proof: Proof | None = None,
     erase_code_of: UUID | None = None,
 ) -> Reply:
-    """Ask for a payment whose intention is committed, and settle it by the answer, whatever that is."""
+    """Authorize a payment whose begin is committed, and finish it with the outcome."""
     payment, outcome = await ask(deps, payment, instrument, proof=proof)
     after = lifecycle.apply(payment, outcome, deps.clock.now_of(payment.merchant_id))
     return await finish_attempt(deps.finish, payment, after, erase_code_of=erase_code_of)
@@ -32,7 +32,10 @@ async def authorize(
 async def ask(
     deps: AttemptDependencies, payment: Payment, instrument: PlaintextCard, *, proof: Proof | None = None
 ) -> tuple[Payment, Answer]:
-    """Ask the acquirer, and the next one when the request surely never left; return the attempt that got the answer."""
+    """Send the authorization; if it was certainly not sent, try the next acquirer.
+
+    Returns the payment with the attempt that got the outcome, and the outcome.
+    """
     outcome = await _ask_one(deps, payment, instrument, proof)
     while isinstance(outcome, NotSent):
         following = await _turn_to_next_acquirer(deps, payment)
@@ -51,7 +54,7 @@ async def _ask_one(
 
 
 def build_authorization(payment: Payment, instrument: PlaintextCard, proof: Proof | None) -> Authorization:
-    """Put together what the acquirer is asked. Merchant-initiated charges carry no security code."""
+    """Build the request to the acquirer. Merchant-initiated charges carry no security code."""
     return Authorization(
         reference=payment.attempt.reference,
         money=payment.money,
@@ -74,13 +77,13 @@ def build_authorization(payment: Payment, instrument: PlaintextCard, proof: Proo
 
 
 def _choose_exemption(payment: Payment, proof: Proof | None) -> str | None:
-    """Claim the exemption of the request, unless the cardholder was authenticated by us after all."""
+    """Return the exemption that the request claims, unless our own authentication of the cardholder succeeded."""
     is_authenticated = proof is not None and not proof.is_external
     return payment.endorsement.exemption if payment.endorsement and not is_authenticated else None
 
 
 async def _turn_to_next_acquirer(deps: AttemptDependencies, payment: Payment) -> Payment | None:
-    """Close an attempt that surely never left and commit the next one; return None when there is no other way."""
+    """Close an attempt that was certainly not sent and commit the next one; None if no acquirer is left."""
     acquirer = choose_acquirer(list(deps.acquirers), after=payment.attempt.acquirer)
     if acquirer is None or payment.mid is not None:  # the request named one merchant account and no other
         return None
@@ -97,6 +100,6 @@ async def _turn_to_next_acquirer(deps: AttemptDependencies, payment: Payment) ->
 
 
 def resolve_seconds(deps: AttemptDependencies, acquirer: str) -> float:
-    """Return when the resolver may look at an attempt that begins now: when it was sent in time and timed out."""
+    """Return the seconds until the resolver may query an attempt that begins now: time to send plus time-out."""
     known = deps.acquirers.get(acquirer)
     return (known.timeout_seconds if known else 0.0) + deps.timeouts.margin

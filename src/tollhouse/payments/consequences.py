@@ -1,4 +1,4 @@
-"""What follows from a settled payment in packages below: its card is kept and remembered, what it moved is posted."""
+"""Finish hooks for packages below: store the card, post ledger entries, send emails."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tollhouse.vault.accounts import StoredCardRow
 
 
 class KeepCard:
-    """The first approval makes the payment account; a later one with the same card updates its expiry."""
+    """Creates the stored card on the first approval; a later one with the same card updates its expiry."""
 
     kind = FinishRows.CARDS
 
     def rows(self, payment: Payment) -> Sequence[StoredCardRow]:
-        """Return the card of an approved payment, unless it is stored already."""
+        """Return the card of an approved payment, unless it is stored."""
         card = payment.attempt.card
         if not _is_approved_purchase(payment) or payment.source.is_stored or card is None:
             return ()
@@ -45,9 +45,9 @@ class KeepCard:
 
 
 class RememberCard:
-    """The source `consumer` charges the card of the last successful payment that the consumer made [seed].
+    """Records the card of the consumer's last successful payment, which the source `consumer` charges.
 
-    A merchant's own charges change nothing. A verification counts until the consumer has paid.
+    Charges by the merchant change nothing. A verification counts until the consumer has paid.
     """
 
     kind = FinishRows.LAST_ACCOUNTS
@@ -61,7 +61,7 @@ class RememberCard:
 
 
 class PostLines:
-    """What moved money is posted in the books. Declines and verifications move none."""
+    """Posts the movement of money in the ledger. Declines and verifications move none."""
 
     kind = FinishRows.ENTRIES
 
@@ -79,17 +79,17 @@ class PostLines:
         return [entry.columns for entry in derive_entries([movement], {movement.purchase: _find_held(payment)})]
 
 
-#: What a letter is about, by what was done. An authorization takes no money; its letter comes with the capture.
+#: The kind of email by transaction. An authorization takes no money; its receipt comes with the capture.
 LETTERS = {Mode.SALE: Letter.RECEIPT, Mode.CAPTURE: Letter.RECEIPT, Mode.CREDIT: Letter.REFUND}
 
 
 class WriteLetter:
-    """Who asked for it gets a receipt when money was taken, and a note when it came back."""
+    """Emails the requested receipt for a charge, or a notice that money was returned."""
 
     kind = FinishRows.EMAILS
 
     def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
-        """Return the letter about an approved payment, if one was asked for."""
+        """Return the email about an approved payment, if one was requested."""
         addressee, letter = payment.addressee, LETTERS.get(payment.mode)
         if addressee is None or letter is None or payment.status is not Status.SUCCESS:
             return ()
@@ -113,11 +113,11 @@ class WriteLetter:
 
 
 def _find_held(operation: Payment) -> int:
-    """Return how much is held of the authorization that an operation acts on: all, until the first capture or void."""
+    """Return the held amount of the authorization that an operation acts on: all of it until a capture or void."""
     original = operation.basis
     return original.amount_minor if original is not None and original.mode is Mode.AUTH else 0
 
 
 def _is_approved_purchase(payment: Payment) -> bool:
-    """Tell whether somebody has paid, or shown that they could; what is done with a payment later shows neither."""
+    """Return whether this is an approved first transaction; operations say nothing about the consumer's card."""
     return payment.mode.is_first and payment.status is Status.SUCCESS

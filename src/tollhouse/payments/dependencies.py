@@ -28,26 +28,26 @@ from tollhouse.vault.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class PaymentTimeouts:
-    """How long things may take, in seconds."""
+    """Time-outs in seconds."""
 
-    #: Until a client gets `pending` for a payment that goes on.
+    #: Until a client gets `pending` for a payment that continues.
     answer: float = 20.0
-    #: From the intention until a request has to have left. The resolver looks at an attempt whose process is silent
-    #: after this and the acquirer's time-out.
+    #: From begin to the deadline for sending. The resolver queries an attempt whose process has been silent
+    #: for this and the acquirer's time-out.
     margin: float = 10.0
     #: Until an open challenge is abandoned.
     challenge: float = 900.0
-    #: Until an unknown outcome that cannot be inquired about is reversed.
+    #: Until an attempt with an unknown outcome that cannot be queried is reversed.
     reversal: float = 900.0
 
     def send_before(self) -> float:
-        """Return until when a request may leave whose intention is committed next (`transport.model`)."""
+        """Return the deadline for sending a request that is committed next (`transport.model`)."""
         return boot_seconds() + self.margin
 
 
 @dataclass(frozen=True, slots=True)
 class IntentLookups:
-    """The places where a payment's references are looked up, and the keys that open its card."""
+    """Sources of the records that a request refers to, and the keys that open its card."""
 
     database: Database
     clock: DatabaseClock
@@ -58,7 +58,7 @@ class IntentLookups:
 
 @dataclass(frozen=True, slots=True)
 class PageLinks:
-    """The address of the cardholders' pages, such as `https://pay.example`, and the vault that keys their links."""
+    """The base URL of the cardholders' pages, such as `https://pay.example`, and the vault that keys their links."""
 
     base_url: str
     vault: Vault
@@ -66,7 +66,7 @@ class PageLinks:
 
 @dataclass(frozen=True, slots=True)
 class ReturnLinks:
-    """The URLs to which a page returns: a payment page's, or the merchant's, signed with the current IPN secret."""
+    """The URLs to which a browser returns: a payment page, or the merchant's, signed with the current IPN secret."""
 
     pages: PageLinks
     #: A merchant's IPN secrets, the current one first.
@@ -83,7 +83,7 @@ class PaymentReader:
 
 @dataclass(frozen=True, slots=True)
 class RequestDependencies:
-    """Dependencies of requests that run once each, and whose repeats get the same reply."""
+    """Dependencies of running each request once and replaying its response."""
 
     reader: PaymentReader
     running: Running
@@ -92,13 +92,13 @@ class RequestDependencies:
 
 @dataclass(frozen=True, slots=True)
 class FinishDependencies:
-    """Dependencies of the second durable step, which records an outcome."""
+    """Dependencies of finish, which records an outcome."""
 
     reader: PaymentReader
     lane: Coalescer[FinishRecord, bool | None]
     clock: DatabaseClock
     forecast: SubscriptionForecast
-    #: Called with each payment that this process finished: metrics, and a nudge to whoever delivers IPNs.
+    #: Called with each payment that this process finished: counts it, and wakes the delivery of callbacks.
     on_finished: Callable[[Any], None]
 
 
@@ -167,7 +167,7 @@ class ChargeDependencies:
     begin_lane: Coalescer[BeginRecord, Begun]
     numbers: NumberBlocks
     rates: Rates
-    #: How often a consumer, a card and an address may pay.
+    #: Limits of payments by consumer, card and address.
     limits: VelocityLimits
 
     @property
@@ -202,7 +202,7 @@ class OperationDependencies:
 
 @dataclass(frozen=True, slots=True)
 class VoidDependencies:
-    """Dependencies of voids, also of a payment that waits for its cardholder."""
+    """Dependencies of voids, also of a payment with an open challenge."""
 
     operations: OperationDependencies
     authentication: AuthenticationDependencies
@@ -215,7 +215,7 @@ class ChargebackDependencies:
     finish: FinishDependencies
     requests: RequestDependencies
     numbers: NumberBlocks
-    #: What is written with an outcome, whoever writes it.
+    #: The finish hooks.
     consequences: Sequence[FinishHook]
 
     @property
@@ -245,7 +245,7 @@ class DisputeDependencies:
 
 @dataclass(frozen=True, slots=True)
 class CardUpdateDependencies:
-    """Dependencies of asking an account updater about stored cards."""
+    """Dependencies of querying an account updater about stored cards."""
 
     database: Database
     acquirers: Mapping[str, Acquirer]

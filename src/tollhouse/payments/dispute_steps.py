@@ -1,4 +1,4 @@
-"""The steps of a dispute, and what one of them moved."""
+"""The steps of a dispute, and the money that one of them moves."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from msgspec import Struct
 
 
 class DisputeStep(StrEnum):
-    """Which step of a dispute a charge-back is."""
+    """The step of a dispute that a chargeback records."""
 
     RETRIEVAL = "retrieval"  # the issuer asks for information
     ANSWER = "answer"  # the merchant's answer was sent
     FIRST = "first"  # the issuer takes the money back
-    SECOND = "second"  # the issuer takes it back once more, after the merchant has disputed the first
+    SECOND = "second"  # the issuer takes the money again, after the merchant disputed the first
     COLLECTION = "collection"  # the case is handed to a collecting agency
     WON = "won"  # the money comes back to the merchant
 
 
 class Dispute(Struct, frozen=True):
-    """What a charge-back has besides what every operation has: its step, and the money that it moved.
+    """The dispute of a chargeback: its step and the money that it moved.
 
-    `moved_minor` is less than the amount where the issuer has a part of that already, and 0 for a notice.
-    `excess_minor` is how much of it is beyond what was left of the payment.
+    `moved_minor` is less than the amount if the issuer already has part of it, and 0 for a notice. `excess_minor` is
+    the part of it beyond the amount that was left of the payment.
     """
 
     step: DisputeStep
@@ -33,7 +33,7 @@ class Dispute(Struct, frozen=True):
 
 
 def columns_of_dispute(dispute: Dispute) -> dict[str, Any]:
-    """Return the columns of an operation that only charge-backs have."""
+    """Return the columns of an operation that only a chargeback has."""
     return {
         "dispute_step": dispute.step,
         "moved_minor": dispute.moved_minor,
@@ -42,7 +42,7 @@ def columns_of_dispute(dispute: Dispute) -> dict[str, Any]:
 
 
 def read_dispute(row: Mapping[str, Any]) -> Dispute | None:
-    """Read the same from a row; None where the operation is no charge-back."""
+    """Read a dispute from a row; None if the operation is not a chargeback."""
     if row["dispute_step"] is None:
         return None
     return Dispute(DisputeStep(row["dispute_step"]), row["moved_minor"], row["excess_minor"])

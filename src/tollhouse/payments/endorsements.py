@@ -1,4 +1,4 @@
-"""Write what another 3-D Secure server found for a JSON column, and read it back. Pure."""
+"""Convert an external authentication for a JSON column, and read it back. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tollhouse.payments.model import ExternalAuthentication
 
 
 def endorsement_to_json(endorsement: ExternalAuthentication) -> dict[str, Any]:
-    """Write down what was said, without the proof: the acquirer has it, and nobody needs it again."""
+    """Convert an external authentication without its proof, which the acquirer got and which is not stored."""
     facts = {"status": endorsement.status, "eci": endorsement.eci, "exemption": endorsement.exemption}
     return {name: value for name, value in facts.items() if value is not None}
 
 
 def read_endorsement(facts: Mapping[str, Any] | None) -> ExternalAuthentication | None:
-    """Read it back; None where there was none."""
+    """Read an external authentication; None if there was none."""
     return ExternalAuthentication(**facts) if facts is not None else None

@@ -1,4 +1,4 @@
-"""Faults of requests, in terms of payments. Where each subject is in a body, a path or a form, the edges know."""
+"""Faults of requests, in terms of payments. The edges know the field that each subject has in a body or form."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Subject(StrEnum):
     #: Of the payment.
     CALLBACK_URL = "callback URL"
     REDIRECT_URL = "redirect URL"
-    #: Of an operation, which has a currency too.
+    #: Of an operation, which also has a currency.
     TRANSACTION = "transaction"
     AMOUNT = "amount"
 
 
 class Fault(Struct, frozen=True):
-    """One fault: `text` follows the name of the subject. `item` is the position of the item, where it is of one."""
+    """One fault: `text` follows the name of the subject; `item` is the position of the item, if it has one."""
 
     subject: Subject
     text: str
@@ -48,7 +48,7 @@ class Fault(Struct, frozen=True):
 class PaymentRejected(Invalid):
     """The request has faulty fields.
 
-    It is for a payment or for an operation on one.
+    The request is for a payment or for an operation on one.
     """
 
     def __init__(self, faults: Iterable[Fault]) -> None:

@@ -22,20 +22,20 @@ from tollhouse.payments.reversals import choose_reason, report_late_approval
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.payments.store import select_payment
 
-#: When the acquirer is first asked about an unknown outcome.
+#: Until the first inquiry about an unknown outcome.
 FIRST_INQUIRY_SECONDS = 2.0
 
-#: How often what follows is computed again if a subscription is changed in the same moment.
+#: Computations of the outcome of one attempt while its subscription is changed concurrently.
 MAX_FORECASTS = 20
 
 
 async def finish_attempt(
     deps: FinishDependencies, before: Payment, after: Payment, *, erase_code_of: UUID | None = None
 ) -> Reply:
-    """Commit an outcome with its event and its answer, and return the answer; or the stored one if another was first.
+    """Commit an outcome with its event and its response; return that response, or the stored one if it came second.
 
-    `erase_code_of` is the holder of a sealed security code that dies with this outcome. Raises Unavailable when the
-    outcome could not be written; the resolver then finds out about the attempt.
+    `erase_code_of` is the holder of a sealed security code that is deleted with this outcome. Raises Unavailable if
+    the outcome could not be written; the resolver then determines it.
     """
     for _ in range(MAX_FORECASTS):
         forecast = await deps.forecast(after)
@@ -66,12 +66,12 @@ def _build_record(before: Payment, after: Payment, answer: bytes, erase_code_of:
 
 
 def _forget_subscription(payment: Payment) -> Payment:
-    """Return the payment without the subscription as it was when it was leased, so that it is read again."""
+    """Return the payment without the subscription record of its lease, so that it is read again."""
     return replace(payment, renewing=payment.renewing and replace(payment.renewing, case=None))
 
 
 async def load_stored_response(deps: FinishDependencies, payment: Payment) -> Reply:
-    """Answer by what is stored of a payment."""
+    """Return the response that is stored for a payment."""
     return await _answer_by(deps, await _load_stored(deps, payment))
 
 
@@ -87,5 +87,5 @@ async def _load_stored(deps: FinishDependencies, payment: Payment) -> Payment:
 
 async def _answer_by(deps: FinishDependencies, stored: Payment) -> Reply:
     response = await show_payment(deps.reader, stored)
-    # What a client hears now stays the response to its request.
+    # Repeats of the request get this response too.
     return Reply(CREATED, await record_response(deps.reader, stored, response))

@@ -1,7 +1,7 @@
-"""The same request again: the first recorded answer, byte for byte.
+"""Replay the first recorded response to a repeated request, byte for byte.
 
-Repeats inside one process wait for the first one's answer; those that meet another process look into the database
-until the answer is recorded or their patience ends.
+A repeat in the same process waits for the first request. A repeat in another process polls the database until the
+response is recorded or its time-out ends.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Parameters = ParamSpec("Parameters")
 FIRST_PAUSE_SECONDS = 0.002
 MAX_PAUSE_SECONDS = 0.1
 
-#: The acquirer is being asked, and somebody waits for what it says.
+#: The acquirer is being called, and the first request waits for the outcome.
 ASKING = frozenset({AttemptState.IN_FLIGHT, AttemptState.REVERSING})
 
 
@@ -42,8 +42,8 @@ async def run_once(
 ) -> Reply:
     """Run a request, or wait for an equal one under way in this process; reply `pending` if that takes too long.
 
-    The work continues when its client disconnects, and after `pending`: the callback tells the outcome. Raises
-    RequestIdReused when the request under way has another body, and what the work raises.
+    The work continues after its client disconnects, and after `pending`: the callback reports the outcome. Raises
+    RequestIdReused if the running request has another body, and everything that the work raises.
     """
     known = deps.running.find(claim)
     work = known or deps.running.begin(claim, carry_out, *arguments, **options)
@@ -54,7 +54,7 @@ async def run_once(
 
 
 async def _answer_pending(deps: RequestDependencies, payment: Payment, claim: Claim | None) -> Reply:
-    """Reply that the outcome is not known yet, also to repeats of the request."""
+    """Return `pending` because the outcome is not known yet. Repeats of the request get it too."""
     answer = render_answer(payment)
     if claim is None:
         return Reply(CREATED, answer)
@@ -64,9 +64,9 @@ async def _answer_pending(deps: RequestDependencies, payment: Payment, claim: Cl
 
 
 async def recall_claim(deps: RequestDependencies, claim: Claim) -> Reply | None:
-    """Return the recorded answer to a request id, waiting for it while its request runs; None when the id is free.
+    """Return the response recorded under an idempotency key, waiting while its request runs; None if it is new.
 
-    Raises RequestIdReused for another body, and RequestInProgress when no answer came in time.
+    Raises RequestIdReused for another body, and RequestInProgress if no response was recorded in time.
     """
     for pause in _pauses(deps.answer_seconds):
         async with deps.reader.database.acquire() as connection:
@@ -76,7 +76,7 @@ async def recall_claim(deps: RequestDependencies, claim: Claim) -> Reply | None:
         claim.check(claimed.digest)
         if claimed.answer is not None:
             return Reply(claimed.status or CREATED, claimed.answer, is_replay=True)
-        # The request id of a double click may have come to a payment that had its answer, and been left without one.
+        # The key of a double click has no response of its own if the first request had already got one.
         payment = await _load_claimed(deps, claim.merchant_id, claimed)
         if await _answer_by_payment(deps, payment) is None:
             await asyncio.sleep(pause)
@@ -84,10 +84,10 @@ async def recall_claim(deps: RequestDependencies, claim: Claim) -> Reply | None:
 
 
 async def answer_double_click(deps: RequestDependencies, payment: Payment, *, payment_id: int) -> Reply:
-    """Answer a double click as the payment that it repeats: once that one is settled or waits for its cardholder.
+    """Return the response of the payment that a double click repeats, once it is finished or challenged.
 
-    When that takes long, the answer is `pending`, as the first request's was meanwhile. It is recorded for the request
-    id of the double click too.
+    If that takes long, the response is `pending`, as it was for the first request. It is recorded for the idempotency
+    key of the double click too.
     """
     for pause in _pauses(deps.answer_seconds):
         answer = await _answer_by_payment(deps, await _load_first(deps, payment.merchant_id, payment_id))
@@ -99,7 +99,7 @@ async def answer_double_click(deps: RequestDependencies, payment: Payment, *, pa
 
 
 async def _load_claimed(deps: RequestDependencies, merchant_id: int, claimed: Claimed) -> Payment:
-    """Return what a request id leads to: an operation, or the payment itself."""
+    """Return the payment under an idempotency key: the first transaction, or an operation."""
     if claimed.transaction_id is None:
         return await _load_first(deps, merchant_id, claimed.payment_id)
     async with deps.reader.database.acquire() as connection:
@@ -119,9 +119,9 @@ def _expect(payment: Payment | None) -> Payment:
 
 
 async def _answer_by_payment(deps: RequestDependencies, payment: Payment, *, waits: bool = True) -> bytes | None:
-    """Record the answer that a payment has by now for the request ids that have none, and return it.
+    """Record the current response of a payment for its idempotency keys without one, and return it.
 
-    While the acquirer is asked there is none, unless nobody waits any longer: then it is `pending`.
+    While the acquirer is called there is no response; with `waits=False` it is `pending`.
     """
     if waits and not has_answer(payment):
         return None
@@ -129,7 +129,7 @@ async def _answer_by_payment(deps: RequestDependencies, payment: Payment, *, wai
 
 
 def _pauses(seconds: float) -> Iterator[float]:
-    """Yield pauses, growing ones, for so many seconds and at least once."""
+    """Yield growing poll intervals, for so many seconds and at least once."""
     give_up_at = time.monotonic() + seconds
     pause = FIRST_PAUSE_SECONDS
     yield pause
@@ -139,12 +139,12 @@ def _pauses(seconds: float) -> Iterator[float]:
 
 
 def has_answer(payment: Payment) -> bool:
-    """Tell whether the first request for a payment has had its answer, as far as the payment itself tells."""
+    """Return whether the first request for a payment got a response, judging by the payment alone."""
     return payment.status is not Status.PENDING or payment.attempt.state not in ASKING
 
 
 async def record_response(reader: PaymentReader, payment: Payment, response: bytes) -> bytes:
-    """Record a response for the request ids that lead to a payment and have none yet.
+    """Record a response for the idempotency keys that belong to a payment and have none yet.
 
     Returns the response that repeats get: if the payment has been finished, that of its outcome.
     """

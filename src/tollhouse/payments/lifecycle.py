@@ -1,4 +1,4 @@
-"""How a payment moves. Pure: a payment and what happened give the next payment, or an IllegalTransition.
+"""State transitions of a payment. Pure: a payment and an outcome give the next payment, or an IllegalTransition.
 
 attempt       in_flight ──> approved | declined | not_sent | reversed
               in_flight ──> unknown ──> approved | declined | reversed
@@ -27,7 +27,7 @@ TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
     AttemptState.UNKNOWN: frozenset(
         {AttemptState.APPROVED, AttemptState.DECLINED, AttemptState.REVERSED, AttemptState.REVERSING}
     ),
-    # Once a reversal may have left, an approval that comes late is no news.
+    # After a reversal was sent, a late approval changes nothing.
     AttemptState.REVERSING: frozenset({AttemptState.REVERSED}),
 }
 
@@ -35,7 +35,7 @@ TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
 def apply(
     payment: Payment, outcome: Approved | Declined | Reversed | Unknown | NotSent | ReferenceUnknown, now: datetime
 ) -> Payment:
-    """Return the payment after the acquirer's answer. Raises IllegalTransition."""
+    """Return the payment after an outcome of the acquirer. Raises IllegalTransition."""
     match outcome:
         case Approved():
             approved = replace(payment, network_transaction_id=outcome.network_transaction_id)
@@ -55,13 +55,13 @@ def apply(
 
 
 def conclude(payment: Payment, state: AttemptState, code: str, now: datetime) -> Payment:
-    """Return the payment with its attempt final and its transaction settled under a code."""
+    """Return the payment with its attempt final and its transaction finished with a code."""
     status = Status.SUCCESS if code == codes.APPROVED else Status.FAIL
     return replace(move(payment, state), status=status, code=code, settled_at=now)
 
 
 def refuse(payment: Payment, code: str, now: datetime) -> Payment:
-    """Return the payment as refused by a rule of ours: the acquirer was never asked, or is not asked again."""
+    """Return the payment as refused by our own rules: the acquirer was not called, or is not called again."""
     return conclude(payment, AttemptState.DECLINED, code, now)
 
 
@@ -82,8 +82,8 @@ def next_attempt(
 ) -> Payment:
     """Return the payment with a further attempt, which has a reference of its own.
 
-    Only an attempt whose answer is at hand is followed by another. Raises IllegalTransition for one whose outcome is
-    unknown: nothing is asked under a second reference while the first may have taken the money.
+    Only an attempt with a known outcome is followed by another. Raises IllegalTransition for an unknown outcome: no
+    second reference is sent while the first may have taken the money.
     """
     if payment.attempt.state is not AttemptState.IN_FLIGHT:
         raise IllegalTransition(f"An attempt that is {payment.attempt.state} is not followed by another.")
@@ -106,25 +106,25 @@ def next_attempt(
 
 
 def name_attempt(transaction_id: int, number: int) -> str:
-    """Return the reference by which the acquirer knows an attempt, for ever."""
+    """Return the permanent reference of an attempt at its acquirer."""
     return f"{transaction_id}-{number}"
 
 
 def read_reference(reference: str) -> int | None:
-    """Return the transaction whose attempt has this name, or None for what is no such name."""
+    """Return the transaction ID in the reference of an attempt, or None for any other text."""
     match = _REFERENCE.fullmatch(reference)
     return int(match[1]) if match else None
 
 
 def note_decline(payment: Payment, outcome: object) -> Payment:
-    """Return the payment with what the issuer said in declining noted at its attempt."""
+    """Return the payment with the issuer's response codes of a decline."""
     if not isinstance(outcome, Declined):
         return payment
     return payment.with_attempt(response_code=outcome.response_code, advice_code=outcome.advice_code)
 
 
 def needs_authentication(payment: Payment, outcome: object) -> bool:
-    """Tell whether the issuer refuses only until the cardholder is authenticated (a soft decline)."""
+    """Return whether the issuer declines only until the cardholder is authenticated (a soft decline)."""
     return (
         isinstance(outcome, Declined)
         and codes.translate_response_code(outcome.response_code, brand=payment.source.brand).code == codes.SOFT_DECLINE

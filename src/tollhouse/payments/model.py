@@ -1,11 +1,11 @@
-"""A payment, from what the merchant asked to what became of it.
+"""A payment: what the merchant requested, and its outcome.
 
-A *payment* is one purchase (`orderId`), a *transaction* one operation on it (`transactionId`), an *attempt* one try
-at an acquirer with a reference of its own. `Payment` is the three together; it is frozen, and `payments.lifecycle`
-makes the next one.
+A *payment* is everything under one `orderId`, a *transaction* one operation of it (`transactionId`), and an *attempt*
+one request to an acquirer, with a reference of its own. `Payment` holds all three. It is frozen; `payments.lifecycle`
+builds the next one.
 
-The records here are structs of msgspec and no dataclasses: each payment makes and remakes several, and a struct of
-forty fields is made four times as fast and remade a hundred times as fast.
+The records here are structs of msgspec and not dataclasses: each payment builds and rebuilds several, and a struct of
+forty fields is built four times as fast and rebuilt a hundred times as fast.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from tollhouse.notices.model import Recipient
     from tollhouse.vault.seal import Sealed
 
-#: The operation of a payment among the operations that take an X-Request-ID.
+#: The name under which idempotency keys of payments are claimed.
 OPERATION = "payment"
-#: The same of the verification that puts another card on a subscription.
+#: The same for the verification that gives a subscription another card.
 CHANGE_OPERATION = "paymentAccount"
 
 
 class Mode(StrEnum):
-    """What a transaction does."""
+    """The kind of a transaction."""
 
     SALE = "sale"
     AUTH = "auth"
@@ -48,22 +48,22 @@ class Mode(StrEnum):
 
     @property
     def is_first(self) -> bool:
-        """Whether it begins a purchase. All others act on one that is there."""
+        """Whether it is the first transaction of a payment. All others act on an earlier one."""
         return self in {Mode.SALE, Mode.AUTH}
 
 
 class Status(StrEnum):
-    """Where a transaction stands, as the merchant sees it."""
+    """The status of a transaction, as the merchant sees it."""
 
     PENDING = "pending"
     SUCCESS = "success"
-    #: Of a bank transfer whose money has arrived, after `success`. No method reaches it yet.
+    #: After `success`: a bank transfer has arrived. No payment method reaches it yet.
     CONFIRMED = "confirmed"
     FAIL = "fail"
 
 
 class AttemptState(StrEnum):
-    """Where an attempt stands at the acquirer. The transitions are in `payments.lifecycle`."""
+    """The state of an attempt. The transitions are in `payments.lifecycle`."""
 
     IN_FLIGHT = "in_flight"
     CHALLENGED = "challenged"
@@ -76,7 +76,7 @@ class AttemptState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing can come after it."""
+        """Whether no further state follows."""
         return self not in OPEN_STATES
 
 
@@ -84,16 +84,16 @@ OPEN_STATES = frozenset({AttemptState.IN_FLIGHT, AttemptState.CHALLENGED, Attemp
 
 
 class Cause(StrEnum):
-    """Why an operation was begun."""
+    """The reason that an operation was begun."""
 
-    REQUEST = "request"  # the merchant asked for it
-    SCHEDULE = "schedule"  # the price said when to capture
-    EXPIRY = "expiry"  # nobody captured in time
-    ISSUER = "issuer"  # the issuer decided it
+    REQUEST = "request"  # the merchant requested it
+    SCHEDULE = "schedule"  # the price has a date of capture
+    EXPIRY = "expiry"  # the authorization was not captured in time
+    ISSUER = "issuer"  # the issuer decided
 
 
 class Source(Struct, frozen=True):
-    """The card that pays, as far as it may be shown. `kind` is the paymentSource.type of the request."""
+    """The charged card without its secrets. `kind` is the paymentSource.type of the request."""
 
     kind: str
     brand: str
@@ -101,14 +101,14 @@ class Source(Struct, frozen=True):
     expiry_month: int
     expiry_year: int
     account_id: UUID
-    #: A stored account was named; its card is already kept.
+    #: The request named a stored card.
     is_stored: bool
-    #: The account of this card may be paid with no more, as far as is known when this was read.
+    #: The merchant has disabled this card.
     is_disabled: bool = False
 
 
 class Attempt(Struct, frozen=True):
-    """One try at an acquirer. The sealed card is with it until the try is final, so that anybody can finish it."""
+    """One request to an acquirer. It keeps the sealed card until it is final, so that any process can finish it."""
 
     number: int
     acquirer: str
@@ -117,10 +117,10 @@ class Attempt(Struct, frozen=True):
     card: Sealed | None
     fingerprint: bytes
     sent_at: datetime
-    #: Until when the request may leave, by `kernel.clock.boot_seconds`. Only the process that committed the intention
+    #: Deadline for sending the request, by `kernel.clock.boot_seconds`. Only the process that committed the attempt
     #: knows it: an attempt that was read back may not be sent.
     send_before: float = 0.0
-    #: When the answer came that this process has, in real time, where it does not end the transaction.
+    #: Real time at which this process got the response, if the response does not end the transaction.
     answered_at: datetime | None = None
     inquiries: int = 0
     response_code: str | None = None
@@ -129,18 +129,18 @@ class Attempt(Struct, frozen=True):
 
 
 class Item(Struct, frozen=True):
-    """One thing that a purchase is of: a SKU by its name, or what the request describes. A bundle has several."""
+    """One sold item: an SKU by its name, or the description in the request. A bundle has several."""
 
     site_id: int
     sku_name: str | None
     title: str
     prices: tuple[Price, ...]
-    #: What else the request says of it, as it was sent: domainName, action, xsell.
+    #: Further fields of the request, as sent: domainName, action, xsell.
     extras: Mapping[str, Any] = {}
 
 
 class Subscribing(Struct, frozen=True):
-    """A subscription that the approval of this payment starts, by the schedule of one of its items."""
+    """A subscription that starts when this payment is approved. Its schedule is that of one item."""
 
     subscription_id: int
     item: Item
@@ -152,20 +152,20 @@ class Subscribing(Struct, frozen=True):
 
 
 class Renewing(Struct, frozen=True):
-    """The period of a subscription that a payment is a try for. Whoever bills has more to say about it: `case`."""
+    """The period of a subscription that a payment renews. `case` holds billing's own record of it."""
 
     subscription_id: int
     period: int
     number: int
     due_at: datetime
-    #: The card that the subscription had then, by the name that it has there.
+    #: The stored card of the subscription when the renewal began.
     account_id: UUID
-    #: What billing knew when it began the try, for as long as this process has it in hand.
+    #: The record from which billing began the renewal; None after the payment was read back.
     case: Any = None
 
 
 class SubscriptionSummary(Struct, frozen=True):
-    """Where a subscription stands, as answers tell it."""
+    """The state of a subscription, as responses show it."""
 
     subscription_id: int
     status: str
@@ -178,9 +178,9 @@ class SubscriptionSummary(Struct, frozen=True):
 
 
 class ExternalAuthentication(Struct, frozen=True):
-    """What the merchant's own 3-D Secure server found, or the exemption that was claimed in its place.
+    """The result of the merchant's own 3-D Secure server, or the exemption claimed instead.
 
-    `status` is the transStatus of EMV 3DS; `proof` is there when it is Y or A.
+    `status` is the transStatus of EMV 3DS; `proof` is present when it is Y or A.
     """
 
     status: str | None = None
@@ -190,14 +190,14 @@ class ExternalAuthentication(Struct, frozen=True):
 
 
 class Holding(Struct, frozen=True):
-    """How long an authorization stays open: captured after so many days, if at all, and released after so many."""
+    """The number of days after which an authorization is captured, if ever, and after which it is released."""
 
     capture_after_days: int | None
     valid_days: int
 
 
 class OriginalTransaction(Struct, frozen=True):
-    """What an operation acts on, why it was begun, and the reason that was given."""
+    """The transaction that an operation acts on, with the cause of the operation and the given reason."""
 
     transaction_id: int
     mode: Mode
@@ -207,9 +207,9 @@ class OriginalTransaction(Struct, frozen=True):
 
 
 class Payment(Struct, frozen=True):
-    """A payment with one of its transactions and the attempt under way.
+    """A payment with one of its transactions and that transaction's current attempt.
 
-    The transaction is the first one, a sale or an authorization, or an operation on it, which has a `basis`.
+    The transaction is the first one (a sale or an authorization) or an operation, which has a `basis`.
     """
 
     merchant_id: int
@@ -240,47 +240,47 @@ class Payment(Struct, frozen=True):
     network_transaction_id: str | None = None
     settled_at: datetime | None = None
     subscribing: tuple[Subscribing, ...] = ()
-    #: The subscription that it is a try to renew.
+    #: The period that it renews.
     renewing: Renewing | None = None
-    #: The subscription that has another card once this verification is approved.
+    #: The subscription that gets this card if the verification is approved.
     changing: int | None = None
-    #: Where the subscriptions stand that it concerns, as far as that was looked up.
+    #: The subscriptions that it concerns, as far as they were loaded.
     standings: tuple[SubscriptionSummary, ...] = ()
-    #: US dollars for one unit of its currency when the purchase began, or None. It holds for all its operations.
+    #: US dollars for one unit of its currency when the payment began, or None. All its operations use it.
     usd_per_unit: Decimal | None = None
-    #: Equal for two requests that are the same purchase; None where the site does not guard against double clicks.
+    #: Equal for two requests of the same payment; None if the site has no protection against double clicks.
     double_click_digest: bytes | None = None
     #: Whether a soft decline leads to a challenge rather than to `fail` 1012.
     may_redirect: bool = True
-    #: Whether it goes on when authentication could not be performed (status U).
+    #: Whether the acquirer is called although authentication could not be performed (status U).
     proceed_without_3ds: bool = True
-    #: Which try of a payment page's purchase this is, from 1; None for what was not paid on a page.
+    #: The number of the try on a payment page, from 1; None if it was not paid on a page.
     page_try: int | None = None
-    #: The merchant account that the request named; then no other is asked.
+    #: The acquirer account that the request named; no other is tried.
     mid: str | None = None
-    #: Without its proof once it was read back: that went to the acquirer and is kept nowhere.
+    #: Without its proof if it was read back: the proof went to the acquirer and is not stored.
     endorsement: ExternalAuthentication | None = None
-    #: To whom letters about this purchase go; None where none was asked for, or there is no address.
+    #: The recipient of emails about this payment; None if none were requested, or there is no address.
     addressee: Recipient | None = None
-    #: Of an authorization that is captured later.
+    #: Only for an authorization that is captured later.
     holding: Holding | None = None
-    #: Of an operation: what it acts on.
+    #: Only for an operation.
     basis: OriginalTransaction | None = None
-    #: Of a charge-back.
+    #: Only for a chargeback.
     dispute: Dispute | None = None
-    #: The answer, where it was written already: the event is made from it.
+    #: The rendered response, from which the event is built; empty if it was not rendered yet.
     rendered: bytes = b""
     #: The changes to subscriptions that its outcome makes, as billing computed them.
     subscription_changes: Any = None
 
     @property
     def title(self) -> str:
-        """What was bought, in words; of a bundle, its first item."""
+        """The title of the first item."""
         return self.items[0].title
 
     @property
     def sku_name(self) -> str | None:
-        """The name of the product, if it has one; of a bundle, its first item's."""
+        """The name of the first item's SKU, if it has one."""
         return self.items[0].sku_name
 
     def with_attempt(self, **changes: Any) -> Payment:
@@ -289,23 +289,23 @@ class Payment(Struct, frozen=True):
 
 
 class PlaintextCard(Struct, frozen=True):
-    """The card in the clear, for as long as one request lives."""
+    """The card in plain text, for the duration of one request."""
 
     card: Card
     code: Cvv | None
 
 
 class PageTry(Struct, frozen=True):
-    """One try of a payment page: the purchase was named when the page was made, and may be tried until one succeeds."""
+    """One try on a payment page. The page has one payment, which may be tried until one try succeeds."""
 
     payment_id: int
     number: int
-    #: Those that an earlier try would have started, in the order of the items.
+    #: The subscription IDs that an earlier try reserved, in the order of the items.
     subscription_ids: tuple[int, ...] = ()
 
 
 class ConcurrentChange(ValueError):
-    """An intention is not to be written: what it rests on has changed since it was read."""
+    """The payment was not begun: a record that it depends on has changed since it was read."""
 
 
 class BeginRows(StrEnum):
@@ -316,7 +316,7 @@ class BeginRows(StrEnum):
 
 
 class BeginHook(Protocol):
-    """Rows that are written with a payment that begins, by a package that `payments` does not know."""
+    """Rows of another package that are written when a payment begins."""
 
     kind: BeginRows
 
@@ -326,10 +326,10 @@ class BeginHook(Protocol):
 
 
 class SubscriptionForecast(Protocol):
-    """Computes, before an outcome is written, what it makes of the subscriptions that it concerns."""
+    """Computes the subscriptions after an outcome, before the outcome is written."""
 
     async def __call__(self, payment: Payment) -> Payment:
-        """Return the payment with its outlook, and with its subscriptions as they will be."""
+        """Return the payment with the changes to subscriptions, and with the subscriptions after them."""
         ...
 
 
@@ -349,7 +349,7 @@ class FinishRows(StrEnum):
 
 
 class FinishHook(Protocol):
-    """Rows that are written with the outcome of a transaction, by a package that `payments` does not know."""
+    """Rows of another package that are written with the outcome of a transaction."""
 
     kind: FinishRows
 

@@ -1,4 +1,4 @@
-"""Approvals of part of the amount: given back, since the merchant asked for all of it."""
+"""Reverse approvals of part of the amount, because the merchant requested all of it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 -- Tables of: billing, composition, consumers, merchants, storage, vault.
 
 -- name: select_claim(merchant_id, operation, request_id)^
--- Return who holds a request id, with the recorded answer if there is one.
+-- Return the owner of an idempotency key, with the recorded response if there is one.
 select payment_id, digest, status, transaction_id,
     coalesce(answer, recorded_response_v1(merchant_id, payment_id, transaction_id)) as answer
 from request_claim
@@ -15,7 +15,7 @@ select * from begin_payments_v1(
 );
 
 -- name: finish_payments
--- Finish attempts in one round trip, with all that follows, and return the result of each, in their order.
+-- Finish attempts in one round trip, with the rows of all finish hooks, and return the result of each, in their order.
 select * from finish_payments_v1(
     :outcomes::attempt_outcome_v1[], :next_attempts::next_attempt_v1[], :authentications::authentication_v1[],
     :codes::security_code_v1[], :cards::card_v1[], :last_accounts::last_account_v1[], :subscriptions::subscription_v1[],
@@ -24,7 +24,7 @@ select * from finish_payments_v1(
 );
 
 -- name: delete_old_marks(window_seconds, most)$
--- Forget some of what is older than the window, oldest first.
+-- Delete some marks that are older than the window, oldest first.
 with gone as (
     delete from velocity_mark
     where ctid = any(array(
@@ -39,14 +39,14 @@ with gone as (
 select count(*)::integer from gone;
 
 -- name: select_marks_lag(window_seconds)$
--- For how long the oldest mark has been overdue.
+-- Return the seconds for which the oldest mark has been overdue.
 select extract(epoch from now() - make_interval(secs => :window_seconds) - noted_at)::double precision
 from velocity_mark
 order by noted_at
 limit 1;
 
 -- name: lease_due_reversals
--- Take references that are due to be reversed or asked about, for the length of a lease, oldest first. All of it is real time.
+-- Lease references that are due to be reversed or queried, oldest first. All times are real.
 with due as (
     select merchant_id, transaction_id, number
     from reversal
@@ -66,21 +66,21 @@ select leased.*, t.amount_minor, t.currency
 from leased join transaction t using (merchant_id, transaction_id);
 
 -- name: update_reversal_acknowledged!
--- Note that the acquirer acknowledged a reversal; it is asked again so many seconds after the start, or never.
+-- Record that the acquirer acknowledged a reversal, and the next inquiry, counted from the first reversal; null for none.
 update reversal
 set acknowledged_at = clock_timestamp(), tries = 0,
     due_at = coalesce(approved_at, opened_at) + make_interval(secs => :next_seconds)
 where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number and version = :version;
 
 -- name: update_reversal_inquired!
--- Note that the acquirer has nothing under a reference; it is asked again so many seconds after the start, or never.
+-- Record that the acquirer does not know a reference, and the next inquiry, counted from the first reversal; null for none.
 update reversal
 set inquiries = inquiries + 1, tries = 0, acknowledged_at = coalesce(acknowledged_at, clock_timestamp()),
     due_at = coalesce(approved_at, opened_at) + make_interval(secs => :next_seconds)
 where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number and version = :version;
 
 -- name: update_reversal_approved!
--- Note that the acquirer has an approval under a reference after all, which is reversed next.
+-- Record a late approval of a reference. Its reversal is due next.
 update reversal
 set reason = 'late_approval', approved_at = clock_timestamp(), approval_code = :approval_code, acknowledged_at = null,
     inquiries = 0, tries = 0, version = version + 1, due_at = now()
@@ -93,17 +93,17 @@ set tries = tries + 1, due_at = now() + make_interval(secs => :seconds)
 where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number and version = :version;
 
 -- name: select_late_approvals^
--- Count approvals that came too late, and those of them whose reversal no acquirer has acknowledged yet.
+-- Count late approvals, and those whose reversal is not acknowledged yet.
 select count(*) as found, count(*) filter (where acknowledged_at is null) as unreversed
 from reversal
 where approved_at is not null;
 
 -- name: record_response$
--- Record the response that a client got while its transaction was open, and return the response that a repeat gets.
+-- Record the response to a client whose transaction was open, and return the response that repeats get.
 select record_response_v1(:merchant_id, :payment_id, :transaction_id, :is_first, :answer);
 
 -- name: select_payments
--- Return payments by the ids of some of their transactions, each with its newest attempt. A charge-back has none.
+-- Return payments by the IDs of some of their transactions, each with its newest attempt. A chargeback has none.
 select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, p.terms, p.consumer,
     p.metadata::text as metadata, p.ipn_url, p.redirect_url, coalesce(o.request_id, p.request_id) as request_id,
     t.created_at, o.basis_id, o.basis_mode, basis.amount_minor as basis_amount_minor, o.cause, o.reason as why,
@@ -117,7 +117,7 @@ select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, 
         where stored.merchant_id = t.merchant_id and stored.account_id = t.account_id
     ) as is_account_disabled,
     (
-        -- Those that it began, the one that it renewed, and the one whose card it changed.
+        -- The subscriptions that it started, renewed or gave another card.
         select json_agg(json_build_object(
             'subscription_id', s.subscription_id, 'status', s.status, 'cycle', s.cycle, 'site_id', s.site_id,
             'consumer_id', s.consumer_id, 'sku_name', s.sku_name, 'renewal_at', s.renewal_at, 'cancel_at', s.cancel_at
@@ -141,16 +141,15 @@ left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.
 left join transaction basis on basis.merchant_id = o.merchant_id and basis.transaction_id = o.basis_id;
 
 -- name: select_payment_transaction$
--- Return the first transaction of a payment, or of one on a page the newest try. It need not have the lowest id: each process counts
--- in blocks of its own.
+-- Return the first transaction of a payment, or the newest try on a payment page. It need not have the lowest ID, because each
+-- process takes IDs from blocks of its own.
 select transaction_id from transaction
 where merchant_id = :merchant_id and payment_id = :payment_id and mode in ('sale', 'auth')
 order by page_try desc nulls last
 limit 1;
 
 -- name: lease_due_attempts
--- Take attempts that are due for the resolver, for the length of a lease, oldest first. All of it is real time; how far ahead their
--- merchants are is told to who settles them.
+-- Lease attempts that are due for the resolver, oldest first, and return the clock offset of their merchants. All times are real.
 with due as (
     select merchant_id, transaction_id, number
     from open_attempt
@@ -169,7 +168,7 @@ leased as (
 select merchant_id, transaction_id, m.clock_offset from leased join merchant m using (merchant_id);
 
 -- name: select_attempts_busy$
--- Whether an acquirer is being asked for a merchant since a moment, or is about to be asked for the first time what became of an attempt.
+-- Return whether an acquirer is being called for a merchant, or is about to be queried for the first time about an attempt.
 select exists (
     select from open_attempt
     where resolve_at is not null and merchant_id = :merchant_id and sent_at <= :sent_by
@@ -177,7 +176,7 @@ select exists (
 );
 
 -- name: postpone_attempt!
--- Look at an attempt again later; it has been asked about once more.
+-- Postpone an attempt, and record its inquiry if the acquirer was queried.
 with postponed as (
     update open_attempt
     set resolve_at = now() + make_interval(secs => :seconds), inquiries = inquiries + 1
@@ -188,22 +187,22 @@ insert into attempt_step (merchant_id, transaction_id, number)
 select merchant_id, transaction_id, number from postponed where :was_asked;
 
 -- name: select_unresolved$
--- Count payments whose outcome is open.
+-- Count attempts with an open outcome.
 select count(*) from open_attempt where resolve_at is not null;
 
 -- name: claim_operation$
--- Take the request id of an operation, waiting for a concurrent claimant; nothing comes back when it was taken before.
+-- Claim the idempotency key of an operation, waiting for a concurrent claimant. Returns no row if it was claimed before.
 insert into request_claim (merchant_id, operation, request_id, digest, payment_id, transaction_id)
 values (:merchant_id, :operation, :request_id, :digest, :payment_id, :transaction_id)
 on conflict do nothing
 returning true;
 
 -- name: lock_payment!
--- Let nobody else begin anything with a payment until this transaction ends.
+-- Lock a payment, so that no other operation on it begins before this database transaction ends.
 select from payment where merchant_id = :merchant_id and payment_id = :payment_id for no key update;
 
 -- name: select_transactions
--- List the transactions of a payment, each with its newest attempt. Of an authorization also whether its time is over.
+-- List the transactions of a payment, each with its newest attempt, and whether an authorization has expired.
 select t.transaction_id, t.mode, t.status, t.amount_minor, t.currency, a.acquirer, a.reference, a.state, a.number,
     o.dispute_step, o.moved_minor,
     h.expires_at is null or h.expires_at <= now() + m.clock_offset as is_expired
@@ -222,7 +221,7 @@ order by t.created_at, t.transaction_id
 limit :most;
 
 -- name: insert_operation!
--- Commit the intention of an operation: transaction, attempt, and what it acts on.
+-- Begin an operation: insert its transaction, its attempt and its reference to the original transaction.
 with inserted as (
     insert into transaction (
         merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source_kind, brand, masked_number,
@@ -271,7 +270,7 @@ values (
 );
 
 -- name: select_clocks_ahead
--- How far the clock of a merchant, or of each, is ahead of the real time; those whose is not are left out.
+-- Return the clock offsets of a merchant, or of all, that are ahead of real time.
 select merchant_id, clock_offset
 from merchant
 where clock_offset > '0' and (:merchant_id::bigint is null or merchant_id = :merchant_id)
@@ -279,7 +278,7 @@ order by merchant_id
 limit :most;
 
 -- name: update_reversing$
--- Begin to take an attempt back whose outcome is open; its number comes back if that was so.
+-- Begin to reverse an open attempt. Returns no row if it was not open.
 update open_attempt
 set state = 'reversing', inquiries = 0, resolve_at = now() + make_interval(secs => :resolve_seconds)
 where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number
@@ -287,8 +286,7 @@ where merchant_id = :merchant_id and transaction_id = :transaction_id and number
 returning number;
 
 -- name: lease_due_holds
--- Take authorizations that are due, oldest first, for the length of a lease: by real time, and for the few merchants whose clock was
--- advanced by theirs.
+-- Lease due authorization holds, oldest first: by real time, and by merchant time for merchants whose clock was advanced.
 with plain as (
     select merchant_id, transaction_id
     from authorization_hold
@@ -323,11 +321,11 @@ returning h.merchant_id, h.transaction_id, h.lease, h.tries, h.capture_at,
     h.expires_at <= now() + m.clock_offset as is_expired, m.state = 'active' as is_merchant_active, m.clock_offset;
 
 -- name: select_next_hold$
--- When the next of a merchant's authorizations falls due, in its time.
+-- Return the merchant time at which the next hold of a merchant falls due.
 select min(due_at) from authorization_hold where merchant_id = :merchant_id;
 
 -- name: select_holds_busy$
--- Whether any of a merchant's authorizations was due at a moment and still is, or is in somebody's hands.
+-- Return whether any hold of a merchant is due by a merchant time, or is leased.
 select exists (
     select from authorization_hold where merchant_id = :merchant_id and due_at <= :due_by
 ) or exists (
@@ -335,7 +333,7 @@ select exists (
 );
 
 -- name: postpone_hold!
--- Look at an authorization again later, if the lease still holds: after a pause, and without a capture to come not before its end.
+-- Postpone a hold if the lease is still valid: by an interval, and without a scheduled capture until it expires.
 update authorization_hold h
 set due_at = greatest(
         now() + m.clock_offset + make_interval(secs => :pause_seconds),
@@ -348,13 +346,13 @@ where m.merchant_id = h.merchant_id
     and h.merchant_id = :merchant_id and h.transaction_id = :transaction_id and h.lease = :lease;
 
 -- name: delete_hold!
--- Give an authorization up, if the lease still holds.
+-- Delete a hold if the lease is still valid.
 delete from authorization_hold
 where merchant_id = :merchant_id and transaction_id = :transaction_id and lease = :lease;
 
 -- name: select_feed_recent(merchant_id, since, created_at, transaction_id, most)
--- The newest transactions of a merchant before a place, from a moment on: first transactions in the order of their payments, which
--- were made in the same moment, merged with the later ones.
+-- Return the newest transactions of a merchant before a position and since a time: first transactions in the order of their payments,
+-- which have the same time, merged with later transactions.
 (
     select t.transaction_id, p.created_at
     from payment p
@@ -379,7 +377,7 @@ order by created_at desc, transaction_id desc
 limit :most;
 
 -- name: select_feed_later(merchant_id, since, created_at, transaction_id, most)
--- The same, of operations and of further tries on a page only.
+-- Return the same, but only operations and further tries on a page.
 select transaction_id, created_at
 from transaction
 where merchant_id = :merchant_id and (mode not in ('sale', 'auth') or page_try > 1)
@@ -388,7 +386,7 @@ order by created_at desc, transaction_id desc
 limit :most;
 
 -- name: select_feed_late(merchant_id, created_at, transaction_id, most)
--- The newest of a merchant's transactions before a place that were settled more than an hour after they were made.
+-- Return the newest transactions of a merchant before a position that finished more than an hour after they were made.
 select transaction_id, created_at
 from transaction
 where merchant_id = :merchant_id and is_late
@@ -397,7 +395,7 @@ order by created_at desc, transaction_id desc
 limit :most;
 
 -- name: select_feed_of_order(merchant_id, payment_id, created_at, transaction_id, most)
--- The same of one order.
+-- Return the newest transactions of a payment before a position.
 select transaction_id, created_at
 from transaction
 where merchant_id = :merchant_id and payment_id = :payment_id
@@ -406,7 +404,7 @@ order by created_at desc, transaction_id desc
 limit :most;
 
 -- name: select_feed_of_consumer(merchant_id, consumer_id, created_at, transaction_id, most)
--- The same of one consumer.
+-- Return the newest transactions of a consumer before a position.
 select t.transaction_id, t.created_at
 from payment p
 join transaction t on t.merchant_id = p.merchant_id and t.payment_id = p.payment_id
@@ -416,7 +414,7 @@ order by t.created_at desc, t.transaction_id desc
 limit :most;
 
 -- name: select_feed_of_ids(merchant_id, transaction_ids, created_at, transaction_id, most)
--- The same of some that are known by their ids.
+-- Return those of the given transactions that come before a position, newest first.
 select transaction_id, created_at
 from transaction
 where merchant_id = :merchant_id and transaction_id = any(:transaction_ids::bigint[])
@@ -425,7 +423,7 @@ order by created_at desc, transaction_id desc
 limit :most;
 
 -- name: select_feed_of_request
--- The transactions that a request id made: an operation, or the first of a payment and its further tries.
+-- Return the transactions of an idempotency key: an operation, or the first transaction of a payment and its further tries.
 select t.transaction_id
 from request_claim c
 join transaction t on t.merchant_id = c.merchant_id and t.payment_id = c.payment_id
@@ -433,17 +431,17 @@ where c.merchant_id = :merchant_id and c.operation = any(:operations::text[]) an
     and (t.transaction_id = c.transaction_id or (c.transaction_id is null and t.mode in ('sale', 'auth')));
 
 -- name: select_consumer_payments_count$
--- How many payments a consumer has, counted up to a number.
+-- Count the payments of a consumer, up to a number.
 select count(*) from (
     select from payment where merchant_id = :merchant_id and consumer_id = :consumer_id limit :most
 ) p;
 
 -- name: select_consumer_by_external_id$
--- The id of the consumer whom the merchant calls so.
+-- Return the ID of the consumer with an external ID.
 select consumer_id from consumer where merchant_id = :merchant_id and external_id = :external_id;
 
 -- name: select_feed_matches
--- Which of some transactions fit. A null narrows nothing. A charge-back has the status of its step, and no other.
+-- Return those of the given transactions that match. A null does not filter. A chargeback matches no status, only its step.
 select t.transaction_id
 from transaction t
 join payment p on p.merchant_id = t.merchant_id and p.payment_id = t.payment_id

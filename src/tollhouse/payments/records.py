@@ -1,4 +1,4 @@
-"""From payments to columns and back. Pure: what a row holds, told in one place."""
+"""Convert payments to columns and back. Pure. This is the only place that knows the content of a row."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CREATED = 201
 
 
 def intent_row(place: int, item: BeginRecord) -> tuple[Any, ...]:
-    """Return a payment that begins as a `payment_intent_v1`, at its place in the batch."""
+    """Return a new payment as a `payment_intent_v1`, at its position in the batch."""
     payment, attempt, claim = item.payment, item.payment.attempt, item.claim
     return (
         place,
@@ -80,7 +80,7 @@ def intent_row(place: int, item: BeginRecord) -> tuple[Any, ...]:
 
 
 def outcome_row(place: int, record: FinishRecord) -> tuple[Any, ...]:
-    """Return an attempt that is finished or moved as an `attempt_outcome_v1`, at its place in the batch."""
+    """Return a changed attempt as an `attempt_outcome_v1`, at its position in the batch."""
     payment, attempt = record.payment, record.payment.attempt
     return (
         place,
@@ -101,7 +101,7 @@ def outcome_row(place: int, record: FinishRecord) -> tuple[Any, ...]:
         payment.network_transaction_id,
         payment.settled_at,
         attempt.answered_at,
-        # That of a final outcome is in its event.
+        # The response of a final outcome is in its event.
         record.answer if payment.status is Status.PENDING else None,
         attempt.acquirer,
         attempt.reference,
@@ -149,7 +149,7 @@ def columns_of_chargeback(payment: Payment) -> dict[str, Any]:
 
 
 def build_no_attempt(at: datetime) -> Attempt:
-    """Return what stands for the attempt of a transaction that asks no acquirer: it is final and was never sent."""
+    """Build the placeholder attempt of a transaction without an acquirer call: final and never sent."""
     return Attempt(
         number=0,
         acquirer="",
@@ -186,7 +186,7 @@ def _columns_of_step(payment: Payment) -> dict[str, Any]:
 
 
 def read_payment(row: Mapping[str, Any]) -> Payment:
-    """Read a payment from a row of `select_payment`. What only the first transaction has, no other gets."""
+    """Read a payment from a row of `select_payment`. Fields of the first transaction are empty for an operation."""
     terms, consumer = (json.loads(row[name]) for name in ("terms", "consumer"))
     items = tuple(_read_item(item) for item in terms["items"])
     mode = Mode(row["mode"])
@@ -269,7 +269,7 @@ def _terms_of(payment: Payment) -> dict[str, Any]:
 
 
 def item_to_json(item: Item) -> dict[str, Any]:
-    """Write an item for a JSON column."""
+    """Convert an item for a JSON column."""
     own: dict[str, Any] = {"siteId": item.site_id, "title": item.title}
     if item.sku_name:
         own["skuName"] = item.sku_name
@@ -358,7 +358,7 @@ def _read_renewing(content: Mapping[str, Any] | None) -> Renewing | None:
 
 
 def _read_standings(text: str | None) -> tuple[SubscriptionSummary, ...]:
-    """Read where the subscriptions of a payment stand now."""
+    """Read the current subscriptions of a payment."""
     return () if text is None else tuple(msgspec.convert(each, SubscriptionSummary) for each in json.loads(text))
 
 

@@ -1,7 +1,7 @@
-"""Build the address at the merchant to which a browser returns.
+"""Build the merchant's URL to which a browser returns.
 
-Seven parameters are appended to the merchant's own address, the same ones on every return. They are a signal for the
-page that the customer sees; the callback alone says that the money is there.
+Seven parameters are appended to the merchant's own URL, the same ones on every return. They inform the page that the
+consumer sees; only the callback proves that the money was taken.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from tollhouse.kernel.urls import append_query
 from tollhouse.payments.dependencies import ReturnLinks
 from tollhouse.payments.model import Payment, Status
 
-#: Of `sh`: hexadecimal digits of a signature, as many as clients know it with.
+#: Hexadecimal digits of `sh`, as clients expect them.
 SIGNATURE_LENGTH = 40
 
 
 async def leave_url(returns: ReturnLinks, payment: Payment) -> str:
     """Return the merchant's redirectUrl with the result of a payment appended.
 
-    An open outcome is not approved, and has no code: an approval has the code `0`, and so would it.
+    An open outcome is not approved and has no code, because the code `0` means approved.
     """
     code = None if payment.status is Status.PENDING else payment.code
     result = {
@@ -37,7 +37,7 @@ async def leave_url(returns: ReturnLinks, payment: Payment) -> str:
 
 
 async def leave_untried_url(returns: ReturnLinks, *, merchant_id: int, payment_id: int, url: str) -> str:
-    """Return an address of a merchant with what is known of an order that nobody has tried to pay."""
+    """Return a merchant's URL with the facts of an order that was never tried."""
     result = {"order_id": str(payment_id), "sh": "", "is_approved": "0"}
     return await _append(returns, merchant_id, url, result)
 
@@ -49,6 +49,6 @@ async def _append(returns: ReturnLinks, merchant_id: int, url: str, result: Mapp
 
 
 def sign_return(secret: str, result: Mapping[str, str | None]) -> str:
-    """Return `sh`: the beginning of an HMAC-SHA-256 over the result's lines; what is left out is an empty line."""
+    """Return `sh`: the beginning of an HMAC-SHA-256 over the lines of the result; a missing value is an empty line."""
     lines = [result.get(name) or "" for name in ("order_id", "cb_transaction_id", "is_approved", "cb_code")]
     return hmac.new(secret.encode(), "\n".join(lines).encode(), hashlib.sha256).hexdigest()[:SIGNATURE_LENGTH]

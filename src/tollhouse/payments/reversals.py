@@ -1,8 +1,7 @@
-"""Reverse references that were settled without the acquirer's answer, or against it.
+"""Reverse references that were finished without the acquirer's response, or against it.
 
-A request may be on its way for longer than anybody waits, and an approval may come after the payment was told as
-failed. The payment stays as it was told. The reference is reversed until the acquirer acknowledges that, and the
-acquirer is asked again later whether there is something under it after all.
+A request may be delayed beyond every time-out, and an approval may arrive after the payment was reported as failed. The
+reported outcome stays. The reference is reversed until the acquirer acknowledges that, and is queried again later.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from tollhouse.payments.pauses import LATER_INQUIRIES_SECONDS, pause_after
 from tollhouse.payments.store import queries
 from tollhouse.storage.database import PlainConnection
 
-#: When the acquirer is asked again, in real time: after an hour and after a day.
+#: Real time of the inquiries after a reversal: an hour and a day.
 INQUIRIES_SECONDS = (3_600.0, 86_400.0)
 
 log = structlog.get_logger()
 
 
 class Reason(StrEnum):
-    """The way in which a reference came to be reversed."""
+    """The reason to reverse a reference."""
 
     NOT_FOUND = "not_found"
     REVERSED = "reversed"
@@ -39,7 +38,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DueReversal:
-    """A reference that is due to be reversed, or after that to be asked about. `version` fences its result."""
+    """A reference that is due to be reversed, or to be queried after its reversal. `version` fences its result."""
 
     merchant_id: int
     transaction_id: int
@@ -56,14 +55,14 @@ class DueReversal:
 
 @dataclass(frozen=True, slots=True)
 class LateApprovals:
-    """The number of approvals that came too late: in all, and of those the ones that are not reversed yet."""
+    """The number of late approvals, and of those that are not reversed yet."""
 
     found: int
     unreversed: int
 
 
 def choose_reason(settled: Payment) -> Reason | None:
-    """Return the reason to reverse an attempt that is settled now, or None where the acquirer's answer settles it."""
+    """Return the reason to reverse a finished attempt, or None if the acquirer's response finished it."""
     state = settled.attempt.state
     if state is AttemptState.REVERSED:
         return Reason.REVERSED
@@ -72,14 +71,14 @@ def choose_reason(settled: Payment) -> Reason | None:
 
 
 def report_late_approval(approved: Payment, stored: Payment) -> None:
-    """Log the approval of an attempt that was settled otherwise before it came. Its reversal is committed."""
+    """Log an approval of an attempt that was finished otherwise. Its reversal is committed."""
     attempt = approved.attempt
     is_same = stored.attempt.number == attempt.number and stored.attempt.state in _HARMLESS
     if attempt.state is AttemptState.APPROVED and not is_same:
         _log_late_approval(approved.transaction_id, attempt.number, attempt.acquirer)
 
 
-#: The approval is what is stored, or the attempt is still open and will be inquired about.
+#: The approval is stored, or the attempt is still open and will be queried.
 _HARMLESS = frozenset({AttemptState.APPROVED, AttemptState.UNKNOWN, AttemptState.IN_FLIGHT})
 
 
@@ -88,20 +87,20 @@ def _log_late_approval(transaction_id: int, number: int, acquirer: str) -> None:
 
 
 async def count_late_approvals(connection: PlainConnection) -> LateApprovals:
-    """Count approvals that came too late."""
+    """Count late approvals."""
     row = await queries.select_late_approvals(connection)
     return LateApprovals(row["found"], row["unreversed"])
 
 
 async def lease_due_reversals(deps: AttemptDependencies, *, limit: int, lease_seconds: float) -> list[DueReversal]:
-    """Take references that are due; nobody else gets them before the lease ends."""
+    """Lease due references. No other process gets them before the lease ends."""
     async with deps.database.transaction() as connection:
         rows = queries.lease_due_reversals(connection, limit=limit, lease_seconds=lease_seconds)
         return [_read(row) async for row in rows]
 
 
 async def process_reversal(deps: AttemptDependencies, due: DueReversal) -> None:
-    """Reverse a due reference, or ask about it when that is done, and record the result or try again later."""
+    """Reverse a due reference, or query it if it is reversed; record the result or try again later."""
     acquirer = deps.acquirers.get(due.acquirer)
     if acquirer is None:
         log.error("acquirer.not_configured", acquirer=due.acquirer, transaction_id=due.transaction_id)
@@ -123,7 +122,7 @@ async def _reverse(deps: AttemptDependencies, acquirer: Acquirer, due: DueRevers
 
 
 async def _look_again(deps: AttemptDependencies, acquirer: Acquirer, due: DueReversal) -> None:
-    """Ask what the acquirer has under the reference now; where it cannot be asked, reverse it once more."""
+    """Query the acquirer about a reversed reference; if it cannot be queried, reverse it again."""
     can_inquire = acquirer.resolves_by == "inquire"
     ask = acquirer.inquire if can_inquire else acquirer.reverse
     finding = await ask(due.reference, due.money)
@@ -139,7 +138,7 @@ async def _look_again(deps: AttemptDependencies, acquirer: Acquirer, due: DueRev
 
 
 async def _reopen(deps: AttemptDependencies, due: DueReversal, approval: Approved) -> None:
-    """Record that there is an approval after all; it is reversed next."""
+    """Record a late approval. Its reversal is due next."""
     _log_late_approval(due.transaction_id, due.number, due.acquirer)
     async with deps.database.acquire() as connection:
         await queries.update_reversal_approved(connection, **_key(due), approval_code=approval.approval_code)
@@ -151,7 +150,7 @@ async def _postpone(deps: AttemptDependencies, due: DueReversal, seconds: float)
 
 
 def _next_inquiry(inquiries: int) -> float | None:
-    """Return after how many seconds the next inquiry is due, counted from the start; None after the last."""
+    """Return the seconds from the first reversal to the next inquiry; None after the last."""
     return INQUIRIES_SECONDS[inquiries] if inquiries < len(INQUIRIES_SECONDS) else None
 
 

@@ -1,4 +1,4 @@
-"""Which acquirer gets a payment, and which one next. Pure."""
+"""Choose the acquirer of a payment, and the next one. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import dropwhile
 
-#: Stands in an attempt for which there was no acquirer: nobody was asked, and nobody can be.
+#: The acquirer of an attempt for which no acquirer was found. It cannot be called.
 NO_ACQUIRER = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """The ways to an acquirer, in the order in which they are tried.
+    """The acquirers in the order in which they are tried, and the acquirer accounts.
 
-    `mids` are the merchant accounts that a request may name, with their acquirers; an acquirer's own name is one too.
-    In stage any digits are one (`takes_test_mids`), as the examples of client libraries have them.
+    `mids` maps the acquirer accounts that a request may name to their acquirers; the name of an acquirer is one too. In
+    stage any digits are accepted (`takes_test_mids`), as in the examples of client libraries.
     """
 
     acquirers: tuple[str, ...]
@@ -24,7 +24,7 @@ class Routes:
 
 
 def find_account(mid: str, routes: Routes) -> str | None:
-    """Return the acquirer of the merchant account that a request names, or None when there is no such account."""
+    """Return the acquirer of the account that a request names, or None if the account is unknown."""
     if mid in routes.acquirers:
         return mid
     if mid in routes.mids:
@@ -34,9 +34,9 @@ def find_account(mid: str, routes: Routes) -> str | None:
 
 
 def choose_acquirer(acquirers: Sequence[str], *, after: str | None = None) -> str | None:
-    """Return the acquirer for the next try, or None when there is none left.
+    """Return the acquirer of the next attempt, or None if none is left.
 
-    They come in the order in which they were configured; `after` is the one that surely never got the payment.
+    Acquirers come in configured order; `after` is the one that certainly did not get the payment.
     """
     if after is None:
         return acquirers[0] if acquirers else None

@@ -1,4 +1,4 @@
-"""What the two durable steps are given and what they give back. Records only; `payments.store` writes them."""
+"""Records that begin and finish take and return. `payments.store` writes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tollhouse.vault.security_codes import SealedCode
 
 
 class BeginRecord(Struct, frozen=True):
-    """An intention to be committed. `resolve_seconds` is when the resolver may look at it."""
+    """A payment to begin. `resolve_seconds` is the time until the resolver may query its attempt."""
 
     payment: Payment
     claim: Claim | None
@@ -28,7 +28,7 @@ class BeginRecord(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The intention is durable: go on to the acquirer, unless what was found with it says otherwise."""
+    """The payment is begun. The facts decide whether the acquirer is called."""
 
     facts: RiskFacts = field(default_factory=RiskFacts)
     is_account_disabled: bool = False
@@ -36,24 +36,24 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class KeyAlreadyClaimed:
-    """The request id is somebody else's; nothing was written."""
+    """The idempotency key belongs to another request; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenAlreadyUsed:
-    """The token was used or ran out meanwhile; nothing was written."""
+    """The token was used or expired meanwhile; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class DoubleClick:
-    """An equal payment is under way; this one was not written and leads to that one."""
+    """An equal payment exists; this one was not written."""
 
     payment_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
-    """The subscription that it renews has changed since it was leased; nothing was written."""
+    """The subscription has changed since it was leased; nothing was written."""
 
 
 Begun = Committed | KeyAlreadyClaimed | TokenAlreadyUsed | DoubleClick | Outdated
@@ -61,23 +61,23 @@ Begun = Committed | KeyAlreadyClaimed | TokenAlreadyUsed | DoubleClick | Outdate
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Who holds a request id. `answer` is None while that request runs."""
+    """The owner of an idempotency key. `answer` is None while its request runs."""
 
     payment_id: int
     digest: bytes
     status: int | None
     answer: bytes | None
-    #: The operation that took it; None for the payment itself.
+    #: The operation that claimed it; None for the payment itself.
     transaction_id: int | None = None
 
 
 class FinishRecord(Struct, frozen=True):
-    """An attempt to be moved from the state in which it was seen. `payment` is what it shall be.
+    """A change of an attempt from the `expected` state. `payment` is the payment after it.
 
-    `answer` is what a repeat of the request gets; `following` the payment with its next attempt; `challenge` an
-    authentication to be stored with its security code; `erase_code_of` the holder whose code dies with this move;
-    `reversal` the reason to have the reference reversed (`payments.reversals`).
-    `move_id` is by what a repeated batch knows its own moves again, when the answer to its COMMIT was lost.
+    `answer` is the response for repeats; `following` the payment with its next attempt; `challenge` an authentication
+    to be stored, with its security code `code`; `erase_code_of` the holder of the code to be deleted; `reversal` the
+    reason to reverse the reference (`payments.reversals`). A repeated batch recognizes its own changes by `move_id` if
+    the response to its COMMIT was lost.
     """
 
     payment: Payment

@@ -1,7 +1,7 @@
 """Begin and finish payments: each is one call of one SQL function for a whole batch.
 
 Both are flush functions of a coalescer. Both may be repeated, because a COMMIT may have succeeded although its response
-was lost: an idempotency key, a token or a row that bears the ids of this batch is its own.
+was lost: an idempotency key, a token or a row that bears the IDs of this batch is its own.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def begin_payments(
     *,
     limits: VelocityLimits = NO_LIMITS,
 ) -> list[Begun]:
-    """Begin a batch of payments by one call of `begin_payments_v1`, and return the outcome of each."""
+    """Begin a batch of payments with one call of `begin_payments_v1`; return the result for each."""
     placed = [(place, item.payment) for place, item in enumerate(batch, 1)]
     found = queries.begin_payments(
         connection,
@@ -76,17 +76,17 @@ def _read_begun(row: Mapping[str, Any]) -> Begun:
             return DoubleClick(row["holder_id"])
 
 
-#: The results of `finish_payments_v1` as a caller is told them.
+#: The results of `finish_payments_v1`, as `finish_payments` returns them.
 _RESULTS = {"moved": True, "moved_before": True, "overtaken": False, "outdated": None}
 
 
 async def finish_payments(
     clock: DatabaseClock, hooks: Sequence[FinishHook], connection: PlainConnection, batch: Sequence[FinishRecord]
 ) -> list[bool | None]:
-    """Finish a batch of attempts by one call of `finish_payments_v1`.
+    """Finish a batch of attempts with one call of `finish_payments_v1`.
 
-    Return for each whether it was still as it was read. None: a subscription was not; nothing was written, and what
-    follows has to be computed again.
+    Returns for each whether it was still in the expected state, or None if its subscription has changed: then nothing
+    was written, and the changes have to be computed again.
     """
     placed = list(enumerate(batch, 1))
     finished = [(place, each.payment) for place, each in placed if each.payment.status is not Status.PENDING]
@@ -110,13 +110,13 @@ async def finish_payments(
 def _collect_rows(
     kind: StrEnum, hooks: Sequence[BeginHook] | Sequence[FinishHook], placed: Sequence[tuple[int, Payment]]
 ) -> list[tuple[Any, ...]]:
-    """Return the rows of one kind, in the order of the hooks, each behind the place of its payment."""
+    """Return the rows of one kind, in the order of the hooks, each with the position of its payment."""
     chosen = [hook for hook in hooks if hook.kind is kind]
     return [(place, *row) for hook in chosen for place, payment in placed for row in hook.rows(payment)]
 
 
 async def select_claim(connection: PlainConnection, claim: Claim) -> Claimed | None:
-    """Return who holds a request id, or None when it is free."""
+    """Return the owner of an idempotency key, or None if the key is new."""
     row = await queries.select_claim(
         connection, merchant_id=claim.merchant_id, operation=claim.operation, request_id=claim.request_id
     )
@@ -124,7 +124,7 @@ async def select_claim(connection: PlainConnection, claim: Claim) -> Claimed | N
 
 
 async def select_payment(connection: PlainConnection, *, merchant_id: int, transaction_id: int) -> Payment | None:
-    """Return a merchant's payment by the id of its transaction, or None."""
+    """Return a merchant's payment by the ID of its transaction, or None."""
     found = await select_payments(connection, merchant_id=merchant_id, transaction_ids=[transaction_id])
     return found.get(transaction_id)
 
@@ -132,13 +132,13 @@ async def select_payment(connection: PlainConnection, *, merchant_id: int, trans
 async def select_payments(
     connection: PlainConnection, *, merchant_id: int, transaction_ids: Sequence[int]
 ) -> dict[int, Payment]:
-    """Return a merchant's payments by the ids of their transactions, as far as they are there."""
+    """Return a merchant's payments by the IDs of their transactions. Unknown IDs are left out."""
     rows = queries.select_payments(connection, merchant_id=merchant_id, transaction_ids=transaction_ids)
     return {row["transaction_id"]: records.read_payment(row) async for row in rows}
 
 
 async def select_payment_by_order(connection: PlainConnection, *, merchant_id: int, payment_id: int) -> Payment | None:
-    """Return a merchant's payment by its order id, or None."""
+    """Return a merchant's payment by its order ID, or None."""
     transaction_id = await queries.select_payment_transaction(
         connection, merchant_id=merchant_id, payment_id=payment_id
     )
@@ -148,6 +148,6 @@ async def select_payment_by_order(connection: PlainConnection, *, merchant_id: i
 
 
 async def count_unresolved(connection: PlainConnection) -> int:
-    """Count attempts whose outcome is open."""
+    """Count attempts with an open outcome."""
     count: int = await queries.select_unresolved(connection)
     return count

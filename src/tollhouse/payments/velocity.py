@@ -1,7 +1,7 @@
-"""Counting who pays how often, for the limits that `risk` judges by.
+"""Count payments and declines by consumer, card and address, for the limits of `risk`.
 
-Attempts are recorded and counted as their payments begin, declines with the outcome. If nothing is limited, neither
-is written nor read. Only what a customer began counts: no renewal, no capture, no credit.
+Attempts are recorded and counted when their payments begin, declines with the outcome. Without limits nothing is
+written or read. Only payments that a consumer began count: no renewals, captures or refunds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ queries = load_queries("tollhouse.payments")
 
 
 class VelocityMark(NamedTuple):
-    """Something that is counted, at one transaction: the columns of `velocity_mark_v1`."""
+    """A counted key of one transaction: the columns of `velocity_mark_v1`."""
 
     merchant_id: int
     kind: Kind
@@ -28,7 +28,7 @@ class VelocityMark(NamedTuple):
 
 
 def build_marks(payment: Payment) -> Sequence[VelocityMark]:
-    """Return what is counted of a payment: nothing of what no customer began."""
+    """Return the marks of a payment; none if the consumer did not begin it."""
     if payment.mode not in {Mode.SALE, Mode.AUTH} or payment.initiator != "customer":
         return ()
     keys: dict[Kind, str] = {
@@ -40,7 +40,7 @@ def build_marks(payment: Payment) -> Sequence[VelocityMark]:
 
 
 class RecordDecline:
-    """Counts a decline by the issuer against consumer, card and address. A block by our rules is only an attempt."""
+    """Counts a decline by the issuer against consumer, card and address. A block by our rules is not counted here."""
 
     kind = FinishRows.DECLINES
 
@@ -51,7 +51,7 @@ class RecordDecline:
 
 
 def build_sweeps(limits: VelocityLimits) -> tuple[Sweep, ...]:
-    """Name what is older than the window; also where there are no limits any more."""
+    """Return the sweep of marks that are older than the window. It runs without limits too."""
     window = {"window_seconds": limits.window_seconds}
     delete, select_lag = partial(queries.delete_old_marks, **window), partial(queries.select_marks_lag, **window)
     return (Sweep("velocity_mark", delete, select_lag),)

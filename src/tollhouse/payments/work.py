@@ -1,4 +1,4 @@
-"""Requests under way in this process, each in a task of its own, which no disconnect cancels."""
+"""Requests that run in this process, each in a task of its own, which a disconnect does not cancel."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tollhouse.payments.model import ConcurrentChange, Payment
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
-#: What names a request: merchant, operation and X-Request-ID.
+#: Merchant, operation and X-Request-ID.
 Key = tuple[int, str, str]
 
 log = structlog.get_logger()
 
 
 class RunningRequest:
-    """A request under way: its task, and its payment from the moment that it is committed."""
+    """A running request: its task, and its payment once that is committed."""
 
     task: asyncio.Task[Reply]
 
@@ -33,14 +33,14 @@ class RunningRequest:
         self._begun_at = 0.0
 
     def note_begun(self, payment: Payment) -> None:
-        """Note that the payment is committed. From now on its client waits for the outcome."""
+        """Record that the payment is committed. From now on its client waits for the outcome."""
         self.payment = payment
         self._begun_at = time.monotonic()
 
     async def wait(self, seconds: float) -> Reply | None:
-        """Return the reply, or None if the outcome takes longer. The time counts from when the payment was committed.
+        """Return the reply, or None after a time-out, which counts from the commit of the payment.
 
-        All clients that wait for this work stop at the same moment. Raises what the work raises.
+        All clients that wait for this request stop at the same time. Raises everything that the work raises.
         """
         while (left := self._seconds_left(seconds)) > 0:
             done, _ = await asyncio.wait({self.task}, timeout=left)
@@ -60,7 +60,7 @@ class Running:
         self._by_claim: dict[Key, RunningRequest] = {}
 
     def find(self, claim: Claim | None) -> RunningRequest | None:
-        """Return the work under way for an equal request. Raises RequestIdReused if that one had another body."""
+        """Return the running request with the same key. Raises RequestIdReused if its body differs."""
         work = self._by_claim.get(_key_of(claim)) if claim else None
         if work is not None and claim is not None:
             claim.check(work.digest)
@@ -73,7 +73,7 @@ class Running:
         *arguments: Parameters.args,
         **options: Parameters.kwargs,
     ) -> RunningRequest:
-        """Run a request in a task of its own. Until it ends, equal requests find it."""
+        """Run a request in a task of its own. Equal requests find it until it ends."""
         work = RunningRequest(claim.digest if claim else b"")
         work.task = self.start("request", carry_out, work, *arguments, **options)
         if claim is not None:
@@ -88,14 +88,14 @@ class Running:
         *arguments: Parameters.args,
         **options: Parameters.kwargs,
     ) -> asyncio.Task[Result]:
-        """Run a function in a task that continues when its caller is cancelled."""
+        """Run a function in a task that continues if its caller is canceled."""
         task = asyncio.create_task(function(*arguments, **options), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
         return task
 
     async def drain(self, *, seconds: float) -> int:
-        """Wait for the tasks under way; return the number that is left to the resolver."""
+        """Wait for the running tasks; return the number that is left to the resolver."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         return len(self._tasks)
@@ -106,9 +106,9 @@ class Running:
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, Unavailable):  # the resolver goes on with it
+        if isinstance(error, Unavailable):  # the resolver continues
             log.warning("work.interrupted", work=task.get_name(), error=type(error).__name__)
-        elif isinstance(error, Refusal | ConcurrentChange):  # it was told to the caller, who handles it
+        elif isinstance(error, Refusal | ConcurrentChange):  # the caller handles it
             log.debug("work.refused", work=task.get_name(), error=type(error).__name__)
         elif error is not None:
             log.error("work.failed", work=task.get_name(), exc_info=error)

@@ -1,1 +1,1 @@
-"""Authenticate a cardholder by 3-D Secure, and go on with the payment."""
+"""Authenticate a cardholder by 3-D Secure, and continue the payment."""

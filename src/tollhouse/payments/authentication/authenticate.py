@@ -1,7 +1,7 @@
-"""Demanding that the cardholder is authenticated, before the acquirer is asked or after a soft decline.
+"""Start the authentication of a cardholder, before the acquirer is called or after a soft decline.
 
-With a browser that is known and a card range without 3DS Method the Directory is asked at once, and a frictionless
-payment ends in this very request. Otherwise the cardholder is sent to our page first.
+If the browser is known and the card range has no 3DS Method, the AReq is sent within the request, so that a
+frictionless payment ends there. Otherwise the cardholder is redirected to our page.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ async def demand_authentication(
     browser: BrowserData | None,
     after_soft_decline: bool,
 ) -> Reply:
-    """Authenticate the cardholder of a payment whose attempt is in flight, and answer with the outcome or a redirect.
+    """Authenticate the cardholder of an attempt in flight; return the outcome or a redirect.
 
     After a soft decline that attempt is closed, and a further one opened that carries the proof.
     """
@@ -64,7 +64,7 @@ async def demand_authentication(
 
 
 async def _open_attempt(deps: AuthenticationDependencies, asked: Payment, payment: Payment) -> bool:
-    """Close the attempt that was declined softly and commit the next one; False when somebody was faster."""
+    """Close the attempt with the soft decline and commit the next one; False if it was finished otherwise."""
     patience = resolve_seconds(deps.attempts, payment.attempt.acquirer) + deps.directory.timeout_seconds
     record = FinishRecord(
         lifecycle.move(asked, AttemptState.DECLINED),
@@ -83,7 +83,7 @@ async def _ask_at_once(
     *,
     browser: BrowserData,
 ) -> Reply:
-    """Send the AReq with what the merchant's server told of the browser."""
+    """Send the AReq with the browser data in the request."""
     question = build_question(
         deps, payment, draft, card=instrument.card, browser=browser, send_before=payment.attempt.send_before
     )
@@ -110,9 +110,9 @@ async def _hand_over(
     instrument: PlaintextCard,
     authentication: Authentication,
 ) -> Reply:
-    """Commit that the attempt waits for its cardholder, and answer with a redirect to our page.
+    """Commit that the attempt waits for its cardholder; return a redirect to our page.
 
-    `asked` is the payment with the attempt that is in flight: the same one, unless that was declined softly.
+    `asked` is the payment with the attempt in flight: the same one, unless it was declined softly.
     """
     answer = render_answer(payment, url=page_url(deps.pages, authentication))
     waiting = lifecycle.move(payment, AttemptState.CHALLENGED)
@@ -135,7 +135,7 @@ async def _hand_over(
 def _seal_code(
     deps: AuthenticationDependencies, payment: Payment, instrument: PlaintextCard, authentication: Authentication
 ) -> SealedCode | None:
-    """Seal the security code for the time of the challenge: a quarter of an hour from the request at most."""
+    """Seal the security code for the duration of the challenge, at most 15 minutes from the request."""
     now, left = deps.clock.now(), payment.created_at + CODE_LIFE - deps.clock.now_of(payment.merchant_id)
     if instrument.code is None or payment.initiator != "customer" or left <= timedelta():
         return None

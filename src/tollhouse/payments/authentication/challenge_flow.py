@@ -1,7 +1,7 @@
-"""The cardholder's way through our pages: what is shown next, and what a browser may do.
+"""Guide the cardholder through our pages: choose the next step, and accept data from the browser.
 
-A page is found by an unguessable key and shows whatever is stored, so a refresh, the back button, a double submit and a
-second tab are harmless: each leads to the merchant in the end. Nothing that a browser says decides about the payment.
+A page is found by an unguessable key and shows the stored state. So a refresh, the back button, a double submit and a
+second tab are harmless: each leads to the merchant in the end. No data from the browser decides about the payment.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from tollhouse.threeds.lifecycle import find_next_state
 from tollhouse.threeds.messages import build_creq, build_method_data, parse_cres, parse_method_answer
 from tollhouse.threeds.model import Authentication, AuthenticationRequest, AuthenticationState, BrowserData
 
-#: How long a cardholder who came back waits for the outcome; then the merchant hears what is known.
+#: The wait of a returned cardholder for the outcome; after that the merchant gets the state so far.
 MAX_WAIT = timedelta(seconds=10)
-#: How long an ACS waits for the first CReq (EMV 3DS core specification 2.2.0, section 5.5); later pages begin anew.
+#: An ACS waits so long for the first CReq (EMV 3DS core specification 2.2.0, section 5.5); then a new
+#: authentication is needed.
 FIRST_CREQ = timedelta(seconds=30)
-#: After how long an AReq without an answer was surely sent by a process that died.
+#: After this an AReq without a response was sent by a process that died.
 STALE_REQUEST = timedelta(seconds=20)
-#: How often one payment may begin anew.
+#: Authentications of one attempt.
 MAX_AUTHENTICATIONS = 20
 
 MIN_PAUSE_SECONDS = 0.05
@@ -45,7 +46,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Collect:
-    """Collect what the browser is, and run the 3DS Method where there is one."""
+    """Collect browser data, and run the 3DS Method if there is one."""
 
     payment: Payment
     method_url: str | None
@@ -77,14 +78,14 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Go to an address: the merchant's, or our page again."""
+    """Go to a URL: the merchant's, or our page again."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The link ran out before the cardholder had confirmed; `url` leads to the merchant."""
+    """The link expired before the cardholder had confirmed; `url` leads to the merchant."""
 
     payment: Payment
     url: str
@@ -94,7 +95,7 @@ Step = Collect | Challenge | Confirm | Wait | Redirect | Ended
 
 
 async def open_page(deps: AuthenticationDependencies, key: str) -> Step:
-    """Return what the page shows. Raises NotFound for a key that leads nowhere."""
+    """Return the step that the page shows. Raises NotFound for an unknown key."""
     authentication = await _find_by_page(deps, key)
     payment = await load_payment(deps, authentication)
     if authentication.state is AuthenticationState.ABANDONED:
@@ -105,7 +106,7 @@ async def open_page(deps: AuthenticationDependencies, key: str) -> Step:
 
 
 async def _go_on(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Step:
-    """Return the step of an authentication that is open."""
+    """Return the step of an open authentication."""
     match authentication.state:
         case AuthenticationState.COLLECTING:
             return _build_collect(deps, payment, authentication)
@@ -135,7 +136,7 @@ def _build_collect(deps: AuthenticationDependencies, payment: Payment, authentic
 
 
 async def _open_challenge(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Step:
-    """Hand out the CReq, the same one however often it is asked for."""
+    """Return the CReq: the same one for each request."""
     async with deps.database.acquire() as connection:
         opened = await store.update_opened(connection, authentication)
     if opened is None or opened.acs_url is None or opened.acs_trans_id is None:
@@ -149,7 +150,7 @@ async def _open_challenge(deps: AuthenticationDependencies, payment: Payment, au
 
 
 async def _begin_anew(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Step:
-    """Put a new authentication of the same transaction behind the page; the old one's result will be ignored."""
+    """Start a new authentication behind the same page. The result of the old one will be ignored."""
     if authentication.number >= MAX_AUTHENTICATIONS:
         return Wait(payment)
     successor = make.draft_successor(deps, authentication)
@@ -159,12 +160,12 @@ async def _begin_anew(deps: AuthenticationDependencies, payment: Payment, authen
 
 
 async def find_payment(deps: AuthenticationDependencies, key: str) -> Payment:
-    """Return the payment of a page. Raises NotFound for a key that leads nowhere."""
+    """Return the payment of a page. Raises NotFound for an unknown key."""
     return await load_payment(deps, await _find_by_page(deps, key))
 
 
 async def submit_browser(deps: AuthenticationDependencies, key: str, browser: BrowserData) -> None:
-    """Take what the browser is and send the AReq, once; the page then shows where that led. Raises NotFound."""
+    """Record the browser data and send the AReq, once. Raises NotFound."""
     authentication = await _find_by_page(deps, key)
     payment = await load_payment(deps, authentication)
     if payment.attempt.state is not AttemptState.CHALLENGED:
@@ -182,7 +183,7 @@ async def submit_browser(deps: AuthenticationDependencies, key: str, browser: Br
 async def _ask(
     deps: AuthenticationDependencies, payment: Payment, authentication: Authentication, question: AuthenticationRequest
 ) -> None:
-    """Send the AReq and write its answer down; a decided authentication lets the payment follow."""
+    """Send the AReq and record its response; continue the payment if the authentication is decided."""
     answer = await ask_directory(deps, authentication, question)
     state = find_next_state(answer.status, proceed_without_3ds=payment.proceed_without_3ds)
     async with deps.database.acquire() as connection:
@@ -192,7 +193,7 @@ async def _ask(
 
 
 async def complete_method(deps: AuthenticationDependencies, key: str, data: str) -> bool:
-    """Note that the 3DS Method came back; False for a report that is none of ours."""
+    """Record that the 3DS Method completed; False for a report that is not ours."""
     try:
         trans_id = parse_method_answer(data)
     except ProtocolError:
@@ -208,9 +209,9 @@ async def complete_method(deps: AuthenticationDependencies, key: str, data: str)
 
 
 async def receive_return(deps: AuthenticationDependencies, key: str, cres: str) -> None:
-    """Note that the ACS sent the browser back. What it brought proves nothing and is only held against the rest.
+    """Record that the ACS sent the browser back. Its data prove nothing and are only logged.
 
-    Raises NotFound for a key that leads nowhere. A second time changes nothing.
+    Raises NotFound for an unknown key. Repeating it changes nothing.
     """
     async with deps.database.acquire() as connection:
         authentication = await store.select_by_return(connection, make.digest_key(key))
@@ -241,7 +242,7 @@ def _read_claim(authentication: Authentication, cres: str) -> str:
 
 
 async def look_after_return(deps: AuthenticationDependencies, key: str) -> Step:
-    """Return what a browser sees that came back from the ACS. Raises NotFound for a key that leads nowhere."""
+    """Return the step of a browser that came back from the ACS. Raises NotFound for an unknown key."""
     async with deps.database.acquire() as connection:
         authentication = await store.select_by_return(connection, make.digest_key(key))
     if authentication is None:
@@ -253,13 +254,13 @@ async def look_after_return(deps: AuthenticationDependencies, key: str) -> Step:
 
 
 def _awaits_outcome(payment: Payment, authentication: Authentication) -> bool:
-    """Tell whether the cardholder has nothing more to do: it is decided, or the bank sent the browser back."""
+    """Return whether the cardholder has nothing left to do: decided, or sent back by the ACS."""
     has_returned = authentication.state is AuthenticationState.CHALLENGED and authentication.waiting_since is not None
     return payment.status is not Status.PENDING or authentication.state.is_decided or has_returned
 
 
 async def _wait_or_leave(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Step:
-    """Wait for an outcome that is open, 10 s at most, then go to the merchant with what is known."""
+    """Wait up to 10 s for an open outcome, then redirect to the merchant with the state so far."""
     if payment.status is not Status.PENDING:
         return Redirect(await way_back(deps.returns, payment))
     if authentication.waiting_since is None:
@@ -271,12 +272,12 @@ async def _wait_or_leave(deps: AuthenticationDependencies, payment: Payment, aut
 
 
 async def wait_on_page(deps: AuthenticationDependencies, key: str, *, seconds: float) -> bool:
-    """Wait until the page has more to show than a wait; False when it has not in that time. Raises NotFound."""
+    """Wait until the page has a further step; False after a time-out. Raises NotFound."""
     return await _wait(lambda: open_page(deps, key), seconds=seconds)
 
 
 async def wait_after_return(deps: AuthenticationDependencies, key: str, *, seconds: float) -> bool:
-    """Wait until a browser that came back can go on; False when it cannot in that time. Raises NotFound."""
+    """Wait until a returned browser has a further step; False after a time-out. Raises NotFound."""
     return await _wait(lambda: look_after_return(deps, key), seconds=seconds)
 
 

@@ -1,4 +1,4 @@
-"""Proofs of authentications (CAVV) are good once: one that comes again proves nothing."""
+"""Accept each proof of authentication (CAVV) only once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 async def ask_directory(
     deps: AuthenticationDependencies, authentication: Authentication, question: AuthenticationRequest
 ) -> AuthenticationResponse:
-    """Send the AReq of an authentication. An answer with a used proof counts as "could not be done" (U)."""
+    """Send the AReq of an authentication. A response with a used proof counts as status U (not performed)."""
     answer = await deps.directory.authenticate(question)
     if answer.cavv is not None and await is_used(deps, authentication, answer.cavv):
         return AuthenticationResponse(TransStatus.UNAVAILABLE, TECHNICAL)
@@ -23,7 +23,7 @@ async def ask_directory(
 
 
 async def is_used(deps: AuthenticationDependencies, authentication: Authentication, cavv: str) -> bool:
-    """Tell whether a proof was given to another authentication, and log it."""
+    """Return whether a proof belongs to another authentication, and log it."""
     async with deps.database.acquire() as connection:
         used = await select_is_proof_used(connection, cavv, authentication_id=authentication.authentication_id)
     if used:

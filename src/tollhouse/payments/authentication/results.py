@@ -1,4 +1,4 @@
-"""Taking the result of a challenge from the Directory: the one word that decides."""
+"""Record the result of a challenge from the Directory Server, which alone decides."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ log = structlog.get_logger()
 
 
 async def receive_result(deps: AuthenticationDependencies, body: bytes) -> bytes:
-    """Take an RReq and return the RRes, or an Erro. What follows for the payment goes on after the answer.
+    """Record an RReq and return the RRes, or an Erro. The payment continues after the response.
 
-    A repeated, a contradicting and a late result are acknowledged and change nothing. Raises Unavailable when the
-    result could not be written; its sender then repeats it.
+    A repeated, a contradicting and a late result are acknowledged and change nothing. Raises Unavailable if the result
+    could not be written; its sender then repeats it.
     """
     try:
         result = parse_rreq(body)
@@ -55,9 +55,9 @@ async def _take(deps: AuthenticationDependencies, result: ChallengeResult) -> No
 
 
 def _check_origin(authentication: Authentication | None, result: ChallengeResult) -> Authentication:
-    """Return the authentication if the result bears its ids. Raises ProtocolError.
+    """Return the authentication if the result has its IDs. Raises ProtocolError.
 
-    The Directory's id never passes through the browser: whoever knows it heard it from the Directory.
+    The Directory Server's ID never passes through the browser, so only the Directory Server knows it.
     """
     if authentication is None:
         raise refuse_result(result, UNKNOWN_TRANSACTION, "threeDSServerTransID")

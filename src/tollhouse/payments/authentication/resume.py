@@ -1,7 +1,8 @@
-"""Going on, or ending, when an authentication is decided.
+"""Continue or end a payment whose authentication is decided.
 
-The claim from `challenged` to `in_flight` is durable and conditional and comes before the acquirer is called: however
-many hear of a decision (the RReq, its repetition, the sweep), one goes on and the others find the attempt gone.
+The change from `challenged` to `in_flight` is durable and conditional, and is committed before the acquirer is called.
+Several readers of one decision (the RReq, its repetition, the sweep) may try; one succeeds, and the others find the
+attempt changed.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from tollhouse.threeds.store import lease_due_authentications, update_abandoned,
 from tollhouse.vault.security_codes import select_security_code
 
 SWEEP_LIMIT = 50
-#: Longer than an acquirer may take; a process that died in the middle is followed by the next sweep after it.
+#: Longer than the time-out of an acquirer. After it the next sweep continues the work of a process that died.
 SWEEP_LEASE_SECONDS = 120.0
 
-#: The code under which a payment ends when its authentication does not let it go on.
+#: The code with which a payment fails, by the state of its authentication.
 REFUSALS = {
     AuthenticationState.FAILED: codes.AUTHENTICATION_FAILED,
     AuthenticationState.ABANDONED: codes.AUTHENTICATION_ABANDONED,
@@ -41,9 +42,9 @@ log = structlog.get_logger()
 
 
 async def conclude(deps: AuthenticationDependencies, authentication: Authentication) -> None:
-    """Let the payment follow a decided authentication: on to the acquirer, or to its end.
+    """Continue the payment of a decided authentication: call the acquirer, or finish the payment.
 
-    Does nothing when the payment has done so already. Raises Unavailable; the sweep then tries again.
+    Does nothing if the payment has continued already. Raises Unavailable; the sweep then tries again.
     """
     payment = await load_payment(deps, authentication)
     waits = payment.attempt.state is AttemptState.CHALLENGED
@@ -65,9 +66,9 @@ async def _follow(deps: AuthenticationDependencies, payment: Payment, authentica
 async def _find_refusal(
     deps: AuthenticationDependencies, payment: Payment, authentication: Authentication
 ) -> str | None:
-    """Return the code with which the payment ends, or None if the acquirer is asked.
+    """Return the code with which the payment fails, or None if the acquirer is called.
 
-    A merchant who was disabled during the challenge has no way to an acquirer any more.
+    A merchant that was disabled during the challenge has no acquirer.
     """
     if authentication.state is not AuthenticationState.PASSED:
         return REFUSALS[authentication.state]
@@ -77,7 +78,7 @@ async def _find_refusal(
 
 
 async def resume(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> None:
-    """Claim a challenged attempt whose cardholder passed and ask the acquirer, unless somebody else has claimed it."""
+    """Put a challenged attempt in flight and call the acquirer, unless another process has done so."""
     instrument = PlaintextCard(open_card(deps, payment), await _open_code(deps, authentication.series_id))
     claimed = lifecycle.move(payment, AttemptState.IN_FLIGHT).with_attempt(
         sent_at=deps.clock.now(), send_before=deps.timeouts.send_before()
@@ -93,7 +94,7 @@ async def resume(deps: AuthenticationDependencies, payment: Payment, authenticat
 
 
 def open_card(deps: AuthenticationDependencies, payment: Payment) -> Card:
-    """Open the card that waits with an open attempt. Raises SealBroken."""
+    """Open the sealed card of an open attempt. Raises SealBroken."""
     if payment.attempt.card is None:
         raise InternalError("An open attempt has no card.")
     return deps.vault.open_card(
@@ -102,14 +103,14 @@ def open_card(deps: AuthenticationDependencies, payment: Payment) -> Card:
 
 
 async def _open_code(deps: AuthenticationDependencies, holder_id: UUID) -> Cvv | None:
-    """Open the security code, which may be gone by now; then it goes without."""
+    """Open the security code; None if it is deleted by now."""
     async with deps.database.acquire() as connection:
         sealed = await select_security_code(connection, holder_id)
     return deps.security_codes.open(sealed, now=deps.clock.now()) if sealed else None
 
 
 async def load_payment(deps: AuthenticationDependencies, authentication: Authentication) -> Payment:
-    """Return the payment that an authentication belongs to, as it stands."""
+    """Load the payment of an authentication."""
     async with deps.database.acquire() as connection:
         payment = await select_payment(
             connection, merchant_id=authentication.merchant_id, transaction_id=authentication.transaction_id
@@ -120,7 +121,7 @@ async def load_payment(deps: AuthenticationDependencies, authentication: Authent
 
 
 async def abandon(deps: AuthenticationDependencies, authentication: Authentication) -> bool:
-    """End an authentication that nobody will finish, and its payment with 1011; False when it was decided before."""
+    """End an open authentication, and its payment with 1011; False if it was decided before."""
     async with deps.database.acquire() as connection:
         abandoned = await update_abandoned(connection, authentication)
     if abandoned is None:
@@ -130,9 +131,9 @@ async def abandon(deps: AuthenticationDependencies, authentication: Authenticati
 
 
 async def sweep_authentications(deps: AuthenticationDependencies) -> int:
-    """Abandon what ran out, and follow decisions that nobody followed; return how many were looked at.
+    """Abandon expired authentications, and continue decided ones; return how many were processed.
 
-    Any number of processes may sweep: each authentication is leased to one of them.
+    Several processes may sweep: each authentication is leased to one of them.
     """
     async with deps.database.transaction() as connection:
         due = await lease_due_authentications(connection, limit=SWEEP_LIMIT, lease_seconds=SWEEP_LEASE_SECONDS)

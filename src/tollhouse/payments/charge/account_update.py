@@ -1,4 +1,4 @@
-"""Stored cards and the account updater: asking what is new about one, and taking over what it tells."""
+"""Query the account updater about stored cards, and apply its updates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NO_ACCOUNT = "There is no such stored card."
 
 
 async def ask_for_update(deps: CardUpdateDependencies, *, merchant_id: int, account_id: UUID) -> Update:
-    """Ask the updater what is new about a stored card, with no database connection held.
+    """Query the updater about a stored card, with no database connection held.
 
     Raises NotFound for an account that is not the merchant's.
     """
@@ -40,10 +40,10 @@ async def ask_for_update(deps: CardUpdateDependencies, *, merchant_id: int, acco
 async def apply_update(
     connection: PlainConnection, vault: Vault, *, merchant_id: int, account_id: UUID, card: Card
 ) -> UUID:
-    """Take over what a stored card is by now, in the caller's transaction, and return the account to charge.
+    """Update a stored card in the caller's transaction, and return the account to charge.
 
-    That is the same account for a new date, another one for a new number; whoever names the old one is led on to it.
-    Safe to repeat. Raises NotFound for an account that is not the merchant's.
+    That is the same account for a new date, another one for a new number; the old ID then leads to it. Safe to repeat.
+    Raises NotFound for an account that is not the merchant's.
     """
     kept = await update_card(connection, vault, merchant_id=merchant_id, account_id=account_id, card=card)
     if kept is None:

@@ -1,4 +1,4 @@
-"""Build the payment of an intent: take its IDs, seal its card, digest it against double clicks. Nothing is stored."""
+"""Build the payment of an intent: take its IDs, seal its card, digest it against double clicks. Stores nothing."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def build_payment(deps: ChargeDependencies, intent: Intent) -> Payment:
 
 
 def _choose_addressee(intent: Intent) -> Recipient | None:
-    """Say to whom letters go: where the request says, else to the consumer; to nobody where that is no address."""
+    """Return the recipient of emails: as requested, or the consumer; None without a valid address."""
     wish, profile = intent.requested.receipt, intent.payer.profile
     if wish is None:
         return None
@@ -89,7 +89,7 @@ def _choose_addressee(intent: Intent) -> Recipient | None:
 
 
 def build_consumer_row(intent: Intent) -> ConsumerRow | None:
-    """Return the consumer to be created unless they exist."""
+    """Return the consumer to be created, or None if they exist."""
     payer = intent.payer
     if payer.is_known:
         return None
@@ -98,7 +98,7 @@ def build_consumer_row(intent: Intent) -> ConsumerRow | None:
 
 
 def _build_holding(intent: Intent) -> Holding | None:
-    """Say how long an authorization stays open; its only price says when it is captured."""
+    """Return the dates of an authorization that is captured later, which its only price determines."""
     if not _is_captured_later(intent):
         return None
     return Holding(intent.items[0].prices[0].offset.count, intent.card.card.number.brand.authorization_days)
@@ -109,7 +109,7 @@ def _is_captured_later(intent: Intent) -> bool:
 
 
 async def _build_subscribing(deps: ChargeDependencies, intent: Intent) -> tuple[Subscribing, ...]:
-    """Name a subscription for each schedule that charges later."""
+    """Assign an ID to a subscription for each schedule with later charges."""
     asked = intent.requested
     if _is_captured_later(intent) or asked.changing:
         return ()
@@ -120,10 +120,10 @@ async def _build_subscribing(deps: ChargeDependencies, intent: Intent) -> tuple[
 
 
 def _digest_purchase(deps: ChargeDependencies, intent: Intent) -> bytes | None:
-    """Hash what makes two requests one purchase: all of the request but its ID, its token and its security code.
+    """Hash the content that two requests of one payment share: all but ID, token and security code.
 
-    A payment page guards its purchase in its own way: whatever card is tried, it is charged once. So does billing; two
-    subscriptions may well be renewed alike in the same moment.
+    Payment pages and billing prevent double charges by other means: a page is charged once with any card, and two
+    subscriptions may be renewed alike at the same moment.
     """
     asked = intent.requested
     if asked.page_try or asked.renewing or not intent.site.guards_double_clicks:
@@ -132,7 +132,7 @@ def _digest_purchase(deps: ChargeDependencies, intent: Intent) -> bytes | None:
 
 
 def _describe_purchase(intent: Intent) -> list[Any]:
-    """List what two equal purchases have in common. What was found out, such as the acquirer, is not compared."""
+    """List the compared content of a payment. Derived values such as the acquirer are not compared."""
     asked, payer, card = intent.requested, intent.payer, intent.card.card
     source, consumer = asked.source, asked.consumer
     is_named = payer.is_known or payer.external_id is not None

@@ -1,8 +1,8 @@
-"""Charge an intent: from what was checked to the reply.
+"""Charge an intent and return the reply.
 
     charge ──> begin_payment (durable) ──> execute_attempt: authenticate, ask the acquirer ──> finish_attempt (durable)
 
-The branches are here; the leaves are in the modules beside.
+The decisions are here, the steps in the modules beside.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from tollhouse.risk.assess import assess
 
 
 async def charge(deps: ChargeDependencies, intent: Intent) -> Reply:
-    """Charge an intent and return the reply; a request that was seen before gets its first one.
+    """Charge an intent and return the reply; a repeated request gets the first reply.
 
-    Raises PaymentRejected when the token was used meanwhile, RequestIdReused, RequestInProgress, and Unavailable. After
-    Unavailable nobody knows whether the intention was committed: the same request id finds out.
+    Raises PaymentRejected if the token was used meanwhile, RequestIdReused, RequestInProgress and Unavailable. After
+    Unavailable the payment may have begun or not; a repeat with the same idempotency key finds out.
     """
     return await run_once(deps.requests, intent.requested.claim, begin_payment, deps, intent)
 
 
 async def begin_payment(work: RunningRequest, deps: ChargeDependencies, intent: Intent) -> Reply:
-    """Commit a payment and execute its attempt; or reply by what was there before."""
+    """Commit a payment and execute its attempt; or return the reply of the earlier request."""
     payment = await build_payment(deps, intent)
     begun = await deps.begin_lane.submit(_build_record(deps, intent, payment))
     if not isinstance(begun, Committed):
@@ -48,7 +48,7 @@ async def begin_payment(work: RunningRequest, deps: ChargeDependencies, intent: 
 
 
 def _build_record(deps: ChargeDependencies, intent: Intent, payment: Payment) -> BeginRecord:
-    """Put together what is committed with a payment: its request id, its token and its consumer."""
+    """Build the record of a payment that begins, with its idempotency key, token and consumer."""
     return BeginRecord(
         payment=payment,
         claim=intent.requested.claim,
@@ -59,19 +59,19 @@ def _build_record(deps: ChargeDependencies, intent: Intent, payment: Payment) ->
 
 
 def _resolve_seconds(deps: ChargeDependencies, intent: Intent) -> float:
-    """Return when the resolver may look at the first attempt: the Directory is asked before the acquirer, if at all."""
+    """Return the seconds until the resolver may query the first attempt, including a 3-D Secure check."""
     directory_seconds = deps.authentication.directory.patience_seconds if intent.asks_authentication else 0.0
     return resolve_seconds(deps.attempts, intent.acquirer) + directory_seconds
 
 
 async def _answer_not_begun(deps: ChargeDependencies, claim: Claim | None, payment: Payment, begun: Begun) -> Reply:
-    """Reply by what kept a payment from being begun: an equal one, the first request of its id, or its used token."""
+    """Return the reply for a payment that did not begin: equal to another, repeated, or with a used token."""
     if isinstance(begun, DoubleClick):
         return await answer_double_click(deps.requests, payment, payment_id=begun.payment_id)
     if isinstance(begun, Outdated):
         raise ConcurrentChange("The subscription was changed.")
     reply = await recall_claim(deps.requests, claim) if claim and isinstance(begun, KeyAlreadyClaimed) else None
-    if reply is None:  # the token is gone; whoever held the request id gave it back for the same reason
+    if reply is None:  # the token is used; the request that had claimed the key released it for the same reason
         raise reject(Subject.TOKEN, USED_TOKEN)
     return reply
 
@@ -79,9 +79,9 @@ async def _answer_not_begun(deps: ChargeDependencies, claim: Claim | None, payme
 def apply_risk_rules(
     deps: ChargeDependencies, payment: Payment, intent: Intent, found: Committed
 ) -> tuple[Payment, str | None]:
-    """Return the payment as it was found to be, and the code with which it is refused, or None.
+    """Return the payment with the facts found at begin, and the code with which it is refused, or None.
 
-    A card that is disabled is charged no more by request; what runs on it goes on (behaviour, section 3).
+    A disabled card is not charged by request; its subscriptions continue.
     """
     refused_with = assess(found.facts, deps.limits) or intent.refused_with
     if not found.is_account_disabled:
@@ -94,7 +94,7 @@ def apply_risk_rules(
 async def execute_attempt(
     deps: ChargeDependencies, payment: Payment, intent: Intent, *, refused_with: str | None
 ) -> Reply:
-    """Take a begun payment to its outcome, or to the challenge that comes before it."""
+    """Call the acquirer for a begun payment, or start the challenge that comes first."""
     if refused_with is not None:
         return await finish_attempt(
             deps.finish, payment, lifecycle.refuse(payment, refused_with, deps.clock.now_of(payment.merchant_id))

@@ -1,6 +1,6 @@
 """Build the intent of a payment from a request and the records that it refers to.
 
-The API, payment pages, renewals and changes of a card all build it here, and nobody changes it afterwards.
+The API, payment pages, renewals and changes of a card all build it here. It is not changed afterwards.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tollhouse.payments.model import Item, Mode, PlaintextCard, Source
 from tollhouse.payments.routing import NO_ACQUIRER, choose_acquirer, find_account
 from tollhouse.vault.tokens import open_code
 
-#: Sources that are charged with one click: the cardholder is sent to the bank only when the request asks for it.
+#: Sources that are charged with one click: the cardholder is challenged only if the request asks for it.
 ONE_CLICK_KINDS = frozenset({"consumer", "paymentAccountId", "cc_token"})
 
 PRICE_REQUIRED = "is required without an SKU"
@@ -46,7 +46,7 @@ class Payer(Struct, frozen=True):
 
 
 class Offer(Struct, frozen=True):
-    """The items, their site and the payer: the part of an intent that needs no card."""
+    """The items, their site and the payer: the part of an intent without the card."""
 
     site: Site
     items: tuple[Item, ...]
@@ -73,15 +73,15 @@ class Intent(Struct, frozen=True):
     ipn_url: str
     redirect_url: str
     acquirer: str
-    #: The payment code, such as 1020, with which the payment fails without an acquirer; or None.
+    #: The code, such as 1020, with which the payment fails without an acquirer call; or None.
     refused_with: str | None
 
 
 async def build_intent(lookups: IntentLookups, requested: RequestedPayment) -> Intent:
-    """Load what a request refers to, check it, and decide what is charged and how.
+    """Load the references of a request, check them, and decide what is charged and how.
 
     Raises:
-        PaymentRejected: with all faults of what it refers to; or else with those of the payment as a whole.
+        PaymentRejected: With all faults of the references; or else with those of the payment as a whole.
     """
     found = await load_references(lookups, requested)
     offer = _build_offer(lookups, requested, found)
@@ -121,7 +121,7 @@ async def build_intent(lookups: IntentLookups, requested: RequestedPayment) -> I
 
 
 async def build_offer(lookups: IntentLookups, requested: RequestedPayment) -> Offer:
-    """Load and check the part of a request that is known before there is a card. Raises PaymentRejected."""
+    """Load and check the part of a request that does not need a card. Raises PaymentRejected."""
     return _build_offer(lookups, requested, await load_references(lookups, requested))
 
 
@@ -134,7 +134,7 @@ def _build_offer(lookups: IntentLookups, requested: RequestedPayment, found: Ref
 
 
 def _choose_items(requested: RequestedPayment, found: References) -> tuple[Item, ...]:
-    """Say what is sold. Raises PaymentRejected for an item without a price, and for prices that do not fit."""
+    """Return the sold items. Raises PaymentRejected for missing prices, and for prices that do not fit."""
     pairs = list(zip(requested.items, found.items, strict=True))
     items = tuple(asked if isinstance(asked, Item) else _build_item(asked, loaded) for asked, loaded in pairs)
     faults = _find_price_faults(items, requested.items)
@@ -147,7 +147,7 @@ def _find_price_faults(items: tuple[Item, ...], asked: tuple[RequestedItem | Ite
     faults: list[Fault] = []
     total = 0
     for position, item in enumerate(items):
-        if isinstance(asked[position], Item):  # its prices were checked when it was offered
+        if isinstance(asked[position], Item):  # its prices were checked before
             continue
         if not item.prices:
             faults.append(Fault(Subject.PRICES, PRICE_REQUIRED, position))
@@ -163,7 +163,7 @@ def _find_price_faults(items: tuple[Item, ...], asked: tuple[RequestedItem | Ite
 
 
 def _build_item(asked: RequestedItem, loaded: LoadedItem) -> Item:
-    """Take the SKU that is sold by name, with the request's own prices if it has any; or the one it describes."""
+    """Build an item from its SKU and the request. Prices and title in the request replace those of the SKU."""
     if loaded.site is None:
         raise InternalError("An item without a site was not rejected.")
     sku = loaded.sku
@@ -193,14 +193,14 @@ def _choose_payer(lookups: IntentLookups, requested: RequestedPayment, found: Re
 
 
 def _check_initiator(requested: RequestedPayment, found: References) -> None:
-    """Reject a charge by the merchant that no payment by the customer has prepared. A renewal follows an agreement."""
+    """Reject a charge by the merchant without an earlier payment by the consumer. Renewals are exempt."""
     has_paid = found.account is not None and found.account.network_transaction_id
     if requested.source.initiator == "merchant" and requested.renewing is None and not has_paid:
         raise reject(Subject.INITIATOR, NOT_INITIATED_BEFORE)
 
 
 def _open_card(lookups: IntentLookups, requested: RequestedPayment, found: References) -> PlaintextCard:
-    """Open the card of the request, the token or the vault. A stored card's security code comes by itself."""
+    """Open the card of the request, of the token or of the vault. The security code of a stored card is separate."""
     if requested.source.card is not None:
         return PlaintextCard(requested.source.card, requested.source.code)
     vault, token, account = lookups.vault, found.token, found.account
@@ -215,7 +215,7 @@ def _open_card(lookups: IntentLookups, requested: RequestedPayment, found: Refer
 
 
 def _check_code(card: Card, code: Cvv | None) -> None:
-    """Reject a security code that has not as many digits as the brand of the stored card gives it."""
+    """Reject a security code whose length does not fit the brand of the stored card."""
     length = card.number.brand.cvv_length
     if code is not None and length is not None and len(code) != length:
         raise reject(Subject.SECURITY_CODE, f"must have {length} digits")
@@ -245,7 +245,7 @@ def _choose_mode(items: tuple[Item, ...], site: Site, brand: Brand) -> tuple[Mod
 
 
 def _is_captured_later(prices: tuple[Price, ...], brand: Brand) -> bool:
-    """Tell whether one single charge falls due while an authorization of today is still valid, with a day to spare."""
+    """Return whether the only charge falls due a day or more before today's authorization expires."""
     offset = prices[0].offset
     is_single = len(prices) == 1 and not prices[0].is_repeating
     return is_single and offset.unit == "d" and 0 < offset.count < brand.authorization_days
@@ -259,17 +259,17 @@ def _choose_network_transaction_id(requested: RequestedPayment, found: Reference
 
 
 def _choose_reason(requested: RequestedPayment, items: tuple[Item, ...], *, is_captured_later: bool) -> Reason:
-    """Tell the issuer what the payment is for: a single charge that is captured later begins no agreement."""
+    """Return the reason for the issuer. A single charge that is captured later begins no agreement."""
     if not requested.is_purchase or (not is_captured_later and any(has_later_charges(item.prices) for item in items)):
         return "recurring"
     return "one_click" if requested.source.initiator == "customer" else "unscheduled"
 
 
 def _asks_authentication(requested: RequestedPayment, site: Site, *, is_one_click: bool) -> bool:
-    """Decide whether to authenticate before the issuer is asked: by the request, or by a rule of the site.
+    """Return whether to authenticate before the acquirer is called: by the request, or by a rule of the site.
 
-    A one-click charge is never redirected unless the request asks for it, and nothing is authenticated that the
-    merchant's own 3-D Secure server has seen to, or for which an exemption is claimed.
+    A one-click charge is redirected only if the request asks for it. A charge with external authentication or with a
+    claimed exemption is not authenticated.
     """
     if requested.source.initiator == "merchant" or requested.source.endorsement is not None:
         return False
@@ -277,7 +277,7 @@ def _asks_authentication(requested: RequestedPayment, site: Site, *, is_one_clic
 
 
 def _may_redirect(requested: RequestedPayment, *, is_one_click: bool) -> bool:
-    """Tell whether a soft decline leads to a challenge; an exemption that is not granted does, a proof never."""
+    """Return whether a soft decline leads to a challenge: yes with a claimed exemption, never with a proof."""
     endorsement = requested.source.endorsement
     if requested.source.initiator == "merchant" or (endorsement is not None and endorsement.status is not None):
         return False
@@ -291,7 +291,7 @@ def _choose_acquirer(lookups: IntentLookups, requested: RequestedPayment) -> str
 
 
 def _find_refusal(requested: RequestedPayment, found: References, acquirer: str | None) -> str | None:
-    """Refuse a disabled card by request; a subscription that runs on it continues (behaviour, section 3)."""
+    """Refuse a disabled card by request; its subscriptions continue."""
     if found.account is not None and found.account.disabled and requested.renewing is None:
         return codes.ACCOUNT_DISABLED
     return codes.NO_ROUTE if acquirer is None else None

@@ -1,6 +1,6 @@
-"""Load what a payment request refers to: sites, SKUs, token, stored card, consumer. Reads only.
+"""Load the records that a request refers to: sites, SKUs, token, stored card, consumer. Reads only.
 
-All faults are collected, so that the client is told all of them at once.
+All faults are collected, so that the client gets all of them at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tollhouse.storage.database import PlainConnection
 from tollhouse.vault.accounts import StoredCard, select_account
 from tollhouse.vault.tokens import StoredToken, select_token
 
-#: The source that names no card: that of the request's consumer is charged.
+#: The source without a card: the stored card of the request's consumer is charged.
 CARD_ON_FILE = "cc_token"
 UNKNOWN = "is unknown"
 UNKNOWN_TOKEN = "is unknown; tokenize the card again"  # noqa: S105 - a sentence
@@ -32,7 +32,7 @@ NO_CONSUMER_NAMED = "is required: it says whose stored card is charged"
 NEVER_PAID = "is a consumer without a successful payment"
 OTHER_CONSUMER = "is a card of another consumer than the subscription's"
 
-#: The largest number of a 64-bit id; nothing above it was ever issued.
+#: The largest number of a 64-bit ID; nothing above it was ever issued.
 MAX_ID = 2**63 - 1
 
 
@@ -46,7 +46,7 @@ class LoadedItem:
 
 @dataclass(slots=True)
 class References:
-    """The records that a payment request refers to, and the faults of references to none."""
+    """The records that a payment request refers to, and the faults of its references."""
 
     items: list[LoadedItem] = field(default_factory=list)
     token: StoredToken | None = None
@@ -56,16 +56,16 @@ class References:
 
     @property
     def site(self) -> Site | None:
-        """The site whose rules and addresses apply: that of the first item."""
+        """The site of the first item, whose rules and URLs apply."""
         return self.items[0].site if self.items else None
 
     def add_fault(self, subject: Subject, text: str, item: int | None = None) -> None:
-        """Note a fault."""
+        """Add a fault."""
         self.faults.append(Fault(subject, text, item))
 
 
 async def load_references(lookups: IntentLookups, requested: RequestedPayment) -> References:
-    """Load everything that a request refers to."""
+    """Load every record that a request refers to."""
     found = References(account=requested.source.account)
     for position, item in enumerate(requested.items):
         if isinstance(item, Item):
@@ -77,7 +77,7 @@ async def load_references(lookups: IntentLookups, requested: RequestedPayment) -
         await _load_payer(lookups, requested, requested.payer_id, found)
     elif requested.consumer.consumer_id is not None:
         await _load_consumer(lookups, requested, requested.consumer.consumer_id, found)
-    if requested.renewing is None and requested.page_try is None:  # those were agreed on before
+    if requested.renewing is None and requested.page_try is None:  # their terms were agreed before
         _check_terms(lookups, requested, found)
     return found
 
@@ -85,7 +85,7 @@ async def load_references(lookups: IntentLookups, requested: RequestedPayment) -
 async def _load_offered_item(
     lookups: IntentLookups, requested: RequestedPayment, item: Item, position: int, found: References
 ) -> LoadedItem:
-    """Load the site of an item whose prices are decided. A site that sells no more still has its subscriptions."""
+    """Load the site of an item with fixed prices. A disabled site keeps its subscriptions."""
     site = await lookups.catalog.site(requested.merchant_id, item.site_id)
     if requested.is_purchase and not (site and site.is_enabled):
         found.add_fault(Subject.SITE, "does not sell any more", position)
@@ -137,7 +137,7 @@ async def _load_token(lookups: IntentLookups, requested: RequestedPayment, text:
 
 
 def find_token_fault(token: StoredToken | None, *, merchant_id: int, now: datetime) -> str | None:
-    """Say why a token cannot be used, or return None. Another merchant's token is as unknown as none."""
+    """Return the reason that a token cannot be used, or None. Another merchant's token counts as unknown."""
     if token is None or token.merchant_id not in {None, merchant_id}:
         return UNKNOWN_TOKEN
     if token.used_by is not None:
@@ -160,7 +160,7 @@ async def _load_account(
 async def _load_source_consumer(
     lookups: IntentLookups, requested: RequestedPayment, consumer_id: str, found: References
 ) -> None:
-    """Find the card of the consumer's last successful payment. Only the gateway's own IDs name a consumer here."""
+    """Load the card of the consumer's last successful payment. Only the gateway's own IDs are accepted."""
     async with lookups.database.acquire() as connection:
         known = await select_consumer(connection, merchant_id=requested.merchant_id, consumer_id=consumer_id)
         if known is None:
@@ -182,7 +182,7 @@ async def _choose_last_card(
 
 
 async def _load_card_on_file(lookups: IntentLookups, requested: RequestedPayment, found: References) -> None:
-    """Find the card of the last successful payment of the request's own consumer, by either ID."""
+    """Load the card of the last successful payment of the request's own consumer, by either ID."""
     sent, own = requested.payer_id or requested.consumer.consumer_id, requested.consumer.external_id
     subject = Subject.EXTERNAL_ID if sent is None and own else Subject.CONSUMER
     if sent is None and own is None:
@@ -199,7 +199,7 @@ async def _load_card_on_file(lookups: IntentLookups, requested: RequestedPayment
 async def _find_named_consumer(
     lookups: IntentLookups, connection: PlainConnection, merchant_id: int, sent: str | None, own: str | None
 ) -> tuple[Consumer, UUID | None] | None:
-    """Find the consumer by the gateway's ID, else by the merchant's own, as a payment with a card would."""
+    """Find the consumer by the gateway's ID, else by the merchant's own, as for a payment with a card."""
     known = None
     if sent is not None and is_consumer_id(sent):
         known = await select_consumer(connection, merchant_id=merchant_id, consumer_id=sent)
@@ -210,9 +210,9 @@ async def _find_named_consumer(
 
 
 async def _load_consumer(lookups: IntentLookups, requested: RequestedPayment, sent: str, found: References) -> None:
-    """Find the consumer whom the request names, perhaps by the merchant's own ID.
+    """Load the consumer that the request names, perhaps by the merchant's own ID.
 
-    With a stored card it has to be the card's owner.
+    If a stored card is charged, it must be the card's owner.
     """
     owner = found.account
     if owner is not None:
@@ -223,7 +223,7 @@ async def _load_consumer(lookups: IntentLookups, requested: RequestedPayment, se
 
 
 async def _load_payer(lookups: IntentLookups, requested: RequestedPayment, payer_id: str, found: References) -> None:
-    """Load the consumer who has to pay, and refuse another consumer and their cards."""
+    """Load the consumer who has to pay, and reject another consumer and their cards."""
     found.consumer = await _select_consumer(lookups, requested.merchant_id, payer_id)
     account = found.account
     if account is not None and account.consumer_id != payer_id:
@@ -245,7 +245,7 @@ def _now(lookups: IntentLookups, requested: RequestedPayment) -> datetime:
 
 
 def _check_terms(lookups: IntentLookups, requested: RequestedPayment, found: References) -> None:
-    """Check the acquirer account that is named, and that there are addresses for the result."""
+    """Check the acquirer account, and that the URLs for the result are given."""
     site = found.site
     if requested.source.mid is not None and find_account(requested.source.mid, lookups.routes) is None:
         found.add_fault(Subject.ACQUIRER_ACCOUNT, UNKNOWN)

@@ -1,4 +1,4 @@
-"""A payment as it is requested, before anything that it refers to was loaded."""
+"""A payment as requested, before its references are loaded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tollhouse.vault.accounts import StoredCard
 
 
 class RequestedItem(Struct, frozen=True):
-    """An item that is sold by a site or as an SKU, named as sent; its own prices replace those of the SKU."""
+    """An item sold by a site or as an SKU, named as sent; its own prices replace those of the SKU."""
 
     site_id: str | None = None
     sku_name: str | None = None
@@ -28,9 +28,9 @@ class RequestedItem(Struct, frozen=True):
 
 
 class RequestedSource(Struct, frozen=True, kw_only=True):
-    """The card that pays, in the clear or by one of its names, and how it is to be charged. Names are as sent."""
+    """The card to charge, in plain text or by a reference, and the way to charge it. References are as sent."""
 
-    #: The paymentSource.type of the answer.
+    #: The paymentSource.type of the response.
     kind: str = ""
     card: Card | None = None
     #: The security code; for a stored card it may come alone.
@@ -62,30 +62,30 @@ class RequestedConsumer(Struct, frozen=True, kw_only=True):
 class RequestedPayment(Struct, frozen=True, kw_only=True):
     """A payment as the API, a payment page or billing requests it.
 
-    Of a faulty request only what it refers to is filled in (`payments.charge.references`).
+    A faulty request has only its references filled in (`payments.charge.references`).
     """
 
     merchant_id: int
     request_id: str = ""
     claim: Claim | None = None
-    #: An `Item` was offered on a page or is in a subscription: it is taken as it is.
+    #: An `Item` comes from a page or a subscription and is used unchanged.
     items: tuple[RequestedItem | Item, ...]
     source: RequestedSource
     consumer: RequestedConsumer
-    #: The gateway's ID of the consumer who has to be the one that pays, where that is decided already.
+    #: The gateway's ID of the consumer who has to pay, if that is decided already.
     payer_id: str | None = None
     metadata: str = "{}"
     ipn_url: str | None = None
     redirect_url: str | None = None
     receipt: ReceiptRequest | None = None
-    #: At most one of these: a try of a payment page, a charge for a period, the subscription that gets another card.
+    #: At most one of these: a try on a payment page, a renewal, the subscription that gets another card.
     page_try: PageTry | None = None
     renewing: Renewing | None = None
     changing: SubscriptionSummary | None = None
-    #: Of the payment that began the agreement under which a period is charged.
+    #: That of the payment which began the agreement, for a renewal.
     network_transaction_id: str | None = None
 
     @property
     def is_purchase(self) -> bool:
-        """Whether it sells something, rather than serve a subscription that exists."""
+        """Whether it sells something, rather than serving an existing subscription."""
         return self.renewing is None and self.changing is None

@@ -1,4 +1,4 @@
-"""The cards that a consumer may pay with again."""
+"""List the stored cards that a consumer may use again."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tollhouse.vault.accounts import StoredCard, list_accounts, select_accounts_
 #: A stored card with the profile of its consumer.
 LoadedCard = StoredCard
 
-#: Cards that are looked at: one who has more of them disabled than this finds none.
+#: Cards that are read: a consumer with more disabled cards than this gets none.
 MAX_LOOKED_AT = 50
 
 
 @dataclass(frozen=True, slots=True)
 class WalletCard:
-    """A card that was paid with before, as far as it may be shown. `expiry_year` has four digits."""
+    """A stored card without its secrets. `expiry_year` has four digits."""
 
     account_id: UUID
     brand: str
@@ -31,7 +31,7 @@ class WalletCard:
 
 
 class KeptCard(Protocol):
-    """What of a stored card decides whether it may be paid with."""
+    """The fields of a stored card that decide whether it may be charged."""
 
     @property
     def disabled(self) -> bool:
@@ -47,7 +47,7 @@ class KeptCard(Protocol):
 
 
 def is_usable(card: KeptCard, at: datetime) -> bool:
-    """Tell whether a stored card is enabled and not expired."""
+    """Return whether a stored card is enabled and not expired."""
     return not card.disabled and not Expiry(card.expiry_month, card.expiry_year).is_past(year=at.year, month=at.month)
 
 

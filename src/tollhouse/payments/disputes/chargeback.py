@@ -1,8 +1,8 @@
-"""Record charge-backs: the steps of a dispute between an issuer and a merchant.
+"""Record chargebacks: the steps of a dispute between an issuer and a merchant.
 
-No acquirer call is made because the issuer has already decided. A charge-back is a fact: it is recorded and posted
-whatever was done with the payment before, also beyond what is left of it. It is a transaction of the same purchase
-that is settled as it is written, and everything that follows from it is written with it.
+No acquirer call is made because the issuer has already decided. A chargeback is always recorded and posted, also if it
+exceeds the amount that is left. It is a transaction of the same payment, finished in the database transaction that
+begins it, together with the rows of its finish hooks.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ from tollhouse.storage.database import PlainConnection
 async def record_chargeback(
     deps: ChargebackDependencies, wish: OperationRequest, wanted: Sum = ALL, step: DisputeStep = DisputeStep.FIRST
 ) -> Reply:
-    """Record a step of a dispute, about all that is left of the payment unless an amount is given.
+    """Record a step of a dispute, about the amount that is left unless one is given.
 
-    The answer is the charge-back. Raises what `operate` raises.
+    Returns the chargeback. Raises as `operate` does.
     """
     judge = partial(judge_chargeback, wanted=wanted, step=step)
     return await run_once(deps.requests, wish.claim, _record, deps, wish, judge)
 
 
 async def record_dispute(deps: ChargebackDependencies, wish: OperationRequest, money: Money) -> Reply:
-    """Record what an issuer charged back by its own account, all of it. Raises as `record_chargeback`."""
+    """Record an issuer's chargeback in full. Raises as `record_chargeback` does."""
     return await run_once(deps.requests, wish.claim, _record, deps, wish, partial(judge_dispute, money=money))
 
 
 async def _record(_: RunningRequest, deps: ChargebackDependencies, wish: OperationRequest, judge: Judge) -> Reply:
-    """Commit a charge-back with all that follows from it; or answer by what was there before."""
+    """Commit a chargeback with the rows of its finish hooks; or return the response of the earlier request."""
     named = await load_named(deps.database, wish)
     transaction_id = await deps.numbers.next_number()
     chargeback = None
@@ -85,7 +85,7 @@ async def _finish(deps: ChargebackDependencies, connection: PlainConnection, cha
 def _build_chargeback(
     deps: ChargebackDependencies, wish: OperationRequest, named: Payment, verdict: Verdict, *, transaction_id: int
 ) -> Payment:
-    """Put the transaction together, with its answer."""
+    """Build the transaction with its response."""
     now = deps.finish.clock.now_of(wish.merchant_id)
     attempt = build_no_attempt(now)
     by_issuer = dataclasses.replace(wish, cause=Cause.ISSUER, emulate_code=None)

@@ -1,14 +1,14 @@
-"""Disputes: what issuers charged back is asked of the acquirers, recorded once each, and then acknowledged.
+"""Import disputes from the acquirers: query them, record each once, and acknowledge it.
 
-Only what was recorded is acknowledged. Nothing about the payment keeps a dispute from being recorded.
+Only recorded disputes are acknowledged. No state of the payment prevents recording.
 
-    ask ──> record the charge-back (durable) ──> acknowledge
+    query ──> record the chargeback (durable) ──> acknowledge
 
-An acquirer tells a dispute until it is acknowledged, and a dispute is recorded under a request id that follows from its
-own id. So a process that dies between two of the steps loses nothing, and what is told twice is recorded once.
+An acquirer repeats a dispute until it is acknowledged, and its idempotency key is derived from its ID. So a
+process that dies between two steps loses nothing, and a repeated dispute is recorded once.
 
-One question is for all merchants. It bears the instant until which a dispute is due: the real time, and for the few
-merchants whose clock is ahead, in stage, their own.
+One query is for all merchants. It contains the instant until which a dispute is due: the real time, and in stage the
+merchant time of each merchant whose clock is ahead.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from tollhouse.payments.operations.operate import NO_OPERATION_ON, OperationRequ
 from tollhouse.payments.store import queries, select_payment
 from tollhouse.storage.database import PlainConnection
 
-#: Under which request ids of disputes are taken: no client's are, so that they never meet.
+#: The operation of idempotency keys of disputes. No client's key has it.
 OPERATION = "dispute"
-#: Pages at a time; what is left then waits for the next look.
+#: Pages of one import; the others are imported next time.
 MAX_PAGES = 100
-#: Merchants with a clock of their own in one question; for those beyond the real time counts, and a look of their own.
+#: Merchants with a clock of their own in one query; for further ones the real time counts.
 MAX_AHEAD = 1_000
-#: After everything that will ever fall due.
+#: Later than any due time.
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 _ACCEPTOR = re.compile("[0-9]{1,18}")
@@ -49,10 +49,10 @@ log = structlog.get_logger()
 async def import_disputes(
     deps: DisputeDependencies, *, merchant_id: int | None = None, is_stopping: Callable[[], bool] = lambda: False
 ) -> int:
-    """Record what is due now, of one merchant or of all, and return how many charge-backs were recorded.
+    """Record the disputes that are due, of one merchant or of all; return the number of chargebacks.
 
-    When the process stops, no further page is asked for. Raises Unavailable when an acquirer does not answer; what it
-    told until then, and what others tell, is recorded.
+    If the process stops, no further page is requested. Raises Unavailable if an acquirer does not respond; the disputes
+    that it sent before, and those of other acquirers, are recorded.
     """
     query = await _build_query(deps, merchant_id)
     recorded, silent = 0, None
@@ -67,10 +67,10 @@ async def import_disputes(
 
 
 async def find_next_dispute(deps: DisputeDependencies, merchant_id: int) -> datetime | None:
-    """Return when the next of a merchant's disputes falls due, in its time, as far as the acquirers tell; or None.
+    """Return the merchant time at which the next dispute of a merchant falls due, or None.
 
-    That may be past: then it can be taken in, or waits for an operation that is open. Raises Unavailable when an
-    acquirer does not answer.
+    It may be past: the dispute can be imported now, or waits for an open operation. Raises Unavailable if an acquirer
+    does not respond.
     """
     query = DisputeQuery(until=FOR_EVER, acceptor=str(merchant_id))
     pages = [await _ask(acquirer, query) for acquirer in deps.acquirers.values()]
@@ -78,7 +78,7 @@ async def find_next_dispute(deps: DisputeDependencies, merchant_id: int) -> date
 
 
 async def _build_query(deps: DisputeDependencies, merchant_id: int | None) -> DisputeQuery:
-    """Say until when, by which clock; and tell our own clock how far the merchants' are ahead."""
+    """Build the query with the times until which disputes are due; update the offsets of our own clock."""
     async with deps.database.acquire() as connection:
         rows = queries.select_clocks_ahead(connection, merchant_id=merchant_id, most=MAX_AHEAD)
         offsets = {row["merchant_id"]: row["clock_offset"] async for row in rows}
@@ -93,7 +93,7 @@ async def _build_query(deps: DisputeDependencies, merchant_id: int | None) -> Di
 async def _take_in(
     deps: DisputeDependencies, acquirer: Acquirer, query: DisputeQuery, is_stopping: Callable[[], bool]
 ) -> int:
-    """Take in what one acquirer tells, page by page."""
+    """Import the disputes of one acquirer, page by page."""
     recorded = 0
     for _ in range(MAX_PAGES):
         if is_stopping():
@@ -118,24 +118,24 @@ async def _ask(acquirer: Acquirer, query: DisputeQuery) -> tuple[AcquirerDispute
 
 
 async def _record(deps: DisputeDependencies, acquirer: str, dispute: AcquirerDispute) -> bool:
-    """Record one, and tell whether it need not be told again; what goes wrong with it is no other one's matter."""
+    """Record one dispute; return whether it may be acknowledged. Its failure does not affect the others."""
     where = {"acquirer": acquirer, "dispute_id": dispute.dispute_id, "reference": dispute.reference}
     try:
         await record_dispute(deps.chargebacks, await _build_wish(deps, acquirer, dispute), dispute.money)
     except NotFound:
         log.warning("dispute.payment_unknown", **where)
         return False
-    except Refusal as error:  # the database is away: it is told again
+    except Refusal as error:  # the acquirer will send it again
         log.warning("dispute.import_failed", error=type(error).__name__, **where)
         return False
-    except Exception:  # it is told again, and the others of the page are recorded
+    except Exception:  # the acquirer will send it again; the others of the page are recorded
         log.exception("dispute.import_failed", **where)
         return False
     return True
 
 
 async def _build_wish(deps: DisputeDependencies, acquirer: str, dispute: AcquirerDispute) -> OperationRequest:
-    """Say what is charged back. Raises NotFound unless this acquirer has processed it for this merchant."""
+    """Build the request for a chargeback. Raises NotFound unless this acquirer processed the transaction."""
     transaction_id = read_reference(dispute.reference)
     if transaction_id is None or not _ACCEPTOR.fullmatch(dispute.acceptor):
         raise NotFound
@@ -159,7 +159,7 @@ async def _build_wish(deps: DisputeDependencies, acquirer: str, dispute: Acquire
 
 
 async def _find_disputed(connection: PlainConnection, named: Payment) -> Payment:
-    """Return the sale, authorization or capture that a dispute is about, which may name a later operation on it."""
+    """Return the disputed sale, authorization or capture; the acquirer may name a later operation on it."""
     while named.mode in NO_OPERATION_ON and named.basis is not None:
         basis_id = named.basis.transaction_id
         found = await select_payment(connection, merchant_id=named.merchant_id, transaction_id=basis_id)

@@ -1,14 +1,13 @@
-"""What may still be done with a payment. Pure: the transactions of one purchase, and the rules that follow from them.
+"""Decide which operations a payment allows, and for how much. Pure.
 
 authorization ──> capture ──> credit, credit ...
        │             │
        └──> void     └──> void, while nothing was credited
 sale ──> credit, credit ...     or void, while nothing was credited
-An issuer takes back what it likes, whatever is left: that is a fact and no wish. What can be credited is then nothing,
-and never less.
+An issuer may charge back more than is left; the amount left to refund is then 0.
 
-What is open counts as done where that would take money away from somebody else: an open credit is not left to credit,
-an open capture or void lets nothing else begin. One that failed never was.
+An open operation counts as done if that is the safe assumption: an open refund reduces the amount that is left, and
+during an open capture or void no other operation begins. A failed operation counts as never begun.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from tollhouse.payments.dispute_steps import Dispute, DisputeStep
 from tollhouse.payments.faults import Subject, reject
 from tollhouse.payments.model import AttemptState, Mode, Status
 
-#: Of one purchase, its first one among them.
+#: Of one payment, including its first one.
 MAX_TRANSACTIONS = 1_000
 
 STILL_OPEN = "Another operation on this payment is still open; repeat this one when its outcome is known."
@@ -31,7 +30,7 @@ STILL_OPEN = "Another operation on this payment is still open; repeat this one w
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One transaction of a purchase, as far as the rules ask. A charge-back has no attempt at an acquirer."""
+    """One transaction of a payment, with the fields that the rules need. A chargeback has no attempt."""
 
     transaction_id: int
     mode: Mode
@@ -41,14 +40,14 @@ class Step:
     reference: str | None
     state: AttemptState | None
     attempt_number: int | None
-    #: Of a charge-back: which step of a dispute it is, and what it moved in the currency of the purchase.
+    #: Only for a chargeback: its step, and the money that it moved in the currency of the payment.
     dispute_step: DisputeStep | None = None
     moved_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentBalance:
-    """Where a purchase stands. `is_expired` tells of an authorization that its time to be captured is over."""
+    """The transactions of a payment. `is_expired` is whether the time to capture an authorization is over."""
 
     first: Step
     later: tuple[Step, ...]
@@ -64,7 +63,7 @@ class PaymentBalance:
 
     @property
     def left_minor(self) -> int:
-        """What can be credited, never below 0: captured less credited or being credited, less charged back."""
+        """The refundable amount, never below 0: captured less refunded (or open refunds), less charged back."""
         captured = self.captured
         if captured is None or self.is_voided():
             return 0
@@ -73,19 +72,19 @@ class PaymentBalance:
 
     @property
     def charged_back_minor(self) -> int:
-        """What issuers have of it: taken by charge-backs, less what came back by disputes that were won."""
+        """The amount that issuers took by chargebacks, less the amount returned by disputes that were won."""
         return sum(TAKES.get(step.dispute_step, 0) * step.moved_minor for step in self.later if step.dispute_step)
 
     def is_open(self, *modes: Mode) -> bool:
-        """Tell whether an operation of one of these modes has no outcome yet."""
+        """Return whether an operation of one of these modes has no outcome yet."""
         return any(any(self._select(mode, Status.PENDING)) for mode in modes)
 
     def has_returned(self) -> bool:
-        """Tell whether money went back, or is about to."""
+        """Return whether money was refunded or charged back."""
         return any(self._select(Mode.CREDIT, Status.SUCCESS)) or self.charged_back_minor > 0
 
     def is_voided(self) -> bool:
-        """Tell whether all of it was undone."""
+        """Return whether the whole payment was voided."""
         return any(self._select(Mode.VOID, Status.SUCCESS))
 
     def _select(self, mode: Mode, *statuses: Status) -> Iterator[Step]:
@@ -94,7 +93,7 @@ class PaymentBalance:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """An amount as it was asked for, in the currency of the purchase; without one all that there is."""
+    """A requested amount in the currency of the payment; None is the whole amount."""
 
     amount: Decimal | None = None
     currency: str | None = None
@@ -102,15 +101,15 @@ class Sum:
 
 ALL = Sum()
 
-#: Which steps of a dispute move money: from the merchant, or back.
+#: The steps of a dispute that move money: 1 from the merchant, -1 back.
 TAKES: dict[DisputeStep | None, int] = {DisputeStep.FIRST: 1, DisputeStep.SECOND: 1, DisputeStep.WON: -1}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What may be done: how much, and on which transaction.
+    """An operation that is allowed: its amount and the transaction that it acts on.
 
-    `mode` is what is done instead of what was asked for, `dispute` what a charge-back moves.
+    `mode` is the mode that replaces the requested one, `dispute` the dispute of a chargeback.
     """
 
     money: Money
@@ -120,7 +119,7 @@ class Verdict:
 
 
 def judge_capture(position: PaymentBalance, wanted: Sum) -> Verdict:
-    """Say how much is captured: all that is held, or a part. Raises PaymentRejected and RequestInProgress."""
+    """Decide how much is captured: all that is held, or a part. Raises PaymentRejected and RequestInProgress."""
     first = position.first
     held = _find_held(position)
     if position.is_expired:
@@ -130,12 +129,12 @@ def judge_capture(position: PaymentBalance, wanted: Sum) -> Verdict:
 
 
 def judge_release(position: PaymentBalance) -> Verdict:
-    """Say how much is released of an authorization that nobody captured. Raises as the others do."""
+    """Decide how much of an uncaptured authorization is released. Raises as `judge_capture` does."""
     return Verdict(_find_held(position), position.first)
 
 
 def judge_void(position: PaymentBalance) -> Verdict:
-    """Say how much is undone: what an authorization holds, or what a sale or capture took. Raises as the others do."""
+    """Decide how much is voided: the held or the captured amount. Raises as `judge_capture` does."""
     _check_first(position)
     captured = position.captured
     if captured is None or position.is_voided():
@@ -148,9 +147,9 @@ def judge_void(position: PaymentBalance) -> Verdict:
 
 
 def judge_credit(position: PaymentBalance, wanted: Sum) -> Verdict:
-    """Say how much is given back: all that is left, or a part of it. Raises PaymentRejected and RequestInProgress.
+    """Decide how much is refunded: all that is left, or a part. Raises PaymentRejected and RequestInProgress.
 
-    All of an authorization that nobody captured is given back by a void.
+    The whole of an uncaptured authorization is voided instead.
     """
     _check_first(position)
     captured = position.captured
@@ -178,10 +177,10 @@ def _judge_credit_of_hold(position: PaymentBalance, wanted: Sum) -> Verdict:
 
 
 def judge_chargeback(position: PaymentBalance, wanted: Sum, step: DisputeStep = DisputeStep.FIRST) -> Verdict:
-    """Say what a step of a dispute is about, and how much it moves; it is never refused for what was done before.
+    """Decide the amount of a step of a dispute. No earlier operation prevents it.
 
-    Without an amount it is about all that is left, or of a payment of which nothing is left about the whole of it.
-    Raises PaymentRejected for an amount that is none, and for more won than was charged back.
+    The default is the amount that is left, or the whole payment if nothing is left. Raises PaymentRejected for an
+    invalid amount, and if more is won than was charged back.
     """
     if step is DisputeStep.WON:
         return _judge_won(position, wanted)
@@ -197,9 +196,9 @@ def judge_chargeback(position: PaymentBalance, wanted: Sum, step: DisputeStep = 
 
 
 def judge_dispute(position: PaymentBalance, money: Money, step: DisputeStep = DisputeStep.FIRST) -> Verdict:
-    """Say how much of a sum a step of a dispute moves, and how much of that is beyond what is left. Refuses nothing.
+    """Decide how much money a step of a dispute moves, and its excess over the amount left. Never rejects.
 
-    A second charge-back takes what the issuer does not have since the first.
+    A second chargeback takes the part that the issuer does not have since the first.
     """
     is_own = money.currency == position.currency
     moved = money.amount_minor if step in TAKES else 0
@@ -218,7 +217,7 @@ def _judge_won(position: PaymentBalance, wanted: Sum) -> Verdict:
 
 
 def _find_held(position: PaymentBalance) -> Money:
-    """Return what an authorization holds that was neither captured nor voided. Raises as its judges do."""
+    """Return the amount of an authorization that was neither captured nor voided. Raises as `judge_capture` does."""
     _check_first(position)
     if position.is_voided():
         raise reject(Subject.TRANSACTION, "was voided already")
@@ -230,7 +229,7 @@ def _find_held(position: PaymentBalance) -> Money:
 
 
 def _check_first(position: PaymentBalance) -> None:
-    """Refuse what can never have anything done with it, and what nobody knows the outcome of."""
+    """Reject operations on a failed payment or a verification, and while the outcome is unknown."""
     first = position.first
     if first.status is Status.PENDING:
         raise RequestInProgress("This payment is still open; repeat this request when its outcome is known.")
@@ -243,7 +242,7 @@ def _check_first(position: PaymentBalance) -> None:
 
 
 def _read_sum(position: PaymentBalance, wanted: Sum, most_minor: int | None = None, what: str = "") -> Money | None:
-    """Read a sum above zero, of `most_minor` at most; None where all is wanted. Raises PaymentRejected."""
+    """Read an amount above zero, of `most_minor` at most; None for the whole amount. Raises PaymentRejected."""
     own = position.currency.code
     if wanted.currency not in {None, own}:
         raise reject(Subject.CURRENCY, f"is not that of the payment, {own}")

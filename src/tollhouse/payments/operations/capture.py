@@ -1,4 +1,4 @@
-"""Capturing: taking what an authorization holds, or a part of it; the rest is released at once."""
+"""Capture all or part of an authorization; the rest is released at once."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from tollhouse.payments.operations.operate import OperationRequest, operate
 
 
 async def capture(deps: OperationDependencies, wish: OperationRequest, wanted: Sum = ALL) -> Reply:
-    """Capture an authorization, all of it unless an amount is given. Raises what `operate` raises."""
+    """Capture an authorization, all of it unless an amount is given. Raises as `operate` does."""
     return await operate(deps, wish, partial(judge_capture, wanted=wanted))

@@ -1,4 +1,4 @@
-"""Crediting: giving captured money back, all that is left of it or a part; or releasing what nobody has captured."""
+"""Refund captured money, all that is left or a part; or release an uncaptured authorization."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tollhouse.payments.operations.operate import OperationRequest, operate
 
 
 async def credit(deps: OperationDependencies, wish: OperationRequest, wanted: Sum = ALL) -> Reply:
-    """Credit a sale or a capture, all that is left of it unless an amount is given; void an authorization as a whole.
+    """Refund a sale or a capture, all that is left unless an amount is given; void an authorization as a whole.
 
-    Raises what `operate` raises.
+    Raises as `operate` does.
     """
     return await operate(deps, wish, partial(judge_credit, wanted=wanted))

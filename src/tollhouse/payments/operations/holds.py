@@ -1,8 +1,8 @@
-"""Authorizations that wait: captured when their price says so, released when their time is over.
+"""Capture or release uncaptured authorizations when they are due.
 
-A hold is a row from the approval of an authorization to its capture or void, written and deleted by the transactions
-that settle these. Workers lease what is due. The lease spares work and no more: that an authorization is captured once
-is seen to where operations begin (`payments.operate`), whoever comes twice.
+A hold is a row that exists from the approval of an authorization to its capture or void; the finish of these writes and
+deletes it. Workers lease due holds. The lease only saves work: `payments.operations.operate` makes sure that an
+authorization is captured once.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from tollhouse.payments.operations.void import release
 from tollhouse.payments.store import queries
 from tollhouse.storage.database import PlainConnection
 
-#: Until a capture or release is tried again whose outcome is open, or that did not reach the acquirer.
+#: Until a capture or release is tried again that has an open outcome or did not reach the acquirer.
 PAUSES_SECONDS = (60.0, 600.0, 3_600.0)
 LATER_PAUSES_SECONDS = 21_600.0
-#: A release that did not come off so often is given up: the issuer has let go by itself long ago.
+#: A release is given up after so many failures: by then the issuer has released the amount itself.
 MAX_TRIES = 20
 
-#: Failures that say nothing about the authorization: the same may come off another time.
+#: Failures that say nothing about the authorization: another try may succeed.
 INDECISIVE = frozenset({codes.ACQUIRER_UNREACHABLE, codes.REVERSED})
 
-#: Of an authorization that was approved before its terms said how long it holds.
+#: For an authorization whose terms contain none.
 UNSAID = Holding(capture_after_days=None, valid_days=7)
 
 log = structlog.get_logger()
@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class DueHold:
-    """An authorization as a worker leased it. `is_expired` is told by the merchant's clock, which is so far ahead."""
+    """A leased hold. `is_expired` is by merchant time, which is ahead of real time by `clock_offset`."""
 
     merchant_id: int
     transaction_id: int
@@ -81,14 +81,14 @@ def _opened(payment: Payment) -> tuple[Any, ...]:
 
 
 def _choose_change(operation: Payment) -> str | None:
-    """Return what an operation does to the hold; None if it leaves it as it is."""
+    """Return the change that an operation makes to the hold; None if it makes none."""
     if _is_over(operation):
         return "closed"
     return "not_captured" if _is_declined_capture(operation) else None
 
 
 def _is_over(operation: Payment) -> bool:
-    """Tell whether an operation ends the hold: one that was done, or the last release that the issuer refuses."""
+    """Return whether an operation ends the hold: a success, or the last release if the issuer declines it."""
     if operation.status is Status.SUCCESS:
         return True
     by_expiry = operation.basis is not None and operation.basis.cause is Cause.EXPIRY
@@ -105,7 +105,7 @@ def _days(count: int | None) -> timedelta | None:
 
 
 async def lease_due_holds(deps: OperationDependencies, *, limit: int, lease_seconds: float) -> list[DueHold]:
-    """Take authorizations that are due; nobody else gets them before the lease ends."""
+    """Lease due holds. No other process gets them before the lease ends."""
     async with deps.database.transaction() as connection:
         rows = queries.lease_due_holds(connection, limit=limit, lease_seconds=lease_seconds)
         due = [DueHold(**row) async for row in rows]
@@ -115,20 +115,20 @@ async def lease_due_holds(deps: OperationDependencies, *, limit: int, lease_seco
 
 
 async def select_next_hold(connection: PlainConnection, merchant_id: int) -> datetime | None:
-    """Return when the next of a merchant's authorizations falls due, in its time."""
+    """Return the merchant time at which the next hold of a merchant falls due."""
     due_at: datetime | None = await queries.select_next_hold(connection, merchant_id=merchant_id)
     return due_at
 
 
 async def select_holds_busy(connection: PlainConnection, merchant_id: int, *, due_by: datetime) -> bool:
-    """Tell whether any of a merchant's authorizations was due by a moment of its time, or is in somebody's hands."""
+    """Return whether any hold of a merchant was due by a merchant time, or is leased."""
     return bool(await queries.select_holds_busy(connection, merchant_id=merchant_id, due_by=due_by))
 
 
 async def process_due_hold(deps: OperationDependencies, hold: DueHold) -> None:
-    """Capture or release a leased authorization, and look at it again later if it is there still.
+    """Capture or release a leased hold; postpone it if it still exists.
 
-    A disabled merchant's captures wait, and its authorizations are released when their time is over.
+    Captures of a disabled merchant wait; its authorizations are released when they expire.
     """
     try:
         if hold.is_expired:
@@ -137,7 +137,7 @@ async def process_due_hold(deps: OperationDependencies, hold: DueHold) -> None:
             await capture(deps, _wish(hold, Mode.CAPTURE, Cause.SCHEDULE))
     except RequestInProgress:
         log.info("hold.postponed", transaction_id=hold.transaction_id)
-    except PaymentRejected as error:  # what it waited for was done in another way, and its row is about to go
+    except PaymentRejected as error:  # it was captured or voided otherwise, and its row is about to be deleted
         log.warning(
             "hold.processing_failed", transaction_id=hold.transaction_id, faults=[fault.text for fault in error.faults]
         )
@@ -149,7 +149,7 @@ def _wish(hold: DueHold, mode: Mode, cause: Cause) -> OperationRequest:
 
 
 async def _look_again(deps: OperationDependencies, hold: DueHold) -> None:
-    """Put the hold off, unless it is gone or somebody else has leased it since; give up what never comes off."""
+    """Postpone the hold if the lease is still valid; delete it after too many failed releases."""
     key = {"merchant_id": hold.merchant_id, "transaction_id": hold.transaction_id, "lease": hold.lease}
     async with deps.database.acquire() as connection:
         if hold.is_expired and hold.tries >= MAX_TRIES:
@@ -160,5 +160,5 @@ async def _look_again(deps: OperationDependencies, hold: DueHold) -> None:
 
 
 def pause_after(tries: int) -> float:
-    """Return how long to wait before an authorization is looked at again."""
+    """Return the seconds until a hold is processed again."""
     return PAUSES_SECONDS[tries] if tries < len(PAUSES_SECONDS) else LATER_PAUSES_SECONDS

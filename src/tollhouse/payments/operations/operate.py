@@ -1,11 +1,10 @@
-"""Operations on a payment: captures, voids and credits, from what is asked to an answer.
+"""Run operations on a payment: captures, voids and refunds.
 
-    operate ──> begin (durable) ──> ask the acquirer ──> settle (durable)
+    operate ──> begin (durable) ──> ask the acquirer ──> finish (durable)
 
-Each is a transaction of the same purchase with a reference of its own. Whoever begins one locks the purchase first, so
-that of two at once the second sees the first, and together they never take more than there is. What the acquirer's
-silence leaves open is settled by the resolver, as it is for payments; nothing is sent again under another reference
-meanwhile.
+Each is a transaction of the same payment with a reference of its own. Each locks the payment when it begins, so that of
+two at once the second sees the first, and together they never exceed the amount. The resolver finishes an operation
+with an unknown outcome, as it does for payments; meanwhile no other reference is sent.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from tollhouse.payments.store import select_payment
 from tollhouse.payments.work import RunningRequest
 from tollhouse.storage.database import Database, PlainConnection
 
-#: Says what may be done, in the transaction that locks the purchase. Raises PaymentRejected and RequestInProgress.
+#: Decides whether the operation is allowed, while the payment is locked. Raises PaymentRejected and RequestInProgress.
 Judge = Callable[[PaymentBalance], Verdict]
 
 NO_OPERATION_ON = {
@@ -44,7 +43,7 @@ NO_OPERATION_ON = {
 
 @dataclass(frozen=True, slots=True)
 class OperationRequest:
-    """An operation as it was asked for. `transaction_id` is that of the authorization, the sale or its capture."""
+    """A requested operation. `transaction_id` is that of the authorization, the sale or its capture."""
 
     merchant_id: int
     transaction_id: int
@@ -52,22 +51,22 @@ class OperationRequest:
     mode: Mode
     claim: Claim | None = None
     cause: Cause = Cause.REQUEST
-    #: In the merchant's words.
+    #: The reason, as the merchant gave it.
     reason: str | None = None
     emulate_code: str | None = None
 
 
 async def operate(deps: OperationDependencies, wish: OperationRequest, judge: Judge) -> Reply:
-    """Do what is wished, and return the answer; a request that was seen before gets its first answer.
+    """Run an operation and return the response; a repeated request gets the first response.
 
     Raises NotFound, PaymentRejected and RequestInProgress by the state of the payment, RequestIdReused and Unavailable.
-    After Unavailable nobody knows whether the operation was committed: the same request id finds out.
+    After Unavailable the operation may have begun or not; a repeat with the same idempotency key finds out.
     """
     return await run_once(deps.requests, wish.claim, _carry_out, deps, wish, judge)
 
 
 async def load_named(database: Database, wish: OperationRequest) -> Payment:
-    """Return the payment to operate on. Raises NotFound, and PaymentRejected for what no operation acts on."""
+    """Return the payment to operate on. Raises NotFound, and PaymentRejected for a transaction without operations."""
     async with database.acquire() as connection:
         named = await select_payment(connection, merchant_id=wish.merchant_id, transaction_id=wish.transaction_id)
     if named is None:
@@ -78,7 +77,7 @@ async def load_named(database: Database, wish: OperationRequest) -> Payment:
 
 
 async def _carry_out(work: RunningRequest, deps: OperationDependencies, wish: OperationRequest, judge: Judge) -> Reply:
-    """Commit the operation, then ask the acquirer; or reply by what was there before."""
+    """Commit the operation, then call the acquirer; or return the response of the earlier request."""
     named = await load_named(deps.database, wish)
     transaction_id = await deps.numbers.next_number()
     begun = None
@@ -103,7 +102,7 @@ async def _insert(deps: OperationDependencies, connection: PlainConnection, oper
 
 
 async def is_committed(database: Database, operation: Payment) -> bool:
-    """Find out whether the COMMIT went through whose answer was lost."""
+    """Return whether a COMMIT succeeded whose response was lost."""
     async with database.acquire() as connection:
         stored = await select_payment(
             connection, merchant_id=operation.merchant_id, transaction_id=operation.transaction_id
@@ -114,14 +113,14 @@ async def is_committed(database: Database, operation: Payment) -> bool:
 async def claim_idempotency_key(
     connection: PlainConnection, wish: OperationRequest, named: Payment, *, transaction_id: int
 ) -> bool:
-    """Take the request id, if there is one; False when it was taken before."""
+    """Claim the idempotency key, if there is one; False if it was claimed before."""
     return wish.claim is None or await insert_claim(
         connection, wish.claim, payment_id=named.payment_id, transaction_id=transaction_id
     )
 
 
 async def recall_reply(requests: RequestDependencies, wish: OperationRequest) -> Reply:
-    """Return the answer to a request id that was taken before. Raises RequestIdReused and RequestInProgress."""
+    """Return the response of the request that claimed the key. Raises RequestIdReused and RequestInProgress."""
     reply = await recall_claim(requests, wish.claim) if wish.claim else None
     if reply is None:
         raise Unavailable
@@ -131,7 +130,7 @@ async def recall_reply(requests: RequestDependencies, wish: OperationRequest) ->
 def _build_operation(
     deps: OperationDependencies, wish: OperationRequest, named: Payment, verdict: Verdict, *, transaction_id: int
 ) -> Payment:
-    """Put the transaction together. The acquirer is the one that has the original; no other can act on it."""
+    """Build the transaction. Only the acquirer of the original transaction can act on it."""
     now, acquirer = deps.attempts.clock.now(), verdict.basis.acquirer or ""
     if acquirer not in deps.attempts.acquirers:
         raise Unavailable("The acquirer of this payment is not available; repeat the request later.")
@@ -152,7 +151,7 @@ def _build_operation(
 def build_further(
     named: Payment, wish: OperationRequest, verdict: Verdict, *, transaction_id: int, attempt: Attempt, now: datetime
 ) -> Payment:
-    """Put a further transaction of a purchase together, open, without what belongs to the named one alone."""
+    """Build a further transaction of a payment, open, without the fields of the named one alone."""
     return replace(
         named,
         transaction_id=transaction_id,
@@ -184,7 +183,7 @@ def build_further(
 
 
 async def _execute(deps: OperationDependencies, operation: Payment, verdict: Verdict) -> Reply:
-    """Ask the acquirer, with no database connection held, and settle by the answer."""
+    """Call the acquirer, with no database connection held, and finish the operation."""
     acquirer = deps.attempts.acquirers[operation.attempt.acquirer]
     outcome = await _choose_verb(acquirer, operation.mode)(
         AcquirerOperation(

@@ -1,6 +1,6 @@
-"""Rows of operations: who holds a request id, where a purchase stands, and the intention of what is done next.
+"""Rows of operations: idempotency keys, the balance of a payment, and new transactions.
 
-Each function works in the transaction of its caller, which `lock_position` makes the only one for that purchase.
+Each function runs in its caller's database transaction, which `lock_position` makes the only one for that payment.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tollhouse.storage.database import PlainConnection
 
 
 async def insert_claim(connection: PlainConnection, claim: Claim, *, payment_id: int, transaction_id: int) -> bool:
-    """Take a request id for an operation; False when it was taken before. A concurrent claimant is waited for."""
+    """Claim an idempotency key for an operation; False if it was claimed before. Waits for a concurrent claimant."""
     taken = await queries.claim_operation(
         connection,
         merchant_id=claim.merchant_id,
@@ -34,13 +34,13 @@ async def insert_claim(connection: PlainConnection, claim: Claim, *, payment_id:
 
 
 async def lock_position(connection: PlainConnection, named: Payment) -> PaymentBalance:
-    """Lock a purchase and return where it stands. Whoever begins an operation on it meanwhile waits, and sees ours.
+    """Lock a payment and return its transactions. A concurrent operation waits for the lock and sees ours.
 
-    The first transaction is the one that was named, or the one that the named operation acts on: of the tries of a
-    payment page there may be several.
+    The first transaction is the named one, or the one that the named operation acts on: a payment page may have several
+    first transactions.
     """
     await queries.lock_payment(connection, merchant_id=named.merchant_id, payment_id=named.payment_id)
-    # A statement of its own, after the lock: it sees what whoever held it before us has committed.
+    # A separate statement after the lock sees the commits of the previous holder of the lock.
     found = queries.select_transactions(
         connection, merchant_id=named.merchant_id, payment_id=named.payment_id, most=MAX_TRANSACTIONS
     )
@@ -58,7 +58,7 @@ async def lock_position(connection: PlainConnection, named: Payment) -> PaymentB
 
 
 def _read_step(row: Mapping[str, Any], currency: str) -> Step:
-    """Read a transaction. A charge-back in another currency than the purchase takes nothing of what is left of it."""
+    """Read a transaction. A chargeback in another currency than the payment does not reduce the amount left."""
     return Step(
         transaction_id=row["transaction_id"],
         mode=Mode(row["mode"]),
@@ -74,19 +74,19 @@ def _read_step(row: Mapping[str, Any], currency: str) -> Step:
 
 
 async def insert_operation(connection: PlainConnection, payment: Payment, *, resolve_seconds: float) -> None:
-    """Commit the intention of an operation; the resolver may look at it after so many seconds."""
+    """Insert an operation with its attempt; the resolver may query it after so many seconds."""
     await queries.insert_operation(connection, **records.columns_of_operation(payment, resolve_seconds=resolve_seconds))
 
 
 async def insert_chargeback(connection: PlainConnection, payment: Payment) -> None:
-    """Begin a chargeback, which the same transaction finishes."""
+    """Insert a chargeback, which the same database transaction finishes."""
     await queries.insert_chargeback(connection, **records.columns_of_chargeback(payment))
 
 
 async def update_reversing(
     connection: PlainConnection, merchant_id: int, step: Step, *, resolve_seconds: float
 ) -> bool:
-    """Begin to take an attempt back whose outcome is open; False when it is open no longer."""
+    """Begin to reverse an open attempt; False if it is no longer open."""
     number = await queries.update_reversing(
         connection,
         merchant_id=merchant_id,

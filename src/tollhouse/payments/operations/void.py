@@ -1,8 +1,8 @@
-"""Voiding: releasing what an authorization holds, undoing a sale or a capture, or giving up an open payment.
+"""Void an authorization, a sale or a capture, or cancel an open payment.
 
-A payment whose outcome is open has nothing yet that a void could act on. It is taken back itself: from `reversing` on
-the acquirer's own answer counts no more, and the payment ends as `fail` 1041. One that waits for its cardholder was
-not sent at all and is abandoned.
+A payment with an open outcome has no transaction that could be voided. Its attempt is reversed: from `reversing` on the
+acquirer's response is ignored, and the payment ends as `fail` 1041. A payment with an open challenge was not sent and
+is abandoned.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from tollhouse.payments.work import RunningRequest
 from tollhouse.storage.database import PlainConnection
 from tollhouse.threeds.store import select_newest
 
-#: How often a payment is looked at that its cardholder moves on in the same moments.
+#: Reads of a payment that its cardholder changes at the same time.
 TRIES = 3
 
 ALREADY_FINISHED = "This payment has got its outcome in the same moment; repeat this request."
 
 
 async def void(deps: VoidDependencies, wish: OperationRequest) -> Reply:
-    """Undo a payment; the answer is the void, or the payment itself if that was still open.
+    """Void a payment; return the void, or the payment itself if it was still open.
 
-    Raises what `operate` raises.
+    Raises as `operate` does.
     """
     for _ in range(TRIES):
         named = await load_named(deps.operations.database, wish)
@@ -54,12 +54,12 @@ async def void(deps: VoidDependencies, wish: OperationRequest) -> Reply:
 
 
 async def release(deps: OperationDependencies, wish: OperationRequest) -> Reply:
-    """Release what an authorization holds, unless it was captured meanwhile. Raises what `operate` raises."""
+    """Release an authorization, unless it was captured meanwhile. Raises as `operate` does."""
     return await operate(deps, wish, judge_release)
 
 
 async def _take_back(work: RunningRequest, deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
-    """Commit that an open payment is taken back, and answer by what becomes of it."""
+    """Commit that an open payment is reversed, and return its response."""
     async with deps.operations.database.transaction() as connection:
         is_new = await claim_idempotency_key(connection, wish, named, transaction_id=named.transaction_id)
         if is_new and not await _begin_reversing(deps, connection, named):
@@ -71,7 +71,7 @@ async def _take_back(work: RunningRequest, deps: VoidDependencies, wish: Operati
 
 
 async def _begin_reversing(deps: VoidDependencies, connection: PlainConnection, named: Payment) -> bool:
-    """Let the acquirer's answer count no more; False when it was faster."""
+    """Put the attempt into `reversing`; False if it was finished first."""
     first = (await lock_position(connection, named)).first
     if first.state is AttemptState.REVERSING:
         return True
@@ -80,13 +80,13 @@ async def _begin_reversing(deps: VoidDependencies, connection: PlainConnection, 
 
 
 async def _reverse(deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
-    """Have the acquirer reverse it; the resolver goes on with it where that is not acknowledged."""
+    """Ask the acquirer to reverse the attempt; the resolver continues if it does not acknowledge that."""
     await resolve_attempt(deps.operations.attempts, merchant_id=named.merchant_id, transaction_id=named.transaction_id)
     return await _answer_by_payment(deps, wish, named)
 
 
 async def _abandon(deps: VoidDependencies, named: Payment) -> bool:
-    """End the challenge that a payment waits for, and the payment with it; False when the cardholder was faster."""
+    """End the open challenge of a payment, and the payment; False if the challenge was decided first."""
     async with deps.operations.database.acquire() as connection:
         authentication = await select_newest(
             connection, merchant_id=named.merchant_id, transaction_id=named.transaction_id
@@ -95,14 +95,14 @@ async def _abandon(deps: VoidDependencies, named: Payment) -> bool:
 
 
 async def _answer_abandoned(_: RunningRequest, deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
-    """Answer by the payment that was abandoned."""
+    """Return the response of the abandoned payment."""
     async with deps.operations.database.transaction() as connection:
         is_new = await claim_idempotency_key(connection, wish, named, transaction_id=named.transaction_id)
     return await _answer_by_payment(deps, wish, named) if is_new else await recall_reply(deps.operations.requests, wish)
 
 
 async def _answer_by_payment(deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
-    """Answer by the payment itself; whoever waits for it too may have recorded an answer for both of us before."""
+    """Return the response of the payment. A concurrent request may have recorded it for both of us."""
     reply = await load_stored_response(deps.authentication.finish, named)
     recorded = await recall_claim(deps.operations.requests, wish.claim) if wish.claim else None
     return replace(recorded, is_replay=False) if recorded else reply

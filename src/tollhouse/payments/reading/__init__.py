@@ -1,1 +1,1 @@
-"""Show payments: responses, the feed and public names."""
+"""Read payments: responses, the feed and public names."""

@@ -1,13 +1,12 @@
-"""Transactions read back, newest first, by whatever a merchant knows of them.
+"""List a merchant's transactions, newest first, by a filter.
 
-Each look takes a stretch of one index, in the order of time, and then keeps what fits the rest of the filter. Which
-index it is depends on the filter: an id and a request id know their few transactions, an order and a consumer have
-indexes of their own, as have operations; all else is the merchant's own order of time. A page looks at
-so many transactions and no more. It may therefore hold fewer than were asked for, or none, and still say where
-to go on; it never costs more.
+Each page scans one index in the order of time and keeps the transactions that fit the rest of the filter. The filter
+determines the index: an ID or an idempotency key has few transactions, an order, a consumer and operations have their
+own indexes, and everything else uses the merchant's order of time. A page examines a limited number of transactions. So
+it may contain fewer than requested, or none, and still have a next page.
 
-Pages are in the order in which transactions were made, which never changes. A span of time is about the time that they
-show, which is when they were settled: the few that took long to settle are looked at by an index of their own.
+Pages are in the order of creation, which never changes. A time span refers to the displayed time, which is that of the
+outcome: the few transactions that took long are found by an index of their own.
 """
 
 from __future__ import annotations
@@ -25,24 +24,24 @@ from tollhouse.payments.store import queries, select_payments
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
-#: What one page looks at, and how much of it at a time where most of it does not fit.
+#: Transactions that one page examines, and those that one query reads at most.
 MAX_EXAMINED = 10_000
 STRETCH = 2_000
-#: A consumer with more payments is found along the merchant's own order of time.
+#: For a consumer with more payments the merchant's order of time is scanned.
 MAX_OF_CONSUMER = 5_000
-#: The operations whose request ids name transactions.
+#: The operations whose idempotency keys belong to transactions.
 OPERATIONS = (OPERATION, CHANGE_OPERATION, "capture", "void", "credit", "chargeback")
 
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 
 
-#: What took longer than this from its beginning to its outcome is in the index `transaction_settled_late`.
+#: Transactions that took longer until their outcome are in the index `transaction_settled_late`.
 LATE = timedelta(hours=1)
 
 
 class FeedPosition(NamedTuple):
-    """Where a page ends; the next one begins after it."""
+    """The end of a page; the next page begins after it."""
 
     created_at: datetime
     transaction_id: int
@@ -50,10 +49,10 @@ class FeedPosition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FeedFilter:
-    """What is looked for; None narrows nothing.
+    """A filter of transactions; None does not filter.
 
-    `steps` are those of charge-backs; a status is never that of one. `since` and `until` are about the time that a
-    transaction shows; `until` is the first moment that is too late.
+    `steps` are those of chargebacks; a status never matches a chargeback. `since` and `until` refer to the displayed
+    time of a transaction; `until` is exclusive.
     """
 
     transaction_id: int | None = None
@@ -70,7 +69,7 @@ class FeedFilter:
 
     @property
     def is_order_of_time(self) -> bool:
-        """Whether all that falls into the time fits."""
+        """Whether every transaction matches."""
         ids = (self.transaction_id, self.payment_id, self.request_id, self.consumer_id, self.external_id)
         others = (*ids, self.site_id, self.status, self.mode, self.steps)
         return all(each is None for each in others) and (self.since, self.until) == (EARLIEST, LATEST)
@@ -78,7 +77,7 @@ class FeedFilter:
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """Some transactions, newest first, and where the next page begins; None at the end."""
+    """Some transactions, newest first, and the position of the next page; None at the end."""
 
     payments: tuple[Payment, ...]
     next: FeedPosition | None
@@ -86,7 +85,7 @@ class FeedPage:
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """A look for a page: whose transactions, which, and at how many at most."""
+    """The search for a page."""
 
     connection: PlainConnection
     merchant_id: int
@@ -95,13 +94,13 @@ class _Search:
     most_examined: int
 
 
-#: Returns a stretch of an index: places before one, newest first, as many at most.
+#: Returns positions in an index before a given one, newest first.
 Find = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
 class IndexScan:
-    """A walk along an index: how a stretch of it is found, and where it begins."""
+    """A scan of an index: its query, and the position where it begins."""
 
     find: Find
     start: FeedPosition
@@ -130,7 +129,7 @@ async def select_page(
 
 
 async def _choose_looks(search: _Search) -> list[IndexScan]:
-    """Choose the index that has the fewest to look at; only what was made before `until` can have been settled then."""
+    """Choose the index with the fewest rows. A transaction made after `until` cannot have finished before it."""
     wanted, start = search.wanted, FeedPosition(search.wanted.until, 0)
     own: dict[str, Any] = {"merchant_id": search.merchant_id}
     if wanted.transaction_id is not None or wanted.request_id is not None:
@@ -145,7 +144,7 @@ async def _choose_looks(search: _Search) -> list[IndexScan]:
 
 
 def _look_along_time(search: _Search, start: FeedPosition) -> list[IndexScan]:
-    """Look at what was made in the span of time, and then at what was made earlier and settled late."""
+    """Scan transactions made in the time span, then those made earlier and finished late."""
     wanted = search.wanted
     is_later = wanted.mode is not None and not wanted.mode.is_first
     recent = queries.select_feed_later if is_later else queries.select_feed_recent
@@ -158,7 +157,7 @@ def _look_along_time(search: _Search, start: FeedPosition) -> list[IndexScan]:
 
 
 async def _find_ids(search: _Search) -> list[int]:
-    """Return the ids of transactions of a request, or the one that is asked for if it is of that request."""
+    """Return the transaction IDs of a request, or the requested ID if it belongs to that request."""
     wanted = search.wanted
     if wanted.request_id is None:
         return [] if wanted.transaction_id is None else [wanted.transaction_id]
@@ -182,7 +181,7 @@ async def _is_short(search: _Search) -> bool:
 async def _gather(
     search: _Search, looks: Sequence[IndexScan], *, after: FeedPosition | None, most: int
 ) -> tuple[list[FeedPosition], FeedPosition | None]:
-    """Look at one stretch after another until the page is full; return what fits, and where the next page begins."""
+    """Scan until the page is full; return the matching positions, and the position of the next page."""
     found: list[FeedPosition] = []
     examined = 0
     for look in looks:
@@ -223,7 +222,7 @@ async def _keep_fitting(search: _Search, places: list[FeedPosition]) -> list[Fee
 
 
 async def _read(search: _Search, places: list[FeedPosition]) -> tuple[Payment, ...]:
-    """Read transactions, in the order of their places."""
+    """Load transactions, in the order of their positions."""
     if not places:
         return ()
     ids = [place.transaction_id for place in places]

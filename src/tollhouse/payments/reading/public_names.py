@@ -1,7 +1,7 @@
 """The public names of transactions: `action`, `mode` and `status` on the wire.
 
-Our own words are those of the trade (capture, refund, void, charge-back) and stay in paths, code and database. The
-public ones are here, in one table, for answers, callbacks, the feed, the timeline and the portal. Pure.
+Paths, code and database use the standard terms (capture, refund, void, chargeback). The public names are here, in one
+table, for responses, callbacks, the feed, the timeline and the portal. Pure.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ PublicStatus = Literal[
 
 CHARGEBACK_MODES: tuple[ChargebackMode, ...] = get_args(ChargebackMode)
 
-#: The kind of the event about a dispute that was won: public clients know no word for it.
+#: The kind of the event about a dispute that was won, which has no public name.
 DISPUTE_WON = "dispute.won"
 
 
 class PublicName(NamedTuple):
-    """How a transaction is called on the wire."""
+    """The action, mode and status of a transaction on the wire."""
 
     action: PublicAction
     mode: PublicMode
@@ -46,7 +46,7 @@ OPERATIONS: Mapping[Mode, tuple[PublicAction, PublicMode]] = {
     Mode.CREDIT: ("credit", "refund"),
     Mode.VOID: ("credit", "void"),
 }
-#: A charge-back has the status of its step, and never `success`, which clients take for money received.
+#: A chargeback has the status of its step, never `success`, which clients understand as money received.
 DISPUTES: Mapping[DisputeStep, tuple[ChargebackMode, ChargebackStatus]] = {
     DisputeStep.RETRIEVAL: ("chargebackRetrieval", "retrieved"),
     DisputeStep.ANSWER: ("chargebackRepresent", "represented"),
@@ -55,26 +55,26 @@ DISPUTES: Mapping[DisputeStep, tuple[ChargebackMode, ChargebackStatus]] = {
     DisputeStep.COLLECTION: ("chargebackCollector", "send_ca"),
     DisputeStep.WON: ("chargebackRepresent", "represented"),
 }
-#: What somebody who names a charge-back by its public mode means by it.
+#: The step of a dispute that a public mode means in a request.
 STEPS: Mapping[str, DisputeStep] = {
     DISPUTES[step][0]: step for step in reversed(DisputeStep) if step is not DisputeStep.WON
 }
 
 
 def name_transaction(mode: Mode, status: Status, step: DisputeStep | None = None) -> PublicName:
-    """Return the public name of a transaction; `step` is that of a charge-back."""
+    """Return the public name of a transaction; `step` is that of a chargeback."""
     if step is not None:
         return PublicName("chargeback", *DISPUTES[step])
     return PublicName(*OPERATIONS[mode], status.value)
 
 
 def name_event(mode: Mode, step: DisputeStep | None = None) -> str:
-    """Return the kind of the event about a transaction: its public mode, or the word for a dispute that was won."""
+    """Return the kind of the event about a transaction: its public mode, or `dispute.won`."""
     return DISPUTE_WON if step is DisputeStep.WON else name_transaction(mode, Status.SUCCESS, step).mode
 
 
 class Sought(NamedTuple):
-    """The transactions that a public mode, or a public status, stands for; None narrows nothing."""
+    """The transactions that a public mode or status means; None does not filter."""
 
     mode: Mode | None = None
     status: Status | None = None
@@ -82,13 +82,13 @@ class Sought(NamedTuple):
 
 
 def find_mode(mode: str | None) -> Sought:
-    """Return what a public mode stands for."""
+    """Return the transactions that a public mode means."""
     steps = frozenset(step for step, names in DISPUTES.items() if names[0] == mode)
     ours = next((ours for ours, names in OPERATIONS.items() if names[1] == mode), None)
     return Sought(Mode.CHARGEBACK, steps=steps) if steps else Sought(ours)
 
 
 def find_status(status: str | None) -> Sought:
-    """Return what a public status stands for: of a charge-back its step, of all others how they ended."""
+    """Return the transactions that a public status means: by step for chargebacks, by status for all others."""
     steps = frozenset(step for step, names in DISPUTES.items() if names[1] == status)
     return Sought(Mode.CHARGEBACK, steps=steps) if steps else Sought(status=Status(status) if status else None)

@@ -1,4 +1,4 @@
-"""A payment as it stands, with the way to its challenge where one is open."""
+"""Render a stored payment, with the URL of its challenge if one is open."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tollhouse.threeds.store import select_newest
 
 
 async def show_payment(reader: PaymentReader, payment: Payment) -> bytes:
-    """Write the answer to a payment that was read from the database: what its first request got, or would get now."""
+    """Render the response for a stored payment: the one that its first request got, or would get now."""
     return render_answer(payment, url=await find_challenge_url(reader, payment))
 
 
 async def find_challenge_url(reader: PaymentReader, payment: Payment) -> str | None:
-    """Return where the cardholder of a challenged payment is awaited, or None when nobody is."""
+    """Return the URL of a payment's open challenge, or None."""
     if payment.attempt.state is not AttemptState.CHALLENGED:
         return None
     async with reader.database.acquire() as connection:
@@ -29,7 +29,7 @@ async def find_challenge_url(reader: PaymentReader, payment: Payment) -> str | N
 
 
 async def is_canceled(reader: PaymentReader, payment: Payment) -> bool:
-    """Return whether the cardholder stopped the challenge of a failed payment at the bank."""
+    """Return whether the cardholder canceled the challenge of a failed payment."""
     if payment.code != codes.AUTHENTICATION_FAILED:
         return False
     async with reader.database.acquire() as connection:

@@ -1,4 +1,4 @@
-"""A payment as merchants see it: the same blocks in answers, IPNs and look-ups. Pure."""
+"""Build the public form of a payment: the same blocks in responses, callbacks and queries. Pure."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from tollhouse.wire.answers import (
 )
 from tollhouse.wire.render import build_moment, build_timestamp, render, render_date
 
-#: What the body says while the outcome is open.
+#: The description of a payment with an open outcome.
 PENDING_TEXT = "PENDING"
 
 CONSUMER_FIELDS = frozenset(ConsumerBlock.model_fields) - {"id", "externalId", "blocked"}
 
 
 def render_answer(payment: Payment, *, url: str | None = None) -> bytes:
-    """Write the answer to a payment; with a `url` its action is `redirect`."""
+    """Render the response for a payment; with a `url` its action is `redirect`."""
     return render(build_answer(payment, url=url))
 
 
 def render_event(payment: Payment) -> bytes:
-    """Write the body of the IPN about a settled payment: a `PaymentEvent`, which is the answer and a time."""
+    """Render the callback about a finished payment: a `PaymentEvent`, which is the response plus a timestamp."""
     timestamp = render(build_timestamp(payment.settled_at or payment.created_at))
     return (payment.rendered or render_answer(payment))[:-1] + b',"timestamp":' + timestamp + b"}"
 
 
 def build_answer(payment: Payment, *, url: str | None = None) -> PaymentAnswer:
-    """Build the answer; its metadata are the very text that was stored."""
+    """Build the response. Its metadata are exactly the stored text."""
     subscriptions = build_subscription_blocks(payment)
     return PaymentAnswer(
         payment=build_payment_block(payment, url),
@@ -53,7 +53,7 @@ def build_answer(payment: Payment, *, url: str | None = None) -> PaymentAnswer:
 
 
 def build_payment_block(payment: Payment, url: str | None) -> PaymentBlock:
-    """Build the `payment` object. An open outcome has code `0`, which is no promise: its status says `pending`."""
+    """Build the `payment` object. An open outcome also has code `0`; its status is `pending`."""
     code = codes.get_code(payment.code or codes.APPROVED)
     dispute, basis = payment.dispute, payment.basis
     name = name_transaction(payment.mode, payment.status, dispute.step if dispute else None)
@@ -82,7 +82,7 @@ def build_payment_block(payment: Payment, url: str | None) -> PaymentBlock:
 
 
 def _describe_code(payment: Payment, code: codes.Code) -> str:
-    """Return the code in words; of a charge-back the reason that the issuer gave."""
+    """Return the text of the code; for a chargeback the issuer's reason."""
     if payment.status is Status.PENDING:
         return PENDING_TEXT
     if payment.dispute is not None and payment.basis is not None and payment.basis.reason:
@@ -91,7 +91,7 @@ def _describe_code(payment: Payment, code: codes.Code) -> str:
 
 
 def _convert_to_usd(payment: Payment) -> Decimal | None:
-    """Return the amount in US dollars by the rate of the purchase; a charge-back in another currency has none."""
+    """Return the amount in US dollars by the rate of the payment; None for a chargeback in another currency."""
     rate, currency = payment.usd_per_unit, payment.money.currency
     prices = charged_prices(payment) if payment.dispute else []
     if rate is None or any(price.money.currency != currency for price in prices):
@@ -100,7 +100,7 @@ def _convert_to_usd(payment: Payment) -> Decimal | None:
 
 
 def build_vat_block(payment: Payment) -> VatBlock | None:
-    """Build the `vat` object: the taxes in the whole of what is charged or held, where its prices tell of any."""
+    """Build the `vat` object: the taxes in the charged or held amount; None if its prices have none."""
     prices = charged_prices(payment)
     taxes = [price.tax.amount_minor for price in prices if price.tax is not None]
     if not taxes or sum(price.money.amount_minor for price in prices) != payment.money.amount_minor:
@@ -130,14 +130,14 @@ def build_source_block(payment: Payment) -> SourceAnswer:
 
 
 def build_consumer_block(payment: Payment) -> ConsumerBlock:
-    """Build the `consumer` object: the gateway's id, the merchant's own, and what this request said."""
+    """Build the `consumer` object: the gateway's ID, the merchant's own, and the fields of this request."""
     known = {name: value for name, value in payment.consumer.items() if name in CONSUMER_FIELDS}
     is_blocked = payment.code == codes.BLACKLISTED
     return ConsumerBlock(id=payment.consumer_id, externalId=payment.external_id, blocked=is_blocked, **known)
 
 
 def build_subscription_blocks(payment: Payment) -> list[SubscriptionBlock]:
-    """Build an object for each subscription: those that it began, from its approval, or the one that it is about."""
+    """Build an object for each subscription: those that it starts once approved, or the one that it concerns."""
     if payment.standings:
         return [build_subscription_block(standing) for standing in payment.standings]
     if payment.status is not Status.SUCCESS:
@@ -146,7 +146,7 @@ def build_subscription_blocks(payment: Payment) -> list[SubscriptionBlock]:
 
 
 def build_subscription_block(standing: SubscriptionSummary) -> SubscriptionBlock:
-    """Build the `subscription` object. One that is over is not renewed, whatever its schedule says."""
+    """Build the `subscription` object. A subscription that has ended has no renewal date."""
     is_over = standing.status in {"canceled", "expired"}
     renewal_at = None if is_over else standing.renewal_at
     return SubscriptionBlock(
@@ -162,7 +162,7 @@ def build_subscription_block(standing: SubscriptionSummary) -> SubscriptionBlock
 
 
 def _begin_standing(payment: Payment, subscribing: Subscribing) -> SubscriptionSummary:
-    """Return where a subscription stands as its approved first payment begins it."""
+    """Build the summary of a subscription that an approved first payment starts."""
     return SubscriptionSummary(
         subscription_id=subscribing.subscription_id,
         status="active" if sum_due_at_once(subscribing.prices).amount_minor else "trial",

@@ -1,8 +1,7 @@
-"""Finding out what became of a payment whose outcome nobody wrote down.
+"""Resolve attempts with unknown outcomes.
 
-The process may have died between the acquirer's answer and the write, or the answer never came. The acquirer is
-asked about the reference that was committed before anything was sent; nothing is ever sent again under another one
-while this one is open.
+The process may have died before it saved the response, or no response arrived. Query the acquirer by the saved
+reference. Never send a new attempt while this one is open.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ log = structlog.get_logger()
 
 
 async def lease_due(deps: AttemptDependencies, *, limit: int, lease_seconds: float) -> list[tuple[int, int]]:
-    """Take attempts that are due, as (merchant, transaction); nobody else gets them before the lease ends."""
+    """Lease due attempts, as (merchant, transaction). No other process gets them before the lease ends."""
     async with deps.database.transaction() as connection:
         rows = queries.lease_due_attempts(connection, limit=limit, lease_seconds=lease_seconds)
         due = [tuple(row) async for row in rows]
@@ -38,17 +37,15 @@ async def lease_due(deps: AttemptDependencies, *, limit: int, lease_seconds: flo
 
 
 async def select_attempts_busy(connection: PlainConnection, merchant_id: int, *, sent_by: datetime) -> bool:
-    """Tell whether an acquirer is being asked for a merchant, or soon for the first time what became of an attempt.
+    """Return whether an acquirer is being called for a merchant, or is about to be queried for the first time.
 
-    Attempts count that were sent by a moment of real time.
-
-    What it did not know then may stay open for long, by real time, and nobody waits for that.
+    Only attempts sent by a real time count. Later inquiries may stay open for long and are not waited for.
     """
     return bool(await queries.select_attempts_busy(connection, merchant_id=merchant_id, sent_by=sent_by))
 
 
 async def resolve_attempt(deps: AttemptDependencies, *, merchant_id: int, transaction_id: int) -> None:
-    """Ask the acquirer about an open attempt, and settle it or look again later."""
+    """Query the acquirer about an open attempt; finish it, or postpone it."""
     async with deps.database.acquire() as connection:
         payment = await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id)
     if payment is None or payment.attempt.state.is_final:
@@ -64,7 +61,7 @@ async def resolve_attempt(deps: AttemptDependencies, *, merchant_id: int, transa
         )
         return
     acquirer = deps.acquirers.get(payment.attempt.acquirer)
-    if acquirer is None:  # its money may have been taken: only who can ask may say that it was not
+    if acquirer is None:  # the money may have been taken: only this acquirer can tell
         log.error("acquirer.not_configured", acquirer=payment.attempt.acquirer, transaction_id=transaction_id)
         await _postpone(deps, payment, LATER_INQUIRIES_SECONDS)
         return
@@ -77,7 +74,7 @@ async def resolve_attempt(deps: AttemptDependencies, *, merchant_id: int, transa
 
 
 async def _settle_or_postpone(deps: AttemptDependencies, payment: Payment, finding: Finding | None) -> None:
-    """Settle an attempt about which something is certain; ask about any other again later."""
+    """Finish an attempt whose outcome is certain; postpone any other."""
     log.info(
         "attempt.inquired",
         transaction_id=payment.transaction_id,
@@ -96,7 +93,7 @@ async def _settle_or_postpone(deps: AttemptDependencies, payment: Payment, findi
 async def _inquire(
     deps: AttemptDependencies, acquirer: Acquirer, payment: Payment
 ) -> Approved | Declined | Reversed | ReferenceUnknown | None:
-    """Return what is certain about an attempt, or None when nothing is yet, or nobody asks any more."""
+    """Return the certain outcome of an attempt, or None if it is not certain yet or cannot be queried."""
     if payment.attempt.state is AttemptState.REVERSING or acquirer.resolves_by != "inquire":
         return None
     reference, money = payment.attempt.reference, payment.money
@@ -108,7 +105,7 @@ async def _inquire(
 
 
 def _is_to_be_reversed(deps: AttemptDependencies, acquirer: Acquirer, payment: Payment) -> bool:
-    """Tell whether nobody waits any longer for an inquiry to be answered."""
+    """Return whether the attempt is reversed instead of being queried further."""
     return acquirer.resolves_by != "inquire" or _age_seconds(deps, payment) > deps.timeouts.reversal
 
 
@@ -117,10 +114,10 @@ def _age_seconds(deps: AttemptDependencies, payment: Payment) -> float:
 
 
 async def _reverse(deps: AttemptDependencies, acquirer: Acquirer, payment: Payment) -> None:
-    """Commit that an attempt is reversed, then have the acquirer do it, and settle it when that is acknowledged.
+    """Commit that an attempt is being reversed, ask the acquirer to do it, and finish it once acknowledged.
 
-    From the commit on the acquirer's answer to the request counts no more: somebody who hears of an approval in the
-    meantime must not tell it as a success that the reversal then undoes.
+    From the commit on the acquirer's response to the request is ignored: otherwise an approval could be reported as a
+    success that the reversal then cancels.
     """
     if payment.attempt.state is not AttemptState.REVERSING:
         reversing = lifecycle.move(payment, AttemptState.REVERSING)
