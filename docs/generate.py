@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from dunning_page import render_dunning
 from markdown_pages import markdown_table, page
 from schema_page import render_schema
-from tollhouse.api.faults import SOURCE_KINDS
+from tollhouse.api.reading.body import SOURCE_KINDS
 from tollhouse.composition.app import build_gateway
 from tollhouse.composition.logs import configure_logs
 from tollhouse.composition.settings import Settings

@@ -12,8 +12,8 @@ import pytest
 from pydantic import BaseModel
 from tests.support.webshop import BASE_URL
 
-from tollhouse.api.examples import all_examples
-from tollhouse.api.payment_request import find_cross_faults
+from tollhouse.api.document.description import all_examples
+from tollhouse.api.payment.payment_request import find_cross_faults
 from tollhouse.kernel.codes import list_codes
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from pydantic import Field
 
-from tollhouse.api.access import RequestAuthenticator
-from tollhouse.api.decode import Body
-from tollhouse.api.fields import Moment, Url
-from tollhouse.api.ids import read_number
-from tollhouse.api.requests import read_creation, read_query
+from tollhouse.api.fields.values import Moment, Url
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.ids import MAX_NUMBER, NO_ORDER, NO_TRANSACTION, read_id
+from tollhouse.api.reading.requests import read_creation, read_query
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
@@ -26,7 +26,6 @@ from tollhouse.ipn.resend_many import ResendFilter, resend_events
 from tollhouse.kernel.errors import InternalError, NotFound
 from tollhouse.kernel.requests import Reply
 from tollhouse.kernel.urls import get_origin
-from tollhouse.payments.charge.references import MAX_ID
 from tollhouse.storage.claims import create_once
 from tollhouse.wire.callbacks import (
     EventAnswer,
@@ -41,7 +40,6 @@ from tollhouse.wire.render import render, render_date, render_json
 if TYPE_CHECKING:
     from tollhouse.storage.database import Database, PlainConnection
 
-NO_TRANSACTION = "There is no such transaction."
 NO_CALLBACK = "There is no callback of it yet."
 
 #: Looks at whether the first attempt of a resend was made.
@@ -62,8 +60,8 @@ class ResendRequest(Body):
 class ResendEventsRequest(Body):
     """Which callbacks to send again; what is left out narrows nothing."""
 
-    after: int | None = Field(None, ge=0, le=MAX_ID, description="Events after this number; `after` of the answer.")
-    until: int | None = Field(None, ge=0, le=MAX_ID, description="Events up to this number.")
+    after: int | None = Field(None, ge=0, le=MAX_NUMBER, description="Events after this number; `after` of the answer.")
+    until: int | None = Field(None, ge=0, le=MAX_NUMBER, description="Events up to this number.")
     since: Moment | None = Field(None, alias="from", description="Events of that time or later, by `createdAt`.")
     before: Moment | None = Field(None, alias="to", description="Events before that time.")
     endpoint: Url | None = Field(None, description="Callbacks to the scheme, host and port of this URL.")
@@ -76,7 +74,7 @@ class ResendEventsRequest(Body):
 class EventQuery(Body):
     """Which events to read."""
 
-    after: int = Field(0, ge=0, le=MAX_ID, description="The number of the last event that you have.")
+    after: int = Field(0, ge=0, le=MAX_NUMBER, description="The number of the last event that you have.")
     limit: int = Field(DEFAULT_EVENTS, ge=1, le=MAX_EVENTS, description="How many at most.")
 
 
@@ -148,7 +146,7 @@ class CallbackCalls:
     async def get_transaction_ipn(self, request: Request) -> Response:
         """Return the newest attempt at the callback of a transaction."""
         merchant = await self._gate.access(request)
-        number = read_number(request.path_parameters["transactionId"], missing=NO_TRANSACTION)
+        number = read_id(request.path_parameters["transactionId"], NO_TRANSACTION)
         async with self._readers.acquire() as connection:
             record = await select_transaction_record(
                 connection, merchant_id=merchant.merchant_id, transaction_id=number
@@ -160,7 +158,7 @@ class CallbackCalls:
     async def get_order_ipn(self, request: Request) -> Response:
         """Return the newest attempt at the callbacks of an order, and in `records` all of them."""
         merchant = await self._gate.access(request)
-        number = read_number(request.path_parameters["orderId"], missing="There is no such order.")
+        number = read_id(request.path_parameters["orderId"], NO_ORDER)
         async with self._readers.acquire() as connection:
             records = await select_order_records(connection, merchant_id=merchant.merchant_id, payment_id=number)
         if not records:
@@ -184,7 +182,7 @@ class CallbackCalls:
             context=self._context(),
         )
         merchant_id, url = asked.merchant.merchant_id, asked.body.url
-        number = read_number(request.path_parameters["transactionId"], missing=NO_TRANSACTION)
+        number = read_id(request.path_parameters["transactionId"], NO_TRANSACTION)
 
         async def create(connection: PlainConnection) -> bytes:
             key = await resend_transaction(connection, merchant_id=merchant_id, transaction_id=number, url=url)
@@ -212,7 +210,7 @@ class CallbackCalls:
         merchant_id, body = asked.merchant.merchant_id, asked.body
         wanted = ResendFilter(
             after=body.after or 0,
-            until=MAX_ID if body.until is None else body.until,
+            until=MAX_NUMBER if body.until is None else body.until,
             since=body.since,
             before=body.before,
             origin=None if body.endpoint is None else get_origin(body.endpoint),

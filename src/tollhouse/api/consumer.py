@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from tollhouse.api.access import RequestAuthenticator
-from tollhouse.api.decode import Body
-from tollhouse.api.fields import EMAIL_FORM, Country, Day, TypedText
-from tollhouse.api.ids import read_name
-from tollhouse.api.requests import read_creation, read_request
+from tollhouse.api.fields.values import EMAIL_FORM, Country, Day, TypedText
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.ids import read_name
+from tollhouse.api.reading.requests import read_creation, read_request
 from tollhouse.consumers.model import ConsumerChange, ConsumerEntry, Group, derive_consumer_id
 from tollhouse.consumers.store import select_consumer_entry, update_consumer, upsert_consumer
 from tollhouse.http.purposes import Purpose

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from tollhouse.api.access import RequestAuthenticator
-from tollhouse.api.decode import Body
-from tollhouse.api.ids import MAX_NUMBER
-from tollhouse.api.requests import read_query
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.ids import MAX_NUMBER
+from tollhouse.api.reading.requests import read_query
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route

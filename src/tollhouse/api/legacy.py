@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from tollhouse.api.access import RequestAuthenticator, read_key
-from tollhouse.api.decode import Body, read_form
-from tollhouse.api.faults import describe_faults
-from tollhouse.api.fields import TypedText
+from tollhouse.api.fields.values import TypedText
+from tollhouse.api.reading.access import RequestAuthenticator, read_key
+from tollhouse.api.reading.body import Body, read_form
+from tollhouse.api.reading.requests import validate_body
 from tollhouse.consumers.model import derive_consumer_id
 from tollhouse.consumers.store import ConsumerRow, insert_consumers, select_consumer
 from tollhouse.http.problems import answer_error
@@ -22,7 +22,7 @@ from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
-from tollhouse.kernel.errors import Invalid, NotFound, Refusal
+from tollhouse.kernel.errors import NotFound, Refusal
 from tollhouse.wire.legacy import LegacyAnswer, LegacyProblemAnswer, MethodAnswer
 from tollhouse.wire.render import render
 
@@ -105,13 +105,7 @@ def _validate(fields: dict[str, str], faults: dict[str, list[str]]) -> LegacyReq
     """Read the fields. Raises Invalid, naming every faulty one."""
     required = REQUIRED.get(fields.get("method", ""), ())
     faults |= {name: ["is required"] for name in required if not fields.get(name)}
-    try:
-        asked = LegacyRequest.model_validate(fields)
-    except ValidationError as error:
-        raise Invalid(describe_faults(error) | faults) from None
-    if faults:
-        raise Invalid(faults)
-    return asked
+    return validate_body(LegacyRequest, fields, faults)
 
 
 async def _name_consumer(lookups: IntentLookups, merchant_id: int, asked: LegacyRequest) -> str:

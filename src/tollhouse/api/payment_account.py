@@ -7,11 +7,11 @@ from uuid import UUID
 
 from pydantic import Field
 
-from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.consumer import find_consumer
-from tollhouse.api.decode import Body
-from tollhouse.api.ids import read_uuid
-from tollhouse.api.requests import read_query
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.ids import read_uuid
+from tollhouse.api.reading.requests import read_query
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from tollhouse.api.access import RequestAuthenticator
-from tollhouse.api.decode import Body
-from tollhouse.api.fields import MAX_TYPED_CHARACTERS
-from tollhouse.api.requests import Digest, read_creation, read_query
+from tollhouse.api.fields.values import MAX_TYPED_CHARACTERS
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.requests import Digest, read_creation, read_query
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
-from tollhouse.api.access import RequestAuthenticator
+from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, field_validator
 
-from tollhouse.api.access import RequestAuthenticator
-from tollhouse.api.decode import Body
-from tollhouse.api.fields import ReturnUrl, Url
-from tollhouse.api.ids import read_number
-from tollhouse.api.requests import read_creation, read_request
+from tollhouse.api.fields.values import ReturnUrl, Url
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.ids import read_id
+from tollhouse.api.reading.requests import read_creation, read_request
 from tollhouse.billing.dunning import read_policy
 from tollhouse.catalog.model import ExtraEvent, IpnFormat, SiteChange, SiteEntry, ThreeDsRule
 from tollhouse.catalog.names import is_public_suffix
@@ -223,7 +223,7 @@ class SiteCalls:
             entry = await select_site_entry(
                 connection,
                 merchant_id=merchant.merchant_id,
-                site_id=read_number(request.path_parameters["siteId"], MISSING),
+                site_id=read_id(request.path_parameters["siteId"], MISSING),
             )
         return _answer(entry)
 
@@ -232,7 +232,7 @@ class SiteCalls:
         asked = await read_request(self._gate, request, SiteChangeRequest, context=self._context())
         key = {
             "merchant_id": asked.merchant.merchant_id,
-            "site_id": read_number(request.path_parameters["siteId"], MISSING),
+            "site_id": read_id(request.path_parameters["siteId"], MISSING),
         }
         change = asked.body.to_change()
         async with self._database.acquire() as connection:

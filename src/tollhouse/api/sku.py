@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
-from tollhouse.api.access import RequestAuthenticator
-from tollhouse.api.decode import Body
-from tollhouse.api.fields import TypedText
-from tollhouse.api.ids import MAX_NUMBER, read_name
-from tollhouse.api.money_fields import AnyCurrency, check_schedule, read_amount
-from tollhouse.api.price_fields import PriceFields
-from tollhouse.api.requests import read_creation, read_request
+from tollhouse.api.fields.price import AnyCurrency, PriceFields, check_schedule, read_amount
+from tollhouse.api.fields.values import TypedText
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.ids import MAX_NUMBER, read_name
+from tollhouse.api.reading.requests import read_creation, read_request
 from tollhouse.api.site import ExternalId
 from tollhouse.catalog.model import Offset, Price, Sku, SkuChange, SkuDraft, SkuEntry, SkuKind
 from tollhouse.catalog.prices import MAX_PRICES

@@ -1,30 +1,36 @@
-"""`POST /tokenize`: a card from a browser becomes a token (behaviour, section 2)."""
+"""`POST /tokenize` and `POST /tokenizeWithPaymentAccountId`: tokens of cards (behaviour, section 2)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import Field, field_validator
 
-from tollhouse.api.access import RequestAuthenticator, find_request_id_faults
-from tollhouse.api.card_fields import CardFields
-from tollhouse.api.decode import MAX_TOKENIZE_BYTES, read_object
-from tollhouse.api.faults import describe_faults
-from tollhouse.api.strays import find_misplaced_card_numbers, read_card_number
+from tollhouse.api.fields.card import CardFields, Code, read_code
+from tollhouse.api.fields.values import text
+from tollhouse.api.reading.access import RequestAuthenticator, find_request_id_faults
+from tollhouse.api.reading.body import MAX_TOKENIZE_BYTES, Body, read_object
+from tollhouse.api.reading.requests import validate_body
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
-from tollhouse.http.screen import CARD_FIELDS
+from tollhouse.http.screen import CARD_FIELDS, find_misplaced_card_numbers, read_card_number
+from tollhouse.kernel.card import Cvv, find_brand
 from tollhouse.kernel.errors import Invalid
-from tollhouse.vault.tokens import NewToken, TokenDependencies, tokenize
+from tollhouse.merchants.access import MerchantDisabled
+from tollhouse.vault.accounts import select_account_holder
+from tollhouse.vault.tokens import NewToken, TokenDependencies, tokenize, tokenize_account
 from tollhouse.wire.answers import TokenAnswer
 from tollhouse.wire.render import render_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tollhouse.api.limits import TokenizeLimits
+    from tollhouse.api.tokenize_limits import TokenizeLimits
+    from tollhouse.merchants.model import Merchant
+    from tollhouse.storage.database import Database
 
 XML_HTTP_REQUEST = "xmlhttprequest"
 
@@ -33,17 +39,48 @@ class TokenizeRequest(CardFields):
     """A card."""
 
 
+#: The same for a card that is not there and for one that is somebody else's.
+UNKNOWN_ACCOUNT = {"paymentAccountId": ["is unknown, or not a card of this consumer"]}
+
+
+class AccountTokenRequest(Body):
+    """A stored card, and the security code that its cardholder typed anew."""
+
+    paymentAccountId: UUID = Field(
+        description="`payment.source.paymentAccountId` of an approved payment; `paymentAccount` is read too."
+    )
+    consumerId: text(36, 5) = Field(  # type: ignore[valid-type]
+        description="`consumer.id` of the same answer.", examples=["cmv4xq7k2t9d3hs6wpb5zn8rf"]
+    )
+    cvv: Code = Field(description="The security code. Never stored beyond the answer to the payment.")
+
+    @field_validator("paymentAccountId", mode="before")
+    @classmethod
+    def _read_account_id(cls, value: Any) -> UUID:
+        try:
+            return UUID(value)
+        except (ValueError, TypeError, AttributeError):
+            raise ValueError("must be a UUID") from None
+
+    @field_validator("cvv", mode="before")
+    @classmethod
+    def _read_code(cls, value: Any) -> Cvv:
+        return read_code(value)
+
+
 class TokenizeCalls:
-    """The call that makes a token of a card. `context` tells the model what the environment asks of it."""
+    """Tokens of cards and of stored cards. `context` tells the models what the environment asks of them."""
 
     def __init__(
         self,
         mint: TokenDependencies,
+        database: Database,
         gate: RequestAuthenticator,
         limits: TokenizeLimits,
         context: Callable[[], dict[str, Any]],
     ) -> None:
         self._mint = mint
+        self._database = database
         self._gate = gate
         self._limits = limits
         self._context = context
@@ -62,7 +99,19 @@ class TokenizeCalls:
                 is_for_browsers=True,
                 purpose=Purpose.SELLS,
                 status=201,
-            )
+            ),
+            Route(
+                "POST",
+                "/tokenizeWithPaymentAccountId",
+                self.post_tokenize_account,
+                "Tokenize a stored card with its security code",
+                request=AccountTokenRequest,
+                answer=TokenAnswer,
+                needs_key=False,
+                is_for_browsers=True,
+                purpose=Purpose.SELLS,
+                status=201,
+            ),
         ]
 
     async def post_tokenize(self, request: Request) -> Response:
@@ -70,11 +119,26 @@ class TokenizeCalls:
 
         Each call makes a new token, also one with the same `X-Request-ID`, which is sent back and not remembered.
         """
-        fields = await _read(request, self._context())
+        fields = await _read_card(request, self._context())
         merchant = await self._gate.recognise(request)
         self._limits.check(merchant, address=self._gate.address_of(request), card=fields.number)
         merchant_id = merchant.merchant_id if merchant else None
         minted = await tokenize(self._mint, fields.to_card(), fields.cvv, merchant_id=merchant_id)
+        return Response(render_minted(minted), 201)
+
+    async def post_tokenize_account(self, request: Request) -> Response:
+        """Turn a stored card and a fresh security code into a token for one payment within 15 minutes.
+
+        Meant for the browser of a returning cardholder; no API key is needed. The token works for the merchant whose
+        stored card it is, and pays as that card's consumer. Each call makes a new token; an `X-Request-ID` is sent
+        back and not remembered.
+        """
+        fields = await _read_account(request, self._context())
+        merchant = await self._gate.recognise(request)
+        account_id = fields.paymentAccountId
+        self._limits.check(merchant, address=self._gate.address_of(request), card=account_id)
+        merchant_id = await _find_merchant(self._database, fields, merchant)
+        minted = await tokenize_account(self._mint, fields.cvv, merchant_id=merchant_id, account_id=account_id)
         return Response(render_minted(minted), 201)
 
 
@@ -83,18 +147,12 @@ def render_minted(minted: NewToken) -> bytes:
     return render_json({"token": str(minted.token), "expireAt": int(minted.expires_at.timestamp())})
 
 
-async def _read(request: Request, context: dict[str, Any]) -> TokenizeRequest:
+async def _read_card(request: Request, context: dict[str, Any]) -> TokenizeRequest:
     body, faults = await read_object(request, limit_bytes=MAX_TOKENIZE_BYTES, card_fields=CARD_FIELDS)
     faults |= find_request_faults(request)
     if request.sent_request_id is not None:
         faults |= find_misplaced_card_numbers(request, read_card_number(body.get("number")), {})
-    try:
-        fields = TokenizeRequest.model_validate(body, context=context)
-    except ValidationError as error:
-        raise Invalid(describe_faults(error) | faults) from None
-    if faults:
-        raise Invalid(faults)
-    return fields
+    return validate_body(TokenizeRequest, body, faults, context)
 
 
 def find_request_faults(request: Request) -> dict[str, list[str]]:
@@ -103,3 +161,29 @@ def find_request_faults(request: Request) -> dict[str, list[str]]:
     if request.headers.get("x-requested-with").lower() != XML_HTTP_REQUEST:
         faults["x-requested-with"] = ["the header must be there with the value XMLHttpRequest"]
     return faults
+
+
+async def _read_account(request: Request, context: dict[str, Any]) -> AccountTokenRequest:
+    body, faults = await read_object(request, limit_bytes=MAX_TOKENIZE_BYTES)
+    if not body.get("paymentAccountId"):
+        body["paymentAccountId"] = body.get("paymentAccount")
+    return validate_body(AccountTokenRequest, body, faults | find_request_faults(request), context)
+
+
+async def _find_merchant(database: Database, fields: AccountTokenRequest, merchant: Merchant | None) -> int:
+    """Find the stored card by its two ids, neither of which can be guessed, and return whose it is.
+
+    Raises Invalid and MerchantDisabled.
+    """
+    async with database.acquire() as connection:
+        holder = await select_account_holder(
+            connection, account_id=fields.paymentAccountId, consumer_id=fields.consumerId
+        )
+    if holder is None or (merchant is not None and merchant.merchant_id != holder.merchant_id):
+        raise Invalid(UNKNOWN_ACCOUNT)
+    if not holder.is_merchant_active:
+        raise MerchantDisabled
+    length = find_brand(holder.brand).cvv_length
+    if length is not None and len(fields.cvv) != length:
+        raise Invalid({"cvv": [f"must have {length} digits"]})
+    return holder.merchant_id

@@ -15,8 +15,8 @@ from importlib.resources import as_file, files
 
 import structlog
 
-from tollhouse.api.access import RequestAuthenticator
 from tollhouse.api.origins import AllowedOrigins
+from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.billing.dependencies import BillingDependencies, RecordEvents
 from tollhouse.billing.renewals.breaker import select_hour
 from tollhouse.billing.settle import ForecastSubscription, RecordRenewal

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tollhouse.acquirers.approving import ApprovingAcquirer
 from tollhouse.acquirers.model import Acquirer
 from tollhouse.acquirers.simulated import SimulatedAcquirer
-from tollhouse.api.limits import TokenizeRates
+from tollhouse.api.tokenize_limits import TokenizeRates
 from tollhouse.billing.dependencies import RecordEvents
 from tollhouse.billing.letters import write_letters
 from tollhouse.billing.model import LifecycleEvent

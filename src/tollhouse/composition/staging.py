@@ -7,11 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tollhouse.acquirers.test_data import TestDataClient
-from tollhouse.api.chargeback import IssuerCalls
-from tollhouse.api.clock import ClockCalls
-from tollhouse.api.stage_challenge import ChallengeCalls
-from tollhouse.api.stage_faults import FaultCalls
-from tollhouse.api.test_payment_data import TestCardCalls
+from tollhouse.api.stage.challenge import ChallengeCalls
+from tollhouse.api.stage.chargeback import IssuerCalls
+from tollhouse.api.stage.clock import ClockCalls
+from tollhouse.api.stage.faults import FaultCalls
+from tollhouse.api.stage.test_payment_data import TestCardCalls
 from tollhouse.billing.store import select_cards_busy, select_is_busy, select_next_card, select_next_due
 from tollhouse.ipn.store import select_deliveries_busy, select_next_delivery
 from tollhouse.kernel.urls import STAGE
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import asyncio
     from datetime import datetime
 
-    from tollhouse.api.access import RequestAuthenticator
+    from tollhouse.api.reading.access import RequestAuthenticator
     from tollhouse.billing.dependencies import BillingDependencies
     from tollhouse.composition.payment_parts import PaymentParts
     from tollhouse.composition.settings import Settings

@@ -13,25 +13,23 @@ from tollhouse.api.callbacks import CallbackCalls
 from tollhouse.api.chargeback import ChargebackCalls
 from tollhouse.api.codes import CodeCalls
 from tollhouse.api.consumer import ConsumerCalls
-from tollhouse.api.document import DocumentPages
+from tollhouse.api.document.document import DocumentPages
 from tollhouse.api.feed import FeedCalls
 from tollhouse.api.legacy import LegacyCalls
-from tollhouse.api.limits import TokenizeLimits
-from tollhouse.api.operations import OperationCalls
-from tollhouse.api.payment import PaymentCalls
+from tollhouse.api.payment.operations import OperationCalls
+from tollhouse.api.payment.payment import PaymentCalls
+from tollhouse.api.payment.timeline import TimelineCalls
 from tollhouse.api.payment_account import AccountCalls
-from tollhouse.api.payment_page import PaymentPageCalls
+from tollhouse.api.payment_page.payment_page import PaymentPageCalls
 from tollhouse.api.phones import PhoneCalls
 from tollhouse.api.rates import RateCalls
-from tollhouse.api.shared_files import list_shared_routes
 from tollhouse.api.site import SiteCalls
 from tollhouse.api.sku import SkuCalls
-from tollhouse.api.subscription import SubscriptionCalls
-from tollhouse.api.subscription_account import SubscriptionAccountCalls
-from tollhouse.api.subscription_charges import ChargeCalls
-from tollhouse.api.timeline import TimelineCalls
+from tollhouse.api.subscription.charges import ChargeCalls
+from tollhouse.api.subscription.payment_account import SubscriptionAccountCalls
+from tollhouse.api.subscription.subscription import SubscriptionCalls
 from tollhouse.api.tokenize import TokenizeCalls
-from tollhouse.api.tokenize_account import AccountTokenCalls
+from tollhouse.api.tokenize_limits import TokenizeLimits
 from tollhouse.checkout.handlers import CheckoutPages
 from tollhouse.checkout.pay_handlers import PaymentPageDependencies, PaymentPages
 from tollhouse.checkout.results import DirectoryAccess, ResultCalls
@@ -42,6 +40,7 @@ from tollhouse.composition.staging import build_clockwork, list_stage_calls, lis
 from tollhouse.http.application import WebApplication
 from tollhouse.http.health import Health, list_public_routes
 from tollhouse.http.routes import Route
+from tollhouse.http.shared_files import list_shared_routes
 from tollhouse.merchants.passwords import PasswordVerifier
 from tollhouse.portal.handlers import Portal
 from tollhouse.simulator.app import BankPages
@@ -93,8 +92,7 @@ def list_calls(gateway: Gateway, others_learn_seconds: float = 0.0) -> list[Rout
         SubscriptionAccountCalls(biller, gate, context),
         ChargeCalls(biller, gate),
         ChargebackCalls(parts.links, gate),
-        TokenizeCalls(gateway.mint, gate, limits, context),
-        AccountTokenCalls(gateway.mint, gateway.database, gate, limits, context),
+        TokenizeCalls(gateway.mint, gateway.database, gate, limits, context),
         SiteCalls(parts.catalog, parts.database, digest, gate, context),
         SkuCalls(parts.catalog, parts.database, digest, gate),
         ConsumerCalls(parts.database, parts.vault, gate),

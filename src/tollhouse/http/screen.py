@@ -6,7 +6,7 @@ request with a card number there, its own card's or another's, is rejected, so t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from tollhouse.http.decode import MAX_FORM_FIELDS, parse_form, parse_object
-from tollhouse.kernel.card import MIN_NUMBER_LENGTH, CardNumber
+from tollhouse.http.requests import Request
+from tollhouse.kernel.card import MIN_NUMBER_LENGTH, CardDataError, CardNumber
 from tollhouse.kernel.card_search import holds_card_number, may_hold_card_number
 from tollhouse.kernel.errors import Invalid
 
@@ -156,3 +157,29 @@ def write_scalar(content: str | float | Decimal) -> str:
     if isinstance(content, Decimal):
         return format(content, "f").partition(".")[0]
     return str(content)
+
+
+def find_misplaced_card_numbers(
+    request: Request, number: CardNumber | None, parts: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """Name the fields of these parts, and the X-Request-ID, in which the number of the request's card stands.
+
+    An id that holds it is forgotten: neither the answer nor the log repeats it.
+    """
+    if number is None:
+        return {}
+    faults = {
+        path: texts for name, part in parts.items() for path, texts in find_number(part, number, path=name).items()
+    }
+    if number.occurs_in(request.request_id):
+        request.forget_request_id()
+        faults["X-Request-ID"] = [MESSAGE]
+    return faults
+
+
+def read_card_number(sent: Any) -> CardNumber | None:
+    """Return what was sent as a card number, if it is one."""
+    try:
+        return CardNumber.parse(str(sent))
+    except CardDataError:
+        return None

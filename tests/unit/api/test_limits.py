@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.api.limits import TokenizeLimits, TokenizeRates
+from tollhouse.api.tokenize_limits import TokenizeLimits, TokenizeRates
 from tollhouse.kernel.card import CardNumber
 from tollhouse.kernel.errors import RateLimited
 from tollhouse.kernel.limits import RateLimit

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tollhouse.api.operations import CaptureRequest, CreditRequest, VoidRequest
+from tollhouse.api.payment.operations import CaptureRequest, CreditRequest, VoidRequest
 
 
 @pytest.mark.parametrize("model", [CaptureRequest, VoidRequest, CreditRequest])

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import tollhouse.api
-from tollhouse.api.card_fields import CardFields
 from tollhouse.api.consumer import ConsumerRequest
-from tollhouse.api.consumer_fields import ConsumerFields
-from tollhouse.api.decode import Body
-from tollhouse.api.fields import MAX_TYPED_CHARACTERS
+from tollhouse.api.fields.card import CardFields
+from tollhouse.api.fields.consumer import ConsumerFields
+from tollhouse.api.fields.values import MAX_TYPED_CHARACTERS
+from tollhouse.api.reading.body import Body
 
 #: Names, codes and settings that programs choose, not people: they keep the bounds of the contract.
 CHOSEN_BY_PROGRAMS = {
@@ -31,8 +31,8 @@ OF_A_FORM = {
 
 def all_models() -> list[type[Body]]:
     """Return every model of a request, and of the parts of one."""
-    for module in pkgutil.iter_modules(tollhouse.api.__path__):
-        importlib.import_module(f"tollhouse.api.{module.name}")
+    for module in pkgutil.walk_packages(tollhouse.api.__path__, "tollhouse.api."):
+        importlib.import_module(module.name)
     found: list[type[Body]] = []
     waiting: list[type[Body]] = [Body]
     while waiting:

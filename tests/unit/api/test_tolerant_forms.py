@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from iso3166 import countries
 
-from tollhouse.api import test_payment_data as data_fields
-from tollhouse.api.card_fields import CardFields
-from tollhouse.api.consumer_fields import ConsumerFields
-from tollhouse.api.operations import CaptureRequest, CreditRequest
-from tollhouse.api.payment_page_request import FeeFields
-from tollhouse.api.price_fields import PriceFields
-from tollhouse.api.source_fields import AccountWithCodeSource, TokenSource
-from tollhouse.api.tokenize_account import AccountTokenRequest
+from tollhouse.api.fields.card import CardFields
+from tollhouse.api.fields.consumer import ConsumerFields
+from tollhouse.api.fields.price import PriceFields
+from tollhouse.api.fields.source import AccountWithCodeSource, TokenSource
+from tollhouse.api.payment.operations import CaptureRequest, CreditRequest
+from tollhouse.api.payment_page.payment_page_request import FeeFields
+from tollhouse.api.stage import test_payment_data as data_fields
+from tollhouse.api.tokenize import AccountTokenRequest
 from tollhouse.kernel.card import Cvv
 
 FULL_WIDTH = str.maketrans("0123456789.", "\uff10\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18\uff19\uff0e")

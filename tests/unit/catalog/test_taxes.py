@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.api.price_fields import PriceFields
+from tollhouse.api.fields.price import PriceFields
 from tollhouse.catalog.model import Tax, price_from_json, price_to_json
 from tollhouse.catalog.taxes import TOLERANCE_MINOR, TaxError, TaxTerms
 from tollhouse.kernel.money import FUND_CODES, RETIRED_EXPONENTS, SHARED_CURRENCIES, Currency, Money

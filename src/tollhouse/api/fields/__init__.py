@@ -1,0 +1,1 @@
+"""Fields and objects that several requests share."""

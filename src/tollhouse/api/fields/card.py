@@ -1,0 +1,100 @@
+"""Card data in request bodies: read into types that cannot be shown, with faults that tell nothing of what was sent."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
+
+from tollhouse.api.fields.values import TypedText
+from tollhouse.api.reading.body import Body
+from tollhouse.kernel.card import Brand, Card, CardDataError, CardNumber, Cvv, Expiry
+from tollhouse.kernel.card_texts import read_number, read_plain
+
+
+def _read_number(value: Any) -> CardNumber:
+    return CardNumber.parse(read_number(read_digits(value)))
+
+
+def read_digits(value: Any) -> str:
+    """Take digits as a text or a number. Raises CardDataError."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise CardDataError("must be digits only")
+    return str(value)
+
+
+def read_code(value: Any, brand: Brand | None = None) -> Cvv:
+    """Take a security code as a text or a number, with digits of any script. Raises CardDataError."""
+    return Cvv.parse(read_plain(read_digits(value)).strip(), brand=brand)
+
+
+def _read_month(value: Any) -> str:
+    """Take `"03"`, `"3"`, and `3` from clients that send numbers."""
+    text = read_plain(read_digits(value)).strip()
+    return text.zfill(2) if text else text
+
+
+def _read_year(value: Any) -> str:
+    """Take `"30"`, `"2030"`, and both as numbers."""
+    text = read_plain(read_digits(value)).strip()
+    if isinstance(value, int):
+        text = text.zfill(2)
+    return text.removeprefix("20") if len(text) == 4 else text
+
+
+Number = Annotated[
+    CardNumber,
+    BeforeValidator(_read_number),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{12,19}$", "examples": ["4024007179366348"]}),
+]
+Month = Annotated[
+    str,
+    BeforeValidator(_read_month),
+    Field(json_schema_extra={"pattern": "^(0[1-9]|1[0-2])$", "examples": ["12"]}),
+]
+Year = Annotated[
+    str, BeforeValidator(_read_year), Field(json_schema_extra={"pattern": "^[0-9]{2}$", "examples": ["30"]})
+]
+Code = Annotated[Cvv, WithJsonSchema({"type": "string", "pattern": "^[0-9]{3,4}$", "examples": ["009"]})]
+
+
+class CardFields(Body):
+    """The card fields that `/tokenize` and the source `card` share."""
+
+    number: Number = Field(description="The card number, 12 to 19 digits. Groups with spaces or hyphens are taken too.")
+    expirationMonth: Month = Field(description="Two digits. One digit is taken too.")
+    expirationYear: Year = Field(description="Its last two digits. All four are taken too.")
+    cvv: Code | None = Field(None, description="The security code. Never stored beyond the answer.")
+    cardHolder: TypedText | None = Field(None, description="The name on the card.", examples=["Jane Smith"])
+    zip: TypedText | None = Field(None, description="Of the billing address.")
+
+    @field_validator("expirationMonth")
+    @classmethod
+    def _check_month(cls, month: str) -> str:
+        Expiry.parse(month, "00")
+        return month
+
+    @field_validator("expirationYear")
+    @classmethod
+    def _check_year(cls, year: str, info: ValidationInfo) -> str:
+        """Refuse an expired card where the environment asks for it: in stage a past date declines nothing by itself."""
+        expiry = Expiry.parse(info.data.get("expirationMonth", "12"), year)
+        today = (info.context or {}).get("refuse_expired_before")
+        if today is not None and expiry.is_past(year=today.year, month=today.month):
+            raise CardDataError("is past: the card has expired")
+        return year
+
+    @field_validator("cvv", mode="before")
+    @classmethod
+    def _read_code(cls, value: Any, info: ValidationInfo) -> Cvv:
+        number = info.data.get("number")
+        return read_code(value, number.brand if isinstance(number, CardNumber) else None)
+
+    @property
+    def expiry(self) -> Expiry:
+        """The expiry as a month of a year."""
+        return Expiry.parse(self.expirationMonth, self.expirationYear)
+
+    def to_card(self) -> Card:
+        """Return the card without its security code."""
+        return Card(self.number, self.expiry, self.cardHolder, self.zip)

@@ -1,0 +1,1 @@
+"""Payments: create and get, capture, void and refund, and their timelines."""

@@ -1,0 +1,115 @@
+"""`POST /payment` and `GET /payment/{transactionId}`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tollhouse.api.payment.card_request import (
+    CardRequest,
+    find_faults,
+    read_card_request,
+    reject_misplaced_card_numbers,
+    replay_or_reject,
+)
+from tollhouse.api.payment.payment_request import PaymentRequest, find_cross_faults
+from tollhouse.api.payment.requested_payment import read_references, request_payment
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Route
+from tollhouse.kernel.errors import Invalid, NotFound
+from tollhouse.payments.charge.charge import charge
+from tollhouse.payments.charge.intent import Intent, build_intent
+from tollhouse.payments.model import OPERATION
+from tollhouse.payments.reading.stored_payment import show_payment
+from tollhouse.payments.store import select_payment
+from tollhouse.wire.answers import PaymentAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tollhouse.payments.dependencies import ChargeDependencies, IntentLookups
+
+
+class PaymentCalls:
+    """Payments: create and get. `context` tells the models what the environment asks of them."""
+
+    def __init__(
+        self,
+        lookups: IntentLookups,
+        charging: ChargeDependencies,
+        gate: RequestAuthenticator,
+        context: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._lookups = lookups
+        self._charging = charging
+        self._gate = gate
+        self._context = context
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/payment",
+                self.post_payment,
+                "Pay",
+                request=PaymentRequest,
+                answer=PaymentAnswer,
+                takes_request_id=True,
+                purpose=Purpose.SELLS,
+                status=201,
+            ),
+            Route(
+                "GET",
+                "/payment/{transactionId}",
+                self.get_payment,
+                "Look a payment up",
+                answer=PaymentAnswer,
+                may_miss=True,
+            ),
+        ]
+
+    async def post_payment(self, request: Request) -> Response:
+        """Charge a card, a token or a stored card.
+
+        A declined payment is 201 too: look at `payment.status`. With action `redirect` send the cardholder to
+        `payment.url`. The final status comes by IPN.
+        """
+        asked = await read_card_request(
+            self._gate,
+            request,
+            self._context(),
+            model=PaymentRequest,
+            find_cross_faults=find_cross_faults,
+            digest=self._lookups.vault.digest,
+            operation=OPERATION,
+        )
+        try:
+            return answer_reply(await charge(self._charging, await self._build_intent(request, asked)))
+        except Invalid as error:
+            return answer_reply(await replay_or_reject(self._charging.requests, asked, error))
+
+    async def get_payment(self, request: Request) -> Response:
+        """Return a payment as it stands, by its `transactionId`."""
+        merchant = await self._gate.access(request)
+        number = read_id(request.path_parameters["transactionId"], NO_TRANSACTION)
+        async with self._lookups.database.acquire() as connection:
+            payment = await select_payment(connection, merchant_id=merchant.merchant_id, transaction_id=number)
+        if payment is None:
+            raise NotFound(NO_TRANSACTION)
+        return Response(await show_payment(self._charging.requests.reader, payment))
+
+    async def _build_intent(self, request: Request, asked: CardRequest[PaymentRequest]) -> Intent:
+        """Build the intent of a request. Raises Invalid with all its faults."""
+        merchant_id = asked.merchant.merchant_id
+        if asked.model is None or asked.faults:
+            raise Invalid(await find_faults(self._lookups, asked, read_references(merchant_id, asked.body)))
+        requested = request_payment(
+            asked.model, asked.body, merchant_id=merchant_id, request_id=asked.request_id, claim=asked.claim
+        )
+        intent = await build_intent(self._lookups, requested)
+        reject_misplaced_card_numbers(request, intent, asked)
+        return intent

@@ -1,0 +1,202 @@
+"""Read the payment that a body requests, in terms of payments; and name its faults in terms of the body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tollhouse.api.fields.card import CardFields
+from tollhouse.api.fields.source import AccountSource, AccountWithCodeSource, ConsumerSource, TokenSource
+from tollhouse.api.payment.payment_request import PaymentRequest, skus_of
+from tollhouse.api.reading.requests import leave_out_codes
+from tollhouse.payments.charge.intent import PRICE_REQUIRED
+from tollhouse.payments.charge.references import NO_CONSUMER_NAMED
+from tollhouse.payments.charge.requested_payment import (
+    RequestedConsumer,
+    RequestedItem,
+    RequestedPayment,
+    RequestedSource,
+)
+from tollhouse.payments.faults import Fault, Subject
+from tollhouse.threeds.model import BrowserData
+from tollhouse.wire.render import render_json
+
+if TYPE_CHECKING:
+    from tollhouse.api.fields.consumer import BuyerFields
+    from tollhouse.api.fields.sku import SkuFields
+    from tollhouse.api.fields.source import AnySource
+    from tollhouse.kernel.requests import Claim
+
+#: Of anything that a request refers to: site, SKU, token, account, consumer.
+MAX_REFERENCE_LENGTH = 36
+MAX_EXTERNAL_ID_LENGTH = 255
+#: Fields of the request's consumer that are no part of the consumer.
+NOT_PROFILE = {"id", "externalId", "ip"}
+
+#: The same bytes for equal bodies, whatever the order of their fields.
+_encode_canonical = msgspec.json.Encoder(order="deterministic").encode
+
+#: Where each subject of a fault is in a body; of an item, below the item.
+PATHS = {
+    Subject.SOURCE: "paymentSource",
+    Subject.TOKEN: "paymentSource.token",
+    Subject.STORED_CARD: "paymentSource.paymentAccountId",
+    Subject.SOURCE_CONSUMER: "paymentSource.id",
+    Subject.SECURITY_CODE: "paymentSource.cvv",
+    Subject.INITIATOR: "paymentSource.initiator",
+    Subject.ACQUIRER_ACCOUNT: "paymentSource.mid",
+    Subject.CONSUMER: "consumer.id",
+    Subject.EXTERNAL_ID: "consumer.externalId",
+    Subject.CALLBACK_URL: "url.ipnUrl",
+    Subject.REDIRECT_URL: "url.redirectUrl",
+}
+ITEM_PATHS = {
+    Subject.SITE: "siteId",
+    Subject.SKU: "name",
+    Subject.PRICES: "price",
+    Subject.CURRENCY: "price.0.currency",
+}
+#: Texts of faults that name another field, which the API names by its path.
+TEXTS = {
+    PRICE_REQUIRED: "is required with {item}.siteId",
+    NO_CONSUMER_NAMED: "is required for cc_token, or consumer.externalId: it says whose stored card is charged",
+}
+
+
+def request_payment(
+    model: PaymentRequest, body: dict[str, Any], *, merchant_id: int, request_id: str, claim: Claim | None
+) -> RequestedPayment:
+    """Return the payment that a sound body requests."""
+    urls = [model.url, *(sku.url for sku in model.skus)]
+    return RequestedPayment(
+        merchant_id=merchant_id,
+        request_id=request_id,
+        claim=claim,
+        items=build_items(model.skus),
+        source=build_source(model.paymentSource),
+        consumer=build_consumer(model.consumer, model.consumer.ip),
+        metadata=render_metadata(body),
+        ipn_url=first_url(url.ipnUrl for url in urls),
+        redirect_url=first_url(url.redirectUrl for url in urls),
+        receipt=model.emailOptions.to_wish() if model.emailOptions else None,
+    )
+
+
+def build_source(source: AnySource) -> RequestedSource:
+    """Return the source of a sound body."""
+    return RequestedSource(
+        kind=source.type,
+        card=source.to_card() if isinstance(source, CardFields) else None,
+        code=source.cvv if isinstance(source, CardFields | AccountWithCodeSource) else None,
+        token=source.token if isinstance(source, TokenSource) else None,
+        account_id=source.paymentAccountId if isinstance(source, AccountSource | AccountWithCodeSource) else None,
+        consumer_id=source.id if isinstance(source, ConsumerSource) else None,
+        initiator=source.initiator,
+        asks_authentication=source.authenticate,
+        mid=source.mid,
+        emulate_code=source.emulateCode,
+        endorsement=source.mpiParameters.to_endorsement() if source.mpiParameters else None,
+    )
+
+
+def build_consumer(consumer: BuyerFields, ip: str | None) -> RequestedConsumer:
+    """Return the consumer of a sound body."""
+    said = consumer.model_dump(exclude_none=True)
+    return RequestedConsumer(
+        consumer_id=consumer.id,
+        external_id=consumer.externalId,
+        profile={name: value for name, value in said.items() if name not in NOT_PROFILE},
+        ip=ip or "",
+        browser=BrowserData.from_consumer(said),
+    )
+
+
+def build_items(skus: Iterable[SkuFields]) -> tuple[RequestedItem, ...]:
+    """Return what a sound body sells."""
+    return tuple(
+        RequestedItem(sku.siteId, sku.name, sku.title or "", tuple(price.to_price() for price in sku.price), sku.extras)
+        for sku in skus
+    )
+
+
+def render_metadata(body: dict[str, Any]) -> str:
+    """Return the metadata of a body as it is kept."""
+    return render_json(body.get("metadata") or {}).decode()
+
+
+def first_url(urls: Iterable[str | None]) -> str | None:
+    """Return the first address that is given: the request's own, else that of the first SKU that has one."""
+    return next((url for url in urls if url), None)
+
+
+def read_references(merchant_id: int, body: dict[str, Any]) -> RequestedPayment:
+    """Return what a faulty body refers to, as far as it can be read."""
+    skus = skus_of(body)
+    urls = [_object(body, "url"), *(_object(sku, "url") for _, sku in skus)]
+    return RequestedPayment(
+        merchant_id=merchant_id,
+        items=tuple(RequestedItem(_text(sku, "siteId"), _text(sku, "name")) for _, sku in skus),
+        source=read_source(body),
+        consumer=read_consumer(body),
+        ipn_url=first_url(url.get("ipnUrl") for url in urls),
+        redirect_url=first_url(url.get("redirectUrl") for url in urls),
+    )
+
+
+def read_source(body: dict[str, Any]) -> RequestedSource:
+    """Return the source that a faulty body refers to, as far as it can be read."""
+    source = _object(body, "paymentSource")
+    kind = _text(source, "type") or ""
+    is_account = kind in {"paymentAccountId", "paymentAccountIdWithCvv"}
+    return RequestedSource(
+        kind=kind,
+        token=_text(source, "token", "value") if kind == "token" else None,
+        account_id=_text(source, "paymentAccountId") if is_account else None,
+        consumer_id=_text(source, "id", "value") if kind == "consumer" else None,
+        mid=_text(source, "mid"),
+    )
+
+
+def read_consumer(body: dict[str, Any]) -> RequestedConsumer:
+    """Return the consumer that a faulty body refers to, as far as it can be read."""
+    consumer = _object(body, "consumer")
+    external_id = _text(consumer, "externalId", longest=MAX_EXTERNAL_ID_LENGTH)
+    return RequestedConsumer(consumer_id=_text(consumer, "id"), external_id=external_id)
+
+
+def _object(body: dict[str, Any], name: str) -> dict[str, Any]:
+    value = body.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(content: dict[str, Any], *names: str, longest: int = MAX_REFERENCE_LENGTH) -> str | None:
+    """Return the first of these that is there, as the model reads it; what is no text or too long was never issued."""
+    text = next((str(content[name]) for name in names if _is_scalar(content.get(name))), "")
+    return text if 0 < len(text) <= longest else None
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, str | int | Decimal) and not isinstance(value, bool) and value != ""
+
+
+def name_faults(faults: Iterable[Fault], body: dict[str, Any]) -> dict[str, list[str]]:
+    """Name faults by their paths in a body."""
+    named: dict[str, list[str]] = {}
+    items = [path for path, _ in skus_of(body)]
+    for fault in faults:
+        item = items[fault.item] if fault.item is not None else ""
+        path = f"{item}.{ITEM_PATHS[fault.subject]}" if item else PATHS[fault.subject]
+        named.setdefault(path, []).append(TEXTS.get(fault.text, fault.text).format(item=item))
+    return named
+
+
+def digest_body(digest: Callable[[bytes], bytes], body: dict[str, Any], scope: str = "") -> bytes:
+    """Hash a body under a key, whatever the order of its fields, without the security code: no trace of it stays.
+
+    `scope` is what a request is about besides its body.
+    """
+    content = leave_out_codes({**body, "paymentSource": _object(body, "paymentSource")})
+    return digest(scope.encode() + _encode_canonical(content))

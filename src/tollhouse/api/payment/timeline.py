@@ -1,0 +1,63 @@
+"""`GET /payment/{transactionId}/timeline`: explain this payment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
+from tollhouse.history.model import HistoryEntry
+from tollhouse.history.timeline import select_timeline
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.routes import Route
+from tollhouse.kernel.errors import NotFound
+from tollhouse.wire.render import render, render_instant
+from tollhouse.wire.timeline import TimelineAnswer, TimelineEntry
+
+if TYPE_CHECKING:
+    from tollhouse.storage.database import Database
+
+
+class TimelineCalls:
+    """The timeline of a payment."""
+
+    def __init__(self, database: Database, gate: RequestAuthenticator) -> None:
+        self._database = database
+        self._gate = gate
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "GET",
+                "/payment/{transactionId}/timeline",
+                self.get_timeline,
+                "Explain a payment",
+                answer=TimelineAnswer,
+                may_miss=True,
+            ),
+        ]
+
+    async def get_timeline(self, request: Request) -> Response:
+        """Return everything that happened to a transaction: the request, rules, 3-D Secure, acquirer, books, callbacks.
+
+        No card number, security code or proof of an authentication is in it.
+        """
+        merchant = await self._gate.access(request)
+        number = read_id(request.path_parameters["transactionId"], NO_TRANSACTION)
+        async with self._database.acquire() as connection:
+            timeline = await select_timeline(connection, merchant_id=merchant.merchant_id, transaction_id=number)
+        if timeline is None:
+            raise NotFound(NO_TRANSACTION)
+        answer = TimelineAnswer(
+            orderId=str(timeline.payment_id),
+            transactionId=str(timeline.transaction_id),
+            data=[build_entry(entry) for entry in timeline.entries],
+        )
+        return Response(render(answer))
+
+
+def build_entry(entry: HistoryEntry) -> TimelineEntry:
+    """Say it in the words of the wire."""
+    return TimelineEntry(at=render_instant(entry.at), kind=entry.kind.word, text=entry.text, facts=dict(entry.facts))

@@ -1,0 +1,202 @@
+"""`POST /paymentPage`: a page on which one purchase is paid, behind an address that nobody can guess."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from tollhouse.api.payment.payment_request import find_cross_faults
+from tollhouse.api.payment.requested_payment import (
+    build_consumer,
+    build_items,
+    first_url,
+    name_faults,
+    read_references,
+    render_metadata,
+)
+from tollhouse.api.payment_page.payment_page_request import PaymentPageRequest, first_path, read_fee_rules
+from tollhouse.api.reading.access import RequestAuthenticator, find_request_id_faults
+from tollhouse.api.reading.body import describe_faults, read_object
+from tollhouse.api.reading.requests import canonical
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Route
+from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.money import MAX_AMOUNT_MINOR
+from tollhouse.kernel.requests import Claim
+from tollhouse.links.create import create_link
+from tollhouse.links.dependencies import LinkDependencies
+from tollhouse.links.fees import compute_total
+from tollhouse.links.model import Terms
+from tollhouse.links.pay import METHOD
+from tollhouse.payments.charge.intent import build_offer
+from tollhouse.payments.charge.references import load_references
+from tollhouse.payments.charge.requested_payment import RequestedPayment, RequestedSource
+from tollhouse.payments.faults import PaymentRejected
+from tollhouse.storage.claims import load_stored_response
+from tollhouse.wire.answers import PaymentPageAnswer
+
+if TYPE_CHECKING:
+    from tollhouse.merchants.model import Merchant
+    from tollhouse.notices.model import ReceiptRequest
+    from tollhouse.payments.dependencies import IntentLookups
+
+OPERATION = "paymentPage"
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request as far as it was read."""
+
+    merchant: Merchant
+    request_id: str
+    claim: Claim | None
+    body: dict[str, Any]
+    model: PaymentPageRequest | None
+    faults: dict[str, list[str]]
+
+
+class PaymentPageCalls:
+    """The call that makes a payment page. `context` tells the model what the environment asks of it."""
+
+    def __init__(
+        self, links: LinkDependencies, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._links = links
+        self._gate = gate
+        self._context = context
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/paymentPage",
+                self.post_payment_page,
+                "Make a payment page",
+                request=PaymentPageRequest,
+                answer=PaymentPageAnswer,
+                takes_request_id=True,
+                purpose=Purpose.SELLS,
+                status=201,
+            )
+        ]
+
+    async def post_payment_page(self, request: Request) -> Response:
+        """Make a page on which your customer pays, and answer with its address: send the browser to `url`.
+
+        The page is good for one purchase. It takes a card, with 3-D Secure where that is asked for, or one that the
+        consumer has paid with before, and then sends the browser to `redirectUrl`. The status comes by IPN.
+        """
+        asked = await _read(self._links, self._gate, request, self._context())
+        try:
+            terms, ttl = await _build_terms(self._links.lookups, asked)
+        except Invalid:
+            # What was true at the first time may be so no more: the product is gone, the site off.
+            reply = await load_stored_response(self._links.database, asked.claim) if asked.claim else None
+            if reply is None:
+                raise
+            return answer_reply(reply)
+        reply = await create_link(
+            self._links,
+            terms,
+            merchant_id=asked.merchant.merchant_id,
+            request_id=asked.request_id,
+            claim=asked.claim,
+            ttl=ttl,
+        )
+        return answer_reply(reply)
+
+
+async def _read(
+    links: LinkDependencies, gate: RequestAuthenticator, request: Request, context: dict[str, Any]
+) -> _Asked:
+    """Authenticate, decode and validate, and collect the faults that the body has by itself."""
+    merchant = await gate.access(request)
+    body, card_faults = await read_object(request)
+    faults = find_cross_faults(body) | find_request_id_faults(request) | card_faults
+    model = None
+    try:
+        model = PaymentPageRequest.model_validate(body, context=context)
+    except ValidationError as error:
+        faults = describe_faults(error) | faults
+    request_id, claim = request.request_id, None
+    if request.sent_request_id is not None and "X-Request-ID" not in faults:
+        digest = links.lookups.vault.digest(canonical(request.path, body))
+        claim = Claim(merchant.merchant_id, OPERATION, request_id, digest)
+    return _Asked(merchant, request_id, claim, body, model, faults)
+
+
+async def _build_terms(lookups: IntentLookups, asked: _Asked) -> tuple[Terms, timedelta]:
+    """Look up what a request refers to, and say what is sold and for how long. Raises Invalid with all its faults."""
+    model = asked.model
+    if model is None or asked.faults:
+        found = await load_references(lookups, _read_references(asked))
+        raise Invalid({**_name_paths(name_faults(found.faults, asked.body), asked.body), **asked.faults})
+    requested = _request_payment(asked, model)
+    try:
+        offer = await build_offer(lookups, requested)
+    except PaymentRejected as rejected:
+        raise Invalid(_name_paths(name_faults(rejected.faults, asked.body), asked.body)) from None
+    rules, faults = read_fee_rules(model.fees, offer.items[0].prices[0].money.currency)
+    terms = Terms(
+        items=offer.items,
+        consumer=requested.consumer.profile,
+        consumer_id=offer.payer.consumer_id,
+        external_id=offer.payer.external_id,
+        consumer_ip=model.consumer.ip,
+        metadata=requested.metadata,
+        ipn_url=requested.ipn_url or offer.site.ipn_url,
+        redirect_url=requested.redirect_url or offer.site.redirect_url,
+        fee_rules=tuple(rules),
+        language=model.template.language.lower() if model.template.language else None,
+        asks_authentication=model.payment.secure,
+        emulate_code=model.payment.emulateCode,
+        mid=model.payment.mid,
+        receipt=_choose_receipt(model),
+    )
+    if not faults and compute_total(terms, method=METHOD).amount_minor > MAX_AMOUNT_MINOR:
+        faults = {"fees": ["together with what is due at once are too much"]}
+    if faults:
+        raise Invalid(faults)
+    return terms, model.life
+
+
+def _choose_receipt(model: PaymentPageRequest) -> ReceiptRequest | None:
+    """Say whether a receipt is asked for: in its own language, else in the page's."""
+    wish = model.emailOptions.to_wish() if model.emailOptions else None
+    return replace(wish, language=wish.language or model.template.language) if wish else None
+
+
+def _read_references(asked: _Asked) -> RequestedPayment:
+    """Return what a faulty body refers to. It names the account of the acquirer where it says how it is paid."""
+    payment = asked.body.get("payment")
+    source = {"mid": payment.get("mid")} if isinstance(payment, dict) else {}
+    return read_references(asked.merchant.merchant_id, {**asked.body, "paymentSource": source, "url": {}})
+
+
+def _name_paths(faults: dict[str, list[str]], body: dict[str, Any]) -> dict[str, list[str]]:
+    """Name fields as a page's body has them: its addresses stand in the SKU, and the account with the payment."""
+    places = {"url.": f"{first_path(body)}.url.", "paymentSource.": "payment."}
+    named = {}
+    for path, texts in faults.items():
+        start = next((start for start in places if path.startswith(start)), None)
+        named[f"{places[start]}{path.removeprefix(start)}" if start else path] = texts
+    return named
+
+
+def _request_payment(asked: _Asked, model: PaymentPageRequest) -> RequestedPayment:
+    return RequestedPayment(
+        merchant_id=asked.merchant.merchant_id,
+        items=build_items(model.skus),
+        source=RequestedSource(kind=METHOD, mid=model.payment.mid),
+        consumer=build_consumer(model.consumer, model.consumer.ip),
+        metadata=render_metadata(asked.body),
+        ipn_url=first_url(sku.url.ipnUrl for sku in model.skus),
+        redirect_url=first_url(sku.url.redirectUrl for sku in model.skus),
+    )

@@ -1,0 +1,1 @@
+"""Read requests: authenticate, decode and validate them, and name their faults."""

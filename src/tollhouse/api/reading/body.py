@@ -1,0 +1,147 @@
+"""Request bodies: read them, the base of their models, and their faults in the words of this API."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import JSON
+from tollhouse.http.screen import read_screened_form, read_screened_object
+from tollhouse.kernel.errors import WrongMediaType
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_TOKENIZE_BYTES = 8 * 1024
+
+
+async def read_object(
+    request: Request, *, limit_bytes: int = MAX_BODY_BYTES, card_fields: Collection[str] = ()
+) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Read a body that has to be a JSON object, and name the fields in which a card number must not stand.
+
+    Nothing and `[]` are the empty object. `card_fields` are the paths at which the request may have its card number.
+    Raises WrongMediaType, TooLarge and Invalid.
+    """
+    body = await request.read_body(limit_bytes=limit_bytes)
+    if not body:
+        return {}, {}
+    if request.headers.get("content-type").partition(";")[0].strip().lower() != JSON:
+        raise WrongMediaType
+    return read_screened_object(body, allowed=card_fields)
+
+
+async def read_form(request: Request, *, limit_bytes: int) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Read a body of form fields, whatever its content type says, and name those in which a card number stands.
+
+    Of a field that comes twice the last one counts. Raises TooLarge and Invalid.
+    """
+    return read_screened_form(await request.read_body(limit_bytes=limit_bytes))
+
+
+def _drop_blanks(content: Any, *, decisive: Collection[str]) -> Any:
+    """Read `[]` as `{}`, and a field that is null or an empty text as one that is not there, unless it is decisive."""
+    if content == []:
+        return {}
+    if isinstance(content, dict):
+        return {
+            name: value for name, value in content.items() if (value is not None and value != "") or name in decisive
+        }
+    return content
+
+
+TEXT_OF_UNKNOWN = "is no field of this request"
+
+
+def names_of(model: type[BaseModel]) -> frozenset[str]:
+    """Return the names of a model's fields, as on the wire."""
+    return frozenset(field.alias or name for name, field in model.model_fields.items())
+
+
+class Body(BaseModel):
+    """What all request models share: unknown fields are ignored, numbers may stand for texts, blanks are absent."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="ignore", coerce_numbers_to_str=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+    #: Fields without which the call does the most that it can. One must not be blank, and beside its absence an unknown
+    #: field is refused, which may be a misspelling of it. One that the model does not have is always absent.
+    decisive: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def find_decisive_faults(cls, content: dict[str, Any]) -> dict[str, list[str]]:
+        """Return the faults of decisive fields, by the fields' names."""
+        blank = {name for name in cls.decisive if name in content and content[name] in (None, "", [])}
+        faults = {name: ["must not be blank; leave it out, or say what is meant"] for name in sorted(blank)}
+        known = names_of(cls)
+        if cls.decisive <= (known & content.keys()) - blank:
+            return faults
+        return faults | {name: [TEXT_OF_UNKNOWN] for name in content if name not in known}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_leniently(cls, content: Any) -> Any:
+        return _drop_blanks(content, decisive=cls.decisive)
+
+
+#: What `paymentSource.type` may be.
+SOURCE_KINDS = ("card", "token", "consumer", "paymentAccountId", "paymentAccountIdWithCvv", "cc_token")
+
+#: The steps that a union adds to the paths of its fields, by the field that holds it: they are no part of the request.
+VARIANTS = {"paymentSource": frozenset(SOURCE_KINDS), "sku": frozenset({"one", "bundle"})}
+#: Further names of fields, by the source that has them: a fault is told under the first.
+OTHER_NAMES = {("token", "value"): "token", ("consumer", "value"): "id"}
+MAX_PATH_LENGTH = 128
+
+#: What pydantic found, in the words of this API. `{}` is filled from the error's context.
+TEXTS = {
+    "missing": "is required",
+    "extra_forbidden": "is no field of this request",
+    "union_tag_not_found": "is required",
+    "union_tag_invalid": f"must be one of {', '.join(SOURCE_KINDS)}",
+    "string_type": "must be a text",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "is not well formed",
+    "list_type": "must be a list",
+    "too_long": "must have at most {max_length} entries",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "decimal_type": "must be a number",
+    "decimal_parsing": "must be a number",
+    "finite_number": "must be a number",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "decimal_max_places": "must have at most {decimal_places} decimals",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+    "literal_error": "must be {expected}",
+}
+
+
+def describe_faults(error: ValidationError) -> dict[str, list[str]]:
+    """Name every field that a model refused, by its path in the request, without any of its content."""
+    faults: dict[str, list[str]] = {}
+    for fault in error.errors(include_url=False, include_input=False):
+        path = _write_path(fault["loc"], is_missing_tag=fault["type"].startswith("union_tag"))
+        faults.setdefault(path, []).append(_describe(fault["type"], fault.get("ctx", {})))
+    return faults
+
+
+def _write_path(location: Iterable[int | str], *, is_missing_tag: bool) -> str:
+    parts = [str(part) for part in location]
+    if len(parts) > 1 and parts[1] in VARIANTS.get(parts[0], ()):
+        variant = parts.pop(1)
+        parts[1:2] = [OTHER_NAMES.get((variant, name), name) for name in parts[1:2]]
+    return ".".join([*parts, "type"] if is_missing_tag else parts)[:MAX_PATH_LENGTH]
+
+
+def _describe(kind: str, context: Mapping[str, Any]) -> str:
+    if kind == "value_error":
+        return str(context.get("error", "is not valid"))
+    return TEXTS.get(kind, "is not valid").format(**context)

@@ -1,0 +1,154 @@
+"""Read a merchant's request: authenticate, decode and validate it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tollhouse.api.reading.access import RequestAuthenticator, find_request_id_faults
+from tollhouse.api.reading.body import MAX_BODY_BYTES, Body, describe_faults, names_of, read_object
+from tollhouse.http.requests import Request
+from tollhouse.http.screen import read_screened_object
+from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.requests import Claim
+
+if TYPE_CHECKING:
+    from tollhouse.merchants.model import Merchant
+
+Model = TypeVar("Model", bound=BaseModel)
+
+#: Names of card security codes, in the fields of ours and of others.
+CODE_NAMES = ("cvv", "cvc", "securitycode")
+
+#: Hashes bytes under a key of the vault.
+Digest = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticatedRequest(Generic[Model]):
+    """A sound request: who sent it, what it says, and the claim of its request id if it creates and sent one."""
+
+    merchant: Merchant
+    request_id: str
+    body: Model
+    claim: Claim | None = None
+
+
+async def read_request(
+    gate: RequestAuthenticator,
+    request: Request,
+    model: type[Model],
+    *,
+    context: Mapping[str, Any] | None = None,
+    limit_bytes: int = MAX_BODY_BYTES,
+) -> AuthenticatedRequest[Model]:
+    """Authenticate, decode and validate a request that changes something. Its X-Request-ID is only for the log.
+
+    Raises Invalid with every faulty field at once, and whatever `RequestAuthenticator.access` and `read_object` raise.
+    """
+    merchant = await gate.access(request)
+    content, faults = await read_object(request, limit_bytes=limit_bytes)
+    faults |= _find_query_faults(request, model)
+    return AuthenticatedRequest(merchant, request.request_id, validate_body(model, content, faults, context))
+
+
+async def read_lenient_request(
+    authenticator: RequestAuthenticator,
+    request: Request,
+    model: type[Model],
+    *,
+    limit_bytes: int,
+    card_fields: Collection[str] = (),
+) -> AuthenticatedRequest[Model]:
+    """Do the same for a control of stage, whose body may have any content type, and a card in `card_fields`."""
+    merchant = await authenticator.access(request)
+    body = await request.read_body(limit_bytes=limit_bytes)
+    content, faults = read_screened_object(body, allowed=card_fields)
+    return AuthenticatedRequest(merchant, request.request_id, validate_body(model, content, faults))
+
+
+async def read_creation(
+    gate: RequestAuthenticator,
+    request: Request,
+    model: type[Model],
+    *,
+    operation: str,
+    digest: Digest,
+    context: Mapping[str, Any] | None = None,
+    limit_bytes: int = MAX_BODY_BYTES,
+) -> AuthenticatedRequest[Model]:
+    """Authenticate, decode and validate a request that creates something, and claim its X-Request-ID.
+
+    `operation` is the scope of the id beside the merchant. The path belongs to the digest: one id names one request.
+    """
+    merchant = await gate.access(request)
+    content, faults = await read_object(request, limit_bytes=limit_bytes)
+    faults |= find_request_id_faults(request) | _find_query_faults(request, model)
+    body = validate_body(model, content, faults, context)
+    request_id, claim = request.request_id, None
+    if request.sent_request_id is not None:
+        claim = Claim(merchant.merchant_id, operation, request_id, digest(canonical(request.path, content)))
+    return AuthenticatedRequest(merchant, request_id, body, claim)
+
+
+async def read_query(gate: RequestAuthenticator, request: Request, model: type[Model]) -> AuthenticatedRequest[Model]:
+    """Authenticate a request that reads, and validate what stands after its question mark.
+
+    A parameter that the call does not know is refused: it would narrow nothing, and be taken for a filter.
+    """
+    merchant = await gate.access(request)
+    given = request.query
+    faults = {name: ["is no parameter of this call"] for name in given if name not in names_of(model)}
+    faults |= {name: ["is given twice"] for name in given if name not in faults and len(given[name]) > 1}
+    content = {name: values[0] for name, values in given.items()}
+    return AuthenticatedRequest(merchant, request.request_id, validate_body(model, content, faults))
+
+
+def _find_query_faults(request: Request, model: type[BaseModel]) -> dict[str, list[str]]:
+    """Name the parameters of a call with decisive fields: one of them may have been put there by mistake."""
+    if not (issubclass(model, Body) and model.decisive):
+        return {}
+    return {name: ["is no parameter of this call; the body has it"] for name in request.query}
+
+
+def canonical(path: str, content: Mapping[str, Any]) -> bytes:
+    """Write a request so that two equal ones are equal bytes, whatever the order of their fields."""
+    return json.dumps([path, leave_out_codes(content)], sort_keys=True, default=str).encode()
+
+
+def leave_out_codes(content: Any) -> Any:
+    """Return a body without card security codes, under whatever name and wherever they stand.
+
+    A digest that covered one would let its key give it back: there are only a thousand of them (PCI DSS 4.0.1, 3.3.1).
+    """
+    if isinstance(content, dict):
+        return {name: leave_out_codes(value) for name, value in content.items() if not _names_code(name)}
+    if isinstance(content, list):
+        return [leave_out_codes(value) for value in content]
+    return content
+
+
+@lru_cache(maxsize=1024)
+def _names_code(name: str) -> bool:
+    plain = "".join(letter for letter in name.casefold() if letter.isalnum())
+    return any(code in plain for code in CODE_NAMES)
+
+
+def validate_body(
+    model: type[Model], content: dict[str, Any], faults: dict[str, list[str]], context: Mapping[str, Any] | None = None
+) -> Model:
+    """Return the model of a body. Raises Invalid with these faults and those that the model finds."""
+    if issubclass(model, Body):
+        faults = model.find_decisive_faults(content) | faults if model.decisive else faults
+    try:
+        body = model.model_validate(content, context=dict(context or {}))
+    except ValidationError as error:
+        raise Invalid(describe_faults(error) | faults) from None
+    if faults:
+        raise Invalid(faults)
+    return body

@@ -1,0 +1,1 @@
+"""Calls of stage, which stand for issuers, cardholders and time."""

@@ -1,0 +1,79 @@
+"""`POST /stage/3ds/{orderId}`: answer a challenge without a browser. Stage only."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Protocol, get_args
+
+from pydantic import BeforeValidator, Field
+
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.ids import NO_ORDER, read_id
+from tollhouse.api.reading.requests import read_lenient_request
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Route
+from tollhouse.kernel.requests import Reply
+from tollhouse.wire.answers import PaymentAnswer
+
+Outcome = Literal["pass", "fail", "cancel", "timeout"]
+
+MAX_BODY_BYTES = 8 * 1024
+
+
+class CompleteChallenge(Protocol):
+    """Takes an authentication to its end, as a cardholder would."""
+
+    async def __call__(self, *, merchant_id: int, payment_id: int, result: Outcome) -> Reply:
+        """Return the payment as it then is. Raises NotFound for an order that is not this merchant's."""
+        ...
+
+
+def _read_result(value: Any) -> Any:
+    if value not in get_args(Outcome):
+        raise ValueError(f"must be one of {', '.join(get_args(Outcome))}")
+    return value
+
+
+class ChallengeRequest(Body):
+    """The end of a challenge."""
+
+    result: Annotated[Outcome, BeforeValidator(_read_result)] = Field(
+        description="`pass`: the cardholder enters the right code; `fail`: a wrong one; `timeout`: never comes back."
+    )
+
+
+class ChallengeCalls:
+    """The call that answers a challenge. Stage only."""
+
+    def __init__(self, authenticator: RequestAuthenticator, complete: CompleteChallenge) -> None:
+        self._authenticator = authenticator
+        self._complete = complete
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/stage/3ds/{orderId}",
+                self.answer_challenge,
+                "Answer a challenge",
+                request=ChallengeRequest,
+                answer=PaymentAnswer,
+                may_miss=True,
+                purpose=Purpose.SETS_UP,
+            )
+        ]
+
+    async def answer_challenge(self, request: Request) -> Response:
+        """Answer a challenge without a browser, and return the payment as it then is. Stage only.
+
+        A payment that is final already is returned as it is.
+        """
+        asked = await read_lenient_request(self._authenticator, request, ChallengeRequest, limit_bytes=MAX_BODY_BYTES)
+        order_id = read_id(request.path_parameters["orderId"], NO_ORDER)
+        reply = await self._complete(
+            merchant_id=asked.merchant.merchant_id, payment_id=order_id, result=asked.body.result
+        )
+        return answer_reply(reply)

@@ -1,0 +1,91 @@
+"""`POST /stage/chargeback/{transactionId}`: the steps of a dispute, recorded as an issuer would. Stage only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from tollhouse.api.payment.operations import AmountFields, ReasonFields, naming_faults, read_sum
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
+from tollhouse.api.reading.requests import read_creation
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Route
+from tollhouse.payments.dispute_steps import DisputeStep
+from tollhouse.payments.disputes.chargeback import record_chargeback
+from tollhouse.payments.model import Mode
+from tollhouse.payments.operations.operate import OperationRequest
+from tollhouse.payments.reading.public_names import STEPS, ChargebackMode
+from tollhouse.wire.answers import PaymentAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tollhouse.payments.dependencies import ChargebackDependencies
+
+
+class ChargebackRequest(AmountFields, ReasonFields):
+    """How much an issuer takes back, why, and which step of the dispute it is."""
+
+    mode: ChargebackMode = Field("chargebackFirst", description="The step of the dispute.")
+    won: bool = Field(False, description="With `chargebackRepresent`: the dispute is won, and the sum comes back.")
+
+    @field_validator("won")
+    @classmethod
+    def _check_won(cls, won: Any, info: ValidationInfo) -> Any:
+        if won and info.data.get("mode") not in {None, "chargebackRepresent"}:
+            raise ValueError("is for chargebackRepresent only")
+        return won
+
+    @property
+    def step(self) -> DisputeStep:
+        """The step in the words of the house."""
+        return DisputeStep.WON if self.won else STEPS[self.mode]
+
+
+class IssuerCalls:
+    """Steps of disputes, recorded as an issuer would. Stage only."""
+
+    def __init__(
+        self, chargebacks: ChargebackDependencies, digest: Callable[[bytes], bytes], gate: RequestAuthenticator
+    ) -> None:
+        self._chargebacks = chargebacks
+        self._digest = digest
+        self._gate = gate
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/stage/chargeback/{transactionId}",
+                self.post_chargeback,
+                "Record a step of a dispute",
+                request=ChargebackRequest,
+                answer=PaymentAnswer,
+                takes_request_id=True,
+                may_miss=True,
+                purpose=Purpose.SETS_UP,
+                status=201,
+            )
+        ]
+
+    async def post_chargeback(self, request: Request) -> Response:
+        """Record a step of a dispute about a payment, of all that is left of it or of an amount. Stage only.
+
+        An issuer takes what it likes: also more than is left, and of a payment that is open, failed or was voided.
+        """
+        asked = await read_creation(self._gate, request, ChargebackRequest, operation="chargeback", digest=self._digest)
+        wish = OperationRequest(
+            merchant_id=asked.merchant.merchant_id,
+            transaction_id=read_id(request.path_parameters["transactionId"], NO_TRANSACTION),
+            request_id=asked.request_id,
+            mode=Mode.CHARGEBACK,
+            claim=asked.claim,
+            reason=asked.body.reason,
+        )
+        with naming_faults():
+            return answer_reply(await record_chargeback(self._chargebacks, wish, read_sum(asked.body), asked.body.step))

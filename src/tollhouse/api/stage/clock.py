@@ -1,0 +1,203 @@
+"""`/stage/clock`: a merchant's virtual clock. Stage only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
+
+from tollhouse.api.fields.values import Moment
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.requests import read_request
+from tollhouse.catalog.model import Offset
+from tollhouse.catalog.prices import OffsetError, add_offset, parse_offset
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.routes import Route
+from tollhouse.kernel.errors import Invalid
+from tollhouse.wire.clock import ClockAnswer, DueAnswer, OutlookAnswer
+from tollhouse.wire.render import render, render_duration, render_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+MAX_BODY_BYTES = 8 * 1024
+
+#: The farthest that one call goes, and that calls go in all: calendars end somewhere.
+LONGEST = Offset(20, "y")
+LATEST = datetime(3000, 1, 1, tzinfo=UTC)
+
+#: Hours, minutes and seconds; `m` in an offset is months.
+DURATION_FORM = re.compile(r"PT(?=[0-9])(?:([0-9]{1,6})H)?(?:([0-9]{1,7})M)?(?:([0-9]{1,9})S)?")
+ADVANCE_TEXT = "must be an offset such as 30d, 2w, 1m (a month), 1y, or hours, minutes and seconds: PT36H, PT15M, PT90S"
+
+
+class Reading(Protocol):
+    """A merchant's time, and how far it is ahead of the real one."""
+
+    @property
+    def time(self) -> datetime:
+        """The time."""
+
+    @property
+    def offset(self) -> timedelta:
+        """How far it is ahead."""
+
+
+class ClockChange(Protocol):
+    """How a clock stands that was moved, by how much, and in how many steps."""
+
+    @property
+    def reading(self) -> Reading:
+        """The clock."""
+
+    @property
+    def by(self) -> timedelta:
+        """How much later it is than before."""
+
+    @property
+    def steps(self) -> int:
+        """How many instants there were."""
+
+
+class ClockForecast(Protocol):
+    """A clock, and what falls due next by it."""
+
+    @property
+    def reading(self) -> Reading:
+        """The clock."""
+
+    @property
+    def next(self) -> Sequence[tuple[str, datetime]]:
+        """Kinds and instants, the earliest first."""
+
+
+#: Moves a merchant's clock to the goal that is chosen by its time.
+Advance = Callable[[int, Callable[[datetime], datetime]], Awaitable[ClockChange]]
+Look = Callable[[int], Awaitable[ClockForecast]]
+
+
+def read_advance(value: Any) -> Offset | timedelta:
+    """Read by how much the clock is to be moved. Raises ValueError."""
+    text = value if isinstance(value, str) else ""
+    form = DURATION_FORM.fullmatch(text)
+    if form is not None:
+        hours, minutes, seconds = (int(count or 0) for count in form.groups())
+        return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    try:
+        return parse_offset(text)
+    except OffsetError:
+        raise ValueError(ADVANCE_TEXT) from None
+
+
+class ClockRequest(Body):
+    """How far the clock is moved: one of the two is given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    until: Moment | None = Field(
+        None,
+        description="To when: with its zone, or as bodies show times, in UTC. Later than your time.",
+        examples=["2027-01-31T12:00:00Z", "2027-01-31 12:00:00"],
+    )
+    advance: Annotated[Offset | timedelta, BeforeValidator(read_advance), WithJsonSchema({"type": "string"})] | None = (
+        Field(
+            None,
+            validate_default=True,
+            description="By how much: an offset as prices have it, where `m` is months (`30d`, `2w`, `1m`, `1y`), or "
+            "hours, minutes and seconds in the form of ISO 8601 (`PT36H`, `PT15M`, `PT90S`).",
+            examples=["30d"],
+        )
+    )
+
+    @field_validator("advance")
+    @classmethod
+    def _check_there_is_one(cls, given: Offset | timedelta | None, info: ValidationInfo) -> Offset | timedelta | None:
+        if "until" in info.data and (given is None) == (info.data["until"] is None):
+            raise ValueError("is required, or until" if given is None else "cannot stand beside until")
+        return given
+
+    def choose_goal(self, now: datetime) -> datetime:
+        """Return to when a clock is moved that shows this time. Raises Invalid."""
+        field = "advance" if self.until is None else "until"
+        goal = self.until if self.until is not None else _step(now, self.advance)
+        if goal is None or goal > min(add_offset(now, LONGEST), LATEST):
+            raise Invalid({field: [f"may lead at most {LONGEST.count} years on, and not past the year {LATEST.year}"]})
+        if goal <= now and self.until is not None:
+            raise Invalid({field: [f"has passed: your clock shows {render_instant(now)}, and never goes back"]})
+        return goal
+
+
+def _step(now: datetime, by: Offset | timedelta | None) -> datetime | None:
+    """Return the moment that is so much later; None where no calendar has it."""
+    try:
+        return now + by if isinstance(by, timedelta) else add_offset(now, by) if by else None
+    except (OverflowError, ValueError):
+        return None
+
+
+def _ceil_millisecond(at: datetime) -> datetime:
+    """Return a time as it is shown, not before it: what falls due at it is due when the clock shows it."""
+    return at + timedelta(microseconds=-at.microsecond % 1000)
+
+
+class ClockCalls:
+    """The virtual clock of a merchant. Stage only."""
+
+    def __init__(self, gate: RequestAuthenticator, advance: Advance, look: Look) -> None:
+        self._gate = gate
+        self._advance = advance
+        self._look = look
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/stage/clock",
+                self.post_clock,
+                "Advance your clock",
+                request=ClockRequest,
+                answer=ClockAnswer,
+                refuses=(409,),
+                purpose=Purpose.SETS_UP,
+            ),
+            Route("GET", "/stage/clock", self.get_clock, "Read your clock", answer=OutlookAnswer),
+        ]
+
+    async def post_clock(self, request: Request) -> Response:
+        """Advance your clock, and do all that falls due on the way, each at its time. Stage only.
+
+        The clock goes from one due instant to the next, and on when all is done and its callbacks are delivered or wait
+        for another try. The answer comes when it is there: in moments, or in as many minutes as your server is slow. If
+        ten do not suffice it is 503, says how far the clock came, and how to go on. The clock never goes back. While
+        it moves, another such call is 409.
+        """
+        asked = await read_request(self._gate, request, ClockRequest, limit_bytes=MAX_BODY_BYTES)
+        moved = await self._advance(asked.merchant.merchant_id, asked.body.choose_goal)
+        answer = ClockAnswer(
+            now=render_instant(moved.reading.time),
+            ahead=render_duration(moved.reading.offset),
+            advanced=render_duration(moved.by),
+            steps=moved.steps,
+        )
+        return Response(render(answer))
+
+    async def get_clock(self, request: Request) -> Response:
+        """Return your time and what falls due next. Stage only."""
+        merchant = await self._gate.access(request)
+        outlook = await self._look(merchant.merchant_id)
+        due = [
+            DueAnswer.model_validate({"kind": kind, "at": render_instant(_ceil_millisecond(at))})
+            for kind, at in outlook.next
+        ]
+        answer = OutlookAnswer(
+            now=render_instant(outlook.reading.time), ahead=render_duration(outlook.reading.offset), next=due
+        )
+        return Response(render(answer))

@@ -1,0 +1,218 @@
+"""`/stage/faults`: faults of messages to the issuer. `GET /stage/journal`: the issuer's journal. Stage only."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
+
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.requests import read_lenient_request, read_query
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.routes import Route
+from tollhouse.kernel.card import CardDataError, CardNumber
+from tollhouse.kernel.card_texts import read_number
+from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.money import Currency, Money
+from tollhouse.wire.render import render_json
+from tollhouse.wire.stage import FaultListAnswer, FaultName, JournalAnswer
+
+if TYPE_CHECKING:
+    from tollhouse.merchants.model import Merchant
+
+#: Posts a message to the simulator and returns its answer.
+AskSimulator = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+
+FAULTS = get_args(FaultName)
+MAX_BODY_BYTES = 8 * 1024
+MAX_CALLS = 1_000
+MAX_SECONDS = 60
+CARD_FIELDS = frozenset({"card"})
+MAX_ENTRIES = 500
+DEFAULT_ENTRIES = 100
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | Decimal) and not isinstance(value, bool)
+
+
+def _read_fault(value: Any) -> Any:
+    if value not in FAULTS:
+        raise ValueError(f"must be one of {', '.join(FAULTS)}")
+    return value
+
+
+def _read_calls(value: Any) -> int:
+    if not (_is_number(value) and 1 <= value <= MAX_CALLS and value == int(value)):
+        raise ValueError(f"must be a whole number from 1 to {MAX_CALLS}")
+    return int(value)
+
+
+def _read_seconds(value: Any) -> float:
+    if not (_is_number(value) and 0 <= value <= MAX_SECONDS):
+        raise ValueError(f"must be a number from 0 to {MAX_SECONDS}")
+    return float(value)
+
+
+def _read_card(value: Any) -> str:
+    """Return a card as it may be shown, which is how the simulator knows it."""
+    try:
+        return CardNumber.parse(read_number(str(value))).masked
+    except CardDataError as error:
+        raise ValueError(str(error)) from None
+
+
+def _read_currency(value: Any) -> str:
+    try:
+        return Currency.parse(str(value)).code
+    except KeyError:
+        raise ValueError("is no currency of ISO 4217") from None
+
+
+def _read_limit(value: Any) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_ENTRIES):
+        raise ValueError(f"must be 1 to {MAX_ENTRIES}")
+    return int(text)
+
+
+class FaultRequest(Body):
+    """A fault, and the messages that it happens to: the next ones, or those of a card or an amount."""
+
+    fault: Annotated[FaultName, BeforeValidator(_read_fault)] = Field(
+        description="`latency`: the issuer answers late; `dropBefore`: it never gets the message; `dropAfter`: its "
+        "answer is lost; `duplicate`: it gets the message twice."
+    )
+    calls: Annotated[
+        int, BeforeValidator(_read_calls), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_CALLS})
+    ] = Field(1, description="How many messages.")
+    seconds: Annotated[
+        float, BeforeValidator(_read_seconds), WithJsonSchema({"type": "number", "minimum": 0, "maximum": MAX_SECONDS})
+    ] = Field(5.0, description="How late, with `latency`.")
+    card: (
+        Annotated[str, BeforeValidator(_read_card), WithJsonSchema({"type": "string", "pattern": "^[0-9]{12,19}$"})]
+        | None
+    ) = Field(None, description="Only messages about this card.", examples=["4024007179366348"])
+    currency: Annotated[
+        str, BeforeValidator(_read_currency), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$"})
+    ] = Field("USD", description="ISO 4217, with `amount`.")
+    amount: Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0})] | None = Field(
+        None, description="Only messages of this amount."
+    )
+
+    @field_validator("amount", mode="before")
+    @classmethod
+    def _check_amount(cls, amount: Any, info: ValidationInfo) -> Any:
+        if amount is not None and not _is_number(amount):
+            raise ValueError("must be a number")
+        if amount is not None and "currency" in info.data:
+            Money.parse(Decimal(amount), Currency.of(info.data["currency"]))
+        return amount
+
+    def to_message(self) -> dict[str, Any]:
+        """Return the fault as the simulator is told of it."""
+        amount = None
+        if self.amount is not None:
+            money = Money.parse(self.amount, Currency.of(self.currency))
+            amount = {"minor": money.amount_minor, "currency": money.currency.code}
+        return {
+            "fault": self.fault,
+            "number": self.card,
+            "amount": amount,
+            "calls": self.calls,
+            "seconds": self.seconds,
+        }
+
+
+class JournalQuery(Body):
+    """How much of the journal to read."""
+
+    limit: Annotated[
+        int, BeforeValidator(_read_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_ENTRIES})
+    ] = Field(DEFAULT_ENTRIES, description="How many entries at most.")
+
+
+class FaultCalls:
+    """Faults of the merchant's messages to the issuer, and the issuer's journal. Stage only."""
+
+    def __init__(self, authenticator: RequestAuthenticator, ask: AskSimulator) -> None:
+        self._authenticator = authenticator
+        self._ask_simulator = ask
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/stage/faults",
+                self.add_fault,
+                "Add a fault",
+                request=FaultRequest,
+                answer=FaultListAnswer,
+                purpose=Purpose.SETS_UP,
+                status=201,
+            ),
+            Route("GET", "/stage/faults", self.list_faults, "List faults that wait", answer=FaultListAnswer),
+            Route("DELETE", "/stage/faults", self.clear_faults, "Remove faults that wait", purpose=Purpose.SETS_UP),
+            Route(
+                "GET",
+                "/stage/journal",
+                self.show_journal,
+                "Read the issuer's journal",
+                query=JournalQuery,
+                answer=JournalAnswer,
+            ),
+        ]
+
+    async def add_fault(self, request: Request) -> Response:
+        """Let something happen to the next messages about your payments to the issuer. Stage only.
+
+        Without card and amount it is the very next message. The oldest fault that fits comes first. At most 100 wait.
+        """
+        asked = await read_lenient_request(
+            self._authenticator, request, FaultRequest, limit_bytes=MAX_BODY_BYTES, card_fields=CARD_FIELDS
+        )
+        answer = await self._ask("/control/faults/add", asked.merchant, **asked.body.to_message())
+        if answer.get("isFull"):
+            raise Invalid({"fault": ["cannot be added: too many wait already"]})
+        return Response(render_json(show_faults(answer)), 201)
+
+    async def list_faults(self, request: Request) -> Response:
+        """Return what still waits for your messages. Stage only."""
+        merchant = await self._authenticator.access(request)
+        return Response(render_json(show_faults(await self._ask("/control/faults/list", merchant))))
+
+    async def clear_faults(self, request: Request) -> Response:
+        """Remove what waits. Stage only."""
+        await self._ask("/control/faults/clear", await self._authenticator.access(request))
+        return Response()
+
+    async def show_journal(self, request: Request) -> Response:
+        """Return what the issuer believes happened to your payments, the newest first. Stage only."""
+        asked = await read_query(self._authenticator, request, JournalQuery)
+        return Response(render_json(await self._ask("/control/journal", asked.merchant, limit=asked.body.limit)))
+
+    async def _ask(self, path: str, merchant: Merchant, **wanted: Any) -> dict[str, Any]:
+        return await self._ask_simulator(path, {"acceptor": str(merchant.merchant_id), **wanted})
+
+
+def show_faults(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what waits in the words of the request; a card is shown as cards may be."""
+    return {"faults": [_show_fault(fault) for fault in answer["faults"]]}
+
+
+def _show_fault(fault: Mapping[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {"fault": fault["fault"], "calls": fault["calls"]}
+    if fault["fault"] == "latency":
+        shown["seconds"] = fault["seconds"]
+    if fault["number"]:
+        shown["card"] = fault["number"]
+    if fault["amount"]:
+        money = Money(fault["amount"]["minor"], Currency.of(fault["amount"]["currency"]))
+        shown |= {"amount": money.to_decimal(), "currency": money.currency.code}
+    return shown

@@ -1,0 +1,323 @@
+"""`/testPaymentData`: cards that a merchant makes for tests (wire contract, sections 3.6 and 4.13). Stage only."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+
+from tollhouse.acquirers.test_data import TestDataRequest, Type
+from tollhouse.api.fields.price import AnyCurrency, read_amount
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.ids import read_id
+from tollhouse.api.reading.requests import read_creation, read_query, read_request
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Handler, Route
+from tollhouse.kernel.addresses import parse_address
+from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.money import AmountError, Currency, Money
+from tollhouse.storage.claims import create_once
+from tollhouse.wire.render import render
+from tollhouse.wire.test_payment_data import ListMeta, TestPaymentDataAnswer, TestPaymentDataListAnswer
+
+if TYPE_CHECKING:
+    from tollhouse.acquirers.test_data import TestDataClient, TestPaymentData
+    from tollhouse.api.reading.requests import Digest
+    from tollhouse.kernel.requests import Claim
+    from tollhouse.storage.database import Database, PlainConnection
+
+
+#: What is on a card when nobody says.
+DEFAULT_BALANCE = Decimal(1_000_000)
+MAX_ADDRESSES = 50
+MAX_ADDRESS_LENGTH = 45
+MAX_COMMENT_LENGTH = 255
+MAX_LIMIT = 100
+MAX_OFFSET = 2**31
+
+
+def _check_address(value: str) -> str:
+    if len(value) > MAX_ADDRESS_LENGTH or "%" in value:
+        raise ValueError("is no IP address")
+    try:
+        return str(parse_address(value))
+    except ValueError:
+        raise ValueError("is no IP address") from None
+
+
+#: Without its currency at first: its decimals are counted where that is known.
+Balance = Annotated[
+    Decimal, BeforeValidator(partial(read_amount, currency=None)), WithJsonSchema({"type": "number", "minimum": 0})
+]
+Address = Annotated[str, AfterValidator(_check_address), Field(examples=["203.0.113.45"])]
+
+
+class TestPaymentDataRequest(Body):
+    """What is to be made."""
+
+    type: Type = Field(description="The brand of a card, or `sepa` for an account.")
+    currency: AnyCurrency = Field("USD", description="ISO 4217.")
+    balance: Balance = Field(
+        DEFAULT_BALANCE, description="Charges take from it. No more decimals than the currency has."
+    )
+    allowedIps: list[Address] = Field(
+        default_factory=list, max_length=MAX_ADDRESSES, description="Consumers pay from nowhere else; empty: anywhere."
+    )
+    emulate3ds: bool = Field(False, description="Challenge every payment by its holder.")
+    expired: bool = Field(False, description="Decline every charge as expired.")
+    comment: str | None = Field(None, max_length=MAX_COMMENT_LENGTH, description="Yours.")
+
+    @field_validator("balance", mode="after")
+    @classmethod
+    def _check_balance(cls, balance: Decimal, info: ValidationInfo) -> Decimal:
+        if "currency" in info.data:
+            Money.parse(balance, Currency.of(info.data["currency"]))
+        return balance
+
+    def to_wish(self, claim: Claim | None) -> TestDataRequest:
+        """Say it in the words of the issuer; what claims the request names it there too."""
+        return TestDataRequest(
+            type=self.type,
+            balance=Money.parse(self.balance, Currency.of(self.currency)),
+            allowed_ips=list(dict.fromkeys(self.allowedIps)),
+            emulate3ds=self.emulate3ds,
+            expired=self.expired,
+            comment=self.comment,
+            request_key=claim.request_id if claim else None,
+            request_digest=claim.digest.hex() if claim else None,
+        )
+
+
+class TestBalanceRequest(Body):
+    """A new balance."""
+
+    balance: Balance = Field(description="In the card's currency.")
+
+
+class TestAddressesRequest(Body):
+    """A new list of addresses."""
+
+    ips: list[Address] = Field(
+        validation_alias=AliasChoices("ips", "items", "allowedIps"),
+        min_length=1,
+        max_length=MAX_ADDRESSES,
+        description="Takes the place of the old list; `items` and `allowedIps` are read too.",
+    )
+
+
+class TestPaymentDataQuery(Body):
+    """Which part of the list."""
+
+    type: Type | None = Field(None, description="Only of this type.")
+    limit: int = Field(MAX_LIMIT, ge=0, description=f"At most so many; more than {MAX_LIMIT} is {MAX_LIMIT}.")
+    offset: int = Field(0, ge=0, le=MAX_OFFSET, description="Pass over so many first.")
+
+
+class TestCardCalls:
+    """Test cards of a merchant. Stage only."""
+
+    def __init__(self, desk: TestDataClient, gate: RequestAuthenticator, database: Database, digest: Digest) -> None:
+        self._desk = desk
+        self._gate = gate
+        self._database = database
+        self._digest = digest
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "POST",
+                "/testPaymentData",
+                self.post_test_payment_data,
+                "Make a test card",
+                request=TestPaymentDataRequest,
+                answer=TestPaymentDataAnswer,
+                takes_request_id=True,
+                purpose=Purpose.SETS_UP,
+                status=201,
+            ),
+            Route(
+                "GET",
+                "/testPaymentData",
+                self.list_test_payment_data,
+                "List your test cards",
+                query=TestPaymentDataQuery,
+                answer=TestPaymentDataListAnswer,
+            ),
+            Route(
+                "GET",
+                "/testPaymentData/{testDataId}",
+                self.get_test_payment_data,
+                "Look a test card up",
+                answer=TestPaymentDataAnswer,
+                may_miss=True,
+            ),
+            Route(
+                "DELETE",
+                "/testPaymentData/{testDataId}",
+                self.delete_test_payment_data,
+                "Delete a test card",
+                may_miss=True,
+                purpose=Purpose.SETS_UP,
+            ),
+            Route(
+                "PUT",
+                "/testPaymentData/{testDataId}/balance",
+                self.put_test_balance,
+                "Set a balance",
+                request=TestBalanceRequest,
+                answer=TestPaymentDataAnswer,
+                may_miss=True,
+                purpose=Purpose.SETS_UP,
+            ),
+            Route(
+                "PUT",
+                "/testPaymentData/{testDataId}/allowedIps",
+                self.put_test_addresses,
+                "Set addresses",
+                request=TestAddressesRequest,
+                answer=TestPaymentDataAnswer,
+                may_miss=True,
+                purpose=Purpose.SETS_UP,
+            ),
+            *self._list_switches(),
+        ]
+
+    def _list_switches(self) -> list[Route]:
+        return [
+            self._switch_route("block", self.block_test_payment_data, "Block a test card"),
+            self._switch_route("unblock", self.unblock_test_payment_data, "Unblock a test card"),
+            self._switch_route("emulate3ds", self.emulate_test_3ds, "Switch 3-D Secure on"),
+            self._switch_route("notEmulate3ds", self.skip_test_3ds, "Switch 3-D Secure off"),
+        ]
+
+    @staticmethod
+    def _switch_route(step: str, handler: Handler, summary: str) -> Route:
+        return Route(
+            "POST",
+            f"/testPaymentData/{{testDataId}}/{step}",
+            handler,
+            summary,
+            answer=TestPaymentDataAnswer,
+            may_miss=True,
+            purpose=Purpose.SETS_UP,
+        )
+
+    async def post_test_payment_data(self, request: Request) -> Response:
+        """Make a card that obeys you: with a balance, addresses, 3-D Secure, expired or not. Stage only.
+
+        The number is new, has the brand and the check digit, and is nobody's. Pay with it as with any card: any
+        future or past date, any security code.
+        """
+        asked = await read_creation(
+            self._gate, request, TestPaymentDataRequest, operation="POST /testPaymentData", digest=self._digest
+        )
+        claim = asked.claim
+        wish = asked.body.to_wish(claim)
+        made = render(build_answer(await self._desk.create(asked.merchant.merchant_id, wish)))
+
+        async def create(_: PlainConnection) -> bytes:
+            return made
+
+        return answer_reply(await create_once(self._database, claim, create))
+
+    async def list_test_payment_data(self, request: Request) -> Response:
+        """Return the test cards, the newest first. Stage only."""
+        asked = await read_query(self._gate, request, TestPaymentDataQuery)
+        wanted, limit = asked.body, min(asked.body.limit, MAX_LIMIT)
+        found, total = await self._desk.list(
+            asked.merchant.merchant_id, type_=wanted.type, limit=limit, offset=wanted.offset
+        )
+        meta = ListMeta(total=total, offset=wanted.offset, limit=limit)
+        page = TestPaymentDataListAnswer(data=[build_answer(data) for data in found], meta=meta)
+        return Response(render(page))
+
+    async def get_test_payment_data(self, request: Request) -> Response:
+        """Return a test card as it is now: what is left on it, how often it was charged. Stage only."""
+        merchant = await self._gate.access(request)
+        return _show(await self._desk.read(merchant.merchant_id, _read_data_id(request)))
+
+    async def delete_test_payment_data(self, request: Request) -> Response:
+        """Delete a test card; charges decline 5014 from then on. Stage only."""
+        merchant = await self._gate.access(request)
+        await self._desk.delete(merchant.merchant_id, _read_data_id(request))
+        return Response()
+
+    async def put_test_balance(self, request: Request) -> Response:
+        """Set what is on a test card. Stage only."""
+        asked = await read_request(self._gate, request, TestBalanceRequest)
+        merchant_id, data_id = asked.merchant.merchant_id, _read_data_id(request)
+        before = await self._desk.read(merchant_id, data_id)
+        try:
+            balance = Money.parse(asked.body.balance, before.balance.currency)
+        except AmountError as error:
+            raise Invalid({"balance": [str(error)]}) from None
+        return _show(await self._desk.change(merchant_id, data_id, balanceMinor=balance.amount_minor))
+
+    async def put_test_addresses(self, request: Request) -> Response:
+        """Say from which addresses consumers may pay with a test card; elsewhere they are declined 5063. Stage only."""
+        asked = await read_request(self._gate, request, TestAddressesRequest)
+        addresses = list(dict.fromkeys(asked.body.ips))
+        return _show(await self._desk.change(asked.merchant.merchant_id, _read_data_id(request), allowedIps=addresses))
+
+    # A body is not read: the paths of these calls say all.
+
+    async def block_test_payment_data(self, request: Request) -> Response:
+        """Let every charge decline 5062. Stage only."""
+        return await self._switch(request, blocked=True)
+
+    async def unblock_test_payment_data(self, request: Request) -> Response:
+        """Let charges through again. Stage only."""
+        return await self._switch(request, blocked=False)
+
+    async def emulate_test_3ds(self, request: Request) -> Response:
+        """Challenge every payment by the card's holder; the code is 123456. Stage only."""
+        return await self._switch(request, emulate3ds=True)
+
+    async def skip_test_3ds(self, request: Request) -> Response:
+        """Challenge nobody any more. Stage only."""
+        return await self._switch(request, emulate3ds=False)
+
+    async def _switch(self, request: Request, **changes: bool) -> Response:
+        merchant = await self._gate.access(request)
+        return _show(await self._desk.change(merchant.merchant_id, _read_data_id(request), **changes))
+
+
+def build_answer(data: TestPaymentData) -> TestPaymentDataAnswer:
+    """Say it in the words of the wire."""
+    return TestPaymentDataAnswer(
+        id=data.id,
+        type=data.type,
+        number=data.number,
+        balance=data.balance.to_decimal(),
+        currency=data.currency,
+        allowedIps=data.allowed_ips,
+        emulate3ds=data.emulate3ds,
+        blocked=data.blocked,
+        expired=data.expired,
+        comment=data.comment,
+        transactions=data.transactions,
+        createdAt=data.created_at,
+        updatedAt=data.updated_at,
+    )
+
+
+def _show(data: TestPaymentData) -> Response:
+    return Response(render(build_answer(data)))
+
+
+def _read_data_id(request: Request) -> int:
+    return read_id(request.path_parameters["testDataId"], "There is no such test payment data.")

@@ -1,0 +1,1 @@
+"""Subscriptions: get, change, cancel and recover, their next charges, and their stored cards."""

@@ -1,0 +1,165 @@
+"""`GET /subscription/{id}/upcoming` and `POST /subscription/preview`: what will be charged, and when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from tollhouse.api.fields.price import PriceFields, check_schedule
+from tollhouse.api.fields.values import Moment, text
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.ids import read_id
+from tollhouse.api.reading.requests import read_query, read_request
+from tollhouse.billing.changes.change import MISSING, access_subscription
+from tollhouse.billing.upcoming import MAX_CHARGES, Upcoming, list_upcoming, preview
+from tollhouse.catalog.prices import MAX_PRICES
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response
+from tollhouse.http.routes import Route
+from tollhouse.kernel.errors import Invalid
+from tollhouse.wire.render import render, render_date
+from tollhouse.wire.subscriptions import ChargeAnswer, PreviewAnswer, UpcomingAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tollhouse.billing.dependencies import BillingDependencies
+    from tollhouse.billing.schedule import Charge
+    from tollhouse.catalog.model import Price
+
+DEFAULT_CHARGES = 12
+LIMIT_TEXT = "How many charges at most."
+
+
+class UpcomingQuery(Body):
+    """How far to look ahead."""
+
+    limit: int = Field(DEFAULT_CHARGES, ge=1, le=MAX_CHARGES, description=LIMIT_TEXT)
+
+
+class PreviewSku(Body):
+    """A product with prices of its own."""
+
+    name: text(36) = Field(description="Its name.", examples=["PREMIUM_MONTHLY"])  # type: ignore[valid-type]
+
+
+class PreviewRequest(Body):
+    """What is to be signed up for: prices, or a product."""
+
+    sku: Annotated[PreviewSku | None, BeforeValidator(lambda content: content or None)] = Field(
+        None, description="A product. Required, or `price`."
+    )
+    price: list[PriceFields] = Field(
+        default_factory=list,
+        validate_default=True,
+        max_length=MAX_PRICES,
+        description="The charges, as of a product. Required, or `sku`.",
+    )
+    at: Moment | None = Field(None, description="When the sign-up would be; by default now.")
+    limit: int = Field(DEFAULT_CHARGES, ge=1, le=MAX_CHARGES, description=LIMIT_TEXT)
+
+    @field_validator("price", mode="after")
+    @classmethod
+    def _check_price(cls, prices: list[PriceFields], info: ValidationInfo) -> list[PriceFields]:
+        check_schedule([price.to_price() for price in prices])
+        if "sku" in info.data:  # else it is faulty, and named for itself
+            has_sku = info.data["sku"] is not None
+            if has_sku and prices:
+                raise ValueError("cannot stand beside sku")
+            if not has_sku and not prices:
+                raise ValueError("is required, or sku.name")
+        return prices
+
+
+class ChargeCalls:
+    """Charges to come."""
+
+    def __init__(self, biller: BillingDependencies, gate: RequestAuthenticator) -> None:
+        self._biller = biller
+        self._gate = gate
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "GET",
+                "/subscription/{subscriptionId}/upcoming",
+                self.list_upcoming_charges,
+                "List what will be charged",
+                query=UpcomingQuery,
+                answer=UpcomingAnswer,
+                may_miss=True,
+            ),
+            Route(
+                "POST",
+                "/subscription/preview",
+                self.preview_subscription,
+                "Preview a sign-up",
+                request=PreviewRequest,
+                answer=PreviewAnswer,
+                purpose=Purpose.READS,
+            ),
+        ]
+
+    async def list_upcoming_charges(self, request: Request) -> Response:
+        """Return the next charges of a subscription, if nothing changes. A charge under way is the first of them."""
+        asked = await read_query(self._gate, request, UpcomingQuery)
+        key = asked.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
+        listed = list_upcoming(await access_subscription(self._biller, key), most=asked.body.limit)
+        return _answer(UpcomingAnswer(data=[_show_upcoming(upcoming) for upcoming in listed]))
+
+    async def preview_subscription(self, request: Request) -> Response:
+        """Return what a sign-up would charge at once, and then. Nothing is made."""
+        asked = await read_request(self._gate, request, PreviewRequest)
+        merchant_id, body = asked.merchant.merchant_id, asked.body
+        prices = [price.to_price() for price in body.price] or await _find_prices(self._biller, merchant_id, body.sku)
+        at = body.at or self._biller.clock.now() + self._biller.clock.offset_of(merchant_id)
+        due, charges = preview(prices, at, most=body.limit)
+        return _answer(
+            PreviewAnswer(
+                at=render_date(at),
+                amount=due.to_decimal(),
+                currency=due.currency.code,
+                data=[_show_charge(charge) for charge in charges],
+            )
+        )
+
+
+async def _find_prices(biller: BillingDependencies, merchant_id: int, sku: PreviewSku | None) -> Sequence[Price]:
+    """Return the prices of a product. Raises Invalid for one that is unknown, or has none."""
+    found = await biller.lookups.catalog.sku(merchant_id, sku.name) if sku else None
+    if found is None:
+        raise Invalid({"sku.name": ["is unknown"]})
+    if not found.prices:
+        raise Invalid({"sku.name": ["has no price of its own"]})
+    return found.prices
+
+
+def _show_charge(charge: Charge) -> ChargeAnswer:
+    """Write a charge as merchants see it."""
+    return ChargeAnswer(
+        period=charge.period,
+        date=render_date(charge.due_at),
+        amount=charge.money.to_decimal(),
+        currency=charge.money.currency.code,
+        coversUntil=render_date(charge.covers_until),
+    )
+
+
+def _show_upcoming(upcoming: Upcoming) -> ChargeAnswer:
+    """Write a charge that is to come: with the time of its next try where that is later, or what it waits for."""
+    is_later = upcoming.at is not None and upcoming.at > upcoming.charge.due_at
+    return _show_charge(upcoming.charge).model_copy(
+        update={
+            "nextTry": render_date(upcoming.at) if upcoming.at and is_later else None,
+            "waitsFor": upcoming.waits_for,
+            "waitsUntil": upcoming.waits_until and render_date(upcoming.waits_until),
+        }
+    )
+
+
+def _answer(content: Any) -> Response:
+    return Response(render(content))

@@ -1,0 +1,136 @@
+"""`PUT /subscription/{id}/paymentAccount`: another card for a subscription (wire contract, 3.8 and 4.8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+from pydantic import Field
+
+from tollhouse.api.fields.consumer import PageConsumerFields
+from tollhouse.api.fields.source import AnySource, find_mpi_faults
+from tollhouse.api.fields.values import IpAddress
+from tollhouse.api.payment.card_request import (
+    CardRequest,
+    find_faults,
+    read_card_request,
+    reject_misplaced_card_numbers,
+    replay_or_reject,
+)
+from tollhouse.api.payment.requested_payment import build_consumer, build_source, read_consumer, read_source
+from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.ids import read_id
+from tollhouse.billing.changes.change import MISSING
+from tollhouse.billing.changes.change_account import build_change, request_change
+from tollhouse.http.purposes import Purpose
+from tollhouse.http.requests import Request
+from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.routes import Route
+from tollhouse.kernel.errors import Invalid
+from tollhouse.payments.charge.charge import charge
+from tollhouse.payments.model import CHANGE_OPERATION
+from tollhouse.wire.answers import PaymentAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tollhouse.billing.dependencies import BillingDependencies
+    from tollhouse.payments.charge.intent import Intent
+    from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedSource
+
+
+class HolderFields(PageConsumerFields):
+    """What may be said of who holds the new card. Nothing of it has to be: the consumer stays the subscription's."""
+
+    ip: IpAddress | None = Field(None, description="The customer's address; else that of the sign-up.")
+
+
+class SubscriptionAccountRequest(Body):
+    """The card that a subscription shall have."""
+
+    paymentSource: AnySource = Field(description="What pays from now on: a new card, or one of the same consumer's.")
+    consumer: HolderFields = Field(default_factory=HolderFields, description="Who holds it.")
+
+
+def find_cross_faults(body: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the faults that a field has because of another, or because of what this request is for."""
+    source = body.get("paymentSource")
+    if not isinstance(source, dict):
+        return {}
+    faults = find_mpi_faults(source.get("mpiParameters"), "paymentSource.mpiParameters")
+    if source.get("initiator") == "merchant":
+        faults["paymentSource.initiator"] = ["has to be customer: whoever holds the card shows it"]
+    return faults
+
+
+class SubscriptionAccountCalls:
+    """The call that changes a subscription's card. `context` tells the model what the environment asks of it."""
+
+    def __init__(
+        self, biller: BillingDependencies, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._biller = biller
+        self._gate = gate
+        self._context = context
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "PUT",
+                "/subscription/{subscriptionId}/paymentAccount",
+                self.change_payment_account,
+                "Change the card of a subscription",
+                request=SubscriptionAccountRequest,
+                answer=PaymentAnswer,
+                takes_request_id=True,
+                may_miss=True,
+                purpose=Purpose.SELLS,
+            )
+        ]
+
+    async def change_payment_account(self, request: Request) -> Response:
+        """Verify another card, and charge it from now on; what is past due is tried again at once.
+
+        The verification is a payment of nothing: look at its `payment.status`. When it is declined the subscription
+        keeps its card, and so it does as long as it is pending. With action `redirect` send the cardholder to
+        `payment.url`; the final status comes by IPN.
+        """
+        asked = await read_card_request(
+            self._gate,
+            request,
+            self._context(),
+            model=SubscriptionAccountRequest,
+            find_cross_faults=find_cross_faults,
+            digest=self._biller.lookups.vault.digest,
+            operation=CHANGE_OPERATION,
+            scope=request.path,
+        )
+        key = asked.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
+        try:
+            reply = await charge(self._biller.charging, await self._build_intent(request, key, asked))
+        except Invalid as error:
+            reply = await replay_or_reject(self._biller.charging.requests, asked, error)
+        return answer_reply(replace(reply, status=200))  # the verification is recorded as the payment that it is
+
+    async def _build_intent(
+        self, request: Request, key: tuple[int, int], asked: CardRequest[SubscriptionAccountRequest]
+    ) -> Intent:
+        """Build the verification. Raises NotFound, and Invalid with all faults of the request."""
+        source, consumer = _read_card(asked)
+        requested = await request_change(
+            self._biller, key, source, consumer, request_id=asked.request_id, claim=asked.claim
+        )
+        if asked.model is None or asked.faults:
+            raise Invalid(await find_faults(self._biller.lookups, asked, requested))
+        intent = await build_change(self._biller, requested)
+        reject_misplaced_card_numbers(request, intent, asked)
+        return intent
+
+
+def _read_card(asked: CardRequest[SubscriptionAccountRequest]) -> tuple[RequestedSource, RequestedConsumer]:
+    """Return the card and its holder; of a faulty body as far as they can be read."""
+    if asked.model is None or asked.faults:
+        return read_source(asked.body), read_consumer(asked.body)
+    return build_source(asked.model.paymentSource), build_consumer(asked.model.consumer, asked.model.consumer.ip)
