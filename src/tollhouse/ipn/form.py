@@ -1,8 +1,8 @@
-"""In which form an event goes out. Pure.
+"""Choose the form of an event. Pure.
 
-A site asks for one of five formats. `plugin` is for the public WooCommerce plugin, which takes every successful JSON
-callback for a payment and every other one for the failure of its order, whatever it is about. It understands refunds
-and voids in the legacy form alone, and takes each for a refund of the whole order.
+A site has one of five formats. `plugin` is for the public WooCommerce plugin, which takes every successful JSON
+callback as a payment and every other one as the failure of its order. It understands refunds and
+voids only in the legacy form, and takes each as a refund of the whole order.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Literal
 
 from tollhouse.catalog.model import IpnFormat
 
-#: How one delivery is written.
+#: The form of one delivery.
 Form = Literal["json", "legacy"]
 
-#: How one event is delivered; the form of an event that nobody wants is never asked for.
+#: The forms of one event.
 EventFormat = Literal["json", "legacy", "both"]
 
-#: By what an event is about, and how that ended. The plugin would misread anything else.
+#: By kind and status of an event. The plugin would misread all others.
 PLUGIN_FORMATS: Mapping[tuple[str, str], EventFormat] = {
     ("sale", "success"): "json",
     ("sale", "fail"): "json",
@@ -29,19 +29,19 @@ PLUGIN_FORMATS: Mapping[tuple[str, str], EventFormat] = {
     ("refund", "success"): "legacy",
 }
 
-#: The kind of events about the end of subscriptions, for which the legacy form has no words.
+#: The kind of events about the end of subscriptions, which the legacy form cannot express.
 CANCEL = "cancel"
 
-#: What an event is recorded for and posted only if it holds: nothing is left of the payment; the site has asked for it.
+#: The condition for posting a recorded event: nothing of the payment is left; the site has enabled the kind.
 Condition = Literal["nothing_left", "asked_for"]
 
 FORMS: Mapping[str, Sequence[Form]] = {"json": ("json",), "legacy": ("legacy",), "both": ("json", "legacy")}
 
 
 def choose_format(wanted: IpnFormat, kind: str, status: str) -> EventFormat | None:
-    """Return how an event goes to a site that wants this format; None when it does not go out.
+    """Return the format of an event for a site's format; None if it is not posted.
 
-    The legacy form has no words for what happens to a subscription without a payment, nor for disputes that were won.
+    The legacy form cannot express events of subscriptions without a payment, and disputes that were won.
     """
     if wanted == "none":
         return None
@@ -51,7 +51,7 @@ def choose_format(wanted: IpnFormat, kind: str, status: str) -> EventFormat | No
 
 
 def choose_condition(wanted: IpnFormat, kind: str) -> Condition | None:
-    """Return the condition on which an event goes out that has a format; None when it goes out in any case."""
+    """Return the condition for posting an event that has a format; None if there is no condition."""
     if wanted == "plugin" and kind == "refund":
         return "nothing_left"
     return "asked_for" if "." in kind else None

@@ -1,4 +1,4 @@
-"""The delivery log: what was sent where, how often, and what came back."""
+"""Read the delivery log: events, deliveries and their attempts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tollhouse.ipn.store import queries
 from tollhouse.kernel.errors import NotFound
 from tollhouse.storage.database import PlainConnection
 
-#: The most deliveries of one answer.
+#: Deliveries of one response.
 MOST = 100
 
 _NEWEST = 2**63 - 1
 
-#: What was wrong with an attempt, for people.
+#: The errors of attempts as texts for people.
 ATTEMPT_TEXTS: Mapping[AttemptError, str] = {
     "address_refused": "callbacks may not go to this address",
     "dns_failed": "the host has no address",
@@ -34,7 +34,7 @@ ATTEMPT_TEXTS: Mapping[AttemptError, str] = {
 async def select_payment_deliveries(
     connection: PlainConnection, *, merchant_id: int, payment_id: int, most: int = MOST
 ) -> list[DeliveryEntry]:
-    """Return the deliveries of a payment's events, oldest first. An event appears once the sequencer has seen it."""
+    """Return the deliveries of a payment's events, oldest first. Unnumbered events have none yet."""
     rows = queries.select_payment_deliveries(connection, merchant_id=merchant_id, payment_id=payment_id, most=most)
     return await _add_attempts(connection, merchant_id, rows)
 
@@ -59,7 +59,7 @@ async def select_recent_deliveries(
 async def select_transaction_record(
     connection: PlainConnection, *, merchant_id: int, transaction_id: int
 ) -> Record | None:
-    """Return the newest attempt at the callbacks of a transaction, or None when none is on its way."""
+    """Return the newest attempt of a transaction's callbacks, or its delivery without one; None if it has none."""
     row = await queries.select_transaction_record(connection, merchant_id=merchant_id, transaction_id=transaction_id)
     return Record(**row) if row else None
 
@@ -67,7 +67,7 @@ async def select_transaction_record(
 async def select_order_records(
     connection: PlainConnection, *, merchant_id: int, payment_id: int, most: int = MOST
 ) -> list[Record]:
-    """Return the attempts at the callbacks of an order, newest first. Raises NotFound when there is no such order."""
+    """Return the attempts of an order's callbacks, newest first. Raises NotFound for an unknown order."""
     own = {"merchant_id": merchant_id, "payment_id": payment_id}
     records = [Record(**row) async for row in queries.select_order_records(connection, **own, most=most)]
     if not records and not await queries.select_order_exists(connection, **own):
@@ -78,7 +78,7 @@ async def select_order_records(
 async def select_first_record(
     connection: PlainConnection, *, merchant_id: int, event_id: int, number: int
 ) -> tuple[Record, bool] | None:
-    """Return a delivery with its first attempt, and whether its endpoint is left alone for a while."""
+    """Return a delivery with its first attempt, and whether its endpoint is paused."""
     row = await queries.select_first_record(connection, merchant_id=merchant_id, event_id=event_id, number=number)
     if row is None:
         return None
@@ -90,16 +90,16 @@ async def select_first_record(
 async def select_events_after(
     connection: PlainConnection, *, merchant_id: int, after: int, most: int
 ) -> list[EventEntry]:
-    """Return a merchant's events after a number, in their order.
+    """Return a merchant's events after a number, in order.
 
-    Numbers are given out and committed in order, so that a page never has a gap that is filled later.
+    Numbers are assigned and committed in order, so a page never has a gap that is filled later.
     """
     rows = queries.select_events_after(connection, merchant_id=merchant_id, after=after, most=most)
     return [EventEntry(**row) async for row in rows]
 
 
 async def _add_attempts(connection: PlainConnection, merchant_id: int, rows: AsyncIterator[Any]) -> list[DeliveryEntry]:
-    """Join deliveries with their attempts, which are few each."""
+    """Join deliveries with their attempts."""
     deliveries = [row async for row in rows]
     event_ids = sorted({row["event_id"] for row in deliveries})
     attempts: dict[tuple[int, int], list[AttemptEntry]] = {}

@@ -1,4 +1,4 @@
-"""The records of delivery: what was claimed, how an attempt went, what follows from it, and what the log shows."""
+"""Records of delivery: leased deliveries, attempts, outcomes, and entries of the log."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Literal
 from tollhouse.ipn.form import Form
 
 AttemptError = Literal[
-    "address_refused",  # the address is not one that callbacks may go to
+    "address_refused",  # the address policy forbids callbacks to this address
     "dns_failed",  # the host has no address
-    "connect_failed",  # nobody listens there, or the way is blocked
+    "connect_failed",  # the port is closed, or a firewall blocks it
     "connect_timeout",  # no connection in time
-    "tls_failed",  # the certificate does not hold, or no common protocol
-    "disconnected",  # the connection ended before the answer
-    "bad_answer",  # what came back is not HTTP
-    "timeout",  # no answer in time
+    "tls_failed",  # the certificate is invalid, or there is no common protocol
+    "disconnected",  # the connection ended before the response
+    "bad_answer",  # the response is not HTTP
+    "timeout",  # no response in time
     "redirected",  # 3xx, which is not followed
     "not_acknowledged",  # any other status than 200, 201, 202
-    "internal",  # our own fault; the process's log says more
+    "internal",  # a fault of ours; the log has the trace
 ]
 
 DeliveryState = Literal["held", "waiting", "leased", "delivered", "failed"]
@@ -27,10 +27,10 @@ DeliveryState = Literal["held", "waiting", "leased", "delivered", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event to be posted to one address, as it was claimed.
+    """One leased delivery: an event to be posted to one URL.
 
-    `body` is what the event says in this form: the JSON that is posted, or the XML that a form holds.
-    `attempts` is how many were made before, `age` the merchant's time since the first of them, zero if there was none.
+    `body` is the JSON that is posted, or the XML of the legacy form. `attempts` is the number of earlier attempts,
+    `age` the merchant time since the first of them, zero if there was none.
     """
 
     merchant_id: int
@@ -54,9 +54,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Deliveries to one host that share a lease and are posted one after the other: one slot of that host.
+    """Deliveries to one host that share a lease and are posted one after the other. A run uses one slot of its host.
 
-    A host that never acknowledged, or was slow when it was last called, is `unproven`.
+    A host that never acknowledged, or was slow at the last call, is `unproven`.
     """
 
     merchant_id: int
@@ -69,9 +69,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
-    """How one POST went.
+    """One POST and its result.
 
-    `error` is None when it was acknowledged; `retry_after_seconds` is what the endpoint asked for.
+    `error` is None if it was acknowledged; `retry_after_seconds` is the endpoint's `Retry-After`.
     """
 
     started_at: datetime
@@ -85,9 +85,9 @@ class DeliveryAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is written of a claimed delivery.
+    """The outcome of a leased delivery.
 
-    `attempt` is None for one that is given back untried; `retry_in` is None when there is no further attempt.
+    `attempt` is None if it was released without an attempt; `retry_in` is None if no attempt follows.
     """
 
     delivery: Delivery
@@ -96,7 +96,7 @@ class Outcome:
 
     @property
     def state(self) -> DeliveryState:
-        """The state that the delivery moves to."""
+        """The new state of the delivery."""
         if self.attempt is None:
             return "waiting"
         if self.attempt.error is None:
@@ -108,8 +108,7 @@ class Outcome:
 class AttemptEntry:
     """One line of the attempt log.
 
-    `at` is when it was made and `next_at` when the next one is due, both in the merchant's time; `started_at` is the
-    former in real time.
+    `at` and `next_at`, the time of the next attempt, are merchant time; `started_at` is `at` in real time.
     """
 
     number: int
@@ -127,8 +126,7 @@ class AttemptEntry:
 class DeliveryEntry:
     """One delivery in the log, with its event and its attempts, oldest first.
 
-    `at` is when it was made and `due_at` when the next attempt is due, both in the merchant's time; `created_at` is the
-    former in real time.
+    `at` and `due_at`, the time of the next attempt, are merchant time; `created_at` is `at` in real time.
     """
 
     event_id: int
@@ -153,9 +151,9 @@ class DeliveryEntry:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One attempt with its delivery, or a delivery that had none yet: its `number` is 0 then.
+    """One attempt with its delivery, or a delivery without an attempt: its `number` is then 0.
 
-    `started_at` is in the merchant's time.
+    `started_at` is merchant time.
     """
 
     event_id: int
@@ -176,7 +174,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class EventEntry:
-    """An event as it can be read again, with the body that is posted. `created_at` is in the merchant's time."""
+    """A stored event with the body that is posted. `created_at` is merchant time."""
 
     event_id: int
     sequence: int
@@ -188,9 +186,9 @@ class EventEntry:
 
 @dataclass(frozen=True, slots=True)
 class OutboxState:
-    """How much is still to be delivered, and how long the oldest of it has waited.
+    """The number of unfinished deliveries and the age of the oldest.
 
-    Failed deliveries are not counted. A great depth is an estimate.
+    Failed deliveries are not counted. A large depth is an estimate.
     """
 
     depth: int

@@ -1,12 +1,11 @@
-"""Number events and put them on their way.
+"""Number events and insert their deliveries.
 
-A merchant's events have the numbers 1, 2, 3 ... without a gap, in the order in which the sequencer saw them. With its
-number an event gets its lasting id, which never repeats. Before that it has one that orders it, given out by
-transactions that may commit in another order or not at all. There is one sequencer at a time; a second one leaves at
-once.
+A merchant's events have the numbers 1, 2, 3 ... without a gap, in the order in which the sequencer reads them. With its
+number an event gets its permanent ID. Its first ID only orders it, because database transactions may commit in another
+order or not at all. One sequencer runs at a time; a second one returns at once.
 
-An event with a URL is delivered in each of its forms. Of the events of one thread the first may go, unless an earlier
-one is under way; the others are held.
+An event with a URL has a delivery in each of its forms. Of the events of one thread the first is due, unless an earlier
+one is unfinished; the others are held.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from tollhouse.ipn import store
 from tollhouse.kernel.urls import get_origin
 from tollhouse.storage.database import Database
 
-#: Events of one transaction.
+#: Events of one database transaction.
 BATCH = 500
 
 
 async def number_batch(database: Database, *, batch: int = BATCH) -> int:
-    """Number up to `batch` events, make their deliveries, and return how many events there were."""
+    """Number up to `batch` events, insert their deliveries, and return the number of events."""
     async with database.acquire() as connection:
         events = await store.select_unnumbered_events(connection, batch)
         if not events:

@@ -1,18 +1,18 @@
 -- Tables of: billing, catalog, merchants, payments.
 --
 -- Events are numbered, claimed, delivered and logged here. Order of locks: merchants' counters, deliveries by key, hosts by key;
--- a claim takes hosts and deliveries with SKIP LOCKED and waits for nobody.
+-- a claim locks hosts and deliveries with SKIP LOCKED and never waits.
 
 -- name: select_unnumbered_events(batch)
--- The oldest events without a number, and where they go.
+-- Return the oldest events without a number, with their URLs.
 select merchant_id, event_id, url from event where sequence is null order by event_id limit :batch;
 
 -- name: number_events(merchant_ids, event_ids, origins)$
--- Number events and make their deliveries; 0 where another sequencer is at it.
+-- Number events and insert their deliveries; return 0 if another sequencer runs.
 select number_events_v1(:merchant_ids::bigint[], :event_ids::bigint[], :origins::text[]);
 
 -- name: skip_event_sequences()$
--- Move the counter of every merchant, also of one without events, to the next multiple of 10^9.
+-- Set the counter of every merchant, also of those without events, to the next multiple of 10^9.
 with moved as (
     insert into event_counter as c (merchant_id, last_sequence)
     select merchant_id, 1000000000 from merchant order by merchant_id
@@ -22,11 +22,11 @@ with moved as (
 select count(*)::integer from moved;
 
 -- name: upsert_hosts(merchant_ids, origins)
--- Find or create hosts, and have a claim look at them.
+-- Find or create hosts, and mark them for the next claim.
 select merchant_id, origin, host_id from upsert_delivery_hosts_v1(:merchant_ids::bigint[], :origins::text[]);
 
 -- name: insert_deliveries(merchant_ids, event_ids, numbers, forms, host_ids, threads, urls, held, created_at)!
--- Put events on their way, or hold them back behind an earlier one of their thread.
+-- Insert deliveries of events; hold those behind an earlier event of their thread.
 insert into delivery (merchant_id, event_id, number, form, host_id, thread, url, state, due_at, created_at)
 select
     given.merchant_id, given.event_id, given.number, given.form, given.host_id, given.thread, given.url,
@@ -40,7 +40,7 @@ from unnest(
 join merchant m using (merchant_id);
 
 -- name: select_next_delivery(merchant_id, with_failing)$
--- When the next attempt at a merchant's callbacks falls due, in its time. An endpoint that is left alone for a while has none before.
+-- Return the merchant time of a merchant's next due attempt. A paused endpoint has none before its pause ends.
 select min(greatest(h.paused_until, d.due_at))
 from delivery_host h
 cross join lateral (
@@ -53,8 +53,8 @@ cross join lateral (
 where h.merchant_id = :merchant_id and (:with_failing or h.failures = 0);
 
 -- name: select_deliveries_busy(merchant_id, due_by, made_by, with_failing)$
--- Whether any of a merchant's events that were there at a moment waits for its number, or any of its callbacks was due then and still
--- is, or is on its way; without those to endpoints that fail, if these are not to count.
+-- Return whether any event of a merchant that existed at a time is unnumbered, or any of its callbacks was due then and is still due
+-- or being sent. Failing endpoints count only if included.
 select
     exists (select from event where sequence is null and merchant_id = :merchant_id and created_at <= :made_by)
     or exists (
@@ -73,26 +73,26 @@ select
     );
 
 -- name: claim_deliveries(after, merchants, hosts_of_merchant, room, unproven_room, share_merchants, share_rooms, share_unproven, quick_room, slow_room, slots, depth, probe_after, lease_for, worker_id)
--- Lease deliveries that are due, for the hosts whose turn it is.
+-- Lease due deliveries of the hosts whose turn it is.
 select * from claim_deliveries_v1(
     :after, :merchants, :hosts_of_merchant, :room, :unproven_room, :share_merchants::bigint[], :share_rooms::bigint[],
     :share_unproven::bigint[], :quick_room, :slow_room, :slots, :depth, :probe_after, :lease_for, :worker_id
 );
 
 -- name: record_deliveries(outcomes, slow_after_ms, probe_after, first_pause, longest_pause, brought_forward)
--- Write how leased deliveries went, those whose lease still holds; let held events go, and count for the hosts. Returns what was written.
+-- Write outcomes of deliveries with a valid lease, release held events, and count for the hosts; return the keys written.
 select merchant_id, event_id, number
 from record_deliveries_v1(
     :outcomes::delivery_outcome_v1[], :slow_after_ms, :probe_after, :first_pause, :longest_pause, :brought_forward
 );
 
 -- name: release_held(merchant_ids, threads)
--- Let the next event of threads go whose last one is finished, in all its forms.
+-- Release the next event, in all its forms, of threads without an unfinished event.
 select merchant_id, host_id from release_held_v1(:merchant_ids::bigint[], :threads::bigint[]);
 
 -- name: select_held(after_merchant_id, after_event_id, after_number, most)
--- Held deliveries after a position, each with whether it is an orphan: no earlier event of its thread is unfinished, so nobody
--- will free it. One statement, so one snapshot: what a recorder does in one transaction is seen whole or not at all.
+-- Return held deliveries after a position, and whether each is an orphan: no earlier event of its thread is unfinished, so no outcome
+-- will release it. One statement has one snapshot, so it sees either all or none of the changes of a recording transaction.
 select
     h.merchant_id, h.event_id, h.number, h.thread,
     not exists (
@@ -111,7 +111,7 @@ from (
 order by h.merchant_id, h.event_id, h.number;
 
 -- name: wake_hosts(merchant_ids, host_ids)!
--- Have a claim look at hosts for which something was made due.
+-- Mark hosts with new due deliveries for the next claim.
 select update_hosts_v1(
     array(
         select (merchant_id, host_id, 0, false, true, null, null)::host_change_v1
@@ -121,16 +121,16 @@ select update_hosts_v1(
 );
 
 -- name: upsert_worker(worker_id)!
--- Say that a worker is there.
+-- Record a heartbeat of a worker.
 insert into delivery_worker (worker_id) values (:worker_id)
 on conflict (worker_id) do update set seen_at = now();
 
 -- name: delete_worker(worker_id)!
--- Say that a worker has gone.
+-- Delete a worker that stops.
 delete from delivery_worker where worker_id = :worker_id;
 
 -- name: delete_silent_workers(silent_for, most)$
--- Remove workers that have been silent, and return how many these were.
+-- Delete workers without a recent heartbeat, and return their number.
 with silent as (
     select worker_id
     from delivery_worker
@@ -145,7 +145,7 @@ with silent as (
 select count(*) from gone;
 
 -- name: release_stray_leases(most)
--- Take back what is leased by workers that are gone.
+-- Release leases of deleted workers.
 with stray as (
     select d.merchant_id, d.event_id, d.number
     from delivery d
@@ -161,7 +161,7 @@ where d.merchant_id = stray.merchant_id and d.event_id = stray.event_id and d.nu
 returning d.merchant_id, d.host_id;
 
 -- name: release_leases(leases)
--- Give back what was leased, at the end of a worker.
+-- Release leases of a worker that stops.
 with own as (
     select merchant_id, event_id, number
     from delivery
@@ -176,8 +176,8 @@ where d.merchant_id = own.merchant_id and d.event_id = own.event_id and d.number
 returning d.merchant_id, d.host_id;
 
 -- name: select_outbox_state(most)^
--- How many events and deliveries are not finished, and the age of the oldest. Counted up to a number, past which the server's own
--- estimate of the two partial indexes is taken if it is higher.
+-- Return the number of unfinished events and deliveries and the age of the oldest. Above a maximum the number is the server's
+-- estimate from the two partial indexes, if that is higher.
 with counted as (
     select
         (select count(*) from (select from event where sequence is null limit :most::integer) e)
@@ -202,7 +202,7 @@ select
 from counted;
 
 -- name: select_payment_deliveries(merchant_id, payment_id, most)
--- The deliveries of one payment's events, oldest first.
+-- Return the deliveries of one payment's events, oldest first.
 select
     d.event_id, d.number, d.form::text, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id,
     e.site_id, e.request_id, d.url, d.state::text, d.due_at, d.created_at,
@@ -215,7 +215,7 @@ order by d.event_id, d.number
 limit :most;
 
 -- name: select_event_deliveries(merchant_id, event_id, most)
--- The deliveries of one event, oldest first.
+-- Return the deliveries of one event, oldest first.
 select
     d.event_id, d.number, d.form::text, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id,
     e.site_id, e.request_id, d.url, d.state::text, d.due_at, d.created_at,
@@ -228,7 +228,7 @@ order by d.number
 limit :most;
 
 -- name: select_recent_deliveries(merchant_id, before, most)
--- A merchant's deliveries, newest first, before an event.
+-- Return a merchant's deliveries before an event, newest first.
 select
     d.event_id, d.number, d.form::text, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id,
     e.site_id, e.request_id, d.url, d.state::text, d.due_at, d.created_at,
@@ -241,7 +241,7 @@ order by d.event_id desc, d.number desc
 limit :most;
 
 -- name: select_attempts(merchant_id, event_ids)
--- The attempts at some events, oldest first.
+-- Return the delivery attempts of some events, oldest first.
 select event_id, delivery_number, number, started_at, duration_ms, address, status, error, excerpt, next_at,
     merchant_time_v1(merchant_id, started_at) as at
 from delivery_attempt
@@ -249,12 +249,12 @@ where merchant_id = :merchant_id and event_id = any(:event_ids::bigint[])
 order by event_id, delivery_number, number;
 
 -- name: insert_events!
--- Record events, in the transaction that made the facts.
+-- Record events, in the database transaction that causes them.
 select record_events_v1(:events::event_v1[]);
 
 -- name: select_subscription_terms
--- Return what events about subscriptions need: what their first payments said, what their sites want, the last order that was paid,
--- and the code with which a renewal was declined last.
+-- Return the facts for events about subscriptions: from their first payments, their sites, the last paid order, and the code of the
+-- last declined renewal.
 select s.merchant_id, s.subscription_id, p.metadata::text as metadata, p.consumer, p.ipn_url, site.ipn_format::text,
     site.subscription_events,
     coalesce(
@@ -279,14 +279,14 @@ join payment p on p.merchant_id = s.merchant_id and p.payment_id = s.payment_id
 join site on site.merchant_id = s.merchant_id and site.site_id = s.site_id;
 
 -- name: select_transaction_status(merchant_id, transaction_id)$
--- How a merchant's transaction stands, or the event that has its id; nothing when there is neither.
+-- Return the status of a merchant's transaction, or of the event with its ID; no row if there is neither.
 select status::text from transaction where merchant_id = :merchant_id and transaction_id = :transaction_id
 union all
 select status from event where merchant_id = :merchant_id and transaction_id = :transaction_id
 limit 1;
 
 -- name: lock_transaction_event(merchant_id, transaction_id)^
--- The newest event of a transaction, locked against others who send it again, with the address that the payment has.
+-- Lock and return the newest event of a transaction, with the URL of its payment.
 select e.event_id, e.format::text, p.ipn_url
 from event e
 join payment p using (merchant_id, payment_id)
@@ -296,7 +296,7 @@ limit 1
 for no key update of e;
 
 -- name: lock_delivery_event(merchant_id, event_id, number)^
--- Where and in which form an event was delivered, the event locked against others who send it again.
+-- Lock an event, and return the URL and the form of one of its deliveries.
 select d.url, d.form::text
 from event e
 join delivery d using (merchant_id, event_id)
@@ -304,20 +304,20 @@ where e.merchant_id = :merchant_id and e.event_id = :event_id and d.number = :nu
 for no key update of e;
 
 -- name: select_last_delivery(merchant_id, event_id)$
--- The number of the last delivery of an event, 0 when there is none.
+-- Return the number of the last delivery of an event, or 0.
 select coalesce(max(number), 0) from delivery where merchant_id = :merchant_id and event_id = :event_id;
 
 -- name: insert_resend(merchant_id, event_id, number, form, host_id, url)!
--- Send an event once more, beside whatever else is under way.
+-- Insert a further delivery of an event, outside of its thread.
 insert into delivery (merchant_id, event_id, number, form, host_id, url, state, due_at, created_at)
 select m.merchant_id, :event_id, :number, :form::text::delivery_form, :host_id, :url, 'waiting', now() + m.clock_offset, now()
 from merchant m
 where m.merchant_id = :merchant_id;
 
 -- name: select_repeatable_events(merchant_id, after, until, since, before, origin, only_failed, looked_at, most)^
--- Look at some of a merchant's events after a number and up to another one, and return the ids of those to send again: the newest
--- delivery in one of its forms, at the endpoint if one is named, has failed, or was acknowledged. Returned too are the number of the
--- last event looked at, and whether there are more.
+-- Examine a merchant's events in a range of numbers, and return the IDs of those to send again: the newest delivery in one of its
+-- forms, at the endpoint if one is named, has failed or was acknowledged. Returns also the number of the last examined event, and
+-- whether there are more.
 with looked as materialized (
     select event_id, sequence, merchant_time_v1(merchant_id, created_at) as at
     from event
@@ -356,7 +356,7 @@ select
 from reached;
 
 -- name: lock_events(merchant_id, event_ids)!
--- Lock events against others who send them again.
+-- Lock events before they are sent again.
 select event_id
 from event
 where merchant_id = :merchant_id and event_id = any(:event_ids::bigint[])
@@ -364,7 +364,7 @@ order by event_id
 for no key update;
 
 -- name: select_repeatable_deliveries(merchant_id, event_ids, origin, only_failed)
--- The newest delivery of locked events in each form, at the endpoint if one is named, where it has failed, or was acknowledged.
+-- Return the newest delivery of locked events in each form, at the endpoint if one is named, if it has failed or was acknowledged.
 select
     e.event_id, newest.form::text, newest.url, coalesce(-e.subscription_id, e.payment_id) as thread,
     (select max(d.number) from delivery d where d.merchant_id = e.merchant_id and d.event_id = e.event_id) as last_number,
@@ -382,7 +382,7 @@ where e.merchant_id = :merchant_id and e.event_id = any(:event_ids::bigint[])
 order by e.event_id, newest.form;
 
 -- name: lock_unfinished_events(merchant_id, threads)
--- The events of a merchant's threads that are under way, their deliveries locked.
+-- Return the unfinished events of a merchant's threads, and lock their deliveries.
 select d.thread, d.event_id
 from delivery d
 where d.merchant_id = :merchant_id and d.thread = any(:threads::bigint[]) and d.state in ('held', 'waiting', 'leased')
@@ -390,11 +390,11 @@ order by d.event_id, d.number
 for no key update of d;
 
 -- name: select_last_sequence(merchant_id)$
--- The number of a merchant's last event, 0 without any.
+-- Return the number of a merchant's last event, or 0.
 select coalesce(max(sequence), 0) from event where merchant_id = :merchant_id and sequence is not null;
 
 -- name: select_order_records(merchant_id, payment_id, most)
--- The attempts at the callbacks of an order, newest first, and then the deliveries that had none yet.
+-- Return the delivery attempts of an order's callbacks, newest first, then the deliveries without one.
 select
     d.event_id, d.number as delivery_number, d.form::text, d.url, e.payment_id, e.transaction_id,
     case
@@ -415,7 +415,7 @@ order by a.started_at desc nulls last, d.event_id desc, d.number desc
 limit :most;
 
 -- name: select_transaction_record(merchant_id, transaction_id)^
--- The newest attempt at the callbacks of a transaction, or its newest delivery where there was none.
+-- Return the newest delivery attempt of a transaction's callbacks, or its newest delivery without one.
 select
     d.event_id, d.number as delivery_number, d.form::text, d.url, e.payment_id, e.transaction_id,
     case
@@ -436,7 +436,7 @@ order by a.started_at desc nulls last, d.event_id desc, d.number desc
 limit 1;
 
 -- name: select_first_record(merchant_id, event_id, number)^
--- A delivery with its first attempt, and whether its endpoint is left alone for a while because it fails.
+-- Return a delivery with its first attempt, and whether its endpoint is paused because it fails.
 select
     d.event_id, d.number as delivery_number, d.form::text, d.url, e.payment_id, e.transaction_id,
     case
@@ -458,11 +458,11 @@ left join delivery_attempt a
 where d.merchant_id = :merchant_id and d.event_id = :event_id and d.number = :number;
 
 -- name: select_order_exists(merchant_id, payment_id)$
--- Whether a merchant has an order.
+-- Return whether a merchant has an order.
 select exists (select from payment where merchant_id = :merchant_id and payment_id = :payment_id);
 
 -- name: select_events_after(merchant_id, after, most)
--- A merchant's events after a number, in their order, which has no gaps.
+-- Return a merchant's events after a number, in order and without gaps.
 select event_id, sequence, kind, status, merchant_time_v1(merchant_id, created_at) as created_at, body
 from event
 where merchant_id = :merchant_id and sequence > :after

@@ -1,7 +1,7 @@
-"""Sending a callback again because somebody asks for it.
+"""Send a callback again on request.
 
-A resend is a delivery like any other, with a number of its own: leased, checked, posted and repeated by the same
-schedule. It belongs to no thread, for who sends an old event again wants it now, and later events need not wait for it.
+A resend is a normal delivery with its own number: leased, checked, posted and retried by the same schedule. It belongs
+to no thread, so it goes out at once, and later events do not wait for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tollhouse.kernel.errors import Invalid, NotFound, RequestInProgress
 from tollhouse.kernel.urls import get_origin
 from tollhouse.storage.database import PlainConnection
 
-#: Deliveries of one event, the regular ones among them.
+#: Deliveries of one event, including the first ones.
 MAX_DELIVERIES = 100
 
 
@@ -29,9 +29,9 @@ class DeliveryKey(NamedTuple):
 async def resend_transaction(
     connection: PlainConnection, *, merchant_id: int, transaction_id: int, url: str | None
 ) -> DeliveryKey:
-    """Send the event of a transaction again, in its own form, to a URL or the payment's own; return the delivery.
+    """Send the event of a transaction again to the given or the payment's own URL; return the delivery.
 
-    In the caller's transaction. Raises NotFound, RequestInProgress while there is no event yet, and Invalid.
+    Runs in the caller's database transaction. Raises NotFound, Invalid, and RequestInProgress if there is no event yet.
     """
     own = {"merchant_id": merchant_id, "transaction_id": transaction_id}
     if await queries.select_transaction_status(connection, **own) is None:
@@ -45,7 +45,7 @@ async def resend_transaction(
 
 
 async def resend_delivery(connection: PlainConnection, *, merchant_id: int, event_id: int, number: int) -> DeliveryKey:
-    """Make a delivery once more: the same event, form and URL. Raises NotFound and Invalid."""
+    """Repeat a delivery with the same event, form and URL. Raises NotFound and Invalid."""
     delivery = await queries.lock_delivery_event(connection, merchant_id=merchant_id, event_id=event_id, number=number)
     if delivery is None:
         raise NotFound("There is no such callback.")

@@ -1,8 +1,8 @@
-"""Sending many callbacks again: a range of events, one bounded batch at a time.
+"""Send many callbacks again: a range of events, in bounded batches.
 
-Unlike a single resend, these deliveries keep the order within a payment: each waits for the earlier events of its
-payment that are under way. Which deliveries are final is read after the events are locked, so that two who send the
-same range again send each event once.
+Unlike a single resend, these deliveries keep the order within a payment: each waits for earlier unfinished events of
+its payment. The deliveries are read after the events are locked, so that two concurrent requests for the same range
+send each event once.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from tollhouse.kernel.urls import get_origin
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
-#: Events that one batch looks at, and events that it sends again.
+#: Events that one batch examines, and events that it sends again.
 MAX_EVENTS_LOOKED_AT = 5_000
 MAX_EVENTS_RESENT = 100
 
 
 @dataclass(frozen=True, slots=True)
 class ResendFilter:
-    """Which events to send again: after a number and up to another one, of a time, at an endpoint, failed or all.
+    """A filter of events to send again: by number, merchant time, endpoint, and failed or all.
 
-    Times are the merchant's. `origin` is scheme, host and port.
+    `origin` is scheme, host and port.
     """
 
     after: int
@@ -47,7 +47,10 @@ class ResendFilter:
 
 @dataclass(frozen=True, slots=True)
 class Resent:
-    """What a batch did: deliveries made, and left out for their number; the last event looked at; if there is more."""
+    """The result of a batch.
+
+    `count` deliveries were inserted and `skipped` for their number; `last` is the last examined event.
+    """
 
     count: int
     skipped: int
@@ -56,7 +59,7 @@ class Resent:
 
 
 async def resend_events(connection: PlainConnection, *, merchant_id: int, wanted: ResendFilter) -> Resent:
-    """Send the first batch of a range again, in the caller's transaction."""
+    """Send the first batch of a range again, in the caller's database transaction."""
     kind = {"origin": wanted.origin, "only_failed": wanted.only_failed}
     found = await queries.select_repeatable_events(
         connection,
@@ -78,7 +81,7 @@ async def resend_events(connection: PlainConnection, *, merchant_id: int, wanted
 
 
 async def select_last_sequence(connection: PlainConnection, merchant_id: int) -> int:
-    """Return the number of a merchant's last event, 0 without any."""
+    """Return the number of a merchant's last event, or 0."""
     last: int = await queries.select_last_sequence(connection, merchant_id=merchant_id)
     return last
 
@@ -95,9 +98,9 @@ def plan_resends(
     unfinished: Collection[tuple[int, int]],
     hosts: Mapping[OriginKey, int],
 ) -> list[Redelivery]:
-    """Give each delivery its number, its host, and whether it waits for an earlier event of its thread.
+    """Assign number and host to each delivery, and whether it waits for an earlier event of its thread.
 
-    `rows` are in the order of events; `unfinished` are threads with events under way.
+    `rows` are in the order of events; `unfinished` are threads with unfinished events.
     """
     first: dict[int, int] = {}
     for thread, event_id in [*unfinished, *((row["thread"], row["event_id"]) for row in rows)]:

@@ -1,4 +1,4 @@
-"""Go on after the database was restored, or a standby that lagged behind was promoted."""
+"""Continue after the database was restored, or a lagging standby was promoted."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from tollhouse.storage.ids import skip_ids
 
 
 async def skip_after_restore(connection: PlainConnection) -> int:
-    """Leave out the ids and the event numbers that the lost part of the database may have given out.
+    """Skip the IDs and event numbers that the lost part of the database may have assigned.
 
-    Returns the number of merchants. In the caller's transaction, before anything is written to the restored database.
+    Returns the number of merchants. Runs in the caller's database transaction, before any other write to the restored
+    database.
     """
     await skip_ids(connection)
     return await skip_event_sequences(connection)

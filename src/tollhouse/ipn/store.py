@@ -1,4 +1,4 @@
-"""Rows of delivery. Each function is one step of numbering, claiming or finishing, in the caller's transaction."""
+"""Rows of delivery. Each function is one step of numbering, leasing or finishing, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from tollhouse.storage.queries import load_queries
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
-#: What is counted of the outbox; a longer one is estimated.
+#: Deliveries that are counted; a longer outbox is estimated.
 MAX_COUNTED = 10_000
 
-#: Deliveries of one host that are brought forward when it has recovered.
+#: Deliveries of one host that become due at once after it has recovered.
 MAX_BROUGHT_FORWARD = 1_000
 
 queries = load_queries("tollhouse.ipn")
 
 
 class HostKey(NamedTuple):
-    """One endpoint of one merchant, in the order in which hosts are locked."""
+    """One endpoint of one merchant. Hosts are locked in this order."""
 
     merchant_id: int
     host_id: int
 
 
 class OrderingKey(NamedTuple):
-    """Events that go one after the other."""
+    """A thread: events that are delivered in order, such as those of one payment."""
 
     merchant_id: int
     thread: int
 
 
 class HeldKey(NamedTuple):
-    """A delivery, as a position in the order in which held ones are read."""
+    """The key of a held delivery, in reading order."""
 
     merchant_id: int
     event_id: int
@@ -46,7 +46,7 @@ class HeldKey(NamedTuple):
 
 
 class HeldDelivery(NamedTuple):
-    """A held delivery. An orphan waits for an event that is finished already, so nothing will free it."""
+    """A held delivery. An orphan waits for an event that is finished, so no outcome will release it."""
 
     key: HeldKey
     thread: OrderingKey
@@ -54,14 +54,14 @@ class HeldDelivery(NamedTuple):
 
 
 class OriginKey(NamedTuple):
-    """A host by its name, before its id is known."""
+    """A host by its origin, before its ID is known."""
 
     merchant_id: int
     origin: str
 
 
 class UnnumberedEvent(NamedTuple):
-    """An event as the sequencer sees it. One without a URL is not delivered."""
+    """An event without a number. An event without a URL is not delivered."""
 
     merchant_id: int
     event_id: int
@@ -69,7 +69,7 @@ class UnnumberedEvent(NamedTuple):
 
 
 class OutcomeRow(NamedTuple):
-    """An outcome as `record_deliveries_v1` takes it. One without `started_at` was given back untried."""
+    """An outcome as `record_deliveries_v1` takes it. Without `started_at` it was released without an attempt."""
 
     merchant_id: int
     event_id: int
@@ -88,7 +88,7 @@ class OutcomeRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Probing:
-    """From how many failures on an endpoint gets one attempt at a time, and the pauses between them."""
+    """The number of failures after which an endpoint gets one attempt at a time, and the pauses between these."""
 
     after: int
     first_pause: timedelta
@@ -115,7 +115,7 @@ async def select_unnumbered_events(connection: PlainConnection, batch: int) -> l
 
 
 async def number_events(connection: PlainConnection, events: Sequence[UnnumberedEvent], origins: Sequence[str]) -> int:
-    """Number events and make their deliveries, and return how many; 0 where another sequencer is at it."""
+    """Number events, insert their deliveries, and return the number of events; 0 if another sequencer runs."""
     numbered: int = await queries.number_events(
         connection,
         merchant_ids=[event.merchant_id for event in events],
@@ -126,13 +126,13 @@ async def number_events(connection: PlainConnection, events: Sequence[Unnumbered
 
 
 async def skip_event_sequences(connection: PlainConnection) -> int:
-    """Move every merchant's counter to the next multiple of 10^9, and return how many merchants there are."""
+    """Set the counter of each merchant to the next multiple of 10^9; return the number of merchants."""
     moved: int = await queries.skip_event_sequences(connection)
     return moved
 
 
 async def upsert_hosts(connection: PlainConnection, origins: Iterable[OriginKey]) -> dict[OriginKey, int]:
-    """Find or create hosts, have a claim look at them, and return their ids."""
+    """Find or create hosts, mark them for the next claim, and return their IDs."""
     ordered = sorted(set(origins))
     rows = queries.upsert_hosts(
         connection,
@@ -143,7 +143,7 @@ async def upsert_hosts(connection: PlainConnection, origins: Iterable[OriginKey]
 
 
 async def insert_deliveries(connection: PlainConnection, routes: Sequence[Redelivery]) -> None:
-    """Send events again, each on its route."""
+    """Insert further deliveries of events."""
     await queries.insert_deliveries(
         connection,
         merchant_ids=[route.merchant_id for route in routes],
@@ -161,7 +161,7 @@ async def insert_deliveries(connection: PlainConnection, routes: Sequence[Redeli
 async def select_next_delivery(
     connection: PlainConnection, merchant_id: int, *, with_failing: bool = True
 ) -> datetime | None:
-    """Return when the next attempt at a merchant's callbacks falls due, in its time; to failing endpoints if asked."""
+    """Return the merchant time of the next due attempt; failing endpoints count only if included."""
     due_at: datetime | None = await queries.select_next_delivery(
         connection, merchant_id=merchant_id, with_failing=with_failing
     )
@@ -171,9 +171,9 @@ async def select_next_delivery(
 async def select_deliveries_busy(
     connection: PlainConnection, merchant_id: int, *, due_by: datetime, made_by: datetime, with_failing: bool = True
 ) -> bool:
-    """Tell whether any of a merchant's events waits for its number, or any of its callbacks is due or on its way.
+    """Return whether any event of a merchant is unnumbered, or any callback is due or being sent.
 
-    Those count that were due by a moment of the merchant's time and made by one of real time.
+    Only callbacks due by a merchant time and made by a real time count.
     """
     return bool(
         await queries.select_deliveries_busy(
@@ -185,7 +185,7 @@ async def select_deliveries_busy(
 async def record_deliveries(
     connection: PlainConnection, outcomes: Sequence[OutcomeRow], *, slow_after_ms: int, probing: Probing
 ) -> set[tuple[int, int, int]]:
-    """Write outcomes whose lease still holds, let held events go, count for the hosts, and return their keys."""
+    """Write outcomes with a valid lease, release held events, count for the hosts; return the keys written."""
     rows = queries.record_deliveries(
         connection,
         outcomes=outcomes,
@@ -199,7 +199,7 @@ async def record_deliveries(
 
 
 async def release_held(connection: PlainConnection, threads: Iterable[OrderingKey]) -> set[HostKey]:
-    """Let the next event of each thread go, where none is under way, and return the hosts that they go to."""
+    """Release the next event of each thread without an unfinished one; return the hosts of its deliveries."""
     ordered = sorted(set(threads))
     if not ordered:
         return set()
@@ -231,18 +231,18 @@ async def select_held(connection: PlainConnection, after: HeldKey, *, most: int)
 
 
 async def wake_hosts(connection: PlainConnection, hosts: Iterable[HostKey]) -> None:
-    """Have a claim look at hosts for which something was made due."""
+    """Mark hosts with new due deliveries for the next claim."""
     ordered = sorted(set(hosts))
     if ordered:
         await queries.wake_hosts(connection, **host_columns(ordered))
 
 
 async def select_outbox_state(connection: PlainConnection, *, most: int = MAX_COUNTED) -> OutboxState:
-    """Return how much is not finished, and how old the oldest is. The depth is an estimate if it is above `most`."""
+    """Return the number of unfinished deliveries and the age of the oldest. A depth above `most` is estimated."""
     row = await queries.select_outbox_state(connection, most=most)
     return OutboxState(depth=row["depth"], oldest_age=row["oldest_age"])
 
 
 def host_columns(hosts: Sequence[HostKey]) -> dict[str, list[int]]:
-    """Spread hosts into the columns that queries take."""
+    """Convert host keys to the columns that queries take."""
     return {"merchant_ids": [key.merchant_id for key in hosts], "host_ids": [key.host_id for key in hosts]}

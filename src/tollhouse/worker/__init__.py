@@ -1,1 +1,1 @@
-"""The loops: number and deliver events, resolve unknown outcomes, sweep what has run out."""
+"""The loops: number and deliver events, resolve unknown outcomes, renew subscriptions, delete expired rows."""

@@ -25,5 +25,5 @@ def build_card_work(biller: BillingDependencies) -> Work[SubscriptionContext]:
 
 
 async def check_due_cards(biller: BillingDependencies) -> int:
-    """Check the cards that are due, and return of how many subscriptions."""
+    """Check the cards that are due, and return the number of subscriptions."""
     return await LeasedQueue(build_card_work(biller)).empty()

@@ -1,4 +1,4 @@
-"""Taking in disputes: what issuers have charged back, of all merchants in one look."""
+"""Import disputes of all merchants."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 async def import_all_disputes(deps: DisputeDependencies, *, is_stopping: Callable[[], bool] = lambda: False) -> int:
-    """Record what is due, and return how many charge-backs that were. An acquirer that is away is asked next time."""
+    """Import due disputes, and return the number of chargebacks. An unavailable acquirer is queried next time."""
     try:
         return await import_disputes(deps, is_stopping=is_stopping)
     except DatabaseUnavailable:

@@ -1,6 +1,6 @@
-"""The loops that number events and deliver them.
+"""Run the loops that number events and deliver them.
 
-Each runs until its `stop` is set; any number of workers may run both.
+Each loop runs until its `stop` is set. Any number of workers may run both.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from tollhouse.storage.database import Database
 from tollhouse.worker.queue import Count, LeasedQueue, UnderWay, Work, ignore_count, look_for_work
 from tollhouse.worker.run import Beat, ignore_beat, sleep_or_stop
 
-#: How often a worker says that it is there.
+#: Between two heartbeats of a worker.
 BEAT_SECONDS = 1.0
 
-#: Hosts that asked to be left alone and are remembered until what they said is recorded.
+#: Hosts whose `Retry-After` is remembered until it is recorded.
 MAX_ASKING_HOSTS = 10_000
 
 log = structlog.get_logger()
@@ -47,12 +47,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class DeliveryLimits:
-    """How many runs go on at a time.
+    """Limits of concurrent runs.
 
-    `total` are the places of all. Runs that already took longer than `slow_after_seconds`, and those to endpoints that
-    did so before, have one half of them, the others the other half. A merchant has a quarter of all, and a half of
-    these for endpoints that never acknowledged or are slow; `at_address` of them go to one address. One claim takes
-    `of_claim` of each half.
+    `total` limits all. Runs that took longer than `slow_after_seconds`, and those to endpoints that were slow before,
+    have one half of it, the others the other half. A merchant has a quarter of all, and half of that for endpoints that
+    are slow or never acknowledged; `at_address` of them go to one address. One claim leases `of_claim` of each half.
     """
 
     total: int = 512
@@ -62,7 +61,7 @@ class DeliveryLimits:
     drain_seconds: float = 2.5
 
     def choose_capacity(self, rules: DeliveryRules, under_way: Sequence[UnderWay[Run]], *, now: float) -> Capacity:
-        """Return what a claim may take beside the runs that are under way."""
+        """Return the limits of a claim beside the running runs."""
         half = self.total // 2
         slow = sum(each.piece.slow or now - each.since > self.slow_after_seconds for each in under_way)
         quick = len(under_way) - slow + max(0, slow - half)
@@ -77,7 +76,7 @@ class DeliveryLimits:
 
 
 def _shares_left(share: Share, under_way: Sequence[UnderWay[Run]]) -> dict[int, Share]:
-    """Return what is left of the shares of merchants that have runs under way."""
+    """Return the free slots of merchants that have running runs."""
     left: dict[int, Share] = {}
     for each in under_way:
         run = each.piece
@@ -95,7 +94,7 @@ async def number_events(
     batch: int = BATCH,
     beat: Beat = ignore_beat,
 ) -> None:
-    """Number events as they come. `wake` may be set when there are new ones; `numbered` is set after each batch."""
+    """Number new events. Set `wake` when there are new ones; `numbered` is set after each batch."""
 
     async def look() -> bool:
         count = await number_batch(database, batch=batch)
@@ -118,9 +117,9 @@ async def deliver_events(
     beat: Beat = ignore_beat,
     count: Count = ignore_count,
 ) -> None:
-    """Deliver events as they fall due. `wake` may be set when there are some; give it the other loop's `numbered`.
+    """Deliver events as they fall due. Set `wake` when there are some, or pass the other loop's `numbered`.
 
-    When `stop` is set, attempts under way have a few seconds to end; the rest is given back.
+    When `stop` is set, running attempts have a few seconds to end; the rest is released.
     """
     rules, bounds = rules or DeliveryRules(), bounds or DeliveryLimits()
     presence = Presence(database)
@@ -145,9 +144,9 @@ async def deliver_events(
 
 
 async def deliver_once(database: Database, *, secrets_of: SecretsOf, policy: AddressPolicy) -> int:
-    """Number what is there and deliver what is due now; return how much that was, when all of it is recorded.
+    """Number all events and deliver those due now; return their number after all is recorded.
 
-    For who cannot wait for the loops, or is in a process that has none. They do no harm to each other.
+    It is for callers that cannot wait for the loops, or have none in their process. It may run beside the loops.
     """
     rules = DeliveryRules()
     numbered = await number_batch(database)
@@ -165,7 +164,7 @@ async def deliver_once(database: Database, *, secrets_of: SecretsOf, policy: Add
 
 @dataclass(slots=True)
 class _Claims:
-    """Claims of one worker; each begins with the merchant after the last one that had a turn."""
+    """Claims of one worker. Each begins with the merchant after the last one that had a turn."""
 
     database: Database
     rules: DeliveryRules
@@ -174,7 +173,7 @@ class _Claims:
     after: int = BEFORE_ALL
 
     async def take(self, under_way: Sequence[UnderWay[Run]]) -> Sequence[Run]:
-        """Lease runs for which there is room."""
+        """Lease runs up to the limits."""
         capacity = self.bounds.choose_capacity(self.rules, under_way, now=time.monotonic())
         if not capacity.quick_room and not capacity.slow_room:
             return ()
@@ -184,7 +183,7 @@ class _Claims:
 
 
 class _AskingHosts:
-    """Hosts that asked by `Retry-After` to be left alone, for the runs that are under way to them."""
+    """Hosts that sent `Retry-After`, for the running runs to them."""
 
     def __init__(self) -> None:
         self._until: dict[tuple[int, int], float] = {}
@@ -192,7 +191,7 @@ class _AskingHosts:
     async def post(
         self, post: Callable[[Delivery], Awaitable[DeliveryAttempt | None]], delivery: Delivery
     ) -> DeliveryAttempt | None:
-        """Post, and note what the host asked for."""
+        """Post, and record the host's `Retry-After`."""
         attempt = await post(delivery)
         if attempt is not None and attempt.error is not None and attempt.retry_after_seconds:
             if len(self._until) >= MAX_ASKING_HOSTS:
@@ -201,14 +200,14 @@ class _AskingHosts:
         return attempt
 
     def is_asking(self, run: Run) -> bool:
-        """Tell whether the host of a run asked to be left alone now."""
+        """Return whether the pause of a run's host has not ended."""
         until = self._until.get((run.merchant_id, run.host_id))
         return until is not None and time.monotonic() < until
 
 
 @asynccontextmanager
 async def _stay_present(presence: Presence) -> AsyncIterator[None]:
-    """Say again and again that the worker is there, until the block ends."""
+    """Record heartbeats of the worker until the block ends."""
     gone = asyncio.Event()
     task = asyncio.create_task(_beat(presence, gone), name="presence")
     try:

@@ -8,15 +8,15 @@ from tollhouse.payments.dependencies import OperationDependencies
 from tollhouse.payments.operations.holds import DueHold, lease_due_holds, process_due_hold
 from tollhouse.worker.queue import LeasedQueue, Work, lease_up_to
 
-#: Authorizations that are processed at a time, and how long they are leased: a response in time and the writes fit in.
-#: A process that dies in between delays its holds by that much.
+#: Holds that are processed at a time, and the life of their leases: an acquirer call and its writes fit in. A process
+#: that dies delays its holds by that much.
 MAX_UNDER_WAY = 50
 LEASE_SECONDS = 60.0
 IDLE_SECONDS = 1.0
 
 
 def build_hold_work(deps: OperationDependencies) -> Work[DueHold]:
-    """Build the queue of authorizations that are due."""
+    """Build the queue of due holds."""
     return Work(
         "keep authorizations",
         lease=lease_up_to(MAX_UNDER_WAY, partial(lease_due_holds, deps, lease_seconds=LEASE_SECONDS)),
@@ -27,5 +27,5 @@ def build_hold_work(deps: OperationDependencies) -> Work[DueHold]:
 
 
 async def keep_due_holds(deps: OperationDependencies) -> int:
-    """Capture and release what is due, and return how many authorizations were processed."""
+    """Process due holds, and return their number."""
     return await LeasedQueue(build_hold_work(deps)).empty()

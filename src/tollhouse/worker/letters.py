@@ -1,4 +1,4 @@
-"""The loop that carries letters: some batches at a time, each over one connection to the mail server."""
+"""Run the loop that sends emails: some batches at a time, each over one connection to the mail server."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tollhouse.worker.run import Beat, ignore_beat
 
 #: Batches, and so connections to the mail server, at a time.
 MAX_BATCHES = 4
-#: Between two looks while no letter is due: a receipt may take a second.
+#: Between two leases while no email is due: a receipt may take a second.
 IDLE_PAUSE_SECONDS = 1.0
-#: A mail server is waited for when the process is to end.
+#: For emails being sent when the process stops.
 DRAIN_SECONDS = 2.0
 
 
@@ -27,7 +27,7 @@ async def carry_letters(
     beat: Beat = ignore_beat,
     count: Count = ignore_count,
 ) -> None:
-    """Carry letters as they fall due, until `stop` is set. It is looked at between two letters."""
+    """Send emails as they fall due, until `stop` is set, which is checked between two emails."""
     recorder = build_recorder(database)
 
     async def lease(under_way: Sequence[UnderWay[Batch]]) -> Sequence[Batch]:

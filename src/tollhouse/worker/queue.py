@@ -1,12 +1,12 @@
-"""One loop for everything that is leased: lease what there is room for, handle each piece by itself, stop in between.
+"""Run one loop for each kind of leased work: lease rows, handle each in a task of its own, stop in between.
 
-    look ──> lease (a transaction) ──> handle, each in a task of its own ──> the piece records its outcome as it comes
+    poll ──> lease (a transaction) ──> handle, each in a task of its own ──> the piece records its own outcome
       ^                                                                  │
       └──────────── after a rest; then woken, or after a pause that grows while idle ───────┘
 
-A piece that breaks is logged with its trace and counted, and concerns no other: its lease brings it back, so whoever
-handles it gives it an end. When the loop is told to stop, nothing more is leased; pieces under way have some seconds,
-and those that have not ended then are cancelled and released.
+A piece that fails is logged with its trace and counted, without an effect on others. It returns when its lease expires,
+so its handler must bound the tries. When the loop stops, nothing more is leased; running pieces have some seconds, and
+those that have not ended then are canceled and released.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ import structlog
 from tollhouse.kernel.errors import DatabaseUnavailable, Refusal
 from tollhouse.worker.run import Beat, ignore_beat
 
-#: After each look a loop rests: a multiple of the time that the look took, and at least this long. Work that arrives
-#: meanwhile is leased together, and in a process that also serves payments the looks leave them the processor.
+#: After each poll a loop rests for a multiple of the duration of the poll, within these limits. Work that arrives
+#: meanwhile is leased together, and in a process that also serves payments these get the processor.
 REST_FACTOR = 2.0
 MIN_REST_SECONDS = 0.02
 MAX_REST_SECONDS = 1.0
 
-#: Between two looks that find nothing: from the shortest pause, growing to the longest. A wake-up ends it.
+#: Between two polls without work: growing from the minimum to the maximum. A wake-up ends it.
 MIN_PAUSE_SECONDS = 0.02
 MAX_PAUSE_SECONDS = 0.1
 
-#: After a look that went wrong.
+#: After a failed poll.
 TROUBLE_PAUSE_SECONDS = 1.0
 
-#: A moment less than the grace of a process, so that pieces can be released.
+#: Less than the grace time of a process, so that pieces can be released.
 DRAIN_SECONDS = 2.5
 
 Piece = TypeVar("Piece")
 Leased_co = TypeVar("Leased_co", covariant=True)
 
-#: Returns whether anything was found.
+#: Returns whether there was work.
 Look = Callable[[], Awaitable[bool]]
-#: Called with the queue and how a piece of it ended.
+#: Called with the name of the queue and the result of a piece.
 Count = Callable[[str, Literal["done", "failed"]], None]
 
 log = structlog.get_logger()
@@ -51,7 +51,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class UnderWay(Generic[Piece]):
-    """A piece that is being handled, and since when, by the monotonic clock."""
+    """A running piece with its start on the monotonic clock."""
 
     piece: Piece
     since: float
@@ -65,7 +65,7 @@ class LeaseSome(Protocol[Leased_co]):
 
 
 async def release_nothing(_pieces: Sequence[object]) -> None:
-    """Leave the pieces leased: other workers take them when their leases have run out."""
+    """Keep the pieces leased: other workers lease them after these leases expire."""
 
 
 def describe_nothing(_piece: object) -> Mapping[str, object]:
@@ -75,11 +75,11 @@ def describe_nothing(_piece: object) -> Mapping[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class Work(Generic[Piece]):
-    """The kind of work in a queue.
+    """The work of a queue.
 
-    `lease` leases the pieces for which there is room beside those under way; `handle` handles one piece and records its
-    outcome; `release` releases pieces whose handling was cut off; `describe` names a piece in log lines; `idle_seconds`
-    is the longest time between two looks that find nothing. Without `rests`, a place is filled as soon as it is free.
+    `lease` leases pieces beside the running ones; `handle` handles one piece and records its outcome; `release`
+    releases pieces whose handling was canceled; `describe` identifies a piece in log lines; `idle_seconds` is the
+    longest interval between two polls without work. If `rests` is false, a free slot is filled at once.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Work(Generic[Piece]):
 def lease_up_to(
     most: int, lease: LeaseSome[Piece]
 ) -> Callable[[Sequence[UnderWay[Piece]]], Awaitable[Sequence[Piece]]]:
-    """Build a lease of as many pieces as make `most` together with those under way."""
+    """Build a lease of as many pieces as make `most` together with the running ones."""
 
     async def lease_free(under_way: Sequence[UnderWay[Piece]]) -> Sequence[Piece]:
         limit = most - len(under_way)
@@ -118,7 +118,7 @@ class LeasedQueue(Generic[Piece]):
         self._ended = asyncio.Event()
 
     async def run(self, *, stop: asyncio.Event, wake: asyncio.Event | None = None, beat: Beat = ignore_beat) -> None:
-        """Handle pieces as they fall due, until `stop` is set. `wake` may be set when there are some."""
+        """Handle pieces as they fall due, until `stop` is set. Set `wake` when there are some."""
         work = self._work
         try:
             await look_for_work(
@@ -135,7 +135,7 @@ class LeasedQueue(Generic[Piece]):
             await self._drain()
 
     async def empty(self, *, stop: asyncio.Event | None = None) -> int:
-        """Handle what is due until nothing is, and return how many pieces that were. Raises DatabaseUnavailable."""
+        """Handle all due pieces, and return their number. Raises DatabaseUnavailable."""
         total = 0
         try:
             while stop is None or not stop.is_set():
@@ -161,7 +161,7 @@ class LeasedQueue(Generic[Piece]):
         return found
 
     async def _handle(self, piece: Piece) -> None:
-        """Handle a piece. A refusal says that it cannot be done at the moment; any other error is a defect."""
+        """Handle a piece. A refusal means that it cannot be done now; any other error is a defect."""
         try:
             await self._work.handle(piece)
         except Refusal as error:
@@ -179,7 +179,7 @@ class LeasedQueue(Generic[Piece]):
         self._ended.set()
 
     async def _drain(self) -> None:
-        """Wait for the pieces under way, cancel those that do not end, and release them."""
+        """Wait for the running pieces, cancel those that do not end, and release them."""
         if not self._tasks:
             return
         _, pending = await asyncio.wait(self._tasks, timeout=self._drain_seconds)
@@ -202,7 +202,7 @@ async def look_for_work(
     idle_seconds: float = MAX_PAUSE_SECONDS,
     rests: bool = True,
 ) -> None:
-    """Look for work until stopped, less often the longer there is none. Nothing that goes wrong ends it.
+    """Poll for work until stopped, less often while idle. No error ends the loop.
 
     `wake` ends a pause, `urgent` also a rest.
     """
@@ -233,12 +233,12 @@ async def look_for_work(
 
 
 def choose_rest(look_seconds: float) -> float:
-    """Return how long a loop rests after a look that took so long."""
+    """Return the seconds of rest after a poll that took so long."""
     return min(max(MIN_REST_SECONDS, REST_FACTOR * look_seconds), MAX_REST_SECONDS)
 
 
 async def _sleep(seconds: float, *events: asyncio.Event) -> None:
-    """Sleep until one of some events is set, or for as long as given."""
+    """Sleep until one of the events is set, or until the time is over."""
     if any(event.is_set() for event in events):
         return
     waits = [asyncio.ensure_future(event.wait()) for event in events]

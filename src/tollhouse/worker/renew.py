@@ -9,8 +9,8 @@ from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.renewals.renew import Due, lease_due, load_due, renew
 from tollhouse.worker.queue import LeasedQueue, UnderWay, Work
 
-#: Charges under way at a time, and how many subscriptions are leased at a time. Charges share the two durable steps
-#: with all other payments, so more would only make these wait.
+#: Concurrent charges, and subscriptions of one lease. Charges share begin and finish with all other payments, which
+#: more of them would delay.
 MAX_UNDER_WAY = 128
 BATCH = 64
 IDLE_SECONDS = 1.0
@@ -18,13 +18,13 @@ IDLE_SECONDS = 1.0
 
 @dataclass(slots=True)
 class Renewals:
-    """Renewals of one worker, and how many subscriptions it has leased in all."""
+    """The renewals of one worker, with the number of subscriptions that it has leased."""
 
     biller: BillingDependencies
     leased: int = 0
 
     def build_work(self) -> Work[Due]:
-        """Build the queue of renewals. A charge goes on if its handling is cut off (`payments.work.Running`)."""
+        """Build the queue of renewals. A charge continues if its handling is canceled (`payments.work.Running`)."""
         return Work(
             "renew subscriptions",
             lease=self._lease,
@@ -35,7 +35,7 @@ class Renewals:
         )
 
     async def _lease(self, under_way: Sequence[UnderWay[Due]]) -> Sequence[Due]:
-        """Lease subscriptions, do at once what needs no charge, and return the charges."""
+        """Lease subscriptions, process at once those without a charge, and return the charges."""
         limit = min(BATCH, MAX_UNDER_WAY - len(under_way))
         while limit > 0 and (cases := await lease_due(self.biller, limit=limit)):
             self.leased += len(cases)
@@ -48,7 +48,7 @@ class Renewals:
 
 
 async def renew_due(biller: BillingDependencies) -> int:
-    """Renew what is due, and return how many subscriptions were leased."""
+    """Renew due subscriptions, and return the number that was leased."""
     renewals = Renewals(biller)
     await LeasedQueue(renewals.build_work()).empty()
     return renewals.leased

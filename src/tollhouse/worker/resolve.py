@@ -1,4 +1,4 @@
-"""Resolve attempts with unknown outcomes: inquire about those that are due."""
+"""Query acquirers about due attempts with unknown outcomes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from tollhouse.payments.dependencies import AttemptDependencies
 from tollhouse.payments.resolve.resolve_attempts import lease_due, resolve_attempt
 from tollhouse.worker.queue import LeasedQueue, Work, lease_up_to
 
-#: Attempts that are resolved at a time, and how long they are leased: an inquiry, a reversal and the write fit in. A
-#: process that dies in between delays its attempts by that much; two that inquire about one do no harm.
+#: Attempts that are resolved at a time, and the life of their leases: an inquiry, a reversal and the write fit in. A
+#: process that dies delays its attempts by that much; two inquiries about one attempt are harmless.
 MAX_UNDER_WAY = 50
 LEASE_SECONDS = 30.0
 IDLE_SECONDS = 1.0
 
 
 def build_resolve_work(deps: AttemptDependencies) -> Work[tuple[int, int]]:
-    """Build the queue of attempts whose outcome is unknown, as (merchant, transaction)."""
+    """Build the queue of attempts with unknown outcomes, as (merchant, transaction)."""
 
     async def handle(due: tuple[int, int]) -> None:
         merchant_id, transaction_id = due
@@ -32,5 +32,5 @@ def build_resolve_work(deps: AttemptDependencies) -> Work[tuple[int, int]]:
 
 
 async def resolve_due(deps: AttemptDependencies) -> int:
-    """Resolve what is due, and return how many attempts were inquired about."""
+    """Resolve due attempts, and return their number."""
     return await LeasedQueue(build_resolve_work(deps)).empty()

@@ -1,4 +1,4 @@
-"""Reverse references that were finished without a response of the acquirer, and inquire about them later."""
+"""Reverse references that were finished without a response of the acquirer, and query them later."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tollhouse.payments.dependencies import AttemptDependencies
 from tollhouse.payments.reversals import DueReversal, lease_due_reversals, process_reversal
 from tollhouse.worker.queue import LeasedQueue, Work, lease_up_to
 
-#: References that are processed at a time, and how long they are leased: a call and its write fit in.
+#: References that are processed at a time, and the life of their leases: a call and its write fit in.
 MAX_UNDER_WAY = 50
 LEASE_SECONDS = 30.0
 IDLE_SECONDS = 1.0
@@ -26,5 +26,5 @@ def build_reversal_work(deps: AttemptDependencies) -> Work[DueReversal]:
 
 
 async def reverse_due(deps: AttemptDependencies) -> int:
-    """Reverse what is due, and return how many references were processed."""
+    """Process due references, and return their number."""
     return await LeasedQueue(build_reversal_work(deps)).empty()

@@ -1,7 +1,7 @@
-"""Run loops until they are told to stop. A loop that crashed goes on after a pause.
+"""Run loops until they are stopped. A crashed loop restarts after a pause.
 
-Every error that reaches a loop is logged with its trace. Between two pieces of work a loop looks at `stop`; work that
-is under way then has the rest of the process's grace to end.
+Every error that reaches a loop is logged with its trace. A loop checks `stop` between two pieces of work; running work
+then has the rest of the process's grace time to end.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import structlog
 
 from tollhouse.kernel.errors import DatabaseUnavailable
 
-#: After a loop crashed; doubled each time until a round succeeds.
+#: After a crash of a loop; doubled each time until a round succeeds.
 FIRST_PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 30.0
-#: By default, for work under way when the loops are told to stop.
+#: The default grace time of running work after the loops are stopped.
 GRACE_SECONDS = 3.0
 
-#: Called by a loop after each round that succeeded: its heartbeat.
+#: The heartbeat, called by a loop after each successful round.
 Beat = Callable[[], None]
 Loop = Callable[[Beat], Awaitable[None]]
 
@@ -38,9 +38,9 @@ async def run_loops(
     beat: Callable[[str], None] = ignore_beat,
     seconds_left: Callable[[], float] = lambda: GRACE_SECONDS,
 ) -> None:
-    """Run loops side by side until `stop` is set. Those that have not ended when the grace is over are cancelled.
+    """Run loops concurrently until `stop` is set. Those that have not ended after the grace time are canceled.
 
-    What they had leased comes back by its leases.
+    Their leases expire, and other workers take over.
     """
     tasks = {asyncio.create_task(_keep_alive(name, loop, stop, beat), name=name) for name, loop in loops.items()}
     stopping = asyncio.create_task(stop.wait())
@@ -67,9 +67,9 @@ async def run_every(
     *,
     backlog: int | None = None,
 ) -> None:
-    """Do a piece of work again and again, with a pause between, until `stop` is set.
+    """Run a function repeatedly, with a pause between runs, until `stop` is set.
 
-    Where the work returns a count, one of `backlog` or more means that there is more to do: there is no pause then.
+    If the function returns a count of `backlog` or more, there is more to do, and the next run follows at once.
     """
     while not stop.is_set():
         count = await work()
@@ -83,12 +83,12 @@ async def run_every(
 def every(
     seconds: float, work: Callable[[], Awaitable[object]], stop: asyncio.Event, *, backlog: int | None = None
 ) -> Loop:
-    """Build a loop of a piece of work, as `run_every` does it."""
+    """Build a loop that runs a function as `run_every` does."""
     return lambda beat: run_every(seconds, work, stop, beat, backlog=backlog)
 
 
 async def sleep_or_stop(seconds: float, stop: asyncio.Event) -> None:
-    """Sleep, but no longer than until `stop` is set."""
+    """Sleep until the time is over or `stop` is set."""
     with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), timeout=seconds)
 
@@ -122,6 +122,6 @@ async def _keep_alive(name: str, loop: Loop, stop: asyncio.Event, beat: Callable
 
 
 def _is_cancelled() -> bool:
-    """Tell whether somebody cancelled this task; else the error came out of a task that it waited for."""
+    """Return whether this task was canceled; else the error came from a task that it waited for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

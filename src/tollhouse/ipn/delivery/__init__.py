@@ -1,1 +1,1 @@
-"""Deliver callbacks: leases, places, schedule and HTTP."""
+"""Deliver callbacks: leases, limits, schedule and HTTP."""

@@ -1,4 +1,4 @@
-"""One POST of one event, and what came back: signed, timed, bounded, never an exception for what an endpoint does."""
+"""Post one event: sign it, send it, read a bounded response. Nothing that an endpoint does raises an exception."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from tollhouse.kernel.addresses import parse_address
 from tollhouse.kernel.urls import AddressPolicy, AddressRefused, check_url
 from tollhouse.transport.urls import build_exact_url
 
-#: The answers that acknowledge.
+#: The statuses that acknowledge a callback.
 ACKNOWLEDGED = frozenset({200, 201, 202})
 REDIRECTIONS = range(300, 400)
 
-#: How much of an answer is read, so that the connection can be used again, and how much of it is kept.
+#: Bytes of a response that are read, so that the connection can be reused, and bytes that are stored.
 MAX_ANSWER_BYTES = 16 * 1024
 EXCERPT_BYTES = 1024
 
 CONTENT_TYPES: Mapping[Form, str] = {"json": "application/json", "legacy": legacy.CONTENT_TYPE}
 USER_AGENT = f"Tollhouse/{__version__}"
 
-#: Of a merchant: its current IPN secret, then an earlier one that is still valid. Asked at every attempt.
+#: Returns a merchant's current IPN secret, then an earlier one that is still valid. Called for every attempt.
 SecretsOf = Callable[[int], Awaitable[Sequence[str]]]
 
 log = structlog.get_logger()
@@ -44,10 +44,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long an attempt may take: `connect_seconds` for its connection, `total_seconds` for all of it.
+    """Time-outs of an attempt: `connect_seconds` for its connection, `total_seconds` for the whole.
 
-    The time in all is that of both tries. Before it begins, an attempt waits up to `place_seconds` for a place at its
-    address.
+    The total includes a second try. Before it begins, an attempt waits up to `place_seconds` for a slot of its address.
     """
 
     connect_seconds: float = 3.0
@@ -56,7 +55,7 @@ class Limits:
 
 
 def write_body(delivery: Delivery, secret: str) -> bytes:
-    """Write what is posted: the event's JSON as it is, or the form that holds its XML, signed with the secret."""
+    """Build the body: the JSON of the event, or the signed form with its XML."""
     if delivery.form == "json":
         return delivery.body
     signature = legacy.sign(
@@ -66,10 +65,10 @@ def write_body(delivery: Delivery, secret: str) -> bytes:
 
 
 def build_headers(delivery: Delivery, secrets: Sequence[str], *, timestamp: int) -> dict[str, str]:
-    """Build what an attempt says besides the body.
+    """Build the headers of an attempt.
 
-    The first secret signs `X-Signature`, all of them sign `webhook-signature`. `timestamp` is Unix time of this
-    attempt; everything else is the same at every attempt.
+    The first secret signs `X-Signature`, all of them sign `webhook-signature`. `timestamp` is the Unix time of this
+    attempt; all other values are the same in every attempt.
     """
     webhook_id = f"evt_{delivery.event_id}"
     body = write_body(delivery, secrets[0])
@@ -97,7 +96,7 @@ async def post_delivery(
     policy: AddressPolicy,
     limits: Limits,
 ) -> DeliveryAttempt | None:
-    """Post an event once, and tell how it went; None when its address had no place for it in time."""
+    """Post an event once and return the attempt; None if no slot of its address was free in time."""
     noted = Peer(delivery.merchant_id)
     token = peer.set(noted)
     begun = time.monotonic()
@@ -111,32 +110,32 @@ async def post_delivery(
                 return None
             posting = _Posting(delivery, url, secrets_of, limits, time.monotonic() - looked_up + limits.total_seconds)
             return await _attempt(session, posting, noted)
-    except Exception as caught:  # noqa: BLE001 - whatever an endpoint provokes is an attempt that failed
+    except Exception as caught:  # noqa: BLE001 - any error that an endpoint causes is a failed attempt
         return _fail(caught, delivery, noted, begun)
     finally:
         peer.reset(token)
 
 
 def judge_status(status: int) -> AttemptError | None:
-    """Return None for a status that acknowledges, else what is wrong with it."""
+    """Return None for a status that acknowledges, else the error."""
     if status in ACKNOWLEDGED:
         return None
     return "redirected" if status in REDIRECTIONS else "not_acknowledged"
 
 
 def classify_error(error: BaseException) -> AttemptError:
-    """Name what kept an attempt from having an answer."""
+    """Return the error of an attempt without a response."""
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, AddressRefused):
         return "address_refused"
     return next((word for kind, word in _WORDS if isinstance(error, kind)), "internal")
 
 
 def decode_excerpt(excerpt: bytes) -> str:
-    """Make text of the beginning of an answer, whatever it is; PostgreSQL takes no NUL."""
+    """Decode the beginning of a response as text. PostgreSQL does not accept NUL."""
     return excerpt[:EXCERPT_BYTES].decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
-#: From the special to the general.
+#: Special errors come before general ones.
 _WORDS: Sequence[tuple[type[BaseException], AttemptError]] = (
     (AddressRefused, "address_refused"),
     (aiohttp.InvalidURL, "address_refused"),
@@ -155,7 +154,7 @@ _WORDS: Sequence[tuple[type[BaseException], AttemptError]] = (
 
 @dataclass(frozen=True, slots=True)
 class _Posting:
-    """What is posted where, and until when, by the monotonic clock."""
+    """A delivery with its URL and its deadline on the monotonic clock."""
 
     delivery: Delivery
     url: URL
@@ -165,9 +164,9 @@ class _Posting:
 
 
 async def _find_place(session: CallbackSession, url: URL, limits: Limits, noted: Peer) -> tuple[int, str]:
-    """Return the merchant and the address for which a place is needed. On loopback the port counts as the address.
+    """Return the merchant and the address that need a slot. On loopback the address includes the port.
 
-    Raises OSError where the host has no address, AddressRefused where one is refused.
+    Raises OSError if the host has no address, AddressRefused if the policy forbids one.
     """
     host = url.host or ""
     try:
@@ -185,7 +184,7 @@ async def _find_place(session: CallbackSession, url: URL, limits: Limits, noted:
 
 
 async def _attempt(session: CallbackSession, posting: _Posting, noted: Peer) -> DeliveryAttempt:
-    """Make an attempt that has its place."""
+    """Make an attempt that has its slot."""
     begun = time.monotonic()
     started_at = datetime.now(UTC)
     try:
@@ -204,7 +203,7 @@ async def _attempt(session: CallbackSession, posting: _Posting, noted: Peer) -> 
 
 
 def _fail(caught: Exception, delivery: Delivery, noted: Peer, begun: float) -> DeliveryAttempt:
-    """Return the attempt that failed, with the name of what went wrong."""
+    """Return a failed attempt with its error."""
     error = classify_error(caught)
     if error == "internal":
         log.error(
@@ -222,9 +221,9 @@ def _fail(caught: Exception, delivery: Delivery, noted: Peer, begun: float) -> D
 async def _exchange_with_fresh_connection(
     session: CallbackSession, posting: _Posting, noted: Peer
 ) -> tuple[int, bytes, str | None]:
-    """Exchange, and once more if a connection kept from before was closed by the other side as we took it up.
+    """Exchange, and repeat once if the other side closed a kept connection as we reused it.
 
-    The second try keeps to the deadline of the first, is signed again, and cannot meet another kept connection.
+    The repetition has the same deadline, is signed again, and uses a new connection.
     """
     try:
         return await _exchange(session.kept, posting)
@@ -235,7 +234,7 @@ async def _exchange_with_fresh_connection(
 
 
 async def _exchange(session: aiohttp.ClientSession, posting: _Posting) -> tuple[int, bytes, str | None]:
-    """Sign and post, and return status, the beginning of the answer, and its `Retry-After`."""
+    """Sign and post; return the status, the beginning of the response, and its `Retry-After`."""
     delivery, limits = posting.delivery, posting.limits
     secrets = await posting.secrets_of(delivery.merchant_id)
     left = posting.deadline - time.monotonic()
@@ -251,9 +250,9 @@ async def _exchange(session: aiohttp.ClientSession, posting: _Posting) -> tuple[
 
 
 async def _read_excerpt(response: aiohttp.ClientResponse) -> bytes:
-    """Read an answer up to our limit.
+    """Read a response up to our limit.
 
-    The status has decided already, so a body that breaks off or drags on changes nothing.
+    The status has decided already, so an incomplete or slow body changes nothing.
     """
     kept = bytearray()
     total = 0

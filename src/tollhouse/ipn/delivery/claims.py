@@ -1,4 +1,4 @@
-"""Claim deliveries: turns go round the merchants, and in each merchant round its hosts. In the caller's transaction."""
+"""Lease deliveries in turns by merchant, and within a merchant by host. Runs in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tollhouse.ipn.store import HostKey, queries
 if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
-#: Hosts of one merchant that one claim looks at; the others have their turn in the next one.
+#: Hosts of one merchant in one turn; the others follow in the next one.
 MAX_HOSTS_OF_TURN = 16
 
-#: Less than the id of any merchant.
+#: A value below every merchant ID.
 BEFORE_ALL = -(2**63)
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Places that a merchant may still take, and how many of them on endpoints that are unproven."""
+    """Free slots of a merchant, and those of them for unproven endpoints."""
 
     all: int
     unproven: int
@@ -32,10 +32,10 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a claim may take.
+    """Limits of one claim.
 
-    `slots` of a host, `depth` deliveries for each, in all `quick_room` and `slow_room` slots, for `lease_for`. Turns
-    begin after the merchant `after`. Of a merchant that is not in `shares` the whole `share` is free.
+    It leases `slots` runs of a host with up to `depth` deliveries each, in all `quick_room` and `slow_room` runs, for
+    `lease_for`. Turns begin after the merchant `after`. A merchant without an entry in `shares` has the whole `share`.
     """
 
     slots: int
@@ -51,7 +51,7 @@ class Capacity:
 
 
 class ClaimedRow(NamedTuple):
-    """A leased delivery, what is known of its host, and the turn in which that was."""
+    """A leased delivery with the state of its host, and the position of its turn."""
 
     delivery: Delivery
     is_unproven: bool
@@ -61,14 +61,14 @@ class ClaimedRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LeasedRuns:
-    """What a claim took, and the last merchant that had a turn."""
+    """The leased runs, and the last merchant that had a turn."""
 
     runs: list[Run]
     after: int
 
 
 async def claim_runs(connection: PlainConnection, capacity: Capacity) -> LeasedRuns | None:
-    """Lease what ready hosts have room for, or return None if all of them are held by somebody else."""
+    """Lease runs of ready hosts that have free slots; None if other workers hold locks on all of them."""
     shares = capacity.shares
     found = queries.claim_deliveries(
         connection,
@@ -99,7 +99,7 @@ async def claim_runs(connection: PlainConnection, capacity: Capacity) -> LeasedR
 
 
 def _make_runs(rows: Sequence[ClaimedRow]) -> list[Run]:
-    """Put the deliveries of each lease together."""
+    """Group deliveries by lease."""
     runs = []
     for lease, group in groupby(rows, key=lambda row: row.delivery.lease):
         members = list(group)
@@ -119,5 +119,5 @@ def _make_runs(rows: Sequence[ClaimedRow]) -> list[Run]:
 
 
 async def release_leases(connection: PlainConnection, leases: Sequence[int]) -> set[HostKey]:
-    """Give back what these leases hold, and return the hosts that it is for."""
+    """Release leases, and return their hosts."""
     return {HostKey(*row) async for row in queries.release_leases(connection, leases=leases)}

@@ -1,10 +1,9 @@
-"""Claim, post, record.
+"""Lease deliveries, post them and record the outcomes.
 
-A claim leases deliveries in runs: a run is one slot of one host, a few deliveries that are posted one after the other
-on one connection. So a claim, which is a transaction, is paid for once in a run, and an endpoint never sees more
-connections than it has slots, however many workers there are. A run ends early at the first failure or when it has
-taken long; what is left of it is given back. What has been posted is recorded with whatever else waits to be recorded,
-while the run goes on.
+Deliveries are leased in runs: a run is one slot of one host, a few deliveries that are posted one after the other on
+one connection. So each run costs one claim, which is a database transaction, and an endpoint never has more connections
+than slots, however many workers run. A run ends early at the first failure or after its time; its remaining deliveries
+are released. Outcomes are recorded in batches while the run continues.
 """
 
 from __future__ import annotations
@@ -28,14 +27,13 @@ from tollhouse.ipn.store import OutcomeRow, Probing
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database, PlainConnection
 
-#: Outcomes of one transaction.
+#: Outcomes of one database transaction.
 BATCH = 256
 
-#: How long outcomes wait for others: nobody waits for them, and a transaction for each costs as much as a payment does.
+#: Outcomes wait so long for others, because one database transaction for each would cost as much as a payment.
 GATHER_SECONDS = 0.02
 
-#: How often, and after what pause, a claim is tried while others hold all hosts that are ready: they record an outcome
-#: or make a delivery, and are done in a moment.
+#: Tries of a claim, and the interval between them, while other database transactions hold locks on all ready hosts.
 CLAIM_TRIES = 4
 HELD_PAUSE_SECONDS = 0.003
 
@@ -44,7 +42,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRules:
-    """What a deliverer keeps to. A lease outlasts a run, its last attempt, and the recording of it."""
+    """Limits and times of deliveries. A lease outlasts a run, its last attempt, and the recording of it."""
 
     slots: int = 4
     depth: int = 16
@@ -63,7 +61,7 @@ class DeliveryRules:
             raise ValueError("A lease has to outlast a run and its last attempt.")
 
     def capacity(self, room: int) -> Capacity:
-        """Return what a claim for `room` runs may take, whoever they are for."""
+        """Return the limits of a claim for `room` runs, without limits by merchant."""
         return Capacity(
             slots=self.slots,
             depth=self.depth,
@@ -77,10 +75,11 @@ class DeliveryRules:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryDependencies:
-    """What a run is made with.
+    """Dependencies of a run.
 
-    `post` makes an attempt and never raises, and returns None if it could not begin; `record` returns whether the lease
-    still held; `chance` draws from 0 to 1; `stopping` says of a run that no further attempt is to be begun.
+    `post` makes an attempt and never raises; it returns None if the attempt could not begin. `record` returns whether
+    the lease was still valid. `chance` returns a number from 0 to 1. `stopping` returns whether a run begins no further
+    attempt.
     """
 
     post: Callable[[Delivery], Awaitable[DeliveryAttempt | None]]
@@ -90,20 +89,20 @@ class DeliveryDependencies:
 
 
 def make_recorder(database: Database, rules: DeliveryRules) -> Coalescer[Outcome, bool]:
-    """Return what records outcomes, many in one transaction. The result says whether the lease still held."""
+    """Return a coalescer that records outcomes in batches. A result says whether the lease was still valid."""
     return Coalescer(
         "ipn outcomes",
         partial(record_outcomes, rules=rules),
         database,
         batch_limit=BATCH,
         gather_seconds=GATHER_SECONDS,
-        # An outcome is a fact from outside: it is kept for as long as its lease can hold.
+        # An outcome is a fact from outside: it is kept as long as its lease can be valid.
         patience_seconds=rules.lease_seconds,
     )
 
 
 async def claim(database: Database, capacity: Capacity) -> LeasedRuns:
-    """Lease runs from the hosts whose turn it is."""
+    """Lease runs of the hosts whose turn it is."""
     for _ in range(CLAIM_TRIES):
         async with database.acquire() as connection:
             claimed = await claims.claim_runs(connection, capacity)
@@ -114,12 +113,12 @@ async def claim(database: Database, capacity: Capacity) -> LeasedRuns:
 
 
 async def claim_runs(database: Database, rules: DeliveryRules, *, room: int) -> list[Run]:
-    """Lease up to `room` runs, without a bound for any merchant."""
+    """Lease up to `room` runs, without limits by merchant."""
     return (await claim(database, rules.capacity(room))).runs
 
 
 async def deliver_run(run: Run, means: DeliveryDependencies, rules: DeliveryRules) -> None:
-    """Post a run's deliveries until one fails or time is up, give back the rest, and return when all is recorded."""
+    """Post the deliveries of a run until one fails or time is up; release the rest; return after all is recorded."""
     give_up_at = time.monotonic() + rules.run_seconds
     recording: list[asyncio.Task[None]] = []
     for delivery in run.deliveries:
@@ -135,7 +134,7 @@ async def deliver_run(run: Run, means: DeliveryDependencies, rules: DeliveryRule
 def choose_outcome(
     delivery: Delivery, attempt: DeliveryAttempt | None, *, rules: DeliveryRules, chance: float
 ) -> Outcome:
-    """Decide what follows from an attempt: delivered, tried again, failed for good, or given back."""
+    """Choose the outcome of an attempt: delivered, retried, failed, or released."""
     if attempt is None or attempt.error is None:
         return Outcome(delivery, attempt)
     retry_in = schedule.choose_retry(
@@ -152,9 +151,9 @@ def choose_outcome(
 async def record_outcomes(
     connection: PlainConnection, outcomes: Sequence[Outcome], *, rules: DeliveryRules
 ) -> Sequence[bool]:
-    """Write a batch of outcomes, let held events go, and count for their hosts.
+    """Write a batch of outcomes, release held events, and count for their hosts.
 
-    Those whose lease is lost change nothing.
+    Outcomes without a valid lease change nothing.
     """
     written = await store.record_deliveries(
         connection,
@@ -183,18 +182,18 @@ def _build_row(outcome: Outcome) -> OutcomeRow:
 
 
 async def release_runs(database: Database, runs: Sequence[Run]) -> None:
-    """Give back what these runs hold, so that another worker need not wait for the leases to run out."""
+    """Release the leases of runs, so that other workers need not wait until they expire."""
     async with database.transaction() as connection:
         hosts = await claims.release_leases(connection, [run.lease for run in runs])
         await store.wake_hosts(connection, hosts)
 
 
 async def _record(outcome: Outcome, record: Callable[[Outcome], Awaitable[bool]]) -> None:
-    """Record an outcome. One that cannot be recorded is lost: the lease runs out, and the event is delivered again."""
+    """Record an outcome. If that fails, the lease expires and the event is delivered again."""
     facts = _facts_of(outcome)
     try:
         held = await record(outcome)
-    except Exception:  # the other outcomes of the run are recorded all the same
+    except Exception:  # the other outcomes of the run are still recorded
         log.exception("delivery.outcome_lost", **facts)
         return
     if not held:

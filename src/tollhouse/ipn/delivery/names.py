@@ -1,7 +1,7 @@
-"""Look up names for callbacks: checked, remembered for a short time, and bounded for each merchant.
+"""Resolve host names for callbacks: checked, cached for a short time, and limited by merchant.
 
-The system's resolver blocks a thread for as long as a name server is silent. A merchant therefore has a few look-ups at
-a time, and one that is given up keeps its place until its thread is free again.
+The system's resolver blocks a thread until the name server responds. So each merchant has a few lookups at a time, and
+an abandoned lookup keeps its slot until its thread is free.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any
 from tollhouse.ipn.delivery.places import Places
 from tollhouse.kernel.urls import AddressPolicy, AddressRefused, check_addresses
 
-#: Look-ups at a time, in all and of one merchant.
+#: Concurrent lookups, in all and of one merchant.
 MAX_THREADS = 64
 MAX_LOOKUPS_OF_MERCHANT = 4
 
-#: How long an answer is remembered, and how many are.
+#: Life and number of cached results.
 REMEMBER_SECONDS = 5.0
 MAX_NAMES = 4_096
 
@@ -34,21 +34,21 @@ Lookup = Callable[[str, int, int], Sequence[AddressInfo]]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The addresses of a name, or why it has none; good until a moment of the monotonic clock."""
+    """The addresses of a name or the error, valid until a time of the monotonic clock."""
 
     until: float
     addresses: Sequence[AddressInfo] = ()
     error: OSError | None = None
 
     def unwrap(self) -> Sequence[AddressInfo]:
-        """Return the addresses. Raises OSError where there are none, AddressRefused where one is refused."""
+        """Return the addresses. Raises OSError if there are none, AddressRefused if the policy forbids one."""
         if self.error is not None:
             raise type(self.error)(*self.error.args)
         return self.addresses
 
 
 class Names:
-    """Looks names up under an address policy."""
+    """Resolves names under an address policy."""
 
     def __init__(self, policy: AddressPolicy, lookup: Lookup) -> None:
         self._policy = policy
@@ -60,7 +60,7 @@ class Names:
     async def find(self, host: str, *, merchant_id: int) -> Sequence[AddressInfo]:
         """Return the checked addresses of a host.
 
-        Raises OSError if there are none, AddressRefused if one is refused.
+        Raises OSError if there are none, AddressRefused if the policy forbids one.
         """
         known = self._found.get(host)
         if known is None or known.until <= time.monotonic():
@@ -69,7 +69,7 @@ class Names:
         return known.unwrap()
 
     def close(self) -> None:
-        """Let the threads go, without waiting for those that still ask."""
+        """Release the threads without waiting for lookups."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _ask(self, host: str, merchant_id: int) -> Found:
@@ -94,12 +94,12 @@ class Names:
 
 
 def look_up(host: str, port: int, family: int) -> Sequence[AddressInfo]:
-    """Ask the system for the addresses of a host. Blocks."""
+    """Resolve a host with the system's resolver. Blocks."""
     return socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
 
 
 def spell(sockaddr: Sequence[Any]) -> str:
-    """Write an address with the link it is on, if it is bound to one: the system keeps the two apart."""
+    """Return an address with its scope, if it has one: the system keeps the two apart."""
     scoped = ":" in sockaddr[0] and sockaddr[3] != 0 and "%" not in sockaddr[0]
     return f"{sockaddr[0]}%{sockaddr[3]}" if scoped else str(sockaddr[0])
 

@@ -1,4 +1,4 @@
-"""Places that are counted by key: at most so many holders of each key at a time; the others wait their turn."""
+"""Limit concurrent holders by key. Others wait."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(slots=True)
 class _Gate:
-    """The places of one key. `users` hold one or wait for one."""
+    """The semaphore of one key. `users` hold or await it."""
 
     places: asyncio.Semaphore
     users: int = field(default=0)
 
 
 class Places(Generic[Key]):
-    """At most `limit` holders of each key. A key that nobody uses takes no memory."""
+    """At most `limit` holders of each key. An unused key takes no memory."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._gates: dict[Key, _Gate] = {}
 
     def __len__(self) -> int:
-        """Return how many keys are in use."""
+        """Return the number of used keys."""
         return len(self._gates)
 
     async def take(self, key: Key) -> None:
-        """Take a place of this key when one is free; the caller calls `free` later."""
+        """Wait for a slot of this key; the caller calls `free` later."""
         gate = self._gates.setdefault(key, _Gate(asyncio.Semaphore(self._limit)))
         gate.users += 1
         try:
@@ -41,14 +41,14 @@ class Places(Generic[Key]):
             raise
 
     def free(self, key: Key) -> None:
-        """Give a place back."""
+        """Release a slot."""
         gate = self._gates[key]
         gate.places.release()
         self._leave(key, gate)
 
     @asynccontextmanager
     async def hold(self, key: Key, *, seconds: float) -> AsyncIterator[bool]:
-        """Hold a place for the block, or say False when none became free in time."""
+        """Hold a slot for the block; yield False if none was free in time."""
         try:
             async with asyncio.timeout(seconds):
                 await self.take(key)

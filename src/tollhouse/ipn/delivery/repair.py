@@ -1,7 +1,7 @@
-"""Free held deliveries that nothing else will free.
+"""Release held deliveries that no outcome will release.
 
-A held delivery is freed when the event before it in its thread is finished. If it is held and no earlier event is
-unfinished, a defect of ours or a change by hand left it behind: it is freed, counted and logged as an error.
+A held delivery is released when the event before it in its thread finishes. If it is held although no earlier event is
+unfinished, a defect or a manual change left it behind: it is released, counted and logged as an error.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from tollhouse.storage.database import Database
 #: Held deliveries of one step.
 BATCH = 1_000
 
-#: Before all others.
+#: A position before all others.
 START = HeldKey(0, 0, 0)
 
 log = structlog.get_logger()
 
 
 async def free_orphans(database: Database, after: HeldKey, *, batch: int = BATCH) -> tuple[HeldKey, int]:
-    """Free the orphans among the next held deliveries.
+    """Release the orphans among the next held deliveries.
 
-    Returns where the next step begins, `START` when the end was reached, and how many orphans there were.
+    Returns the position of the next step, `START` at the end, and the number of orphans.
     """
     async with database.transaction() as connection:
         held = await store.select_held(connection, after, most=batch)
@@ -40,7 +40,7 @@ async def free_orphans(database: Database, after: HeldKey, *, batch: int = BATCH
 
 
 class OrphanSweep:
-    """The sweep that frees orphans, one batch at a time. `count` is told how many there were."""
+    """The sweep that releases orphans, one batch at a time, and calls `count` with their number."""
 
     def __init__(self, database: Database, count: Callable[[int], None]) -> None:
         self._database = database
@@ -48,7 +48,7 @@ class OrphanSweep:
         self._after = START
 
     async def step(self) -> int:
-        """Sweep the next batch, and return how many orphans were freed."""
+        """Sweep the next batch, and return the number of released orphans."""
         self._after, orphans = await free_orphans(self._database, self._after)
         if orphans:
             self._count(orphans)

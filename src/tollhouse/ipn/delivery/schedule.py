@@ -1,7 +1,7 @@
-"""When a callback that was not acknowledged is tried again. Pure: time and chance are arguments.
+"""Choose the time of the next attempt at a callback. Pure: time and chance are arguments.
 
-After the first attempt come nine waits: 10 s, 1 m, 5 m, 15 m, 1 h, 3 h, 6 h, 12 h, then 24 h as often as fits into five
-days: thirteen attempts. Jitter only shortens a wait, by up to a tenth, so that no endpoint gets fewer attempts by
+After the first attempt come nine waits: 10 s, 1 m, 5 m, 15 m, 1 h, 3 h, 6 h, 12 h, then 24 h as often as it fits into
+five days: thirteen attempts. Jitter only shortens a wait, by up to a tenth, so that no endpoint gets fewer attempts by
 chance.
 """
 
@@ -25,20 +25,20 @@ WAITS: Sequence[timedelta] = (
     timedelta(hours=24),
 )
 
-#: The time from the first attempt in which all others have to start.
+#: The time from the first attempt within which all others start.
 HORIZON = timedelta(days=5)
 
-#: The part of a wait that chance may take away.
+#: The largest part of a wait that chance removes.
 JITTER = 0.1
 
-#: The longest `Retry-After` that is honoured in full; a longer one counts as this.
+#: The longest accepted `Retry-After`; a longer one counts as this.
 MAX_RETRY_AFTER = timedelta(hours=24)
 
-#: After so many failures running, an endpoint gets one attempt at a time ...
+#: After so many consecutive failures an endpoint gets one attempt at a time ...
 PROBE_AFTER_FAILURES = 5
 
-#: ... with a pause after each failed one that doubles from the first to the longest. Short enough that a developer who
-#: has just started the server need not wait long: what is due comes within ten seconds after an outage.
+#: ... with a pause after each failure that doubles from the first to the longest. It is short for developers: due
+#: callbacks arrive within ten seconds after an outage.
 FIRST_PROBE_PAUSE = timedelta(seconds=1)
 MAX_PROBE_PAUSE = timedelta(seconds=8)
 
@@ -52,11 +52,11 @@ def choose_retry(
     waits: Sequence[timedelta] = WAITS,
     horizon: timedelta = HORIZON,
 ) -> timedelta | None:
-    """Return the wait before the next attempt, or None when there is to be none.
+    """Return the wait before the next attempt, or None after the last one.
 
-    `attempts` is how many were made, the one just failed among them, so at least 1; `age` the time since the first one;
-    `chance` is drawn from 0 to 1. An endpoint's `Retry-After` makes a wait longer, never shorter, and never ends the
-    schedule: a wait that it would carry past the horizon ends at the horizon.
+    `attempts` is the number made, including the last failure; `age` the time since the first one; `chance` is from 0 to
+    1. An endpoint's `Retry-After` makes a wait longer, never shorter, and never ends the schedule: a wait beyond the
+    horizon ends at the horizon.
     """
     wait = waits[min(attempts, len(waits)) - 1] * (1 - JITTER * chance)
     if age + wait > horizon:
@@ -66,14 +66,14 @@ def choose_retry(
 
 
 def choose_pause(retry_after_seconds: float | None) -> timedelta | None:
-    """Return how long an endpoint is left alone that asked for it, or None if it did not."""
+    """Return the pause of an endpoint that sent `Retry-After`, or None without one."""
     if retry_after_seconds is None:
         return None
     return min(timedelta(seconds=min(retry_after_seconds, 1e6)), MAX_RETRY_AFTER)
 
 
 def parse_retry_after(text: str | None, *, now: datetime) -> float | None:
-    """Return the seconds that a `Retry-After` asks for, as a number or by an HTTP date; None if it makes no sense."""
+    """Return the seconds of a `Retry-After`, which is a number or an HTTP date; None if it is malformed."""
     if text is None:
         return None
     text = text.strip()

@@ -1,8 +1,7 @@
-"""The HTTP session that callbacks leave through: it connects to checked addresses only, and follows nothing.
+"""HTTP sessions of callbacks: they connect to checked addresses only, and follow no redirects.
 
-Resolving and checking happen before a connection is made, and the connection is made to the very address that was
-checked: a name that resolves to something else a moment later gains nothing by it. A socket is checked once more when
-it is opened, which also covers URLs with an address in place of a name.
+Names are resolved and checked before a connection is made, and the connection uses the checked address: a later change
+of the name has no effect. A socket is checked again when it is opened, which also covers URLs with an address.
 """
 
 from __future__ import annotations
@@ -25,24 +24,24 @@ from tollhouse.ipn.delivery.names import AddressInfo, Lookup, Names, look_up, sp
 from tollhouse.ipn.delivery.places import Places
 from tollhouse.kernel.urls import AddressPolicy, check_address
 
-#: Shorter than what common servers keep an idle connection for, so that we are the ones to close it.
+#: Shorter than the keep-alive time of common servers, so that our side closes idle connections.
 KEEP_ALIVE_SECONDS = 2.0
 
-#: What is buffered of an answer before the connection is told to wait.
+#: Buffered bytes of a response; then reading pauses.
 READ_BUFFER_BYTES = 16 * 1024
 
 #: Attempts of one merchant to one address at a time.
 MAX_ATTEMPTS_AT_ADDRESS = 16
 
-#: An empty line, which ends a header. One that begins a piece may end a header that was begun in the piece before.
+#: An empty line, which ends a header, also at the beginning of a chunk.
 _EMPTY_LINE = re.compile(rb"\A\r?\n|\n\r?\n")
 
 
 @dataclass(slots=True)
 class Peer:
-    """Whom an attempt talks to, and for which merchant.
+    """The merchant and the address of an attempt.
 
-    `opened` is False while it has only used a connection that was kept from an earlier one.
+    `opened` is False if it has only used kept connections.
     """
 
     merchant_id: int = 0
@@ -50,14 +49,14 @@ class Peer:
     opened: bool = False
 
 
-#: The current attempt's own; the tasks that the HTTP client starts to connect see the same object.
+#: The peer of the current attempt. Tasks that the HTTP client starts share it.
 peer: ContextVar[Peer | None] = ContextVar("peer", default=None)
 
 
 class CallbackSession:
-    """Two sessions under one address policy: `kept` keeps connections for the next attempt, `fresh` does not.
+    """Two sessions under one address policy: `kept` reuses connections, `fresh` does not.
 
-    `names` are the names that both look up, `places` the attempts at each merchant and address.
+    `names` resolves for both, `places` limits the attempts at each merchant and address.
     """
 
     def __init__(self, policy: AddressPolicy, lookup: Lookup, *, at_address: int) -> None:
@@ -82,7 +81,7 @@ class CallbackSession:
 def open_session(
     policy: AddressPolicy, *, lookup: Lookup | None = None, at_address: int = MAX_ATTEMPTS_AT_ADDRESS
 ) -> CallbackSession:
-    """Open a session under an address policy, for the caller to close. `lookup` stands in for the system's resolver."""
+    """Open a session under an address policy, for the caller to close. `lookup` replaces the system's resolver."""
     return CallbackSession(policy, lookup or look_up, at_address=at_address)
 
 
@@ -90,8 +89,8 @@ def _open(policy: AddressPolicy, names: Names, **options: Any) -> aiohttp.Client
     connector = _Connector(
         resolver=CheckedResolver(names),
         socket_factory=_make_socket_factory(policy),
-        use_dns_cache=False,  # names have a cache of their own, which checks
-        limit=0,  # runs are bounded per host and in all by who starts them
+        use_dns_cache=False,  # `names` has a cache with checks
+        limit=0,  # the callers limit runs per host and in all
         **options,
     )
     return aiohttp.ClientSession(
@@ -106,7 +105,7 @@ def _open(policy: AddressPolicy, names: Names, **options: Any) -> aiohttp.Client
 
 
 class CheckedResolver(AbstractResolver):
-    """Gives the HTTP client the addresses that were checked."""
+    """Gives the HTTP client checked addresses."""
 
     def __init__(self, names: Names) -> None:
         self._names = names
@@ -116,7 +115,7 @@ class CheckedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """Return the checked addresses of a host.
 
-        Raises OSError where there are none, AddressRefused where one is refused.
+        Raises OSError if there are none, AddressRefused if the policy forbids one.
         """
         del family
         noted = peer.get()
@@ -134,26 +133,26 @@ class CheckedResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Do nothing: the names belong to the session."""
+        """Do nothing: the session closes the names."""
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Makes connections that read a header by itself."""
+    """Makes connections that parse the header separately."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = partial[_Protocol](_Protocol, loop=self._loop)  # type: ignore[assignment]  # a protocol as theirs
+        self._factory = partial[_Protocol](_Protocol, loop=self._loop)  # type: ignore[assignment]  # a subclass of their protocol
 
 
 class _Protocol(ResponseHandler):
-    """Reads a header before what follows it.
+    """Parses a header before the data that follow it.
 
-    The parser throws a header away when the body that came in the same packet is bad. Fed one after the other, the
-    status counts however the packets fell.
+    The parser discards a header if the body in the same packet is bad. Parsed separately, the status counts for every
+    split into packets.
     """
 
     def data_received(self, data: bytes) -> None:
-        """Take a piece of an answer, cut after each empty line."""
+        """Parse data, split after each empty line."""
         ends = [line.end() for line in _EMPTY_LINE.finditer(data)]
         for begin, end in pairwise((0, *ends, len(data))):
             if begin == end and data:
@@ -164,14 +163,14 @@ class _Protocol(ResponseHandler):
                 return
 
     def _end_body(self, error: BaseException) -> None:
-        """Tell who reads the body that no more comes; the client would leave them waiting for their time to be over."""
+        """Fail the readers of the body, who would otherwise wait for their time-out."""
         body = self._payload
         if body is not None and body.exception() is None:
             body.set_exception(aiohttp.ClientPayloadError("The body is bad."), error)
 
 
 class _Response(aiohttp.ClientResponse):
-    """Notes the peer also of a connection that was kept from an earlier attempt."""
+    """Records the peer also for a kept connection."""
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
         if connection.transport is not None:

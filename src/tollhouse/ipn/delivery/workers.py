@@ -1,4 +1,4 @@
-"""Know which workers are there, so that what a dead one had leased is taken back within seconds."""
+"""Track running workers, so that leases of a dead one are released within seconds."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from secrets import randbits
 from tollhouse.ipn.store import HostKey, queries, wake_hosts
 from tollhouse.storage.database import Database
 
-#: A worker that has been silent for so long is gone.
+#: A worker without a heartbeat for so long counts as dead.
 SILENT_AFTER = timedelta(seconds=5)
-#: Workers and leases of one look.
+#: Workers and leases of one step.
 MAX_WORKERS = 100
 MAX_LEASES = 1_000
 
 
 class Presence:
-    """One worker's presence. `worker_id` is its name in leases."""
+    """The heartbeat of one worker. `worker_id` is its name in leases."""
 
     def __init__(self, database: Database, *, silent_after: timedelta = SILENT_AFTER) -> None:
         self.worker_id = randbits(62)
@@ -26,9 +26,10 @@ class Presence:
         self._heard_since: float | None = None
 
     async def beat(self) -> int:
-        """Say that this worker is there, take back what dead ones had leased, and return how much that was.
+        """Record a heartbeat, release leases of dead workers, and return the number of their hosts.
 
-        A database that was away has heard nobody, so nobody is taken for dead before this worker was heard for a while.
+        After an outage of the database all heartbeats are old. So no worker counts as dead until this one has recorded
+        heartbeats for a while.
         """
         try:
             async with self._database.transaction() as connection:
@@ -47,7 +48,7 @@ class Presence:
             raise
 
     async def leave(self) -> None:
-        """Say that this worker has gone."""
+        """Delete this worker."""
         async with self._database.acquire() as connection:
             await queries.delete_worker(connection, worker_id=self.worker_id)
 

@@ -1,6 +1,6 @@
-"""The legacy form of a callback: form fields `ipn`, an XML text, and `sign` (wire contract, section 5.2). Pure.
+"""Build the legacy form of a callback: form fields `ipn`, an XML text, and `sign`. Pure.
 
-Listeners of the old kind find their own order in `ppGetData`, which is the metadata of the payment.
+Listeners of this form find their own order in `ppGetData`, which is the metadata of the payment.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from tollhouse.payments.reading.public_names import name_transaction
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 
-#: Statuses by the words of the legacy form. It has none for charge-backs, which keep their own.
+#: Statuses as the legacy form names them. Chargebacks keep their names.
 _STATUSES: Mapping[str, str] = {"success": "successful", "fail": "declined"}
 _GIVEN_BACK = "refunded"
 
 
 def name_status(kind: str, status: str) -> str:
-    """Return the legacy word for how it ended. Modes have the same names in both forms."""
+    """Return the legacy name of a status. Modes have the same names in both forms."""
     is_given_back = kind in {"refund", "void"} and status == "success"
     return _GIVEN_BACK if is_given_back else _STATUSES.get(status, status)
 
 
 def build_xml(payment: Payment) -> bytes:
-    """Write the XML about a settled payment."""
+    """Build the XML about a finished payment."""
     dispute = payment.dispute
     _, kind, status = name_transaction(payment.mode, payment.status, dispute.step if dispute else None)
     root = Element("ipn")
@@ -50,16 +50,16 @@ def build_xml(payment: Payment) -> bytes:
 
 
 def encode_metadata(metadata: str) -> str:
-    """Write the metadata of a payment, a JSON text, as PHP reads them."""
+    """Encode the metadata of a payment, a JSON text, as PHP reads them."""
     return base64.b64encode(serialize(json.loads(metadata))).decode()
 
 
 def sign(secret: str, *, order_id: str, kind: str, status: str) -> str:
-    """Return the field `sign`: lower-case hex SHA-1, as its only readers compare it."""
+    """Return the field `sign`: SHA-1 in lower-case hex, as the listeners compare it."""
     text = "_".join((secret, order_id, kind, name_status(kind, status), secret))
-    return hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - the form is given; it guards nothing that is new
+    return hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - required by the legacy form
 
 
 def write_form(xml: bytes, signature: str) -> bytes:
-    """Write the body of the POST."""
+    """Encode the body of the POST."""
     return urlencode({"ipn": xml, "sign": signature}).encode()

@@ -1,8 +1,8 @@
-"""Events about subscriptions: cancelled at once or at a date, recovered, ended, and a card that expires soon.
+"""Build events about subscriptions: canceled at once or at a date, recovered, ended, and a card that expires soon.
 
-All but the last have a `payment` object with action and mode `cancel`, an amount of 0 and a transaction id of their
-own, so that the one formula signs them. They are always recorded, and posted unless their site does not want them. Only
-the JSON form has words for them.
+All but the last have a `payment` object with action and mode `cancel`, an amount of 0 and a transaction ID of their
+own, so that they are signed like all others. They are always recorded, and posted unless the site has disabled them.
+Only the JSON form can express them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tollhouse.wire.render import build_moment, build_timestamp, render, render_
 
 CancelStatus = Literal["canceled", "delayed", "recovered"]
 
-#: Whether it was cancelled or its renewals were declined: what has ended is canceled.
+#: A subscription has the status `canceled` for every reason of its end.
 STATUSES: Mapping[HappeningKind, CancelStatus] = {
     CANCELED: "canceled",
     EXPIRED: "canceled",
@@ -43,17 +43,17 @@ STATUSES: Mapping[HappeningKind, CancelStatus] = {
     RECOVERED: "recovered",
 }
 
-#: Of a subscription that was cancelled without a reason.
+#: The default reason of a cancellation.
 UNEXPLAINED = "canceled by the merchant"
 
 
 async def record_lifecycle_events(connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> None:
-    """Record events about subscriptions, in the transaction that made them so."""
+    """Record events about subscriptions, in the database transaction that changes these."""
     await insert_events(connection, await build_event_rows(connection, happenings))
 
 
 async def build_event_rows(connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> list[EventRow]:
-    """Build events about subscriptions from what their first payments and their sites said."""
+    """Build events about subscriptions from their first payments and sites."""
     if not happenings:
         return []
     rows = queries.select_subscription_terms(
@@ -114,7 +114,7 @@ def _build_card_row(happening: LifecycleEvent, terms: Mapping[str, Any]) -> Even
 
 
 def render_cancel(happening: LifecycleEvent, terms: Mapping[str, Any], *, transaction_id: int) -> bytes:
-    """Write the body of an event about the end of a subscription, or about its going on. Pure."""
+    """Render the event about the end or the recovery of a subscription. Pure."""
     payment = CancelBlock(
         status=STATUSES[happening.kind],
         reason=_explain(happening, terms["last_decline"]),
@@ -127,12 +127,12 @@ def render_cancel(happening: LifecycleEvent, terms: Mapping[str, Any], *, transa
 
 
 def render_card(happening: LifecycleEvent, terms: Mapping[str, Any]) -> bytes:
-    """Write the body of an event about the card of a subscription. Pure."""
+    """Render the event about the card of a subscription. Pure."""
     return render(CardEvent(event=CARD_EXPIRING, **_build_blocks(happening, terms)))
 
 
 def _explain(happening: LifecycleEvent, last_decline: str | None) -> str | None:
-    """Say who ended a subscription and why; one that goes on has no reason."""
+    """Return the reason for the end of a subscription, or None if it was recovered."""
     subscription = happening.subscription
     if happening.kind == RECOVERED:
         return None
@@ -147,7 +147,7 @@ def _explain(happening: LifecycleEvent, last_decline: str | None) -> str | None:
 
 
 def _build_blocks(happening: LifecycleEvent, terms: Mapping[str, Any]) -> dict[str, Any]:
-    """Build what all events about subscriptions have beside what they are about."""
+    """Build the blocks that all events about subscriptions have."""
     consumer = json.loads(terms["consumer"])
     block = build_subscription_block(summarize_subscription(happening.subscription))
     known = {name: value for name, value in consumer.items() if name in CONSUMER_FIELDS}

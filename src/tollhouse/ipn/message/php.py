@@ -1,6 +1,6 @@
-"""Writing data as PHP's `serialize` does (PHP manual, `serialize`). Pure.
+"""Encode data as PHP's `serialize` does (PHP manual, `serialize`). Pure.
 
-Scalars, lists and objects only: what comes out makes no object when it is read, whoever reads it.
+Only scalars, lists and objects are encoded. The result creates no PHP object when it is read.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import re
 from typing import Any
 
 _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
-#: PHP makes whole numbers of such keys.
+#: PHP converts such keys to integers.
 _NUMERIC_KEY = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 
 def serialize(value: Any) -> bytes:
-    """Write plain data as `json.loads` makes them; lists and objects are arrays. Raises TypeError for anything else."""
+    """Encode plain data as from `json.loads`; lists and objects are arrays. Raises TypeError for other types."""
     if isinstance(value, list):
         return _serialize_array(list(enumerate(value)))
     if isinstance(value, dict):

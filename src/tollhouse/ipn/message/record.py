@@ -1,6 +1,6 @@
-"""An event for every final fact about a transaction, written in the transaction that makes it so, its body rendered.
+"""Record one event for each finished transaction, rendered, in the database transaction that finishes it.
 
-A transaction has one event of each status at most: the database sees to that, whoever records it twice.
+A transaction has at most one event of each status. The database enforces that.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ queries = load_queries("tollhouse.ipn")
 
 
 class EventRow(NamedTuple):
-    """An event to be numbered and delivered: about a transaction or about a subscription.
+    """An event to be numbered and delivered, about a transaction or a subscription.
 
-    Its fields are the columns of `event_v1`. One whose condition does not hold is recorded all the same, without a URL.
+    Its fields are the columns of `event_v1`. An event whose condition is false is recorded without a URL.
     """
 
     merchant_id: int
@@ -42,14 +42,14 @@ class EventRow(NamedTuple):
 
 
 class RecordEvent:
-    """One event per final fact; none for what is pending."""
+    """Records one event for each finished transaction."""
 
     kind = FinishRows.EVENTS
 
     def rows(self, payment: Payment) -> Sequence[EventRow]:
-        """Return the event about a settled payment. Its kind is the transaction's public mode.
+        """Return the event about a finished payment. Its kind is the transaction's public mode.
 
-        One that the site does not want is recorded all the same, without a URL.
+        If the site does not want it, it is recorded without a URL.
         """
         step = payment.dispute.step if payment.dispute else None
         kind, status = name_event(payment.mode, step), name_transaction(payment.mode, payment.status, step).status
@@ -74,5 +74,5 @@ class RecordEvent:
 
 
 async def insert_events(connection: PlainConnection, rows: Sequence[EventRow]) -> None:
-    """Record events, in the transaction that made the facts."""
+    """Record events, in the database transaction that causes them."""
     await queries.insert_events(connection, events=[(place, *row) for place, row in enumerate(rows, 1)])

@@ -1,4 +1,4 @@
-"""Sample events of every kind, made of facts that never were, by the code that makes the real ones. Pure."""
+"""Build sample events of every kind from invented facts, with the code that builds the real ones. Pure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ CODES: Mapping[Status, str] = {Status.SUCCESS: "0", Status.FAIL: "5051"}
 USD = Currency.of("USD")
 PRICE = Money(1999, USD)
 
-#: What about a subscription its event says besides.
+#: Further facts about a subscription.
 TERMS = {
     "consumer": json.dumps(CONSUMER),
     "metadata": METADATA,
@@ -54,7 +54,7 @@ TERMS = {
 }
 STATES: Mapping[str, SubscriptionState] = {CANCELED: SubscriptionState.CANCELED, EXPIRED: SubscriptionState.EXPIRED}
 
-#: The kinds about transactions with what they are, and those about subscriptions by what happened.
+#: The kinds of events about transactions, and those about subscriptions.
 OPERATION_KINDS: Mapping[str, Mode] = {name_event(mode): mode for mode in OPERATIONS}
 DISPUTE_KINDS: Mapping[str, DisputeStep] = {name_event(Mode.CHARGEBACK, step): step for step in DisputeStep}
 TRANSACTION_KINDS = (*OPERATION_KINDS, *DISPUTE_KINDS)
@@ -63,7 +63,7 @@ KINDS = TRANSACTION_KINDS + SUBSCRIPTION_KINDS
 
 
 def build_sample(kind: str, *, at: datetime, url: str, form: Form = "json", failed: bool = False) -> Delivery:
-    """Return a delivery of a sample event. Raises ValueError for a kind or a form that there is not."""
+    """Return a delivery of a sample event. Raises ValueError for an unknown kind or form."""
     if kind in SUBSCRIPTION_KINDS:
         if form == "legacy" or failed:
             raise ValueError("An event about a subscription has no legacy form, and does not fail.")
@@ -105,7 +105,7 @@ def _build_subscription_sample(kind: str, *, at: datetime, url: str) -> Delivery
 
 
 def _build_transaction(kind: str, status: Status, at: datetime) -> Payment:
-    """Build the transaction that a kind is about; one that acts on another names it."""
+    """Build the transaction of a kind, with its original transaction if it is an operation."""
     step = DISPUTE_KINDS.get(kind)
     mode = Mode.CHARGEBACK if step else OPERATION_KINDS[kind]
     payment = _build_payment(mode, status, at)
@@ -153,7 +153,7 @@ def _deliver(
 
 
 def _build_payment(mode: Mode, status: Status, at: datetime) -> Payment:
-    """Build a payment of 19.99 that was settled at a moment."""
+    """Build a payment of 19.99 that finished at a time."""
     prices = (Price(Offset(0, "d"), PRICE, repeat=False),)
     return Payment(
         merchant_id=MERCHANT_ID,

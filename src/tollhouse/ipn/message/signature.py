@@ -1,9 +1,9 @@
-"""The two signatures that a callback bears, made and verified. Pure; depends on nothing but the standard library.
+"""Create and verify the two signatures of a callback. Pure; depends on the standard library alone.
 
-`X-Signature` is what existing clients of this API check: a plain SHA-256 over secret, id and status. It covers neither
-the rest of the body nor the time, so a listener that can should verify the other one.
+Existing clients of this API verify `X-Signature`: a plain SHA-256 over secret, ID and status. It covers neither
+the rest of the body nor the time, so listeners should verify the other one if they can.
 
-`webhook-signature` follows Standard Webhooks 1.0.0 (https://www.standardwebhooks.com): HMAC-SHA256 over id, time and
+`webhook-signature` follows Standard Webhooks 1.0.0 (https://www.standardwebhooks.com): HMAC-SHA256 over ID, time and
 body. The key is the UTF-8 text of the merchant's IPN secret; the reference libraries want it as `whsec_` and base64,
 see `encode_key`.
 """
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from tollhouse.kernel.errors import TollhouseError
 
-#: How far the time of an attempt may be from the listener's clock; the specification's libraries take five minutes.
+#: The accepted difference to the listener's clock. Libraries of the specification accept five minutes.
 TOLERANCE_SECONDS = 300
 
 MAX_TIMESTAMP_DIGITS = 12
@@ -28,9 +28,9 @@ class SignatureMismatch(TollhouseError):
 
 
 def sign_status(secret: str, subject_id: str, status: str) -> str:
-    """Return `X-Signature`: lower-case hex SHA-256 of secret, id and status.
+    """Return `X-Signature`: lower-case hex SHA-256 of secret, ID and status.
 
-    The id is the transaction's, or the subscription's where an event has no transaction.
+    The ID is the transaction's, or the subscription's if the event has no transaction.
     """
     return hashlib.sha256(f"{secret}{subject_id}{status}".encode()).hexdigest()
 
@@ -42,7 +42,7 @@ def verify_status(secret: str, signature: str, *, subject_id: str, status: str) 
 
 
 def sign_webhook(secrets: Sequence[str], *, webhook_id: str, timestamp: int, body: bytes) -> str:
-    """Return `webhook-signature`: one `v1,` signature for each secret, apart by spaces."""
+    """Return `webhook-signature`: one `v1,` signature for each secret, separated by spaces."""
     return " ".join(_sign_v1(secret, webhook_id=webhook_id, timestamp=str(timestamp), body=body) for secret in secrets)
 
 
@@ -67,7 +67,7 @@ def verify_webhook(
 
 
 def encode_key(secret: str) -> str:
-    """Return the secret in the form that Standard Webhooks libraries take."""
+    """Return the secret in the form that Standard Webhooks libraries accept."""
     return "whsec_" + base64.b64encode(secret.encode()).decode()
 
 
@@ -77,5 +77,5 @@ def _sign_v1(secret: str, *, webhook_id: str, timestamp: str, body: bytes) -> st
 
 
 def _equal(expected: str, given: str) -> bool:
-    """Compare in constant time; what is given may be anything that fits in a header."""
+    """Compare in constant time. `given` may be any header value."""
     return hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogateescape"))
