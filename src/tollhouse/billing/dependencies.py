@@ -13,15 +13,15 @@ from tollhouse.storage.database import Database, PlainConnection
 
 
 class RecordEvents(Protocol):
-    """Writes down what happened to subscriptions, in the transaction that made it so: by a package above this one."""
+    """Records events of subscriptions in the database transaction that causes them, for a package above this one."""
 
     async def __call__(self, connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> None:
-        """Write the happenings of a batch, of subscriptions that the caller has locked."""
+        """Record the events of a batch. The caller has locked the subscriptions."""
         ...
 
 
 class DescribeEvents(Protocol):
-    """Builds the events about subscriptions that an outcome causes, by a package above this one."""
+    """Builds the events of subscriptions that an outcome causes, for a package above this one."""
 
     async def __call__(
         self, connection: PlainConnection, happenings: Sequence[LifecycleEvent]

@@ -167,7 +167,7 @@ def choose_course(code: str, advice_code: str | None) -> DunningRule:
 
 
 def choose_end(due_at: datetime, next_due_at: datetime | None, policy: Policy) -> datetime:
-    """Return the end of dunning: the due time of the next period, or 30 days after the due time if there is none.
+    """Return the end of dunning: the due time of the next period, or 30 days after the due time without one.
 
     A longer schedule of the site is completed; dunning then ends a day after its last retry.
     """
@@ -258,7 +258,7 @@ def _choose_planned_time(failure: Failure, policy: Policy) -> datetime:
 def _choose_time_after_fault(failure: Failure, policy: Policy) -> datetime:
     """Return the time of the retry after a failure without a decline.
 
-    It is the schedule's next day, or a day later if there is none, or an hour later if a period is due before.
+    It is the schedule's next day, or a day later without one, or an hour later if a period is due before.
     """
     days = (failure.due_at + timedelta(days=day) for day in policy.retry_days)
     at = next((day for day in days if day > failure.failed_at), failure.failed_at + timedelta(days=1))

@@ -1,6 +1,6 @@
-"""Letters about subscriptions: that one has ended by the merchant's wish, where the merchant asked for the letter.
+"""Emails about subscriptions that the merchant canceled, if the merchant requested them.
 
-It is written in the transaction that ends the subscription, whenever that is, and so once for each cancellation.
+An email is inserted in the database transaction that ends the subscription, and so once for each cancellation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tollhouse.storage.database import PlainConnection
 
 
 async def write_letters(connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> None:
-    """Write down what consumers are told of what happened; the worker carries it afterwards."""
+    """Insert the emails for events of subscriptions; the worker sends them."""
     told = [each for each in happenings if each.kind == CANCELED and each.subscription.tells_consumer]
     if not told:
         return
@@ -27,7 +27,7 @@ async def write_letters(connection: PlainConnection, happenings: Sequence[Lifecy
 
 
 def _build_row(happening: LifecycleEvent, terms: Mapping[str, Any]) -> NoticeRow | None:
-    """Return the letter, or None where there is no address to which one can go."""
+    """Return the email, or None without a valid address."""
     subscription = happening.subscription
     addressee = choose_addressee(
         json.loads(terms["terms"]).get("addressee"), json.loads(terms["consumer"]), shop=terms["shop"]
@@ -54,10 +54,7 @@ def _build_row(happening: LifecycleEvent, terms: Mapping[str, Any]) -> NoticeRow
 
 
 def choose_addressee(given: Mapping[str, str] | None, consumer: Mapping[str, Any], *, shop: str) -> Recipient | None:
-    """Say to whom a letter goes: where the sign-up's receipts go, else to its consumer. Pure.
-
-    None where that is no address.
-    """
+    """Return the recipient: that of the sign-up's receipts, else its consumer; None without a valid address. Pure."""
     if given is not None:
         return Recipient(given["to"], given["language"], shop)
     to = read_recipient(consumer.get("email"))

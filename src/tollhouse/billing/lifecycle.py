@@ -9,7 +9,7 @@ active | trial | past_due ──> expired     unpaid, refused, revoked, or nothi
 canceled ──> active | trial               the cancellation was withdrawn; periods due meanwhile are not charged
 
 Periods are due by the schedule, however late the previous one was paid. Missed periods are charged at most once in 24
-hours (behavior, section 6). All times that merchants see are whole seconds, so that a period is charged in the second
+hours. All times that merchants see are whole seconds, so that a period is charged in the second
 in which it is due.
 """
 

@@ -44,7 +44,7 @@ class EndReason(StrEnum):
     CANCELED = "canceled"  # by the merchant
     UNPAID = "unpaid"  # the retries of a renewal are over
     REFUSED = "refused"  # a decline of a renewal forbids further attempts
-    REVOKED = "revoked"  # the cardholder has told the issuer to end it
+    REVOKED = "revoked"  # the cardholder stopped it at the issuer
     FINISHED = "finished"  # nothing was left to charge, and the paid time is over
 
 
@@ -78,7 +78,7 @@ class Subscription(Struct, frozen=True):
     #: When it ends, or ended, by the merchant's cancellation.
     cancel_at: datetime | None = None
     cancel_reason: str | None = None
-    #: Whether the consumer is told by email when it ends at `cancel_at`.
+    #: Whether the consumer gets an email when it ends at `cancel_at`.
     tells_consumer: bool = False
     #: It is past due and waits for a new card.
     waits_for_account: bool = False

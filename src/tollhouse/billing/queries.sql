@@ -3,7 +3,7 @@
 -- Order of locks: subscriptions by key, before the renewals that belong to them.
 
 -- name: lock_subscriptions
--- Let nobody else change these subscriptions until the transaction ends.
+-- Lock these subscriptions until the database transaction ends.
 select s.merchant_id, s.subscription_id
 from subscription s
 join unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merchant_id, subscription_id)
@@ -12,14 +12,14 @@ order by s.merchant_id, s.subscription_id
 for no key update of s;
 
 -- name: select_cases
--- Return subscriptions with what decides about them.
+-- Return subscriptions with the facts for their rules.
 select c.*
 from subscription_case c
 join unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merchant_id, subscription_id)
     using (merchant_id, subscription_id);
 
 -- name: select_keys_on_account
--- List the running subscriptions that are charged to a card, but for one.
+-- List the running subscriptions on a stored card, except one.
 select merchant_id, subscription_id
 from subscription
 where merchant_id = :merchant_id and account_id = :account_id and subscription_id <> :subscription_id
@@ -28,7 +28,7 @@ order by subscription_id
 limit :most;
 
 -- name: select_keys_of_payments
--- List the running subscriptions that these payments began.
+-- List the running subscriptions that these payments started.
 select merchant_id, subscription_id
 from subscription
 join unnest(:merchant_ids::bigint[], :payment_ids::bigint[]) as given (merchant_id, payment_id)
@@ -36,7 +36,7 @@ join unnest(:merchant_ids::bigint[], :payment_ids::bigint[]) as given (merchant_
 where status in ('active', 'trial', 'past_due');
 
 -- name: select_keys_on_card
--- List the running subscriptions that are charged to the same card as an account, whoever the consumer, but for one.
+-- List the running subscriptions, of any consumer, on the same card number as a stored card, except one.
 select s.merchant_id, s.subscription_id
 from account given
 join account same on same.merchant_id = given.merchant_id and same.fingerprint = given.fingerprint
@@ -47,13 +47,12 @@ order by s.subscription_id
 limit :most;
 
 -- name: update_subscriptions!
--- Write subscriptions. The worker that leased one loses the lease, unless the row keeps it.
+-- Update subscriptions. A leased one loses its lease, unless the row keeps it.
 select update_subscriptions_v1(:subscriptions::subscription_v1[]);
 
 -- name: lease_due_subscriptions
--- Take subscriptions with which there is something to do, oldest first, for the length of a lease: by real time those that are
--- charged, as many as the breaker lets through, and those with which something else is to be done; and for the few merchants whose
--- clock was advanced by theirs.
+-- Lease due subscriptions, oldest first: by real time those due for a charge, as many as the breaker allows, and those due for other
+-- processing; and by merchant time those of merchants whose clock was advanced.
 with charged as (
     select s.merchant_id, s.subscription_id
     from subscription s
@@ -101,7 +100,7 @@ where s.merchant_id = due.merchant_id and s.subscription_id = due.subscription_i
 returning s.merchant_id, s.subscription_id;
 
 -- name: release_subscriptions!
--- Give leased subscriptions back, to be looked at again after a pause.
+-- Release leased subscriptions; they are due again after a pause.
 update subscription s
 set lease_until = now() + make_interval(secs => :pause_seconds)
 from unnest(:merchant_ids::bigint[], :subscription_ids::bigint[], :leases::bigint[])
@@ -109,7 +108,7 @@ from unnest(:merchant_ids::bigint[], :subscription_ids::bigint[], :leases::bigin
 where s.merchant_id = given.merchant_id and s.subscription_id = given.subscription_id and s.lease = given.lease;
 
 -- name: select_agreements
--- Return what the payments that began these subscriptions said.
+-- Return the agreements of subscriptions, from the payments that started them.
 select s.merchant_id, s.subscription_id, p.metadata::text as metadata, p.ipn_url, p.redirect_url, p.terms, p.consumer
 from subscription s
 join unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merchant_id, subscription_id)
@@ -117,7 +116,7 @@ join unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merc
 join payment p on p.merchant_id = s.merchant_id and p.payment_id = s.payment_id;
 
 -- name: select_letter_terms
--- Return what letters about subscriptions need: what their first payments said, and in whose name they were sold.
+-- Return the facts for emails about subscriptions, from their first payments and sites.
 select s.merchant_id, s.subscription_id, p.terms, p.consumer, coalesce(site.name, '') as shop,
     coalesce(site.descriptor, '') as descriptor
 from subscription s
@@ -127,7 +126,7 @@ join payment p on p.merchant_id = s.merchant_id and p.payment_id = s.payment_id
 left join site on site.merchant_id = s.merchant_id and site.site_id = s.site_id;
 
 -- name: lease_cards
--- Take subscriptions whose cards are to be looked at, and put them off by a pause.
+-- Lease subscriptions whose cards are due for a check, and postpone these checks by a pause.
 with plain as (
     select merchant_id, subscription_id
     from subscription
@@ -155,19 +154,19 @@ where s.merchant_id = due.merchant_id and s.subscription_id = due.subscription_i
 returning s.merchant_id, s.subscription_id;
 
 -- name: select_next_due$
--- Return when there is something to do next with one of a merchant's subscriptions that is not due already.
+-- Return the merchant time at which the next subscription of a merchant falls due.
 select min(s.due_at)
 from merchant m join subscription s using (merchant_id)
 where m.merchant_id = :merchant_id and s.due_at > now() + m.clock_offset;
 
 -- name: select_next_card$
--- Return when the card of one of a merchant's subscriptions is to be looked at next.
+-- Return the merchant time of the next card check of a merchant.
 select min(check_card_at) from subscription
 where merchant_id = :merchant_id and status in ('active', 'trial', 'past_due');
 
 -- name: select_is_busy$
--- Tell whether something was due of a merchant's subscriptions at a moment that can still be done, or is under way. While renewals are paused no charge can
--- be that is due by real time.
+-- Return whether a subscription of a merchant was due by a merchant time and can still be processed, or is being charged. While
+-- renewals are paused, charges by real time cannot be processed.
 select exists (
     select from subscription s join merchant m using (merchant_id)
     where s.merchant_id = :merchant_id and s.due_at <= :due_by
@@ -184,15 +183,15 @@ select exists (
 );
 
 -- name: select_cards_busy$
--- Tell whether the card of one of a merchant's subscriptions was to be looked at at a moment and still is.
+-- Return whether a card check of a merchant was due by a merchant time.
 select exists (
     select from subscription
     where merchant_id = :merchant_id and check_card_at <= :due_by and status in ('active', 'trial', 'past_due')
 );
 
 -- name: insert_renewal_hour!
--- Make the forecast of this hour, unless somebody has: the charges that fall due in it, and those that are left of the hour before, if
--- that was looked at. Of these at most as many as it had before it, or as fell due in it.
+-- Insert the forecast of this hour, unless it exists: the charges that fall due in it, and those that are left of the previous hour, if
+-- that has a row. Of these at most as many as its forecast, or as fell due in it.
 insert into renewal_hour (hour, forecast)
 select this.hour, due.now + case when before.hour is null then 0 else least(
     due.left_over, greatest(before.forecast - before.begun, due.lately)
@@ -210,8 +209,7 @@ where not exists (select from renewal_hour h where h.hour = this.hour)
 on conflict do nothing;
 
 -- name: count_renewals^
--- Count renewals that were begun in this hour, pause it if they are too many, and return how it stands. No hour goes on while an earlier one is
--- paused.
+-- Count renewals that began in this hour, pause it if they exceed the limit, and return it. An hour is paused while an earlier one is.
 update renewal_hour h
 set begun = h.begun + :count::integer,
     paused_at = case
@@ -223,7 +221,7 @@ returning h.forecast, h.begun,
     coalesce(h.paused_at, (select max(e.paused_at) from renewal_hour e where e.hour < h.hour)) as paused_at;
 
 -- name: select_renewal_hour^
--- Return how this hour stands, how many subscriptions are due, and since when renewals are paused.
+-- Return this hour, the number of due subscriptions, and the beginning of a pause.
 select coalesce(h.forecast, 0) as forecast, coalesce(h.begun, 0) as begun,
     (select max(paused_at) from renewal_hour) as paused_at,
     (
@@ -234,7 +232,7 @@ from (select date_trunc('hour', now(), 'UTC') as hour) as this
 left join renewal_hour h using (hour);
 
 -- name: resume_renewals!
--- Let renewals go on: what is due now counts as forecast.
+-- Resume renewals: charges that are due now count as forecast.
 with resumed as (
     update renewal_hour set paused_at = null where paused_at is not null
 )
@@ -245,7 +243,7 @@ where s.due_at <= now() and s.is_charge_next and m.clock_offset = '0' and m.stat
 on conflict (hour) do update set forecast = h.begun + excluded.forecast, paused_at = null;
 
 -- name: delete_old_hours(most)$
--- Forget some hours that are long over, unless one is paused.
+-- Delete some old hours, unless one is paused.
 with gone as (
     delete from renewal_hour
     where ctid = any(array(
@@ -260,7 +258,7 @@ with gone as (
 select count(*)::integer from gone;
 
 -- name: select_hours_lag()$
--- For how long the oldest hour has been overdue.
+-- Return the seconds for which the oldest hour has been overdue.
 select extract(epoch from now() - interval '90 days' - hour)::double precision
 from renewal_hour
 where paused_at is null

@@ -2,8 +2,8 @@
 
 The leading prices without a delay are charged with the sign-up. Each later price is due its offset after the due time
 of the one before it, whenever that was paid. A repeating price does so at its own offset. A price without an offset is
-due together with the one before it (behavior, section 6). Days and weeks are exact, in UTC. Months and years are
-calendar steps, counted from their anchor, so that the 31st stays the 31st (rules of the trade, 8.1).
+due together with the one before it. Days and weeks are exact, in UTC. Months and years are
+calendar steps, counted from their anchor, so that the 31st stays the 31st.
 
 Charges are numbered by their period, from 1: the first charge after the sign-up. `docs/reference/schedule-vectors.md`
 has the rules and examples.

@@ -1,7 +1,8 @@
-"""What renewals and new cards make of subscriptions: computed before an outcome is written, and written with it.
+"""Apply the outcomes of renewals, voids and new cards to subscriptions.
 
-A subscription is read with its version, and the rules say what becomes of it. Finish writes that only if the
-subscription still has this version; else nothing of the outcome is written, and it is computed again.
+The changes are computed before an outcome is written, and written with it. A subscription is read with its version.
+Finish writes the change only if the subscription still has this version; else nothing of the outcome is written, and
+the changes are computed again.
 """
 
 from __future__ import annotations
@@ -41,27 +42,27 @@ if TYPE_CHECKING:
     from tollhouse.billing.dependencies import DescribeEvents
     from tollhouse.storage.database import Database, PlainConnection
 
-#: Why the subscriptions of a voided sign-up were canceled.
+#: The reason for canceling the subscriptions of a voided sign-up.
 VOIDED = "The sign-up was voided."
 
-#: A subscription as it is from now on, and as it was read.
+#: A changed subscription, and the subscription as it was read.
 Change = tuple[Subscription, SubscriptionContext]
 
 
 class SubscriptionChanges(Struct, frozen=True):
-    """What an outcome makes of subscriptions, and the events about them that it causes."""
+    """The changes to subscriptions that an outcome makes, and the events about them."""
 
     changes: tuple[Change, ...] = ()
     events: tuple[tuple[Any, ...], ...] = ()
 
 
 class RecordRenewal:
-    """Begins a renewal try with its payment, if the subscription is still as it was leased."""
+    """A begin hook that records a renewal attempt, if the subscription is unchanged since its lease."""
 
     kind = BeginRows.RENEWALS
 
     def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
-        """Return the period that the payment is a try for, as the columns of `renewal_try_v1`."""
+        """Return the period of the renewal, as the columns of `renewal_try_v1`."""
         renewing = payment.renewing
         if renewing is None:
             return ()
@@ -83,12 +84,12 @@ class RecordRenewal:
 
 
 class FinishRenewal:
-    """Finishes the renewal try of a payment."""
+    """A finish hook that records the outcome of a renewal attempt."""
 
     kind = FinishRows.RENEWALS
 
     def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
-        """Return the outcome of the try, as the columns of `renewal_outcome_v1`; a later operation changes nothing."""
+        """Return the outcome as the columns of `renewal_outcome_v1`. An operation changes nothing."""
         if payment.renewing is None or not payment.mode.is_first:
             return ()
         decline = _describe(payment) if payment.status is Status.FAIL else None
@@ -106,7 +107,7 @@ class FinishRenewal:
 
 
 class ChangeSubscriptions:
-    """Writes what the outcome makes of subscriptions."""
+    """A finish hook that writes the changed subscriptions."""
 
     kind = FinishRows.SUBSCRIPTIONS
 
@@ -119,13 +120,13 @@ class ChangeSubscriptions:
 
 
 def _is_charging(case: SubscriptionContext, payment: Payment) -> bool:
-    """Tell whether another charge of the subscription is under way; a try that is finished is not."""
+    """Return whether another charge of the subscription is in progress, apart from this finished one."""
     is_own_try = payment.renewing is not None and case.subscription.key == _key_of(payment)
     return case.is_charging and not is_own_try
 
 
 class TellVoided:
-    """Records, before the event of a void, that it ended the subscriptions of a sign-up."""
+    """A finish hook that records the ends of subscriptions by a void, before the event of the void."""
 
     kind = FinishRows.EVENTS
 
@@ -135,7 +136,7 @@ class TellVoided:
 
 
 class TellExpired:
-    """Records, after the event of a renewal that failed, that its subscription has expired."""
+    """A finish hook that records the expiry of a subscription, after the event of its failed renewal."""
 
     kind = FinishRows.EVENTS
 
@@ -145,14 +146,14 @@ class TellExpired:
 
 
 class ForecastSubscription:
-    """Computes what an outcome makes of subscriptions, before it is written."""
+    """Computes the changes to subscriptions before an outcome is written."""
 
     def __init__(self, database: Database, describe: DescribeEvents) -> None:
         self._database = database
         self._describe = describe
 
     async def __call__(self, payment: Payment) -> Payment:
-        """Return the payment with its outlook, and with its subscriptions as they will be."""
+        """Return the payment with the changes to subscriptions, and with the subscriptions after them."""
         if payment.mode is Mode.VOID and payment.status is Status.SUCCESS:
             return await self._forecast_void(payment)
         if payment.mode.is_first and payment.renewing:
@@ -178,7 +179,7 @@ class ForecastSubscription:
     async def _describe_expiry(
         self, connection: PlainConnection, payment: Payment, after: Subscription
     ) -> Sequence[tuple[Any, ...]]:
-        """Build the event about a subscription whose last try failed: it has expired."""
+        """Build the event about a subscription that expired with its last attempt."""
         if payment.status is not Status.FAIL or after.state is not SubscriptionState.EXPIRED:
             return ()
         code = _describe(payment).code
@@ -186,7 +187,7 @@ class ForecastSubscription:
         return await self._describe(connection, [event])
 
     async def _forecast_new_card(self, payment: Payment) -> Payment:
-        """A verified card is the subscription's from now on, with an agreement of its own."""
+        """Give the subscription its verified card, with a new agreement."""
         async with self._database.acquire() as connection:
             case = await select_case(connection, _key_of(payment))
         if case is None:
@@ -199,7 +200,7 @@ class ForecastSubscription:
         return replace(told, subscription_changes=SubscriptionChanges(((switched, case),)))
 
     async def _forecast_void(self, payment: Payment) -> Payment:
-        """The void of a sign-up cancels the running subscriptions that it began. A refund leaves them running."""
+        """Cancel the running subscriptions of a voided sign-up. A refund leaves them running."""
         async with self._database.acquire() as connection:
             keys = await select_keys_of_payments(connection, [(payment.merchant_id, payment.payment_id)])
             cases = await select_cases(connection, keys) if keys else {}
@@ -210,9 +211,9 @@ class ForecastSubscription:
 
 
 def _recall_case(payment: Payment) -> SubscriptionContext | None:
-    """Return the subscription as it was when the try began, if that is known and says enough: not of a failed try.
+    """Return the subscription read at begin, if it decides the outcome: not for a failed attempt.
 
-    What follows a failure depends on what else was declined on the card meanwhile.
+    The consequence of a failure depends on other declines of the card meanwhile.
     """
     renewing = payment.renewing
     if renewing is None or renewing.case is None or payment.status is Status.FAIL:
@@ -222,7 +223,7 @@ def _recall_case(payment: Payment) -> SubscriptionContext | None:
 
 
 def _with_changes(payment: Payment, changes: Sequence[Change], events: Sequence[tuple[Any, ...]] = ()) -> Payment:
-    """Return the payment with the first changed subscription in its answer; while it is open nothing changes."""
+    """Return the payment with the first changed subscription in its response; while it is open nothing changes."""
     told = replace(payment, standings=(summarize_subscription(changes[0][0]),))
     if payment.status is Status.PENDING:
         return told
@@ -234,7 +235,7 @@ def _cancel_voided(case: SubscriptionContext) -> Subscription:
 
 
 async def _revoke_others(connection: PlainConnection, payment: Payment, subscription: Subscription) -> list[Change]:
-    """Let all else of the merchant end that runs on a card whose cardholder stopped that, when it is due."""
+    """Revoke the merchant's other subscriptions on a card whose cardholder stopped all payments."""
     if payment.status is not Status.FAIL or not ends_all_on_card(_describe(payment)):
         return []
     account_id = payment.renewing.account_id if payment.renewing else subscription.account_id
@@ -244,7 +245,7 @@ async def _revoke_others(connection: PlainConnection, payment: Payment, subscrip
 
 
 def summarize_subscription(subscription: Subscription) -> SubscriptionSummary:
-    """Return a subscription as answers show it."""
+    """Return the summary of a subscription for responses."""
     return SubscriptionSummary(
         subscription_id=subscription.subscription_id,
         status=subscription.state.value,
@@ -258,7 +259,7 @@ def summarize_subscription(subscription: Subscription) -> SubscriptionSummary:
 
 
 def apply_renewal_outcome(case: SubscriptionContext, payment: Payment) -> Subscription:
-    """Return the subscription after a try. Pure; while the try is open nothing changes."""
+    """Return the subscription after a renewal attempt. Pure. An open attempt changes nothing."""
     if payment.status is Status.PENDING:
         return case.subscription
     if payment.status is Status.SUCCESS:
@@ -282,7 +283,7 @@ def _key_of(payment: Payment) -> Key:
 
 
 def _expiry_of(payment: Payment) -> Expiry:
-    """Return the expiry of the card that paid."""
+    """Return the expiry of the charged card."""
     return Expiry(payment.source.expiry_month, payment.source.expiry_year)
 
 

@@ -1,4 +1,4 @@
-"""Rows of subscriptions and of the tries for their periods."""
+"""Rows of subscriptions and of their renewal attempts."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ queries = load_queries("tollhouse.billing")
 #: Merchant and subscription.
 Key = tuple[int, int]
 
-#: Of one card.
+#: Subscriptions of one card that are read.
 MAX_ON_ACCOUNT = 1_000
 
 
 async def select_case(connection: PlainConnection, key: Key) -> SubscriptionContext | None:
-    """Return a subscription with what decides about it, or None: also for one whose first payment is open."""
+    """Return a subscription with the facts for its rules, or None: also if its first payment is open."""
     return (await select_cases(connection, [key])).get(key)
 
 
 async def select_cases(connection: PlainConnection, keys: Iterable[Key]) -> dict[Key, SubscriptionContext]:
-    """Return subscriptions with what decides about them, as far as they are there."""
+    """Return subscriptions with the facts for their rules. Unknown ones are left out."""
     rows = queries.select_cases(connection, **_columns_of_keys(keys))
     cases = [read_case(row) async for row in rows]
     return {case.subscription.key: case for case in cases}
 
 
 async def lock_cases(connection: PlainConnection, keys: Iterable[Key]) -> dict[Key, SubscriptionContext]:
-    """Lock subscriptions in the order of their keys, and return them as they are now."""
+    """Lock subscriptions in the order of their keys, and return them."""
     sought = sorted(set(keys))
     async for _ in queries.lock_subscriptions(connection, **_columns_of_keys(sought)):
         pass
-    # A statement of its own, after the lock: it sees what whoever held it before us has committed.
+    # A separate statement after the lock sees the commits of the previous holder of the lock.
     return await select_cases(connection, sought)
 
 
 async def lock_case(connection: PlainConnection, key: Key) -> SubscriptionContext | None:
-    """Lock one subscription and return it as it is now, or None."""
+    """Lock one subscription and return it, or None."""
     return (await lock_cases(connection, [key])).get(key)
 
 
@@ -65,7 +65,7 @@ async def select_keys_on_account(connection: PlainConnection, subscription: Subs
 
 
 async def select_keys_of_payments(connection: PlainConnection, payments: Iterable[tuple[int, int]]) -> list[Key]:
-    """Return the running subscriptions that were begun by payments, which are named by merchant and payment."""
+    """Return the running subscriptions that payments started. A payment is (merchant, payment)."""
     listed = list(payments)
     rows = queries.select_keys_of_payments(
         connection,
@@ -90,10 +90,10 @@ async def select_keys_on_card(connection: PlainConnection, subscription: Subscri
 async def lease_due_subscriptions(
     connection: PlainConnection, *, limit: int, charge_limit: int, lease_seconds: float
 ) -> list[SubscriptionContext]:
-    """Take subscriptions with which there is something to do, for the length of a lease.
+    """Lease due subscriptions.
 
-    By real time at most `charge_limit` that are charged, and at most `limit` with which something else is to be done;
-    at most `limit` of merchants whose clock was advanced.
+    By real time at most `charge_limit` are due for a charge and at most `limit` for other processing; at most `limit`
+    are of merchants whose clock was advanced.
     """
     rows = queries.lease_due_subscriptions(
         connection, limit=limit, charge_limit=charge_limit, lease_seconds=lease_seconds
@@ -106,7 +106,7 @@ async def lease_due_subscriptions(
 async def release_subscriptions(
     connection: PlainConnection, cases: Sequence[SubscriptionContext], *, pause_seconds: float
 ) -> None:
-    """Give leased subscriptions back; nobody takes them before the pause is over."""
+    """Release leased subscriptions. They are due again after the pause."""
     await queries.release_subscriptions(
         connection,
         **_columns_of_keys(case.subscription.key for case in cases),
@@ -116,13 +116,13 @@ async def release_subscriptions(
 
 
 async def select_agreements(connection: PlainConnection, keys: Iterable[Key]) -> dict[Key, Agreement]:
-    """Return what the payments that began these subscriptions said."""
+    """Return the agreements of subscriptions, from the payments that started them."""
     rows = queries.select_agreements(connection, **_columns_of_keys(keys))
     return {(row["merchant_id"], row["subscription_id"]): _read_agreement(row) async for row in rows}
 
 
 async def select_letter_terms(connection: PlainConnection, keys: Iterable[Key]) -> dict[Key, Mapping[str, Any]]:
-    """Return whom letters about subscriptions can go to, as rows: `terms`, `consumer`, `shop`, `descriptor`."""
+    """Return the facts for emails about subscriptions, as rows: `terms`, `consumer`, `shop`, `descriptor`."""
     rows = queries.select_letter_terms(connection, **_columns_of_keys(keys))
     return {(row["merchant_id"], row["subscription_id"]): row async for row in rows}
 
@@ -134,10 +134,10 @@ async def update_subscriptions(
     are_charging: bool = False,
     keeps_lease: bool = False,
 ) -> None:
-    """Write where subscriptions stand now; the caller has locked them, or nobody else knows them yet.
+    """Update subscriptions, which the caller has locked or just created.
 
-    Of one with a charge under way the worker takes no notice before that is settled. A lease is lost, unless it is kept
-    because what the worker leased it for is the same as before.
+    A subscription with a charge in progress is not due before that is finished. It loses its lease, unless its next
+    charge is the same as before.
     """
     if subscriptions:
         rows = [subscription_row(each, is_charging=are_charging, keeps_lease=keeps_lease) for each in subscriptions]
@@ -147,14 +147,14 @@ async def update_subscriptions(
 
 
 def prices_to_json(prices: Sequence[Price]) -> str:
-    """Write prices for a JSON column."""
+    """Convert prices for a JSON column."""
     return msgspec.json.encode([price_to_json(price) for price in prices]).decode()
 
 
 def subscription_row(
     subscription: Subscription, *, is_charging: bool, keeps_lease: bool = False, expected_version: int | None = None
 ) -> tuple[Any, ...]:
-    """Return a subscription as the columns of `subscription_v1`. While it is charged it is not due."""
+    """Return a subscription as the columns of `subscription_v1`. It is not due while a charge is in progress."""
     plan = subscription.plan
     return (
         expected_version,
@@ -265,31 +265,31 @@ def _read_agreement(row: Mapping[str, Any]) -> Agreement:
 
 
 async def lease_cards(connection: PlainConnection, *, limit: int, pause: timedelta) -> list[SubscriptionContext]:
-    """Take subscriptions whose cards are to be looked at; nobody else does before the pause is over."""
+    """Lease subscriptions whose cards are due for a check, until the pause is over."""
     rows = queries.lease_cards(connection, limit=limit, pause=pause)
     keys = [(row["merchant_id"], row["subscription_id"]) async for row in rows]
     return list((await select_cases(connection, keys)).values()) if keys else []
 
 
 async def select_next_due(connection: PlainConnection, merchant_id: int) -> datetime | None:
-    """Return when, by the merchant's time, there is something to do with one of its subscriptions; None: never."""
+    """Return the merchant time at which the next subscription of a merchant is due, or None."""
     at: datetime | None = await queries.select_next_due(connection, merchant_id=merchant_id)
     return at
 
 
 async def select_next_card(connection: PlainConnection, merchant_id: int) -> datetime | None:
-    """Return when, by the merchant's time, the card of one of its subscriptions is to be looked at; None: never."""
+    """Return the merchant time of the next card check of a merchant, or None."""
     at: datetime | None = await queries.select_next_card(connection, merchant_id=merchant_id)
     return at
 
 
 async def select_cards_busy(connection: PlainConnection, merchant_id: int, *, due_by: datetime) -> bool:
-    """Tell whether the card of one of a merchant's subscriptions was to be looked at by a moment of its time."""
+    """Return whether a card check of a merchant was due by a merchant time."""
     is_busy: bool = await queries.select_cards_busy(connection, merchant_id=merchant_id, due_by=due_by)
     return is_busy
 
 
 async def select_is_busy(connection: PlainConnection, merchant_id: int, *, due_by: datetime) -> bool:
-    """Tell whether a merchant's subscriptions were due by a moment of its time and are still, or are being charged."""
+    """Return whether subscriptions due by a merchant time are still due, or are being charged."""
     is_busy: bool = await queries.select_is_busy(connection, merchant_id=merchant_id, due_by=due_by)
     return is_busy

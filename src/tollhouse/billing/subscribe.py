@@ -1,6 +1,6 @@
-"""Subscriptions begin with a payment: recorded as pending with its intention, started or forgotten with its outcome.
+"""Start subscriptions with a payment: pending from its begin, started or deleted by its finish.
 
-So a crash between the two loses nothing: whoever settles the payment settles the subscription in the same transaction.
+A crash between the two loses nothing, because a payment and its subscriptions finish in one database transaction.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tollhouse.payments.model import BeginRows, FinishRows, Payment, Status, Sub
 
 
 class RecordSubscription:
-    """Prepares: the subscriptions are committed as pending with the payment's intention."""
+    """A begin hook that inserts the subscriptions of a payment as pending."""
 
     kind = BeginRows.SUBSCRIPTIONS
 
@@ -46,19 +46,19 @@ def _pending_row(payment: Payment, subscribing: Subscribing) -> tuple[Any, ...]:
 
 
 class StartSubscriptions:
-    """Starts the subscriptions of an approved payment."""
+    """A finish hook that starts the subscriptions of an approved payment."""
 
     kind = FinishRows.SUBSCRIPTIONS
 
     def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
-        """Return the started subscriptions; a later operation starts none."""
+        """Return the started subscriptions; an operation starts none."""
         if not payment.mode.is_first or payment.status is not Status.SUCCESS:
             return ()
         return [subscription_row(start(payment, each), is_charging=False) for each in payment.subscribing]
 
 
 class ForgetSubscriptions:
-    """Deletes the pending subscriptions of a payment that failed."""
+    """A finish hook that deletes the pending subscriptions of a failed payment."""
 
     kind = FinishRows.FORGOTTEN_SUBSCRIPTIONS
 

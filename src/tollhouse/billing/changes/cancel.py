@@ -1,4 +1,4 @@
-"""Cancelling: at once, at a date, or when the next charge is due."""
+"""Cancel a subscription: at once, at a date, or when the next charge is due."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tollhouse.billing.store import Key
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """How a merchant wants a subscription to end. `at` is in UTC; without it and `at_next_rebill` it ends at once."""
+    """The requested end of a subscription. `at` is in UTC; without it and `at_next_rebill` it ends at once."""
 
     at: datetime | None = None
     at_next_rebill: bool = False
     reason: str | None = None
-    #: Whether the consumer is told by letter.
+    #: Whether the consumer gets an email.
     tells_consumer: bool = False
 
 
 async def cancel(biller: BillingDependencies, key: Key, wish: Cancellation, *, request_id: str) -> Subscription:
-    """Cancel a subscription, and return it. Raises NotFound, and Invalid for one that has expired."""
+    """Cancel a subscription, and return it. Raises NotFound, and Invalid for an expired one."""
     rule = partial(
         lifecycle.cancel,
         at=wish.at,

@@ -1,4 +1,4 @@
-"""Changing a subscription: it is locked, a pure rule says what becomes of it, and that is written with what is told."""
+"""Change a subscription: lock it, apply a pure rule, and write the result with its event."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tollhouse.kernel.errors import NotFound
 
 MISSING = "There is no such subscription."
 
-#: Says what becomes of a subscription, or raises Invalid.
+#: Returns the changed subscription, or raises Invalid.
 Rule = Callable[[SubscriptionContext], Subscription]
-#: Says what there is to tell of a change, from what was before and what is now: the kind of a happening, or None.
+#: Returns the kind of event for a change from the old to the new subscription, or None.
 Telling = Callable[[Subscription, Subscription], HappeningKind | None]
 
 
 async def access_subscription(biller: BillingDependencies, key: Key) -> SubscriptionContext:
-    """Return a merchant's subscription with what decides about it. Raises NotFound."""
+    """Return a merchant's subscription with the facts for its rules. Raises NotFound."""
     async with biller.database.acquire() as connection:
         case = await select_case(connection, key)
     if case is None:
@@ -30,7 +30,7 @@ async def access_subscription(biller: BillingDependencies, key: Key) -> Subscrip
 async def change_subscription(
     biller: BillingDependencies, key: Key, rule: Rule, *, request_id: str, telling: Telling | None = None
 ) -> Subscription:
-    """Change a subscription by a rule, and return it as it is then. Raises NotFound, and what the rule raises."""
+    """Change a subscription by a rule, and return it. Raises NotFound, and everything that the rule raises."""
     async with biller.database.transaction() as connection:
         case = await lock_case(connection, key)
         if case is None:

@@ -1,8 +1,8 @@
-"""Put another card on a subscription: it is verified with its holder, and from then on it is charged.
+"""Give a subscription another card, after verifying the card with its cardholder.
 
-The verification is a payment of nothing like any other, with 3-D Secure if that is asked for. Its approval begins an
-agreement of its own: the network's id of the old card is never carried to a new one. What is past due is tried again at
-once. While the verification waits for its cardholder, and when it is declined, the subscription stays as it is.
+The verification is a payment of zero, with 3-D Secure if that is requested. Its approval begins a new agreement: the
+network transaction ID of the old card is never used for a new one. Past-due charges are attempted at once. While the
+verification is open, and if it is declined, the subscription is unchanged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tollhouse.payments.charge.intent import Intent, build_intent
 from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedPayment, RequestedSource
 from tollhouse.payments.model import Item
 
-#: States in which a subscription takes another card.
+#: States in which a subscription accepts another card.
 RUNNING = frozenset(state.value for state in SubscriptionState if state.is_running)
 
 
@@ -36,7 +36,7 @@ async def request_change(
     request_id: str,
     claim: Claim | None,
 ) -> RequestedPayment:
-    """Request the verification that puts another card on a subscription, whose consumer pays. Raises NotFound."""
+    """Request the verification of another card for a subscription, whose consumer pays. Raises NotFound."""
     case = await access_subscription(biller, key)
     subscription = case.subscription
     async with biller.database.acquire() as connection:
@@ -58,7 +58,7 @@ async def request_change(
 
 
 async def build_change(biller: BillingDependencies, requested: RequestedPayment) -> Intent:
-    """Build the verification. Raises PaymentRejected, and Invalid for a subscription that is over."""
+    """Build the intent of the verification. Raises PaymentRejected, and Invalid for a subscription that is over."""
     intent = await build_intent(biller.lookups, requested)
     status = requested.changing.status if requested.changing else ""
     if status not in RUNNING:

@@ -1,4 +1,4 @@
-"""Recovering: a cancellation is taken back, also after the end, and the schedule goes on at its own dates."""
+"""Recover a subscription: withdraw its cancellation, also after the end, and continue its schedule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tollhouse.billing.store import Key
 
 
 async def recover(biller: BillingDependencies, key: Key, *, request_id: str) -> Subscription:
-    """Take a cancellation back, and return the subscription; one that is not cancelled stays as it is.
+    """Withdraw a cancellation, and return the subscription; one that is not canceled is unchanged.
 
     Raises NotFound, and Invalid for one that has expired or has nothing left to charge.
     """

@@ -1,4 +1,4 @@
-"""Changing the price: the next charge keeps its date, and the new list of prices counts on from there."""
+"""Change the prices of a subscription: the next charge keeps its date and is the first of the new prices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tollhouse.catalog.model import Price
 
 
 async def reprice(biller: BillingDependencies, key: Key, prices: Sequence[Price], *, request_id: str) -> Subscription:
-    """Give a subscription other prices from its next charge on, and return it.
+    """Set the prices of a subscription from its next charge on, and return it.
 
     Raises NotFound, and Invalid for one that is over.
     """

@@ -1,9 +1,9 @@
-"""The breaker of renewals: when an hour has three times as many as it should, they pause, and somebody is told.
+"""The breaker of renewals: it pauses them if an hour has three times as many as forecast, and logs an error.
 
-Whatever charges too much (a clock that leapt, rows that were copied, a fault of ours) does so within hours, and a pause
-costs a merchant nothing but time. An outage is followed by a pause too, if more was missed than three hours' worth:
-somebody who knows why lets the renewals go on (`tollhouse renewals resume`). Small numbers never pause. Renewals that
-are left at the end of an hour are expected in the next one. Only charges pause; all else that is due is done.
+A fault that charges too much (a clock that leapt, copied rows, a defect of ours) shows within hours, and a pause costs
+a merchant only time. An outage is also followed by a pause if more than three hours' worth was missed; an operator who
+knows the reason resumes them (`tollhouse renewals resume`). Small numbers never pause. Renewals that are left at the
+end of an hour are expected in the next one. Only charges pause; other processing continues.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from tollhouse.billing.store import queries
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.sweep import Sweep
 
-#: The pause comes at so many times the forecast of the hour (behaviour, section 6, and the issue it comes from).
+#: The pause begins at so many times the forecast of the hour.
 FACTOR = 3
-#: So many in an hour are no alarm, whatever the forecast.
+#: So many renewals in an hour never pause them.
 FLOOR = 100
 
 log = structlog.get_logger()
 
 
 class Hour(Struct, frozen=True):
-    """How the renewals of this hour stand, by real time."""
+    """The renewals of this hour of real time."""
 
     forecast: int
     begun: int
-    #: Since when they are paused; None while they go on.
+    #: The beginning of the pause; None if there is no pause.
     paused_at: datetime | None
-    #: How many subscriptions there is something to do with now, where that was asked for.
+    #: The number of due subscriptions, if it was counted.
     due: int = 0
 
     @property
     def limit(self) -> int:
-        """How many may be begun in this hour."""
+        """The limit of renewals in this hour."""
         return max(FLOOR, FACTOR * self.forecast)
 
     @property
     def room(self) -> int:
-        """How many more may be begun."""
+        """The number of renewals that may still begin."""
         return 0 if self.paused_at else max(0, self.limit - self.begun)
 
 
 async def note_renewals(connection: PlainConnection, count: int) -> Hour:
-    """Count renewals that were begun, and return how the hour stands; it is paused by whoever exceeds its limit."""
+    """Count renewals that began, and return the hour. It is paused if they exceed its limit."""
     row = await queries.count_renewals(connection, count=count, floor=FLOOR, factor=FACTOR)
-    if row is None:  # the first look of this hour
+    if row is None:  # the first count of this hour
         await queries.insert_renewal_hour(connection)
         row = await queries.count_renewals(connection, count=count, floor=FLOOR, factor=FACTOR)
     hour = Hour(**row)
@@ -59,15 +59,15 @@ async def note_renewals(connection: PlainConnection, count: int) -> Hour:
 
 
 async def select_hour(connection: PlainConnection) -> Hour:
-    """Return how the hour stands, and how much is due."""
+    """Return the hour, with the number of due subscriptions."""
     return Hour(**await queries.select_renewal_hour(connection))
 
 
 async def resume_renewals(connection: PlainConnection) -> Hour:
-    """Let renewals go on: what is due now is right, says who calls this. Returns how the hour stands then."""
+    """Resume renewals, and return the hour. The caller confirms that the due charges are right."""
     await queries.resume_renewals(connection)
     return await select_hour(connection)
 
 
-#: Hours that are long over.
+#: Deletes old hours.
 SWEEPS = (Sweep("renewal_hour", queries.delete_old_hours, queries.select_hours_lag),)

@@ -1,8 +1,8 @@
-"""Looking at the cards of subscriptions: 30 days before they expire, and when they were declined for good.
+"""Check the cards of subscriptions: 30 days before they expire, and after they were declined for good.
 
-The account updater is asked what is new. A new date or a new number is taken over for everything that runs on the
-card, and then what is past due is tried again at once. Only in this way the agreement's network transaction id passes
-to another number. Where there is nothing new and the card is about to expire, the site is told.
+The account updater is queried. A new date or number replaces the old one in all subscriptions on the card, and past-due
+charges are attempted at once. Only here does the network transaction ID of an agreement pass to another number. If
+there is no update and the card is about to expire, the site is notified.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from tollhouse.kernel.ids import new_request_id
 from tollhouse.payments.charge.account_update import apply_update, ask_for_update
 from tollhouse.payments.charge.wallet import load_cards
 
-#: Until a card is looked at again about which the updater gave no answer.
+#: Until a card is checked again for which the updater gave no response.
 PAUSE = timedelta(hours=1)
 
 log = structlog.get_logger()
 
 
 async def lease_due_cards(biller: BillingDependencies, *, limit: int) -> list[SubscriptionContext]:
-    """Take subscriptions whose cards are to be looked at; this process knows its merchants' clocks afterwards."""
+    """Lease subscriptions whose cards are due for a check, and learn the clocks of their merchants."""
     async with biller.database.acquire() as connection:
         cases = await lease_cards(connection, limit=limit, pause=PAUSE)
     for case in cases:
@@ -39,14 +39,14 @@ async def lease_due_cards(biller: BillingDependencies, *, limit: int) -> list[Su
 
 
 async def check_card(biller: BillingDependencies, case: SubscriptionContext) -> None:
-    """Ask about the card of one subscription, and take over or tell what there is. Safe to repeat."""
+    """Query the updater about the card of a subscription, and apply the update or notify the site. Safe to repeat."""
     subscription = case.subscription
     update = await ask_for_update(
         biller.updates, merchant_id=subscription.merchant_id, account_id=subscription.account_id
     )
     log.info("card.checked", subscription_id=subscription.subscription_id, finding=type(update).__name__.lower())
     if isinstance(update, Unknown | NotSent):
-        return  # it was put off when it was taken
+        return  # its lease postponed it
     if isinstance(update, Updated):
         await _take_over(biller, case, update.card)
     else:
@@ -54,7 +54,7 @@ async def check_card(biller: BillingDependencies, case: SubscriptionContext) -> 
 
 
 async def _take_over(biller: BillingDependencies, case: SubscriptionContext, card: Card) -> None:
-    """Let everything that runs on a card go on with what it is by now."""
+    """Apply an updated card to all subscriptions that are charged to it."""
     subscription = case.subscription
     async with biller.database.transaction() as connection:
         account_id = await apply_update(
@@ -72,9 +72,9 @@ async def _take_over(biller: BillingDependencies, case: SubscriptionContext, car
 
 
 async def _tell_expiry(biller: BillingDependencies, case: SubscriptionContext) -> None:
-    """Tell that the card expires soon, once for each expiry; a card with a later one is looked at again in time.
+    """Record the event about a card that expires soon, once for each expiry.
 
-    A card that was looked at because it was declined was told of before, if it expires at all soon.
+    A card that is checked because it was declined had this event before, if it expires soon.
     """
     key = case.subscription.key
     expiry = await _read_expiry(biller, case)

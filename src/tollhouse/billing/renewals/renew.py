@@ -1,9 +1,9 @@
-"""Renewing: what is due is leased, and each subscription is charged for its next period, ended, or put off.
+"""Renew due subscriptions: charge each for its next period, end it, or postpone it.
 
-    lease ──> load ──> begin (durable, if nobody changed it since) ──> ask the acquirer ──> settle (durable)
+    lease ──> load ──> begin (durable, if unchanged since) ──> call the acquirer ──> finish (durable)
 
-The lease spares work. That a period is charged once is seen to where the intention is written (`billing.settle`): the
-subscription is locked, has to be as it was leased, and a unique index lets no second try be open or paid.
+The lease only saves work. Begin makes sure that a period is charged once (`billing.settle`): the subscription is locked
+and must be unchanged since its lease, and a unique index allows no second open or paid attempt.
 """
 
 from __future__ import annotations
@@ -49,20 +49,20 @@ from tollhouse.payments.charge.wallet import LoadedCard, load_cards
 from tollhouse.payments.model import ConcurrentChange, Item, Renewing
 from tollhouse.storage.database import PlainConnection
 
-#: For how long nobody else takes what is leased: it is begun within seconds, and what was begun needs no lease.
+#: The life of a lease: a charge begins within seconds, and needs no lease after that.
 LEASE_SECONDS = 60.0
-#: Until something is looked at again that could not be charged for a reason of ours.
+#: Until a subscription is due again that could not be charged for a reason of ours.
 TROUBLE_PAUSE_SECONDS = 300.0
 
 AT_ONCE = Offset(0, "d")
-#: How answers name the source of a renewal.
+#: The source of a renewal in responses.
 SOURCE_KIND = "paymentAccountId"
 
 log = structlog.get_logger()
 
 
 class Due(Struct, frozen=True):
-    """A charge that may be made now, with all that it takes."""
+    """A charge that is due, with the records that it needs."""
 
     case: SubscriptionContext
     charge: Charge
@@ -71,9 +71,9 @@ class Due(Struct, frozen=True):
 
 
 async def lease_due(biller: BillingDependencies, *, limit: int) -> list[SubscriptionContext]:
-    """Take what there is something to do with; this process knows its merchants' clocks afterwards.
+    """Lease due subscriptions, and learn the clocks of their merchants.
 
-    While renewals are paused (`billing.breaker`) nothing is charged by real time; all else that is due is taken.
+    While renewals are paused (`billing.renewals.breaker`), nothing is charged by real time; other processing continues.
     """
     async with biller.database.acquire() as connection:
         hour = await note_renewals(connection, 0)
@@ -86,9 +86,9 @@ async def lease_due(biller: BillingDependencies, *, limit: int) -> list[Subscrip
 
 
 async def load_due(biller: BillingDependencies, cases: Sequence[SubscriptionContext]) -> list[Due]:
-    """Return the charges that may be made now; all else that is due is done: ended, passed over, or put off.
+    """Return the charges that may be made now; end, skip or postpone all other subscriptions.
 
-    Each by real time counts for its hour.
+    Each charge by real time counts for its hour.
     """
     charging = [(case, charge) for case in cases if (charge := _find_due_charge(case)) is not None]
     charging_keys = {case.subscription.key for case, _ in charging}
@@ -108,9 +108,9 @@ async def load_due(biller: BillingDependencies, cases: Sequence[SubscriptionCont
 
 
 async def renew(biller: BillingDependencies, due: Due) -> Reply | None:
-    """Charge one subscription for its next period, and return the answer; None when it was changed meanwhile.
+    """Charge a subscription for its next period, and return the response; None if it was changed meanwhile.
 
-    Raises Unavailable when nobody knows whether the intention was committed; its lease, or the resolver, finds out.
+    Raises Unavailable if the payment may have begun or not; the expiry of the lease or the resolver resolves that.
     """
     try:
         return await charge(biller.charging, await build_intent(biller.lookups, _request_renewal(due)))
@@ -120,7 +120,7 @@ async def renew(biller: BillingDependencies, due: Due) -> Reply | None:
 
 
 def _find_due_charge(case: SubscriptionContext) -> Charge | None:
-    """Return the charge that is to be made of a leased subscription; None when something else is to be done."""
+    """Return the charge that is due for a leased subscription; None if it needs other processing."""
     subscription = case.subscription
     charge = next_charge(subscription)
     is_due = subscription.charge_at is not None and subscription.charge_at <= case.now
@@ -158,7 +158,7 @@ async def _put_together(
 
 
 async def _wait_for_scheme(biller: BillingDependencies, case: SubscriptionContext, *, brand: str) -> None:
-    """Put a try off to when the limits of the card's scheme allow it: other payments were declined on it meanwhile."""
+    """Postpone a charge to the time that the limits of the card's scheme allow after recent declines."""
     async with biller.database.transaction() as connection:
         fresh = (await lock_cases(connection, [case.subscription.key]))[case.subscription.key]
         if fresh.lease == case.lease:
@@ -167,7 +167,7 @@ async def _wait_for_scheme(biller: BillingDependencies, case: SubscriptionContex
 
 
 async def _settle_others(biller: BillingDependencies, cases: Sequence[SubscriptionContext]) -> None:
-    """End what is over, and pass over periods that cost nothing, as everything is under the lock."""
+    """End subscriptions that are over, and skip periods that cost nothing, by the facts under the lock."""
     if not cases:
         return
     leases = {case.subscription.key: case.lease for case in cases}
@@ -194,7 +194,7 @@ async def _write_others(
 
 
 def _costs_nothing(case: SubscriptionContext) -> bool:
-    """Tell whether the period that is due has a price of zero."""
+    """Return whether the due period has a price of zero."""
     charge = next_charge(case.subscription)
     return charge is not None and charge.due_at <= case.now and not charge.money.amount_minor
 
@@ -205,11 +205,10 @@ def _describe_end(over: Subscription, case: SubscriptionContext) -> LifecycleEve
 
 
 def _request_renewal(due: Due) -> RequestedPayment:
-    """Request what was agreed on, without a cardholder.
+    """Request a payment by the agreement, without a cardholder.
 
-    Nobody is there to be sent to the bank, so what the issuer declines until its cardholder is authenticated has
-    failed; no security code goes along, and the scheme's ID of the payment that began the agreement does (rules of the
-    trade, 6.2 and 7.2).
+    The cardholder is absent, so a soft decline is a failure. No security code is sent; the scheme's ID of the payment
+    that began the agreement is sent.
     """
     subscription, agreement, account = due.case.subscription, due.agreement, due.account
     addressee = agreement.addressee
@@ -236,7 +235,7 @@ def _request_renewal(due: Due) -> RequestedPayment:
 
 
 def _build_item(subscription: Subscription, charge: Charge) -> Item:
-    """Say what is sold: the prices of this period, which are due now and once."""
+    """Build the item: the prices of this period, due now and once."""
     prices = tuple(_price_now(price) for price in charge.prices)
     return Item(subscription.site_id, subscription.sku_name, subscription.title, prices)
 
