@@ -23,7 +23,7 @@ from tollhouse.links.store import SWEEPS
 from tollhouse.stage.demo import SITE_ID
 from tollhouse.storage.database import Database
 from tollhouse.storage.sweep import Sweeper
-from tollhouse.worker.disputes import import_all_disputes
+from tollhouse.worker.payments import import_all_disputes
 
 
 async def charge_back(shop: WebShop, body: Any = None, **payment: Any) -> dict[str, Any]:

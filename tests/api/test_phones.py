@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from tollhouse.phones.recording import RecordingSender
+from tollhouse.phones.sender import RecordingSender
 
 if TYPE_CHECKING:
     from tests.support.gateways import RunningGateway

@@ -18,7 +18,7 @@ from tests.support.issuing import number_of
 from tests.support.php_client import ClientError, PhpClient, read_answer
 from tests.support.webshop import IPN_URL, REDIRECT_URL, WebShop, clone_database, open_webshop
 
-from tollhouse.phones.recording import RecordingSender
+from tollhouse.phones.sender import RecordingSender
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tests.support.webshop import price
 
 from tollhouse.composition.settings import Settings
-from tollhouse.rates.load import load_rates
+from tollhouse.rates.store import load_rates
 
 if TYPE_CHECKING:
     from tests.support.webshop import OpenShop, WebShop

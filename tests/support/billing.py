@@ -18,7 +18,7 @@ from tollhouse.kernel.card import Cvv
 from tollhouse.kernel.requests import Reply
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedSource
-from tollhouse.worker.renew import renew_due
+from tollhouse.worker.subscriptions import renew_due
 
 #: 9.99 at once, then 19.99 every 30 days.
 MONTHLY = (price(999), price(1999, "30d", repeat=True))

@@ -26,8 +26,7 @@ from tollhouse.composition.settings import Settings
 from tollhouse.composition.web import build_web
 from tollhouse.payments.model import Payment
 from tollhouse.payments.store import select_payment_by_order
-from tollhouse.simulator.host import Simulator
-from tollhouse.simulator.transport import InProcessTransport
+from tollhouse.simulator.host import InProcessTransport, Simulator
 from tollhouse.stage.demo import MERCHANT_ID, SITE_ID, ensure_demo, read_or_draw_demo
 from tollhouse.storage.database import Database
 from tollhouse.threeds.model import Authentication

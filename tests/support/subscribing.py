@@ -11,7 +11,7 @@ import httpx
 from tests.support.clock import leap
 from tests.support.webshop import WebShop, card, price
 
-from tollhouse.worker.renew import renew_due
+from tollhouse.worker.subscriptions import renew_due
 
 #: 9.99 at once, then 19.99 every 30 days.
 MONTHLY = (price(9.99), price(19.99, offset="30d", repeat=True))

@@ -24,8 +24,7 @@ from tollhouse.http.health import Health
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.merchants.model import digest_api_key, new_api_key
 from tollhouse.merchants.store import insert_api_key, insert_merchant
-from tollhouse.simulator.host import Simulator
-from tollhouse.simulator.transport import InProcessTransport
+from tollhouse.simulator.host import InProcessTransport, Simulator
 from tollhouse.storage.database import Database
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.vault import Vault

@@ -28,8 +28,8 @@ from tollhouse.kernel.card import is_luhn_valid
 from tollhouse.kernel.errors import Refusal, TollhouseError
 from tollhouse.merchants.clock import read_offsets
 from tollhouse.storage.database import Database
-from tollhouse.worker.renew import renew_due
-from tollhouse.worker.resolve import resolve_due
+from tollhouse.worker.payments import resolve_due
+from tollhouse.worker.subscriptions import renew_due
 
 #: What happens to a charge, and how often.
 MOODS: dict[Plan, int] = {

@@ -6,8 +6,8 @@ from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, build_tag
 from tollhouse.http.routes import Route
 from tollhouse.kernel.codes import CodeRow, get_edition, list_rows
-from tollhouse.wire.codes import CodeAnswer, CodeListAnswer
 from tollhouse.wire.render import render
+from tollhouse.wire.tables import CodeAnswer, CodeListAnswer
 
 CACHE_SECONDS = 3_600
 ANY_BRAND = "any"

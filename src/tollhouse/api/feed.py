@@ -18,7 +18,7 @@ from tollhouse.http.routes import Route
 from tollhouse.payments.reading.feed import EARLIEST, LATEST, FeedFilter, FeedPosition, select_page
 from tollhouse.payments.reading.public_names import PublicMode, PublicStatus, find_mode, find_status
 from tollhouse.payments.reading.view import render_event
-from tollhouse.wire.feed import FeedAnswer, FeedMeta
+from tollhouse.wire.answers import FeedAnswer, FeedMeta
 from tollhouse.wire.render import render
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import NotFound, Refusal
-from tollhouse.wire.legacy import LegacyAnswer, LegacyProblemAnswer, MethodAnswer
+from tollhouse.wire.answers import LegacyAnswer, LegacyProblemAnswer, MethodAnswer
 from tollhouse.wire.render import render
 
 if TYPE_CHECKING:

@@ -16,16 +16,15 @@ from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Route
 from tollhouse.kernel.countries import NO_COUNTRY, read_country, to_alpha_2
 from tollhouse.kernel.errors import Invalid
-from tollhouse.phones.check import check_code
 from tollhouse.phones.model import MAX_CODE_LENGTH, TRIES, InvalidPhone, Phone
-from tollhouse.phones.send import send_code
-from tollhouse.wire.phones import ChannelsAnswer, CodeCheckedAnswer, CodeSentAnswer
+from tollhouse.phones.verify import check_code, send_code
+from tollhouse.wire.answers import ChannelsAnswer, CodeCheckedAnswer, CodeSentAnswer
 from tollhouse.wire.render import render
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tollhouse.phones.dependencies import PhoneDependencies
+    from tollhouse.phones.verify import PhoneDependencies
 
 OPERATION = "phone code"
 #: What a check says is true for one moment.

@@ -11,8 +11,8 @@ from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import NotFound
-from tollhouse.wire.rates import AddressListAnswer, RateAnswer, RateListAnswer
 from tollhouse.wire.render import render
+from tollhouse.wire.tables import AddressListAnswer, RateAnswer, RateListAnswer
 
 if TYPE_CHECKING:
     from tollhouse.rates.access import Rates

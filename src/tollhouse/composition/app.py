@@ -52,7 +52,7 @@ from tollhouse.payments.store import (
     count_unresolved,
     finish_payments,
 )
-from tollhouse.phones.dependencies import PhoneDependencies, Quotas
+from tollhouse.phones.verify import PhoneDependencies, Quotas
 from tollhouse.rates.access import Rates
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database

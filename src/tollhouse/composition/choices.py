@@ -29,9 +29,8 @@ from tollhouse.payments.model import FinishHook
 from tollhouse.payments.operations.holds import TrackHold
 from tollhouse.payments.velocity import RecordDecline, build_sweeps
 from tollhouse.phones import store as phones
-from tollhouse.phones.recording import RecordingSender
-from tollhouse.phones.sender import DisabledSender, MessageSender, WebhookSender
-from tollhouse.risk.model import NO_LIMITS, VelocityLimit, VelocityLimits
+from tollhouse.phones.sender import DisabledSender, MessageSender, RecordingSender, WebhookSender
+from tollhouse.risk.assess import NO_LIMITS, VelocityLimit, VelocityLimits
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.sweep import Sweep
 from tollhouse.transport.http import HttpTransport

@@ -8,21 +8,17 @@ from typing import TYPE_CHECKING
 
 from tollhouse.ipn.delivery.deliver import DeliveryRules
 from tollhouse.ipn.delivery.repair import OrphanSweep
+from tollhouse.ledger.verify import verify_all_new
 from tollhouse.merchants.clock import read_offsets
 from tollhouse.payments.authentication.resume import SWEEP_LIMIT, sweep_authentications
 from tollhouse.storage.sweep import Sweeper
 from tollhouse.storage.time import set_clock
-from tollhouse.worker.cards import build_card_work
-from tollhouse.worker.disputes import import_all_disputes
 from tollhouse.worker.events import DeliveryLimits, deliver_events, number_events
-from tollhouse.worker.holds import build_hold_work
 from tollhouse.worker.letters import carry_letters
-from tollhouse.worker.prove import prove_all
+from tollhouse.worker.payments import build_hold_work, build_resolve_work, build_reversal_work, import_all_disputes
 from tollhouse.worker.queue import LeasedQueue, Piece, Work
-from tollhouse.worker.renew import Renewals
-from tollhouse.worker.resolve import build_resolve_work
-from tollhouse.worker.reversals import build_reversal_work
 from tollhouse.worker.run import Loop, every
+from tollhouse.worker.subscriptions import Renewals, build_card_work
 
 if TYPE_CHECKING:
     from tollhouse.composition.app import Gateway
@@ -69,7 +65,7 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
         ),
         **_build_payment_loops(gateway.parts, stop),
         "prove the books": every(
-            PROVE_BOOKS_EVERY_SECONDS, partial(prove_all, gateway.database, is_stopping=stop.is_set), stop
+            PROVE_BOOKS_EVERY_SECONDS, partial(verify_all_new, gateway.database, is_stopping=stop.is_set), stop
         ),
         "sweep what ran out": every(
             SWEEP_INTERVAL_SECONDS, Sweeper(gateway.database, gateway.sweeps, stop=stop).step, stop

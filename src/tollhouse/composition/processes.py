@@ -47,9 +47,9 @@ from tollhouse.http.ports import adopt, bind
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.ledger.verify import LedgerReport, verify_ledger
 from tollhouse.rates.ecb import MAX_BYTES
-from tollhouse.rates.load import LoadResult, load_rates
+from tollhouse.rates.store import LoadResult, load_rates
 from tollhouse.simulator.app import create_simulator_app
-from tollhouse.simulator.transport import InProcessTransport
+from tollhouse.simulator.host import InProcessTransport
 from tollhouse.stage.demo import MERCHANT_ID, Demo, ensure_demo, read_or_draw_demo, write_demo
 from tollhouse.storage.database import Database, PlainConnection
 from tollhouse.storage.embedded import EmbeddedInUse, EmbeddedPostgres, running_dsn

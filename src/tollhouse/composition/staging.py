@@ -18,7 +18,7 @@ from tollhouse.kernel.urls import STAGE
 from tollhouse.payments.authentication.resume import sweep_authentications
 from tollhouse.payments.operations.holds import select_holds_busy, select_next_hold
 from tollhouse.payments.resolve.resolve_attempts import select_attempts_busy
-from tollhouse.phones.recording import RecordingSender
+from tollhouse.phones.sender import RecordingSender
 from tollhouse.stage.advance import Clockwork, advance, look_ahead
 from tollhouse.stage.clock_tasks import ClockDrivenTask, DueMoment, ask_rows, nothing_due
 from tollhouse.stage.disputes import Disputes
@@ -28,11 +28,9 @@ from tollhouse.stage.mailbox import Mailbox
 from tollhouse.stage.three_ds import complete_challenge
 from tollhouse.stage.world import ask_world
 from tollhouse.threeds.store import select_authentications_busy, select_next_authentication
-from tollhouse.worker.cards import check_due_cards
 from tollhouse.worker.events import deliver_once
-from tollhouse.worker.holds import keep_due_holds
-from tollhouse.worker.renew import renew_due
-from tollhouse.worker.resolve import resolve_due
+from tollhouse.worker.payments import process_due_holds, resolve_due
+from tollhouse.worker.subscriptions import check_due_cards, renew_due
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,7 +42,7 @@ if TYPE_CHECKING:
     from tollhouse.composition.settings import Settings
     from tollhouse.http.routes import Route
     from tollhouse.merchants.secrets import IpnSecrets
-    from tollhouse.phones.dependencies import PhoneDependencies
+    from tollhouse.phones.verify import PhoneDependencies
     from tollhouse.storage.database import PlainConnection
     from tollhouse.transport.model import Transport
 
@@ -121,7 +119,7 @@ def build_clock_tasks(
             "authorization",
             ask(_next(select_next_hold)),
             ask(_due_by(select_holds_busy)),
-            partial(keep_due_holds, parts.operations),
+            partial(process_due_holds, parts.operations),
         ),
         ClockDrivenTask(
             "challenge", ask(_next(select_next_authentication)), ask(_due_by(select_authentications_busy)), sweep

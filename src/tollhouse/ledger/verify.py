@@ -1,13 +1,19 @@
 """Verify the ledger: transactions have exactly their entries, entries have a transaction, balances are possible.
 
-`verify_ledger` checks everything as of one instant, slice by slice; `find_violations` checks a given part.
+`verify_ledger` checks everything as of one instant, slice by slice; `find_violations` checks a given part. The worker
+verifies continuously: new entries since the last run, and the next part of all others, round after round.
+
+New transactions are found by the numbers of merchants' events, which are assigned after the commit and without gaps, so
+a numbered transaction is visible and none is skipped. The round finds later changes, and entries without a transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import structlog
 
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.ledger import store
@@ -18,6 +24,15 @@ from tollhouse.storage.database import Database, PlainConnection
 SLICE = 20_000
 #: The largest number of listed violations. There may be more.
 MAX_VIOLATIONS = 100
+#: In one run: new transactions, and transactions of the round.
+MAX_NEW_EVENTS = 500
+ROUND_STEP = 1_000
+#: Steps of one run; the remaining entries are verified in the next one.
+MAX_STEPS = 50
+#: The largest number of stored violations.
+MAX_REMEMBERED = 1_000
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +130,44 @@ def describe_purchase_fault(row: Any) -> str:
         f"{order} {taken} was captured, {back.to_text()} refunded or voided,"
         f" {_money(row, 'charged_back_minor')} charged back and {_money(row, 'won_minor')} of that won"
     )
+
+
+async def verify_new_entries(
+    database: Database, *, new_facts: int = MAX_NEW_EVENTS, round_step: int = ROUND_STEP
+) -> int:
+    """Verify new entries and the next part of the round, if any. Return the number of new ones.
+
+    Raises DatabaseUnavailable.
+    """
+    async with database.transaction() as connection:
+        reached = await store.lock_round(connection)
+        if reached is None:
+            return 0
+        facts = await store.select_new_facts(connection, limit=new_facts)
+        new = [(fact.merchant_id, fact.transaction_id) for fact in facts if fact.transaction_id]
+        scope = Scope(reached, reached, 0, tuple(new))
+        if round_step:
+            scope = await store.select_scope(connection, reached, size=round_step, singles=new)
+        found = await find_violations(connection, scope, most=MAX_VIOLATIONS)
+        faults = {violation.key: violation.fault for violation in found if violation.key}
+        await store.replace_violations(connection, scope, list(faults.items()), most=MAX_REMEMBERED)
+        if facts:
+            await store.upsert_verified(connection, facts[-1])
+        await store.update_round(connection, scope.upto)
+    for (merchant_id, transaction_id), fault in faults.items():
+        log.error("ledger.violation_found", merchant_id=merchant_id, transaction_id=transaction_id, fault=fault)
+    return len(facts)
+
+
+async def verify_all_new(database: Database, *, is_stopping: Callable[[], bool] = lambda: False) -> int:
+    """Verify new entries, in bounded steps, and one step of the round; return the number of new events."""
+    total = new = await verify_new_entries(database)
+    for _ in range(MAX_STEPS - 1):
+        if new < MAX_NEW_EVENTS or is_stopping():
+            break
+        new = await verify_new_entries(database, round_step=0)
+        total += new
+    return total
 
 
 def _money(row: Any, name: str) -> str:

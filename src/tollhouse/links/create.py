@@ -1,7 +1,8 @@
-"""Create links, once for each X-Request-ID."""
+"""Create links, once for each X-Request-ID, and parse their lifetimes."""
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 from tollhouse.kernel.requests import Claim, Reply
@@ -15,6 +16,17 @@ from tollhouse.wire.render import render_json
 
 #: The `code` of a created page.
 MADE = 0
+#: A number of seconds, or a number with its unit: seconds, minutes, hours, days.
+TTL_FORM = re.compile(r"([0-9]{1,8})([smhd]?)")
+SECONDS_BY_UNIT = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+MIN_TTL = timedelta(minutes=1)
+MAX_TTL = timedelta(days=90)
+DEFAULT_TTL = timedelta(days=1)
+
+
+class TtlError(ValueError):
+    """A lifetime is malformed, too short or too long. The text is suitable for an API response."""
 
 
 async def create_link(
@@ -39,3 +51,14 @@ async def create_link(
         return render_json({"url": page_address(dependencies.pages, **names), "code": MADE})
 
     return await create_once(dependencies.database, claim, insert)
+
+
+def parse_ttl(text: str) -> timedelta:
+    """Parse `900`, `90s`, `15m`, `24h` or `7d`. Raises TtlError."""
+    form = TTL_FORM.fullmatch(text.strip())
+    if form is None:
+        raise TtlError("must be a number of seconds, or a number with s, m, h or d such as 15m")
+    ttl = timedelta(seconds=int(form[1]) * SECONDS_BY_UNIT[form[2]])
+    if not MIN_TTL <= ttl <= MAX_TTL:
+        raise TtlError("must be from 1 minute (1m) to 90 days (90d)")
+    return ttl

@@ -19,7 +19,7 @@ from tollhouse.kernel.requests import Reply
 from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.fees import choose_fees
 from tollhouse.links.model import Link, LinkState
-from tollhouse.links.records import write_terms
+from tollhouse.links.store import write_terms
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.charge.intent import build_intent
 from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedPayment, RequestedSource

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import fields
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
-from tollhouse.links.model import Link, Terms
-from tollhouse.links.records import read_terms, write_terms
+from tollhouse.catalog.model import price_from_json, price_to_json
+from tollhouse.links.model import FeeRule, Link, Terms
+from tollhouse.notices.model import ReceiptRequest
+from tollhouse.payments.model import Item
 from tollhouse.payments.store import select_payment
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
 from tollhouse.storage.sweep import Sweep
+from tollhouse.wire.render import render_json
 
 #: Retention of a link after its expiry. In this time the page says that the link has expired; afterwards, that it does
 #: not exist.
 KEPT = timedelta(days=30)
 
 queries = load_queries("tollhouse.links")
+#: Fields of Terms that need no conversion.
+PLAIN = tuple(field.name for field in fields(Terms) if field.name not in {"items", "fee_rules", "receipt"})
 
 
 async def insert_link(
@@ -89,3 +97,38 @@ async def update_repayment(
 SWEEPS = (
     Sweep("payment_link", partial(queries.delete_old_links, kept=KEPT), partial(queries.select_links_lag, kept=KEPT)),
 )
+
+
+def write_terms(terms: Terms) -> str:
+    """Serialize terms for their column."""
+    content = {name: getattr(terms, name) for name in PLAIN}
+    content["items"] = [_write_item(item) for item in terms.items]
+    content["fee_rules"] = [[rule.kind, rule.country, rule.method, rule.amount_minor] for rule in terms.fee_rules]
+    content["receipt"] = [terms.receipt.to, terms.receipt.language] if terms.receipt else None
+    return render_json(content).decode()
+
+
+def read_terms(text: str) -> Terms:
+    """Parse terms from their column."""
+    content = json.loads(text)
+    return Terms(
+        items=tuple(_read_item(item) for item in content["items"]),
+        fee_rules=tuple(FeeRule(*rule) for rule in content["fee_rules"]),
+        receipt=ReceiptRequest(*content["receipt"]) if content.get("receipt") else None,
+        **{name: content[name] for name in PLAIN if name in content},
+    )
+
+
+def _write_item(item: Item) -> dict[str, Any]:
+    return {
+        "site_id": item.site_id,
+        "sku_name": item.sku_name,
+        "title": item.title,
+        "prices": [price_to_json(price) for price in item.prices],
+        "extras": dict(item.extras),
+    }
+
+
+def _read_item(content: Mapping[str, Any]) -> Item:
+    prices = tuple(price_from_json(price) for price in content["prices"])
+    return Item(content["site_id"], content["sku_name"], content["title"], prices, content["extras"])

@@ -12,7 +12,6 @@ import structlog
 
 from tollhouse.notices.model import Email, EmailState
 from tollhouse.notices.render import render_email
-from tollhouse.notices.schedule import choose_retry
 from tollhouse.notices.store import ClaimedNotice, StoredOutcome, claim_notices, record_outcomes, release_notices
 from tollhouse.notices.transport import EmailDelayed, EmailRejected, EmailSent, MailTransport, Outcome
 from tollhouse.storage.coalesce import Coalescer
@@ -30,6 +29,8 @@ RECORD_TIMEOUT_SECONDS = 300.0
 Recorder = Coalescer[StoredOutcome, None]
 
 log = structlog.get_logger()
+#: Delays after the first attempt, the second, and so on: two days in all. A later receipt is of no use.
+DELAYS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 3 * 60, 6 * 60, 12 * 60, 24 * 60))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +114,8 @@ def _store_outcome(batch: Batch, notice: ClaimedNotice, outcome: Outcome) -> Sto
         log.warning("email.given_up", merchant_id=notice.merchant_id, notice_id=notice.notice_id, error=error)
         return StoredOutcome(*key, EmailState.FAILED, error)
     return StoredOutcome(*key, EmailState.WAITING, error, delay)
+
+
+def choose_retry(attempts: int) -> timedelta | None:
+    """Return the delay after this number of attempts, or None to give up."""
+    return DELAYS[attempts - 1] if attempts <= len(DELAYS) else None

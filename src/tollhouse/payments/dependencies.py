@@ -17,7 +17,7 @@ from tollhouse.payments.routing import Routes
 from tollhouse.payments.steps import BeginRecord, Begun, FinishRecord
 from tollhouse.payments.work import Running
 from tollhouse.rates.access import Rates
-from tollhouse.risk.model import VelocityLimits
+from tollhouse.risk.assess import VelocityLimits
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database
 from tollhouse.storage.ids import NumberBlocks

@@ -11,7 +11,7 @@ from msgspec import Struct
 from tollhouse.consumers.store import ConsumerRow
 from tollhouse.kernel.requests import Claim
 from tollhouse.payments.model import AttemptState, Payment
-from tollhouse.risk.model import RiskFacts
+from tollhouse.risk.assess import RiskFacts
 from tollhouse.threeds.model import Authentication
 from tollhouse.vault.security_codes import SealedCode
 

@@ -27,7 +27,7 @@ from tollhouse.payments.steps import (
     TokenAlreadyUsed,
 )
 from tollhouse.payments.velocity import build_marks
-from tollhouse.risk.model import NO_LIMITS, Count, RiskFacts, VelocityLimits
+from tollhouse.risk.assess import NO_LIMITS, Count, RiskFacts, VelocityLimits
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
 from tollhouse.threeds.store import write_json

@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from tollhouse.payments.model import FinishRows, Mode, Payment, Status
-from tollhouse.risk.model import Kind, VelocityLimits
+from tollhouse.risk.assess import Kind, VelocityLimits
 from tollhouse.storage.queries import load_queries
 from tollhouse.storage.sweep import Sweep
 

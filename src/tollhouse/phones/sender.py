@@ -1,12 +1,14 @@
-"""The interface of message senders, and the sender of live.
+"""The interface of message senders, and the senders of live and of stage.
 
 A message contains a code in clear text. It exists only until it is sent, and cannot be printed.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
@@ -19,6 +21,8 @@ from tollhouse.transport.http import HttpTransport
 from tollhouse.transport.model import NoResponse, RequestNotSent
 
 WEBHOOK_SECONDS = 10.0
+#: Messages that the sender of stage keeps for display.
+MAX_RECORDED_MESSAGES = 200
 
 log = structlog.get_logger()
 
@@ -104,3 +108,33 @@ class WebhookSender:
     async def close(self) -> None:
         """Close the connections."""
         await self._transport.close()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RecordedMessage:
+    """A message with the time of its sending, numbered from 1 in this process."""
+
+    number: int
+    sent_at: datetime
+    message: PhoneMessage
+
+
+class RecordingSender:
+    """A sender that accepts every message and keeps the last few, in this process only."""
+
+    def __init__(self, channels: Sequence[str], limit: int = MAX_RECORDED_MESSAGES) -> None:
+        self.channels: Sequence[str] = tuple(channels)
+        self._sent = 0
+        self._messages: deque[RecordedMessage] = deque(maxlen=limit)
+
+    async def send(self, message: PhoneMessage) -> None:
+        """Keep a message."""
+        self._sent += 1
+        self._messages.append(RecordedMessage(self._sent, datetime.now(UTC), message))
+
+    async def close(self) -> None:
+        """Do nothing: the messages stay available."""
+
+    def shown(self, merchant_id: int) -> list[RecordedMessage]:
+        """Return the messages of a merchant, newest first."""
+        return [one for one in reversed(self._messages) if one.message.merchant_id == merchant_id]

@@ -1,9 +1,69 @@
-"""Decide from known facts whether the acquirer is called (behavior, section 3)."""
+"""Risk facts, velocity limits, and the decision whether the acquirer is called (behavior, section 3)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
 from tollhouse.kernel import codes
-from tollhouse.risk.model import Count, RiskFacts, VelocityLimit, VelocityLimits
+
+#: The subject of a count: the consumer, the card by its fingerprint, or the address.
+Kind = Literal["consumer", "card", "address"]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """The number of a subject's payments in the window before this one, and the number of declined ones."""
+
+    attempts: int = 0
+    declines: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RiskFacts:
+    """The risk facts of a payment, collected when it begins."""
+
+    is_blacklisted: bool = False
+    is_whitelisted: bool = False
+    #: Subjects that are missing were not counted.
+    counts: Mapping[Kind, Count] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VelocityLimit:
+    """The maximum of attempts and of declines in a window; 0 is no limit."""
+
+    attempts: int = 0
+    declines: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VelocityLimits:
+    """The velocity limits of a deployment. Each applies independently."""
+
+    window_seconds: float = 3_600.0
+    consumer: VelocityLimit = VelocityLimit()
+    card: VelocityLimit = VelocityLimit()
+    address: VelocityLimit = VelocityLimit()
+
+    @property
+    def by_kind(self) -> Mapping[Kind, VelocityLimit]:
+        """The limits by subject."""
+        return {"consumer": self.consumer, "card": self.card, "address": self.address}
+
+    @property
+    def max_count(self) -> int:
+        """The largest limit. Counting beyond it changes nothing."""
+        return max(max(limit.attempts, limit.declines) for limit in self.by_kind.values())
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anything is limited."""
+        return self.max_count > 0
+
+
+NO_LIMITS = VelocityLimits()
 
 
 def assess(facts: RiskFacts, limits: VelocityLimits) -> str | None:

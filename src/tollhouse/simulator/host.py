@@ -1,11 +1,18 @@
-"""The whole simulator: it takes a path and a body and returns a body or silence, by HTTP or in process."""
+"""The whole simulator: it takes a path and a body and returns a body or silence, by HTTP or in process.
+
+`InProcessTransport` is the way without a network.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from uuid import UUID
 
-from tollhouse.kernel.errors import NotFound
+import structlog
+
+from tollhouse.kernel.clock import boot_seconds
+from tollhouse.kernel.errors import NotFound, Refusal
 from tollhouse.simulator import messages
 from tollhouse.simulator.faults import Faults
 from tollhouse.simulator.issuing.disputes import DisputeService
@@ -18,6 +25,7 @@ from tollhouse.simulator.threeds.access_control import ChallengeService
 from tollhouse.simulator.threeds.directory import DirectoryServer
 from tollhouse.simulator.threeds.reports import Reporter
 from tollhouse.storage.database import Database
+from tollhouse.transport.model import NoResponse, RequestNotSent
 
 Answer = Callable[[bytes], Awaitable[bytes | Silence]]
 
@@ -25,6 +33,8 @@ Answer = Callable[[bytes], Awaitable[bytes | Silence]]
 CHALLENGE_LIFE_SECONDS = 600.0
 
 CHALLENGES = "/control/challenges/"
+
+log = structlog.get_logger()
 
 
 class Simulator:
@@ -122,3 +132,37 @@ class Simulator:
         async with self._database.acquire() as connection:
             rows = queries.select_journal(connection, acceptor=wanted.acceptor, row_limit=wanted.limit)
             return messages.build_journal([row async for row in rows])
+
+
+class InProcessTransport:
+    """A `tollhouse.transport.model.Transport` to a simulator. Every failure inside is `NoResponse`."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+
+    async def post(
+        self, path: str, body: bytes, *, timeout_seconds: float, send_before: float, is_repeatable: bool = False
+    ) -> bytes:
+        """Pass a body and return the response.
+
+        Raises RequestNotSent past the deadline, and NoResponse after silence, at the timeout, and for a rejection.
+        """
+        del is_repeatable  # no connection can break
+        if boot_seconds() >= send_before:
+            raise RequestNotSent("The deadline for sending had passed.")
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                answer = await self._simulator.handle(path, body)
+                if isinstance(answer, Silence):
+                    await asyncio.sleep(answer.seconds)
+        except TimeoutError as error:
+            raise NoResponse from error
+        except Refusal as error:
+            log.info("simulator.request_rejected", path=path, cause=type(error).__name__)
+            raise NoResponse from error
+        except Exception as error:
+            log.exception("simulator.request_failed", path=path)
+            raise NoResponse from error
+        if isinstance(answer, Silence):
+            raise NoResponse
+        return answer

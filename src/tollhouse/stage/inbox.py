@@ -23,7 +23,7 @@ from tollhouse.kernel.errors import Invalid, NotFound
 from tollhouse.merchants.clock import select_clock
 from tollhouse.notices.render import render_email
 from tollhouse.notices.store import select_notice, select_recent_notices
-from tollhouse.phones.recording import RecordedMessage
+from tollhouse.phones.sender import RecordedMessage
 from tollhouse.stage.callbacks import CallbackView, build_callback
 from tollhouse.stage.demo import MERCHANT_ID, SITE_ID
 from tollhouse.stage.mail import LetterView, MessageView, build_letter_view, build_message_view

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from tollhouse.notices.model import EmailState, Notice
 from tollhouse.notices.render import render_email
-from tollhouse.phones.recording import RecordedMessage
+from tollhouse.phones.sender import RecordedMessage
 
 CODE = re.compile(r"\b\d{6}\b")
 

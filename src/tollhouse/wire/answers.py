@@ -1,4 +1,4 @@
-"""Responses of the API for its clients (wire contract, sections 3 and 4).
+"""Responses of the API for its clients (wire contract, sections 3, 4 and 6).
 
 Amounts are exact decimals; `render` writes them as JSON numbers.
 """
@@ -242,3 +242,80 @@ class ProblemAnswer(ResponseModel):
 
     message: str = Field(description="What is wrong, in a sentence.")
     errors: dict[str, list[str]] = Field(description="Every faulty field by its path in the request.")
+
+
+class FeedMeta(ResponseModel):
+    """The position of the next page."""
+
+    limit: int = Field(description="As asked for.")
+    cursor: str | None = Field(None, description="Ask with this for the next page; not there on the last one.")
+
+
+class FeedAnswer(ResponseModel):
+    """Transactions, newest first."""
+
+    data: list[PaymentEvent] = Field(
+        description="May be shorter than `limit`, or empty, before the last page: a page looks at 10,000 transactions."
+    )
+    meta: FeedMeta
+
+
+class TimelineEntry(ResponseModel):
+    """One event of a timeline."""
+
+    at: Instant = Field(description="ISO 8601, UTC, to the millisecond.")
+    kind: Literal["request", "rule", "route", "3ds", "acquirer", "state", "ledger", "callback"]
+    text: str = Field(description="What happened, in a sentence for people; it may change.")
+    facts: dict[str, str] = Field(description="What it is about, by name.")
+
+
+class TimelineAnswer(ResponseModel):
+    """The events of a transaction."""
+
+    orderId: str
+    transactionId: str
+    data: list[TimelineEntry] = Field(description="In the order in which it happened.")
+
+
+class MethodAnswer(ResponseModel):
+    """A payment method."""
+
+    name: str
+
+
+class LegacyAnswer(ResponseModel):
+    """The requested consumer or payment methods."""
+
+    result: Literal["OK"] = "OK"
+    ustas: str | None = Field(None, description="The gateway's id of the consumer, `consumer.id` elsewhere.")
+    short_payment_methods: dict[str, MethodAnswer] | None = Field(None, description="By their names: `cc` is cards.")
+
+
+class LegacyProblemAnswer(ResponseModel):
+    """The reason for rejecting a request, for clients that read `result` and for those that read the other fields."""
+
+    result: Literal["NOK"] = "NOK"
+    response_text: str = Field(description="What is wrong, in a sentence.")
+    message: str = Field(description="The same.")
+    errors: dict[str, list[str]] = Field(description="Every faulty field by its name.")
+
+
+class ChannelsAnswer(ResponseModel):
+    """The channels to a phone."""
+
+    channels: list[str] = Field(description="`sms`, `call`, `whatsapp`: what this gateway is set up for.")
+
+
+class CodeSentAnswer(ResponseModel):
+    """The confirmation that a code was sent."""
+
+    channel: str = Field(description="How it was sent.")
+    expireAt: int = Field(description="Unix seconds; 10 minutes from now.")
+    triesLeft: int = Field(description="How often it may be tried.")
+
+
+class CodeCheckedAnswer(ResponseModel):
+    """Whether a code was right."""
+
+    verified: bool = Field(description="True once, for the code that was sent last.")
+    triesLeft: int = Field(description="How often another one may be tried; 0: have a new one sent.")

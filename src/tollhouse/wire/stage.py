@@ -1,12 +1,13 @@
-"""Responses of stage's controls: pending faults, and the issuer's journal."""
+"""Responses of stage's controls: faults, the issuer's journal, virtual clocks, test payment data."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from tollhouse.wire.answers import MASKED_FORM, Amount, CurrencyCode, ResponseModel
+from tollhouse.wire.answers import MASKED_FORM, Amount, CurrencyCode, DateTime, Instant, ResponseModel, Span
 
 FaultName = Literal["latency", "dropBefore", "dropAfter", "duplicate"]
 
@@ -23,6 +24,8 @@ AmountOrNull = Annotated[
         }
     ),
 ]
+NOW = "Your time: ISO 8601, UTC, to the millisecond."
+AHEAD = "How far it is ahead of the real one: ISO 8601, to the nearest second."
 
 
 class FaultAnswer(ResponseModel):
@@ -71,3 +74,63 @@ class JournalAnswer(ResponseModel):
     """The issuer's journal, newest first."""
 
     entries: list[JournalEntry]
+
+
+class ClockAnswer(ResponseModel):
+    """A clock after an advance."""
+
+    now: Instant = Field(description=NOW, examples=["2027-01-31T12:00:00.000Z"])
+    ahead: Span = Field(description=AHEAD, examples=["P30D"])
+    advanced: Span = Field(description="How much later it is than before this call.", examples=["P30D"])
+    steps: int = Field(description="At how many instants it stopped, because something fell due or it was there.")
+
+
+class DueAnswer(ResponseModel):
+    """The next due item of one kind."""
+
+    kind: Literal["authorization", "challenge", "card", "subscription", "dispute", "callback"] = Field(
+        description="An authorization is captured or released, a challenge runs out, the card of a subscription is"
+        " looked at, a subscription is renewed or ends, an issuer charges back, a callback is tried again."
+    )
+    at: Instant = Field(description="In your time: ISO 8601, UTC, to the millisecond.")
+
+
+class OutlookAnswer(ResponseModel):
+    """A clock, and the items that are due next."""
+
+    now: Instant = Field(description=NOW, examples=["2027-01-31T12:00:00.000Z"])
+    ahead: Span = Field(description=AHEAD, examples=["P30D"])
+    next: list[DueAnswer] = Field(description="What falls due next of each kind, the earliest first.")
+
+
+class TestPaymentDataAnswer(ResponseModel):
+    """A card or account for tests."""
+
+    id: int
+    type: str = Field(description="The brand, or `sepa`.")
+    number: str = Field(description="In clear: it buys nothing but in stage. For `sepa` an IBAN.")
+    balance: Annotated[Decimal, WithJsonSchema({"type": "number"})] = Field(description="What is left on it.")
+    currency: CurrencyCode = Field(description="ISO 4217. Charges in any other decline 5057.")
+    allowedIps: list[str] = Field(description="Addresses of consumers that may pay with it; all when it is empty.")
+    emulate3ds: bool = Field(description="Whether every payment by its holder is challenged; the code is 123456.")
+    blocked: bool = Field(description="Whether charges decline 5062.")
+    expired: bool = Field(description="Whether charges decline 5054, whatever date they give.")
+    comment: str | None = Field(None, description="As sent.")
+    transactions: int = Field(description="How many charges were approved.")
+    createdAt: DateTime = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
+    updatedAt: DateTime = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")
+
+
+class ListMeta(ResponseModel):
+    """The position of this page in the list."""
+
+    total: int = Field(description="How many there are in all.")
+    offset: int
+    limit: int
+
+
+class TestPaymentDataListAnswer(ResponseModel):
+    """A page of the list, newest first."""
+
+    data: list[TestPaymentDataAnswer]
+    meta: ListMeta

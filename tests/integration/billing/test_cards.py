@@ -13,7 +13,7 @@ from tests.support.shop import OTHER_NUMBER, card, price
 from tollhouse.acquirers.model import AskCardholder, Closed, Declined, NotSent, Unchanged, Updated
 from tollhouse.billing.card_dates import card_ends_at, choose_card_check
 from tollhouse.kernel.card import Expiry
-from tollhouse.worker.cards import check_due_cards
+from tollhouse.worker.subscriptions import check_due_cards
 
 YEARLY = (price(999), price(1999, "1y", repeat=True))
 EXPIRING = "subscription.card_expiring"

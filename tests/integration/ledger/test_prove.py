@@ -8,9 +8,8 @@ from tests.support.shop import Shop, all_at_once
 
 from tollhouse.ipn.number import number_batch
 from tollhouse.ledger.store import count_violations
-from tollhouse.ledger.verify_new import verify_new_entries
+from tollhouse.ledger.verify import verify_all_new, verify_new_entries
 from tollhouse.storage.database import Database
-from tollhouse.worker.prove import prove_all
 
 SPOIL = "insert into ledger_entry values (1, $1, 2, 'money.acquirers', 'money.merchants', 5, 'USD')"
 
@@ -46,7 +45,7 @@ async def test_the_round_meets_what_was_changed_later(shop: Shop) -> None:
     database = shop.parts.database
     sold = [(await shop.pay()).transaction_id for _ in range(3)]
     await number_batch(database)
-    assert await prove_all(database) == 3
+    assert await verify_all_new(database) == 3
     assert await violations(shop) == []
     await shop.value(SPOIL, sold[1])
     for _ in range(2):
@@ -87,6 +86,6 @@ async def test_metric_counts_transactions_with_violations(shop: Shop) -> None:
     """The metric is the number of transactions with violations."""
     sold = await shop.pay()
     await shop.value(SPOIL, sold.transaction_id)
-    await prove_all(shop.parts.database)
+    await verify_all_new(shop.parts.database)
     await shop.gateway.refresh_metrics()
     assert b"\ntollhouse_ledger_violations 1.0\n" in shop.gateway.metrics.render()

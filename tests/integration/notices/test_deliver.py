@@ -13,8 +13,7 @@ from tests.support.letters import facts
 from tests.support.mail_server import MailServer, make_certificate, open_mail_server
 
 from tollhouse.notices.model import Email
-from tollhouse.notices.schedule import DELAYS
-from tollhouse.notices.send import BATCH, send_due_emails
+from tollhouse.notices.send import BATCH, DELAYS, send_due_emails
 from tollhouse.notices.server import Security, Server
 from tollhouse.notices.smtp import SmtpTransport
 from tollhouse.notices.store import SWEEPS, NoticeRow, insert_notices

@@ -11,7 +11,7 @@ from tests.support.shop import MERCHANT, OTHER_MERCHANT, OTHER_SITE, Shop, fault
 
 from tollhouse.kernel.errors import Invalid
 from tollhouse.payments.resolve.resolve_attempts import lease_due
-from tollhouse.worker.holds import keep_due_holds
+from tollhouse.worker.payments import process_due_holds
 
 AHEAD = timedelta(days=40)
 EXPIRED = {"token": ["has expired; tokenize the card again"]}
@@ -67,7 +67,7 @@ async def test_a_worker_learns_the_time_by_its_claims(shop: Shop, other_process:
     """A process that nobody told of the clock settles what it leases by the merchant's time."""
     await shop.authorize("3d")
     await leap(shop.parts.database, MERCHANT, days=3)
-    assert await keep_due_holds(other_process.parts.operations) == 1
+    assert await process_due_holds(other_process.parts.operations) == 1
     capture = (await shop.fetch(TIMES, MERCHANT))[-1]
     assert is_about(capture["settled"], timedelta(days=3))
 
@@ -83,9 +83,9 @@ async def test_the_schedule_counts_from_the_merchants_time(shop: Shop) -> None:
     await advance(shop, days=40)
     await shop.authorize("3d")
     await advance(shop, days=2)
-    assert await keep_due_holds(shop.parts.operations) == 0
+    assert await process_due_holds(shop.parts.operations) == 0
     await advance(shop, days=1)
-    assert await keep_due_holds(shop.parts.operations) == 1
+    assert await process_due_holds(shop.parts.operations) == 1
 
 
 async def test_a_token_ages_with_the_clock_of_who_uses_it(shop: Shop) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.support.cardholders import World
 from tests.support.shop import Shop
 
-from tollhouse.worker.holds import keep_due_holds
+from tollhouse.worker.payments import process_due_holds
 
 
 async def test_a_challenge_that_is_passed_later_charges_nothing(world: World) -> None:
@@ -28,11 +28,11 @@ async def test_a_capture_by_schedule_waits(shop: Shop) -> None:
     held = await shop.authorize()
     await shop.value("update authorization_hold set capture_at = now(), due_at = now()")
     await shop.value("update merchant set state = 'disabled'")
-    await keep_due_holds(shop.parts.operations)
+    await process_due_holds(shop.parts.operations)
     assert shop.acquirer.count("capture") == 0
     await shop.value("update merchant set state = 'active'")
     await shop.value("update authorization_hold set due_at = now()")
-    await keep_due_holds(shop.parts.operations)
+    await process_due_holds(shop.parts.operations)
     assert shop.acquirer.count("capture") == 1
     assert (await shop.stored(held.transaction_id)).status == "success"
 
@@ -44,5 +44,5 @@ async def test_an_authorization_that_runs_out_is_released(shop: Shop) -> None:
         "update authorization_hold set capture_at = now() - interval '1 second', expires_at = now(), due_at = now()"
     )
     await shop.value("update merchant set state = 'disabled'")
-    await keep_due_holds(shop.parts.operations)
+    await process_due_holds(shop.parts.operations)
     assert (shop.acquirer.count("capture"), shop.acquirer.count("void")) == (0, 1)

@@ -19,7 +19,7 @@ from tollhouse.kernel.errors import Unavailable
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.ledger.verify import verify_ledger
 from tollhouse.payments.disputes.import_disputes import find_next_dispute, import_disputes
-from tollhouse.worker.disputes import import_all_disputes
+from tollhouse.worker.payments import import_all_disputes
 
 RECORDED = """
     select t.amount_minor, o.dispute_step::text, t.code, o.basis_id, o.cause::text, o.reason, o.excess_minor

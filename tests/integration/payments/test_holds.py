@@ -15,7 +15,7 @@ from tests.support.shop import Paid, Shop, all_at_once
 from tollhouse.acquirers.model import Declined
 from tollhouse.kernel.errors import Invalid, RequestInProgress
 from tollhouse.payments.operations.holds import MAX_TRIES, lease_due_holds, pause_after, process_due_hold
-from tollhouse.worker.holds import keep_due_holds
+from tollhouse.worker.payments import process_due_holds
 
 DONE = """
     select t.mode::text, t.status::text, t.amount_minor, o.cause::text
@@ -62,11 +62,11 @@ async def test_a_capture_that_falls_due(shop: Shop) -> None:
     )
     assert (row["after"].days, row["life"].days, row["due"]) == (3, 7, True)
     await advance(shop, 2)
-    assert await keep_due_holds(shop.parts.operations) == 0
+    assert await process_due_holds(shop.parts.operations) == 0
     await advance(shop, 1)
-    assert await keep_due_holds(shop.parts.operations) == 1
+    assert await process_due_holds(shop.parts.operations) == 1
     assert await done(shop) == [AUTHORIZED, CAPTURED]
-    assert await keep_due_holds(shop.parts.operations) == 0
+    assert await process_due_holds(shop.parts.operations) == 0
     assert await shop.value("select count(*) from authorization_hold") == 0
     events = await shop.fetch("select kind, payment_id from event order by event_id")
     assert [event["kind"] for event in events] == ["auth", "settle"]
@@ -78,7 +78,7 @@ async def test_a_capture_by_real_time(shop: Shop) -> None:
     """Where the merchant's clock was never advanced, real time decides."""
     await shop.authorize("3d")
     await shop.value("update authorization_hold set capture_at = now(), due_at = now()")
-    assert await keep_due_holds(shop.parts.operations) == 1
+    assert await process_due_holds(shop.parts.operations) == 1
     assert await done(shop) == [AUTHORIZED, CAPTURED]
 
 
@@ -88,7 +88,7 @@ async def test_an_authorization_that_expires(shop: Shop) -> None:
     await advance(shop, 7)
     with pytest.raises(Invalid, match="faulty"):
         await shop.capture(paid.transaction_id)
-    assert await keep_due_holds(shop.parts.operations) == 1
+    assert await process_due_holds(shop.parts.operations) == 1
     assert await done(shop) == [AUTHORIZED, RELEASED]
     assert await shop.value("select kind || status from event order by event_id desc limit 1") == "voidsuccess"
     assert await shop.value("select count(*) from authorization_hold") == 0
@@ -100,7 +100,7 @@ async def test_what_the_merchant_does_first(shop: Shop, by: str) -> None:
     paid = await shop.authorize("3d")
     await (shop.capture(paid.transaction_id, "5.00") if by == "capture" else shop.void(paid.transaction_id))
     await advance(shop, 30)
-    assert await keep_due_holds(shop.parts.operations) == 0
+    assert await process_due_holds(shop.parts.operations) == 0
     assert len(await done(shop)) == 2
 
 
@@ -110,7 +110,7 @@ async def test_two_workers_capture_once(shop: Shop, other_process: Shop) -> None
         await shop.authorize("3d", metadata=f'{{"n": {n}}}')
     await advance(shop, 3)
     both = (shop, other_process)
-    looked = await asyncio.gather(*(keep_due_holds(each.parts.operations) for each in both for _ in range(3)))
+    looked = await asyncio.gather(*(process_due_holds(each.parts.operations) for each in both for _ in range(3)))
     assert sum(looked) == 12
     assert await done(shop) == [AUTHORIZED] * 12 + [CAPTURED] * 12
 
@@ -139,19 +139,19 @@ async def test_a_worker_that_dies(shop: Shop, other_process: Shop, *, arrived: b
     await shop.authorize("3d")
     await advance(shop, 3)
     shop.acquirer.plan(Plan(hold=asyncio.Event()))
-    working = asyncio.create_task(keep_due_holds(shop.parts.operations))
+    working = asyncio.create_task(process_due_holds(shop.parts.operations))
     await until_operated(shop)
     await shop.die()
     await asyncio.gather(working, return_exceptions=True)
     await shop.value("update authorization_hold set lease_until = now()")
-    assert await keep_due_holds(other_process.parts.operations) == 1
+    assert await process_due_holds(other_process.parts.operations) == 1
     assert len(shop.acquirer.operated) == 1
     reference = shop.acquirer.operated[0][1].reference
     if arrived:
         shop.acquirer.books[reference] = approve(reference)
     await other_process.resolve(int(reference.partition("-")[0]))
     await advance(shop, 1)
-    assert await keep_due_holds(other_process.parts.operations) == (0 if arrived else 1)
+    assert await process_due_holds(other_process.parts.operations) == (0 if arrived else 1)
     failed = [] if arrived else [("capture", "fail", 1999, "schedule")]
     assert await done(shop) == [AUTHORIZED, *failed, CAPTURED]
 
@@ -161,11 +161,11 @@ async def test_a_capture_that_the_issuer_declines(shop: Shop) -> None:
     await shop.authorize("3d")
     await advance(shop, 3)
     shop.acquirer.plan(Plan(Declined("57")))
-    assert await keep_due_holds(shop.parts.operations) == 1
+    assert await process_due_holds(shop.parts.operations) == 1
     await advance(shop, 3)
-    assert await keep_due_holds(shop.parts.operations) == 0
+    assert await process_due_holds(shop.parts.operations) == 0
     await advance(shop, 1)
-    assert await keep_due_holds(shop.parts.operations) == 1
+    assert await process_due_holds(shop.parts.operations) == 1
     assert await done(shop) == [AUTHORIZED, ("capture", "fail", 1999, "schedule"), RELEASED]
 
 
@@ -174,12 +174,12 @@ async def test_an_acquirer_that_cannot_be_reached(shop: Shop) -> None:
     await shop.authorize("3d")
     await advance(shop, 3)
     shop.acquirer.plan(Plan(not_sent=True), Plan(not_sent=True))
-    assert await keep_due_holds(shop.parts.operations) == 1
+    assert await process_due_holds(shop.parts.operations) == 1
     for seconds in (60, 600):
         await advance_seconds(shop, seconds - 30)
-        assert await keep_due_holds(shop.parts.operations) == 0
+        assert await process_due_holds(shop.parts.operations) == 0
         await advance_seconds(shop, 60)
-        assert await keep_due_holds(shop.parts.operations) == 1
+        assert await process_due_holds(shop.parts.operations) == 1
     assert (await done(shop))[-1] == CAPTURED
     assert [pause_after(n) for n in (2, 3, 9)] == [3_600, 21_600, 21_600]
 
@@ -190,11 +190,11 @@ async def test_a_release_that_does_not_come_off(shop: Shop, plan: Plan, left: in
     await shop.authorize("3d")
     await advance(shop, 8)
     shop.acquirer.plan(plan)
-    assert await keep_due_holds(shop.parts.operations) == 1
+    assert await process_due_holds(shop.parts.operations) == 1
     assert await shop.value("select count(*) from authorization_hold") == left
     await shop.value("update authorization_hold set tries = $1, due_at = now()", MAX_TRIES)
     shop.acquirer.plan(plan)
-    await keep_due_holds(shop.parts.operations)
+    await process_due_holds(shop.parts.operations)
     assert await shop.value("select count(*) from authorization_hold") == 0
 
 

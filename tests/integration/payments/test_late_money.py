@@ -26,7 +26,7 @@ from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.resolve.resolve_attempts import resolve_attempt
 from tollhouse.payments.reversals import LateApprovals, count_late_approvals, lease_due_reversals, process_reversal
 from tollhouse.payments.steps import FinishRecord
-from tollhouse.worker.reversals import reverse_due
+from tollhouse.worker.payments import reverse_due
 
 HOUR, DAY = 3_600, 86_400
 

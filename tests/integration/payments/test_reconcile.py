@@ -17,8 +17,7 @@ from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.pauses import pause_after
 from tollhouse.payments.resolve.resolve_attempts import lease_due, resolve_attempt
 from tollhouse.storage.database import Database
-from tollhouse.worker.resolve import resolve_due
-from tollhouse.worker.reversals import reverse_due
+from tollhouse.worker.payments import resolve_due, reverse_due
 
 
 async def lost(shop: Shop, *, answer: bool = True, outcome: Any = None) -> Payment:

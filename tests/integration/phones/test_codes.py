@@ -14,13 +14,17 @@ from tests.support.clock import leap
 
 from tollhouse.kernel.errors import Invalid, RateLimited, RequestIdReused, RequestInProgress
 from tollhouse.kernel.requests import Claim, Reply
-from tollhouse.phones.check import CodeCheck, check_code
-from tollhouse.phones.dependencies import PhoneDependencies, Quotas
 from tollhouse.phones.model import Phone
-from tollhouse.phones.recording import LIMIT, RecordingSender
-from tollhouse.phones.send import send_code
-from tollhouse.phones.sender import DisabledSender, MessageNotSent, MessageUnconfirmed, PhoneMessage
+from tollhouse.phones.sender import (
+    MAX_RECORDED_MESSAGES,
+    DisabledSender,
+    MessageNotSent,
+    MessageUnconfirmed,
+    PhoneMessage,
+    RecordingSender,
+)
 from tollhouse.phones.store import SWEEPS
+from tollhouse.phones.verify import CodeCheck, PhoneDependencies, Quotas, check_code, send_code
 from tollhouse.storage.database import Database
 from tollhouse.storage.sweep import Sweeper
 
@@ -328,7 +332,7 @@ async def test_nothing_is_kept_in_the_clear(
 
 async def test_recorded_messages_are_bounded(sender: RecordingSender) -> None:
     """The last two hundred messages are kept, each for its merchant only."""
-    for number in range(LIMIT + 20):
+    for number in range(MAX_RECORDED_MESSAGES + 20):
         await sender.send(PhoneMessage(1 + number % 2, "sms", PHONE, "Shop", str(number)))
-    assert len(sender.shown(1)) + len(sender.shown(2)) == LIMIT
-    assert sender.shown(1)[0].message.text == str(LIMIT + 18)
+    assert len(sender.shown(1)) + len(sender.shown(2)) == MAX_RECORDED_MESSAGES
+    assert sender.shown(1)[0].message.text == str(MAX_RECORDED_MESSAGES + 18)

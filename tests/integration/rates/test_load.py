@@ -13,7 +13,7 @@ from tests.support.processes import build_environment
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.rates.access import Rates
 from tollhouse.rates.ecb import RatesUnreadable, load_shipped_table
-from tollhouse.rates.load import load_rates
+from tollhouse.rates.store import load_rates
 from tollhouse.storage.database import Database
 
 YEN = Currency.of("JPY")

@@ -12,8 +12,7 @@ from tests.support.threeds_server import ThreedsServer
 
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.simulator.app import create_simulator_app
-from tollhouse.simulator.host import Simulator
-from tollhouse.simulator.transport import InProcessTransport
+from tollhouse.simulator.host import InProcessTransport, Simulator
 from tollhouse.storage.database import Database
 
 BASE_URL = "http://localhost:8080/simulator"

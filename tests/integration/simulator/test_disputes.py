@@ -13,8 +13,7 @@ from tollhouse.acquirers.model import AcquirerDispute, Approved, Authorization, 
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.simulator.host import Simulator
-from tollhouse.simulator.transport import InProcessTransport
+from tollhouse.simulator.host import InProcessTransport, Simulator
 from tollhouse.storage.database import Database
 
 #: Long past in real time, so that nothing here depends on that.

@@ -12,9 +12,8 @@ from tests.support.issuing import number_of
 
 from tollhouse.kernel.card import Card, CardNumber, Expiry
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.simulator.host import Simulator
+from tollhouse.simulator.host import InProcessTransport, Simulator
 from tollhouse.simulator.threeds.emv_messages import build_cres
-from tollhouse.simulator.transport import InProcessTransport
 from tollhouse.threeds.directory import DirectoryClient
 from tollhouse.threeds.messages import build_creq, build_rres, parse_cres, parse_rreq
 from tollhouse.threeds.model import AuthenticationRequest, BrowserData, ChallengeResult, TransStatus

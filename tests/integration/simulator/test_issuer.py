@@ -18,8 +18,7 @@ from tollhouse.kernel.card import Card, CardNumber, Expiry
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.errors import NotFound as NoSuchPath
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.simulator.host import Simulator
-from tollhouse.simulator.transport import InProcessTransport
+from tollhouse.simulator.host import InProcessTransport, Simulator
 from tollhouse.storage.database import Database
 
 

@@ -19,8 +19,7 @@ from tollhouse.acquirers.model import (
     Unknown,
 )
 from tollhouse.acquirers.simulated import SimulatedAcquirer
-from tollhouse.simulator.host import Simulator
-from tollhouse.simulator.transport import InProcessTransport
+from tollhouse.simulator.host import InProcessTransport, Simulator
 
 
 async def authorize(acquirer: SimulatedAcquirer, name: str = "balance", amount_minor: int = 6000) -> Authorization:

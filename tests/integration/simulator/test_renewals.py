@@ -12,8 +12,7 @@ from tests.support.issuing import order
 from tollhouse.acquirers.model import Approved, Authorization, Declined, Unknown
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.simulator.cards import published_cards
-from tollhouse.simulator.host import Simulator
-from tollhouse.simulator.transport import InProcessTransport
+from tollhouse.simulator.host import InProcessTransport, Simulator
 from tollhouse.storage.database import Database
 
 DECLINING = [name for name, card in published_cards().items() if card.renewal_code and card.renewal_declines is None]

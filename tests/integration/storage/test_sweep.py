@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tollhouse.composition.choices import choose_sweeps
 from tollhouse.kernel.errors import DatabaseUnavailable
-from tollhouse.risk.model import NO_LIMITS
+from tollhouse.risk.assess import NO_LIMITS
 from tollhouse.storage.database import Database
 from tollhouse.storage.sweep import MAX_BATCH_ROWS, MIN_BATCH_ROWS, Sweep, Sweeper, select_lags
 from tollhouse.vault import security_codes

@@ -15,8 +15,7 @@ from tests.support.issuing import number_of
 
 from tollhouse.kernel.card import Card, CardNumber, Expiry
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.simulator.host import Simulator
-from tollhouse.simulator.transport import InProcessTransport
+from tollhouse.simulator.host import InProcessTransport, Simulator
 from tollhouse.storage.database import Database
 from tollhouse.threeds.directory import DirectoryClient
 from tollhouse.threeds.model import AuthenticationRequest, BrowserData

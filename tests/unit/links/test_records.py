@@ -6,7 +6,7 @@ from tollhouse.catalog.model import Price
 from tollhouse.catalog.prices import parse_offset
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.links.model import FeeRule, Terms
-from tollhouse.links.records import read_terms, write_terms
+from tollhouse.links.store import read_terms, write_terms
 from tollhouse.notices.model import ReceiptRequest
 from tollhouse.payments.model import Item
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tollhouse.links.ttl import TtlError, parse_ttl
+from tollhouse.links.create import TtlError, parse_ttl
 
 
 @pytest.mark.parametrize(

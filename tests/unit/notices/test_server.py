@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tollhouse.composition.choices import build_carrier
 from tollhouse.composition.settings import Settings
-from tollhouse.notices.schedule import DELAYS, choose_retry
+from tollhouse.notices.send import DELAYS, choose_retry
 from tollhouse.notices.server import Security, Server, parse_server
 from tollhouse.notices.smtp import SmtpTransport
 from tollhouse.notices.transport import RecordingMailTransport

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tollhouse.kernel import codes
-from tollhouse.risk.assess import assess
-from tollhouse.risk.model import NO_LIMITS, Count, Kind, RiskFacts, VelocityLimit, VelocityLimits
+from tollhouse.risk.assess import NO_LIMITS, Count, Kind, RiskFacts, VelocityLimit, VelocityLimits, assess
 
 TIGHT = VelocityLimits(consumer=VelocityLimit(3, 2), card=VelocityLimit(3, 2), address=VelocityLimit(3, 2))
 KINDS: tuple[Kind, ...] = ("consumer", "card", "address")

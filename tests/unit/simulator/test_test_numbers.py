@@ -6,7 +6,7 @@ import pytest
 
 from tollhouse.kernel.card import CardNumber, is_luhn_valid
 from tollhouse.simulator.cards import find_card
-from tollhouse.simulator.test_numbers import RANGES, build_iban, draw_number
+from tollhouse.simulator.test_data import RANGES, build_iban, draw_number
 
 
 @pytest.mark.parametrize("brand", RANGES)

@@ -12,8 +12,8 @@ from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import NotFound
+from tollhouse.wire.answers import TimelineAnswer, TimelineEntry
 from tollhouse.wire.render import render, render_instant
-from tollhouse.wire.timeline import TimelineAnswer, TimelineEntry
 
 if TYPE_CHECKING:
     from tollhouse.storage.database import Database

@@ -17,8 +17,8 @@ from tollhouse.api.fields.source import EMULATE_CODE_FORM
 from tollhouse.api.fields.values import Country, Metadata, Url, text
 from tollhouse.api.reading.body import Body
 from tollhouse.kernel.money import Currency, Money
+from tollhouse.links.create import DEFAULT_TTL, parse_ttl
 from tollhouse.links.model import ANY, FeeRule
-from tollhouse.links.ttl import DEFAULT, parse_ttl
 
 #: Every method that clients may name (wire contract, section 11); what cannot be paid with is not offered.
 METHODS = frozenset(
@@ -178,7 +178,7 @@ class PaymentPageRequest(Body):
     @property
     def life(self) -> timedelta:
         """How long the page may be paid."""
-        return DEFAULT if self.ttl is None else parse_ttl(self.ttl)
+        return DEFAULT_TTL if self.ttl is None else parse_ttl(self.ttl)
 
 
 def read_fee_rules(fees: list[FeeFields], currency: Currency) -> tuple[list[FeeRule], dict[str, list[str]]]:

@@ -20,8 +20,8 @@ from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import Invalid
-from tollhouse.wire.clock import ClockAnswer, DueAnswer, OutlookAnswer
 from tollhouse.wire.render import render, render_duration, render_instant
+from tollhouse.wire.stage import ClockAnswer, DueAnswer, OutlookAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -31,7 +31,7 @@ from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import AmountError, Currency, Money
 from tollhouse.storage.claims import create_once
 from tollhouse.wire.render import render
-from tollhouse.wire.test_payment_data import ListMeta, TestPaymentDataAnswer, TestPaymentDataListAnswer
+from tollhouse.wire.stage import ListMeta, TestPaymentDataAnswer, TestPaymentDataListAnswer
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.test_data import TestDataClient, TestPaymentData

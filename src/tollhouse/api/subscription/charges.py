@@ -21,7 +21,7 @@ from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import Invalid
 from tollhouse.wire.render import render, render_date
-from tollhouse.wire.subscriptions import ChargeAnswer, PreviewAnswer, UpcomingAnswer
+from tollhouse.wire.resources import ChargeAnswer, PreviewAnswer, UpcomingAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

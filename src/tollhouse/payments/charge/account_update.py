@@ -12,8 +12,7 @@ from tollhouse.kernel.ids import new_request_id
 from tollhouse.payments.dependencies import CardUpdateDependencies
 from tollhouse.payments.routing import choose_acquirer
 from tollhouse.storage.database import PlainConnection
-from tollhouse.vault.accounts import select_account
-from tollhouse.vault.updates import update_card
+from tollhouse.vault.accounts import select_account, update_card
 from tollhouse.vault.vault import Vault
 
 NO_ACCOUNT = "There is no such stored card."

@@ -1,19 +1,24 @@
-"""Send a code: count the message, store a digest, and send after the commit."""
+"""Send a code and check it.
+
+To send: count the message, store a digest, and send after the commit. To check: five attempts in all, also concurrent
+ones, and one success.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hmac import compare_digest
 
 from tollhouse.kernel.errors import Invalid, RateLimited
 from tollhouse.kernel.requests import Claim, Reply
-from tollhouse.phones.dependencies import PhoneDependencies
 from tollhouse.phones.model import Phone, digest_code, digest_phone, draw_code
-from tollhouse.phones.sender import MessageNotSent, MessageUnconfirmed, PhoneMessage
-from tollhouse.phones.store import count_message, delete_code, insert_code
+from tollhouse.phones.sender import MessageNotSent, MessageSender, MessageUnconfirmed, PhoneMessage
+from tollhouse.phones.store import count_attempt, count_message, delete_code, insert_code, lock_code
 from tollhouse.storage.claims import create_and_send
-from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import Database, PlainConnection
 
 QUOTA_SPAN = timedelta(hours=1)
 #: The longest time to send a message. A repeated request after it treats the first as abandoned.
@@ -22,6 +27,35 @@ SENDING_LEASE_SECONDS = 30.0
 ALL_PHONES = b""
 
 TEXT = "{code} is your code for {sender_name}. It is good for 10 minutes. Nobody will ask you for it."
+
+
+@dataclass(frozen=True, slots=True)
+class CodeCheck:
+    """Whether the code was right, and the number of attempts left."""
+
+    is_right: bool
+    tries_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """The limits of messages an hour; 0 is no limit.
+
+    Each message costs money, and each code permits five more guesses.
+    """
+
+    by_phone: int = 5
+    by_merchant: int = 600
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PhoneDependencies:
+    """The dependencies of sending and checking codes. `key` is used only for keyed digests."""
+
+    database: Database
+    sender: MessageSender
+    key: bytes
+    quotas: Quotas
 
 
 async def send_code(
@@ -86,3 +120,18 @@ async def _count(
             whom = "to this phone" if subject else "of this merchant"
             text = f"The limit of {limit} messages an hour {whom} is reached. Try again later."
             raise RateLimited(max(1, math.ceil(usage.left_over.total_seconds())), text)
+
+
+async def check_code(dependencies: PhoneDependencies, *, merchant_id: int, phone: Phone, code: str) -> CodeCheck:
+    """Check a code. A code that was not sent, has expired, was used or was attempted too often is wrong."""
+    phone_digest = digest_phone(dependencies.key, merchant_id=merchant_id, phone=phone)
+    code_digest = digest_code(dependencies.key, merchant_id=merchant_id, phone=phone, code=code)
+    async with dependencies.database.transaction() as connection:
+        stored = await lock_code(connection, merchant_id=merchant_id, phone_digest=phone_digest)
+        if stored is None:
+            return CodeCheck(is_right=False, tries_left=0)
+        if compare_digest(stored.code_digest, code_digest):
+            await delete_code(connection, merchant_id=merchant_id, phone_digest=phone_digest, code_digest=code_digest)
+            return CodeCheck(is_right=True, tries_left=0)
+        await count_attempt(connection, merchant_id=merchant_id, phone_digest=phone_digest)
+    return CodeCheck(is_right=False, tries_left=stored.tries_left - 1)

@@ -1,19 +1,40 @@
-"""Renew subscriptions that are due."""
+"""The queues of subscriptions: cards to check, and renewals."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tollhouse.billing.dependencies import BillingDependencies
+from tollhouse.billing.model import SubscriptionContext
+from tollhouse.billing.renewals.check_card import check_card, lease_due_cards
 from tollhouse.billing.renewals.renew import Due, lease_due, load_due, renew
-from tollhouse.worker.queue import LeasedQueue, UnderWay, Work
+from tollhouse.worker.queue import LeasedQueue, UnderWay, Work, lease_up_to
 
+MAX_CHECKS = 50
+CHECK_IDLE_SECONDS = 5.0
 #: Concurrent charges, and subscriptions of one lease. Charges share begin and finish with all other payments, which
 #: more of them would delay.
-MAX_UNDER_WAY = 128
+MAX_CHARGES = 128
 BATCH = 64
-IDLE_SECONDS = 1.0
+RENEWAL_IDLE_SECONDS = 1.0
+
+
+def build_card_work(biller: BillingDependencies) -> Work[SubscriptionContext]:
+    """Build the queue of subscriptions whose cards are due for a check before they are charged."""
+    return Work(
+        "check cards",
+        lease=lease_up_to(MAX_CHECKS, partial(lease_due_cards, biller)),
+        handle=partial(check_card, biller),
+        describe=lambda case: {"subscription_id": case.subscription.subscription_id},
+        idle_seconds=CHECK_IDLE_SECONDS,
+    )
+
+
+async def check_due_cards(biller: BillingDependencies) -> int:
+    """Check the cards that are due, and return the number of subscriptions."""
+    return await LeasedQueue(build_card_work(biller)).empty()
 
 
 @dataclass(slots=True)
@@ -30,13 +51,13 @@ class Renewals:
             lease=self._lease,
             handle=self._renew,
             describe=lambda due: {"subscription_id": due.case.subscription.subscription_id},
-            idle_seconds=IDLE_SECONDS,
+            idle_seconds=RENEWAL_IDLE_SECONDS,
             rests=False,
         )
 
     async def _lease(self, under_way: Sequence[UnderWay[Due]]) -> Sequence[Due]:
         """Lease subscriptions, process at once those without a charge, and return the charges."""
-        limit = min(BATCH, MAX_UNDER_WAY - len(under_way))
+        limit = min(BATCH, MAX_CHARGES - len(under_way))
         while limit > 0 and (cases := await lease_due(self.biller, limit=limit)):
             self.leased += len(cases)
             if dues := await load_due(self.biller, cases):
