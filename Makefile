@@ -41,8 +41,8 @@ run: $(RUN) ## start the whole gateway on this machine; Ctrl-C stops it
 test: check node-tools ## run the checks, then every test
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
-quick: check ## run the checks, then the unit and integration tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/unit tests/integration $(PYTEST_ARGS)
+quick: check ## run the checks, then the unit and integration tests that are not slow
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" tests/unit tests/integration $(PYTEST_ARGS)
 
 # The parts run beside each other, each with its output in one piece; all of them run, also when one has failed.
 check: $(DEV) ## style, types, import rules, dependencies, spelling

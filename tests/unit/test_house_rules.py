@@ -6,6 +6,7 @@ import ast
 import importlib
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -48,7 +49,7 @@ def test_one_class_name_is_one_class() -> None:
     """A class name is used once, so that a reader who meets it knows which class it is."""
     places: dict[str, list[str]] = {}
     for path in SOURCE.glob("**/*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parse(path)):
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(f"{name(path)}:{node.lineno}")
     assert {shared: found for shared, found in places.items() if len(found) > 1} == {}
@@ -61,7 +62,7 @@ def test_log_names_can_be_counted() -> None:
     other = [
         f"{name(path)}:{node.lineno}"
         for path in SOURCE.glob("**/*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parse(path))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in levels
         if re.search(r"\blog\b|get_logger", ast.unparse(node.func.value))
         if not (isinstance(node.args[0], ast.Constant) and form.fullmatch(str(node.args[0].value)))
@@ -101,7 +102,7 @@ def test_skips_give_their_reason() -> None:
         f"{name(path)}:{node.lineno}"
         for path in ROOT.glob("tests/**/*.py")
         if "skip" in path.read_text()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parse(path))
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) in {"pytest.skip", "pytest.mark.skip", "pytest.mark.skipif"}
         if not node.args and not any(keyword.arg == "reason" for keyword in node.keywords)
@@ -125,9 +126,8 @@ def test_queries_are_described(path: Path) -> None:
 @pytest.mark.parametrize("path", QUERY_FILES, ids=lambda path: path.parent.name)
 def test_queries_are_used(path: Path) -> None:
     """Each query is called from somewhere."""
-    code = "\n".join(module.read_text() for module in SOURCE.glob("**/*.py"))
     names = re.findall(r"^-- name: (\w+)", path.read_text(), re.MULTILINE)
-    assert [query for query in names if not re.search(rf"\b{query}\b", code)] == []
+    assert [query for query in names if query not in words_of_the_code()] == []
 
 
 def test_the_run_list_is_part_of_the_developers_list() -> None:
@@ -192,9 +192,21 @@ def is_there(dotted: str) -> bool:
     return found is not None
 
 
+@cache
+def parse(path: Path) -> ast.Module:
+    """Parse a module, once for all tests."""
+    return ast.parse(path.read_text())
+
+
+@cache
+def words_of_the_code() -> frozenset[str]:
+    """Return all identifiers and words in the modules of the source."""
+    return frozenset(word for path in SOURCE.glob("**/*.py") for word in re.findall(r"\w+", path.read_text()))
+
+
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Yield the functions and methods of a module."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 

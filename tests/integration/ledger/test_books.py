@@ -49,6 +49,7 @@ def balances_of(report: LedgerReport) -> dict[tuple[str, str], int]:
     }
 
 
+@pytest.mark.slow
 @settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

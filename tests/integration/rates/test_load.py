@@ -73,6 +73,7 @@ async def test_rubbish_changes_nothing(database: Database) -> None:
     assert await stored(database) == before
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_did(database_dsn: str, tmp_path: Path) -> None:
     """`tollhouse rates load` loads a file, and says in a sentence why it could not."""
     good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"

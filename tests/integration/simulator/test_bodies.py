@@ -6,6 +6,7 @@ import base64
 from uuid import UUID
 
 import aiohttp
+import pytest
 from tests.support.every_route import RUBBISH, fill, find_writes
 from tests.support.issuing import areq, creq_of, encode, pack
 from tests.support.simulator import SECRET
@@ -15,6 +16,7 @@ from tollhouse.simulator.app import MACHINE_PATHS, create_simulator_app
 from tollhouse.simulator.host import Simulator
 
 
+@pytest.mark.slow
 async def test_malformed_body_is_no_server_error(simulator: Simulator, edge: str) -> None:
     """Malformed JSON, or JSON that is too deep, gives no 5xx on any route, nor do malformed forms."""
     routes = find_writes(create_simulator_app(simulator, secret=SECRET).routes)

@@ -51,6 +51,7 @@ async def arrive(context: BrowserContext, checkout: str) -> Page:
     return page
 
 
+@pytest.mark.slow
 async def test_mistyped_code_can_be_corrected(threeds_server: ThreedsServer, checkout: str) -> None:
     """A cardholder mistypes the code, sees an error, types the right one and returns; a second tab ends there too."""
     async with browse() as context:
@@ -72,6 +73,7 @@ async def test_mistyped_code_can_be_corrected(threeds_server: ThreedsServer, che
     assert not [text for text in complaints if "Content Security Policy" in text]
 
 
+@pytest.mark.slow
 async def test_without_script(threeds_server: ThreedsServer, checkout: str) -> None:
     """Without script and in the narrowest window (01, 250 x 400) Cancel and Continue lead back, nothing cut off."""
     async with browse(java_script_enabled=False, viewport={"width": 250, "height": 400}) as context:

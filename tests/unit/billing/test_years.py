@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from datetime import datetime
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tests.support.bills import Bills
@@ -31,6 +32,7 @@ def judge(world: World) -> Bills:
     return Bills(world.subscription, world.tries, world.calendar, min(world.now, world.until))
 
 
+@pytest.mark.slow
 @settings(max_examples=SCHEDULES, phases=PHASES)
 @given(prices=schedules(), at=STARTS, seed=SEEDS)
 def test_rough_years(prices: tuple[Price, ...], at: datetime, seed: int) -> None:
@@ -45,6 +47,7 @@ def test_rough_years(prices: tuple[Price, ...], at: datetime, seed: int) -> None
         assert charged[: len(expected)] == expected[: len(charged)], told
 
 
+@pytest.mark.slow
 @settings(max_examples=SCHEDULES // CALM_SHARE, phases=PHASES)
 @given(prices=schedules(), at=STARTS)
 def test_calm_years(prices: tuple[Price, ...], at: datetime) -> None:

@@ -61,6 +61,7 @@ async def test_a_password_is_not_cut() -> None:
         await gate.verify(hashed, password + "x")
 
 
+@pytest.mark.slow
 async def test_a_flood_is_turned_away() -> None:
     """Beyond a bound of waiting checks of one queue the next is refused at once, and later ones are taken again."""
     gate, hashed = PasswordVerifier(), hash_password("secret")
@@ -71,6 +72,7 @@ async def test_a_flood_is_turned_away() -> None:
     await gate.verify(hashed, "secret")
 
 
+@pytest.mark.slow
 async def test_queues_take_turns() -> None:
     """A check in a short queue runs after the current check, not after a long queue."""
     gate, hashed, served = PasswordVerifier(), hash_password("secret"), []

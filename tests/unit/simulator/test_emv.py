@@ -102,6 +102,7 @@ def test_other_json_is_rejected(body: bytes) -> None:
     assert refuse(body).code == "203"
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(sorted(areq())), st.none() | st.text() | st.integers() | st.lists(st.text())))
 def test_any_element_may_be_anything(changes: dict[str, Any]) -> None:
     """With any value in an element, the message is parsed or rejected."""
