@@ -62,14 +62,18 @@ COPY = "measured"
 ACKNOWLEDGED = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 INSERT = """
-insert into event (merchant_id, transaction_id, site_id, kind, status, url, body)
-select merchant_id, (random() * 1e15)::bigint, 1, 'sale', 'success', url, '{}'
-from unnest($1::bigint[], $2::text[]) as given (merchant_id, url)
+with recorded as (
+    insert into event (merchant_id, transaction_id, site_id, kind, status, url, body)
+    select merchant_id, (random() * 1e15)::bigint, 1, 'sale', 'success', url, '{}'
+    from unnest($1::bigint[], $2::text[]) as given (merchant_id, url)
+    returning position
+)
+insert into unnumbered_event select position from recorded
 """
 DELAYS = """
 select
     extract(epoch from a.started_at + make_interval(secs => a.duration_ms / 1000.0) - e.created_at) * 1000 as delay_ms
-from event e
+from numbered_event e
 join delivery_attempt a using (merchant_id, event_id)
 where e.merchant_id <= $1 and a.error is null and e.created_at between to_timestamp($2) and to_timestamp($3)
 order by 1

@@ -80,8 +80,8 @@ insert into request_claim (merchant_id, operation, request_id, digest, payment_i
 select merchant_id, 'payment', request_id, '', payment_id from payment;
 """
 FILL_OUTBOX = """
-insert into delivery (merchant_id, event_id, host_id, thread, url, state, due_at, created_at)
-select 1, n, n % 50, n, 'http://127.0.0.1:9/ipn', 'waiting', now(), now() - make_interval(secs => n)
+insert into delivery (merchant_id, event_id, position, host_id, thread, url, state, due_at, created_at)
+select 1, n, n, n % 50, n, 'http://127.0.0.1:9/ipn', 'waiting', now(), now() - make_interval(secs => n)
 from generate_series(1, $1::integer) as n;
 """
 

@@ -92,13 +92,17 @@ where merchant_id = :merchant_id and consumer_id = 'cbench-' || :consumer::bigin
 insert into ledger_entry (merchant_id, transaction_id, number, debit, credit, amount_minor, currency)
 values (:merchant_id, :id, 1, 'money.acquirers', 'money.merchants', 1999, 'USD')
 on conflict do nothing;
-insert into event (
-    merchant_id, payment_id, transaction_id, site_id, kind, status, url, format, body, answer_length, request_id
+with recorded as (
+    insert into event (
+        merchant_id, payment_id, transaction_id, site_id, kind, status, url, format, body, answer_length, request_id
+    )
+    values (
+        :merchant_id, :id, :id, :site_id, 'sale', 'success', :ipn_url, 'json', :body::bytea, :answer_length,
+        'bench-' || :id::bigint
+    )
+    returning position
 )
-values (
-    :merchant_id, :id, :id, :site_id, 'sale', 'success', :ipn_url, 'json', :body::bytea, :answer_length,
-    'bench-' || :id::bigint
-);
+insert into unnumbered_event select position from recorded;
 commit;
 
 \endif

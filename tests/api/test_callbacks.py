@@ -215,8 +215,8 @@ async def test_deliveries_of_one_event_are_bounded(working: WebShop, endpoint: E
     """After a hundred deliveries of one event nobody gets it once more."""
     block = await pay(working, endpoint)
     await working.execute(
-        "insert into delivery (merchant_id, event_id, number, host_id, url, state, due_at, created_at)"
-        " select merchant_id, event_id, 100, host_id, url, 'failed', due_at, created_at from delivery"
+        "insert into delivery (merchant_id, event_id, position, number, host_id, url, state, due_at, created_at)"
+        " select merchant_id, event_id, position, 100, host_id, url, 'failed', due_at, created_at from delivery"
     )
     answer = await resend(working, block["transactionId"])
     assert (answer.status_code, answer.json()["errors"]) == (400, {})
@@ -260,7 +260,7 @@ async def test_a_shop_with_the_plugin_hears_what_it_understands(opened: OpenShop
 async def is_all_told(shop: WebShop) -> bool:
     """Whether every event has its number and every delivery its end."""
     [row] = await shop.fetch(
-        "select not exists (select from event where sequence is null)"
+        "select not exists (select from unnumbered_event)"
         " and not exists (select from delivery where state not in ('delivered', 'failed')) as told"
     )
     return bool(row["told"])

@@ -271,7 +271,7 @@ async def test_repaying(world: World) -> None:
     assert (await page.open()).status == 410
     await PayPage(world, again["url"]).pay()
     [row] = await world.fetch(
-        "select body from event where kind = 'sale' and status = 'success' order by event_id desc limit 1"
+        "select body from event where kind = 'sale' and status = 'success' order by position desc limit 1"
     )
     repaid = json.loads(row["body"])
     assert (repaid["payment"]["amount"], repaid["payment"]["currency"]) == (499, "JPY")

@@ -109,8 +109,8 @@ async def test_the_outbox(shop: WebShop) -> None:
     for _ in range(2):
         await shop.pay()
     await shop.execute(
-        "update event set created_at = created_at - interval '90 seconds' where event_id = "
-        "(select min(event_id) from event)"
+        "update event set created_at = created_at - interval '90 seconds' where position = "
+        "(select min(position) from event)"
     )
     await shop.pay(shop.payment({"type": "card"} | card("lost_answer")))
     samples = await read_metrics(shop)

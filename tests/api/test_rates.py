@@ -94,5 +94,5 @@ async def test_the_amount_in_dollars_never_changes(shop: WebShop) -> None:
     again = (await shop.get(f"/payment/{first['transactionId']}")).json()["payment"]
     assert first["amountUsd"] == again["amountUsd"] == 11.17
     assert (await shop.pay(euros | {"metadata": {"n": 2}})).json()["payment"]["amountUsd"] == 20
-    [body] = [row["body"] for row in await shop.fetch("select body from event order by event_id limit 1")]
+    [body] = [row["body"] for row in await shop.fetch("select body from event order by position limit 1")]
     assert json.loads(body)["payment"]["amountUsd"] == 11.17

@@ -167,7 +167,7 @@ async def test_an_end_by_declines_says_so(shop: WebShop) -> None:
     await subscriber.change_card({"type": "card", "emulateCode": "0000"} | card("decline_43"))
     await subscriber.renew(days=30, minutes=1)
     assert (await subscriber.get())["status"] == "expired"
-    last = (await shop.fetch("select kind, status, body from event order by event_id"))[-1]
+    last = (await shop.fetch("select kind, status, body from event order by position"))[-1]
     body = json.loads(last["body"])
     assert (last["kind"], last["status"], body["subscription"]["status"]) == ("cancel", "canceled", "expired")
     payment = body["payment"]
@@ -181,5 +181,5 @@ async def test_the_plugin_hears_nothing_of_subscriptions(shop: WebShop) -> None:
     await shop.put(site, {"ipnFormat": "plugin"})
     subscriber = await sign_up(shop)
     await subscriber.put("/cancel")
-    rows = await shop.fetch("select kind, url from event order by event_id")
+    rows = await shop.fetch("select kind, url from event order by position")
     assert [(row["kind"], bool(row["url"])) for row in rows] == [("sale", True), ("cancel", False)]

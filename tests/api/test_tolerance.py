@@ -331,7 +331,7 @@ async def test_metadata_of_any_shape(shop: WebShop) -> None:
     for metadata in (["a", 1, None], {"0": "a", "1": {"x": [True, 1.50]}}, {"ключ": "значение", "鍵": "値"}):
         answer = await paid(shop, shop.payment(metadata=metadata))
         assert answer["metadata"] == metadata
-        event = (await shop.fetch("select body from event order by event_id desc limit 1"))[0]["body"]
+        event = (await shop.fetch("select body from event order by position desc limit 1"))[0]["body"]
         assert json.loads(event)["metadata"] == metadata
 
 

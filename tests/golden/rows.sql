@@ -55,17 +55,17 @@ from ledger_entry order by transaction_id, number;
 
 -- name: events
 select json_build_object(
-    'eventId', event_id, 'orderId', payment_id, 'transactionId', transaction_id, 'subscriptionId', subscription_id,
+    'eventId', coalesce(event_id, position), 'orderId', payment_id, 'transactionId', transaction_id, 'subscriptionId', subscription_id,
     'siteId', site_id, 'kind', kind, 'status', status, 'url', url, 'format', format, 'requestId', request_id,
     'sequence', sequence, 'body', convert_from(body, 'UTF8')
 )
-from event order by transaction_id, subscription_id, created_at, event_id;
+from event left join event_number using (merchant_id, position) order by transaction_id, subscription_id, created_at, event_id;
 
 -- name: deliveries
 select json_build_object(
     'eventId', d.event_id, 'number', d.number, 'form', d.form, 'url', d.url, 'state', d.state, 'attempts', d.attempts
 )
-from delivery d join event e using (merchant_id, event_id)
+from delivery d join event e using (merchant_id, position)
 order by e.transaction_id, e.subscription_id, e.created_at, d.event_id, d.number;
 
 -- name: claims
@@ -149,10 +149,10 @@ from velocity_mark order by noted_at, transaction_id, kind, is_decline;
 select json_build_object('address', address, 'isAccepted', is_accepted) from sign_in order by signed_in_at;
 
 -- name: undelivered
-select event_id::text from event e
-where sequence is null
+select position::text from event e
+where position in (select position from unnumbered_event)
     or exists (
         select from delivery d
-        where d.merchant_id = e.merchant_id and d.event_id = e.event_id
+        where d.merchant_id = e.merchant_id and d.position = e.position
             and (d.state in ('held', 'leased') or d.state = 'waiting' and d.attempts = 0)
     );

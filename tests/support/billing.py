@@ -86,7 +86,7 @@ class Billing:
 
     async def events(self) -> list[tuple[str, str]]:
         """Return kind and status of each event, oldest first."""
-        return [tuple(row) for row in await self.shop.fetch("select kind, status from event order by event_id")]
+        return [tuple(row) for row in await self.shop.fetch("select kind, status from event order by position")]
 
     async def set_policy(self, text: str) -> None:
         """Say how the site retries failed renewals."""

@@ -105,7 +105,7 @@ _transaction_ids = itertools.count(1_000_000)
 
 
 async def insert_event(connection: PlainConnection, url: str, **fields: Any) -> int:
-    """Insert an event as the finish of a payment does, and return the id that it has until it is numbered."""
+    """Insert an event as the finish of a payment does, and return its position."""
     row = {
         "merchant_id": 1,
         "payment_id": None,
@@ -120,25 +120,24 @@ async def insert_event(connection: PlainConnection, url: str, **fields: Any) -> 
     } | fields
     columns = ", ".join(row)
     places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
-    event_id = await connection.fetchval(
-        f"insert into event ({columns}) values ({places}) returning event_id",  # noqa: S608 - names of ours
+    position = await connection.fetchval(
+        f"with recorded as (insert into event ({columns}) values ({places}) returning position) "  # noqa: S608 - names of ours
+        "insert into unnumbered_event select position from recorded returning position",
         *row.values(),
     )
-    return int(event_id)
+    return int(position)
 
 
 async def insert_events(database: Database, urls: Iterable[str], **fields: Any) -> list[int]:
-    """Insert one event for each URL, and return the ids that they have until they are numbered."""
+    """Insert one event for each URL, and return their positions."""
     async with database.transaction() as connection:
         return [await insert_event(connection, url, **fields) for url in urls]
 
 
 async def select_event_ids(database: Database, merchant_id: int = 1) -> list[int]:
-    """Return the lasting ids of a merchant's events, in the order of their numbers."""
+    """Return the public IDs of a merchant's events, in the order of their numbers."""
     rows = await fetch(
-        database,
-        "select event_id from event where merchant_id = $1 and sequence is not null order by sequence",
-        merchant_id,
+        database, "select event_id from event_number where merchant_id = $1 order by sequence", merchant_id
     )
     return [row["event_id"] for row in rows]
 

@@ -64,5 +64,5 @@ def sign(body: bytes, *, secret: str = SECRET, event_id: int = 1, age_seconds: i
 
 async def newest_event(shop: WebShop) -> Any:
     """Return the event that was recorded last."""
-    [row] = await shop.fetch("select * from event order by event_id desc limit 1")
+    [row] = await shop.fetch("select * from event order by position desc limit 1")
     return row

@@ -68,7 +68,7 @@ class Subscriber:
 
     async def events(self) -> list[Any]:
         """Return the events that were recorded, oldest first: by their kinds, those about its end by their status."""
-        rows = await self.shop.fetch("select kind, status from event order by event_id")
+        rows = await self.shop.fetch("select kind, status from event order by position")
         return [row["status"] if row["kind"] == "cancel" else row["kind"] for row in rows]
 
 

@@ -103,9 +103,11 @@ UNPOSTED = """
 """
 
 UNDELIVERED = """
-    select e.event_id, e.sequence, d.state::text
-    from gateway.event e left join gateway.delivery d using (merchant_id, event_id)
-    where e.sequence is null or (d.state is distinct from 'delivered' and e.url <> '')
+    select position, n.sequence, d.state::text
+    from gateway.event e
+    left join gateway.event_number n using (position)
+    left join gateway.delivery d using (position)
+    where n.sequence is null or (d.state is distinct from 'delivered' and e.url <> '')
 """
 
 #: Final transactions without an event, two events about one transaction and status, and what has to be heard.
@@ -125,7 +127,7 @@ TOLD = "select transaction_id::text, status from gateway.event where transaction
 #: What becomes of an order's events, for the message about callbacks in a wrong order.
 DELIVERIES = """
     select e.event_id, e.sequence, e.kind, e.status, d.thread, d.attempts, a.started
-    from gateway.event e
+    from gateway.numbered_event e
     join gateway.delivery d using (merchant_id, event_id)
     left join lateral (
         select array_agg(started_at::time::text order by started_at) as started
@@ -140,7 +142,7 @@ GAPS = """
         select
             merchant_id, sequence,
             coalesce(lag(sequence) over (partition by merchant_id order by sequence), 0) as previous
-        from gateway.event where sequence is not null
+        from gateway.event_number
     ) numbered
     where sequence <> previous + 1 and sequence % 1000000000 <> 1
 """

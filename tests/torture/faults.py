@@ -63,17 +63,17 @@ STORED_FAULTS = {
         from closed""": "its attempt unknown",
     "update gateway.event set answer_length = null": "left behind",
     """update gateway.delivery d set state = 'waiting', due_at = now() + interval '1 year' from gateway.event e, sale
-        where e.transaction_id = sale.transaction_id and d.event_id = e.event_id""": "is waiting",
+        where e.transaction_id = sale.transaction_id and d.position = e.position""": "is waiting",
     "delete from gateway.event e using sale where e.transaction_id = sale.transaction_id": "has no event",
-    """update gateway.event set sequence = sequence + 5
-        where sequence = (select max(sequence) from gateway.event)""": "has a gap",
+    """update gateway.event_number set sequence = sequence + 5
+        where sequence = (select max(sequence) from gateway.event_number)""": "has a gap",
     """drop index gateway.renewal_once;
         insert into gateway.renewal
             (merchant_id, transaction_id, payment_id, subscription_id, period, try, account_id, state, due_at, tried_at)
         select merchant_id, transaction_id + try, transaction_id, 1, 1, try, gen_random_uuid(), 'paid', now(), now()
         from sale, generate_series(1, 2) as tries (try)""": "paid 2 times for period 1",
     """drop index gateway.event_fact_unique;
-        insert into gateway.event (merchant_id, event_id, payment_id, transaction_id, kind, status, url, body)
+        insert into gateway.event (merchant_id, position, payment_id, transaction_id, kind, status, url, body)
         select e.merchant_id, -1, e.payment_id, e.transaction_id, e.kind, e.status, '', e.body
         from gateway.event e, sale where e.transaction_id = sale.transaction_id""": "two events about one outcome",
 }

@@ -1,7 +1,7 @@
 """Number events and insert their deliveries.
 
 A merchant's events have the numbers 1, 2, 3 ... without a gap, in the order in which the sequencer reads them. With its
-number an event gets its permanent ID. Its first ID only orders it, because database transactions may commit in another
+number an event gets its public ID. Before that, its position orders it; database transactions may commit in another
 order or not at all. One sequencer runs at a time; a second one returns at once.
 
 An event with a URL has a delivery in each of its forms. Of the events of one thread the first is due, unless an earlier

@@ -4,12 +4,16 @@
 -- a claim locks hosts and deliveries with SKIP LOCKED and never waits.
 
 -- name: select_unnumbered_events(batch)
--- Return the oldest events without a number, with their URLs.
-select merchant_id, event_id, url from event where sequence is null order by event_id limit :batch;
+-- Return the oldest events without a number, with their URLs. Here and below, a join would read all events if its plan was made for an
+-- empty table.
+select position, (select e.url from event e where e.position = u.position)
+from unnumbered_event u
+order by position
+limit :batch;
 
--- name: number_events(merchant_ids, event_ids, origins)$
+-- name: number_events(positions, origins)$
 -- Number events and insert their deliveries; return 0 if another sequencer runs.
-select number_events_v1(:merchant_ids::bigint[], :event_ids::bigint[], :origins::text[]);
+select number_events_v1(:positions::bigint[], :origins::text[]);
 
 -- name: skip_event_sequences()$
 -- Set the counter of every merchant, also of those without events, to the next multiple of 10^9.
@@ -25,18 +29,18 @@ select count(*)::integer from moved;
 -- Find or create hosts, and mark them for the next claim.
 select merchant_id, origin, host_id from upsert_delivery_hosts_v1(:merchant_ids::bigint[], :origins::text[]);
 
--- name: insert_deliveries(merchant_ids, event_ids, numbers, forms, host_ids, threads, urls, held, created_at)!
+-- name: insert_deliveries(merchant_ids, event_ids, positions, numbers, forms, host_ids, threads, urls, held, created_at)!
 -- Insert deliveries of events; hold those behind an earlier event of their thread.
-insert into delivery (merchant_id, event_id, number, form, host_id, thread, url, state, due_at, created_at)
+insert into delivery (merchant_id, event_id, position, number, form, host_id, thread, url, state, due_at, created_at)
 select
-    given.merchant_id, given.event_id, given.number, given.form, given.host_id, given.thread, given.url,
+    given.merchant_id, given.event_id, given.position, given.number, given.form, given.host_id, given.thread, given.url,
     (case when given.held then 'held' else 'waiting' end)::delivery_state,
     case when not given.held then now() + m.clock_offset end,
     given.created_at
 from unnest(
-    :merchant_ids::bigint[], :event_ids::bigint[], :numbers::smallint[], :forms::delivery_form[], :host_ids::bigint[],
-    :threads::bigint[], :urls::text[], :held::boolean[], :created_at::timestamptz[]
-) as given (merchant_id, event_id, number, form, host_id, thread, url, held, created_at)
+    :merchant_ids::bigint[], :event_ids::bigint[], :positions::bigint[], :numbers::smallint[], :forms::delivery_form[],
+    :host_ids::bigint[], :threads::bigint[], :urls::text[], :held::boolean[], :created_at::timestamptz[]
+) as given (merchant_id, event_id, position, number, form, host_id, thread, url, held, created_at)
 join merchant m using (merchant_id);
 
 -- name: select_next_delivery(merchant_id, with_failing)$
@@ -56,7 +60,12 @@ where h.merchant_id = :merchant_id and (:with_failing or h.failures = 0);
 -- Return whether any event of a merchant that existed at a time is unnumbered, or any of its callbacks was due then and is still due
 -- or being sent. Failing endpoints count only if included.
 select
-    exists (select from event where sequence is null and merchant_id = :merchant_id and created_at <= :made_by)
+    exists (
+        select from unnumbered_event u
+        where (
+            select e.merchant_id = :merchant_id and e.created_at <= :made_by from event e where e.position = u.position
+        )
+    )
     or exists (
         select
         from delivery d
@@ -180,7 +189,7 @@ returning d.merchant_id, d.host_id;
 -- estimate from the two partial indexes, if that is higher.
 with counted as (
     select
-        (select count(*) from (select from event where sequence is null limit :most::integer) e)
+        (select count(*) from (select from unnumbered_event limit :most::integer) e)
         + (
             select count(*)
             from (select from delivery where state in ('held', 'waiting', 'leased') limit :most::integer) d
@@ -192,11 +201,11 @@ select
         else greatest(depth, (
             select sum(greatest(reltuples, 0))::bigint
             from pg_class
-            where oid in ('event_unnumbered'::regclass, 'delivery_unfinished'::regclass)
+            where oid in ('unnumbered_event_pkey'::regclass, 'delivery_unfinished'::regclass)
         ))
     end as depth,
     coalesce(now() - least(
-        (select created_at from event where sequence is null order by event_id limit 1),
+        (select e.created_at from event e where e.position = (select min(position) from unnumbered_event)),
         (select created_at from delivery where state in ('held', 'waiting', 'leased') order by created_at limit 1)
     ), '0') as oldest_age
 from counted;
@@ -208,9 +217,9 @@ select
     e.site_id, e.request_id, d.url, d.state::text, d.due_at, d.created_at,
     merchant_time_v1(d.merchant_id, d.created_at) as at,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body
-from event e
+from numbered_event e
 join delivery d using (merchant_id, event_id)
-where e.merchant_id = :merchant_id and e.payment_id = :payment_id and e.sequence is not null
+where e.merchant_id = :merchant_id and e.payment_id = :payment_id
 order by d.event_id, d.number
 limit :most;
 
@@ -222,7 +231,7 @@ select
     merchant_time_v1(d.merchant_id, d.created_at) as at,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body
 from delivery d
-join event e using (merchant_id, event_id)
+join numbered_event e using (merchant_id, event_id, position)
 where d.merchant_id = :merchant_id and d.event_id = :event_id
 order by d.number
 limit :most;
@@ -235,7 +244,7 @@ select
     merchant_time_v1(d.merchant_id, d.created_at) as at,
     case d.form when 'legacy' then e.legacy_xml else e.body end as body
 from delivery d
-join event e using (merchant_id, event_id)
+join numbered_event e using (merchant_id, event_id, position)
 where d.merchant_id = :merchant_id and d.event_id < :before
 order by d.event_id desc, d.number desc
 limit :most;
@@ -287,30 +296,32 @@ limit 1;
 
 -- name: lock_transaction_event(merchant_id, transaction_id)^
 -- Lock and return the newest event of a transaction, with the URL of its payment.
-select e.event_id, e.format::text, p.ipn_url
-from event e
+select n.event_id, n.position, e.format::text, p.ipn_url
+from event_number n
+join event e using (merchant_id, position)
 join payment p using (merchant_id, payment_id)
-where e.merchant_id = :merchant_id and e.transaction_id = :transaction_id and e.sequence is not null
-order by e.event_id desc
+where e.merchant_id = :merchant_id and e.transaction_id = :transaction_id
+order by n.event_id desc
 limit 1
 for no key update of e;
 
 -- name: lock_delivery_event(merchant_id, event_id, number)^
 -- Lock an event, and return the URL and the form of one of its deliveries.
-select d.url, d.form::text
-from event e
-join delivery d using (merchant_id, event_id)
-where e.merchant_id = :merchant_id and e.event_id = :event_id and d.number = :number
+select d.position, d.url, d.form::text
+from delivery d
+join event e using (merchant_id, position)
+where d.merchant_id = :merchant_id and d.event_id = :event_id and d.number = :number
 for no key update of e;
 
 -- name: select_last_delivery(merchant_id, event_id)$
 -- Return the number of the last delivery of an event, or 0.
 select coalesce(max(number), 0) from delivery where merchant_id = :merchant_id and event_id = :event_id;
 
--- name: insert_resend(merchant_id, event_id, number, form, host_id, url)!
+-- name: insert_resend(merchant_id, event_id, position, number, form, host_id, url)!
 -- Insert a further delivery of an event, outside of its thread.
-insert into delivery (merchant_id, event_id, number, form, host_id, url, state, due_at, created_at)
-select m.merchant_id, :event_id, :number, :form::text::delivery_form, :host_id, :url, 'waiting', now() + m.clock_offset, now()
+insert into delivery (merchant_id, event_id, position, number, form, host_id, url, state, due_at, created_at)
+select m.merchant_id, :event_id, :position, :number, :form::text::delivery_form, :host_id, :url, 'waiting', now() + m.clock_offset,
+    now()
 from merchant m
 where m.merchant_id = :merchant_id;
 
@@ -319,10 +330,11 @@ where m.merchant_id = :merchant_id;
 -- forms, at the endpoint if one is named, has failed or was acknowledged. Returns also the number of the last examined event, and
 -- whether there are more.
 with looked as materialized (
-    select event_id, sequence, merchant_time_v1(merchant_id, created_at) as at
-    from event
-    where merchant_id = :merchant_id and sequence > :after and sequence <= :until
-    order by sequence
+    select n.event_id, n.sequence, merchant_time_v1(n.merchant_id, e.created_at) as at
+    from event_number n
+    join event e using (position)
+    where n.merchant_id = :merchant_id and n.sequence > :after and n.sequence <= :until
+    order by n.sequence
     limit :looked_at
 ), fitting as materialized (
     select l.event_id, l.sequence
@@ -351,25 +363,30 @@ with looked as materialized (
 select
     array(select event_id from fitting order by event_id) as event_ids, reached.last,
     exists (
-        select from event where merchant_id = :merchant_id and sequence > reached.last and sequence <= :until
+        select from event_number where merchant_id = :merchant_id and sequence > reached.last and sequence <= :until
     ) as has_more
 from reached;
 
 -- name: lock_events(merchant_id, event_ids)!
 -- Lock events before they are sent again.
-select event_id
+select
 from event
-where merchant_id = :merchant_id and event_id = any(:event_ids::bigint[])
-order by event_id
+where position in (select position from delivery where merchant_id = :merchant_id and event_id = any(:event_ids::bigint[]))
+order by position
 for no key update;
 
 -- name: select_repeatable_deliveries(merchant_id, event_ids, origin, only_failed)
 -- Return the newest delivery of locked events in each form, at the endpoint if one is named, if it has failed or was acknowledged.
 select
-    e.event_id, newest.form::text, newest.url, coalesce(-e.subscription_id, e.payment_id) as thread,
+    e.event_id, e.position, newest.form::text, newest.url, coalesce(-e.subscription_id, e.payment_id) as thread,
     (select max(d.number) from delivery d where d.merchant_id = e.merchant_id and d.event_id = e.event_id) as last_number,
     now() as created_at
-from event e
+from (
+    select distinct d.merchant_id, d.event_id, position, e.subscription_id, e.payment_id
+    from delivery d
+    join event e using (position)
+    where d.merchant_id = :merchant_id and d.event_id = any(:event_ids::bigint[])
+) e
 cross join lateral (
     select distinct on (d.form) d.form, d.state, d.url
     from delivery d
@@ -377,8 +394,7 @@ cross join lateral (
     where d.merchant_id = e.merchant_id and d.event_id = e.event_id and (:origin::text is null or h.origin = :origin)
     order by d.form, d.number desc
 ) newest
-where e.merchant_id = :merchant_id and e.event_id = any(:event_ids::bigint[])
-    and (newest.state = 'failed' or (newest.state = 'delivered' and not :only_failed::boolean))
+where newest.state = 'failed' or (newest.state = 'delivered' and not :only_failed::boolean)
 order by e.event_id, newest.form;
 
 -- name: lock_unfinished_events(merchant_id, threads)
@@ -391,7 +407,7 @@ for no key update of d;
 
 -- name: select_last_sequence(merchant_id)$
 -- Return the number of a merchant's last event, or 0.
-select coalesce(max(sequence), 0) from event where merchant_id = :merchant_id and sequence is not null;
+select coalesce(max(sequence), 0) from event_number where merchant_id = :merchant_id;
 
 -- name: select_order_records(merchant_id, payment_id, most)
 -- Return the delivery attempts of an order's callbacks, newest first, then the deliveries without one.
@@ -406,11 +422,11 @@ select
     case d.form when 'legacy' then e.legacy_xml else e.body end as body,
     coalesce(a.number, 0) as number, merchant_time_v1(a.merchant_id, a.started_at) as started_at, a.duration_ms, a.status,
     a.error, a.excerpt
-from event e
+from numbered_event e
 join delivery d using (merchant_id, event_id)
 left join delivery_attempt a
     on a.merchant_id = d.merchant_id and a.event_id = d.event_id and a.delivery_number = d.number
-where e.merchant_id = :merchant_id and e.payment_id = :payment_id and e.sequence is not null
+where e.merchant_id = :merchant_id and e.payment_id = :payment_id
 order by a.started_at desc nulls last, d.event_id desc, d.number desc
 limit :most;
 
@@ -427,11 +443,11 @@ select
     case d.form when 'legacy' then e.legacy_xml else e.body end as body,
     coalesce(a.number, 0) as number, merchant_time_v1(a.merchant_id, a.started_at) as started_at, a.duration_ms, a.status,
     a.error, a.excerpt
-from event e
+from numbered_event e
 join delivery d on d.merchant_id = e.merchant_id and d.event_id = e.event_id
 left join delivery_attempt a
     on a.merchant_id = d.merchant_id and a.event_id = d.event_id and a.delivery_number = d.number
-where e.merchant_id = :merchant_id and e.transaction_id = :transaction_id and e.sequence is not null
+where e.merchant_id = :merchant_id and e.transaction_id = :transaction_id
 order by a.started_at desc nulls last, d.event_id desc, d.number desc
 limit 1;
 
@@ -450,7 +466,7 @@ select
     a.error, a.excerpt,
     h.paused_until > now() + m.clock_offset as is_paused
 from delivery d
-join event e using (merchant_id, event_id)
+join numbered_event e using (merchant_id, event_id, position)
 join delivery_host h using (merchant_id, host_id)
 join merchant m using (merchant_id)
 left join delivery_attempt a
@@ -464,7 +480,7 @@ select exists (select from payment where merchant_id = :merchant_id and payment_
 -- name: select_events_after(merchant_id, after, most)
 -- Return a merchant's events after a number, in order and without gaps.
 select event_id, sequence, kind, status, merchant_time_v1(merchant_id, created_at) as created_at, body
-from event
+from numbered_event
 where merchant_id = :merchant_id and sequence > :after
 order by sequence
 limit :most;

@@ -19,6 +19,14 @@ from tollhouse.storage.database import PlainConnection
 MAX_DELIVERIES = 100
 
 
+class EventKey(NamedTuple):
+    """A merchant's event, by its public ID and by the key of its row."""
+
+    merchant_id: int
+    event_id: int
+    position: int
+
+
 class DeliveryKey(NamedTuple):
     """One delivery of a merchant's event."""
 
@@ -39,9 +47,8 @@ async def resend_transaction(
     event = await queries.lock_transaction_event(connection, **own)
     if event is None:
         raise RequestInProgress("The transaction has no callback yet; it has one when it is final.")
-    return await _insert(
-        connection, merchant_id, event["event_id"], url=url or event["ipn_url"], forms=forms_of(event["format"])
-    )
+    key = EventKey(merchant_id, event["event_id"], event["position"])
+    return await _insert(connection, key, url=url or event["ipn_url"], forms=forms_of(event["format"]))
 
 
 async def resend_delivery(connection: PlainConnection, *, merchant_id: int, event_id: int, number: int) -> DeliveryKey:
@@ -49,22 +56,19 @@ async def resend_delivery(connection: PlainConnection, *, merchant_id: int, even
     delivery = await queries.lock_delivery_event(connection, merchant_id=merchant_id, event_id=event_id, number=number)
     if delivery is None:
         raise NotFound("There is no such callback.")
-    return await _insert(connection, merchant_id, event_id, url=delivery["url"], forms=(delivery["form"],))
+    key = EventKey(merchant_id, event_id, delivery["position"])
+    return await _insert(connection, key, url=delivery["url"], forms=(delivery["form"],))
 
 
-async def _insert(
-    connection: PlainConnection, merchant_id: int, event_id: int, *, url: str, forms: Sequence[Form]
-) -> DeliveryKey:
+async def _insert(connection: PlainConnection, key: EventKey, *, url: str, forms: Sequence[Form]) -> DeliveryKey:
     """Insert deliveries of a locked event, one for each form, and return the first."""
     if not url:
         raise Invalid({"url": ["is required: the payment has none"]})
-    last: int = await queries.select_last_delivery(connection, merchant_id=merchant_id, event_id=event_id)
+    last: int = await queries.select_last_delivery(connection, merchant_id=key.merchant_id, event_id=key.event_id)
     if last + len(forms) > MAX_DELIVERIES:
         raise Invalid({}, f"This callback was delivered {last} times already; read it instead.")
-    origin = OriginKey(merchant_id, get_origin(url))
+    origin = OriginKey(key.merchant_id, get_origin(url))
     host_id = (await upsert_hosts(connection, [origin]))[origin]
     for number, form in enumerate(forms, start=last + 1):
-        await queries.insert_resend(
-            connection, merchant_id=merchant_id, event_id=event_id, number=number, form=form, host_id=host_id, url=url
-        )
-    return DeliveryKey(event_id, last + 1)
+        await queries.insert_resend(connection, **key._asdict(), number=number, form=form, host_id=host_id, url=url)
+    return DeliveryKey(key.event_id, last + 1)

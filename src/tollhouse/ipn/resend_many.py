@@ -113,7 +113,18 @@ def plan_resends(
         host_id = hosts[OriginKey(merchant_id, get_origin(url))]
         held = thread is not None and first[thread] < event_id
         routes.append(
-            Redelivery(merchant_id, event_id, number, row["form"], host_id, thread, url, held, row["created_at"])
+            Redelivery(
+                merchant_id,
+                event_id,
+                row["position"],
+                number,
+                row["form"],
+                host_id,
+                thread,
+                url,
+                held,
+                row["created_at"],
+            )
         )
     return routes
 

@@ -63,8 +63,7 @@ class OriginKey(NamedTuple):
 class UnnumberedEvent(NamedTuple):
     """An event without a number. An event without a URL is not delivered."""
 
-    merchant_id: int
-    event_id: int
+    position: int
     url: str
 
 
@@ -100,6 +99,7 @@ class Redelivery(NamedTuple):
 
     merchant_id: int
     event_id: int
+    position: int
     number: int
     form: Form
     host_id: int
@@ -118,8 +118,7 @@ async def number_events(connection: PlainConnection, events: Sequence[Unnumbered
     """Number events, insert their deliveries, and return the number of events; 0 if another sequencer runs."""
     numbered: int = await queries.number_events(
         connection,
-        merchant_ids=[event.merchant_id for event in events],
-        event_ids=[event.event_id for event in events],
+        positions=[event.position for event in events],
         origins=origins,
     )
     return numbered
@@ -148,6 +147,7 @@ async def insert_deliveries(connection: PlainConnection, routes: Sequence[Redeli
         connection,
         merchant_ids=[route.merchant_id for route in routes],
         event_ids=[route.event_id for route in routes],
+        positions=[route.position for route in routes],
         numbers=[route.number for route in routes],
         forms=[route.form for route in routes],
         host_ids=[route.host_id for route in routes],

@@ -175,7 +175,7 @@ with behind as (
 )
 select e.merchant_id, e.transaction_id, e.sequence
 from behind
-join event e using (merchant_id)
+join numbered_event e using (merchant_id)
 where e.sequence > behind.proven_sequence
 order by e.sequence
 limit :limit;

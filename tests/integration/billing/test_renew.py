@@ -56,7 +56,7 @@ async def test_it_is_a_new_order(billing: Billing) -> None:
     await billing.advance(days=31)
     await billing.renew()
     [sign_up, renewed] = [
-        json.loads(row["body"]) for row in await billing.shop.fetch("select body from event order by event_id")
+        json.loads(row["body"]) for row in await billing.shop.fetch("select body from event order by position")
     ]
     assert renewed["payment"]["orderId"] != sign_up["payment"]["orderId"]
     assert renewed["metadata"] == {"wp_order_id": 7}
@@ -281,7 +281,7 @@ async def test_a_failed_event_tells_where_it_stands(billing: Billing) -> None:
     await billing.advance(days=30, minutes=1)
     billing.shop.acquirer.plan(Plan(Declined("51")))
     await billing.renew()
-    told: Any = json.loads(await billing.shop.value("select body from event order by event_id desc limit 1"))
+    told: Any = json.loads(await billing.shop.value("select body from event order by position desc limit 1"))
     assert (told["payment"]["status"], told["subscription"]["status"]) == ("fail", "past_due")
 
 

@@ -30,7 +30,7 @@ async def test_each_merchant_counts_from_one(merchants: Database) -> None:
     for merchant_id in (1, 2, 1, 1, 2):
         await insert_events(merchants, [URL], merchant_id=merchant_id)
     assert [await number_batch(merchants, batch=2) for _ in range(4)] == [2, 2, 1, 0]
-    rows = await fetch(merchants, "select merchant_id, sequence from event order by event_id")
+    rows = await fetch(merchants, "select merchant_id, sequence from event_number order by position")
     assert [(row["merchant_id"], row["sequence"]) for row in rows] == [(1, 1), (2, 1), (1, 2), (1, 3), (2, 2)]
 
 
@@ -41,7 +41,7 @@ async def test_event_that_commits_late_gets_the_next_number(merchants: Database)
         await insert_events(merchants, [URL], body=b"early")
         await number_batch(merchants)
     await number_batch(merchants)
-    rows = await fetch(merchants, "select body from event order by sequence")
+    rows = await fetch(merchants, "select body from numbered_event order by sequence")
     assert [row["body"] for row in rows] == [b"early", b"late"]
     first, second = await select_event_ids(merchants)
     assert 10**15 < first < second
@@ -62,7 +62,8 @@ async def test_sequencers_at_once_leave_no_gap(merchants: Database) -> None:
             await insert_events(merchants, [URL, URL], merchant_id=1 + number % 3, payment_id=number)
         done.set()
     rows = await fetch(
-        merchants, "select merchant_id, array_agg(sequence) as sequences from event group by merchant_id order by 1"
+        merchants,
+        "select merchant_id, array_agg(sequence) as sequences from event_number group by merchant_id order by 1",
     )
     assert [row["merchant_id"] for row in rows] == [1, 2, 3]
     assert all(sorted(row["sequences"]) == list(range(1, 41)) for row in rows)
@@ -77,7 +78,7 @@ async def test_rolled_back_batch_takes_no_number(merchants: Database) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await number_batch(merchants)
-    assert [row["sequence"] for row in await fetch(merchants, "select sequence from event")] == [1]
+    assert [row["sequence"] for row in await fetch(merchants, "select sequence from event_number")] == [1]
 
 
 async def test_second_event_of_a_payment_is_held(merchants: Database) -> None:
@@ -107,7 +108,7 @@ async def test_each_form_has_a_delivery(merchants: Database) -> None:
     await number_batch(merchants)
     rows = await fetch(
         merchants,
-        "select sequence, number, form::text from event left join delivery d using (event_id) order by 1, 2",
+        "select sequence, number, form::text from event_number left join delivery d using (event_id) order by 1, 2",
     )
     assert [tuple(row.values()) for row in rows] == [
         (1, 1, "legacy"),

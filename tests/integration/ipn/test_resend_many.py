@@ -91,7 +91,12 @@ async def test_range_of_times_is_the_merchants(merchants: Database) -> None:
     async with merchants.acquire() as connection:
         for place, event_id in enumerate(made):
             at = begin + timedelta(days=place)
-            await connection.execute("update event set created_at = $2 where event_id = $1", event_id, at)
+            await connection.execute(
+                "update event set created_at = $2"
+                " where position = (select position from event_number where event_id = $1)",
+                event_id,
+                at,
+            )
     one_day = replace(FAILED, since=begin + timedelta(days=1), before=begin + timedelta(days=2))
     assert (await resend(merchants, one_day)).count == 1
     assert await resent(merchants) == [(made[1], "waiting")]

@@ -128,7 +128,7 @@ async def test_the_steps_of_a_dispute(shop: Shop) -> None:
         assert told["parentTransactionId"] == paid.payment["transactionId"]
         assert "excessAmount" not in told
         assert before - await shop.value(LOST) == moved
-    kinds = [row["kind"] for row in await shop.fetch("select kind from event order by event_id")]
+    kinds = [row["kind"] for row in await shop.fetch("select kind from event order by position")]
     assert kinds == ["sale", *("dispute.won" if step is DisputeStep.WON else mode for step, mode, *_ in STEPS)]
     assert (await verify_ledger(shop.parts.database)).violations == ()
 

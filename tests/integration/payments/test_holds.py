@@ -68,7 +68,7 @@ async def test_a_capture_that_falls_due(shop: Shop) -> None:
     assert await done(shop) == [AUTHORIZED, CAPTURED]
     assert await process_due_holds(shop.parts.operations) == 0
     assert await shop.value("select count(*) from authorization_hold") == 0
-    events = await shop.fetch("select kind, payment_id from event order by event_id")
+    events = await shop.fetch("select kind, payment_id from event order by position")
     assert [event["kind"] for event in events] == ["auth", "settle"]
     assert {event["payment_id"] for event in events} == {int(paid.payment["orderId"])}
     assert await contradictions(shop) == []
@@ -90,7 +90,7 @@ async def test_an_authorization_that_expires(shop: Shop) -> None:
         await shop.capture(paid.transaction_id)
     assert await process_due_holds(shop.parts.operations) == 1
     assert await done(shop) == [AUTHORIZED, RELEASED]
-    assert await shop.value("select kind || status from event order by event_id desc limit 1") == "voidsuccess"
+    assert await shop.value("select kind || status from event order by position desc limit 1") == "voidsuccess"
     assert await shop.value("select count(*) from authorization_hold") == 0
 
 

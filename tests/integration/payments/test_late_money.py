@@ -78,7 +78,7 @@ async def late_approvals(shop: Shop) -> LateApprovals:
 
 async def statuses(shop: Shop) -> list[str]:
     """Return the statuses of the events there are."""
-    return [row["status"] for row in await shop.fetch("select status from event order by event_id")]
+    return [row["status"] for row in await shop.fetch("select status from event order by position")]
 
 
 async def test_an_approval_after_1040_is_reversed(shop: Shop, logs: list[Any]) -> None:

@@ -55,7 +55,7 @@ async def test_a_capture_of_all(shop: Shop) -> None:
     assert (verb, sent.original_reference) == ("capture", shop.acquirer.asked[0].reference)
     assert sent.money.amount_minor == 1999
     assert sent.reference == f"{captured.transaction_id}-1"
-    events = await shop.fetch("select kind, status, request_id, body from event order by event_id")
+    events = await shop.fetch("select kind, status, request_id, body from event order by position")
     assert [(row["kind"], row["status"]) for row in events] == [("auth", "success"), ("settle", "success")]
     assert events[1]["request_id"] == "r-capture"
     assert events[1]["body"].startswith(captured.reply.body[:-1])

@@ -41,7 +41,7 @@ async def age(shop: Shop, seconds: float) -> None:
 
 async def events(shop: Shop) -> list[str]:
     """Return the statuses of the events there are."""
-    return [row["status"] for row in await shop.fetch("select status from event order by event_id")]
+    return [row["status"] for row in await shop.fetch("select status from event order by position")]
 
 
 # A crash between the two steps

@@ -87,7 +87,7 @@ async def test_an_event_for_each_final_fact(shop: Shop) -> None:
     """Approved and declined payments have an event with the answer's own blocks; a pending one has none."""
     shop.acquirer.plan(Plan(), Plan(Declined("51")), Plan(lost="answer"))
     answers = [await shop.pay(metadata=f'{{"n": {n}}}') for n in range(3)]
-    events = await shop.fetch("select transaction_id, status, kind, body, url, request_id from event order by event_id")
+    events = await shop.fetch("select transaction_id, status, kind, body, url, request_id from event order by position")
     assert [event["status"] for event in events] == ["success", "fail"]
     assert [event["transaction_id"] for event in events] == [paid.transaction_id for paid in answers[:2]]
     assert all(event["body"].startswith(paid.reply.body[:-1]) for event, paid in zip(events, answers, strict=False))

@@ -98,7 +98,7 @@ async def test_restored_skips_event_numbers_and_ids(database: Database) -> None:
         await insert_events(database, [""], merchant_id=merchant_id)
     await number_batch(database)
     newest = await fetch(
-        database, "select max(sequence) as newest from event group by merchant_id order by merchant_id"
+        database, "select max(sequence) as newest from event_number group by merchant_id order by merchant_id"
     )
     assert [row["newest"] for row in newest] == [10**9 + 1, 3 * 10**9 + 1, 10**9 + 1]
     assert await reserve(database) - before >= 3_600 * 10_000 * ID_STEP

@@ -83,7 +83,7 @@ async def settled(database: Database) -> bool:
     """Whether every event is delivered or has failed."""
     [row] = await fetch(
         database,
-        "select (select count(*) from event where sequence is null) as unnumbered,"
+        "select (select count(*) from unnumbered_event) as unnumbered,"
         " (select count(*) from delivery where state not in ('delivered', 'failed')) as unfinished",
     )
     return bool(row["unnumbered"] == 0 and row["unfinished"] == 0)

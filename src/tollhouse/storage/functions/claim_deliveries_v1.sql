@@ -228,15 +228,15 @@ begin
         from dealt_out one
         where d.merchant_id = one.merchant_id and d.event_id = one.event_id and d.number = one.number
         returning
-            d.merchant_id, d.event_id, d.number, d.form, d.host_id, d.lease, d.url, d.attempts, d.due_at,
+            d.merchant_id, d.event_id, d.position, d.number, d.form, d.host_id, d.lease, d.url, d.attempts, d.due_at,
             coalesce(one.merchant_now - d.first_attempt_at, '0') as age, one.unproven, one.slow, one.place
     )
     select
         l.merchant_id, l.event_id, l.number, l.form::text, l.host_id, l.lease, l.url,
         case l.form when 'legacy' then e.legacy_xml else e.body end,
-        e.sequence, e.kind, e.payment_id, e.transaction_id, e.subscription_id, e.status, e.request_id, l.attempts, l.age,
+        n.sequence, e.kind, e.payment_id, e.transaction_id, e.subscription_id, e.status, e.request_id, l.attempts, l.age,
         l.unproven, l.slow, l.place
-    from leased l join event e using (merchant_id, event_id)
+    from leased l join event e using (position) join event_number n using (position)
     order by l.lease, l.due_at, l.event_id;
     -- Say when the hosts are to be looked at again: when something is due and a slot is free, or a lease runs out. A host that was
     -- served and has more goes to the end of its merchant's queue.

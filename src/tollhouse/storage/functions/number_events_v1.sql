@@ -2,6 +2,7 @@
 create type numbered_event_v1 as (
     merchant_id bigint,
     event_id bigint,
+    position bigint,
     thread bigint,
     url text,
     format ipn_format,
@@ -9,10 +10,10 @@ create type numbered_event_v1 as (
     origin text
 );
 
--- ipn: Number events, each with the origin of its URL, in the order of their IDs, and create a delivery of each in each of its forms.
+-- ipn: Number events, each with the origin of its URL, in the order of their positions, and create a delivery of each in each of its forms.
 -- The first of a thread may be sent unless an earlier one is in progress; the others are held. Returns the number of numbered events:
 -- zero if another sequencer is running.
-create function number_events_v1(merchant_ids bigint[], event_ids bigint[], origins text[])
+create function number_events_v1(positions bigint[], origins text[])
 returns integer language plpgsql
     set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
@@ -28,13 +29,14 @@ begin
     -- A statement of its own, after the lock: it sees what the sequencer before us committed.
     with taken as materialized (
         select
-            e.merchant_id, e.event_id, given.origin,
-            row_number() over (order by e.event_id) - 1 as place,
-            row_number() over (partition by e.merchant_id order by e.event_id) as rank,
+            e.merchant_id, e.position, coalesce(-e.subscription_id, e.payment_id) as thread, e.url, e.format, e.created_at,
+            given.origin,
+            row_number() over (order by e.position) - 1 as place,
+            row_number() over (partition by e.merchant_id order by e.position) as rank,
             count(*) over (partition by e.merchant_id) as total
-        from unnest(merchant_ids, event_ids, origins) as given (merchant_id, event_id, origin)
-        join event e using (merchant_id, event_id)
-        where e.sequence is null
+        from unnest(positions, origins) as given (position, origin)
+        join unnumbered_event using (position)
+        join event e using (position)
     ), reserved as materialized (
         select reserve_ids_v1('event', (select count(*)::integer from taken)) as first_id
     ), counter as (
@@ -45,22 +47,20 @@ begin
     ), placed as materialized (
         select
             taken.*, counter.last_sequence - taken.total + taken.rank as sequence,
-            reserved.first_id + 100 * taken.place as lasting_id
+            reserved.first_id + 100 * taken.place as event_id
         from taken join counter using (merchant_id) cross join reserved
-    ), moved as (
-        update event e
-        set sequence = placed.sequence, event_id = placed.lasting_id
-        from placed
-        where e.merchant_id = placed.merchant_id and e.event_id = placed.event_id
-        returning
-            e.merchant_id, e.event_id, coalesce(-e.subscription_id, e.payment_id) as thread, e.url, e.format, e.created_at,
-            placed.origin
+    ), stored as (
+        insert into event_number (position, merchant_id, sequence, event_id)
+        select position, merchant_id, sequence, event_id from placed
+    ), done as (
+        delete from unnumbered_event u using placed where u.position = placed.position
     )
     select
         count(*)::integer,
-        array_agg((merchant_id, event_id, thread, url, format, created_at, origin)::numbered_event_v1) filter (where url <> '')
+        array_agg((merchant_id, event_id, position, thread, url, format, created_at, origin)::numbered_event_v1)
+            filter (where url <> '')
     into counted, numbered
-    from moved;
+    from placed;
     if numbered is null then
         return counted;
     end if;
@@ -85,9 +85,9 @@ begin
         order by d.merchant_id + 0, d.event_id, d.number
         for no key update of d
     ) busy;
-    insert into delivery (merchant_id, event_id, number, form, host_id, thread, url, state, due_at, created_at)
+    insert into delivery (merchant_id, event_id, position, number, form, host_id, thread, url, state, due_at, created_at)
     select
-        n.merchant_id, n.event_id, f.number, f.form::delivery_form, h.host_id, n.thread, n.url,
+        n.merchant_id, n.event_id, n.position, f.number, f.form::delivery_form, h.host_id, n.thread, n.url,
         (case when n.is_held then 'held' else 'waiting' end)::delivery_state,
         case when not n.is_held then now() + m.clock_offset end,
         n.created_at
