@@ -100,7 +100,7 @@ class SkuChangeRequest(Body):
     @field_validator("price", mode="after")
     @classmethod
     def _check_price(cls, prices: list[PriceFields]) -> list[PriceFields]:
-        check_schedule([price.to_price() for price in prices])
+        check_schedule([price.price for price in prices])
         return prices
 
     @field_validator("amount", mode="before")
@@ -113,7 +113,7 @@ class SkuChangeRequest(Body):
         if self.amount is not None and self.currency:
             money = Money.parse(self.amount, Currency.of(self.currency))
             return (Price(Offset(0, "d"), money, repeat=False),)
-        return tuple(price.to_price() for price in self.price) or None
+        return tuple(price.price for price in self.price) or None
 
     def to_change(self) -> SkuChange:
         """Return what is given, in the words of the catalog."""

@@ -38,6 +38,8 @@ XML_HTTP_REQUEST = "xmlhttprequest"
 class TokenizeRequest(CardFields):
     """A card."""
 
+    strict_first = True
+
 
 #: The same for a card that is not there and for one that is somebody else's.
 UNKNOWN_ACCOUNT = {"paymentAccountId": ["is unknown, or not a card of this consumer"]}

@@ -105,15 +105,15 @@ def find_card_numbers(content: Any, *, allowed: Collection[str] = (), path: str 
     return {found: [MESSAGE] for found in _find(content, path, _holds_any, frozenset(allowed))}
 
 
-def find_number(content: Any, number: CardNumber, *, path: str = "") -> dict[str, list[str]]:
-    """Return the fields in which this very number stands, also among more digits."""
+def find_number(content: Mapping[str, Any], number: CardNumber) -> dict[str, list[str]]:
+    """Return the fields in which this very number stands, also among more digits. The keys are paths of fields."""
     if not number.may_stand_in(_encode(content)):
         return {}
 
     def holds(text: str, _: str) -> bool:
         return number.occurs_in(text)
 
-    return {found: [MESSAGE] for found in _find(content, path, holds, frozenset())}
+    return {found: [MESSAGE] for found in _find(content, "", holds, frozenset())}
 
 
 def _holds_any(text: str, name: str) -> bool:
@@ -168,9 +168,7 @@ def find_misplaced_card_numbers(
     """
     if number is None:
         return {}
-    faults = {
-        path: texts for name, part in parts.items() for path, texts in find_number(part, number, path=name).items()
-    }
+    faults = find_number(parts, number)
     if number.occurs_in(request.request_id):
         request.forget_request_id()
         faults["X-Request-ID"] = [MESSAGE]

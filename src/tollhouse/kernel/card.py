@@ -88,6 +88,8 @@ class CardNumber(_Secret):
 
     def occurs_in(self, text: str) -> bool:
         """Return whether this number occurs in a text, in any grouping, also within a longer run of digits."""
+        if not self.may_stand_in(text.encode("utf-8", "replace")):
+            return False
         return any(self._text in reading.translate(ONLY_DIGITS) for reading in read_texts(text))
 
     def may_stand_in(self, json: bytes) -> bool:

@@ -6,16 +6,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from tollhouse.wire.answers import Moment, Timestamp
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+def _list_fields(part: Any) -> Any:
+    """Return the fields of a response, or of a part of one, that are not None; or its only content."""
+    if isinstance(part, RootModel):
+        return part.root
+    if isinstance(part, BaseModel):
+        return {name: value for name, value in vars(part).items() if value is not None}
+    raise NotImplementedError(type(part).__name__)
+
+
+_encode = msgspec.json.Encoder(enc_hook=_list_fields, decimal_format="number").encode
 
 
 def render(answer: BaseModel) -> bytes:
     """Render a response as JSON: without fields that are None, decimals as numbers with their exact digits."""
-    return render_json(answer.model_dump(exclude_none=True))
+    return _encode(answer)
 
 
 def render_json(content: Any) -> bytes:

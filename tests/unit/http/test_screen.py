@@ -94,5 +94,5 @@ def test_a_page_form_loses_fields_with_card_numbers() -> None:
 def test_the_own_number_is_found_in_any_writing(text: object) -> None:
     """The number of a request's card is found however it is grouped, encoded or typed, also deep in a part."""
     number = CardNumber("4024007179366348")
-    assert find_number({"a": [{"b": text}]}, number, path="metadata") == {"metadata.a.0.b": [MESSAGE]}
-    assert find_number({"a": [{"b": "4024007179366349"}]}, number, path="metadata") == {}
+    assert find_number({"metadata": {"a": [{"b": text}]}}, number) == {"metadata.a.0.b": [MESSAGE]}
+    assert find_number({"metadata": {"a": [{"b": "4024007179366349"}]}}, number) == {}

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic_core import core_schema
 
 from tollhouse.api.fields.values import TypedText
-from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.body import Body, Canonical
 from tollhouse.kernel.card import Brand, Card, CardDataError, CardNumber, Cvv, Expiry
 from tollhouse.kernel.card_texts import read_number, read_plain
+
+MONTH_FORM, YEAR_FORM = "^(0[1-9]|1[0-2])$", "^[0-9]{2}$"
 
 
 def _read_number(value: Any) -> CardNumber:
@@ -31,7 +34,9 @@ def read_code(value: Any, brand: Brand | None = None) -> Cvv:
 def _read_month(value: Any) -> str:
     """Take `"03"`, `"3"`, and `3` from clients that send numbers."""
     text = read_plain(read_digits(value)).strip()
-    return text.zfill(2) if text else text
+    month = text.zfill(2) if text else text
+    Expiry.parse(month, "00")
+    return month
 
 
 def _read_year(value: Any) -> str:
@@ -50,10 +55,14 @@ Number = Annotated[
 Month = Annotated[
     str,
     BeforeValidator(_read_month),
-    Field(json_schema_extra={"pattern": "^(0[1-9]|1[0-2])$", "examples": ["12"]}),
+    Field(json_schema_extra={"pattern": MONTH_FORM, "examples": ["12"]}),
+    Canonical(core_schema.str_schema(pattern=MONTH_FORM)),
 ]
 Year = Annotated[
-    str, BeforeValidator(_read_year), Field(json_schema_extra={"pattern": "^[0-9]{2}$", "examples": ["30"]})
+    str,
+    BeforeValidator(_read_year),
+    Field(json_schema_extra={"pattern": YEAR_FORM, "examples": ["30"]}),
+    Canonical(core_schema.str_schema(pattern=YEAR_FORM)),
 ]
 Code = Annotated[Cvv, WithJsonSchema({"type": "string", "pattern": "^[0-9]{3,4}$", "examples": ["009"]})]
 
@@ -67,12 +76,6 @@ class CardFields(Body):
     cvv: Code | None = Field(None, description="The security code. Never stored beyond the answer.")
     cardHolder: TypedText | None = Field(None, description="The name on the card.", examples=["Jane Smith"])
     zip: TypedText | None = Field(None, description="Of the billing address.")
-
-    @field_validator("expirationMonth")
-    @classmethod
-    def _check_month(cls, month: str) -> str:
-        Expiry.parse(month, "00")
-        return month
 
     @field_validator("expirationYear")
     @classmethod

@@ -5,22 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import cached_property
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
-    PrivateAttr,
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
-    field_validator,
     model_validator,
 )
+from pydantic_core import core_schema
 
 from tollhouse.api.fields.values import TypedText
-from tollhouse.api.reading.body import Body
-from tollhouse.catalog.model import Price, Tax
+from tollhouse.api.reading.body import Body, Canonical
+from tollhouse.catalog.model import Price
 from tollhouse.catalog.prices import find_schedule_faults, parse_offset
 from tollhouse.catalog.taxes import TaxError, TaxTerms
 from tollhouse.kernel.money import Currency, Money
@@ -81,9 +82,54 @@ def check_schedule(prices: Sequence[Price]) -> None:
 MAX_REPEATS = 1_000
 #: One of these may stand for the amount.
 STAND_INS = ("afterTaxes", "beforeTaxes")
-TAX_FIELDS = frozenset({"beforeTaxes", "afterTaxes", "taxes", "taxRate"})
+#: An offset that is none too long, whatever its unit is.
+SHORT_OFFSET_FORM = "^[0-9]{1,2}[dwmy]$"
 
-Amount = Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0})]
+
+def _check_offset(offset: str) -> str:
+    parse_offset(offset)
+    return offset
+
+
+def _read_amount(amount: Any, info: ValidationInfo) -> Decimal | None:
+    if amount is None:
+        # A part that is faulty is not among the data: it is named for itself.
+        if info.field_name == "amount" and all(info.data.get(part, 0) is None for part in STAND_INS):
+            raise ValueError("is required")
+        return None
+    return read_amount(amount, info.data.get("currency"))
+
+
+def _read_repeat(repeat: Any) -> bool | int:
+    if isinstance(repeat, bool):
+        return repeat
+    text = str(repeat).lower() if isinstance(repeat, str | int) else ""
+    if text in {"true", "false"}:
+        return text == "true"
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= MAX_REPEATS):
+        raise ValueError(f"must be true, false, or how many times, up to {MAX_REPEATS}")
+    return int(text)
+
+
+#: Of an amount: a number. The model checks it by its currency.
+_NUMBER = core_schema.union_schema(
+    [
+        core_schema.is_instance_schema(Decimal),
+        core_schema.no_info_after_validator_function(Decimal, core_schema.int_schema()),
+    ],
+    mode="left_to_right",
+)
+_REPEAT = core_schema.union_schema(
+    [core_schema.bool_schema(), core_schema.int_schema(ge=0, le=MAX_REPEATS)], mode="left_to_right"
+)
+
+Amount = Annotated[
+    Annotated[Decimal, WithJsonSchema({"type": "number", "minimum": 0})] | None,
+    BeforeValidator(_read_amount),
+    Canonical(_NUMBER),
+]
+OffsetText = Annotated[str, AfterValidator(_check_offset), Canonical(core_schema.str_schema(pattern=SHORT_OFFSET_FORM))]
+Repeat = Annotated[bool | int, BeforeValidator(_read_repeat), Canonical(_REPEAT)]
 
 
 class PriceFields(Body):
@@ -93,84 +139,46 @@ class PriceFields(Body):
     """
 
     currency: AnyCurrency = Field(description="ISO 4217.")
-    beforeTaxes: Amount | None = Field(None, description="The amount without its taxes.")
-    afterTaxes: Amount | None = Field(None, description="The amount again, with its taxes.")
-    taxes: Amount | None = Field(None, description="What of the amount is tax.")
+    beforeTaxes: Amount = Field(None, description="The amount without its taxes.")
+    afterTaxes: Amount = Field(None, description="The amount again, with its taxes.")
+    taxes: Amount = Field(None, description="What of the amount is tax.")
     taxRate: Decimal | None = Field(None, ge=0, le=1, decimal_places=10, description="A fraction: 0.2 for 20 %.")
     taxName: TypedText | None = Field(None, json_schema_extra={"examples": ["VAT"]})
-    amount: Amount | None = Field(
+    amount: Amount = Field(
         None,
         validate_default=True,
         description="What is charged, taxes included; no more decimals than the currency has. "
         "Required, or `afterTaxes`, or `beforeTaxes` with `taxes` or `taxRate`.",
         json_schema_extra={"examples": [19.99]},
     )
-    offset: str = Field(
+    offset: OffsetText = Field(
         "0d", description="When, counted from the charge before: days, weeks, months or years.", examples=["30d"]
     )
-    repeat: bool | int = Field(
-        False, description="Again and again at its offset: without end, or so many times in all."
-    )
+    repeat: Repeat = Field(False, description="Again and again at its offset: without end, or so many times in all.")
     title: TypedText | None = Field(None, description="What this charge is for, in words.")
-    _price: Price = PrivateAttr()
-
-    @field_validator("offset")
-    @classmethod
-    def _check_offset(cls, offset: str) -> str:
-        parse_offset(offset)
-        return offset
-
-    @field_validator("amount", "beforeTaxes", "afterTaxes", "taxes", mode="before")
-    @classmethod
-    def _check_amount(cls, amount: Any, info: ValidationInfo) -> Decimal | None:
-        if amount is None:
-            # A part that is faulty is not among the data: it is named for itself.
-            if info.field_name == "amount" and all(info.data.get(part, 0) is None for part in STAND_INS):
-                raise ValueError("is required")
-            return None
-        return read_amount(amount, info.data.get("currency"))
-
-    @field_validator("repeat", mode="before")
-    @classmethod
-    def _check_repeat(cls, repeat: Any) -> bool | int:
-        if isinstance(repeat, bool):
-            return repeat
-        text = str(repeat).lower() if isinstance(repeat, str | int) else ""
-        if text in {"true", "false"}:
-            return text == "true"
-        if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= MAX_REPEATS):
-            raise ValueError(f"must be true, false, or how many times, up to {MAX_REPEATS}")
-        return int(text)
 
     @model_validator(mode="after")
     def _check_sums(self) -> Self:
         """Name the field that does not fit the others."""
         try:
-            money, tax = self._settle()
-            self._price = Price(parse_offset(self.offset), money, self.repeat, self.title, tax)
+            self.price  # noqa: B018 - which is kept
         except TaxError as error:
             fault: Any = {"type": "value_error", "loc": (error.field,), "input": None, "ctx": {"error": error}}
             raise ValidationError.from_exception_data("price", [fault]) from None
         return self
 
-    def to_price(self) -> Price:
-        """Return the price in the words of the catalog."""
-        return self._price
+    @cached_property
+    def price(self) -> Price:
+        """The price in the words of the catalog. Raises TaxError."""
+        currency = Currency.of(self.currency)
+        amount, tax = _parse(self.amount, currency), None
+        parts = (self.beforeTaxes, self.afterTaxes, self.taxes)
+        if amount is None or self.taxRate is not None or parts != (None, None, None):
+            before, after, taxes = (_parse(part, currency) for part in parts)
+            terms = TaxTerms(amount, before=before, after=after, taxes=taxes, rate=self.taxRate, name=self.taxName)
+            amount, tax = terms.compute()
+        return Price(parse_offset(self.offset), amount, self.repeat, self.title, tax)
 
-    def _settle(self) -> tuple[Money, Tax | None]:
-        """Return what is charged, and the tax in it. Raises TaxError."""
-        amount = self._money(self.amount)
-        if amount is not None and self.model_fields_set.isdisjoint(TAX_FIELDS):
-            return amount, None
-        terms = TaxTerms(
-            amount,
-            before=self._money(self.beforeTaxes),
-            after=self._money(self.afterTaxes),
-            taxes=self._money(self.taxes),
-            rate=self.taxRate,
-            name=self.taxName,
-        )
-        return terms.compute()
 
-    def _money(self, amount: Decimal | None) -> Money | None:
-        return None if amount is None else Money.parse(amount, Currency.of(self.currency))
+def _parse(amount: Decimal | None, currency: Currency) -> Money | None:
+    return None if amount is None else Money.parse(amount, currency)

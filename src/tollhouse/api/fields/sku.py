@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from tollhouse.api.fields.price import PriceFields, check_schedule
 from tollhouse.api.fields.values import ReturnUrl, TypedText, Url, read_empty_list, text
-from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.body import Body, Canonical
 from tollhouse.catalog.prices import MAX_PRICES
 
 #: In one bundle.
@@ -64,7 +64,7 @@ class SkuFields(Body):
     @field_validator("price", mode="after")
     @classmethod
     def _check_schedule(cls, prices: list[PriceFields]) -> list[PriceFields]:
-        check_schedule([price.to_price() for price in prices])
+        check_schedule([price.price for price in prices])
         return prices
 
 
@@ -77,4 +77,5 @@ AnySku = Annotated[
     Annotated[SkuFields, Tag("one")] | Annotated[list[SkuFields], Field(max_length=MAX_SKUS), Tag("bundle")],
     Discriminator(_choose_form),
     BeforeValidator(read_empty_list),
+    Canonical(SkuFields),
 ]

@@ -13,7 +13,7 @@ from pydantic import AliasChoices, BeforeValidator, Discriminator, Field, Valida
 from tollhouse.acquirers.model import Proof
 from tollhouse.api.fields.card import CardFields, Code, read_code
 from tollhouse.api.fields.values import read_empty_list, text
-from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.body import Body, Canonical
 from tollhouse.kernel.card import Cvv
 from tollhouse.payments.model import ExternalAuthentication
 
@@ -191,10 +191,8 @@ class CardOnFileSource(SourceFields):
     type: Literal["cc_token"]
 
 
-AnySource = Annotated[
-    Annotated[
-        CardSource | TokenSource | ConsumerSource | AccountSource | AccountWithCodeSource | CardOnFileSource,
-        Discriminator("type"),
-    ],
-    BeforeValidator(read_empty_list),
+_Source = Annotated[
+    CardSource | TokenSource | ConsumerSource | AccountSource | AccountWithCodeSource | CardOnFileSource,
+    Discriminator("type"),
 ]
+AnySource = Annotated[_Source, BeforeValidator(read_empty_list), Canonical(_Source)]

@@ -9,7 +9,9 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
+from pydantic_core import core_schema
 
+from tollhouse.api.reading.body import Canonical
 from tollhouse.kernel.addresses import MAX_TEXT_CHARACTERS, read_address
 from tollhouse.kernel.card_texts import read_plain
 from tollhouse.kernel.countries import NO_COUNTRY, read_country
@@ -36,6 +38,10 @@ ZERO_DAY = re.compile(r"0000-00-00([ T]00:00(:00(\.0+)?)?Z?)?")
 MAX_DAY_CHARACTERS = 64
 MAX_METADATA_LENGTH = 16 * 1024
 MAX_SCALAR_LENGTH = 64
+#: Of a country or a currency.
+CODE_FORM = "^[A-Z]{3}$"
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+IPV4_FORM = rf"^({_OCTET}\.){{3}}{_OCTET}$"
 
 
 def text(longest: int, shortest: int = 1) -> Any:
@@ -109,7 +115,7 @@ def choose_policy(context: Mapping[str, Any] | None) -> AddressPolicy:
 
 def _read_scalar(value: Any) -> str | int | Decimal:
     """Take what shops send for a number or a switch, as it is: it may be a text."""
-    if not isinstance(value, str | int | Decimal) or len(str(value)) > MAX_SCALAR_LENGTH:
+    if not isinstance(value, str | int | Decimal) or not 0 < len(str(value)) <= MAX_SCALAR_LENGTH:
         raise ValueError("must be a text, a number, true or false")
     return value
 
@@ -141,7 +147,8 @@ TypedText = Annotated[str, Field(max_length=MAX_TYPED_CHARACTERS)]
 Country = Annotated[
     str,
     BeforeValidator(_read_country),
-    Field(json_schema_extra={"pattern": "^[A-Z]{3}$", "examples": ["USA"]}),
+    Field(json_schema_extra={"pattern": CODE_FORM, "examples": ["USA"]}),
+    Canonical(core_schema.str_schema(pattern=CODE_FORM)),
 ]
 
 #: Of a person. The form of the wire, and none for a zero date.
@@ -156,6 +163,7 @@ IpAddress = Annotated[
     str,
     BeforeValidator(_read_ip),
     Field(json_schema_extra={"maxLength": MAX_TEXT_CHARACTERS, "examples": ["203.0.113.45"]}),
+    Canonical(core_schema.str_schema(pattern=IPV4_FORM)),
 ]
 
 # Numbers and switches that shops send as they have them, texts too; they are kept as sent.

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from tollhouse.api.payment.requested_payment import digest_body, name_faults
 from tollhouse.api.reading.access import RequestAuthenticator, find_request_id_faults
-from tollhouse.api.reading.body import describe_faults, read_object
+from tollhouse.api.reading.body import describe_faults, read_object, validate
 from tollhouse.http.requests import Request
 from tollhouse.http.screen import CARD_FIELDS, find_misplaced_card_numbers, read_card_number
 from tollhouse.kernel.errors import Invalid
@@ -72,7 +72,7 @@ async def read_card_request(
     faults |= find_misplaced_card_numbers(request, parse_number(body), shown_parts(body))
     read: Model | None = None
     try:
-        read = model.model_validate(body, context=context)
+        read = validate(model, body, context)
     except ValidationError as error:
         faults = describe_faults(error) | faults
     claim = Claim(merchant.merchant_id, operation, request_id, digest_body(digest, body, scope)) if is_sent else None

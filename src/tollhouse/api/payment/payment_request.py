@@ -16,6 +16,8 @@ from tollhouse.api.reading.body import Body
 class PaymentRequest(Body):
     """A payment."""
 
+    strict_first = True
+
     paymentSource: AnySource = Field(description="What pays.")
     sku: AnySku = Field(
         description="What is sold; a list of them is a bundle: one payment, and a subscription for each schedule."

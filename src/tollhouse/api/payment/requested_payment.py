@@ -117,7 +117,7 @@ def build_consumer(consumer: BuyerFields, ip: str | None) -> RequestedConsumer:
 def build_items(skus: Iterable[SkuFields]) -> tuple[RequestedItem, ...]:
     """Return what a sound body sells."""
     return tuple(
-        RequestedItem(sku.siteId, sku.name, sku.title or "", tuple(price.to_price() for price in sku.price), sku.extras)
+        RequestedItem(sku.siteId, sku.name, sku.title or "", tuple(price.price for price in sku.price), sku.extras)
         for sku in skus
     )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, ClassVar
+from contextlib import suppress
+from typing import Any, ClassVar, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, core_schema
 
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import JSON
@@ -14,6 +16,8 @@ from tollhouse.kernel.errors import WrongMediaType
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_TOKENIZE_BYTES = 8 * 1024
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 async def read_object(
@@ -51,6 +55,13 @@ def _drop_blanks(content: Any, *, decisive: Collection[str]) -> Any:
     return content
 
 
+def _refuse_blanks(schema: Any) -> Any:
+    """Return the schema of a model that takes no empty text."""
+    if schema["type"] == "model":
+        return schema | {"config": schema["config"] | {"str_min_length": 1}}
+    return schema | {"schema": _refuse_blanks(schema["schema"])}
+
+
 TEXT_OF_UNKNOWN = "is no field of this request"
 
 
@@ -59,16 +70,45 @@ def names_of(model: type[BaseModel]) -> frozenset[str]:
     return frozenset(field.alias or name for name, field in model.model_fields.items())
 
 
+class Canonical:
+    """The canonical form of a field: a schema of compiled code, or a type. Strict validation takes no other form."""
+
+    def __init__(self, form: Any) -> None:
+        self._form = form
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of the field for lax validation, and that of its canonical form for strict validation."""
+        strict = self._form if isinstance(self._form, dict) else handler.generate_schema(self._form)
+        return core_schema.lax_or_strict_schema(lax_schema=handler(source), strict_schema=strict)
+
+
+def validate(model: type[Model], content: dict[str, Any], context: Mapping[str, Any] | None) -> Model:
+    """Validate a body. Raises ValidationError.
+
+    Of models that are `strict_first`, most bodies have all fields in their canonical form, which compiled code checks
+    quickly. Only another body is read with all tolerances, and searched for all its faults.
+    """
+    if issubclass(model, Body) and model.strict_first:
+        with suppress(ValidationError):
+            return model.model_validate(content, strict=True, context=context)
+    return model.model_validate(content, context=context)
+
+
 class Body(BaseModel):
     """What all request models share: unknown fields are ignored, numbers may stand for texts, blanks are absent."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="ignore", coerce_numbers_to_str=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+        extra="ignore",
+        coerce_numbers_to_str=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
     )
 
     #: Fields without which the call does the most that it can. One must not be blank, and beside its absence an unknown
     #: field is refused, which may be a misspelling of it. One that the model does not have is always absent.
     decisive: ClassVar[frozenset[str]] = frozenset()
+    #: A body that strict validation takes says the same as when it is read with all tolerances.
+    strict_first: ClassVar[bool] = False
 
     @classmethod
     def find_decisive_faults(cls, content: dict[str, Any]) -> dict[str, list[str]]:
@@ -80,7 +120,16 @@ class Body(BaseModel):
             return faults
         return faults | {name: [TEXT_OF_UNKNOWN] for name in content if name not in known}
 
-    @model_validator(mode="before")
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of the model. Blanks are absent in lax validation, and faults in strict validation."""
+        fields: Any = handler(source)
+        if fields["type"] == "lax-or-strict":  # it was built before
+            return cast("CoreSchema", fields)
+        ref = fields.pop("ref", None)
+        lax = core_schema.no_info_before_validator_function(cls._read_leniently, fields)
+        return core_schema.lax_or_strict_schema(lax_schema=lax, strict_schema=_refuse_blanks(fields), ref=ref)
+
     @classmethod
     def _read_leniently(cls, content: Any) -> Any:
         return _drop_blanks(content, decisive=cls.decisive)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tollhouse.api.reading.access import RequestAuthenticator, find_request_id_faults
-from tollhouse.api.reading.body import MAX_BODY_BYTES, Body, describe_faults, names_of, read_object
+from tollhouse.api.reading.body import MAX_BODY_BYTES, Body, describe_faults, names_of, read_object, validate
 from tollhouse.http.requests import Request
 from tollhouse.http.screen import read_screened_object
 from tollhouse.kernel.errors import Invalid
@@ -127,7 +127,11 @@ def leave_out_codes(content: Any) -> Any:
     A digest that covered one would let its key give it back: there are only a thousand of them (PCI DSS 4.0.1, 3.3.1).
     """
     if isinstance(content, dict):
-        return {name: leave_out_codes(value) for name, value in content.items() if not _names_code(name)}
+        return {
+            name: leave_out_codes(value) if isinstance(value, dict | list) else value
+            for name, value in content.items()
+            if not _names_code(name)
+        }
     if isinstance(content, list):
         return [leave_out_codes(value) for value in content]
     return content
@@ -146,7 +150,7 @@ def validate_body(
     if issubclass(model, Body):
         faults = model.find_decisive_faults(content) | faults if model.decisive else faults
     try:
-        body = model.model_validate(content, context=dict(context or {}))
+        body = validate(model, content, context)
     except ValidationError as error:
         raise Invalid(describe_faults(error) | faults) from None
     if faults:

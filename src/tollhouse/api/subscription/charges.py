@@ -64,7 +64,7 @@ class PreviewRequest(Body):
     @field_validator("price", mode="after")
     @classmethod
     def _check_price(cls, prices: list[PriceFields], info: ValidationInfo) -> list[PriceFields]:
-        check_schedule([price.to_price() for price in prices])
+        check_schedule([price.price for price in prices])
         if "sku" in info.data:  # else it is faulty, and named for itself
             has_sku = info.data["sku"] is not None
             if has_sku and prices:
@@ -115,7 +115,7 @@ class ChargeCalls:
         """Return what a sign-up would charge at once, and then. Nothing is made."""
         asked = await read_request(self._gate, request, PreviewRequest)
         merchant_id, body = asked.merchant.merchant_id, asked.body
-        prices = [price.to_price() for price in body.price] or await _find_prices(self._biller, merchant_id, body.sku)
+        prices = [price.price for price in body.price] or await _find_prices(self._biller, merchant_id, body.sku)
         at = body.at or self._biller.clock.now() + self._biller.clock.offset_of(merchant_id)
         due, charges = preview(prices, at, most=body.limit)
         return _answer(

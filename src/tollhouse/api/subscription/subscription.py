@@ -44,7 +44,7 @@ class SubscriptionChangeRequest(Body):
     @field_validator("price", mode="after")
     @classmethod
     def _check_schedule(cls, prices: list[PriceFields]) -> list[PriceFields]:
-        check_schedule([price.to_price() for price in prices])
+        check_schedule([price.price for price in prices])
         return prices
 
 
@@ -145,7 +145,7 @@ class SubscriptionCalls:
         """
         asked = await read_request(self._gate, request, SubscriptionChangeRequest)
         key = asked.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
-        prices = [price.to_price() for price in asked.body.price]
+        prices = [price.price for price in asked.body.price]
         if not prices:
             return show((await access_subscription(self._biller, key)).subscription)
         return show(await reprice(self._biller, key, prices, request_id=asked.request_id))
