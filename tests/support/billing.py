@@ -15,7 +15,7 @@ from tollhouse.billing.renewals.renew import lease_due, load_due, renew
 from tollhouse.billing.store import select_case
 from tollhouse.ipn.message.lifecycle_events import record_lifecycle_events
 from tollhouse.kernel.card import Cvv
-from tollhouse.kernel.requests import Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedSource
 from tollhouse.worker.subscriptions import renew_due

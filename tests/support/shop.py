@@ -19,10 +19,11 @@ from tollhouse.catalog.prices import parse_offset
 from tollhouse.composition.app import Gateway, build_gateway
 from tollhouse.composition.payment_parts import PaymentParts
 from tollhouse.composition.settings import Settings
+from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.card import Card, CardNumber, Cvv, Expiry
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.charge.intent import Intent, build_intent
 from tollhouse.payments.charge.requested_payment import (

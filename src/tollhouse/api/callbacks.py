@@ -19,14 +19,14 @@ from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Route
+from tollhouse.idempotency.create import create_once
 from tollhouse.ipn.log import select_events_after, select_first_record, select_order_records, select_transaction_record
 from tollhouse.ipn.model import EventEntry, Record
 from tollhouse.ipn.resend import DeliveryKey, resend_transaction
 from tollhouse.ipn.resend_many import ResendFilter, resend_events
 from tollhouse.kernel.errors import InternalError, NotFound
-from tollhouse.kernel.requests import Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.kernel.urls import get_origin
-from tollhouse.storage.claims import create_once
 from tollhouse.wire.callbacks import (
     EventAnswer,
     EventListAnswer,

@@ -21,8 +21,8 @@ from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Route
+from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
-from tollhouse.storage.claims import create_once
 from tollhouse.wire.render import render, render_date
 from tollhouse.wire.resources import OWN, SiteAnswer
 

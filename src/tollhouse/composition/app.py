@@ -300,6 +300,7 @@ def build_gateway(
             build_sender(settings),
             key=vault.keys.derive("phones"),
             quotas=Quotas(by_phone=settings.phone_codes_by_phone, by_merchant=settings.phone_codes_by_merchant),
+            answer_seconds=settings.answer_seconds,
         ),
         carrier=carrier,
         transport=transport,

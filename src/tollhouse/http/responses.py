@@ -12,7 +12,7 @@ from msgspec import Struct
 from tollhouse.http.asgi import Send
 from tollhouse.http.headers import NO_SNIFF, NO_STORE, Headers, has_no_body
 from tollhouse.http.requests import Request
-from tollhouse.kernel.requests import Reply
+from tollhouse.kernel.reply import Reply
 
 JSON = "application/json"
 HTML = "text/html"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.idempotency.create import create_once
+from tollhouse.idempotency.model import Claim
+from tollhouse.kernel.reply import Reply
 from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.model import Terms
 from tollhouse.links.store import insert_link
 from tollhouse.payments.pages import page_address, page_digest
-from tollhouse.storage.claims import create_once
 from tollhouse.storage.database import PlainConnection
 from tollhouse.wire.render import render_json
 

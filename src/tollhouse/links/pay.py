@@ -15,7 +15,7 @@ from uuid import UUID
 
 from tollhouse.kernel.card import Card, Cvv
 from tollhouse.kernel.errors import Invalid
-from tollhouse.kernel.requests import Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.fees import choose_fees
 from tollhouse.links.model import Link, LinkState

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from tollhouse.acquirers.model import Answer, Authorization, NotSent, Proof
-from tollhouse.kernel.requests import Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.payments import lifecycle
 from tollhouse.payments.dependencies import AttemptDependencies
 from tollhouse.payments.finish import finish_attempt

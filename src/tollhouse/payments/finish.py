@@ -11,13 +11,12 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from tollhouse.kernel.errors import InternalError, Unavailable
-from tollhouse.kernel.requests import Reply
+from tollhouse.kernel.reply import CREATED, Reply
 from tollhouse.payments.dependencies import FinishDependencies
 from tollhouse.payments.idempotency import record_response
 from tollhouse.payments.model import Payment, Status
 from tollhouse.payments.reading.stored_payment import show_payment
 from tollhouse.payments.reading.view import render_answer
-from tollhouse.payments.records import CREATED
 from tollhouse.payments.reversals import choose_reason, report_late_approval
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.payments.store import select_payment

@@ -1,33 +1,30 @@
-"""Replay the first recorded response to a repeated request, byte for byte.
+"""Run a request for a payment once, and replay its first response.
 
-A repeat in the same process waits for the first request. A repeat in another process polls the database until the
-response is recorded or its time-out ends.
+A repeat in the same process waits for the same task. A repeat in another process polls the database
+(`idempotency.replay`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Concatenate, ParamSpec
 
 from msgspec.structs import replace
 
-from tollhouse.kernel.errors import InternalError, RequestInProgress
-from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.idempotency.model import Claim, StoredClaim
+from tollhouse.idempotency.replay import growing_pauses, replay
+from tollhouse.kernel.errors import InternalError
+from tollhouse.kernel.reply import CREATED, Reply
 from tollhouse.payments.dependencies import PaymentReader, RequestDependencies
 from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.reading.stored_payment import show_payment
 from tollhouse.payments.reading.view import render_answer
-from tollhouse.payments.records import CREATED
-from tollhouse.payments.steps import Claimed
-from tollhouse.payments.store import queries, select_claim, select_payment, select_payment_by_order
+from tollhouse.payments.store import queries, select_payment, select_payment_by_order
 from tollhouse.payments.work import RunningRequest
 
 Parameters = ParamSpec("Parameters")
-
-FIRST_PAUSE_SECONDS = 0.002
-MAX_PAUSE_SECONDS = 0.1
 
 #: The acquirer is being called, and the first request waits for the outcome.
 ASKING = frozenset({AttemptState.IN_FLIGHT, AttemptState.REVERSING})
@@ -63,24 +60,33 @@ async def _answer_pending(deps: RequestDependencies, payment: Payment, claim: Cl
     return Reply(CREATED, recorded.body if recorded else answer)
 
 
-async def recall_claim(deps: RequestDependencies, claim: Claim) -> Reply | None:
-    """Return the response recorded under an idempotency key, waiting while its request runs; None if it is new.
+async def recall_claim(deps: RequestDependencies, claim: Claim | None) -> Reply | None:
+    """Return the first response to a request, waiting while it runs; None if its key is new or missing.
 
-    Raises RequestIdReused for another body, and RequestInProgress if no response was recorded in time.
+    Raises RequestIdReused for another body, and RequestInProgress if there was no response in time.
     """
-    for pause in _pauses(deps.answer_seconds):
-        async with deps.reader.database.acquire() as connection:
-            claimed = await select_claim(connection, claim)
-        if claimed is None:
-            return None
-        claim.check(claimed.digest)
-        if claimed.answer is not None:
-            return Reply(claimed.status or CREATED, claimed.answer, is_replay=True)
-        # The key of a double click has no response of its own if the first request had already got one.
-        payment = await _load_claimed(deps, claim.merchant_id, claimed)
-        if await _answer_by_payment(deps, payment) is None:
-            await asyncio.sleep(pause)
-    raise RequestInProgress
+    find_response = partial(_find_response, deps)
+    return await replay(deps.reader.database, claim, wait_seconds=deps.answer_seconds, find_response=find_response)
+
+
+async def _find_response(deps: RequestDependencies, claimed: StoredClaim) -> bytes | None:
+    """Return the response to a request that follows from its payment or operation, or None while there is none."""
+    if claimed.payment_id is None:
+        raise InternalError("A request for a payment leads to none.")
+    async with deps.reader.database.acquire() as connection:
+        recorded: bytes | None = await queries.select_recorded_response(
+            connection,
+            merchant_id=claimed.merchant_id,
+            payment_id=claimed.payment_id,
+            transaction_id=claimed.transaction_id,
+        )
+    if recorded is not None:
+        return recorded
+    # The key of a double click has no response of its own if the first request had already got one.
+    payment = await _load_claimed(
+        deps, claimed.merchant_id, payment_id=claimed.payment_id, transaction_id=claimed.transaction_id
+    )
+    return await _answer_by_payment(deps, payment)
 
 
 async def answer_double_click(deps: RequestDependencies, payment: Payment, *, payment_id: int) -> Reply:
@@ -89,7 +95,7 @@ async def answer_double_click(deps: RequestDependencies, payment: Payment, *, pa
     If that takes long, the response is `pending`, as it was for the first request. It is recorded for the idempotency
     key of the double click too.
     """
-    for pause in _pauses(deps.answer_seconds):
+    for pause in growing_pauses(deps.answer_seconds):
         answer = await _answer_by_payment(deps, await _load_first(deps, payment.merchant_id, payment_id))
         if answer is not None:
             return Reply(CREATED, answer, is_replay=True)
@@ -98,13 +104,14 @@ async def answer_double_click(deps: RequestDependencies, payment: Payment, *, pa
     return Reply(CREATED, late or b"", is_replay=True)
 
 
-async def _load_claimed(deps: RequestDependencies, merchant_id: int, claimed: Claimed) -> Payment:
+async def _load_claimed(
+    deps: RequestDependencies, merchant_id: int, *, payment_id: int, transaction_id: int | None
+) -> Payment:
     """Return the payment under an idempotency key: the first transaction, or an operation."""
-    if claimed.transaction_id is None:
-        return await _load_first(deps, merchant_id, claimed.payment_id)
+    if transaction_id is None:
+        return await _load_first(deps, merchant_id, payment_id)
     async with deps.reader.database.acquire() as connection:
-        payment = await select_payment(connection, merchant_id=merchant_id, transaction_id=claimed.transaction_id)
-    return _expect(payment)
+        return _expect(await select_payment(connection, merchant_id=merchant_id, transaction_id=transaction_id))
 
 
 async def _load_first(deps: RequestDependencies, merchant_id: int, payment_id: int) -> Payment:
@@ -126,16 +133,6 @@ async def _answer_by_payment(deps: RequestDependencies, payment: Payment, *, wai
     if waits and not has_answer(payment):
         return None
     return await record_response(deps.reader, payment, await show_payment(deps.reader, payment))
-
-
-def _pauses(seconds: float) -> Iterator[float]:
-    """Yield growing poll intervals, for so many seconds and at least once."""
-    give_up_at = time.monotonic() + seconds
-    pause = FIRST_PAUSE_SECONDS
-    yield pause
-    while time.monotonic() < give_up_at:
-        pause = min(2 * pause, MAX_PAUSE_SECONDS)
-        yield pause
 
 
 def has_answer(payment: Payment) -> bool:

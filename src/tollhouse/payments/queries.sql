@@ -1,17 +1,14 @@
--- Tables of: billing, composition, consumers, merchants, storage, vault.
+-- Tables of: billing, composition, consumers, idempotency, merchants, vault.
 
--- name: select_claim(merchant_id, operation, request_id)^
--- Return the owner of an idempotency key, with the recorded response if there is one.
-select payment_id, digest, status, transaction_id,
-    coalesce(answer, recorded_response_v1(merchant_id, payment_id, transaction_id)) as answer
-from request_claim
-where merchant_id = :merchant_id and operation = :operation and request_id = :request_id;
+-- name: select_recorded_response$
+-- Return the response to the request that led to a finished transaction, or nothing.
+select recorded_response_v1(:merchant_id, :payment_id, :transaction_id);
 
 -- name: begin_payments
 -- Begin payments in one round trip, and return the outcome of each, in their order.
 select * from begin_payments_v1(
-    :payments::payment_intent_v1[], :consumers::consumer_v1[], :subscriptions::pending_subscription_v1[],
-    :renewals::renewal_try_v1[], :marks::velocity_mark_v1[], :window_seconds, :most
+    :payments::payment_intent_v1[], :claims::request_claim_v1[], :consumers::consumer_v1[],
+    :subscriptions::pending_subscription_v1[], :renewals::renewal_try_v1[], :marks::velocity_mark_v1[], :window_seconds, :most
 );
 
 -- name: finish_payments
@@ -189,13 +186,6 @@ select merchant_id, transaction_id, number from postponed where :was_asked;
 -- name: select_unresolved$
 -- Count attempts with an open outcome.
 select count(*) from open_attempt where resolve_at is not null;
-
--- name: claim_operation$
--- Claim the idempotency key of an operation, waiting for a concurrent claimant. Returns no row if it was claimed before.
-insert into request_claim (merchant_id, operation, request_id, digest, payment_id, transaction_id)
-values (:merchant_id, :operation, :request_id, :digest, :payment_id, :transaction_id)
-on conflict do nothing
-returning true;
 
 -- name: lock_payment!
 -- Lock a payment, so that no other operation on it begins before this database transaction ends.

@@ -36,12 +36,10 @@ from tollhouse.payments.model import (
 from tollhouse.payments.steps import BeginRecord, FinishRecord
 from tollhouse.vault.seal import Sealed
 
-CREATED = 201
-
 
 def intent_row(place: int, item: BeginRecord) -> tuple[Any, ...]:
     """Return a new payment as a `payment_intent_v1`, at its position in the batch."""
-    payment, attempt, claim = item.payment, item.payment.attempt, item.claim
+    payment, attempt = item.payment, item.payment.attempt
     return (
         place,
         payment.merchant_id,
@@ -72,9 +70,6 @@ def intent_row(place: int, item: BeginRecord) -> tuple[Any, ...]:
         attempt.fingerprint,
         item.resolve_seconds,
         attempt.sent_at,
-        claim and claim.operation,
-        claim and claim.request_id,
-        claim and claim.digest,
         item.token_id,
     )
 

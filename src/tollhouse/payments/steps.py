@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from tollhouse.consumers.store import ConsumerRow
-from tollhouse.kernel.requests import Claim
+from tollhouse.idempotency.model import Claim
 from tollhouse.payments.model import AttemptState, Payment
 from tollhouse.risk.assess import RiskFacts
 from tollhouse.threeds.model import Authentication
@@ -57,18 +57,6 @@ class Outdated:
 
 
 Begun = Committed | KeyAlreadyClaimed | TokenAlreadyUsed | DoubleClick | Outdated
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """The owner of an idempotency key. `answer` is None while its request runs."""
-
-    payment_id: int
-    digest: bytes
-    status: int | None
-    answer: bytes | None
-    #: The operation that claimed it; None for the payment itself.
-    transaction_id: int | None = None
 
 
 class FinishRecord(Struct, frozen=True):

@@ -11,14 +11,13 @@ from enum import StrEnum
 from typing import Any
 
 from tollhouse.consumers.model import Group
+from tollhouse.idempotency.store import claim_row
 from tollhouse.kernel.clock import DatabaseClock
-from tollhouse.kernel.requests import Claim
 from tollhouse.payments import records
 from tollhouse.payments.model import BeginHook, BeginRows, FinishHook, FinishRows, Payment, Status
 from tollhouse.payments.steps import (
     BeginRecord,
     Begun,
-    Claimed,
     Committed,
     DoubleClick,
     FinishRecord,
@@ -48,6 +47,11 @@ async def begin_payments(
     found = queries.begin_payments(
         connection,
         payments=[records.intent_row(place, item) for place, item in enumerate(batch, 1)],
+        claims=[
+            claim_row(place, item.claim, payment_id=item.payment.payment_id)
+            for place, item in enumerate(batch, 1)
+            if item.claim
+        ],
         consumers=[(place, *item.consumer) for place, item in enumerate(batch, 1) if item.consumer],
         marks=[(place, *mark) for place, payment in placed for mark in build_marks(payment) if limits.is_set],
         window_seconds=limits.window_seconds,
@@ -113,14 +117,6 @@ def _collect_rows(
     """Return the rows of one kind, in the order of the hooks, each with the position of its payment."""
     chosen = [hook for hook in hooks if hook.kind is kind]
     return [(place, *row) for hook in chosen for place, payment in placed for row in hook.rows(payment)]
-
-
-async def select_claim(connection: PlainConnection, claim: Claim) -> Claimed | None:
-    """Return the owner of an idempotency key, or None if the key is new."""
-    row = await queries.select_claim(
-        connection, merchant_id=claim.merchant_id, operation=claim.operation, request_id=claim.request_id
-    )
-    return Claimed(**row) if row else None
 
 
 async def select_payment(connection: PlainConnection, *, merchant_id: int, transaction_id: int) -> Payment | None:

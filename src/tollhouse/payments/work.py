@@ -10,8 +10,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
 
+from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import Refusal, Unavailable
-from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.payments.model import ConcurrentChange, Payment
 
 Parameters = ParamSpec("Parameters")

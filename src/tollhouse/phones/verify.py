@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hmac import compare_digest
 
+from tollhouse.idempotency.create import create_and_send
+from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import Invalid, RateLimited
-from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.phones.model import Phone, digest_code, digest_phone, draw_code
 from tollhouse.phones.sender import MessageNotSent, MessageSender, MessageUnconfirmed, PhoneMessage
 from tollhouse.phones.store import count_attempt, count_message, delete_code, insert_code, lock_code
-from tollhouse.storage.claims import create_and_send
 from tollhouse.storage.database import Database, PlainConnection
 
 QUOTA_SPAN = timedelta(hours=1)
@@ -50,12 +51,16 @@ class Quotas:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PhoneDependencies:
-    """The dependencies of sending and checking codes. `key` is used only for keyed digests."""
+    """The dependencies of sending and checking codes. `key` is used only for keyed digests.
+
+    A repeated request waits so many `answer_seconds` for the response to the first.
+    """
 
     database: Database
     sender: MessageSender
     key: bytes
     quotas: Quotas
+    answer_seconds: float = 0.0
 
 
 async def send_code(
@@ -70,9 +75,10 @@ async def send_code(
 ) -> Reply:
     """Send a new code, which replaces the previous one. `render` builds the response from the expiry of the code.
 
-    A repeat with the same request ID sends nothing once the message was sent. Before that it raises RequestInProgress,
-    or sends another code if the first process died. Raises Invalid for an unknown channel, RateLimited, and
-    MessageNotSent; after MessageNotSent the request ID is free, and the code is void unless it may have arrived.
+    A repeat with the same request ID sends nothing once the message was sent. Before that it waits, then raises
+    RequestInProgress, or sends another code if the first process died. Raises Invalid for an unknown channel,
+    RateLimited, and MessageNotSent; after MessageNotSent the request ID is free, and the code is void unless it may
+    have arrived.
     """
     _check_channel(dependencies, channel)
     code = draw_code()
@@ -98,7 +104,14 @@ async def send_code(
                 )
             raise
 
-    return await create_and_send(dependencies.database, claim, create, hand_over, lease_seconds=SENDING_LEASE_SECONDS)
+    return await create_and_send(
+        dependencies.database,
+        claim,
+        create,
+        hand_over,
+        lease_seconds=SENDING_LEASE_SECONDS,
+        wait_seconds=dependencies.answer_seconds,
+    )
 
 
 def _check_channel(dependencies: PhoneDependencies, channel: str) -> None:

@@ -15,7 +15,7 @@ import structlog
 
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import NotFound, Unavailable
-from tollhouse.kernel.requests import Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.payments.authentication.challenge_flow import open_page, submit_browser
 from tollhouse.payments.authentication.resume import abandon
 from tollhouse.payments.authentications import page_key

@@ -1,6 +1,5 @@
--- Statements of the storage package: the time, the embedded server's database, the record of migrations, and claims of
--- request IDs by one database transaction. The statements of `migrate` run with the schema as the only one in the
--- search path.
+-- Statements of the storage package: the time, the embedded server's database and the record of migrations. The
+-- statements of `migrate` run with the schema as the only one in the search path.
 
 -- name: select_time()$
 -- Return the database's time.
@@ -107,41 +106,6 @@ SELECT reserve_ids_v1(:kind, :size);
 -- name: update_installation(number)!
 -- Set the last two digits of all future IDs.
 UPDATE installation SET number = :number WHERE number <> :number;
-
--- name: insert_claim(merchant_id, operation, request_id, digest)$
--- Claim a request ID, after waiting for a concurrent claim. Return nothing if it was claimed before.
-INSERT INTO request_claim (merchant_id, operation, request_id, digest)
-VALUES (:merchant_id, :operation, :request_id, :digest)
-ON CONFLICT DO NOTHING
-RETURNING true;
-
--- name: lease_claim(merchant_id, operation, request_id, digest, lease_seconds)$
--- Claim a request ID for work that continues after the commit, after waiting for a concurrent claim. Take over an
--- expired claim without a response. Return nothing if the ID is claimed, or has its response.
-INSERT INTO request_claim AS known (merchant_id, operation, request_id, digest)
-VALUES (:merchant_id, :operation, :request_id, :digest)
-ON CONFLICT (merchant_id, operation, request_id) DO UPDATE
-SET created_at = now()
-WHERE known.answer IS NULL AND known.digest = excluded.digest
-    AND known.created_at <= now() - make_interval(secs => :lease_seconds)
-RETURNING true;
-
--- name: update_claim_answer(merchant_id, operation, request_id, status, answer)!
--- Record the response, in the database transaction that claimed the ID.
-UPDATE request_claim
-SET status = :status, answer = :answer
-WHERE merchant_id = :merchant_id AND operation = :operation AND request_id = :request_id;
-
--- name: delete_claim(merchant_id, operation, request_id, digest)!
--- Release a claim whose work failed after the creation was undone.
-DELETE FROM request_claim
-WHERE merchant_id = :merchant_id AND operation = :operation AND request_id = :request_id AND digest = :digest;
-
--- name: select_claim(merchant_id, operation, request_id)^
--- Return the response stored under a request ID, and the digest of the request body.
-SELECT digest, status, answer
-FROM request_claim
-WHERE merchant_id = :merchant_id AND operation = :operation AND request_id = :request_id;
 
 -- name: select_connection_limit$
 -- Return the number of connections that the server accepts, without those reserved for administrators.

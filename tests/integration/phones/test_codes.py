@@ -12,8 +12,9 @@ import pytest
 from tests.support.callbacks import insert_merchants
 from tests.support.clock import leap
 
+from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import Invalid, RateLimited, RequestIdReused, RequestInProgress
-from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.phones.model import Phone
 from tollhouse.phones.sender import (
     MAX_RECORDED_MESSAGES,

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import RequestIdReused
-from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.payments.work import Running, RunningRequest
 
 CLAIM = Claim(1, "payment", "r1", b"d" * 32)

@@ -17,8 +17,9 @@ from tollhouse.api.reading.access import RequestAuthenticator, find_request_id_f
 from tollhouse.api.reading.body import describe_faults, read_object, validate
 from tollhouse.http.requests import Request
 from tollhouse.http.screen import CARD_FIELDS, find_misplaced_card_numbers, read_card_number
+from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import Invalid
-from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.payments.charge.references import load_references
 from tollhouse.payments.dependencies import IntentLookups
 from tollhouse.payments.faults import PaymentRejected
@@ -93,7 +94,7 @@ async def replay_or_reject(requests: RequestDependencies, asked: CardRequest[Any
     What was true then may be so no more: the token is used, the account gone, the card past its date. With another body
     it is refused for that, however faulty that body is.
     """
-    reply = await recall_claim(requests, asked.claim) if asked.claim else None
+    reply = await recall_claim(requests, asked.claim)
     if reply is not None:
         return reply
     if isinstance(rejected, PaymentRejected):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tollhouse.api.fields.consumer import BuyerFields
     from tollhouse.api.fields.sku import SkuFields
     from tollhouse.api.fields.source import AnySource
-    from tollhouse.kernel.requests import Claim
+    from tollhouse.idempotency.model import Claim
 
 #: Of anything that a request refers to: site, SKU, token, account, consumer.
 MAX_REFERENCE_LENGTH = 36

@@ -26,9 +26,10 @@ from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Route
+from tollhouse.idempotency.model import Claim
+from tollhouse.idempotency.replay import replay
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import MAX_AMOUNT_MINOR
-from tollhouse.kernel.requests import Claim
 from tollhouse.links.create import create_link
 from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.fees import compute_total
@@ -38,7 +39,6 @@ from tollhouse.payments.charge.intent import build_offer
 from tollhouse.payments.charge.references import load_references
 from tollhouse.payments.charge.requested_payment import RequestedPayment, RequestedSource
 from tollhouse.payments.faults import PaymentRejected
-from tollhouse.storage.claims import load_stored_response
 from tollhouse.wire.answers import PaymentPageAnswer
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class PaymentPageCalls:
             terms, ttl = await _build_terms(self._links.lookups, asked)
         except Invalid:
             # What was true at the first time may be so no more: the product is gone, the site off.
-            reply = await load_stored_response(self._links.database, asked.claim) if asked.claim else None
+            reply = await replay(self._links.database, asked.claim)
             if reply is None:
                 raise
             return answer_reply(reply)

@@ -14,8 +14,8 @@ from tollhouse.api.reading.access import RequestAuthenticator, find_request_id_f
 from tollhouse.api.reading.body import MAX_BODY_BYTES, Body, describe_faults, names_of, read_object, validate
 from tollhouse.http.requests import Request
 from tollhouse.http.screen import read_screened_object
+from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import Invalid
-from tollhouse.kernel.requests import Claim
 
 if TYPE_CHECKING:
     from tollhouse.merchants.model import Merchant

@@ -14,7 +14,7 @@ from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Route
-from tollhouse.kernel.requests import Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.wire.answers import PaymentAnswer
 
 Outcome = Literal["pass", "fail", "cancel", "timeout"]

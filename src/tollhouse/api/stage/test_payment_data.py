@@ -26,17 +26,17 @@ from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Handler, Route
+from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.addresses import parse_address
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import AmountError, Currency, Money
-from tollhouse.storage.claims import create_once
 from tollhouse.wire.render import render
 from tollhouse.wire.stage import ListMeta, TestPaymentDataAnswer, TestPaymentDataListAnswer
 
 if TYPE_CHECKING:
     from tollhouse.acquirers.test_data import TestDataClient, TestPaymentData
     from tollhouse.api.reading.requests import Digest
-    from tollhouse.kernel.requests import Claim
+    from tollhouse.idempotency.model import Claim
     from tollhouse.storage.database import Database, PlainConnection
 
 

@@ -16,9 +16,9 @@ from tollhouse.billing.renewals.renew import AT_ONCE
 from tollhouse.billing.settle import summarize_subscription
 from tollhouse.billing.store import Key, select_agreements
 from tollhouse.catalog.model import Price
+from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import Money
-from tollhouse.kernel.requests import Claim
 from tollhouse.payments.charge.intent import Intent, build_intent
 from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedPayment, RequestedSource
 from tollhouse.payments.model import Item

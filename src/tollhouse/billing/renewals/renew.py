@@ -40,7 +40,7 @@ from tollhouse.billing.store import (
 )
 from tollhouse.catalog.model import Offset, Price
 from tollhouse.kernel.ids import new_request_id
-from tollhouse.kernel.requests import Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.notices.model import ReceiptRequest
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.charge.intent import build_intent

@@ -11,7 +11,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from tollhouse.kernel import codes
-from tollhouse.kernel.requests import Reply
+from tollhouse.kernel.reply import CREATED, Reply
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authentication.proofs import ask_directory
 from tollhouse.payments.authentications import (
@@ -26,7 +26,6 @@ from tollhouse.payments.dependencies import AuthenticationDependencies
 from tollhouse.payments.finish import finish_attempt, load_stored_response
 from tollhouse.payments.model import AttemptState, Payment, PlaintextCard
 from tollhouse.payments.reading.view import render_answer
-from tollhouse.payments.records import CREATED
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.threeds.lifecycle import find_next_state
 from tollhouse.threeds.model import Authentication, AuthenticationState, BrowserData

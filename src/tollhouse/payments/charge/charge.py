@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from tollhouse.idempotency.model import Claim
 from tollhouse.kernel import codes
-from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authentication.authenticate import demand_authentication
 from tollhouse.payments.authorize import ask, resolve_seconds
@@ -70,7 +71,7 @@ async def _answer_not_begun(deps: ChargeDependencies, claim: Claim | None, payme
         return await answer_double_click(deps.requests, payment, payment_id=begun.payment_id)
     if isinstance(begun, Outdated):
         raise ConcurrentChange("The subscription was changed.")
-    reply = await recall_claim(deps.requests, claim) if claim and isinstance(begun, KeyAlreadyClaimed) else None
+    reply = await recall_claim(deps.requests, claim) if isinstance(begun, KeyAlreadyClaimed) else None
     if reply is None:  # the token is used; the request that had claimed the key released it for the same reason
         raise reject(Subject.TOKEN, USED_TOKEN)
     return reply

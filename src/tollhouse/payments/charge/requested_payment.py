@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from tollhouse.acquirers.model import Initiator
 from tollhouse.catalog.model import Price
+from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.card import Card, Cvv
-from tollhouse.kernel.requests import Claim
 from tollhouse.notices.model import ReceiptRequest
 from tollhouse.payments.model import ExternalAuthentication, Item, PageTry, Renewing, SubscriptionSummary
 from tollhouse.threeds.model import BrowserData

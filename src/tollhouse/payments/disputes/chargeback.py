@@ -12,10 +12,11 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from tollhouse.idempotency.store import claim_request
 from tollhouse.kernel import codes
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.kernel.money import Money
-from tollhouse.kernel.requests import Reply
+from tollhouse.kernel.reply import CREATED, Reply
 from tollhouse.payments.dependencies import ChargebackDependencies
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.idempotency import run_once
@@ -25,14 +26,13 @@ from tollhouse.payments.operations.operate import (
     Judge,
     OperationRequest,
     build_further,
-    claim_idempotency_key,
     is_committed,
     load_named,
     recall_reply,
 )
 from tollhouse.payments.operations.store import insert_chargeback, lock_position
 from tollhouse.payments.reading.view import render_answer
-from tollhouse.payments.records import CREATED, build_no_attempt
+from tollhouse.payments.records import build_no_attempt
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.payments.store import finish_payments
 from tollhouse.payments.work import RunningRequest
@@ -62,7 +62,7 @@ async def _record(_: RunningRequest, deps: ChargebackDependencies, wish: Operati
     chargeback = None
     try:
         async with deps.database.transaction() as connection:
-            if await claim_idempotency_key(connection, wish, named, transaction_id=transaction_id):
+            if await claim_request(connection, wish.claim, payment_id=named.payment_id, transaction_id=transaction_id):
                 verdict = judge(await lock_position(connection, named))
                 chargeback = _build_chargeback(deps, wish, named, verdict, transaction_id=transaction_id)
                 await insert_chargeback(connection, chargeback)

@@ -22,8 +22,8 @@ from datetime import UTC, datetime
 import structlog
 
 from tollhouse.acquirers.model import Acquirer, AcquirerDispute, DisputeQuery, NotSent, Unknown
+from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import NotFound, Refusal, Unavailable
-from tollhouse.kernel.requests import Claim
 from tollhouse.payments.dependencies import DisputeDependencies
 from tollhouse.payments.disputes.chargeback import record_dispute
 from tollhouse.payments.lifecycle import read_reference

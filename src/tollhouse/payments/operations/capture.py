@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tollhouse.kernel.requests import Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.payments.dependencies import OperationDependencies
 from tollhouse.payments.operations.balance import ALL, Sum, judge_capture
 from tollhouse.payments.operations.operate import OperationRequest, operate

@@ -16,8 +16,10 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from tollhouse.acquirers.model import Acquirer, AcquirerOperation, Answer
+from tollhouse.idempotency.model import Claim
+from tollhouse.idempotency.store import claim_request
 from tollhouse.kernel.errors import DatabaseUnavailable, NotFound, Unavailable
-from tollhouse.kernel.requests import Claim, Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authorize import resolve_seconds
 from tollhouse.payments.dependencies import OperationDependencies, RequestDependencies
@@ -26,7 +28,7 @@ from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.idempotency import recall_claim, run_once
 from tollhouse.payments.model import Attempt, AttemptState, Cause, Mode, OriginalTransaction, Payment, Status
 from tollhouse.payments.operations.balance import PaymentBalance, Verdict
-from tollhouse.payments.operations.store import insert_claim, insert_operation, lock_position
+from tollhouse.payments.operations.store import insert_operation, lock_position
 from tollhouse.payments.store import select_payment
 from tollhouse.payments.work import RunningRequest
 from tollhouse.storage.database import Database, PlainConnection
@@ -83,7 +85,7 @@ async def _carry_out(work: RunningRequest, deps: OperationDependencies, wish: Op
     begun = None
     try:
         async with deps.database.transaction() as connection:
-            if await claim_idempotency_key(connection, wish, named, transaction_id=transaction_id):
+            if await claim_request(connection, wish.claim, payment_id=named.payment_id, transaction_id=transaction_id):
                 verdict = judge(await lock_position(connection, named))
                 begun = _build_operation(deps, wish, named, verdict, transaction_id=transaction_id), verdict
                 await _insert(deps, connection, begun[0])
@@ -110,18 +112,9 @@ async def is_committed(database: Database, operation: Payment) -> bool:
     return stored is not None
 
 
-async def claim_idempotency_key(
-    connection: PlainConnection, wish: OperationRequest, named: Payment, *, transaction_id: int
-) -> bool:
-    """Claim the idempotency key, if there is one; False if it was claimed before."""
-    return wish.claim is None or await insert_claim(
-        connection, wish.claim, payment_id=named.payment_id, transaction_id=transaction_id
-    )
-
-
 async def recall_reply(requests: RequestDependencies, wish: OperationRequest) -> Reply:
     """Return the response of the request that claimed the key. Raises RequestIdReused and RequestInProgress."""
-    reply = await recall_claim(requests, wish.claim) if wish.claim else None
+    reply = await recall_claim(requests, wish.claim)
     if reply is None:
         raise Unavailable
     return reply

@@ -1,4 +1,4 @@
-"""Rows of operations: idempotency keys, the balance of a payment, and new transactions.
+"""Rows of operations: the balance of a payment, and new transactions.
 
 Each function runs in its caller's database transaction, which `lock_position` makes the only one for that payment.
 """
@@ -10,27 +10,12 @@ from typing import Any
 
 from tollhouse.kernel.errors import InternalError
 from tollhouse.kernel.money import Currency
-from tollhouse.kernel.requests import Claim
 from tollhouse.payments import records
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import AttemptState, Mode, Payment, Status
 from tollhouse.payments.operations.balance import MAX_TRANSACTIONS, PaymentBalance, Step
 from tollhouse.payments.store import queries
 from tollhouse.storage.database import PlainConnection
-
-
-async def insert_claim(connection: PlainConnection, claim: Claim, *, payment_id: int, transaction_id: int) -> bool:
-    """Claim an idempotency key for an operation; False if it was claimed before. Waits for a concurrent claimant."""
-    taken = await queries.claim_operation(
-        connection,
-        merchant_id=claim.merchant_id,
-        operation=claim.operation,
-        request_id=claim.request_id,
-        digest=claim.digest,
-        payment_id=payment_id,
-        transaction_id=transaction_id,
-    )
-    return taken is not None
 
 
 async def lock_position(connection: PlainConnection, named: Payment) -> PaymentBalance:

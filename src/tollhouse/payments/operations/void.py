@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from tollhouse.idempotency.store import claim_request
 from tollhouse.kernel.errors import RequestInProgress
-from tollhouse.kernel.requests import Reply
+from tollhouse.kernel.reply import Reply
 from tollhouse.payments.authentication.resume import abandon
 from tollhouse.payments.authorize import resolve_seconds
 from tollhouse.payments.dependencies import OperationDependencies, VoidDependencies
@@ -20,7 +21,6 @@ from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.operations.balance import judge_release, judge_void
 from tollhouse.payments.operations.operate import (
     OperationRequest,
-    claim_idempotency_key,
     load_named,
     operate,
     recall_reply,
@@ -61,13 +61,18 @@ async def release(deps: OperationDependencies, wish: OperationRequest) -> Reply:
 async def _take_back(work: RunningRequest, deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
     """Commit that an open payment is reversed, and return its response."""
     async with deps.operations.database.transaction() as connection:
-        is_new = await claim_idempotency_key(connection, wish, named, transaction_id=named.transaction_id)
+        is_new = await _claim(connection, wish, named)
         if is_new and not await _begin_reversing(deps, connection, named):
             raise RequestInProgress(ALREADY_FINISHED)
     if not is_new:
         return await recall_reply(deps.operations.requests, wish)
     work.note_begun(named)
     return await _reverse(deps, wish, named)
+
+
+async def _claim(connection: PlainConnection, wish: OperationRequest, named: Payment) -> bool:
+    """Claim the key of a void that leads to the open payment itself; False if it was claimed before."""
+    return await claim_request(connection, wish.claim, payment_id=named.payment_id, transaction_id=named.transaction_id)
 
 
 async def _begin_reversing(deps: VoidDependencies, connection: PlainConnection, named: Payment) -> bool:
@@ -97,12 +102,12 @@ async def _abandon(deps: VoidDependencies, named: Payment) -> bool:
 async def _answer_abandoned(_: RunningRequest, deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
     """Return the response of the abandoned payment."""
     async with deps.operations.database.transaction() as connection:
-        is_new = await claim_idempotency_key(connection, wish, named, transaction_id=named.transaction_id)
+        is_new = await _claim(connection, wish, named)
     return await _answer_by_payment(deps, wish, named) if is_new else await recall_reply(deps.operations.requests, wish)
 
 
 async def _answer_by_payment(deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
     """Return the response of the payment. A concurrent request may have recorded it for both of us."""
     reply = await load_stored_response(deps.authentication.finish, named)
-    recorded = await recall_claim(deps.operations.requests, wish.claim) if wish.claim else None
+    recorded = await recall_claim(deps.operations.requests, wish.claim)
     return replace(recorded, is_replay=False) if recorded else reply

@@ -1,5 +1,5 @@
--- A payment to begin, with its first transaction and attempt. Null if absent: the idempotency key
--- (`operation`, `claimed_id`, `digest`), the token, the digest of equal payments, the attempt of a page.
+-- A payment to begin, with its first transaction and attempt. Null if absent: the token, the digest of equal payments, the
+-- attempt of a page.
 create type payment_intent_v1 as (
     place integer, merchant_id bigint, payment_id bigint, transaction_id bigint, site_id bigint, consumer_id text,
     terms jsonb, consumer jsonb, metadata json, ipn_url text, redirect_url text, request_id text, mode transaction_mode,
@@ -7,7 +7,7 @@ create type payment_intent_v1 as (
     expiry_year smallint, account_id uuid, is_stored boolean, initiator initiator, reason initiation_reason,
     network_transaction_id text, double_click_digest bytea, page_try smallint, created_at timestamptz, acquirer text,
     reference text, sealed_card bytea, key_version integer, fingerprint bytea, resolve_seconds double precision,
-    sent_at timestamptz, operation text, claimed_id text, digest bytea, token_id uuid
+    sent_at timestamptz, token_id uuid
 );
 
 -- composition: Begin payments: idempotency keys, tokens, renewals, payments, consumers, subscriptions, velocity marks.
@@ -23,7 +23,7 @@ create type payment_intent_v1 as (
 -- A payment that was not begun leaves nothing else behind, except that the token of a double click is used. The order
 -- of the statements is the order of the locks.
 create function begin_payments_v1(
-    payments payment_intent_v1[], consumers consumer_v1[], subscriptions pending_subscription_v1[],
+    payments payment_intent_v1[], claims request_claim_v1[], consumers consumer_v1[], subscriptions pending_subscription_v1[],
     renewals renewal_try_v1[], marks velocity_mark_v1[], window_seconds double precision, most integer
 )
 returns table (
@@ -33,8 +33,6 @@ returns table (
 language plpgsql set enable_seqscan to off set enable_hashjoin to off set enable_mergejoin to off as $$
 #variable_conflict use_column
 declare
-    claims bigint := (select count(*) from unnest(payments) as p where p.operation is not null);
-    claims_won bigint;
     waiting integer[];
     won integer[];
     refused integer[];
@@ -46,23 +44,14 @@ declare
     clicked integer[] := '{}';
     holders bigint[] := '{}';
 begin
-    -- A concurrent claimant is waited for. If it gives up, the key is ours.
-    insert into request_claim (merchant_id, operation, request_id, digest, payment_id)
-    select p.merchant_id, p.operation, p.claimed_id, p.digest, p.payment_id
-    from unnest(payments) as p
-    where p.operation is not null
-    order by p.merchant_id, p.operation collate "C", p.claimed_id collate "C"
-    on conflict do nothing;
-    get diagnostics claims_won = row_count;
-
-    if claims_won < claims then
-        -- A key that leads to the same payment was claimed by an earlier try of the batch.
+    if cardinality(claims) > 0 and claim_requests_v1(claims) < cardinality(claims) then
+        -- A key that leads to the same payment was claimed by an earlier run of the batch.
         claimed := array(
-            select p.place
-            from unnest(payments) as p
-            where p.operation is not null and p.payment_id is distinct from (
+            select g.place
+            from unnest(claims) as g
+            where g.payment_id is distinct from (
                 select c.payment_id from request_claim c
-                where c.merchant_id = p.merchant_id and c.operation = p.operation and c.request_id = p.claimed_id
+                where c.merchant_id = g.merchant_id and c.operation = g.operation and c.request_id = g.request_id
             )
         );
     end if;
@@ -91,10 +80,7 @@ begin
     end if;
 
     if cardinality(gone) > 0 then
-        delete from request_claim c
-        using unnest(payments) as p
-        where p.place = any(gone) and c.merchant_id = p.merchant_id and c.operation = p.operation
-            and c.request_id = p.claimed_id and c.payment_id = p.payment_id;
+        perform release_claims_v1(array(select c from unnest(claims) as c where c.place = any(gone)));
     end if;
 
     if cardinality(renewals) > 0 then
@@ -202,11 +188,9 @@ begin
     on conflict do nothing;
 
     if cardinality(clicked) > 0 then
-        update request_claim c
-        set payment_id = equal.payment_id
+        perform redirect_claims_v1(array_agg(p.merchant_id), array_agg(p.payment_id), array_agg(equal.payment_id))
         from unnest(clicked, holders) as equal (place, payment_id)
-        join unnest(payments) as p using (place)
-        where c.merchant_id = p.merchant_id and c.payment_id = p.payment_id and equal.payment_id <> p.payment_id;
+        join unnest(payments) as p using (place);
     end if;
 
     -- After the payments: a double click of an unnamed consumer would leave a consumer behind who never paid.

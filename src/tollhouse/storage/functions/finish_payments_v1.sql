@@ -122,12 +122,13 @@ begin
 
     -- The response to a final outcome is the beginning of its event (recorded_response_v1). The first recorded response stays.
     if exists (select from unnest(outcomes) as g where g.answer is not null) then
-        update request_claim c
-        set status = 201, answer = g.answer
-        from unnest(outcomes) as g
-        where g.place = any(moved) and g.answer is not null and c.answer is null
-            and c.merchant_id = g.merchant_id and c.payment_id = g.payment_id
-            and (c.transaction_id = g.transaction_id or (c.transaction_id is null and g.is_first));
+        perform record_responses_v1(
+            array(
+                select row(g.merchant_id, g.payment_id, g.transaction_id, g.is_first, g.answer)::response_v1
+                from unnest(outcomes) as g
+                where g.place = any(moved) and g.answer is not null
+            )
+        );
     end if;
 
     -- A decline that does not end the transaction leads to a challenge.

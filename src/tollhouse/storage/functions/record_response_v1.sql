@@ -14,10 +14,7 @@ begin
     if recorded is not null then
         return recorded;
     end if;
-    update request_claim c
-    set status = 201, answer = $5
-    where c.merchant_id = $1 and c.payment_id = $2 and c.answer is null
-        and (c.transaction_id = $3 or (c.transaction_id is null and $4));
+    perform record_responses_v1(array[row($1, $2, $3, $4, $5)::response_v1]);
     return $5;
 end
 $$;

@@ -1,11 +1,9 @@
-"""Idempotency keys, and the responses stored under them."""
+"""Idempotency keys and their stored claims."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from hmac import compare_digest
-
-from msgspec import Struct
 
 from tollhouse.kernel.errors import RequestIdReused
 
@@ -25,9 +23,17 @@ class Claim:
             raise RequestIdReused
 
 
-class Reply(Struct, frozen=True):
-    """A response to the client: its status and exact bytes. `is_replay` marks a stored response."""
+@dataclass(frozen=True, slots=True)
+class StoredClaim:
+    """The claim of a key by the first request.
 
-    status: int
-    body: bytes
-    is_replay: bool = False
+    It leads to a payment, to an operation on an earlier transaction, or to neither. `status` and `answer` are None
+    until a response is recorded.
+    """
+
+    merchant_id: int
+    digest: bytes
+    status: int | None
+    answer: bytes | None
+    payment_id: int | None
+    transaction_id: int | None

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from tollhouse.idempotency.create import create_once
+from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import Invalid, RequestIdReused
-from tollhouse.kernel.requests import Claim
-from tollhouse.storage.claims import create_once
 from tollhouse.storage.database import Database
 
 CLAIM = Claim(1, "site", "first", b"digest of the body")

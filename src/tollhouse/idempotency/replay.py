@@ -1,0 +1,58 @@
+"""Replay the first response to a request, byte for byte."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+from tollhouse.idempotency.model import Claim, StoredClaim
+from tollhouse.idempotency.store import select_claim
+from tollhouse.kernel.errors import RequestInProgress
+from tollhouse.kernel.reply import CREATED, Reply
+from tollhouse.storage.database import Database
+
+#: Finds the response to a request whose claim has none. Returns None while there is none.
+FindResponse = Callable[[StoredClaim], Awaitable[bytes | None]]
+
+MIN_PAUSE_SECONDS = 0.002
+MAX_PAUSE_SECONDS = 0.1
+
+
+async def replay(
+    database: Database,
+    claim: Claim | None,
+    *,
+    wait_seconds: float = 0.0,
+    find_response: FindResponse | None = None,
+) -> Reply | None:
+    """Return the response to the first request with this key, or None if the key is free or missing.
+
+    Wait for the response while the first request runs. Raises RequestIdReused if that request had another body, and
+    RequestInProgress if it got no response in time.
+    """
+    if claim is None:
+        return None
+    for pause in growing_pauses(wait_seconds):
+        async with database.acquire() as connection:
+            stored = await select_claim(connection, claim)
+        if stored is None:
+            return None
+        claim.check(stored.digest)
+        response = stored.answer
+        if response is None and find_response is not None:
+            response = await find_response(stored)
+        if response is not None:
+            return Reply(stored.status or CREATED, response, is_replay=True)
+        await asyncio.sleep(pause)
+    raise RequestInProgress
+
+
+def growing_pauses(seconds: float) -> Iterator[float]:
+    """Yield growing pauses for so many seconds, and at least one."""
+    give_up_at = time.monotonic() + seconds
+    pause = MIN_PAUSE_SECONDS
+    yield pause
+    while time.monotonic() < give_up_at:
+        pause = min(2 * pause, MAX_PAUSE_SECONDS)
+        yield pause
