@@ -32,8 +32,7 @@ from bench.machine import find_child, read_usage
 from tollhouse.kernel.urls import STAGE
 from tollhouse.storage.database import Database
 from tollhouse.storage.embedded import EmbeddedPostgres
-from tollhouse.storage.embedded_commands import PROGRAM_ROLE
-from tollhouse.storage.embedded_roles import DATABASE
+from tollhouse.storage.embedded_commands import DATABASE, PROGRAM_ROLE
 from tollhouse.storage.migrate import migrate
 from tollhouse.worker.events import deliver_events, number_events
 

@@ -35,8 +35,8 @@ from tollhouse.acquirers.model import (
 from tollhouse.acquirers.simulated_disputes import encode_ids, encode_query, is_acknowledged, read_page
 from tollhouse.kernel.card import CardDataError, CardNumber, Expiry
 from tollhouse.kernel.clock import boot_seconds
+from tollhouse.kernel.errors import UNREADABLE
 from tollhouse.kernel.money import Money
-from tollhouse.kernel.unreadable import UNREADABLE
 from tollhouse.transport import model as transport
 
 if TYPE_CHECKING:

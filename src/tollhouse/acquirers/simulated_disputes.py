@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from tollhouse.acquirers.model import AcquirerDispute, Unknown
+from tollhouse.kernel.errors import UNREADABLE
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.kernel.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

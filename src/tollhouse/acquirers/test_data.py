@@ -10,9 +10,8 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from tollhouse.kernel.clock import boot_seconds
-from tollhouse.kernel.errors import NotFound, RequestIdReused, Unavailable
+from tollhouse.kernel.errors import UNREADABLE, NotFound, RequestIdReused, Unavailable
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.kernel.unreadable import UNREADABLE
 from tollhouse.transport.model import NoResponse, RequestNotSent, Transport
 
 Type = Literal["maestro", "mastercard", "sepa", "visa", "discover", "unionpay", "jcb", "diners", "amex"]

@@ -32,7 +32,7 @@ from tollhouse.ipn.message.legacy import CONTENT_TYPE as FORM_TYPE
 from tollhouse.ipn.message.signature import SignatureMismatch, verify_status, verify_webhook
 from tollhouse.kernel.errors import Invalid, TollhouseError
 from tollhouse.kernel.urls import ANY_ADDRESS, AddressRefused, check_url
-from tollhouse.transport.urls import build_exact_url
+from tollhouse.transport.http import build_exact_url
 
 if TYPE_CHECKING:
     from tollhouse.http.asgi import Receive, Scope, Send

@@ -18,11 +18,10 @@ responses.
 
 from __future__ import annotations
 
-from tollhouse.client.aio import AsyncClient
+from tollhouse.client.clients import AsyncClient, Client
 from tollhouse.client.core import ApiError, ClientError, NotAnswered, Retries
 from tollhouse.client.ipn import Ipn, read_ipn
 from tollhouse.client.sources import account, card, consumer, price, token
-from tollhouse.client.sync import Client
 from tollhouse.ipn.message.signature import SignatureMismatch
 
 __all__ = [

@@ -1,6 +1,6 @@
 """The rules of both clients: building a call, sending it again, and reading its outcome.
 
-This module does no input or output: `sync` and `aio` send and wait, and decide nothing. A rejection is reported only if
+This module does no input or output: `clients` sends and waits, and decides nothing. A rejection is reported only if
 nothing can have been done; every other failure is an unknown outcome (`NotAnswered`).
 """
 
@@ -17,7 +17,7 @@ from uuid import uuid4
 import msgspec
 
 from tollhouse import __version__
-from tollhouse.kernel.unreadable import UNREADABLE
+from tollhouse.kernel.errors import UNREADABLE
 
 Answer = TypeVar("Answer")
 

@@ -10,7 +10,7 @@ import msgspec
 
 from tollhouse.client.answers import ConsumerData, PaymentData, SubscriptionData, TimestampData
 from tollhouse.ipn.message.signature import SignatureMismatch, verify_status, verify_webhook
-from tollhouse.kernel.unreadable import UNREADABLE
+from tollhouse.kernel.errors import UNREADABLE
 
 
 class Ipn(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -59,8 +59,8 @@ from tollhouse.storage.database import Database
 from tollhouse.storage.ids import NumberBlocks, reserve_ids, update_installation
 from tollhouse.storage.migrate import MigrationUnknown, migrate, pending
 from tollhouse.storage.pools import Pools
+from tollhouse.storage.server import set_clock
 from tollhouse.storage.sweep import Sweep, select_lags
-from tollhouse.storage.time import set_clock
 from tollhouse.threeds.directory import DirectoryClient
 from tollhouse.transport.model import Transport
 from tollhouse.vault.key_check import check_keys

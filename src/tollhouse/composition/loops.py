@@ -11,8 +11,8 @@ from tollhouse.ipn.delivery.repair import OrphanSweep
 from tollhouse.ledger.verify import verify_all_new
 from tollhouse.merchants.clock import read_offsets
 from tollhouse.payments.authentication.resume import SWEEP_LIMIT, sweep_authentications
+from tollhouse.storage.server import set_clock
 from tollhouse.storage.sweep import Sweeper
-from tollhouse.storage.time import set_clock
 from tollhouse.worker.events import DeliveryLimits, deliver_events, number_events
 from tollhouse.worker.letters import carry_letters
 from tollhouse.worker.payments import build_hold_work, build_resolve_work, build_reversal_work, import_all_disputes

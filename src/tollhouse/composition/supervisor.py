@@ -25,7 +25,7 @@ from tollhouse.composition.settings import Settings
 from tollhouse.http.ports import BACKLOG, OpenPort, bind
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.storage.database import Database
-from tollhouse.storage.limits import select_connection_limit
+from tollhouse.storage.server import select_connection_limit
 
 LOOPBACK = "127.0.0.1"
 MAX_PROCESSES = 64

@@ -7,28 +7,38 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
 import structlog
 
-from tollhouse.http.cors import IsOriginAllowed, build_cors_headers
-from tollhouse.http.headers import STRICT_TRANSPORT
+from tollhouse.http.asgi import STRICT_TRANSPORT, Headers, Receive, Scope, Send
+from tollhouse.http.metrics import Metrics
 from tollhouse.http.problems import NO_PATH, MethodNotAllowed, answer_error
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.router import PathRoutes, Router
+from tollhouse.http.routes import AnswerError, Route
 from tollhouse.http.screen import find_query_faults
 from tollhouse.kernel.errors import Invalid, NotFound, Stopping
 
-if TYPE_CHECKING:
-    from tollhouse.http.asgi import Receive, Scope, Send
-    from tollhouse.http.headers import Headers
-    from tollhouse.http.metrics import Metrics
-    from tollhouse.http.routes import AnswerError, Route
-
 #: Paths that are asked for every few seconds and are not worth a line each.
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/stage/inbox/list"})
+
+#: Headers for scripts of merchants' pages, which call the paths that are for browsers. Rejections have them too, or the
+#: page could not read them.
+MAX_AGE_SECONDS = 7_200
+ALLOWED_HEADERS = b"content-type, x-requested-with, x-request-id"
+EXPOSED_HEADERS = b"x-request-id, retry-after, idempotent-replay"
+
+VARY = (b"vary", b"Origin")
+PREFLIGHT: Headers = [
+    (b"access-control-allow-methods", b"POST"),
+    (b"access-control-allow-headers", ALLOWED_HEADERS),
+    (b"access-control-max-age", b"%d" % MAX_AGE_SECONDS),
+]
+
+#: Tells whether pages of an origin may call.
+IsOriginAllowed = Callable[[str], bool]
 
 log = structlog.get_logger()
 
@@ -137,3 +147,16 @@ def answer_options(request: Request, place: PathRoutes) -> Response:
     """Tell the methods of a path."""
     request.route_path = place.path
     return Response(b"", 204, headers={"Allow": place.allowed})
+
+
+def build_cors_headers(request: Request, is_allowed: IsOriginAllowed) -> Headers:
+    """Return what the response says of the page that asks; to OPTIONS, what that page may send too."""
+    origin = request.headers.get("origin", None)
+    if origin is None or not is_allowed(origin):
+        return [VARY]
+    headers = [
+        VARY,
+        (b"access-control-allow-origin", origin.encode("latin-1")),
+        (b"access-control-expose-headers", EXPOSED_HEADERS),
+    ]
+    return [*headers, *PREFLIGHT] if request.method == "OPTIONS" else headers

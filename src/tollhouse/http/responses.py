@@ -9,8 +9,7 @@ from http.cookies import SimpleCookie
 
 from msgspec import Struct
 
-from tollhouse.http.asgi import Send
-from tollhouse.http.headers import NO_SNIFF, NO_STORE, Headers, has_no_body
+from tollhouse.http.asgi import NO_SNIFF, NO_STORE, Headers, Send, has_no_body
 from tollhouse.http.requests import Request
 from tollhouse.kernel.reply import Reply
 

@@ -28,6 +28,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
+#: The exceptions of parsing JSON from another party: invalid UTF-8 and endless nesting raise exceptions of their own. A
+#: response that cannot be parsed must not be reported as anything else.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 
 class TollhouseError(Exception):
     """Something went wrong."""

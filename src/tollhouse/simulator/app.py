@@ -14,8 +14,7 @@ from uuid import UUID
 import structlog
 
 from tollhouse.http.application import WebApplication
-from tollhouse.http.asgi import Send
-from tollhouse.http.headers import Headers
+from tollhouse.http.asgi import Headers, Send
 from tollhouse.http.problems import answer_problem
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_html

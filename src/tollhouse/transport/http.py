@@ -1,4 +1,4 @@
-"""The HTTP transport."""
+"""The HTTP transport, and the URLs that its client sends unchanged. By default it would rewrite escapes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 import aiohttp
+from yarl import URL
 
 from tollhouse.kernel.clock import boot_seconds
+from tollhouse.kernel.urls import build_target
 from tollhouse.transport.model import NoResponse, RequestNotSent
-from tollhouse.transport.urls import build_exact_url
 
 #: The maximum size of a response, large enough for a page of any list.
 MAX_RESPONSE_BYTES = 512 * 1024
@@ -155,3 +156,12 @@ async def _read(content: aiohttp.StreamReader) -> bytes:
             break
         answer += piece
     return bytes(answer)
+
+
+def build_exact_url(url: str) -> URL:
+    """Build the URL that is called, byte for byte. Raises AddressRefused if it is malformed.
+
+    The query is passed with the path, because the client drops an empty one.
+    """
+    target = build_target(url)
+    return URL.build(scheme=target.scheme, authority=target.authority, path=target.path, encoded=True)

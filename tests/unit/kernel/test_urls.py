@@ -23,7 +23,7 @@ from tollhouse.kernel.urls import (
     get_origin,
     is_public,
 )
-from tollhouse.transport.urls import build_exact_url
+from tollhouse.transport.http import build_exact_url
 
 PUBLIC = ["8.8.8.8", "52.58.234.180", "1.1.1.1", "2606:4700::1111", "2a00:1450:4001:80e::200e"]
 

@@ -23,7 +23,7 @@ from tollhouse.ipn.message.signature import sign_status, sign_webhook
 from tollhouse.ipn.model import AttemptError, Delivery, DeliveryAttempt
 from tollhouse.kernel.addresses import parse_address
 from tollhouse.kernel.urls import AddressPolicy, AddressRefused, check_url
-from tollhouse.transport.urls import build_exact_url
+from tollhouse.transport.http import build_exact_url
 
 #: The statuses that acknowledge a callback.
 ACKNOWLEDGED = frozenset({200, 201, 202})
