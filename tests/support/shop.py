@@ -22,6 +22,7 @@ from tollhouse.composition.settings import Settings
 from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.card import Card, CardNumber, Cvv, Expiry
 from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.faults import RequestRejected
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.kernel.reply import Reply
 from tollhouse.payments.charge.charge import charge
@@ -35,7 +36,6 @@ from tollhouse.payments.charge.requested_payment import (
 from tollhouse.payments.dependencies import PaymentTimeouts
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.disputes.chargeback import record_chargeback
-from tollhouse.payments.faults import PaymentRejected
 from tollhouse.payments.model import OPERATION, Mode, Payment
 from tollhouse.payments.operations.balance import ALL, Sum
 from tollhouse.payments.operations.capture import capture
@@ -234,7 +234,7 @@ class Shop:
 
 def faults_in(error: Invalid) -> dict[str, list[str]]:
     """Return the faults of a rejected payment, by their subjects."""
-    assert isinstance(error, PaymentRejected)
+    assert isinstance(error, RequestRejected)
     faults: dict[str, list[str]] = {}
     for fault in error.faults:
         faults.setdefault(fault.subject.value, []).append(fault.text)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from tollhouse.api.fields.values import Moment, Url
 from tollhouse.api.reading.access import RequestAuthenticator
-from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.ids import MAX_NUMBER, NO_ORDER, NO_TRANSACTION, read_id
 from tollhouse.api.reading.requests import read_creation, read_query
 from tollhouse.http.purposes import Purpose
@@ -25,6 +25,7 @@ from tollhouse.ipn.model import EventEntry, Record
 from tollhouse.ipn.resend import DeliveryKey, resend_transaction
 from tollhouse.ipn.resend_many import ResendFilter, resend_events
 from tollhouse.kernel.errors import InternalError, NotFound
+from tollhouse.kernel.faults import Subject
 from tollhouse.kernel.reply import Reply
 from tollhouse.kernel.urls import get_origin
 from tollhouse.wire.callbacks import (
@@ -188,7 +189,8 @@ class CallbackCalls:
             key = await resend_transaction(connection, merchant_id=merchant_id, transaction_id=number, url=url)
             return render_json(key)
 
-        reply = await create_once(self._database, asked.claim, create)
+        with naming_faults({Subject.CALLBACK_URL: "url"}):
+            reply = await create_once(self._database, asked.claim, create)
         key = DeliveryKey(*msgspec.json.decode(reply.body))
         record = await _wait_for_attempt(self._database, merchant_id, key, seconds=self._wait_seconds)
         return answer_reply(Reply(reply.status, render(build_record(record)), is_replay=reply.is_replay))

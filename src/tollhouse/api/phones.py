@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from tollhouse.api.fields.values import MAX_TYPED_CHARACTERS
 from tollhouse.api.reading.access import RequestAuthenticator
-from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.requests import Digest, read_creation, read_query
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
@@ -16,6 +16,7 @@ from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Route
 from tollhouse.kernel.countries import NO_COUNTRY, read_country, to_alpha_2
 from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.faults import Subject
 from tollhouse.phones.model import MAX_CODE_LENGTH, TRIES, InvalidPhone, Phone
 from tollhouse.phones.verify import check_code, send_code
 from tollhouse.wire.answers import ChannelsAnswer, CodeCheckedAnswer, CodeSentAnswer
@@ -139,15 +140,16 @@ class PhoneCalls:
             sent = CodeSentAnswer(channel=channel, expireAt=int(expires_at.timestamp()), triesLeft=TRIES)
             return render(sent)
 
-        reply = await send_code(
-            self._desk,
-            merchant_id=asked.merchant.merchant_id,
-            channel=channel,
-            phone=Phone.parse(asked.body.phone),
-            sender_name=asked.body.sender or asked.merchant.name,
-            claim=asked.claim,
-            render=render_sent,
-        )
+        with naming_faults({Subject.CHANNEL: "channel"}):
+            reply = await send_code(
+                self._desk,
+                merchant_id=asked.merchant.merchant_id,
+                channel=channel,
+                phone=Phone.parse(asked.body.phone),
+                sender_name=asked.body.sender or asked.merchant.name,
+                claim=asked.claim,
+                render=render_sent,
+            )
         return answer_reply(reply)
 
     async def get_verdict(self, request: Request) -> Response:

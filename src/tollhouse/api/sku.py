@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, fie
 from tollhouse.api.fields.price import AnyCurrency, PriceFields, check_schedule, read_amount
 from tollhouse.api.fields.values import TypedText
 from tollhouse.api.reading.access import RequestAuthenticator
-from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.ids import MAX_NUMBER, read_name
 from tollhouse.api.reading.requests import read_creation, read_request
 from tollhouse.api.site import ExternalId
@@ -25,6 +25,7 @@ from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Route
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
+from tollhouse.kernel.faults import Subject
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.wire.render import render, render_date
 from tollhouse.wire.resources import PriceAnswer, SkuAnswer
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import Database, PlainConnection
 
 MISSING = "There is no such product."
+#: Where each subject of a fault is in a request.
+FAULT_PATHS = {Subject.SITE: "siteId", Subject.SKU: "name", Subject.PRICES: "price"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,8 @@ class SkuCalls:
             made.append(entry.sku.name)
             return show_sku(entry)
 
-        reply = await create_once(self._database, asked.claim, create)
+        with naming_faults(FAULT_PATHS):
+            reply = await create_once(self._database, asked.claim, create)
         for name in made:
             self._catalog.forget_sku(asked.merchant.merchant_id, name or "")
         return answer_reply(reply)
@@ -223,14 +227,11 @@ class SkuCalls:
         """
         asked = await read_request(self._gate, request, SkuChangeRequest)
         merchant_id, change = asked.merchant.merchant_id, asked.body.to_change()
-        async with self._database.transaction() as connection:
-            entry = await change_sku(
-                connection,
-                merchant_id=merchant_id,
-                name=read_name(request.path_parameters["name"], MISSING),
-                change=change,
-            )
-        self._catalog.forget_sku(merchant_id, request.path_parameters["name"])
+        name = read_name(request.path_parameters["name"], MISSING)
+        with naming_faults(FAULT_PATHS):
+            async with self._database.transaction() as connection:
+                entry = await change_sku(connection, merchant_id=merchant_id, name=name, change=change)
+        self._catalog.forget_sku(merchant_id, name)
         return Response(show_sku(entry))
 
 

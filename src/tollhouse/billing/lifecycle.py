@@ -31,6 +31,7 @@ from tollhouse.catalog.model import Price
 from tollhouse.kernel.card import Expiry
 from tollhouse.kernel.clock import ceil_second, floor_second
 from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.faults import Fault, RequestRejected, Subject
 
 #: The shortest time between two charges if the later one was missed.
 CATCH_UP_PAUSE = timedelta(hours=24)
@@ -301,12 +302,12 @@ def change_prices(case: SubscriptionContext, prices: Sequence[Price]) -> Subscri
 
 
 def _require_currency(subscription: Subscription, prices: Sequence[Price]) -> None:
-    """Raise Invalid for prices in a currency other than the subscription's, which cannot change."""
+    """Raise RequestRejected for prices in a currency other than the subscription's, which cannot change."""
     currency = subscription.plan.prices[0].money.currency
     others = [number for number, price in enumerate(prices) if price.money.currency != currency]
     if others:
         text = f"has to be {currency.code}, the currency of the subscription"
-        raise Invalid({f"price.{number}.currency": [text] for number in others})
+        raise RequestRejected([Fault(Subject.CURRENCY, text, number) for number in others])
 
 
 def switch_account(subscription: Subscription, account_id: UUID, at: datetime, expiry: Expiry) -> Subscription:

@@ -31,7 +31,7 @@ class Upcoming(Struct, frozen=True):
     #: When it is made, if nothing changes. None if it waits or is in progress.
     at: datetime | None
     #: The condition for the charge, and the time until which it waits: then the subscription expires.
-    waits_for: Literal["paymentAccount", "merchant"] | None = None
+    waits_for: Literal["card", "merchant"] | None = None
     waits_until: datetime | None = None
 
 
@@ -66,7 +66,7 @@ def _find_next(case: SubscriptionContext) -> Upcoming | None:
     is_cancelled = subscription.cancel_at is not None and subscription.cancel_at <= at
     if subscription.waits_for_account:
         until = subscription.cancel_at if is_cancelled else subscription.charge_at
-        return Upcoming(charge, None, "paymentAccount", until)
+        return Upcoming(charge, None, "card", until)
     if is_cancelled or end_what_is_over(replace(case, now=at)) is not None:
         return None
     return Upcoming(charge, at)

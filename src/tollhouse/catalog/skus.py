@@ -14,23 +14,27 @@ from tollhouse.catalog.store import (
     select_site_entry,
     update_sku,
 )
-from tollhouse.kernel.errors import InternalError, Invalid, NotFound
+from tollhouse.kernel.errors import InternalError, NotFound
+from tollhouse.kernel.faults import Fault, RequestRejected, Subject, reject
 from tollhouse.storage.database import PlainConnection
 
 #: Consecutive names that may be in use, by SKUs with chosen names.
 MAX_TAKEN_NAMES = 1_000
+UNKNOWN_SITE = Fault(Subject.SITE, "is unknown")
 
 
 async def create_sku(connection: PlainConnection, *, merchant_id: int, draft: SkuDraft) -> SkuEntry:
     """Create a SKU in the caller's database transaction, under the next free name of its site and currency.
 
-    Two concurrent calls get different names, because the second waits for the count of the first. Raises Invalid.
+    Two concurrent calls get different names, because the second waits for the count of the first.
+
+    Raises RequestRejected.
     """
     site = await select_site_entry(connection, merchant_id=merchant_id, site_id=draft.sku.site_id)
     fault = find_kind_fault(draft.kind, draft.sku.prices)
-    faults = ({} if site else {"siteId": ["is unknown"]}) | ({"price": [fault]} if fault else {})
+    faults = ([] if site else [UNKNOWN_SITE]) + ([Fault(Subject.PRICES, fault)] if fault else [])
     if faults or site is None:
-        raise Invalid(faults)
+        raise RequestRejected(faults)
     stem = build_stem(site.site.name, draft.sku.prices[0].money.currency.code)
     for _ in range(MAX_TAKEN_NAMES):
         count = await count_sku_stem(connection, merchant_id=merchant_id, stem=stem)
@@ -46,22 +50,22 @@ async def create_sku(connection: PlainConnection, *, merchant_id: int, draft: Sk
 async def change_sku(connection: PlainConnection, *, merchant_id: int, name: str, change: SkuChange) -> SkuEntry:
     """Update the given fields of a SKU in the caller's database transaction.
 
-    Its name stays. Raises NotFound and Invalid.
+    Its name stays. Raises NotFound and RequestRejected.
     """
     entry = await lock_sku_entry(connection, merchant_id=merchant_id, name=name)
     if entry is None:
         raise NotFound("There is no such product.")
     if is_technical(name):
-        raise Invalid({"name": ["is the technical product of a site, which cannot be changed"]})
+        raise reject(Subject.SKU, "is the technical product of a site, which cannot be changed")
     draft = merge(entry, change)
-    faults: dict[str, list[str]] = {}
+    faults: list[Fault] = []
     moved = change.site_id is not None and change.site_id != entry.sku.site_id
     if moved and not await select_site_entry(connection, merchant_id=merchant_id, site_id=draft.sku.site_id):
-        faults["siteId"] = ["is unknown"]
+        faults.append(UNKNOWN_SITE)
     if fault := find_kind_fault(draft.kind, draft.sku.prices):
-        faults["price"] = [fault]
+        faults.append(Fault(Subject.PRICES, fault))
     if faults:
-        raise Invalid(faults)
+        raise RequestRejected(faults)
     return await update_sku(connection, merchant_id=merchant_id, entry=draft)
 
 

@@ -15,7 +15,7 @@ _WIDE = Context(prec=60, rounding=ROUND_HALF_UP)
 
 
 class TaxError(ValueError):
-    """The fields of a tax contradict each other. `field` is the faulty field, by its name in the API."""
+    """The fields of a tax contradict each other. `field` is the faulty one of `TaxTerms`."""
 
     def __init__(self, field: str, text: str) -> None:
         super().__init__(text)
@@ -40,19 +40,19 @@ class TaxTerms:
         """
         amount = self._find_amount()
         if self.after is not None and self.after != amount:
-            raise TaxError("afterTaxes", "must be the amount, which has the taxes in it")
+            raise TaxError("after", "must be the amount, which has the taxes in it")
         taxes = self._find_taxes(amount)
         if taxes is None:
             return amount, None
         if taxes < 0:
-            raise TaxError("beforeTaxes", "must not be more than the amount")
+            raise TaxError("before", "must not be more than the amount")
         before = amount.amount_minor - taxes
         if before < 0:
             raise TaxError("taxes", "must not be more than the amount")
         if self.before is not None and self.before.amount_minor != before:
-            raise TaxError("beforeTaxes", "and taxes must add up to the amount")
+            raise TaxError("before", "and taxes must add up to the amount")
         if self.rate is not None and abs(_apply(self.rate, before) - taxes) > TOLERANCE_MINOR:
-            raise TaxError("taxRate", "does not lead to these taxes")
+            raise TaxError("rate", "does not lead to these taxes")
         return amount, Tax(taxes, self.rate, self.name)
 
     def _find_amount(self) -> Money:

@@ -39,12 +39,12 @@ from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import Invalid, RateLimited, Refusal, TooLarge, Unavailable
+from tollhouse.kernel.faults import RequestRejected, Subject
 from tollhouse.kernel.limits import RateLimit
 from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.find import find_link, find_stored_cards
 from tollhouse.links.model import LinkState
 from tollhouse.links.pay import ConsumerBrowser, create_form, is_form_of, pay_link
-from tollhouse.payments.faults import PaymentRejected, Subject
 from tollhouse.payments.pages import PATH
 from tollhouse.payments.reading.stored_payment import find_challenge_url, is_canceled
 from tollhouse.payments.returns import leave_untried_url, leave_url
@@ -210,7 +210,7 @@ async def _take_form(
 
 def _name_faults(error: Invalid) -> dict[str, str]:
     """Say in words of the page what only the vault could know. Raises the error again if it is no fault of the form."""
-    faults = error.faults if isinstance(error, PaymentRejected) else ()
+    faults = error.faults if isinstance(error, RequestRejected) else ()
     if not faults or any(fault.subject not in FORM_FAULTS for fault in faults):
         raise error
     return dict(FORM_FAULTS[fault.subject] for fault in faults)

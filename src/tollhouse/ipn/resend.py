@@ -12,6 +12,7 @@ from typing import NamedTuple
 from tollhouse.ipn.form import Form, forms_of
 from tollhouse.ipn.store import OriginKey, queries, upsert_hosts
 from tollhouse.kernel.errors import Invalid, NotFound, RequestInProgress
+from tollhouse.kernel.faults import Subject, reject
 from tollhouse.kernel.urls import get_origin
 from tollhouse.storage.database import PlainConnection
 
@@ -63,7 +64,7 @@ async def resend_delivery(connection: PlainConnection, *, merchant_id: int, even
 async def _insert(connection: PlainConnection, key: EventKey, *, url: str, forms: Sequence[Form]) -> DeliveryKey:
     """Insert deliveries of a locked event, one for each form, and return the first."""
     if not url:
-        raise Invalid({"url": ["is required: the payment has none"]})
+        raise reject(Subject.CALLBACK_URL, "is required: the payment has none")
     last: int = await queries.select_last_delivery(connection, merchant_id=key.merchant_id, event_id=key.event_id)
     if last + len(forms) > MAX_DELIVERIES:
         raise Invalid({}, f"This callback was delivered {last} times already; read it instead.")

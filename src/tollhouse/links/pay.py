@@ -66,7 +66,7 @@ async def pay_link(
     """Attempt the payment, and return the response as a merchant would get it, or None if this attempt is not possible.
 
     It is not possible if the page has expired, was paid, or has had this attempt; the state of the link then shows the
-    result. Raises PaymentRejected for a stored card of another consumer.
+    result. Raises RequestRejected for a stored card of another consumer.
     """
     if link.state is not LinkState.OPEN or number != link.attempts + 1:
         return None

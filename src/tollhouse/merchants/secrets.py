@@ -87,7 +87,7 @@ async def begin_rotation(
     Raises Invalid for an overlap past the bound, and RotationUnderWay.
     """
     if not timedelta() <= overlap <= MAX_OVERLAP:
-        raise Invalid({"overlap": [f"must be from 0 to {MAX_OVERLAP // timedelta(hours=1)} hours"]})
+        raise Invalid({}, f"The overlap must be from 0 to {MAX_OVERLAP // timedelta(hours=1)} hours.")
     row = await queries.update_ipn_secret_next(connection, merchant_id=merchant_id, sealed=sealed, overlap=overlap)
     if row is None:
         raise RotationUnderWay("A rotation of this IPN secret is in progress. Finish or cancel it first.")

@@ -14,7 +14,8 @@ from hmac import compare_digest
 
 from tollhouse.idempotency.create import create_and_send
 from tollhouse.idempotency.model import Claim
-from tollhouse.kernel.errors import Invalid, RateLimited
+from tollhouse.kernel.errors import RateLimited
+from tollhouse.kernel.faults import Subject, reject
 from tollhouse.kernel.reply import Reply
 from tollhouse.phones.model import Phone, digest_code, digest_phone, draw_code
 from tollhouse.phones.sender import MessageNotSent, MessageSender, MessageUnconfirmed, PhoneMessage
@@ -76,8 +77,8 @@ async def send_code(
     """Send a new code, which replaces the previous one. `render` builds the response from the expiry of the code.
 
     A repeat with the same request ID sends nothing once the message was sent. Before that it waits, then raises
-    RequestInProgress, or sends another code if the first process died. Raises Invalid for an unknown channel,
-    RateLimited, and MessageNotSent; after MessageNotSent the request ID is free, and the code is void unless it may
+    RequestInProgress, or sends another code if the first process died. Raises RequestRejected for an unknown
+    channel, RateLimited, and MessageNotSent; after MessageNotSent the request ID is free, and the code is void unless it may
     have arrived.
     """
     _check_channel(dependencies, channel)
@@ -116,9 +117,9 @@ async def send_code(
 
 def _check_channel(dependencies: PhoneDependencies, channel: str) -> None:
     if not dependencies.sender.channels:
-        raise Invalid({"channel": ["cannot be any: this gateway is not set up to send messages"]})
+        raise reject(Subject.CHANNEL, "cannot be any: this gateway is not set up to send messages")
     if channel not in dependencies.sender.channels:
-        raise Invalid({"channel": [f"must be one of {', '.join(dependencies.sender.channels)}"]})
+        raise reject(Subject.CHANNEL, f"must be one of {', '.join(dependencies.sender.channels)}")
 
 
 async def _count(

@@ -14,7 +14,7 @@ from tests.support.acquirer import Plan
 from tests.support.shop import Shop, all_at_once, claim
 
 from tollhouse.acquirers.model import Declined
-from tollhouse.payments.faults import PaymentRejected
+from tollhouse.kernel.faults import RequestRejected
 from tollhouse.vault.seal import Sealed
 
 CANARY = "4929123456789018"
@@ -78,7 +78,7 @@ async def live(shop: Shop) -> None:
     with pytest.raises(RuntimeError):
         await shop.pay(**card)
     await shop.begin(**card, external_id="user-2")
-    with pytest.raises(PaymentRejected):
+    with pytest.raises(RequestRejected):
         await shop.pay(**card, site_id=CANARY)
 
 

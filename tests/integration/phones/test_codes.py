@@ -13,7 +13,8 @@ from tests.support.callbacks import insert_merchants
 from tests.support.clock import leap
 
 from tollhouse.idempotency.model import Claim
-from tollhouse.kernel.errors import Invalid, RateLimited, RequestIdReused, RequestInProgress
+from tollhouse.kernel.errors import RateLimited, RequestIdReused, RequestInProgress
+from tollhouse.kernel.faults import Fault, RequestRejected, Subject
 from tollhouse.kernel.reply import Reply
 from tollhouse.phones.model import Phone
 from tollhouse.phones.sender import (
@@ -306,12 +307,12 @@ async def test_unsent_message_leaves_request_id_free(database: Database) -> None
 
 async def test_channels_that_there_are_not(desk: PhoneDependencies, database: Database) -> None:
     """Another channel is refused by name; where nothing is set up, that is said."""
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(RequestRejected) as refused:
         await send(desk, channel="pigeon")
-    assert refused.value.errors == {"channel": ["must be one of sms"]}
-    with pytest.raises(Invalid) as refused:
+    assert refused.value.faults == (Fault(Subject.CHANNEL, "must be one of sms"),)
+    with pytest.raises(RequestRejected) as refused:
         await send(PhoneDependencies(database, DisabledSender(), KEY, Quotas()))
-    assert "not set up" in refused.value.errors["channel"][0]
+    assert "not set up" in refused.value.faults[0].text
     assert await count(database, "phone_quota") == 0
 
 

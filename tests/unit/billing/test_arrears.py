@@ -27,7 +27,7 @@ from tollhouse.billing.dunning import Policy
 from tollhouse.billing.model import Decline, EndReason, Subscription, SubscriptionState
 from tollhouse.billing.upcoming import list_upcoming
 from tollhouse.catalog.model import Price
-from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.faults import RequestRejected, Subject
 
 UNREACHED = "1040"
 NOT_DECLINED = ("1030", "1040", "1041")
@@ -117,11 +117,11 @@ def test_a_charge_under_way_that_fails_after_the_price_became_nothing() -> None:
 
 
 def test_the_currency_of_a_subscription_stays() -> None:
-    """Prices in another currency are rejected by the path of each."""
+    """Prices in another currency are rejected, each by its position."""
     prices = (price(5, "10d"), price(6, "10d", repeat=True, currency="EUR"))
-    with pytest.raises(Invalid) as refused:
-        lifecycle.change_prices(seen(sign_up(), after(5)), prices[1:])
-    assert list(refused.value.errors) == ["price.0.currency"]
+    with pytest.raises(RequestRejected) as refused:
+        lifecycle.change_prices(seen(sign_up(), after(5)), prices)
+    assert [(fault.subject, fault.item) for fault in refused.value.faults] == [(Subject.CURRENCY, 1)]
 
 
 def test_prices_after_the_last_charge_begin_when_the_paid_time_is_over() -> None:
@@ -252,7 +252,7 @@ def test_a_wait_is_told() -> None:
     """Of a subscription that waits for a card the owed charge is told, until when it waits, and nothing after it."""
     waiting = decline(sign_up(), after(10), EXPIRED_CARD)
     (owed,) = list_upcoming(seen(waiting, after(12)), most=5)
-    assert (owed.charge.period, owed.at, owed.waits_for, owed.waits_until) == (1, None, "paymentAccount", after(20))
+    assert (owed.charge.period, owed.at, owed.waits_for, owed.waits_until) == (1, None, "card", after(20))
 
 
 def test_charges_of_a_disabled_merchant_are_told_to_wait() -> None:

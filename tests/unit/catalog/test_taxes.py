@@ -64,12 +64,12 @@ def test_amount_is_derived_from_its_parts(parts: dict[str, Any], amount: int, ta
         ({"before": 1000}, "amount"),
         ({"taxes": 200}, "amount"),
         ({"rate": Decimal("0.2")}, "amount"),
-        ({"amount": 1000, "after": 1200}, "afterTaxes"),
+        ({"amount": 1000, "after": 1200}, "after"),
         ({"amount": 1000, "taxes": 1001}, "taxes"),
-        ({"amount": 1000, "before": 1001}, "beforeTaxes"),
-        ({"amount": 1200, "before": 1000, "taxes": 199}, "beforeTaxes"),
-        ({"amount": 1200, "taxes": 203, "rate": Decimal("0.2")}, "taxRate"),
-        ({"amount": 1200, "taxes": 200, "rate": Decimal("0.25")}, "taxRate"),
+        ({"amount": 1000, "before": 1001}, "before"),
+        ({"amount": 1200, "before": 1000, "taxes": 199}, "before"),
+        ({"amount": 1200, "taxes": 203, "rate": Decimal("0.2")}, "rate"),
+        ({"amount": 1200, "taxes": 200, "rate": Decimal("0.25")}, "rate"),
     ],
 )
 def test_contradicting_parts_are_rejected(parts: dict[str, Any], field: str) -> None:

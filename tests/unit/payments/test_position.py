@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollhouse.kernel.errors import Invalid, Refusal, RequestInProgress
+from tollhouse.kernel.faults import RequestRejected, Subject
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.payments.dispute_steps import DisputeStep
-from tollhouse.payments.faults import PaymentRejected, Subject
 from tollhouse.payments.model import AttemptState, Mode, Status
 from tollhouse.payments.operations.balance import (
     ALL,
@@ -201,7 +201,7 @@ def test_a_credit_voids_what_nobody_captured(wanted: Sum) -> None:
     """A credit of all that an authorization holds is its void; of a part it is refused, and says how to do it."""
     verdict = judge_credit(position(), wanted)
     assert (verdict.mode, verdict.money.amount_minor) == (Mode.VOID, 1000)
-    with pytest.raises(PaymentRejected) as refused:
+    with pytest.raises(RequestRejected) as refused:
         judge_credit(position(), Sum(Decimal("9.99")))
     assert [fault.subject for fault in refused.value.faults] == [Subject.AMOUNT]
 
@@ -211,7 +211,7 @@ def test_another_currency_is_refused(judge: Callable[[PaymentBalance, Sum], Verd
     """A sum in another currency than the payment's is refused, and so is another currency without a sum."""
     now = position() if judge is judge_capture else position(Mode.SALE)
     for wanted in (Sum(Decimal(1), "EUR"), Sum(None, "EUR")):
-        with pytest.raises(PaymentRejected) as refused:
+        with pytest.raises(RequestRejected) as refused:
             judge(now, wanted)
         assert [fault.subject for fault in refused.value.faults] == [Subject.CURRENCY]
 

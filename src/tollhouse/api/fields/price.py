@@ -84,6 +84,8 @@ MAX_REPEATS = 1_000
 STAND_INS = ("afterTaxes", "beforeTaxes")
 #: An offset that is none too long, whatever its unit is.
 SHORT_OFFSET_FORM = "^[0-9]{1,2}[dwmy]$"
+#: The names of the fields that `TaxTerms` names otherwise.
+TAX_NAMES = {"before": "beforeTaxes", "after": "afterTaxes", "rate": "taxRate"}
 
 
 def _check_offset(offset: str) -> str:
@@ -163,7 +165,12 @@ class PriceFields(Body):
         try:
             self.price  # noqa: B018 - which is kept
         except TaxError as error:
-            fault: Any = {"type": "value_error", "loc": (error.field,), "input": None, "ctx": {"error": error}}
+            fault: Any = {
+                "type": "value_error",
+                "loc": (TAX_NAMES.get(error.field, error.field),),
+                "input": None,
+                "ctx": {"error": error},
+            }
             raise ValidationError.from_exception_data("price", [fault]) from None
         return self
 

@@ -19,10 +19,10 @@ from tollhouse.http.requests import Request
 from tollhouse.http.screen import CARD_FIELDS, find_misplaced_card_numbers, read_card_number
 from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.faults import RequestRejected
 from tollhouse.kernel.reply import Reply
 from tollhouse.payments.charge.references import load_references
 from tollhouse.payments.dependencies import IntentLookups
-from tollhouse.payments.faults import PaymentRejected
 from tollhouse.payments.idempotency import recall_claim
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ async def replay_or_reject(requests: RequestDependencies, asked: CardRequest[Any
     reply = await recall_claim(requests, asked.claim)
     if reply is not None:
         return reply
-    if isinstance(rejected, PaymentRejected):
+    if isinstance(rejected, RequestRejected):
         raise Invalid(name_faults(rejected.faults, asked.body)) from None
     raise rejected
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -12,15 +10,14 @@ from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
 from tollhouse.api.fields.price import AnyCurrency, read_decimal
 from tollhouse.api.fields.source import EMULATE_CODE_FORM
 from tollhouse.api.reading.access import RequestAuthenticator
-from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
 from tollhouse.api.reading.requests import read_creation
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Route
-from tollhouse.kernel.errors import Invalid
-from tollhouse.payments.faults import PaymentRejected, Subject
+from tollhouse.kernel.faults import Subject
 from tollhouse.payments.model import Mode
 from tollhouse.payments.operations.balance import Sum
 from tollhouse.payments.operations.capture import capture
@@ -36,8 +33,8 @@ if TYPE_CHECKING:
     from tollhouse.payments.dependencies import VoidDependencies
 
 MAX_REASON_LENGTH = 255
-#: The field of a request that names each subject of a fault.
-FIELDS = {Subject.TRANSACTION: "transactionId", Subject.AMOUNT: "amount", Subject.CURRENCY: "currency"}
+#: Where each subject of a fault is in a request.
+FAULT_PATHS = {Subject.TRANSACTION: "transactionId", Subject.AMOUNT: "amount", Subject.CURRENCY: "currency"}
 
 
 class OperationFields(Body):
@@ -182,7 +179,7 @@ class OperationCalls:
             context=self._context(),
         )
         wish = _wish(asked, request.path_parameters["transactionId"], Mode.CAPTURE, reason=asked.body.reason)
-        with naming_faults():
+        with naming_faults(FAULT_PATHS):
             return answer_reply(await capture(self._voiding.operations, wish, read_sum(asked.body)))
 
     async def post_void(self, request: Request) -> Response:
@@ -195,7 +192,7 @@ class OperationCalls:
             self._gate, request, VoidRequest, operation="void", digest=self._digest, context=self._context()
         )
         wish = _wish(asked, request.path_parameters["transactionId"], Mode.VOID, reason=asked.body.reason)
-        with naming_faults():
+        with naming_faults(FAULT_PATHS):
             return answer_reply(await void(self._voiding, wish))
 
     async def post_credit(self, request: Request) -> Response:
@@ -213,17 +210,8 @@ class OperationCalls:
             context=self._context(),
         )
         wish = _wish(asked, request.path_parameters["transactionId"], Mode.CREDIT, reason=asked.body.reason)
-        with naming_faults():
+        with naming_faults(FAULT_PATHS):
             return answer_reply(await credit(self._voiding.operations, wish, read_sum(asked.body)))
-
-
-@contextmanager
-def naming_faults() -> Iterator[None]:
-    """Name the faults of a rejected operation by the fields of its request. Raises Invalid."""
-    try:
-        yield
-    except PaymentRejected as rejected:
-        raise Invalid({FIELDS[fault.subject]: [fault.text] for fault in rejected.faults}) from None
 
 
 def _wish(

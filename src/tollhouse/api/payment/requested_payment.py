@@ -12,6 +12,7 @@ from tollhouse.api.fields.card import CardFields
 from tollhouse.api.fields.source import AccountSource, AccountWithCodeSource, ConsumerSource, TokenSource
 from tollhouse.api.payment.payment_request import PaymentRequest, skus_of
 from tollhouse.api.reading.requests import leave_out_codes
+from tollhouse.kernel.faults import Fault, Subject
 from tollhouse.payments.charge.intent import PRICE_REQUIRED
 from tollhouse.payments.charge.references import NO_CONSUMER_NAMED
 from tollhouse.payments.charge.requested_payment import (
@@ -20,7 +21,6 @@ from tollhouse.payments.charge.requested_payment import (
     RequestedPayment,
     RequestedSource,
 )
-from tollhouse.payments.faults import Fault, Subject
 from tollhouse.threeds.model import BrowserData
 from tollhouse.wire.render import render_json
 

@@ -29,6 +29,7 @@ from tollhouse.http.routes import Route
 from tollhouse.idempotency.model import Claim
 from tollhouse.idempotency.replay import replay
 from tollhouse.kernel.errors import Invalid
+from tollhouse.kernel.faults import RequestRejected
 from tollhouse.kernel.money import MAX_AMOUNT_MINOR
 from tollhouse.links.create import create_link
 from tollhouse.links.dependencies import LinkDependencies
@@ -38,7 +39,6 @@ from tollhouse.links.pay import METHOD
 from tollhouse.payments.charge.intent import build_offer
 from tollhouse.payments.charge.references import load_references
 from tollhouse.payments.charge.requested_payment import RequestedPayment, RequestedSource
-from tollhouse.payments.faults import PaymentRejected
 from tollhouse.wire.answers import PaymentPageAnswer
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ async def _build_terms(lookups: IntentLookups, asked: _Asked) -> tuple[Terms, ti
     requested = _request_payment(asked, model)
     try:
         offer = await build_offer(lookups, requested)
-    except PaymentRejected as rejected:
+    except RequestRejected as rejected:
         raise Invalid(_name_paths(name_faults(rejected.faults, asked.body), asked.body)) from None
     rules, faults = read_fee_rules(model.fees, offer.items[0].prices[0].money.currency)
     terms = Terms(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
@@ -12,7 +12,8 @@ from pydantic_core import CoreSchema, core_schema
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import JSON
 from tollhouse.http.screen import read_screened_form, read_screened_object
-from tollhouse.kernel.errors import WrongMediaType
+from tollhouse.kernel.errors import Invalid, WrongMediaType
+from tollhouse.kernel.faults import RequestRejected, Subject
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_TOKENIZE_BYTES = 8 * 1024
@@ -180,6 +181,18 @@ def describe_faults(error: ValidationError) -> dict[str, list[str]]:
         path = _write_path(fault["loc"], is_missing_tag=fault["type"].startswith("union_tag"))
         faults.setdefault(path, []).append(_describe(fault["type"], fault.get("ctx", {})))
     return faults
+
+
+@contextmanager
+def naming_faults(paths: Mapping[Subject, str]) -> Iterator[None]:
+    """Name the faults of a rejected request by their paths in it; `{item}` in a path is an item. Raises Invalid."""
+    try:
+        yield
+    except RequestRejected as rejected:
+        named: dict[str, list[str]] = {}
+        for fault in rejected.faults:
+            named.setdefault(paths[fault.subject].format(item=fault.item), []).append(fault.text)
+        raise Invalid(named) from None
 
 
 def _write_path(location: Iterable[int | str], *, is_missing_tag: bool) -> str:

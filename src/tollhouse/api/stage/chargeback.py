@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from tollhouse.api.payment.operations import AmountFields, ReasonFields, naming_faults, read_sum
+from tollhouse.api.payment.operations import FAULT_PATHS, AmountFields, ReasonFields, read_sum
 from tollhouse.api.reading.access import RequestAuthenticator
+from tollhouse.api.reading.body import naming_faults
 from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
 from tollhouse.api.reading.requests import read_creation
 from tollhouse.http.purposes import Purpose
@@ -87,5 +88,5 @@ class IssuerCalls:
             claim=asked.claim,
             reason=asked.body.reason,
         )
-        with naming_faults():
+        with naming_faults(FAULT_PATHS):
             return answer_reply(await record_chargeback(self._chargebacks, wish, read_sum(asked.body), asked.body.step))

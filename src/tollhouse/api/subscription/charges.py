@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from tollhouse.catalog.model import Price
 
 DEFAULT_CHARGES = 12
+#: What a charge waits for, by its name in an answer.
+WAITS_FOR = {"card": "paymentAccount", "merchant": "merchant"}
 LIMIT_TEXT = "How many charges at most."
 
 
@@ -155,7 +157,7 @@ def _show_upcoming(upcoming: Upcoming) -> ChargeAnswer:
     return _show_charge(upcoming.charge).model_copy(
         update={
             "nextTry": render_date(upcoming.at) if upcoming.at and is_later else None,
-            "waitsFor": upcoming.waits_for,
+            "waitsFor": upcoming.waits_for and WAITS_FOR[upcoming.waits_for],
             "waitsUntil": upcoming.waits_until and render_date(upcoming.waits_until),
         }
     )

@@ -10,7 +10,7 @@ from tollhouse.api.fields.price import PriceFields, check_schedule
 from tollhouse.api.fields.values import Moment
 from tollhouse.api.payment.operations import MAX_REASON_LENGTH
 from tollhouse.api.reading.access import RequestAuthenticator
-from tollhouse.api.reading.body import Body
+from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.ids import read_id
 from tollhouse.api.reading.requests import read_request
 from tollhouse.billing.changes.cancel import Cancellation, cancel
@@ -23,6 +23,7 @@ from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
+from tollhouse.kernel.faults import Subject
 from tollhouse.payments.reading.view import build_subscription_block
 from tollhouse.wire.answers import SubscriptionBlock
 from tollhouse.wire.render import render
@@ -148,7 +149,8 @@ class SubscriptionCalls:
         prices = [price.price for price in asked.body.price]
         if not prices:
             return show((await access_subscription(self._biller, key)).subscription)
-        return show(await reprice(self._biller, key, prices, request_id=asked.request_id))
+        with naming_faults({Subject.CURRENCY: "price.{item}.currency"}):
+            return show(await reprice(self._biller, key, prices, request_id=asked.request_id))
 
     async def cancel_subscription(self, request: Request) -> Response:
         """End a subscription: at once, at a date, or when its next charge would fall due.

@@ -58,7 +58,7 @@ async def request_change(
 
 
 async def build_change(biller: BillingDependencies, requested: RequestedPayment) -> Intent:
-    """Build the intent of the verification. Raises PaymentRejected, and Invalid for a subscription that is over."""
+    """Build the intent of the verification. Raises RequestRejected, and Invalid for a subscription that is over."""
     intent = await build_intent(biller.lookups, requested)
     status = requested.changing.status if requested.changing else ""
     if status not in RUNNING:

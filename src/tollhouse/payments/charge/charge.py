@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from tollhouse.idempotency.model import Claim
 from tollhouse.kernel import codes
+from tollhouse.kernel.faults import Subject, reject
 from tollhouse.kernel.reply import Reply
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authentication.authenticate import demand_authentication
@@ -19,7 +20,6 @@ from tollhouse.payments.charge.build_payment import build_consumer_row, build_pa
 from tollhouse.payments.charge.intent import Intent
 from tollhouse.payments.charge.references import USED_TOKEN
 from tollhouse.payments.dependencies import ChargeDependencies
-from tollhouse.payments.faults import Subject, reject
 from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.idempotency import answer_double_click, recall_claim, run_once
 from tollhouse.payments.model import ConcurrentChange, Payment
@@ -31,7 +31,7 @@ from tollhouse.risk.assess import assess
 async def charge(deps: ChargeDependencies, intent: Intent) -> Reply:
     """Charge an intent and return the reply; a repeated request gets the first reply.
 
-    Raises PaymentRejected if the token was used meanwhile, RequestIdReused, RequestInProgress and Unavailable. After
+    Raises RequestRejected if the token was used meanwhile, RequestIdReused, RequestInProgress and Unavailable. After
     Unavailable the payment may have begun or not; a repeat with the same idempotency key finds out.
     """
     return await run_once(deps.requests, intent.requested.claim, begin_payment, deps, intent)

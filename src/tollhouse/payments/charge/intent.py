@@ -18,12 +18,12 @@ from tollhouse.consumers.model import derive_consumer_id
 from tollhouse.kernel import codes
 from tollhouse.kernel.card import Brand, Card, Cvv
 from tollhouse.kernel.errors import InternalError
+from tollhouse.kernel.faults import Fault, RequestRejected, Subject, reject
 from tollhouse.kernel.ids import new_consumer_id
 from tollhouse.kernel.money import MAX_AMOUNT_MINOR, Money
 from tollhouse.payments.charge.references import LoadedItem, References, load_references
 from tollhouse.payments.charge.requested_payment import RequestedItem, RequestedPayment
 from tollhouse.payments.dependencies import IntentLookups
-from tollhouse.payments.faults import Fault, PaymentRejected, Subject, reject
 from tollhouse.payments.model import Item, Mode, PlaintextCard, Source
 from tollhouse.payments.routing import NO_ACQUIRER, choose_acquirer, find_account
 from tollhouse.vault.tokens import open_code
@@ -81,7 +81,7 @@ async def build_intent(lookups: IntentLookups, requested: RequestedPayment) -> I
     """Load the references of a request, check them, and decide what is charged and how.
 
     Raises:
-        PaymentRejected: With all faults of the references; or else with those of the payment as a whole.
+        RequestRejected: With all faults of the references; or else with those of the payment as a whole.
     """
     found = await load_references(lookups, requested)
     offer = _build_offer(lookups, requested, found)
@@ -121,25 +121,25 @@ async def build_intent(lookups: IntentLookups, requested: RequestedPayment) -> I
 
 
 async def build_offer(lookups: IntentLookups, requested: RequestedPayment) -> Offer:
-    """Load and check the part of a request that does not need a card. Raises PaymentRejected."""
+    """Load and check the part of a request that does not need a card. Raises RequestRejected."""
     return _build_offer(lookups, requested, await load_references(lookups, requested))
 
 
 def _build_offer(lookups: IntentLookups, requested: RequestedPayment, found: References) -> Offer:
     if found.faults:
-        raise PaymentRejected(found.faults)
+        raise RequestRejected(found.faults)
     if found.site is None:
         raise InternalError("A payment without a site was not rejected.")
     return Offer(found.site, _choose_items(requested, found), _choose_payer(lookups, requested, found))
 
 
 def _choose_items(requested: RequestedPayment, found: References) -> tuple[Item, ...]:
-    """Return the sold items. Raises PaymentRejected for missing prices, and for prices that do not fit."""
+    """Return the sold items. Raises RequestRejected for missing prices, and for prices that do not fit."""
     pairs = list(zip(requested.items, found.items, strict=True))
     items = tuple(asked if isinstance(asked, Item) else _build_item(asked, loaded) for asked, loaded in pairs)
     faults = _find_price_faults(items, requested.items)
     if faults:
-        raise PaymentRejected(faults)
+        raise RequestRejected(faults)
     return items
 
 

@@ -12,11 +12,11 @@ from uuid import UUID
 from tollhouse.catalog.model import Site, Sku
 from tollhouse.consumers.model import Consumer, derive_consumer_id
 from tollhouse.consumers.store import select_consumer
+from tollhouse.kernel.faults import Fault, Subject
 from tollhouse.kernel.ids import is_consumer_id
 from tollhouse.payments.charge.requested_payment import RequestedItem, RequestedPayment
 from tollhouse.payments.charge.wallet import is_usable
 from tollhouse.payments.dependencies import IntentLookups
-from tollhouse.payments.faults import Fault, Subject
 from tollhouse.payments.model import Item
 from tollhouse.payments.routing import find_account
 from tollhouse.storage.database import PlainConnection

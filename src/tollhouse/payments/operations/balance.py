@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from tollhouse.kernel.errors import RequestInProgress
+from tollhouse.kernel.faults import Subject, reject
 from tollhouse.kernel.money import AmountError, Currency, Money
 from tollhouse.payments.dispute_steps import Dispute, DisputeStep
-from tollhouse.payments.faults import Subject, reject
 from tollhouse.payments.model import AttemptState, Mode, Status
 
 #: Of one payment, including its first one.
@@ -119,7 +119,7 @@ class Verdict:
 
 
 def judge_capture(position: PaymentBalance, wanted: Sum) -> Verdict:
-    """Decide how much is captured: all that is held, or a part. Raises PaymentRejected and RequestInProgress."""
+    """Decide how much is captured: all that is held, or a part. Raises RequestRejected and RequestInProgress."""
     first = position.first
     held = _find_held(position)
     if position.is_expired:
@@ -147,7 +147,7 @@ def judge_void(position: PaymentBalance) -> Verdict:
 
 
 def judge_credit(position: PaymentBalance, wanted: Sum) -> Verdict:
-    """Decide how much is refunded: all that is left, or a part. Raises PaymentRejected and RequestInProgress.
+    """Decide how much is refunded: all that is left, or a part. Raises RequestRejected and RequestInProgress.
 
     The whole of an uncaptured authorization is voided instead.
     """
@@ -179,7 +179,7 @@ def _judge_credit_of_hold(position: PaymentBalance, wanted: Sum) -> Verdict:
 def judge_chargeback(position: PaymentBalance, wanted: Sum, step: DisputeStep = DisputeStep.FIRST) -> Verdict:
     """Decide the amount of a step of a dispute. No earlier operation prevents it.
 
-    The default is the amount that is left, or the whole payment if nothing is left. Raises PaymentRejected for an
+    The default is the amount that is left, or the whole payment if nothing is left. Raises RequestRejected for an
     invalid amount, and if more is won than was charged back.
     """
     if step is DisputeStep.WON:
@@ -242,7 +242,7 @@ def _check_first(position: PaymentBalance) -> None:
 
 
 def _read_sum(position: PaymentBalance, wanted: Sum, most_minor: int | None = None, what: str = "") -> Money | None:
-    """Read an amount above zero, of `most_minor` at most; None for the whole amount. Raises PaymentRejected."""
+    """Read an amount above zero, of `most_minor` at most; None for the whole amount. Raises RequestRejected."""
     own = position.currency.code
     if wanted.currency not in {None, own}:
         raise reject(Subject.CURRENCY, f"is not that of the payment, {own}")

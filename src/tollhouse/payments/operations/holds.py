@@ -17,9 +17,9 @@ import structlog
 from tollhouse.kernel import codes
 from tollhouse.kernel.clock import floor_second
 from tollhouse.kernel.errors import RequestInProgress
+from tollhouse.kernel.faults import RequestRejected
 from tollhouse.kernel.ids import new_request_id
 from tollhouse.payments.dependencies import OperationDependencies
-from tollhouse.payments.faults import PaymentRejected
 from tollhouse.payments.model import Cause, FinishRows, Holding, Mode, Payment, Status
 from tollhouse.payments.operations.capture import capture
 from tollhouse.payments.operations.operate import OperationRequest
@@ -137,7 +137,7 @@ async def process_due_hold(deps: OperationDependencies, hold: DueHold) -> None:
             await capture(deps, _wish(hold, Mode.CAPTURE, Cause.SCHEDULE))
     except RequestInProgress:
         log.info("hold.postponed", transaction_id=hold.transaction_id)
-    except PaymentRejected as error:  # it was captured or voided otherwise, and its row is about to be deleted
+    except RequestRejected as error:  # it was captured or voided otherwise, and its row is about to be deleted
         log.warning(
             "hold.processing_failed", transaction_id=hold.transaction_id, faults=[fault.text for fault in error.faults]
         )

@@ -19,11 +19,11 @@ from tollhouse.acquirers.model import Acquirer, AcquirerOperation, Answer
 from tollhouse.idempotency.model import Claim
 from tollhouse.idempotency.store import claim_request
 from tollhouse.kernel.errors import DatabaseUnavailable, NotFound, Unavailable
+from tollhouse.kernel.faults import Subject, reject
 from tollhouse.kernel.reply import Reply
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authorize import resolve_seconds
 from tollhouse.payments.dependencies import OperationDependencies, RequestDependencies
-from tollhouse.payments.faults import Subject, reject
 from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.idempotency import recall_claim, run_once
 from tollhouse.payments.model import Attempt, AttemptState, Cause, Mode, OriginalTransaction, Payment, Status
@@ -33,7 +33,7 @@ from tollhouse.payments.store import select_payment
 from tollhouse.payments.work import RunningRequest
 from tollhouse.storage.database import Database, PlainConnection
 
-#: Decides whether the operation is allowed, while the payment is locked. Raises PaymentRejected and RequestInProgress.
+#: Decides whether the operation is allowed, while the payment is locked. Raises RequestRejected and RequestInProgress.
 Judge = Callable[[PaymentBalance], Verdict]
 
 NO_OPERATION_ON = {
@@ -61,14 +61,14 @@ class OperationRequest:
 async def operate(deps: OperationDependencies, wish: OperationRequest, judge: Judge) -> Reply:
     """Run an operation and return the response; a repeated request gets the first response.
 
-    Raises NotFound, PaymentRejected and RequestInProgress by the state of the payment, RequestIdReused and Unavailable.
+    Raises NotFound, RequestRejected and RequestInProgress by the state of the payment, RequestIdReused and Unavailable.
     After Unavailable the operation may have begun or not; a repeat with the same idempotency key finds out.
     """
     return await run_once(deps.requests, wish.claim, _carry_out, deps, wish, judge)
 
 
 async def load_named(database: Database, wish: OperationRequest) -> Payment:
-    """Return the payment to operate on. Raises NotFound, and PaymentRejected for a transaction without operations."""
+    """Return the payment to operate on. Raises NotFound, and RequestRejected for a transaction without operations."""
     async with database.acquire() as connection:
         named = await select_payment(connection, merchant_id=wish.merchant_id, transaction_id=wish.transaction_id)
     if named is None:

@@ -1,4 +1,4 @@
-"""Faults of requests, in terms of payments. The edges know the field that each subject has in a body or form."""
+"""Faults of requests, by what is at fault. The edges know the field of each subject in a body, a path or a form."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ class Subject(StrEnum):
     #: Of an operation, which also has a currency.
     TRANSACTION = "transaction"
     AMOUNT = "amount"
+    #: Of a message to a phone.
+    CHANNEL = "channel"
 
 
 class Fault(Struct, frozen=True):
@@ -45,17 +47,14 @@ class Fault(Struct, frozen=True):
     item: int | None = None
 
 
-class PaymentRejected(Invalid):
-    """The request has faulty fields.
-
-    The request is for a payment or for an operation on one.
-    """
+class RequestRejected(Invalid):
+    """The request has faulty fields."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         super().__init__({})
         self.faults = tuple(faults)
 
 
-def reject(subject: Subject, text: str) -> PaymentRejected:
+def reject(subject: Subject, text: str) -> RequestRejected:
     """Return the rejection of a request with one fault."""
-    return PaymentRejected([Fault(subject, text)])
+    return RequestRejected([Fault(subject, text)])
