@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from tollhouse.ipn.resend import DeliveryKey, resend_transaction
 from tollhouse.ipn.resend_many import ResendFilter, resend_events
 from tollhouse.kernel.errors import InternalError, NotFound
 from tollhouse.kernel.faults import Subject
+from tollhouse.kernel.polling import growing_pauses
 from tollhouse.kernel.reply import Reply
 from tollhouse.kernel.urls import get_origin
 from tollhouse.wire.callbacks import (
@@ -43,9 +43,7 @@ if TYPE_CHECKING:
 
 NO_CALLBACK = "There is no callback of it yet."
 
-#: Looks at whether the first attempt of a resend was made.
-FIRST_PAUSE_SECONDS = 0.01
-MAX_PAUSE_SECONDS = 0.2
+#: For the first attempt of a resend.
 MAX_WAIT_SECONDS = 5.0
 
 DEFAULT_EVENTS = 50
@@ -248,19 +246,22 @@ async def _wait_for_attempt(database: Database, merchant_id: int, key: DeliveryK
 
     Nobody waits for an endpoint that fails and is left alone for a while.
     """
-    give_up_at, pause = time.monotonic() + seconds, FIRST_PAUSE_SECONDS
-    while True:
-        async with database.acquire() as connection:
-            found = await select_first_record(
-                connection, merchant_id=merchant_id, event_id=key.event_id, number=key.number
-            )
-        if found is None:
-            raise InternalError("A delivery that was committed is not there.")
-        record, is_paused = found
-        if record.number or is_paused or time.monotonic() + pause > give_up_at:
-            return record
+    record, is_paused = await _read_attempt(database, merchant_id, key)
+    for pause in growing_pauses(seconds):
+        if record.number or is_paused:
+            break
         await asyncio.sleep(pause)
-        pause = min(2 * pause, MAX_PAUSE_SECONDS)
+        record, is_paused = await _read_attempt(database, merchant_id, key)
+    return record
+
+
+async def _read_attempt(database: Database, merchant_id: int, key: DeliveryKey) -> tuple[Record, bool]:
+    """Return a delivery with its first attempt, if that was made, and whether its endpoint is left alone."""
+    async with database.acquire() as connection:
+        found = await select_first_record(connection, merchant_id=merchant_id, event_id=key.event_id, number=key.number)
+    if found is None:
+        raise InternalError("A delivery that was committed is not there.")
+    return found
 
 
 def build_record(record: Record) -> IpnRecordAnswer:

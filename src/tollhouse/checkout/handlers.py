@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import structlog
 
@@ -32,17 +32,18 @@ from tollhouse.payments.authentication.challenge_flow import (
     Collect,
     Confirm,
     Ended,
+    FindStep,
     Redirect,
     Step,
     Wait,
     complete_method,
     find_payment,
-    look_after_return,
+    is_waiting,
     open_page,
+    open_return,
     receive_return,
     submit_browser,
-    wait_after_return,
-    wait_on_page,
+    wait_for_step,
 )
 from tollhouse.payments.dependencies import AuthenticationDependencies
 from tollhouse.storage.database import Database
@@ -85,11 +86,8 @@ class CheckoutPages:
 
     async def show_page(self, request: Request) -> Response:
         """Show the next step of an authentication."""
-        key, authentication = read_key(request), self._authentication
-        step = await _settle_on(
-            lambda: open_page(authentication, key), lambda s: wait_on_page(authentication, key, seconds=s)
-        )
-        return _show(step, await _find_words(self._authentication.database, request, step), path=f"/3ds/{key}")
+        key = read_key(request)
+        return await self._show_step(request, key, open_page, path=f"/3ds/{key}")
 
     async def take_browser(self, request: Request) -> Response:
         """Take the data of the browser.
@@ -107,9 +105,7 @@ class CheckoutPages:
 
     async def poll_page(self, request: Request) -> Response:
         """Tell a page that waits when there is a next step."""
-        return respond_readiness(
-            ready=await wait_on_page(self._authentication, read_key(request), seconds=POLL_SECONDS)
-        )
+        return await self._poll(request, open_page)
 
     async def take_return(self, request: Request) -> Response:
         """Take the browser back from the bank."""
@@ -120,17 +116,12 @@ class CheckoutPages:
 
     async def show_return(self, request: Request) -> Response:
         """Show what follows the return from the bank."""
-        key, authentication = read_key(request), self._authentication
-        step = await _settle_on(
-            lambda: look_after_return(authentication, key), lambda s: wait_after_return(authentication, key, seconds=s)
-        )
-        return _show(step, await _find_words(self._authentication.database, request, step), path=f"/3ds/return/{key}")
+        key = read_key(request)
+        return await self._show_step(request, key, open_return, path=f"/3ds/return/{key}")
 
     async def poll_return(self, request: Request) -> Response:
         """Tell a page that waits when the outcome is known."""
-        return respond_readiness(
-            ready=await wait_after_return(self._authentication, read_key(request), seconds=POLL_SECONDS)
-        )
+        return await self._poll(request, open_return)
 
     async def take_method(self, request: Request) -> Response:
         """Take the notice that the bank's script has run."""
@@ -138,6 +129,18 @@ class CheckoutPages:
         if not await complete_method(self._authentication, read_key(request), data):
             raise NotFound
         return send(pages.render_method())
+
+    async def _show_step(self, request: Request, key: str, find_step: FindStep, *, path: str) -> Response:
+        """Show the next step, after a moment if the page would only wait."""
+        step = await find_step(self._authentication, key)
+        if isinstance(step, Wait):
+            step = await wait_for_step(self._authentication, key, find_step, seconds=INLINE_WAIT_SECONDS)
+        return _show(step, await _find_words(self._authentication.database, request, step), path=path)
+
+    async def _poll(self, request: Request, find_step: FindStep) -> Response:
+        """Answer as soon as a waiting page has a further step, or after a time-out."""
+        step = await wait_for_step(self._authentication, read_key(request), find_step, seconds=POLL_SECONDS)
+        return respond_readiness(ready=not is_waiting(step))
 
 
 async def serve_asset(request: Request) -> Response:
@@ -149,12 +152,6 @@ async def serve_asset(request: Request) -> Response:
         raise NotFound from None
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
     return Response(content, 200, TYPES[name.rpartition(".")[2]], headers)
-
-
-async def _settle_on(look: Callable[[], Awaitable[Step]], wait: Callable[[float], Awaitable[bool]]) -> Step:
-    """Return the next step, after a moment if it is only to wait."""
-    step = await look()
-    return await look() if isinstance(step, Wait) and await wait(INLINE_WAIT_SECONDS) else step
 
 
 async def _find_words(database: Database, request: Request, step: Step) -> Words:

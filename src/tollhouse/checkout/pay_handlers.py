@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -41,6 +40,7 @@ from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import Invalid, RateLimited, Refusal, TooLarge, Unavailable
 from tollhouse.kernel.faults import RequestRejected, Subject
 from tollhouse.kernel.limits import RateLimit
+from tollhouse.kernel.polling import growing_pauses
 from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.find import find_link, find_stored_cards
 from tollhouse.links.model import LinkState
@@ -274,10 +274,11 @@ async def _find_challenge(till: PaymentPageDependencies, link: Link) -> str | No
 
 async def _wait_a_moment(till: PaymentPageDependencies, key: str) -> Link:
     """Return a link, after a moment if the outcome of its try is open."""
-    give_up_at = time.monotonic() + INLINE_WAIT_SECONDS
     link = await find_link(till.links.database, key)
-    while link.state is LinkState.BUSY and time.monotonic() < give_up_at:
-        await asyncio.sleep(PAUSE_SECONDS)
+    for pause in growing_pauses(INLINE_WAIT_SECONDS, min_seconds=PAUSE_SECONDS, max_seconds=PAUSE_SECONDS):
+        if link.state is not LinkState.BUSY:
+            break
+        await asyncio.sleep(pause)
         link = await find_link(till.links.database, key)
     return link
 

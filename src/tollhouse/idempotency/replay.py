@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 from tollhouse.idempotency.model import Claim, StoredClaim
 from tollhouse.idempotency.store import select_claim
 from tollhouse.kernel.errors import RequestInProgress
+from tollhouse.kernel.polling import growing_pauses
 from tollhouse.kernel.reply import CREATED, Reply
 from tollhouse.storage.database import Database
 
 #: Finds the response to a request whose claim has none. Returns None while there is none.
 FindResponse = Callable[[StoredClaim], Awaitable[bytes | None]]
-
-MIN_PAUSE_SECONDS = 0.002
-MAX_PAUSE_SECONDS = 0.1
 
 
 async def replay(
@@ -46,13 +43,3 @@ async def replay(
             return Reply(stored.status or CREATED, response, is_replay=True)
         await asyncio.sleep(pause)
     raise RequestInProgress
-
-
-def growing_pauses(seconds: float) -> Iterator[float]:
-    """Yield growing pauses for so many seconds, and at least one."""
-    give_up_at = time.monotonic() + seconds
-    pause = MIN_PAUSE_SECONDS
-    yield pause
-    while time.monotonic() < give_up_at:
-        pause = min(2 * pause, MAX_PAUSE_SECONDS)
-        yield pause

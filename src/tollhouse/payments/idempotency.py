@@ -14,8 +14,9 @@ from typing import Any, Concatenate, ParamSpec
 from msgspec.structs import replace
 
 from tollhouse.idempotency.model import Claim, StoredClaim
-from tollhouse.idempotency.replay import growing_pauses, replay
+from tollhouse.idempotency.replay import replay
 from tollhouse.kernel.errors import InternalError
+from tollhouse.kernel.polling import growing_pauses
 from tollhouse.kernel.reply import CREATED, Reply
 from tollhouse.payments.dependencies import PaymentReader, RequestDependencies
 from tollhouse.payments.model import AttemptState, Payment, Status

@@ -78,8 +78,8 @@ async def send_code(
 
     A repeat with the same request ID sends nothing once the message was sent. Before that it waits, then raises
     RequestInProgress, or sends another code if the first process died. Raises RequestRejected for an unknown
-    channel, RateLimited, and MessageNotSent; after MessageNotSent the request ID is free, and the code is void unless it may
-    have arrived.
+    channel, RateLimited, and MessageNotSent; after MessageNotSent the request ID is free, and the code is void unless
+    it may have arrived.
     """
     _check_channel(dependencies, channel)
     code = draw_code()

@@ -7,7 +7,6 @@ the outcome.
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Literal
 
 import msgspec
@@ -15,6 +14,7 @@ import structlog
 
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import NotFound, Unavailable
+from tollhouse.kernel.polling import growing_pauses
 from tollhouse.kernel.reply import Reply
 from tollhouse.payments.authentication.challenge_flow import open_page, submit_browser
 from tollhouse.payments.authentication.resume import abandon
@@ -59,18 +59,19 @@ async def complete_challenge(
     `transport` leads to the simulator. A payment that is final already is answered as it is. Raises NotFound for an
     order that is not this merchant's.
     """
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        payment = await _load(deps, merchant_id, payment_id)
-        if payment.status is not Status.PENDING or time.monotonic() >= give_up_at:
-            return await _answer(deps, payment)
+    payment = await _load(deps, merchant_id, payment_id)
+    for pause in growing_pauses(PATIENCE_SECONDS, min_seconds=PAUSE_SECONDS, max_seconds=PAUSE_SECONDS):
+        if payment.status is not Status.PENDING:
+            break
         async with deps.database.acquire() as connection:
             authentication = await select_newest(
                 connection, merchant_id=merchant_id, transaction_id=payment.transaction_id
             )
         if authentication is not None:
             await _take_step(deps, transport, authentication, result)
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(pause)
+        payment = await _load(deps, merchant_id, payment_id)
+    return await _answer(deps, payment)
 
 
 async def _take_step(

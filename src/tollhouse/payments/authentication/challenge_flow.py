@@ -7,7 +7,6 @@ second tab are harmless: each leads to the merchant in the end. No data from the
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from hmac import compare_digest
 import structlog
 
 from tollhouse.kernel.errors import NotFound
+from tollhouse.kernel.polling import growing_pauses
 from tollhouse.payments import authentications as make
 from tollhouse.payments.authentication.proofs import ask_directory
 from tollhouse.payments.authentication.resume import conclude, load_payment, open_card
@@ -92,6 +92,8 @@ class Ended:
 
 
 Step = Collect | Challenge | Confirm | Wait | Redirect | Ended
+#: `open_page` or `open_return`: returns the step of a page by its key.
+FindStep = Callable[[AuthenticationDependencies, str], Awaitable[Step]]
 
 
 async def open_page(deps: AuthenticationDependencies, key: str) -> Step:
@@ -241,7 +243,7 @@ def _read_claim(authentication: Authentication, cres: str) -> str:
     return status.value if (server_id, acs_id) == ours else "about another transaction"
 
 
-async def look_after_return(deps: AuthenticationDependencies, key: str) -> Step:
+async def open_return(deps: AuthenticationDependencies, key: str) -> Step:
     """Return the step of a browser that came back from the ACS. Raises NotFound for an unknown key."""
     async with deps.database.acquire() as connection:
         authentication = await store.select_by_return(connection, make.digest_key(key))
@@ -271,25 +273,20 @@ async def _wait_or_leave(deps: AuthenticationDependencies, payment: Payment, aut
     return Redirect(await way_back(deps.returns, payment))
 
 
-async def wait_on_page(deps: AuthenticationDependencies, key: str, *, seconds: float) -> bool:
-    """Wait until the page has a further step; False after a time-out. Raises NotFound."""
-    return await _wait(lambda: open_page(deps, key), seconds=seconds)
-
-
-async def wait_after_return(deps: AuthenticationDependencies, key: str, *, seconds: float) -> bool:
-    """Wait until a returned browser has a further step; False after a time-out. Raises NotFound."""
-    return await _wait(lambda: look_after_return(deps, key), seconds=seconds)
-
-
-async def _wait(look: Callable[[], Awaitable[Step]], *, seconds: float) -> bool:
-    give_up_at = time.monotonic() + seconds
-    pause = MIN_PAUSE_SECONDS
-    while isinstance(await look(), Wait | Confirm):
-        if time.monotonic() + pause >= give_up_at:
-            return False
+async def wait_for_step(deps: AuthenticationDependencies, key: str, find_step: FindStep, *, seconds: float) -> Step:
+    """Return the step of a page as soon as there is a further one, or after a time-out. Raises NotFound."""
+    step = await find_step(deps, key)
+    for pause in growing_pauses(seconds, min_seconds=MIN_PAUSE_SECONDS, max_seconds=MAX_PAUSE_SECONDS):
+        if not is_waiting(step):
+            break
         await asyncio.sleep(pause)
-        pause = min(2 * pause, MAX_PAUSE_SECONDS)
-    return True
+        step = await find_step(deps, key)
+    return step
+
+
+def is_waiting(step: Step) -> bool:
+    """Return whether a page has nothing to show but that it waits."""
+    return isinstance(step, Wait | Confirm)
 
 
 async def _find_by_page(deps: AuthenticationDependencies, key: str) -> Authentication:
