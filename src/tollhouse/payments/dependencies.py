@@ -11,11 +11,11 @@ from typing import Any
 
 from tollhouse.acquirers.model import Acquirer
 from tollhouse.catalog.access import Catalog
+from tollhouse.idempotency.running import Running
 from tollhouse.kernel.clock import DatabaseClock, boot_seconds
 from tollhouse.payments.model import FinishHook, SubscriptionForecast
 from tollhouse.payments.routing import Routes
 from tollhouse.payments.steps import BeginRecord, Begun, FinishRecord
-from tollhouse.payments.work import Running
 from tollhouse.rates.access import Rates
 from tollhouse.risk.assess import VelocityLimits
 from tollhouse.storage.coalesce import Coalescer

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from tollhouse.idempotency.model import Claim, StoredClaim
 from tollhouse.idempotency.replay import replay
+from tollhouse.idempotency.running import RunningRequest
 from tollhouse.kernel.errors import InternalError
 from tollhouse.kernel.polling import growing_pauses
 from tollhouse.kernel.reply import CREATED, Reply
@@ -23,7 +24,6 @@ from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.reading.stored_payment import show_payment
 from tollhouse.payments.reading.view import render_answer
 from tollhouse.payments.store import queries, select_payment, select_payment_by_order
-from tollhouse.payments.work import RunningRequest
 
 Parameters = ParamSpec("Parameters")
 
@@ -47,7 +47,7 @@ async def run_once(
     work = known or deps.running.begin(claim, carry_out, *arguments, **options)
     reply = await work.wait(deps.answer_seconds)
     if reply is None:
-        reply = await _answer_pending(deps, _expect(work.payment), claim)
+        reply = await _answer_pending(deps, _expect(work.begun), claim)
     return replace(reply, is_replay=True) if known else reply
 
 

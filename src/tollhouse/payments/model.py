@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from tollhouse.acquirers.model import Initiator, Proof, Reason
 from tollhouse.kernel.card import Card, Cvv
+from tollhouse.kernel.errors import RequestInProgress
 from tollhouse.kernel.money import Money
 from tollhouse.payments.dispute_steps import Dispute
 
@@ -304,7 +305,7 @@ class PageTry(Struct, frozen=True):
     subscription_ids: tuple[int, ...] = ()
 
 
-class ConcurrentChange(ValueError):
+class ConcurrentChange(RequestInProgress):
     """The payment was not begun: a record that it depends on has changed since it was read."""
 
 

@@ -31,8 +31,8 @@ from tollhouse.stage.clock_tasks import DueMoment
 from tollhouse.wire.render import render_instant
 
 if TYPE_CHECKING:
+    from tollhouse.idempotency.running import Running
     from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.payments.work import Running
     from tollhouse.stage.clock_tasks import ClockDrivenTask
     from tollhouse.storage.database import Database
 

@@ -45,7 +45,7 @@ class Renewals:
     leased: int = 0
 
     def build_work(self) -> Work[Due]:
-        """Build the queue of renewals. A charge continues if its handling is canceled (`payments.work.Running`)."""
+        """Build the queue of renewals. A charge continues if it is canceled (`idempotency.running.Running`)."""
         return Work(
             "renew subscriptions",
             lease=self._lease,

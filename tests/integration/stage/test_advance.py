@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from tests.support.callbacks import insert_merchants
 
+from tollhouse.idempotency.running import Running
 from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import InternalError, RequestInProgress, Unavailable
 from tollhouse.merchants.clock import select_clock
-from tollhouse.payments.work import Running
 from tollhouse.stage.advance import Clockwork, advance, look_ahead
 from tollhouse.stage.clock_tasks import ClockDrivenTask, DueMoment
 from tollhouse.storage.database import Database

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from tollhouse.payments.work import Running
+from tollhouse.idempotency.running import Running
 from tollhouse.worker.run import Beat, Loop, every, run_loops
 
 #: Only a hang exceeds it.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tollhouse.idempotency.model import Claim
+from tollhouse.idempotency.running import RunningRequest
 from tollhouse.kernel import codes
 from tollhouse.kernel.faults import Subject, reject
 from tollhouse.kernel.reply import Reply
@@ -24,7 +25,6 @@ from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.idempotency import answer_double_click, recall_claim, run_once
 from tollhouse.payments.model import ConcurrentChange, Payment
 from tollhouse.payments.steps import BeginRecord, Begun, Committed, DoubleClick, KeyAlreadyClaimed, Outdated
-from tollhouse.payments.work import RunningRequest
 from tollhouse.risk.assess import assess
 
 

@@ -12,6 +12,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from tollhouse.idempotency.running import RunningRequest
 from tollhouse.idempotency.store import claim_request
 from tollhouse.kernel import codes
 from tollhouse.kernel.errors import DatabaseUnavailable
@@ -35,7 +36,6 @@ from tollhouse.payments.reading.view import render_answer
 from tollhouse.payments.records import build_no_attempt
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.payments.store import finish_payments
-from tollhouse.payments.work import RunningRequest
 from tollhouse.storage.database import PlainConnection
 
 

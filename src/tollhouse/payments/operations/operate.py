@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from tollhouse.acquirers.model import Acquirer, AcquirerOperation, Answer
 from tollhouse.idempotency.model import Claim
+from tollhouse.idempotency.running import RunningRequest
 from tollhouse.idempotency.store import claim_request
 from tollhouse.kernel.errors import DatabaseUnavailable, NotFound, Unavailable
 from tollhouse.kernel.faults import Subject, reject
@@ -30,7 +31,6 @@ from tollhouse.payments.model import Attempt, AttemptState, Cause, Mode, Origina
 from tollhouse.payments.operations.balance import PaymentBalance, Verdict
 from tollhouse.payments.operations.store import insert_operation, lock_position
 from tollhouse.payments.store import select_payment
-from tollhouse.payments.work import RunningRequest
 from tollhouse.storage.database import Database, PlainConnection
 
 #: Decides whether the operation is allowed, while the payment is locked. Raises RequestRejected and RequestInProgress.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from tollhouse.idempotency.running import RunningRequest
 from tollhouse.idempotency.store import claim_request
 from tollhouse.kernel.errors import RequestInProgress
 from tollhouse.kernel.reply import Reply
@@ -27,7 +28,6 @@ from tollhouse.payments.operations.operate import (
 )
 from tollhouse.payments.operations.store import lock_position, update_reversing
 from tollhouse.payments.resolve.resolve_attempts import resolve_attempt
-from tollhouse.payments.work import RunningRequest
 from tollhouse.storage.database import PlainConnection
 from tollhouse.threeds.store import select_newest
 

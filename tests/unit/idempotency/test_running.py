@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 
 from tollhouse.idempotency.model import Claim
+from tollhouse.idempotency.running import Running, RunningRequest
 from tollhouse.kernel.errors import RequestIdReused
 from tollhouse.kernel.reply import Reply
-from tollhouse.payments.work import Running, RunningRequest
 
 CLAIM = Claim(1, "payment", "r1", b"d" * 32)
 PAYMENT = cast("Any", object())

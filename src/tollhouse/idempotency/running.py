@@ -13,7 +13,6 @@ import structlog
 from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import Refusal, Unavailable
 from tollhouse.kernel.reply import Reply
-from tollhouse.payments.model import ConcurrentChange, Payment
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -24,22 +23,22 @@ log = structlog.get_logger()
 
 
 class RunningRequest:
-    """A running request: its task, and its payment once that is committed."""
+    """A running request: its task, and the payment or operation that it began, once that is committed."""
 
     task: asyncio.Task[Reply]
 
     def __init__(self, digest: bytes = b"") -> None:
         self.digest = digest
-        self.payment: Payment | None = None
+        self.begun: Any = None
         self._begun_at = 0.0
 
-    def note_begun(self, payment: Payment) -> None:
-        """Record that the payment is committed. From now on its client waits for the outcome."""
-        self.payment = payment
+    def note_begun(self, begun: object) -> None:
+        """Record that something is begun and committed. From now on the client waits for its outcome."""
+        self.begun = begun
         self._begun_at = time.monotonic()
 
     async def wait(self, seconds: float) -> Reply | None:
-        """Return the reply, or None after a time-out, which counts from the commit of the payment.
+        """Return the reply, or None after a time-out, which counts from `note_begun`.
 
         All clients that wait for this request stop at the same time. Raises everything that the work raises.
         """
@@ -50,7 +49,7 @@ class RunningRequest:
         return None
 
     def _seconds_left(self, seconds: float) -> float:
-        return seconds if self.payment is None else self._begun_at + seconds - time.monotonic()
+        return seconds if self.begun is None else self._begun_at + seconds - time.monotonic()
 
 
 class Running:
@@ -109,7 +108,7 @@ class Running:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Unavailable):  # the resolver continues
             log.warning("work.interrupted", work=task.get_name(), error=type(error).__name__)
-        elif isinstance(error, Refusal | ConcurrentChange):  # the caller handles it
+        elif isinstance(error, Refusal):  # the caller handles it
             log.debug("work.refused", work=task.get_name(), error=type(error).__name__)
         elif error is not None:
             log.error("work.failed", work=task.get_name(), exc_info=error)
