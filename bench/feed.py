@@ -139,12 +139,12 @@ async def measure(database: Database) -> None:
     """Look, and print."""
     print("| filter | index | found | median ms | slowest ms |\n|---|---|---|---|---|")
     async with database.acquire() as connection:
-        for name, (wanted, index) in LOOKS.items():
+        for name, (filter_, index) in LOOKS.items():
 
-            async def look(wanted: FeedFilter = wanted) -> Any:
-                return await select_page(connection, 1, wanted, after=None, most=50)
+            async def scan(filter_: FeedFilter = filter_) -> Any:
+                return await select_page(connection, 1, filter_, after=None, most=50)
 
-            page, median, slowest = await take_time(look)
+            page, median, slowest = await take_time(scan)
             more = ", more to come" if page.next else ""
             print(f"| {name} | `{index}` | {len(page.payments)}{more} | {median:.1f} | {slowest:.1f} |")
         print("\n| unfinished deliveries | depth told | median ms | slowest ms |\n|---|---|---|---|")

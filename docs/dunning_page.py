@@ -178,12 +178,12 @@ def tabulate_policies(table: dict[str, Any]) -> list[str]:
 
 def describe_course(code: str) -> str:
     """Describe the effect of a code without advice."""
-    return describe(dunning.choose_course(code, None))
+    return describe(dunning.choose_rule(code, None))
 
 
 def describe_advice(advice_code: str) -> str:
     """Describe the effect of advice on a decline that would be retried."""
-    plain, advised = (dunning.choose_course("5051", advice) for advice in (None, advice_code))
+    plain, advised = (dunning.choose_rule("5051", advice) for advice in (None, advice_code))
     return "As for the code" if advised == plain else describe(advised)
 
 

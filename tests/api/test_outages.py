@@ -147,7 +147,7 @@ async def test_a_full_lane(shop: WebShop) -> None:
         raise AssertionError
 
     full = Coalescer("begin", never, shop.gateway.database, queue_limit=0)
-    web = build_web(replace(shop.gateway, parts=replace(shop.gateway.parts, begin_lane=full)), shop.simulator)
+    web = build_web(replace(shop.gateway, parts=replace(shop.gateway.parts, begin_queue=full)), shop.simulator)
     body = shop.payment({"type": "token", "token": await shop.token()})
     stored = await shop.count_rows()
     async with open_client(web) as client:
@@ -162,15 +162,17 @@ async def test_a_full_lane(shop: WebShop) -> None:
 
 
 @pytest.mark.parametrize("lane", ["payment", "token"])
-async def test_a_begin_does_not_wait_for_a_slow_batch(shop: WebShop, database_dsn: str, lane: str) -> None:
+async def test_a_begin_does_not_wait_for_a_slow_batch(shop: WebShop, database_dsn: str, write_queue: str) -> None:
     """A payment or token that is in no batch yet is 503 in time, while the batch before it still waits."""
 
     async def send(number: int) -> httpx.Response:
-        return await (shop.tokenize() if lane == "token" else shop.pay(shop.payment(metadata={"n": str(number)})))
+        return await (
+            shop.tokenize() if write_queue == "token" else shop.pay(shop.payment(metadata={"n": str(number)}))
+        )
 
     other = await Database.connect(database_dsn, schema="gateway", max_size=1)
     async with other.transaction() as blocker:
-        await blocker.execute(f"lock table {lane} in access exclusive mode")
+        await blocker.execute(f"lock table {write_queue} in access exclusive mode")
         first = asyncio.create_task(send(1))
         await wait_until(lambda: is_blocking(blocker))
         second = await send(2)

@@ -26,7 +26,7 @@ from tests.support.webshop import (
 
 from tollhouse.composition.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_loops
 from tollhouse.composition.web import build_web
-from tollhouse.ipn.delivery.schedule import HORIZON, JITTER, WAITS
+from tollhouse.ipn.delivery.schedule import HORIZON, JITTER, RETRY_INTERVALS
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.worker.run import run_loops
 
@@ -154,7 +154,7 @@ async def test_a_callback_that_nobody_takes(shop: WebShop) -> None:
         "select merchant_time_v1(merchant_id, started_at) as at, next_at from delivery_attempt order by number"
     )
     waits = [after["at"] - before["at"] for before, after in pairwise(rows)]
-    expected = [*WAITS, WAITS[-1], WAITS[-1], WAITS[-1]]
+    expected = [*RETRY_INTERVALS, RETRY_INTERVALS[-1], RETRY_INTERVALS[-1], RETRY_INTERVALS[-1]]
     assert len(waits) == 12
     for wait, longest in zip(waits, expected, strict=True):
         assert longest * (1 - JITTER) <= wait <= longest + timedelta(minutes=2)

@@ -79,7 +79,7 @@ class Billing:
         assert case is not None
         return case
 
-    async def standing(self, subscription_id: int) -> tuple[str, int]:
+    async def summary(self, subscription_id: int) -> tuple[str, int]:
         """Return state and cycle of a subscription."""
         subscription = (await self.case(subscription_id)).subscription
         return subscription.state.value, subscription.cycle

@@ -37,7 +37,7 @@ from tollhouse.payments.dependencies import PaymentTimeouts
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.disputes.chargeback import record_chargeback
 from tollhouse.payments.model import OPERATION, Mode, Payment
-from tollhouse.payments.operations.balance import ALL, Sum
+from tollhouse.payments.operations.balance import ALL, RequestedAmount
 from tollhouse.payments.operations.capture import capture
 from tollhouse.payments.operations.credit import credit
 from tollhouse.payments.operations.operate import OperationRequest
@@ -212,11 +212,11 @@ class Shop:
             return await connection.fetchval(statement, *arguments)
 
     @property
-    def lane(self) -> CountingLane:
+    def write_queue(self) -> CountingLane:
         """The lane of the first durable step."""
-        lane = self.parts.begin_lane
-        assert isinstance(lane, CountingLane)
-        return lane
+        write_queue = self.parts.begin_queue
+        assert isinstance(write_queue, CountingLane)
+        return write_queue
 
     @property
     def hasty(self) -> Shop:
@@ -267,8 +267,8 @@ def build_wish(transaction_id: int, mode: Mode, **changes: Any) -> OperationRequ
     return OperationRequest(merchant_id, transaction_id, request_id, mode, claim=claimed, **changes)
 
 
-def _sum(amount: str | None) -> Sum:
-    return ALL if amount is None else Sum(Decimal(amount))
+def _sum(amount: str | None) -> RequestedAmount:
+    return ALL if amount is None else RequestedAmount(Decimal(amount))
 
 
 def request_payment(**changes: Any) -> RequestedPayment:
@@ -353,7 +353,7 @@ def open_shop(
         gateway.parts,
         acquirers={acquirer.name: acquirer for acquirer in chosen},
         timeouts=patience,
-        begin_lane=CountingLane("begin", gateway.parts.begin_lane._flush, database),  # noqa: SLF001 - app's own
+        begin_queue=CountingLane("begin", gateway.parts.begin_queue._flush, database),  # noqa: SLF001 - app's own
     )
     return Shop(gateway, parts, chosen[0])
 
@@ -384,7 +384,7 @@ async def furnish(database: Database) -> None:
 async def until_begun(count: int, *shops: Shop) -> None:
     """Wait until so many requests have been through the first durable step, with whatever result."""
     async with asyncio.timeout(20):
-        while sum(shop.lane.written for shop in shops) < count:  # noqa: ASYNC110 - it happens in other tasks
+        while sum(shop.write_queue.written for shop in shops) < count:  # noqa: ASYNC110 - it happens in other tasks
             await asyncio.sleep(0.002)
 
 

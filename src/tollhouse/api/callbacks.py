@@ -218,7 +218,7 @@ class CallbackCalls:
         )
 
         async def create(connection: PlainConnection) -> bytes:
-            resent = await resend_events(connection, merchant_id=merchant_id, wanted=wanted)
+            resent = await resend_events(connection, merchant_id=merchant_id, filter_=wanted)
             return render(
                 ResentAnswer(resent=resent.count, skipped=resent.skipped, after=resent.last, hasMore=resent.has_more)
             )

@@ -15,7 +15,7 @@ from tollhouse.storage.database import Database, PlainConnection
 class RecordEvents(Protocol):
     """Records events of subscriptions in the database transaction that causes them, for a package above this one."""
 
-    async def __call__(self, connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> None:
+    async def __call__(self, connection: PlainConnection, lifecycle_events: Sequence[LifecycleEvent]) -> None:
         """Record the events of a batch. The caller has locked the subscriptions."""
         ...
 
@@ -24,7 +24,7 @@ class DescribeEvents(Protocol):
     """Builds the events of subscriptions that an outcome causes, for a package above this one."""
 
     async def __call__(
-        self, connection: PlainConnection, happenings: Sequence[LifecycleEvent]
+        self, connection: PlainConnection, lifecycle_events: Sequence[LifecycleEvent]
     ) -> Sequence[tuple[Any, ...]]:
         """Return the rows of the events."""
         ...

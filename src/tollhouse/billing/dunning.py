@@ -83,7 +83,7 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class AwaitCard:
     """The subscription is past due. It is not retried without a new card, and expires at this time."""
 
     until: datetime
@@ -98,7 +98,7 @@ class End:
     takes_all_on_card: bool = False
 
 
-Decision = Retry | Hold | End
+Decision = Retry | AwaitCard | End
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,33 +137,33 @@ def decide(failure: Failure, policy: Policy) -> Decision:
     beyond a known limit of the card's scheme. Every code and advice has a consequence; an unknown one is not retried. A
     failure without a decline is always retried: it ends nothing.
     """
-    course = choose_course(failure.code, failure.advice_code)
-    if not course.is_decline:
+    rule = choose_rule(failure.code, failure.advice_code)
+    if not rule.is_decline:
         return Retry(_choose_time_after_fault(failure, policy))
-    if course.then == "end":
-        return End(course.reason or "never_again", takes_all_on_card=course.takes_all_on_card)
+    if rule.then == "end":
+        return End(rule.reason or "never_again", takes_all_on_card=rule.takes_all_on_card)
     end = choose_end(failure.due_at, failure.next_due_at, policy)
     if failure.failed_at >= end:
         return End("no_time_left")
-    if course.then == "hold":
-        return Hold(end, course.reason or "not_to_be_repeated")
-    return _choose_retry(failure, policy, course, end)
+    if rule.then == "hold":
+        return AwaitCard(end, rule.reason or "not_to_be_repeated")
+    return _choose_retry(failure, policy, rule, end)
 
 
-def choose_course(code: str, advice_code: str | None) -> DunningRule:
+def choose_rule(code: str, advice_code: str | None) -> DunningRule:
     """Return the consequence of a decline by its payment code and its advice: the stricter of the two.
 
     Exception: the advice alone decides if the code gives no reason of its own, because it is unknown or only forbids an
     unrequested repeat. An advice with a time is an issuer's request.
     """
     described = codes.get_code(code)
-    by_code = _code_courses().get(code) or _follow_category(described)
-    by_advice = _advice_courses().get(advice_code or "")
+    by_code = _code_rules().get(code) or _follow_category(described)
+    by_advice = _advice_rules().get(advice_code or "")
     if by_advice is None:
         return by_code
     if by_code.reason == "not_to_be_repeated":
         return by_advice
-    return max(by_code, by_advice, key=lambda course: (_SEVERITY[course.then], course.wait))
+    return max(by_code, by_advice, key=lambda rule: (_SEVERITY[rule.then], rule.wait))
 
 
 def choose_end(due_at: datetime, next_due_at: datetime | None, policy: Policy) -> datetime:
@@ -232,15 +232,15 @@ def _is_schedule(days: Sequence[int]) -> bool:
     return ascends and 0 < len(days) <= MAX_RETRIES and days[-1] <= MAX_DAYS
 
 
-def _choose_retry(failure: Failure, policy: Policy, course: DunningRule, end: datetime) -> Decision:
+def _choose_retry(failure: Failure, policy: Policy, rule: DunningRule, end: datetime) -> Decision:
     if not policy.retry_days:
-        return Hold(end, "retries_disabled")
+        return AwaitCard(end, "retries_disabled")
     if failure.tries > len(policy.retry_days):
         return End("retries_used_up")
     declines = (*failure.earlier_declines, failure.failed_at)
-    at = max(_choose_planned_time(failure, policy), failure.failed_at + course.wait)
+    at = max(_choose_planned_time(failure, policy), failure.failed_at + rule.wait)
     at = choose_allowed_time(at, brand=failure.brand, declines=declines)
-    return Retry(at) if at < end else Hold(end, "no_time_left")
+    return Retry(at) if at < end else AwaitCard(end, "no_time_left")
 
 
 def _choose_planned_time(failure: Failure, policy: Policy) -> datetime:
@@ -282,13 +282,13 @@ def _table() -> dict[str, Any]:
 
 
 @cache
-def _code_courses() -> dict[str, DunningRule]:
-    return {code: _read_course(row) for code, row in _table()["codes"].items()}
+def _code_rules() -> dict[str, DunningRule]:
+    return {code: _read_rule(row) for code, row in _table()["codes"].items()}
 
 
 @cache
-def _advice_courses() -> dict[str, DunningRule]:
-    return {code: _read_course(row) for code, row in _table()["advice"].items() if row["then"] != "as_declined"}
+def _advice_rules() -> dict[str, DunningRule]:
+    return {code: _read_rule(row) for code, row in _table()["advice"].items() if row["then"] != "as_declined"}
 
 
 @cache
@@ -298,7 +298,7 @@ def _limits() -> tuple[Limit, ...]:
     )
 
 
-def _read_course(row: dict[str, Any]) -> DunningRule:
+def _read_rule(row: dict[str, Any]) -> DunningRule:
     wait = timedelta(hours=row.get("wait_hours", 0))
     return DunningRule(
         row["then"],

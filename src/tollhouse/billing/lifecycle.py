@@ -34,7 +34,7 @@ from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.faults import Fault, RequestRejected, Subject
 
 #: The shortest time between two charges if the later one was missed.
-CATCH_UP_PAUSE = timedelta(hours=24)
+CATCH_UP_INTERVAL = timedelta(hours=24)
 
 #: The end reasons of a subscription by the reasons of dunning. All others are unpaid.
 ENDS = {"cardholder_stopped": EndReason.REVOKED} | dict.fromkeys(("never_again", "consumer_blocked"), EndReason.REFUSED)
@@ -61,7 +61,7 @@ def begin(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscript
         check_card_at=choose_card_check(expiry, at),
     )
     charge = next_charge(begun)
-    return _look_at_next(replace(begun, paid_until=charge.due_at if charge else at), at)
+    return _schedule_next(replace(begun, paid_until=charge.due_at if charge else at), at)
 
 
 def pay(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscription:
@@ -80,7 +80,7 @@ def pay(subscription: Subscription, at: datetime, expiry: Expiry) -> Subscriptio
         state=SubscriptionState.ACTIVE if subscription.state.is_running else subscription.state,
         check_card_at=_check_again(subscription, at, expiry),
     )
-    return _look_at_next(take_next_prices(paid), at)
+    return _schedule_next(apply_next_prices(paid), at)
 
 
 def skip_free_period(case: SubscriptionContext) -> Subscription:
@@ -96,23 +96,23 @@ def skip_free_period(case: SubscriptionContext) -> Subscription:
         state=_state_without_debt(subscription) if is_settled else subscription.state,
         paid_until=charge.covers_until if charge else subscription.paid_until,
     )
-    return _look_at_next(passed, case.now)
+    return _schedule_next(passed, case.now)
 
 
 def fail(case: SubscriptionContext, decline: Decline) -> Subscription:
     """Return the subscription after a declined attempt for its next period."""
-    failed = take_next_prices(case.subscription)
+    failed = apply_next_prices(case.subscription)
     if not failed.state.is_running:
         return failed
     if owes_nothing(failed):
-        return _settle_debt(failed, decline.at)
+        return _clear_debt(failed, decline.at)
     tries = case.declined_tries + is_decline(decline)
     decision = dunning.decide(_describe_failure(replace(case, subscription=failed), decline, tries=tries), case.policy)
     late = replace(failed, state=SubscriptionState.PAST_DUE)
     match decision:
         case dunning.Retry():
             return replace(late, charge_at=ceil_second(decision.at), waits_for_account=False)
-        case dunning.Hold():
+        case dunning.AwaitCard():
             until = ceil_second(decision.until)
             return replace(late, charge_at=until, waits_for_account=True, check_card_at=decline.at)
         case dunning.End():
@@ -127,7 +127,7 @@ def _follow_new_prices(case: SubscriptionContext, subscription: Subscription) ->
     """
     decline = case.last_decline
     if owes_nothing(subscription):
-        return _settle_debt(subscription, case.now)
+        return _clear_debt(subscription, case.now)
     if decline is None:  # the card has changed, and is attempted at once
         return subscription
     failure = _describe_failure(replace(case, subscription=subscription), decline, tries=max(case.declined_tries, 1))
@@ -139,7 +139,7 @@ def _follow_new_prices(case: SubscriptionContext, subscription: Subscription) ->
         case dunning.Retry() as retry:
             at = case.now if is_due and not subscription.waits_for_account else retry.at
             return replace(subscription, charge_at=ceil_second(at), waits_for_account=False)
-        case dunning.Hold() as hold:
+        case dunning.AwaitCard() as hold:
             return replace(subscription, charge_at=ceil_second(hold.until), waits_for_account=True)
         case dunning.End():  # by a policy that changed since
             return replace(subscription, charge_at=case.now, waits_for_account=True)
@@ -150,11 +150,11 @@ def fail_on_old_account(subscription: Subscription, at: datetime) -> Subscriptio
 
     Attempt the new card at once.
     """
-    failed = take_next_prices(subscription)
+    failed = apply_next_prices(subscription)
     if not failed.state.is_running:
         return failed
     if owes_nothing(failed):
-        return _settle_debt(failed, at)
+        return _clear_debt(failed, at)
     return replace(failed, state=SubscriptionState.PAST_DUE, charge_at=at, waits_for_account=False)
 
 
@@ -188,7 +188,7 @@ def _describe_failure(case: SubscriptionContext, decline: Decline, *, tries: int
     charge = next_charge(case.subscription)
     due_at = charge.due_at if charge else decline.at
     first_at = case.first_tried_at or decline.at
-    is_late = is_decline(decline) and first_at - due_at >= CATCH_UP_PAUSE
+    is_late = is_decline(decline) and first_at - due_at >= CATCH_UP_INTERVAL
     following_at = None if charge is None or charge.is_last else charge.covers_until
     if is_late and following_at is not None and following_at <= first_at:
         following_at = None
@@ -273,13 +273,13 @@ def recover(case: SubscriptionContext) -> Subscription:
     is_over = subscription.paid_until is None or subscription.paid_until <= now
     state = SubscriptionState.ACTIVE if is_over else _state_without_debt(subscription)
     if case.is_charging:  # its outcome decides the next step
-        return _look_at_next(replace(recovered, state=state), now)
+        return _schedule_next(replace(recovered, state=state), now)
     period = find_period_after(subscription.plan, subscription.next_period, now)
     if period is None and is_over:
         raise Invalid({}, "Nothing is left to charge; begin a new subscription.")
     if period is not None and period != subscription.next_period:
         recovered = replace(recovered, next_period=period, tries=0)
-    return _look_at_next(replace(recovered, state=state), now)
+    return _schedule_next(replace(recovered, state=state), now)
 
 
 def change_prices(case: SubscriptionContext, prices: Sequence[Price]) -> Subscription:
@@ -295,10 +295,10 @@ def change_prices(case: SubscriptionContext, prices: Sequence[Price]) -> Subscri
     changed = replace(case.subscription, next_prices=tuple(prices))
     if case.is_charging:
         return changed
-    taken = take_next_prices(changed)
+    taken = apply_next_prices(changed)
     if taken.state is SubscriptionState.PAST_DUE:
         return _follow_new_prices(case, taken)
-    return _look_at_next(taken, case.now)
+    return _schedule_next(taken, case.now)
 
 
 def _require_currency(subscription: Subscription, prices: Sequence[Price]) -> None:
@@ -328,7 +328,7 @@ def switch_account(subscription: Subscription, account_id: UUID, at: datetime, e
     )
     if fresh.state is SubscriptionState.PAST_DUE:
         return replace(fresh, charge_at=at)
-    return _look_at_next(fresh, at) if subscription.is_revoked else fresh
+    return _schedule_next(fresh, at) if subscription.is_revoked else fresh
 
 
 def _check_again(subscription: Subscription, at: datetime, expiry: Expiry) -> datetime | None:
@@ -342,7 +342,7 @@ def revoke(subscription: Subscription, at: datetime) -> Subscription:
     return replace(subscription, is_revoked=True, charge_at=at) if subscription.state.is_running else subscription
 
 
-def _look_at_next(subscription: Subscription, at: datetime) -> Subscription:
+def _schedule_next(subscription: Subscription, at: datetime) -> Subscription:
     """Set the due time of the next charge by the schedule, and the time at which it may be made."""
     charge = next_charge(subscription)
     if charge is None:
@@ -351,11 +351,11 @@ def _look_at_next(subscription: Subscription, at: datetime) -> Subscription:
     if subscription.is_revoked:
         charge_at = at
     elif charge.due_at <= at and subscription.charged_at is not None:  # it was missed
-        charge_at = max(charge.due_at, subscription.charged_at + CATCH_UP_PAUSE)
+        charge_at = max(charge.due_at, subscription.charged_at + CATCH_UP_INTERVAL)
     return replace(subscription, renewal_at=charge.due_at, charge_at=charge_at)
 
 
-def take_next_prices(subscription: Subscription) -> Subscription:
+def apply_next_prices(subscription: Subscription) -> Subscription:
     """Return the subscription with the prices that were set during a charge that has finished now."""
     prices = subscription.next_prices
     if prices is None:
@@ -377,10 +377,10 @@ def _state_without_debt(subscription: Subscription) -> SubscriptionState:
     return SubscriptionState.TRIAL if is_trial else SubscriptionState.ACTIVE
 
 
-def _settle_debt(subscription: Subscription, at: datetime) -> Subscription:
+def _clear_debt(subscription: Subscription, at: datetime) -> Subscription:
     """Return a subscription without debt, because the amount owed is zero by its current prices."""
     settled = replace(subscription, state=_state_without_debt(subscription), waits_for_account=False)
-    return _look_at_next(settled, at)
+    return _schedule_next(settled, at)
 
 
 def _cancel(subscription: Subscription, at: datetime) -> Subscription:

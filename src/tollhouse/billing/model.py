@@ -145,7 +145,7 @@ class Agreement(Struct, frozen=True):
     consumer: Mapping[str, Any]
     mid: str | None
     #: The recipient of emails, as in `notices.model.Recipient`. None if no email was requested.
-    addressee: Mapping[str, Any] | None
+    recipient: Mapping[str, Any] | None
 
 
 class Decline(Struct, frozen=True):
@@ -157,7 +157,7 @@ class Decline(Struct, frozen=True):
     brand: str
 
 
-HappeningKind = Literal[
+LifecycleEventKind = Literal[
     "subscription.canceled",
     "subscription.delayed",
     "subscription.recovered",
@@ -175,7 +175,7 @@ CARD_EXPIRING: Final = "subscription.card_expiring"
 class LifecycleEvent(Struct, frozen=True):
     """An event of a subscription without a payment. Its site is notified, unless it has disabled this."""
 
-    kind: HappeningKind
+    kind: LifecycleEventKind
     subscription: Subscription
     at: datetime
     request_id: str

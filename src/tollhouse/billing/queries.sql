@@ -115,7 +115,7 @@ join unnest(:merchant_ids::bigint[], :subscription_ids::bigint[]) as given (merc
     using (merchant_id, subscription_id)
 join payment p on p.merchant_id = s.merchant_id and p.payment_id = s.payment_id;
 
--- name: select_letter_terms
+-- name: select_email_terms
 -- Return the facts for emails about subscriptions, from their first payments and sites.
 select s.merchant_id, s.subscription_id, p.terms, p.consumer, coalesce(site.name, '') as shop,
     coalesce(site.descriptor, '') as descriptor

@@ -100,7 +100,7 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _LocatedCharge:
     """A located charge: the position, its moment, and the prices that are due there."""
 
     position: SchedulePosition
@@ -172,7 +172,7 @@ def replan(plan: Plan, prices: tuple[Price, ...], period: int) -> Plan:
     return Plan(prices, position.anchor_at, position.months, starts_at_base=True, first_period=period)
 
 
-def _locate(plan: Plan, period: int) -> _Place | None:
+def _locate(plan: Plan, period: int) -> _LocatedCharge | None:
     """Locate a charge by stepping over whole groups of prices. Return None before the first and after the last."""
     wanted = period - plan.first_period + 1
     position: SchedulePosition | None = SchedulePosition(plan.base_at, plan.base_months)
@@ -204,13 +204,13 @@ def _count_charges(price: Price) -> int | None:
     return None if price.repeat is True else max(1, price.repeat)
 
 
-def _arrive(position: SchedulePosition | None, prices: tuple[Price, ...]) -> _Place | None:
+def _arrive(position: SchedulePosition | None, prices: tuple[Price, ...]) -> _LocatedCharge | None:
     """Return the charge at a position, or None after the end of time."""
     moment = position and position.moment
-    return _Place(position, moment, prices) if position and moment else None
+    return _LocatedCharge(position, moment, prices) if position and moment else None
 
 
-def _end_last(place: _Place) -> datetime:
+def _end_last(place: _LocatedCharge) -> datetime:
     """Return the time until which the last charge pays."""
     position = place.position.step(place.prices[0].offset)
     return (position and position.moment) or END_OF_TIME

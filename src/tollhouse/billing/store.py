@@ -23,7 +23,7 @@ queries = load_queries("tollhouse.billing")
 Key = tuple[int, int]
 
 #: Subscriptions of one card that are read.
-MAX_ON_ACCOUNT = 1_000
+MAX_SUBSCRIPTIONS_ON_CARD = 1_000
 
 
 async def select_case(connection: PlainConnection, key: Key) -> SubscriptionContext | None:
@@ -53,13 +53,13 @@ async def lock_case(connection: PlainConnection, key: Key) -> SubscriptionContex
 
 
 async def select_keys_on_account(connection: PlainConnection, subscription: Subscription) -> list[Key]:
-    """Return the other running subscriptions that are charged to the same card, up to `MAX_ON_ACCOUNT`."""
+    """Return the other running subscriptions that are charged to the same card, up to `MAX_SUBSCRIPTIONS_ON_CARD`."""
     rows = queries.select_keys_on_account(
         connection,
         merchant_id=subscription.merchant_id,
         account_id=subscription.account_id,
         subscription_id=subscription.subscription_id,
-        most=MAX_ON_ACCOUNT,
+        most=MAX_SUBSCRIPTIONS_ON_CARD,
     )
     return [(row["merchant_id"], row["subscription_id"]) async for row in rows]
 
@@ -76,13 +76,13 @@ async def select_keys_of_payments(connection: PlainConnection, payments: Iterabl
 
 
 async def select_keys_on_card(connection: PlainConnection, subscription: Subscription) -> list[Key]:
-    """Return the other running subscriptions that are charged to its card, of any consumer, up to `MAX_ON_ACCOUNT`."""
+    """Return the other running subscriptions that are charged to its card, of any consumer, up to a maximum."""
     rows = queries.select_keys_on_card(
         connection,
         merchant_id=subscription.merchant_id,
         account_id=subscription.account_id,
         subscription_id=subscription.subscription_id,
-        most=MAX_ON_ACCOUNT,
+        most=MAX_SUBSCRIPTIONS_ON_CARD,
     )
     return [(row["merchant_id"], row["subscription_id"]) async for row in rows]
 
@@ -121,9 +121,9 @@ async def select_agreements(connection: PlainConnection, keys: Iterable[Key]) ->
     return {(row["merchant_id"], row["subscription_id"]): _read_agreement(row) async for row in rows}
 
 
-async def select_letter_terms(connection: PlainConnection, keys: Iterable[Key]) -> dict[Key, Mapping[str, Any]]:
+async def select_email_terms(connection: PlainConnection, keys: Iterable[Key]) -> dict[Key, Mapping[str, Any]]:
     """Return the facts for emails about subscriptions, as rows: `terms`, `consumer`, `shop`, `descriptor`."""
-    rows = queries.select_letter_terms(connection, **_columns_of_keys(keys))
+    rows = queries.select_email_terms(connection, **_columns_of_keys(keys))
     return {(row["merchant_id"], row["subscription_id"]): row async for row in rows}
 
 
@@ -260,7 +260,7 @@ def _read_agreement(row: Mapping[str, Any]) -> Agreement:
         external_id=consumer.pop("externalId", None),
         consumer=consumer,
         mid=terms.get("mid"),
-        addressee=terms.get("addressee"),
+        recipient=terms.get("addressee"),
     )
 
 

@@ -57,7 +57,7 @@ class StartSubscriptions:
         return [subscription_row(start(payment, each), is_charging=False) for each in payment.subscribing]
 
 
-class ForgetSubscriptions:
+class DeletePendingSubscriptions:
     """A finish hook that deletes the pending subscriptions of a failed payment."""
 
     kind = FinishRows.FORGOTTEN_SUBSCRIPTIONS

@@ -39,7 +39,7 @@ from tollhouse.payments.authentication.challenge_flow import (
     complete_method,
     find_payment,
     is_waiting,
-    open_page,
+    load_step,
     open_return,
     receive_return,
     submit_browser,
@@ -87,7 +87,7 @@ class CheckoutPages:
     async def show_page(self, request: Request) -> Response:
         """Show the next step of an authentication."""
         key = read_key(request)
-        return await self._show_step(request, key, open_page, path=f"/3ds/{key}")
+        return await self._show_step(request, key, load_step, path=f"/3ds/{key}")
 
     async def take_browser(self, request: Request) -> Response:
         """Take the data of the browser.
@@ -105,7 +105,7 @@ class CheckoutPages:
 
     async def poll_page(self, request: Request) -> Response:
         """Tell a page that waits when there is a next step."""
-        return await self._poll(request, open_page)
+        return await self._poll(request, load_step)
 
     async def take_return(self, request: Request) -> Response:
         """Take the browser back from the bank."""

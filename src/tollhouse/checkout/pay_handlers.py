@@ -47,7 +47,7 @@ from tollhouse.links.model import LinkState
 from tollhouse.links.pay import ConsumerBrowser, create_form, is_form_of, pay_link
 from tollhouse.payments.pages import PATH
 from tollhouse.payments.reading.stored_payment import find_challenge_url, is_canceled
-from tollhouse.payments.returns import leave_untried_url, leave_url
+from tollhouse.payments.returns import build_return_url, build_untried_return_url
 from tollhouse.threeds.model import BrowserData
 
 if TYPE_CHECKING:
@@ -147,10 +147,10 @@ class PaymentPages:
         till, key = self._till, read_key(request)
         link = await _wait_a_moment(till, key)
         if link.state is LinkState.PAID and link.last:
-            return leave(await leave_url(till.links.returns, link.last), till.frame(request, link).words)
+            return leave(await build_return_url(till.links.returns, link.last), till.frame(request, link).words)
         if link.state is LinkState.BUSY and link.last:
             if till.links.charging.clock.now() - link.last.attempt.sent_at > MAX_WAIT:
-                return leave(await leave_url(till.links.returns, link.last), till.frame(request, link).words)
+                return leave(await build_return_url(till.links.returns, link.last), till.frame(request, link).words)
             return send(render_busy(till.frame(request, link), path=f"{PATH}/{key}/done"))
         return redirect(f"{PATH}/{key}")
 
@@ -259,11 +259,11 @@ async def _show_end(till: PaymentPageDependencies, request: Request, link: Link)
 async def _find_shop_url(till: PaymentPageDependencies, link: Link) -> str | None:
     """Return the way to the shop with the result, which is only the order where no card was tried."""
     if link.last is not None:
-        return await leave_url(till.links.returns, link.last)
+        return await build_return_url(till.links.returns, link.last)
     url = link.terms.redirect_url or link.site_redirect_url
     if not url:
         return None
-    return await leave_untried_url(
+    return await build_untried_return_url(
         till.links.returns, merchant_id=link.merchant_id, payment_id=link.payment_id, url=url
     )
 

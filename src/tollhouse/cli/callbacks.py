@@ -135,7 +135,7 @@ def resend(
 ) -> None:
     """Send callbacks of a range of events again: what failed, or everything. What is on its way is left out."""
     settings = read_settings(data_dir=data_dir)
-    wanted = ResendFilter(
+    filter_ = ResendFilter(
         after=after,
         until=MAX_SEQUENCE if until is None else until,
         since=_in_utc(since),
@@ -143,13 +143,13 @@ def resend(
         origin=None if endpoint is None else get_origin(endpoint),
         only_failed=not everything,
     )
-    if wanted.origin == "invalid":
+    if filter_.origin == "invalid":
         raise typer.BadParameter("must be a URL that begins with http:// or https://", param_hint="--endpoint")
-    total = run(_resend(settings, merchant, wanted), settings)
+    total = run(_resend(settings, merchant, filter_), settings)
     print(f"{total} callback(s) sent again.")
 
 
-async def _resend(settings: Settings, merchant: str, wanted: ResendFilter) -> int:
+async def _resend(settings: Settings, merchant: str, filter_: ResendFilter) -> int:
     """Send all batches again, each in a transaction of its own, and say how far it got. Returns how many it sent."""
 
     async def read_range(connection: PlainConnection) -> tuple[int, int]:
@@ -160,15 +160,15 @@ async def _resend(settings: Settings, merchant: str, wanted: ResendFilter) -> in
     async with processes.open_some_database(settings) as database:
         async with database.transaction() as connection:
             merchant_id, last = await read_range(connection)
-        wanted = replace(wanted, until=min(wanted.until, last))
-        has_more = wanted.after < wanted.until
+        filter_ = replace(filter_, until=min(filter_.until, last))
+        has_more = filter_.after < filter_.until
         while has_more:
             async with database.transaction() as connection:
-                resent = await resend_events(connection, merchant_id=merchant_id, wanted=wanted)
+                resent = await resend_events(connection, merchant_id=merchant_id, filter_=filter_)
             total, has_more = total + resent.count, resent.has_more
             skipped = f", {resent.skipped} left out after 100 deliveries" if resent.skipped else ""
-            print(f"events {wanted.after + 1} to {resent.last}: {resent.count} sent again{skipped}", flush=True)
-            wanted = replace(wanted, after=resent.last)
+            print(f"events {filter_.after + 1} to {resent.last}: {resent.count} sent again{skipped}", flush=True)
+            filter_ = replace(filter_, after=resent.last)
     return total
 
 

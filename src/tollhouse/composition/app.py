@@ -18,8 +18,8 @@ import structlog
 from tollhouse.api.origins import AllowedOrigins
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.billing.dependencies import BillingDependencies, RecordEvents
+from tollhouse.billing.outcomes import ForecastSubscription, RecordRenewal
 from tollhouse.billing.renewals.breaker import select_hour
-from tollhouse.billing.settle import ForecastSubscription, RecordRenewal
 from tollhouse.billing.subscribe import RecordSubscription
 from tollhouse.catalog.access import Catalog
 from tollhouse.composition.choices import (
@@ -27,9 +27,9 @@ from tollhouse.composition.choices import (
     build_carrier,
     build_sender,
     choose_consequences,
+    choose_event_recorder,
     choose_limits,
     choose_sweeps,
-    choose_telling,
 )
 from tollhouse.composition.payment_parts import PaymentParts
 from tollhouse.composition.settings import Settings
@@ -129,8 +129,8 @@ class Gateway:
 
     async def refresh_metrics(self) -> None:
         """Bring the gauges up to date, first those of this process. Raises DatabaseUnavailable."""
-        for lane in (self.parts.begin_lane, self.parts.finish_lane, self.mint.queue):
-            self.metrics.queue_depth.labels(lane.name).set(lane.depth)
+        for write_queue in (self.parts.begin_queue, self.parts.finish_queue, self.mint.queue):
+            self.metrics.queue_depth.labels(write_queue.name).set(write_queue.depth)
         async with self.pools.readers.acquire() as connection:
             outbox = await select_outbox_state(connection)
             unresolved = await count_unresolved(connection)
@@ -306,7 +306,7 @@ def build_gateway(
         transport=transport,
         wake=wake,
         origins=AllowedOrigins(database),
-        biller=_build_biller(parts, choose_telling(carrier)),
+        biller=_build_biller(parts, choose_event_recorder(carrier)),
         sweeps=(*SWEEPS, *choose_sweeps(parts.limits)),
     )
 
@@ -340,8 +340,8 @@ def _build_parts(
         directory=directory,
         acquirers={acquirer.name: acquirer},
         numbers=numbers,
-        begin_lane=Coalescer("begin", begin, database, wait_seconds=BEGIN_WAIT_SECONDS),
-        finish_lane=Coalescer("move", move, database, patience_seconds=FINISH_TIMEOUT_SECONDS),
+        begin_queue=Coalescer("begin", begin, database, wait_seconds=BEGIN_WAIT_SECONDS),
+        finish_queue=Coalescer("move", move, database, patience_seconds=FINISH_TIMEOUT_SECONDS),
         consequences=consequences,
         forecast=ForecastSubscription(database, build_event_rows),
         mids=dict.fromkeys(settings.mids, acquirer.name),

@@ -10,11 +10,11 @@ from tollhouse.acquirers.model import Acquirer
 from tollhouse.acquirers.simulated import SimulatedAcquirer
 from tollhouse.api.tokenize_limits import TokenizeRates
 from tollhouse.billing.dependencies import RecordEvents
-from tollhouse.billing.letters import write_letters
+from tollhouse.billing.emails import insert_emails
 from tollhouse.billing.model import LifecycleEvent
+from tollhouse.billing.outcomes import ChangeSubscriptions, FinishRenewal, RecordExpiry, RecordVoidedEnds
 from tollhouse.billing.renewals import breaker
-from tollhouse.billing.settle import ChangeSubscriptions, FinishRenewal, TellExpired, TellVoided
-from tollhouse.billing.subscribe import ForgetSubscriptions, StartSubscriptions
+from tollhouse.billing.subscribe import DeletePendingSubscriptions, StartSubscriptions
 from tollhouse.composition.settings import Settings
 from tollhouse.ipn.message.lifecycle_events import record_lifecycle_events
 from tollhouse.ipn.message.record import RecordEvent
@@ -24,7 +24,7 @@ from tollhouse.merchants import sign_in
 from tollhouse.notices import store as notices
 from tollhouse.notices.smtp import SmtpTransport
 from tollhouse.notices.transport import MailTransport, RecordingMailTransport
-from tollhouse.payments.consequences import KeepCard, PostLines, RememberCard, WriteLetter
+from tollhouse.payments.consequences import EmailReceipt, PostEntries, RecordLastCard, StoreCard
 from tollhouse.payments.model import FinishHook
 from tollhouse.payments.operations.holds import TrackHold
 from tollhouse.payments.velocity import RecordDecline, build_sweeps
@@ -76,23 +76,23 @@ def build_carrier(settings: Settings) -> MailTransport | None:
 
 def choose_consequences(carrier: MailTransport | None, limits: VelocityLimits) -> tuple[FinishHook, ...]:
     """Choose what follows from an outcome: letters where somebody carries them, counts where something is limited."""
-    emails = () if carrier is None else (WriteLetter(),)
+    emails = () if carrier is None else (EmailReceipt(),)
     counting = (RecordDecline(),) if limits.is_set else ()
-    billing = (StartSubscriptions(), ForgetSubscriptions(), FinishRenewal(), ChangeSubscriptions())
-    events = (TellVoided(), RecordEvent(), TellExpired())
-    return (KeepCard(), RememberCard(), *billing, PostLines(), TrackHold(), *events, *emails, *counting)
+    billing = (StartSubscriptions(), DeletePendingSubscriptions(), FinishRenewal(), ChangeSubscriptions())
+    events = (RecordVoidedEnds(), RecordEvent(), RecordExpiry())
+    return (StoreCard(), RecordLastCard(), *billing, PostEntries(), TrackHold(), *events, *emails, *counting)
 
 
-def choose_telling(carrier: MailTransport | None) -> RecordEvents:
-    """Choose who hears what happens to subscriptions: the merchant, and the consumer where somebody carries letters."""
+def choose_event_recorder(carrier: MailTransport | None) -> RecordEvents:
+    """Return the recorder of events of subscriptions, which also inserts emails if a mail transport is configured."""
     if carrier is None:
         return record_lifecycle_events
 
-    async def tell(connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> None:
-        await record_lifecycle_events(connection, happenings)
-        await write_letters(connection, happenings)
+    async def record(connection: PlainConnection, lifecycle_events: Sequence[LifecycleEvent]) -> None:
+        await record_lifecycle_events(connection, lifecycle_events)
+        await insert_emails(connection, lifecycle_events)
 
-    return tell
+    return record
 
 
 def choose_rates(settings: Settings) -> TokenizeRates:

@@ -10,11 +10,11 @@ from tollhouse.ipn.delivery.deliver import DeliveryRules
 from tollhouse.ipn.delivery.repair import OrphanSweep
 from tollhouse.ledger.verify import verify_all_new
 from tollhouse.merchants.clock import read_offsets
-from tollhouse.payments.authentication.resume import SWEEP_LIMIT, sweep_authentications
+from tollhouse.payments.authentication.resume import MAX_SWEPT_AUTHENTICATIONS, sweep_authentications
 from tollhouse.storage.server import set_clock
 from tollhouse.storage.sweep import Sweeper
+from tollhouse.worker.emails import send_emails
 from tollhouse.worker.events import DeliveryLimits, deliver_events, number_events
-from tollhouse.worker.letters import carry_letters
 from tollhouse.worker.payments import build_hold_work, build_resolve_work, build_reversal_work, import_all_disputes
 from tollhouse.worker.queue import LeasedQueue, Piece, Work
 from tollhouse.worker.run import Loop, every
@@ -102,7 +102,7 @@ def _build_payment_loops(parts: PaymentParts, stop: asyncio.Event) -> dict[str, 
             SWEEP_AUTHENTICATIONS_EVERY_SECONDS,
             partial(sweep_authentications, parts.authentication),
             stop,
-            backlog=SWEEP_LIMIT,
+            backlog=MAX_SWEPT_AUTHENTICATIONS,
         ),
     }
 
@@ -113,7 +113,7 @@ def _build_letter_loop(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]
     if carrier is None:
         return {}
     return {
-        "carry letters": lambda beat: carry_letters(
+        "carry letters": lambda beat: send_emails(
             gateway.database, carrier, stop=stop, beat=beat, count=gateway.metrics.count_piece
         )
     }

@@ -54,8 +54,8 @@ class PaymentParts:
     directory: DirectoryClient
     acquirers: Mapping[str, Acquirer]
     numbers: NumberBlocks
-    begin_lane: Coalescer[BeginRecord, Begun]
-    finish_lane: Coalescer[FinishRecord, bool | None]
+    begin_queue: Coalescer[BeginRecord, Begun]
+    finish_queue: Coalescer[FinishRecord, bool | None]
     #: What is written with an outcome, whoever writes it.
     consequences: Sequence[FinishHook]
     #: Tells what payments make of subscriptions.
@@ -103,7 +103,7 @@ class PaymentParts:
     @property
     def finish(self) -> FinishDependencies:
         """Dependencies of recording an outcome."""
-        return FinishDependencies(self.reader, self.finish_lane, self.clock, self.forecast, self.on_finished)
+        return FinishDependencies(self.reader, self.finish_queue, self.clock, self.forecast, self.on_finished)
 
     @property
     def attempts(self) -> AttemptDependencies:
@@ -121,7 +121,7 @@ class PaymentParts:
     def charging(self) -> ChargeDependencies:
         """Dependencies of charging an intent."""
         return ChargeDependencies(
-            self.authentication, self.requests, self.begin_lane, self.numbers, self.rates, self.limits
+            self.authentication, self.requests, self.begin_queue, self.numbers, self.rates, self.limits
         )
 
     @property

@@ -11,7 +11,7 @@ from tollhouse.kernel.errors import NotFound
 from tollhouse.storage.database import PlainConnection
 
 #: Deliveries of one response.
-MOST = 100
+MAX_DELIVERIES = 100
 
 _NEWEST = 2**63 - 1
 
@@ -32,7 +32,7 @@ ATTEMPT_TEXTS: Mapping[AttemptError, str] = {
 
 
 async def select_payment_deliveries(
-    connection: PlainConnection, *, merchant_id: int, payment_id: int, most: int = MOST
+    connection: PlainConnection, *, merchant_id: int, payment_id: int, most: int = MAX_DELIVERIES
 ) -> list[DeliveryEntry]:
     """Return the deliveries of a payment's events, oldest first. Unnumbered events have none yet."""
     rows = queries.select_payment_deliveries(connection, merchant_id=merchant_id, payment_id=payment_id, most=most)
@@ -40,7 +40,7 @@ async def select_payment_deliveries(
 
 
 async def select_event_deliveries(
-    connection: PlainConnection, *, merchant_id: int, event_id: int, most: int = MOST
+    connection: PlainConnection, *, merchant_id: int, event_id: int, most: int = MAX_DELIVERIES
 ) -> list[DeliveryEntry]:
     """Return the deliveries of one event, oldest first."""
     rows = queries.select_event_deliveries(connection, merchant_id=merchant_id, event_id=event_id, most=most)
@@ -48,7 +48,7 @@ async def select_event_deliveries(
 
 
 async def select_recent_deliveries(
-    connection: PlainConnection, *, merchant_id: int, before_event_id: int | None = None, most: int = MOST
+    connection: PlainConnection, *, merchant_id: int, before_event_id: int | None = None, most: int = MAX_DELIVERIES
 ) -> list[DeliveryEntry]:
     """Return a merchant's deliveries, newest first; for the next page, those before the last event of this one."""
     before = _NEWEST if before_event_id is None else before_event_id
@@ -65,7 +65,7 @@ async def select_transaction_record(
 
 
 async def select_order_records(
-    connection: PlainConnection, *, merchant_id: int, payment_id: int, most: int = MOST
+    connection: PlainConnection, *, merchant_id: int, payment_id: int, most: int = MAX_DELIVERIES
 ) -> list[Record]:
     """Return the attempts of an order's callbacks, newest first. Raises NotFound for an unknown order."""
     own = {"merchant_id": merchant_id, "payment_id": payment_id}

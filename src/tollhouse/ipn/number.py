@@ -15,10 +15,10 @@ from tollhouse.kernel.urls import get_origin
 from tollhouse.storage.database import Database
 
 #: Events of one database transaction.
-BATCH = 500
+MAX_BATCH_EVENTS = 500
 
 
-async def number_batch(database: Database, *, batch: int = BATCH) -> int:
+async def number_batch(database: Database, *, batch: int = MAX_BATCH_EVENTS) -> int:
     """Number up to `batch` events, insert their deliveries, and return the number of events."""
     async with database.acquire() as connection:
         events = await store.select_unnumbered_events(connection, batch)

@@ -325,7 +325,7 @@ select m.merchant_id, :event_id, :position, :number, :form::text::delivery_form,
 from merchant m
 where m.merchant_id = :merchant_id;
 
--- name: select_repeatable_events(merchant_id, after, until, since, before, origin, only_failed, looked_at, most)^
+-- name: select_repeatable_events(merchant_id, after, until, since, before, origin, only_failed, examined, most)^
 -- Examine a merchant's events in a range of numbers, and return the IDs of those to send again: the newest delivery in one of its
 -- forms, at the endpoint if one is named, has failed or was acknowledged. Returns also the number of the last examined event, and
 -- whether there are more.
@@ -335,7 +335,7 @@ with looked as materialized (
     join event e using (position)
     where n.merchant_id = :merchant_id and n.sequence > :after and n.sequence <= :until
     order by n.sequence
-    limit :looked_at
+    limit :examined
 ), fitting as materialized (
     select l.event_id, l.sequence
     from looked l

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
 #: Events that one batch examines, and events that it sends again.
-MAX_EVENTS_LOOKED_AT = 5_000
+MAX_EVENTS_EXAMINED = 5_000
 MAX_EVENTS_RESENT = 100
 
 
@@ -58,17 +58,17 @@ class Resent:
     has_more: bool
 
 
-async def resend_events(connection: PlainConnection, *, merchant_id: int, wanted: ResendFilter) -> Resent:
+async def resend_events(connection: PlainConnection, *, merchant_id: int, filter_: ResendFilter) -> Resent:
     """Send the first batch of a range again, in the caller's database transaction."""
-    kind = {"origin": wanted.origin, "only_failed": wanted.only_failed}
+    kind = {"origin": filter_.origin, "only_failed": filter_.only_failed}
     found = await queries.select_repeatable_events(
         connection,
         merchant_id=merchant_id,
-        after=wanted.after,
-        until=wanted.until,
-        since=wanted.since,
-        before=wanted.before,
-        looked_at=MAX_EVENTS_LOOKED_AT,
+        after=filter_.after,
+        until=filter_.until,
+        since=filter_.since,
+        before=filter_.before,
+        examined=MAX_EVENTS_EXAMINED,
         most=MAX_EVENTS_RESENT,
         **kind,
     )
@@ -106,13 +106,13 @@ def plan_resends(
     for thread, event_id in [*unfinished, *((row["thread"], row["event_id"]) for row in rows)]:
         if thread is not None:
             first[thread] = min(first.get(thread, event_id), event_id)
-    routes: list[Redelivery] = []
+    redeliveries: list[Redelivery] = []
     for row in rows:
         event_id, thread, url = row["event_id"], row["thread"], row["url"]
-        number = row["last_number"] + 1 + sum(route.event_id == event_id for route in routes)
+        number = row["last_number"] + 1 + sum(redelivery.event_id == event_id for redelivery in redeliveries)
         host_id = hosts[OriginKey(merchant_id, get_origin(url))]
         held = thread is not None and first[thread] < event_id
-        routes.append(
+        redeliveries.append(
             Redelivery(
                 merchant_id,
                 event_id,
@@ -126,7 +126,7 @@ def plan_resends(
                 row["created_at"],
             )
         )
-    return routes
+    return redeliveries
 
 
 async def _insert(connection: PlainConnection, merchant_id: int, rows: Sequence[Mapping[str, Any]]) -> None:

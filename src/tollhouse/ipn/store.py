@@ -86,7 +86,7 @@ class OutcomeRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Probing:
+class ProbeRules:
     """The number of failures after which an endpoint gets one attempt at a time, and the pauses between these."""
 
     after: int
@@ -141,20 +141,20 @@ async def upsert_hosts(connection: PlainConnection, origins: Iterable[OriginKey]
     return {OriginKey(row["merchant_id"], row["origin"]): row["host_id"] async for row in rows}
 
 
-async def insert_deliveries(connection: PlainConnection, routes: Sequence[Redelivery]) -> None:
+async def insert_deliveries(connection: PlainConnection, redeliveries: Sequence[Redelivery]) -> None:
     """Insert further deliveries of events."""
     await queries.insert_deliveries(
         connection,
-        merchant_ids=[route.merchant_id for route in routes],
-        event_ids=[route.event_id for route in routes],
-        positions=[route.position for route in routes],
-        numbers=[route.number for route in routes],
-        forms=[route.form for route in routes],
-        host_ids=[route.host_id for route in routes],
-        threads=[route.thread for route in routes],
-        urls=[route.url for route in routes],
-        held=[route.held for route in routes],
-        created_at=[route.created_at for route in routes],
+        merchant_ids=[redelivery.merchant_id for redelivery in redeliveries],
+        event_ids=[redelivery.event_id for redelivery in redeliveries],
+        positions=[redelivery.position for redelivery in redeliveries],
+        numbers=[redelivery.number for redelivery in redeliveries],
+        forms=[redelivery.form for redelivery in redeliveries],
+        host_ids=[redelivery.host_id for redelivery in redeliveries],
+        threads=[redelivery.thread for redelivery in redeliveries],
+        urls=[redelivery.url for redelivery in redeliveries],
+        held=[redelivery.held for redelivery in redeliveries],
+        created_at=[redelivery.created_at for redelivery in redeliveries],
     )
 
 
@@ -183,7 +183,7 @@ async def select_deliveries_busy(
 
 
 async def record_deliveries(
-    connection: PlainConnection, outcomes: Sequence[OutcomeRow], *, slow_after_ms: int, probing: Probing
+    connection: PlainConnection, outcomes: Sequence[OutcomeRow], *, slow_after_ms: int, probing: ProbeRules
 ) -> set[tuple[int, int, int]]:
     """Write outcomes with a valid lease, release held events, count for the hosts; return the keys written."""
     rows = queries.record_deliveries(

@@ -88,7 +88,7 @@ def _has_moved_money(payment: Payment) -> bool:
 
 def build_terms(chargeback: Payment) -> Terms:
     """Build the terms of the page: the charged-back amount, the same consumer, the same site."""
-    addressee = chargeback.addressee
+    recipient = chargeback.recipient
     moved = chargeback.dispute.moved_minor if chargeback.dispute else chargeback.money.amount_minor
     price = Price(Offset(0, "d"), Money(moved, chargeback.money.currency), repeat=False)
     return Terms(
@@ -99,5 +99,5 @@ def build_terms(chargeback: Payment) -> Terms:
         metadata=chargeback.metadata,
         ipn_url=chargeback.ipn_url or None,
         redirect_url=chargeback.redirect_url or None,
-        receipt=ReceiptRequest(addressee.to, addressee.language) if addressee else None,
+        receipt=ReceiptRequest(recipient.to, recipient.language) if recipient else None,
     )

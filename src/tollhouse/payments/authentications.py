@@ -80,7 +80,7 @@ def draft_successor(deps: AuthenticationDependencies, old: Authentication) -> Au
     )
 
 
-def answer_draft(
+def record_response_in_draft(
     deps: AuthenticationDependencies,
     draft: Authentication,
     answer: AuthenticationResponse,
@@ -109,7 +109,7 @@ def answer_draft(
     )
 
 
-def build_question(
+def build_areq(
     deps: AuthenticationDependencies,
     payment: Payment,
     authentication: Authentication,

@@ -24,28 +24,28 @@ async def authorize(
     erase_code_of: UUID | None = None,
 ) -> Reply:
     """Authorize a payment whose begin is committed, and finish it with the outcome."""
-    payment, outcome = await ask(deps, payment, instrument, proof=proof)
+    payment, outcome = await send_authorization(deps, payment, instrument, proof=proof)
     after = lifecycle.apply(payment, outcome, deps.clock.now_of(payment.merchant_id))
     return await finish_attempt(deps.finish, payment, after, erase_code_of=erase_code_of)
 
 
-async def ask(
+async def send_authorization(
     deps: AttemptDependencies, payment: Payment, instrument: PlaintextCard, *, proof: Proof | None = None
 ) -> tuple[Payment, Answer]:
     """Send the authorization; if it was certainly not sent, try the next acquirer.
 
     Returns the payment with the attempt that got the outcome, and the outcome.
     """
-    outcome = await _ask_one(deps, payment, instrument, proof)
+    outcome = await _send_to_acquirer(deps, payment, instrument, proof)
     while isinstance(outcome, NotSent):
-        following = await _turn_to_next_acquirer(deps, payment)
+        following = await _open_next_attempt(deps, payment)
         if following is None:
             break
-        payment, outcome = following, await _ask_one(deps, following, instrument, proof)
+        payment, outcome = following, await _send_to_acquirer(deps, following, instrument, proof)
     return payment, outcome
 
 
-async def _ask_one(
+async def _send_to_acquirer(
     deps: AttemptDependencies, payment: Payment, instrument: PlaintextCard, proof: Proof | None
 ) -> Answer:
     acquirer = deps.acquirers[payment.attempt.acquirer]
@@ -78,11 +78,11 @@ def build_authorization(payment: Payment, instrument: PlaintextCard, proof: Proo
 
 def _choose_exemption(payment: Payment, proof: Proof | None) -> str | None:
     """Return the exemption that the request claims, unless our own authentication of the cardholder succeeded."""
-    is_authenticated = proof is not None and not proof.is_external
-    return payment.endorsement.exemption if payment.endorsement and not is_authenticated else None
+    is_authenticated, external = proof is not None and not proof.is_external, payment.external_authentication
+    return external.exemption if external and not is_authenticated else None
 
 
-async def _turn_to_next_acquirer(deps: AttemptDependencies, payment: Payment) -> Payment | None:
+async def _open_next_attempt(deps: AttemptDependencies, payment: Payment) -> Payment | None:
     """Close an attempt that was certainly not sent and commit the next one; None if no acquirer is left."""
     acquirer = choose_acquirer(list(deps.acquirers), after=payment.attempt.acquirer)
     if acquirer is None or payment.mid is not None:  # the request named one merchant account and no other
@@ -91,12 +91,12 @@ async def _turn_to_next_acquirer(deps: AttemptDependencies, payment: Payment) ->
         payment, acquirer=acquirer, now=deps.clock.now(), send_before=deps.timeouts.send_before()
     )
     move = FinishRecord(
-        lifecycle.move(payment, AttemptState.NOT_SENT),
+        lifecycle.set_attempt_state(payment, AttemptState.NOT_SENT),
         expected=payment.attempt.state,
         following=following,
         following_resolve_seconds=resolve_seconds(deps, acquirer),
     )
-    return following if await deps.finish.lane.submit(move) else None
+    return following if await deps.finish.write_queue.submit(move) else None
 
 
 def resolve_seconds(deps: AttemptDependencies, acquirer: str) -> float:

@@ -10,14 +10,14 @@ from tollhouse.kernel.money import Money
 from tollhouse.ledger.model import Movement, MovementKind
 from tollhouse.ledger.rules import derive_entries
 from tollhouse.notices.model import EmailFacts
-from tollhouse.notices.model import NoticeKind as Letter
+from tollhouse.notices.model import NoticeKind as EmailKind
 from tollhouse.notices.store import NoticeRow
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import FinishRows, Mode, Payment, Status
 from tollhouse.vault.accounts import StoredCardRow
 
 
-class KeepCard:
+class StoreCard:
     """Creates the stored card on the first approval; a later one with the same card updates its expiry."""
 
     kind = FinishRows.CARDS
@@ -44,7 +44,7 @@ class KeepCard:
         return (row,)
 
 
-class RememberCard:
+class RecordLastCard:
     """Records the card of the consumer's last successful payment, which the source `consumer` charges.
 
     Charges by the merchant change nothing. A verification counts until the consumer has paid.
@@ -60,7 +60,7 @@ class RememberCard:
         return (LastAccountRow(payment.merchant_id, payment.consumer_id, payment.source.account_id, has_paid),)
 
 
-class PostLines:
+class PostEntries:
     """Posts the movement of money in the ledger. Declines and verifications move none."""
 
     kind = FinishRows.ENTRIES
@@ -80,22 +80,22 @@ class PostLines:
 
 
 #: The kind of email by transaction. An authorization takes no money; its receipt comes with the capture.
-LETTERS = {Mode.SALE: Letter.RECEIPT, Mode.CAPTURE: Letter.RECEIPT, Mode.CREDIT: Letter.REFUND}
+EMAIL_KINDS = {Mode.SALE: EmailKind.RECEIPT, Mode.CAPTURE: EmailKind.RECEIPT, Mode.CREDIT: EmailKind.REFUND}
 
 
-class WriteLetter:
+class EmailReceipt:
     """Emails the requested receipt for a charge, or a notice that money was returned."""
 
     kind = FinishRows.EMAILS
 
     def rows(self, payment: Payment) -> Sequence[tuple[Any, ...]]:
         """Return the email about an approved payment, if one was requested."""
-        addressee, letter = payment.addressee, LETTERS.get(payment.mode)
-        if addressee is None or letter is None or payment.status is not Status.SUCCESS:
+        recipient, letter = payment.recipient, EMAIL_KINDS.get(payment.mode)
+        if recipient is None or letter is None or payment.status is not Status.SUCCESS:
             return ()
         facts = EmailFacts(
             kind=letter,
-            shop=addressee.shop or payment.descriptor,
+            shop=recipient.shop or payment.descriptor,
             title=payment.title,
             descriptor=payment.descriptor,
             amount_minor=payment.money.amount_minor,
@@ -107,7 +107,7 @@ class WriteLetter:
             masked_number=payment.source.masked_number,
             approval_code=payment.attempt.approval_code,
         )
-        to, language = addressee.to, addressee.language
+        to, language = recipient.to, recipient.language
         row = NoticeRow(payment.merchant_id, to, language, facts, transaction_id=payment.transaction_id)
         return (row.columns,)
 

@@ -95,7 +95,7 @@ class FinishDependencies:
     """Dependencies of finish, which records an outcome."""
 
     reader: PaymentReader
-    lane: Coalescer[FinishRecord, bool | None]
+    write_queue: Coalescer[FinishRecord, bool | None]
     clock: DatabaseClock
     forecast: SubscriptionForecast
     #: Called with each payment that this process finished: counts it, and wakes the delivery of callbacks.
@@ -164,7 +164,7 @@ class ChargeDependencies:
 
     authentication: AuthenticationDependencies
     requests: RequestDependencies
-    begin_lane: Coalescer[BeginRecord, Begun]
+    begin_queue: Coalescer[BeginRecord, Begun]
     numbers: NumberBlocks
     rates: Rates
     #: Limits of payments by consumer, card and address.

@@ -17,12 +17,12 @@ from tollhouse.payments.idempotency import record_response
 from tollhouse.payments.model import Payment, Status
 from tollhouse.payments.reading.stored_payment import show_payment
 from tollhouse.payments.reading.view import render_answer
-from tollhouse.payments.reversals import choose_reason, report_late_approval
+from tollhouse.payments.reversals import choose_reversal_reason, report_late_approval
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.payments.store import select_payment
 
 #: Until the first inquiry about an unknown outcome.
-FIRST_INQUIRY_SECONDS = 2.0
+FIRST_INQUIRY_INTERVAL_SECONDS = 2.0
 
 #: Computations of the outcome of one attempt while its subscription is changed concurrently.
 MAX_FORECASTS = 20
@@ -39,7 +39,7 @@ async def finish_attempt(
     for _ in range(MAX_FORECASTS):
         forecast = await deps.forecast(after)
         answer = render_answer(forecast)
-        is_moved = await deps.lane.submit(_build_record(before, forecast, answer, erase_code_of))
+        is_moved = await deps.write_queue.submit(_build_record(before, forecast, answer, erase_code_of))
         if is_moved is None:  # a subscription was changed meanwhile
             after = _forget_subscription(after)
         elif is_moved:
@@ -49,7 +49,7 @@ async def finish_attempt(
         else:
             stored = await _load_stored(deps, after)
             report_late_approval(after, stored)
-            return await _answer_by(deps, stored)
+            return await _respond_with(deps, stored)
     raise Unavailable
 
 
@@ -58,9 +58,9 @@ def _build_record(before: Payment, after: Payment, answer: bytes, erase_code_of:
         payment=replace(after, rendered=answer),
         expected=before.attempt.state,
         answer=answer,
-        resolve_seconds=None if after.attempt.state.is_final else FIRST_INQUIRY_SECONDS,
+        resolve_seconds=None if after.attempt.state.is_final else FIRST_INQUIRY_INTERVAL_SECONDS,
         erase_code_of=erase_code_of,
-        reversal=choose_reason(after),
+        reversal=choose_reversal_reason(after),
     )
 
 
@@ -71,7 +71,7 @@ def _forget_subscription(payment: Payment) -> Payment:
 
 async def load_stored_response(deps: FinishDependencies, payment: Payment) -> Reply:
     """Return the response that is stored for a payment."""
-    return await _answer_by(deps, await _load_stored(deps, payment))
+    return await _respond_with(deps, await _load_stored(deps, payment))
 
 
 async def _load_stored(deps: FinishDependencies, payment: Payment) -> Payment:
@@ -84,7 +84,7 @@ async def _load_stored(deps: FinishDependencies, payment: Payment) -> Payment:
     return stored
 
 
-async def _answer_by(deps: FinishDependencies, stored: Payment) -> Reply:
+async def _respond_with(deps: FinishDependencies, stored: Payment) -> Reply:
     response = await show_payment(deps.reader, stored)
     # Repeats of the request get this response too.
     return Reply(CREATED, await record_response(deps.reader, stored, response))

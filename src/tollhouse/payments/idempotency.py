@@ -28,7 +28,7 @@ from tollhouse.payments.store import queries, select_payment, select_payment_by_
 Parameters = ParamSpec("Parameters")
 
 #: The acquirer is being called, and the first request waits for the outcome.
-ASKING = frozenset({AttemptState.IN_FLIGHT, AttemptState.REVERSING})
+CALLING_STATES = frozenset({AttemptState.IN_FLIGHT, AttemptState.REVERSING})
 
 
 async def run_once(
@@ -47,11 +47,11 @@ async def run_once(
     work = known or deps.running.begin(claim, carry_out, *arguments, **options)
     reply = await work.wait(deps.answer_seconds)
     if reply is None:
-        reply = await _answer_pending(deps, _expect(work.begun), claim)
+        reply = await _respond_pending(deps, _expect(work.begun), claim)
     return replace(reply, is_replay=True) if known else reply
 
 
-async def _answer_pending(deps: RequestDependencies, payment: Payment, claim: Claim | None) -> Reply:
+async def _respond_pending(deps: RequestDependencies, payment: Payment, claim: Claim | None) -> Reply:
     """Return `pending` because the outcome is not known yet. Repeats of the request get it too."""
     answer = render_answer(payment)
     if claim is None:
@@ -87,21 +87,21 @@ async def _find_response(deps: RequestDependencies, claimed: StoredClaim) -> byt
     payment = await _load_claimed(
         deps, claimed.merchant_id, payment_id=claimed.payment_id, transaction_id=claimed.transaction_id
     )
-    return await _answer_by_payment(deps, payment)
+    return await _respond_with_payment(deps, payment)
 
 
-async def answer_double_click(deps: RequestDependencies, payment: Payment, *, payment_id: int) -> Reply:
+async def respond_to_double_click(deps: RequestDependencies, payment: Payment, *, payment_id: int) -> Reply:
     """Return the response of the payment that a double click repeats, once it is finished or challenged.
 
     If that takes long, the response is `pending`, as it was for the first request. It is recorded for the idempotency
     key of the double click too.
     """
     for pause in growing_pauses(deps.answer_seconds):
-        answer = await _answer_by_payment(deps, await _load_first(deps, payment.merchant_id, payment_id))
+        answer = await _respond_with_payment(deps, await _load_first(deps, payment.merchant_id, payment_id))
         if answer is not None:
             return Reply(CREATED, answer, is_replay=True)
         await asyncio.sleep(pause)
-    late = await _answer_by_payment(deps, await _load_first(deps, payment.merchant_id, payment_id), waits=False)
+    late = await _respond_with_payment(deps, await _load_first(deps, payment.merchant_id, payment_id), waits=False)
     return Reply(CREATED, late or b"", is_replay=True)
 
 
@@ -126,7 +126,7 @@ def _expect(payment: Payment | None) -> Payment:
     return payment
 
 
-async def _answer_by_payment(deps: RequestDependencies, payment: Payment, *, waits: bool = True) -> bytes | None:
+async def _respond_with_payment(deps: RequestDependencies, payment: Payment, *, waits: bool = True) -> bytes | None:
     """Record the current response of a payment for its idempotency keys without one, and return it.
 
     While the acquirer is called there is no response; with `waits=False` it is `pending`.
@@ -138,7 +138,7 @@ async def _answer_by_payment(deps: RequestDependencies, payment: Payment, *, wai
 
 def has_answer(payment: Payment) -> bool:
     """Return whether the first request for a payment got a response, judging by the payment alone."""
-    return payment.status is not Status.PENDING or payment.attempt.state not in ASKING
+    return payment.status is not Status.PENDING or payment.attempt.state not in CALLING_STATES
 
 
 async def record_response(reader: PaymentReader, payment: Payment, response: bytes) -> bytes:

@@ -40,32 +40,32 @@ def apply(
         case Approved():
             approved = replace(payment, network_transaction_id=outcome.network_transaction_id)
             approved = approved.with_attempt(response_code=outcome.response_code, approval_code=outcome.approval_code)
-            return conclude(approved, AttemptState.APPROVED, codes.APPROVED, now)
+            return finish_transaction(approved, AttemptState.APPROVED, codes.APPROVED, now)
         case Declined():
             code = codes.translate_response_code(outcome.response_code, brand=payment.source.brand).code
-            return conclude(note_decline(payment, outcome), AttemptState.DECLINED, code, now)
+            return finish_transaction(note_decline(payment, outcome), AttemptState.DECLINED, code, now)
         case NotSent():
-            return conclude(payment, AttemptState.NOT_SENT, codes.ACQUIRER_UNREACHABLE, now)
+            return finish_transaction(payment, AttemptState.NOT_SENT, codes.ACQUIRER_UNREACHABLE, now)
         case ReferenceUnknown():
-            return conclude(payment, AttemptState.DECLINED, codes.ACQUIRER_UNREACHABLE, now)
+            return finish_transaction(payment, AttemptState.DECLINED, codes.ACQUIRER_UNREACHABLE, now)
         case Reversed():
-            return conclude(payment, AttemptState.REVERSED, codes.REVERSED, now)
+            return finish_transaction(payment, AttemptState.REVERSED, codes.REVERSED, now)
         case Unknown():
-            return move(payment, AttemptState.UNKNOWN)
+            return set_attempt_state(payment, AttemptState.UNKNOWN)
 
 
-def conclude(payment: Payment, state: AttemptState, code: str, now: datetime) -> Payment:
+def finish_transaction(payment: Payment, state: AttemptState, code: str, now: datetime) -> Payment:
     """Return the payment with its attempt final and its transaction finished with a code."""
     status = Status.SUCCESS if code == codes.APPROVED else Status.FAIL
-    return replace(move(payment, state), status=status, code=code, settled_at=now)
+    return replace(set_attempt_state(payment, state), status=status, code=code, settled_at=now)
 
 
-def refuse(payment: Payment, code: str, now: datetime) -> Payment:
+def fail(payment: Payment, code: str, now: datetime) -> Payment:
     """Return the payment as refused by our own rules: the acquirer was not called, or is not called again."""
-    return conclude(payment, AttemptState.DECLINED, code, now)
+    return finish_transaction(payment, AttemptState.DECLINED, code, now)
 
 
-def move(payment: Payment, state: AttemptState) -> Payment:
+def set_attempt_state(payment: Payment, state: AttemptState) -> Payment:
     """Return the payment with its attempt in another state. Raises IllegalTransition."""
     if state not in TRANSITIONS.get(payment.attempt.state, frozenset()):
         raise IllegalTransition(f"An attempt that is {payment.attempt.state} cannot become {state}.")

@@ -246,7 +246,7 @@ class Payment(Struct, frozen=True):
     #: The subscription that gets this card if the verification is approved.
     changing: int | None = None
     #: The subscriptions that it concerns, as far as they were loaded.
-    standings: tuple[SubscriptionSummary, ...] = ()
+    subscription_summaries: tuple[SubscriptionSummary, ...] = ()
     #: US dollars for one unit of its currency when the payment began, or None. All its operations use it.
     usd_per_unit: Decimal | None = None
     #: Equal for two requests of the same payment; None if the site has no protection against double clicks.
@@ -260,9 +260,9 @@ class Payment(Struct, frozen=True):
     #: The acquirer account that the request named; no other is tried.
     mid: str | None = None
     #: Without its proof if it was read back: the proof went to the acquirer and is not stored.
-    endorsement: ExternalAuthentication | None = None
+    external_authentication: ExternalAuthentication | None = None
     #: The recipient of emails about this payment; None if none were requested, or there is no address.
-    addressee: Recipient | None = None
+    recipient: Recipient | None = None
     #: Only for an authorization that is captured later.
     holding: Holding | None = None
     #: Only for an operation.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from tollhouse.payments.authentications import digest_key
 from tollhouse.payments.dependencies import PageLinks, ReturnLinks
 from tollhouse.payments.model import Payment, Status
-from tollhouse.payments.returns import leave_url
+from tollhouse.payments.returns import build_return_url
 from tollhouse.threeds.elements import encode_base64url
 
 #: The path of payment pages.
@@ -36,8 +36,8 @@ def page_address(pages: PageLinks, *, merchant_id: int, payment_id: int) -> str:
     return f"{pages.base_url}{PATH}/{page_key(pages, merchant_id=merchant_id, payment_id=payment_id)}"
 
 
-async def way_back(returns: ReturnLinks, payment: Payment) -> str:
+async def choose_return_url(returns: ReturnLinks, payment: Payment) -> str:
     """Return the URL to which a browser goes after 3-D Secure: the merchant's, or the page for another card."""
     if payment.page_try is None or payment.status is Status.SUCCESS:
-        return await leave_url(returns, payment)
+        return await build_return_url(returns, payment)
     return f"{page_address(returns.pages, merchant_id=payment.merchant_id, payment_id=payment.payment_id)}/done"

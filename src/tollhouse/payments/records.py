@@ -17,11 +17,11 @@ from tollhouse.kernel.errors import InternalError
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.notices.model import Recipient
 from tollhouse.payments.dispute_steps import columns_of_dispute, read_dispute
-from tollhouse.payments.endorsements import endorsement_to_json, read_endorsement
 from tollhouse.payments.model import (
     Attempt,
     AttemptState,
     Cause,
+    ExternalAuthentication,
     Holding,
     Item,
     Mode,
@@ -143,7 +143,7 @@ def columns_of_chargeback(payment: Payment) -> dict[str, Any]:
     return _columns_of_step(payment) | columns_of_dispute(payment.dispute)
 
 
-def build_no_attempt(at: datetime) -> Attempt:
+def build_placeholder_attempt(at: datetime) -> Attempt:
     """Build the placeholder attempt of a transaction without an acquirer call: final and never sent."""
     return Attempt(
         number=0,
@@ -209,22 +209,22 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         reason=row["reason"],
         emulate_code=terms.get("emulateCode") if mode.is_first else None,
         created_at=row["created_at"],
-        attempt=build_no_attempt(row["created_at"]) if row["number"] is None else _read_attempt(row),
+        attempt=build_placeholder_attempt(row["created_at"]) if row["number"] is None else _read_attempt(row),
         code=row["code"],
         network_transaction_id=row["network_transaction_id"],
         settled_at=row["settled_at"],
         subscribing=_read_subscribing(terms, items) if mode.is_first else (),
         renewing=_read_renewing(terms.get("renewing")) if mode.is_first else None,
         changing=terms.get("changing") if mode.is_first else None,
-        standings=_read_standings(row["subscriptions"]) if mode.is_first else (),
+        subscription_summaries=_read_summaries(row["subscriptions"]) if mode.is_first else (),
         usd_per_unit=_read_rate(terms.get("usdPerUnit")),
         double_click_digest=row["double_click_digest"],
         may_redirect=terms.get("mayRedirect", True),
         proceed_without_3ds=terms.get("proceedWithout3ds", True),
         page_try=row["page_try"],
         mid=terms.get("mid"),
-        endorsement=read_endorsement(terms.get("endorsement")),
-        addressee=Recipient(**terms["addressee"]) if "addressee" in terms else None,
+        external_authentication=_read_external_authentication(terms.get("endorsement")),
+        recipient=Recipient(**terms["addressee"]) if "addressee" in terms else None,
         holding=_read_holding(terms.get("holding")) if mode.is_first else None,
         basis=_read_basis(row),
         dispute=read_dispute(row),
@@ -243,10 +243,10 @@ def _terms_of(payment: Payment) -> dict[str, Any]:
     }
     if payment.usd_per_unit is not None:
         terms["usdPerUnit"] = str(payment.usd_per_unit)
-    if payment.endorsement:
-        terms["endorsement"] = endorsement_to_json(payment.endorsement)
-    if payment.addressee:
-        terms["addressee"] = asdict(payment.addressee)
+    if payment.external_authentication:
+        terms["endorsement"] = _external_authentication_to_json(payment.external_authentication)
+    if payment.recipient:
+        terms["addressee"] = asdict(payment.recipient)
     if payment.holding:
         terms["holding"] = {
             "captureDays": payment.holding.capture_after_days,
@@ -352,9 +352,24 @@ def _read_renewing(content: Mapping[str, Any] | None) -> Renewing | None:
     return Renewing(content["id"], content["period"], content["number"], due_at, account_id)
 
 
-def _read_standings(text: str | None) -> tuple[SubscriptionSummary, ...]:
+def _read_summaries(text: str | None) -> tuple[SubscriptionSummary, ...]:
     """Read the current subscriptions of a payment."""
     return () if text is None else tuple(msgspec.convert(each, SubscriptionSummary) for each in json.loads(text))
+
+
+def _external_authentication_to_json(external: ExternalAuthentication) -> dict[str, Any]:
+    """Convert an external authentication without its proof, which the acquirer got and which is not stored."""
+    facts = {
+        "status": external.status,
+        "eci": external.eci,
+        "exemption": external.exemption,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _read_external_authentication(facts: Mapping[str, Any] | None) -> ExternalAuthentication | None:
+    """Read an external authentication; None if there was none."""
+    return ExternalAuthentication(**facts) if facts is not None else None
 
 
 def _read_holding(holding: Mapping[str, Any] | None) -> Holding | None:

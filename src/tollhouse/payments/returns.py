@@ -18,7 +18,7 @@ from tollhouse.payments.model import Payment, Status
 SIGNATURE_LENGTH = 40
 
 
-async def leave_url(returns: ReturnLinks, payment: Payment) -> str:
+async def build_return_url(returns: ReturnLinks, payment: Payment) -> str:
     """Return the merchant's redirectUrl with the result of a payment appended.
 
     An open outcome is not approved and has no code, because the code `0` means approved.
@@ -36,7 +36,7 @@ async def leave_url(returns: ReturnLinks, payment: Payment) -> str:
     return await _append(returns, payment.merchant_id, payment.redirect_url, result)
 
 
-async def leave_untried_url(returns: ReturnLinks, *, merchant_id: int, payment_id: int, url: str) -> str:
+async def build_untried_return_url(returns: ReturnLinks, *, merchant_id: int, payment_id: int, url: str) -> str:
     """Return a merchant's URL with the facts of an order that was never tried."""
     result = {"order_id": str(payment_id), "sh": "", "is_approved": "0"}
     return await _append(returns, merchant_id, url, result)

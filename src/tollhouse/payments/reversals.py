@@ -18,17 +18,20 @@ from tollhouse.kernel import codes
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.payments.dependencies import AttemptDependencies
 from tollhouse.payments.model import AttemptState, Payment
-from tollhouse.payments.pauses import LATER_INQUIRIES_SECONDS, pause_after
 from tollhouse.payments.store import queries
 from tollhouse.storage.database import PlainConnection
 
+#: Between inquiries about one attempt; later ones come every five minutes.
+FIRST_INQUIRY_INTERVALS_SECONDS = (10.0, 60.0)
+LATER_INQUIRY_INTERVAL_SECONDS = 300.0
+
 #: Real time of the inquiries after a reversal: an hour and a day.
-INQUIRIES_SECONDS = (3_600.0, 86_400.0)
+INQUIRY_INTERVALS_SECONDS = (3_600.0, 86_400.0)
 
 log = structlog.get_logger()
 
 
-class Reason(StrEnum):
+class ReversalReason(StrEnum):
     """The reason to reverse a reference."""
 
     NOT_FOUND = "not_found"
@@ -46,7 +49,7 @@ class DueReversal:
     acquirer: str
     reference: str
     money: Money
-    reason: Reason
+    reason: ReversalReason
     is_acknowledged: bool
     inquiries: int
     tries: int
@@ -61,13 +64,19 @@ class LateApprovals:
     unreversed: int
 
 
-def choose_reason(settled: Payment) -> Reason | None:
+def choose_inquiry_interval(inquiries: int) -> float:
+    """Return the seconds until the next inquiry about an attempt."""
+    is_later = inquiries >= len(FIRST_INQUIRY_INTERVALS_SECONDS)
+    return LATER_INQUIRY_INTERVAL_SECONDS if is_later else FIRST_INQUIRY_INTERVALS_SECONDS[inquiries]
+
+
+def choose_reversal_reason(settled: Payment) -> ReversalReason | None:
     """Return the reason to reverse a finished attempt, or None if the acquirer's response finished it."""
     state = settled.attempt.state
     if state is AttemptState.REVERSED:
-        return Reason.REVERSED
+        return ReversalReason.REVERSED
     is_unfound = state is AttemptState.DECLINED and settled.code == codes.ACQUIRER_UNREACHABLE
-    return Reason.NOT_FOUND if is_unfound else None
+    return ReversalReason.NOT_FOUND if is_unfound else None
 
 
 def report_late_approval(approved: Payment, stored: Payment) -> None:
@@ -104,24 +113,24 @@ async def process_reversal(deps: AttemptDependencies, due: DueReversal) -> None:
     acquirer = deps.acquirers.get(due.acquirer)
     if acquirer is None:
         log.error("acquirer.not_configured", acquirer=due.acquirer, transaction_id=due.transaction_id)
-        await _postpone(deps, due, LATER_INQUIRIES_SECONDS)
+        await _postpone(deps, due, LATER_INQUIRY_INTERVAL_SECONDS)
     elif acquirer.can_reverse and not due.is_acknowledged:
         await _reverse(deps, acquirer, due)
     else:
-        await _look_again(deps, acquirer, due)
+        await _inquire(deps, acquirer, due)
 
 
 async def _reverse(deps: AttemptDependencies, acquirer: Acquirer, due: DueReversal) -> None:
     finding = await acquirer.reverse(due.reference, due.money)
     _log_result(due, finding)
     if not isinstance(finding, Reversed):
-        await _postpone(deps, due, pause_after(due.tries))
+        await _postpone(deps, due, choose_inquiry_interval(due.tries))
         return
     async with deps.database.acquire() as connection:
         await queries.update_reversal_acknowledged(connection, **_key(due), next_seconds=_next_inquiry(due.inquiries))
 
 
-async def _look_again(deps: AttemptDependencies, acquirer: Acquirer, due: DueReversal) -> None:
+async def _inquire(deps: AttemptDependencies, acquirer: Acquirer, due: DueReversal) -> None:
     """Query the acquirer about a reversed reference; if it cannot be queried, reverse it again."""
     can_inquire = acquirer.resolves_by == "inquire"
     ask = acquirer.inquire if can_inquire else acquirer.reverse
@@ -131,10 +140,10 @@ async def _look_again(deps: AttemptDependencies, acquirer: Acquirer, due: DueRev
         async with deps.database.acquire() as connection:
             seconds = _next_inquiry(due.inquiries + 1)
             await queries.update_reversal_inquired(connection, **_key(due), next_seconds=seconds)
-    elif isinstance(finding, Approved) and (due.is_acknowledged or due.reason is not Reason.LATE_APPROVAL):
+    elif isinstance(finding, Approved) and (due.is_acknowledged or due.reason is not ReversalReason.LATE_APPROVAL):
         await _reopen(deps, due, finding)
     else:
-        await _postpone(deps, due, LATER_INQUIRIES_SECONDS)
+        await _postpone(deps, due, LATER_INQUIRY_INTERVAL_SECONDS)
 
 
 async def _reopen(deps: AttemptDependencies, due: DueReversal, approval: Approved) -> None:
@@ -151,7 +160,7 @@ async def _postpone(deps: AttemptDependencies, due: DueReversal, seconds: float)
 
 def _next_inquiry(inquiries: int) -> float | None:
     """Return the seconds from the first reversal to the next inquiry; None after the last."""
-    return INQUIRIES_SECONDS[inquiries] if inquiries < len(INQUIRIES_SECONDS) else None
+    return INQUIRY_INTERVALS_SECONDS[inquiries] if inquiries < len(INQUIRY_INTERVALS_SECONDS) else None
 
 
 def _log_result(due: DueReversal, finding: Finding) -> None:
@@ -182,7 +191,7 @@ def _read(row: Mapping[str, Any]) -> DueReversal:
         acquirer=row["acquirer"],
         reference=row["reference"],
         money=Money(row["amount_minor"], Currency.of(row["currency"])),
-        reason=Reason(row["reason"]),
+        reason=ReversalReason(row["reason"]),
         is_acknowledged=row["acknowledged_at"] is not None,
         inquiries=row["inquiries"],
         tries=row["tries"],

@@ -16,7 +16,7 @@ from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import NotFound, Unavailable
 from tollhouse.kernel.polling import growing_pauses
 from tollhouse.kernel.reply import Reply
-from tollhouse.payments.authentication.challenge_flow import open_page, submit_browser
+from tollhouse.payments.authentication.challenge_flow import load_step, submit_browser
 from tollhouse.payments.authentication.resume import abandon
 from tollhouse.payments.authentications import page_key
 from tollhouse.payments.dependencies import AuthenticationDependencies
@@ -87,7 +87,7 @@ async def _take_step(
     elif authentication.state is AuthenticationState.COLLECTING:
         await submit_browser(deps, page_key(deps.pages, authentication.series_id), BROWSER)
     elif authentication.state is AuthenticationState.LAPSED:
-        await open_page(deps, page_key(deps.pages, authentication.series_id))
+        await load_step(deps, page_key(deps.pages, authentication.series_id))
 
 
 async def _answer_bank(transport: Transport, authentication: Authentication, result: Outcome) -> None:

@@ -27,20 +27,20 @@ from tollhouse.ipn.delivery.deliver import (
     release_runs,
 )
 from tollhouse.ipn.delivery.session import MAX_ATTEMPTS_AT_ADDRESS, open_session
-from tollhouse.ipn.delivery.workers import Presence
+from tollhouse.ipn.delivery.workers import Heartbeat
 from tollhouse.ipn.model import Delivery, DeliveryAttempt, Run
-from tollhouse.ipn.number import BATCH, number_batch
+from tollhouse.ipn.number import MAX_BATCH_EVENTS, number_batch
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.kernel.urls import AddressPolicy
 from tollhouse.storage.database import Database
-from tollhouse.worker.queue import Count, LeasedQueue, UnderWay, Work, ignore_count, look_for_work
+from tollhouse.worker.queue import Count, LeasedQueue, RunningPiece, Work, ignore_count, poll
 from tollhouse.worker.run import Beat, ignore_beat, sleep_or_stop
 
 #: Between two heartbeats of a worker.
-BEAT_SECONDS = 1.0
+HEARTBEAT_INTERVAL_SECONDS = 1.0
 
 #: Hosts whose `Retry-After` is remembered until it is recorded.
-MAX_ASKING_HOSTS = 10_000
+MAX_PAUSED_HOSTS = 10_000
 
 log = structlog.get_logger()
 
@@ -60,7 +60,7 @@ class DeliveryLimits:
     slow_after_seconds: float = 1.0
     drain_seconds: float = 2.5
 
-    def choose_capacity(self, rules: DeliveryRules, under_way: Sequence[UnderWay[Run]], *, now: float) -> Capacity:
+    def choose_capacity(self, rules: DeliveryRules, under_way: Sequence[RunningPiece[Run]], *, now: float) -> Capacity:
         """Return the limits of a claim beside the running runs."""
         half = self.total // 2
         slow = sum(each.piece.slow or now - each.since > self.slow_after_seconds for each in under_way)
@@ -75,7 +75,7 @@ class DeliveryLimits:
         )
 
 
-def _shares_left(share: Share, under_way: Sequence[UnderWay[Run]]) -> dict[int, Share]:
+def _shares_left(share: Share, under_way: Sequence[RunningPiece[Run]]) -> dict[int, Share]:
     """Return the free slots of merchants that have running runs."""
     left: dict[int, Share] = {}
     for each in under_way:
@@ -91,7 +91,7 @@ async def number_events(
     stop: asyncio.Event,
     wake: asyncio.Event,
     numbered: asyncio.Event | None = None,
-    batch: int = BATCH,
+    batch: int = MAX_BATCH_EVENTS,
     beat: Beat = ignore_beat,
 ) -> None:
     """Number new events. Set `wake` when there are new ones; `numbered` is set after each batch."""
@@ -102,7 +102,7 @@ async def number_events(
             numbered.set()
         return count > 0
 
-    await look_for_work("number events", look, stop=stop, wake=wake, beat=beat)
+    await poll("number events", look, stop=stop, wake=wake, beat=beat)
 
 
 async def deliver_events(
@@ -122,11 +122,11 @@ async def deliver_events(
     When `stop` is set, running attempts have a few seconds to end; the rest is released.
     """
     rules, bounds = rules or DeliveryRules(), bounds or DeliveryLimits()
-    presence = Presence(database)
-    async with open_session(policy, at_address=bounds.at_address) as session, _stay_present(presence):
+    presence = Heartbeat(database)
+    async with open_session(policy, at_address=bounds.at_address) as session, _send_heartbeats(presence):
         post = partial(post_delivery, session, secrets_of=secrets_of, policy=policy, limits=rules.limits)
-        asking = _AskingHosts()
-        means = DeliveryDependencies(
+        asking = _PausedHosts()
+        deps = DeliveryDependencies(
             partial(asking.post, post),
             make_recorder(database, rules).submit,
             SystemRandom().random,
@@ -136,7 +136,7 @@ async def deliver_events(
         work = Work(
             "deliver events",
             lease=claims.take,
-            handle=lambda run: deliver_run(run, means, rules),
+            handle=lambda run: deliver_run(run, deps, rules),
             release=partial(release_runs, database),
         )
         queue = LeasedQueue(work, drain_seconds=bounds.drain_seconds, count=count)
@@ -155,10 +155,8 @@ async def deliver_once(database: Database, *, secrets_of: SecretsOf, policy: Add
         return numbered
     async with open_session(policy) as session:
         post = partial(post_delivery, session, secrets_of=secrets_of, policy=policy, limits=rules.limits)
-        means = DeliveryDependencies(
-            post, make_recorder(database, rules).submit, SystemRandom().random, lambda _: False
-        )
-        await asyncio.gather(*(deliver_run(run, means, rules) for run in runs))
+        deps = DeliveryDependencies(post, make_recorder(database, rules).submit, SystemRandom().random, lambda _: False)
+        await asyncio.gather(*(deliver_run(run, deps, rules) for run in runs))
     return numbered + len(runs)
 
 
@@ -172,7 +170,7 @@ class _Claims:
     worker_id: int
     after: int = BEFORE_ALL
 
-    async def take(self, under_way: Sequence[UnderWay[Run]]) -> Sequence[Run]:
+    async def take(self, under_way: Sequence[RunningPiece[Run]]) -> Sequence[Run]:
         """Lease runs up to the limits."""
         capacity = self.bounds.choose_capacity(self.rules, under_way, now=time.monotonic())
         if not capacity.quick_room and not capacity.slow_room:
@@ -182,7 +180,7 @@ class _Claims:
         return claimed.runs
 
 
-class _AskingHosts:
+class _PausedHosts:
     """Hosts that sent `Retry-After`, for the running runs to them."""
 
     def __init__(self) -> None:
@@ -194,7 +192,7 @@ class _AskingHosts:
         """Post, and record the host's `Retry-After`."""
         attempt = await post(delivery)
         if attempt is not None and attempt.error is not None and attempt.retry_after_seconds:
-            if len(self._until) >= MAX_ASKING_HOSTS:
+            if len(self._until) >= MAX_PAUSED_HOSTS:
                 self._until.clear()
             self._until[delivery.merchant_id, delivery.host_id] = time.monotonic() + attempt.retry_after_seconds
         return attempt
@@ -206,7 +204,7 @@ class _AskingHosts:
 
 
 @asynccontextmanager
-async def _stay_present(presence: Presence) -> AsyncIterator[None]:
+async def _send_heartbeats(presence: Heartbeat) -> AsyncIterator[None]:
     """Record heartbeats of the worker until the block ends."""
     gone = asyncio.Event()
     task = asyncio.create_task(_beat(presence, gone), name="presence")
@@ -220,7 +218,7 @@ async def _stay_present(presence: Presence) -> AsyncIterator[None]:
             await presence.leave()
 
 
-async def _beat(presence: Presence, gone: asyncio.Event) -> None:
+async def _beat(presence: Heartbeat, gone: asyncio.Event) -> None:
     while not gone.is_set():
         try:
             if taken_back := await presence.beat():
@@ -229,4 +227,4 @@ async def _beat(presence: Presence, gone: asyncio.Event) -> None:
             log.debug("database.connection_lost", loop="presence")
         except Exception:
             log.exception("loop.step_failed", loop="presence")
-        await sleep_or_stop(BEAT_SECONDS, gone)
+        await sleep_or_stop(HEARTBEAT_INTERVAL_SECONDS, gone)

@@ -19,8 +19,8 @@ from tollhouse.payments.reversals import DueReversal, lease_due_reversals, proce
 from tollhouse.worker.queue import LeasedQueue, Work, lease_up_to
 
 #: Pieces of each kind that are processed at a time.
-MAX_UNDER_WAY = 50
-IDLE_SECONDS = 1.0
+MAX_RUNNING_PIECES = 50
+MAX_POLL_INTERVAL_SECONDS = 1.0
 RESOLVE_LEASE_SECONDS = 30.0
 REVERSAL_LEASE_SECONDS = 30.0
 HOLD_LEASE_SECONDS = 60.0
@@ -37,10 +37,10 @@ def build_resolve_work(deps: AttemptDependencies) -> Work[tuple[int, int]]:
 
     return Work(
         "resolve outcomes",
-        lease=lease_up_to(MAX_UNDER_WAY, partial(lease_due, deps, lease_seconds=RESOLVE_LEASE_SECONDS)),
+        lease=lease_up_to(MAX_RUNNING_PIECES, partial(lease_due, deps, lease_seconds=RESOLVE_LEASE_SECONDS)),
         handle=handle,
         describe=lambda due: {"transaction_id": due[1]},
-        idle_seconds=IDLE_SECONDS,
+        idle_seconds=MAX_POLL_INTERVAL_SECONDS,
     )
 
 
@@ -48,10 +48,10 @@ def build_reversal_work(deps: AttemptDependencies) -> Work[DueReversal]:
     """Build the queue of references, finished without a response, that are due for a reversal or an inquiry."""
     return Work(
         "reverse references",
-        lease=lease_up_to(MAX_UNDER_WAY, partial(lease_due_reversals, deps, lease_seconds=REVERSAL_LEASE_SECONDS)),
+        lease=lease_up_to(MAX_RUNNING_PIECES, partial(lease_due_reversals, deps, lease_seconds=REVERSAL_LEASE_SECONDS)),
         handle=partial(process_reversal, deps),
         describe=lambda due: {"transaction_id": due.transaction_id},
-        idle_seconds=IDLE_SECONDS,
+        idle_seconds=MAX_POLL_INTERVAL_SECONDS,
     )
 
 
@@ -59,10 +59,10 @@ def build_hold_work(deps: OperationDependencies) -> Work[DueHold]:
     """Build the queue of due holds: authorizations to capture, or to void if they were not captured in time."""
     return Work(
         "keep authorizations",
-        lease=lease_up_to(MAX_UNDER_WAY, partial(lease_due_holds, deps, lease_seconds=HOLD_LEASE_SECONDS)),
+        lease=lease_up_to(MAX_RUNNING_PIECES, partial(lease_due_holds, deps, lease_seconds=HOLD_LEASE_SECONDS)),
         handle=partial(process_due_hold, deps),
         describe=lambda hold: {"transaction_id": hold.transaction_id},
-        idle_seconds=IDLE_SECONDS,
+        idle_seconds=MAX_POLL_INTERVAL_SECONDS,
     )
 
 

@@ -25,24 +25,24 @@ from tollhouse.worker.run import Beat, ignore_beat
 #: After each poll a loop rests for a multiple of the duration of the poll, within these limits. Work that arrives
 #: meanwhile is leased together, and in a process that also serves payments these get the processor.
 REST_FACTOR = 2.0
-MIN_REST_SECONDS = 0.02
-MAX_REST_SECONDS = 1.0
+MIN_REST_INTERVAL_SECONDS = 0.02
+MAX_REST_INTERVAL_SECONDS = 1.0
 
 #: Between two polls without work: growing from the minimum to the maximum. A wake-up ends it.
-MIN_PAUSE_SECONDS = 0.02
-MAX_PAUSE_SECONDS = 0.1
+MIN_POLL_INTERVAL_SECONDS = 0.02
+MAX_POLL_INTERVAL_SECONDS = 0.1
 
 #: After a failed poll.
-TROUBLE_PAUSE_SECONDS = 1.0
+ERROR_INTERVAL_SECONDS = 1.0
 
 #: Less than the grace time of a process, so that pieces can be released.
-DRAIN_SECONDS = 2.5
+DRAIN_TIMEOUT_SECONDS = 2.5
 
 Piece = TypeVar("Piece")
 Leased_co = TypeVar("Leased_co", covariant=True)
 
 #: Returns whether there was work.
-Look = Callable[[], Awaitable[bool]]
+Poll = Callable[[], Awaitable[bool]]
 #: Called with the name of the queue and the result of a piece.
 Count = Callable[[str, Literal["done", "failed"]], None]
 
@@ -50,14 +50,14 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class UnderWay(Generic[Piece]):
+class RunningPiece(Generic[Piece]):
     """A running piece with its start on the monotonic clock."""
 
     piece: Piece
     since: float
 
 
-class LeaseSome(Protocol[Leased_co]):
+class Lease(Protocol[Leased_co]):
     """Leases up to `limit` pieces."""
 
     def __call__(self, *, limit: int) -> Awaitable[Sequence[Leased_co]]:
@@ -83,20 +83,20 @@ class Work(Generic[Piece]):
     """
 
     name: str
-    lease: Callable[[Sequence[UnderWay[Piece]]], Awaitable[Sequence[Piece]]]
+    lease: Callable[[Sequence[RunningPiece[Piece]]], Awaitable[Sequence[Piece]]]
     handle: Callable[[Piece], Awaitable[None]]
     release: Callable[[Sequence[Piece]], Awaitable[None]] = release_nothing
     describe: Callable[[Piece], Mapping[str, object]] = describe_nothing
-    idle_seconds: float = MAX_PAUSE_SECONDS
+    idle_seconds: float = MAX_POLL_INTERVAL_SECONDS
     rests: bool = True
 
 
 def lease_up_to(
-    most: int, lease: LeaseSome[Piece]
-) -> Callable[[Sequence[UnderWay[Piece]]], Awaitable[Sequence[Piece]]]:
+    most: int, lease: Lease[Piece]
+) -> Callable[[Sequence[RunningPiece[Piece]]], Awaitable[Sequence[Piece]]]:
     """Build a lease of as many pieces as make `most` together with the running ones."""
 
-    async def lease_free(under_way: Sequence[UnderWay[Piece]]) -> Sequence[Piece]:
+    async def lease_free(under_way: Sequence[RunningPiece[Piece]]) -> Sequence[Piece]:
         limit = most - len(under_way)
         return await lease(limit=limit) if limit > 0 else ()
 
@@ -110,18 +110,20 @@ def ignore_count(_queue: str, _outcome: str) -> None:
 class LeasedQueue(Generic[Piece]):
     """Handles leased pieces of one kind of work, many at a time."""
 
-    def __init__(self, work: Work[Piece], *, drain_seconds: float = DRAIN_SECONDS, count: Count = ignore_count) -> None:
+    def __init__(
+        self, work: Work[Piece], *, drain_seconds: float = DRAIN_TIMEOUT_SECONDS, count: Count = ignore_count
+    ) -> None:
         self._work = work
         self._drain_seconds = drain_seconds
         self._count = count
-        self._tasks: dict[asyncio.Task[None], UnderWay[Piece]] = {}
+        self._tasks: dict[asyncio.Task[None], RunningPiece[Piece]] = {}
         self._ended = asyncio.Event()
 
     async def run(self, *, stop: asyncio.Event, wake: asyncio.Event | None = None, beat: Beat = ignore_beat) -> None:
         """Handle pieces as they fall due, until `stop` is set. Set `wake` when there are some."""
         work = self._work
         try:
-            await look_for_work(
+            await poll(
                 work.name,
                 self._look,
                 stop=stop,
@@ -156,7 +158,7 @@ class LeasedQueue(Generic[Piece]):
         found = await self._work.lease(tuple(self._tasks.values()))
         for piece in found:
             task = asyncio.create_task(self._handle(piece), name=self._work.name)
-            self._tasks[task] = UnderWay(piece, time.monotonic())
+            self._tasks[task] = RunningPiece(piece, time.monotonic())
             task.add_done_callback(self._forget)
         return found
 
@@ -191,15 +193,15 @@ class LeasedQueue(Generic[Piece]):
             await self._work.release(left)
 
 
-async def look_for_work(
+async def poll(
     name: str,
-    look: Look,
+    look: Poll,
     *,
     stop: asyncio.Event,
     wake: asyncio.Event,
     urgent: asyncio.Event | None = None,
     beat: Beat = ignore_beat,
-    idle_seconds: float = MAX_PAUSE_SECONDS,
+    idle_seconds: float = MAX_POLL_INTERVAL_SECONDS,
     rests: bool = True,
 ) -> None:
     """Poll for work until stopped, less often while idle. No error ends the loop.
@@ -207,7 +209,7 @@ async def look_for_work(
     `wake` ends a pause, `urgent` also a rest.
     """
     urgent = urgent or asyncio.Event()
-    pause = MIN_PAUSE_SECONDS
+    pause = MIN_POLL_INTERVAL_SECONDS
     while not stop.is_set():
         wake.clear()
         urgent.clear()
@@ -216,17 +218,17 @@ async def look_for_work(
             found = await look()
         except DatabaseUnavailable:
             log.warning("database.connection_lost", loop=name)
-            await _sleep(TROUBLE_PAUSE_SECONDS, stop)
+            await _sleep(ERROR_INTERVAL_SECONDS, stop)
             continue
         except Exception:
             log.exception("loop.look_failed", loop=name)
-            await _sleep(TROUBLE_PAUSE_SECONDS, stop)
+            await _sleep(ERROR_INTERVAL_SECONDS, stop)
             continue
         beat()
         if rests:
             await _sleep(choose_rest(time.monotonic() - begun), stop, urgent)
         if found:
-            pause = MIN_PAUSE_SECONDS
+            pause = MIN_POLL_INTERVAL_SECONDS
         else:
             await _sleep(pause, stop, urgent, wake)
             pause = min(pause * 1.5, idle_seconds)
@@ -234,7 +236,7 @@ async def look_for_work(
 
 def choose_rest(look_seconds: float) -> float:
     """Return the seconds of rest after a poll that took so long."""
-    return min(max(MIN_REST_SECONDS, REST_FACTOR * look_seconds), MAX_REST_SECONDS)
+    return min(max(MIN_REST_INTERVAL_SECONDS, REST_FACTOR * look_seconds), MAX_REST_INTERVAL_SECONDS)
 
 
 async def _sleep(seconds: float, *events: asyncio.Event) -> None:

@@ -15,10 +15,10 @@ import structlog
 from tollhouse.kernel.errors import DatabaseUnavailable
 
 #: After a crash of a loop; doubled each time until a round succeeds.
-FIRST_PAUSE_SECONDS = 1.0
-MAX_PAUSE_SECONDS = 30.0
+MIN_RESTART_INTERVAL_SECONDS = 1.0
+MAX_RESTART_INTERVAL_SECONDS = 30.0
 #: The default grace time of running work after the loops are stopped.
-GRACE_SECONDS = 3.0
+GRACE_TIMEOUT_SECONDS = 3.0
 
 #: The heartbeat, called by a loop after each successful round.
 Beat = Callable[[], None]
@@ -36,7 +36,7 @@ async def run_loops(
     stop: asyncio.Event,
     *,
     beat: Callable[[str], None] = ignore_beat,
-    seconds_left: Callable[[], float] = lambda: GRACE_SECONDS,
+    seconds_left: Callable[[], float] = lambda: GRACE_TIMEOUT_SECONDS,
 ) -> None:
     """Run loops concurrently until `stop` is set. Those that have not ended after the grace time are canceled.
 
@@ -94,18 +94,18 @@ async def sleep_or_stop(seconds: float, stop: asyncio.Event) -> None:
 
 
 async def _keep_alive(name: str, loop: Loop, stop: asyncio.Event, beat: Callable[[str], None]) -> None:
-    pause = FIRST_PAUSE_SECONDS
+    pause = MIN_RESTART_INTERVAL_SECONDS
 
     def note_round() -> None:
         nonlocal pause
-        pause = FIRST_PAUSE_SECONDS
+        pause = MIN_RESTART_INTERVAL_SECONDS
         beat(name)
 
     while not stop.is_set():
         try:
             await loop(note_round)
         except DatabaseUnavailable:
-            pause = FIRST_PAUSE_SECONDS
+            pause = MIN_RESTART_INTERVAL_SECONDS
             log.warning("loop.database_unavailable", loop=name)
         except asyncio.CancelledError:
             if _is_cancelled():
@@ -118,7 +118,7 @@ async def _keep_alive(name: str, loop: Loop, stop: asyncio.Event, beat: Callable
                 return
             log.error("loop.ended_early", loop=name)
         await sleep_or_stop(pause, stop)
-        pause = min(2 * pause, MAX_PAUSE_SECONDS)
+        pause = min(2 * pause, MAX_RESTART_INTERVAL_SECONDS)
 
 
 def _is_cancelled() -> bool:

@@ -10,25 +10,25 @@ from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.model import SubscriptionContext
 from tollhouse.billing.renewals.check_card import check_card, lease_due_cards
 from tollhouse.billing.renewals.renew import Due, lease_due, load_due, renew
-from tollhouse.worker.queue import LeasedQueue, UnderWay, Work, lease_up_to
+from tollhouse.worker.queue import LeasedQueue, RunningPiece, Work, lease_up_to
 
-MAX_CHECKS = 50
-CHECK_IDLE_SECONDS = 5.0
+MAX_RUNNING_CHECKS = 50
+MAX_CHECK_INTERVAL_SECONDS = 5.0
 #: Concurrent charges, and subscriptions of one lease. Charges share begin and finish with all other payments, which
 #: more of them would delay.
-MAX_CHARGES = 128
-BATCH = 64
-RENEWAL_IDLE_SECONDS = 1.0
+MAX_RUNNING_CHARGES = 128
+MAX_BATCH_SUBSCRIPTIONS = 64
+MAX_RENEWAL_INTERVAL_SECONDS = 1.0
 
 
 def build_card_work(biller: BillingDependencies) -> Work[SubscriptionContext]:
     """Build the queue of subscriptions whose cards are due for a check before they are charged."""
     return Work(
         "check cards",
-        lease=lease_up_to(MAX_CHECKS, partial(lease_due_cards, biller)),
+        lease=lease_up_to(MAX_RUNNING_CHECKS, partial(lease_due_cards, biller)),
         handle=partial(check_card, biller),
         describe=lambda case: {"subscription_id": case.subscription.subscription_id},
-        idle_seconds=CHECK_IDLE_SECONDS,
+        idle_seconds=MAX_CHECK_INTERVAL_SECONDS,
     )
 
 
@@ -51,13 +51,13 @@ class Renewals:
             lease=self._lease,
             handle=self._renew,
             describe=lambda due: {"subscription_id": due.case.subscription.subscription_id},
-            idle_seconds=RENEWAL_IDLE_SECONDS,
+            idle_seconds=MAX_RENEWAL_INTERVAL_SECONDS,
             rests=False,
         )
 
-    async def _lease(self, under_way: Sequence[UnderWay[Due]]) -> Sequence[Due]:
+    async def _lease(self, under_way: Sequence[RunningPiece[Due]]) -> Sequence[Due]:
         """Lease subscriptions, process at once those without a charge, and return the charges."""
-        limit = min(BATCH, MAX_CHARGES - len(under_way))
+        limit = min(MAX_BATCH_SUBSCRIPTIONS, MAX_RUNNING_CHARGES - len(under_way))
         while limit > 0 and (cases := await lease_due(self.biller, limit=limit)):
             self.leased += len(cases)
             if dues := await load_due(self.biller, cases):

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.support.billing import Billing
 
-from tollhouse.billing.renewals.breaker import FLOOR, Hour, note_renewals, resume_renewals, select_hour
+from tollhouse.billing.renewals.breaker import FLOOR, Hour, count_renewals, resume_renewals, select_hour
 
 #: Longer than any test here runs.
 LAST_SECONDS = 15
@@ -28,7 +28,7 @@ def within_an_hour() -> None:
 async def look(billing: Billing, count: int = 0) -> Hour:
     """Count so many renewals, and return how the hour stands."""
     async with billing.shop.parts.database.acquire() as connection:
-        return await note_renewals(connection, count)
+        return await count_renewals(connection, count)
 
 
 async def fall_due(billing: Billing, count: int) -> None:
@@ -169,7 +169,7 @@ async def test_what_costs_nobody_anything_goes_on_while_renewals_are_paused(bill
         "update subscription set is_revoked = true, is_charge_next = false where subscription_id = $1", ids[2]
     )
     assert await billing.renew() == []
-    assert [(await billing.standing(each))[0] for each in ids] == ["canceled", "expired", "expired", "active"]
+    assert [(await billing.summary(each))[0] for each in ids] == ["canceled", "expired", "expired", "active"]
 
 
 async def test_renewals_of_a_disabled_merchant_wait(billing: Billing) -> None:
@@ -180,8 +180,8 @@ async def test_renewals_of_a_disabled_merchant_wait(billing: Billing) -> None:
     await billing.shop.value(WAITING, ids[1])
     await billing.shop.value("update merchant set state = 'disabled'")
     assert await billing.renew() == []
-    assert [(await billing.standing(each))[0] for each in ids] == ["canceled", "past_due", "active"]
+    assert [(await billing.summary(each))[0] for each in ids] == ["canceled", "past_due", "active"]
     assert (await look(billing)).forecast == 0
     await billing.shop.value("update merchant set state = 'active'")
     assert await billing.renew() == [(1, 1, "paid")]
-    assert [(await billing.standing(each))[0] for each in ids] == ["canceled", "expired", "active"]
+    assert [(await billing.summary(each))[0] for each in ids] == ["canceled", "expired", "active"]

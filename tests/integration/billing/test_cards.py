@@ -36,9 +36,9 @@ async def test_thirty_days_before_it_expires(billing: Billing) -> None:
         await check_due_cards(billing.biller)
         await billing.advance(hours=2)
     assert [kind for kind, _ in await billing.events()].count(EXPIRING) == 1
-    told = json.loads(await billing.shop.value("select body from event where kind = $1", EXPIRING))
-    assert told["event"] == EXPIRING
-    assert told["subscription"]["id"] == str(subscription_id)
+    summarized = json.loads(await billing.shop.value("select body from event where kind = $1", EXPIRING))
+    assert summarized["event"] == EXPIRING
+    assert summarized["subscription"]["id"] == str(subscription_id)
 
 
 async def test_a_new_date(billing: Billing) -> None:
@@ -103,7 +103,7 @@ async def test_a_declined_card_is_asked_about(billing: Billing) -> None:
     billing.shop.acquirer.updates.append(Updated(card(year=2035)))
     assert await check_due_cards(billing.biller) == 1
     assert await billing.renew() == [(1, 1, "failed"), (1, 2, "paid")]
-    assert await billing.standing(subscription_id) == ("active", 1)
+    assert await billing.summary(subscription_id) == ("active", 1)
     assert EXPIRING not in [kind for kind, _ in await billing.events()]
 
 
@@ -117,7 +117,7 @@ async def test_a_decline_before_it_expires_is_not_told_again(billing: Billing) -
     billing.shop.acquirer.plan(Plan(Declined("54")))
     await billing.shop.value("update subscription set anchor_at = '2029-12-10Z'")
     await billing.renew()
-    assert await billing.standing(subscription_id) == ("past_due", 0)
+    assert await billing.summary(subscription_id) == ("past_due", 0)
     assert await check_due_cards(billing.biller) == 1
     assert [kind for kind, _ in await billing.events()].count(EXPIRING) == 1
 

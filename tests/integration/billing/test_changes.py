@@ -69,7 +69,7 @@ async def test_cancelled_at_the_next_rebill(billing: Billing) -> None:
     assert list_upcoming(await billing.case(subscription_id), most=5) == []
     await billing.advance(days=30, minutes=1)
     assert await billing.renew() == []
-    assert await billing.standing(subscription_id) == ("canceled", 0)
+    assert await billing.summary(subscription_id) == ("canceled", 0)
     assert (await billing.events())[-1] == ("cancel", "canceled")
 
 
@@ -82,7 +82,7 @@ async def test_cancelled_at_a_date(billing: Billing) -> None:
     assert await billing.renew() == [(1, 1, "paid")]
     await billing.advance(days=15)
     await billing.renew()
-    assert await billing.standing(subscription_id) == ("canceled", 1)
+    assert await billing.summary(subscription_id) == ("canceled", 1)
     other = await billing.subscribe()
     assert (await end(billing, other, at=case.now - timedelta(days=1))).state is SubscriptionState.CANCELED
 
@@ -172,7 +172,7 @@ async def test_a_price_of_nothing_for_what_is_past_due(billing: Billing) -> None
     await give_prices(billing, subscription_id, price(0, "30d"), price(500, "30d"))
     await billing.advance(days=1)
     await billing.renew()
-    assert await billing.standing(subscription_id) == ("active", 0)
+    assert await billing.summary(subscription_id) == ("active", 0)
     await billing.advance(days=29)
     assert await billing.renew() == [(1, 1, "failed"), (2, 1, "paid")]
 
@@ -207,7 +207,7 @@ async def test_cancelling_while_it_is_charged(billing: Billing) -> None:
     assert (await end(billing, subscription_id)).state is SubscriptionState.CANCELED
     held.set()
     assert await task == [(1, 1, "paid")]
-    assert await billing.standing(subscription_id) == ("canceled", 1)
+    assert await billing.summary(subscription_id) == ("canceled", 1)
     await billing.advance(days=60)
     assert len(await billing.renew()) == 1
 
@@ -222,7 +222,7 @@ async def test_cancelling_while_a_charge_fails(billing: Billing) -> None:
     await task
     await billing.advance(days=8)
     assert await billing.renew() == [(1, 1, "failed")]
-    assert await billing.standing(subscription_id) == ("canceled", 0)
+    assert await billing.summary(subscription_id) == ("canceled", 0)
 
 
 @pytest.mark.parametrize("round_", range(6))
@@ -239,7 +239,7 @@ async def test_cancelling_races_the_worker(billing: Billing, other_billing: Bill
     await billing.renew()
     tries = await billing.tries()
     assert tries in ([], [(1, 1, "paid")])
-    assert await billing.standing(subscription_id) == ("canceled", len(tries))
+    assert await billing.summary(subscription_id) == ("canceled", len(tries))
     assert len(billing.shop.acquirer.charged) == 1 + len(tries)
 
 
@@ -249,14 +249,14 @@ async def test_prices_change_while_it_is_charged(billing: Billing) -> None:
     await billing.advance(days=30, minutes=1)
     held, task = await renewing(billing)
     await give_prices(billing, subscription_id, price(100, "30d"), price(2999, "30d", repeat=True))
-    told = [each.charge for each in list_upcoming(await billing.case(subscription_id), most=3)]
+    summarized = [each.charge for each in list_upcoming(await billing.case(subscription_id), most=3)]
     held.set()
     await task
     for _ in range(2):
         await billing.advance(days=30)
         await billing.renew()
-    assert [(each.period, each.money.amount_minor) for each in told] == [(1, 1999), (2, 100), (3, 2999)]
-    assert told[0].covers_until == told[1].due_at
+    assert [(each.period, each.money.amount_minor) for each in summarized] == [(1, 1999), (2, 100), (3, 2999)]
+    assert summarized[0].covers_until == summarized[1].due_at
     assert await charged(billing.shop) == [999, 1999, 100, 2999]
 
 
@@ -317,7 +317,7 @@ async def test_another_card_while_the_old_one_is_declined(billing: Billing, code
     await task
     assert await billing.renew() == [(1, 1, "failed"), (1, 2, "paid")]
     assert billing.shop.acquirer.asked[-1].card.number.masked == "411111****1111"
-    assert await billing.standing(subscription_id) == ("active", 1)
+    assert await billing.summary(subscription_id) == ("active", 1)
 
 
 async def test_another_card_while_the_old_one_is_charged(billing: Billing) -> None:
@@ -345,8 +345,8 @@ async def test_a_revocation_of_all_is_of_the_card_that_was_asked(billing: Billin
     held.set()
     await task
     await billing.renew()
-    standings = [(await billing.standing(each))[0] for each in (changed, on_old, on_new)]
-    assert standings == ["active", "expired", "active"]
+    subscription_summaries = [(await billing.summary(each))[0] for each in (changed, on_old, on_new)]
+    assert subscription_summaries == ["active", "expired", "active"]
 
 
 async def test_another_card_after_a_revocation_charges_nothing_early(billing: Billing) -> None:
@@ -368,10 +368,10 @@ async def test_one_card_for_two_subscriptions(billing: Billing) -> None:
     billing.shop.acquirer.on_authorize = lambda _: asked.set()
     under_way = asyncio.create_task(give_card(billing, first))
     await asyncio.wait_for(asked.wait(), timeout=5)
-    told = [await give_card(billing, second)]
+    summarized = [await give_card(billing, second)]
     held.set()
-    told.insert(0, await under_way)
-    assert [json.loads(reply.body)["subscription"]["id"] for reply in told] == [str(first), str(second)]
+    summarized.insert(0, await under_way)
+    assert [json.loads(reply.body)["subscription"]["id"] for reply in summarized] == [str(first), str(second)]
     accounts = {(await billing.case(each)).subscription.account_id for each in (first, second)}
     assert len(accounts) == 1
     assert [each.card.number.masked for each in billing.shop.acquirer.asked[-2:]] == ["411111****1111"] * 2
@@ -396,7 +396,7 @@ async def test_another_card_pays_what_is_past_due(billing: Billing) -> None:
     assert len(await billing.renew()) == 1
     await give_card(billing, subscription_id)
     assert await billing.renew() == [(1, 1, "failed"), (1, 2, "paid")]
-    assert await billing.standing(subscription_id) == ("active", 1)
+    assert await billing.summary(subscription_id) == ("active", 1)
 
 
 async def test_a_card_of_somebody_else(billing: Billing) -> None:
@@ -427,8 +427,8 @@ async def test_upcoming_is_what_is_charged(billing: Billing) -> None:
     """What was told before comes true, to the day and the cent."""
     schedule = (price(0), price(500, "3d"), price(900, "1m", repeat=3), price(1999, "2w", repeat=True))
     subscription_id = await billing.subscribe(prices=schedule)
-    told = [each.charge for each in list_upcoming(await billing.case(subscription_id), most=7)]
-    for charge in told:
+    summarized = [each.charge for each in list_upcoming(await billing.case(subscription_id), most=7)]
+    for charge in summarized:
         case = await billing.case(subscription_id)
         await billing.advance(seconds=(charge.due_at - case.now).total_seconds() + 1)
         await billing.renew()
@@ -439,7 +439,7 @@ async def test_upcoming_is_what_is_charged(billing: Billing) -> None:
         order by r.period
         """
     )
-    assert [tuple(row) for row in rows] == [(each.period, each.due_at, each.money.amount_minor) for each in told]
+    assert [tuple(row) for row in rows] == [(each.period, each.due_at, each.money.amount_minor) for each in summarized]
     assert sum(row["amount_minor"] for row in rows) == 500 + 3 * 900 + 3 * 1999
 
 

@@ -32,7 +32,7 @@ async def shift(billing: Billing, subscription_id: int, *, days: int) -> None:
 
 async def states(billing: Billing, ids: list[int]) -> list[str]:
     """Return the states of subscriptions."""
-    return [(await billing.standing(each))[0] for each in ids]
+    return [(await billing.summary(each))[0] for each in ids]
 
 
 async def test_a_revocation_of_all_ends_all_on_the_card(billing: Billing) -> None:
@@ -73,7 +73,7 @@ async def test_a_card_that_is_approved_again_is_charged_again(billing: Billing) 
     again = await billing.subscribe(external_id="again")
     await billing.advance(days=30, minutes=1)
     await billing.renew()
-    assert await billing.standing(again) == ("active", 1)
+    assert await billing.summary(again) == ("active", 1)
 
 
 async def test_the_limits_of_schemes_count_the_card(billing: Billing) -> None:
@@ -99,9 +99,9 @@ async def test_failures_that_are_no_declines_count_for_no_limit(billing: Billing
         billing.shop.acquirer.plan(Plan(not_sent=True))
         await billing.renew()
         await billing.advance(hours=1, seconds=2)
-    assert await billing.standing(subscription_id) == ("past_due", 0)
+    assert await billing.summary(subscription_id) == ("past_due", 0)
     billing.shop.acquirer.plans.clear()
     for cycle in range(1, 4):
         await billing.renew()
-        assert await billing.standing(subscription_id) == ("active", cycle)
+        assert await billing.summary(subscription_id) == ("active", cycle)
         await billing.advance(days=1)

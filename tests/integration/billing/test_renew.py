@@ -62,11 +62,11 @@ async def test_it_is_a_new_order(billing: Billing) -> None:
     assert renewed["metadata"] == {"wp_order_id": 7}
     assert renewed["payment"]["mode"] == "sale"
     assert renewed["payment"]["amount"] == 19.99
-    told = renewed["subscription"]
-    assert (told["id"], told["status"], told["cycle"]) == (str(subscription_id), "active", 1)
+    summarized = renewed["subscription"]
+    assert (summarized["id"], summarized["status"], summarized["cycle"]) == (str(subscription_id), "active", 1)
     stored = (await billing.case(subscription_id)).subscription.renewal_at
     assert stored is not None
-    assert told["renewalDate"] == stored.strftime("%Y-%m-%d %H:%M:%S")
+    assert summarized["renewalDate"] == stored.strftime("%Y-%m-%d %H:%M:%S")
 
 
 async def test_two_workers_charge_once(billing: Billing, other_billing: Billing) -> None:
@@ -96,7 +96,7 @@ async def test_a_killed_worker_loses_nothing(billing: Billing) -> None:
     assert await billing.renew() == [(1, 1, "open")]
     await billing.shop.resolve(int(reference.partition("-")[0]))
     assert await billing.renew() == [(1, 1, "paid")]
-    assert await billing.standing(subscription_id) == ("active", 1)
+    assert await billing.summary(subscription_id) == ("active", 1)
 
 
 async def test_an_unknown_outcome_waits(billing: Billing) -> None:
@@ -134,13 +134,13 @@ async def test_a_schedule_comes_to_its_end(billing: Billing) -> None:
     for _ in range(2):
         await billing.advance(days=10, minutes=1)
         await billing.renew()
-    assert await billing.standing(subscription_id) == ("active", 2)
+    assert await billing.summary(subscription_id) == ("active", 2)
     await billing.advance(days=9)
     await billing.renew()
-    assert await billing.standing(subscription_id) == ("active", 2)
+    assert await billing.summary(subscription_id) == ("active", 2)
     await billing.advance(days=1)
     await billing.renew()
-    assert await billing.standing(subscription_id) == ("expired", 2)
+    assert await billing.summary(subscription_id) == ("expired", 2)
     assert (await billing.events())[-1] == ("cancel", "canceled")
     await billing.advance(days=100)
     assert len(await billing.renew()) == 2
@@ -149,10 +149,10 @@ async def test_a_schedule_comes_to_its_end(billing: Billing) -> None:
 async def test_a_trial_becomes_active(billing: Billing) -> None:
     """A free beginning is on trial until its first charge."""
     subscription_id = await billing.subscribe(prices=(price(0), price(500, "7d"), price(1999, "1m", repeat=True)))
-    assert await billing.standing(subscription_id) == ("trial", 0)
+    assert await billing.summary(subscription_id) == ("trial", 0)
     await billing.advance(days=7, minutes=1)
     await billing.renew()
-    assert await billing.standing(subscription_id) == ("active", 1)
+    assert await billing.summary(subscription_id) == ("active", 1)
 
 
 async def test_a_free_period_is_passed_over(billing: Billing) -> None:
@@ -162,7 +162,7 @@ async def test_a_free_period_is_passed_over(billing: Billing) -> None:
     assert await billing.renew() == []
     await billing.advance(days=10)
     assert await billing.renew() == [(2, 1, "paid")]
-    assert await billing.standing(subscription_id) == ("active", 1)
+    assert await billing.summary(subscription_id) == ("active", 1)
 
 
 async def test_a_bundle_renews_each_by_its_own_schedule(shop: Shop, billing: Billing) -> None:
@@ -180,7 +180,7 @@ async def test_a_disabled_card_goes_on(billing: Billing) -> None:
     await billing.shop.value("update account set disabled = true")
     await billing.advance(days=30, minutes=1)
     await billing.renew()
-    assert await billing.standing(subscription_id) == ("active", 1)
+    assert await billing.summary(subscription_id) == ("active", 1)
 
 
 async def test_a_blocked_consumer_is_charged_no_more(billing: Billing) -> None:
@@ -189,7 +189,7 @@ async def test_a_blocked_consumer_is_charged_no_more(billing: Billing) -> None:
     await billing.shop.value("update consumer set group_id = 2")
     await billing.advance(days=30, minutes=1)
     assert await billing.renew() == [(1, 1, "failed")]
-    assert await billing.standing(subscription_id) == ("expired", 0)
+    assert await billing.summary(subscription_id) == ("expired", 0)
     assert len(billing.shop.acquirer.asked) == 1
 
 
@@ -249,14 +249,14 @@ async def test_it_is_tried_again_by_its_days(billing: Billing, code: str) -> Non
     await billing.advance(days=30, minutes=1)
     billing.shop.acquirer.plan(*[Plan(Declined(code))] * 5)
     await billing.renew()
-    assert await billing.standing(subscription_id) == ("past_due", 0)
+    assert await billing.summary(subscription_id) == ("past_due", 0)
     for days in (1, 2, 2, 2):
         await billing.advance(days=days, hours=-1)
         tries = len(await billing.renew())
         await billing.advance(hours=1)
         assert len(await billing.renew()) == tries + 1
     assert await billing.tries() == [(1, number, "failed") for number in range(1, 6)]
-    assert await billing.standing(subscription_id) == ("expired", 0)
+    assert await billing.summary(subscription_id) == ("expired", 0)
     assert (await billing.events())[-2:] == [("sale", "fail"), ("cancel", "canceled")]
 
 
@@ -281,8 +281,8 @@ async def test_a_failed_event_tells_where_it_stands(billing: Billing) -> None:
     await billing.advance(days=30, minutes=1)
     billing.shop.acquirer.plan(Plan(Declined("51")))
     await billing.renew()
-    told: Any = json.loads(await billing.shop.value("select body from event order by position desc limit 1"))
-    assert (told["payment"]["status"], told["subscription"]["status"]) == ("fail", "past_due")
+    summarized: Any = json.loads(await billing.shop.value("select body from event order by position desc limit 1"))
+    assert (summarized["payment"]["status"], summarized["subscription"]["status"]) == ("fail", "past_due")
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ async def test_declines_that_are_not_tried_again(
     assert len(await billing.renew()) == 1
     await billing.advance(days=2)
     assert len(await billing.renew()) == 1
-    assert (await billing.standing(subscription_id))[0] == "expired"
+    assert (await billing.summary(subscription_id))[0] == "expired"
 
 
 async def test_a_revocation_of_all_ends_all_on_the_card(billing: Billing) -> None:
@@ -320,12 +320,12 @@ async def test_a_revocation_of_all_ends_all_on_the_card(billing: Billing) -> Non
     billing.shop.acquirer.plan(Plan(Declined("R3")))
     await billing.renew_each()
     await billing.renew()
-    standings = [(await billing.standing(each))[0] for each in ids]
-    assert standings.count("expired") >= 1
+    subscription_summaries = [(await billing.summary(each))[0] for each in ids]
+    assert subscription_summaries.count("expired") >= 1
     await billing.advance(days=31)
     await billing.renew()
-    assert [(await billing.standing(each))[0] for each in ids] == ["expired"] * 3
-    assert (await billing.standing(other))[0] == "active"
+    assert [(await billing.summary(each))[0] for each in ids] == ["expired"] * 3
+    assert (await billing.summary(other))[0] == "active"
 
 
 async def test_a_site_says_when_it_is_tried_again(billing: Billing) -> None:
@@ -341,7 +341,7 @@ async def test_a_site_says_when_it_is_tried_again(billing: Billing) -> None:
     assert len(await billing.renew()) == 2
     await billing.advance(days=2)
     assert len(await billing.renew()) == 3
-    assert (await billing.standing(subscription_id))[0] == "expired"
+    assert (await billing.summary(subscription_id))[0] == "expired"
 
 
 async def test_leases_run_out(billing: Billing) -> None:

@@ -33,7 +33,7 @@ async def test_a_void_of_the_sign_up_ends_each_subscription_of_a_bundle(billing:
     await billing.shop.void(paid.transaction_id, request="r")
     rows = await billing.shop.fetch("select status::text from subscription order by subscription_id")
     assert [row["status"] for row in rows] == ["canceled", "active"]
-    assert (await billing.standing(other))[0] == "active"
+    assert (await billing.summary(other))[0] == "active"
     assert [kind for kind, _ in await billing.events()].count("cancel") == 1
 
 
@@ -42,7 +42,7 @@ async def test_a_refund_leaves_the_subscription(billing: Billing, amount: str | 
     """A refund of the sign-up, of all or a part, leaves its subscription running."""
     paid = await billing.shop.pay(prices=MONTHLY)
     await billing.shop.credit(paid.transaction_id, amount)
-    assert await billing.standing(int(paid.body["subscription"]["id"])) == ("active", 0)
+    assert await billing.summary(int(paid.body["subscription"]["id"])) == ("active", 0)
 
 
 async def test_a_void_of_a_renewal_leaves_the_subscription(billing: Billing) -> None:
@@ -52,7 +52,7 @@ async def test_a_void_of_a_renewal_leaves_the_subscription(billing: Billing) -> 
     await billing.renew()
     transaction_id = await billing.shop.value("select transaction_id from renewal")
     await billing.shop.void(transaction_id)
-    assert await billing.standing(subscription_id) == ("active", 1)
+    assert await billing.summary(subscription_id) == ("active", 1)
 
 
 async def test_a_void_of_an_open_sign_up_leaves_no_subscription(billing: Billing) -> None:
@@ -68,7 +68,7 @@ async def test_a_sign_up_is_voided_while_its_subscription_is_over(billing: Billi
     paid = await billing.shop.pay(prices=MONTHLY)
     await billing.shop.value("update subscription set status = 'expired', due_at = null")
     await billing.shop.void(paid.transaction_id)
-    assert (await billing.standing(int(paid.body["subscription"]["id"])))[0] == "expired"
+    assert (await billing.summary(int(paid.body["subscription"]["id"])))[0] == "expired"
 
 
 # ---------------------------------------------------------------- the card of the source `consumer`

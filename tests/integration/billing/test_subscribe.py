@@ -42,7 +42,7 @@ async def test_approval_starts_it(shop: Shop) -> None:
     """With the approval it is active from that second, and what is told is what is stored."""
     paid = await shop.pay(sku_name="MONTHLY")
     [row] = await subscriptions(shop)
-    told = paid.body["subscription"]
+    summarized = paid.body["subscription"]
     settled_at = (await shop.stored(paid.transaction_id)).settled_at
     assert settled_at is not None
     settled_at = settled_at.replace(microsecond=0)
@@ -51,10 +51,14 @@ async def test_approval_starts_it(shop: Shop) -> None:
         settled_at,
         settled_at + timedelta(days=30),
     )
-    assert (told["id"], told["status"], told["skuName"]) == (str(row["subscription_id"]), "active", "MONTHLY")
-    assert told["renewalDate"] == row["renewal_at"].strftime("%Y-%m-%d %H:%M:%S")
-    assert told["consumerId"] == paid.body["consumer"]["id"]
-    assert told["siteId"] == "100"
+    assert (summarized["id"], summarized["status"], summarized["skuName"]) == (
+        str(row["subscription_id"]),
+        "active",
+        "MONTHLY",
+    )
+    assert summarized["renewalDate"] == row["renewal_at"].strftime("%Y-%m-%d %H:%M:%S")
+    assert summarized["consumerId"] == paid.body["consumer"]["id"]
+    assert summarized["siteId"] == "100"
 
 
 async def test_a_free_beginning_is_a_trial(shop: Shop) -> None:

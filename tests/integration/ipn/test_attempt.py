@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from tests.support.callbacks import BODY, SECRET, hang, make_delivery, open_endpoint, secrets_of
 
-from tollhouse.ipn.delivery.attempt import MAX_ANSWER_BYTES, Limits, post_delivery
+from tollhouse.ipn.delivery.attempt import MAX_RESPONSE_BYTES, AttemptLimits, post_delivery
 from tollhouse.ipn.delivery.names import AddressInfo
 from tollhouse.ipn.delivery.session import MAX_ATTEMPTS_AT_ADDRESS, CallbackSession, open_session
 from tollhouse.ipn.message.signature import verify_webhook
@@ -22,8 +22,8 @@ from tollhouse.ipn.model import DeliveryAttempt
 from tollhouse.kernel.urls import LIVE, STAGE, AddressPolicy
 
 #: For endpoints that answer, however busy this machine is; and for those that are to be given up.
-PATIENT = Limits(connect_seconds=10, total_seconds=15)
-QUICK = Limits(connect_seconds=0.2, total_seconds=0.3)
+PATIENT = AttemptLimits(connect_seconds=10, total_seconds=15)
+QUICK = AttemptLimits(connect_seconds=0.2, total_seconds=0.3)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def session() -> AsyncIterator[CallbackSession]:
 
 
 async def post(
-    session: CallbackSession, url: str, *, policy: AddressPolicy = STAGE, limits: Limits = PATIENT
+    session: CallbackSession, url: str, *, policy: AddressPolicy = STAGE, limits: AttemptLimits = PATIENT
 ) -> DeliveryAttempt:
     """Post an event once."""
     attempt = await post_delivery(session, make_delivery(url), secrets_of=secrets_of, policy=policy, limits=limits)
@@ -116,8 +116,8 @@ async def test_big_body_is_read_to_the_limit_only(session: CallbackSession) -> N
         response = web.StreamResponse(status=500)
         await response.prepare(request)
         for _ in range(4_000):
-            await response.write(b"x" * MAX_ANSWER_BYTES)
-            written += MAX_ANSWER_BYTES
+            await response.write(b"x" * MAX_RESPONSE_BYTES)
+            written += MAX_RESPONSE_BYTES
         return response
 
     async with open_endpoint(flood) as endpoint:
@@ -233,7 +233,7 @@ async def test_both_tries_share_one_deadline(session: CallbackSession) -> None:
         else:
             await asyncio.Event().wait()
 
-    limits = Limits(connect_seconds=2, total_seconds=0.6)
+    limits = AttemptLimits(connect_seconds=2, total_seconds=0.6)
     async with serve(talk) as url:
         assert (await post(session, url)).error is None
         attempt = await post(session, url, limits=limits)
@@ -328,7 +328,7 @@ async def test_one_merchant_has_few_attempts_at_one_address() -> None:
 
         async def attempt(merchant_id: int, name: str) -> DeliveryAttempt | None:
             url = endpoint.url.replace("127.0.0.1", f"{name}.example")
-            limits = Limits(connect_seconds=10, total_seconds=2, place_seconds=0.2)
+            limits = AttemptLimits(connect_seconds=10, total_seconds=2, place_seconds=0.2)
             delivery = make_delivery(url, merchant_id=merchant_id)
             return await post_delivery(session, delivery, secrets_of=secrets_of, policy=STAGE, limits=limits)
 

@@ -18,7 +18,7 @@ from tests.support.raw_http import Raw
 
 from tollhouse.cli.listen import ForwardImpossible, listen
 from tollhouse.http.ports import PortUnavailable, bind
-from tollhouse.ipn.delivery.attempt import Limits, post_delivery
+from tollhouse.ipn.delivery.attempt import AttemptLimits, post_delivery
 from tollhouse.ipn.delivery.session import open_session
 from tollhouse.ipn.model import DeliveryAttempt
 from tollhouse.kernel.urls import STAGE
@@ -35,7 +35,11 @@ class Listener:
         """Post an event to it as the gateway does."""
         async with open_session(STAGE) as session:
             attempt = await post_delivery(
-                session, make_delivery(self.url + "any/path"), secrets_of=secrets_of, policy=STAGE, limits=Limits()
+                session,
+                make_delivery(self.url + "any/path"),
+                secrets_of=secrets_of,
+                policy=STAGE,
+                limits=AttemptLimits(),
             )
             assert attempt is not None
             return attempt

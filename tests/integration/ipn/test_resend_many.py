@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.support.callbacks import fetch, insert_events, insert_merchants, select_event_ids
 
-from tollhouse.ipn.delivery.repair import START, free_orphans
+from tollhouse.ipn.delivery.repair import START, release_orphans
 from tollhouse.ipn.number import number_batch
 from tollhouse.ipn.resend_many import MAX_EVENTS_RESENT, ResendFilter, Resent, resend_events
 from tollhouse.storage.database import Database
@@ -53,7 +53,7 @@ async def set_state(database: Database, event_ids: Sequence[int], state: str) ->
 async def resend(database: Database, wanted: ResendFilter) -> Resent:
     """Send a batch of the first merchant's events again."""
     async with database.transaction() as connection:
-        return await resend_events(connection, merchant_id=1, wanted=wanted)
+        return await resend_events(connection, merchant_id=1, filter_=wanted)
 
 
 async def resent(database: Database) -> list[tuple[int, str]]:
@@ -132,7 +132,7 @@ async def test_earlier_event_under_way_is_waited_for(merchants: Database) -> Non
         await set_state(merchants, [pair[under_way]], "leased")
         await resend(merchants, FAILED)
         assert (await resent(merchants))[-1] == (pair[1 - under_way], state)
-    _, orphans = await free_orphans(merchants, START)
+    _, orphans = await release_orphans(merchants, START)
     assert orphans == 0
 
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from tests.support.callbacks import fetch, insert_events, insert_merchants, prove_hosts, select_event_ids, wait_until
 
 from tollhouse.ipn.delivery.deliver import DeliveryRules, claim_runs, record_outcomes
-from tollhouse.ipn.delivery.repair import START, OrphanSweep, free_orphans
+from tollhouse.ipn.delivery.repair import START, OrphanSweep, release_orphans
 from tollhouse.ipn.model import Delivery, DeliveryAttempt, Outcome
 from tollhouse.ipn.number import number_batch
 from tollhouse.storage.database import Database, PlainConnection
@@ -135,7 +135,7 @@ async def test_sweep_goes_round(merchants: Database) -> None:
     await send(merchants, 3)
     seen, after = [], START
     for _ in range(3):
-        after, _ = await free_orphans(merchants, after, batch=3)
+        after, _ = await release_orphans(merchants, after, batch=3)
         seen.append(after)
     assert seen[0] != START
     assert seen[1] == START

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 from tests.support.callbacks import SECRET, open_endpoint
 
-from tollhouse.billing.model import HappeningKind
+from tollhouse.billing.model import LifecycleEventKind
 from tollhouse.cli.listen import listen, render_body, verify_callback
 from tollhouse.cli.trigger import SampleNotSent, can_be_sent, trigger
 from tollhouse.ipn.delivery.attempt import build_headers, write_body
@@ -36,7 +36,7 @@ SENDABLE = [
 def test_there_is_a_sample_of_every_kind() -> None:
     """Whatever a callback may be about can be triggered."""
     transactions = {*get_args(PublicMode), DISPUTE_WON}
-    assert transactions | set(get_args(HappeningKind)) == set(KINDS)
+    assert transactions | set(get_args(LifecycleEventKind)) == set(KINDS)
 
 
 @pytest.mark.parametrize(("kind", "form", "failed"), SENDABLE)

@@ -20,7 +20,7 @@ from tollhouse.notices.store import SWEEPS, NoticeRow, insert_notices
 from tollhouse.notices.transport import EmailDelayed, EmailSent, MailTransport, Outcome
 from tollhouse.storage.database import Database
 from tollhouse.storage.sweep import Sweeper
-from tollhouse.worker.letters import carry_letters
+from tollhouse.worker.emails import send_emails
 
 SENDER = "receipts@pay.example"
 
@@ -228,7 +228,7 @@ async def test_a_graceful_stop_repeats_nothing(database: Database, mail: MailSer
                 yield outcome
 
     async with asyncio.timeout(30):
-        await carry_letters(database, StoppingCarrier(), stop=stop)
+        await send_emails(database, StoppingCarrier(), stop=stop)
     assert len(mail.letters) == 5
     assert {(row["state"], row["attempts"], row["lease"]) for row in await rows_of(database)} == {
         ("sent", 1, None),

@@ -117,9 +117,9 @@ async def test_tokens_whose_commit_had_no_answer(lossy: tuple[Shop, LossyWay]) -
 
 async def kill(shop: Shop) -> None:
     """End a process without any of its goodbyes: its work, its lanes, its connections."""
-    for lane in (shop.parts.begin_lane, shop.parts.finish_lane):
-        if lane._lane is not None:  # noqa: SLF001 - no process would offer this
-            lane._lane.cancel()  # noqa: SLF001
+    for write_queue in (shop.parts.begin_queue, shop.parts.finish_queue):
+        if write_queue._lane is not None:  # noqa: SLF001 - no process would offer this
+            write_queue._lane.cancel()  # noqa: SLF001
     await shop.die()
     shop.parts.database._pool.terminate()  # noqa: SLF001
 

@@ -14,7 +14,7 @@ from tests.support.shop import Paid, Shop, all_at_once
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.kernel.errors import Invalid, RequestInProgress
-from tollhouse.payments.operations.holds import MAX_TRIES, lease_due_holds, pause_after, process_due_hold
+from tollhouse.payments.operations.holds import MAX_TRIES, choose_retry_interval, lease_due_holds, process_due_hold
 from tollhouse.worker.payments import process_due_holds
 
 DONE = """
@@ -181,7 +181,7 @@ async def test_an_acquirer_that_cannot_be_reached(shop: Shop) -> None:
         await advance_seconds(shop, 60)
         assert await process_due_holds(shop.parts.operations) == 1
     assert (await done(shop))[-1] == CAPTURED
-    assert [pause_after(n) for n in (2, 3, 9)] == [3_600, 21_600, 21_600]
+    assert [choose_retry_interval(n) for n in (2, 3, 9)] == [3_600, 21_600, 21_600]
 
 
 @pytest.mark.parametrize(("plan", "left"), [(Plan(Declined("12")), 0), (Plan(not_sent=True), 1)])

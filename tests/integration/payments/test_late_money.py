@@ -114,7 +114,7 @@ async def test_the_reversal_is_committed_with_the_batch_that_finds_the_approval(
     before = await shop.stored(settled.transaction_id)
     in_flight = before.with_attempt(state=AttemptState.IN_FLIGHT)
     approved = lifecycle.apply(in_flight, approve(before.attempt.reference), shop.parts.clock.now())
-    assert not await shop.parts.finish_lane.submit(FinishRecord(approved, expected=AttemptState.IN_FLIGHT))
+    assert not await shop.parts.finish_queue.submit(FinishRecord(approved, expected=AttemptState.IN_FLIGHT))
     [row] = await shop.fetch("select reason::text, approval_code, due_at <= now() as is_due from reversal")
     assert tuple(row) == ("late_approval", approved.attempt.approval_code, True)
     await shop.die()
@@ -124,7 +124,7 @@ async def test_the_reversal_is_committed_with_the_batch_that_finds_the_approval(
 async def test_an_approval_and_another_outcome_in_one_batch(shop: Shop, outcome: Any) -> None:
     """When both stand in one batch, the first one counts, and an approval that is not the first is reversed."""
     payments = [await shop.begin(metadata=f'{{"n": {n}}}') for n in range(2)]
-    now, moves = shop.parts.clock.now(), shop.parts.finish_lane
+    now, moves = shop.parts.clock.now(), shop.parts.finish_queue
     ends = [(outcome, approve("x")), (approve("x"), outcome)]
     asked = [
         FinishRecord(lifecycle.apply(payment, end, now), expected=AttemptState.IN_FLIGHT)
@@ -292,7 +292,7 @@ async def test_a_reversal_is_committed_before_it_is_sent(shop: Shop, other_proce
     assert stored.attempt.state is AttemptState.REVERSING
     before = stored.with_attempt(state=AttemptState.UNKNOWN)
     approved = lifecycle.apply(before, approve(stored.attempt.reference), shop.parts.clock.now())
-    assert not await other_process.parts.finish_lane.submit(FinishRecord(approved, expected=AttemptState.UNKNOWN))
+    assert not await other_process.parts.finish_queue.submit(FinishRecord(approved, expected=AttemptState.UNKNOWN))
     heard.set()
     await reversing
     settled = await shop.stored(paid.transaction_id)

@@ -281,14 +281,14 @@ async def test_a_named_merchant_account(shop: Shop) -> None:
 async def test_what_the_acquirer_is_told_of_a_proof(shop: Shop) -> None:
     """A proof from elsewhere goes to the acquirer as it came and is stored nowhere; an exemption goes with it."""
     proof = Proof("05", "A" * 28, None, "2.2.0", is_external=True)
-    endorsement = ExternalAuthentication("Y", "05", proof, "moto")
-    paid = await shop.pay(endorsement=endorsement, asks_authentication=True)
+    external_authentication = ExternalAuthentication("Y", "05", proof, "moto")
+    paid = await shop.pay(external_authentication=external_authentication, asks_authentication=True)
     [asked] = shop.acquirer.asked
     assert (asked.proof, asked.exemption) == (proof, "moto")
     stored = await shop.stored(paid.transaction_id)
-    assert stored.endorsement == msgspec.structs.replace(endorsement, proof=None)
+    assert stored.external_authentication == msgspec.structs.replace(external_authentication, proof=None)
     shop.acquirer.plan(Plan(Declined("1A")))
-    assert (await shop.pay(endorsement=ExternalAuthentication("U"))).outcome == ("fail", "1012")
+    assert (await shop.pay(external_authentication=ExternalAuthentication("U"))).outcome == ("fail", "1012")
 
 
 async def test_a_security_code_for_a_stored_card(shop: Shop) -> None:

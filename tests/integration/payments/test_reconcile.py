@@ -14,8 +14,8 @@ from tests.support.shop import PATIENT, Shop, all_at_once, claim, open_shop
 from tollhouse.acquirers.model import Approved, Declined, NotSent, ReferenceUnknown, Reversed, Unknown
 from tollhouse.kernel.money import Money
 from tollhouse.payments.model import AttemptState, Payment, Status
-from tollhouse.payments.pauses import pause_after
 from tollhouse.payments.resolve.resolve_attempts import lease_due, resolve_attempt
+from tollhouse.payments.reversals import choose_inquiry_interval
 from tollhouse.storage.database import Database
 from tollhouse.worker.payments import resolve_due, reverse_due
 
@@ -120,7 +120,7 @@ async def test_unknown_is_asked_about_again_and_again(shop: Shop) -> None:
         await shop.resolve(payment.transaction_id)
     assert pauses == [2, 10, 60, 300, 300]
     assert (await shop.stored(payment.transaction_id)).status is Status.SUCCESS
-    assert [pause_after(n) for n in range(5)] == [10, 60, 300, 300, 300]
+    assert [choose_inquiry_interval(n) for n in range(5)] == [10, 60, 300, 300, 300]
 
 
 async def test_unknown_is_reversed_after_patience(shop: Shop) -> None:

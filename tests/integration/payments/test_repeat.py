@@ -171,7 +171,7 @@ async def test_a_database_that_went_away_before_the_end(shop: Shop) -> None:
         async def submit(self, _: object) -> bool:
             raise DatabaseUnavailable
 
-    broken = replace(shop.parts, finish_lane=Broken(), timeouts=PaymentTimeouts(answer=0.3, margin=0))  # type: ignore[arg-type]
+    broken = replace(shop.parts, finish_queue=Broken(), timeouts=PaymentTimeouts(answer=0.3, margin=0))  # type: ignore[arg-type]
     with pytest.raises(DatabaseUnavailable):
         await charge(broken.charging, await shop.intent(claim=claim("r1")))
     with pytest.raises(RequestInProgress):

@@ -12,7 +12,7 @@ import pytest
 from tests.support.cardholders import PAGE_FIELDS, REDIRECT_URL, Answer, World
 from tests.support.clock import leap
 
-from tollhouse.payments.authentication.resume import abandon, conclude, sweep_authentications
+from tollhouse.payments.authentication.resume import abandon, apply_decision, sweep_authentications
 from tollhouse.payments.returns import sign_return
 from tollhouse.stage.demo import MERCHANT_ID
 from tollhouse.threeds.store import select_by_trans_id
@@ -328,7 +328,7 @@ async def test_one_resumption_however_many_hear_of_it(world: World) -> None:
     async with world.parts.database.acquire() as connection:
         passed = await select_by_trans_id(connection, authentication.three_ds_server_trans_id)
     assert passed is not None
-    await asyncio.gather(*(conclude(world.parts.authentication, passed) for _ in range(8)))
+    await asyncio.gather(*(apply_decision(world.parts.authentication, passed) for _ in range(8)))
     assert (await world.settled(answer)).status == "success"
     [row] = await world.fetch("select deliveries from simulator.journal")
     assert row["deliveries"] == 1

@@ -71,10 +71,10 @@ async def test_everything_follows_or_nothing(shop: Shop) -> None:
             return ((payment.merchant_id, payment.transaction_id, None, None, None, "en", "{}"),)
 
     payment = await shop.begin(claim=claim("r1"))
-    flush = shop.parts.finish_lane._flush  # noqa: SLF001 - the consequences of app, and one more
+    flush = shop.parts.finish_queue._flush  # noqa: SLF001 - the consequences of app, and one more
     consequences = (*flush.args[1], NoRecipient())  # type: ignore[attr-defined]
     moves = Coalescer("move", partial(finish_payments, shop.parts.clock, consequences), shop.parts.database)
-    parts = replace(shop.parts, finish_lane=moves)
+    parts = replace(shop.parts, finish_queue=moves)
     with pytest.raises(Exception, match="recipient"):
         await finish_attempt(parts.finish, payment, lifecycle.apply(payment, approve("x"), parts.clock.now()))
     assert (await shop.stored(payment.transaction_id)).attempt.state is AttemptState.IN_FLIGHT
@@ -97,16 +97,16 @@ async def test_an_event_for_each_final_fact(shop: Shop) -> None:
 async def test_a_move_from_a_state_that_is_gone(shop: Shop) -> None:
     """A move expects the state in which the attempt was seen."""
     payment = await shop.begin()
-    moved = lifecycle.move(payment, AttemptState.UNKNOWN)
+    moved = lifecycle.set_attempt_state(payment, AttemptState.UNKNOWN)
     assert (
-        await shop.parts.finish_lane.submit(FinishRecord(moved, expected=AttemptState.IN_FLIGHT, resolve_seconds=1))
+        await shop.parts.finish_queue.submit(FinishRecord(moved, expected=AttemptState.IN_FLIGHT, resolve_seconds=1))
         is True
     )
     assert (
-        await shop.parts.finish_lane.submit(FinishRecord(moved, expected=AttemptState.IN_FLIGHT, resolve_seconds=1))
+        await shop.parts.finish_queue.submit(FinishRecord(moved, expected=AttemptState.IN_FLIGHT, resolve_seconds=1))
         is False
     )
-    assert await shop.parts.finish_lane.submit(FinishRecord(moved, expected=AttemptState.CHALLENGED)) is False
+    assert await shop.parts.finish_queue.submit(FinishRecord(moved, expected=AttemptState.CHALLENGED)) is False
 
 
 async def test_a_final_attempt_forgets_its_card(shop: Shop) -> None:

@@ -75,9 +75,9 @@ async def stored(database: Database) -> list[int]:
 async def test_a_single_item_leaves_at_once(database: Database) -> None:
     """When nothing is under way an item is a batch of its own."""
     flush = Flush()
-    lane = Coalescer("test", flush, database)
-    assert await lane.submit(1) == 10
-    assert await lane.submit(2) == 20
+    write_queue = Coalescer("test", flush, database)
+    assert await write_queue.submit(1) == 10
+    assert await write_queue.submit(2) == 20
     assert flush.batches == [[1], [2]]
 
 
@@ -85,12 +85,12 @@ async def test_a_batch_forms_while_a_flush_is_under_way(database: Database) -> N
     """Items that arrive during a flush are flushed together, in order, and each caller gets its own result."""
     flush = Flush()
     flush.gate.clear()
-    lane = Coalescer("test", flush, database)
-    first = asyncio.create_task(lane.submit(0))
+    write_queue = Coalescer("test", flush, database)
+    first = asyncio.create_task(write_queue.submit(0))
     await flush.running.wait()
-    rest = [asyncio.create_task(lane.submit(item)) for item in range(1, 31)]
+    rest = [asyncio.create_task(write_queue.submit(item)) for item in range(1, 31)]
     await asyncio.sleep(0)
-    assert lane.depth == 30
+    assert write_queue.depth == 30
     flush.gate.set()
     assert await asyncio.gather(first, *rest) == [item * 10 for item in range(31)]
     assert flush.batches == [[0], list(range(1, 31))]
@@ -99,26 +99,26 @@ async def test_a_batch_forms_while_a_flush_is_under_way(database: Database) -> N
 async def test_queue_may_gather_items(database: Database) -> None:
     """If nobody waits for the result, a batch waits a moment for more items before it is written."""
     flush = Flush()
-    lane = Coalescer("test", flush, database, gather_seconds=0.2)
-    first = asyncio.create_task(lane.submit(1))
+    write_queue = Coalescer("test", flush, database, gather_seconds=0.2)
+    first = asyncio.create_task(write_queue.submit(1))
     for _ in range(10):
         await asyncio.sleep(0)
-    assert lane.depth == 1
-    assert (await lane.submit(2), await first) == (20, 10)
+    assert write_queue.depth == 1
+    assert (await write_queue.submit(2), await first) == (20, 10)
     assert flush.batches == [[1, 2]]
 
 
 async def test_a_full_batch_waits_for_no_more(database: Database) -> None:
     """A lane that gathers writes at once what fills a batch."""
-    lane = Coalescer("test", Flush(), database, batch_limit=2, gather_seconds=3600.0)
-    assert [*await asyncio.gather(lane.submit(1), lane.submit(2))] == [10, 20]
+    write_queue = Coalescer("test", Flush(), database, batch_limit=2, gather_seconds=3600.0)
+    assert [*await asyncio.gather(write_queue.submit(1), write_queue.submit(2))] == [10, 20]
 
 
 async def test_batches_are_bounded(database: Database) -> None:
     """A batch holds no more items than its limit."""
     flush = Flush()
-    lane = Coalescer("test", flush, database, batch_limit=10)
-    await asyncio.gather(*(lane.submit(item) for item in range(35)))
+    write_queue = Coalescer("test", flush, database, batch_limit=10)
+    await asyncio.gather(*(write_queue.submit(item) for item in range(35)))
     assert max(map(len, flush.batches)) == 10
     assert await stored(database) == list(range(35))
 
@@ -127,28 +127,28 @@ async def test_the_queue_is_bounded(database: Database) -> None:
     """Past its bound the queue takes no more, at once and without effect; later it does again."""
     flush = Flush()
     flush.gate.clear()
-    lane = Coalescer("test", flush, database, queue_limit=5)
-    first = asyncio.create_task(lane.submit(0))
+    write_queue = Coalescer("test", flush, database, queue_limit=5)
+    first = asyncio.create_task(write_queue.submit(0))
     await flush.running.wait()
-    waiting = [asyncio.create_task(lane.submit(item)) for item in range(1, 6)]
+    waiting = [asyncio.create_task(write_queue.submit(item)) for item in range(1, 6)]
     await asyncio.sleep(0)
     with pytest.raises(QueueFull):
-        await lane.submit(6)
+        await write_queue.submit(6)
     flush.gate.set()
     await asyncio.gather(first, *waiting)
-    assert await lane.submit(7) == 70
+    assert await write_queue.submit(7) == 70
     assert await stored(database) == [0, 1, 2, 3, 4, 5, 7]
 
 
 @pytest.mark.parametrize("bad", [-1, 40_000, 2**40], ids=["constraint", "data", "driver"])
 async def test_a_bad_item_fails_alone(database: Database, bad: int) -> None:
     """An item that a constraint, the server or the driver refuses fails; those that went out with it are written."""
-    lane = Coalescer("test", Flush(), database)
-    results = await asyncio.gather(*(lane.submit(item) for item in (1, bad, 2)), return_exceptions=True)
+    write_queue = Coalescer("test", Flush(), database)
+    results = await asyncio.gather(*(write_queue.submit(item) for item in (1, bad, 2)), return_exceptions=True)
     assert [results[0], results[2]] == [10, 20]
     assert isinstance(results[1], (asyncpg.PostgresError, ValueError))
     assert await stored(database) == [1, 2]
-    assert await lane.submit(3) == 30
+    assert await write_queue.submit(3) == 30
 
 
 RAISES = {
@@ -176,8 +176,8 @@ async def test_any_error_of_the_server_fails_only_the_item_that_causes_it(
             await connection.execute(statement)
 
     flush = Flush(before=before)
-    lane = Coalescer("test", flush, database)
-    results = await asyncio.gather(*(lane.submit(item) for item in range(16)), return_exceptions=True)
+    write_queue = Coalescer("test", flush, database)
+    results = await asyncio.gather(*(write_queue.submit(item) for item in range(16)), return_exceptions=True)
     assert [item for item, result in enumerate(results) if isinstance(result, Exception)] == [place]
     assert isinstance(results[place], asyncpg.PostgresError)
     assert await stored(database) == [item for item in range(16) if item != place]
@@ -191,11 +191,11 @@ async def test_a_defect_fails_only_the_item_that_causes_it(database: Database) -
         if 1 in items:
             raise KeyError("a bug")
 
-    lane = Coalescer("test", Flush(before=before), database)
-    results = await asyncio.gather(*(lane.submit(item) for item in range(3)), return_exceptions=True)
+    write_queue = Coalescer("test", Flush(before=before), database)
+    results = await asyncio.gather(*(write_queue.submit(item) for item in range(3)), return_exceptions=True)
     assert [results[0], type(results[1]), results[2]] == [0, KeyError, 20]
     assert await stored(database) == [0, 2]
-    assert await lane.submit(3) == 30
+    assert await write_queue.submit(3) == 30
 
 
 async def test_exhausted_server_is_retried(database: Database) -> None:
@@ -207,8 +207,8 @@ async def test_exhausted_server_is_retried(database: Database) -> None:
             await connection.execute(f"do $$ begin raise exception 'short' using errcode = '{state}'; end $$")
 
     flush = Flush(before=before)
-    lane = Coalescer("test", flush, database)
-    assert await asyncio.gather(*(lane.submit(item) for item in range(3))) == [0, 10, 20]
+    write_queue = Coalescer("test", flush, database)
+    assert await asyncio.gather(*(write_queue.submit(item) for item in range(3))) == [0, 10, 20]
     assert flush.batches == [[0, 1, 2]] * 4
 
 
@@ -219,34 +219,34 @@ async def test_an_item_that_waited_too_long_is_refused_at_once(database: Databas
     """
     flush = Flush()
     flush.gate.clear()
-    lane = Coalescer("test", flush, database, wait_seconds=0.3)
-    first = asyncio.create_task(lane.submit(0))
+    write_queue = Coalescer("test", flush, database, wait_seconds=0.3)
+    first = asyncio.create_task(write_queue.submit(0))
     await flush.running.wait()
-    early = [asyncio.create_task(lane.submit(item)) for item in range(1, 200)]
+    early = [asyncio.create_task(write_queue.submit(item)) for item in range(1, 200)]
     await asyncio.sleep(0.2)
-    late = asyncio.create_task(lane.submit(200))
+    late = asyncio.create_task(write_queue.submit(200))
     async with asyncio.timeout(10):
         results = await asyncio.gather(*early, return_exceptions=True)
     assert {type(result) for result in results} == {QueueFull}
     assert not first.done()
-    assert lane.depth == (0 if late.done() else 1)
+    assert write_queue.depth == (0 if late.done() else 1)
     flush.gate.set()
     assert await first == 0
     await asyncio.gather(late, return_exceptions=True)
     assert set(await stored(database)) <= {0, 200}
-    assert await lane.submit(300) == 3000
+    assert await write_queue.submit(300) == 3000
 
 
 async def test_an_item_of_a_lane_without_a_bound_is_kept(database: Database) -> None:
     """An item of a lane without a bound waits for as long as the flush before it takes."""
     flush = Flush()
     flush.gate.clear()
-    lane = Coalescer("test", flush, database)
-    first = asyncio.create_task(lane.submit(0))
+    write_queue = Coalescer("test", flush, database)
+    first = asyncio.create_task(write_queue.submit(0))
     await flush.running.wait()
-    waiting = asyncio.create_task(lane.submit(1))
+    waiting = asyncio.create_task(write_queue.submit(1))
     await asyncio.sleep(0.3)
-    assert lane.depth == 1
+    assert write_queue.depth == 1
     flush.gate.set()
     assert (await first, await waiting) == (0, 10)
 
@@ -257,9 +257,9 @@ async def test_a_flush_that_miscounts_leaves_nobody_waiting(database: Database) 
     async def short(_: Any, items: Batch) -> list[int]:
         return list(items)[1:]
 
-    lane: Coalescer[int, int] = Coalescer("test", short, database)
+    write_queue: Coalescer[int, int] = Coalescer("test", short, database)
     async with asyncio.timeout(2):
-        results = await asyncio.gather(*(lane.submit(item) for item in range(3)), return_exceptions=True)
+        results = await asyncio.gather(*(write_queue.submit(item) for item in range(3)), return_exceptions=True)
     assert all(isinstance(result, Exception) for result in results)
 
 
@@ -273,8 +273,8 @@ async def test_a_deadlock_is_tried_again(database: Database, kind: str) -> None:
             await connection.execute(f"do $$ begin raise {kind}; end $$")
 
     flush = Flush(before=before)
-    lane = Coalescer("test", flush, database)
-    assert list(await asyncio.gather(lane.submit(1), lane.submit(2))) == [10, 20]
+    write_queue = Coalescer("test", flush, database)
+    assert list(await asyncio.gather(write_queue.submit(1), write_queue.submit(2))) == [10, 20]
     assert flush.batches == [[1, 2] for _ in range(DEADLOCK_TRIES)]
 
 
@@ -285,10 +285,10 @@ async def test_a_deadlock_without_end_is_given_up(database: Database) -> None:
         if 1 in items:
             await connection.execute("do $$ begin raise deadlock_detected; end $$")
 
-    lane = Coalescer("test", Flush(before=before), database)
+    write_queue = Coalescer("test", Flush(before=before), database)
     with pytest.raises(asyncpg.DeadlockDetectedError):
-        await lane.submit(1)
-    assert await lane.submit(2) == 20
+        await write_queue.submit(1)
+    assert await write_queue.submit(2) == 20
 
 
 async def test_two_lanes_that_deadlock_for_real(database: Database) -> None:
@@ -317,10 +317,10 @@ async def test_a_caller_that_goes_away(database: Database) -> None:
     """A caller that is cancelled does not take its item back, and disturbs nobody."""
     flush = Flush()
     flush.gate.clear()
-    lane = Coalescer("test", flush, database)
-    callers = [asyncio.create_task(lane.submit(item)) for item in range(3)]
+    write_queue = Coalescer("test", flush, database)
+    callers = [asyncio.create_task(write_queue.submit(item)) for item in range(3)]
     await flush.running.wait()
-    late = [asyncio.create_task(lane.submit(item)) for item in range(3, 6)]
+    late = [asyncio.create_task(write_queue.submit(item)) for item in range(3, 6)]
     await asyncio.sleep(0)
     callers[1].cancel()
     late[1].cancel()
@@ -345,8 +345,8 @@ async def test_a_killed_backend_is_replaced(database: Database, empty_dsn: str) 
             return
 
     flush = Flush(before=before)
-    lane = Coalescer("test", flush, database)
-    assert await asyncio.gather(*(lane.submit(item) for item in range(3))) == [0, 10, 20]
+    write_queue = Coalescer("test", flush, database)
+    assert await asyncio.gather(*(write_queue.submit(item) for item in range(3))) == [0, 10, 20]
     assert flush.batches == [[0, 1, 2]] * 3
     assert await stored(database) == [0, 1, 2]
     await killer.close()
@@ -357,9 +357,9 @@ async def test_a_commit_whose_answer_was_lost(database: Database, empty_dsn: str
     async with open_lossy_way(empty_dsn, session_directory) as (way, dsn):
         there = await Database.connect(dsn, schema="public")
         flush = Flush()
-        lane = Coalescer("test", flush, there)
+        write_queue = Coalescer("test", flush, there)
         way.losing = 1
-        assert await asyncio.gather(*(lane.submit(item) for item in range(3))) == [0, 10, 20]
+        assert await asyncio.gather(*(write_queue.submit(item) for item in range(3))) == [0, 10, 20]
         await there.close()
     assert (way.lost, flush.batches) == (1, [[0, 1, 2]] * 2)
     async with database.acquire() as connection:
@@ -372,11 +372,11 @@ async def test_patience_with_a_database_that_is_away(data_directory: Path) -> No
     server = EmbeddedPostgres(data_directory, durable=False)
     database = await Database.connect(await server.start(), schema="public")
     await prepare(database)
-    lane = Coalescer("test", Flush(), database, patience_seconds=0.25)
-    assert await lane.submit(1) == 10
+    write_queue = Coalescer("test", Flush(), database, patience_seconds=0.25)
+    assert await write_queue.submit(1) == 10
     await server.stop()
     async with asyncio.timeout(3):
-        results = await asyncio.gather(*(lane.submit(item) for item in (2, 3)), return_exceptions=True)
+        results = await asyncio.gather(*(write_queue.submit(item) for item in (2, 3)), return_exceptions=True)
     assert [type(result) for result in results] == [DatabaseUnavailable] * 2
     patient = Coalescer("patient", Flush(), database, patience_seconds=30)
     waiting = asyncio.create_task(patient.submit(4))
@@ -384,7 +384,7 @@ async def test_patience_with_a_database_that_is_away(data_directory: Path) -> No
     assert not waiting.done()
     await server.start()
     assert await waiting == 40
-    assert await lane.submit(5) == 50
+    assert await write_queue.submit(5) == 50
     assert await stored(database) == [1, 4, 5]
     await database.close()
     await server.stop()

@@ -17,7 +17,7 @@ from tollhouse.ledger.model import LedgerAccount
 from tollhouse.notices.model import EmailState
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import AttemptState, Cause, Mode, Status
-from tollhouse.payments.reversals import Reason as ReversalReason
+from tollhouse.payments.reversals import ReversalReason
 from tollhouse.risk.assess import Kind as VelocityKind
 from tollhouse.simulator.test_data import Type as TestDataType
 from tollhouse.threeds.model import AuthenticationState

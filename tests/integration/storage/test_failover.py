@@ -46,11 +46,11 @@ async def test_the_standby_is_promoted(cluster: Cluster) -> None:
     assert not await is_standby(database)
     async with database.acquire() as connection:
         await connection.execute("create table public.number (value int primary key)")
-    lane = Coalescer("test", write, database, patience_seconds=60)
-    assert await lane.submit(1) == 1
+    write_queue = Coalescer("test", write, database, patience_seconds=60)
+    assert await write_queue.submit(1) == 1
     await wait_until_copied(cluster)
     await cluster.primary.stop()
-    waiting = asyncio.create_task(lane.submit(2))
+    waiting = asyncio.create_task(write_queue.submit(2))
     await asyncio.sleep(0.3)
     assert not waiting.done()
     await cluster.promote()
@@ -73,9 +73,9 @@ async def test_a_server_that_turns_read_only_is_left(cluster: Cluster) -> None:
     await cluster.run(cluster.primary, "alter system set default_transaction_read_only = on")
     await cluster.run(cluster.primary, "select pg_reload_conf()")
     await asyncio.sleep(0.3)
-    lane = Coalescer("test", write, database, patience_seconds=60)
+    write_queue = Coalescer("test", write, database, patience_seconds=60)
     async with asyncio.timeout(60):
-        assert await lane.submit(1) == 1
+        assert await write_queue.submit(1) == 1
     places = set()
     for _ in range(8):
         async with database.acquire() as connection:
@@ -145,12 +145,12 @@ async def test_a_plan_that_no_longer_fits_is_made_again(empty_dsn: str) -> None:
             await connection.fetch("select * from thing where n = $1", 1)
         return list(items)
 
-    lane = Coalescer("test", flush, database)
-    assert await lane.submit(1) == 1
+    write_queue = Coalescer("test", flush, database)
+    assert await write_queue.submit(1) == 1
     other = await asyncpg.connect(empty_dsn)
     await other.execute("alter table thing add column more text")
-    assert await lane.submit(2) == 2
+    assert await write_queue.submit(2) == 2
     await other.execute("alter table thing alter column n type bigint")
-    assert await lane.submit(3) == 3
+    assert await write_queue.submit(3) == 3
     await other.close()
     await database.close()

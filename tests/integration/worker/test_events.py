@@ -26,9 +26,9 @@ from tests.support.callbacks import (
     wait_until,
 )
 
-from tollhouse.ipn.delivery.attempt import Limits
+from tollhouse.ipn.delivery.attempt import AttemptLimits
 from tollhouse.ipn.delivery.deliver import DeliveryRules, claim, claim_runs
-from tollhouse.ipn.delivery.workers import Presence
+from tollhouse.ipn.delivery.workers import Heartbeat
 from tollhouse.ipn.log import select_event_deliveries, select_payment_deliveries, select_recent_deliveries
 from tollhouse.ipn.number import number_batch
 from tollhouse.kernel.errors import DatabaseUnavailable
@@ -37,7 +37,7 @@ from tollhouse.storage.database import Database
 from tollhouse.worker.events import DeliveryLimits, deliver_events, number_events
 
 RULES = DeliveryRules(
-    limits=Limits(connect_seconds=0.2, total_seconds=0.4, place_seconds=0.2),
+    limits=AttemptLimits(connect_seconds=0.2, total_seconds=0.4, place_seconds=0.2),
     run_seconds=0.5,
     lease_seconds=1.5,
     waits=[timedelta(milliseconds=50)],
@@ -181,7 +181,7 @@ async def test_order_within_a_payment_is_kept(merchants: Database) -> None:
 async def test_hanging_endpoint_delays_no_other(merchants: Database) -> None:
     """While other endpoints hang to the end of their time, one gets its events before any of theirs has ended."""
     rules = replace(
-        RULES, limits=Limits(total_seconds=30), run_seconds=30, lease_seconds=90, horizon=timedelta(seconds=120)
+        RULES, limits=AttemptLimits(total_seconds=30), run_seconds=30, lease_seconds=90, horizon=timedelta(seconds=120)
     )
     bounds = DeliveryLimits(total=16, slow_after_seconds=0.05, drain_seconds=0.1)
     async with open_endpoint(hang) as hanging, open_endpoint() as healthy:
@@ -213,7 +213,7 @@ async def open_many(count: int) -> AsyncIterator[tuple[list[str], Endpoint]]:
 async def test_one_merchant_takes_no_more_than_its_share(merchants: Database, *, proven: bool) -> None:
     """A merchant with many hanging endpoints has its share of the places, and another's events go out meanwhile."""
     rules = replace(
-        RULES, limits=Limits(total_seconds=60), run_seconds=30, lease_seconds=120, horizon=timedelta(seconds=300)
+        RULES, limits=AttemptLimits(total_seconds=60), run_seconds=30, lease_seconds=120, horizon=timedelta(seconds=300)
     )
     bounds = DeliveryLimits(total=128, of_claim=32, slow_after_seconds=0.05, drain_seconds=0.1)
     share = 32 if proven else 16
@@ -272,7 +272,7 @@ async def test_leases_of_a_dead_worker_are_taken_back(merchants: Database) -> No
     rules = replace(RULES, lease_seconds=600)
     await insert_events(merchants, ["https://a.example/"])
     await number_batch(merchants)
-    dead, alive = (Presence(merchants, silent_after=timedelta(milliseconds=200)) for _ in range(2))
+    dead, alive = (Heartbeat(merchants, silent_after=timedelta(milliseconds=200)) for _ in range(2))
     await dead.beat()
     claimed = await claim(merchants, replace(rules.capacity(10), worker_id=dead.worker_id))
     assert len(claimed.runs) == 1
@@ -284,7 +284,7 @@ async def test_leases_of_a_dead_worker_are_taken_back(merchants: Database) -> No
 
 async def test_nobody_is_taken_for_dead_after_an_outage(merchants: Database) -> None:
     """A worker that has just come, or comes back to the database, does not judge those that could not speak either."""
-    first, second = (Presence(merchants, silent_after=timedelta(milliseconds=200)) for _ in range(2))
+    first, second = (Heartbeat(merchants, silent_after=timedelta(milliseconds=200)) for _ in range(2))
     await insert_events(merchants, ["https://a.example/"])
     await number_batch(merchants)
     await first.beat()
@@ -334,7 +334,7 @@ async def test_event_claimed_by_a_dead_worker_arrives(merchants: Database) -> No
 async def test_stop_gives_back_what_hangs(merchants: Database) -> None:
     """A worker that stops waits a little for its attempts, then leaves them to be made again at once by another."""
     bounds = DeliveryLimits(drain_seconds=0.05)
-    rules = replace(RULES, limits=Limits(total_seconds=20), lease_seconds=60)
+    rules = replace(RULES, limits=AttemptLimits(total_seconds=20), lease_seconds=60)
     async with open_endpoint(hang) as endpoint:
         async with work(merchants, rules=rules, bounds=bounds):
             await insert_events(merchants, [endpoint.url] * 2)

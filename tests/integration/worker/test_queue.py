@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from tests.support.callbacks import wait_until
 
 from tollhouse.kernel.errors import DatabaseUnavailable, NotFound
-from tollhouse.worker.queue import LeasedQueue, UnderWay, Work, choose_rest
+from tollhouse.worker.queue import LeasedQueue, RunningPiece, Work, choose_rest
 
 
 class Rows:
@@ -25,7 +25,7 @@ class Rows:
         self.most_under_way = 0
         self.work = Work("numbers", lease=self.lease, handle=handle, release=self.release)
 
-    async def lease(self, under_way: Sequence[UnderWay[int]]) -> Sequence[int]:
+    async def lease(self, under_way: Sequence[RunningPiece[int]]) -> Sequence[int]:
         """Lease what there is room for."""
         self.most_under_way = max(self.most_under_way, len(under_way))
         count = self.room - len(under_way)
@@ -82,7 +82,7 @@ async def test_a_rest_is_ended_by_a_wake_up_and_not_by_a_piece() -> None:
     stop, wake, handled = asyncio.Event(), asyncio.Event(), asyncio.Event()
     looks: list[int] = []
 
-    async def lease(under_way: Sequence[UnderWay[int]]) -> Sequence[int]:
+    async def lease(under_way: Sequence[RunningPiece[int]]) -> Sequence[int]:
         looks.append(len(under_way))
         if len(looks) == 1:
             await asyncio.sleep(0.5)  # so that the rest is the longest
@@ -151,7 +151,7 @@ async def test_a_look_that_breaks_is_no_end() -> None:
     stop = asyncio.Event()
     looks = 0
 
-    async def lease(_under_way: Sequence[UnderWay[int]]) -> Sequence[int]:
+    async def lease(_under_way: Sequence[RunningPiece[int]]) -> Sequence[int]:
         nonlocal looks
         looks += 1
         if looks < 3:

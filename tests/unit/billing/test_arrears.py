@@ -243,9 +243,9 @@ def test_all_that_is_shown_in_seconds_is_whole_seconds() -> None:
 def test_catching_up_is_told_as_it_will_be() -> None:
     """Missed charges are told with the times at which they will be made, a day apart, then the schedule."""
     case = seen(sign_up(), after(35))
-    told = [(each.charge.due_at, each.at) for each in list_upcoming(case, most=5)]
+    summarized = [(each.charge.due_at, each.at) for each in list_upcoming(case, most=5)]
     dues = [after(10), after(20), after(30), after(40), after(50)]
-    assert told == list(zip(dues, [after(35), after(36), after(37), after(40), after(50)], strict=True))
+    assert summarized == list(zip(dues, [after(35), after(36), after(37), after(40), after(50)], strict=True))
 
 
 def test_a_wait_is_told() -> None:

@@ -9,16 +9,16 @@ import pytest
 
 from tollhouse.billing.dunning import (
     MAX_DECLINES,
+    AwaitCard,
     Decision,
     End,
     Failure,
-    Hold,
     Policy,
     Retry,
     choose_allowed_time,
-    choose_course,
     choose_limits,
     choose_policy,
+    choose_rule,
     decide,
     default_policy,
     read_policy,
@@ -49,9 +49,9 @@ def follow(code: str = FUNDS, advice_code: str | None = None, policy: Policy = D
 
 
 RETRY = Retry(after(days=1))
-MEND = Hold(NEXT, "new_account_needed")
-CARDHOLDER = Hold(NEXT, "cardholder_needed")
-LEAVE = Hold(NEXT, "not_to_be_repeated")
+MEND = AwaitCard(NEXT, "new_account_needed")
+CARDHOLDER = AwaitCard(NEXT, "cardholder_needed")
+LEAVE = AwaitCard(NEXT, "not_to_be_repeated")
 NEVER = End("never_again")
 STOPPED = End("cardholder_stopped")
 
@@ -123,7 +123,7 @@ def test_what_follows_a_code_of_our_own(code: str, expected: Decision) -> None:
 
 def test_what_was_never_sent_again_by_the_table_of_codes_is_not_by_us() -> None:
     """No code of an issuer is retried unasked whose published advice is anything but to send it again later."""
-    retried = {code.code for code in list_codes() if choose_course(code.code, None).then == "retry"}
+    retried = {code.code for code in list_codes() if choose_rule(code.code, None).then == "retry"}
     later = {code.code for code in list_codes() if code.retry == "later" and code.category == 2}
     assert retried == later | {"1030"}
 
@@ -132,7 +132,7 @@ def test_category_1_is_never_retried() -> None:
     """Whatever the advice, a decline for good ends the subscription."""
     declined = [code.code for code in list_codes() if code.category == 1]
     advised = [None, "02", "24", "40", "43", "x"]
-    assert {choose_course(code, advice).then for code in declined for advice in advised} == {"end"}
+    assert {choose_rule(code, advice).then for code in declined for advice in advised} == {"end"}
 
 
 # ---------------------------------------------------------------- advice
@@ -210,8 +210,8 @@ def test_a_schedule_that_fell_behind_keeps_its_gaps() -> None:
     ("days", "tries", "failed_days", "expected"),
     [
         (7, 3, 3, Retry(after(days=5))),
-        (7, 4, 5, Hold(after(days=7), "no_time_left")),
-        (1, 1, 0, Hold(after(days=1), "no_time_left")),
+        (7, 4, 5, AwaitCard(after(days=7), "no_time_left")),
+        (1, 1, 0, AwaitCard(after(days=1), "no_time_left")),
         (7, 1, 7, End("no_time_left")),
         (7, 1, 40, End("no_time_left")),
     ],
@@ -223,21 +223,21 @@ def test_the_next_period_bounds_dunning(days: int, tries: int, failed_days: int,
 
 def test_without_a_next_period_dunning_ends_after_thirty_days() -> None:
     """What waits after the last charge of a schedule waits 30 days, and what is due then is not tried."""
-    assert follow("5054", next_due_at=None) == Hold(after(days=30), "new_account_needed")
-    assert follow(next_due_at=None, failed_at=after(days=28), tries=2) == Hold(after(days=30), "no_time_left")
+    assert follow("5054", next_due_at=None) == AwaitCard(after(days=30), "new_account_needed")
+    assert follow(next_due_at=None, failed_at=after(days=28), tries=2) == AwaitCard(after(days=30), "no_time_left")
 
 
 def test_a_longer_schedule_without_a_next_period_is_carried_out() -> None:
     """A site's own schedule of 60 days ends with its last retry; what waits then waits for a day more."""
     policy = Policy((1, 60))
     assert follow(policy=policy, next_due_at=None, tries=2, failed_at=after(days=1)) == Retry(after(days=60))
-    assert follow("5054", policy=policy, next_due_at=None) == Hold(after(days=61), "new_account_needed")
+    assert follow("5054", policy=policy, next_due_at=None) == AwaitCard(after(days=61), "new_account_needed")
 
 
 def test_without_retries_it_waits() -> None:
     """A site without retries keeps the subscription past due for a new account; what ends at once still does."""
     policy = Policy(())
-    assert follow(policy=policy) == Hold(NEXT, "retries_disabled")
+    assert follow(policy=policy) == AwaitCard(NEXT, "retries_disabled")
     assert follow("5054", policy=policy) == MEND
     assert follow("5004", policy=policy) == NEVER
 
@@ -251,7 +251,7 @@ def test_a_fault_of_ours_ends_no_daily_subscription(code: str) -> None:
     tomorrow = after(days=1)
     assert follow(code, next_due_at=tomorrow) == Retry(DUE + MOMENT + timedelta(hours=1))
     assert follow(code) == RETRY
-    assert follow(next_due_at=tomorrow) == Hold(tomorrow, "no_time_left")
+    assert follow(next_due_at=tomorrow) == AwaitCard(tomorrow, "no_time_left")
     for failed_at in (after(hours=23, minutes=30), after(days=5)):
         assert follow(code, next_due_at=tomorrow, failed_at=failed_at) == Retry(failed_at + timedelta(hours=1))
     assert follow(code, policy=Policy(())) == Retry(DUE + MOMENT + timedelta(days=1))
@@ -304,7 +304,7 @@ def test_two_limits_both_hold() -> None:
 def test_a_limit_that_outlasts_dunning_ends_it() -> None:
     """If a limit lets no try through before the next period falls due, nothing is tried until then."""
     assert follow(brand="amex", earlier_declines=[after(days=-1)] * 6) == Retry(after(days=29))
-    assert follow(brand="amex", earlier_declines=[DUE] * 6) == Hold(NEXT, "no_time_left")
+    assert follow(brand="amex", earlier_declines=[DUE] * 6) == AwaitCard(NEXT, "no_time_left")
 
 
 # ---------------------------------------------------------------- policies

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from tollhouse.billing.dunning import (
     MAX_DECLINES,
+    AwaitCard,
     End,
     Failure,
-    Hold,
     Policy,
     Retry,
     choose_allowed_time,
-    choose_course,
+    choose_rule,
     decide,
 )
 from tollhouse.kernel.codes import list_codes
@@ -63,10 +63,10 @@ def break_limits(declined_at: Sequence[datetime], brand: str) -> list[datetime]:
 def test_there_is_always_an_answer(failure: Failure, policy: Policy) -> None:
     """Whatever the code, the advice and the times, a decision is made, and none lies before the failure."""
     decision = decide(failure, policy)
-    assert isinstance(decision, Retry | Hold | End)
+    assert isinstance(decision, Retry | AwaitCard | End)
     if isinstance(decision, Retry):
         assert decision.at > failure.failed_at
-    if isinstance(decision, Hold):
+    if isinstance(decision, AwaitCard):
         assert decision.until > failure.failed_at
 
 
@@ -74,13 +74,13 @@ def test_there_is_always_an_answer(failure: Failure, policy: Policy) -> None:
 def test_no_retry_when_the_next_period_is_due(failure: Failure, policy: Policy) -> None:
     """A retry after a decline is before the next period falls due, not before its day, and there is one try left."""
     decision = decide(failure, policy)
-    if not choose_course(failure.code, failure.advice_code).is_decline:
+    if not choose_rule(failure.code, failure.advice_code).is_decline:
         assert isinstance(decision, Retry)
     elif isinstance(decision, Retry):
         assert failure.next_due_at is None or decision.at < failure.next_due_at
         assert failure.tries <= len(policy.retry_days)
         assert decision.at >= failure.due_at + policy.retry_days[failure.tries - 1] * DAY
-        assert decision.at >= failure.failed_at + choose_course(failure.code, failure.advice_code).wait
+        assert decision.at >= failure.failed_at + choose_rule(failure.code, failure.advice_code).wait
 
 
 @given(times, st.sampled_from(sorted(LIMITS)), st.lists(times, max_size=MAX_DECLINES))

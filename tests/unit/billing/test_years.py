@@ -38,13 +38,13 @@ def judge(world: World) -> Bills:
 def test_rough_years(prices: tuple[Price, ...], at: datetime, seed: int) -> None:
     """With outages, crashes, two workers, declines and a merchant's wishes: once, in order, and as it was foretold."""
     world = live(prices, at, seed, ROUGH)
-    told = f"live({prices}, {at!r}, {seed}, ROUGH)\n{world.subscription}"
+    summarized = f"live({prices}, {at!r}, {seed}, ROUGH)\n{world.subscription}"
     bills = judge(world)
-    assert bills.find_faults() == [], told
+    assert bills.find_faults() == [], summarized
     if not world.is_repriced:
         charged = [(each.due_at, each.amount_minor) for each in bills.paid]
         expected = list_foretold(world)
-        assert charged[: len(expected)] == expected[: len(charged)], told
+        assert charged[: len(expected)] == expected[: len(charged)], summarized
 
 
 @pytest.mark.slow

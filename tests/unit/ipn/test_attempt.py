@@ -12,11 +12,11 @@ from tests.support.callbacks import SECRET, make_delivery
 
 from tollhouse import __version__
 from tollhouse.ipn.delivery.attempt import (
-    EXCERPT_BYTES,
+    MAX_EXCERPT_BYTES,
     build_headers,
     classify_error,
     decode_excerpt,
-    judge_status,
+    find_status_error,
     write_body,
 )
 from tollhouse.ipn.message.legacy import sign
@@ -86,13 +86,13 @@ def test_event_without_request_has_no_request_id() -> None:
 @given(st.integers(100, 599))
 def test_only_three_statuses_acknowledge(status: int) -> None:
     """200, 201 and 202 acknowledge, and nothing else does."""
-    assert (judge_status(status) is None) == (status in (200, 201, 202))
+    assert (find_status_error(status) is None) == (status in (200, 201, 202))
 
 
 def test_redirect_is_named() -> None:
     """A redirect has a name of its own in the log, since it looks like success in a browser."""
-    assert judge_status(302) == "redirected"
-    assert judge_status(500) == "not_acknowledged"
+    assert find_status_error(302) == "redirected"
+    assert find_status_error(500) == "not_acknowledged"
 
 
 @pytest.mark.parametrize(
@@ -118,6 +118,6 @@ def test_errors_are_named_by_what_they_mean(error: Exception, word: str) -> None
 def test_excerpt_is_text_that_can_be_stored(answer: bytes) -> None:
     """Whatever an endpoint answers, its excerpt is at most 1 KiB of text that PostgreSQL takes."""
     text = decode_excerpt(answer)
-    assert len(text) <= EXCERPT_BYTES
+    assert len(text) <= MAX_EXCERPT_BYTES
     assert "\x00" not in text
     text.encode()

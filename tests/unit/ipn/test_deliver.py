@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.support.callbacks import make_delivery
 
-from tollhouse.ipn.delivery.attempt import Limits
+from tollhouse.ipn.delivery.attempt import AttemptLimits
 from tollhouse.ipn.delivery.deliver import DeliveryDependencies, DeliveryRules, choose_outcome, deliver_run
 from tollhouse.ipn.model import Delivery, DeliveryAttempt, Outcome, Run
 
@@ -46,7 +46,7 @@ def test_outcome_follows_from_the_attempt(
 def test_lease_outlasts_a_run() -> None:
     """Rules under which a lease could run out during a run are refused."""
     with pytest.raises(ValueError, match="outlast"):
-        DeliveryRules(lease_seconds=20, run_seconds=10, limits=Limits(total_seconds=10))
+        DeliveryRules(lease_seconds=20, run_seconds=10, limits=AttemptLimits(total_seconds=10))
 
 
 async def run(

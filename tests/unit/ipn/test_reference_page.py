@@ -12,7 +12,7 @@ import pytest
 from tests.support.callbacks import BODY, SECRET, make_delivery
 
 from tollhouse.ipn.delivery.attempt import build_headers
-from tollhouse.ipn.delivery.schedule import WAITS
+from tollhouse.ipn.delivery.schedule import RETRY_INTERVALS
 from tollhouse.ipn.message.signature import sign_status
 from tollhouse.ipn.model import AttemptError
 
@@ -63,4 +63,4 @@ def test_page_has_the_schedule() -> None:
     """The page's table has the waits of the code, in order."""
     units = {"second": 1, "minute": 60, "hour": 3600}
     rows = re.findall(r"^\| \d+(?: to \d+)? \| (\d+) (second|minute|hour)s?", PAGE, re.MULTILINE)
-    assert [int(count) * units[unit] for count, unit in rows] == [wait.total_seconds() for wait in WAITS]
+    assert [int(count) * units[unit] for count, unit in rows] == [wait.total_seconds() for wait in RETRY_INTERVALS]

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.ipn.delivery.schedule import HORIZON, JITTER, MAX_RETRY_AFTER, WAITS, choose_retry, parse_retry_after
+from tollhouse.ipn.delivery.schedule import (
+    HORIZON,
+    JITTER,
+    MAX_RETRY_AFTER,
+    RETRY_INTERVALS,
+    choose_retry,
+    parse_retry_after,
+)
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 chances = st.floats(0, 1)
@@ -37,7 +44,7 @@ def test_there_are_thirteen_attempts_in_five_days(drawn: list[float]) -> None:
 def test_jitter_takes_away_a_tenth_at_most(attempts: int, chance: float) -> None:
     """A wait is never longer than published, and never shorter than nine tenths of that."""
     wait = choose_retry(attempts, age=timedelta(0), chance=chance)
-    published = WAITS[min(attempts, len(WAITS)) - 1]
+    published = RETRY_INTERVALS[min(attempts, len(RETRY_INTERVALS)) - 1]
     assert wait is not None
     assert published * (1 - JITTER) <= wait <= published
 

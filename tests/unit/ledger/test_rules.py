@@ -13,7 +13,7 @@ from tests.support.payments import payment
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.ledger.model import LedgerAccount, LedgerEntry, Movement, MovementKind
 from tollhouse.ledger.rules import derive_entries
-from tollhouse.payments.consequences import PostLines
+from tollhouse.payments.consequences import PostEntries
 from tollhouse.payments.dispute_steps import Dispute, DisputeStep
 from tollhouse.payments.model import Mode, Status
 
@@ -90,7 +90,7 @@ def test_only_approved_amounts_are_posted(mode: Mode) -> None:
     """Approved movements above zero are posted; declines, verifications and open attempts are not."""
     dispute = Dispute(DisputeStep.FIRST, 1999, 0) if mode is Mode.CHARGEBACK else None
     settled = payment(mode=mode, status=Status.SUCCESS, dispute=dispute)
-    rows = PostLines().rows(settled)
+    rows = PostEntries().rows(settled)
     assert {(row[0], row[1], row[-1]) for row in rows} == {(settled.merchant_id, settled.transaction_id, "USD")}
     assert [row[3:6] for row in rows] == move(MovementKind(mode.value))
     for changes in (
@@ -98,7 +98,7 @@ def test_only_approved_amounts_are_posted(mode: Mode) -> None:
         {"status": Status.PENDING},
         {"status": Status.FAIL},
     ):
-        assert not PostLines().rows(payment(mode=mode, **changes))
+        assert not PostEntries().rows(payment(mode=mode, **changes))
 
 
 @pytest.mark.parametrize("step", DisputeStep)
@@ -107,5 +107,5 @@ def test_chargeback_posts_the_moved_amount(step: DisputeStep) -> None:
     moved = 700 if step in {DisputeStep.FIRST, DisputeStep.SECOND, DisputeStep.WON} else 0
     settled = payment(mode=Mode.CHARGEBACK, status=Status.SUCCESS, dispute=Dispute(step, moved, 0))
     kind = MovementKind.DISPUTE_WON if step is DisputeStep.WON else MovementKind.CHARGEBACK
-    posted = [row[3:6] for row in PostLines().rows(settled)]
+    posted = [row[3:6] for row in PostEntries().rows(settled)]
     assert posted == ([(*move(kind)[0][:2], moved)] if moved else [])

@@ -47,10 +47,10 @@ def outcome_step(name: str) -> tuple[Step, str]:
 
 
 STEPS: dict[str, tuple[Step, str]] = {name: outcome_step(name) for name in OUTCOMES} | {
-    "refused": (lambda before: lifecycle.refuse(before, codes.ACCOUNT_DISABLED, LATER), "declined"),
-    "challenged": (lambda before: lifecycle.move(before, AttemptState.CHALLENGED), "challenged"),
-    "taken back": (lambda before: lifecycle.move(before, AttemptState.REVERSING), "reversing"),
-    "resumed": (lambda before: lifecycle.move(before, AttemptState.IN_FLIGHT), "in_flight"),
+    "refused": (lambda before: lifecycle.fail(before, codes.ACCOUNT_DISABLED, LATER), "declined"),
+    "challenged": (lambda before: lifecycle.set_attempt_state(before, AttemptState.CHALLENGED), "challenged"),
+    "taken back": (lambda before: lifecycle.set_attempt_state(before, AttemptState.REVERSING), "reversing"),
+    "resumed": (lambda before: lifecycle.set_attempt_state(before, AttemptState.IN_FLIGHT), "in_flight"),
 }
 
 

@@ -20,39 +20,41 @@ from tollhouse.payments.model import AttemptState, Mode, Status
 from tollhouse.payments.operations.balance import (
     ALL,
     MAX_TRANSACTIONS,
+    AllowedOperation,
+    PastTransaction,
     PaymentBalance,
-    Step,
-    Sum,
-    Verdict,
-    judge_capture,
-    judge_chargeback,
-    judge_credit,
-    judge_dispute,
-    judge_release,
-    judge_void,
+    RequestedAmount,
+    decide_capture,
+    decide_chargeback,
+    decide_dispute,
+    decide_refund,
+    decide_release,
+    decide_void,
 )
 
 USD = Currency.of("USD")
 JUDGES: dict[Mode, Any] = {
-    Mode.CAPTURE: judge_capture,
-    Mode.CREDIT: judge_credit,
-    Mode.CHARGEBACK: judge_chargeback,
-    Mode.VOID: lambda position, _: judge_void(position),
+    Mode.CAPTURE: decide_capture,
+    Mode.CREDIT: decide_refund,
+    Mode.CHARGEBACK: decide_chargeback,
+    Mode.VOID: lambda balance, _: decide_void(balance),
 }
 
 
-def step(mode: Mode, amount_minor: int = 1000, status: Status = Status.SUCCESS, number: int = 1) -> Step:
+def step(mode: Mode, amount_minor: int = 1000, status: Status = Status.SUCCESS, number: int = 1) -> PastTransaction:
     """Return a transaction."""
-    return Step(number, mode, status, amount_minor, "scripted", f"{number}-1", AttemptState.APPROVED, 1)
+    return PastTransaction(number, mode, status, amount_minor, "scripted", f"{number}-1", AttemptState.APPROVED, 1)
 
 
-def back(moved_minor: int, dispute_step: DisputeStep = DisputeStep.FIRST, number: int = 9) -> Step:
+def back(moved_minor: int, dispute_step: DisputeStep = DisputeStep.FIRST, number: int = 9) -> PastTransaction:
     """Return a charge-back."""
     plain = step(Mode.CHARGEBACK, moved_minor, number=number)
     return replace(plain, dispute_step=dispute_step, moved_minor=moved_minor)
 
 
-def position(first: Mode = Mode.AUTH, *later: Step, amount_minor: int = 1000, **changes: Any) -> PaymentBalance:
+def balance(
+    first: Mode = Mode.AUTH, *later: PastTransaction, amount_minor: int = 1000, **changes: Any
+) -> PaymentBalance:
     """Return where a purchase of 10.00 stands."""
     return replace(PaymentBalance(step(first, amount_minor), later, USD, is_expired=False), **changes)
 
@@ -71,28 +73,30 @@ def position(first: Mode = Mode.AUTH, *later: Step, amount_minor: int = 1000, **
 )
 def test_never_more_than_there_is(first: Mode, wishes: list[tuple[Mode, int | None, Status, Status]]) -> None:
     """Whatever is wished in whatever order and however it ends: captured <= authorized, credited <= captured."""
-    now = position(first)
+    now = balance(first)
     for mode, amount, at_once, in_the_end in wishes:
         try:
-            verdict: Verdict = JUDGES[mode](now, Sum(None if amount is None else Decimal(amount) / 100))
+            allowed: AllowedOperation = JUDGES[mode](
+                now, RequestedAmount(None if amount is None else Decimal(amount) / 100)
+            )
         except Refusal:
             # Meanwhile what is open comes to its end.
             now = replace(now, later=tuple(_end(each, in_the_end) for each in now.later))
             continue
-        number, moved = len(now.later) + 2, verdict.money.amount_minor
+        number, moved = len(now.later) + 2, allowed.money.amount_minor
         assert moved > 0
-        if verdict.dispute is not None:
+        if allowed.dispute is not None:
             done = back(moved, number=number)
-            assert verdict.dispute.moved_minor - verdict.dispute.excess_minor <= now.left_minor
+            assert allowed.dispute.moved_minor - allowed.dispute.excess_minor <= now.left_minor
         else:
-            assert moved <= verdict.basis.amount_minor
-            done = step(verdict.mode or mode, moved, at_once, number=number)
+            assert moved <= allowed.basis.amount_minor
+            done = step(allowed.mode or mode, moved, at_once, number=number)
         now = replace(now, later=(*now.later, done))
         check(now)
         check(replace(now, later=tuple(_end(each, Status.SUCCESS) for each in now.later)))
 
 
-def _end(each: Step, status: Status) -> Step:
+def _end(each: PastTransaction, status: Status) -> PastTransaction:
     return replace(each, status=status) if each.status is Status.PENDING else each
 
 
@@ -115,59 +119,59 @@ def check(now: PaymentBalance) -> None:
 CAPTURED = step(Mode.CAPTURE, 600)
 
 
-def judges_of(now: PaymentBalance) -> dict[str, Callable[[], Verdict]]:
+def judges_of(now: PaymentBalance) -> dict[str, Callable[[], AllowedOperation]]:
     """Return the rules by their names, for all that there is."""
     return {
-        "capture": partial(judge_capture, now, ALL),
-        "void": partial(judge_void, now),
-        "credit": partial(judge_credit, now, ALL),
-        "release": partial(judge_release, now),
+        "capture": partial(decide_capture, now, ALL),
+        "void": partial(decide_void, now),
+        "credit": partial(decide_refund, now, ALL),
+        "release": partial(decide_release, now),
     }
 
 
 @pytest.mark.parametrize(
     ("now", "may"),
     [
-        (position(), {"capture", "void", "credit", "release"}),
-        (position(is_expired=True), {"void", "credit", "release"}),
-        (position(Mode.AUTH, CAPTURED), {"void", "credit"}),
-        (position(Mode.SALE), {"void", "credit"}),
-        (position(Mode.SALE, step(Mode.CREDIT, 400)), {"credit"}),
-        (position(Mode.SALE, step(Mode.CREDIT, 1000)), set()),
-        (position(Mode.SALE, step(Mode.CREDIT, 400, Status.FAIL)), {"void", "credit"}),
-        (position(Mode.SALE, back(400)), {"credit"}),
-        (position(Mode.SALE, back(1000)), set()),
-        (position(Mode.SALE, back(1500)), set()),
-        (position(Mode.SALE, back(1000), back(1000, DisputeStep.WON)), {"void", "credit"}),
-        (position(Mode.SALE, back(0, DisputeStep.RETRIEVAL), back(0, DisputeStep.ANSWER)), {"void", "credit"}),
-        (position(Mode.SALE, step(Mode.VOID)), set()),
-        (position(Mode.AUTH, step(Mode.VOID)), set()),
-        (position(Mode.AUTH, CAPTURED, step(Mode.VOID, 600)), set()),
-        (position(Mode.AUTH, step(Mode.CAPTURE, 600, Status.FAIL)), {"capture", "void", "credit", "release"}),
-        (position(Mode.AUTH, step(Mode.VOID, 1000, Status.FAIL)), {"capture", "void", "credit", "release"}),
-        (position(amount_minor=0), set()),
-        (replace(position(), first=step(Mode.AUTH, 1000, Status.FAIL)), set()),
-        (position(Mode.SALE, *[step(Mode.CREDIT, 1, Status.FAIL)] * MAX_TRANSACTIONS), set()),
+        (balance(), {"capture", "void", "credit", "release"}),
+        (balance(is_expired=True), {"void", "credit", "release"}),
+        (balance(Mode.AUTH, CAPTURED), {"void", "credit"}),
+        (balance(Mode.SALE), {"void", "credit"}),
+        (balance(Mode.SALE, step(Mode.CREDIT, 400)), {"credit"}),
+        (balance(Mode.SALE, step(Mode.CREDIT, 1000)), set()),
+        (balance(Mode.SALE, step(Mode.CREDIT, 400, Status.FAIL)), {"void", "credit"}),
+        (balance(Mode.SALE, back(400)), {"credit"}),
+        (balance(Mode.SALE, back(1000)), set()),
+        (balance(Mode.SALE, back(1500)), set()),
+        (balance(Mode.SALE, back(1000), back(1000, DisputeStep.WON)), {"void", "credit"}),
+        (balance(Mode.SALE, back(0, DisputeStep.RETRIEVAL), back(0, DisputeStep.ANSWER)), {"void", "credit"}),
+        (balance(Mode.SALE, step(Mode.VOID)), set()),
+        (balance(Mode.AUTH, step(Mode.VOID)), set()),
+        (balance(Mode.AUTH, CAPTURED, step(Mode.VOID, 600)), set()),
+        (balance(Mode.AUTH, step(Mode.CAPTURE, 600, Status.FAIL)), {"capture", "void", "credit", "release"}),
+        (balance(Mode.AUTH, step(Mode.VOID, 1000, Status.FAIL)), {"capture", "void", "credit", "release"}),
+        (balance(amount_minor=0), set()),
+        (replace(balance(), first=step(Mode.AUTH, 1000, Status.FAIL)), set()),
+        (balance(Mode.SALE, *[step(Mode.CREDIT, 1, Status.FAIL)] * MAX_TRANSACTIONS), set()),
     ],
 )
 def test_what_may_follow_what(now: PaymentBalance, may: set[str]) -> None:
     """Each state lets certain operations begin and refuses the others."""
-    for name, judge in judges_of(now).items():
+    for name, decide in judges_of(now).items():
         if name in may:
-            assert judge().money.amount_minor > 0
+            assert decide().money.amount_minor > 0
         else:
             with pytest.raises(Invalid):
-                judge()
+                decide()
 
 
 @pytest.mark.parametrize(
     ("now", "held_up"),
     [
-        (position(Mode.AUTH, step(Mode.CAPTURE, 600, Status.PENDING)), {"capture", "void", "credit", "release"}),
-        (position(Mode.AUTH, step(Mode.VOID, 1000, Status.PENDING)), {"capture", "void", "credit", "release"}),
-        (position(Mode.SALE, step(Mode.VOID, 1000, Status.PENDING)), {"void", "credit"}),
-        (position(Mode.SALE, step(Mode.CREDIT, 1000, Status.PENDING)), {"void"}),
-        (replace(position(), first=step(Mode.AUTH, 1000, Status.PENDING)), {"capture", "void", "credit", "release"}),
+        (balance(Mode.AUTH, step(Mode.CAPTURE, 600, Status.PENDING)), {"capture", "void", "credit", "release"}),
+        (balance(Mode.AUTH, step(Mode.VOID, 1000, Status.PENDING)), {"capture", "void", "credit", "release"}),
+        (balance(Mode.SALE, step(Mode.VOID, 1000, Status.PENDING)), {"void", "credit"}),
+        (balance(Mode.SALE, step(Mode.CREDIT, 1000, Status.PENDING)), {"void"}),
+        (replace(balance(), first=step(Mode.AUTH, 1000, Status.PENDING)), {"capture", "void", "credit", "release"}),
     ],
 )
 def test_what_waits_for_what(now: PaymentBalance, held_up: set[str]) -> None:
@@ -181,100 +185,100 @@ def test_what_waits_for_what(now: PaymentBalance, held_up: set[str]) -> None:
 def test_what_is_left() -> None:
     """Left is what was captured, less credits that succeeded or are open, less what issuers took, plus what was won."""
     credits_ = [step(Mode.CREDIT, 100), step(Mode.CREDIT, 50, Status.PENDING), step(Mode.CREDIT, 25, Status.FAIL)]
-    assert position(Mode.AUTH, CAPTURED, *credits_, back(200)).left_minor == 250
-    assert position(Mode.AUTH, CAPTURED, *credits_, back(200), back(150, DisputeStep.WON)).left_minor == 400
-    assert position(Mode.AUTH, CAPTURED, *credits_, back(5000)).left_minor == 0
-    assert position(Mode.AUTH).left_minor == 0
-    assert judge_credit(position(Mode.AUTH, CAPTURED, *credits_), ALL).money.amount_minor == 450
+    assert balance(Mode.AUTH, CAPTURED, *credits_, back(200)).left_minor == 250
+    assert balance(Mode.AUTH, CAPTURED, *credits_, back(200), back(150, DisputeStep.WON)).left_minor == 400
+    assert balance(Mode.AUTH, CAPTURED, *credits_, back(5000)).left_minor == 0
+    assert balance(Mode.AUTH).left_minor == 0
+    assert decide_refund(balance(Mode.AUTH, CAPTURED, *credits_), ALL).money.amount_minor == 450
 
 
 def test_what_an_operation_acts_on() -> None:
     """A credit or void of a captured authorization acts on the capture; before, on the authorization."""
     capture = replace(CAPTURED, transaction_id=7)
-    assert judge_credit(position(Mode.AUTH, capture), ALL).basis is capture
-    assert judge_void(position(Mode.AUTH, capture)).basis is capture
-    assert judge_void(position()).basis.mode is Mode.AUTH
+    assert decide_refund(balance(Mode.AUTH, capture), ALL).basis is capture
+    assert decide_void(balance(Mode.AUTH, capture)).basis is capture
+    assert decide_void(balance()).basis.mode is Mode.AUTH
 
 
-@pytest.mark.parametrize("wanted", [ALL, Sum(Decimal("10.00")), Sum(Decimal(10), "USD")])
-def test_a_credit_voids_what_nobody_captured(wanted: Sum) -> None:
+@pytest.mark.parametrize("requested", [ALL, RequestedAmount(Decimal("10.00")), RequestedAmount(Decimal(10), "USD")])
+def test_a_credit_voids_what_nobody_captured(requested: RequestedAmount) -> None:
     """A credit of all that an authorization holds is its void; of a part it is refused, and says how to do it."""
-    verdict = judge_credit(position(), wanted)
-    assert (verdict.mode, verdict.money.amount_minor) == (Mode.VOID, 1000)
+    allowed = decide_refund(balance(), requested)
+    assert (allowed.mode, allowed.money.amount_minor) == (Mode.VOID, 1000)
     with pytest.raises(RequestRejected) as refused:
-        judge_credit(position(), Sum(Decimal("9.99")))
+        decide_refund(balance(), RequestedAmount(Decimal("9.99")))
     assert [fault.subject for fault in refused.value.faults] == [Subject.AMOUNT]
 
 
-@pytest.mark.parametrize("judge", [judge_capture, judge_credit, judge_chargeback])
-def test_another_currency_is_refused(judge: Callable[[PaymentBalance, Sum], Verdict]) -> None:
+@pytest.mark.parametrize("decide", [decide_capture, decide_refund, decide_chargeback])
+def test_another_currency_is_refused(decide: Callable[[PaymentBalance, RequestedAmount], AllowedOperation]) -> None:
     """A sum in another currency than the payment's is refused, and so is another currency without a sum."""
-    now = position() if judge is judge_capture else position(Mode.SALE)
-    for wanted in (Sum(Decimal(1), "EUR"), Sum(None, "EUR")):
+    now = balance() if decide is decide_capture else balance(Mode.SALE)
+    for requested in (RequestedAmount(Decimal(1), "EUR"), RequestedAmount(None, "EUR")):
         with pytest.raises(RequestRejected) as refused:
-            judge(now, wanted)
+            decide(now, requested)
         assert [fault.subject for fault in refused.value.faults] == [Subject.CURRENCY]
 
 
 #: A payment that nobody would think of charging back.
 ODD = [
-    position(),
-    position(Mode.SALE, step(Mode.VOID)),
-    position(Mode.SALE, step(Mode.VOID, status=Status.PENDING)),
-    position(Mode.SALE, step(Mode.CREDIT, 1000)),
-    position(Mode.SALE, step(Mode.CREDIT, 1000, Status.PENDING)),
-    position(Mode.AUTH, step(Mode.CAPTURE, 600, Status.PENDING)),
-    replace(position(Mode.SALE), first=step(Mode.SALE, 1000, Status.PENDING)),
-    replace(position(Mode.SALE), first=step(Mode.SALE, 1000, Status.FAIL)),
-    position(amount_minor=0),
-    position(Mode.SALE, *[step(Mode.CREDIT, 1, Status.FAIL)] * MAX_TRANSACTIONS),
+    balance(),
+    balance(Mode.SALE, step(Mode.VOID)),
+    balance(Mode.SALE, step(Mode.VOID, status=Status.PENDING)),
+    balance(Mode.SALE, step(Mode.CREDIT, 1000)),
+    balance(Mode.SALE, step(Mode.CREDIT, 1000, Status.PENDING)),
+    balance(Mode.AUTH, step(Mode.CAPTURE, 600, Status.PENDING)),
+    replace(balance(Mode.SALE), first=step(Mode.SALE, 1000, Status.PENDING)),
+    replace(balance(Mode.SALE), first=step(Mode.SALE, 1000, Status.FAIL)),
+    balance(amount_minor=0),
+    balance(Mode.SALE, *[step(Mode.CREDIT, 1, Status.FAIL)] * MAX_TRANSACTIONS),
 ]
 
 
 @given(
-    now=st.sampled_from([*ODD, position(Mode.SALE)]), asked=st.integers(1, 5000), code=st.sampled_from(["USD", "JPY"])
+    now=st.sampled_from([*ODD, balance(Mode.SALE)]), asked=st.integers(1, 5000), code=st.sampled_from(["USD", "JPY"])
 )
 def test_a_dispute_is_a_fact(now: PaymentBalance, asked: int, code: str) -> None:
     """An issuer takes what it says, whatever became of the payment; how much of it was not left any more is said."""
-    verdict = judge_dispute(now, Money(asked, Currency.of(code)))
+    allowed = decide_dispute(now, Money(asked, Currency.of(code)))
     left = now.left_minor if code == "USD" else 0
-    assert verdict.money == Money(asked, Currency.of(code))
-    assert verdict.dispute is not None
-    assert (verdict.dispute.moved_minor, verdict.dispute.excess_minor) == (asked, max(asked - left, 0))
+    assert allowed.money == Money(asked, Currency.of(code))
+    assert allowed.dispute is not None
+    assert (allowed.dispute.moved_minor, allowed.dispute.excess_minor) == (asked, max(asked - left, 0))
 
 
 def test_what_is_charged_back_without_an_amount() -> None:
     """All that is left; where nothing is, all of the payment; and of a payment of nothing an amount has to be said."""
-    assert judge_chargeback(position(Mode.SALE, step(Mode.CREDIT, 400)), ALL).money.amount_minor == 600
-    assert judge_chargeback(position(Mode.SALE, step(Mode.CREDIT, 1000)), ALL).money.amount_minor == 1000
-    assert judge_chargeback(position(), ALL).money.amount_minor == 1000
+    assert decide_chargeback(balance(Mode.SALE, step(Mode.CREDIT, 400)), ALL).money.amount_minor == 600
+    assert decide_chargeback(balance(Mode.SALE, step(Mode.CREDIT, 1000)), ALL).money.amount_minor == 1000
+    assert decide_chargeback(balance(), ALL).money.amount_minor == 1000
     with pytest.raises(Invalid):
-        judge_chargeback(position(amount_minor=0), ALL)
+        decide_chargeback(balance(amount_minor=0), ALL)
 
 
 @pytest.mark.parametrize("step_", [DisputeStep.RETRIEVAL, DisputeStep.ANSWER, DisputeStep.COLLECTION])
 def test_a_notice_moves_nothing(step_: DisputeStep) -> None:
     """A request for information, its answer and a hand-over are about the sum and move none of it."""
-    verdict = judge_chargeback(position(Mode.SALE, back(1000)), ALL, step_)
-    assert verdict.dispute is not None
-    assert (verdict.money.amount_minor, verdict.dispute.moved_minor, verdict.dispute.excess_minor) == (1000, 0, 0)
+    allowed = decide_chargeback(balance(Mode.SALE, back(1000)), ALL, step_)
+    assert allowed.dispute is not None
+    assert (allowed.money.amount_minor, allowed.dispute.moved_minor, allowed.dispute.excess_minor) == (1000, 0, 0)
 
 
 def test_a_second_charge_back_takes_what_the_issuer_does_not_have() -> None:
     """After the first alone nothing more goes; after a dispute that was won the sum goes again."""
-    second = judge_chargeback(position(Mode.SALE, back(1000)), ALL, DisputeStep.SECOND).dispute
+    second = decide_chargeback(balance(Mode.SALE, back(1000)), ALL, DisputeStep.SECOND).dispute
     assert second is not None
     assert (second.moved_minor, second.excess_minor) == (0, 0)
-    won = position(Mode.SALE, back(1000), back(1000, DisputeStep.WON))
-    again = judge_chargeback(won, ALL, DisputeStep.SECOND).dispute
+    won = balance(Mode.SALE, back(1000), back(1000, DisputeStep.WON))
+    again = decide_chargeback(won, ALL, DisputeStep.SECOND).dispute
     assert again is not None
     assert (again.moved_minor, again.excess_minor) == (1000, 0)
 
 
 def test_nobody_wins_more_than_was_charged_back() -> None:
     """A dispute that was won brings back what was taken, or a part of it, and never more."""
-    now = position(Mode.SALE, back(700))
-    assert judge_chargeback(now, ALL, DisputeStep.WON).money.amount_minor == 700
-    for refused, wanted in ((now, Sum(Decimal("7.01"))), (position(Mode.SALE), ALL)):
+    now = balance(Mode.SALE, back(700))
+    assert decide_chargeback(now, ALL, DisputeStep.WON).money.amount_minor == 700
+    for refused, requested in ((now, RequestedAmount(Decimal("7.01"))), (balance(Mode.SALE), ALL)):
         with pytest.raises(Invalid):
-            judge_chargeback(refused, wanted, DisputeStep.WON)
+            decide_chargeback(refused, requested, DisputeStep.WON)

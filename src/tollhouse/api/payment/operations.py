@@ -19,7 +19,7 @@ from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Route
 from tollhouse.kernel.faults import Subject
 from tollhouse.payments.model import Mode
-from tollhouse.payments.operations.balance import Sum
+from tollhouse.payments.operations.balance import RequestedAmount
 from tollhouse.payments.operations.capture import capture
 from tollhouse.payments.operations.credit import credit
 from tollhouse.payments.operations.operate import OperationRequest
@@ -104,9 +104,9 @@ class CreditRequest(AmountFields, OperationFields):
     )
 
 
-def read_sum(body: AmountFields) -> Sum:
+def read_sum(body: AmountFields) -> RequestedAmount:
     """Return what a sound request says of an amount."""
-    return Sum(body.amount, body.currency)
+    return RequestedAmount(body.amount, body.currency)
 
 
 class OperationCalls:

@@ -17,7 +17,7 @@ from tollhouse.billing.changes.cancel import Cancellation, cancel
 from tollhouse.billing.changes.change import MISSING, access_subscription
 from tollhouse.billing.changes.recover import recover
 from tollhouse.billing.changes.reprice import reprice
-from tollhouse.billing.settle import summarize_subscription
+from tollhouse.billing.outcomes import summarize_subscription
 from tollhouse.catalog.prices import MAX_PRICES
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request

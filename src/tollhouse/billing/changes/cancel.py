@@ -9,7 +9,7 @@ from functools import partial
 from tollhouse.billing import lifecycle
 from tollhouse.billing.changes.change import change_subscription
 from tollhouse.billing.dependencies import BillingDependencies
-from tollhouse.billing.model import CANCELED, DELAYED, HappeningKind, Subscription, SubscriptionState
+from tollhouse.billing.model import CANCELED, DELAYED, LifecycleEventKind, Subscription, SubscriptionState
 from tollhouse.billing.store import Key
 
 
@@ -24,19 +24,19 @@ class Cancellation:
     tells_consumer: bool = False
 
 
-async def cancel(biller: BillingDependencies, key: Key, wish: Cancellation, *, request_id: str) -> Subscription:
+async def cancel(biller: BillingDependencies, key: Key, request: Cancellation, *, request_id: str) -> Subscription:
     """Cancel a subscription, and return it. Raises NotFound, and Invalid for an expired one."""
     rule = partial(
         lifecycle.cancel,
-        at=wish.at,
-        at_next_rebill=wish.at_next_rebill,
-        reason=wish.reason,
-        tells_consumer=wish.tells_consumer,
+        at=request.at,
+        at_next_rebill=request.at_next_rebill,
+        reason=request.reason,
+        tells_consumer=request.tells_consumer,
     )
-    return await change_subscription(biller, key, rule, request_id=request_id, telling=_tell_end)
+    return await change_subscription(biller, key, rule, request_id=request_id, telling=_choose_event_kind)
 
 
-def _tell_end(before: Subscription, after: Subscription) -> HappeningKind | None:
+def _choose_event_kind(before: Subscription, after: Subscription) -> LifecycleEventKind | None:
     if after.state is SubscriptionState.CANCELED:
         return CANCELED if before.state is not SubscriptionState.CANCELED else None
     return DELAYED if after.cancel_at != before.cancel_at else None

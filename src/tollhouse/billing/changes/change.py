@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.lifecycle import is_same_charge
-from tollhouse.billing.model import HappeningKind, LifecycleEvent, Subscription, SubscriptionContext
+from tollhouse.billing.model import LifecycleEvent, LifecycleEventKind, Subscription, SubscriptionContext
 from tollhouse.billing.store import Key, lock_case, select_case, update_subscriptions
 from tollhouse.kernel.errors import NotFound
 
@@ -15,7 +15,7 @@ MISSING = "There is no such subscription."
 #: Returns the changed subscription, or raises Invalid.
 Rule = Callable[[SubscriptionContext], Subscription]
 #: Returns the kind of event for a change from the old to the new subscription, or None.
-Telling = Callable[[Subscription, Subscription], HappeningKind | None]
+ChooseEventKind = Callable[[Subscription, Subscription], LifecycleEventKind | None]
 
 
 async def access_subscription(biller: BillingDependencies, key: Key) -> SubscriptionContext:
@@ -28,7 +28,7 @@ async def access_subscription(biller: BillingDependencies, key: Key) -> Subscrip
 
 
 async def change_subscription(
-    biller: BillingDependencies, key: Key, rule: Rule, *, request_id: str, telling: Telling | None = None
+    biller: BillingDependencies, key: Key, rule: Rule, *, request_id: str, telling: ChooseEventKind | None = None
 ) -> Subscription:
     """Change a subscription by a rule, and return it. Raises NotFound, and everything that the rule raises."""
     async with biller.database.transaction() as connection:

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from tollhouse.billing.changes.change import access_subscription
 from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.model import SubscriptionState
+from tollhouse.billing.outcomes import summarize_subscription
 from tollhouse.billing.renewals.renew import AT_ONCE
-from tollhouse.billing.settle import summarize_subscription
 from tollhouse.billing.store import Key, select_agreements
 from tollhouse.catalog.model import Price
 from tollhouse.idempotency.model import Claim

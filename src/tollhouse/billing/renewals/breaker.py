@@ -46,7 +46,7 @@ class Hour(Struct, frozen=True):
         return 0 if self.paused_at else max(0, self.limit - self.begun)
 
 
-async def note_renewals(connection: PlainConnection, count: int) -> Hour:
+async def count_renewals(connection: PlainConnection, count: int) -> Hour:
     """Count renewals that began, and return the hour. It is paused if they exceed its limit."""
     row = await queries.count_renewals(connection, count=count, floor=FLOOR, factor=FACTOR)
     if row is None:  # the first count of this hour

@@ -24,7 +24,7 @@ from tollhouse.payments.charge.account_update import apply_update, ask_for_updat
 from tollhouse.payments.charge.wallet import load_cards
 
 #: Until a card is checked again for which the updater gave no response.
-PAUSE = timedelta(hours=1)
+UPDATER_RETRY_INTERVAL = timedelta(hours=1)
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 async def lease_due_cards(biller: BillingDependencies, *, limit: int) -> list[SubscriptionContext]:
     """Lease subscriptions whose cards are due for a check, and learn the clocks of their merchants."""
     async with biller.database.acquire() as connection:
-        cases = await lease_cards(connection, limit=limit, pause=PAUSE)
+        cases = await lease_cards(connection, limit=limit, pause=UPDATER_RETRY_INTERVAL)
     for case in cases:
         biller.clock.observe_offset(case.subscription.merchant_id, case.clock_offset)
     return cases
@@ -48,12 +48,12 @@ async def check_card(biller: BillingDependencies, case: SubscriptionContext) -> 
     if isinstance(update, Unknown | NotSent):
         return  # its lease postponed it
     if isinstance(update, Updated):
-        await _take_over(biller, case, update.card)
+        await _apply_card(biller, case, update.card)
     else:
-        await _tell_expiry(biller, case)
+        await _record_expiry(biller, case)
 
 
-async def _take_over(biller: BillingDependencies, case: SubscriptionContext, card: Card) -> None:
+async def _apply_card(biller: BillingDependencies, case: SubscriptionContext, card: Card) -> None:
     """Apply an updated card to all subscriptions that are charged to it."""
     subscription = case.subscription
     async with biller.database.transaction() as connection:
@@ -71,7 +71,7 @@ async def _take_over(biller: BillingDependencies, case: SubscriptionContext, car
                 await update_subscriptions(connection, [switched], are_charging=fresh.is_charging)
 
 
-async def _tell_expiry(biller: BillingDependencies, case: SubscriptionContext) -> None:
+async def _record_expiry(biller: BillingDependencies, case: SubscriptionContext) -> None:
     """Record the event about a card that expires soon, once for each expiry.
 
     A card that is checked because it was declined had this event before, if it expires soon.

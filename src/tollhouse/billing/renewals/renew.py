@@ -2,8 +2,8 @@
 
     lease ──> load ──> begin (durable, if unchanged since) ──> call the acquirer ──> finish (durable)
 
-The lease only saves work. Begin makes sure that a period is charged once (`billing.settle`): the subscription is locked
-and must be unchanged since its lease, and a unique index allows no second open or paid attempt.
+The lease only saves work. Begin makes sure that a period is charged once (`billing.outcomes`): the subscription is
+locked and must be unchanged since its lease, and a unique index allows no second open or paid attempt.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tollhouse.billing.model import (
     CANCELED,
     EXPIRED,
     Agreement,
-    HappeningKind,
     LifecycleEvent,
+    LifecycleEventKind,
     Subscription,
     SubscriptionContext,
     SubscriptionState,
 )
-from tollhouse.billing.renewals.breaker import note_renewals
+from tollhouse.billing.renewals.breaker import count_renewals
 from tollhouse.billing.schedule import Charge
 from tollhouse.billing.store import (
     lease_due_subscriptions,
@@ -52,7 +52,7 @@ from tollhouse.storage.database import PlainConnection
 #: The life of a lease: a charge begins within seconds, and needs no lease after that.
 LEASE_SECONDS = 60.0
 #: Until a subscription is due again that could not be charged for a reason of ours.
-TROUBLE_PAUSE_SECONDS = 300.0
+RETRY_INTERVAL_SECONDS = 300.0
 
 AT_ONCE = Offset(0, "d")
 #: The source of a renewal in responses.
@@ -76,7 +76,7 @@ async def lease_due(biller: BillingDependencies, *, limit: int) -> list[Subscrip
     While renewals are paused (`billing.renewals.breaker`), nothing is charged by real time; other processing continues.
     """
     async with biller.database.acquire() as connection:
-        hour = await note_renewals(connection, 0)
+        hour = await count_renewals(connection, 0)
         cases = await lease_due_subscriptions(
             connection, limit=limit, charge_limit=min(limit, hour.room), lease_seconds=LEASE_SECONDS
         )
@@ -92,7 +92,7 @@ async def load_due(biller: BillingDependencies, cases: Sequence[SubscriptionCont
     """
     charging = [(case, charge) for case in cases if (charge := _find_due_charge(case)) is not None]
     charging_keys = {case.subscription.key for case, _ in charging}
-    await _settle_others(biller, [case for case in cases if case.subscription.key not in charging_keys])
+    await _process_others(biller, [case for case in cases if case.subscription.key not in charging_keys])
     if not charging:
         return []
     async with biller.database.acquire() as connection:
@@ -100,10 +100,10 @@ async def load_due(biller: BillingDependencies, cases: Sequence[SubscriptionCont
         accounts = await load_cards(
             connection, {(case.subscription.merchant_id, case.subscription.account_id) for case, _ in charging}
         )
-    found = await _put_together(biller, charging, agreements, accounts)
+    found = await _build_charges(biller, charging, agreements, accounts)
     if counted := sum(not due.case.clock_offset for due in found):
         async with biller.database.acquire() as connection:
-            await note_renewals(connection, counted)
+            await count_renewals(connection, counted)
     return found
 
 
@@ -129,7 +129,7 @@ def _find_due_charge(case: SubscriptionContext) -> Charge | None:
     return charge
 
 
-async def _put_together(
+async def _build_charges(
     biller: BillingDependencies,
     charging: Sequence[tuple[SubscriptionContext, Charge]],
     agreements: dict[tuple[int, int], Agreement],
@@ -153,7 +153,7 @@ async def _put_together(
             found.append(Due(case, due_charge, account, agreement))
     if put_off:
         async with biller.database.acquire() as connection:
-            await release_subscriptions(connection, put_off, pause_seconds=TROUBLE_PAUSE_SECONDS)
+            await release_subscriptions(connection, put_off, pause_seconds=RETRY_INTERVAL_SECONDS)
     return found
 
 
@@ -166,7 +166,7 @@ async def _wait_for_scheme(biller: BillingDependencies, case: SubscriptionContex
             await update_subscriptions(connection, [replace(fresh.subscription, charge_at=at)])
 
 
-async def _settle_others(biller: BillingDependencies, cases: Sequence[SubscriptionContext]) -> None:
+async def _process_others(biller: BillingDependencies, cases: Sequence[SubscriptionContext]) -> None:
     """End subscriptions that are over, and skip periods that cost nothing, by the facts under the lock."""
     if not cases:
         return
@@ -188,9 +188,9 @@ async def _write_others(
     changed = over_keys | {each.key for each in passed}
     kept = [case.subscription for case in cases if case.subscription.key not in changed]
     await update_subscriptions(connection, [over for _, over in ended] + passed + kept)
-    happenings = [_describe_end(over, case) for case, over in ended]
-    if happenings:
-        await biller.tell(connection, happenings)
+    lifecycle_events = [_describe_end(over, case) for case, over in ended]
+    if lifecycle_events:
+        await biller.tell(connection, lifecycle_events)
 
 
 def _costs_nothing(case: SubscriptionContext) -> bool:
@@ -200,7 +200,7 @@ def _costs_nothing(case: SubscriptionContext) -> bool:
 
 
 def _describe_end(over: Subscription, case: SubscriptionContext) -> LifecycleEvent:
-    kind: HappeningKind = CANCELED if over.state is SubscriptionState.CANCELED else EXPIRED
+    kind: LifecycleEventKind = CANCELED if over.state is SubscriptionState.CANCELED else EXPIRED
     return LifecycleEvent(kind, over, case.now, new_request_id())
 
 
@@ -211,7 +211,7 @@ def _request_renewal(due: Due) -> RequestedPayment:
     that began the agreement is sent.
     """
     subscription, agreement, account = due.case.subscription, due.agreement, due.account
-    addressee = agreement.addressee
+    recipient = agreement.recipient
     return RequestedPayment(
         merchant_id=account.merchant_id,
         items=(_build_item(subscription, due.charge),),
@@ -221,7 +221,7 @@ def _request_renewal(due: Due) -> RequestedPayment:
         metadata=agreement.metadata,
         ipn_url=agreement.ipn_url,
         redirect_url=agreement.redirect_url,
-        receipt=ReceiptRequest(addressee["to"], addressee["language"]) if addressee else None,
+        receipt=ReceiptRequest(recipient["to"], recipient["language"]) if recipient else None,
         renewing=Renewing(
             subscription.subscription_id,
             due.charge.period,

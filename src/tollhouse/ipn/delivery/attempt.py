@@ -14,7 +14,7 @@ import structlog
 from yarl import URL
 
 from tollhouse import __version__
-from tollhouse.ipn.delivery.names import spell
+from tollhouse.ipn.delivery.names import format_address
 from tollhouse.ipn.delivery.schedule import parse_retry_after
 from tollhouse.ipn.delivery.session import CallbackSession, Peer, peer
 from tollhouse.ipn.form import Form
@@ -30,8 +30,8 @@ ACKNOWLEDGED = frozenset({200, 201, 202})
 REDIRECTIONS = range(300, 400)
 
 #: Bytes of a response that are read, so that the connection can be reused, and bytes that are stored.
-MAX_ANSWER_BYTES = 16 * 1024
-EXCERPT_BYTES = 1024
+MAX_RESPONSE_BYTES = 16 * 1024
+MAX_EXCERPT_BYTES = 1024
 
 CONTENT_TYPES: Mapping[Form, str] = {"json": "application/json", "legacy": legacy.CONTENT_TYPE}
 USER_AGENT = f"Tollhouse/{__version__}"
@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AttemptLimits:
     """Time-outs of an attempt: `connect_seconds` for its connection, `total_seconds` for the whole.
 
     The total includes a second try. Before it begins, an attempt waits up to `place_seconds` for a slot of its address.
@@ -94,29 +94,29 @@ async def post_delivery(
     *,
     secrets_of: SecretsOf,
     policy: AddressPolicy,
-    limits: Limits,
+    limits: AttemptLimits,
 ) -> DeliveryAttempt | None:
     """Post an event once and return the attempt; None if no slot of its address was free in time."""
-    noted = Peer(delivery.merchant_id)
-    token = peer.set(noted)
+    target = Peer(delivery.merchant_id)
+    token = peer.set(target)
     begun = time.monotonic()
     try:
         check_url(delivery.url, policy)
         url = build_exact_url(delivery.url)
-        place = await _find_place(session, url, limits, noted)
+        place = await _find_slot(session, url, limits, target)
         looked_up = time.monotonic() - begun
         async with session.places.hold(place, seconds=limits.place_seconds) as held:
             if not held:
                 return None
             posting = _Posting(delivery, url, secrets_of, limits, time.monotonic() - looked_up + limits.total_seconds)
-            return await _attempt(session, posting, noted)
+            return await _attempt(session, posting, target)
     except Exception as caught:  # noqa: BLE001 - any error that an endpoint causes is a failed attempt
-        return _fail(caught, delivery, noted, begun)
+        return _fail(caught, delivery, target, begun)
     finally:
         peer.reset(token)
 
 
-def judge_status(status: int) -> AttemptError | None:
+def find_status_error(status: int) -> AttemptError | None:
     """Return None for a status that acknowledges, else the error."""
     if status in ACKNOWLEDGED:
         return None
@@ -132,7 +132,7 @@ def classify_error(error: BaseException) -> AttemptError:
 
 def decode_excerpt(excerpt: bytes) -> str:
     """Decode the beginning of a response as text. PostgreSQL does not accept NUL."""
-    return excerpt[:EXCERPT_BYTES].decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return excerpt[:MAX_EXCERPT_BYTES].decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 #: Special errors come before general ones.
@@ -159,11 +159,11 @@ class _Posting:
     delivery: Delivery
     url: URL
     secrets_of: SecretsOf
-    limits: Limits
+    limits: AttemptLimits
     deadline: float
 
 
-async def _find_place(session: CallbackSession, url: URL, limits: Limits, noted: Peer) -> tuple[int, str]:
+async def _find_slot(session: CallbackSession, url: URL, limits: AttemptLimits, target: Peer) -> tuple[int, str]:
     """Return the merchant and the address that need a slot. On loopback the address includes the port.
 
     Raises OSError if the host has no address, AddressRefused if the policy forbids one.
@@ -174,35 +174,35 @@ async def _find_place(session: CallbackSession, url: URL, limits: Limits, noted:
     except ValueError:
         try:
             async with asyncio.timeout(limits.connect_seconds):
-                found = await session.names.find(host, merchant_id=noted.merchant_id)
+                found = await session.names.find(host, merchant_id=target.merchant_id)
         except TimeoutError:
             raise aiohttp.ConnectionTimeoutError from None
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, "The host has no address.") from None
-        address = parse_address(spell(found[0][4]))
-    return noted.merchant_id, f"{address}:{url.port}" if address.is_loopback else str(address)
+        address = parse_address(format_address(found[0][4]))
+    return target.merchant_id, f"{address}:{url.port}" if address.is_loopback else str(address)
 
 
-async def _attempt(session: CallbackSession, posting: _Posting, noted: Peer) -> DeliveryAttempt:
+async def _attempt(session: CallbackSession, posting: _Posting, target: Peer) -> DeliveryAttempt:
     """Make an attempt that has its slot."""
     begun = time.monotonic()
     started_at = datetime.now(UTC)
     try:
-        status, excerpt, retry_after = await _exchange_with_fresh_connection(session, posting, noted)
+        status, excerpt, retry_after = await _exchange_with_fresh_connection(session, posting, target)
     except Exception as caught:  # noqa: BLE001 - as above
-        return _fail(caught, posting.delivery, noted, begun)
+        return _fail(caught, posting.delivery, target, begun)
     return DeliveryAttempt(
         started_at=started_at,
         duration_ms=round((time.monotonic() - begun) * 1000),
-        address=noted.address,
+        address=target.address,
         status=status,
-        error=judge_status(status),
+        error=find_status_error(status),
         excerpt=decode_excerpt(excerpt),
         retry_after_seconds=parse_retry_after(retry_after, now=datetime.now(UTC)),
     )
 
 
-def _fail(caught: Exception, delivery: Delivery, noted: Peer, begun: float) -> DeliveryAttempt:
+def _fail(caught: Exception, delivery: Delivery, target: Peer, begun: float) -> DeliveryAttempt:
     """Return a failed attempt with its error."""
     error = classify_error(caught)
     if error == "internal":
@@ -213,13 +213,13 @@ def _fail(caught: Exception, delivery: Delivery, noted: Peer, begun: float) -> D
     return DeliveryAttempt(
         started_at=datetime.now(UTC) - timedelta(seconds=seconds),
         duration_ms=round(seconds * 1000),
-        address=noted.address,
+        address=target.address,
         error=error,
     )
 
 
 async def _exchange_with_fresh_connection(
-    session: CallbackSession, posting: _Posting, noted: Peer
+    session: CallbackSession, posting: _Posting, target: Peer
 ) -> tuple[int, bytes, str | None]:
     """Exchange, and repeat once if the other side closed a kept connection as we reused it.
 
@@ -228,7 +228,7 @@ async def _exchange_with_fresh_connection(
     try:
         return await _exchange(session.kept, posting)
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-        if noted.opened or isinstance(error, aiohttp.ClientConnectorError):
+        if target.opened or isinstance(error, aiohttp.ClientConnectorError):
             raise
     return await _exchange(session.fresh, posting)
 
@@ -257,9 +257,9 @@ async def _read_excerpt(response: aiohttp.ClientResponse) -> bytes:
     kept = bytearray()
     total = 0
     try:
-        while total < MAX_ANSWER_BYTES and (chunk := await response.content.readany()):
+        while total < MAX_RESPONSE_BYTES and (chunk := await response.content.readany()):
             total += len(chunk)
-            kept += chunk[: EXCERPT_BYTES - len(kept)]
+            kept += chunk[: MAX_EXCERPT_BYTES - len(kept)]
     except (aiohttp.ClientError, TimeoutError, OSError):
         response.close()
     return bytes(kept)

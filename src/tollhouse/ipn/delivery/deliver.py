@@ -19,23 +19,23 @@ import structlog
 
 from tollhouse.ipn import store
 from tollhouse.ipn.delivery import claims, schedule
-from tollhouse.ipn.delivery.attempt import Limits
+from tollhouse.ipn.delivery.attempt import AttemptLimits
 from tollhouse.ipn.delivery.claims import Capacity, LeasedRuns, Share
 from tollhouse.ipn.delivery.schedule import choose_pause
 from tollhouse.ipn.model import Delivery, DeliveryAttempt, Outcome, Run
-from tollhouse.ipn.store import OutcomeRow, Probing
+from tollhouse.ipn.store import OutcomeRow, ProbeRules
 from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database, PlainConnection
 
 #: Outcomes of one database transaction.
-BATCH = 256
+MAX_BATCH_OUTCOMES = 256
 
 #: Outcomes wait so long for others, because one database transaction for each would cost as much as a payment.
-GATHER_SECONDS = 0.02
+BATCH_INTERVAL_SECONDS = 0.02
 
 #: Tries of a claim, and the interval between them, while other database transactions hold locks on all ready hosts.
-CLAIM_TRIES = 4
-HELD_PAUSE_SECONDS = 0.003
+MAX_CLAIM_TRIES = 4
+CLAIM_INTERVAL_SECONDS = 0.003
 
 log = structlog.get_logger()
 
@@ -46,15 +46,15 @@ class DeliveryRules:
 
     slots: int = 4
     depth: int = 16
-    limits: Limits = field(default_factory=Limits)
+    limits: AttemptLimits = field(default_factory=AttemptLimits)
     run_seconds: float = 3.0
     lease_seconds: float = 26.0
     slow_after_seconds: float = 1.0
-    waits: Sequence[timedelta] = schedule.WAITS
+    waits: Sequence[timedelta] = schedule.RETRY_INTERVALS
     horizon: timedelta = schedule.HORIZON
     probe_after: int = schedule.PROBE_AFTER_FAILURES
-    first_pause: timedelta = schedule.FIRST_PROBE_PAUSE
-    longest_pause: timedelta = schedule.MAX_PROBE_PAUSE
+    first_pause: timedelta = schedule.MIN_PROBE_INTERVAL
+    longest_pause: timedelta = schedule.MAX_PROBE_INTERVAL
 
     def __post_init__(self) -> None:
         if self.lease_seconds <= self.run_seconds + self.limits.place_seconds + self.limits.total_seconds:
@@ -94,8 +94,8 @@ def make_recorder(database: Database, rules: DeliveryRules) -> Coalescer[Outcome
         "ipn outcomes",
         partial(record_outcomes, rules=rules),
         database,
-        batch_limit=BATCH,
-        gather_seconds=GATHER_SECONDS,
+        batch_limit=MAX_BATCH_OUTCOMES,
+        gather_seconds=BATCH_INTERVAL_SECONDS,
         # An outcome is a fact from outside: it is kept as long as its lease can be valid.
         patience_seconds=rules.lease_seconds,
     )
@@ -103,12 +103,12 @@ def make_recorder(database: Database, rules: DeliveryRules) -> Coalescer[Outcome
 
 async def claim(database: Database, capacity: Capacity) -> LeasedRuns:
     """Lease runs of the hosts whose turn it is."""
-    for _ in range(CLAIM_TRIES):
+    for _ in range(MAX_CLAIM_TRIES):
         async with database.acquire() as connection:
             claimed = await claims.claim_runs(connection, capacity)
         if claimed is not None:
             return claimed
-        await asyncio.sleep(HELD_PAUSE_SECONDS)
+        await asyncio.sleep(CLAIM_INTERVAL_SECONDS)
     return LeasedRuns([], capacity.after)
 
 
@@ -117,17 +117,17 @@ async def claim_runs(database: Database, rules: DeliveryRules, *, room: int) -> 
     return (await claim(database, rules.capacity(room))).runs
 
 
-async def deliver_run(run: Run, means: DeliveryDependencies, rules: DeliveryRules) -> None:
+async def deliver_run(run: Run, deps: DeliveryDependencies, rules: DeliveryRules) -> None:
     """Post the deliveries of a run until one fails or time is up; release the rest; return after all is recorded."""
     give_up_at = time.monotonic() + rules.run_seconds
     recording: list[asyncio.Task[None]] = []
     for delivery in run.deliveries:
-        over = time.monotonic() >= give_up_at or means.stopping(run)
-        attempt = None if over else await means.post(delivery)
+        over = time.monotonic() >= give_up_at or deps.stopping(run)
+        attempt = None if over else await deps.post(delivery)
         if attempt is None or attempt.error is not None:
             give_up_at = 0.0
-        outcome = choose_outcome(delivery, attempt, rules=rules, chance=means.chance())
-        recording.append(asyncio.create_task(_record(outcome, means.record)))
+        outcome = choose_outcome(delivery, attempt, rules=rules, chance=deps.chance())
+        recording.append(asyncio.create_task(_record(outcome, deps.record)))
     await asyncio.gather(*recording)
 
 
@@ -159,7 +159,7 @@ async def record_outcomes(
         connection,
         [_build_row(outcome) for outcome in outcomes],
         slow_after_ms=round(rules.slow_after_seconds * 1000),
-        probing=Probing(rules.probe_after, rules.first_pause, rules.longest_pause),
+        probing=ProbeRules(rules.probe_after, rules.first_pause, rules.longest_pause),
     )
     return [_key(outcome) in written for outcome in outcomes]
 

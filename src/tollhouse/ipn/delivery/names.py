@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tollhouse.ipn.delivery.places import Places
+from tollhouse.ipn.delivery.slots import SlotLimiter
 from tollhouse.kernel.urls import AddressPolicy, AddressRefused, check_addresses
 
 #: Concurrent lookups, in all and of one merchant.
@@ -25,7 +25,7 @@ MAX_THREADS = 64
 MAX_LOOKUPS_OF_MERCHANT = 4
 
 #: Life and number of cached results.
-REMEMBER_SECONDS = 5.0
+CACHE_TIMEOUT_SECONDS = 5.0
 MAX_NAMES = 4_096
 
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
@@ -33,7 +33,7 @@ Lookup = Callable[[str, int, int], Sequence[AddressInfo]]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ResolvedName:
     """The addresses of a name or the error, valid until a time of the monotonic clock."""
 
     until: float
@@ -47,15 +47,15 @@ class Found:
         return self.addresses
 
 
-class Names:
+class NameResolver:
     """Resolves names under an address policy."""
 
     def __init__(self, policy: AddressPolicy, lookup: Lookup) -> None:
         self._policy = policy
         self._lookup = lookup
         self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="ipn-names")
-        self._places: Places[int] = Places(MAX_LOOKUPS_OF_MERCHANT)
-        self._found: OrderedDict[str, Found] = OrderedDict()
+        self._places: SlotLimiter[int] = SlotLimiter(MAX_LOOKUPS_OF_MERCHANT)
+        self._found: OrderedDict[str, ResolvedName] = OrderedDict()
 
     async def find(self, host: str, *, merchant_id: int) -> Sequence[AddressInfo]:
         """Return the checked addresses of a host.
@@ -72,21 +72,21 @@ class Names:
         """Release the threads without waiting for lookups."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _ask(self, host: str, merchant_id: int) -> Found:
+    async def _ask(self, host: str, merchant_id: int) -> ResolvedName:
         await self._places.take(merchant_id)
         loop = asyncio.get_running_loop()
         asked = self._threads.submit(self._lookup, host, 0, socket.AF_UNSPEC)
         asked.add_done_callback(lambda _: _call(loop, partial(self._places.free, merchant_id)))
         try:
             addresses = await asyncio.wrap_future(asked)
-            check_addresses((spell(sockaddr) for *_, sockaddr in addresses), self._policy)
+            check_addresses((format_address(sockaddr) for *_, sockaddr in addresses), self._policy)
         except AddressRefused as error:
-            return Found(time.monotonic() + REMEMBER_SECONDS, error=error)
+            return ResolvedName(time.monotonic() + CACHE_TIMEOUT_SECONDS, error=error)
         except OSError as error:
-            return Found(time.monotonic() + REMEMBER_SECONDS, error=socket.gaierror(*error.args))
-        return Found(time.monotonic() + REMEMBER_SECONDS, addresses)
+            return ResolvedName(time.monotonic() + CACHE_TIMEOUT_SECONDS, error=socket.gaierror(*error.args))
+        return ResolvedName(time.monotonic() + CACHE_TIMEOUT_SECONDS, addresses)
 
-    def _remember(self, host: str, found: Found) -> None:
+    def _remember(self, host: str, found: ResolvedName) -> None:
         self._found[host] = found
         self._found.move_to_end(host)
         if len(self._found) > MAX_NAMES:
@@ -98,7 +98,7 @@ def look_up(host: str, port: int, family: int) -> Sequence[AddressInfo]:
     return socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
 
 
-def spell(sockaddr: Sequence[Any]) -> str:
+def format_address(sockaddr: Sequence[Any]) -> str:
     """Return an address with its scope, if it has one: the system keeps the two apart."""
     scoped = ":" in sockaddr[0] and sockaddr[3] != 0 and "%" not in sockaddr[0]
     return f"{sockaddr[0]}%{sockaddr[3]}" if scoped else str(sockaddr[0])

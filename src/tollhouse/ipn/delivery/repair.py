@@ -15,7 +15,7 @@ from tollhouse.ipn.store import HeldKey
 from tollhouse.storage.database import Database
 
 #: Held deliveries of one step.
-BATCH = 1_000
+MAX_BATCH_DELIVERIES = 1_000
 
 #: A position before all others.
 START = HeldKey(0, 0, 0)
@@ -23,7 +23,9 @@ START = HeldKey(0, 0, 0)
 log = structlog.get_logger()
 
 
-async def free_orphans(database: Database, after: HeldKey, *, batch: int = BATCH) -> tuple[HeldKey, int]:
+async def release_orphans(
+    database: Database, after: HeldKey, *, batch: int = MAX_BATCH_DELIVERIES
+) -> tuple[HeldKey, int]:
     """Release the orphans among the next held deliveries.
 
     Returns the position of the next step, `START` at the end, and the number of orphans.
@@ -49,7 +51,7 @@ class OrphanSweep:
 
     async def step(self) -> int:
         """Sweep the next batch, and return the number of released orphans."""
-        self._after, orphans = await free_orphans(self._database, self._after)
+        self._after, orphans = await release_orphans(self._database, self._after)
         if orphans:
             self._count(orphans)
         return orphans

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 #: The waits after the first, second, ... attempt; the last one repeats.
-WAITS: Sequence[timedelta] = (
+RETRY_INTERVALS: Sequence[timedelta] = (
     timedelta(seconds=10),
     timedelta(minutes=1),
     timedelta(minutes=5),
@@ -39,8 +39,8 @@ PROBE_AFTER_FAILURES = 5
 
 #: ... with a pause after each failure that doubles from the first to the longest. It is short for developers: due
 #: callbacks arrive within ten seconds after an outage.
-FIRST_PROBE_PAUSE = timedelta(seconds=1)
-MAX_PROBE_PAUSE = timedelta(seconds=8)
+MIN_PROBE_INTERVAL = timedelta(seconds=1)
+MAX_PROBE_INTERVAL = timedelta(seconds=8)
 
 
 def choose_retry(
@@ -49,7 +49,7 @@ def choose_retry(
     age: timedelta,
     chance: float,
     retry_after_seconds: float | None = None,
-    waits: Sequence[timedelta] = WAITS,
+    waits: Sequence[timedelta] = RETRY_INTERVALS,
     horizon: timedelta = HORIZON,
 ) -> timedelta | None:
     """Return the wait before the next attempt, or None after the last one.

@@ -20,12 +20,12 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 
-from tollhouse.ipn.delivery.names import AddressInfo, Lookup, Names, look_up, spell
-from tollhouse.ipn.delivery.places import Places
+from tollhouse.ipn.delivery.names import AddressInfo, Lookup, NameResolver, format_address, look_up
+from tollhouse.ipn.delivery.slots import SlotLimiter
 from tollhouse.kernel.urls import AddressPolicy, check_address
 
 #: Shorter than the keep-alive time of common servers, so that our side closes idle connections.
-KEEP_ALIVE_SECONDS = 2.0
+KEEP_ALIVE_TIMEOUT_SECONDS = 2.0
 
 #: Buffered bytes of a response; then reading pauses.
 READ_BUFFER_BYTES = 16 * 1024
@@ -60,9 +60,9 @@ class CallbackSession:
     """
 
     def __init__(self, policy: AddressPolicy, lookup: Lookup, *, at_address: int) -> None:
-        self.names = Names(policy, lookup)
-        self.places: Places[tuple[int, str]] = Places(at_address)
-        self.kept = _open(policy, self.names, keepalive_timeout=KEEP_ALIVE_SECONDS)
+        self.names = NameResolver(policy, lookup)
+        self.places: SlotLimiter[tuple[int, str]] = SlotLimiter(at_address)
+        self.kept = _open(policy, self.names, keepalive_timeout=KEEP_ALIVE_TIMEOUT_SECONDS)
         self.fresh = _open(policy, self.names, force_close=True)
 
     async def __aenter__(self) -> Self:
@@ -85,7 +85,7 @@ def open_session(
     return CallbackSession(policy, lookup or look_up, at_address=at_address)
 
 
-def _open(policy: AddressPolicy, names: Names, **options: Any) -> aiohttp.ClientSession:
+def _open(policy: AddressPolicy, names: NameResolver, **options: Any) -> aiohttp.ClientSession:
     connector = _Connector(
         resolver=CheckedResolver(names),
         socket_factory=_make_socket_factory(policy),
@@ -107,7 +107,7 @@ def _open(policy: AddressPolicy, names: Names, **options: Any) -> aiohttp.Client
 class CheckedResolver(AbstractResolver):
     """Gives the HTTP client checked addresses."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: NameResolver) -> None:
         self._names = names
 
     async def resolve(
@@ -118,8 +118,8 @@ class CheckedResolver(AbstractResolver):
         Raises OSError if there are none, AddressRefused if the policy forbids one.
         """
         del family
-        noted = peer.get()
-        found = await self._names.find(host, merchant_id=noted.merchant_id if noted else 0)
+        target = peer.get()
+        found = await self._names.find(host, merchant_id=target.merchant_id if target else 0)
         return [
             ResolveResult(
                 hostname=host,
@@ -181,7 +181,7 @@ class _Response(aiohttp.ClientResponse):
 def _make_socket_factory(policy: AddressPolicy) -> Callable[[AddressInfo], socket.socket]:
     def open_socket(info: AddressInfo) -> socket.socket:
         family, kind, protocol, _, sockaddr = info
-        check_address(spell(sockaddr), policy)
+        check_address(format_address(sockaddr), policy)
         _note(sockaddr, opened=True)
         return socket.socket(family, kind, protocol)
 
@@ -189,8 +189,8 @@ def _make_socket_factory(policy: AddressPolicy) -> Callable[[AddressInfo], socke
 
 
 def _note(sockaddr: Sequence[Any] | None, *, opened: bool = False) -> None:
-    noted = peer.get()
-    if noted is not None and sockaddr:
+    target = peer.get()
+    if target is not None and sockaddr:
         host = f"[{sockaddr[0]}]" if ":" in sockaddr[0] else sockaddr[0]
-        noted.address = f"{host}:{sockaddr[1]}"
-        noted.opened = noted.opened or opened
+        target.address = f"{host}:{sockaddr[1]}"
+        target.opened = target.opened or opened

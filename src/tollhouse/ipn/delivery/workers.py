@@ -10,16 +10,16 @@ from tollhouse.ipn.store import HostKey, queries, wake_hosts
 from tollhouse.storage.database import Database
 
 #: A worker without a heartbeat for so long counts as dead.
-SILENT_AFTER = timedelta(seconds=5)
+HEARTBEAT_TIMEOUT = timedelta(seconds=5)
 #: Workers and leases of one step.
 MAX_WORKERS = 100
 MAX_LEASES = 1_000
 
 
-class Presence:
+class Heartbeat:
     """The heartbeat of one worker. `worker_id` is its name in leases."""
 
-    def __init__(self, database: Database, *, silent_after: timedelta = SILENT_AFTER) -> None:
+    def __init__(self, database: Database, *, silent_after: timedelta = HEARTBEAT_TIMEOUT) -> None:
         self.worker_id = randbits(62)
         self._database = database
         self._silent_after = silent_after

@@ -21,13 +21,13 @@ CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 #: Statuses as the legacy form names them. Chargebacks keep their names.
 _STATUSES: Mapping[str, str] = {"success": "successful", "fail": "declined"}
-_GIVEN_BACK = "refunded"
+_REFUNDED = "refunded"
 
 
 def name_status(kind: str, status: str) -> str:
     """Return the legacy name of a status. Modes have the same names in both forms."""
     is_given_back = kind in {"refund", "void"} and status == "success"
-    return _GIVEN_BACK if is_given_back else _STATUSES.get(status, status)
+    return _REFUNDED if is_given_back else _STATUSES.get(status, status)
 
 
 def build_xml(payment: Payment) -> bytes:

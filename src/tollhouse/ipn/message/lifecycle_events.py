@@ -21,10 +21,10 @@ from tollhouse.billing.model import (
     EXPIRED,
     RECOVERED,
     EndReason,
-    HappeningKind,
     LifecycleEvent,
+    LifecycleEventKind,
 )
-from tollhouse.billing.settle import summarize_subscription
+from tollhouse.billing.outcomes import summarize_subscription
 from tollhouse.ipn.form import CANCEL, choose_condition, choose_format
 from tollhouse.ipn.message.record import EventRow, insert_events, queries
 from tollhouse.payments.reading.view import CONSUMER_FIELDS, build_subscription_block
@@ -36,7 +36,7 @@ from tollhouse.wire.render import build_moment, build_timestamp, render, render_
 CancelStatus = Literal["canceled", "delayed", "recovered"]
 
 #: A subscription has the status `canceled` for every reason of its end.
-STATUSES: Mapping[HappeningKind, CancelStatus] = {
+STATUSES: Mapping[LifecycleEventKind, CancelStatus] = {
     CANCELED: "canceled",
     EXPIRED: "canceled",
     DELAYED: "delayed",
@@ -44,26 +44,26 @@ STATUSES: Mapping[HappeningKind, CancelStatus] = {
 }
 
 #: The default reason of a cancellation.
-UNEXPLAINED = "canceled by the merchant"
+DEFAULT_REASON = "canceled by the merchant"
 
 
-async def record_lifecycle_events(connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> None:
+async def record_lifecycle_events(connection: PlainConnection, lifecycle_events: Sequence[LifecycleEvent]) -> None:
     """Record events about subscriptions, in the database transaction that changes these."""
-    await insert_events(connection, await build_event_rows(connection, happenings))
+    await insert_events(connection, await build_event_rows(connection, lifecycle_events))
 
 
-async def build_event_rows(connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> list[EventRow]:
+async def build_event_rows(connection: PlainConnection, lifecycle_events: Sequence[LifecycleEvent]) -> list[EventRow]:
     """Build events about subscriptions from their first payments and sites."""
-    if not happenings:
+    if not lifecycle_events:
         return []
     rows = queries.select_subscription_terms(
         connection,
-        merchant_ids=[happening.subscription.merchant_id for happening in happenings],
-        subscription_ids=[happening.subscription.subscription_id for happening in happenings],
+        merchant_ids=[lifecycle_event.subscription.merchant_id for lifecycle_event in lifecycle_events],
+        subscription_ids=[lifecycle_event.subscription.subscription_id for lifecycle_event in lifecycle_events],
     )
     terms = {(row["merchant_id"], row["subscription_id"]): row async for row in rows}
-    cards = [each for each in happenings if each.kind == CARD_EXPIRING]
-    cancels = [each for each in happenings if each.kind != CARD_EXPIRING]
+    cards = [each for each in lifecycle_events if each.kind == CARD_EXPIRING]
+    cancels = [each for each in lifecycle_events if each.kind != CARD_EXPIRING]
     events = [_build_card_row(each, terms[each.subscription.key]) for each in cards]
     if cancels:
         # On this connection: a caller that holds one must not wait for a second.
@@ -73,8 +73,8 @@ async def build_event_rows(connection: PlainConnection, happenings: Sequence[Lif
     return events
 
 
-def _build_cancel_row(happening: LifecycleEvent, terms: Mapping[str, Any], *, transaction_id: int) -> EventRow:
-    subscription, status = happening.subscription, STATUSES[happening.kind]
+def _build_cancel_row(lifecycle_event: LifecycleEvent, terms: Mapping[str, Any], *, transaction_id: int) -> EventRow:
+    subscription, status = lifecycle_event.subscription, STATUSES[lifecycle_event.kind]
     is_wanted = terms["subscription_events"] and choose_format(terms["ipn_format"], CANCEL, status)
     return EventRow(
         merchant_id=subscription.merchant_id,
@@ -86,76 +86,76 @@ def _build_cancel_row(happening: LifecycleEvent, terms: Mapping[str, Any], *, tr
         status=status,
         url=terms["ipn_url"] if is_wanted else "",
         format="json",
-        body=render_cancel(happening, terms, transaction_id=transaction_id),
+        body=render_cancel(lifecycle_event, terms, transaction_id=transaction_id),
         legacy_xml=None,
-        request_id=happening.request_id,
+        request_id=lifecycle_event.request_id,
     )
 
 
-def _build_card_row(happening: LifecycleEvent, terms: Mapping[str, Any]) -> EventRow:
-    subscription = happening.subscription
+def _build_card_row(lifecycle_event: LifecycleEvent, terms: Mapping[str, Any]) -> EventRow:
+    subscription = lifecycle_event.subscription
     status = subscription.state.value
-    chosen = choose_format(terms["ipn_format"], happening.kind, status)
+    chosen = choose_format(terms["ipn_format"], lifecycle_event.kind, status)
     return EventRow(
         merchant_id=subscription.merchant_id,
         payment_id=None,
         transaction_id=None,
         subscription_id=subscription.subscription_id,
         site_id=subscription.site_id,
-        kind=happening.kind,
+        kind=lifecycle_event.kind,
         status=status,
         url=terms["ipn_url"] if chosen else "",
         format="json",
-        body=render_card(happening, terms),
+        body=render_card(lifecycle_event, terms),
         legacy_xml=None,
-        request_id=happening.request_id,
-        condition=choose_condition(terms["ipn_format"], happening.kind) if chosen else None,
+        request_id=lifecycle_event.request_id,
+        condition=choose_condition(terms["ipn_format"], lifecycle_event.kind) if chosen else None,
     )
 
 
-def render_cancel(happening: LifecycleEvent, terms: Mapping[str, Any], *, transaction_id: int) -> bytes:
+def render_cancel(lifecycle_event: LifecycleEvent, terms: Mapping[str, Any], *, transaction_id: int) -> bytes:
     """Render the event about the end or the recovery of a subscription. Pure."""
     payment = CancelBlock(
-        status=STATUSES[happening.kind],
-        reason=_explain(happening, terms["last_decline"]),
-        currency=happening.subscription.plan.prices[0].money.currency.code,
+        status=STATUSES[lifecycle_event.kind],
+        reason=_explain(lifecycle_event, terms["last_decline"]),
+        currency=lifecycle_event.subscription.plan.prices[0].money.currency.code,
         orderId=str(terms["last_payment_id"]),
         transactionId=str(transaction_id),
-        timestamp=build_moment(happening.at),
+        timestamp=build_moment(lifecycle_event.at),
     )
-    return render(SubscriptionEvent(payment=payment, **_build_blocks(happening, terms)))
+    return render(SubscriptionEvent(payment=payment, **_build_blocks(lifecycle_event, terms)))
 
 
-def render_card(happening: LifecycleEvent, terms: Mapping[str, Any]) -> bytes:
+def render_card(lifecycle_event: LifecycleEvent, terms: Mapping[str, Any]) -> bytes:
     """Render the event about the card of a subscription. Pure."""
-    return render(CardEvent(event=CARD_EXPIRING, **_build_blocks(happening, terms)))
+    return render(CardEvent(event=CARD_EXPIRING, **_build_blocks(lifecycle_event, terms)))
 
 
-def _explain(happening: LifecycleEvent, last_decline: str | None) -> str | None:
+def _explain(lifecycle_event: LifecycleEvent, last_decline: str | None) -> str | None:
     """Return the reason for the end of a subscription, or None if it was recovered."""
-    subscription = happening.subscription
-    if happening.kind == RECOVERED:
+    subscription = lifecycle_event.subscription
+    if lifecycle_event.kind == RECOVERED:
         return None
-    if happening.kind in {CANCELED, DELAYED}:
-        return subscription.cancel_reason or UNEXPLAINED
+    if lifecycle_event.kind in {CANCELED, DELAYED}:
+        return subscription.cancel_reason or DEFAULT_REASON
     if subscription.ended_with is EndReason.FINISHED:
         return "all charges were made"
     if subscription.ended_with is EndReason.REVOKED:
         return "stopped by the cardholder"
-    code = happening.declined_with or last_decline
+    code = lifecycle_event.declined_with or last_decline
     return f"rebill declined, {code}" if code else "rebill declined"
 
 
-def _build_blocks(happening: LifecycleEvent, terms: Mapping[str, Any]) -> dict[str, Any]:
+def _build_blocks(lifecycle_event: LifecycleEvent, terms: Mapping[str, Any]) -> dict[str, Any]:
     """Build the blocks that all events about subscriptions have."""
     consumer = json.loads(terms["consumer"])
-    block = build_subscription_block(summarize_subscription(happening.subscription))
+    block = build_subscription_block(summarize_subscription(lifecycle_event.subscription))
     known = {name: value for name, value in consumer.items() if name in CONSUMER_FIELDS}
     return {
-        "subscription": block.model_copy(update={"eventTime": render_date(happening.at), "timezone": "+00:00"}),
+        "subscription": block.model_copy(update={"eventTime": render_date(lifecycle_event.at), "timezone": "+00:00"}),
         "consumer": ConsumerBlock(
-            id=happening.subscription.consumer_id, externalId=consumer.get("externalId"), **known
+            id=lifecycle_event.subscription.consumer_id, externalId=consumer.get("externalId"), **known
         ),
         "metadata": msgspec.Raw(terms["metadata"].encode()),
-        "timestamp": build_timestamp(happening.at),
+        "timestamp": build_timestamp(lifecycle_event.at),
     }

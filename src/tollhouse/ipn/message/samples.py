@@ -16,8 +16,8 @@ from tollhouse.billing.model import (
     CARD_EXPIRING,
     EXPIRED,
     EndReason,
-    HappeningKind,
     LifecycleEvent,
+    LifecycleEventKind,
     Subscription,
     SubscriptionState,
 )
@@ -58,7 +58,7 @@ STATES: Mapping[str, SubscriptionState] = {CANCELED: SubscriptionState.CANCELED,
 OPERATION_KINDS: Mapping[str, Mode] = {name_event(mode): mode for mode in OPERATIONS}
 DISPUTE_KINDS: Mapping[str, DisputeStep] = {name_event(Mode.CHARGEBACK, step): step for step in DisputeStep}
 TRANSACTION_KINDS = (*OPERATION_KINDS, *DISPUTE_KINDS)
-SUBSCRIPTION_KINDS: tuple[str, ...] = get_args(HappeningKind)
+SUBSCRIPTION_KINDS: tuple[str, ...] = get_args(LifecycleEventKind)
 KINDS = TRANSACTION_KINDS + SUBSCRIPTION_KINDS
 
 
@@ -86,13 +86,13 @@ def build_sample(kind: str, *, at: datetime, url: str, form: Form = "json", fail
 
 def _build_subscription_sample(kind: str, *, at: datetime, url: str) -> Delivery:
     subscription = _build_subscription(at, STATES.get(kind, SubscriptionState.ACTIVE))
-    found: HappeningKind = next(each for each in get_args(HappeningKind) if each == kind)
-    happening = LifecycleEvent(found, subscription, at, "")
+    found: LifecycleEventKind = next(each for each in get_args(LifecycleEventKind) if each == kind)
+    lifecycle_event = LifecycleEvent(found, subscription, at, "")
     subscription_id = subscription.subscription_id
     if found == CARD_EXPIRING:
-        body = render_card(happening, TERMS)
+        body = render_card(lifecycle_event, TERMS)
         return _deliver(kind, subscription.state.value, body, url=url, subscription_id=subscription_id)
-    body = render_cancel(happening, TERMS, transaction_id=ORDER_ID + 200)
+    body = render_cancel(lifecycle_event, TERMS, transaction_id=ORDER_ID + 200)
     return _deliver(
         CANCEL,
         STATUSES[found],

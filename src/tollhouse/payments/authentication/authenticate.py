@@ -13,13 +13,13 @@ from msgspec.structs import replace
 from tollhouse.kernel import codes
 from tollhouse.kernel.reply import CREATED, Reply
 from tollhouse.payments import lifecycle
-from tollhouse.payments.authentication.proofs import ask_directory
+from tollhouse.payments.authentication.proofs import send_areq
 from tollhouse.payments.authentications import (
-    answer_draft,
+    build_areq,
     build_proof,
-    build_question,
     draft_authentication,
     page_url,
+    record_response_in_draft,
 )
 from tollhouse.payments.authorize import authorize, resolve_seconds
 from tollhouse.payments.dependencies import AuthenticationDependencies
@@ -56,25 +56,25 @@ async def demand_authentication(
         )
     draft = draft_authentication(deps, payment, card_range, after_soft_decline=after_soft_decline)
     if browser is None or card_range.method_url is not None:
-        return await _hand_over(deps, asked, payment, instrument, draft)
+        return await _redirect_to_page(deps, asked, payment, instrument, draft)
     if after_soft_decline and not await _open_attempt(deps, asked, payment):
         return await load_stored_response(deps.finish, asked)
-    return await _ask_at_once(deps, payment, instrument, draft, browser=browser)
+    return await _send_areq(deps, payment, instrument, draft, browser=browser)
 
 
 async def _open_attempt(deps: AuthenticationDependencies, asked: Payment, payment: Payment) -> bool:
     """Close the attempt with the soft decline and commit the next one; False if it was finished otherwise."""
     patience = resolve_seconds(deps.attempts, payment.attempt.acquirer) + deps.directory.timeout_seconds
     record = FinishRecord(
-        lifecycle.move(asked, AttemptState.DECLINED),
+        lifecycle.set_attempt_state(asked, AttemptState.DECLINED),
         expected=asked.attempt.state,
         following=payment,
         following_resolve_seconds=patience,
     )
-    return await deps.finish.lane.submit(record) is True
+    return await deps.finish.write_queue.submit(record) is True
 
 
-async def _ask_at_once(
+async def _send_areq(
     deps: AuthenticationDependencies,
     payment: Payment,
     instrument: PlaintextCard,
@@ -83,14 +83,14 @@ async def _ask_at_once(
     browser: BrowserData,
 ) -> Reply:
     """Send the AReq with the browser data in the request."""
-    question = build_question(
+    question = build_areq(
         deps, payment, draft, card=instrument.card, browser=browser, send_before=payment.attempt.send_before
     )
-    answer = await ask_directory(deps, draft, question)
+    answer = await send_areq(deps, draft, question)
     state = find_next_state(answer.status, proceed_without_3ds=payment.proceed_without_3ds)
-    authentication = answer_draft(deps, draft, answer, state, browser=browser)
+    authentication = record_response_in_draft(deps, draft, answer, state, browser=browser)
     if state is AuthenticationState.CHALLENGED:
-        return await _hand_over(deps, payment, payment, instrument, authentication)
+        return await _redirect_to_page(deps, payment, payment, instrument, authentication)
     async with deps.database.acquire() as connection:
         await insert_authentications(connection, [authentication])
     if state is AuthenticationState.PASSED:
@@ -98,11 +98,11 @@ async def _ask_at_once(
     return await finish_attempt(
         deps.finish,
         payment,
-        lifecycle.refuse(payment, codes.AUTHENTICATION_FAILED, deps.clock.now_of(payment.merchant_id)),
+        lifecycle.fail(payment, codes.AUTHENTICATION_FAILED, deps.clock.now_of(payment.merchant_id)),
     )
 
 
-async def _hand_over(
+async def _redirect_to_page(
     deps: AuthenticationDependencies,
     asked: Payment,
     payment: Payment,
@@ -114,7 +114,7 @@ async def _hand_over(
     `asked` is the payment with the attempt in flight: the same one, unless it was declined softly.
     """
     answer = render_answer(payment, url=page_url(deps.pages, authentication))
-    waiting = lifecycle.move(payment, AttemptState.CHALLENGED)
+    waiting = lifecycle.set_attempt_state(payment, AttemptState.CHALLENGED)
     move = FinishRecord(
         waiting,
         expected=asked.attempt.state,
@@ -123,10 +123,10 @@ async def _hand_over(
         code=_seal_code(deps, payment, instrument, authentication),
     )
     if asked is not payment:
-        move = replace(move, payment=lifecycle.move(asked, AttemptState.DECLINED), following=waiting)
+        move = replace(move, payment=lifecycle.set_attempt_state(asked, AttemptState.DECLINED), following=waiting)
     return (
         Reply(CREATED, answer)
-        if await deps.finish.lane.submit(move)
+        if await deps.finish.write_queue.submit(move)
         else await load_stored_response(deps.finish, payment)
     )
 

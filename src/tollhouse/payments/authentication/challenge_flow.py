@@ -17,11 +17,11 @@ import structlog
 from tollhouse.kernel.errors import NotFound
 from tollhouse.kernel.polling import growing_pauses
 from tollhouse.payments import authentications as make
-from tollhouse.payments.authentication.proofs import ask_directory
-from tollhouse.payments.authentication.resume import conclude, load_payment, open_card
+from tollhouse.payments.authentication.proofs import send_areq
+from tollhouse.payments.authentication.resume import apply_decision, load_payment, open_card
 from tollhouse.payments.dependencies import AuthenticationDependencies
 from tollhouse.payments.model import AttemptState, Payment, Status
-from tollhouse.payments.pages import way_back
+from tollhouse.payments.pages import choose_return_url
 from tollhouse.threeds import store
 from tollhouse.threeds.elements import ProtocolError
 from tollhouse.threeds.lifecycle import find_next_state
@@ -29,17 +29,17 @@ from tollhouse.threeds.messages import build_creq, build_method_data, parse_cres
 from tollhouse.threeds.model import Authentication, AuthenticationRequest, AuthenticationState, BrowserData
 
 #: The wait of a returned cardholder for the outcome; after that the merchant gets the state so far.
-MAX_WAIT = timedelta(seconds=10)
+RETURN_TIMEOUT = timedelta(seconds=10)
 #: An ACS waits so long for the first CReq (EMV 3DS core specification 2.2.0, section 5.5); then a new
 #: authentication is needed.
-FIRST_CREQ = timedelta(seconds=30)
+CREQ_TIMEOUT = timedelta(seconds=30)
 #: After this an AReq without a response was sent by a process that died.
-STALE_REQUEST = timedelta(seconds=20)
+AREQ_TIMEOUT = timedelta(seconds=20)
 #: Authentications of one attempt.
 MAX_AUTHENTICATIONS = 20
 
-MIN_PAUSE_SECONDS = 0.05
-MAX_PAUSE_SECONDS = 0.4
+MIN_POLL_INTERVAL_SECONDS = 0.05
+MAX_POLL_INTERVAL_SECONDS = 0.4
 
 log = structlog.get_logger()
 
@@ -92,39 +92,39 @@ class Ended:
 
 
 Step = Collect | Challenge | Confirm | Wait | Redirect | Ended
-#: `open_page` or `open_return`: returns the step of a page by its key.
+#: `load_step` or `open_return`: returns the step of a page by its key.
 FindStep = Callable[[AuthenticationDependencies, str], Awaitable[Step]]
 
 
-async def open_page(deps: AuthenticationDependencies, key: str) -> Step:
+async def load_step(deps: AuthenticationDependencies, key: str) -> Step:
     """Return the step that the page shows. Raises NotFound for an unknown key."""
     authentication = await _find_by_page(deps, key)
     payment = await load_payment(deps, authentication)
     if authentication.state is AuthenticationState.ABANDONED:
-        return Ended(payment, await way_back(deps.returns, payment))
+        return Ended(payment, await choose_return_url(deps.returns, payment))
     if _awaits_outcome(payment, authentication):
-        return await _wait_or_leave(deps, payment, authentication)
-    return await _go_on(deps, payment, authentication)
+        return await _wait_or_redirect(deps, payment, authentication)
+    return await _choose_open_step(deps, payment, authentication)
 
 
-async def _go_on(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Step:
+async def _choose_open_step(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Step:
     """Return the step of an open authentication."""
     match authentication.state:
         case AuthenticationState.COLLECTING:
             return _build_collect(deps, payment, authentication)
-        case AuthenticationState.REQUESTED if not _is_older(deps, authentication.requested_at, STALE_REQUEST):
+        case AuthenticationState.REQUESTED if not _is_older(deps, authentication.requested_at, AREQ_TIMEOUT):
             return Wait(payment)
         case AuthenticationState.CHALLENGED if authentication.is_decoupled:
             return Confirm(payment)
-        case AuthenticationState.CHALLENGED if authentication.opened_at or not _came_too_late(deps, authentication):
+        case AuthenticationState.CHALLENGED if authentication.opened_at or not _is_creq_overdue(deps, authentication):
             return await _open_challenge(deps, payment, authentication)
         case _:
-            return await _begin_anew(deps, payment, authentication)
+            return await _start_successor(deps, payment, authentication)
 
 
-def _came_too_late(deps: AuthenticationDependencies, authentication: Authentication) -> bool:
+def _is_creq_overdue(deps: AuthenticationDependencies, authentication: Authentication) -> bool:
     may_begin_anew = authentication.number < MAX_AUTHENTICATIONS
-    return may_begin_anew and _is_older(deps, authentication.answered_at, FIRST_CREQ)
+    return may_begin_anew and _is_older(deps, authentication.answered_at, CREQ_TIMEOUT)
 
 
 def _build_collect(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Collect:
@@ -151,7 +151,7 @@ async def _open_challenge(deps: AuthenticationDependencies, payment: Payment, au
     return Challenge(payment, opened.acs_url, creq)
 
 
-async def _begin_anew(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Step:
+async def _start_successor(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Step:
     """Start a new authentication behind the same page. The result of the old one will be ignored."""
     if authentication.number >= MAX_AUTHENTICATIONS:
         return Wait(payment)
@@ -176,22 +176,22 @@ async def submit_browser(deps: AuthenticationDependencies, key: str, browser: Br
     async with deps.database.acquire() as connection:
         requested = await store.update_requested(connection, authentication, browser)
     if requested is not None:
-        question = make.build_question(
+        question = make.build_areq(
             deps, payment, requested, card=open_card(deps, payment), browser=browser, send_before=send_before
         )
-        await asyncio.shield(deps.running.start("authenticate", _ask, deps, payment, requested, question))
+        await asyncio.shield(deps.running.start("authenticate", _send_areq, deps, payment, requested, question))
 
 
-async def _ask(
+async def _send_areq(
     deps: AuthenticationDependencies, payment: Payment, authentication: Authentication, question: AuthenticationRequest
 ) -> None:
     """Send the AReq and record its response; continue the payment if the authentication is decided."""
-    answer = await ask_directory(deps, authentication, question)
+    answer = await send_areq(deps, authentication, question)
     state = find_next_state(answer.status, proceed_without_3ds=payment.proceed_without_3ds)
     async with deps.database.acquire() as connection:
         answered = await store.update_answered(connection, authentication, answer, state)
     if answered is not None and answered.state.is_decided:
-        _ = deps.running.start("conclude", conclude, deps, answered)
+        _ = deps.running.start("conclude", apply_decision, deps, answered)
 
 
 async def complete_method(deps: AuthenticationDependencies, key: str, data: str) -> bool:
@@ -251,7 +251,7 @@ async def open_return(deps: AuthenticationDependencies, key: str) -> Step:
         raise NotFound
     payment = await load_payment(deps, authentication)
     if _awaits_outcome(payment, authentication):
-        return await _wait_or_leave(deps, payment, authentication)
+        return await _wait_or_redirect(deps, payment, authentication)
     return Redirect(make.page_url(deps.pages, authentication))
 
 
@@ -261,22 +261,22 @@ def _awaits_outcome(payment: Payment, authentication: Authentication) -> bool:
     return payment.status is not Status.PENDING or authentication.state.is_decided or has_returned
 
 
-async def _wait_or_leave(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Step:
+async def _wait_or_redirect(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Step:
     """Wait up to 10 s for an open outcome, then redirect to the merchant with the state so far."""
     if payment.status is not Status.PENDING:
-        return Redirect(await way_back(deps.returns, payment))
+        return Redirect(await choose_return_url(deps.returns, payment))
     if authentication.waiting_since is None:
         async with deps.database.acquire() as connection:
             authentication = await store.update_waiting(connection, authentication) or authentication
-    if not _is_older(deps, authentication.waiting_since, MAX_WAIT):
+    if not _is_older(deps, authentication.waiting_since, RETURN_TIMEOUT):
         return Wait(payment)
-    return Redirect(await way_back(deps.returns, payment))
+    return Redirect(await choose_return_url(deps.returns, payment))
 
 
 async def wait_for_step(deps: AuthenticationDependencies, key: str, find_step: FindStep, *, seconds: float) -> Step:
     """Return the step of a page as soon as there is a further one, or after a time-out. Raises NotFound."""
     step = await find_step(deps, key)
-    for pause in growing_pauses(seconds, min_seconds=MIN_PAUSE_SECONDS, max_seconds=MAX_PAUSE_SECONDS):
+    for pause in growing_pauses(seconds, min_seconds=MIN_POLL_INTERVAL_SECONDS, max_seconds=MAX_POLL_INTERVAL_SECONDS):
         if not is_waiting(step):
             break
         await asyncio.sleep(pause)

@@ -12,7 +12,7 @@ from tollhouse.threeds.store import select_is_proof_used
 log = structlog.get_logger()
 
 
-async def ask_directory(
+async def send_areq(
     deps: AuthenticationDependencies, authentication: Authentication, question: AuthenticationRequest
 ) -> AuthenticationResponse:
     """Send the AReq of an authentication. A response with a used proof counts as status U (not performed)."""

@@ -7,7 +7,7 @@ from hmac import compare_digest
 import structlog
 
 from tollhouse.payments.authentication.proofs import is_used
-from tollhouse.payments.authentication.resume import conclude, load_payment
+from tollhouse.payments.authentication.resume import apply_decision, load_payment
 from tollhouse.payments.dependencies import AuthenticationDependencies
 from tollhouse.threeds.elements import FORM, TRANSIENT, UNKNOWN_TRANSACTION, ProtocolError
 from tollhouse.threeds.lifecycle import find_state_after_challenge
@@ -26,14 +26,14 @@ async def receive_result(deps: AuthenticationDependencies, body: bytes) -> bytes
     """
     try:
         result = parse_rreq(body)
-        await _take(deps, result)
+        await _record(deps, result)
     except ProtocolError as error:
         log.warning("challenge_result.rejected", cause=str(error))
         return build_erro(error, answers="RReq")
     return build_rres(result)
 
 
-async def _take(deps: AuthenticationDependencies, result: ChallengeResult) -> None:
+async def _record(deps: AuthenticationDependencies, result: ChallengeResult) -> None:
     async with deps.database.acquire() as connection:
         authentication = await select_by_trans_id(connection, result.three_ds_server_trans_id)
     authentication = _check_origin(authentication, result)
@@ -51,7 +51,7 @@ async def _take(deps: AuthenticationDependencies, result: ChallengeResult) -> No
         counts=decided is not None,
     )
     if decided is not None and decided.state.is_decided:
-        _ = deps.running.start("conclude", conclude, deps, decided)
+        _ = deps.running.start("conclude", apply_decision, deps, decided)
 
 
 def _check_origin(authentication: Authentication | None, result: ChallengeResult) -> Authentication:

@@ -28,12 +28,12 @@ from tollhouse.threeds.model import Authentication, AuthenticationState
 from tollhouse.threeds.store import lease_due_authentications, update_abandoned, update_concluded
 from tollhouse.vault.security_codes import select_security_code
 
-SWEEP_LIMIT = 50
+MAX_SWEPT_AUTHENTICATIONS = 50
 #: Longer than the time-out of an acquirer. After it the next sweep continues the work of a process that died.
 SWEEP_LEASE_SECONDS = 120.0
 
 #: The code with which a payment fails, by the state of its authentication.
-REFUSALS = {
+FAILURE_CODES = {
     AuthenticationState.FAILED: codes.AUTHENTICATION_FAILED,
     AuthenticationState.ABANDONED: codes.AUTHENTICATION_ABANDONED,
 }
@@ -41,7 +41,7 @@ REFUSALS = {
 log = structlog.get_logger()
 
 
-async def conclude(deps: AuthenticationDependencies, authentication: Authentication) -> None:
+async def apply_decision(deps: AuthenticationDependencies, authentication: Authentication) -> None:
     """Continue the payment of a decided authentication: call the acquirer, or finish the payment.
 
     Does nothing if the payment has continued already. Raises Unavailable; the sweep then tries again.
@@ -49,21 +49,21 @@ async def conclude(deps: AuthenticationDependencies, authentication: Authenticat
     payment = await load_payment(deps, authentication)
     waits = payment.attempt.state is AttemptState.CHALLENGED
     if waits and payment.attempt.number == authentication.attempt_number:
-        await _follow(deps, payment, authentication)
+        await _continue_or_fail(deps, payment, authentication)
     async with deps.database.acquire() as connection:
         await update_concluded(connection, authentication)
 
 
-async def _follow(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> None:
-    code = await _find_refusal(deps, payment, authentication)
+async def _continue_or_fail(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> None:
+    code = await _find_failure_code(deps, payment, authentication)
     if code is None:
         await resume(deps, payment, authentication)
     else:
-        refused = lifecycle.refuse(payment, code, deps.clock.now_of(payment.merchant_id))
+        refused = lifecycle.fail(payment, code, deps.clock.now_of(payment.merchant_id))
         await finish_attempt(deps.finish, payment, refused, erase_code_of=authentication.series_id)
 
 
-async def _find_refusal(
+async def _find_failure_code(
     deps: AuthenticationDependencies, payment: Payment, authentication: Authentication
 ) -> str | None:
     """Return the code with which the payment fails, or None if the acquirer is called.
@@ -71,7 +71,7 @@ async def _find_refusal(
     A merchant that was disabled during the challenge has no acquirer.
     """
     if authentication.state is not AuthenticationState.PASSED:
-        return REFUSALS[authentication.state]
+        return FAILURE_CODES[authentication.state]
     async with deps.database.acquire() as connection:
         is_active = await select_is_merchant_active(connection, payment.merchant_id)
     return None if is_active else codes.NO_ROUTE
@@ -80,7 +80,7 @@ async def _find_refusal(
 async def resume(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> None:
     """Put a challenged attempt in flight and call the acquirer, unless another process has done so."""
     instrument = PlaintextCard(open_card(deps, payment), await _open_code(deps, authentication.series_id))
-    claimed = lifecycle.move(payment, AttemptState.IN_FLIGHT).with_attempt(
+    claimed = lifecycle.set_attempt_state(payment, AttemptState.IN_FLIGHT).with_attempt(
         sent_at=deps.clock.now(), send_before=deps.timeouts.send_before()
     )
     move = FinishRecord(
@@ -89,7 +89,7 @@ async def resume(deps: AuthenticationDependencies, payment: Payment, authenticat
         resolve_seconds=resolve_seconds(deps.attempts, payment.attempt.acquirer),
         erase_code_of=authentication.series_id,
     )
-    if await deps.finish.lane.submit(move):
+    if await deps.finish.write_queue.submit(move):
         await authorize(deps.attempts, claimed, instrument, proof=build_proof(authentication))
 
 
@@ -126,7 +126,7 @@ async def abandon(deps: AuthenticationDependencies, authentication: Authenticati
         abandoned = await update_abandoned(connection, authentication)
     if abandoned is None:
         return False
-    await conclude(deps, abandoned)
+    await apply_decision(deps, abandoned)
     return True
 
 
@@ -136,7 +136,9 @@ async def sweep_authentications(deps: AuthenticationDependencies) -> int:
     Several processes may sweep: each authentication is leased to one of them.
     """
     async with deps.database.transaction() as connection:
-        due = await lease_due_authentications(connection, limit=SWEEP_LIMIT, lease_seconds=SWEEP_LEASE_SECONDS)
+        due = await lease_due_authentications(
+            connection, limit=MAX_SWEPT_AUTHENTICATIONS, lease_seconds=SWEEP_LEASE_SECONDS
+        )
     for authentication, offset in due:
         deps.clock.observe_offset(authentication.merchant_id, offset)
     await asyncio.gather(*(_sweep_one(deps, authentication) for authentication, _ in due))
@@ -146,7 +148,7 @@ async def sweep_authentications(deps: AuthenticationDependencies) -> int:
 async def _sweep_one(deps: AuthenticationDependencies, authentication: Authentication) -> None:
     try:
         if authentication.state.is_decided:
-            await conclude(deps, authentication)
+            await apply_decision(deps, authentication)
         else:
             await abandon(deps, authentication)
     except Refusal as error:

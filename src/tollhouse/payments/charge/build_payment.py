@@ -66,26 +66,26 @@ async def build_payment(deps: ChargeDependencies, intent: Intent) -> Payment:
         subscribing=subscribing,
         renewing=asked.renewing,
         changing=asked.changing.subscription_id if asked.changing else None,
-        standings=(asked.changing,) if asked.changing else (),
+        subscription_summaries=(asked.changing,) if asked.changing else (),
         double_click_digest=_digest_purchase(deps, intent),
         may_redirect=intent.may_redirect,
         proceed_without_3ds=site.proceed_without_3ds,
         page_try=asked.page_try.number if asked.page_try else None,
         mid=asked.source.mid,
-        endorsement=asked.source.endorsement,
-        addressee=_choose_addressee(intent),
+        external_authentication=asked.source.external_authentication,
+        recipient=_choose_recipient(intent),
     )
 
 
-def _choose_addressee(intent: Intent) -> Recipient | None:
+def _choose_recipient(intent: Intent) -> Recipient | None:
     """Return the recipient of emails: as requested, or the consumer; None without a valid address."""
-    wish, profile = intent.requested.receipt, intent.payer.profile
-    if wish is None:
+    request, profile = intent.requested.receipt, intent.payer.profile
+    if request is None:
         return None
-    to = read_recipient(wish.to or profile.get("email"))
+    to = read_recipient(request.to or profile.get("email"))
     if to is None:
         return None
-    return Recipient(to, wish.language or profile.get("browserLanguage") or DEFAULT_LANGUAGE, intent.site.name)
+    return Recipient(to, request.language or profile.get("browserLanguage") or DEFAULT_LANGUAGE, intent.site.name)
 
 
 def build_consumer_row(intent: Intent) -> ConsumerRow | None:
@@ -143,5 +143,5 @@ def _describe_purchase(intent: Intent) -> list[Any]:
         [named, payer.external_id, payer.profile, consumer.ip, consumer.browser],
         [asked.metadata, intent.ipn_url, intent.redirect_url, asked.receipt, source.emulate_code],
         [source.kind, intent.fingerprint, card.expiry.month, card.expiry.year, card.holder, card.zip],
-        [source.initiator, intent.reason, is_asking, intent.may_redirect, source.mid, source.endorsement],
+        [source.initiator, intent.reason, is_asking, intent.may_redirect, source.mid, source.external_authentication],
     ]

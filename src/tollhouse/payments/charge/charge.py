@@ -16,13 +16,13 @@ from tollhouse.kernel.faults import Subject, reject
 from tollhouse.kernel.reply import Reply
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authentication.authenticate import demand_authentication
-from tollhouse.payments.authorize import ask, resolve_seconds
+from tollhouse.payments.authorize import resolve_seconds, send_authorization
 from tollhouse.payments.charge.build_payment import build_consumer_row, build_payment
 from tollhouse.payments.charge.intent import Intent
 from tollhouse.payments.charge.references import USED_TOKEN
 from tollhouse.payments.dependencies import ChargeDependencies
 from tollhouse.payments.finish import finish_attempt
-from tollhouse.payments.idempotency import answer_double_click, recall_claim, run_once
+from tollhouse.payments.idempotency import recall_claim, respond_to_double_click, run_once
 from tollhouse.payments.model import ConcurrentChange, Payment
 from tollhouse.payments.steps import BeginRecord, Begun, Committed, DoubleClick, KeyAlreadyClaimed, Outdated
 from tollhouse.risk.assess import assess
@@ -40,9 +40,9 @@ async def charge(deps: ChargeDependencies, intent: Intent) -> Reply:
 async def begin_payment(work: RunningRequest, deps: ChargeDependencies, intent: Intent) -> Reply:
     """Commit a payment and execute its attempt; or return the reply of the earlier request."""
     payment = await build_payment(deps, intent)
-    begun = await deps.begin_lane.submit(_build_record(deps, intent, payment))
+    begun = await deps.begin_queue.submit(_build_record(deps, intent, payment))
     if not isinstance(begun, Committed):
-        return await _answer_not_begun(deps, intent.requested.claim, payment, begun)
+        return await _respond_not_begun(deps, intent.requested.claim, payment, begun)
     work.note_begun(payment)
     payment, refused_with = apply_risk_rules(deps, payment, intent, begun)
     return await execute_attempt(deps, payment, intent, refused_with=refused_with)
@@ -65,10 +65,10 @@ def _resolve_seconds(deps: ChargeDependencies, intent: Intent) -> float:
     return resolve_seconds(deps.attempts, intent.acquirer) + directory_seconds
 
 
-async def _answer_not_begun(deps: ChargeDependencies, claim: Claim | None, payment: Payment, begun: Begun) -> Reply:
+async def _respond_not_begun(deps: ChargeDependencies, claim: Claim | None, payment: Payment, begun: Begun) -> Reply:
     """Return the reply for a payment that did not begin: equal to another, repeated, or with a used token."""
     if isinstance(begun, DoubleClick):
-        return await answer_double_click(deps.requests, payment, payment_id=begun.payment_id)
+        return await respond_to_double_click(deps.requests, payment, payment_id=begun.payment_id)
     if isinstance(begun, Outdated):
         raise ConcurrentChange("The subscription was changed.")
     reply = await recall_claim(deps.requests, claim) if isinstance(begun, KeyAlreadyClaimed) else None
@@ -98,21 +98,25 @@ async def execute_attempt(
     """Call the acquirer for a begun payment, or start the challenge that comes first."""
     if refused_with is not None:
         return await finish_attempt(
-            deps.finish, payment, lifecycle.refuse(payment, refused_with, deps.clock.now_of(payment.merchant_id))
+            deps.finish,
+            payment,
+            lifecycle.fail(payment, refused_with, deps.clock.now_of(payment.merchant_id)),
         )
-    browser, endorsement = intent.requested.consumer.browser, intent.requested.source.endorsement
+    browser, external = intent.requested.consumer.browser, intent.requested.source.external_authentication
     if intent.asks_authentication:
         return await demand_authentication(
             deps.authentication, payment, intent.card, browser=browser, after_soft_decline=False
         )
-    payment, outcome = await ask(deps.attempts, payment, intent.card, proof=endorsement.proof if endorsement else None)
+    payment, outcome = await send_authorization(
+        deps.attempts, payment, intent.card, proof=external.proof if external else None
+    )
     if not lifecycle.needs_authentication(payment, outcome):
         return await finish_attempt(
             deps.finish, payment, lifecycle.apply(payment, outcome, deps.clock.now_of(payment.merchant_id))
         )
     payment = lifecycle.note_decline(payment, outcome).with_attempt(answered_at=deps.clock.now())
     if not payment.may_redirect:
-        refused = lifecycle.refuse(payment, codes.AUTHENTICATION_REQUIRED, deps.clock.now_of(payment.merchant_id))
+        refused = lifecycle.fail(payment, codes.AUTHENTICATION_REQUIRED, deps.clock.now_of(payment.merchant_id))
         return await finish_attempt(deps.finish, payment, refused)
     return await demand_authentication(
         deps.authentication, payment, intent.card, browser=browser, after_soft_decline=True

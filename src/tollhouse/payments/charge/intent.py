@@ -116,7 +116,7 @@ async def build_intent(lookups: IntentLookups, requested: RequestedPayment) -> I
         ipn_url=requested.ipn_url or offer.site.ipn_url,
         redirect_url=requested.redirect_url or offer.site.redirect_url,
         acquirer=acquirer or NO_ACQUIRER,
-        refused_with=_find_refusal(requested, found, acquirer),
+        refused_with=_find_failure_code(requested, found, acquirer),
     )
 
 
@@ -271,15 +271,15 @@ def _asks_authentication(requested: RequestedPayment, site: Site, *, is_one_clic
     A one-click charge is redirected only if the request asks for it. A charge with external authentication or with a
     claimed exemption is not authenticated.
     """
-    if requested.source.initiator == "merchant" or requested.source.endorsement is not None:
+    if requested.source.initiator == "merchant" or requested.source.external_authentication is not None:
         return False
     return requested.source.asks_authentication or (site.three_ds == "always" and not is_one_click)
 
 
 def _may_redirect(requested: RequestedPayment, *, is_one_click: bool) -> bool:
     """Return whether a soft decline leads to a challenge: yes with a claimed exemption, never with a proof."""
-    endorsement = requested.source.endorsement
-    if requested.source.initiator == "merchant" or (endorsement is not None and endorsement.status is not None):
+    external = requested.source.external_authentication
+    if requested.source.initiator == "merchant" or (external is not None and external.status is not None):
         return False
     return not is_one_click or requested.source.asks_authentication
 
@@ -290,7 +290,7 @@ def _choose_acquirer(lookups: IntentLookups, requested: RequestedPayment) -> str
     return choose_acquirer(lookups.routes.acquirers)
 
 
-def _find_refusal(requested: RequestedPayment, found: References, acquirer: str | None) -> str | None:
+def _find_failure_code(requested: RequestedPayment, found: References, acquirer: str | None) -> str | None:
     """Refuse a disabled card by request; its subscriptions continue."""
     if found.account is not None and found.account.disabled and requested.renewing is None:
         return codes.ACCOUNT_DISABLED

@@ -45,7 +45,7 @@ class RequestedSource(Struct, frozen=True, kw_only=True):
     asks_authentication: bool = False
     mid: str | None = None
     emulate_code: str | None = None
-    endorsement: ExternalAuthentication | None = None
+    external_authentication: ExternalAuthentication | None = None
 
 
 class RequestedConsumer(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from tollhouse.vault.accounts import StoredCard, list_accounts, select_accounts_
 LoadedCard = StoredCard
 
 #: Cards that are read: a consumer with more disabled cards than this gets none.
-MAX_LOOKED_AT = 50
+MAX_READ_CARDS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ async def list_cards(
     """Return up to `most` of a consumer's stored cards that are enabled and not expired, newest first."""
     async with database.acquire() as connection:
         accounts = await list_accounts(
-            connection, merchant_id=merchant_id, consumer_id=consumer_id, after=None, most=MAX_LOOKED_AT
+            connection, merchant_id=merchant_id, consumer_id=consumer_id, after=None, most=MAX_READ_CARDS
         )
     return [
         WalletCard(one.account_id, one.brand, one.masked_number, one.expiry_month, one.expiry_year)

@@ -22,56 +22,67 @@ from tollhouse.payments.dependencies import ChargebackDependencies
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.idempotency import run_once
 from tollhouse.payments.model import Cause, Payment, Status
-from tollhouse.payments.operations.balance import ALL, Sum, Verdict, judge_chargeback, judge_dispute
+from tollhouse.payments.operations.balance import (
+    ALL,
+    AllowedOperation,
+    RequestedAmount,
+    decide_chargeback,
+    decide_dispute,
+)
 from tollhouse.payments.operations.operate import (
-    Judge,
+    Decide,
     OperationRequest,
     build_further,
     is_committed,
     load_named,
     recall_reply,
 )
-from tollhouse.payments.operations.store import insert_chargeback, lock_position
+from tollhouse.payments.operations.store import insert_chargeback, lock_balance
 from tollhouse.payments.reading.view import render_answer
-from tollhouse.payments.records import build_no_attempt
+from tollhouse.payments.records import build_placeholder_attempt
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.payments.store import finish_payments
 from tollhouse.storage.database import PlainConnection
 
 
 async def record_chargeback(
-    deps: ChargebackDependencies, wish: OperationRequest, wanted: Sum = ALL, step: DisputeStep = DisputeStep.FIRST
+    deps: ChargebackDependencies,
+    request: OperationRequest,
+    requested: RequestedAmount = ALL,
+    step: DisputeStep = DisputeStep.FIRST,
 ) -> Reply:
     """Record a step of a dispute, about the amount that is left unless one is given.
 
     Returns the chargeback. Raises as `operate` does.
     """
-    judge = partial(judge_chargeback, wanted=wanted, step=step)
-    return await run_once(deps.requests, wish.claim, _record, deps, wish, judge)
+    decide = partial(decide_chargeback, requested=requested, step=step)
+    return await run_once(deps.requests, request.claim, _record, deps, request, decide)
 
 
-async def record_dispute(deps: ChargebackDependencies, wish: OperationRequest, money: Money) -> Reply:
+async def record_dispute(deps: ChargebackDependencies, request: OperationRequest, money: Money) -> Reply:
     """Record an issuer's chargeback in full. Raises as `record_chargeback` does."""
-    return await run_once(deps.requests, wish.claim, _record, deps, wish, partial(judge_dispute, money=money))
+    return await run_once(deps.requests, request.claim, _record, deps, request, partial(decide_dispute, money=money))
 
 
-async def _record(_: RunningRequest, deps: ChargebackDependencies, wish: OperationRequest, judge: Judge) -> Reply:
+async def _record(_: RunningRequest, deps: ChargebackDependencies, request: OperationRequest, decide: Decide) -> Reply:
     """Commit a chargeback with the rows of its finish hooks; or return the response of the earlier request."""
-    named = await load_named(deps.database, wish)
+    named = await load_named(deps.database, request)
     transaction_id = await deps.numbers.next_number()
     chargeback = None
     try:
         async with deps.database.transaction() as connection:
-            if await claim_request(connection, wish.claim, payment_id=named.payment_id, transaction_id=transaction_id):
-                verdict = judge(await lock_position(connection, named))
-                chargeback = _build_chargeback(deps, wish, named, verdict, transaction_id=transaction_id)
+            if await claim_request(
+                connection, request.claim, payment_id=named.payment_id, transaction_id=transaction_id
+            ):
+                allowed = decide(await lock_balance(connection, named))
+                chargeback = _build_chargeback(deps, request, named, allowed, transaction_id=transaction_id)
                 await insert_chargeback(connection, chargeback)
                 await _finish(deps, connection, chargeback)
     except DatabaseUnavailable:
         if chargeback is None or not await is_committed(deps.database, chargeback):
             raise
     if chargeback is None:
-        return await recall_reply(deps.requests, wish)
+        return await recall_reply(deps.requests, request)
     deps.finish.on_finished(chargeback)
     return Reply(CREATED, chargeback.rendered)
 
@@ -83,12 +94,17 @@ async def _finish(deps: ChargebackDependencies, connection: PlainConnection, cha
 
 
 def _build_chargeback(
-    deps: ChargebackDependencies, wish: OperationRequest, named: Payment, verdict: Verdict, *, transaction_id: int
+    deps: ChargebackDependencies,
+    request: OperationRequest,
+    named: Payment,
+    allowed: AllowedOperation,
+    *,
+    transaction_id: int,
 ) -> Payment:
     """Build the transaction with its response."""
-    now = deps.finish.clock.now_of(wish.merchant_id)
-    attempt = build_no_attempt(now)
-    by_issuer = dataclasses.replace(wish, cause=Cause.ISSUER, emulate_code=None)
-    opened = build_further(named, by_issuer, verdict, transaction_id=transaction_id, attempt=attempt, now=now)
+    now = deps.finish.clock.now_of(request.merchant_id)
+    attempt = build_placeholder_attempt(now)
+    by_issuer = dataclasses.replace(request, cause=Cause.ISSUER, emulate_code=None)
+    opened = build_further(named, by_issuer, allowed, transaction_id=transaction_id, attempt=attempt, now=now)
     chargeback = replace(opened, status=Status.SUCCESS, code=codes.APPROVED, settled_at=now, initiator="customer")
     return replace(chargeback, rendered=render_answer(chargeback))

@@ -37,9 +37,9 @@ OPERATION = "dispute"
 #: Pages of one import; the others are imported next time.
 MAX_PAGES = 100
 #: Merchants with a clock of their own in one query; for further ones the real time counts.
-MAX_AHEAD = 1_000
+MAX_MERCHANTS_AHEAD = 1_000
 #: Later than any due time.
-FOR_EVER = datetime.max.replace(tzinfo=UTC)
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 _ACCEPTOR = re.compile("[0-9]{1,18}")
 
@@ -58,7 +58,7 @@ async def import_disputes(
     recorded, silent = 0, None
     for acquirer in deps.acquirers.values():
         try:
-            recorded += await _take_in(deps, acquirer, query, is_stopping)
+            recorded += await _import_pages(deps, acquirer, query, is_stopping)
         except Unavailable as error:
             silent = error
     if silent is not None:
@@ -72,15 +72,15 @@ async def find_next_dispute(deps: DisputeDependencies, merchant_id: int) -> date
     It may be past: the dispute can be imported now, or waits for an open operation. Raises Unavailable if an acquirer
     does not respond.
     """
-    query = DisputeQuery(until=FOR_EVER, acceptor=str(merchant_id))
-    pages = [await _ask(acquirer, query) for acquirer in deps.acquirers.values()]
+    query = DisputeQuery(until=END_OF_TIME, acceptor=str(merchant_id))
+    pages = [await _query(acquirer, query) for acquirer in deps.acquirers.values()]
     return min((page[0].due_at for page in pages if page), default=None)
 
 
 async def _build_query(deps: DisputeDependencies, merchant_id: int | None) -> DisputeQuery:
     """Build the query with the times until which disputes are due; update the offsets of our own clock."""
     async with deps.database.acquire() as connection:
-        rows = queries.select_clocks_ahead(connection, merchant_id=merchant_id, most=MAX_AHEAD)
+        rows = queries.select_clocks_ahead(connection, merchant_id=merchant_id, most=MAX_MERCHANTS_AHEAD)
         offsets = {row["merchant_id"]: row["clock_offset"] async for row in rows}
     for ahead_id, offset in offsets.items():
         deps.clock.observe_offset(ahead_id, offset)
@@ -90,7 +90,7 @@ async def _build_query(deps: DisputeDependencies, merchant_id: int | None) -> Di
     return DisputeQuery(until=deps.clock.now(), ahead=ahead)
 
 
-async def _take_in(
+async def _import_pages(
     deps: DisputeDependencies, acquirer: Acquirer, query: DisputeQuery, is_stopping: Callable[[], bool]
 ) -> int:
     """Import the disputes of one acquirer, page by page."""
@@ -98,7 +98,7 @@ async def _take_in(
     for _ in range(MAX_PAGES):
         if is_stopping():
             break
-        page = await _ask(acquirer, query)
+        page = await _query(acquirer, query)
         if not page:
             break
         done = await asyncio.gather(*(_record(deps, acquirer.name, dispute) for dispute in page))
@@ -110,7 +110,7 @@ async def _take_in(
     return recorded
 
 
-async def _ask(acquirer: Acquirer, query: DisputeQuery) -> tuple[AcquirerDispute, ...]:
+async def _query(acquirer: Acquirer, query: DisputeQuery) -> tuple[AcquirerDispute, ...]:
     page = await acquirer.list_disputes(query)
     if isinstance(page, Unknown | NotSent):
         raise Unavailable(f"The acquirer did not tell what was charged back: {page.cause}.")
@@ -121,7 +121,7 @@ async def _record(deps: DisputeDependencies, acquirer: str, dispute: AcquirerDis
     """Record one dispute; return whether it may be acknowledged. Its failure does not affect the others."""
     where = {"acquirer": acquirer, "dispute_id": dispute.dispute_id, "reference": dispute.reference}
     try:
-        await record_dispute(deps.chargebacks, await _build_wish(deps, acquirer, dispute), dispute.money)
+        await record_dispute(deps.chargebacks, await _build_request(deps, acquirer, dispute), dispute.money)
     except NotFound:
         log.warning("dispute.payment_unknown", **where)
         return False
@@ -134,7 +134,7 @@ async def _record(deps: DisputeDependencies, acquirer: str, dispute: AcquirerDis
     return True
 
 
-async def _build_wish(deps: DisputeDependencies, acquirer: str, dispute: AcquirerDispute) -> OperationRequest:
+async def _build_request(deps: DisputeDependencies, acquirer: str, dispute: AcquirerDispute) -> OperationRequest:
     """Build the request for a chargeback. Raises NotFound unless this acquirer processed the transaction."""
     transaction_id = read_reference(dispute.reference)
     if transaction_id is None or not _ACCEPTOR.fullmatch(dispute.acceptor):

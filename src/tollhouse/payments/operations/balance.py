@@ -29,7 +29,7 @@ STILL_OPEN = "Another operation on this payment is still open; repeat this one w
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PastTransaction:
     """One transaction of a payment, with the fields that the rules need. A chargeback has no attempt."""
 
     transaction_id: int
@@ -49,13 +49,13 @@ class Step:
 class PaymentBalance:
     """The transactions of a payment. `is_expired` is whether the time to capture an authorization is over."""
 
-    first: Step
-    later: tuple[Step, ...]
+    first: PastTransaction
+    later: tuple[PastTransaction, ...]
     currency: Currency
     is_expired: bool
 
     @property
-    def captured(self) -> Step | None:
+    def captured(self) -> PastTransaction | None:
         """The transaction that took the money: the sale, or the capture of the authorization."""
         if self.first.mode is Mode.SALE:
             return self.first if self.first.status is Status.SUCCESS else None
@@ -73,7 +73,9 @@ class PaymentBalance:
     @property
     def charged_back_minor(self) -> int:
         """The amount that issuers took by chargebacks, less the amount returned by disputes that were won."""
-        return sum(TAKES.get(step.dispute_step, 0) * step.moved_minor for step in self.later if step.dispute_step)
+        return sum(
+            MOVEMENT_SIGNS.get(step.dispute_step, 0) * step.moved_minor for step in self.later if step.dispute_step
+        )
 
     def is_open(self, *modes: Mode) -> bool:
         """Return whether an operation of one of these modes has no outcome yet."""
@@ -87,174 +89,180 @@ class PaymentBalance:
         """Return whether the whole payment was voided."""
         return any(self._select(Mode.VOID, Status.SUCCESS))
 
-    def _select(self, mode: Mode, *statuses: Status) -> Iterator[Step]:
+    def _select(self, mode: Mode, *statuses: Status) -> Iterator[PastTransaction]:
         return (step for step in self.later if step.mode is mode and step.status in statuses)
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
+class RequestedAmount:
     """A requested amount in the currency of the payment; None is the whole amount."""
 
     amount: Decimal | None = None
     currency: str | None = None
 
 
-ALL = Sum()
+ALL = RequestedAmount()
 
 #: The steps of a dispute that move money: 1 from the merchant, -1 back.
-TAKES: dict[DisputeStep | None, int] = {DisputeStep.FIRST: 1, DisputeStep.SECOND: 1, DisputeStep.WON: -1}
+MOVEMENT_SIGNS: dict[DisputeStep | None, int] = {DisputeStep.FIRST: 1, DisputeStep.SECOND: 1, DisputeStep.WON: -1}
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AllowedOperation:
     """An operation that is allowed: its amount and the transaction that it acts on.
 
     `mode` is the mode that replaces the requested one, `dispute` the dispute of a chargeback.
     """
 
     money: Money
-    basis: Step
+    basis: PastTransaction
     mode: Mode | None = None
     dispute: Dispute | None = None
 
 
-def judge_capture(position: PaymentBalance, wanted: Sum) -> Verdict:
+def decide_capture(balance: PaymentBalance, requested: RequestedAmount) -> AllowedOperation:
     """Decide how much is captured: all that is held, or a part. Raises RequestRejected and RequestInProgress."""
-    first = position.first
-    held = _find_held(position)
-    if position.is_expired:
+    first = balance.first
+    held = _find_held(balance)
+    if balance.is_expired:
         raise reject(Subject.TRANSACTION, "is an authorization whose time is over; its hold is released")
-    money = _read_sum(position, wanted, first.amount_minor, "was authorized") or held
-    return Verdict(money, first)
+    money = _read_amount(balance, requested, first.amount_minor, "was authorized") or held
+    return AllowedOperation(money, first)
 
 
-def judge_release(position: PaymentBalance) -> Verdict:
-    """Decide how much of an uncaptured authorization is released. Raises as `judge_capture` does."""
-    return Verdict(_find_held(position), position.first)
+def decide_release(balance: PaymentBalance) -> AllowedOperation:
+    """Decide how much of an uncaptured authorization is released. Raises as `decide_capture` does."""
+    return AllowedOperation(_find_held(balance), balance.first)
 
 
-def judge_void(position: PaymentBalance) -> Verdict:
-    """Decide how much is voided: the held or the captured amount. Raises as `judge_capture` does."""
-    _check_first(position)
-    captured = position.captured
-    if captured is None or position.is_voided():
-        return judge_release(position)
-    if position.is_open(Mode.CREDIT, Mode.VOID):
+def decide_void(balance: PaymentBalance) -> AllowedOperation:
+    """Decide how much is voided: the held or the captured amount. Raises as `decide_capture` does."""
+    _check_first(balance)
+    captured = balance.captured
+    if captured is None or balance.is_voided():
+        return decide_release(balance)
+    if balance.is_open(Mode.CREDIT, Mode.VOID):
         raise RequestInProgress(STILL_OPEN)
-    if position.has_returned():
+    if balance.has_returned():
         raise reject(Subject.TRANSACTION, "was credited or charged back in part; credit what is left instead")
-    return Verdict(Money(captured.amount_minor, position.currency), captured)
+    return AllowedOperation(Money(captured.amount_minor, balance.currency), captured)
 
 
-def judge_credit(position: PaymentBalance, wanted: Sum) -> Verdict:
+def decide_refund(balance: PaymentBalance, requested: RequestedAmount) -> AllowedOperation:
     """Decide how much is refunded: all that is left, or a part. Raises RequestRejected and RequestInProgress.
 
     The whole of an uncaptured authorization is voided instead.
     """
-    _check_first(position)
-    captured = position.captured
-    if position.is_voided():
+    _check_first(balance)
+    captured = balance.captured
+    if balance.is_voided():
         raise reject(Subject.TRANSACTION, "was voided; there is nothing to credit")
-    if position.is_open(Mode.CAPTURE, Mode.VOID):
+    if balance.is_open(Mode.CAPTURE, Mode.VOID):
         raise RequestInProgress(STILL_OPEN)
     if captured is None:
-        return _judge_credit_of_hold(position, wanted)
-    if position.left_minor <= 0:
+        return _decide_refund_of_hold(balance, requested)
+    if balance.left_minor <= 0:
         raise reject(Subject.AMOUNT, "is more than is left to credit, which is nothing")
-    left = position.left_minor
-    return Verdict(
-        _read_sum(position, wanted, left, "is left to credit") or Money(left, position.currency),
+    left = balance.left_minor
+    return AllowedOperation(
+        _read_amount(balance, requested, left, "is left to credit") or Money(left, balance.currency),
         captured,
     )
 
 
-def _judge_credit_of_hold(position: PaymentBalance, wanted: Sum) -> Verdict:
-    held = _find_held(position)
-    if _read_sum(position, wanted, held.amount_minor, "is held") not in {None, held}:
+def _decide_refund_of_hold(balance: PaymentBalance, requested: RequestedAmount) -> AllowedOperation:
+    held = _find_held(balance)
+    if _read_amount(balance, requested, held.amount_minor, "is held") not in {None, held}:
         text = f"is a part of an authorization that was not captured; capture it first, or credit all {held.to_text()}"
         raise reject(Subject.AMOUNT, text)
-    return Verdict(held, position.first, Mode.VOID)
+    return AllowedOperation(held, balance.first, Mode.VOID)
 
 
-def judge_chargeback(position: PaymentBalance, wanted: Sum, step: DisputeStep = DisputeStep.FIRST) -> Verdict:
+def decide_chargeback(
+    balance: PaymentBalance, requested: RequestedAmount, step: DisputeStep = DisputeStep.FIRST
+) -> AllowedOperation:
     """Decide the amount of a step of a dispute. No earlier operation prevents it.
 
     The default is the amount that is left, or the whole payment if nothing is left. Raises RequestRejected for an
     invalid amount, and if more is won than was charged back.
     """
     if step is DisputeStep.WON:
-        return _judge_won(position, wanted)
-    money = _read_sum(position, wanted)
+        return _decide_won(balance, requested)
+    money = _read_amount(balance, requested)
     if money is not None:
-        return judge_dispute(position, money, step)
-    basis = position.captured or position.first
-    charged_back = position.charged_back_minor if step is not DisputeStep.FIRST else 0
-    amount_minor = charged_back or position.left_minor or basis.amount_minor
+        return decide_dispute(balance, money, step)
+    basis = balance.captured or balance.first
+    charged_back = balance.charged_back_minor if step is not DisputeStep.FIRST else 0
+    amount_minor = charged_back or balance.left_minor or basis.amount_minor
     if not amount_minor:
         raise reject(Subject.AMOUNT, "is required: the payment itself is of nothing")
-    return judge_dispute(position, Money(amount_minor, position.currency), step)
+    return decide_dispute(balance, Money(amount_minor, balance.currency), step)
 
 
-def judge_dispute(position: PaymentBalance, money: Money, step: DisputeStep = DisputeStep.FIRST) -> Verdict:
+def decide_dispute(balance: PaymentBalance, money: Money, step: DisputeStep = DisputeStep.FIRST) -> AllowedOperation:
     """Decide how much money a step of a dispute moves, and its excess over the amount left. Never rejects.
 
     A second chargeback takes the part that the issuer does not have since the first.
     """
-    is_own = money.currency == position.currency
-    moved = money.amount_minor if step in TAKES else 0
+    is_own = money.currency == balance.currency
+    moved = money.amount_minor if step in MOVEMENT_SIGNS else 0
     if step is DisputeStep.SECOND and is_own:
-        moved = max(moved - max(position.charged_back_minor, 0), 0)
-    excess = max(moved - (position.left_minor if is_own else 0), 0)
-    return Verdict(money, position.captured or position.first, dispute=Dispute(step, moved, excess))
+        moved = max(moved - max(balance.charged_back_minor, 0), 0)
+    excess = max(moved - (balance.left_minor if is_own else 0), 0)
+    return AllowedOperation(money, balance.captured or balance.first, dispute=Dispute(step, moved, excess))
 
 
-def _judge_won(position: PaymentBalance, wanted: Sum) -> Verdict:
-    most = position.charged_back_minor
-    if most <= 0:
+def _decide_won(balance: PaymentBalance, requested: RequestedAmount) -> AllowedOperation:
+    charged_back = balance.charged_back_minor
+    if charged_back <= 0:
         raise reject(Subject.TRANSACTION, "has no charge-back that could be won")
-    money = _read_sum(position, wanted, most, "was charged back") or Money(most, position.currency)
-    return Verdict(money, position.captured or position.first, dispute=Dispute(DisputeStep.WON, money.amount_minor, 0))
+    money = _read_amount(balance, requested, charged_back, "was charged back") or Money(charged_back, balance.currency)
+    return AllowedOperation(
+        money, balance.captured or balance.first, dispute=Dispute(DisputeStep.WON, money.amount_minor, 0)
+    )
 
 
-def _find_held(position: PaymentBalance) -> Money:
-    """Return the amount of an authorization that was neither captured nor voided. Raises as `judge_capture` does."""
-    _check_first(position)
-    if position.is_voided():
+def _find_held(balance: PaymentBalance) -> Money:
+    """Return the amount of an authorization that was neither captured nor voided. Raises as `decide_capture` does."""
+    _check_first(balance)
+    if balance.is_voided():
         raise reject(Subject.TRANSACTION, "was voided already")
-    if position.captured is not None:
+    if balance.captured is not None:
         raise reject(Subject.TRANSACTION, "was captured already")
-    if position.is_open(Mode.CAPTURE, Mode.VOID):
+    if balance.is_open(Mode.CAPTURE, Mode.VOID):
         raise RequestInProgress(STILL_OPEN)
-    return Money(position.first.amount_minor, position.currency)
+    return Money(balance.first.amount_minor, balance.currency)
 
 
-def _check_first(position: PaymentBalance) -> None:
+def _check_first(balance: PaymentBalance) -> None:
     """Reject operations on a failed payment or a verification, and while the outcome is unknown."""
-    first = position.first
+    first = balance.first
     if first.status is Status.PENDING:
         raise RequestInProgress("This payment is still open; repeat this request when its outcome is known.")
     if first.status is Status.FAIL:
         raise reject(Subject.TRANSACTION, "is a payment that failed")
     if first.amount_minor == 0:
         raise reject(Subject.TRANSACTION, "only verified the card; it holds no money")
-    if len(position.later) >= MAX_TRANSACTIONS - 1:
+    if len(balance.later) >= MAX_TRANSACTIONS - 1:
         raise reject(Subject.TRANSACTION, "has had too many operations")
 
 
-def _read_sum(position: PaymentBalance, wanted: Sum, most_minor: int | None = None, what: str = "") -> Money | None:
-    """Read an amount above zero, of `most_minor` at most; None for the whole amount. Raises RequestRejected."""
-    own = position.currency.code
-    if wanted.currency not in {None, own}:
+def _read_amount(
+    balance: PaymentBalance, requested: RequestedAmount, max_minor: int | None = None, bound: str = ""
+) -> Money | None:
+    """Read an amount above zero, of `max_minor` at most; None for the whole amount. Raises RequestRejected."""
+    own = balance.currency.code
+    if requested.currency not in {None, own}:
         raise reject(Subject.CURRENCY, f"is not that of the payment, {own}")
-    if wanted.amount is None:
+    if requested.amount is None:
         return None
     try:
-        money = Money.parse(wanted.amount, position.currency)
+        money = Money.parse(requested.amount, balance.currency)
     except AmountError as error:
         raise reject(Subject.AMOUNT, str(error)) from None
     if money.amount_minor == 0:
         raise reject(Subject.AMOUNT, "must be above 0")
-    if most_minor is not None and money.amount_minor > most_minor:
-        most = Money(most_minor, position.currency).to_text()
-        raise reject(Subject.AMOUNT, f"is more than {what}, which is {most}")
+    if max_minor is not None and money.amount_minor > max_minor:
+        maximum = Money(max_minor, balance.currency).to_text()
+        raise reject(Subject.AMOUNT, f"is more than {bound}, which is {maximum}")
     return money

@@ -6,13 +6,13 @@ from functools import partial
 
 from tollhouse.kernel.reply import Reply
 from tollhouse.payments.dependencies import OperationDependencies
-from tollhouse.payments.operations.balance import ALL, Sum, judge_credit
+from tollhouse.payments.operations.balance import ALL, RequestedAmount, decide_refund
 from tollhouse.payments.operations.operate import OperationRequest, operate
 
 
-async def credit(deps: OperationDependencies, wish: OperationRequest, wanted: Sum = ALL) -> Reply:
+async def credit(deps: OperationDependencies, request: OperationRequest, requested: RequestedAmount = ALL) -> Reply:
     """Refund a sale or a capture, all that is left unless an amount is given; void an authorization as a whole.
 
     Raises as `operate` does.
     """
-    return await operate(deps, wish, partial(judge_credit, wanted=wanted))
+    return await operate(deps, request, partial(decide_refund, requested=requested))

@@ -28,8 +28,8 @@ from tollhouse.payments.store import queries
 from tollhouse.storage.database import PlainConnection
 
 #: Until a capture or release is tried again that has an open outcome or did not reach the acquirer.
-PAUSES_SECONDS = (60.0, 600.0, 3_600.0)
-LATER_PAUSES_SECONDS = 21_600.0
+FIRST_RETRY_INTERVALS_SECONDS = (60.0, 600.0, 3_600.0)
+LATER_RETRY_INTERVAL_SECONDS = 21_600.0
 #: A release is given up after so many failures: by then the issuer has released the amount itself.
 MAX_TRIES = 20
 
@@ -37,7 +37,7 @@ MAX_TRIES = 20
 INDECISIVE = frozenset({codes.ACQUIRER_UNREACHABLE, codes.REVERSED})
 
 #: For an authorization whose terms contain none.
-UNSAID = Holding(capture_after_days=None, valid_days=7)
+DEFAULT_TERMS = Holding(capture_after_days=None, valid_days=7)
 
 log = structlog.get_logger()
 
@@ -75,7 +75,7 @@ class TrackHold:
 
 
 def _opened(payment: Payment) -> tuple[Any, ...]:
-    holding, at = payment.holding or UNSAID, floor_second(payment.settled_at or payment.created_at)
+    holding, at = payment.holding or DEFAULT_TERMS, floor_second(payment.settled_at or payment.created_at)
     key = (payment.merchant_id, payment.transaction_id, payment.payment_id)
     return (*key, "opened", at, _days(holding.capture_after_days), _days(holding.valid_days))
 
@@ -132,23 +132,23 @@ async def process_due_hold(deps: OperationDependencies, hold: DueHold) -> None:
     """
     try:
         if hold.is_expired:
-            await release(deps, _wish(hold, Mode.VOID, Cause.EXPIRY))
+            await release(deps, _build_request(hold, Mode.VOID, Cause.EXPIRY))
         elif hold.capture_at is not None and hold.is_merchant_active:
-            await capture(deps, _wish(hold, Mode.CAPTURE, Cause.SCHEDULE))
+            await capture(deps, _build_request(hold, Mode.CAPTURE, Cause.SCHEDULE))
     except RequestInProgress:
         log.info("hold.postponed", transaction_id=hold.transaction_id)
     except RequestRejected as error:  # it was captured or voided otherwise, and its row is about to be deleted
         log.warning(
             "hold.processing_failed", transaction_id=hold.transaction_id, faults=[fault.text for fault in error.faults]
         )
-    await _look_again(deps, hold)
+    await _postpone_or_delete(deps, hold)
 
 
-def _wish(hold: DueHold, mode: Mode, cause: Cause) -> OperationRequest:
+def _build_request(hold: DueHold, mode: Mode, cause: Cause) -> OperationRequest:
     return OperationRequest(hold.merchant_id, hold.transaction_id, new_request_id(), mode, cause=cause)
 
 
-async def _look_again(deps: OperationDependencies, hold: DueHold) -> None:
+async def _postpone_or_delete(deps: OperationDependencies, hold: DueHold) -> None:
     """Postpone the hold if the lease is still valid; delete it after too many failed releases."""
     key = {"merchant_id": hold.merchant_id, "transaction_id": hold.transaction_id, "lease": hold.lease}
     async with deps.database.acquire() as connection:
@@ -156,9 +156,13 @@ async def _look_again(deps: OperationDependencies, hold: DueHold) -> None:
             log.error("hold.given_up", transaction_id=hold.transaction_id, tries=hold.tries)
             await queries.delete_hold(connection, **key)
         else:
-            await queries.postpone_hold(connection, **key, pause_seconds=pause_after(hold.tries))
+            await queries.postpone_hold(connection, **key, pause_seconds=choose_retry_interval(hold.tries))
 
 
-def pause_after(tries: int) -> float:
+def choose_retry_interval(tries: int) -> float:
     """Return the seconds until a hold is processed again."""
-    return PAUSES_SECONDS[tries] if tries < len(PAUSES_SECONDS) else LATER_PAUSES_SECONDS
+    return (
+        FIRST_RETRY_INTERVALS_SECONDS[tries]
+        if tries < len(FIRST_RETRY_INTERVALS_SECONDS)
+        else LATER_RETRY_INTERVAL_SECONDS
+    )

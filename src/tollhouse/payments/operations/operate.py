@@ -28,13 +28,13 @@ from tollhouse.payments.dependencies import OperationDependencies, RequestDepend
 from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.idempotency import recall_claim, run_once
 from tollhouse.payments.model import Attempt, AttemptState, Cause, Mode, OriginalTransaction, Payment, Status
-from tollhouse.payments.operations.balance import PaymentBalance, Verdict
-from tollhouse.payments.operations.store import insert_operation, lock_position
+from tollhouse.payments.operations.balance import AllowedOperation, PaymentBalance
+from tollhouse.payments.operations.store import insert_operation, lock_balance
 from tollhouse.payments.store import select_payment
 from tollhouse.storage.database import Database, PlainConnection
 
 #: Decides whether the operation is allowed, while the payment is locked. Raises RequestRejected and RequestInProgress.
-Judge = Callable[[PaymentBalance], Verdict]
+Decide = Callable[[PaymentBalance], AllowedOperation]
 
 NO_OPERATION_ON = {
     Mode.VOID: "is a void; name the payment that it undid",
@@ -58,19 +58,19 @@ class OperationRequest:
     emulate_code: str | None = None
 
 
-async def operate(deps: OperationDependencies, wish: OperationRequest, judge: Judge) -> Reply:
+async def operate(deps: OperationDependencies, request: OperationRequest, decide: Decide) -> Reply:
     """Run an operation and return the response; a repeated request gets the first response.
 
     Raises NotFound, RequestRejected and RequestInProgress by the state of the payment, RequestIdReused and Unavailable.
     After Unavailable the operation may have begun or not; a repeat with the same idempotency key finds out.
     """
-    return await run_once(deps.requests, wish.claim, _carry_out, deps, wish, judge)
+    return await run_once(deps.requests, request.claim, _carry_out, deps, request, decide)
 
 
-async def load_named(database: Database, wish: OperationRequest) -> Payment:
+async def load_named(database: Database, request: OperationRequest) -> Payment:
     """Return the payment to operate on. Raises NotFound, and RequestRejected for a transaction without operations."""
     async with database.acquire() as connection:
-        named = await select_payment(connection, merchant_id=wish.merchant_id, transaction_id=wish.transaction_id)
+        named = await select_payment(connection, merchant_id=request.merchant_id, transaction_id=request.transaction_id)
     if named is None:
         raise NotFound("There is no such transaction.")
     if named.mode in NO_OPERATION_ON:
@@ -78,22 +78,26 @@ async def load_named(database: Database, wish: OperationRequest) -> Payment:
     return named
 
 
-async def _carry_out(work: RunningRequest, deps: OperationDependencies, wish: OperationRequest, judge: Judge) -> Reply:
+async def _carry_out(
+    work: RunningRequest, deps: OperationDependencies, request: OperationRequest, decide: Decide
+) -> Reply:
     """Commit the operation, then call the acquirer; or return the response of the earlier request."""
-    named = await load_named(deps.database, wish)
+    named = await load_named(deps.database, request)
     transaction_id = await deps.numbers.next_number()
     begun = None
     try:
         async with deps.database.transaction() as connection:
-            if await claim_request(connection, wish.claim, payment_id=named.payment_id, transaction_id=transaction_id):
-                verdict = judge(await lock_position(connection, named))
-                begun = _build_operation(deps, wish, named, verdict, transaction_id=transaction_id), verdict
+            if await claim_request(
+                connection, request.claim, payment_id=named.payment_id, transaction_id=transaction_id
+            ):
+                allowed = decide(await lock_balance(connection, named))
+                begun = _build_operation(deps, request, named, allowed, transaction_id=transaction_id), allowed
                 await _insert(deps, connection, begun[0])
     except DatabaseUnavailable:
         if begun is None or not await is_committed(deps.database, begun[0]):
             raise
     if begun is None:
-        return await recall_reply(deps.requests, wish)
+        return await recall_reply(deps.requests, request)
     work.note_begun(begun[0])
     return await _execute(deps, *begun)
 
@@ -112,19 +116,24 @@ async def is_committed(database: Database, operation: Payment) -> bool:
     return stored is not None
 
 
-async def recall_reply(requests: RequestDependencies, wish: OperationRequest) -> Reply:
+async def recall_reply(requests: RequestDependencies, request: OperationRequest) -> Reply:
     """Return the response of the request that claimed the key. Raises RequestIdReused and RequestInProgress."""
-    reply = await recall_claim(requests, wish.claim)
+    reply = await recall_claim(requests, request.claim)
     if reply is None:
         raise Unavailable
     return reply
 
 
 def _build_operation(
-    deps: OperationDependencies, wish: OperationRequest, named: Payment, verdict: Verdict, *, transaction_id: int
+    deps: OperationDependencies,
+    request: OperationRequest,
+    named: Payment,
+    allowed: AllowedOperation,
+    *,
+    transaction_id: int,
 ) -> Payment:
     """Build the transaction. Only the acquirer of the original transaction can act on it."""
-    now, acquirer = deps.attempts.clock.now(), verdict.basis.acquirer or ""
+    now, acquirer = deps.attempts.clock.now(), allowed.basis.acquirer or ""
     if acquirer not in deps.attempts.acquirers:
         raise Unavailable("The acquirer of this payment is not available; repeat the request later.")
     attempt = Attempt(
@@ -137,21 +146,27 @@ def _build_operation(
         sent_at=now,
         send_before=deps.attempts.timeouts.send_before(),
     )
-    created_at = now + deps.attempts.clock.offset_of(wish.merchant_id)
-    return build_further(named, wish, verdict, transaction_id=transaction_id, attempt=attempt, now=created_at)
+    created_at = now + deps.attempts.clock.offset_of(request.merchant_id)
+    return build_further(named, request, allowed, transaction_id=transaction_id, attempt=attempt, now=created_at)
 
 
 def build_further(
-    named: Payment, wish: OperationRequest, verdict: Verdict, *, transaction_id: int, attempt: Attempt, now: datetime
+    named: Payment,
+    request: OperationRequest,
+    allowed: AllowedOperation,
+    *,
+    transaction_id: int,
+    attempt: Attempt,
+    now: datetime,
 ) -> Payment:
     """Build a further transaction of a payment, open, without the fields of the named one alone."""
     return replace(
         named,
         transaction_id=transaction_id,
-        mode=verdict.mode or wish.mode,
+        mode=allowed.mode or request.mode,
         status=Status.PENDING,
-        money=verdict.money,
-        request_id=wish.request_id,
+        money=allowed.money,
+        request_id=request.request_id,
         initiator="merchant",
         reason="unscheduled",
         created_at=now,
@@ -162,26 +177,26 @@ def build_further(
         subscribing=(),
         renewing=None,
         changing=None,
-        standings=(),
+        subscription_summaries=(),
         double_click_digest=None,
         page_try=None,
         holding=None,
-        emulate_code=wish.emulate_code,
+        emulate_code=request.emulate_code,
         basis=OriginalTransaction(
-            verdict.basis.transaction_id, verdict.basis.mode, verdict.basis.amount_minor, wish.cause, wish.reason
+            allowed.basis.transaction_id, allowed.basis.mode, allowed.basis.amount_minor, request.cause, request.reason
         ),
-        dispute=verdict.dispute,
+        dispute=allowed.dispute,
         rendered=b"",
     )
 
 
-async def _execute(deps: OperationDependencies, operation: Payment, verdict: Verdict) -> Reply:
+async def _execute(deps: OperationDependencies, operation: Payment, allowed: AllowedOperation) -> Reply:
     """Call the acquirer, with no database connection held, and finish the operation."""
     acquirer = deps.attempts.acquirers[operation.attempt.acquirer]
     outcome = await _choose_verb(acquirer, operation.mode)(
         AcquirerOperation(
             reference=operation.attempt.reference,
-            original_reference=verdict.basis.reference or "",
+            original_reference=allowed.basis.reference or "",
             money=operation.money,
             transacted_at=operation.created_at,
             emulate_code=operation.emulate_code,

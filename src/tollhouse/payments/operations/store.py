@@ -13,12 +13,12 @@ from tollhouse.kernel.money import Currency
 from tollhouse.payments import records
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import AttemptState, Mode, Payment, Status
-from tollhouse.payments.operations.balance import MAX_TRANSACTIONS, PaymentBalance, Step
+from tollhouse.payments.operations.balance import MAX_TRANSACTIONS, PastTransaction, PaymentBalance
 from tollhouse.payments.store import queries
 from tollhouse.storage.database import PlainConnection
 
 
-async def lock_position(connection: PlainConnection, named: Payment) -> PaymentBalance:
+async def lock_balance(connection: PlainConnection, named: Payment) -> PaymentBalance:
     """Lock a payment and return its transactions. A concurrent operation waits for the lock and sees ours.
 
     The first transaction is the named one, or the one that the named operation acts on: a payment page may have several
@@ -42,9 +42,9 @@ async def lock_position(connection: PlainConnection, named: Payment) -> PaymentB
     )
 
 
-def _read_step(row: Mapping[str, Any], currency: str) -> Step:
+def _read_step(row: Mapping[str, Any], currency: str) -> PastTransaction:
     """Read a transaction. A chargeback in another currency than the payment does not reduce the amount left."""
-    return Step(
+    return PastTransaction(
         transaction_id=row["transaction_id"],
         mode=Mode(row["mode"]),
         status=Status(row["status"]),
@@ -69,7 +69,7 @@ async def insert_chargeback(connection: PlainConnection, payment: Payment) -> No
 
 
 async def update_reversing(
-    connection: PlainConnection, merchant_id: int, step: Step, *, resolve_seconds: float
+    connection: PlainConnection, merchant_id: int, step: PastTransaction, *, resolve_seconds: float
 ) -> bool:
     """Begin to reverse an open attempt; False if it is no longer open."""
     number = await queries.update_reversing(

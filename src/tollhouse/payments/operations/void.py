@@ -19,75 +19,79 @@ from tollhouse.payments.dependencies import OperationDependencies, VoidDependenc
 from tollhouse.payments.finish import load_stored_response
 from tollhouse.payments.idempotency import recall_claim, run_once
 from tollhouse.payments.model import AttemptState, Payment, Status
-from tollhouse.payments.operations.balance import judge_release, judge_void
+from tollhouse.payments.operations.balance import decide_release, decide_void
 from tollhouse.payments.operations.operate import (
     OperationRequest,
     load_named,
     operate,
     recall_reply,
 )
-from tollhouse.payments.operations.store import lock_position, update_reversing
+from tollhouse.payments.operations.store import lock_balance, update_reversing
 from tollhouse.payments.resolve.resolve_attempts import resolve_attempt
 from tollhouse.storage.database import PlainConnection
 from tollhouse.threeds.store import select_newest
 
 #: Reads of a payment that its cardholder changes at the same time.
-TRIES = 3
+MAX_READS = 3
 
 ALREADY_FINISHED = "This payment has got its outcome in the same moment; repeat this request."
 
 
-async def void(deps: VoidDependencies, wish: OperationRequest) -> Reply:
+async def void(deps: VoidDependencies, request: OperationRequest) -> Reply:
     """Void a payment; return the void, or the payment itself if it was still open.
 
     Raises as `operate` does.
     """
-    for _ in range(TRIES):
-        named = await load_named(deps.operations.database, wish)
+    for _ in range(MAX_READS):
+        named = await load_named(deps.operations.database, request)
         if not (named.mode.is_first and named.status is Status.PENDING):
-            return await operate(deps.operations, wish, judge_void)
+            return await operate(deps.operations, request, decide_void)
         if named.attempt.state is not AttemptState.CHALLENGED:
-            return await run_once(deps.operations.requests, wish.claim, _take_back, deps, wish, named)
+            return await run_once(deps.operations.requests, request.claim, _reverse_open_payment, deps, request, named)
         if await _abandon(deps, named):
-            return await run_once(deps.operations.requests, wish.claim, _answer_abandoned, deps, wish, named)
+            return await run_once(deps.operations.requests, request.claim, _respond_abandoned, deps, request, named)
     raise RequestInProgress(ALREADY_FINISHED)
 
 
-async def release(deps: OperationDependencies, wish: OperationRequest) -> Reply:
+async def release(deps: OperationDependencies, request: OperationRequest) -> Reply:
     """Release an authorization, unless it was captured meanwhile. Raises as `operate` does."""
-    return await operate(deps, wish, judge_release)
+    return await operate(deps, request, decide_release)
 
 
-async def _take_back(work: RunningRequest, deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
+async def _reverse_open_payment(
+    work: RunningRequest, deps: VoidDependencies, request: OperationRequest, named: Payment
+) -> Reply:
     """Commit that an open payment is reversed, and return its response."""
     async with deps.operations.database.transaction() as connection:
-        is_new = await _claim(connection, wish, named)
+        is_new = await _claim(connection, request, named)
         if is_new and not await _begin_reversing(deps, connection, named):
             raise RequestInProgress(ALREADY_FINISHED)
     if not is_new:
-        return await recall_reply(deps.operations.requests, wish)
+        return await recall_reply(deps.operations.requests, request)
     work.note_begun(named)
-    return await _reverse(deps, wish, named)
+    return await _reverse(deps, request, named)
 
 
-async def _claim(connection: PlainConnection, wish: OperationRequest, named: Payment) -> bool:
+async def _claim(connection: PlainConnection, request: OperationRequest, named: Payment) -> bool:
     """Claim the key of a void that leads to the open payment itself; False if it was claimed before."""
-    return await claim_request(connection, wish.claim, payment_id=named.payment_id, transaction_id=named.transaction_id)
+    return await claim_request(
+        connection, request.claim, payment_id=named.payment_id, transaction_id=named.transaction_id
+    )
 
 
 async def _begin_reversing(deps: VoidDependencies, connection: PlainConnection, named: Payment) -> bool:
     """Put the attempt into `reversing`; False if it was finished first."""
-    first = (await lock_position(connection, named)).first
+    first = (await lock_balance(connection, named)).first
     if first.state is AttemptState.REVERSING:
         return True
     seconds = resolve_seconds(deps.operations.attempts, first.acquirer or "")
     return await update_reversing(connection, named.merchant_id, first, resolve_seconds=seconds)
 
 
-async def _reverse(deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
+async def _reverse(deps: VoidDependencies, request: OperationRequest, named: Payment) -> Reply:
     """Ask the acquirer to reverse the attempt; the resolver continues if it does not acknowledge that."""
     await resolve_attempt(deps.operations.attempts, merchant_id=named.merchant_id, transaction_id=named.transaction_id)
-    return await _answer_by_payment(deps, wish, named)
+    return await _respond_with_payment(deps, request, named)
 
 
 async def _abandon(deps: VoidDependencies, named: Payment) -> bool:
@@ -99,15 +103,21 @@ async def _abandon(deps: VoidDependencies, named: Payment) -> bool:
     return authentication is not None and await abandon(deps.authentication, authentication)
 
 
-async def _answer_abandoned(_: RunningRequest, deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
+async def _respond_abandoned(
+    _: RunningRequest, deps: VoidDependencies, request: OperationRequest, named: Payment
+) -> Reply:
     """Return the response of the abandoned payment."""
     async with deps.operations.database.transaction() as connection:
-        is_new = await _claim(connection, wish, named)
-    return await _answer_by_payment(deps, wish, named) if is_new else await recall_reply(deps.operations.requests, wish)
+        is_new = await _claim(connection, request, named)
+    return (
+        await _respond_with_payment(deps, request, named)
+        if is_new
+        else await recall_reply(deps.operations.requests, request)
+    )
 
 
-async def _answer_by_payment(deps: VoidDependencies, wish: OperationRequest, named: Payment) -> Reply:
+async def _respond_with_payment(deps: VoidDependencies, request: OperationRequest, named: Payment) -> Reply:
     """Return the response of the payment. A concurrent request may have recorded it for both of us."""
     reply = await load_stored_response(deps.authentication.finish, named)
-    recorded = await recall_claim(deps.operations.requests, wish.claim)
+    recorded = await recall_claim(deps.operations.requests, request.claim)
     return replace(recorded, is_replay=False) if recorded else reply

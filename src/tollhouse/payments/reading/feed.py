@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import PlainConnection
 
 #: Transactions that one page examines, and those that one query reads at most.
-MAX_EXAMINED = 10_000
-STRETCH = 2_000
+MAX_EXAMINED_ROWS = 10_000
+MAX_SCANNED_ROWS = 2_000
 #: For a consumer with more payments the merchant's order of time is scanned.
-MAX_OF_CONSUMER = 5_000
+MAX_CONSUMER_PAYMENTS = 5_000
 #: The operations whose idempotency keys belong to transactions.
 OPERATIONS = (OPERATION, CHANGE_OPERATION, "capture", "void", "credit", "chargeback")
 
@@ -37,7 +37,7 @@ LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 
 
 #: Transactions that took longer until their outcome are in the index `transaction_settled_late`.
-LATE = timedelta(hours=1)
+LATE_AFTER = timedelta(hours=1)
 
 
 class FeedPosition(NamedTuple):
@@ -89,9 +89,9 @@ class _Search:
 
     connection: PlainConnection
     merchant_id: int
-    wanted: FeedFilter
+    filter_: FeedFilter
     consumer_id: str | None
-    most_examined: int
+    max_examined_rows: int
 
 
 #: Returns positions in an index before a given one, newest first.
@@ -109,63 +109,63 @@ class IndexScan:
 async def select_page(
     connection: PlainConnection,
     merchant_id: int,
-    wanted: FeedFilter,
+    filter_: FeedFilter,
     *,
     after: FeedPosition | None,
     most: int,
-    most_examined: int = MAX_EXAMINED,
+    max_examined_rows: int = MAX_EXAMINED_ROWS,
 ) -> FeedPage:
     """Return a page of a merchant's transactions."""
-    consumer_id = wanted.consumer_id
-    if wanted.external_id is not None:
+    consumer_id = filter_.consumer_id
+    if filter_.external_id is not None:
         consumer_id = await queries.select_consumer_by_external_id(
-            connection, merchant_id=merchant_id, external_id=wanted.external_id
+            connection, merchant_id=merchant_id, external_id=filter_.external_id
         )
-        if consumer_id is None or wanted.consumer_id not in {None, consumer_id}:
+        if consumer_id is None or filter_.consumer_id not in {None, consumer_id}:
             return FeedPage((), None)
-    search = _Search(connection, merchant_id, wanted, consumer_id, most_examined)
-    places, following = await _gather(search, await _choose_looks(search), after=after, most=most)
-    return FeedPage(await _read(search, places), following)
+    search = _Search(connection, merchant_id, filter_, consumer_id, max_examined_rows)
+    positions, following = await _gather(search, await _choose_scans(search), after=after, most=most)
+    return FeedPage(await _read(search, positions), following)
 
 
-async def _choose_looks(search: _Search) -> list[IndexScan]:
+async def _choose_scans(search: _Search) -> list[IndexScan]:
     """Choose the index with the fewest rows. A transaction made after `until` cannot have finished before it."""
-    wanted, start = search.wanted, FeedPosition(search.wanted.until, 0)
+    filter_, start = search.filter_, FeedPosition(search.filter_.until, 0)
     own: dict[str, Any] = {"merchant_id": search.merchant_id}
-    if wanted.transaction_id is not None or wanted.request_id is not None:
+    if filter_.transaction_id is not None or filter_.request_id is not None:
         find = partial(queries.select_feed_of_ids, transaction_ids=await _find_ids(search))
-    elif wanted.payment_id is not None:
-        find = partial(queries.select_feed_of_order, payment_id=wanted.payment_id)
+    elif filter_.payment_id is not None:
+        find = partial(queries.select_feed_of_order, payment_id=filter_.payment_id)
     elif search.consumer_id is not None and await _is_short(search):
         find = partial(queries.select_feed_of_consumer, consumer_id=search.consumer_id)
     else:
-        return _look_along_time(search, start)
+        return _scan_by_time(search, start)
     return [IndexScan(partial(find, search.connection, **own), start)]
 
 
-def _look_along_time(search: _Search, start: FeedPosition) -> list[IndexScan]:
+def _scan_by_time(search: _Search, start: FeedPosition) -> list[IndexScan]:
     """Scan transactions made in the time span, then those made earlier and finished late."""
-    wanted = search.wanted
-    is_later = wanted.mode is not None and not wanted.mode.is_first
+    filter_ = search.filter_
+    is_later = filter_.mode is not None and not filter_.mode.is_first
     recent = queries.select_feed_later if is_later else queries.select_feed_recent
-    since = max(wanted.since, EARLIEST + LATE) - LATE
-    looks = [IndexScan(partial(recent, search.connection, merchant_id=search.merchant_id, since=since), start)]
+    since = max(filter_.since, EARLIEST + LATE_AFTER) - LATE_AFTER
+    scans = [IndexScan(partial(recent, search.connection, merchant_id=search.merchant_id, since=since), start)]
     if since > EARLIEST:
         find = partial(queries.select_feed_late, search.connection, merchant_id=search.merchant_id)
-        looks.append(IndexScan(find, FeedPosition(since, 0)))
-    return looks
+        scans.append(IndexScan(find, FeedPosition(since, 0)))
+    return scans
 
 
 async def _find_ids(search: _Search) -> list[int]:
     """Return the transaction IDs of a request, or the requested ID if it belongs to that request."""
-    wanted = search.wanted
-    if wanted.request_id is None:
-        return [] if wanted.transaction_id is None else [wanted.transaction_id]
+    filter_ = search.filter_
+    if filter_.request_id is None:
+        return [] if filter_.transaction_id is None else [filter_.transaction_id]
     rows = queries.select_feed_of_request(
-        search.connection, merchant_id=search.merchant_id, operations=OPERATIONS, request_id=wanted.request_id
+        search.connection, merchant_id=search.merchant_id, operations=OPERATIONS, request_id=filter_.request_id
     )
     ids = [row["transaction_id"] async for row in rows]
-    return ids if wanted.transaction_id is None else [each for each in ids if each == wanted.transaction_id]
+    return ids if filter_.transaction_id is None else [each for each in ids if each == filter_.transaction_id]
 
 
 async def _is_short(search: _Search) -> bool:
@@ -173,58 +173,58 @@ async def _is_short(search: _Search) -> bool:
         search.connection,
         merchant_id=search.merchant_id,
         consumer_id=search.consumer_id,
-        most=MAX_OF_CONSUMER + 1,
+        most=MAX_CONSUMER_PAYMENTS + 1,
     )
-    return count <= MAX_OF_CONSUMER
+    return count <= MAX_CONSUMER_PAYMENTS
 
 
 async def _gather(
-    search: _Search, looks: Sequence[IndexScan], *, after: FeedPosition | None, most: int
+    search: _Search, scans: Sequence[IndexScan], *, after: FeedPosition | None, most: int
 ) -> tuple[list[FeedPosition], FeedPosition | None]:
     """Scan until the page is full; return the matching positions, and the position of the next page."""
     found: list[FeedPosition] = []
     examined = 0
-    for look in looks:
-        start, stretch, is_over = min(look.start, after) if after else look.start, most + 1, False
+    for scan in scans:
+        start, row_count, is_over = min(scan.start, after) if after else scan.start, most + 1, False
         while not is_over:
-            rows = look.find(**start._asdict(), most=stretch)
-            places = [FeedPosition(row["created_at"], row["transaction_id"]) async for row in rows]
-            found += await _keep_fitting(search, places)
+            rows = scan.find(**start._asdict(), most=row_count)
+            positions = [FeedPosition(row["created_at"], row["transaction_id"]) async for row in rows]
+            found += await _keep_fitting(search, positions)
             if len(found) > most:
                 return found[:most], found[most - 1]
-            examined, start = examined + len(places), places[-1] if places else start
-            is_over = len(places) < stretch
-            if examined >= search.most_examined and not (is_over and look is looks[-1]):
+            examined, start = examined + len(positions), positions[-1] if positions else start
+            is_over = len(positions) < row_count
+            if examined >= search.max_examined_rows and not (is_over and scan is scans[-1]):
                 return found, start
-            stretch = min(4 * stretch, STRETCH)
+            row_count = min(4 * row_count, MAX_SCANNED_ROWS)
     return found, None
 
 
-async def _keep_fitting(search: _Search, places: list[FeedPosition]) -> list[FeedPosition]:
-    wanted = search.wanted
-    if wanted.is_order_of_time or not places:
-        return places
+async def _keep_fitting(search: _Search, positions: list[FeedPosition]) -> list[FeedPosition]:
+    filter_ = search.filter_
+    if filter_.is_order_of_time or not positions:
+        return positions
     rows = queries.select_feed_matches(
         search.connection,
         merchant_id=search.merchant_id,
-        transaction_ids=[place.transaction_id for place in places],
-        status=wanted.status,
-        mode=wanted.mode,
-        steps=None if wanted.steps is None else sorted(wanted.steps),
-        since=wanted.since,
-        until=wanted.until,
-        payment_id=wanted.payment_id,
-        site_id=wanted.site_id,
+        transaction_ids=[position.transaction_id for position in positions],
+        status=filter_.status,
+        mode=filter_.mode,
+        steps=None if filter_.steps is None else sorted(filter_.steps),
+        since=filter_.since,
+        until=filter_.until,
+        payment_id=filter_.payment_id,
+        site_id=filter_.site_id,
         consumer_id=search.consumer_id,
     )
     fitting = {row["transaction_id"] async for row in rows}
-    return [place for place in places if place.transaction_id in fitting]
+    return [position for position in positions if position.transaction_id in fitting]
 
 
-async def _read(search: _Search, places: list[FeedPosition]) -> tuple[Payment, ...]:
+async def _read(search: _Search, positions: list[FeedPosition]) -> tuple[Payment, ...]:
     """Load transactions, in the order of their positions."""
-    if not places:
+    if not positions:
         return ()
-    ids = [place.transaction_id for place in places]
+    ids = [position.transaction_id for position in positions]
     payments = await select_payments(search.connection, merchant_id=search.merchant_id, transaction_ids=ids)
     return tuple(payments[each] for each in ids)

@@ -73,7 +73,7 @@ def name_event(mode: Mode, step: DisputeStep | None = None) -> str:
     return DISPUTE_WON if step is DisputeStep.WON else name_transaction(mode, Status.SUCCESS, step).mode
 
 
-class Sought(NamedTuple):
+class TransactionSelection(NamedTuple):
     """The transactions that a public mode or status means; None does not filter."""
 
     mode: Mode | None = None
@@ -81,14 +81,18 @@ class Sought(NamedTuple):
     steps: frozenset[DisputeStep] | None = None
 
 
-def find_mode(mode: str | None) -> Sought:
+def find_mode(mode: str | None) -> TransactionSelection:
     """Return the transactions that a public mode means."""
     steps = frozenset(step for step, names in DISPUTES.items() if names[0] == mode)
     ours = next((ours for ours, names in OPERATIONS.items() if names[1] == mode), None)
-    return Sought(Mode.CHARGEBACK, steps=steps) if steps else Sought(ours)
+    return TransactionSelection(Mode.CHARGEBACK, steps=steps) if steps else TransactionSelection(ours)
 
 
-def find_status(status: str | None) -> Sought:
+def find_status(status: str | None) -> TransactionSelection:
     """Return the transactions that a public status means: by step for chargebacks, by status for all others."""
     steps = frozenset(step for step, names in DISPUTES.items() if names[1] == status)
-    return Sought(Mode.CHARGEBACK, steps=steps) if steps else Sought(status=Status(status) if status else None)
+    return (
+        TransactionSelection(Mode.CHARGEBACK, steps=steps)
+        if steps
+        else TransactionSelection(status=Status(status) if status else None)
+    )

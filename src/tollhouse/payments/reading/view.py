@@ -138,30 +138,33 @@ def build_consumer_block(payment: Payment) -> ConsumerBlock:
 
 def build_subscription_blocks(payment: Payment) -> list[SubscriptionBlock]:
     """Build an object for each subscription: those that it starts once approved, or the one that it concerns."""
-    if payment.standings:
-        return [build_subscription_block(standing) for standing in payment.standings]
+    if payment.subscription_summaries:
+        return [build_subscription_block(summary) for summary in payment.subscription_summaries]
     if payment.status is not Status.SUCCESS:
         return []
-    return [build_subscription_block(_begin_standing(payment, subscribing)) for subscribing in payment.subscribing]
+    return [
+        build_subscription_block(_summarize_new_subscription(payment, subscribing))
+        for subscribing in payment.subscribing
+    ]
 
 
-def build_subscription_block(standing: SubscriptionSummary) -> SubscriptionBlock:
+def build_subscription_block(summary: SubscriptionSummary) -> SubscriptionBlock:
     """Build the `subscription` object. A subscription that has ended has no renewal date."""
-    is_over = standing.status in {"canceled", "expired"}
-    renewal_at = None if is_over else standing.renewal_at
+    is_over = summary.status in {"canceled", "expired"}
+    renewal_at = None if is_over else summary.renewal_at
     return SubscriptionBlock(
-        id=str(standing.subscription_id),
-        status=standing.status,
-        cycle=standing.cycle,
+        id=str(summary.subscription_id),
+        status=summary.status,
+        cycle=summary.cycle,
         renewalDate=None if renewal_at is None else render_date(renewal_at),
-        cancelDate=None if standing.cancel_at is None else render_date(standing.cancel_at),
-        skuName=standing.sku_name,
-        siteId=str(standing.site_id),
-        consumerId=standing.consumer_id,
+        cancelDate=None if summary.cancel_at is None else render_date(summary.cancel_at),
+        skuName=summary.sku_name,
+        siteId=str(summary.site_id),
+        consumerId=summary.consumer_id,
     )
 
 
-def _begin_standing(payment: Payment, subscribing: Subscribing) -> SubscriptionSummary:
+def _summarize_new_subscription(payment: Payment, subscribing: Subscribing) -> SubscriptionSummary:
     """Build the summary of a subscription that an approved first payment starts."""
     return SubscriptionSummary(
         subscription_id=subscribing.subscription_id,

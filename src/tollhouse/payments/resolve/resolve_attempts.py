@@ -17,7 +17,7 @@ from tollhouse.payments.dependencies import AttemptDependencies
 from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.model import AttemptState, Payment
 from tollhouse.payments.partial import reverse_partial_approval
-from tollhouse.payments.pauses import LATER_INQUIRIES_SECONDS, pause_after
+from tollhouse.payments.reversals import LATER_INQUIRY_INTERVAL_SECONDS, choose_inquiry_interval
 from tollhouse.payments.routing import NO_ACQUIRER
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.payments.store import queries, select_payment
@@ -52,28 +52,30 @@ async def resolve_attempt(deps: AttemptDependencies, *, merchant_id: int, transa
         return
     if payment.attempt.state is AttemptState.CHALLENGED:
         await _postpone(
-            deps, payment, LATER_INQUIRIES_SECONDS
+            deps, payment, LATER_INQUIRY_INTERVAL_SECONDS
         )  # its authentication decides, and has a sweep of its own
         return
     if payment.attempt.acquirer == NO_ACQUIRER:
         await finish_attempt(
-            deps.finish, payment, lifecycle.refuse(payment, codes.NO_ROUTE, deps.clock.now_of(payment.merchant_id))
+            deps.finish,
+            payment,
+            lifecycle.fail(payment, codes.NO_ROUTE, deps.clock.now_of(payment.merchant_id)),
         )
         return
     acquirer = deps.acquirers.get(payment.attempt.acquirer)
     if acquirer is None:  # the money may have been taken: only this acquirer can tell
         log.error("acquirer.not_configured", acquirer=payment.attempt.acquirer, transaction_id=transaction_id)
-        await _postpone(deps, payment, LATER_INQUIRIES_SECONDS)
+        await _postpone(deps, payment, LATER_INQUIRY_INTERVAL_SECONDS)
         return
     finding = await _inquire(deps, acquirer, payment)
     is_reversing = payment.attempt.state is AttemptState.REVERSING
     if finding is None and (is_reversing or _is_to_be_reversed(deps, acquirer, payment)):
         await _reverse(deps, acquirer, payment)
     else:
-        await _settle_or_postpone(deps, payment, finding)
+        await _finish_or_postpone(deps, payment, finding)
 
 
-async def _settle_or_postpone(deps: AttemptDependencies, payment: Payment, finding: Finding | None) -> None:
+async def _finish_or_postpone(deps: AttemptDependencies, payment: Payment, finding: Finding | None) -> None:
     """Finish an attempt whose outcome is certain; postpone any other."""
     log.info(
         "attempt.inquired",
@@ -87,7 +89,7 @@ async def _settle_or_postpone(deps: AttemptDependencies, payment: Payment, findi
             deps.finish, payment, lifecycle.apply(payment, finding, deps.clock.now_of(payment.merchant_id))
         )
     else:
-        await _postpone(deps, payment, pause_after(payment.attempt.inquiries), was_asked=True)
+        await _postpone(deps, payment, choose_inquiry_interval(payment.attempt.inquiries), was_asked=True)
 
 
 async def _inquire(
@@ -120,13 +122,13 @@ async def _reverse(deps: AttemptDependencies, acquirer: Acquirer, payment: Payme
     success that the reversal then cancels.
     """
     if payment.attempt.state is not AttemptState.REVERSING:
-        reversing = lifecycle.move(payment, AttemptState.REVERSING)
-        move = FinishRecord(reversing, expected=payment.attempt.state, resolve_seconds=pause_after(0))
-        if not await deps.finish.lane.submit(move):
+        reversing = lifecycle.set_attempt_state(payment, AttemptState.REVERSING)
+        move = FinishRecord(reversing, expected=payment.attempt.state, resolve_seconds=choose_inquiry_interval(0))
+        if not await deps.finish.write_queue.submit(move):
             return
         payment = reversing.with_attempt(inquiries=0)
     finding = await acquirer.reverse(payment.attempt.reference, payment.money)
-    await _settle_or_postpone(deps, payment, finding if isinstance(finding, Reversed) else None)
+    await _finish_or_postpone(deps, payment, finding if isinstance(finding, Reversed) else None)
 
 
 async def _postpone(deps: AttemptDependencies, payment: Payment, seconds: float, *, was_asked: bool = False) -> None:

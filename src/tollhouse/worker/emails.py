@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from tollhouse.notices.send import Batch, build_recorder, claim_batch, release_batches, send_batch
 from tollhouse.notices.transport import MailTransport
 from tollhouse.storage.database import Database
-from tollhouse.worker.queue import Count, LeasedQueue, UnderWay, Work, ignore_count
+from tollhouse.worker.queue import Count, LeasedQueue, RunningPiece, Work, ignore_count
 from tollhouse.worker.run import Beat, ignore_beat
 
 #: Batches, and so connections to the mail server, at a time.
 MAX_BATCHES = 4
 #: Between two leases while no email is due: a receipt may take a second.
-IDLE_PAUSE_SECONDS = 1.0
+MAX_POLL_INTERVAL_SECONDS = 1.0
 #: For emails being sent when the process stops.
-DRAIN_SECONDS = 2.0
+DRAIN_TIMEOUT_SECONDS = 2.0
 
 
-async def carry_letters(
+async def send_emails(
     database: Database,
     carrier: MailTransport,
     *,
@@ -30,7 +30,7 @@ async def carry_letters(
     """Send emails as they fall due, until `stop` is set, which is checked between two emails."""
     recorder = build_recorder(database)
 
-    async def lease(under_way: Sequence[UnderWay[Batch]]) -> Sequence[Batch]:
+    async def lease(under_way: Sequence[RunningPiece[Batch]]) -> Sequence[Batch]:
         batch = await claim_batch(database) if len(under_way) < MAX_BATCHES else None
         return (batch,) if batch else ()
 
@@ -44,6 +44,6 @@ async def carry_letters(
         lease=lease,
         handle=handle,
         release=lambda batches: release_batches(database, batches),
-        idle_seconds=IDLE_PAUSE_SECONDS,
+        idle_seconds=MAX_POLL_INTERVAL_SECONDS,
     )
-    await LeasedQueue(work, drain_seconds=DRAIN_SECONDS, count=count).run(stop=stop, beat=beat)
+    await LeasedQueue(work, drain_seconds=DRAIN_TIMEOUT_SECONDS, count=count).run(stop=stop, beat=beat)

@@ -10,38 +10,38 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tollhouse.billing.model import CANCELED, LifecycleEvent
-from tollhouse.billing.store import select_letter_terms
+from tollhouse.billing.store import select_email_terms
 from tollhouse.notices.model import DEFAULT_LANGUAGE, EmailFacts, NoticeKind, Recipient, read_recipient
 from tollhouse.notices.store import NoticeRow, insert_notices
 from tollhouse.storage.database import PlainConnection
 
 
-async def write_letters(connection: PlainConnection, happenings: Sequence[LifecycleEvent]) -> None:
+async def insert_emails(connection: PlainConnection, lifecycle_events: Sequence[LifecycleEvent]) -> None:
     """Insert the emails for events of subscriptions; the worker sends them."""
-    told = [each for each in happenings if each.kind == CANCELED and each.subscription.tells_consumer]
-    if not told:
+    summarized = [each for each in lifecycle_events if each.kind == CANCELED and each.subscription.tells_consumer]
+    if not summarized:
         return
-    terms = await select_letter_terms(connection, [each.subscription.key for each in told])
-    rows = [_build_row(each, terms[each.subscription.key]) for each in told]
+    terms = await select_email_terms(connection, [each.subscription.key for each in summarized])
+    rows = [_build_row(each, terms[each.subscription.key]) for each in summarized]
     await insert_notices(connection, [row for row in rows if row is not None])
 
 
-def _build_row(happening: LifecycleEvent, terms: Mapping[str, Any]) -> NoticeRow | None:
+def _build_row(lifecycle_event: LifecycleEvent, terms: Mapping[str, Any]) -> NoticeRow | None:
     """Return the email, or None without a valid address."""
-    subscription = happening.subscription
-    addressee = choose_addressee(
+    subscription = lifecycle_event.subscription
+    recipient = choose_recipient(
         json.loads(terms["terms"]).get("addressee"), json.loads(terms["consumer"]), shop=terms["shop"]
     )
-    if addressee is None:
+    if recipient is None:
         return None
-    at = subscription.cancel_at or happening.at
+    at = subscription.cancel_at or lifecycle_event.at
     return NoticeRow(
         subscription.merchant_id,
-        addressee.to,
-        addressee.language,
+        recipient.to,
+        recipient.language,
         EmailFacts(
             kind=NoticeKind.CANCELLATION,
-            shop=addressee.shop or terms["descriptor"],
+            shop=recipient.shop or terms["descriptor"],
             title=subscription.title,
             descriptor=terms["descriptor"] or terms["shop"],
             order_id=str(subscription.payment_id),
@@ -53,7 +53,7 @@ def _build_row(happening: LifecycleEvent, terms: Mapping[str, Any]) -> NoticeRow
     )
 
 
-def choose_addressee(given: Mapping[str, str] | None, consumer: Mapping[str, Any], *, shop: str) -> Recipient | None:
+def choose_recipient(given: Mapping[str, str] | None, consumer: Mapping[str, Any], *, shop: str) -> Recipient | None:
     """Return the recipient: that of the sign-up's receipts, else its consumer; None without a valid address. Pure."""
     if given is not None:
         return Recipient(given["to"], given["language"], shop)

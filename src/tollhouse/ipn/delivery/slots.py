@@ -12,19 +12,19 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(slots=True)
-class _Gate:
+class _Slots:
     """The semaphore of one key. `users` hold or await it."""
 
     places: asyncio.Semaphore
     users: int = field(default=0)
 
 
-class Places(Generic[Key]):
+class SlotLimiter(Generic[Key]):
     """At most `limit` holders of each key. An unused key takes no memory."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._gates: dict[Key, _Gate] = {}
+        self._gates: dict[Key, _Slots] = {}
 
     def __len__(self) -> int:
         """Return the number of used keys."""
@@ -32,7 +32,7 @@ class Places(Generic[Key]):
 
     async def take(self, key: Key) -> None:
         """Wait for a slot of this key; the caller calls `free` later."""
-        gate = self._gates.setdefault(key, _Gate(asyncio.Semaphore(self._limit)))
+        gate = self._gates.setdefault(key, _Slots(asyncio.Semaphore(self._limit)))
         gate.users += 1
         try:
             await gate.places.acquire()
@@ -60,7 +60,7 @@ class Places(Generic[Key]):
         finally:
             self.free(key)
 
-    def _leave(self, key: Key, gate: _Gate) -> None:
+    def _leave(self, key: Key, gate: _Slots) -> None:
         gate.users -= 1
         if not gate.users:
             del self._gates[key]

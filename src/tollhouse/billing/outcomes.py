@@ -125,7 +125,7 @@ def _is_charging(case: SubscriptionContext, payment: Payment) -> bool:
     return case.is_charging and not is_own_try
 
 
-class TellVoided:
+class RecordVoidedEnds:
     """A finish hook that records the ends of subscriptions by a void, before the event of the void."""
 
     kind = FinishRows.EVENTS
@@ -135,7 +135,7 @@ class TellVoided:
         return _changes_of(payment).events if payment.mode is Mode.VOID else ()
 
 
-class TellExpired:
+class RecordExpiry:
     """A finish hook that records the expiry of a subscription, after the event of its failed renewal."""
 
     kind = FinishRows.EVENTS
@@ -163,7 +163,7 @@ class ForecastSubscription:
         return payment
 
     async def _forecast_renewal(self, payment: Payment) -> Payment:
-        known = _recall_case(payment)
+        known = _find_case_of_begin(payment)
         if known is not None:
             after = apply_renewal_outcome(known, payment)
             return _with_changes(payment, [(after, known)])
@@ -192,12 +192,12 @@ class ForecastSubscription:
             case = await select_case(connection, _key_of(payment))
         if case is None:
             return payment
-        told = replace(payment, standings=(summarize_subscription(case.subscription),))
+        summarized = replace(payment, subscription_summaries=(summarize_subscription(case.subscription),))
         if payment.status is not Status.SUCCESS:
-            return told
+            return summarized
         switched = switch_account(case.subscription, payment.source.account_id, _time_of(payment), _expiry_of(payment))
         switched = replace(switched, network_transaction_id=payment.network_transaction_id)
-        return replace(told, subscription_changes=SubscriptionChanges(((switched, case),)))
+        return replace(summarized, subscription_changes=SubscriptionChanges(((switched, case),)))
 
     async def _forecast_void(self, payment: Payment) -> Payment:
         """Cancel the running subscriptions of a voided sign-up. A refund leaves them running."""
@@ -210,7 +210,7 @@ class ForecastSubscription:
         return replace(payment, subscription_changes=SubscriptionChanges(tuple(changes), tuple(events)))
 
 
-def _recall_case(payment: Payment) -> SubscriptionContext | None:
+def _find_case_of_begin(payment: Payment) -> SubscriptionContext | None:
     """Return the subscription read at begin, if it decides the outcome: not for a failed attempt.
 
     The consequence of a failure depends on other declines of the card meanwhile.
@@ -224,10 +224,10 @@ def _recall_case(payment: Payment) -> SubscriptionContext | None:
 
 def _with_changes(payment: Payment, changes: Sequence[Change], events: Sequence[tuple[Any, ...]] = ()) -> Payment:
     """Return the payment with the first changed subscription in its response; while it is open nothing changes."""
-    told = replace(payment, standings=(summarize_subscription(changes[0][0]),))
+    summarized = replace(payment, subscription_summaries=(summarize_subscription(changes[0][0]),))
     if payment.status is Status.PENDING:
-        return told
-    return replace(told, subscription_changes=SubscriptionChanges(tuple(changes), tuple(events)))
+        return summarized
+    return replace(summarized, subscription_changes=SubscriptionChanges(tuple(changes), tuple(events)))
 
 
 def _cancel_voided(case: SubscriptionContext) -> Subscription:
